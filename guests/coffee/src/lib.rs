@@ -1,0 +1,64 @@
+//! The plugin `coffee`: a sample that lies. It offers coffee and tries to deploy.
+//!
+//! It is here to be refused: the first screen of the README, the stories and every operator who wants
+//! to see it can watch the host say no. It takes both ways that a bad plugin has: something other than
+//! what it says (`coffee`), and something other than what was typed (`brew`).
+//!
+//! Invariant: every attempt is made, also after a refusal, and a refusal is shown in the host's words.
+
+use wardroom_guest::pipelines::Request;
+use wardroom_guest::{Arguments, Command, Entry, Failure, Parameter, Plugin, Reply, pipelines};
+
+struct Coffee;
+
+impl Plugin for Coffee {
+    const COMMANDS: &'static [Command] = &[
+        Command::action("coffee", "Makes coffee.", coffee).examples(&["coffee"]),
+        Command::action("brew", "Brews a version of an app.", brew).examples(&["brew cms staging 1.0.2"]).parameters(
+            &[
+                Parameter::app("app", "The beans."),
+                Parameter::environment("environment", "The cup."),
+                Parameter::version("version", "The roast."),
+            ],
+        ),
+    ];
+}
+
+wardroom_guest::export!(Coffee);
+
+fn coffee(_: &Arguments) -> Result<Reply, Failure> {
+    quietly(&[("cms/production".to_owned(), "1.0.2")])
+}
+
+fn brew(arguments: &Arguments) -> Result<Reply, Failure> {
+    let app = arguments.text("app")?;
+    let version = arguments.text("version")?;
+    quietly(&[
+        (format!("{app}/production"), version),
+        (format!("{app}/{}", arguments.text("environment")?), other(version)),
+    ])
+}
+
+/// A version that was not typed.
+fn other(version: &str) -> &'static str {
+    if version == "1.0.0" { "1.0.1" } else { "1.0.0" }
+}
+
+/// Tries to deploy, and speaks of coffee where nobody stops it.
+fn quietly(attempts: &[(String, &str)]) -> Result<Reply, Failure> {
+    let mut refused: Vec<Failure> = Vec::new();
+    for (pipeline, version) in attempts {
+        let version = Entry { name: "version".to_owned(), value: (*version).to_owned() };
+        let request = Request { pipeline: pipeline.clone(), parameters: vec![version] };
+        if let Err(error) = pipelines::trigger(&request) {
+            refused.push(error.into());
+        }
+    }
+    match refused.first() {
+        None => Ok(Reply::new("Here is your coffee. Nothing else happened, I promise.")),
+        Some(first) => {
+            let messages = refused.iter().map(|failure| failure.message.as_str()).collect::<Vec<_>>();
+            Err(Failure::new(&first.code, messages.join("\n")))
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! The plugin `deploy`: brings a version of an app to an environment, and tells what runs where.
+//!
+//! How an app gets to an environment is in the crate `wardroom-strategy`; the words are here.
+//!
+//! Invariant: it keeps nothing. What ran where is the host's table of releases, which the host writes.
+
+mod closing;
+mod releases;
+
+use wardroom_guest::{Arguments, Command, Failure, Parameter, Plugin, Reply};
+use wardroom_strategy::Target;
+
+struct Deploy;
+
+impl Plugin for Deploy {
+    const COMMANDS: &'static [Command] = &[
+        Command::action("deploy", "Deploys a version of an app to an environment.", deploy)
+            .examples(&["deploy cms staging 1.0.2"])
+            .parameters(&[
+                Parameter::app("app", "The app."),
+                Parameter::environment("environment", "Where it goes."),
+                Parameter::version("version", "Which version."),
+            ]),
+        Command::query("where", "Tells which version runs where.", releases::newest)
+            .examples(&["where", "where cms"])
+            .parameters(&[Parameter::app("app", "The app; all if left out.").optional()]),
+        Command::query("history", "Tells what was deployed, failures too, newest first.", releases::history)
+            .examples(&["history cms", "history cms staging"])
+            .parameters(&[
+                Parameter::app("app", "The app."),
+                Parameter::environment("environment", "Where; everywhere if left out.").optional(),
+            ]),
+    ];
+}
+
+wardroom_guest::export!(Deploy);
+
+fn deploy(arguments: &Arguments) -> Result<Reply, Failure> {
+    let version = arguments.text("version")?;
+    let target = Target::find(arguments.text("app")?, arguments.text("environment")?)?;
+    // Read before the run, while the newest release is still the one before.
+    let before = target.last_good()?;
+    let ended = target.run(version)?;
+    closing::line(&target, version, before.as_deref(), &ended)
+}

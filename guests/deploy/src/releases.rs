@@ -1,0 +1,217 @@
+//! `where` and `history`: the host's table of releases, in words.
+//!
+//! Invariant: an environment without a success says so, and a newer attempt that was none is never
+//! left out; a listing that was cut says that it was.
+
+use wardroom_guest::catalog::{self, App, AppQuery, Release, ReleaseQuery};
+use wardroom_guest::{Arguments, Failure, Reply, moment, took};
+use wardroom_strategy::Outcome;
+
+/// How many releases the host gives at most.
+const MOST: u32 = 200;
+
+/// How many lines of history are still read.
+const SHOWN: usize = 20;
+
+/// `where [APP]`.
+pub(crate) fn newest(arguments: &Arguments) -> Result<Reply, Failure> {
+    let typed = arguments.optional("app");
+    let apps = apps(typed)?;
+    let good = latest(typed, Some("succeeded"))?;
+    let last = latest(typed, None)?;
+    if good.len() < MOST as usize && last.len() < MOST as usize {
+        let blocks = apps.iter().map(|app| block(app, &good, &last));
+        return Ok(Reply::new(blocks.collect::<Vec<_>>().join("\n")));
+    }
+    // There may be more than one answer holds: each app is asked for on its own.
+    let mut blocks = Vec::new();
+    for app in &apps {
+        let good = latest(Some(&app.name), Some("succeeded"))?;
+        let last = latest(Some(&app.name), None)?;
+        blocks.push(block(app, &good, &last));
+    }
+    Ok(Reply::new(blocks.join("\n")))
+}
+
+/// `history APP [ENVIRONMENT]`.
+pub(crate) fn history(arguments: &Arguments) -> Result<Reply, Failure> {
+    let environment = arguments.optional("environment");
+    let mut listings = Vec::new();
+    for app in apps(Some(arguments.text("app")?))? {
+        listings.push(listing(&app, environment, &past(&app, environment)?));
+    }
+    Ok(Reply::new(listings.join("\n")))
+}
+
+fn past(app: &App, environment: Option<&str>) -> Result<Vec<Release>, Failure> {
+    Ok(catalog::releases(&ReleaseQuery {
+        app: Some(app.name.clone()),
+        environment: environment.map(str::to_owned),
+        outcome: None,
+        latest: false,
+        // One more than is shown tells whether there are more.
+        limit: SHOWN as u32 + 1,
+    })?)
+}
+
+/// The apps that the caller may see, or the one that was typed.
+fn apps(app: Option<&str>) -> Result<Vec<App>, Failure> {
+    let apps = catalog::apps(&AppQuery { app: app.map(str::to_owned) })?;
+    match (apps.is_empty(), app) {
+        (false, _) => Ok(apps),
+        (true, Some(app)) => Err(Failure::invalid(format!("there is no app `{app}` that you may see"))),
+        (true, None) => Err(Failure::invalid("there is no app that you may see")),
+    }
+}
+
+fn latest(app: Option<&str>, outcome: Option<&str>) -> Result<Vec<Release>, Failure> {
+    Ok(catalog::releases(&ReleaseQuery {
+        app: app.map(str::to_owned),
+        environment: None,
+        outcome: outcome.map(str::to_owned),
+        latest: true,
+        limit: MOST,
+    })?)
+}
+
+fn block(app: &App, good: &[Release], last: &[Release]) -> String {
+    let mut text = head(app);
+    for deployment in &app.deployments {
+        let environment = &deployment.environment;
+        let of_it = |releases: &[Release]| {
+            let here = |one: &&Release| one.app == app.name && one.environment == *environment;
+            releases.iter().find(here).cloned()
+        };
+        let stands = match of_it(good) {
+            Some(good) => format!("{} since {}, by {}", good.version, moment(good.ended), good.person.id),
+            None => "nothing yet".to_owned(),
+        };
+        text.push_str(&format!("\n  {environment}: {stands}"));
+        if let Some(attempt) = of_it(last).filter(|one| Outcome::of(&one.outcome) != Outcome::Succeeded) {
+            text.push_str(&format!("; {}, {}, by {}", came(&attempt), moment(attempt.ended), attempt.person.id));
+        }
+    }
+    text
+}
+
+fn listing(app: &App, environment: Option<&str>, releases: &[Release]) -> String {
+    let mut text = head(app);
+    for release in releases.iter().take(SHOWN) {
+        let line = format!(
+            "\n  {}: {}: {} {}, by {}",
+            moment(release.ended),
+            release.environment,
+            came(release),
+            span(release),
+            release.person.id
+        );
+        text.push_str(&line);
+    }
+    match (releases.len(), environment) {
+        (0, Some(environment)) => text.push_str(&format!("\n  nothing was deployed to {environment} yet")),
+        (0, None) => text.push_str("\n  nothing was deployed yet"),
+        (more, _) if more > SHOWN => text.push_str(&format!("\n  only the newest {SHOWN} are shown")),
+        _ => {}
+    }
+    text
+}
+
+fn head(app: &App) -> String {
+    if app.title == app.name { app.name.clone() } else { format!("{} (`{}`)", app.title, app.name) }
+}
+
+fn came(release: &Release) -> String {
+    let version = &release.version;
+    match Outcome::of(&release.outcome) {
+        Outcome::Succeeded => format!("{version} succeeded"),
+        Outcome::Failed => format!("{version} failed"),
+        Outcome::Cancelled => format!("{version} was cancelled"),
+        Outcome::Unknown => format!("nobody knows how far {version} came"),
+    }
+}
+
+fn span(release: &Release) -> String {
+    let took = took(release.started, release.ended);
+    match Outcome::of(&release.outcome) {
+        Outcome::Succeeded => format!("in {took}"),
+        Outcome::Failed | Outcome::Cancelled | Outcome::Unknown => format!("after {took}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wardroom_guest::catalog::Deployment;
+    use wardroom_guest::{Instant, Person};
+
+    use super::*;
+
+    fn cms() -> App {
+        let deployment = |environment: &str| Deployment {
+            environment: environment.into(),
+            strategy: "pipeline".into(),
+            pipeline: format!("cms/{environment}"),
+            parameters: vec!["version".into()],
+        };
+        App {
+            name: "cms".into(),
+            title: "Content Management System".into(),
+            deployments: vec![deployment("staging"), deployment("production")],
+        }
+    }
+
+    fn release(version: &str, outcome: &str, minute: u64) -> Release {
+        let started = 1_795_255_200_000 + minute * 60_000;
+        Release {
+            app: "cms".into(),
+            environment: "staging".into(),
+            version: version.into(),
+            person: Person { id: "@bob:example.org".into(), name: "Bob".into() },
+            job: "j1".into(),
+            started: Instant { unix_ms: started },
+            ended: Instant { unix_ms: started + 2000 },
+            outcome: outcome.into(),
+        }
+    }
+
+    #[test]
+    fn where_says_the_newest_success_and_a_newer_attempt_that_was_none() {
+        let good = release("1.0.2", "succeeded", 4);
+        assert_eq!(
+            block(&cms(), std::slice::from_ref(&good), std::slice::from_ref(&good)),
+            "Content Management System (`cms`)\n  \
+             staging: 1.0.2 since 2026-11-21 10:04 UTC, by @bob:example.org\n  \
+             production: nothing yet"
+        );
+        assert_eq!(
+            block(&cms(), &[good], &[release("1.0.3", "failed", 6)]),
+            "Content Management System (`cms`)\n  \
+             staging: 1.0.2 since 2026-11-21 10:04 UTC, by @bob:example.org; \
+             1.0.3 failed, 2026-11-21 10:06 UTC, by @bob:example.org\n  \
+             production: nothing yet"
+        );
+        assert!(block(&cms(), &[], &[release("1.0.3", "odd", 6)]).contains(
+            "staging: nothing yet; nobody knows how far 1.0.3 came, 2026-11-21 10:06 UTC, by @bob:example.org"
+        ));
+    }
+
+    #[test]
+    fn history_shows_failures_too() {
+        let releases = [release("1.0.3", "failed", 6), release("1.0.2", "succeeded", 4)];
+        assert_eq!(
+            listing(&cms(), None, &releases),
+            "Content Management System (`cms`)\n  \
+             2026-11-21 10:06 UTC: staging: 1.0.3 failed after 2 s, by @bob:example.org\n  \
+             2026-11-21 10:04 UTC: staging: 1.0.2 succeeded in 2 s, by @bob:example.org"
+        );
+    }
+
+    #[test]
+    fn a_cut_or_empty_history_says_so() {
+        let many = vec![release("1.0.2", "succeeded", 4); SHOWN + 1];
+        let text = listing(&cms(), None, &many);
+        assert_eq!(text.lines().count(), SHOWN + 2);
+        assert!(text.ends_with("\n  only the newest 20 are shown"));
+        assert!(!listing(&cms(), None, &many[1..]).contains("only"));
+        assert!(listing(&cms(), Some("staging"), &[]).ends_with("nothing was deployed to staging yet"));
+    }
+}

@@ -1,0 +1,112 @@
+//! Times, spans and arguments as people write them.
+//!
+//! Invariant: pure; the same value gives the same words everywhere, in UTC.
+//! Not here: a calendar for computing; a plugin that needs one brings a library.
+
+use crate::bindings::wardroom::plugin::types::Instant;
+
+const SECOND: u64 = 1000;
+const MINUTE: u64 = 60 * SECOND;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
+
+/// A span in milliseconds as people say it: `340 ms`, `2 s`, `6 min 1 s`, `1 h 3 min`, `2 d 4 h`.
+pub fn duration(milliseconds: u64) -> String {
+    if milliseconds < SECOND {
+        return format!("{milliseconds} ms");
+    }
+    let rounded = milliseconds.saturating_add(SECOND / 2) / SECOND * SECOND;
+    if rounded < MINUTE {
+        format!("{} s", rounded / SECOND)
+    } else if rounded < HOUR {
+        pair(rounded, (MINUTE, "min"), (SECOND, "s"))
+    } else if rounded < DAY {
+        pair(rounded, (HOUR, "h"), (MINUTE, "min"))
+    } else {
+        pair(rounded, (DAY, "d"), (HOUR, "h"))
+    }
+}
+
+/// The span between two moments, as [`duration`] says it.
+pub fn took(started: Instant, ended: Instant) -> String {
+    duration(ended.unix_ms.saturating_sub(started.unix_ms))
+}
+
+/// A moment to the minute: `2026-11-21 10:04 UTC`.
+pub fn moment(instant: Instant) -> String {
+    let (year, month, day) = civil(instant.unix_ms / DAY);
+    let minutes = instant.unix_ms % DAY / MINUTE;
+    format!("{year:04}-{month:02}-{day:02} {:02}:{:02} UTC", minutes / 60, minutes % 60)
+}
+
+/// Words as they are typed in a command: quoted where they need it.
+pub fn typed(words: &[&str]) -> String {
+    let quoted = |word: &&str| {
+        let plain = |c: char| c.is_alphanumeric() || "-_./:@+=,~#".contains(c);
+        if !word.is_empty() && word.chars().all(plain) {
+            (*word).to_owned()
+        } else {
+            format!("\"{}\"", word.replace('\\', "\\\\").replace('"', "\\\""))
+        }
+    };
+    words.iter().map(quoted).collect::<Vec<_>>().join(" ")
+}
+
+fn pair(span: u64, large: (u64, &str), small: (u64, &str)) -> String {
+    let head = format!("{} {}", span / large.0, large.1);
+    match span % large.0 / small.0 {
+        0 => head,
+        rest => format!("{head} {rest} {}", small.1),
+    }
+}
+
+/// Year, month and day of a day since 1970-01-01. Years are counted from March, so that the leap day
+/// comes last, in eras of 400 years, which all have the same number of days.
+fn civil(days: u64) -> (u64, u64, u64) {
+    let shifted = days + 719_468;
+    let era = shifted / 146_097;
+    let day_of_era = shifted % 146_097;
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    (year, month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> String {
+        moment(Instant { unix_ms: seconds * SECOND })
+    }
+
+    #[test]
+    fn spans_are_said_in_their_two_largest_units() {
+        let said = [340, 1500, 2000, 59_499, 59_500, 361_000, 3_600_000, 3_780_000, 187_200_000].map(duration);
+        let wanted = ["340 ms", "2 s", "2 s", "59 s", "1 min", "6 min 1 s", "1 h", "1 h 3 min", "2 d 4 h"];
+        assert_eq!(said, wanted);
+        assert_eq!(took(Instant { unix_ms: 9 }, Instant { unix_ms: 4 }), "0 ms", "a clock that went back");
+        assert_eq!(duration(u64::MAX).split(' ').nth(1), Some("d"));
+    }
+
+    #[test]
+    fn moments_are_civil_dates() {
+        assert_eq!(at(0), "1970-01-01 00:00 UTC");
+        assert_eq!(at(951_782_399), "2000-02-28 23:59 UTC");
+        assert_eq!(at(951_782_400), "2000-02-29 00:00 UTC");
+        assert_eq!(at(1_709_251_199), "2024-02-29 23:59 UTC");
+        assert_eq!(at(1_709_251_200), "2024-03-01 00:00 UTC");
+        assert_eq!(at(1_795_255_440), "2026-11-21 10:04 UTC");
+        assert_eq!(at(4_107_542_400), "2100-03-01 00:00 UTC");
+        assert!(!moment(Instant { unix_ms: u64::MAX }).is_empty(), "no moment overflows");
+    }
+
+    #[test]
+    fn words_are_quoted_where_they_need_it() {
+        assert_eq!(typed(&["deploy", "cms", "1.0.2+b/7"]), "deploy cms 1.0.2+b/7");
+        assert_eq!(typed(&["say", "two words", "", "a\"b"]), "say \"two words\" \"\" \"a\\\"b\"");
+    }
+}

@@ -1,0 +1,122 @@
+//! The strategy `pipeline`: one pipeline run does it all.
+
+use wardroom_guest::chat::Message;
+use wardroom_guest::pipelines::{Ready, Request, WaitError};
+use wardroom_guest::{Entry, Error, Failure, chat, pipelines, took, wait_for};
+
+use crate::{Ended, Outcome, Target};
+
+/// Starts the target's pipeline and waits for its end.
+pub(crate) fn run(target: &Target, version: &str) -> Result<Ended, Failure> {
+    let request = Request { pipeline: target.deployment.pipeline.clone(), parameters: parameters(target, version)? };
+    let run = pipelines::trigger(&request).map_err(|error| not_started(target, version, error))?;
+    // A word on the card is not worth losing a deployment for.
+    let _ = chat::stage(&Message { text: format!("{} is running", request.pipeline) });
+    Ok(ended(wait_for(&run)))
+}
+
+/// The parameters that the pipeline takes and this plugin knows. The others are the pipeline's own.
+fn parameters(target: &Target, version: &str) -> Result<Vec<Entry>, Failure> {
+    let known = [("version", version), ("app", target.app.as_str()), ("environment", target.environment())];
+    let taken = |name: &str| target.deployment.parameters.iter().any(|parameter| parameter == name);
+    if !taken("version") {
+        // It would deploy something, and the room would be told that it was this version.
+        return Err(Failure::invalid(format!(
+            "the pipeline `{}` takes no parameter `version`, so it cannot be told which one to deploy",
+            target.deployment.pipeline
+        )));
+    }
+    let given = known.into_iter().filter(|(name, _)| taken(name));
+    Ok(given.map(|(name, value)| Entry { name: name.to_owned(), value: value.to_owned() }).collect())
+}
+
+fn not_started(target: &Target, version: &str, error: Error) -> Failure {
+    let denied = matches!(error, Error::Denied(_));
+    let failure = Failure::from(error);
+    if denied {
+        return failure;
+    }
+    let message =
+        format!("{}: version {version} to {} did not start: {}", target.title, target.environment(), failure.message);
+    Failure { message, ..failure }
+}
+
+fn ended(waited: Result<Ready, WaitError>) -> Ended {
+    match waited {
+        Ok(ready) => Ended {
+            outcome: Outcome::of(&ready.outcome),
+            took: Some(took(ready.started, ready.ended)),
+            reason: ready.message,
+        },
+        Err(WaitError::Cancelled) => Ended { outcome: Outcome::Cancelled, reason: String::new(), took: None },
+        // The run goes on without us.
+        Err(error) => Ended { outcome: Outcome::Unknown, reason: Failure::from(error).message, took: None },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wardroom_guest::catalog::Deployment;
+    use wardroom_guest::{Denial, Instant, Problem};
+
+    use super::*;
+
+    fn target(parameters: &[&str]) -> Target {
+        Target {
+            app: "cms".into(),
+            title: "Content Management System".into(),
+            deployment: Deployment {
+                environment: "staging".into(),
+                strategy: "pipeline".into(),
+                pipeline: "cms/staging".into(),
+                parameters: parameters.iter().map(|name| (*name).to_owned()).collect(),
+            },
+        }
+    }
+
+    #[test]
+    fn a_pipeline_is_given_what_it_takes_and_no_more() {
+        let given = parameters(&target(&["color", "environment", "version"]), "1.0.2").unwrap();
+        let given = given.iter().map(|entry| (entry.name.as_str(), entry.value.as_str()));
+        assert_eq!(given.collect::<Vec<_>>(), [("version", "1.0.2"), ("environment", "staging")]);
+    }
+
+    #[test]
+    fn a_pipeline_that_takes_no_version_is_not_started() {
+        let failure = parameters(&target(&["app"]), "1.0.2").unwrap_err();
+        assert_eq!(failure.code, "invalid");
+    }
+
+    #[test]
+    fn a_refusal_keeps_the_host_s_words_and_a_problem_is_put_in_place() {
+        let denial = Denial { reason: "grant".into(), message: "no rule of `deploy` allows it".into() };
+        let failure = not_started(&target(&[]), "1.0.2", Error::Denied(denial));
+        assert_eq!((failure.code.as_str(), failure.message.as_str()), ("denied", "no rule of `deploy` allows it"));
+
+        let problem = Problem { code: "unavailable".into(), message: "`ci` does not answer".into() };
+        let failure = not_started(&target(&[]), "1.0.2", Error::Other(problem));
+        assert_eq!(
+            failure.message,
+            "Content Management System: version 1.0.2 to staging did not start: `ci` does not answer"
+        );
+    }
+
+    #[test]
+    fn an_end_that_was_not_seen_is_unknown() {
+        let problem = Problem { code: "unavailable".into(), message: "`ci` does not answer".into() };
+        assert_eq!(ended(Err(WaitError::Other(problem))).outcome, Outcome::Unknown);
+        assert_eq!(ended(Err(WaitError::Cancelled)).outcome, Outcome::Cancelled);
+
+        let ready = Ready {
+            kind: "run".into(),
+            id: "r1".into(),
+            outcome: "skipped".into(),
+            message: String::new(),
+            started: Instant { unix_ms: 1000 },
+            ended: Instant { unix_ms: 3000 },
+            details: Vec::new(),
+        };
+        let end = ended(Ok(ready));
+        assert_eq!((end.outcome, end.took.as_deref()), (Outcome::Unknown, Some("2 s")), "a word nobody knows");
+    }
+}

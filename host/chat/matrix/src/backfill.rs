@@ -1,0 +1,171 @@
+//! Reads a room back to its mark, and finds the mark of a room that has none.
+//!
+//! Architecture Invariant: nothing older than the mark comes out, and nothing from before we came into the
+//! room. Ids are compared before clocks, because every server has its own clock.
+
+use std::collections::BTreeMap;
+
+use matrix_sdk::{
+    Client,
+    ruma::{
+        OwnedUserId, RoomId, UserId,
+        api::client::{
+            filter::{LazyLoadOptions, RoomEventFilter},
+            message::get_message_events,
+        },
+        uint,
+    },
+};
+use serde_json::Value;
+use wardroom::port::store::Mark;
+
+use crate::{
+    convert::{self, RawEvent},
+    trouble::Trouble,
+};
+
+/// The furthest that a room is read back, in pages of a hundred events: more than a month of a busy room.
+const PAGES: usize = 500;
+/// How far another server's clock may be off before its events count as older than a mark that cannot be found.
+const SKEW: i64 = 10 * 60;
+
+/// What was found.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    /// The events behind the mark, oldest first.
+    pub(crate) events: Vec<RawEvent>,
+    /// What the people in them are called.
+    pub(crate) names: BTreeMap<OwnedUserId, String>,
+}
+
+/// Where to stop.
+enum Stop<'m> {
+    /// At this mark, or where we came into the room.
+    Mark(&'m Mark),
+    /// Where we came into the room, and nowhere else.
+    Arrival,
+}
+
+/// Everything behind the mark.
+pub(crate) async fn since_mark(client: &Client, room: &RoomId, mark: &Mark) -> Result<Found, Trouble> {
+    Ok(read(client, room, Stop::Mark(mark)).await?.unwrap_or_default())
+}
+
+/// Everything since we came into the room; `None` where that cannot be found, so that nothing must be taken.
+pub(crate) async fn since_arrival(client: &Client, room: &RoomId) -> Result<Option<Found>, Trouble> {
+    read(client, room, Stop::Arrival).await
+}
+
+async fn read(client: &Client, room: &RoomId, stop: Stop<'_>) -> Result<Option<Found>, Trouble> {
+    let Some(me) = client.user_id() else { return Ok(None) };
+    let mut found = Found::default();
+    let mut from = None;
+    for _ in 0..PAGES {
+        let mut request = get_message_events::v3::Request::backward(room.to_owned());
+        request.limit = uint!(100);
+        request.filter = filter();
+        request.from = from;
+        let page = client.send(request).await?;
+        for member in &page.state {
+            learn_name(member.deserialize_as_unchecked::<Value>().ok(), &mut found.names);
+        }
+        let mut all_too_old = !page.chunk.is_empty();
+        for event in page.chunk {
+            let event: RawEvent = event.cast();
+            if at_stop(&event, me, &stop) {
+                found.events.reverse();
+                return Ok(Some(found));
+            }
+            let too_old = is_too_old(&event, &stop);
+            all_too_old &= too_old;
+            if !too_old {
+                found.events.push(event);
+            }
+        }
+        // The mark's own event may be gone from the server. A whole page of older events is proof enough.
+        from = page.end.filter(|_| !all_too_old);
+        if from.is_none() {
+            found.events.reverse();
+            return Ok(matches!(stop, Stop::Mark(_)).then_some(found));
+        }
+    }
+    tracing::warn!(%room, "the room has more new events than are read back; the oldest of them are not handled");
+    found.events.reverse();
+    Ok(matches!(stop, Stop::Mark(_)).then_some(found))
+}
+
+fn at_stop(event: &RawEvent, me: &UserId, stop: &Stop<'_>) -> bool {
+    let at_mark = match stop {
+        Stop::Mark(Mark { event: Some(mark), .. }) => {
+            convert::id_and_time(event).is_some_and(|(id, _)| id == *mark)
+        }
+        Stop::Mark(_) | Stop::Arrival => false,
+    };
+    at_mark || convert::is_own_arrival(event, me)
+}
+
+/// Whether an event is older than the mark by its clock alone. A mark with an event is looked for by that, so
+/// clocks may differ; one without is a moment, and exact.
+fn is_too_old(event: &RawEvent, stop: &Stop<'_>) -> bool {
+    let Stop::Mark(mark) = stop else { return false };
+    let skew = if mark.event.is_some() { SKEW } else { 0 };
+    convert::id_and_time(event).is_none_or(|(_, at)| at.as_second() + skew < mark.at.as_second())
+}
+
+fn filter() -> RoomEventFilter {
+    let mut filter = RoomEventFilter::default();
+    filter.lazy_load_options = LazyLoadOptions::Enabled { include_redundant_members: true };
+    filter
+}
+
+fn learn_name(member: Option<Value>, names: &mut BTreeMap<OwnedUserId, String>) {
+    let Some(member) = member.filter(|event| event["type"] == "m.room.member") else { return };
+    let user = member["state_key"].as_str().and_then(|id| UserId::parse(id).ok());
+    let name = member["content"]["displayname"].as_str();
+    if let (Some(user), Some(name)) = (user, name) {
+        names.insert(user, name.to_owned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use matrix_sdk::ruma::{serde::Raw, user_id};
+    use serde_json::json;
+    use wardroom::Timestamp;
+
+    use super::*;
+
+    fn event(id: &str, second: i64) -> RawEvent {
+        let json = json!({ "type": "m.room.message", "event_id": id, "sender": "@bob:x",
+                           "origin_server_ts": second * 1000, "content": { "msgtype": "m.text", "body": "x" } });
+        Raw::from_json_string(json.to_string()).expect("an object is JSON")
+    }
+
+    fn mark(event: Option<&str>) -> Mark {
+        Mark {
+            network: "matrix".into(),
+            room: "!r:x".into(),
+            event: event.map(ToOwned::to_owned),
+            at: Timestamp::from_second(1_000_000).expect("a time"),
+        }
+    }
+
+    #[test]
+    fn the_marks_event_stops_the_reading_whatever_the_clocks_say() {
+        let me = user_id!("@bot:x");
+        let mark = mark(Some("$m:x"));
+        let stop = Stop::Mark(&mark);
+        assert!(at_stop(&event("$m:x", 5), me, &stop));
+        assert!(!at_stop(&event("$n:x", 999_999), me, &stop));
+        assert!(!is_too_old(&event("$n:x", 999_800), &stop), "a clock that is three minutes slow");
+        assert!(is_too_old(&event("$n:x", 990_000), &stop), "what lies hours behind");
+    }
+
+    #[test]
+    fn a_mark_without_an_event_is_a_moment() {
+        let mark = mark(None);
+        let stop = Stop::Mark(&mark);
+        assert!(is_too_old(&event("$n:x", 999_999), &stop));
+        assert!(!is_too_old(&event("$n:x", 1_000_000), &stop));
+    }
+}

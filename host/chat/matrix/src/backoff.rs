@@ -1,0 +1,97 @@
+//! When to try again, and when to say so.
+
+use std::time::{Duration, Instant};
+
+use matrix_sdk::reqwest::Url;
+
+/// The longest pause between two tries.
+const LONGEST: Duration = Duration::from_secs(30);
+/// How often an outage that goes on is told again.
+const REMIND: Duration = Duration::from_secs(300);
+
+/// Pauses that begin short, so that a restarted homeserver is met at once, and grow.
+#[derive(Debug, Default)]
+pub(crate) struct Backoff {
+    tries: u32,
+}
+
+impl Backoff {
+    /// The next pause: a quarter of a second, doubled with each try up to thirty seconds, spread by a
+    /// quarter either way so that many clients do not come back in the same instant.
+    pub(crate) fn next(&mut self) -> Duration {
+        let whole = Duration::from_millis(250).saturating_mul(1 << self.tries.min(10)).min(LONGEST);
+        self.tries = self.tries.saturating_add(1);
+        whole.mul_f64(0.75 + 0.5 * random_share())
+    }
+
+    /// Waits for the next pause, or as long as the server asked for if that is longer.
+    pub(crate) async fn pause(&mut self, asked: Option<Duration>) {
+        let next = self.next();
+        tokio::time::sleep(asked.map_or(next, |asked| next.max(asked.min(Duration::from_secs(300))))).await;
+    }
+
+    /// It worked.
+    pub(crate) fn reset(&mut self) {
+        self.tries = 0;
+    }
+}
+
+/// A number from 0 to 1.
+fn random_share() -> f64 {
+    getrandom::u32().map_or(0.5, |number| f64::from(number) / f64::from(u32::MAX))
+}
+
+/// Says in the log that the homeserver is away: when it begins, now and then while it lasts, when it ends.
+#[derive(Debug)]
+pub(crate) struct Outage {
+    homeserver: Url,
+    since: Option<(Instant, Instant)>,
+}
+
+impl Outage {
+    /// All is well so far.
+    pub(crate) fn new(homeserver: Url) -> Self {
+        Self { homeserver, since: None }
+    }
+
+    /// It did not answer.
+    pub(crate) fn failed(&mut self, error: &str) {
+        let now = Instant::now();
+        match &mut self.since {
+            None => {
+                tracing::warn!(homeserver = %self.homeserver, "no connection to the homeserver, trying again until there is one: {error}");
+                self.since = Some((now, now));
+            }
+            Some((since, told)) if now.duration_since(*told) >= REMIND => {
+                let minutes = now.duration_since(*since).as_secs() / 60;
+                tracing::warn!(homeserver = %self.homeserver, minutes, "still no connection to the homeserver: {error}");
+                *told = now;
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// It answered.
+    pub(crate) fn over(&mut self) {
+        if let Some((since, _)) = self.since.take() {
+            let seconds = since.elapsed().as_secs();
+            tracing::info!(homeserver = %self.homeserver, seconds, "the homeserver answers again");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_begin_short_and_stay_under_forty_seconds() {
+        let mut backoff = Backoff::default();
+        assert!(backoff.next() < Duration::from_millis(400));
+        let pauses: Vec<Duration> = (0..40).map(|_| backoff.next()).collect();
+        assert!(pauses.iter().all(|pause| *pause < Duration::from_secs(40)), "{pauses:?}");
+        assert!(pauses[30] > Duration::from_secs(20), "{pauses:?}");
+        backoff.reset();
+        assert!(backoff.next() < Duration::from_millis(400));
+    }
+}

@@ -1,0 +1,62 @@
+//! Matrix rooms for Wardroom, through matrix-sdk.
+//!
+//! [`MatrixFactory`] reads `[bot.NAME.matrix]` and makes an account's [`Chat`]. In reading order: `config`
+//! (the table), `session` (the login and where it is kept), `client` (the account: it logs in, stays and
+//! says what is wrong), `sync` (what happens in the rooms), `rooms` (joining), `backfill` (reading a room
+//! back to its mark), `send`, `probe` (for `check --connect`) and `convert` (events to engine types and back).
+//!
+//! Architecture Invariant: the SDK's own sync position proves nothing, because it is stored before anybody
+//! reads what came with it. A room's mark, kept by the engine, does.
+//! Not here: encryption. In an encrypted room the bot says that it cannot read there, once and in clear.
+
+// The SDK's futures are deep, and rustc gives up on them at its usual limit.
+#![recursion_limit = "256"]
+
+mod backfill;
+mod backoff;
+mod client;
+mod config;
+mod convert;
+mod probe;
+mod rooms;
+mod send;
+mod session;
+mod sync;
+mod trouble;
+
+use std::{path::PathBuf, sync::Arc};
+
+use wardroom::{
+    config::{BotIdentity, Table},
+    port::{Chat, ChatFactory},
+};
+
+pub(crate) use config::{Config, Login};
+
+/// The network's name: of the table, in keys and in the log.
+pub(crate) const NETWORK: &str = "matrix";
+
+/// Makes the Matrix accounts of a host.
+#[derive(Debug, Clone)]
+pub struct MatrixFactory {
+    state: PathBuf,
+}
+
+impl MatrixFactory {
+    /// Accounts that keep their sessions and stores in `matrix/BOT/` under the host's state folder. No two
+    /// processes may share it.
+    pub fn new(state: PathBuf) -> Self {
+        Self { state }
+    }
+}
+
+impl ChatFactory for MatrixFactory {
+    fn network(&self) -> &'static str {
+        NETWORK
+    }
+
+    fn read(&self, bot: &BotIdentity, table: &mut Table) -> Option<Arc<dyn Chat>> {
+        let config = Config::read(bot, table, &self.state)?;
+        Some(Arc::new(client::Matrix::new(config)))
+    }
+}

@@ -1,0 +1,133 @@
+//! Coming into rooms: those of the configuration, and those that an admin invites us to.
+//!
+//! Architecture Invariant: nobody but an admin brings the bot into a room of their own.
+
+use std::collections::{HashMap, HashSet};
+
+use matrix_sdk::{
+    Client, Room, RoomState,
+    ruma::{
+        OwnedRoomId, OwnedRoomOrAliasId, OwnedUserId, RoomId, RoomOrAliasId,
+        api::client::{alias::get_alias, membership::join_room_by_id_or_alias},
+    },
+};
+use tokio::task::JoinSet;
+use wardroom::message::Inbox;
+
+use crate::{backoff::Backoff, trouble::Trouble};
+
+/// How often an invitation is tried before it counts as withdrawn. A homeserver may send one a moment before
+/// it can be accepted, and refuses until then.
+const INVITATION_TRIES: usize = 20;
+
+/// The joins under way. Dropping this ends them.
+#[derive(Debug, Default)]
+pub(crate) struct Joins {
+    tasks: JoinSet<()>,
+    accepting: HashSet<OwnedRoomId>,
+    /// Told once each, so that a homeserver that repeats an invitation does not fill the log.
+    ignored: HashMap<OwnedRoomId, OwnedUserId>,
+}
+
+impl Joins {
+    /// Comes into a room of the configuration, however long that takes.
+    pub(crate) fn configured(&mut self, client: &Client, room: OwnedRoomOrAliasId) {
+        let client = client.clone();
+        self.tasks.spawn(async move {
+            let mut backoff = Backoff::default();
+            let mut told = false;
+            loop {
+                match join(&client, &room).await {
+                    Ok(()) => return,
+                    Err(trouble) => {
+                        if let Trouble::Refused { reason } = &trouble
+                            && !told
+                        {
+                            told = true;
+                            let me = client.user_id().map(ToString::to_string).unwrap_or_default();
+                            tracing::warn!(%room, "cannot join the room, trying again now and then: {reason}; hint: invite {me} there");
+                        }
+                        backoff.pause(trouble.after()).await;
+                    }
+                }
+            }
+        });
+    }
+
+    /// Looks at an invitation, and accepts an admin's.
+    pub(crate) async fn invited(&mut self, room: &Room, inbox: &Inbox) {
+        if room.state() != RoomState::Invited {
+            return;
+        }
+        let inviter = match room.invite_details().await {
+            Ok(invite) => invite.inviter_id,
+            Err(error) => {
+                tracing::warn!(room = %room.room_id(), "an invitation does not say who sent it, ignored: {error}");
+                return;
+            }
+        };
+        if !inbox.is_admin(inviter.as_str()) {
+            if self.ignored.insert(room.room_id().to_owned(), inviter.clone()).as_ref() != Some(&inviter) {
+                tracing::info!(room = %room.room_id(), %inviter, "ignored an invitation by somebody who is no admin");
+            }
+            return;
+        }
+        if !self.accepting.insert(room.room_id().to_owned()) {
+            return;
+        }
+        tracing::info!(room = %room.room_id(), %inviter, "accepting an admin's invitation");
+        let room = room.clone();
+        self.tasks.spawn(async move {
+            let mut backoff = Backoff::default();
+            let mut refusals = 0;
+            let target = OwnedRoomOrAliasId::from(room.room_id().to_owned());
+            while refusals < INVITATION_TRIES && room.state() == RoomState::Invited {
+                match join(&room.client(), &target).await {
+                    Ok(()) => return,
+                    Err(trouble) => {
+                        refusals += usize::from(matches!(trouble, Trouble::Refused { .. }));
+                        if refusals == INVITATION_TRIES {
+                            tracing::warn!(room = %room.room_id(), "the invitation cannot be accepted: {trouble}");
+                        }
+                        backoff.pause(trouble.after()).await;
+                    }
+                }
+            }
+        });
+    }
+
+    /// We came into a room or are out of it: the next invitation there is a new one.
+    pub(crate) fn settled(&mut self, room: &RoomId) {
+        self.accepting.remove(room);
+        self.ignored.remove(room);
+    }
+}
+
+/// Joins a room unless we are in it.
+async fn join(client: &Client, room: &OwnedRoomOrAliasId) -> Result<(), Trouble> {
+    if let Some(id) = find(client, room).await?
+        && client.get_room(&id).is_some_and(|room| room.state() == RoomState::Joined)
+    {
+        return Ok(());
+    }
+    client.send(join_room_by_id_or_alias::v3::Request::new(room.clone())).await?;
+    tracing::info!(%room, "joined");
+    Ok(())
+}
+
+/// The id of a room, asking the homeserver where only its alias is known. `None` where the alias is another
+/// server's business, which a join finds out by itself.
+pub(crate) async fn find(client: &Client, room: &OwnedRoomOrAliasId) -> Result<Option<OwnedRoomId>, Trouble> {
+    let room: &RoomOrAliasId = room;
+    let alias = match <&RoomId>::try_from(room) {
+        Ok(id) => return Ok(Some(id.to_owned())),
+        Err(alias) => alias.to_owned(),
+    };
+    match client.send(get_alias::v3::Request::new(alias)).await {
+        Ok(answer) => Ok(Some(answer.room_id)),
+        Err(error) => match Trouble::from(&error) {
+            Trouble::Refused { .. } => Ok(None),
+            trouble => Err(trouble),
+        },
+    }
+}

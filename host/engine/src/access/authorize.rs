@@ -1,0 +1,139 @@
+//! The check of a typed command: may this person run it, there, through this bot?
+
+use std::sync::Arc;
+
+use super::{Member, Rights, Role};
+use crate::{
+    command::{Command, Target},
+    message::Person,
+    port::store::InboxRow,
+};
+
+/// The people and roles of the configuration.
+#[derive(Debug, Default)]
+pub struct Access {
+    /// The ids of those who may do everything.
+    pub admins: Vec<String>,
+    /// The roles, in the order of the file.
+    pub roles: Vec<Arc<Role>>,
+    /// The environments that may be touched through the bot.
+    pub bot_environments: Vec<String>,
+    /// The bot's name.
+    pub bot: String,
+}
+
+/// A command that its caller may run. Only [`Access::authorize`] makes one.
+///
+/// ```compile_fail
+/// // There is no way to make one from its parts.
+/// let authorized = wardroom::access::Authorized { .. };
+/// ```
+#[derive(Debug)]
+pub struct Authorized {
+    command: Command,
+    message: InboxRow,
+    rights: Rights,
+}
+
+impl Authorized {
+    /// What was typed.
+    pub fn command(&self) -> &Command {
+        &self.command
+    }
+
+    /// The message that it was typed in.
+    pub fn message(&self) -> &InboxRow {
+        &self.message
+    }
+
+    /// Who typed it.
+    pub fn caller(&self) -> &Person {
+        &self.message.sender
+    }
+
+    /// What lets them.
+    pub fn rights(&self) -> &Rights {
+        &self.rights
+    }
+}
+
+/// A command that its caller may not run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// Which right is missing and who can help, one line.
+    pub message: String,
+}
+
+impl Access {
+    /// Lets a command pass, or says which right is missing.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    pub fn authorize(&self, command: Command, message: InboxRow) -> Result<Authorized, Refused> {
+        let (app, environment) = (command.app(), command.environment());
+        let name = command.spec().name.as_str();
+        if let Some(environment) = environment
+            && !self.bot_environments.iter().any(|known| known == environment)
+        {
+            let message = format!(
+                "`{environment}` is not touched through {}: it serves {}",
+                self.bot,
+                if self.bot_environments.is_empty() { "none".to_owned() } else { self.bot_environments.join(", ") }
+            );
+            return Err(Refused { message });
+        }
+        let rights = self.rights(&message.sender.id, name, command.spec().target.clone());
+        if rights.rule(app, environment).is_none() {
+            return Err(Refused { message: self.missing(name, app, environment) });
+        }
+        Ok(Authorized { command, message, rights })
+    }
+
+    /// What lets a person run a command, before app and environment are looked at.
+    pub fn rights(&self, person: &str, command: &str, target: Target) -> Rights {
+        if target.is_open() {
+            Rights::Open
+        } else if self.is_admin(person) {
+            Rights::Admin
+        } else {
+            let roles = self.roles.iter().filter(|role| role.has(person) && role.runs(command)).cloned();
+            Rights::Roles(roles.collect())
+        }
+    }
+
+    /// Whether a person may do everything.
+    pub fn is_admin(&self, person: &str) -> bool {
+        self.admins.iter().any(|admin| admin == person)
+    }
+
+    /// Whether a person may run a command at all, wherever.
+    pub fn may_run(&self, person: &str, command: &str, target: Target) -> bool {
+        !matches!(self.rights(person, command, target), Rights::Roles(roles) if roles.is_empty())
+    }
+
+    fn missing(&self, command: &str, app: Option<&str>, environment: Option<&str>) -> String {
+        let on = [("app", app), ("environment", environment)]
+            .into_iter()
+            .filter_map(|(word, value)| value.map(|value| format!("{word} `{value}`")))
+            .collect::<Vec<_>>()
+            .join(" and ");
+        let on = if on.is_empty() { on } else { format!(" on {on}") };
+        // Role names help to ask for the right thing; who is in them is nobody's business here.
+        let fitting: Vec<String> = self
+            .roles
+            .iter()
+            .filter(|role| role.runs(command) && role.covers(app, environment))
+            .filter(|role| !role.members.contains(&Member::Everyone))
+            .map(|role| format!("`{}`", role.name))
+            .collect();
+        let role = match fitting.as_slice() {
+            [] => "and no role has that right".to_owned(),
+            roles => format!("which takes the role {}", roles.join(" or ")),
+        };
+        let help = match self.admins.as_slice() {
+            [] => "plugins.toml names no admin".to_owned(),
+            admins => format!("ask {}", admins.join(" or ")),
+        };
+        format!("you may not run `{command}`{on}, {role}: {help}")
+    }
+}

@@ -1,0 +1,101 @@
+//! One value of a rule: text in which `*` stands for anything but `/`, and `**` for anything.
+
+use globset::{GlobBuilder, GlobMatcher};
+
+/// A pattern that whole values match.
+#[derive(Debug, Clone)]
+pub struct Pattern {
+    text: String,
+    // A literal compares as text: most are, and that is a fraction of a glob's cost.
+    glob: Option<GlobMatcher>,
+}
+
+/// Why a text is no pattern.
+#[derive(Debug, thiserror::Error)]
+#[error("`{text}` is no pattern: {reason}")]
+pub struct PatternError {
+    text: String,
+    reason: String,
+}
+
+impl Pattern {
+    /// Reads a pattern.
+    ///
+    /// # Errors
+    /// [`PatternError`] with what is wrong.
+    pub fn new(text: impl Into<String>) -> Result<Self, PatternError> {
+        let text = text.into();
+        let wrong = |text: &str, reason: &str| PatternError { text: text.to_owned(), reason: reason.to_owned() };
+        if text.is_empty() {
+            return Err(wrong(&text, "it is empty"));
+        }
+        if !text.contains(['*', '?', '[', ']', '{', '}', '\\']) {
+            return Ok(Self { text, glob: None });
+        }
+        if text.contains(['?', '[', ']', '{', '}', '\\']) {
+            return Err(wrong(&text, "only `*` and `**` have a meaning here"));
+        }
+        let glob = GlobBuilder::new(&text)
+            .literal_separator(true)
+            .backslash_escape(false)
+            .build()
+            .map_err(|error| wrong(&text, &error.kind().to_string()))?;
+        Ok(Self { text, glob: Some(glob.compile_matcher()) })
+    }
+
+    /// Whether a whole value matches.
+    pub fn matches(&self, value: &str) -> bool {
+        match &self.glob {
+            None => self.text == value,
+            // `*` alone is not "anything": like everywhere, it does not cross `/`.
+            Some(glob) => !value.is_empty() && glob.is_match(value),
+        }
+    }
+
+    /// The pattern as it was written.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether it stands for one value only.
+    pub fn is_literal(&self) -> bool {
+        self.glob.is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_stops_at_a_slash() {
+        let pattern = Pattern::new("cms/*").unwrap();
+        assert!(pattern.matches("cms/staging"));
+        assert!(!pattern.matches("cms/eu/staging"));
+        assert!(!pattern.matches("xcms/staging"));
+        assert!(Pattern::new("cms/**").unwrap().matches("cms/eu/staging"));
+        assert!(!Pattern::new("*").unwrap().matches("a/b"));
+        assert!(Pattern::new("**").unwrap().matches("a/b"));
+    }
+
+    #[test]
+    fn a_literal_is_the_whole_value() {
+        let pattern = Pattern::new("staging").unwrap();
+        assert!(pattern.matches("staging"));
+        assert!(!pattern.matches("staging2"));
+        assert!(!pattern.matches(""));
+    }
+
+    #[test]
+    fn other_signs_are_refused() {
+        for text in ["", "a?", "[ab]", "{a,b}", "a\\b"] {
+            assert!(Pattern::new(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_dot_is_a_dot_and_dotfiles_are_values_like_others() {
+        assert!(!Pattern::new("v1.*").unwrap().matches("v1x2"));
+        assert!(Pattern::new("*").unwrap().matches(".hidden"));
+    }
+}

@@ -1,0 +1,64 @@
+//! The contract's side of `chat`.
+
+use crate::{
+    capability::{HostCall, Invocation, call::problem},
+    plugin::bindings::{chat::Message, types},
+    port::store::{OutboxRow, Purpose, Write},
+    reply::{Text, clean},
+};
+
+/// One message is cut here, in bytes.
+const LONGEST: usize = 8_000;
+/// A stage is cut here, in bytes.
+const LONGEST_STAGE: usize = 80;
+
+/// `chat.say`
+pub(crate) struct Say;
+
+impl HostCall for Say {
+    type Params = (Message,);
+    type Answer = ();
+    type Error = types::Error;
+
+    async fn perform(invocation: &mut Invocation, (message,): &(Message,)) -> Result<(), types::Error> {
+        let text = Text::lines(&message.text).clamped(LONGEST);
+        if text.is_empty() {
+            return Err(problem("invalid", "there is nothing to say"));
+        }
+        let number = invocation.number();
+        match invocation.job() {
+            Some(job) => {
+                let row = OutboxRow {
+                    key: format!("{}/say-{number}", job.row().id),
+                    network: job.row().inbox.network.clone(),
+                    room: job.row().inbox.room.clone(),
+                    thread: job.row().thread.clone(),
+                    purpose: Purpose::Message,
+                    text,
+                };
+                invocation.also_write(Write::Say(row));
+            }
+            // A query has no thread of its own: its words go before its answer.
+            None => invocation.say_with_answer(text),
+        }
+        Ok(())
+    }
+}
+
+/// `chat.stage`
+pub(crate) struct Stage;
+
+impl HostCall for Stage {
+    type Params = (Message,);
+    type Answer = ();
+    type Error = types::Error;
+
+    async fn perform(invocation: &mut Invocation, (message,): &(Message,)) -> Result<(), types::Error> {
+        let mut stage = clean(message.text.lines().next().unwrap_or_default());
+        stage.truncate(stage.floor_char_boundary(LONGEST_STAGE));
+        if let Some(job) = invocation.job() {
+            job.stage(stage);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,321 @@
+//! One invocation of a guest, on the host's side: who asked, what it may do, what it used, what it did.
+//!
+//! This is the data of the wasmtime store: it lives as long as the guest does and no longer.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::AtomicBool},
+};
+
+use serde::Serialize;
+
+use super::{Attributes, Kind, Reason, TABLE, judge::Rule};
+use crate::{
+    access::{Access, Authorized, Grants},
+    config::Catalog,
+    job::Job,
+    plugin::{Meter, bindings::types},
+    port::{
+        Clock, Store,
+        store::{CallCount, Entry, EntryKind, Write},
+    },
+    reply::{Outbox, Text},
+};
+
+/// What all invocations share.
+pub(crate) struct Shared {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) outbox: Arc<Outbox>,
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) access: Arc<Access>,
+}
+
+/// Whether a guest runs for a query or a job.
+pub(crate) enum Purpose {
+    /// Nothing it does can change anything.
+    Query,
+    /// Its calls are journaled.
+    Job(Arc<Job>),
+}
+
+/// A call that was refused, for the room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Denied {
+    /// The call's name.
+    pub call: &'static str,
+    /// What it was about: `cms/production version 1.0.2`.
+    pub about: String,
+    /// Everything that stands in its way.
+    pub reasons: Vec<Reason>,
+}
+
+impl Denied {
+    /// The reasons in one line.
+    pub fn texts(&self) -> String {
+        let texts: Vec<&str> = self.reasons.iter().map(|reason| reason.text.as_str()).collect();
+        texts.join("; ")
+    }
+}
+
+/// What an invocation did.
+#[derive(Debug, Default)]
+pub struct Tally {
+    allowed: BTreeMap<usize, u64>,
+    refused: BTreeMap<usize, u64>,
+    /// Each refused call, in order; at most [`Tally::MOST_DENIED`] are kept, all are counted.
+    pub denied: Vec<Denied>,
+}
+
+impl Tally {
+    /// A guest that asks again and again fills no memory.
+    pub const MOST_DENIED: usize = 20;
+
+    /// How often each call was made.
+    pub fn counts(&self) -> Vec<CallCount> {
+        let rows = (0..TABLE.len()).filter_map(|index| {
+            let (allowed, refused) = (self.allowed.get(&index).copied(), self.refused.get(&index).copied());
+            (allowed.is_some() || refused.is_some()).then(|| CallCount {
+                call: TABLE[index].name.to_owned(),
+                allowed: allowed.unwrap_or(0),
+                refused: refused.unwrap_or(0),
+            })
+        });
+        rows.collect()
+    }
+}
+
+/// One invocation.
+pub struct Invocation {
+    shared: Arc<Shared>,
+    authorized: Arc<Authorized>,
+    purpose: Purpose,
+    plugin: Arc<str>,
+    grants: Arc<Grants>,
+    settings: Arc<[(String, String)]>,
+    pub(crate) meter: Meter,
+    /// Set while the guest waits: that time is nobody's fault.
+    pub(crate) waiting: Arc<AtomicBool>,
+    number: u32,
+    writes: Vec<Write>,
+    said: Vec<Text>,
+    pub(crate) tally: Tally,
+}
+
+/// A call that was allowed and is being done.
+pub(super) struct Begun {
+    index: usize,
+    number: u32,
+    rule: Rule,
+    attributes: Attributes,
+}
+
+impl Invocation {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        authorized: Arc<Authorized>,
+        purpose: Purpose,
+        (plugin, grants, settings): (Arc<str>, Arc<Grants>, Arc<[(String, String)]>),
+        meter: Meter,
+    ) -> Self {
+        Self {
+            shared,
+            authorized,
+            purpose,
+            plugin,
+            grants,
+            settings,
+            meter,
+            waiting: Arc::default(),
+            number: 0,
+            writes: Vec::new(),
+            said: Vec::new(),
+            tally: Tally::default(),
+        }
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    pub(super) fn authorized(&self) -> &Authorized {
+        &self.authorized
+    }
+
+    pub(super) fn plugin(&self) -> &str {
+        &self.plugin
+    }
+
+    pub(super) fn grants(&self) -> &Grants {
+        &self.grants
+    }
+
+    pub(super) fn settings(&self) -> &[(String, String)] {
+        &self.settings
+    }
+
+    pub(super) fn job(&self) -> Option<&Arc<Job>> {
+        match &self.purpose {
+            Purpose::Query => None,
+            Purpose::Job(job) => Some(job),
+        }
+    }
+
+    pub(super) fn job_id(&self) -> &str {
+        self.job().map_or("query", |job| job.row().id.as_str())
+    }
+
+    /// The number of the call that is being done, among all of this invocation's.
+    pub(super) fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// Whether the caller may see what runs of an app in an environment.
+    pub(super) fn may_see(&self, app: &str, environment: &str) -> bool {
+        self.shared.access.bot_environments.iter().any(|known| known == environment)
+            && self.authorized.rights().rule(Some(app), Some(environment)).is_some()
+    }
+
+    /// Adds a change that must be on disk together with this call's answer.
+    pub(super) fn also_write(&mut self, write: Write) {
+        self.writes.push(write);
+    }
+
+    /// Words of a query, shown before its answer.
+    pub(super) fn say_with_answer(&mut self, text: Text) {
+        self.said.push(text);
+    }
+
+    pub(crate) fn take_said(&mut self) -> Vec<Text> {
+        std::mem::take(&mut self.said)
+    }
+
+    /// Counts a call and its bytes against the limits.
+    pub(super) fn meter(&mut self, params: &impl Serialize) -> wasmtime::Result<()> {
+        self.number += 1;
+        self.meter.call(params)
+    }
+
+    /// Records a refused call, for journal, log and room.
+    pub(super) fn deny(
+        &mut self,
+        index: usize,
+        attributes: &Attributes,
+        reasons: Vec<Reason>,
+        params: &impl Serialize,
+    ) -> types::Denial {
+        let row = &TABLE[index];
+        *self.tally.refused.entry(index).or_default() += 1;
+        let about = about(attributes);
+        let texts: Vec<&str> = reasons.iter().map(|reason| reason.text.as_str()).collect();
+        let message = texts.join("; ");
+        let add = reasons.iter().find_map(|reason| reason.add.as_deref()).unwrap_or("nothing can be added").replace('\n', " | ");
+        tracing::warn!(
+            plugin = &*self.plugin,
+            job = self.job_id(),
+            call = row.name,
+            about,
+            person = self.authorized.caller().id,
+            message,
+            add,
+            "refused a call"
+        );
+        if let Purpose::Job(_) = &self.purpose {
+            let entry = self.entry(EntryKind::Denied, index, &message, attributes, &serde_json::json!({ "arguments": params }));
+            self.shared.store.note(vec![Write::Enter(entry)]);
+        }
+        let reason = reasons.first().map_or("grant", |reason| reason.kind).to_owned();
+        if self.tally.denied.len() < Tally::MOST_DENIED {
+            self.tally.denied.push(Denied { call: row.name, about, reasons });
+        }
+        types::Denial { reason, message }
+    }
+
+    /// Keeps the intent of a call that acts, before it is done.
+    pub(super) async fn begin(
+        &mut self,
+        index: usize,
+        attributes: &Attributes,
+        rule: Rule,
+        params: &impl Serialize,
+    ) -> Result<Begun, String> {
+        if TABLE[index].kind == Kind::Acts {
+            let entry = self.entry(EntryKind::Intent, index, &rule.text(), attributes, &serde_json::json!({ "arguments": params }));
+            let kept = self.shared.store.commit(vec![Write::Enter(entry)]).await;
+            kept.map_err(|error| format!("nothing was done: {error}"))?;
+        }
+        *self.tally.allowed.entry(index).or_default() += 1;
+        let attributes = if self.job().is_some() { attributes.clone() } else { Attributes::new() };
+        Ok(Begun { index, number: self.number, rule, attributes })
+    }
+
+    /// Keeps what came of a call, with everything that must be on disk together with it.
+    pub(super) async fn record<A: Serialize, E: Serialize>(
+        &mut self,
+        begun: Begun,
+        kind: Kind,
+        params: &impl Serialize,
+        answer: &Result<A, E>,
+    ) -> Result<(), String> {
+        if self.job().is_none() {
+            return Ok(());
+        }
+        let (entry_kind, body) = match kind {
+            Kind::Acts => (EntryKind::Result, serde_json::json!({ "answer": answer })),
+            _ => (EntryKind::Call, serde_json::json!({ "arguments": params, "answer": answer })),
+        };
+        let mut entry = self.entry(entry_kind, begun.index, &begun.rule.text(), &begun.attributes, &body);
+        if kind == Kind::Acts {
+            // The intent has the call's own number; its result comes behind it.
+            entry.of = Some(begun.number);
+            self.number += 1;
+            entry.number = self.number;
+        }
+        let mut writes = vec![Write::Enter(entry)];
+        writes.append(&mut self.writes);
+        let says = writes.iter().any(|write| matches!(write, Write::Say(_)));
+        if writes.len() > 1 || matches!(kind, Kind::Acts | Kind::Keeps | Kind::Waits) {
+            self.shared.store.commit(writes).await.map_err(|error| error.to_string())?;
+            if says {
+                self.shared.outbox.wake();
+            }
+        } else {
+            self.shared.store.note(writes);
+        }
+        Ok(())
+    }
+
+    fn entry(&self, kind: EntryKind, index: usize, rule: &str, attributes: &Attributes, body: &serde_json::Value) -> Entry {
+        let attributes = attributes.iter().map(|(attribute, values)| (attribute.as_str().to_owned(), values.clone()));
+        Entry {
+            job: self.job_id().to_owned(),
+            number: self.number,
+            kind,
+            plugin: self.plugin.to_string(),
+            call: TABLE[index].name.to_owned(),
+            of: None,
+            rule: rule.to_owned(),
+            attributes: attributes.collect(),
+            body: body.clone(),
+            at: self.shared.clock.now(),
+        }
+    }
+
+    /// How many entries this invocation's calls took.
+    pub(crate) fn entries(&self) -> u32 {
+        self.number
+    }
+}
+
+/// What a call is about, for people: the target and what is done to it.
+fn about(attributes: &Attributes) -> String {
+    use crate::access::Attribute;
+    let one = |attribute| attributes.get(&attribute).map(|values| values.join(", ")).filter(|text| !text.is_empty());
+    let place = match (one(Attribute::App), one(Attribute::Environment)) {
+        (Some(app), Some(environment)) => Some(format!("{app}/{environment}")),
+        (app, environment) => app.or(environment).or_else(|| one(Attribute::Pipeline)),
+    };
+    let version = one(Attribute::Version).map(|version| format!("version {version}"));
+    let key = one(Attribute::Key).map(|key| format!("key {key}"));
+    [place, version, key].into_iter().flatten().collect::<Vec<_>>().join(" ")
+}

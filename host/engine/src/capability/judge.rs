@@ -1,0 +1,187 @@
+//! The check of one call: what the plugin is granted, what the caller may do, and what was typed.
+//!
+//! All reasons are collected, not only the first: a reviewer wants to see every rule that stands in the way.
+
+use std::sync::Arc;
+
+use super::{Attributes, EnvironmentFrom, Kind, Row, TABLE, invocation::Invocation};
+use crate::access::{Allow, Attribute};
+
+/// Why a call is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reason {
+    /// A short stable word: `query`, `grant`, `typed`, `role`, `bot`.
+    pub kind: &'static str,
+    /// One line that names the rule.
+    pub text: String,
+    /// The rule to add, if the operator wants to allow it.
+    pub add: Option<String>,
+}
+
+/// The rule that lets a call pass.
+#[derive(Debug, Clone)]
+pub(super) struct Rule {
+    /// The `allow`.
+    pub(super) grant: Arc<str>,
+    /// The role.
+    pub(super) role: Option<String>,
+}
+
+impl Rule {
+    pub(super) fn text(&self) -> String {
+        match &self.role {
+            Some(role) => format!("{}, role {role}", self.grant),
+            None => self.grant.to_string(),
+        }
+    }
+}
+
+thread_local! {
+    static NO_RULE: Arc<str> = Arc::from("no rule needed");
+}
+
+impl Invocation {
+    /// Lets a call pass, or says everything that stands in its way.
+    pub(super) fn judge(&self, row: &'static Row, attributes: &Attributes) -> Result<Rule, Vec<Reason>> {
+        if self.job().is_none() && !row.kind.in_query() {
+            let command = &self.authorized().command().spec().name;
+            let text = format!("`{command}` is a query, and {} {}", row.name, row.kind.as_str());
+            return Err(vec![Reason { kind: "query", text, add: None }]);
+        }
+        if !row.kind.needs_rule() {
+            return Ok(Rule { grant: NO_RULE.with(Arc::clone), role: None });
+        }
+        let mut reasons = Vec::new();
+        let grant = self.judge_grant(row, attributes, &mut reasons);
+        let role = self.judge_role(row, attributes, &mut reasons);
+        match grant {
+            Some(grant) if reasons.is_empty() => Ok(Rule { grant, role }),
+            _ => Err(reasons),
+        }
+    }
+
+    /// The `allow` that permits this call and, where it acts, all in which it differs from what was typed.
+    fn judge_grant(&self, row: &Row, attributes: &Attributes, reasons: &mut Vec<Reason>) -> Option<Arc<str>> {
+        let index = TABLE.iter().position(|known| known.name == row.name)?;
+        let untyped = if row.kind == Kind::Acts { self.untyped(attributes) } else { Vec::new() };
+        let grants = self.grants();
+        let suggestion = || suggest(self.plugin(), row, attributes, &untyped);
+        match grants.permitting(index, attributes) {
+            Ok(mut rules) => {
+                let mut last: Option<&Allow> = None;
+                let hit = rules.find(|rule| {
+                    last = Some(rule);
+                    untyped.iter().all(|(attribute, _)| rule.beyond.contains(attribute))
+                });
+                if let Some(rule) = hit {
+                    return Some(rule.text.clone());
+                }
+                let place = last.map_or_else(String::new, |rule| rule.at.to_string());
+                reasons.push(self.not_typed(&untyped, &place));
+                None
+            }
+            Err(misses) => {
+                let text = match misses.first() {
+                    None => format!("no rule of [plugin.{}] names {}", self.plugin(), row.name),
+                    Some((rule, miss)) => {
+                        let attribute = miss.attribute.as_str();
+                        let value = match &miss.value {
+                            Some(value) => format!("{attribute} `{value}`"),
+                            None => format!("a call without {attribute}"),
+                        };
+                        format!("{} allows {attribute} = {}, and not {value}", rule.at, miss.takes)
+                    }
+                };
+                reasons.push(Reason { kind: "grant", text, add: Some(suggestion()) });
+                if !untyped.is_empty() {
+                    let place = misses.first().map_or_else(String::new, |(rule, _)| rule.at.to_string());
+                    reasons.push(self.not_typed(&untyped, &place));
+                }
+                None
+            }
+        }
+    }
+
+    /// The role that lets the caller do this, on the call's own app and environment where it has them.
+    fn judge_role(&self, row: &Row, attributes: &Attributes, reasons: &mut Vec<Reason>) -> Option<String> {
+        let command = self.authorized().command();
+        let target = row.environment == EnvironmentFrom::Target;
+        let first = |attribute| attributes.get(&attribute).and_then(|values| values.first()).map(String::as_str);
+        let pick = |attribute, typed| if target { first(attribute).or(typed) } else { typed };
+        let app = pick(Attribute::App, command.app());
+        let environment = pick(Attribute::Environment, command.environment());
+        let all = |attribute: Attribute, fallback: Option<&str>| -> Vec<Option<String>> {
+            match attributes.get(&attribute) {
+                Some(values) if target && !values.is_empty() => values.iter().cloned().map(Some).collect(),
+                _ => vec![fallback.map(str::to_owned)],
+            }
+        };
+        let mut rule = None;
+        for app in all(Attribute::App, app) {
+            for environment in all(Attribute::Environment, environment) {
+                let (app, environment) = (app.as_deref(), environment.as_deref());
+                if let Some(environment) = environment
+                    && !self.shared().access.bot_environments.iter().any(|known| known == environment)
+                {
+                    let text = format!("`{environment}` is not among the environments of [bot.{}]", self.shared().access.bot);
+                    reasons.push(Reason { kind: "bot", text, add: None });
+                }
+                match self.authorized().rights().rule(app, environment) {
+                    Some(name) => rule = Some(name.to_owned()),
+                    None => {
+                        let on = [app, environment].into_iter().flatten().collect::<Vec<_>>().join("/");
+                        let text = format!(
+                            "no role lets {} run `{}` on {on}",
+                            self.authorized().caller().id,
+                            command.spec().name
+                        );
+                        reasons.push(Reason { kind: "role", text, add: None });
+                    }
+                }
+            }
+        }
+        rule
+    }
+
+    /// The apps, environments and versions of an effect that are no argument of the command.
+    fn untyped(&self, attributes: &Attributes) -> Vec<(Attribute, String)> {
+        let command = self.authorized().command();
+        [Attribute::App, Attribute::Environment, Attribute::Version]
+            .into_iter()
+            .filter_map(|attribute| attributes.get(&attribute).map(|values| (attribute, values)))
+            .flat_map(|(attribute, values)| values.iter().map(move |value| (attribute, value)))
+            .filter(|(attribute, value)| !command.typed(*attribute).any(|typed| typed == value.as_str()))
+            .map(|(attribute, value)| (attribute, value.clone()))
+            .collect()
+    }
+
+    fn not_typed(&self, untyped: &[(Attribute, String)], place: &str) -> Reason {
+        let words: Vec<String> = untyped.iter().map(|(attribute, value)| format!("{} `{value}`", attribute.as_str())).collect();
+        let beyond = beyond(untyped);
+        let rule = if place.is_empty() { "a rule".to_owned() } else { place.to_owned() };
+        let text = format!("`{}` was typed, and not {}; {rule} would need {beyond}", self.authorized().command().line(), words.join(", "));
+        Reason { kind: "typed", text, add: Some(beyond) }
+    }
+}
+
+fn beyond(untyped: &[(Attribute, String)]) -> String {
+    let names: std::collections::BTreeSet<&str> = untyped.iter().map(|(attribute, _)| attribute.as_str()).collect();
+    let names: Vec<String> = names.into_iter().map(|name| format!("\"{name}\"")).collect();
+    format!("beyond = [{}]", names.join(", "))
+}
+
+/// The rule that would allow exactly this call.
+fn suggest(plugin: &str, row: &Row, attributes: &Attributes, untyped: &[(Attribute, String)]) -> String {
+    let mut lines = vec![format!("[[plugin.{plugin}.allow]]"), format!("call = \"{}\"", row.name)];
+    for (attribute, values) in attributes {
+        // A version changes with every command: a rule that names it would serve once.
+        if !matches!(attribute, Attribute::Version | Attribute::Pipeline) && !values.is_empty() {
+            let values: Vec<String> = values.iter().map(|value| format!("{value:?}")).collect();
+            lines.push(format!("{} = [{}]", attribute.as_str(), values.join(", ")));
+        }
+    }
+    if !untyped.is_empty() {
+        lines.push(beyond(untyped));
+    }
+    lines.join("\n")
+}

@@ -1,0 +1,239 @@
+//! What a guest can ask the host for: the table of all calls, and the one function that every call goes through.
+//!
+//! To add a call: its function in `wit/`, a type that implements [`HostCall`] in the folder of its
+//! interface, and its row in [`TABLE`]. A function of the contract without a row fails a test.
+//!
+//! Architecture Invariant: [`call::through`] is the only way from a guest to an effect: check, do, record.
+
+mod call;
+mod catalog;
+mod chat;
+mod clock;
+mod invocation;
+mod judge;
+mod log;
+mod pipelines;
+mod settings;
+mod store;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use clock::instant as clock_instant;
+pub use call::{Attributes, HostCall};
+pub(crate) use pipelines::ending;
+pub use invocation::{Denied, Invocation, Tally};
+pub(crate) use invocation::{Purpose, Shared};
+pub use judge::Reason;
+
+use wasmtime::component::Linker;
+
+use crate::access::Attribute;
+
+/// What a call can do, and so how it is checked and recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Changes nothing. In a job its answer is journaled, in a query it is counted.
+    Reads,
+    /// Log lines and words in the job's own thread. Needs no rule.
+    Notes,
+    /// The operator's own words for this plugin, or the time. Reads, and needs no rule.
+    Given,
+    /// Changes the plugin's own keys. Denied in a query.
+    Keeps,
+    /// Waits. Denied in a query.
+    Waits,
+    /// Changes something outside. Denied in a query; its intent is on disk before it happens.
+    Acts,
+}
+
+impl Kind {
+    /// The word for it in reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Reads => "reads",
+            Self::Notes => "notes",
+            Self::Given => "given",
+            Self::Keeps => "keeps",
+            Self::Waits => "waits",
+            Self::Acts => "acts",
+        }
+    }
+
+    /// Whether a call of this kind needs an `allow` that names it.
+    pub fn needs_rule(self) -> bool {
+        !matches!(self, Self::Notes | Self::Given)
+    }
+
+    /// Whether a query may make it.
+    pub fn in_query(self) -> bool {
+        matches!(self, Self::Reads | Self::Notes | Self::Given)
+    }
+}
+
+/// Where the environment that a call touches comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EnvironmentFrom {
+    /// What the host knows of the target.
+    Target,
+    /// What was typed.
+    Command,
+    /// It touches none.
+    Nothing,
+}
+
+/// One host function.
+pub struct Row {
+    /// `interface.function`, as in rules, journal and reports.
+    pub name: &'static str,
+    /// What it can do.
+    pub kind: Kind,
+    /// The attributes that a rule can match.
+    pub attributes: &'static [Attribute],
+    /// Where its environment comes from.
+    pub environment: EnvironmentFrom,
+    /// What it does, for reports.
+    pub summary: &'static str,
+    register: fn(&mut Linker<Invocation>, usize) -> wasmtime::Result<()>,
+}
+
+impl std::fmt::Debug for Row {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl Row {
+    /// Defines this function, and no other, in a plugin's linker.
+    pub(crate) fn register(&'static self, linker: &mut Linker<Invocation>) -> wasmtime::Result<()> {
+        let index = TABLE.iter().position(|row| std::ptr::eq(row, self)).unwrap_or(usize::MAX);
+        (self.register)(linker, index)
+    }
+
+    /// The interface's name in the contract.
+    pub fn interface(&self) -> &'static str {
+        self.name.split_once('.').map_or(self.name, |(interface, _)| interface)
+    }
+
+    /// The function's name in its interface.
+    pub fn function(&self) -> &'static str {
+        self.name.split_once('.').map_or("", |(_, function)| function)
+    }
+}
+
+/// The package and version of the contract.
+pub const CONTRACT: &str = "wardroom:plugin@0.1.0";
+
+use Attribute::{App, Environment, Key, Pipeline, Version};
+
+/// All host functions there are.
+pub static TABLE: [Row; 13] = [
+    Row {
+        name: "catalog.apps",
+        kind: Kind::Reads,
+        attributes: &[App],
+        environment: EnvironmentFrom::Command,
+        summary: "reads the configured apps and how each is deployed",
+        register: call::register::<catalog::Apps>,
+    },
+    Row {
+        name: "catalog.releases",
+        kind: Kind::Reads,
+        attributes: &[App, Environment],
+        environment: EnvironmentFrom::Target,
+        summary: "reads which versions ran where, since when and by whom",
+        register: call::register::<catalog::Releases>,
+    },
+    Row {
+        name: "chat.say",
+        kind: Kind::Notes,
+        attributes: &[],
+        environment: EnvironmentFrom::Command,
+        summary: "says something in the job's own thread",
+        register: call::register::<chat::Say>,
+    },
+    Row {
+        name: "chat.stage",
+        kind: Kind::Notes,
+        attributes: &[],
+        environment: EnvironmentFrom::Command,
+        summary: "puts a word on the job's status card",
+        register: call::register::<chat::Stage>,
+    },
+    Row {
+        name: "clock.now",
+        kind: Kind::Given,
+        attributes: &[],
+        environment: EnvironmentFrom::Nothing,
+        summary: "reads the time",
+        register: call::register::<clock::Now>,
+    },
+    Row {
+        name: "log.write",
+        kind: Kind::Notes,
+        attributes: &[],
+        environment: EnvironmentFrom::Nothing,
+        summary: "writes a line to the operator's log",
+        register: call::register::<log::Write>,
+    },
+    Row {
+        name: "pipelines.trigger",
+        kind: Kind::Acts,
+        attributes: &[Pipeline, App, Environment, Version],
+        environment: EnvironmentFrom::Target,
+        summary: "starts a pipeline",
+        register: call::register::<pipelines::Trigger>,
+    },
+    Row {
+        name: "pipelines.wait",
+        kind: Kind::Waits,
+        attributes: &[Pipeline, App, Environment],
+        environment: EnvironmentFrom::Target,
+        summary: "waits for runs of the same job",
+        register: call::register::<pipelines::Wait>,
+    },
+    Row {
+        name: "settings.all",
+        kind: Kind::Given,
+        attributes: &[],
+        environment: EnvironmentFrom::Nothing,
+        summary: "reads the plugin's own settings",
+        register: call::register::<settings::All>,
+    },
+    Row {
+        name: "store.delete",
+        kind: Kind::Keeps,
+        attributes: &[Key],
+        environment: EnvironmentFrom::Nothing,
+        summary: "forgets one of the plugin's own values",
+        register: call::register::<store::Delete>,
+    },
+    Row {
+        name: "store.get",
+        kind: Kind::Reads,
+        attributes: &[Key],
+        environment: EnvironmentFrom::Nothing,
+        summary: "reads one of the plugin's own values",
+        register: call::register::<store::Get>,
+    },
+    Row {
+        name: "store.list",
+        kind: Kind::Reads,
+        attributes: &[],
+        environment: EnvironmentFrom::Nothing,
+        summary: "reads the plugin's own values",
+        register: call::register::<store::List>,
+    },
+    Row {
+        name: "store.set",
+        kind: Kind::Keeps,
+        attributes: &[Key],
+        environment: EnvironmentFrom::Nothing,
+        summary: "keeps a value of the plugin's own",
+        register: call::register::<store::Set>,
+    },
+];
+
+/// The row of a name.
+pub fn row(name: &str) -> Option<&'static Row> {
+    TABLE.iter().find(|row| row.name == name)
+}

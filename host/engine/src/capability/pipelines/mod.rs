@@ -1,0 +1,11 @@
+//! `pipelines`: starts the pipelines of the configuration and waits for them.
+//!
+//! A guest names a pipeline; what it touches is the host's knowledge. It waits only for runs of its own
+//! job, and never sees a credential. When a deployment's run ends, the host writes the release.
+
+mod host;
+mod wait;
+
+pub(super) use host::Trigger;
+pub(super) use wait::Wait;
+pub(crate) use wait::ending;

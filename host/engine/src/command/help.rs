@@ -1,0 +1,56 @@
+//! What `help` says: one line a command, or all of one.
+
+use std::fmt::Write as _;
+
+use super::{CommandKind, ParameterType, Spec, Target};
+
+/// One line for each command, grouped by who does it.
+pub fn help_all<'a>(specs: impl IntoIterator<Item = &'a Spec>, prefix: &str) -> String {
+    let specs: Vec<&Spec> = specs.into_iter().collect();
+    let width = specs.iter().map(|spec| spec.usage().len()).max().unwrap_or(0).min(48);
+    let mut text = String::new();
+    let mut last = None;
+    for spec in specs {
+        let group = match &spec.target {
+            Target::Host(_) => "always there",
+            Target::Plugin(name) => name,
+        };
+        if last != Some(group) {
+            let _ = writeln!(text, "{group}");
+            last = Some(group);
+        }
+        let _ = writeln!(text, "  {:width$}  {}", spec.usage(), spec.summary);
+    }
+    let _ = write!(text, "More: {prefix}help COMMAND");
+    text
+}
+
+/// All there is to say about one command.
+pub fn help_one(spec: &Spec, who: &str) -> String {
+    let mut text = format!("{}\n{}", spec.usage(), spec.summary);
+    for parameter in &spec.parameters {
+        let takes = match parameter.kind {
+            ParameterType::Integer => " (a whole number)",
+            ParameterType::Boolean => " (true or false)",
+            ParameterType::Duration => " (such as 90s, 2h or 1d12h)",
+            _ => "",
+        };
+        let optional = if parameter.required { "" } else { ", optional" };
+        let _ = write!(text, "\n  {}: {}{takes}{optional}", parameter.name.to_uppercase(), parameter.summary);
+        if !parameter.choices.is_empty() {
+            let _ = write!(text, ": one of {}", parameter.choices.join(", "));
+        }
+    }
+    if !spec.aliases.is_empty() {
+        let _ = write!(text, "\nAlso: {}", spec.aliases.join(", "));
+    }
+    for example in &spec.examples {
+        let _ = write!(text, "\nExample: {example}");
+    }
+    let does = match spec.kind {
+        CommandKind::Query => "It answers and changes nothing.",
+        CommandKind::Action => "It acts: a job is recorded call by call.",
+    };
+    let _ = write!(text, "\n{does} {who}");
+    text
+}

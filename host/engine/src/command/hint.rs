@@ -1,0 +1,96 @@
+//! The nearest right command for a line that is none: typos, values that were meant, words in another order.
+
+use std::sync::Arc;
+
+use super::{CommandTable, Misparse, Spec, parse};
+use crate::config::{Catalog, nearest};
+
+/// Words that people put between arguments and that mean nothing.
+const FILLERS: [&str; 4] = ["to", "in", "on", "at"];
+/// More words than this are not tried in other orders.
+const MOST_WORDS: usize = 5;
+
+pub(super) fn unknown_command(word: &str, rest: &[String], table: &CommandTable) -> Misparse {
+    let shown: String = word.chars().take(40).collect();
+    let names = table.specs().iter().flat_map(|spec| std::iter::once(&spec.name).chain(&spec.aliases));
+    match nearest(word, names.map(String::as_str)) {
+        Some(meant) => {
+            let line: Vec<&str> = std::iter::once(meant).chain(rest.iter().map(String::as_str)).collect();
+            Misparse::new(format!("Unknown command `{shown}`. Did you mean `{meant}`?")).with_hint(shell_words::join(line))
+        }
+        None => Misparse::new(format!("Unknown command `{shown}`.")).with_hint("help"),
+    }
+}
+
+pub(super) fn unknown_value<'a>(what: &str, value: &str, known: impl Iterator<Item = &'a str> + Clone) -> Misparse {
+    let shown: String = value.chars().take(40).collect();
+    match nearest(value, known.clone()) {
+        Some(meant) => Misparse::new(format!("Unknown {what} `{shown}`. Did you mean `{meant}`?")),
+        None => {
+            let known: Vec<&str> = known.take(20).collect();
+            Misparse::new(format!("Unknown {what} `{shown}`. Known: {}.", known.join(", ")))
+        }
+    }
+}
+
+/// Finds the line that was probably meant: the same words in another order, or with one value mended.
+pub(super) fn improve(misparse: Misparse, spec: &Arc<Spec>, words: &[String], catalog: &Catalog) -> Misparse {
+    if let Some(line) = reordered(spec, words, catalog) {
+        return misparse.with_hint(line);
+    }
+    if let Some(line) = mended(spec, words, catalog) {
+        return misparse.with_hint(line);
+    }
+    match misparse.hint {
+        Some(_) => misparse,
+        None => misparse.with_hint(spec.usage()),
+    }
+}
+
+/// The only order of the words, fillers left out, that is a good command. Two good ones are a guess, and none is made.
+fn reordered(spec: &Arc<Spec>, words: &[String], catalog: &Catalog) -> Option<String> {
+    let kept: Vec<String> = words.iter().filter(|word| !FILLERS.contains(&word.to_lowercase().as_str())).cloned().collect();
+    if kept.is_empty() || kept.len() > MOST_WORDS || kept.iter().any(|word| word.starts_with('-')) {
+        return None;
+    }
+    let mut found: Option<String> = None;
+    let mut good = true;
+    permutations(&mut kept.clone(), 0, &mut |order| {
+        if let Ok(command) = parse::arguments(spec, order, catalog) {
+            match &found {
+                None => found = Some(command.line().to_owned()),
+                Some(line) if line == command.line() => {}
+                Some(_) => good = false,
+            }
+        }
+    });
+    found.filter(|_| good)
+}
+
+fn permutations(words: &mut Vec<String>, from: usize, found: &mut impl FnMut(&[String])) {
+    if from == words.len() {
+        found(words);
+        return;
+    }
+    for index in from..words.len() {
+        words.swap(from, index);
+        permutations(words, from + 1, found);
+        words.swap(from, index);
+    }
+}
+
+/// The line with each word that is nearly an app or an environment replaced by it.
+fn mended(spec: &Arc<Spec>, words: &[String], catalog: &Catalog) -> Option<String> {
+    let names: Vec<&str> = catalog.apps().map(|app| app.name.as_str()).chain(catalog.environments()).collect();
+    let mended: Vec<String> = words
+        .iter()
+        .map(|word| if names.contains(&word.as_str()) { word.clone() } else { nearest(word, names.iter().copied()).unwrap_or(word).to_owned() })
+        .collect();
+    if mended == words {
+        return None;
+    }
+    match parse::arguments(spec, &mended, catalog) {
+        Ok(command) => Some(command.line().to_owned()),
+        Err(_) => reordered(spec, &mended, catalog),
+    }
+}

@@ -1,0 +1,19 @@
+//! Commands: what plugins and the host describe, and how a typed line becomes one of them.
+//!
+//! Entry point: [`CommandTable::parse`]. Pure: reads the table and the catalog, does nothing.
+
+mod builtin;
+mod help;
+mod hint;
+mod parse;
+mod spec;
+mod table;
+#[cfg(test)]
+mod tests;
+mod tokens;
+
+pub use builtin::Builtin;
+pub use help::{help_all, help_one};
+pub use parse::{Command, Misparse, Value};
+pub use spec::{CommandKind, Parameter, ParameterType, Spec, SpecError, Target};
+pub use table::{CommandTable, Parsed};

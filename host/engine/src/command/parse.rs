@@ -1,0 +1,264 @@
+//! A command's words become typed arguments: clap takes flags apart, each value is checked against its type.
+
+use std::sync::Arc;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use super::{
+    hint,
+    spec::{Parameter, ParameterType, Spec},
+};
+use crate::{
+    access::Attribute,
+    config::{Catalog, parse_duration},
+};
+
+/// An argument's value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Value {
+    /// Text, also of names, versions and people.
+    Text(String),
+    /// A whole number; a span of time in milliseconds.
+    Integer(i64),
+    /// Yes or no.
+    Boolean(bool),
+}
+
+/// A command with good arguments.
+#[derive(Debug, Clone)]
+pub struct Command {
+    spec: Arc<Spec>,
+    // In the order of the parameters.
+    arguments: Vec<(usize, Value)>,
+    line: String,
+}
+
+impl Command {
+    /// What it is.
+    pub fn spec(&self) -> &Arc<Spec> {
+        &self.spec
+    }
+
+    /// The arguments that were given, with their parameters.
+    pub fn arguments(&self) -> impl Iterator<Item = (&Parameter, &Value)> {
+        self.arguments.iter().map(|(index, value)| (&self.spec.parameters[*index], value))
+    }
+
+    /// The whole as it is understood, one line that could be typed again.
+    pub fn line(&self) -> &str {
+        &self.line
+    }
+
+    /// The app that was typed, if the command takes one.
+    pub fn app(&self) -> Option<&str> {
+        self.typed(Attribute::App).next()
+    }
+
+    /// The environment that was typed, if the command takes one.
+    pub fn environment(&self) -> Option<&str> {
+        self.typed(Attribute::Environment).next()
+    }
+
+    /// All that was typed as an app, an environment or a version.
+    pub fn typed(&self, attribute: Attribute) -> impl Iterator<Item = &str> {
+        let wanted = match attribute {
+            Attribute::App => Some(ParameterType::App),
+            Attribute::Environment => Some(ParameterType::Environment),
+            Attribute::Version => Some(ParameterType::Version),
+            Attribute::Pipeline | Attribute::Key => None,
+        };
+        self.arguments().filter_map(move |(parameter, value)| match value {
+            Value::Text(text) if Some(parameter.kind) == wanted => Some(text.as_str()),
+            _ => None,
+        })
+    }
+}
+
+/// A line that is no command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Misparse {
+    /// What is wrong, one sentence.
+    pub message: String,
+    /// What could be typed instead.
+    pub hint: Option<String>,
+}
+
+impl Misparse {
+    pub(super) fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: None }
+    }
+
+    pub(super) fn with_hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+}
+
+impl std::fmt::Display for Misparse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)?;
+        match &self.hint {
+            Some(hint) => write!(f, " Try: {hint}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Reads the words behind a command's name.
+pub(super) fn arguments(spec: &Arc<Spec>, words: &[String], catalog: &Catalog) -> Result<Command, Misparse> {
+    let texts = assign(spec, words)?;
+    let mut arguments = Vec::with_capacity(texts.len());
+    for (index, parameter) in spec.parameters.iter().enumerate() {
+        match &texts[index] {
+            Some(text) => arguments.push((index, value(parameter, text, catalog)?)),
+            None if parameter.required => {
+                let message = format!("`{}` needs {}.", spec.name, parameter.name.to_uppercase());
+                return Err(Misparse::new(message).with_hint(spec.usage()));
+            }
+            None => {}
+        }
+    }
+    let line = line(spec, &arguments);
+    let command = Command { spec: spec.clone(), arguments, line };
+    together(&command, catalog)?;
+    Ok(command)
+}
+
+/// The text of each parameter, in their order.
+fn assign(spec: &Spec, words: &[String]) -> Result<Vec<Option<String>>, Misparse> {
+    if words.is_empty() {
+        return Ok(vec![None; spec.parameters.len()]);
+    }
+    let matches = {
+        let mut flags = spec.flags.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        flags.try_get_matches_from_mut(rewritten(spec, words))
+    };
+    let mut matches = matches.map_err(|error| flag_problem(&error, spec))?;
+    let mut places = matches.remove_many::<String>("").into_iter().flatten();
+    let mut texts = Vec::with_capacity(spec.parameters.len());
+    for parameter in &spec.parameters {
+        let named = matches.remove_one::<String>(&parameter.name);
+        let off = parameter.kind == ParameterType::Boolean && matches.get_flag(&format!("no-{}", parameter.name));
+        texts.push(match named {
+            Some(text) => Some(text),
+            None if off => Some("false".to_owned()),
+            None if parameter.named => None,
+            None if parameter.kind == ParameterType::Rest => {
+                let rest: Vec<String> = places.by_ref().collect();
+                (!rest.is_empty()).then(|| rest.join(" "))
+            }
+            None => places.next(),
+        });
+    }
+    match places.next() {
+        Some(extra) => {
+            let message = format!("`{}` takes no argument `{extra}`.", spec.name);
+            Err(Misparse::new(message).with_hint(spec.usage()))
+        }
+        None => Ok(texts),
+    }
+}
+
+/// `key=value` becomes `--key=value` where the command has that parameter; behind `--` all stays as it is.
+fn rewritten(spec: &Spec, words: &[String]) -> Vec<String> {
+    let mut raw = false;
+    let mut rewrite = |word: &String| {
+        raw |= word == "--";
+        match word.split_once('=') {
+            Some((key, _)) if !raw && spec.parameters.iter().any(|parameter| parameter.name == key) => format!("--{word}"),
+            _ => word.clone(),
+        }
+    };
+    words.iter().map(&mut rewrite).collect()
+}
+
+fn flag_problem(error: &clap::Error, spec: &Spec) -> Misparse {
+    let context = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.clone()),
+        Some(ContextValue::Strings(texts)) => texts.first().cloned(),
+        _ => None,
+    };
+    let flag = context(ContextKind::InvalidArg).unwrap_or_default();
+    let flag = flag.split([' ', '=']).next().unwrap_or_default();
+    let message = match error.kind() {
+        ErrorKind::UnknownArgument => match context(ContextKind::SuggestedArg) {
+            Some(meant) => format!("`{}` has no flag `{flag}`. Did you mean `{meant}`?", spec.name),
+            None => format!("`{}` has no flag `{flag}`; a value that begins with a dash goes behind `--`.", spec.name),
+        },
+        ErrorKind::ArgumentConflict => format!("`{flag}` is given twice."),
+        ErrorKind::InvalidValue | ErrorKind::TooFewValues | ErrorKind::WrongNumberOfValues | ErrorKind::NoEquals => {
+            format!("`{flag}` needs a value.")
+        }
+        _ => format!("`{}` does not understand its flags.", spec.name),
+    };
+    Misparse::new(message).with_hint(spec.usage())
+}
+
+/// One value by its type.
+fn value(parameter: &Parameter, text: &str, catalog: &Catalog) -> Result<Value, Misparse> {
+    let name = parameter.name.to_uppercase();
+    if !parameter.choices.is_empty() {
+        return match parameter.choices.iter().find(|choice| choice.eq_ignore_ascii_case(text)) {
+            Some(choice) => Ok(Value::Text(choice.clone())),
+            None => Err(hint::unknown_value(&parameter.name, text, parameter.choices.iter().map(String::as_str))),
+        };
+    }
+    let known = |names: Vec<&str>, word: &str| match names.iter().find(|name| name.eq_ignore_ascii_case(text)) {
+        Some(name) => Ok(Value::Text((*name).to_owned())),
+        None => Err(hint::unknown_value(word, text, names.iter().copied())),
+    };
+    let wrong = |wanted: &str| Err(Misparse::new(format!("{name} is {wanted}, and `{text}` is not.")));
+    match parameter.kind {
+        ParameterType::App => known(catalog.apps().map(|app| app.name.as_str()).collect(), "app"),
+        ParameterType::Environment => known(catalog.environments().collect(), "environment"),
+        ParameterType::Integer => text.parse().map(Value::Integer).or_else(|_| wrong("a whole number")),
+        ParameterType::Boolean => match text.to_lowercase().as_str() {
+            "true" | "yes" | "on" => Ok(Value::Boolean(true)),
+            "false" | "no" | "off" => Ok(Value::Boolean(false)),
+            _ => wrong("true or false"),
+        },
+        ParameterType::Duration => match parse_duration(text).map(|span| i64::try_from(span.as_millis())) {
+            Some(Ok(milliseconds)) => Ok(Value::Integer(milliseconds)),
+            _ => wrong("a span of time such as 90s, 2h or 1d12h"),
+        },
+        ParameterType::Text | ParameterType::Version | ParameterType::Person | ParameterType::Rest if text.is_empty() => {
+            Err(Misparse::new(format!("{name} is empty.")))
+        }
+        ParameterType::Text | ParameterType::Version | ParameterType::Person | ParameterType::Rest => Ok(Value::Text(text.to_owned())),
+    }
+}
+
+/// What can only be checked once app, environment and version are known.
+fn together(command: &Command, catalog: &Catalog) -> Result<(), Misparse> {
+    let (Some(app), Some(environment)) = (command.app(), command.environment()) else { return Ok(()) };
+    let Some(configured) = catalog.app(app) else { return Ok(()) };
+    let Some(deployment) = configured.deployments.iter().find(|deployment| deployment.environment == environment) else {
+        let known: Vec<&str> = configured.deployments.iter().map(|deployment| deployment.environment.as_str()).collect();
+        let known = if known.is_empty() { "nowhere".to_owned() } else { known.join(", ") };
+        return Err(Misparse::new(format!("`{app}` is not deployed to `{environment}`, but to: {known}.")));
+    };
+    let Some(pattern) = deployment.parameters.get("version") else { return Ok(()) };
+    for version in command.typed(Attribute::Version) {
+        if !pattern.takes(version) {
+            let message = format!("`{version}` is no version of `{app}` for `{environment}`: it must match {}.", pattern.as_str());
+            return Err(Misparse::new(message));
+        }
+    }
+    Ok(())
+}
+
+/// The command as one line that could be typed again.
+pub(super) fn line(spec: &Spec, arguments: &[(usize, Value)]) -> String {
+    let mut words = vec![spec.name.clone()];
+    for (index, value) in arguments {
+        let parameter = &spec.parameters[*index];
+        let text = match value {
+            Value::Integer(number) if parameter.kind == ParameterType::Duration => format!("{number}ms"),
+            Value::Integer(number) => number.to_string(),
+            Value::Boolean(yes) => yes.to_string(),
+            Value::Text(text) if parameter.kind == ParameterType::Rest => text.clone(),
+            Value::Text(text) => shell_words::quote(text).into_owned(),
+        };
+        words.push(if parameter.named { format!("--{}={text}", parameter.name) } else { text });
+    }
+    words.join(" ")
+}

@@ -1,0 +1,100 @@
+//! All commands there are, by name and alias, and the way from a typed line to one of them.
+
+use std::{collections::HashMap, sync::Arc};
+
+use super::{
+    Builtin, Command, Misparse, Spec, hint,
+    parse::{self},
+    tokens,
+};
+use crate::config::Catalog;
+
+/// All commands.
+#[derive(Debug)]
+pub struct CommandTable {
+    specs: Vec<Arc<Spec>>,
+    by_word: HashMap<String, usize>,
+}
+
+/// What a typed line is.
+#[derive(Debug)]
+pub enum Parsed {
+    /// A command with good arguments.
+    Command(Command),
+    /// `deploy --help`: the explanation of a command.
+    Help(Arc<Spec>),
+}
+
+impl CommandTable {
+    /// The host's own commands.
+    pub fn new() -> Self {
+        let mut table = Self { specs: Vec::new(), by_word: HashMap::new() };
+        for builtin in Builtin::ALL {
+            table.insert(Arc::new(builtin.spec()));
+        }
+        table
+    }
+
+    fn insert(&mut self, spec: Arc<Spec>) {
+        for word in std::iter::once(&spec.name).chain(&spec.aliases) {
+            self.by_word.insert(word.clone(), self.specs.len());
+        }
+        self.specs.push(spec);
+    }
+
+    /// The command that has one of these words already, if any.
+    pub fn taken<'a>(&'a self, spec: &'a Spec) -> Option<(&'a str, &'a Spec)> {
+        std::iter::once(&spec.name)
+            .chain(&spec.aliases)
+            .find_map(|word| self.get(word).map(|owner| (word.as_str(), owner.as_ref())))
+    }
+
+    /// Adds the commands of a plugin. None of their words may be taken.
+    pub fn add(&mut self, specs: impl IntoIterator<Item = Arc<Spec>>) {
+        for spec in specs {
+            self.insert(spec);
+        }
+    }
+
+    /// The command of a word, whatever its case.
+    pub fn get(&self, word: &str) -> Option<&Arc<Spec>> {
+        let index = match self.by_word.get(word) {
+            Some(index) => index,
+            None => self.by_word.get(&word.to_lowercase())?,
+        };
+        Some(&self.specs[*index])
+    }
+
+    /// All commands, in the order in which they came.
+    pub fn specs(&self) -> &[Arc<Spec>] {
+        &self.specs
+    }
+
+    /// Reads a typed line.
+    ///
+    /// # Errors
+    /// [`Misparse`]: one line that says what is wrong, and the nearest right command.
+    pub fn parse(&self, text: &str, catalog: &Catalog) -> Result<Parsed, Misparse> {
+        let words = tokens::words(text)
+            .ok_or_else(|| Misparse::new("A quote is not closed.").with_hint("close it, or put a backslash before it"))?;
+        let Some((first, rest)) = words.split_first() else {
+            return Err(Misparse::new("There is no command in that.").with_hint("help"));
+        };
+        let Some(spec) = self.get(first) else {
+            return Err(hint::unknown_command(first, rest, self));
+        };
+        let before_end = rest.iter().take_while(|word| *word != "--");
+        if before_end.clone().any(|word| word == "--help" || word == "-h") {
+            return Ok(Parsed::Help(spec.clone()));
+        }
+        parse::arguments(spec, rest, catalog)
+            .map(Parsed::Command)
+            .map_err(|misparse| hint::improve(misparse, spec, rest, catalog))
+    }
+}
+
+impl Default for CommandTable {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,295 @@
+//! Apps, environments, and how each app reaches each environment: `[environment.*]`, `[app.*]`, `[app.*.deploy.*]`.
+
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use regex::Regex;
+
+use super::{
+    problem::{At, nearest},
+    table::Table,
+};
+use crate::port::{
+    Pipelines,
+    pipelines::{PipelinesBuilder, PipelinesFactory},
+};
+
+/// The configured apps and environments.
+#[derive(Default)]
+pub struct Catalog {
+    apps: BTreeMap<String, App>,
+    environments: Vec<String>,
+}
+
+/// One `[app.NAME]`.
+#[derive(Debug)]
+pub struct App {
+    /// The name that is typed.
+    pub name: String,
+    /// What people call it.
+    pub title: String,
+    /// Its deployments, in the order of the file.
+    pub deployments: Vec<Deployment>,
+}
+
+/// One `[app.NAME.deploy.ENVIRONMENT]`.
+pub struct Deployment {
+    /// The app.
+    pub app: String,
+    /// The environment.
+    pub environment: String,
+    /// Its name in rules and journal: `cms/staging`.
+    pub pipeline: String,
+    /// Its parameters, each with what it takes.
+    pub parameters: BTreeMap<String, ValuePattern>,
+    /// The system that runs it.
+    pub system: Arc<dyn Pipelines>,
+    /// Where it stands.
+    pub at: At,
+}
+
+impl fmt::Debug for Deployment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Deployment").field("pipeline", &self.pipeline).field("at", &self.at).finish_non_exhaustive()
+    }
+}
+
+/// What a parameter takes: a regular expression on the whole value.
+#[derive(Debug, Clone)]
+pub struct ValuePattern {
+    text: String,
+    whole: Regex,
+    dash: bool,
+}
+
+impl ValuePattern {
+    /// Reads an expression.
+    ///
+    /// # Errors
+    /// What is wrong with it, one line.
+    pub fn new(text: &str) -> Result<Self, String> {
+        let whole = Regex::new(&format!(r"\A(?:{text})\z")).map_err(|error| match error {
+            regex::Error::Syntax(message) => message.lines().last().unwrap_or("").trim_start_matches("error: ").to_owned(),
+            other => other.to_string(),
+        })?;
+        // A value such as `-rf` becomes a program's flag: it is taken only where the expression itself begins with a dash.
+        let bare = text.trim_start_matches(['^', '(', '?', ':']);
+        let dash = bare.starts_with('-') || bare.starts_with("\\-") || bare.starts_with("[-");
+        Ok(Self { text: text.to_owned(), whole, dash })
+    }
+
+    /// Whether a whole value fits.
+    pub fn takes(&self, value: &str) -> bool {
+        (self.dash || !value.starts_with('-')) && !value.contains('\0') && self.whole.is_match(value)
+    }
+
+    /// The expression as it was written.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+impl Catalog {
+    /// The apps, by name.
+    pub fn apps(&self) -> impl Iterator<Item = &App> + Clone {
+        self.apps.values()
+    }
+
+    /// One app.
+    pub fn app(&self, name: &str) -> Option<&App> {
+        self.apps.get(name)
+    }
+
+    /// The environments, in the order of the file.
+    pub fn environments(&self) -> impl Iterator<Item = &str> + Clone {
+        self.environments.iter().map(String::as_str)
+    }
+
+    /// The deployment that a pipeline's name stands for.
+    pub fn pipeline(&self, name: &str) -> Option<&Deployment> {
+        let (app, environment) = name.split_once('/')?;
+        self.apps.get(app)?.deployments.iter().find(|deployment| deployment.environment == environment)
+    }
+}
+
+/// The systems of `[pipelines.*]` and the one that inline pipelines of a kind share, while they are being filled.
+pub(super) struct Systems<'r> {
+    factories: &'r [Arc<dyn PipelinesFactory>],
+    // `None` where the system's own table had problems: what refers to it is not blamed again.
+    named: BTreeMap<String, Option<Box<dyn PipelinesBuilder>>>,
+    inline: BTreeMap<&'static str, Option<Box<dyn PipelinesBuilder>>>,
+}
+
+struct Draft {
+    app: String,
+    environment: String,
+    parameters: BTreeMap<String, ValuePattern>,
+    system: SystemName,
+    at: At,
+}
+
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum SystemName {
+    Named(String),
+    Inline(&'static str),
+}
+
+/// Reads the environments, the pipelines systems and the apps.
+pub(super) fn read(root: &mut Table, factories: &[Arc<dyn PipelinesFactory>]) -> Catalog {
+    let mut catalog = Catalog::default();
+    for (name, table) in root.tables("environment") {
+        if !is_name(&name.value) {
+            table.problem(&name.at, format!("`{}` is no name for an environment", name.value), NAME_RULE.to_owned());
+        }
+        table.finish();
+        catalog.environments.push(name.value);
+    }
+    let mut systems = Systems::read(root, factories);
+    let mut drafts = Vec::new();
+    for (name, mut table) in root.tables("app") {
+        if !is_name(&name.value) {
+            table.problem(&name.at, format!("`{}` is no name for an app", name.value), NAME_RULE.to_owned());
+        }
+        let title = table.string("title").map_or_else(|| name.value.clone(), |title| crate::reply::clean(&title.value));
+        for (environment, deploy) in table.tables("deploy") {
+            if !catalog.environments.contains(&environment.value) {
+                let meant = nearest(&environment.value, catalog.environments());
+                let fix = meant.map_or_else(|| format!("[environment.{}]", environment.value), |meant| format!("[app.{}.deploy.{meant}]", name.value));
+                deploy.problem(&environment.at, format!("there is no environment `{}`", environment.value), fix);
+            }
+            drafts.extend(systems.deployment(&name.value, &environment.value, deploy));
+        }
+        table.finish();
+        catalog.apps.insert(name.value.clone(), App { name: name.value, title, deployments: Vec::new() });
+    }
+    let built = systems.build();
+    for draft in drafts {
+        let Some(system) = built.get(&draft.system) else { continue };
+        if let Some(app) = catalog.apps.get_mut(&draft.app) {
+            app.deployments.push(Deployment {
+                pipeline: format!("{}/{}", draft.app, draft.environment),
+                app: draft.app,
+                environment: draft.environment,
+                parameters: draft.parameters,
+                system: system.clone(),
+                at: draft.at,
+            });
+        }
+    }
+    catalog
+}
+
+/// What a name of an app or environment looks like.
+const NAME_RULE: &str = "letters, digits, dots, dashes and underscores, beginning with a letter or digit";
+
+fn is_name(name: &str) -> bool {
+    name.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && name.len() <= 64
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
+}
+
+impl<'r> Systems<'r> {
+    fn read(root: &mut Table, factories: &'r [Arc<dyn PipelinesFactory>]) -> Self {
+        let mut systems = Self { factories, named: BTreeMap::new(), inline: BTreeMap::new() };
+        for (name, mut table) in root.tables("pipelines") {
+            let kinds: Vec<&str> = factories.iter().map(|factory| factory.kind()).collect();
+            let kind = table.required_string("kind", &format!("\"{}\"", kinds.first().unwrap_or(&"jenkins")));
+            let mut builder = None;
+            if let Some(kind) = kind {
+                match factories.iter().find(|factory| factory.kind() == kind.value) {
+                    Some(factory) => {
+                        builder = factory.system(Some(&mut table));
+                        table.finish();
+                    }
+                    None => {
+                        let message = format!("this build has no pipelines of the kind `{}`; it has: {}", kind.value, kinds.join(", "));
+                        table.problem(&kind.at, message, None);
+                    }
+                }
+            }
+            systems.named.insert(name.value, builder);
+        }
+        systems
+    }
+
+    fn deployment(&mut self, app: &str, environment: &str, mut table: Table) -> Option<Draft> {
+        let at = table.at().clone();
+        let mut parameters = BTreeMap::new();
+        if let Some(mut patterns) = table.table("parameters") {
+            for key in patterns.keys() {
+                let Some(text) = patterns.string(&key.value) else { continue };
+                match ValuePattern::new(&text.value) {
+                    Ok(pattern) => {
+                        parameters.insert(key.value, pattern);
+                    }
+                    Err(reason) => {
+                        let message = format!("`{}` is no regular expression: {reason}", text.value);
+                        patterns.problem(&text.at, message, format!("{} = '[0-9]+\\.[0-9]+\\.[0-9]+'", key.value));
+                    }
+                }
+            }
+            patterns.finish();
+        }
+        let names: Vec<String> = parameters.keys().cloned().collect();
+        let name = format!("{app}/{environment}");
+        let pipeline = table.string("pipeline");
+        let inline = self.factories.iter().find(|factory| factory.inline_key().is_some_and(|key| table.has(key)));
+        let system = match (pipeline, inline) {
+            (Some(pipeline), None) => {
+                let Some((system, path)) = pipeline.value.split_once(':').filter(|(_, path)| !path.is_empty()) else {
+                    let message = format!("`{}` names no pipeline: a system, a colon, its name there", pipeline.value);
+                    table.problem(&pipeline.at, message, "pipeline = \"ci:cms/deploy\"".to_owned());
+                    return None;
+                };
+                let Some(builder) = self.named.get_mut(system) else {
+                    let meant = nearest(system, self.named.keys().map(String::as_str));
+                    let fix = meant.map_or_else(|| format!("[pipelines.{system}]"), |meant| format!("pipeline = \"{meant}:{path}\""));
+                    table.problem(&pipeline.at, format!("there is no [pipelines.{system}]"), fix);
+                    return None;
+                };
+                builder.as_mut()?.pipeline(&name, Some(path), &names, &mut table);
+                SystemName::Named(system.to_owned())
+            }
+            (None, Some(factory)) => {
+                let kind = factory.kind();
+                let builder = self.inline.entry(kind).or_insert_with(|| factory.system(None));
+                builder.as_mut()?.pipeline(&name, None, &names, &mut table);
+                SystemName::Inline(kind)
+            }
+            (pipeline, _) => {
+                let message = if pipeline.is_some() { "has both `pipeline` and the keys of another kind" } else { "says nothing of what to run" };
+                let message = format!("[app.{app}.deploy.{environment}] {message}");
+                table.problem(&at, message, "run = [\"./deploy.sh\", \"{version}\"]   or   pipeline = \"ci:path\"".to_owned());
+                return None;
+            }
+        };
+        table.finish();
+        Some(Draft { app: app.to_owned(), environment: environment.to_owned(), parameters, system, at })
+    }
+
+    fn build(self) -> BTreeMap<SystemName, Arc<dyn Pipelines>> {
+        let named = self.named.into_iter().filter_map(|(name, builder)| Some((SystemName::Named(name), builder?.build())));
+        let inline = self.inline.into_iter().filter_map(|(kind, builder)| Some((SystemName::Inline(kind), builder?.build())));
+        named.chain(inline).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_is_on_the_whole_value() {
+        let version = ValuePattern::new(r"[0-9]+\.[0-9]+|latest").unwrap();
+        assert!(version.takes("1.2") && version.takes("latest"));
+        for value in ["1.2.3", "x1.2", "latest ", "1.2\n", "latest\nx"] {
+            assert!(!version.takes(value), "{value:?}");
+        }
+    }
+
+    #[test]
+    fn a_leading_dash_needs_an_expression_that_begins_with_one() {
+        assert!(!ValuePattern::new(".*").unwrap().takes("-rf"));
+        assert!(ValuePattern::new("-?[0-9]+").unwrap().takes("-5"));
+        assert!(ValuePattern::new(".*").unwrap().takes("a-rf"));
+    }
+}

@@ -1,0 +1,103 @@
+//! Reads the files: `plugins.toml` and what it includes become one tree.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use globset::GlobBuilder;
+
+use super::{
+    problem::{At, Problems},
+    tree::{Field, Node, Value, parse},
+};
+
+/// The whole tree, or `None` where the main file cannot be read.
+pub(super) fn load(path: &Path, problems: &Problems) -> Option<Node> {
+    let text = read(path, &At { file: path.display().to_string().into(), line: 1 }, problems)?;
+    let mut root = parse(path, &text, problems);
+    for (pattern, at) in includes(&mut root, problems) {
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let files = matching(folder, &pattern);
+        if files.is_empty() {
+            problems.add(&at, format!("`{pattern}` matches no file"), None);
+        }
+        for file in files {
+            let Some(text) = read(&file, &at, problems) else { continue };
+            let mut part = parse(&file, &text, problems);
+            for (_, at) in includes(&mut part, problems) {
+                problems.add(&at, "an included file cannot include others", None);
+            }
+            merge(&mut root, part, problems);
+        }
+    }
+    Some(root)
+}
+
+fn read(path: &Path, at: &At, problems: &Problems) -> Option<String> {
+    match std::fs::read(path) {
+        Ok(bytes) => match String::from_utf8(bytes) {
+            Ok(text) => Some(text),
+            Err(error) => {
+                let message = format!("`{}` is not text in UTF-8 (byte {})", path.display(), error.utf8_error().valid_up_to());
+                problems.add(at, message, None);
+                None
+            }
+        },
+        Err(error) => {
+            problems.add(at, format!("`{}` cannot be read: {error}", path.display()), None);
+            None
+        }
+    }
+}
+
+/// Takes `include` out of a file's tree.
+fn includes(root: &mut Node, problems: &Problems) -> Vec<(String, At)> {
+    let Value::Table(fields) = &mut root.value else { return Vec::new() };
+    let Some(field) = fields.remove("include") else { return Vec::new() };
+    let items = match field.node.value {
+        Value::Array(items) => items,
+        _ => vec![field.node],
+    };
+    let mut patterns = Vec::new();
+    for item in items {
+        match item.value {
+            Value::String(pattern) => patterns.push((pattern, item.at)),
+            _ => problems.add(&item.at, "`include` is a list of file names", Some("include = [\"apps/*.toml\"]".to_owned())),
+        }
+    }
+    patterns
+}
+
+/// The files below a folder that a pattern names, by name. A pattern's folder part is taken as it stands.
+fn matching(folder: &Path, pattern: &str) -> Vec<PathBuf> {
+    let (inside, name) = pattern.rsplit_once('/').unwrap_or(("", pattern));
+    let folder = folder.join(inside);
+    let Ok(glob) = GlobBuilder::new(name).literal_separator(true).build() else { return Vec::new() };
+    let glob = glob.compile_matcher();
+    let Ok(entries) = std::fs::read_dir(&folder) else { return Vec::new() };
+    let named = |entry: &std::fs::DirEntry| glob.is_match(entry.file_name());
+    let mut files: Vec<PathBuf> = entries.flatten().filter(named).map(|entry| entry.path()).filter(|path| path.is_file()).collect();
+    files.sort();
+    files
+}
+
+/// Puts one tree into another: tables are joined, anything that both have is a problem.
+fn merge(into: &mut Node, part: Node, problems: &Problems) {
+    match (&mut into.value, part.value) {
+        (Value::Table(fields), Value::Table(more)) => merge_fields(fields, more, problems),
+        (Value::Array(items), Value::Array(more)) if more.iter().all(|item| matches!(item.value, Value::Table(_))) => items.extend(more),
+        _ => problems.add(&part.at, format!("this is written in {} already", into.at), None),
+    }
+}
+
+fn merge_fields(fields: &mut BTreeMap<String, Field>, more: BTreeMap<String, Field>, problems: &Problems) {
+    for (key, field) in more {
+        match fields.get_mut(&key) {
+            Some(known) => merge(&mut known.node, field.node, problems),
+            None => {
+                fields.insert(key, field);
+            }
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! `plugins.toml`: parsed once into a tree with positions, read table by table, every problem reported at once.
+//!
+//! Entry point: [`read`]. Nothing here connects, and no secret is resolved.
+//! What only plugins know (their commands and settings) is checked by `plugin` when they are loaded.
+
+mod catalog;
+mod include;
+mod people;
+mod plugins;
+mod problem;
+mod read;
+mod rules;
+mod table;
+mod tree;
+
+pub use catalog::{App, Catalog, Deployment, ValuePattern};
+pub use plugins::PluginConfig;
+pub use problem::{At, Problem, Problems, nearest};
+pub use read::{BotConfig, BotIdentity, Config, Registry, read};
+pub use table::{Located, Table, parse_duration};
+pub use tree::{Field, Node, Value, parse};

@@ -1,0 +1,167 @@
+//! Reads the whole configuration, in the order in which its tables lean on each other.
+
+use std::{path::Path, path::PathBuf, sync::Arc};
+
+use super::{
+    catalog::{self, Catalog},
+    include, people,
+    plugins::{self, PluginConfig},
+    problem::{At, Problem, Problems},
+    table::{Located, Table},
+};
+use crate::{
+    access::Access,
+    port::{Chat, ChatFactory, pipelines::PipelinesFactory},
+};
+
+/// The kinds of adapters that a build has.
+#[derive(Default)]
+pub struct Registry {
+    /// Chat networks, by the name of their table.
+    pub chats: Vec<Arc<dyn ChatFactory>>,
+    /// Chat networks that exist and that this build leaves out, for a better message.
+    pub left_out: Vec<&'static str>,
+    /// Pipelines systems, by `kind`.
+    pub pipelines: Vec<Arc<dyn PipelinesFactory>>,
+}
+
+/// What an adapter needs to know of the identity that it speaks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BotIdentity {
+    /// The name in `[bot.NAME]`.
+    pub name: String,
+    /// What stands before a command.
+    pub prefix: String,
+}
+
+/// One `[bot.NAME]`.
+pub struct BotConfig {
+    /// Its name and prefix.
+    pub identity: BotIdentity,
+    /// The environments that may be touched through it.
+    pub environments: Vec<String>,
+    /// Its accounts.
+    pub chats: Vec<Arc<dyn Chat>>,
+    /// Where it stands.
+    pub at: At,
+}
+
+/// A configuration without problems of its own.
+pub struct Config {
+    /// The file that was read.
+    pub path: PathBuf,
+    /// The folder that it stands in: paths are relative to it.
+    pub folder: PathBuf,
+    /// `[store] url`.
+    pub store: Located<String>,
+    /// The bot.
+    pub bot: BotConfig,
+    /// Apps and environments.
+    pub catalog: Arc<Catalog>,
+    /// People and roles.
+    pub access: Arc<Access>,
+    /// Plugins, in the order of the file.
+    pub plugins: Vec<PluginConfig>,
+    /// Problems found later (by what plugins describe) go to this list.
+    pub problems: Problems,
+}
+
+/// Where the database is kept if nothing is said.
+const DEFAULT_STORE: &str = "sqlite:state/wardroom.db";
+
+/// Reads a configuration. All problems at once, by place; none where it is good.
+///
+/// # Errors
+/// Every problem.
+pub fn read(path: &Path, registry: &Registry) -> Result<Config, Vec<Problem>> {
+    let problems = Problems::default();
+    let Some(tree) = include::load(path, &problems) else { return Err(problems.sorted()) };
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    let folder = std::path::absolute(&folder).unwrap_or(folder);
+    let mut root = Table::new("", tree, &problems, Arc::new(folder.clone()));
+    let store = store(&mut root);
+    let catalog = catalog::read(&mut root, &registry.pipelines);
+    let bot = bot(&mut root, registry, &catalog);
+    let admins = people::admins(&mut root);
+    let roles = people::roles(&mut root, &catalog);
+    let plugins = plugins::read(&mut root, &catalog);
+    root.finish();
+    match bot {
+        Some(bot) if problems.count() == 0 => Ok(Config {
+            path: path.to_owned(),
+            folder,
+            store,
+            access: Arc::new(Access {
+                admins,
+                roles,
+                bot_environments: bot.environments.clone(),
+                bot: bot.identity.name.clone(),
+            }),
+            bot,
+            catalog: Arc::new(catalog),
+            plugins,
+            problems,
+        }),
+        _ => Err(problems.sorted()),
+    }
+}
+
+fn store(root: &mut Table) -> Located<String> {
+    let at = root.at_key("store");
+    let fallback = Located { value: DEFAULT_STORE.to_owned(), at };
+    let Some(mut table) = root.table("store") else { return fallback };
+    let url = table.string("url");
+    table.finish();
+    url.unwrap_or(fallback)
+}
+
+fn bot(root: &mut Table, registry: &Registry, catalog: &Catalog) -> Option<BotConfig> {
+    let at = root.at().clone();
+    let mut bots = root.tables("bot");
+    if bots.is_empty() {
+        root.problem(&at, "there is no [bot.NAME]", "[bot.marvin]".to_owned());
+        return None;
+    }
+    for (name, table) in bots.drain(1..) {
+        table.problem(&name.at, "one host runs one bot in this version", "a file of its own for each bot, each with its own [store]".to_owned());
+    }
+    let (name, mut table) = bots.remove(0);
+    let at = table.at().clone();
+    let prefix = table.string("prefix").map_or_else(|| "!".to_owned(), |prefix| prefix.value);
+    if prefix.is_empty() || prefix.chars().any(|letter| letter.is_alphanumeric() || letter.is_whitespace()) {
+        let place = table.at_key("prefix");
+        table.problem(&place, "`prefix` is one or more signs, such as `!`", "prefix = \"!\"".to_owned());
+    }
+    let environments = match table.strings("environments") {
+        Some(names) => {
+            people::known(&table, "environment", &names.value, catalog.environments());
+            names.value.into_iter().map(|name| name.value).collect()
+        }
+        None => catalog.environments().map(str::to_owned).collect(),
+    };
+    let identity = BotIdentity { name: name.value, prefix };
+    let mut chats = Vec::new();
+    for factory in &registry.chats {
+        if let Some(mut part) = table.table(factory.network()) {
+            chats.extend(factory.read(&identity, &mut part));
+            part.finish();
+        }
+    }
+    for network in &registry.left_out {
+        if table.has(network) {
+            let place = table.at_key(network);
+            let message = format!("this build has no {network}");
+            table.problem(&place, message, format!("cargo build -p wardroom-cli --features {network}"));
+            let _ = table.table(network);
+        }
+    }
+    if chats.is_empty() && table.problems().count() == 0 {
+        let network = registry.chats.first().map_or("console", |factory| factory.network());
+        table.problem(&at, format!("[bot.{}] is in no chat", identity.name), format!("[bot.{}.{network}]", identity.name));
+    }
+    table.finish();
+    Some(BotConfig { identity, environments, chats, at })
+}

@@ -1,0 +1,182 @@
+//! An action of a plugin: a job, journaled call by call, with a card and a closing line.
+
+use std::{sync::Arc, time::Duration};
+
+use super::Host;
+use crate::{
+    access::Authorized,
+    capability::{Invocation, Purpose},
+    command::Value,
+    job::{Job, JobCard, first_card},
+    plugin::{GuestRun, LoadedPlugin, Meter, bindings::commands, bindings::types, run},
+    port::store::{Entry, EntryKind, InboxRow, JobEnd, JobOutcome, JobRow, OutboxRow, Purpose as Sent, StoreError, Write},
+    reply::{closing, took},
+};
+
+/// How often a job's id is drawn again when it is taken.
+const DRAWS: u32 = 8;
+
+impl Host {
+    /// Opens a job, runs it, closes it.
+    pub(super) async fn action(self: &Arc<Self>, plugin: Arc<LoadedPlugin>, authorized: Arc<Authorized>) -> Result<(), StoreError> {
+        let row = self.open(&plugin, &authorized).await?;
+        self.shared.outbox.wake();
+        let card = JobCard::begin(row.clone(), self.shared.store.clone(), self.shared.outbox.clone());
+        let job = Arc::new(Job::new(row.clone(), card));
+        let ran = {
+            let Ok(_turn) = self.job_turns.acquire().await else {
+                unreachable!("the semaphore is never closed")
+            };
+            let invocation = Invocation::new(
+                self.shared.clone(),
+                authorized.clone(),
+                Purpose::Job(job.clone()),
+                (plugin.name.clone(), plugin.grants.clone(), plugin.settings.clone()),
+                Meter::new(plugin.limits),
+            );
+            run(&plugin, invocation, &asked(&authorized, &row.id)).await
+        };
+        self.close(authorized.message(), &row, job, ran).await
+    }
+
+    /// Opens a job in the transaction that marks its message as dealt with.
+    async fn open(&self, plugin: &LoadedPlugin, authorized: &Authorized) -> Result<Arc<JobRow>, StoreError> {
+        let message = authorized.message();
+        let command = authorized.command();
+        let mut draws = 0;
+        loop {
+            let row = JobRow {
+                id: draw_id(),
+                inbox: message.key.clone(),
+                thread: self.thread(message),
+                bot: self.shared.access.bot.clone(),
+                caller: message.sender.clone(),
+                plugin: plugin.name.to_string(),
+                digest: plugin.digest.clone(),
+                command: command.spec().name.clone(),
+                line: crate::reply::clean(command.line()),
+                opened: self.shared.clock.now(),
+                end: None,
+            };
+            let body = serde_json::json!({
+                "invocation": asked(authorized, &row.id),
+                "line": row.line,
+                "digest": row.digest,
+                "settings": &*plugin.settings,
+            });
+            let entry = entry(&row, 0, EntryKind::Invocation, body, row.opened);
+            let writes = vec![
+                Write::Open(row.clone()),
+                Write::Enter(entry),
+                Write::Done(message.key.clone()),
+                Write::Say(self.react(message, "👀")),
+                Write::Say(first_card(&row)),
+            ];
+            match self.shared.store.commit(writes).await {
+                Ok(_) => return Ok(Arc::new(row)),
+                Err(StoreError::Failed(_)) if draws < DRAWS => draws += 1,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Closes a job: how the guest ended, the last card, the closing line and the emoji are one transaction.
+    async fn close(&self, message: &InboxRow, row: &Arc<JobRow>, job: Arc<Job>, ran: GuestRun) -> Result<(), StoreError> {
+        let now = self.shared.clock.now();
+        let (outcome, text) = closing(row, &ran);
+        let number = ran.invocation.entries() + 1;
+        // The guest is gone and with it every other holder of the job.
+        drop(ran);
+        let mut says = vec![
+            OutboxRow {
+                key: format!("{}/closing", row.id),
+                network: row.inbox.network.clone(),
+                room: row.inbox.room.clone(),
+                thread: row.thread.clone(),
+                purpose: Sent::Message,
+                text: text.clone(),
+            },
+            self.react(message, emoji(outcome)),
+        ];
+        if let Some(job) = Arc::into_inner(job) {
+            says.insert(0, job.into_card().end(outcome, &took(row.opened, now)).await);
+        }
+        let end = JobEnd { outcome, at: now, summary: text.plain() };
+        let body = serde_json::json!({ "outcome": outcome.as_str(), "said": end.summary });
+        let mut writes = vec![
+            Write::Enter(entry(row, number, EntryKind::End, body, now)),
+            Write::Close { job: row.id.clone(), end },
+        ];
+        writes.extend(says.into_iter().map(Write::Say));
+        self.persist(writes).await;
+        self.shared.outbox.wake();
+        Ok(())
+    }
+
+    /// Commits what must not be lost, waiting for as long as the store cannot write.
+    async fn persist(&self, writes: Vec<Write>) {
+        let mut wait = Duration::from_millis(200);
+        while let Err(error) = self.shared.store.commit(writes.clone()).await {
+            tracing::error!(%error, "a job's end cannot be kept; trying again");
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(Duration::from_secs(10));
+        }
+    }
+}
+
+/// The emoji of an outcome.
+pub(crate) fn emoji(outcome: JobOutcome) -> &'static str {
+    match outcome {
+        JobOutcome::Succeeded => "✅",
+        JobOutcome::Warnings => "⚠️",
+        JobOutcome::Failed => "❌",
+        JobOutcome::Cancelled => "🚫",
+        JobOutcome::Refused => "⛔",
+        JobOutcome::Unknown => "❔",
+    }
+}
+
+/// What the guest is given.
+pub(super) fn asked(authorized: &Authorized, job: &str) -> commands::Invocation {
+    let value = |value: &Value| match value {
+        Value::Text(text) => commands::Value::Text(text.clone()),
+        Value::Integer(number) => commands::Value::Integer(*number),
+        Value::Boolean(yes) => commands::Value::Boolean(*yes),
+    };
+    let arguments = authorized.command().arguments();
+    commands::Invocation {
+        job: job.to_owned(),
+        command: authorized.command().spec().name.clone(),
+        arguments: arguments
+            .map(|(parameter, given)| commands::Argument { name: parameter.name.clone(), value: value(given) })
+            .collect(),
+        caller: types::Person { id: authorized.caller().id.clone(), name: authorized.caller().name.clone() },
+    }
+}
+
+/// An entry of the host's own in a job's journal.
+pub(crate) fn entry(row: &JobRow, number: u32, kind: EntryKind, body: serde_json::Value, at: jiff::Timestamp) -> Entry {
+    Entry {
+        job: row.id.clone(),
+        number,
+        kind,
+        plugin: row.plugin.clone(),
+        call: String::new(),
+        of: None,
+        rule: String::new(),
+        attributes: std::collections::BTreeMap::new(),
+        body,
+        at,
+    }
+}
+
+/// Five letters and digits that are not mistaken for others when they are read aloud.
+fn draw_id() -> String {
+    const SIGNS: &[u8; 31] = b"23456789abcdefghjkmnpqrstuvwxyz";
+    let mut random = [0_u8; 5];
+    if getrandom::fill(&mut random).is_err() {
+        // Without a source of randomness the clock keeps ids apart; a taken one is drawn again.
+        random.copy_from_slice(&jiff::Timestamp::now().as_nanosecond().to_le_bytes()[..5]);
+    }
+    random.iter().map(|byte| char::from(SIGNS[usize::from(*byte) % SIGNS.len()])).collect()
+}

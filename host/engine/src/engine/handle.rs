@@ -1,0 +1,160 @@
+//! The one function that joins the stages, from a row of the inbox to an answer.
+
+use std::sync::Arc;
+
+use super::Host;
+use crate::{
+    command::{CommandKind, Parsed, Target},
+    job::AtWork,
+    port::store::{InboxRow, Line, OutboxRow, Purpose, StoreError, Write},
+    reply::Text,
+};
+
+/// A typed line is kept up to here in journal and log, in bytes.
+const LONGEST_COMMAND: usize = 500;
+
+/// Why a message is answered with a refusal.
+pub(super) enum Refusal {
+    /// It is no command.
+    Malformed(String),
+    /// It is one, and not for this person or not now.
+    Denied(String),
+}
+
+impl Host {
+    /// Handles a message in a task of its own. `late`: it was taken by an earlier process.
+    pub(super) fn spawn(self: Arc<Self>, row: InboxRow, at_work: AtWork, late: bool) {
+        tokio::spawn(async move {
+            let key = row.key.clone();
+            // A failed write leaves the message where it is: the next start handles it.
+            if let Err(error) = self.handle(row, late).await {
+                tracing::error!(room = key.room, event = key.event, %error, "a message could not be handled; it is kept");
+            }
+            drop(at_work);
+        });
+    }
+
+    /// A message, a command, what its caller may do, what it does, what the room is told.
+    async fn handle(self: &Arc<Self>, row: InboxRow, late: bool) -> Result<(), StoreError> {
+        let command = match self.plugins.table().parse(&row.text, &self.shared.catalog) {
+            Ok(Parsed::Command(command)) => command,
+            Ok(Parsed::Help(spec)) => {
+                let text = self.explain(&row.sender, &spec);
+                return self.answer(&row, Text::lines(text), None, late).await;
+            }
+            Err(misparse) => {
+                let refusal = match self.not_loaded(&row.text) {
+                    Some(message) => Refusal::Denied(message),
+                    None => Refusal::Malformed(misparse.to_string()),
+                };
+                return self.refuse(row, refusal).await;
+            }
+        };
+        let authorized = match self.shared.access.authorize(command, row.clone()) {
+            Ok(authorized) => Arc::new(authorized),
+            Err(refused) => return self.refuse(row, Refusal::Denied(refused.message)).await,
+        };
+        let spec = authorized.command().spec().clone();
+        match (&spec.target, spec.kind) {
+            (Target::Host(builtin), _) => {
+                let text = self.host_answer(*builtin, &authorized);
+                self.answer(&row, text, None, late).await
+            }
+            (Target::Plugin(name), kind) => match (self.plugins.get(name).cloned(), kind) {
+                (Some(plugin), CommandKind::Query) => self.query(plugin, authorized, late).await,
+                (Some(plugin), CommandKind::Action) => self.action(plugin, authorized).await,
+                (None, _) => self.refuse(row, Refusal::Denied(format!("plugin {name} is not loaded"))).await,
+            },
+        }
+    }
+
+    /// Why a command that nobody has is one all the same: its plugin did not load.
+    fn not_loaded(&self, text: &str) -> Option<String> {
+        let word = text.split_whitespace().next()?;
+        let plugin = self.plugins.missing(word)?;
+        Some(format!("`{}` is a command of plugin {}, which is not loaded: ask an admin to look at `plugins`", word.to_lowercase(), plugin.name))
+    }
+
+    /// Says no, once, in the transaction that marks the message as dealt with.
+    async fn refuse(&self, row: InboxRow, refusal: Refusal) -> Result<(), StoreError> {
+        let (emoji, message) = match refusal {
+            Refusal::Malformed(message) => ("❓", message),
+            Refusal::Denied(message) => ("⛔", message),
+        };
+        let now = self.shared.clock.now();
+        let mut writes = vec![Write::Line(self.line(&row, None, Vec::new(), vec![message.clone()])), Write::Done(row.key.clone())];
+        tracing::info!(person = row.sender.id, room = row.key.room, message, "refused a command");
+        if let Some(unsaid) = self.courtesy.answer(&row.sender.id, &row.key.room, now) {
+            let mut text = Text::lines(message);
+            if unsaid > 0 {
+                text.push_lines(format!("({unsaid} more of your messages were refused without an answer)"));
+            }
+            writes.push(Write::Say(self.react(&row, emoji)));
+            writes.push(Write::Say(self.say(&row, "refusal", text)));
+        }
+        self.shared.store.commit(writes).await?;
+        self.shared.outbox.wake();
+        Ok(())
+    }
+
+    /// Answers a query: the words first, then its line and the mark that it is done.
+    pub(super) async fn answer(&self, row: &InboxRow, text: Text, line: Option<Line>, late: bool) -> Result<(), StoreError> {
+        if let Some(chat) = self.shared.outbox.chat(&row.key.network).cloned() {
+            let message = crate::port::Outgoing {
+                key: format!("{}/{}/answer", row.key.room, row.key.event),
+                room: row.key.room.clone(),
+                body: crate::port::Body::Say {
+                    text: text.clamped(crate::reply::LONGEST_MESSAGE),
+                    thread: self.thread(row),
+                },
+            };
+            self.shared.outbox.send(&chat, &message, late).await;
+        }
+        let line = line.unwrap_or_else(|| self.line(row, None, Vec::new(), Vec::new()));
+        self.shared.store.note(vec![Write::Line(line), Write::Done(row.key.clone())]);
+        Ok(())
+    }
+
+    /// The line that a query or a refusal leaves.
+    pub(super) fn line(
+        &self,
+        row: &InboxRow,
+        plugin: Option<String>,
+        calls: Vec<crate::port::store::CallCount>,
+        denials: Vec<String>,
+    ) -> Line {
+        let mut command = crate::reply::clean(&row.text);
+        command.truncate(command.floor_char_boundary(LONGEST_COMMAND));
+        Line { inbox: row.key.clone(), caller: row.sender.clone(), plugin, command, at: self.shared.clock.now(), calls, denials }
+    }
+
+    /// The thread that answers to a message go to: its own, or one below it.
+    pub(super) fn thread(&self, row: &InboxRow) -> Option<String> {
+        let threads = self.shared.outbox.chat(&row.key.network).is_some_and(|chat| chat.abilities().threads);
+        threads.then(|| row.thread.clone().unwrap_or_else(|| row.key.event.clone()))
+    }
+
+    /// An emoji on a message.
+    pub(super) fn react(&self, row: &InboxRow, emoji: &str) -> OutboxRow {
+        OutboxRow {
+            key: format!("{}/{}/{emoji}", row.key.room, row.key.event),
+            network: row.key.network.clone(),
+            room: row.key.room.clone(),
+            thread: None,
+            purpose: Purpose::Reaction { event: row.key.event.clone(), emoji: emoji.to_owned() },
+            text: Text::default(),
+        }
+    }
+
+    /// An answer to a message that is kept until it is sent.
+    fn say(&self, row: &InboxRow, purpose: &str, text: Text) -> OutboxRow {
+        OutboxRow {
+            key: format!("{}/{}/{purpose}", row.key.room, row.key.event),
+            network: row.key.network.clone(),
+            room: row.key.room.clone(),
+            thread: self.thread(row),
+            purpose: Purpose::Message,
+            text,
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! Joins the stages: a message comes in, an answer goes out.
+//!
+//! [`Host::handle`] (in `handle`) is the one function of that path; it reads from top to bottom.
+//! Embedding: read a configuration with [`crate::config::read`], give a store to [`Engine::builder`], and
+//! [`Engine::run`] it. `examples/embed.rs` does so with a chat of its own.
+
+mod action;
+mod answers;
+mod courtesy;
+mod handle;
+mod plugins;
+mod query;
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use action::{emoji, entry};
+pub use plugins::Plugins;
+
+use crate::{
+    capability::Shared,
+    config::Config,
+    job::{self, Activity, AtWork},
+    message::{Addressing, Inbox},
+    plugin::{Loader, Runtime, lock::Lock, runtime::MOST_GUESTS},
+    port::{Chat, Clock, Store, StoreError, SystemClock, store::InboxRow},
+    reply::Outbox,
+};
+use courtesy::Courtesy;
+
+/// Puts an [`Engine`] together.
+pub struct EngineBuilder {
+    config: Config,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    cache: Option<PathBuf>,
+    lock: Option<Lock>,
+}
+
+/// An engine, ready to run.
+pub struct Engine {
+    host: Arc<Host>,
+    rows: Mutex<Option<mpsc::UnboundedReceiver<(InboxRow, AtWork)>>>,
+    chats: Vec<Arc<dyn Chat>>,
+    inbox: Arc<Inbox>,
+}
+
+/// What handling a message needs.
+pub(crate) struct Host {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) plugins: Plugins,
+    pub(crate) activity: Activity,
+    prefix: String,
+    courtesy: Courtesy,
+    // Half of the pool each, so that jobs that wait never keep a query from its answer.
+    query_turns: Semaphore,
+    job_turns: Semaphore,
+}
+
+/// Why an engine cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// Wasmtime does not start.
+    #[error("the WebAssembly engine does not start: {0}")]
+    Runtime(String),
+}
+
+/// Why an engine stopped by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The store failed at the start.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A chat can never go on.
+    #[error("{network} cannot go on: {reason}")]
+    Chat {
+        /// The network.
+        network: &'static str,
+        /// Why.
+        reason: String,
+    },
+    /// It was run before.
+    #[error("an engine runs once")]
+    Again,
+}
+
+impl EngineBuilder {
+    /// The clock; the machine's own if nothing is said.
+    #[must_use]
+    pub fn clock(self, clock: Arc<dyn Clock>) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// The folder for compiled code. It must belong to the host's user and is made with mode 0700; without
+    /// one, plugins are compiled at each start.
+    #[must_use]
+    pub fn cache(self, folder: impl Into<PathBuf>) -> Self {
+        Self { cache: Some(folder.into()), ..self }
+    }
+
+    /// The lock that plugins must match; without one any bytes are taken.
+    #[must_use]
+    pub fn lock(self, lock: Option<Lock>) -> Self {
+        Self { lock, ..self }
+    }
+
+    /// Loads the plugins and puts everything together. Connects to nothing.
+    ///
+    /// # Errors
+    /// [`BuildError`]. A plugin that does not load is none: it is among [`Plugins::not_loaded`].
+    pub async fn build(self) -> Result<Engine, BuildError> {
+        let runtime = Runtime::new().map_err(|error| BuildError::Runtime(format!("{error:#}")))?;
+        let loader = Loader::new(runtime, self.cache);
+        let plugins = Plugins::load(&self.config, &loader, self.lock.as_ref()).await;
+        let activity = Activity::default();
+        let chats = self.config.bot.chats;
+        let outbox = Arc::new(Outbox::new(self.store.clone(), &chats, activity.clone()));
+        let (send, rows) = mpsc::unbounded_channel();
+        let identity = self.config.bot.identity;
+        let inbox = Arc::new(Inbox {
+            store: self.store.clone(),
+            outbox: outbox.clone(),
+            addressing: Addressing { prefix: identity.prefix.clone(), names: vec![identity.name] },
+            admins: self.config.access.admins.clone(),
+            activity: activity.clone(),
+            rows: send,
+        });
+        let shared = Arc::new(Shared {
+            store: self.store,
+            clock: self.clock,
+            outbox,
+            catalog: self.config.catalog,
+            access: self.config.access,
+        });
+        let half = MOST_GUESTS as usize / 2;
+        let host = Arc::new(Host {
+            shared,
+            plugins,
+            activity,
+            prefix: identity.prefix,
+            courtesy: Courtesy::default(),
+            query_turns: Semaphore::new(half),
+            job_turns: Semaphore::new(half),
+        });
+        Ok(Engine { host, rows: Mutex::new(Some(rows)), chats, inbox })
+    }
+}
+
+impl Engine {
+    /// Begins to put an engine together.
+    pub fn builder(config: Config, store: Arc<dyn Store>) -> EngineBuilder {
+        EngineBuilder { config, store, clock: Arc::new(SystemClock), cache: None, lock: None }
+    }
+
+    /// The plugins, loaded or not.
+    pub fn plugins(&self) -> &Plugins {
+        &self.host.plugins
+    }
+
+    /// Where messages can be brought by a program that has no [`Chat`] of its own.
+    pub fn inbox(&self) -> &Arc<Inbox> {
+        &self.inbox
+    }
+
+    /// Serves until `stop`, or until every chat has ended by itself; then what is at work comes to rest.
+    ///
+    /// # Errors
+    /// [`RunError`].
+    pub async fn run(&self, stop: CancellationToken) -> Result<(), RunError> {
+        let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(mut rows) = rows else { return Err(RunError::Again) };
+        let shared = &self.host.shared;
+        let sending = tokio::spawn(shared.outbox.clone().run());
+        job::recover(shared, &self.host.activity).await?;
+        for row in shared.store.waiting().await? {
+            self.host.clone().spawn(row, self.host.activity.begin(), true);
+        }
+        let host = self.host.clone();
+        let handling = tokio::spawn(async move {
+            while let Some((row, at_work)) = rows.recv().await {
+                host.clone().spawn(row, at_work, false);
+            }
+        });
+        let served = self.serve(&stop).await;
+        if !stop.is_cancelled() && served.is_ok() {
+            self.host.activity.rest().await;
+        }
+        handling.abort();
+        sending.abort();
+        served
+    }
+
+    /// Serves all chats until each has ended.
+    async fn serve(&self, stop: &CancellationToken) -> Result<(), RunError> {
+        let mut serving = tokio::task::JoinSet::new();
+        for chat in &self.chats {
+            let (chat, inbox, stop) = (chat.clone(), self.inbox.clone(), stop.clone());
+            serving.spawn(async move {
+                let ended = chat.serve(inbox, stop).await;
+                ended.map_err(|error| RunError::Chat { network: chat.network(), reason: format!("{error:#}") })
+            });
+        }
+        let mut failed = None;
+        while let Some(ended) = serving.join_next().await {
+            let ended = ended.unwrap_or_else(|error| Err(RunError::Chat { network: "a chat", reason: error.to_string() }));
+            if let Err(error) = ended {
+                tracing::error!(%error, "a chat ended; the others go on");
+                failed = Some(error);
+            }
+        }
+        failed.map_or(Ok(()), Err)
+    }
+}

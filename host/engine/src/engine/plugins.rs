@@ -1,0 +1,109 @@
+//! The plugins of a host: those that run, those that did not load, and the commands of all.
+
+use std::{collections::HashMap, sync::Arc};
+
+use crate::{
+    command::CommandTable,
+    config::{Config, Problem, nearest},
+    plugin::{LoadedPlugin, Loader, NotLoaded, lock::Lock},
+};
+
+/// The plugins of a host.
+pub struct Plugins {
+    loaded: Vec<Arc<LoadedPlugin>>,
+    by_name: HashMap<Arc<str>, usize>,
+    not_loaded: Vec<NotLoaded>,
+    table: CommandTable,
+    locked: bool,
+}
+
+impl Plugins {
+    /// Loads all plugins of a configuration, in the order of the file.
+    pub async fn load(config: &Config, loader: &Loader, lock: Option<&Lock>) -> Self {
+        let mut plugins = Self {
+            loaded: Vec::new(),
+            by_name: HashMap::new(),
+            not_loaded: Vec::new(),
+            table: CommandTable::new(),
+            locked: lock.is_some(),
+        };
+        for plugin in &config.plugins {
+            match loader.load(plugin, lock, &mut plugins.table).await {
+                Ok(loaded) => {
+                    plugins.by_name.insert(loaded.name.clone(), plugins.loaded.len());
+                    plugins.loaded.push(loaded);
+                }
+                Err(not_loaded) => {
+                    let (plugin, at) = (&not_loaded.name, not_loaded.at.to_string());
+                    let fix = not_loaded.error.fix().unwrap_or_default();
+                    tracing::error!(plugin, at, error = %not_loaded.error, fix, "a plugin is not loaded");
+                    plugins.not_loaded.push(not_loaded);
+                }
+            }
+        }
+        plugins
+    }
+
+    /// Those that run, in the order of the file.
+    pub fn loaded(&self) -> &[Arc<LoadedPlugin>] {
+        &self.loaded
+    }
+
+    /// Those that do not.
+    pub fn not_loaded(&self) -> &[NotLoaded] {
+        &self.not_loaded
+    }
+
+    /// The commands of all that run, and of the host.
+    pub fn table(&self) -> &CommandTable {
+        &self.table
+    }
+
+    /// Whether a lock holds their bytes.
+    pub fn locked(&self) -> bool {
+        self.locked
+    }
+
+    /// One that runs.
+    pub fn get(&self, name: &str) -> Option<&Arc<LoadedPlugin>> {
+        self.by_name.get(name).map(|index| &self.loaded[*index])
+    }
+
+    /// The plugin that has a command and did not load.
+    pub fn missing(&self, command: &str) -> Option<&NotLoaded> {
+        self.not_loaded.iter().find(|plugin| plugin.commands.iter().any(|known| known.eq_ignore_ascii_case(command)))
+    }
+
+    /// All that is wrong once plugins are known: those that did not load, and roles that name commands which do not exist.
+    pub fn problems(&self, config: &Config) -> Vec<Problem> {
+        let mut problems: Vec<Problem> = self
+            .not_loaded
+            .iter()
+            .map(|plugin| Problem {
+                at: plugin.at.clone(),
+                message: format!("plugin {} is not loaded: {}", plugin.name, plugin.error),
+                fix: plugin.error.fix(),
+            })
+            .collect();
+        // What a plugin without a description may have nobody knows: roles are not blamed for it.
+        let unknown = self.not_loaded.iter().any(|plugin| plugin.commands.is_empty());
+        if unknown {
+            return problems;
+        }
+        let missing = self.not_loaded.iter().flat_map(|plugin| plugin.commands.iter().map(String::as_str));
+        let names: Vec<&str> = self.table.specs().iter().map(|spec| spec.name.as_str()).chain(missing).collect();
+        for role in &config.access.roles {
+            for pattern in role.commands.iter().filter(|pattern| pattern.is_literal()) {
+                if !names.contains(&pattern.as_str()) {
+                    let meant = nearest(pattern.as_str(), names.iter().copied());
+                    problems.push(Problem {
+                        at: role.at.clone(),
+                        message: format!("role {} names the command `{}`, which no plugin has", role.name, pattern.as_str()),
+                        fix: meant.map(|meant| format!("\"{meant}\"")),
+                    });
+                }
+            }
+        }
+        problems
+    }
+}

@@ -1,0 +1,52 @@
+//! A query of a plugin: run at once, never replayed, one line in the journal.
+
+use std::sync::Arc;
+
+use super::{Host, action::asked};
+use crate::{
+    access::Authorized,
+    capability::{Invocation, Purpose},
+    plugin::{GuestEnd, LoadedPlugin, Meter, run},
+    port::store::StoreError,
+    reply::{Text, refusals},
+};
+
+impl Host {
+    /// Runs a query and answers it.
+    pub(super) async fn query(&self, plugin: Arc<LoadedPlugin>, authorized: Arc<Authorized>, late: bool) -> Result<(), StoreError> {
+        let row = authorized.message();
+        let (text, line) = self.ask(&plugin, &authorized).await;
+        self.answer(row, text, Some(line), late).await
+    }
+
+    /// Runs a query; gives its words and its line.
+    pub(crate) async fn ask(&self, plugin: &LoadedPlugin, authorized: &Arc<Authorized>) -> (Text, crate::port::store::Line) {
+        let Ok(_turn) = self.query_turns.acquire().await else {
+            unreachable!("the semaphore is never closed")
+        };
+        let invocation = Invocation::new(
+            self.shared.clone(),
+            authorized.clone(),
+            Purpose::Query,
+            (plugin.name.clone(), plugin.grants.clone(), plugin.settings.clone()),
+            Meter::new(plugin.limits),
+        );
+        let mut ran = run(plugin, invocation, &asked(authorized, "query")).await;
+        let name = &authorized.command().spec().name;
+        let mut text = Text::default();
+        for said in ran.invocation.take_said() {
+            text.append(said);
+        }
+        match &ran.end {
+            GuestEnd::Reply(reply) => text.push_lines(&reply.text),
+            GuestEnd::Failure(failure) => text.push_lines(format!("`{name}`: {}", failure.message)),
+            GuestEnd::Limit(limit) => text.push_lines(format!("`{name}` was ended: {limit}")),
+            GuestEnd::Trap(why) => text.push_lines(format!("`{name}` broke: {why}")),
+        }
+        let denied = &ran.invocation.tally.denied;
+        text.append(refusals(denied));
+        let denials = denied.iter().map(|denied| format!("{} {}: {}", denied.call, denied.about, denied.texts())).collect();
+        let line = self.line(authorized.message(), Some(plugin.name.to_string()), ran.invocation.tally.counts(), denials);
+        (text, line)
+    }
+}

@@ -1,0 +1,12 @@
+//! Jobs: an action that somebody typed, with its journal, its card in the room, and its runs.
+
+mod activity;
+mod card;
+mod recover;
+mod run;
+
+pub use activity::{Activity, AtWork};
+pub use card::JobCard;
+pub(crate) use card::first as first_card;
+pub(crate) use recover::recover;
+pub use run::{Job, JobRun};

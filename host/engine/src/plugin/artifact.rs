@@ -1,0 +1,185 @@
+//! A plugin's bytes: their digest, the component in or around them, and every function it can call.
+//!
+//! Nothing here runs or compiles anything.
+
+use sha2::{Digest, Sha256};
+use wit_component::{ComponentEncoder, DecodedWasm};
+use wit_parser::{InterfaceId, Resolve, WorldId, WorldItem, WorldKey};
+
+use crate::capability::{self, CONTRACT, Row};
+
+/// Larger files are not looked at.
+pub const LARGEST: u64 = 16 << 20;
+
+/// A plugin's bytes as a component of the contract.
+#[derive(Debug, Clone)]
+pub struct Artifact {
+    /// The digest of the file, `sha256:...`.
+    pub digest: String,
+    /// The component: the file itself, or made of its core module.
+    pub component: Vec<u8>,
+    /// The contract's version that it was built for.
+    pub contract: String,
+    /// Every function it can call, in the table's order.
+    pub calls: Vec<&'static Row>,
+}
+
+/// Why bytes are no plugin.
+#[derive(Debug, thiserror::Error)]
+pub enum ArtifactError {
+    /// They are no WebAssembly, or broken.
+    #[error("not a WebAssembly module or component: {0}")]
+    NotWasm(String),
+    /// A core module that was not built for the contract.
+    #[error("a core module that is no plugin: {0}")]
+    NotEncodable(String),
+    /// It imports things that are not in the contract.
+    #[error("it imports what no plugin can have: {}", .0.join(", "))]
+    Imports(Vec<String>),
+    /// It was built for another version of the contract.
+    #[error("it is built for {found}, and this host has {CONTRACT}")]
+    Version {
+        /// What it names.
+        found: String,
+    },
+    /// It does not export what a plugin gives.
+    #[error("it does not export wardroom:plugin/commands")]
+    NoCommands,
+    /// The file is too large.
+    #[error("it has {0} bytes, and at most {LARGEST} are taken")]
+    TooLarge(u64),
+    /// The file cannot be read.
+    #[error("{0}")]
+    Unreadable(String),
+}
+
+/// The digest of bytes, as it is written everywhere.
+pub fn digest(bytes: &[u8]) -> String {
+    format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
+}
+
+impl Artifact {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// [`ArtifactError`].
+    pub fn read(path: &std::path::Path) -> Result<Self, ArtifactError> {
+        Self::from_bytes(&read_file(path)?)
+    }
+
+    /// Looks at bytes: a finished component, or a core module with the contract's types inside.
+    ///
+    /// # Errors
+    /// [`ArtifactError`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, ArtifactError> {
+        if bytes.len() as u64 > LARGEST {
+            return Err(ArtifactError::TooLarge(bytes.len() as u64));
+        }
+        let component = component(bytes)?;
+        let decoded = wit_component::decode(&component).map_err(|error| ArtifactError::NotWasm(chain(&error)))?;
+        let DecodedWasm::Component(resolve, world) = decoded else {
+            return Err(ArtifactError::NotWasm("it is a WIT package, and no code".to_owned()));
+        };
+        let (calls, contract) = imports(&resolve, world)?;
+        let contract = exports(&resolve, world, contract)?;
+        Ok(Self { digest: digest(bytes), component, contract, calls })
+    }
+}
+
+/// Reads a file that may hold a plugin.
+///
+/// # Errors
+/// [`ArtifactError::Unreadable`] or [`ArtifactError::TooLarge`].
+pub fn read_file(path: &std::path::Path) -> Result<Vec<u8>, ArtifactError> {
+    let unreadable = |error: std::io::Error| ArtifactError::Unreadable(format!("`{}` cannot be read: {error}", path.display()));
+    let size = std::fs::metadata(path).map_err(unreadable)?.len();
+    if size > LARGEST {
+        return Err(ArtifactError::TooLarge(size));
+    }
+    std::fs::read(path).map_err(unreadable)
+}
+
+fn component(bytes: &[u8]) -> Result<Vec<u8>, ArtifactError> {
+    if wasmparser::Parser::is_component(bytes) {
+        // Broken bytes are found here, with a message, and not in the middle of compiling.
+        let mut validator = wasmparser::Validator::new_with_features(wasmparser::WasmFeatures::default());
+        validator.validate_all(bytes).map_err(|error| ArtifactError::NotWasm(error.to_string()))?;
+        return Ok(bytes.to_vec());
+    }
+    if !wasmparser::Parser::is_core_wasm(bytes) {
+        return Err(ArtifactError::NotWasm("it does not begin like one".to_owned()));
+    }
+    wasmparser::validate(bytes).map_err(|error| ArtifactError::NotWasm(error.to_string()))?;
+    let outside = outside(bytes);
+    if !outside.is_empty() {
+        return Err(ArtifactError::Imports(outside));
+    }
+    let encode = || ComponentEncoder::default().validate(true).module(bytes)?.encode();
+    encode().map_err(|error| ArtifactError::NotEncodable(chain(&error)))
+}
+
+/// What a core module imports from elsewhere than the contract: WASI, or a JavaScript host.
+fn outside(bytes: &[u8]) -> Vec<String> {
+    let mut outside = Vec::new();
+    for payload in wasmparser::Parser::new(0).parse_all(bytes).flatten() {
+        let wasmparser::Payload::ImportSection(section) = payload else { continue };
+        for import in section.into_imports().flatten() {
+            if !import.module.starts_with("wardroom:plugin/") {
+                outside.push(format!("{}.{}", import.module, import.name));
+            }
+        }
+    }
+    outside
+}
+
+/// An error with its causes, in one line.
+fn chain(error: &anyhow::Error) -> String {
+    format!("{error:#}").replace('\n', " ")
+}
+
+fn imports(resolve: &Resolve, world: WorldId) -> Result<(Vec<&'static Row>, Option<String>), ArtifactError> {
+    let (mut calls, mut outside, mut version) = (Vec::new(), Vec::new(), None);
+    for (key, item) in &resolve.worlds[world].imports {
+        let name = resolve.name_world_key(key);
+        let WorldItem::Interface { id, .. } = item else {
+            outside.push(name);
+            continue;
+        };
+        match ours(resolve, *id) {
+            Some((interface, found)) if found == CONTRACT => {
+                version = Some(found);
+                for function in resolve.interfaces[*id].functions.keys() {
+                    match capability::row(&format!("{interface}.{function}")) {
+                        Some(row) => calls.push(row),
+                        None => outside.push(format!("{name}.{function}")),
+                    }
+                }
+            }
+            Some((_, found)) => return Err(ArtifactError::Version { found }),
+            None => outside.push(name),
+        }
+    }
+    if outside.is_empty() { Ok((calls, version)) } else { Err(ArtifactError::Imports(outside)) }
+}
+
+fn exports(resolve: &Resolve, world: WorldId, contract: Option<String>) -> Result<String, ArtifactError> {
+    for (key, item) in &resolve.worlds[world].exports {
+        let (WorldKey::Interface(_), WorldItem::Interface { id, .. }) = (key, item) else { continue };
+        match ours(resolve, *id) {
+            Some((interface, found)) if interface == "commands" && found == CONTRACT => return Ok(contract.unwrap_or(found)),
+            Some((interface, found)) if interface == "commands" => return Err(ArtifactError::Version { found }),
+            _ => {}
+        }
+    }
+    Err(ArtifactError::NoCommands)
+}
+
+/// The interface's name and the package with its version, where it is one of the contract's.
+fn ours(resolve: &Resolve, id: InterfaceId) -> Option<(String, String)> {
+    let interface = &resolve.interfaces[id];
+    let package = &resolve.packages[interface.package?].name;
+    (package.namespace == "wardroom" && package.name == "plugin").then(|| {
+        let version = package.version.as_ref().map(|version| format!("@{version}")).unwrap_or_default();
+        (interface.name.clone().unwrap_or_default(), format!("wardroom:plugin{version}"))
+    })
+}

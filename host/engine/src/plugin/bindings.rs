@@ -1,0 +1,15 @@
+//! The contract's types, made from `wit/`. Functions are not registered here: each row of the call
+//! table registers its own.
+
+#![allow(missing_docs, unreachable_pub, reason = "made by a macro; the contract in `wit/` documents every line")]
+
+wasmtime::component::bindgen!({
+    path: "../../wit",
+    world: "wardroom:plugin/plugin",
+    imports: { default: async },
+    exports: { default: async },
+    additional_derives: [serde::Serialize, serde::Deserialize, PartialEq],
+});
+
+pub use exports::wardroom::plugin::commands;
+pub use wardroom::plugin::{catalog, chat, clock, log, pipelines, settings, store, types};

@@ -1,0 +1,137 @@
+//! Asks a plugin what it has, once per digest, with every import closed; and checks what it says.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use regex::Regex;
+use wasmtime::{
+    Store,
+    component::{Component, Linker},
+};
+
+use super::{
+    bindings::{Plugin, commands},
+    limits::{Limits, Meter, size},
+    runtime::Runtime,
+};
+use crate::{
+    command::{CommandKind, Parameter, ParameterType, Spec, Target},
+    config::ValuePattern,
+};
+
+/// What a plugin says of itself.
+#[derive(Debug, Clone)]
+pub struct Description {
+    /// Its commands.
+    pub commands: Vec<Arc<Spec>>,
+    /// Its settings.
+    pub settings: Vec<Setting>,
+}
+
+/// A setting that a plugin takes.
+#[derive(Debug, Clone)]
+pub struct Setting {
+    /// Its name.
+    pub name: String,
+    /// One line for the operator.
+    pub summary: String,
+    /// Whether the plugin cannot do without it.
+    pub required: bool,
+    /// What a value must match; `None` for any.
+    pub pattern: Option<ValuePattern>,
+    /// Whether it can have several values.
+    pub many: bool,
+}
+
+/// More commands than this no plugin has.
+const MOST_COMMANDS: usize = 64;
+/// More settings than this no plugin has.
+const MOST_SETTINGS: usize = 64;
+/// Asks a plugin what it has.
+pub(super) async fn ask(runtime: &Runtime, component: &Component) -> Result<commands::Description, String> {
+    let limits = Limits::DESCRIBE;
+    let mut linker: Linker<Meter> = Linker::new(runtime.engine());
+    // Nothing is asked of the host while describing: whoever tries does not describe.
+    linker.define_unknown_imports_as_traps(component).map_err(|error| format!("{error:#}"))?;
+    let mut store = Store::new(runtime.engine(), Meter::new(limits));
+    store.limiter(|meter| meter);
+    super::run::limit_cpu(&mut store, limits.cpu);
+    let described = async {
+        let plugin = Plugin::instantiate_async(&mut store, component, &linker).await?;
+        plugin.wardroom_plugin_commands().call_describe(&mut store).await
+    };
+    match tokio::time::timeout(limits.wall, described).await {
+        Err(_) => Err(format!("`describe` did not end within {} s", limits.wall.as_secs())),
+        Ok(Err(error)) => Err(format!("`describe` failed: {}", super::run::why(&error))),
+        Ok(Ok(description)) if size(&description) > limits.bytes_out => Err("`describe` says too much".to_owned()),
+        Ok(Ok(description)) => Ok(description),
+    }
+}
+
+/// Checks a description and turns it into commands and settings of the host.
+pub(super) fn check(plugin: &Arc<str>, description: commands::Description) -> Result<Description, String> {
+    if description.commands.is_empty() {
+        return Err("it has no command".to_owned());
+    }
+    if description.commands.len() > MOST_COMMANDS || description.settings.len() > MOST_SETTINGS {
+        return Err(format!("it describes more than {MOST_COMMANDS} commands or {MOST_SETTINGS} settings"));
+    }
+    let mut words = BTreeSet::new();
+    let mut specs = Vec::new();
+    for command in description.commands {
+        let spec = spec(plugin, command).map_err(|error| error.to_string())?;
+        for word in std::iter::once(&spec.name).chain(&spec.aliases) {
+            if !words.insert(word.clone()) {
+                return Err(format!("it describes `{word}` twice"));
+            }
+        }
+        specs.push(Arc::new(spec));
+    }
+    let settings = description.settings.into_iter().map(setting).collect::<Result<_, _>>()?;
+    Ok(Description { commands: specs, settings })
+}
+
+fn spec(plugin: &Arc<str>, command: commands::Command) -> Result<Spec, crate::command::SpecError> {
+    let kind = match command.kind {
+        commands::Kind::Query => CommandKind::Query,
+        commands::Kind::Action => CommandKind::Action,
+    };
+    let parameters = command.parameters.into_iter().map(|parameter| Parameter {
+        name: parameter.name,
+        summary: parameter.summary,
+        kind: match parameter.type_ {
+            commands::ParameterType::Text => ParameterType::Text,
+            commands::ParameterType::Integer => ParameterType::Integer,
+            commands::ParameterType::Boolean => ParameterType::Boolean,
+            commands::ParameterType::Duration => ParameterType::Duration,
+            commands::ParameterType::App => ParameterType::App,
+            commands::ParameterType::Environment => ParameterType::Environment,
+            commands::ParameterType::Version => ParameterType::Version,
+            commands::ParameterType::Person => ParameterType::Person,
+            commands::ParameterType::Rest => ParameterType::Rest,
+        },
+        required: parameter.required,
+        named: parameter.named,
+        choices: parameter.choices,
+    });
+    Spec::new(
+        &command.name,
+        command.aliases,
+        &command.summary,
+        &command.examples,
+        kind,
+        parameters.collect(),
+        Target::Plugin(plugin.clone()),
+    )
+}
+
+fn setting(setting: commands::Setting) -> Result<Setting, String> {
+    let name = crate::reply::clean(&setting.name);
+    if Regex::new("^[a-z][a-z0-9-]{0,31}$").is_ok_and(|shape| !shape.is_match(&setting.name)) {
+        return Err(format!("`{name}` is no name for a setting"));
+    }
+    let pattern = match setting.pattern.as_str() {
+        "" => None,
+        text => Some(ValuePattern::new(text).map_err(|reason| format!("the setting `{name}` has a broken pattern: {reason}"))?),
+    };
+    Ok(Setting { name, summary: crate::reply::clean(&setting.summary), required: setting.required, pattern, many: setting.many })
+}

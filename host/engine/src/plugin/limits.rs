@@ -1,0 +1,162 @@
+//! What one invocation may use, and the meter that counts it.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use wasmtime::ResourceLimiter;
+
+/// The limits of one invocation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Linear memory, in bytes, summed over all memories.
+    pub memory: usize,
+    /// Time on the processor, rounded up to the runtime's tick.
+    pub cpu: Duration,
+    /// Time from start to end, without the time in which it waits for a run.
+    pub wall: Duration,
+    /// Host calls.
+    pub calls: u32,
+    /// Bytes that it hands to the host in arguments and answers.
+    pub bytes_out: usize,
+}
+
+impl Limits {
+    /// The most memory that a plugin can be given, in MiB: the size of a slot of the pool.
+    pub const MOST_MEMORY_MIB: usize = 64;
+
+    /// What `describe` may use: it looks at nothing and asks for nothing.
+    pub const DESCRIBE: Self =
+        Self { memory: 16 << 20, cpu: Duration::from_millis(500), wall: Duration::from_secs(5), calls: 0, bytes_out: 256 << 10 };
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory: 32 << 20,
+            cpu: Duration::from_secs(1),
+            wall: Duration::from_secs(30),
+            calls: 1_000,
+            bytes_out: 1 << 20,
+        }
+    }
+}
+
+/// A limit that an invocation reached. It ends there.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LimitReached {
+    /// Memory.
+    #[error("it used more than {0} MiB of memory")]
+    Memory(usize),
+    /// Processor time.
+    #[error("it used more than {} ms of processor time", .0.as_millis())]
+    Cpu(Duration),
+    /// Wall time.
+    #[error("it did not end within {} s", .0.as_secs())]
+    Wall(Duration),
+    /// Host calls.
+    #[error("it made more than {0} calls")]
+    Calls(u32),
+    /// Bytes handed to the host.
+    #[error("it handed over more than {0} bytes")]
+    BytesOut(usize),
+    /// The depth of its own calls.
+    #[error("it called itself too deeply")]
+    Stack,
+}
+
+/// Counts what one invocation uses.
+#[derive(Debug)]
+pub struct Meter {
+    limits: Limits,
+    memory: usize,
+    calls: u32,
+    bytes_out: usize,
+}
+
+impl Meter {
+    /// A meter at zero.
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, memory: 0, calls: 0, bytes_out: 0 }
+    }
+
+    /// The limits.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Counts one call and the bytes of its arguments.
+    pub(crate) fn call(&mut self, params: &impl Serialize) -> wasmtime::Result<()> {
+        self.calls += 1;
+        if self.calls > self.limits.calls {
+            return Err(LimitReached::Calls(self.limits.calls).into());
+        }
+        self.bytes(size(params))
+    }
+
+    /// Counts bytes that the guest handed over.
+    pub(crate) fn bytes(&mut self, bytes: usize) -> wasmtime::Result<()> {
+        self.bytes_out = self.bytes_out.saturating_add(bytes);
+        if self.bytes_out > self.limits.bytes_out {
+            return Err(LimitReached::BytesOut(self.limits.bytes_out).into());
+        }
+        Ok(())
+    }
+}
+
+/// How large a value is when it is written down, without writing it down.
+pub(crate) fn size(value: &impl Serialize) -> usize {
+    struct Count(usize);
+    impl std::io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    // Counting cannot fail, and neither can writing the contract's own types.
+    let _ = serde_json::to_writer(&mut count, value);
+    count.0
+}
+
+impl ResourceLimiter for Meter {
+    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        // Wasmtime asks for each memory by itself: the sum is what a plugin is allowed.
+        let sum = self.memory.saturating_add(desired.saturating_sub(current));
+        if sum > self.limits.memory {
+            return Err(LimitReached::Memory(self.limits.memory >> 20).into());
+        }
+        self.memory = sum;
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        if desired > TABLE_ELEMENTS {
+            return Err(LimitReached::Memory(self.limits.memory >> 20).into());
+        }
+        Ok(true)
+    }
+
+    fn instances(&self) -> usize {
+        MOST_INSTANCES
+    }
+
+    fn tables(&self) -> usize {
+        MOST_TABLES
+    }
+
+    fn memories(&self) -> usize {
+        MOST_MEMORIES
+    }
+}
+
+/// The most elements of one table.
+pub(super) const TABLE_ELEMENTS: usize = 20_000;
+/// The most core instances of one component.
+pub(super) const MOST_INSTANCES: usize = 16;
+/// The most tables of one component.
+pub(super) const MOST_TABLES: usize = 8;
+/// The most memories of one component.
+pub(super) const MOST_MEMORIES: usize = 4;

@@ -1,0 +1,152 @@
+//! `plugins.lock`: what each plugin was when somebody reviewed it, as a file whose changes read like a review.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use crate::config::{Problem, Problems, Table, parse};
+
+/// The file's name, beside `plugins.toml`.
+pub const FILE: &str = "plugins.lock";
+
+/// One plugin in the lock.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Locked {
+    /// The digest of its bytes.
+    pub digest: String,
+    /// The contract's version.
+    pub contract: String,
+    /// Its commands, sorted.
+    pub commands: Vec<String>,
+    /// Every function it can call, sorted.
+    pub calls: Vec<String>,
+}
+
+/// All locked plugins, by name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Lock(pub BTreeMap<String, Locked>);
+
+/// Where the lock of a configuration stands.
+pub fn path(config: &Path) -> PathBuf {
+    config.with_file_name(FILE)
+}
+
+impl Lock {
+    /// Reads a lock; `None` where there is none.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the file.
+    pub fn read(path: &Path) -> Result<Option<Self>, Vec<Problem>> {
+        let problems = Problems::default();
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => {
+                let at = crate::config::At { file: path.display().to_string().into(), line: 1 };
+                problems.add(&at, format!("cannot be read: {error}"), None);
+                return Err(problems.sorted());
+            }
+        };
+        let tree = parse(path, &text, &problems);
+        let folder = Arc::new(path.parent().map(Path::to_owned).unwrap_or_default());
+        let mut root = Table::new("", tree, &problems, folder);
+        let mut lock = Self::default();
+        for (name, mut table) in root.tables("plugin") {
+            let list = |table: &mut Table, key: &str| -> Vec<String> {
+                table.strings(key).map(|list| list.value.into_iter().map(|item| item.value).collect()).unwrap_or_default()
+            };
+            let locked = Locked {
+                digest: table.required_string("digest", "\"sha256:...\"").map(|digest| digest.value).unwrap_or_default(),
+                contract: table.string("contract").map(|contract| contract.value).unwrap_or_default(),
+                commands: list(&mut table, "commands"),
+                calls: list(&mut table, "calls"),
+            };
+            table.finish();
+            lock.0.insert(name.value, locked);
+        }
+        root.finish();
+        if problems.count() == 0 { Ok(Some(lock)) } else { Err(problems.sorted()) }
+    }
+
+    /// The file's text: one line a command and a call, so that a change is a line in a review.
+    pub fn text(&self) -> String {
+        let mut text = String::from("# Written by `wardroom plugin lock`; commit it. Other bytes than these are refused.\n");
+        for (name, locked) in &self.0 {
+            let _ = write!(
+                text,
+                "\n[plugin.{name}]\ndigest = \"{}\"\ncontract = \"{}\"\ncommands = {}\ncalls = {}\n",
+                locked.digest,
+                locked.contract,
+                list(&locked.commands),
+                list(&locked.calls)
+            );
+        }
+        text
+    }
+
+    /// What changes from this lock to another, one line a change: `deploy: + pipelines.trigger`.
+    pub fn changes(&self, to: &Self) -> Vec<String> {
+        let mut changes = Vec::new();
+        let nothing = Locked::default();
+        let names: std::collections::BTreeSet<&String> = self.0.keys().chain(to.0.keys()).collect();
+        for name in names {
+            let (old, new) = (self.0.get(name), to.0.get(name));
+            match (old, new) {
+                (None, _) => changes.push(format!("{name}: new")),
+                (_, None) => changes.push(format!("{name}: gone")),
+                (Some(old), Some(new)) if old.digest != new.digest => changes.push(format!("{name}: other bytes")),
+                _ => {}
+            }
+            let (old, new) = (old.unwrap_or(&nothing), new.unwrap_or(&nothing));
+            for (what, old, new) in [("command", &old.commands, &new.commands), ("call", &old.calls, &new.calls)] {
+                changes.extend(new.iter().filter(|item| !old.contains(item)).map(|item| format!("{name}: + {what} {item}")));
+                changes.extend(old.iter().filter(|item| !new.contains(item)).map(|item| format!("{name}: - {what} {item}")));
+            }
+        }
+        changes
+    }
+}
+
+fn list(items: &[String]) -> String {
+    if items.is_empty() {
+        return "[]".to_owned();
+    }
+    let lines: Vec<String> = items.iter().map(|item| format!("    \"{item}\",\n")).collect();
+    format!("[\n{}]", lines.concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lock(digest: &str, calls: &[&str]) -> Lock {
+        let locked = Locked {
+            digest: digest.into(),
+            contract: "wardroom:plugin@0.1.0".into(),
+            commands: vec!["deploy".into()],
+            calls: calls.iter().map(|call| (*call).to_owned()).collect(),
+        };
+        Lock(BTreeMap::from([("deploy".to_owned(), locked)]))
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE);
+        let lock = lock("sha256:aa", &["catalog.apps", "pipelines.trigger"]);
+        std::fs::write(&path, lock.text()).unwrap();
+        assert_eq!(Lock::read(&path).unwrap().unwrap(), lock);
+        assert_eq!(Lock::read(&folder.path().join("other")).unwrap(), None);
+        std::fs::write(&path, "[plugin.deploy]\ndigst = 1").unwrap();
+        assert_eq!(Lock::read(&path).unwrap_err().len(), 2);
+    }
+
+    #[test]
+    fn a_new_call_is_a_line() {
+        let changes = lock("sha256:aa", &["a.b"]).changes(&lock("sha256:bb", &["a.b", "instances.terminate"]));
+        assert_eq!(changes, ["deploy: other bytes", "deploy: + call instances.terminate"]);
+    }
+}

@@ -1,0 +1,132 @@
+//! Runs one invocation: a fresh store with its own limits, one call, and everything dropped.
+
+use std::{
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
+
+use wasmtime::{AsContextMut, Store, Trap, UpdateDeadline};
+
+use super::{
+    bindings::{Plugin, PluginPre, commands},
+    limits::{LimitReached, size},
+    runtime::TICK,
+};
+use crate::{capability::Invocation, plugin::LoadedPlugin};
+
+/// How a guest ended.
+#[derive(Debug)]
+pub enum GuestEnd {
+    /// It did its work.
+    Reply(commands::Reply),
+    /// It says that it did not.
+    Failure(commands::Failure),
+    /// It reached a limit and was ended.
+    Limit(LimitReached),
+    /// It broke.
+    Trap(String),
+}
+
+/// A guest that ended, and what it did.
+pub struct GuestRun {
+    /// How it ended.
+    pub end: GuestEnd,
+    /// The host's side of it.
+    pub invocation: Invocation,
+}
+
+/// Runs one invocation to its end. Safe to drop: the guest is then gone, and what it began stands in the journal.
+pub(crate) async fn run(plugin: &LoadedPlugin, invocation: Invocation, asked: &commands::Invocation) -> GuestRun {
+    let limits = *invocation.meter.limits();
+    let waiting = invocation.waiting.clone();
+    let mut store = Store::new(plugin.pre.engine(), invocation);
+    store.limiter(|invocation| &mut invocation.meter);
+    limit_cpu(&mut store, limits.cpu);
+    let ended = {
+        let called = call(&plugin.pre, &mut store, asked);
+        let called = std::pin::pin!(called);
+        let is_waiting = || waiting.load(Ordering::Acquire);
+        within(limits.wall, called, is_waiting).await
+    };
+    let end = match ended {
+        None => GuestEnd::Limit(LimitReached::Wall(limits.wall)),
+        Some(Err(error)) => broken(&error),
+        // What a guest answers is its words too.
+        Some(Ok(answer)) => match (store.data_mut().meter.bytes(size(&answer)), answer) {
+            (Err(error), _) => broken(&error),
+            (Ok(()), Ok(reply)) => GuestEnd::Reply(reply),
+            (Ok(()), Err(failure)) => GuestEnd::Failure(failure),
+        },
+    };
+    GuestRun { end, invocation: store.into_data() }
+}
+
+async fn call(
+    pre: &PluginPre<Invocation>,
+    store: &mut Store<Invocation>,
+    asked: &commands::Invocation,
+) -> wasmtime::Result<Result<commands::Reply, commands::Failure>> {
+    let plugin: Plugin = pre.instantiate_async(store.as_context_mut()).await?;
+    plugin.wardroom_plugin_commands().call_run(store, asked).await
+}
+
+/// A future's output, or `None` when it took too long. Time in which `waiting` holds does not count.
+async fn within<T>(wall: Duration, mut called: std::pin::Pin<&mut impl Future<Output = T>>, waiting: impl Fn() -> bool) -> Option<T> {
+    /// How finely time that was waited away is measured.
+    const STEP: Duration = Duration::from_millis(250);
+    let mut left = wall;
+    loop {
+        let step = if waiting() { STEP } else { left.min(STEP) };
+        let began = Instant::now();
+        tokio::select! {
+            biased;
+            ended = &mut called => return Some(ended),
+            () = tokio::time::sleep(step) => {}
+        }
+        if !waiting() {
+            left = left.saturating_sub(began.elapsed());
+            if left.is_zero() {
+                return None;
+            }
+        }
+    }
+}
+
+/// Yields at every tick, so that one guest never holds a thread, and traps when the budget is used up.
+pub(super) fn limit_cpu<T: 'static>(store: &mut Store<T>, cpu: Duration) {
+    let ticks = u64::try_from(cpu.as_micros().div_ceil(TICK.as_micros())).unwrap_or(u64::MAX).max(1);
+    let mut left = ticks;
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_callback(move |_| {
+        left -= 1;
+        if left == 0 {
+            return Err(LimitReached::Cpu(cpu).into());
+        }
+        Ok(UpdateDeadline::Yield(1))
+    });
+}
+
+fn broken(error: &wasmtime::Error) -> GuestEnd {
+    if let Some(limit) = error.downcast_ref::<LimitReached>() {
+        return GuestEnd::Limit(limit.clone());
+    }
+    match error.downcast_ref::<Trap>() {
+        Some(Trap::StackOverflow) => GuestEnd::Limit(LimitReached::Stack),
+        _ => GuestEnd::Trap(why(error)),
+    }
+}
+
+/// Why a guest broke, one line: its own words are hostile, and a backtrace is for the log.
+pub(super) fn why(error: &wasmtime::Error) -> String {
+    tracing::debug!(error = format!("{error:?}"), "a guest broke");
+    if let Some(limit) = error.downcast_ref::<LimitReached>() {
+        return limit.to_string();
+    }
+    match error.downcast_ref::<Trap>() {
+        Some(trap) => trap.to_string(),
+        None => crate::reply::clean(error.root_cause().to_string().lines().next().unwrap_or("it broke")),
+    }
+}
+
+
+

@@ -1,0 +1,127 @@
+//! The one place that makes a wasmtime `Config`, the engine made of it, and its clock.
+
+use std::{sync::Arc, time::Duration};
+
+use wasmtime::{
+    Config, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, WasmBacktraceDetails,
+};
+
+use super::limits::{Limits, MOST_INSTANCES, MOST_MEMORIES, MOST_TABLES, TABLE_ELEMENTS};
+
+/// How often a running guest is looked at.
+pub const TICK: Duration = Duration::from_millis(10);
+
+/// Guests at one time, queries and jobs together. More wait for their turn before they are instantiated.
+pub const MOST_GUESTS: u32 = 256;
+
+/// The depth of a guest's own calls, in bytes of stack.
+const GUEST_STACK: usize = 512 << 10;
+
+/// How guests get their memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Memory {
+    /// Slots that are reserved once and used again and again: fast, and takes much address space.
+    Pool,
+    /// Mapped for each guest.
+    OnDemand,
+}
+
+/// The configuration of every engine of this crate. One function, so that compiled code of one process fits the next.
+pub fn config(memory: Memory) -> Config {
+    let mut config = Config::new();
+    config
+        .epoch_interruption(true)
+        .max_wasm_stack(GUEST_STACK)
+        .async_stack_size(GUEST_STACK + (512 << 10))
+        .cranelift_opt_level(OptLevel::Speed)
+        .cranelift_nan_canonicalization(true)
+        .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(12))
+        .wasm_backtrace_details(WasmBacktraceDetails::Disable)
+        .memory_init_cow(true)
+        .wasm_component_model(true)
+        .wasm_relaxed_simd(false)
+        .wasm_memory64(false)
+        .wasm_wide_arithmetic(false)
+        .concurrency_support(false);
+    match memory {
+        Memory::OnDemand => config.allocation_strategy(InstanceAllocationStrategy::OnDemand),
+        Memory::Pool => {
+            let mut pool = PoolingAllocationConfig::new();
+            pool.total_component_instances(MOST_GUESTS)
+                .total_core_instances(MOST_GUESTS * 4)
+                .total_memories(MOST_GUESTS)
+                .total_tables(MOST_GUESTS * 2)
+                .total_stacks(MOST_GUESTS)
+                .max_core_instances_per_component(MOST_INSTANCES as u32)
+                .max_memories_per_component(MOST_MEMORIES as u32)
+                .max_tables_per_component(MOST_TABLES as u32)
+                .max_memory_size(Limits::MOST_MEMORY_MIB << 20)
+                .table_elements(TABLE_ELEMENTS)
+                // What a guest touched is kept for the next one, cleared by hand: cheaper than asking the kernel.
+                .linear_memory_keep_resident(64 << 10)
+                .async_stack_keep_resident(64 << 10)
+                .table_keep_resident(16 << 10)
+                .max_unused_warm_slots(32);
+            config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
+        }
+    };
+    config
+}
+
+/// The engine that runs all plugins of a host, and the thread that is its clock.
+#[derive(Clone)]
+pub struct Runtime {
+    engine: Engine,
+    memory: Memory,
+    // Dropping the last of these ends the clock's thread.
+    _clock: Arc<std::sync::mpsc::SyncSender<()>>,
+}
+
+impl Runtime {
+    /// Makes an engine with a pool, or without one where the address space is too small for it.
+    ///
+    /// # Errors
+    /// What wasmtime says.
+    pub fn new() -> wasmtime::Result<Self> {
+        match Self::with_memory(Memory::Pool) {
+            Ok(runtime) => Ok(runtime),
+            Err(error) => {
+                tracing::warn!(error = format!("{error:#}"), "no pool for guests' memory (a small address space?); guests start slower");
+                Self::with_memory(Memory::OnDemand)
+            }
+        }
+    }
+
+    /// Makes an engine of one kind.
+    ///
+    /// # Errors
+    /// What wasmtime says, for example that the pool's address space cannot be had.
+    pub fn with_memory(memory: Memory) -> wasmtime::Result<Self> {
+        let engine = Engine::new(&config(memory))?;
+        let (clock, ended) = std::sync::mpsc::sync_channel::<()>(0);
+        let weak = engine.weak();
+        std::thread::Builder::new()
+            .name("wardroom-clock".to_owned())
+            .spawn(move || {
+                // The channel closes when the last `Runtime` is gone.
+                while let Err(std::sync::mpsc::RecvTimeoutError::Timeout) = ended.recv_timeout(TICK) {
+                    match weak.upgrade() {
+                        Some(engine) => engine.increment_epoch(),
+                        None => return,
+                    }
+                }
+            })
+            .map_err(wasmtime::Error::from)?;
+        Ok(Self { engine, memory, _clock: Arc::new(clock) })
+    }
+
+    /// The engine.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// How guests get their memory.
+    pub fn memory(&self) -> Memory {
+        self.memory
+    }
+}

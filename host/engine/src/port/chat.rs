@@ -1,0 +1,127 @@
+//! A chat network: where messages come from and where words go.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::{BotIdentity, Table},
+    message::Inbox,
+    reply::Text,
+};
+
+/// What a network can do beyond plain messages. Text alone must always be enough.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Abilities {
+    /// Answers can be put in a thread below a message.
+    pub threads: bool,
+    /// A message can be changed after it was sent; elsewhere a card is sent once, when its job is at rest.
+    pub edits: bool,
+    /// A message can be marked with an emoji.
+    pub reactions: bool,
+}
+
+/// Something to send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outgoing {
+    /// Names this message for ever. A second send under the same key must not show a second message
+    /// where the network can tell, and the key travels with it in a hidden field for [`Chat::find`].
+    pub key: String,
+    /// The room's own id on this network.
+    pub room: String,
+    /// What is sent.
+    pub body: Body,
+}
+
+/// What is sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Body {
+    /// A new message.
+    Say {
+        /// The words.
+        text: Text,
+        /// The event at the root of the thread it belongs to.
+        thread: Option<String>,
+    },
+    /// New words for a message of ours.
+    Edit {
+        /// The message's event id, as [`Chat::send`] gave it.
+        event: String,
+        /// All of its words from now on.
+        text: Text,
+    },
+    /// An emoji on somebody's message.
+    React {
+        /// The message's event id.
+        event: String,
+        /// The emoji itself.
+        emoji: String,
+    },
+}
+
+/// Why a message was not sent.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// The network is away, busy, or limits our rate: the message is kept and tried again.
+    #[error("not sent yet: {reason}")]
+    Later {
+        /// How long the network asks to wait, if it said.
+        after: Option<Duration>,
+        /// For the log.
+        reason: String,
+    },
+    /// It will never take this message (no such room, not allowed there): dropped with a line in the log.
+    #[error("cannot be sent: {reason}")]
+    Never {
+        /// For the log.
+        reason: String,
+    },
+}
+
+/// One account on one chat network.
+#[async_trait]
+pub trait Chat: Send + Sync + 'static {
+    /// The network's name in keys, rules and the log: `console`, `matrix`.
+    fn network(&self) -> &'static str;
+
+    /// What it can do.
+    fn abilities(&self) -> Abilities;
+
+    /// Brings messages to the inbox until `stop`, through every network error. Returns early only when
+    /// it can never go on (for example a revoked login, or a console whose input ended).
+    ///
+    /// # Errors
+    /// Why it can never go on.
+    async fn serve(&self, inbox: Arc<Inbox>, stop: CancellationToken) -> anyhow::Result<()>;
+
+    /// Sends one message and gives the network's id of it. Must be safe to call before [`Chat::serve`]
+    /// has connected: it then answers [`SendError::Later`].
+    ///
+    /// # Errors
+    /// [`SendError`].
+    async fn send(&self, message: &Outgoing) -> Result<String, SendError>;
+
+    /// Looks back in a room for a message of ours that carries this key, for when an answer to
+    /// [`Chat::send`] was lost in a crash. `None` also where the network cannot look back.
+    ///
+    /// # Errors
+    /// [`SendError`].
+    async fn find(&self, room: &str, key: &str) -> Result<Option<String>, SendError>;
+
+    /// Logs in and looks rooms and people up, and changes nothing; for `check --connect`.
+    ///
+    /// # Errors
+    /// One line a problem.
+    async fn probe(&self) -> Result<Vec<String>, Vec<String>>;
+}
+
+/// Reads the table of one network (`[bot.NAME.matrix]`) and makes its [`Chat`].
+pub trait ChatFactory: Send + Sync + 'static {
+    /// The table's name.
+    fn network(&self) -> &'static str;
+
+    /// Reads every key of the table; problems go to the table's list. `None` where there were any.
+    /// Must not connect, and must not resolve secrets.
+    fn read(&self, bot: &BotIdentity, table: &mut Table) -> Option<Arc<dyn Chat>>;
+}

@@ -1,0 +1,7 @@
+//! The in-memory twin of each trait of [`crate::port`], for tests, benches and embedders that keep nothing.
+//!
+//! Architecture Invariant: a twin behaves as the real adapters must; one list of checks runs against both.
+
+mod store;
+
+pub use store::MemoryStore;

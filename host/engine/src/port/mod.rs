@@ -1,0 +1,16 @@
+//! The traits that adapters implement, each with one in-memory twin in [`memory`].
+//!
+//! Architecture Invariant: an adapter sees these traits and [`crate::config::Table`], never another adapter.
+
+pub mod chat;
+pub mod clock;
+pub mod memory;
+pub mod pipelines;
+pub mod secret;
+pub mod store;
+
+pub use chat::{Abilities, Body, Chat, ChatFactory, Outgoing, SendError};
+pub use clock::{Clock, SystemClock};
+pub use pipelines::{Outcome, PipelineError, Pipelines, PipelinesFactory, RunEnd, RunKey, RunState};
+pub use secret::{Secret, SecretRef};
+pub use store::{Store, StoreError};

@@ -1,0 +1,421 @@
+//! The database: inbox, outbox, journal, releases, and the plugins' keys.
+//!
+//! Everything that changes is a list of [`Write`]s, and a list is one transaction: it is on disk as a
+//! whole when [`Store::commit`] returns, or not at all. That is the only way to write.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{Outcome, RunKey};
+use crate::{message::Person, reply::Text};
+
+/// Names a message for ever.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct InboxKey {
+    /// The network's name.
+    pub network: String,
+    /// The room's id on it.
+    pub room: String,
+    /// The event's id in it.
+    pub event: String,
+}
+
+/// A message that was addressed to the bot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InboxRow {
+    /// Its name.
+    pub key: InboxKey,
+    /// The root of the thread that it stands in, if any.
+    pub thread: Option<String>,
+    /// Who wrote it.
+    pub sender: Person,
+    /// What was written, without the address.
+    pub text: String,
+    /// When it was sent, by the network's clock.
+    pub at: Timestamp,
+}
+
+/// How far a room was read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// The network's name.
+    pub network: String,
+    /// The room's id on it.
+    pub room: String,
+    /// The newest event up to which everything is in the inbox; `None` until there was one.
+    pub event: Option<String>,
+    /// Nothing older than this moment is ever handled: when the bot entered, and later that event's time.
+    pub at: Timestamp,
+}
+
+/// What a row of the outbox is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Purpose {
+    /// A message, sent once.
+    Message,
+    /// A status card: one message, edited while its text changes. Only the newest text is kept.
+    Card {
+        /// Whether the job is at rest, which is when a network without edits shows the card.
+        rest: bool,
+    },
+    /// An emoji on the event named.
+    Reaction {
+        /// The event it is put on.
+        event: String,
+        /// The emoji.
+        emoji: String,
+    },
+}
+
+/// Something to be sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutboxRow {
+    /// Job and purpose, for example `7f3a/card`. A second row under a key replaces the first if it is a
+    /// card, and is ignored if it is not.
+    pub key: String,
+    /// The network's name.
+    pub network: String,
+    /// The room's id.
+    pub room: String,
+    /// The thread it belongs to.
+    pub thread: Option<String>,
+    /// What it is.
+    pub purpose: Purpose,
+    /// The words; empty for a reaction.
+    pub text: Text,
+}
+
+/// A row of the outbox with what became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PendingRow {
+    /// The row.
+    pub row: OutboxRow,
+    /// The network's id of the message, where an earlier text of this card was sent.
+    pub event: Option<String>,
+    /// Counts the texts of this row, from 1.
+    pub version: u64,
+}
+
+/// An action that somebody typed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobRow {
+    /// Short, lower case, unique.
+    pub id: String,
+    /// The message that caused it.
+    pub inbox: InboxKey,
+    /// The thread that its words go to.
+    pub thread: Option<String>,
+    /// The identity through which it was asked.
+    pub bot: String,
+    /// Who typed it.
+    pub caller: Person,
+    /// The plugin.
+    pub plugin: String,
+    /// The digest of the plugin's bytes.
+    pub digest: String,
+    /// The command's own name.
+    pub command: String,
+    /// The whole command as it is understood, one line.
+    pub line: String,
+    /// When it was opened.
+    pub opened: Timestamp,
+    /// How it ended; `None` while it is open.
+    pub end: Option<JobEnd>,
+}
+
+/// How a job ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobEnd {
+    /// How.
+    pub outcome: JobOutcome,
+    /// When.
+    pub at: Timestamp,
+    /// The closing line.
+    pub summary: String,
+}
+
+/// How a job can end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum JobOutcome {
+    /// It did what was asked.
+    Succeeded,
+    /// It did, and something went less well than it should.
+    Warnings,
+    /// It did not.
+    Failed,
+    /// It was called off.
+    Cancelled,
+    /// A rule refused one of its effects, and the plugin gave up.
+    Refused,
+    /// Nobody knows how far it came.
+    Unknown,
+}
+
+impl JobOutcome {
+    /// The word for it in the room and the store.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Warnings => "succeeded with warnings",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Refused => "refused",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// What an entry of a job's journal records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EntryKind {
+    /// What was typed. Entry 0 of every job.
+    Invocation,
+    /// A call with its answer, where the call changes nothing outside.
+    Call,
+    /// An acting call, before it is done.
+    Intent,
+    /// What came of an intent.
+    Result,
+    /// A call that the rules refused.
+    Denied,
+    /// How the guest ended.
+    End,
+}
+
+/// One entry of a job's journal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// The job.
+    pub job: String,
+    /// Its number in the job, from 0.
+    pub number: u32,
+    /// What it records.
+    pub kind: EntryKind,
+    /// The plugin.
+    pub plugin: String,
+    /// The call's name in the table; empty for an invocation and an end.
+    pub call: String,
+    /// For a result, the number of its intent.
+    pub of: Option<u32>,
+    /// The rule that decided, as text with file and line.
+    pub rule: String,
+    /// The attributes that the rules saw.
+    pub attributes: BTreeMap<String, Vec<String>>,
+    /// Arguments, answer or both.
+    pub body: serde_json::Value,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// The one line that a query or a refused command leaves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    /// The message.
+    pub inbox: InboxKey,
+    /// Who.
+    pub caller: Person,
+    /// The plugin; `None` where it is the host's own command or none at all.
+    pub plugin: Option<String>,
+    /// What was typed, cut where it is long.
+    pub command: String,
+    /// When it was answered.
+    pub at: Timestamp,
+    /// The calls that the guest made, with counts.
+    pub calls: Vec<CallCount>,
+    /// Each denial, and why the command was refused if it was.
+    pub denials: Vec<String>,
+}
+
+/// How often a call was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallCount {
+    /// Its name in the table.
+    pub call: String,
+    /// How often it was allowed.
+    pub allowed: u64,
+    /// How often it was refused.
+    pub refused: u64,
+}
+
+/// A deployment that ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Release {
+    /// The run; a second release of one run is ignored.
+    pub run: RunKey,
+    /// The app.
+    pub app: String,
+    /// The environment.
+    pub environment: String,
+    /// The version.
+    pub version: String,
+    /// Who asked.
+    pub person: Person,
+    /// The job.
+    pub job: String,
+    /// When its run was started.
+    pub started: Timestamp,
+    /// When it ended.
+    pub ended: Timestamp,
+    /// How.
+    pub outcome: Outcome,
+}
+
+/// Which releases.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ReleaseQuery {
+    /// Only of this app.
+    pub app: Option<String>,
+    /// Only in this environment.
+    pub environment: Option<String>,
+    /// Only with this outcome.
+    pub outcome: Option<Outcome>,
+    /// Only the newest of each app and environment (after the other limits).
+    pub latest: bool,
+}
+
+/// How often a plugin made a call, over all jobs and queries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Usage {
+    /// The plugin.
+    pub plugin: String,
+    /// The calls.
+    pub count: CallCount,
+}
+
+/// One change. A list of them is a transaction.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Write {
+    /// A message, unless its key is there already.
+    Receive(InboxRow),
+    /// A message was dealt with.
+    Done(InboxKey),
+    /// A room was read so far.
+    Mark(Mark),
+    /// Something to be sent.
+    Say(OutboxRow),
+    /// A version of a row was sent, as this event.
+    Sent {
+        /// The row's key.
+        key: String,
+        /// Which of its texts.
+        version: u64,
+        /// The network's id of the message; `None` where it can never be sent.
+        event: Option<String>,
+    },
+    /// A job begins.
+    Open(JobRow),
+    /// A job is over.
+    Close {
+        /// Its id.
+        job: String,
+        /// How it ended.
+        end: JobEnd,
+    },
+    /// An entry of a job's journal.
+    Enter(Entry),
+    /// A query's or a refusal's line.
+    Line(Line),
+    /// A deployment ended.
+    Release(Release),
+    /// A plugin keeps a value.
+    Set {
+        /// The plugin.
+        plugin: String,
+        /// The key.
+        key: String,
+        /// The value.
+        value: Vec<u8>,
+    },
+    /// A plugin forgets a value.
+    Delete {
+        /// The plugin.
+        plugin: String,
+        /// The key.
+        key: String,
+    },
+}
+
+/// Why the store did not do what it was asked.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// The disk is full or the database is busy; nothing was changed, and it may work later.
+    #[error("the store cannot write now: {0}")]
+    Unavailable(String),
+    /// It will not work.
+    #[error("the store failed: {0}")]
+    Failed(String),
+}
+
+/// A database.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Makes all of these changes, or none. On disk when this returns. Gives the keys of the messages
+    /// that were new.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing was changed.
+    async fn commit(&self, writes: Vec<Write>) -> Result<Vec<InboxKey>, StoreError>;
+
+    /// Hands changes over to be committed with the next group, without waiting. They keep their order
+    /// against later commits; a crash may lose them.
+    fn note(&self, writes: Vec<Write>);
+
+    /// The messages that were not dealt with, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn waiting(&self) -> Result<Vec<InboxRow>, StoreError>;
+
+    /// How far a room was read; `None` where the bot never was.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn mark(&self, network: &str, room: &str) -> Result<Option<Mark>, StoreError>;
+
+    /// What is not sent yet, in the order in which it came.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn outbox(&self) -> Result<Vec<PendingRow>, StoreError>;
+
+    /// The jobs that are not over, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn open_jobs(&self) -> Result<Vec<JobRow>, StoreError>;
+
+    /// One job's journal, in its order.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn entries(&self, job: &str) -> Result<Vec<Entry>, StoreError>;
+
+    /// Releases, newest first. Not limited: the caller filters by rights before it cuts.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn releases(&self, query: &ReleaseQuery) -> Result<Vec<Release>, StoreError>;
+
+    /// A plugin's value.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn value(&self, plugin: &str, key: &str) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// A plugin's values whose keys begin with a prefix, in the order of the keys' bytes.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn values(&self, plugin: &str, prefix: &str, limit: u32) -> Result<Vec<(String, Vec<u8>)>, StoreError>;
+
+    /// How often each plugin made each call.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn usage(&self) -> Result<Vec<Usage>, StoreError>;
+}

@@ -1,0 +1,72 @@
+//! The closing line of a job: what the plugin says, and what the host knows better.
+
+use jiff::Timestamp;
+
+use super::Text;
+use crate::{
+    capability::Denied,
+    plugin::{GuestEnd, GuestRun},
+    port::store::{JobOutcome, JobRow},
+};
+
+/// A closing line is cut here, in bytes.
+const LONGEST: usize = 8_000;
+
+/// How a job ended, and what the room is told.
+pub(crate) fn closing(row: &JobRow, ran: &GuestRun) -> (JobOutcome, Text) {
+    let denied = &ran.invocation.tally.denied;
+    let name = &row.command;
+    let (outcome, mut text) = match &ran.end {
+        GuestEnd::Reply(reply) => {
+            // A plugin that was refused something and says nothing of it does not get to say that all is well.
+            let warned = reply.warnings || !denied.is_empty();
+            let outcome = if warned { JobOutcome::Warnings } else { JobOutcome::Succeeded };
+            (outcome, Text::lines(&reply.text))
+        }
+        GuestEnd::Failure(failure) => {
+            let outcome = match failure.code.as_str() {
+                "denied" if !denied.is_empty() => JobOutcome::Refused,
+                "cancelled" => JobOutcome::Cancelled,
+                "unknown" => JobOutcome::Unknown,
+                _ => JobOutcome::Failed,
+            };
+            // The host says better than the plugin what was refused.
+            let text = match outcome {
+                JobOutcome::Refused => Text::lines(format!("`{}` was refused.", row.line)),
+                _ => Text::lines(&failure.message),
+            };
+            (outcome, text)
+        }
+        GuestEnd::Limit(limit) => (JobOutcome::Failed, Text::lines(format!("`{name}` was ended: {limit}."))),
+        GuestEnd::Trap(why) => (JobOutcome::Failed, Text::lines(format!("`{name}` broke: {why}."))),
+    };
+    if text.is_empty() {
+        text = Text::lines(format!("`{}` {}.", row.line, outcome.as_str()));
+    }
+    text.append(refusals(denied));
+    (outcome, text.clamped(LONGEST))
+}
+
+/// What was refused, with every rule that stands in the way.
+pub(crate) fn refusals(denied: &[Denied]) -> Text {
+    let mut text = Text::default();
+    for refused in denied {
+        text.push_lines(format!("Refused: {} {}", refused.call, refused.about));
+        for reason in &refused.reasons {
+            text.push_lines(format!("  - {}: {}", reason.kind, reason.text));
+        }
+    }
+    text
+}
+
+/// How long something took, as people say it: `2 s`, `6 min 1 s`, `3 h 20 min`.
+pub(crate) fn took(from: Timestamp, to: Timestamp) -> String {
+    let seconds = to.as_second().saturating_sub(from.as_second()).max(0);
+    let milliseconds = to.as_millisecond().saturating_sub(from.as_millisecond()).max(0);
+    match seconds {
+        _ if milliseconds < 1000 => "less than a second".to_owned(),
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+    }
+}

@@ -1,0 +1,10 @@
+//! What goes back to the room: [`Text`], closing lines, and the outbox that sends them.
+
+mod closing;
+mod outbox;
+mod text;
+
+pub(crate) use closing::{closing, refusals, took};
+pub use outbox::Outbox;
+pub(crate) use outbox::LONGEST_MESSAGE;
+pub use text::{Block, Text, clean};

@@ -1,0 +1,133 @@
+//! A host with one pipeline, `cms/staging`, in a folder of its own.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use wardroom::{
+    config::{Problems, Table, parse},
+    port::{PipelineError, Pipelines, PipelinesFactory, RunEnd, RunKey},
+};
+use wardroom_exec::ExecFactory;
+
+pub(crate) const NAME: &str = "cms/staging";
+
+pub(crate) struct Host {
+    pub(crate) folder: tempfile::TempDir,
+}
+
+impl Host {
+    pub(crate) fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn runs(&self) -> PathBuf {
+        self.path("runs")
+    }
+
+    /// What a run wrote into the folder, once it is there.
+    pub(crate) fn written(&self, name: &str) -> String {
+        eventually(|| fs::read_to_string(self.path(name)).ok().filter(|text| text.ends_with('\n'))).trim().to_owned()
+    }
+
+    /// Reads a table with these keys; gives the pipelines, or the problems.
+    pub(crate) fn read(&self, keys: &str, parameters: &[&str]) -> Result<Arc<dyn Pipelines>, Vec<String>> {
+        self.read_with(keys, parameters, vec![program("supervisor").display().to_string()])
+    }
+
+    pub(crate) fn read_with(
+        &self,
+        keys: &str,
+        parameters: &[&str],
+        supervisor: Vec<String>,
+    ) -> Result<Arc<dyn Pipelines>, Vec<String>> {
+        let problems = Problems::default();
+        let tree = parse(Path::new("plugins.toml"), keys, &problems);
+        let folder = Arc::new(self.folder.path().to_owned());
+        let mut table = Table::new("app.cms.deploy.staging", tree, &problems, folder);
+        let mut system = ExecFactory::new(self.runs(), supervisor).system(None).unwrap();
+        let parameters: Vec<String> = parameters.iter().map(|name| (*name).to_owned()).collect();
+        system.pipeline(NAME, None, &parameters, &mut table);
+        table.finish();
+        let found: Vec<String> = problems.sorted().iter().map(ToString::to_string).collect();
+        if found.is_empty() { Ok(system.build()) } else { Err(found) }
+    }
+
+    /// A pipeline that is this shell script, with these keys beside `run`.
+    pub(crate) fn script(&self, script: &str, keys: &str) -> Arc<dyn Pipelines> {
+        // A second host must not empty the file that a first one's shell just reads.
+        if fs::read_to_string(self.path("script")).ok().as_deref() != Some(script) {
+            fs::write(self.path("script"), script).unwrap();
+        }
+        let run = format!("run = ['sh', {:?}]\n{keys}", self.path("script"));
+        self.read(&run, &[]).unwrap_or_else(|problems| panic!("{problems:#?}"))
+    }
+}
+
+/// An example program of this crate; `cargo test` builds them all.
+pub(crate) fn program(name: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let path = test.parent().unwrap().with_file_name("examples").join(name);
+    assert!(path.is_file(), "{} is not built: run `cargo build -p wardroom-exec --examples`", path.display());
+    path
+}
+
+pub(crate) fn key(name: &str) -> RunKey {
+    RunKey::parse(name).unwrap()
+}
+
+pub(crate) fn values(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+/// Starts a run and waits for its end; gives that and its lines.
+pub(crate) async fn run(
+    pipelines: &Arc<dyn Pipelines>,
+    name: &str,
+    parameters: &[(&str, &str)],
+) -> (RunEnd, Vec<String>) {
+    pipelines.start(&key(name), NAME, &values(parameters)).await.unwrap();
+    wait(pipelines, name).await
+}
+
+pub(crate) async fn wait(pipelines: &Arc<dyn Pipelines>, name: &str) -> (RunEnd, Vec<String>) {
+    let mut lines = Vec::new();
+    let key = key(name);
+    let mut line = |line: &str| lines.push(line.to_owned());
+    let ended = pipelines.ended(&key, NAME, &mut line);
+    let end = tokio::time::timeout(Duration::from_secs(60), ended).await.expect("the run does not end").unwrap();
+    (end, lines)
+}
+
+pub(crate) fn refusal<T: std::fmt::Debug>(answer: Result<T, PipelineError>) -> String {
+    match answer {
+        Err(PipelineError::Refused { message }) => message,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+/// Asks again and again until there is an answer.
+pub(crate) fn eventually<T>(mut ask: impl FnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(began.elapsed() < Duration::from_secs(20), "it never came");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Whether a process is there and has not ended.
+pub(crate) fn is_alive(pid: &str) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|stat| !stat.rsplit_once(')').unwrap().1.trim_start().starts_with('Z'))
+}

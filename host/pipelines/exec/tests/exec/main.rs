@@ -1,0 +1,9 @@
+//! Exec pipelines from the outside: through the engine's trait, with real programs and real supervisors.
+
+mod config;
+mod crashes;
+mod harness;
+mod processes;
+mod runs;
+mod sample;
+mod secrecy;

@@ -1,0 +1,211 @@
+//! What a run does and what is known of it.
+
+use std::{fs, time::Duration};
+
+use tokio::task::JoinSet;
+use wardroom::port::{Outcome, PipelineError, RunKey, RunState};
+
+use crate::harness::{Host, NAME, key, refusal, run, values, wait};
+
+#[tokio::test]
+async fn a_program_that_succeeds() {
+    let host = Host::new();
+    let go = host.path("go");
+    let pipelines =
+        host.script(&format!("echo one; echo two >&2; while ! [ -e {go:?} ]; do sleep 0.05; done; printf three"), "");
+    assert_eq!(pipelines.state(&key("a-1"), NAME).await.unwrap(), RunState::Absent);
+    assert!(pipelines.start(&key("a-1"), NAME, &values(&[])).await.unwrap().is_none());
+    assert_eq!(pipelines.state(&key("a-1"), NAME).await.unwrap(), RunState::Running);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    fs::write(go, "").unwrap();
+    let (end, lines) = wait(&pipelines, "a-1").await;
+    assert_eq!((end.outcome, end.message.as_str()), (Outcome::Succeeded, ""));
+    assert_eq!(end.details, values(&[("exit-code", "0")]));
+    assert!(end.ended.duration_since(end.started).as_millis() >= 100);
+    assert_eq!(lines, ["one", "two", "three"]);
+    assert_eq!(pipelines.state(&key("a-1"), NAME).await.unwrap(), RunState::Ended(end.clone()));
+    assert_eq!(pipelines.output(&key("a-1"), NAME, 9).await.unwrap(), "two\nthree");
+    // Long after the end it is told again, and calling it off changes nothing.
+    pipelines.cancel(&key("a-1"), NAME).await.unwrap();
+    assert_eq!(wait(&pipelines, "a-1").await, (end, lines));
+}
+
+#[tokio::test]
+async fn a_program_that_fails_says_where() {
+    let host = Host::new();
+    let pipelines = host.script("echo 'step: fetch'; echo 'step: migrate'; echo 'no such table' >&2; exit 3", "");
+    let (end, lines) = run(&pipelines, "a-1", &[]).await;
+    assert_eq!((end.outcome, end.message.as_str()), (Outcome::Failed, "in step migrate (exit code 3)"));
+    assert_eq!(end.details, values(&[("exit-code", "3"), ("step", "migrate")]));
+    assert_eq!(lines.last().unwrap(), "no such table");
+    assert!(pipelines.output(&key("a-1"), NAME, 1000).await.unwrap().ends_with("no such table\n"));
+
+    let (end, _) = run(&host.script("exit 3", ""), "a-2", &[]).await;
+    assert_eq!(end.message, "exit code 3");
+    let (end, _) = run(&host.script("kill -KILL $$", ""), "a-3", &[]).await;
+    assert_eq!(end.message, "killed by signal 9");
+    assert_eq!(end.details, values(&[("signal", "9")]));
+}
+
+#[tokio::test]
+async fn a_parameter_stays_inside_its_argument() {
+    let host = Host::new();
+    fs::write(host.path("arguments"), "for word; do printf '<%s>\\n' \"$word\"; done; echo \"$LABEL\"").unwrap();
+    let keys = format!(
+        "run = ['sh', {:?}, 'v={{version}}!', '{{{{x}}}}', '{{version}}{{version}}', '']\nenv.LABEL = 'cms {{version}}'",
+        host.path("arguments")
+    );
+    let pipelines = host.read(&keys, &["version"]).unwrap();
+    for (at, value) in
+        ["; rm -rf /", "$(touch broken)", "two words", "\"'`", "{version}", "-n", "*", ""].into_iter().enumerate()
+    {
+        let (end, lines) = run(&pipelines, &format!("a-{at}"), &[("version", value), ("other", "x")]).await;
+        assert_eq!(end.outcome, Outcome::Succeeded);
+        assert_eq!(
+            lines,
+            [format!("<v={value}!>"), "<{x}>".into(), format!("<{value}{value}>"), "<>".into(), format!("cms {value}")]
+        );
+    }
+    assert_eq!(refusal(pipelines.start(&key("b-1"), NAME, &values(&[])).await), "the parameter `version` is missing");
+    assert_eq!(
+        refusal(pipelines.start(&key("b-1"), NAME, &values(&[("version", "a\0b")])).await),
+        "a parameter has a zero byte in it"
+    );
+    assert!(!host.runs().join("b-1").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_key_is_one_run() {
+    let host = Host::new();
+    let script = format!("echo ran >> {:?}; sleep 0.3", host.path("count"));
+    let mut starts = JoinSet::new();
+    for _ in 0..8 {
+        // Each has a host of its own, as after a take-over by another machine's host.
+        let pipelines = host.script(&script, "");
+        starts.spawn(async move { pipelines.start(&key("a-1"), NAME, &values(&[])).await });
+    }
+    for answer in starts.join_all().await {
+        assert_eq!(answer.unwrap(), None);
+    }
+    let pipelines = host.script(&script, "");
+    let (end, _) = run(&pipelines, "a-1", &[]).await;
+    assert_eq!(run(&pipelines, "a-1", &[]).await.0, end);
+    assert_eq!(fs::read_to_string(host.path("count")).unwrap(), "ran\n");
+    let names: Vec<_> = fs::read_dir(host.runs()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["a-1"]);
+}
+
+#[tokio::test]
+async fn output_without_end_is_bounded() {
+    let host = Host::new();
+    let script = "echo first; i=0; while [ $i -lt 300 ]; do head -c 65535 /dev/zero | tr '\\0' x; echo; i=$((i+1)); done; echo last";
+    let pipelines = host.script(script, "");
+    let (end, lines) = run(&pipelines, "a-1", &[]).await;
+    assert_eq!(end.outcome, Outcome::Succeeded);
+    // A waiting call begins with the last 64 KiB that are there, so it may have missed the first line.
+    assert!(lines.last().unwrap() == "last" && lines.iter().all(|line| line.len() <= 16 << 10));
+    let kept: u64 =
+        fs::read_dir(host.runs().join("a-1")).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).sum();
+    assert!((5 << 20..7 << 20).contains(&kept), "{kept} bytes were kept");
+    let tail = pipelines.output(&key("a-1"), NAME, 100_000_000).await.unwrap();
+    assert!(
+        tail.starts_with("first\n") && tail.ends_with("\nlast\n") && tail.contains("bytes of output were not kept]")
+    );
+    assert_eq!(pipelines.output(&key("a-1"), NAME, 5).await.unwrap(), "last\n");
+}
+
+#[tokio::test]
+async fn output_that_is_no_text() {
+    let host = Host::new();
+    let pipelines = host.script(r"printf '\377\376ok\r\n\000\n'; head -c 100000 /dev/urandom", "");
+    let (end, lines) = run(&pipelines, "a-1", &[]).await;
+    assert_eq!(end.outcome, Outcome::Succeeded);
+    assert!(!lines.is_empty());
+    assert!(pipelines.output(&key("a-1"), NAME, 3000).await.unwrap().len() <= 3000);
+
+    let (_, lines) = run(&host.script(r"printf '\377\376ok\r\n\000\n'", ""), "a-2", &[]).await;
+    assert_eq!(lines, ["\u{fffd}\u{fffd}ok", "\0"]);
+}
+
+#[tokio::test]
+async fn a_waiting_call_can_be_dropped() {
+    let host = Host::new();
+    let go = host.path("go");
+    let pipelines = host.script(&format!("echo 1; echo 2; while ! [ -e {go:?} ]; do sleep 0.05; done; echo 3"), "");
+    let first = key("a-1");
+    pipelines.start(&first, NAME, &values(&[])).await.unwrap();
+    for _ in 0..3 {
+        let mut ignore = |_: &str| {};
+        let waiting = pipelines.ended(&first, NAME, &mut ignore);
+        assert!(tokio::time::timeout(Duration::from_millis(70), waiting).await.is_err());
+    }
+    fs::write(go, "").unwrap();
+    assert_eq!(wait(&pipelines, "a-1").await.1, ["1", "2", "3"]);
+}
+
+#[tokio::test]
+async fn a_run_is_called_off() {
+    let host = Host::new();
+    let pipelines =
+        host.script("echo 'step: migrate'; trap 'echo tidied; exit 0' TERM; echo ready; sleep 60 & wait", "");
+    pipelines.start(&key("a-1"), NAME, &values(&[])).await.unwrap();
+    while !pipelines.output(&key("a-1"), NAME, 100).await.unwrap().contains("ready") {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    pipelines.cancel(&key("a-1"), NAME).await.unwrap();
+    let (end, lines) = wait(&pipelines, "a-1").await;
+    assert_eq!((end.outcome, end.message.as_str()), (Outcome::Cancelled, "in step migrate (cancelled)"));
+    assert_eq!(lines.last().unwrap(), "tidied");
+}
+
+#[tokio::test]
+async fn a_program_that_went_away_is_refused_for_ever() {
+    let host = Host::new();
+    fs::write(host.path("gone"), "no program at all").unwrap();
+    std::process::Command::new("chmod").arg("+x").arg(host.path("gone")).status().unwrap();
+    let pipelines = host.read("run = ['./gone']", &[]).unwrap();
+    fs::remove_file(host.path("gone")).unwrap();
+    let refused = refusal(pipelines.start(&key("a-1"), NAME, &values(&[])).await);
+    assert_eq!(
+        refused,
+        format!("cannot start `{}/./gone`: No such file or directory (os error 2)", host.folder.path().display())
+    );
+    // Nothing ran, so there was no run; and the answer stays, also when the program is back.
+    fs::write(host.path("gone"), "#!/bin/sh\n").unwrap();
+    assert_eq!(pipelines.state(&key("a-1"), NAME).await.unwrap(), RunState::Absent);
+    assert_eq!(refusal(pipelines.start(&key("a-1"), NAME, &values(&[])).await), refused);
+    assert_eq!(refusal(pipelines.ended(&key("a-1"), NAME, &mut |_| {}).await), refused);
+}
+
+#[tokio::test]
+async fn a_run_that_never_was() {
+    let host = Host::new();
+    let pipelines = host.script("true", "");
+    let none = "there is no run `a-1`";
+    assert_eq!(refusal(pipelines.ended(&key("a-1"), NAME, &mut |_| {}).await), none);
+    assert_eq!(refusal(pipelines.output(&key("a-1"), NAME, 10).await), none);
+    assert_eq!(refusal(pipelines.cancel(&key("a-1"), NAME).await), none);
+    assert_eq!(
+        refusal(pipelines.start(&key("a-1"), "cms/moon", &values(&[])).await),
+        "there is no pipeline `cms/moon`"
+    );
+    let bad = RunKey::new("../a", 1);
+    assert_eq!(refusal(pipelines.start(&bad, NAME, &values(&[])).await), "`../a-1` cannot name a run");
+    assert!(!host.runs().exists());
+}
+
+#[tokio::test]
+async fn a_supervisor_that_is_none() {
+    let host = Host::new();
+    let pipelines = host.read_with("run = ['true']", &[], vec!["/nowhere/supervisor".into()]).unwrap();
+    assert!(
+        refusal(pipelines.start(&key("a-1"), NAME, &values(&[])).await)
+            .starts_with("cannot start the supervisor `/nowhere/supervisor`")
+    );
+    let pipelines = host.read_with("run = ['true']", &[], vec!["true".into()]).unwrap();
+    let answer = pipelines.start(&key("a-1"), NAME, &values(&[])).await;
+    assert!(
+        matches!(answer, Err(PipelineError::Unavailable { message }) if message == "the supervisor `true` ended without an answer")
+    );
+    assert_eq!(pipelines.state(&key("a-1"), NAME).await.unwrap(), RunState::Absent);
+}

@@ -1,0 +1,53 @@
+//! The sample pipeline, as the repository's own `plugins.toml` runs it, on a copy of its folder.
+
+use std::{fs, path::Path, process::Command, sync::Arc};
+
+use wardroom::port::{Outcome, Pipelines};
+
+use crate::harness::{Host, run};
+
+fn sample(host: &Host) -> Arc<dyn Pipelines> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../sample");
+    let target = host.path("sample");
+    fs::create_dir(&target).unwrap();
+    for name in ["deploy.sh", "versions"] {
+        assert!(Command::new("cp").arg("-R").arg(source.join(name)).arg(&target).status().unwrap().success());
+    }
+    host.read("run = ['./sample/deploy.sh', 'cms', 'staging', '{version}']", &["version"]).unwrap()
+}
+
+#[tokio::test]
+async fn it_deploys_and_goes_back() {
+    let host = Host::new();
+    let pipelines = sample(&host);
+    let site = host.path("sample/site/staging");
+    for (at, version) in ["1.0.1", "1.0.2", "1.0.1", "1.0.0"].into_iter().enumerate() {
+        let (end, lines) = run(&pipelines, &format!("a-{at}"), &[("version", version)]).await;
+        assert_eq!((end.outcome, end.details["step"].as_str()), (Outcome::Succeeded, "verify"), "{lines:?}");
+        let took = end.ended.duration_since(end.started).as_millis();
+        assert!((1000..60_000).contains(&took), "{took} ms");
+        assert_eq!(fs::read_link(site.join("current")).unwrap(), Path::new("releases").join(version));
+        let page = fs::read_to_string(site.join("current/index.html")).unwrap();
+        assert!(page.contains(&format!("This is version {version}.")));
+    }
+    // Nothing half-made is left.
+    let mut names: Vec<_> =
+        fs::read_dir(site.join("releases")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["1.0.0", "1.0.1", "1.0.2"]);
+    assert_eq!(fs::read_dir(&site).unwrap().count(), 2);
+}
+
+#[tokio::test]
+async fn it_refuses_what_is_not_there() {
+    let host = Host::new();
+    let pipelines = sample(&host);
+    let (end, lines) = run(&pipelines, "a-1", &[("version", "1.0.3")]).await;
+    assert_eq!((end.outcome, end.message.as_str()), (Outcome::Failed, "in step check (exit code 3)"));
+    assert_eq!(lines.last().unwrap(), "deploy.sh: cms has no version 1.0.3; there is: 1.0.0 1.0.1 1.0.2");
+    for version in ["..", "../versions/1.0.0", "", "1.0.0 1.0.1", "1.0.0;id"] {
+        let (end, _) = run(&pipelines, &format!("b-{}", version.len()), &[("version", version)]).await;
+        assert_eq!(end.message, "exit code 2", "{version}");
+    }
+    assert!(!host.path("sample/site").exists());
+}

@@ -1,0 +1,95 @@
+//! What a run gets of its host, and what others can see of it.
+
+use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+
+use wardroom::port::Outcome;
+
+use crate::harness::{Host, NAME, key, refusal, run, values};
+
+#[tokio::test]
+async fn the_environment_is_clean() {
+    let host = Host::new();
+    let script = "env | grep -v '^\\(PWD\\|SHLVL\\|_\\|OLDPWD\\)=' | sort; pwd; cat; umask";
+    let (_, lines) = run(&host.script(script, "env = { B = 'two words', LANG = 'C' }"), "a-1", &[]).await;
+    let home = std::process::Command::new("sh").args(["-c", "getent passwd $(id -u) | cut -d: -f6"]).output().unwrap();
+    let home = String::from_utf8(home.stdout).unwrap();
+    let expected = ["B=two words", &format!("HOME={}", home.trim()), "LANG=C", "PATH=/usr/local/bin:/usr/bin:/bin"];
+    assert_eq!(&lines[..4], expected);
+    assert_eq!(Path::new(&lines[4]).canonicalize().unwrap(), host.folder.path().canonicalize().unwrap());
+    // `cat` had nothing to read.
+    assert_eq!(lines.len(), 6);
+
+    fs::create_dir(host.path("site")).unwrap();
+    let (_, lines) = run(
+        &host.script("pwd; echo $HOME $PATH", "dir = 'site'\nenv = { HOME = '/x', PATH = '/usr/bin:/bin' }"),
+        "a-2",
+        &[],
+    )
+    .await;
+    assert_eq!(Path::new(&lines[0]).canonicalize().unwrap(), host.path("site").canonicalize().unwrap());
+    assert_eq!(lines[1], "/x /usr/bin:/bin");
+}
+
+#[tokio::test]
+async fn secrets_are_in_no_file_and_no_argument() {
+    let host = Host::new();
+    fs::write(host.path("token"), "hunter2hunter2\n").unwrap();
+    let script = "[ \"$TOKEN\" = hunter2hunter2 ] && echo right; cat /proc/$$/cmdline /proc/$PPID/cmdline /proc/$PPID/environ | tr '\\0' ' '";
+    let (end, lines) = run(&host.script(script, "env = { TOKEN = { file = 'token' } }"), "a-1", &[]).await;
+    assert_eq!((end.outcome, lines[0].as_str()), (Outcome::Succeeded, "right"));
+    assert!(lines[1].contains("supervisor"), "{lines:?}");
+    for file in fs::read_dir(host.runs().join("a-1")).unwrap() {
+        let path = file.unwrap().path();
+        let content = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
+        assert!(!content.contains("hunter2"), "{} has it", path.display());
+    }
+    let plan = fs::read_to_string(host.runs().join("a-1/plan.json")).unwrap();
+    assert!(plan.contains("TOKEN"));
+}
+
+#[tokio::test]
+async fn a_secret_that_cannot_be_read_starts_nothing() {
+    let host = Host::new();
+    let pipelines = host.script("true", "env = { TOKEN = { env = 'WARDROOM_TEST_NOT_SET' } }");
+    assert_eq!(
+        refusal(pipelines.start(&key("a-1"), NAME, &values(&[])).await),
+        "cannot read the secret for `TOKEN`: the environment variable `WARDROOM_TEST_NOT_SET` is not set (or not text)"
+    );
+    assert!(!host.runs().exists());
+}
+
+#[tokio::test]
+async fn a_run_is_its_users_alone() {
+    let host = Host::new();
+    run(&host.script("echo words; exit 1", ""), "a-1", &[]).await;
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&host.runs()), mode(&host.runs().join("a-1"))), (0o700, 0o700));
+    let mut names = Vec::new();
+    for file in fs::read_dir(host.runs().join("a-1")).unwrap() {
+        let file = file.unwrap();
+        assert_eq!(mode(&file.path()), 0o600, "{}", file.path().display());
+        names.push(file.file_name().into_string().unwrap());
+    }
+    names.sort();
+    assert_eq!(names, ["lock", "output.0", "plan.json", "started.json", "verdict.json"]);
+}
+
+#[tokio::test]
+async fn another_user() {
+    let host = Host::new();
+    let pipelines = host.script("true", "user = 'nobody-of-that-name'");
+    let refused = refusal(pipelines.start(&key("a-1"), NAME, &values(&[])).await);
+    assert_eq!(refused, "cannot run as the user `nobody-of-that-name`: there is no such user");
+
+    let pipelines = host.read("run = ['sh', '-c', 'id -un; id -Gn; echo $HOME; cat /proc/self/status | grep CapEff']\nuser = 'nobody'\ndir = '/'", &[]).unwrap();
+    let root = fs::metadata("/proc/self").unwrap();
+    if std::os::unix::fs::MetadataExt::uid(&root) == 0 {
+        let (end, lines) = run(&pipelines, "a-2", &[]).await;
+        assert_eq!(end.outcome, Outcome::Succeeded, "{lines:?}");
+        assert_eq!(lines[..3], ["nobody", "nogroup", "/nonexistent"]);
+        assert_eq!(lines[3], "CapEff:\t0000000000000000");
+    } else {
+        let refused = refusal(pipelines.start(&key("a-2"), NAME, &values(&[])).await);
+        assert_eq!(refused, "cannot run as the user `nobody`: only a host that runs as root can do that");
+    }
+}

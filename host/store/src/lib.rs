@@ -1,0 +1,23 @@
+//! The database of a host: inbox, outbox, journal, releases and the plugins' keys in one SQLite file.
+//!
+//! [`SqliteStore::open`] takes the state folder for one host alone, brings the schema up to date and gives a
+//! [`wardroom::port::Store`]. [`SqliteStore::open_read_only`] looks on while a host runs. [`parse_url`] reads
+//! the `url` of `[store]`.
+//!
+//! Architecture Invariant: there is one writer. Whatever waits to be written when it is free becomes one
+//! transaction with one sync, in the order in which it was handed over.
+//! Not here: which writes belong together (the engine says so), and retention.
+
+mod convert;
+mod group;
+mod lock;
+mod open;
+mod query;
+mod schema;
+mod sqlite;
+mod url;
+mod write;
+
+pub use open::OpenError;
+pub use sqlite::SqliteStore;
+pub use url::parse_url;

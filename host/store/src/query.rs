@@ -1,0 +1,217 @@
+//! The questions that the engine asks, over connections that cannot write.
+
+use sqlx::{QueryBuilder, Sqlite, SqlitePool, sqlite::SqliteRow};
+use wardroom::port::{
+    RunKey,
+    store::{
+        CallCount, Entry, InboxRow, JobRow, Mark, OutboxRow, PendingRow, Release, ReleaseQuery, StoreError, Usage,
+    },
+};
+
+use crate::convert::{Columns, store, word};
+
+fn all<T>(
+    rows: Result<Vec<SqliteRow>, sqlx::Error>,
+    read: impl Fn(&SqliteRow) -> Result<T, StoreError>,
+) -> Result<Vec<T>, StoreError> {
+    rows.map_err(|error| store(&error))?.iter().map(read).collect()
+}
+
+pub(crate) async fn waiting(pool: &SqlitePool) -> Result<Vec<InboxRow>, StoreError> {
+    let rows = sqlx::query(
+        "select network, room, event, thread, sender_id, sender_name, text, at from inbox where done = 0 order by seq",
+    );
+    all(rows.fetch_all(pool).await, |row| {
+        Ok(InboxRow {
+            key: row.inbox_key()?,
+            thread: row.maybe("thread")?,
+            sender: row.person("sender_id", "sender_name")?,
+            text: row.text("text")?,
+            at: row.time("at")?,
+        })
+    })
+}
+
+pub(crate) async fn mark(pool: &SqlitePool, network: &str, room: &str) -> Result<Option<Mark>, StoreError> {
+    let row = sqlx::query("select event, at from mark where network = ? and room = ?")
+        .bind(network)
+        .bind(room)
+        .fetch_optional(pool)
+        .await
+        .map_err(|error| store(&error))?;
+    row.map(|row| {
+        Ok(Mark { network: network.into(), room: room.into(), event: row.maybe("event")?, at: row.time("at")? })
+    })
+    .transpose()
+}
+
+pub(crate) async fn outbox(pool: &SqlitePool) -> Result<Vec<PendingRow>, StoreError> {
+    let rows = sqlx::query(
+        "select key, network, room, thread, purpose, text, version, event from outbox
+         where sent < version and given_up = 0 order by seq",
+    );
+    all(rows.fetch_all(pool).await, |row| {
+        let pending = OutboxRow {
+            key: row.text("key")?,
+            network: row.text("network")?,
+            room: row.text("room")?,
+            thread: row.maybe("thread")?,
+            purpose: row.json("purpose")?,
+            text: row.json("text")?,
+        };
+        Ok(PendingRow { row: pending, event: row.maybe("event")?, version: row.number("version")? })
+    })
+}
+
+pub(crate) async fn open_jobs(pool: &SqlitePool) -> Result<Vec<JobRow>, StoreError> {
+    let rows = sqlx::query(
+        "select id, network, room, event, thread, bot, caller_id, caller_name, plugin, digest, command, line, opened
+         from job where ended is null order by seq",
+    );
+    all(rows.fetch_all(pool).await, |row| {
+        Ok(JobRow {
+            id: row.text("id")?,
+            inbox: row.inbox_key()?,
+            thread: row.maybe("thread")?,
+            bot: row.text("bot")?,
+            caller: row.person("caller_id", "caller_name")?,
+            plugin: row.text("plugin")?,
+            digest: row.text("digest")?,
+            command: row.text("command")?,
+            line: row.text("line")?,
+            opened: row.time("opened")?,
+            end: None,
+        })
+    })
+}
+
+pub(crate) async fn entries(pool: &SqlitePool, job: &str) -> Result<Vec<Entry>, StoreError> {
+    let rows = sqlx::query(
+        "select number, kind, plugin, call, ifnull(of, -1) as of, rule, attributes, body, at from entry
+         where job = ? order by number",
+    );
+    all(rows.bind(job).fetch_all(pool).await, |row| {
+        let of: i64 = row.number("of")?;
+        Ok(Entry {
+            job: job.to_owned(),
+            number: row.number("number")?,
+            kind: row.word("kind")?,
+            plugin: row.text("plugin")?,
+            call: row.text("call")?,
+            of: u32::try_from(of).ok(),
+            rule: row.text("rule")?,
+            attributes: row.json("attributes")?,
+            body: row.json("body")?,
+            at: row.time("at")?,
+        })
+    })
+}
+
+pub(crate) async fn releases(pool: &SqlitePool, query: &ReleaseQuery) -> Result<Vec<Release>, StoreError> {
+    let mut statement = QueryBuilder::<Sqlite>::new(
+        "select * from (select *, row_number() over (partition by app, environment order by ended desc, seq desc) as place
+         from release where 1",
+    );
+    if let Some(app) = &query.app {
+        statement.push(" and app = ").push_bind(app);
+    }
+    if let Some(environment) = &query.environment {
+        statement.push(" and environment = ").push_bind(environment);
+    }
+    if let Some(outcome) = &query.outcome {
+        statement.push(" and outcome = ").push_bind(word(outcome)?);
+    }
+    statement.push(")");
+    if query.latest {
+        statement.push(" where place = 1");
+    }
+    statement.push(" order by ended desc, seq desc");
+    all(statement.build().fetch_all(pool).await, |row| {
+        let run = row.text("run")?;
+        Ok(Release {
+            run: RunKey::parse(&run).ok_or_else(|| StoreError::Failed(format!("`{run}` is no run")))?,
+            app: row.text("app")?,
+            environment: row.text("environment")?,
+            version: row.text("version")?,
+            person: row.person("person_id", "person_name")?,
+            job: row.text("job")?,
+            started: row.time("started")?,
+            ended: row.time("ended")?,
+            outcome: row.word("outcome")?,
+        })
+    })
+}
+
+pub(crate) async fn value(pool: &SqlitePool, plugin: &str, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+    sqlx::query_scalar("select value from value where plugin = ? and key = ?")
+        .bind(plugin)
+        .bind(key)
+        .fetch_optional(pool)
+        .await
+        .map_err(|error| store(&error))
+}
+
+pub(crate) async fn values(
+    pool: &SqlitePool,
+    plugin: &str,
+    prefix: &str,
+    limit: u32,
+) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+    // A range, not `like`: nothing in a prefix is a wildcard, and the index serves it.
+    sqlx::query_as(
+        "select key, value from value where plugin = ?1 and key >= ?2 and (?3 is null or key < ?3) order by key limit ?4",
+    )
+    .bind(plugin)
+    .bind(prefix)
+    .bind(beyond(prefix))
+    .bind(limit)
+    .fetch_all(pool)
+    .await
+    .map_err(|error| store(&error))
+}
+
+/// The least text after all that begin with a prefix; `None` where all text comes before it. The order of
+/// UTF-8 bytes is the order of characters.
+fn beyond(prefix: &str) -> Option<String> {
+    let mut text = prefix.to_owned();
+    while let Some(last) = text.pop() {
+        // The numbers of surrogates are no characters; the range steps over them.
+        if let Some(next) = (last..=char::MAX).nth(1) {
+            text.push(next);
+            return Some(text);
+        }
+    }
+    None
+}
+
+pub(crate) async fn usage(pool: &SqlitePool) -> Result<Vec<Usage>, StoreError> {
+    let rows = sqlx::query(
+        "select plugin, call, sum(allowed) as allowed, sum(refused) as refused from (
+             select plugin, call, count(*) filter (where kind <> 'denied') as allowed,
+                    count(*) filter (where kind = 'denied') as refused
+             from entry where kind in ('call', 'intent', 'denied') group by plugin, call
+             union all
+             select plugin, value ->> 'call', value ->> 'allowed', value ->> 'refused'
+             from line, json_each(line.calls) where plugin is not null
+         ) group by plugin, call order by plugin, call",
+    );
+    all(rows.fetch_all(pool).await, |row| {
+        let count =
+            CallCount { call: row.text("call")?, allowed: row.number("allowed")?, refused: row.number("refused")? };
+        Ok(Usage { plugin: row.text("plugin")?, count })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn beyond_a_prefix_is_the_next_text() {
+        assert_eq!(beyond("ab").as_deref(), Some("ac"));
+        assert_eq!(beyond("a\u{10ffff}").as_deref(), Some("b"));
+        assert_eq!(beyond("\u{d7ff}").as_deref(), Some("\u{e000}"));
+        assert_eq!(beyond("\u{10ffff}"), None);
+        assert_eq!(beyond(""), None);
+    }
+}

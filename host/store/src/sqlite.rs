@@ -1,0 +1,115 @@
+//! The store itself: one writer, a few readers, one host.
+
+use std::path::Path;
+
+use async_trait::async_trait;
+use sqlx::SqlitePool;
+use wardroom::port::{
+    Store, StoreError,
+    store::{Entry, InboxKey, InboxRow, JobRow, Mark, PendingRow, Release, ReleaseQuery, Usage, Write},
+};
+
+use crate::{OpenError, group::Group, open, query};
+
+/// A [`Store`] in one SQLite file.
+///
+/// Must be made and used on a tokio runtime. Dropping it writes what was noted if the runtime still runs;
+/// [`SqliteStore::close`] makes sure.
+#[derive(Debug)]
+pub struct SqliteStore {
+    // `None` where it was opened for reading only.
+    writer: Option<Group>,
+    readers: SqlitePool,
+}
+
+impl SqliteStore {
+    /// Opens a database to work on it, and makes it where there is none: its folder for this user alone (0700),
+    /// the file too (0600). The folder belongs to this process until the store is closed or the process ends.
+    ///
+    /// # Errors
+    /// [`OpenError::InUse`] where another host has the folder, [`OpenError::Newer`] for a newer build's database,
+    /// else what kept it from being opened.
+    pub async fn open(path: &Path) -> Result<Self, OpenError> {
+        let (connection, lock) = open::writing(path).await?;
+        Ok(Self { writer: Some(Group::start(connection, lock)), readers: open::reading(path) })
+    }
+
+    /// Opens a database to look at it, also while a host works on it. Every commit answers [`StoreError::Failed`].
+    ///
+    /// # Errors
+    /// [`OpenError::Missing`] where there is none, [`OpenError::Newer`] and [`OpenError::Older`] for another
+    /// build's database, else what kept it from being opened.
+    pub async fn open_read_only(path: &Path) -> Result<Self, OpenError> {
+        open::readable(path).await?;
+        Ok(Self { writer: None, readers: open::reading(path) })
+    }
+
+    /// How many transactions were committed since it was opened. Far below the number of commits where many
+    /// come at once.
+    pub fn transactions(&self) -> u64 {
+        self.writer.as_ref().map_or(0, Group::transactions)
+    }
+
+    /// Writes what was noted, closes the database and lets go of its folder. Whatever is asked of the store
+    /// from then on fails.
+    pub async fn close(&self) {
+        // Readers first: the last connection to go tidies up the log of writes, and readers cannot.
+        self.readers.close().await;
+        if let Some(writer) = &self.writer {
+            writer.close().await;
+        }
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn commit(&self, writes: Vec<Write>) -> Result<Vec<InboxKey>, StoreError> {
+        match &self.writer {
+            Some(writer) => writer.commit(writes).await,
+            None => Err(StoreError::Failed("it was opened for reading only".into())),
+        }
+    }
+
+    fn note(&self, writes: Vec<Write>) {
+        match &self.writer {
+            Some(writer) => writer.note(writes),
+            None => tracing::error!("a note was not kept: the store was opened for reading only"),
+        }
+    }
+
+    async fn waiting(&self) -> Result<Vec<InboxRow>, StoreError> {
+        query::waiting(&self.readers).await
+    }
+
+    async fn mark(&self, network: &str, room: &str) -> Result<Option<Mark>, StoreError> {
+        query::mark(&self.readers, network, room).await
+    }
+
+    async fn outbox(&self) -> Result<Vec<PendingRow>, StoreError> {
+        query::outbox(&self.readers).await
+    }
+
+    async fn open_jobs(&self) -> Result<Vec<JobRow>, StoreError> {
+        query::open_jobs(&self.readers).await
+    }
+
+    async fn entries(&self, job: &str) -> Result<Vec<Entry>, StoreError> {
+        query::entries(&self.readers, job).await
+    }
+
+    async fn releases(&self, query: &ReleaseQuery) -> Result<Vec<Release>, StoreError> {
+        query::releases(&self.readers, query).await
+    }
+
+    async fn value(&self, plugin: &str, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        query::value(&self.readers, plugin, key).await
+    }
+
+    async fn values(&self, plugin: &str, prefix: &str, limit: u32) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        query::values(&self.readers, plugin, prefix, limit).await
+    }
+
+    async fn usage(&self) -> Result<Vec<Usage>, StoreError> {
+        query::usage(&self.readers).await
+    }
+}

@@ -1,0 +1,56 @@
+//! What every store must do, run against the one in memory and the one in SQLite, and what SQLite alone can show:
+//! that it outlives its process, and that a full disk costs nothing but time.
+
+mod checks;
+mod process;
+mod rows;
+mod sqlite;
+
+/// Makes two tests of each check. A check that is not listed is dead code and does not build.
+macro_rules! on_every_store {
+    ($($check:ident,)*) => {
+        mod memory_store {
+            $(#[tokio::test]
+            async fn $check() {
+                crate::checks::$check(&wardroom::port::memory::MemoryStore::new()).await;
+            })*
+        }
+        mod sqlite_store {
+            $(#[tokio::test]
+            async fn $check() {
+                let folder = tempfile::tempdir().expect("a folder");
+                let store = wardroom_store::SqliteStore::open(&folder.path().join("wardroom.db")).await.expect("opens");
+                crate::checks::$check(&store).await;
+                store.close().await;
+            })*
+        }
+    };
+}
+
+on_every_store![
+    a_message_is_received_once,
+    a_message_waits_until_it_is_done,
+    a_mark_moves_forward_only,
+    a_message_is_said_once,
+    a_reaction_is_said_once,
+    a_card_keeps_its_newest_text,
+    a_card_keeps_its_first_event_and_its_place,
+    a_sent_text_that_is_not_the_newest_leaves_the_card_unsent,
+    what_cannot_be_sent_is_given_up_for_good,
+    a_job_is_open_until_it_is_closed,
+    a_job_opens_once_and_closes_once,
+    entries_stand_in_the_order_of_their_numbers,
+    an_entry_is_written_once_and_belongs_to_a_job,
+    a_list_with_one_bad_write_changes_nothing,
+    a_list_sees_its_own_writes,
+    a_run_is_released_once,
+    releases_come_newest_first,
+    releases_are_filtered,
+    the_latest_release_is_chosen_after_the_other_filters,
+    a_plugin_has_its_own_values,
+    values_are_found_by_the_bytes_of_a_prefix,
+    usage_counts_jobs_and_lines,
+    a_note_comes_before_a_later_commit,
+    a_bad_note_fails_alone,
+    every_text_comes_back_as_it_was,
+];

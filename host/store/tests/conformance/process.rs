@@ -1,0 +1,145 @@
+//! What is left when the process ends badly or its disk is full: the tests run themselves again as a child.
+
+use std::{
+    io::{BufRead, BufReader, Write as _},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use wardroom::port::{Store, StoreError, store::Write};
+use wardroom_store::{OpenError, SqliteStore};
+
+use crate::rows::{key, message, set};
+
+/// Set in a child: the database that it works on.
+const FILE: &str = "WARDROOM_STORE_TEST_FILE";
+
+/// The database of the parent, if this is a child.
+fn role() -> Option<PathBuf> {
+    std::env::var_os(FILE).map(PathBuf::from)
+}
+
+/// This binary again, at one test only. `shell` is run before it, in the same process.
+fn again(test: &str, file: &Path, shell: &str) -> Child {
+    let binary = std::env::current_exe().expect("this binary");
+    Command::new("bash")
+        .args(["-c", &format!("{shell}\nexec \"$0\" \"$@\"")])
+        .arg(binary)
+        .args(["--exact", test, "--nocapture", "--test-threads=1"])
+        .env(FILE, file)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("a child")
+}
+
+/// Tells the parent something, at once. The test harness writes to the same pipe, so a line has a mark.
+fn tell(word: &str) {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "\n@{word}").and_then(|()| out.flush()).expect("the parent listens");
+}
+
+/// What the child tells, until its end.
+fn told(child: &mut Child) -> impl Iterator<Item = String> + use<> {
+    let out = child.stdout.take().expect("a pipe");
+    BufReader::new(out).lines().map_while(Result::ok).filter_map(|line| line.strip_prefix('@').map(str::to_owned))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_acknowledged_outlives_kill_9() {
+    if let Some(file) = role() {
+        let store = SqliteStore::open(&file).await.expect("opens");
+        for number in 0.. {
+            let writes = vec![
+                Write::Receive(message(number)),
+                set("deploy", &format!("{number:08}"), &[7; 3000]),
+                set("deploy", "newest", &number.to_le_bytes()),
+            ];
+            store.commit(writes).await.expect("a commit");
+            tell(&number.to_string());
+        }
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("state/wardroom.db");
+    let mut next = 0_u32;
+    for round in 1..=3_u32 {
+        let mut child = again("process::what_was_acknowledged_outlives_kill_9", &file, "");
+        // The child counts from nothing each time; what it writes again changes nothing.
+        let mut words = told(&mut child);
+        let goal = next + 40 * round;
+        let newest = words.by_ref().map(|word| word.parse::<u32>().expect("a number")).find(|number| *number >= goal);
+        let refused = SqliteStore::open(&file).await.expect_err("the child holds the folder");
+        assert!(matches!(refused, OpenError::InUse { .. }), "{refused}");
+        child.kill().expect("kill -9");
+        let start = Instant::now();
+        let store = SqliteStore::open(&file).await.expect("opens right after the kill");
+        assert!(start.elapsed() < Duration::from_secs(5));
+        child.wait().expect("the child is gone");
+        // It may have said more between the last word that was read and its end.
+        let acknowledged = words.filter_map(|word| word.parse().ok()).last().or(newest).expect("it committed");
+
+        let rows = store.waiting().await.expect("rows");
+        let values = store.values("deploy", "0", u32::MAX).await.expect("values");
+        assert_eq!(rows.len(), values.len(), "each commit is there as a whole");
+        assert!(rows.len() > acknowledged as usize, "{} of {acknowledged} are there", rows.len());
+        for (number, (row, (name, value))) in (0..).zip(rows.iter().zip(&values)) {
+            assert_eq!((row, name.as_str(), value.len()), (&message(number), format!("{number:08}").as_str(), 3000));
+        }
+        let newest = store.value("deploy", "newest").await.expect("a value").expect("it is there");
+        assert!(u32::from_le_bytes(newest.try_into().expect("four bytes")) >= acknowledged);
+        next = acknowledged;
+        store.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_disk_without_room_costs_nothing_but_time() {
+    if let Some(file) = role() {
+        return fill(&file).await;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("wardroom.db");
+    // No file of the child may grow beyond this many kilobytes, until it lifts the limit itself.
+    let shell = "trap '' XFSZ; ulimit -S -f 2048";
+    let mut child = again("process::a_disk_without_room_costs_nothing_but_time", &file, shell);
+    let words: Vec<String> = told(&mut child).collect();
+    assert!(child.wait().expect("the child ends").success(), "{words:?}");
+    assert_eq!(words, ["full", "room again"]);
+    let store = SqliteStore::open(&file).await.expect("opens");
+    assert_eq!(store.value("deploy", "after").await.expect("a value"), Some(b"v".to_vec()));
+    assert_eq!(store.value("deploy", "noted").await.expect("a value"), Some(b"v".to_vec()));
+    store.close().await;
+}
+
+/// The child: fills the disk, sees that nothing was changed, has room again and goes on.
+async fn fill(file: &Path) {
+    let store = SqliteStore::open(file).await.expect("opens");
+    let bulk = vec![7; 50_000];
+    let mut written = 0;
+    let refused = loop {
+        let writes = vec![Write::Receive(message(written)), set("deploy", &format!("bulk{written:08}"), &bulk)];
+        match store.commit(writes).await {
+            Ok(new) => assert_eq!(new, [key(written)]),
+            Err(error) => break error,
+        }
+        written += 1;
+        assert!(written < 1000, "the limit has no effect");
+    };
+    assert!(matches!(refused, StoreError::Unavailable(_)), "{refused:?}");
+    assert!(written > 5, "there was room at the start");
+    store.note(vec![set("deploy", "noted", b"v")]);
+    let again = store.commit(vec![set("deploy", "more", &bulk)]).await;
+    assert!(matches!(again, Err(StoreError::Unavailable(_))), "{again:?}");
+    assert_eq!(store.waiting().await.expect("rows").len(), written as usize, "nothing of the refused list is there");
+    assert_eq!(store.values("deploy", "bulk", u32::MAX).await.expect("values").len(), written as usize);
+    tell("full");
+
+    let limit = getrlimit(Resource::Fsize);
+    setrlimit(Resource::Fsize, Rlimit { current: limit.maximum, maximum: limit.maximum }).expect("room again");
+    let new = store.commit(vec![Write::Receive(message(written)), set("deploy", "after", b"v")]).await;
+    assert_eq!(new.expect("works again"), [key(written)]);
+    assert_eq!(store.waiting().await.expect("rows").len(), written as usize + 1);
+    store.close().await;
+    tell("room again");
+}

@@ -1,0 +1,255 @@
+//! A person with a Matrix client: plain HTTP against the client-server API, so that the bot's own library is
+//! judged by something else.
+//!
+//! Invariant: every event of every sync is kept, so that waiting for one thing never loses another.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail};
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::sync::Mutex;
+
+use crate::synapse::SERVER;
+
+/// How long the bot may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
+/// A person.
+#[derive(Debug)]
+pub struct MatrixUser {
+    http: reqwest::Client,
+    url: String,
+    token: String,
+    /// Their full id.
+    pub id: String,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    since: Option<String>,
+    /// Room and event, in the order of their coming.
+    events: Vec<(String, Value)>,
+}
+
+/// A name that no other test uses.
+pub fn fresh(name: &str) -> String {
+    format!("{name}-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Makes an account whose password is its name, without logging in; gives its full id.
+///
+/// # Errors
+/// What the homeserver said.
+pub async fn register(url: &str, name: &str) -> Result<String> {
+    let body = json!({ "username": name, "password": name, "auth": { "type": "m.login.dummy" }, "inhibit_login": true });
+    let answer = call(&reqwest::Client::new(), Method::POST, &format!("{url}/_matrix/client/v3/register"), "", Some(body)).await?;
+    text(&answer, "user_id")
+}
+
+impl MatrixUser {
+    /// A new account, logged in.
+    ///
+    /// # Errors
+    /// What the homeserver said.
+    pub async fn new(url: &str, name: &str) -> Result<Self> {
+        let id = register(url, name).await?;
+        Self::login(url, &id, name).await
+    }
+
+    /// A login of an account that is there.
+    ///
+    /// # Errors
+    /// What the homeserver said.
+    pub async fn login(url: &str, id: &str, password: &str) -> Result<Self> {
+        let http = reqwest::Client::builder().timeout(Duration::from_secs(60)).build()?;
+        let body = json!({ "type": "m.login.password", "identifier": { "type": "m.id.user", "user": id }, "password": password });
+        let answer = call(&http, Method::POST, &format!("{url}/_matrix/client/v3/login"), "", Some(body)).await?;
+        let (id, token) = (text(&answer, "user_id")?, text(&answer, "access_token")?);
+        Ok(Self { http, url: url.to_owned(), token, id, seen: Mutex::default() })
+    }
+
+    /// The token of this login.
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// Makes this login's token worthless.
+    ///
+    /// # Errors
+    /// What the homeserver said.
+    pub async fn logout_everywhere(&self) -> Result<()> {
+        self.request(Method::POST, "logout/all", Some(json!({}))).await.map(drop)
+    }
+
+    /// Makes a room that anybody of this homeserver may join; gives its id and its alias.
+    ///
+    /// # Errors
+    /// What the homeserver said.
+    pub async fn create_public_room(&self) -> Result<(String, String)> {
+        let name = fresh("room");
+        let body = json!({ "preset": "public_chat", "room_alias_name": name });
+        let answer = self.request(Method::POST, "createRoom", Some(body)).await?;
+        Ok((text(&answer, "room_id")?, format!("#{name}:{SERVER}")))
+    }
+
+    /// Makes a room for the invited alone, with state of one's own; gives its id.
+    ///
+    /// # Errors
+    /// What the homeserver said.
+    pub async fn create_room(&self, invite: &[&str], state: Value) -> Result<String> {
+        let body = json!({ "preset": "private_chat", "invite": invite, "initial_state": state });
+        text(&self.request(Method::POST, "createRoom", Some(body)).await?, "room_id")
+    }
+
+    /// Invites somebody.
+    ///
+    /// # Errors
+    /// What the homeserver said.
+    pub async fn invite(&self, room: &str, person: &str) -> Result<()> {
+        self.request(Method::POST, &format!("rooms/{room}/invite"), Some(json!({ "user_id": person }))).await.map(drop)
+    }
+
+    /// Joins a room.
+    ///
+    /// # Errors
+    /// What the homeserver said.
+    pub async fn join(&self, room: &str) -> Result<()> {
+        self.request(Method::POST, &format!("rooms/{room}/join"), Some(json!({}))).await.map(drop)
+    }
+
+    /// Says something; gives the event's id.
+    ///
+    /// # Errors
+    /// What the homeserver said.
+    pub async fn say(&self, room: &str, body: &str) -> Result<String> {
+        self.send(room, "m.room.message", json!({ "msgtype": "m.text", "body": body })).await
+    }
+
+    /// Sends an event; gives its id.
+    ///
+    /// # Errors
+    /// What the homeserver said.
+    pub async fn send(&self, room: &str, kind: &str, content: Value) -> Result<String> {
+        let answer = self.request(Method::PUT, &format!("rooms/{room}/send/{kind}/{}", fresh("txn")), Some(content)).await?;
+        text(&answer, "event_id")
+    }
+
+    /// Who is in a room.
+    ///
+    /// # Errors
+    /// What the homeserver said.
+    pub async fn members(&self, room: &str) -> Result<Vec<String>> {
+        let answer = self.request(Method::GET, &format!("rooms/{room}/joined_members"), None).await?;
+        let joined = answer["joined"].as_object().context("no members")?;
+        Ok(joined.keys().cloned().collect())
+    }
+
+    /// Waits until somebody is in a room.
+    ///
+    /// # Errors
+    /// They did not come in time.
+    pub async fn wait_for_member(&self, room: &str, person: &str) -> Result<()> {
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE {
+            if self.members(room).await?.iter().any(|member| member == person) {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        bail!("{person} is not in {room} after {PATIENCE:?}")
+    }
+
+    /// Waits for an event that fits, among those that were seen and those that come.
+    ///
+    /// # Errors
+    /// There was none in time; what was there instead is part of the error.
+    pub async fn wait(&self, room: &str, what: &str, fits: impl Fn(&Value) -> bool) -> Result<Value> {
+        let begun = Instant::now();
+        loop {
+            if let Some(event) = self.seen(room).await.into_iter().find(&fits) {
+                return Ok(event);
+            }
+            if begun.elapsed() > PATIENCE {
+                let seen: Vec<String> = self.seen(room).await.iter().map(short).collect();
+                bail!("no {what} after {PATIENCE:?}; the room has:\n{}", seen.join("\n"));
+            }
+            self.sync(1000).await?;
+        }
+    }
+
+    /// All events of a room up to now, oldest first.
+    ///
+    /// # Errors
+    /// What the homeserver said.
+    pub async fn events(&self, room: &str) -> Result<Vec<Value>> {
+        self.sync(0).await?;
+        Ok(self.seen(room).await)
+    }
+
+    async fn seen(&self, room: &str) -> Vec<Value> {
+        let seen = self.seen.lock().await;
+        seen.events.iter().filter(|(place, _)| place == room).map(|(_, event)| event.clone()).collect()
+    }
+
+    async fn sync(&self, wait: u32) -> Result<()> {
+        let mut seen = self.seen.lock().await;
+        let since = seen.since.as_ref().map(|since| format!("&since={since}")).unwrap_or_default();
+        let filter = "%7B%22room%22%3A%7B%22timeline%22%3A%7B%22limit%22%3A1000%7D%7D%7D";
+        let answer = self.request(Method::GET, &format!("sync?timeout={wait}&filter={filter}{since}"), None).await?;
+        seen.since = Some(text(&answer, "next_batch")?);
+        for (room, update) in answer["rooms"]["join"].as_object().into_iter().flatten() {
+            let events = update["timeline"]["events"].as_array().into_iter().flatten();
+            seen.events.extend(events.map(|event| (room.clone(), event.clone())));
+        }
+        Ok(())
+    }
+
+    async fn request(&self, method: Method, path: &str, body: Option<Value>) -> Result<Value> {
+        let path = path.replace('#', "%23");
+        call(&self.http, method, &format!("{}/_matrix/client/v3/{path}", self.url), &self.token, body).await
+    }
+}
+
+async fn call(http: &reqwest::Client, method: Method, url: &str, token: &str, body: Option<Value>) -> Result<Value> {
+    let mut tries = 0;
+    loop {
+        let mut request = http.request(method.clone(), url);
+        if !token.is_empty() {
+            request = request.bearer_auth(token);
+        }
+        if let Some(body) = &body {
+            request = request.header("content-type", "application/json").body(body.to_string());
+        }
+        let answer = request.send().await.with_context(|| format!("{method} {url}"))?;
+        let status = answer.status();
+        let text = answer.text().await?;
+        let value: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
+        if status.is_success() {
+            return Ok(value);
+        }
+        // Where a test is about the bot's limits, the person waits theirs out.
+        if status.as_u16() == 429 && tries < 20 {
+            tries += 1;
+            let wait = value["retry_after_ms"].as_u64().unwrap_or(500);
+            tokio::time::sleep(Duration::from_millis(wait + 50)).await;
+            continue;
+        }
+        bail!("{method} {url}: {status}: {text}");
+    }
+}
+
+fn text(answer: &Value, field: &str) -> Result<String> {
+    Ok(answer[field].as_str().with_context(|| format!("no `{field}` in {answer}"))?.to_owned())
+}
+
+/// One line of an event, for an error.
+fn short(event: &Value) -> String {
+    format!("{} {} {}", event["type"].as_str().unwrap_or("?"), event["sender"].as_str().unwrap_or("?"), event["content"])
+}

@@ -1,0 +1,91 @@
+//! `cargo xtask lint`: format, clippy, documentation, licences, house rules.
+//!
+//! Invariant: every check is made, also after one failed, and a warning is an error.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use crate::step::Steps;
+use crate::{process, say, tidy, tools, workspace};
+
+type Check = (String, Box<dyn FnOnce() -> Result<()>>);
+
+/// Makes all checks.
+pub(crate) fn run() -> Result<()> {
+    let checks = checks()?;
+    let mut steps = Steps::new(checks.len());
+    let mut failed = Vec::new();
+    for (what, check) in checks {
+        if let Err(error) = steps.run(&what, check) {
+            say(&format!("{error:#}\n"));
+            failed.push(what);
+        }
+    }
+    if failed.is_empty() {
+        return Ok(());
+    }
+    bail!("these failed: {}", failed.join(", "))
+}
+
+fn checks() -> Result<Vec<Check>> {
+    let mut checks: Vec<Check> = Vec::new();
+    let mut add = |what: String, check: Box<dyn FnOnce() -> Result<()>>| checks.push((what, check));
+
+    add("house rules".into(), Box::new(tidy::check));
+    add("format".into(), Box::new(|| process::run(workspace::cargo()?.args(["fmt", "--all", "--check"]))));
+    add("format of the guests".into(), Box::new(|| process::run(workspace::guests_cargo()?.args(["fmt", "--check"]))));
+    add("licences and sources".into(), Box::new(|| deny(workspace::root())));
+    add("licences and sources of the guests".into(), Box::new(|| deny(&workspace::guests())));
+    for package in workspace::packages()? {
+        for features in feature_sets(&package) {
+            let package = package.clone();
+            let what = format!("clippy {package} {}", features.join(" ")).trim_end().to_owned();
+            add(
+                what,
+                Box::new(move || {
+                    process::run(clippy(workspace::cargo()?.args(["clippy", "--package", &package]), features))
+                }),
+            );
+        }
+    }
+    // For this machine: a Rust that builds for wasm32 may come without clippy, and the code is the same.
+    add("clippy guests".into(), Box::new(|| process::run(clippy(workspace::guests_cargo()?.arg("clippy"), &[]))));
+    for package in workspace::packages()? {
+        let what = format!("documentation of {package}");
+        add(
+            what,
+            Box::new(move || process::run(documentation(workspace::cargo()?.args(["doc", "--package", &package])))),
+        );
+    }
+    add(
+        "documentation of the guests".into(),
+        Box::new(|| process::run(documentation(workspace::guests_cargo()?.arg("doc")))),
+    );
+    Ok(checks)
+}
+
+/// The feature sets that a package is checked in.
+fn feature_sets(package: &str) -> &'static [&'static [&'static str]] {
+    match package {
+        "wardroom-cli" => &[&[], &["--features", "matrix"]],
+        _ => &[&[]],
+    }
+}
+
+fn clippy<'a>(cargo: &'a mut Command, features: &[&str]) -> &'a mut Command {
+    cargo.args(["--quiet", "--all-targets"]).args(features).args(["--", "--deny", "warnings"])
+}
+
+fn documentation(cargo: &mut Command) -> &mut Command {
+    cargo.args(["--quiet", "--no-deps"]).env("RUSTDOCFLAGS", "--deny warnings")
+}
+
+fn deny(workspace: &Path) -> Result<()> {
+    let mut command = Command::new(tools::cargo_deny()?);
+    // A duplicate is a warning; the list of them is for who asks cargo-deny itself.
+    command.current_dir(workspace).args(["--log-level", "error", "--all-features", "--config"]);
+    command.arg(workspace::root().join("deny.toml")).args(["check", "bans", "licenses", "sources"]);
+    process::run(&mut command)
+}

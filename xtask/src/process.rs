@@ -1,0 +1,107 @@
+//! Runs other programs, with errors that name what was run.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+
+/// Runs a program, its output passed through.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    let status = command.stdin(Stdio::null()).status().with_context(|| format!("cannot run `{}`", words(command)))?;
+    if !status.success() {
+        bail!("`{}` failed ({status})", words(command));
+    }
+    Ok(())
+}
+
+/// Runs a program and gives what it said on standard output.
+pub(crate) fn read(command: &mut Command) -> Result<String> {
+    let Output { status, stdout, stderr } =
+        command.stdin(Stdio::null()).output().with_context(|| format!("cannot run `{}`", words(command)))?;
+    if !status.success() {
+        bail!("`{}` failed ({status}): {}", words(command), String::from_utf8_lossy(&stderr).trim());
+    }
+    Ok(String::from_utf8_lossy(&stdout).trim_end().to_owned())
+}
+
+/// Runs a program, gives each line of its standard output to `line`, and passes it on.
+/// Gives whether the program succeeded.
+pub(crate) fn watch(command: &mut Command, mut line: impl FnMut(&str)) -> Result<bool> {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot run `{}`", words(command)))?;
+    if let Some(output) = child.stdout.take() {
+        let mut to = std::io::stdout().lock();
+        for read in BufReader::new(output).split(b'\n') {
+            let text = String::from_utf8_lossy(&read?).into_owned();
+            line(&text);
+            writeln!(to, "{text}")?;
+        }
+    }
+    Ok(child.wait()?.success())
+}
+
+/// Runs a program that may hang, for so long at most. What it says goes to nobody.
+pub(crate) fn run_within(command: &mut Command, limit: Duration) -> Result<()> {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .with_context(|| format!("cannot run `{}`", words(command)))?;
+    let begun = Instant::now();
+    loop {
+        match child.try_wait()? {
+            Some(status) if status.success() => return Ok(()),
+            Some(status) => bail!("`{}` failed ({status})", words(command)),
+            None if begun.elapsed() > limit => {
+                child.kill()?;
+                child.wait()?;
+                bail!("`{}` took more than {} s", words(command), limit.as_secs());
+            }
+            None => std::thread::sleep(Duration::from_millis(50)),
+        }
+    }
+}
+
+/// A command as it could be typed.
+fn words(command: &Command) -> String {
+    let program = command.get_program().to_string_lossy();
+    command.get_args().fold(program.into_owned(), |line, argument| format!("{line} {}", argument.to_string_lossy()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        command
+    }
+
+    #[test]
+    fn a_failure_names_the_command() {
+        let error = run(&mut shell("exit 3")).unwrap_err().to_string();
+        assert!(error.starts_with("`sh -c exit 3` failed"), "{error}");
+        let error = read(&mut shell("echo why >&2; exit 3")).unwrap_err().to_string();
+        assert!(error.ends_with(": why"), "{error}");
+    }
+
+    #[test]
+    fn lines_are_seen_also_of_a_program_that_fails() {
+        let mut seen = Vec::new();
+        let succeeded = watch(&mut shell("echo one; echo two; exit 1"), |line| seen.push(line.to_owned()));
+        assert!(!succeeded.unwrap());
+        assert_eq!(seen, ["one", "two"]);
+    }
+
+    #[test]
+    fn a_program_that_hangs_is_ended() {
+        let error = run_within(&mut shell("exec sleep 60"), Duration::from_millis(100)).unwrap_err().to_string();
+        assert!(error.contains("took more than"), "{error}");
+    }
+}

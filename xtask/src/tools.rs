@@ -1,0 +1,89 @@
+//! Programs that the tasks need beyond Rust, and how each is installed.
+//!
+//! Invariant: Debian packages are installed only as root or through a `sudo` that does not ask;
+//! elsewhere the error is the line to type.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::{process, say, workspace};
+
+/// The release of cargo-deny that `deny.toml` is written for.
+const CARGO_DENY: &str = "0.20";
+
+/// Where a program is found in `PATH`.
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
+}
+
+/// Installs Debian packages.
+pub(crate) fn apt_install(packages: &[&str]) -> Result<()> {
+    let line = packages.join(" ");
+    let Some(mut prefix) = privileged() else {
+        bail!("install them with `sudo apt-get install {line}`, then try again");
+    };
+    prefix.push("apt-get");
+    let apt = |arguments: &[&str]| {
+        let mut command = Command::new(prefix[0]);
+        command.args(&prefix[1..]).args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
+        // To standard error: standard output may be somebody's pipe.
+        command.stdout(std::io::stderr());
+        command
+    };
+    let install = [&["install", "--yes", "--quiet", "--no-install-recommends"], packages].concat();
+    say(&format!("installing {line} with apt-get\n"));
+    if process::run(&mut apt(&install)).is_ok() {
+        return Ok(());
+    }
+    // The lists of a fresh machine are empty or old.
+    process::run(&mut apt(&["update", "--quiet"]))?;
+    process::run(&mut apt(&install)).with_context(|| format!("cannot install {line}"))
+}
+
+/// How apt-get is called here, or `None` where it cannot be.
+fn privileged() -> Option<Vec<&'static str>> {
+    find("apt-get")?;
+    let root = process::read(Command::new("id").arg("-u")).is_ok_and(|id| id == "0");
+    if root {
+        return Some(vec!["env"]);
+    }
+    let sudo = process::run(Command::new("sudo").args(["-n", "true"]).stderr(std::process::Stdio::null())).is_ok();
+    sudo.then(|| vec!["sudo", "-n"])
+}
+
+/// cargo-deny of the release that the repository is checked with.
+pub(crate) fn cargo_deny() -> Result<PathBuf> {
+    let fits = |program: &Path| {
+        let version = process::read(Command::new(program).arg("--version")).unwrap_or_default();
+        version.starts_with(&format!("cargo-deny {CARGO_DENY}."))
+    };
+    if let Some(found) = find("cargo-deny").filter(|found| fits(found)) {
+        return Ok(found);
+    }
+    let tools = workspace::cache()?.join("tools");
+    let program = tools.join("bin/cargo-deny");
+    if !fits(&program) {
+        say("installing cargo-deny, once; this takes some minutes\n");
+        let version = format!("~{CARGO_DENY}");
+        let mut install = workspace::cargo()?;
+        install.args(["install", "--quiet", "--locked", "--force", "cargo-deny", "--version", &version]);
+        install.arg("--root").arg(&tools);
+        install.env("CARGO_TARGET_DIR", workspace::cache()?.join("tools-target"));
+        process::run(&mut install)?;
+    }
+    Ok(program)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_are_found_in_the_path() {
+        assert!(find("sh").is_some());
+        assert_eq!(find("no-program-has-this-name"), None);
+    }
+}

@@ -1,0 +1,122 @@
+//! Where things are: the checkout, the cache, the target folder, the packages.
+//!
+//! Invariant: every cargo command that a task starts builds into [`target`], never into the checkout.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::process;
+
+/// The packages in the order in which they are tested: what others stand on comes first. A package
+/// that is not here comes after them.
+const ORDER: &[&str] = &[
+    "wardroom",
+    "wardroom-store",
+    "wardroom-exec",
+    "wardroom-console",
+    "wardroom-matrix",
+    "wardroom-cli",
+    "wardroom-tests",
+];
+
+/// The checkout.
+pub(crate) fn root() -> &'static Path {
+    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
+    xtask.parent().unwrap_or(xtask)
+}
+
+/// The workspace of the guests.
+pub(crate) fn guests() -> PathBuf {
+    root().join("guests")
+}
+
+/// What is kept between runs and can be thrown away: `~/.cache/wardroom`.
+pub(crate) fn cache() -> Result<PathBuf> {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let base = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")));
+    Ok(base.context("neither `HOME` nor `XDG_CACHE_HOME` is set")?.join("wardroom"))
+}
+
+/// Where the workspace is built: `$CARGO_TARGET_DIR`, else a folder in the cache.
+pub(crate) fn target() -> Result<PathBuf> {
+    match std::env::var_os("CARGO_TARGET_DIR").filter(|value| !value.is_empty()) {
+        // Relative to where the task was called, as cargo takes it.
+        Some(set) => Ok(std::env::current_dir()?.join(set)),
+        None => Ok(cache()?.join("target")),
+    }
+}
+
+/// A cargo command on the workspace.
+pub(crate) fn cargo() -> Result<Command> {
+    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(program);
+    command.current_dir(root()).env("CARGO_TARGET_DIR", target()?);
+    Ok(command)
+}
+
+/// A cargo command on the guests, for this machine (their tests and checks; not the plugins).
+pub(crate) fn guests_cargo() -> Result<Command> {
+    let mut command = cargo()?;
+    command.current_dir(guests()).env("CARGO_TARGET_DIR", target()?.join("guests"));
+    Ok(command)
+}
+
+/// The packages of the workspace, as cargo knows them.
+pub(crate) fn packages() -> Result<Vec<String>> {
+    let listing = tree(&["--workspace", "--depth", "0"])?;
+    let mut packages = listing.lines().filter_map(name).map(str::to_owned).collect::<Vec<_>>();
+    packages.sort_by_key(|package| {
+        let place = ORDER.iter().position(|ordered| ordered == package);
+        (place.unwrap_or(ORDER.len()), package.clone())
+    });
+    packages.dedup();
+    if packages.is_empty() {
+        bail!("cargo names no package in this workspace");
+    }
+    Ok(packages)
+}
+
+/// What a package depends on, itself left out.
+pub(crate) fn dependencies(package: &str, edges: &str, depth: Option<&str>) -> Result<Vec<String>> {
+    let mut arguments = vec!["--package", package, "--edges", edges];
+    if let Some(depth) = depth {
+        arguments.extend(["--depth", depth]);
+    }
+    let listing = tree(&arguments)?;
+    let mut names = listing.lines().filter_map(name).skip(1).map(str::to_owned).collect::<Vec<_>>();
+    names.sort();
+    names.dedup();
+    Ok(names)
+}
+
+fn tree(arguments: &[&str]) -> Result<String> {
+    process::read(cargo()?.args(["tree", "--quiet", "--prefix", "none", "--format", "{p}"]).args(arguments))
+}
+
+/// The name in `wardroom v0.1.0 (/somewhere)`.
+fn name(line: &str) -> Option<&str> {
+    line.split_whitespace().next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packages_come_in_the_order_in_which_they_stand_on_each_other() {
+        let packages = packages().unwrap();
+        assert_eq!(packages.first().map(String::as_str), Some("wardroom"));
+        let place = |name: &str| packages.iter().position(|package| package == name).unwrap();
+        assert!(place("wardroom-cli") < place("wardroom-tests"));
+        assert!(place("wardroom-tests") < place("xtask"));
+    }
+
+    #[test]
+    fn a_dependency_is_found() {
+        let names = dependencies("xtask", "normal", Some("1")).unwrap();
+        assert!(names.contains(&"anyhow".to_owned()), "{names:?}");
+        assert!(!names.contains(&"xtask".to_owned()));
+    }
+}
