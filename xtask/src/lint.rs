@@ -33,6 +33,7 @@ fn checks() -> Result<Vec<Check>> {
     let mut checks: Vec<Check> = Vec::new();
     let mut add = |what: String, check: Box<dyn FnOnce() -> Result<()>>| checks.push((what, check));
 
+    add("tools".into(), Box::new(|| tools::rust_components().and_then(|()| tools::cargo_deny().map(drop))));
     add("house rules".into(), Box::new(tidy::check));
     add("format".into(), Box::new(|| process::run(workspace::cargo()?.args(["fmt", "--all", "--check"]))));
     add("format of the guests".into(), Box::new(|| process::run(workspace::guests_cargo()?.args(["fmt", "--check"]))));

@@ -2,7 +2,10 @@
 //!
 //! Invariant: a machine with Rust and the package registries needs nothing else; what is missing is
 //! installed, or named with the command that installs it. Nothing here is part of the product.
-//! All that is built goes to `$CARGO_TARGET_DIR`, or to `~/.cache/wardroom/target`.
+//!
+//! What the tasks build goes to `$CARGO_TARGET_DIR`, else to `~/.cache/wardroom/target`, so that clones
+//! share it. Only this program itself goes where cargo puts it: a cargo configuration cannot name the
+//! home folder. Who also calls cargo by hand sets `CARGO_TARGET_DIR` to that folder, as `.ci/run` does.
 
 mod bench;
 mod guests;

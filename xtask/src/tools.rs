@@ -54,6 +54,19 @@ fn privileged() -> Option<Vec<&'static str>> {
     sudo.then(|| vec!["sudo", "-n"])
 }
 
+/// The formatter and clippy, which a minimal Rust comes without.
+pub(crate) fn rust_components() -> Result<()> {
+    for (subcommand, component) in [("fmt", "rustfmt"), ("clippy", "clippy")] {
+        if process::read(workspace::cargo()?.args([subcommand, "--version"])).is_ok() {
+            continue;
+        }
+        find("rustup").with_context(|| format!("`cargo {subcommand}` is missing; install `{component}`"))?;
+        say(&format!("adding {component} with rustup\n"));
+        process::run(Command::new("rustup").args(["component", "add", component]))?;
+    }
+    Ok(())
+}
+
 /// cargo-deny of the release that the repository is checked with.
 pub(crate) fn cargo_deny() -> Result<PathBuf> {
     let fits = |program: &Path| {

@@ -62,3 +62,14 @@ fn quietly(attempts: &[(String, &str)]) -> Result<Reply, Failure> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_other_version_is_never_the_typed_one() {
+        assert_eq!(other("1.0.2"), "1.0.0");
+        assert_eq!(other("1.0.0"), "1.0.1");
+    }
+}

@@ -32,6 +32,7 @@ pub(crate) fn line(target: &Target, version: &str, before: Option<&str>, ended: 
         }
         Outcome::Cancelled => {
             let after = after("after");
+            let reason = if reason == ": cancelled" { "" } else { &reason };
             let message = format!("{title}: version {version} to {environment} was cancelled{after}{reason}. {next}");
             Err(Failure::new(code::CANCELLED, message))
         }
@@ -102,8 +103,8 @@ mod tests {
     #[test]
     fn what_was_called_off_or_lost_is_never_called_failed() {
         assert_eq!(
-            said("1.0.3", Some("1.0.2"), Outcome::Cancelled, "", None),
-            "cancelled> Content Management System: version 1.0.3 to staging was cancelled. Last good: 1.0.2. \
+            said("1.0.3", Some("1.0.2"), Outcome::Cancelled, "cancelled", Some("3 s")),
+            "cancelled> Content Management System: version 1.0.3 to staging was cancelled after 3 s. Last good: 1.0.2. \
              Again: deploy cms staging 1.0.3"
         );
         assert_eq!(

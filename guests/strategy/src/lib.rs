@@ -1,7 +1,7 @@
 //! How one version of an app gets to one environment. Shared by the plugins that deploy.
 //!
 //! [`Target::find`] reads the operator's catalog, [`Target::run`] does what the strategy named there
-//! asks for, and the caller finds the words. A new strategy is a module beside [`pipeline`] and an
+//! asks for, and the caller finds the words. A new strategy is a module beside `pipeline` and an
 //! arm in [`Target::run`].
 //!
 //! Architecture Invariant: a plugin that did not see how a run ended never says that it failed;

@@ -2,14 +2,17 @@
 
 use wardroom_guest::chat::Message;
 use wardroom_guest::pipelines::{Ready, Request, WaitError};
-use wardroom_guest::{Entry, Error, Failure, chat, pipelines, took, wait_for};
+use wardroom_guest::{Entry, Error, Failure, chat, code, pipelines, took, wait_for};
 
 use crate::{Ended, Outcome, Target};
 
 /// Starts the target's pipeline and waits for its end.
 pub(crate) fn run(target: &Target, version: &str) -> Result<Ended, Failure> {
     let request = Request { pipeline: target.deployment.pipeline.clone(), parameters: parameters(target, version)? };
-    let run = pipelines::trigger(&request).map_err(|error| not_started(target, version, error))?;
+    let run = match pipelines::trigger(&request) {
+        Ok(run) => run,
+        Err(error) => return not_started(target, version, error),
+    };
     // A word on the card is not worth losing a deployment for.
     let _ = chat::stage(&Message { text: format!("{} is running", request.pipeline) });
     Ok(ended(wait_for(&run)))
@@ -30,15 +33,19 @@ fn parameters(target: &Target, version: &str) -> Result<Vec<Entry>, Failure> {
     Ok(given.map(|(name, value)| Entry { name: name.to_owned(), value: value.to_owned() }).collect())
 }
 
-fn not_started(target: &Target, version: &str, error: Error) -> Failure {
+/// A start that did not go well. Where nobody knows whether it went, that is an end of its own.
+fn not_started(target: &Target, version: &str, error: Error) -> Result<Ended, Failure> {
     let denied = matches!(error, Error::Denied(_));
     let failure = Failure::from(error);
     if denied {
-        return failure;
+        return Err(failure);
+    }
+    if failure.code == code::UNKNOWN {
+        return Ok(Ended { outcome: Outcome::Unknown, reason: failure.message, took: None });
     }
     let message =
         format!("{}: version {version} to {} did not start: {}", target.title, target.environment(), failure.message);
-    Failure { message, ..failure }
+    Err(Failure { message, ..failure })
 }
 
 fn ended(waited: Result<Ready, WaitError>) -> Ended {
@@ -90,15 +97,22 @@ mod tests {
     #[test]
     fn a_refusal_keeps_the_host_s_words_and_a_problem_is_put_in_place() {
         let denial = Denial { reason: "grant".into(), message: "no rule of `deploy` allows it".into() };
-        let failure = not_started(&target(&[]), "1.0.2", Error::Denied(denial));
+        let failure = not_started(&target(&[]), "1.0.2", Error::Denied(denial)).unwrap_err();
         assert_eq!((failure.code.as_str(), failure.message.as_str()), ("denied", "no rule of `deploy` allows it"));
 
         let problem = Problem { code: "unavailable".into(), message: "`ci` does not answer".into() };
-        let failure = not_started(&target(&[]), "1.0.2", Error::Other(problem));
+        let failure = not_started(&target(&[]), "1.0.2", Error::Other(problem)).unwrap_err();
         assert_eq!(
             failure.message,
             "Content Management System: version 1.0.2 to staging did not start: `ci` does not answer"
         );
+    }
+
+    #[test]
+    fn a_start_that_may_have_gone_well_is_unknown() {
+        let problem = Problem { code: "unknown".into(), message: "`ci` does not answer".into() };
+        let end = not_started(&target(&[]), "1.0.2", Error::Other(problem)).unwrap();
+        assert_eq!((end.outcome, end.reason.as_str()), (Outcome::Unknown, "`ci` does not answer"));
     }
 
     #[test]

@@ -1,2 +1,68 @@
-//! wardroom
-fn main() {}
+//! The binary `wardroom`: reads the command line, does one subcommand, says how it went by its exit code.
+//!
+//! Exit codes: 0 done, 1 failed, 2 wrong usage or configuration. Replies and reports go to standard
+//! output, the log to standard error.
+//! Not here: policy. What may happen is the engine's business.
+
+mod arguments;
+mod commands;
+mod report;
+mod wiring;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use arguments::{Arguments, Command, PluginCommand};
+
+/// How a subcommand ends.
+pub(crate) enum Exit {
+    /// It did what was asked.
+    Done,
+    /// It did not.
+    Failed,
+    /// The configuration or the usage is wrong.
+    Wrong,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    // The supervisor must be small and must not have a runtime's threads: it goes on when the host is gone.
+    #[cfg(feature = "exec")]
+    if let Command::Supervise { arguments } = arguments.command {
+        return wardroom_exec::supervise(arguments.into_iter());
+    }
+    report::log(&arguments);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            report::error(&format!("the runtime does not start: {error}"));
+            return ExitCode::from(1);
+        }
+    };
+    let exit = runtime.block_on(run(arguments));
+    // A thread that reads standard input cannot be called off.
+    runtime.shutdown_background();
+    match exit {
+        Ok(Exit::Done) => ExitCode::SUCCESS,
+        Ok(Exit::Failed) => ExitCode::from(1),
+        Ok(Exit::Wrong) => ExitCode::from(2),
+        Err(error) => {
+            report::error(&format!("{error:#}"));
+            ExitCode::from(1)
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
+    let config = &arguments.config;
+    match arguments.command {
+        Command::Run { locked } => commands::run(config, locked).await,
+        Command::Check { connect, format } => commands::check(config, connect, format).await,
+        Command::Audit { format } => commands::audit(config, format).await,
+        Command::Plugin(PluginCommand::Inspect { file, format }) => commands::inspect(&file, format).await,
+        Command::Plugin(PluginCommand::Lock { check }) => commands::lock(config, check).await,
+        #[cfg(feature = "exec")]
+        Command::Supervise { .. } => unreachable!("done before the runtime"),
+    }
+}

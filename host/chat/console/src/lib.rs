@@ -1,1 +1,102 @@
-//! wardroom-console
+//! The console as a chat network: one line of standard input is one message, replies go to standard output.
+//!
+//! It is a room with nobody else in it, so a prefix is optional. With standard input that is no terminal
+//! each line is handled to its end before the next is read: a pipe is a test.
+//! Not here: what a message means, which is the engine's business.
+
+mod convert;
+mod serve;
+
+use std::{
+    io::IsTerminal as _,
+    sync::{Arc, Mutex},
+};
+
+use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
+use wardroom::{
+    config::{BotIdentity, Table},
+    message::{Inbox, Person},
+    port::{Abilities, Body, Chat, ChatFactory, Outgoing, SendError},
+};
+
+/// The network's name.
+pub const NETWORK: &str = "console";
+/// The only room there is.
+pub const ROOM: &str = "console";
+
+/// Reads `[bot.NAME.console]`.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ConsoleFactory {
+    /// Whether the console is the host's only network, so that `/as` is allowed.
+    pub alone: bool,
+}
+
+/// The console.
+#[derive(Debug)]
+pub struct Console {
+    bot: String,
+    user: String,
+    alone: bool,
+    terminal: bool,
+    // Who speaks; `/as` changes it.
+    speaker: Mutex<Person>,
+    sent: std::sync::atomic::AtomicU64,
+}
+
+impl ChatFactory for ConsoleFactory {
+    fn network(&self) -> &'static str {
+        NETWORK
+    }
+
+    fn read(&self, bot: &BotIdentity, table: &mut Table) -> Option<Arc<dyn Chat>> {
+        let user = table.required_string("user", "\"operator\"")?;
+        if !convert::is_person(&user.value) {
+            table.problem(&user.at, format!("`{}` is no person", user.value), "user = \"operator\"".to_owned());
+            return None;
+        }
+        Some(Arc::new(Console {
+            bot: bot.name.clone(),
+            speaker: Mutex::new(Person::named_by_id(&user.value)),
+            user: user.value,
+            alone: self.alone,
+            terminal: std::io::stdin().is_terminal(),
+            sent: std::sync::atomic::AtomicU64::default(),
+        }))
+    }
+}
+
+#[async_trait]
+impl Chat for Console {
+    fn network(&self) -> &'static str {
+        NETWORK
+    }
+
+    fn abilities(&self) -> Abilities {
+        Abilities { threads: false, edits: false, reactions: false }
+    }
+
+    async fn serve(&self, inbox: Arc<Inbox>, stop: CancellationToken) -> anyhow::Result<()> {
+        self.read_lines(inbox, stop).await
+    }
+
+    async fn send(&self, message: &Outgoing) -> Result<String, SendError> {
+        match &message.body {
+            Body::Say { text, .. } | Body::Edit { text, .. } => self.print(&text.plain()).map_err(|error| SendError::Never {
+                reason: format!("standard output is closed: {error}"),
+            })?,
+            Body::React { .. } => {}
+        }
+        let number = self.sent.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        Ok(format!("printed-{number}"))
+    }
+
+    async fn find(&self, _room: &str, _key: &str) -> Result<Option<String>, SendError> {
+        // What was printed cannot be looked at again.
+        Ok(None)
+    }
+
+    async fn probe(&self) -> Result<Vec<String>, Vec<String>> {
+        Ok(vec![format!("console: always there, as {}", self.user)])
+    }
+}

@@ -32,7 +32,7 @@ const SKEW: i64 = 10 * 60;
 /// What was found.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
-    /// The events behind the mark, oldest first.
+    /// The events behind the mark, oldest first; where we came into the room after it, from that event on.
     pub(crate) events: Vec<RawEvent>,
     /// What the people in them are called.
     pub(crate) names: BTreeMap<OwnedUserId, String>,
@@ -72,7 +72,10 @@ async fn read(client: &Client, room: &RoomId, stop: Stop<'_>) -> Result<Option<F
         let mut all_too_old = !page.chunk.is_empty();
         for event in page.chunk {
             let event: RawEvent = event.cast();
-            if at_stop(&event, me, &stop) {
+            let arrival = convert::is_own_arrival(&event, me);
+            if arrival || at_mark(&event, &stop) {
+                // An arrival is kept: in a room where nothing happened since, it is what the mark is set to.
+                found.events.extend(arrival.then_some(event));
                 found.events.reverse();
                 return Ok(Some(found));
             }
@@ -94,14 +97,9 @@ async fn read(client: &Client, room: &RoomId, stop: Stop<'_>) -> Result<Option<F
     Ok(matches!(stop, Stop::Mark(_)).then_some(found))
 }
 
-fn at_stop(event: &RawEvent, me: &UserId, stop: &Stop<'_>) -> bool {
-    let at_mark = match stop {
-        Stop::Mark(Mark { event: Some(mark), .. }) => {
-            convert::id_and_time(event).is_some_and(|(id, _)| id == *mark)
-        }
-        Stop::Mark(_) | Stop::Arrival => false,
-    };
-    at_mark || convert::is_own_arrival(event, me)
+fn at_mark(event: &RawEvent, stop: &Stop<'_>) -> bool {
+    let Stop::Mark(Mark { event: Some(mark), .. }) = stop else { return false };
+    convert::id_and_time(event).is_some_and(|(id, _)| id == *mark)
 }
 
 /// Whether an event is older than the mark by its clock alone. A mark with an event is looked for by that, so
@@ -129,7 +127,7 @@ fn learn_name(member: Option<Value>, names: &mut BTreeMap<OwnedUserId, String>) 
 
 #[cfg(test)]
 mod tests {
-    use matrix_sdk::ruma::{serde::Raw, user_id};
+    use matrix_sdk::ruma::serde::Raw;
     use serde_json::json;
     use wardroom::Timestamp;
 
@@ -152,11 +150,10 @@ mod tests {
 
     #[test]
     fn the_marks_event_stops_the_reading_whatever_the_clocks_say() {
-        let me = user_id!("@bot:x");
         let mark = mark(Some("$m:x"));
         let stop = Stop::Mark(&mark);
-        assert!(at_stop(&event("$m:x", 5), me, &stop));
-        assert!(!at_stop(&event("$n:x", 999_999), me, &stop));
+        assert!(at_mark(&event("$m:x", 5), &stop));
+        assert!(!at_mark(&event("$n:x", 999_999), &stop));
         assert!(!is_too_old(&event("$n:x", 999_800), &stop), "a clock that is three minutes slow");
         assert!(is_too_old(&event("$n:x", 990_000), &stop), "what lies hours behind");
     }

@@ -69,6 +69,7 @@ impl<'a> Rooms<'a> {
         // A homeserver that was never asked tells of all rooms as if they were new.
         let mut initial = !self.has_position().await;
         let mut first = true;
+        let mut told = false;
         loop {
             let wait = if first || !self.behind.is_empty() { Duration::ZERO } else { WAIT };
             let settings = SyncSettings::new().filter(filter()).timeout(wait);
@@ -90,10 +91,16 @@ impl<'a> Rooms<'a> {
             }
             (first, initial) = (false, false);
             match self.catch_up().await {
-                Ok(()) => backoff.reset(),
+                Ok(()) => {
+                    backoff.reset();
+                    told = false;
+                }
                 Err(trouble @ Trouble::LoggedOut { .. }) => return trouble,
                 Err(trouble) => {
-                    outage.failed(trouble.reason());
+                    if !told {
+                        told = true;
+                        tracing::warn!("a room cannot be read back to where it was left, trying again: {trouble}");
+                    }
                     backoff.pause(trouble.after()).await;
                 }
             }
@@ -188,9 +195,10 @@ impl<'a> Rooms<'a> {
 
     /// Brings events to the inbox, oldest first, and moves the mark to the last of them.
     async fn bring(&mut self, room: &Room, events: Vec<RawEvent>, names: &BTreeMap<OwnedUserId, String>) {
+        let encrypted = self.is_encrypted(room).await;
         let Some(mark) = self.mark_at(room.room_id(), &events) else { return };
         let mut messages = Vec::new();
-        if !self.is_encrypted(room).await {
+        if !encrypted {
             let called = self.called_in(room).await;
             let direct = room.joined_members_count() + room.invited_members_count() == 2;
             let reader = Reader { me: &self.config.user, bot: &self.config.bot, called: called.as_deref(), direct };

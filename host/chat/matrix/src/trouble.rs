@@ -116,9 +116,9 @@ fn judge(status: u16, body: &ErrorBody, reason: String) -> Trouble {
     }
 }
 
-/// An error with what caused it, in one line, each part once.
+/// An error with what caused it, in one line, each part once, without the request's long URL.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
+    let mut text = without_url(&error.to_string());
     let mut cause = error.source();
     while let Some(error) = cause {
         let part = error.to_string();
@@ -128,6 +128,13 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+fn without_url(text: &str) -> String {
+    match text.split_once(" for url (").and_then(|(head, rest)| Some((head, rest.split_once(')')?.1))) {
+        Some((head, tail)) => format!("{head}{tail}"),
+        None => text.to_owned(),
+    }
 }
 
 impl std::fmt::Display for Trouble {
@@ -162,6 +169,13 @@ mod tests {
         assert!(matches!(answer(413, r#"{"errcode":"M_TOO_LARGE","error":"x"}"#), Trouble::Refused { .. }));
         assert!(matches!(answer(404, r#"{"message":"no such page"}"#), Trouble::Later { .. }));
         assert!(matches!(answer(502, r#"{"errcode":"M_UNKNOWN","error":"x"}"#), Trouble::Later { .. }));
+    }
+
+    #[test]
+    fn a_reason_leaves_out_the_url() {
+        let text = "error sending request for url (http://x/sync?filter=%7B%7D): refused";
+        assert_eq!(without_url(text), "error sending request: refused");
+        assert_eq!(without_url("refused"), "refused");
     }
 
     #[test]

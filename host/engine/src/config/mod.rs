@@ -16,6 +16,6 @@ mod tree;
 pub use catalog::{App, Catalog, Deployment, ValuePattern};
 pub use plugins::PluginConfig;
 pub use problem::{At, Problem, Problems, nearest};
-pub use read::{BotConfig, BotIdentity, Config, Registry, read};
+pub use read::{BotConfig, BotIdentity, Config, DEFAULT_STORE, Peek, Registry, peek, read};
 pub use table::{Located, Table, parse_duration};
 pub use tree::{Field, Node, Value, parse};

@@ -67,7 +67,31 @@ pub struct Config {
 }
 
 /// Where the database is kept if nothing is said.
-const DEFAULT_STORE: &str = "sqlite:state/wardroom.db";
+pub const DEFAULT_STORE: &str = "sqlite:state/wardroom.db";
+
+/// What must be known before adapters can be made: where state is kept, and which networks there are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Peek {
+    /// `[store] url`.
+    pub store: String,
+    /// The tables of all `[bot.*]`.
+    pub networks: Vec<String>,
+}
+
+/// Looks at a file before it is read. Problems are left for [`read`] to report.
+pub fn peek(path: &Path) -> Peek {
+    let problems = Problems::default();
+    let mut peek = Peek { store: DEFAULT_STORE.to_owned(), networks: Vec::new() };
+    let Some(tree) = include::load(path, &problems) else { return peek };
+    let mut root = Table::new("", tree, &problems, Arc::new(PathBuf::new()));
+    if let Some(url) = root.table("store").and_then(|mut store| store.string("url")) {
+        peek.store = url.value;
+    }
+    for (_, bot) in root.tables("bot") {
+        peek.networks.extend(bot.table_keys());
+    }
+    peek
+}
 
 /// Reads a configuration. All problems at once, by place; none where it is good.
 ///

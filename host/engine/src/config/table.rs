@@ -258,6 +258,12 @@ impl Table {
         secret.map(|value| Located { value, at })
     }
 
+    /// The names of the keys that hold tables.
+    pub fn table_keys(&self) -> Vec<String> {
+        let tables = self.fields.iter().filter(|(_, field)| matches!(field.node.value, Value::Table(_)));
+        tables.map(|(name, _)| name.clone()).collect()
+    }
+
     /// The names of the keys that are left, with their places.
     pub fn keys(&self) -> Vec<Located<String>> {
         let mut keys: Vec<_> =

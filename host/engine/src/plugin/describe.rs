@@ -67,6 +67,15 @@ pub(super) async fn ask(runtime: &Runtime, component: &Component) -> Result<comm
     }
 }
 
+/// What the plugin in a file says of itself, for a look at it outside of any configuration.
+///
+/// # Errors
+/// Why it cannot be asked, one line.
+pub async fn describe_file(runtime: &Runtime, artifact: &super::Artifact) -> Result<Description, String> {
+    let component = Component::new(runtime.engine(), &artifact.component).map_err(|error| format!("it cannot be compiled: {error:#}"))?;
+    check(&"plugin".into(), ask(runtime, &component).await?)
+}
+
 /// Checks a description and turns it into commands and settings of the host.
 pub(super) fn check(plugin: &Arc<str>, description: commands::Description) -> Result<Description, String> {
     if description.commands.is_empty() {

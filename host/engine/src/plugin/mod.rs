@@ -20,7 +20,7 @@ pub mod runtime;
 mod tests;
 
 pub use artifact::{Artifact, ArtifactError};
-pub use describe::{Description, Setting};
+pub use describe::{Description, Setting, describe_file};
 pub use limits::{LimitReached, Limits, Meter};
 pub use load::{LoadError, LoadedPlugin, Loader, NotLoaded};
 pub use run::{GuestEnd, GuestRun};

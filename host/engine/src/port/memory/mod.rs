@@ -2,6 +2,12 @@
 //!
 //! Architecture Invariant: a twin behaves as the real adapters must; one list of checks runs against both.
 
+mod chat;
+mod clock;
+mod pipelines;
 mod store;
 
+pub use chat::{MemoryChat, MemoryChatFactory};
+pub use clock::MemoryClock;
+pub use pipelines::{MemoryPipelines, MemoryPipelinesFactory, MemoryRun};
 pub use store::MemoryStore;

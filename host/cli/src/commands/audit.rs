@@ -1,0 +1,167 @@
+//! `wardroom audit`: per plugin and call, what it can do, may do and did.
+
+use std::{collections::BTreeMap, path::Path};
+
+use serde_json::json;
+use wardroom::{
+    access::Allow,
+    capability::TABLE,
+    engine::Plugins,
+    plugin::LoadedPlugin,
+    port::{
+        Store as _,
+        store::{CallCount, Usage},
+    },
+};
+
+use crate::{Exit, arguments::Format, report, wiring};
+
+/// One call of one plugin.
+struct Finding {
+    call: &'static str,
+    kind: &'static str,
+    may: Vec<String>,
+    any: bool,
+    did: u64,
+    refused: u64,
+}
+
+pub(crate) async fn audit(path: &Path, format: Format) -> anyhow::Result<Exit> {
+    let wired = match wiring::wire(path) {
+        Ok(wired) => wired,
+        Err(problems) => {
+            report::problems(&problems);
+            return Ok(Exit::Wrong);
+        }
+    };
+    let plugins = wired.plugins(wired.lock.as_ref()).await?;
+    let usage = match wardroom_store::SqliteStore::open_read_only(&wired.state.database).await {
+        Ok(store) => {
+            let usage = store.usage().await;
+            store.close().await;
+            usage?
+        }
+        Err(wardroom_store::OpenError::Missing { .. }) => Vec::new(),
+        Err(error) => return Err(error.into()),
+    };
+    let warnings = warnings(&plugins, &wired.config.bot.identity.name);
+    match format {
+        Format::Json => report::out(&json(&plugins, &usage, &warnings).to_string())?,
+        Format::Text => report::out(&text(&plugins, &usage, &warnings))?,
+    }
+    Ok(Exit::Done)
+}
+
+/// The calls that a plugin can make or is granted, and what it did.
+fn findings(plugin: &LoadedPlugin, usage: &[Usage]) -> Vec<Finding> {
+    let used: BTreeMap<&str, &CallCount> =
+        usage.iter().filter(|usage| *usage.plugin == *plugin.name).map(|usage| (usage.count.call.as_str(), &usage.count)).collect();
+    let rows = TABLE.iter().enumerate().filter(|(_, row)| plugin.calls.iter().any(|call| call.name == row.name));
+    rows.map(|(index, row)| {
+        let rules: Vec<&Allow> = plugin.grants.naming(index).collect();
+        let count = used.get(row.name);
+        Finding {
+            call: row.name,
+            kind: row.kind.as_str(),
+            may: rules.iter().map(|rule| may(rule)).collect(),
+            any: rules.iter().any(|rule| rule.limits.is_any()) && row.kind.needs_rule(),
+            did: count.map_or(0, |count| count.allowed),
+            refused: count.map_or(0, |count| count.refused),
+        }
+    })
+    .collect()
+}
+
+/// What a rule permits, and where it stands: `environment ["staging"] (line 61)`.
+fn may(rule: &Allow) -> String {
+    let limits: Vec<String> = rule
+        .limits
+        .iter()
+        .map(|(attribute, patterns)| {
+            let patterns: Vec<String> = patterns.iter().map(|pattern| format!("\"{}\"", pattern.as_str())).collect();
+            format!("{} [{}]", attribute.as_str(), patterns.join(", "))
+        })
+        .collect();
+    let limits = if limits.is_empty() { "any".to_owned() } else { limits.join(", ") };
+    let beyond: Vec<&str> = rule.beyond.iter().map(|attribute| attribute.as_str()).collect();
+    let beyond = if beyond.is_empty() { String::new() } else { format!(", not as typed: {}", beyond.join(", ")) };
+    format!("{limits}{beyond} ({} line {})", file_name(&rule.at.file), rule.at.line)
+}
+
+fn file_name(file: &str) -> &str {
+    file.rsplit('/').next().unwrap_or(file)
+}
+
+/// What a reviewer should look at.
+fn warnings(plugins: &Plugins, bot: &str) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if !plugins.locked() {
+        warnings.push("no plugins.lock: any bytes are taken for a plugin; write one with `wardroom plugin lock`".to_owned());
+    }
+    for plugin in plugins.not_loaded() {
+        warnings.push(format!("plugin {} is not loaded: {}", plugin.name, plugin.error));
+    }
+    for plugin in plugins.loaded() {
+        let wanted = |rule: &Allow| plugin.calls.iter().any(|row| rule.calls.iter().any(|call| call.matches(row.name)));
+        for rule in plugin.grants.rules() {
+            if !wanted(rule) {
+                warnings.push(format!("plugin {}: {} grants what it cannot call", plugin.name, rule.at));
+            }
+            let acts = plugin.calls.iter().any(|row| {
+                row.kind == wardroom::capability::Kind::Acts && rule.calls.iter().any(|call| call.matches(row.name))
+            });
+            if acts && rule.limits.is_any() {
+                warnings.push(format!("plugin {}: {} grants an effect without a limit", plugin.name, rule.at));
+            }
+            for attribute in &rule.beyond {
+                warnings.push(format!("plugin {}: {} lets {} differ from what was typed", plugin.name, rule.at, attribute.as_str()));
+            }
+        }
+    }
+    if plugins.loaded().is_empty() {
+        warnings.push(format!("{bot} has no plugin"));
+    }
+    warnings
+}
+
+fn json(plugins: &Plugins, usage: &[Usage], warnings: &[String]) -> serde_json::Value {
+    let plugin = |plugin: &std::sync::Arc<LoadedPlugin>| {
+        let calls: Vec<_> = findings(plugin, usage)
+            .into_iter()
+            .map(|found| {
+                json!({
+                    "call": found.call, "kind": found.kind, "may": found.may, "any": found.any,
+                    "did": found.did, "refused": found.refused,
+                })
+            })
+            .collect();
+        let commands: Vec<_> = plugin.description.commands.iter().map(|spec| spec.name.clone()).collect();
+        json!({ "name": &*plugin.name, "digest": plugin.digest, "contract": plugin.contract, "commands": commands, "calls": calls })
+    };
+    let not_loaded: Vec<_> =
+        plugins.not_loaded().iter().map(|plugin| json!({ "name": plugin.name, "error": plugin.error.to_string() })).collect();
+    json!({
+        "plugins": plugins.loaded().iter().map(plugin).collect::<Vec<_>>(),
+        "not_loaded": not_loaded,
+        "locked": plugins.locked(),
+        "warnings": warnings,
+    })
+}
+
+fn text(plugins: &Plugins, usage: &[Usage], warnings: &[String]) -> String {
+    let mut text = String::new();
+    for plugin in plugins.loaded() {
+        let short: String = plugin.digest.chars().take("sha256:".len() + 12).collect();
+        let commands: Vec<&str> = plugin.description.commands.iter().map(|spec| spec.name.as_str()).collect();
+        text.push_str(&format!("plugin {} ({}) {short} {}\n", plugin.name, commands.join(", "), plugin.contract));
+        text.push_str(&format!("  {:18} {:5} {:>4} {:>7}  {}\n", "can call", "kind", "did", "refused", "may"));
+        for found in findings(plugin, usage) {
+            let may = if found.may.is_empty() { "no rule needed".to_owned() } else { found.may.join("; ") };
+            text.push_str(&format!("  {:18} {:5} {:>4} {:>7}  {may}\n", found.call, found.kind, found.did, found.refused));
+        }
+    }
+    for warning in warnings {
+        text.push_str(&format!("warning: {warning}\n"));
+    }
+    text
+}

@@ -1,0 +1,107 @@
+//! Puts the adapters that this build has together with the configuration.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::Context as _;
+use wardroom::{
+    config::{Config, Peek, Problem, Registry, peek, read},
+    engine::Plugins,
+    plugin::{Loader, Runtime, lock::Lock},
+};
+
+/// Every adapter there is, whether this build has it or not.
+const NETWORKS: [&str; 2] = ["console", "matrix"];
+
+/// Where a configuration keeps its state.
+#[derive(Debug, Clone)]
+pub(crate) struct State {
+    /// The database.
+    pub(crate) database: PathBuf,
+    /// Everything else: runs, sessions, compiled code.
+    pub(crate) folder: PathBuf,
+}
+
+/// A configuration together with what it is made of.
+pub(crate) struct Wired {
+    pub(crate) config: Config,
+    pub(crate) state: State,
+    pub(crate) lock: Option<Lock>,
+}
+
+/// Reads the configuration and the lock with all adapters of this build.
+///
+/// # Errors
+/// Every problem of both.
+pub(crate) fn wire(path: &Path) -> Result<Wired, Vec<Problem>> {
+    let peek = peek(path);
+    let state = state(path, &peek);
+    let config = read(path, &registry(&peek, state.as_ref().map_or(Path::new("state"), |state| &state.folder)));
+    let lock = Lock::read(&wardroom::plugin::lock::path(path));
+    match (config, lock, state) {
+        (Ok(config), Ok(lock), Ok(state)) => Ok(Wired { config, state, lock }),
+        (config, lock, state) => {
+            let mut problems = config.as_ref().err().cloned().unwrap_or_default();
+            problems.extend(lock.err().into_iter().flatten());
+            if let Err(message) = state {
+                let at = match &config {
+                    Ok(config) => config.store.at.clone(),
+                    Err(_) => wardroom::config::At { file: path.display().to_string().into(), line: 1 },
+                };
+                problems.push(Problem { at, message, fix: Some(format!("url = \"{}\"", wardroom::config::DEFAULT_STORE)) });
+            }
+            Err(problems)
+        }
+    }
+}
+
+#[cfg(feature = "sqlite")]
+fn state(path: &Path, peek: &Peek) -> Result<State, String> {
+    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = std::path::absolute(folder).map_err(|error| error.to_string())?;
+    let database = wardroom_store::parse_url(&peek.store, &folder)?;
+    let folder = database.parent().map(Path::to_owned).unwrap_or(folder);
+    Ok(State { database, folder })
+}
+
+#[cfg(not(feature = "sqlite"))]
+fn state(_path: &Path, peek: &Peek) -> Result<State, String> {
+    Err(format!("this build has no store for `{}`: cargo build -p wardroom-cli --features sqlite", peek.store))
+}
+
+#[cfg_attr(not(any(feature = "console", feature = "matrix", feature = "exec")), expect(unused_variables, reason = "a build without adapters"))]
+fn registry(peek: &Peek, state: &Path) -> Registry {
+    let mut registry = Registry::default();
+    #[cfg(feature = "console")]
+    {
+        let alone = peek.networks.iter().all(|network| network == wardroom_console::NETWORK);
+        registry.chats.push(Arc::new(wardroom_console::ConsoleFactory { alone }));
+    }
+    #[cfg(feature = "matrix")]
+    registry.chats.push(Arc::new(wardroom_matrix::MatrixFactory::new(state.to_owned())));
+    #[cfg(feature = "exec")]
+    {
+        // A host whose own file was replaced by a newer build still finds a supervisor: the kernel's name for it.
+        let program = std::env::current_exe().map(|path| path.display().to_string()).unwrap_or_else(|_| "wardroom".to_owned());
+        let supervisor = vec![program, "supervise".to_owned(), "--".to_owned()];
+        registry.pipelines.push(Arc::new(wardroom_exec::ExecFactory::new(state.join("runs"), supervisor)));
+    }
+    registry.left_out = NETWORKS.into_iter().filter(|name| registry.chats.iter().all(|chat| chat.network() != *name)).collect();
+    registry
+}
+
+impl Wired {
+    /// The folder for compiled code.
+    pub(crate) fn cache(&self) -> PathBuf {
+        self.state.folder.join("code")
+    }
+
+    /// Loads the plugins to look at them. Compiled code is kept only where a host keeps its state already.
+    pub(crate) async fn plugins(&self, lock: Option<&Lock>) -> anyhow::Result<Plugins> {
+        let runtime = Runtime::new().map_err(|error| anyhow::anyhow!("{error:#}")).context("the WebAssembly engine does not start")?;
+        let cache = self.state.folder.is_dir().then(|| self.cache());
+        Ok(Plugins::load(&self.config, &Loader::new(runtime, cache), lock).await)
+    }
+}

@@ -1,0 +1,279 @@
+//! The bot in real Matrix rooms: a real Synapse, the real host, and people with another client.
+//!
+//! Invariant: each story has its own bot, people and room, so stories run side by side. That something did
+//! *not* happen is shown by a later command whose answer is there.
+//! Not here: what commands answer in detail, which the console's stories show.
+
+mod scene;
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use serde_json::{Value, json};
+use wardroom_tests::{
+    matrix_user::{MatrixUser, fresh},
+    synapse::{Limits, Synapse},
+    wire::{Held, Wire},
+};
+
+use scene::{Scene, body, is_reaction, replaces, thread_of};
+
+const DEPLOY: &str = "!deploy cms staging 1.0.2";
+const DEPLOYED: &str = "Content Management System: deployed version 1.0.2 to staging in";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_is_seen_done_and_told() -> Result<()> {
+    let scene = Scene::open(Synapse::shared().await?).await?;
+    let alice = &scene.alice;
+    let begun = Instant::now();
+    let command = alice.say(&scene.room, DEPLOY).await?;
+    scene.reaction(&command, "👀").await?;
+    // The promise is one second; this machine may be building something else meanwhile.
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+
+    let closing = scene.answer(&command, DEPLOYED).await?;
+    scene.reaction(&command, "✅").await?;
+    let card = scene.answer(&command, "deploy").await?;
+    assert_ne!(card["event_id"], closing["event_id"], "the card is a message of its own");
+    let card_id = card["event_id"].as_str().unwrap_or_default().to_owned();
+    let edit = alice.wait(&scene.room, "edit of the card", |event| replaces(event, &card_id) && body(event).contains("succeeded")).await?;
+    assert_eq!(edit["sender"], scene.bot);
+
+    for event in scene.said_by_bot().await? {
+        let content = &event["content"];
+        assert_eq!(content["msgtype"], "m.notice", "{event}");
+        assert_eq!(content["format"], "org.matrix.custom.html", "{event}");
+        assert_eq!(content["m.mentions"], json!({}), "{event}");
+        assert!(content["com.wardroom.key"].is_string(), "{event}");
+        assert!(replaces(&event, &card_id) || thread_of(&event) == Some(&command), "{event}");
+    }
+    assert_eq!(scene.host.runs(), ["1.0.2"]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_not_is_told_and_nothing_is_done() -> Result<()> {
+    let synapse = Synapse::shared().await?;
+    let scene = Scene::open(synapse).await?;
+    let mallory = MatrixUser::new(&synapse.url(), &fresh("mallory")).await?;
+    mallory.join(&scene.room).await?;
+    let command = mallory.say(&scene.room, DEPLOY).await?;
+    scene.reaction(&command, "⛔").await?;
+    scene.answer(&command, "").await?;
+    assert!(scene.host.runs().is_empty());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_said_while_the_bot_was_down_is_done_once() -> Result<()> {
+    let mut scene = Scene::open(Synapse::shared().await?).await?;
+    let before = scene.alice.say(&scene.room, "!where cms").await?;
+    scene.answer(&before, "").await?;
+    scene.host.kill();
+    let command = scene.alice.say(&scene.room, DEPLOY).await?;
+    // More than one sync brings.
+    for _ in 0..120 {
+        scene.alice.say(&scene.room, "chatter").await?;
+    }
+    scene.host.start()?;
+    scene.answer(&command, DEPLOYED).await?;
+    scene.host.kill();
+    scene.host.start()?;
+    scene.fence().await?;
+    assert_eq!(scene.answers(&command, DEPLOYED).await?, 1);
+    assert_eq!(scene.answers(&before, "").await?, 1);
+    assert_eq!(scene.host.runs(), ["1.0.2"]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_between_reading_and_answering_loses_nothing() -> Result<()> {
+    let synapse = Synapse::shared().await?;
+    let wire = Wire::new(synapse.port()).await?;
+    let mut scene = Scene::open_at(synapse, &wire.url()).await?;
+    scene.fence().await?;
+
+    // It reads, and not one of its answers leaves the machine.
+    wire.hold(Held::Sends);
+    let sent = wire.count();
+    let question = scene.alice.say(&scene.room, "!where cms").await?;
+    wire.sends(sent).await?;
+    scene.host.kill();
+    assert_eq!(scene.answers(&question, "").await?, 0);
+    wire.hold(Held::Nothing);
+    scene.host.start()?;
+    scene.answer(&question, "").await?;
+    scene.fence().await?;
+    assert_eq!(scene.answers(&question, "").await?, 1);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_between_answering_and_knowing_it_says_nothing_twice() -> Result<()> {
+    let synapse = Synapse::shared().await?;
+    let wire = Wire::new(synapse.port()).await?;
+    let mut scene = Scene::open_at(synapse, &wire.url()).await?;
+    scene.fence().await?;
+
+    // Its answers arrive, and it is never told so.
+    wire.hold(Held::Answers);
+    let question = scene.alice.say(&scene.room, "!where cms").await?;
+    let bot = scene.bot.clone();
+    let anything = |event: &Value| event["sender"] == bot && event.to_string().contains(&question);
+    scene.alice.wait(&scene.room, "word of the bot", anything).await?;
+    scene.host.kill();
+    wire.hold(Held::Nothing);
+    scene.host.start()?;
+    scene.answer(&question, "").await?;
+    scene.fence().await?;
+    assert_eq!(scene.answers(&question, "").await?, 1);
+    let events = scene.alice.events(&scene.room).await?;
+    for emoji in ["👀", "✅"] {
+        assert!(events.iter().filter(|event| is_reaction(event, &question, emoji)).count() <= 1, "{emoji}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_was_open_in_a_crash_is_reported() -> Result<()> {
+    let mut scene = Scene::open(Synapse::shared().await?).await?;
+    let command = scene.alice.say(&scene.room, DEPLOY).await?;
+    scene.host.wait_for_a_run().await?;
+    scene.host.kill();
+    scene.host.start()?;
+    // The closing line is there, or the report of what the job was; never silence, and never a second run.
+    scene.alice.wait(&scene.room, "end of the job", |event| {
+        thread_of(event) == Some(&command) && (body(event).contains("1.0.2") || body(event).contains("deploy cms staging"))
+            && event["sender"] == scene.bot && !body(event).contains("running")
+    }).await?;
+    scene.fence().await?;
+    assert!(scene.host.runs().len() <= 1, "{:?}", scene.host.runs());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_homeserver_may_restart_at_any_time() -> Result<()> {
+    let mut synapse = Synapse::start(Limits::None).await?;
+    let scene = Scene::open(&synapse).await?;
+    let command = scene.alice.say(&scene.room, DEPLOY).await?;
+    scene.reaction(&command, "👀").await?;
+    synapse.stop();
+    scene.host.wait_for_a_run().await?;
+    synapse.resume().await?;
+    scene.answer(&command, DEPLOYED).await?;
+    scene.fence().await?;
+    assert_eq!(scene.answers(&command, DEPLOYED).await?, 1);
+    assert_eq!(scene.host.runs(), ["1.0.2"]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_homeserver_may_be_away_when_the_bot_starts() -> Result<()> {
+    let mut synapse = Synapse::start(Limits::None).await?;
+    let mut scene = Scene::open(&synapse).await?;
+    scene.fence().await?;
+    scene.host.kill();
+    let command = scene.alice.say(&scene.room, DEPLOY).await?;
+    synapse.stop();
+    scene.host.start()?;
+    scene.host.wait_for_log("no connection to the homeserver").await?;
+    synapse.resume().await?;
+    scene.answer(&command, DEPLOYED).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rate_limits_are_waited_out() -> Result<()> {
+    let synapse = Synapse::start(Limits::Default).await?;
+    let scene = Scene::open(&synapse).await?;
+    let mut questions = Vec::new();
+    for _ in 0..7 {
+        questions.push(scene.alice.say(&scene.room, "!where cms").await?);
+    }
+    // Ten at once and one in five seconds after that is less than seven answers and what belongs to them.
+    let command = scene.alice.say(&scene.room, DEPLOY).await?;
+    for question in &questions {
+        scene.answer(question, "").await?;
+    }
+    scene.answer(&command, DEPLOYED).await?;
+    for question in &questions {
+        assert_eq!(scene.answers(question, "").await?, 1);
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_a_persons_own_new_words_are_commands() -> Result<()> {
+    let scene = Scene::open(Synapse::shared().await?).await?;
+    let alice = &scene.alice;
+    let fenced = alice.say(&scene.room, "hello").await?;
+    let words = json!({ "msgtype": "m.text", "body": DEPLOY });
+    let ignored = [
+        json!({ "msgtype": "m.notice", "body": DEPLOY }),
+        json!({ "msgtype": "m.text", "body": format!("* {DEPLOY}"), "m.new_content": words,
+                "m.relates_to": { "rel_type": "m.replace", "event_id": fenced } }),
+        json!({ "msgtype": "m.text", "body": format!("```\n{DEPLOY}\n```"), "format": "org.matrix.custom.html",
+                "formatted_body": format!("<pre><code>{DEPLOY}\n</code></pre>") }),
+        json!({ "msgtype": "m.text", "body": format!("> <{}> {DEPLOY}\n\nnot now", alice.id),
+                "m.relates_to": { "m.in_reply_to": { "event_id": fenced } } }),
+    ];
+    for content in ignored {
+        alice.send(&scene.room, "m.room.message", content).await?;
+    }
+    scene.fence().await?;
+    assert!(scene.host.runs().is_empty());
+    assert_eq!(scene.said_by_bot().await?.len(), 1, "the fence's answer and nothing else");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_said_before_the_bot_came_is_not_handled() -> Result<()> {
+    let synapse = Synapse::shared().await?;
+    let old = std::sync::Mutex::new(String::new());
+    let scene = Scene::open_with(synapse, &synapse.url(), async |alice, room| {
+        *old.lock().expect("nobody panicked") = alice.say(room, DEPLOY).await?;
+        Ok(())
+    })
+    .await?;
+    let old = old.into_inner()?;
+    scene.fence().await?;
+    assert_eq!(scene.answers(&old, "").await?, 0);
+    assert!(scene.host.runs().is_empty());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_encrypted_room_is_told_once() -> Result<()> {
+    let mut scene = Scene::open(Synapse::shared().await?).await?;
+    let encryption = json!([{ "type": "m.room.encryption", "state_key": "", "content": { "algorithm": "m.megolm.v1.aes-sha2" } }]);
+    let room = scene.alice.create_room(&[&scene.bot], encryption).await?;
+    let bot = scene.bot.clone();
+    let told = |event: &Value| event["sender"] == bot && event["type"] == "m.room.message";
+    let notice = scene.alice.wait(&room, "word of the bot", told).await?;
+    assert!(body(&notice).contains("cannot read"), "{notice}");
+    assert_eq!(notice["content"]["msgtype"], "m.notice");
+    scene.alice.say(&room, DEPLOY).await?;
+    scene.host.kill();
+    scene.host.start()?;
+    scene.fence().await?;
+    assert_eq!(scene.alice.events(&room).await?.iter().filter(|event| told(event)).count(), 1);
+    assert!(scene.host.runs().is_empty());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_an_admin_invites_the_bot() -> Result<()> {
+    let synapse = Synapse::shared().await?;
+    let mut scene = Scene::open(synapse).await?;
+    let mallory = MatrixUser::new(&synapse.url(), &fresh("mallory")).await?;
+    let theirs = mallory.create_room(&[&scene.bot], json!([])).await?;
+    scene.host.kill();
+    let pending = scene.alice.create_room(&[&scene.bot], json!([])).await?;
+    scene.host.start()?;
+    scene.alice.wait_for_member(&pending, &scene.bot).await?;
+    // In a room with one person, no prefix is needed.
+    let command = scene.alice.say(&pending, "deploy cms staging 1.0.2").await?;
+    scene.alice.wait(&pending, "closing line", |event| thread_of(event) == Some(&command) && body(event).starts_with(DEPLOYED)).await?;
+    assert!(!mallory.members(&theirs).await?.contains(&scene.bot));
+    Ok(())
+}

@@ -1,0 +1,254 @@
+//! What a story begins with: a room with Alice, who is an admin, Bob, who only listens, and the host's bot.
+//!
+//! Invariant: nothing is left running when a scene ends.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
+use tempfile::TempDir;
+use wardroom_tests::{
+    matrix_user::{MatrixUser, fresh, register},
+    synapse::Synapse,
+};
+
+/// A room with people and the bot in it.
+pub(crate) struct Scene {
+    /// An admin.
+    pub(crate) alice: MatrixUser,
+    /// The bot's full id.
+    pub(crate) bot: String,
+    /// The room's id.
+    pub(crate) room: String,
+    /// The host behind the bot.
+    pub(crate) host: Host,
+}
+
+impl Scene {
+    /// A new room, new people, a new host.
+    pub(crate) async fn open(synapse: &Synapse) -> Result<Self> {
+        Self::open_at(synapse, &synapse.url()).await
+    }
+
+    /// The same, where the bot finds its homeserver somewhere else.
+    pub(crate) async fn open_at(synapse: &Synapse, homeserver: &str) -> Result<Self> {
+        Self::open_with(synapse, homeserver, async |_, _| Ok(())).await
+    }
+
+    /// The same, where something happens in the room before the bot is there.
+    pub(crate) async fn open_with(
+        synapse: &Synapse,
+        homeserver: &str,
+        before: impl AsyncFnOnce(&MatrixUser, &str) -> Result<()>,
+    ) -> Result<Self> {
+        let alice = MatrixUser::new(&synapse.url(), &fresh("alice")).await?;
+        let password = fresh("marvin");
+        let bot = register(&synapse.url(), &password).await?;
+        let (room, alias) = alice.create_public_room().await?;
+        // With two in a room every word is meant for the other; this one is a room for many.
+        MatrixUser::new(&synapse.url(), &fresh("bob")).await?.join(&room).await?;
+        before(&alice, &room).await?;
+        let mut host = Host::new(homeserver, &bot, password, &alias, &alice.id)?;
+        host.start()?;
+        alice.wait_for_member(&room, &bot).await.with_context(|| host.log())?;
+        Ok(Self { alice, bot, room, host })
+    }
+
+    /// Waits for an emoji of the bot on a message.
+    pub(crate) async fn reaction(&self, event: &str, emoji: &str) -> Result<Value> {
+        let fits = |reaction: &Value| reaction["sender"] == self.bot && is_reaction(reaction, event, emoji);
+        self.alice.wait(&self.room, emoji, fits).await
+    }
+
+    /// Waits for a message of the bot in a command's thread that holds these words.
+    pub(crate) async fn answer(&self, command: &str, words: &str) -> Result<Value> {
+        let what = format!("answer with `{words}`");
+        self.alice.wait(&self.room, &what, |event| self.is_answer(event, command, words)).await
+    }
+
+    /// How many messages of the bot in a command's thread hold these words.
+    pub(crate) async fn answers(&self, command: &str, words: &str) -> Result<usize> {
+        let events = self.alice.events(&self.room).await?;
+        Ok(events.iter().filter(|event| self.is_answer(event, command, words)).count())
+    }
+
+    /// Asks something and waits for the answer: whatever was said before has been dealt with then.
+    pub(crate) async fn fence(&self) -> Result<()> {
+        let question = self.alice.say(&self.room, "!whoami").await?;
+        self.answer(&question, "").await.map(drop)
+    }
+
+    /// Everything that the bot said, edits too.
+    pub(crate) async fn said_by_bot(&self) -> Result<Vec<Value>> {
+        let events = self.alice.events(&self.room).await?;
+        Ok(events.into_iter().filter(|event| event["sender"] == self.bot && event["type"] == "m.room.message").collect())
+    }
+
+    fn is_answer(&self, event: &Value, command: &str, words: &str) -> bool {
+        event["sender"] == self.bot && thread_of(event) == Some(command) && body(event).contains(words)
+    }
+}
+
+/// A message's plain words.
+pub(crate) fn body(event: &Value) -> &str {
+    event["content"]["body"].as_str().unwrap_or_default()
+}
+
+/// The root of the thread that an event stands in.
+pub(crate) fn thread_of(event: &Value) -> Option<&str> {
+    related(event, "m.thread")
+}
+
+/// Whether an event is an edit of another.
+pub(crate) fn replaces(event: &Value, other: &str) -> bool {
+    related(event, "m.replace") == Some(other)
+}
+
+/// Whether an event is this emoji on another.
+pub(crate) fn is_reaction(event: &Value, other: &str, emoji: &str) -> bool {
+    related(event, "m.annotation") == Some(other) && event["content"]["m.relates_to"]["key"] == emoji
+}
+
+fn related<'e>(event: &'e Value, how: &str) -> Option<&'e str> {
+    let relation = &event["content"]["m.relates_to"];
+    if relation["rel_type"] == how { relation["event_id"].as_str() } else { None }
+}
+
+/// The real host in a folder of its own.
+pub(crate) struct Host {
+    folder: TempDir,
+    password: String,
+    child: Option<Child>,
+}
+
+impl Host {
+    fn new(homeserver: &str, bot: &str, password: String, room: &str, admin: &str) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let pipeline = folder.path().join("deploy.sh");
+        // It tells what ran by one line each, so that a second run could not hide.
+        fs::write(&pipeline, "#!/bin/sh\necho \"$3\" >> \"${0%/*}/runs.txt\"\necho 'step: install'\nsleep 1\necho done\n")?;
+        fs::set_permissions(&pipeline, fs::Permissions::from_mode(0o755))?;
+        let guest = guests().join("deploy.wasm");
+        let text = PLUGINS
+            .replace("HOMESERVER", homeserver)
+            .replace("BOT", bot)
+            .replace("ROOM", room)
+            .replace("ADMIN", admin)
+            .replace("PIPELINE", &pipeline.display().to_string())
+            .replace("GUEST", &guest.display().to_string());
+        fs::write(folder.path().join("plugins.toml"), text)?;
+        Ok(Self { folder, password, child: None })
+    }
+
+    /// Starts it.
+    pub(crate) fn start(&mut self) -> Result<()> {
+        let program = std::env::var_os("WARDROOM_BIN").context("WARDROOM_BIN is not set; hint: `cargo xtask test` sets it")?;
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.folder.path().join("log"))?;
+        let child = Command::new(program)
+            .args(["run", "--config"])
+            .arg(self.folder.path().join("plugins.toml"))
+            .env("MARVIN_PASSWORD", &self.password)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()?;
+        self.child = Some(child);
+        Ok(())
+    }
+
+    /// Kills it, as a power cut would.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// The versions that were really deployed, one for each run.
+    pub(crate) fn runs(&self) -> Vec<String> {
+        let text = fs::read_to_string(self.folder.path().join("runs.txt")).unwrap_or_default();
+        text.lines().map(ToOwned::to_owned).collect()
+    }
+
+    /// Waits until a run has begun.
+    pub(crate) async fn wait_for_a_run(&self) -> Result<()> {
+        self.wait_until("run", || !self.runs().is_empty()).await
+    }
+
+    /// Waits until its log holds these words.
+    pub(crate) async fn wait_for_log(&self, words: &str) -> Result<()> {
+        self.wait_until(words, || self.log().contains(words)).await
+    }
+
+    async fn wait_until(&self, what: &str, is: impl Fn() -> bool) -> Result<()> {
+        let begun = Instant::now();
+        while !is() {
+            if begun.elapsed() > Duration::from_secs(60) {
+                bail!("no `{what}` after a minute; the log:\n{}", self.log());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Ok(())
+    }
+
+    /// What it wrote, over all its starts.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.kill();
+        // Shown only where the test failed.
+        eprintln!("the host's log:\n{}", self.log());
+    }
+}
+
+fn guests() -> PathBuf {
+    let beside = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../guests");
+    std::env::var_os("WARDROOM_GUESTS").map_or_else(beside, PathBuf::from)
+}
+
+const PLUGINS: &str = r#"
+[store]
+url = "sqlite:state/wardroom.db"
+
+[bot.marvin]
+prefix       = "!"
+environments = ["staging"]
+
+[bot.marvin.matrix]
+homeserver = "HOMESERVER"
+user       = "BOT"
+password   = { env = "MARVIN_PASSWORD" }
+rooms      = ["ROOM"]
+
+[people]
+admins = ["ADMIN"]
+
+[environment.staging]
+
+[app.cms]
+title = "Content Management System"
+
+[app.cms.deploy.staging]
+run        = ["PIPELINE", "cms", "staging", "{version}"]
+parameters = { version = '[0-9]+\.[0-9]+\.[0-9]+' }
+
+[plugin.deploy]
+module = "GUEST"
+
+[[plugin.deploy.allow]]
+call        = "pipelines.trigger"
+environment = ["staging"]
+
+[[plugin.deploy.allow]]
+call = ["pipelines.wait", "catalog.*"]
+"#;
