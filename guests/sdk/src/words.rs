@@ -10,10 +10,10 @@ const MINUTE: u64 = 60 * SECOND;
 const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
 
-/// A span in milliseconds as people say it: `340 ms`, `2 s`, `6 min 1 s`, `1 h 3 min`, `2 d 4 h`.
+/// A span in milliseconds as people say it: `less than a second`, `2 s`, `6 min 1 s`, `1 h 3 min`, `2 d 4 h`.
 pub fn duration(milliseconds: u64) -> String {
     if milliseconds < SECOND {
-        return format!("{milliseconds} ms");
+        return "less than a second".to_owned();
     }
     let rounded = milliseconds.saturating_add(SECOND / 2) / SECOND * SECOND;
     if rounded < MINUTE {
@@ -86,9 +86,13 @@ mod tests {
     #[test]
     fn spans_are_said_in_their_two_largest_units() {
         let said = [340, 1500, 2000, 59_499, 59_500, 361_000, 3_600_000, 3_780_000, 187_200_000].map(duration);
-        let wanted = ["340 ms", "2 s", "2 s", "59 s", "1 min", "6 min 1 s", "1 h", "1 h 3 min", "2 d 4 h"];
+        let wanted = ["less than a second", "2 s", "2 s", "59 s", "1 min", "6 min 1 s", "1 h", "1 h 3 min", "2 d 4 h"];
         assert_eq!(said, wanted);
-        assert_eq!(took(Instant { unix_ms: 9 }, Instant { unix_ms: 4 }), "0 ms", "a clock that went back");
+        assert_eq!(
+            took(Instant { unix_ms: 9 }, Instant { unix_ms: 4 }),
+            "less than a second",
+            "a clock that went back"
+        );
         assert_eq!(duration(u64::MAX).split(' ').nth(1), Some("d"));
     }
 

@@ -41,13 +41,6 @@ pub(crate) enum Command {
     /// Look at plugins, and lock them.
     #[command(subcommand)]
     Plugin(PluginCommand),
-    /// Belongs to one run of an exec pipeline; started by the host.
-    #[cfg(feature = "exec")]
-    #[command(hide = true)]
-    Supervise {
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        arguments: Vec<std::ffi::OsString>,
-    },
 }
 
 #[derive(Debug, Subcommand)]

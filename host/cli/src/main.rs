@@ -15,6 +15,10 @@ use clap::Parser as _;
 
 use arguments::{Arguments, Command, PluginCommand};
 
+/// The hidden subcommand that belongs to one run of an exec pipeline.
+#[cfg(feature = "exec")]
+pub(crate) const SUPERVISE: &str = "supervise";
+
 /// How a subcommand ends.
 pub(crate) enum Exit {
     /// It did what was asked.
@@ -26,12 +30,13 @@ pub(crate) enum Exit {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    // The supervisor must be small and must not have a runtime's threads: it goes on when the host is gone.
+    // The supervisor of a run must be small and goes on when the host is gone: no runtime, no log, and its
+    // arguments are its own.
     #[cfg(feature = "exec")]
-    if let Command::Supervise { arguments } = arguments.command {
-        return wardroom_exec::supervise(arguments.into_iter());
+    if std::env::args_os().nth(1).is_some_and(|word| word == SUPERVISE) {
+        return wardroom_exec::supervise(std::env::args_os().skip(2));
     }
+    let arguments = Arguments::parse();
     report::log(&arguments);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -62,7 +67,5 @@ async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Audit { format } => commands::audit(config, format).await,
         Command::Plugin(PluginCommand::Inspect { file, format }) => commands::inspect(&file, format).await,
         Command::Plugin(PluginCommand::Lock { check }) => commands::lock(config, check).await,
-        #[cfg(feature = "exec")]
-        Command::Supervise { .. } => unreachable!("done before the runtime"),
     }
 }

@@ -9,8 +9,12 @@ use crate::arguments::{Arguments, Command};
 
 /// Starts the log. `RUST_LOG` says how much of it; at a terminal that somebody types into, warnings only.
 pub(crate) fn log(arguments: &Arguments) {
-    let quiet = std::io::stdin().is_terminal() || !matches!(arguments.command, Command::Run { .. });
-    let usual = if quiet { "warn" } else { "warn,wardroom=info,wardroom_exec=info,wardroom_matrix=info,wardroom_store=info" };
+    let usual = match arguments.command {
+        Command::Run { .. } if std::io::stdin().is_terminal() => "warn",
+        Command::Run { .. } => "warn,wardroom=info,wardroom_exec=info,wardroom_matrix=info,wardroom_store=info",
+        // A report says which plugins do not load, and says it better.
+        _ => "warn,wardroom::engine::plugins=off",
+    };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
     tracing_subscriber::fmt()
         .with_env_filter(filter)

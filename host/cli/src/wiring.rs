@@ -83,9 +83,8 @@ fn registry(peek: &Peek, state: &Path) -> Registry {
     registry.chats.push(Arc::new(wardroom_matrix::MatrixFactory::new(state.to_owned())));
     #[cfg(feature = "exec")]
     {
-        // A host whose own file was replaced by a newer build still finds a supervisor: the kernel's name for it.
-        let program = std::env::current_exe().map(|path| path.display().to_string()).unwrap_or_else(|_| "wardroom".to_owned());
-        let supervisor = vec![program, "supervise".to_owned(), "--".to_owned()];
+        // The kernel's own name for this binary: it stays the same one when the file is replaced by a newer build.
+        let supervisor = vec!["/proc/self/exe".to_owned(), crate::SUPERVISE.to_owned()];
         registry.pipelines.push(Arc::new(wardroom_exec::ExecFactory::new(state.join("runs"), supervisor)));
     }
     registry.left_out = NETWORKS.into_iter().filter(|name| registry.chats.iter().all(|chat| chat.network() != *name)).collect();

@@ -133,3 +133,18 @@ pub(crate) async fn readable(file: &Path) -> Result<(), OpenError> {
 fn looking(file: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new().filename(file).read_only(true).busy_timeout(BUSY).disable_statement_logging()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_committed_is_synced() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (mut connection, _lock) = writing(&folder.path().join("wardroom.db")).await.expect("opens");
+        let query = "select synchronous, journal_mode, foreign_keys
+                     from pragma_synchronous, pragma_journal_mode, pragma_foreign_keys";
+        let row: (i64, String, i64) = sqlx::query_as(query).fetch_one(&mut connection).await.expect("a row");
+        assert_eq!(row, (2, "wal".to_owned(), 1), "full sync, write-ahead log, foreign keys");
+    }
+}

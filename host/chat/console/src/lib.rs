@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use wardroom::{
     config::{BotIdentity, Table},
     message::{Inbox, Person},
-    port::{Abilities, Body, Chat, ChatFactory, Outgoing, SendError},
+    port::{Body, Chat, ChatFactory, Outgoing, SendError},
 };
 
 /// The network's name.
@@ -72,10 +72,6 @@ impl Chat for Console {
         NETWORK
     }
 
-    fn abilities(&self) -> Abilities {
-        Abilities { threads: false, edits: false, reactions: false }
-    }
-
     async fn serve(&self, inbox: Arc<Inbox>, stop: CancellationToken) -> anyhow::Result<()> {
         self.read_lines(inbox, stop).await
     }
@@ -89,11 +85,6 @@ impl Chat for Console {
         }
         let number = self.sent.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         Ok(format!("printed-{number}"))
-    }
-
-    async fn find(&self, _room: &str, _key: &str) -> Result<Option<String>, SendError> {
-        // What was printed cannot be looked at again.
-        Ok(None)
     }
 
     async fn probe(&self) -> Result<Vec<String>, Vec<String>> {

@@ -71,6 +71,11 @@ impl Tally {
     /// A guest that asks again and again fills no memory.
     pub const MOST_DENIED: usize = 20;
 
+    /// Whether an acting call was allowed, whatever came of it.
+    pub fn acted(&self) -> bool {
+        self.allowed.keys().any(|index| TABLE[*index].kind == Kind::Acts)
+    }
+
     /// How often each call was made.
     pub fn counts(&self) -> Vec<CallCount> {
         let rows = (0..TABLE.len()).filter_map(|index| {
@@ -216,7 +221,7 @@ impl Invocation {
             call = row.name,
             about,
             person = self.authorized.caller().id,
-            message,
+            why = message,
             add,
             "refused a call"
         );

@@ -36,7 +36,7 @@ pub(super) fn unknown_value<'a>(what: &str, value: &str, known: impl Iterator<It
 /// Finds the line that was probably meant: the same words in another order, or with one value mended.
 pub(super) fn improve(misparse: Misparse, spec: &Arc<Spec>, words: &[String], catalog: &Catalog) -> Misparse {
     if let Some(line) = reordered(spec, words, catalog) {
-        return misparse.with_hint(line);
+        return Misparse::new(format!("The words of `{}` come in the order `{}`.", spec.name, spec.usage())).with_hint(line);
     }
     if let Some(line) = mended(spec, words, catalog) {
         return misparse.with_hint(line);

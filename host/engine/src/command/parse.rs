@@ -197,13 +197,13 @@ fn flag_problem(error: &clap::Error, spec: &Spec) -> Misparse {
 fn value(parameter: &Parameter, text: &str, catalog: &Catalog) -> Result<Value, Misparse> {
     let name = parameter.name.to_uppercase();
     if !parameter.choices.is_empty() {
-        return match parameter.choices.iter().find(|choice| choice.eq_ignore_ascii_case(text)) {
-            Some(choice) => Ok(Value::Text(choice.clone())),
+        return match named(parameter.choices.iter().map(String::as_str), text) {
+            Some(choice) => Ok(Value::Text(choice.to_owned())),
             None => Err(hint::unknown_value(&parameter.name, text, parameter.choices.iter().map(String::as_str))),
         };
     }
-    let known = |names: Vec<&str>, word: &str| match names.iter().find(|name| name.eq_ignore_ascii_case(text)) {
-        Some(name) => Ok(Value::Text((*name).to_owned())),
+    let known = |names: Vec<&str>, word: &str| match named(names.iter().copied(), text) {
+        Some(name) => Ok(Value::Text(name.to_owned())),
         None => Err(hint::unknown_value(word, text, names.iter().copied())),
     };
     let wrong = |wanted: &str| Err(Misparse::new(format!("{name} is {wanted}, and `{text}` is not.")));
@@ -225,6 +225,11 @@ fn value(parameter: &Parameter, text: &str, catalog: &Catalog) -> Result<Value, 
         }
         ParameterType::Text | ParameterType::Version | ParameterType::Person | ParameterType::Rest => Ok(Value::Text(text.to_owned())),
     }
+}
+
+/// The name that a text is, whatever its case. Of two names that differ in nothing else, the very one that was typed.
+fn named<'a>(names: impl Iterator<Item = &'a str> + Clone, text: &str) -> Option<&'a str> {
+    names.clone().find(|name| *name == text).or_else(|| names.clone().find(|name| name.eq_ignore_ascii_case(text)))
 }
 
 /// What can only be checked once app, environment and version are known.

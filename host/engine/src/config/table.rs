@@ -284,6 +284,7 @@ impl Table {
             let known: Vec<&str> = self.known.iter().map(String::as_str).collect();
             let fix = match nearest(key, known.iter().copied()) {
                 Some(name) => format!("{name} = ...   (instead of `{key}`)"),
+                None if known.is_empty() => "nothing; it takes no keys".to_owned(),
                 None => format!("one of: {}", known.join(", ")),
             };
             self.problems.add(&field.at, format!("{place} takes no key `{key}`"), Some(fix));

@@ -4,14 +4,26 @@ use std::sync::Arc;
 
 use super::Host;
 use crate::{
+    access::Authorized,
     command::{CommandKind, Parsed, Target},
     job::AtWork,
+    plugin::LoadedPlugin,
     port::store::{InboxRow, Line, OutboxRow, Purpose, StoreError, Write},
     reply::Text,
 };
 
 /// A typed line is kept up to here in journal and log, in bytes.
 const LONGEST_COMMAND: usize = 500;
+
+/// What a message comes to.
+pub(super) enum Verdict {
+    /// A query that was run, or a command of the host: its words, and the line that it leaves.
+    Answered(Text, Line),
+    /// An action that its caller may run.
+    Action(Arc<LoadedPlugin>, Arc<Authorized>),
+    /// Nothing.
+    Refused(Refusal),
+}
 
 /// Why a message is answered with a refusal.
 pub(super) enum Refusal {
@@ -34,38 +46,48 @@ impl Host {
         });
     }
 
-    /// A message, a command, what its caller may do, what it does, what the room is told.
+    /// A message, what it comes to, what the room is told.
     async fn handle(self: &Arc<Self>, row: InboxRow, late: bool) -> Result<(), StoreError> {
+        match self.decide(&row).await {
+            Verdict::Answered(text, line) => self.answer(&row, text, line, late).await,
+            Verdict::Action(plugin, authorized) => self.action(plugin, authorized).await,
+            Verdict::Refused(refusal) => self.refuse(row, refusal).await,
+        }
+    }
+
+    /// A message, a command, what its caller may do, and what it does where it is a query. Nothing is written yet.
+    pub(super) async fn decide(&self, row: &InboxRow) -> Verdict {
         let command = match self.plugins.table().parse(&row.text, &self.shared.catalog) {
             Ok(Parsed::Command(command)) => command,
-            Ok(Parsed::Help(spec)) => {
-                let text = self.explain(&row.sender, &spec);
-                return self.answer(&row, Text::lines(text), None, late).await;
-            }
+            Ok(Parsed::Help(spec)) => return self.said(row, Text::lines(self.explain(&row.sender, &spec))),
             Err(misparse) => {
-                let refusal = match self.not_loaded(&row.text) {
+                return Verdict::Refused(match self.not_loaded(&row.text) {
                     Some(message) => Refusal::Denied(message),
                     None => Refusal::Malformed(misparse.to_string()),
-                };
-                return self.refuse(row, refusal).await;
+                });
             }
         };
         let authorized = match self.shared.access.authorize(command, row.clone()) {
             Ok(authorized) => Arc::new(authorized),
-            Err(refused) => return self.refuse(row, Refusal::Denied(refused.message)).await,
+            Err(refused) => return Verdict::Refused(Refusal::Denied(refused.message)),
         };
-        let spec = authorized.command().spec().clone();
+        let spec = authorized.command().spec();
         match (&spec.target, spec.kind) {
-            (Target::Host(builtin), _) => {
-                let text = self.host_answer(*builtin, &authorized);
-                self.answer(&row, text, None, late).await
-            }
-            (Target::Plugin(name), kind) => match (self.plugins.get(name).cloned(), kind) {
-                (Some(plugin), CommandKind::Query) => self.query(plugin, authorized, late).await,
-                (Some(plugin), CommandKind::Action) => self.action(plugin, authorized).await,
-                (None, _) => self.refuse(row, Refusal::Denied(format!("plugin {name} is not loaded"))).await,
+            (Target::Host(builtin), _) => self.said(row, self.host_answer(*builtin, &authorized)),
+            (Target::Plugin(name), kind) => match (self.plugins.get(name), kind) {
+                (Some(plugin), CommandKind::Query) => {
+                    let (text, line) = self.query(plugin, &authorized).await;
+                    Verdict::Answered(text, line)
+                }
+                (Some(plugin), CommandKind::Action) => Verdict::Action(plugin.clone(), authorized),
+                (None, _) => Verdict::Refused(Refusal::Denied(format!("plugin {name} is not loaded"))),
             },
         }
+    }
+
+    /// The host's own words, with their line.
+    fn said(&self, row: &InboxRow, text: Text) -> Verdict {
+        Verdict::Answered(text, self.line(row, None, Vec::new(), Vec::new()))
     }
 
     /// Why a command that nobody has is one all the same: its plugin did not load.
@@ -83,7 +105,7 @@ impl Host {
         };
         let now = self.shared.clock.now();
         let mut writes = vec![Write::Line(self.line(&row, None, Vec::new(), vec![message.clone()])), Write::Done(row.key.clone())];
-        tracing::info!(person = row.sender.id, room = row.key.room, message, "refused a command");
+        tracing::info!(person = row.sender.id, room = row.key.room, why = message, "refused a command");
         if let Some(unsaid) = self.courtesy.answer(&row.sender.id, &row.key.room, now) {
             let mut text = Text::lines(message);
             if unsaid > 0 {
@@ -98,7 +120,7 @@ impl Host {
     }
 
     /// Answers a query: the words first, then its line and the mark that it is done.
-    pub(super) async fn answer(&self, row: &InboxRow, text: Text, line: Option<Line>, late: bool) -> Result<(), StoreError> {
+    async fn answer(&self, row: &InboxRow, text: Text, line: Line, late: bool) -> Result<(), StoreError> {
         if let Some(chat) = self.shared.outbox.chat(&row.key.network).cloned() {
             let message = crate::port::Outgoing {
                 key: format!("{}/{}/answer", row.key.room, row.key.event),
@@ -110,7 +132,6 @@ impl Host {
             };
             self.shared.outbox.send(&chat, &message, late).await;
         }
-        let line = line.unwrap_or_else(|| self.line(row, None, Vec::new(), Vec::new()));
         self.shared.store.note(vec![Write::Line(line), Write::Done(row.key.clone())]);
         Ok(())
     }

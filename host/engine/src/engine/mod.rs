@@ -6,6 +6,7 @@
 
 mod action;
 mod answers;
+mod ask;
 mod courtesy;
 mod handle;
 mod plugins;
@@ -20,6 +21,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use action::{emoji, entry};
+pub use ask::NoAnswer;
 pub use plugins::Plugins;
 
 use crate::{

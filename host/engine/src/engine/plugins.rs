@@ -104,6 +104,7 @@ impl Plugins {
                 }
             }
         }
+        problems.sort();
         problems
     }
 }

@@ -7,20 +7,13 @@ use crate::{
     access::Authorized,
     capability::{Invocation, Purpose},
     plugin::{GuestEnd, LoadedPlugin, Meter, run},
-    port::store::StoreError,
+    port::store::Line,
     reply::{Text, refusals},
 };
 
 impl Host {
-    /// Runs a query and answers it.
-    pub(super) async fn query(&self, plugin: Arc<LoadedPlugin>, authorized: Arc<Authorized>, late: bool) -> Result<(), StoreError> {
-        let row = authorized.message();
-        let (text, line) = self.ask(&plugin, &authorized).await;
-        self.answer(row, text, Some(line), late).await
-    }
-
     /// Runs a query; gives its words and its line.
-    pub(crate) async fn ask(&self, plugin: &LoadedPlugin, authorized: &Arc<Authorized>) -> (Text, crate::port::store::Line) {
+    pub(super) async fn query(&self, plugin: &LoadedPlugin, authorized: &Arc<Authorized>) -> (Text, Line) {
         let Ok(_turn) = self.query_turns.acquire().await else {
             unreachable!("the semaphore is never closed")
         };

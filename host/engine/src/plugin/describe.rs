@@ -54,6 +54,7 @@ pub(super) async fn ask(runtime: &Runtime, component: &Component) -> Result<comm
     linker.define_unknown_imports_as_traps(component).map_err(|error| format!("{error:#}"))?;
     let mut store = Store::new(runtime.engine(), Meter::new(limits));
     store.limiter(|meter| meter);
+    super::run::limit_copies(&mut store, &limits);
     super::run::limit_cpu(&mut store, limits.cpu);
     let described = async {
         let plugin = Plugin::instantiate_async(&mut store, component, &linker).await?;

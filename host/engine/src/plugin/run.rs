@@ -9,7 +9,7 @@ use wasmtime::{AsContextMut, Store, Trap, UpdateDeadline};
 
 use super::{
     bindings::{Plugin, PluginPre, commands},
-    limits::{LimitReached, size},
+    limits::{LimitReached, Limits, size},
     runtime::TICK,
 };
 use crate::{capability::Invocation, plugin::LoadedPlugin};
@@ -41,6 +41,7 @@ pub(crate) async fn run(plugin: &LoadedPlugin, invocation: Invocation, asked: &c
     let waiting = invocation.waiting.clone();
     let mut store = Store::new(plugin.pre.engine(), invocation);
     store.limiter(|invocation| &mut invocation.meter);
+    limit_copies(&mut store, &limits);
     limit_cpu(&mut store, limits.cpu);
     let ended = {
         let called = call(&plugin.pre, &mut store, asked);
@@ -50,10 +51,10 @@ pub(crate) async fn run(plugin: &LoadedPlugin, invocation: Invocation, asked: &c
     };
     let end = match ended {
         None => GuestEnd::Limit(LimitReached::Wall(limits.wall)),
-        Some(Err(error)) => broken(&error),
+        Some(Err(error)) => broken(&error, limits.bytes_out),
         // What a guest answers is its words too.
         Some(Ok(answer)) => match (store.data_mut().meter.bytes(size(&answer)), answer) {
-            (Err(error), _) => broken(&error),
+            (Err(error), _) => broken(&error, limits.bytes_out),
             (Ok(()), Ok(reply)) => GuestEnd::Reply(reply),
             (Ok(()), Err(failure)) => GuestEnd::Failure(failure),
         },
@@ -106,12 +107,20 @@ pub(super) fn limit_cpu<T: 'static>(store: &mut Store<T>, cpu: Duration) {
     });
 }
 
-fn broken(error: &wasmtime::Error) -> GuestEnd {
+/// Limits what the host copies out of a guest at one time, before anything is counted: a list of a thousand
+/// strings can point to the same megabytes a thousand times.
+pub(super) fn limit_copies<T: 'static>(store: &mut Store<T>, limits: &Limits) {
+    // What is counted is the written form, which is never shorter than a fraction of what is copied.
+    store.set_hostcall_fuel(limits.bytes_out.saturating_mul(4));
+}
+
+fn broken(error: &wasmtime::Error, bytes_out: usize) -> GuestEnd {
     if let Some(limit) = error.downcast_ref::<LimitReached>() {
         return GuestEnd::Limit(limit.clone());
     }
     match error.downcast_ref::<Trap>() {
         Some(Trap::StackOverflow) => GuestEnd::Limit(LimitReached::Stack),
+        None if is_too_much_at_once(error) => GuestEnd::Limit(LimitReached::BytesOut(bytes_out)),
         _ => GuestEnd::Trap(why(error)),
     }
 }
@@ -124,9 +133,12 @@ pub(super) fn why(error: &wasmtime::Error) -> String {
     }
     match error.downcast_ref::<Trap>() {
         Some(trap) => trap.to_string(),
+        None if is_too_much_at_once(error) => "it handed over too much at once".to_owned(),
         None => crate::reply::clean(error.root_cause().to_string().lines().next().unwrap_or("it broke")),
     }
 }
 
-
-
+/// Wasmtime has no type for it that can be named outside.
+fn is_too_much_at_once(error: &wasmtime::Error) -> bool {
+    error.root_cause().to_string().contains("fuel allocated for hostcalls")
+}

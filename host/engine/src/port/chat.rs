@@ -22,6 +22,11 @@ pub struct Abilities {
     pub reactions: bool,
 }
 
+impl Abilities {
+    /// Nothing but messages, one after the other.
+    pub const PLAIN: Self = Self { threads: false, edits: false, reactions: false };
+}
+
 /// Something to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outgoing {
@@ -85,8 +90,10 @@ pub trait Chat: Send + Sync + 'static {
     /// The network's name in keys, rules and the log: `console`, `matrix`.
     fn network(&self) -> &'static str;
 
-    /// What it can do.
-    fn abilities(&self) -> Abilities;
+    /// What it can do; plain messages if nothing is said.
+    fn abilities(&self) -> Abilities {
+        Abilities::PLAIN
+    }
 
     /// Brings messages to the inbox until `stop`, through every network error. Returns early only when
     /// it can never go on (for example a revoked login, or a console whose input ended).
@@ -103,17 +110,22 @@ pub trait Chat: Send + Sync + 'static {
     async fn send(&self, message: &Outgoing) -> Result<String, SendError>;
 
     /// Looks back in a room for a message of ours that carries this key, for when an answer to
-    /// [`Chat::send`] was lost in a crash. `None` also where the network cannot look back.
+    /// [`Chat::send`] was lost in a crash. `None` also where the network cannot look back, as if nothing
+    /// is said; such a network may see a message twice after a crash.
     ///
     /// # Errors
     /// [`SendError`].
-    async fn find(&self, room: &str, key: &str) -> Result<Option<String>, SendError>;
+    async fn find(&self, _room: &str, _key: &str) -> Result<Option<String>, SendError> {
+        Ok(None)
+    }
 
     /// Logs in and looks rooms and people up, and changes nothing; for `check --connect`.
     ///
     /// # Errors
     /// One line a problem.
-    async fn probe(&self) -> Result<Vec<String>, Vec<String>>;
+    async fn probe(&self) -> Result<Vec<String>, Vec<String>> {
+        Ok(vec![format!("{}: not looked at", self.network())])
+    }
 }
 
 /// Reads the table of one network (`[bot.NAME.matrix]`) and makes its [`Chat`].

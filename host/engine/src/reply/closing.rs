@@ -32,7 +32,10 @@ pub(crate) fn closing(row: &JobRow, ran: &GuestRun) -> (JobOutcome, Text) {
             };
             // The host says better than the plugin what was refused.
             let text = match outcome {
-                JobOutcome::Refused => Text::lines(format!("`{}` was refused.", row.line)),
+                JobOutcome::Refused if ran.invocation.tally.acted() => {
+                    Text::lines(format!("`{}` was refused in the middle.", row.line))
+                }
+                JobOutcome::Refused => Text::lines(format!("`{}` was refused, and nothing was done.", row.line)),
                 _ => Text::lines(&failure.message),
             };
             (outcome, text)

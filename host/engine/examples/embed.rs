@@ -1,0 +1,67 @@
+//! The engine in another program, with a chat of its own: a pager that reads lines and prints answers.
+//!
+//! Run it with `cargo run -p wardroom --example embed`, and type `!deploy cms staging 1.0.2`.
+
+use std::{io::Write as _, path::Path, sync::Arc};
+
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use wardroom::{
+    CancellationToken, Engine, Timestamp,
+    config::{BotIdentity, Registry, Table, read},
+    message::{Inbox, Incoming, Person},
+    port::memory::{MemoryPipelines, MemoryPipelinesFactory, MemoryStore},
+    port::{Body, Chat, ChatFactory, Outcome, Outgoing, SendError},
+};
+
+struct Pager;
+
+#[async_trait::async_trait]
+impl Chat for Pager {
+    fn network(&self) -> &'static str {
+        "pager"
+    }
+
+    async fn serve(&self, inbox: Arc<Inbox>, _stop: CancellationToken) -> anyhow::Result<()> {
+        let mut lines = BufReader::new(tokio::io::stdin()).lines();
+        let mut event = 0;
+        while let Some(text) = lines.next_line().await? {
+            event += 1;
+            let (event, at) = (event.to_string(), Timestamp::now());
+            let sender = Person::named_by_id("dave");
+            let message = Incoming { event, thread: None, sender, text, at, direct: false, mentioned: false };
+            inbox.receive("pager", "desk", vec![message], None).await?;
+            inbox.settled().await;
+        }
+        Ok(())
+    }
+
+    async fn send(&self, message: &Outgoing) -> Result<String, SendError> {
+        if let Body::Say { text, .. } = &message.body {
+            let printed = writeln!(std::io::stdout(), "*beep* {}", text.plain());
+            printed.map_err(|error| SendError::Never { reason: error.to_string() })?;
+        }
+        Ok(message.key.clone())
+    }
+}
+
+struct Pagers;
+
+impl ChatFactory for Pagers {
+    fn network(&self) -> &'static str {
+        "pager"
+    }
+
+    fn read(&self, _bot: &BotIdentity, _table: &mut Table) -> Option<Arc<dyn Chat>> {
+        Some(Arc::new(Pager))
+    }
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let pipelines = MemoryPipelinesFactory(MemoryPipelines::new(Some(Outcome::Succeeded)));
+    let registry = Registry { chats: vec![Arc::new(Pagers)], pipelines: vec![Arc::new(pipelines)], ..Registry::default() };
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/embed.toml");
+    let config = read(&file, &registry).map_err(|problems| anyhow::anyhow!("{problems:#?}"))?;
+    let engine = Engine::builder(config, Arc::new(MemoryStore::default())).build().await?;
+    Ok(engine.run(CancellationToken::new()).await?)
+}

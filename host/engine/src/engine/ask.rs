@@ -1,0 +1,49 @@
+//! Answers without a chat network: for programs that ask the engine themselves.
+//!
+//! Invariant: what is asked here takes the way of every message, and leaves the same line.
+//! Not here: actions. A job speaks to a room, so its message comes through [`Engine::inbox`].
+
+use super::{
+    Engine,
+    handle::{Refusal, Verdict},
+};
+use crate::{
+    port::store::{InboxRow, Write},
+    reply::Text,
+};
+
+/// Why [`Engine::ask`] has no answer. Nothing was done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoAnswer {
+    /// It is no command, or not for this person, or not now; one line for them.
+    #[error("{0}")]
+    Refused(String),
+    /// It is an action, by its name.
+    #[error("`{0}` is an action, and only queries are answered here")]
+    Action(String),
+}
+
+impl Engine {
+    /// Answers a query of a plugin or a command of the host, as if the message had come from a chat: the same
+    /// parser, rights and limits, and the same line in the store with its next group. The message is not kept in
+    /// the inbox, and nothing is sent.
+    ///
+    /// # Errors
+    /// [`NoAnswer`].
+    pub async fn ask(&self, message: InboxRow) -> Result<Text, NoAnswer> {
+        let (answer, line) = match self.host.decide(&message).await {
+            Verdict::Answered(text, line) => (Ok(text), line),
+            Verdict::Action(plugin, authorized) => {
+                let no = NoAnswer::Action(authorized.command().spec().name.clone());
+                let line = self.host.line(&message, Some(plugin.name.to_string()), Vec::new(), vec![no.to_string()]);
+                (Err(no), line)
+            }
+            Verdict::Refused(Refusal::Malformed(why) | Refusal::Denied(why)) => {
+                let line = self.host.line(&message, None, Vec::new(), vec![why.clone()]);
+                (Err(NoAnswer::Refused(why)), line)
+            }
+        };
+        self.host.shared.store.note(vec![Write::Line(line)]);
+        answer
+    }
+}

@@ -1,0 +1,167 @@
+//! A host that runs: lines go to its console, what it says is waited for.
+//!
+//! Invariant: nothing is left running when a [`Host`] is dropped, whatever became of the test.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Write as _},
+    process::{Child, ChildStdin, Command, ExitStatus, Stdio},
+    sync::mpsc::{Receiver, RecvTimeoutError, channel},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::house::{House, binary};
+
+/// How long an answer is waited for. Far more than it takes: the machine may be busy with other things.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running host.
+pub(crate) struct Host {
+    child: Child,
+    input: Option<ChildStdin>,
+    lines: Receiver<String>,
+    said: Vec<String>,
+    log: std::path::PathBuf,
+}
+
+impl Host {
+    /// Starts one in a house.
+    pub(crate) fn start(house: &House) -> Result<Self> {
+        let mut command = house.command(binary()?);
+        command.arg("run");
+        Self::of(house, command)
+    }
+
+    /// Starts one with a command of its own.
+    pub(crate) fn of(house: &House, mut command: Command) -> Result<Self> {
+        let log = house.path(format!("host-{}.log", fs::read_dir(house.path("."))?.count()));
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(fs::File::create(&log)?).spawn()?;
+        let input = child.stdin.take();
+        let output = child.stdout.take().context("standard output is a pipe")?;
+        let (send, lines) = channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                if send.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(Self { child, input, lines, said: Vec::new(), log })
+    }
+
+    /// Types a line.
+    pub(crate) fn say(&mut self, line: &str) -> Result<()> {
+        let input = self.input.as_mut().context("its input was closed")?;
+        writeln!(input, "{line}").and_then(|()| input.flush()).with_context(|| self.log())
+    }
+
+    /// Waits for a line that holds these words; gives it.
+    pub(crate) fn hear(&mut self, words: &str) -> Result<String> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            match self.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(line) => {
+                    self.said.push(line.clone());
+                    if line.contains(words) {
+                        return Ok(line);
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => bail!("waited for `{words}`, and heard:\n{}\n{}", self.said.join("\n"), self.log()),
+                Err(RecvTimeoutError::Disconnected) => bail!("it ended before `{words}`, and said:\n{}\n{}", self.said.join("\n"), self.log()),
+            }
+        }
+    }
+
+    /// Waits for a line of its log that holds these words.
+    pub(crate) fn hear_log(&self, words: &str) -> Result<()> {
+        let what = format!("`{words}` in the log");
+        eventually(&what, || Ok(fs::read_to_string(&self.log)?.contains(words))).with_context(|| self.log())
+    }
+
+    /// Closes its input and waits for its end; gives how it ended and all that it said.
+    pub(crate) fn finish(mut self) -> Result<(ExitStatus, Vec<String>)> {
+        self.input = None;
+        let status = self.ended()?;
+        Ok((status, self.rest()))
+    }
+
+    /// Kills it at once, as a power cut would; gives all that it said.
+    pub(crate) fn kill(mut self) -> Result<Vec<String>> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(self.rest())
+    }
+
+    /// Asks it to stop, with its input still open; gives how it ended, how long that took and all that it said.
+    pub(crate) fn terminate(mut self) -> Result<(ExitStatus, Duration, Vec<String>)> {
+        let began = Instant::now();
+        rustix::process::kill_process(self.id(), rustix::process::Signal::TERM)?;
+        let status = self.ended()?;
+        Ok((status, began.elapsed(), self.rest()))
+    }
+
+    /// Its process.
+    pub(crate) fn id(&self) -> rustix::process::Pid {
+        rustix::process::Pid::from_child(&self.child)
+    }
+
+    /// The most memory that it ever had resident, in MiB.
+    pub(crate) fn peak_mib(&self) -> Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("the kernel says how much")?;
+        Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? / 1024)
+    }
+
+    /// All lines so far, also those that nobody waited for.
+    pub(crate) fn said(&mut self) -> &[String] {
+        self.said.extend(self.lines.try_iter());
+        &self.said
+    }
+
+    /// Its log, for a test that failed.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    fn ended(&mut self) -> Result<ExitStatus> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status);
+            }
+            if Instant::now() > until {
+                bail!("it does not end:\n{}\n{}", self.said.join("\n"), self.log());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn rest(&mut self) -> Vec<String> {
+        // The reader ends when the last holder of the pipe is gone.
+        while let Ok(line) = self.lines.recv_timeout(Duration::from_secs(5)) {
+            self.said.push(line);
+        }
+        std::mem::take(&mut self.said)
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Waits until something holds.
+pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> Result<bool>) -> Result<()> {
+    let until = Instant::now() + PATIENCE;
+    while !holds()? {
+        if Instant::now() > until {
+            bail!("waited for {what}");
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
+}

@@ -1,0 +1,186 @@
+//! A house for one host: a folder with a configuration, the sample pipeline, and a state folder below it.
+//!
+//! Invariant: every house is a new temporary folder, so that tests run side by side and leave nothing.
+//! Not here: the running process (`host`), what its database holds (`journal`).
+
+use std::{
+    env, fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::OnceLock,
+};
+
+use anyhow::{Context as _, Result, bail};
+use tempfile::TempDir;
+
+/// A folder with everything that a host needs.
+pub(crate) struct House {
+    folder: TempDir,
+}
+
+/// What a program said and how it ended.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    /// Its exit code; `None` where a signal ended it.
+    pub(crate) code: Option<i32>,
+    /// What it said on standard output.
+    pub(crate) out: String,
+    /// What it said on standard error.
+    pub(crate) err: String,
+}
+
+impl House {
+    /// A house with this `plugins.toml`. `{guests}` in it stands for the folder of the built guests.
+    pub(crate) fn new(config: &str) -> Result<Self> {
+        let house = Self { folder: tempfile::Builder::new().prefix("wardroom-test-").tempdir()? };
+        house.configure(config)?;
+        copy(&repository().join("sample/deploy.sh"), &house.path("sample/deploy.sh"))?;
+        copy(&repository().join("sample/versions"), &house.path("sample/versions"))?;
+        // `wardroom` in a command line of a test is this build's.
+        fs::create_dir(house.path("bin"))?;
+        symlink(binary()?, house.path("bin/wardroom"))?;
+        house.share_compiled_code()?;
+        Ok(house)
+    }
+
+    /// Writes `plugins.toml` anew.
+    pub(crate) fn configure(&self, config: &str) -> Result<()> {
+        self.write("plugins.toml", config)
+    }
+
+    /// Writes a file, with the folder of the guests filled in.
+    pub(crate) fn write(&self, name: &str, text: &str) -> Result<()> {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap_or(Path::new("/")))?;
+        Ok(fs::write(path, text.replace("{guests}", &guests().display().to_string()))?)
+    }
+
+    /// Writes a script that a pipeline can run.
+    pub(crate) fn script(&self, name: &str, text: &str) -> Result<()> {
+        use std::os::unix::fs::PermissionsExt as _;
+        self.write(name, text)?;
+        Ok(fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o755))?)
+    }
+
+    /// A path in it.
+    pub(crate) fn path(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Copies a file or a folder with all that is in it into this house.
+    pub(crate) fn copy_in(&self, from: &Path, name: &str) -> Result<()> {
+        copy(from, &self.path(name))
+    }
+
+    /// A command in this house.
+    pub(crate) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let mut command = Command::new(program);
+        let path = env::var_os("PATH").unwrap_or_default();
+        let paths = std::iter::once(self.path("bin")).chain(env::split_paths(&path));
+        command
+            .current_dir(self.folder.path())
+            .env("PATH", env::join_paths(paths).unwrap_or(path.clone()))
+            .env("LC_ALL", "C.UTF-8")
+            .env_remove("RUST_LOG");
+        command
+    }
+
+    /// Runs `wardroom` to its end with this standard input.
+    pub(crate) fn wardroom(&self, arguments: &[&str], typed: impl AsRef<[u8]>) -> Result<Ran> {
+        let mut command = self.command(binary()?);
+        command.args(arguments);
+        run(command, typed)
+    }
+
+    /// The runs that were ever started, by their keys.
+    pub(crate) fn runs(&self) -> Vec<String> {
+        let Ok(entries) = fs::read_dir(self.path("state/runs")) else { return Vec::new() };
+        let mut names: Vec<String> = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    }
+
+    /// All houses use one folder of compiled code: the same guests would be compiled for each test otherwise.
+    fn share_compiled_code(&self) -> Result<()> {
+        use std::os::unix::fs::DirBuilderExt as _;
+        let state = self.path("state");
+        fs::DirBuilder::new().mode(0o700).create(&state)?;
+        let shared = repository_cache()?;
+        // The host takes no link for this folder, so its files are linked one by one.
+        fs::DirBuilder::new().mode(0o700).create(state.join("code"))?;
+        for entry in fs::read_dir(shared)?.flatten() {
+            let _ = fs::hard_link(entry.path(), state.join("code").join(entry.file_name()));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        let Ok(shared) = repository_cache() else { return };
+        for entry in fs::read_dir(self.path("state/code")).into_iter().flatten().flatten() {
+            let kept = shared.join(entry.file_name());
+            if !entry.file_name().to_string_lossy().ends_with(".tmp") && !kept.exists() {
+                let _ = fs::hard_link(entry.path(), kept);
+            }
+        }
+    }
+}
+
+/// Runs a program to its end with this standard input.
+pub(crate) fn run(mut command: Command, typed: impl AsRef<[u8]>) -> Result<Ran> {
+    use std::io::Write as _;
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let mut input = child.stdin.take().context("standard input is a pipe")?;
+    let typed = typed.as_ref().to_owned();
+    // A program that ends early does not read it all, and that is its right.
+    let writer = std::thread::spawn(move || drop(input.write_all(&typed)));
+    let output = child.wait_with_output()?;
+    let _ = writer.join();
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    Ok(Ran { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) })
+}
+
+/// The repository's folder.
+pub(crate) fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("/")).to_owned()
+}
+
+/// The folder of the built guests.
+pub(crate) fn guests() -> PathBuf {
+    env::var_os("WARDROOM_GUESTS").map_or_else(|| repository().join("guests"), PathBuf::from)
+}
+
+/// The host under test.
+pub(crate) fn binary() -> Result<PathBuf> {
+    let named = ["WARDROOM_BIN", "WARDROOM_BIN_QUICK"].into_iter().find_map(env::var_os).map(PathBuf::from);
+    match named {
+        Some(path) if path.is_file() => Ok(path),
+        Some(path) => bail!("WARDROOM_BIN names `{}`, which is no file", path.display()),
+        None => bail!("WARDROOM_BIN names no host to test: run `cargo xtask test`, or set it to a built `wardroom`"),
+    }
+}
+
+/// The folder with the code that earlier tests of this process compiled.
+fn repository_cache() -> Result<PathBuf> {
+    static FOLDER: OnceLock<Option<TempDir>> = OnceLock::new();
+    let folder = FOLDER.get_or_init(|| tempfile::Builder::new().prefix("wardroom-code-").tempdir().ok());
+    Ok(folder.as_ref().context("there is no folder for compiled code")?.path().to_owned())
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    if from.is_dir() {
+        fs::create_dir_all(to)?;
+        for entry in fs::read_dir(from)? {
+            let entry = entry?;
+            copy(&entry.path(), &to.join(entry.file_name()))?;
+        }
+        return Ok(());
+    }
+    if let Some(parent) = to.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    fs::copy(from, to).with_context(|| format!("cannot copy {}", from.display()))?;
+    Ok(())
+}

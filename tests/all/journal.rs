@@ -1,0 +1,120 @@
+//! What the database of a host holds, read from the file itself and written down shortly.
+//!
+//! Invariant: everything that a reviewer would look for is in the listing, in the order in which it was written:
+//! who asked, what was called, what the rules saw, which rule decided, how it ended.
+
+use std::{fmt::Write as _, path::Path};
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+use sqlx::{Connection as _, Row as _, SqliteConnection, sqlite::SqliteConnectOptions, sqlite::SqliteRow};
+
+/// A database that is looked at.
+pub(crate) struct Journal {
+    connection: SqliteConnection,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Journal {
+    /// Opens the file of a state folder; a host may be at work on it.
+    pub(crate) fn open(state: &Path) -> Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let options = SqliteConnectOptions::new().filename(state.join("wardroom.db")).read_only(true);
+        let connection = runtime.block_on(SqliteConnection::connect_with(&options)).context("the database opens")?;
+        Ok(Self { connection, runtime })
+    }
+
+    /// The rows of a question.
+    fn rows(&mut self, question: &'static str) -> Result<Vec<SqliteRow>> {
+        Ok(self.runtime.block_on(sqlx::query(question).fetch_all(&mut self.connection))?)
+    }
+
+    /// The first column of a question's only row.
+    pub(crate) fn count(&mut self, question: &'static str) -> Result<i64> {
+        Ok(self.rows(question)?.first().context("one row")?.try_get(0)?)
+    }
+
+    /// The first columns of a question's rows.
+    pub(crate) fn texts(&mut self, question: &'static str) -> Result<Vec<String>> {
+        self.rows(question)?.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    }
+
+    /// All of it.
+    pub(crate) fn listing(&mut self) -> Result<String> {
+        let mut text = String::new();
+        for job in self.rows("select id, line, caller_id, plugin, outcome from job order by seq")? {
+            let id: String = job.try_get("id")?;
+            let outcome: Option<String> = job.try_get("outcome")?;
+            let (line, caller, plugin): (String, String, String) = (job.try_get("line")?, job.try_get("caller_id")?, job.try_get("plugin")?);
+            writeln!(text, "job {id}: {line}: by {caller}, plugin {plugin}: {}", outcome.as_deref().unwrap_or("open"))?;
+            for entry in self.rows("select * from entry order by job, number")? {
+                if entry.try_get::<String, _>("job")? == id {
+                    writeln!(text, "  {}", entry_line(&entry)?)?;
+                }
+            }
+        }
+        for line in self.rows("select * from line order by seq")? {
+            writeln!(text, "{}", line_line(&line)?)?;
+        }
+        for release in self.rows("select * from release order by seq")? {
+            let word = |name: &str| release.try_get::<String, _>(name);
+            let (app, environment, version) = (word("app")?, word("environment")?, word("version")?);
+            writeln!(text, "release {}: {app} {environment} {version}: by {}: {}", word("run")?, word("person_id")?, word("outcome")?)?;
+        }
+        let waiting = self.count("select count(*) from inbox where done = 0")?;
+        let unsent = self.count("select count(*) from outbox where sent < version and given_up = 0")?;
+        writeln!(text, "waiting in the inbox {waiting}, in the outbox {unsent}")?;
+        Ok(text)
+    }
+}
+
+/// `2 intent pipelines.trigger app=cms environment=staging | plugin.deploy, plugins.toml line 30, role deployer`
+fn entry_line(row: &SqliteRow) -> Result<String> {
+    let number: i64 = row.try_get("number")?;
+    let of: Option<i64> = row.try_get("of")?;
+    let word = |name: &str| row.try_get::<String, _>(name);
+    let mut text = format!("{number} {}", word("kind")?);
+    let call = word("call")?;
+    if !call.is_empty() {
+        write!(text, " {call}")?;
+    }
+    if let Some(of) = of {
+        write!(text, " of {of}")?;
+    }
+    let attributes: Value = serde_json::from_str(&word("attributes")?)?;
+    for (name, values) in attributes.as_object().context("attributes are an object")? {
+        let values: Vec<&str> = values.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        write!(text, " {name}={}", values.join(","))?;
+    }
+    let rule = word("rule")?;
+    if !rule.is_empty() {
+        write!(text, " | {rule}")?;
+    }
+    let body: Value = serde_json::from_str(&word("body")?)?;
+    if let Some(outcome) = body.get("outcome").and_then(Value::as_str) {
+        write!(text, " {outcome}")?;
+    }
+    Ok(text)
+}
+
+/// `line: where cms: by operator, plugin deploy: catalog.apps 1`
+fn line_line(row: &SqliteRow) -> Result<String> {
+    let word = |name: &str| row.try_get::<String, _>(name);
+    let plugin: Option<String> = row.try_get("plugin")?;
+    let mut text = format!("line: {}: by {}", word("command")?, word("caller_id")?);
+    if let Some(plugin) = plugin {
+        write!(text, ", plugin {plugin}")?;
+    }
+    let calls: Value = serde_json::from_str(&word("calls")?)?;
+    for call in calls.as_array().into_iter().flatten() {
+        write!(text, ": {} {}", call["call"].as_str().unwrap_or("?"), call["allowed"])?;
+        if call["refused"] != 0 {
+            write!(text, ", refused {}", call["refused"])?;
+        }
+    }
+    let denials: Value = serde_json::from_str(&word("denials")?)?;
+    for denial in denials.as_array().into_iter().flatten() {
+        write!(text, ": {}", denial.as_str().unwrap_or("?"))?;
+    }
+    Ok(text)
+}

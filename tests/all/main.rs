@@ -1,0 +1,11 @@
+//! All tests of the whole host, in one binary. What they need is in environment variables that `cargo xtask test` sets.
+
+mod hostile;
+mod restart;
+mod stories;
+// What the tests above stand on.
+mod host;
+mod house;
+mod journal;
+
+mod live_matrix;

@@ -1,0 +1,252 @@
+//! Stories: what people type and what must come back, one folder each in `tests/stories`.
+//!
+//! ```text
+//! NAME/plugins.toml   the configuration; {guests} stands for the folder of the built guests
+//!      *              other files of the house: included files, a lock, a script
+//!      problems.txt   what `wardroom check` must say on standard error; its exit code is 2
+//!      typed.txt      what is typed into `wardroom run`; without it `run` must end with problems.txt too
+//!      said.txt       what must come on its standard output, line for line; its exit code is 0
+//!      journal.txt    what the database must hold then
+//!      files.txt      files that must be there then, or with `! ` before them must not; `*` for any name
+//!      session.txt    command lines after `$ `, each followed by what it says and, where it is not 0, its exit code
+//! ```
+//!
+//! What differs from run to run is filtered (`<job>`, `<time>`, `<took>`, `<digest>`, `<folder>`). `WARDROOM_BLESS=1` writes
+//! what came into the files that are there; read the difference before you keep it.
+//!
+//! Invariant: a folder without a test, and a test without a folder, are failures.
+
+use std::{
+    collections::BTreeSet,
+    env, fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use regex::Regex;
+
+use crate::{
+    house::{self, House, Ran, repository},
+    journal::Journal,
+};
+
+macro_rules! stories {
+    ($($name:ident)*) => {
+        /// All that are told.
+        const STORIES: &[&str] = &[$(stringify!($name)),*];
+        $(
+            #[test]
+            fn $name() -> Result<()> {
+                tell(&stringify!($name).replace('_', "-"))
+            }
+        )*
+    };
+}
+
+stories! {
+    broken
+    coffee
+    deploy_and_where
+    help
+    hostile_words
+    include_problems
+    includes
+    lock
+    no_command
+    not_toml
+    only_through_this_bot
+    pipelines_that_fail
+    plugins_that_do_not_load
+    quoting
+    reports
+    secrets_are_references
+    the_console
+    too_many_refusals
+    what_plugins_describe
+    who_may
+}
+
+#[test]
+fn every_folder_is_a_story() -> Result<()> {
+    let mut folders = BTreeSet::new();
+    for entry in fs::read_dir(repository().join("tests/stories"))? {
+        folders.insert(entry?.file_name().to_string_lossy().into_owned());
+    }
+    let told: BTreeSet<String> = STORIES.iter().map(|name| name.replace('_', "-")).collect();
+    let untold: Vec<&String> = folders.difference(&told).collect();
+    ensure!(untold.is_empty(), "folders of tests/stories that no test tells: {untold:?}");
+    let empty: Vec<&String> = told.difference(&folders).collect();
+    ensure!(empty.is_empty(), "stories without a folder: {empty:?}");
+    Ok(())
+}
+
+/// Tells one story.
+fn tell(name: &str) -> Result<()> {
+    let story = repository().join("tests/stories").join(name);
+    let config = fs::read_to_string(story.join("plugins.toml")).with_context(|| format!("{name} has no plugins.toml"))?;
+    let house = House::new(&config)?;
+    for entry in fs::read_dir(&story)? {
+        let entry = entry?;
+        let file = entry.file_name().to_string_lossy().into_owned();
+        if file != "plugins.toml" && !file.ends_with(".txt") {
+            house.copy_in(&entry.path(), &file)?;
+        }
+    }
+    let mut told = Told { story: &story, house: &house, wrong: Vec::new(), parts: 0 };
+    told.problems()?;
+    told.typed()?;
+    told.session()?;
+    told.journal()?;
+    told.files()?;
+    ensure!(told.parts > 0, "{name} asks for nothing");
+    if told.wrong.is_empty() { Ok(()) } else { bail!("{}", told.wrong.join("\n\n")) }
+}
+
+struct Told<'s> {
+    story: &'s Path,
+    house: &'s House,
+    wrong: Vec<String>,
+    parts: usize,
+}
+
+impl Told<'_> {
+    fn text(&self, file: &str) -> Result<Option<String>> {
+        let path = self.story.join(file);
+        if path.exists() { Ok(Some(fs::read_to_string(path)?)) } else { Ok(None) }
+    }
+
+    /// Compares what came with a file of the story.
+    fn compare(&mut self, file: &str, came: &str) -> Result<()> {
+        self.parts += 1;
+        let path = self.story.join(file);
+        let expected = fs::read_to_string(&path).with_context(|| format!("{} is missing", path.display()))?;
+        if came == expected {
+            return Ok(());
+        }
+        if env::var_os("WARDROOM_BLESS").is_some() {
+            return Ok(fs::write(path, came)?);
+        }
+        self.wrong.push(format!("{}:\n{}", path.display(), difference(&expected, came)));
+        Ok(())
+    }
+
+    fn problems(&mut self) -> Result<()> {
+        if self.text("problems.txt")?.is_none() {
+            return Ok(());
+        }
+        let mut commands = vec!["check"];
+        if self.text("typed.txt")?.is_none() {
+            commands.push("run");
+        }
+        for command in commands {
+            let ran = self.house.wardroom(&[command], "help\n")?;
+            ensure!(ran.code == Some(2), "`wardroom {command}` ended with {:?}:\n{}{}", ran.code, ran.out, ran.err);
+            ensure!(ran.out.is_empty(), "`wardroom {command}` said on standard output: {}", ran.out);
+            self.compare("problems.txt", &filtered(&ran.err, self.house))?;
+        }
+        Ok(())
+    }
+
+    fn typed(&mut self) -> Result<()> {
+        let path = self.story.join("typed.txt");
+        if !path.exists() {
+            return Ok(());
+        }
+        // Read as bytes: what people paste is not always text.
+        let typed = fs::read(path)?;
+        let ran = self.house.wardroom(&["run"], typed)?;
+        ensure!(ran.code == Some(0), "`wardroom run` ended with {:?}:\n{}{}", ran.code, ran.out, ran.err);
+        self.compare("said.txt", &filtered(&ran.out, self.house))
+    }
+
+    fn session(&mut self) -> Result<()> {
+        let Some(session) = self.text("session.txt")? else { return Ok(()) };
+        let mut came = String::new();
+        for line in session.lines() {
+            let Some(command) = line.strip_prefix("$ ") else { continue };
+            let mut shell = self.house.command("sh");
+            shell.args(["-c", &command.replace("{guests}", &house::guests().display().to_string())]);
+            let Ran { code, out, err } = house::run(shell, "")?;
+            came.push_str(&format!("{line}\n{out}{err}"));
+            if code != Some(0) {
+                came.push_str(&format!("[exit code {}]\n", code.map_or("none".to_owned(), |code| code.to_string())));
+            }
+        }
+        self.compare("session.txt", &filtered(&came, self.house))
+    }
+
+    fn journal(&mut self) -> Result<()> {
+        if self.text("journal.txt")?.is_none() {
+            return Ok(());
+        }
+        let listing = Journal::open(&self.house.path("state"))?.listing()?;
+        self.compare("journal.txt", &filtered(&listing, self.house))
+    }
+
+    fn files(&mut self) -> Result<()> {
+        let Some(files) = self.text("files.txt")? else { return Ok(()) };
+        self.parts += 1;
+        for line in files.lines() {
+            let (wanted, pattern) = match line.strip_prefix("! ") {
+                Some(pattern) => (false, pattern),
+                None => (true, line),
+            };
+            let found = matching(&self.house.path("."), pattern);
+            if wanted == found.is_empty() {
+                self.wrong.push(format!("files.txt: `{line}`, and there is {found:?}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The files below a folder that a path with stars names.
+fn matching(folder: &Path, pattern: &str) -> Vec<PathBuf> {
+    let (part, rest) = pattern.split_once('/').map_or((pattern, None), |(part, rest)| (part, Some(rest)));
+    let fits = |name: &str| match part.split_once('*') {
+        Some((begin, end)) => name.len() >= begin.len() + end.len() && name.starts_with(begin) && name.ends_with(end),
+        None => name == part,
+    };
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let hits = entries.flatten().filter(|entry| fits(&entry.file_name().to_string_lossy())).map(|entry| entry.path());
+    match rest {
+        None => hits.collect(),
+        Some(rest) => hits.flat_map(|path| matching(&path, rest)).collect(),
+    }
+}
+
+/// Takes out what differs from run to run.
+fn filtered(text: &str, house: &House) -> String {
+    let filters = [
+        (r"(?m)^\[[a-z2-9]{5}\]", "[<job>]"),
+        (r"(?m)^job [a-z2-9]{5}:", "job <job>:"),
+        (r"(?m)^release [a-z2-9]{5}-", "release <job>-"),
+        (r"sha256:[0-9a-f]{64}", "<digest>"),
+        (r"sha256:[0-9a-f]{12}", "<digest>"),
+        (r"\d{4}-\d\d-\d\d \d\d:\d\d UTC", "<time>"),
+        (r"\b(after|in) \d+ (ms|s)\b", "$1 <took>"),
+        (r", (\d+ s|less than a second)(?m)$", ", <took>"),
+    ];
+    // Longer first: the house stands in a folder that may stand in a line of its own.
+    let mut text = text.replace(&house.path("").display().to_string(), "<folder>/");
+    text = text.replace(house.path("").display().to_string().trim_end_matches('/'), "<folder>");
+    text = text.replace(&house::guests().display().to_string(), "<guests>");
+    for (pattern, with) in filters {
+        text = Regex::new(pattern).map(|pattern| pattern.replace_all(&text, with).into_owned()).unwrap_or(text);
+    }
+    text
+}
+
+/// The lines of two texts, those that differ marked.
+fn difference(expected: &str, came: &str) -> String {
+    let (expected, came): (Vec<&str>, Vec<&str>) = (expected.lines().collect(), came.lines().collect());
+    let same = expected.iter().zip(&came).take_while(|(a, b)| a == b).count();
+    let same_end = expected[same..].iter().rev().zip(came[same..].iter().rev()).take_while(|(a, b)| a == b).count();
+    let mut text = String::new();
+    let mut add = |sign: &str, lines: &[&str]| lines.iter().for_each(|line| text.push_str(&format!("{sign} {line}\n")));
+    add(" ", &expected[same.saturating_sub(3)..same]);
+    add("-", &expected[same..expected.len() - same_end]);
+    add("+", &came[same..came.len() - same_end]);
+    add(" ", &expected[expected.len() - same_end..][..same_end.min(3)]);
+    text
+}

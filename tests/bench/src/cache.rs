@@ -1,0 +1,80 @@
+//! `100 plugins from the cache`: how long a start takes that compiles nothing.
+//!
+//! Measured is [`Plugins::load`] as a whole: reading the files, their digests, the compiled code, the commands, the
+//! linkers. The wasmtime engine is made before: a host makes it once, however many plugins there are.
+
+use std::{path::Path, time::Instant};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use wardroom::{
+    config::Config,
+    engine::Plugins,
+    plugin::{Loader, Runtime},
+};
+
+use crate::{
+    figure::{Against, Figure, Unit, median},
+    scene::{self, Scene},
+    variant,
+};
+
+pub(crate) const NAME: &str = "100 plugins from the cache";
+
+const PLUGINS: usize = 100;
+const ROUNDS: usize = 9;
+/// Seconds.
+const LIMIT: f64 = 0.5;
+
+pub(crate) fn measure(scene: &Scene) -> Result<Figure> {
+    let guest = scene.guest()?;
+    let folder = tempfile::tempdir()?;
+    let mut modules = Vec::new();
+    for number in 0..PLUGINS {
+        let (name, file) = (variant::name(number), folder.path().join(format!("{number}.wasm")));
+        std::fs::write(&file, variant::variant(&guest, number)?)?;
+        modules.push((name, file));
+    }
+    let config = scene::config(folder.path(), modules)?;
+    let cache = folder.path().join("code");
+    let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    tokio.block_on(load(&config, &cache))?;
+    let kept = artifacts(&cache)?;
+    let mut seconds = Vec::new();
+    for _ in 0..ROUNDS {
+        seconds.push(tokio.block_on(load(&config, &cache))?);
+    }
+    if kept.len() != PLUGINS || artifacts(&cache)? != kept {
+        bail!("the plugins did not come from the cache");
+    }
+    Ok(Figure { name: NAME, measured: median(seconds), unit: Unit::Seconds, against: Against::Limit(LIMIT) })
+}
+
+/// Loads all, as a new process would; gives the seconds.
+async fn load(config: &Config, cache: &Path) -> Result<f64> {
+    let runtime = Runtime::new().map_err(|error| anyhow!("{error:#}"))?;
+    let loader = Loader::new(runtime, Some(cache.to_owned()));
+    let began = Instant::now();
+    let plugins = Plugins::load(config, &loader, None).await;
+    let took = began.elapsed().as_secs_f64();
+    if let Some(plugin) = plugins.not_loaded().first() {
+        bail!("plugin {} is not loaded: {}", plugin.name, plugin.error);
+    }
+    for number in 0..PLUGINS {
+        let name = variant::name(number);
+        plugins.table().get(&name).with_context(|| format!("there is no command `{name}`"))?;
+    }
+    Ok(took)
+}
+
+/// The compiled code in the cache, each with the moment when it was written.
+fn artifacts(cache: &Path) -> Result<Vec<(std::ffi::OsString, std::time::SystemTime)>> {
+    let mut artifacts = Vec::new();
+    for entry in std::fs::read_dir(cache)? {
+        let entry = entry?;
+        if entry.path().extension().is_some_and(|ending| ending == "cwasm") {
+            artifacts.push((entry.file_name(), entry.metadata()?.modified()?));
+        }
+    }
+    artifacts.sort();
+    Ok(artifacts)
+}

@@ -1,0 +1,138 @@
+//! One figure: what was measured, what it is held against, and how much it may be of that.
+
+use std::fmt;
+
+/// What figures are counted in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unit {
+    /// Millionths of a second.
+    Microseconds,
+    /// Seconds.
+    Seconds,
+    /// Mebibytes.
+    Mebibytes,
+}
+
+/// What a figure is held against.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Against {
+    /// The same without the engine, measured in the same run, and how many times that it may take.
+    Bare {
+        /// What that took.
+        measured: f64,
+        /// How many times that the figure may be.
+        times: f64,
+    },
+    /// A limit.
+    Limit(f64),
+}
+
+/// A figure. Printed, it is one line: `query: 21.0 us, bare 17.1 us, 1.23 x`.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Figure {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// What was measured.
+    pub(crate) measured: f64,
+    /// In what.
+    pub(crate) unit: Unit,
+    /// What it is held against.
+    pub(crate) against: Against,
+}
+
+impl Figure {
+    /// Whether it is within its limit.
+    pub(crate) fn holds(&self) -> bool {
+        let most = match self.against {
+            Against::Bare { times, .. } => times,
+            Against::Limit(_) => 1.0,
+        };
+        self.ratio() <= most
+    }
+
+    /// The limit, for people.
+    pub(crate) fn most(&self) -> String {
+        match self.against {
+            Against::Bare { times, .. } => format!("{times} x"),
+            Against::Limit(limit) => self.unit.text(limit, 1),
+        }
+    }
+
+    fn ratio(&self) -> f64 {
+        match self.against {
+            Against::Bare { measured, .. } => self.measured / measured,
+            Against::Limit(limit) => self.measured / limit,
+        }
+    }
+}
+
+impl fmt::Display for Figure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let against = match self.against {
+            Against::Bare { measured, .. } => format!("bare {}", self.unit.measured(measured)),
+            Against::Limit(limit) => format!("limit {}", self.unit.text(limit, 1)),
+        };
+        write!(f, "{}: {}, {against}, {:.2} x", self.name, self.unit.measured(self.measured), self.ratio())
+    }
+}
+
+impl Unit {
+    fn measured(self, value: f64) -> String {
+        self.text(value, if self == Self::Seconds { 2 } else { 1 })
+    }
+
+    fn text(self, value: f64, places: usize) -> String {
+        let unit = match self {
+            Self::Microseconds => "us",
+            Self::Seconds => "s",
+            Self::Mebibytes => "MiB",
+        };
+        format!("{value:.places$} {unit}")
+    }
+}
+
+/// The value in the middle: a few disturbed rounds do not move it. Not a number where there is none.
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len() {
+        0 => f64::NAN,
+        count if count % 2 == 1 => values[middle],
+        _ => f64::midpoint(values[middle - 1], values[middle]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_unit_has_its_line() {
+        let bare = |times| Figure {
+            name: "query",
+            measured: 21.0,
+            unit: Unit::Microseconds,
+            against: Against::Bare { measured: 17.1, times },
+        };
+        assert_eq!(bare(1.5).to_string(), "query: 21.0 us, bare 17.1 us, 1.23 x");
+        assert!(bare(1.5).holds() && !bare(1.2).holds());
+        let limit = |name, measured, unit, limit| Figure { name, measured, unit, against: Against::Limit(limit) };
+        let seconds = limit("100 plugins from the cache", 0.21, Unit::Seconds, 0.5);
+        assert_eq!(seconds.to_string(), "100 plugins from the cache: 0.21 s, limit 0.5 s, 0.42 x");
+        let memory = limit("resident memory", 41.0, Unit::Mebibytes, 60.0);
+        assert_eq!(memory.to_string(), "resident memory: 41.0 MiB, limit 60.0 MiB, 0.68 x");
+        assert!(memory.holds() && !limit("resident memory", 60.1, Unit::Mebibytes, 60.0).holds());
+    }
+
+    #[test]
+    fn what_was_not_measured_does_not_hold() {
+        let against = Against::Bare { measured: median(Vec::new()), times: 1.5 };
+        assert!(!Figure { name: "query", measured: 1.0, unit: Unit::Microseconds, against }.holds());
+    }
+
+    #[test]
+    fn the_median_is_in_the_middle() {
+        assert_eq!(median(vec![9.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(vec![4.0, 1.0, 2.0, 90.0]), 3.0);
+    }
+}

@@ -1,0 +1,70 @@
+//! The program `bench`: measures the figures of the design and prints one line each.
+//!
+//! `cargo xtask bench` builds and calls it, with `WARDROOM_BIN_RELEASE` (a release build of the host with its
+//! default features) and `WARDROOM_GUESTS` (the folder of the built guests). Words behind its name choose figures by
+//! the beginning of theirs: `bench query`.
+//!
+//! Invariant: every figure is printed, and the exit code is 1 where one is above its limit or could not be had.
+//! Not here: single functions. What is measured is what a room, an operator or a machine would notice.
+
+mod cache;
+mod figure;
+mod query;
+mod resident;
+mod scene;
+mod variant;
+
+use std::{io::Write as _, process::ExitCode};
+
+use anyhow::{Context as _, Result, bail};
+
+use figure::Figure;
+use scene::Scene;
+
+/// How figures are come by: the name of the first, and what measures it and those that come with it.
+type Measure = (&'static str, fn(&Scene) -> Result<Vec<Figure>>);
+
+const MEASURES: [Measure; 3] = [
+    (query::NAME, query::measure),
+    (cache::NAME, |scene| cache::measure(scene).map(|figure| vec![figure])),
+    (resident::NAME, |scene| resident::measure(scene).map(|figure| vec![figure])),
+];
+
+fn main() -> ExitCode {
+    match run(&std::env::args().skip(1).collect::<Vec<_>>()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Measures and prints; whether every limit holds.
+fn run(wanted: &[String]) -> Result<bool> {
+    if cfg!(debug_assertions) {
+        bail!("these are figures of release builds; build with: --release");
+    }
+    let scene = Scene::of_environment()?;
+    let chosen = |name: &str| wanted.is_empty() || wanted.iter().any(|word| name.starts_with(word.as_str()));
+    let mut good = true;
+    for (name, measure) in MEASURES.iter().filter(|(name, _)| chosen(name)) {
+        match measure(&scene).with_context(|| format!("no figure for `{name}`")) {
+            Ok(figures) => {
+                for figure in figures {
+                    writeln!(std::io::stdout(), "{figure}")?;
+                    if !figure.holds() {
+                        good = false;
+                        writeln!(std::io::stderr(), "bench: `{}` is above its limit of {}", figure.name, figure.most())?;
+                    }
+                }
+            }
+            Err(error) => {
+                good = false;
+                writeln!(std::io::stderr(), "bench: {error:#}")?;
+            }
+        }
+    }
+    Ok(good)
+}

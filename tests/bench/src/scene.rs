@@ -1,0 +1,63 @@
+//! Where the measured things are, and engines put up on them.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::{Context as _, Result, anyhow};
+use wardroom::{
+    config::{Config, Registry, read},
+    port::{
+        Abilities,
+        memory::{MemoryChat, MemoryChatFactory},
+    },
+};
+
+/// Where the measured things are.
+pub(crate) struct Scene {
+    /// The folder with the built guests.
+    pub(crate) guests: PathBuf,
+    /// A release build of the host, if there is one.
+    pub(crate) host: Option<PathBuf>,
+}
+
+impl Scene {
+    /// What `cargo xtask bench` says; the checkout's own guests if nothing is said.
+    pub(crate) fn of_environment() -> Result<Self> {
+        let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let guests = set("WARDROOM_GUESTS").unwrap_or_else(|| root().join("guests"));
+        Ok(Self { guests: std::path::absolute(guests)?, host: set("WARDROOM_BIN_RELEASE") })
+    }
+
+    /// The bytes of the guest `bench`, which answers `ping` after one host call.
+    pub(crate) fn guest(&self) -> Result<Vec<u8>> {
+        let file = self.guests.join("bench.wasm");
+        std::fs::read(&file)
+            .with_context(|| format!("`{}` cannot be read; build it with: cargo xtask guests", file.display()))
+    }
+}
+
+/// The checkout.
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// Who types.
+pub(crate) const PERSON: &str = "@operator:example.org";
+
+/// Writes a configuration with these plugins into a folder, and reads it. One role may run every command; nobody is
+/// an admin, so that rights are looked up.
+pub(crate) fn config(folder: &Path, modules: impl IntoIterator<Item = (String, PathBuf)>) -> Result<Config> {
+    let mut text = format!(
+        "[bot.bench.memory]\n\n[role.asker]\nmembers = [\"{PERSON}\"]\ncommands = [\"*\"]\napps = [\"*\"]\nenvironments = [\"*\"]\n"
+    );
+    for (name, module) in modules {
+        text.push_str(&format!("\n[plugin.{name}]\nmodule = '{}'\n", module.display()));
+    }
+    let file = folder.join("plugins.toml");
+    std::fs::write(&file, text)?;
+    let chat = MemoryChat::new(Abilities { threads: false, edits: false, reactions: false });
+    let registry = Registry { chats: vec![Arc::new(MemoryChatFactory(chat))], ..Registry::default() };
+    read(&file, &registry).map_err(|problems| anyhow!("the bench's own configuration is wrong: {problems:?}"))
+}
