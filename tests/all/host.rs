@@ -68,8 +68,12 @@ impl Host {
                         return Ok(line);
                     }
                 }
-                Err(RecvTimeoutError::Timeout) => bail!("waited for `{words}`, and heard:\n{}\n{}", self.said.join("\n"), self.log()),
-                Err(RecvTimeoutError::Disconnected) => bail!("it ended before `{words}`, and said:\n{}\n{}", self.said.join("\n"), self.log()),
+                Err(RecvTimeoutError::Timeout) => {
+                    bail!("waited for `{words}`, and heard:\n{}\n{}", self.said.join("\n"), self.log())
+                }
+                Err(RecvTimeoutError::Disconnected) => {
+                    bail!("it ended before `{words}`, and said:\n{}\n{}", self.said.join("\n"), self.log())
+                }
             }
         }
     }

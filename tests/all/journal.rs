@@ -45,7 +45,8 @@ impl Journal {
         for job in self.rows("select id, line, caller_id, plugin, outcome from job order by seq")? {
             let id: String = job.try_get("id")?;
             let outcome: Option<String> = job.try_get("outcome")?;
-            let (line, caller, plugin): (String, String, String) = (job.try_get("line")?, job.try_get("caller_id")?, job.try_get("plugin")?);
+            let (line, caller, plugin): (String, String, String) =
+                (job.try_get("line")?, job.try_get("caller_id")?, job.try_get("plugin")?);
             writeln!(text, "job {id}: {line}: by {caller}, plugin {plugin}: {}", outcome.as_deref().unwrap_or("open"))?;
             for entry in self.rows("select * from entry order by job, number")? {
                 if entry.try_get::<String, _>("job")? == id {
@@ -59,7 +60,13 @@ impl Journal {
         for release in self.rows("select * from release order by seq")? {
             let word = |name: &str| release.try_get::<String, _>(name);
             let (app, environment, version) = (word("app")?, word("environment")?, word("version")?);
-            writeln!(text, "release {}: {app} {environment} {version}: by {}: {}", word("run")?, word("person_id")?, word("outcome")?)?;
+            writeln!(
+                text,
+                "release {}: {app} {environment} {version}: by {}: {}",
+                word("run")?,
+                word("person_id")?,
+                word("outcome")?
+            )?;
         }
         let waiting = self.count("select count(*) from inbox where done = 0")?;
         let unsent = self.count("select count(*) from outbox where sent < version and given_up = 0")?;

@@ -9,3 +9,4 @@ mod house;
 mod journal;
 
 mod live_matrix;
+mod readme;

@@ -83,7 +83,8 @@ fn every_folder_is_a_story() -> Result<()> {
 /// Tells one story.
 fn tell(name: &str) -> Result<()> {
     let story = repository().join("tests/stories").join(name);
-    let config = fs::read_to_string(story.join("plugins.toml")).with_context(|| format!("{name} has no plugins.toml"))?;
+    let config =
+        fs::read_to_string(story.join("plugins.toml")).with_context(|| format!("{name} has no plugins.toml"))?;
     let house = House::new(&config)?;
     for entry in fs::read_dir(&story)? {
         let entry = entry?;
@@ -216,7 +217,7 @@ fn matching(folder: &Path, pattern: &str) -> Vec<PathBuf> {
 }
 
 /// Takes out what differs from run to run.
-fn filtered(text: &str, house: &House) -> String {
+pub(crate) fn filtered(text: &str, house: &House) -> String {
     let filters = [
         (r"(?m)^\[[a-z2-9]{5}\]", "[<job>]"),
         (r"(?m)^job [a-z2-9]{5}:", "job <job>:"),

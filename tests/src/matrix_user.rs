@@ -48,8 +48,11 @@ pub fn fresh(name: &str) -> String {
 /// # Errors
 /// What the homeserver said.
 pub async fn register(url: &str, name: &str) -> Result<String> {
-    let body = json!({ "username": name, "password": name, "auth": { "type": "m.login.dummy" }, "inhibit_login": true });
-    let answer = call(&reqwest::Client::new(), Method::POST, &format!("{url}/_matrix/client/v3/register"), "", Some(body)).await?;
+    let body =
+        json!({ "username": name, "password": name, "auth": { "type": "m.login.dummy" }, "inhibit_login": true });
+    let answer =
+        call(&reqwest::Client::new(), Method::POST, &format!("{url}/_matrix/client/v3/register"), "", Some(body))
+            .await?;
     text(&answer, "user_id")
 }
 
@@ -86,6 +89,18 @@ impl MatrixUser {
     /// What the homeserver said.
     pub async fn logout_everywhere(&self) -> Result<()> {
         self.request(Method::POST, "logout/all", Some(json!({}))).await.map(drop)
+    }
+
+    /// The ids of the account's logins, in order.
+    ///
+    /// # Errors
+    /// What the homeserver said.
+    pub async fn devices(&self) -> Result<Vec<String>> {
+        let answer = self.request(Method::GET, "devices", None).await?;
+        let devices = answer["devices"].as_array().context("no devices")?;
+        let mut ids = devices.iter().map(|device| text(device, "device_id")).collect::<Result<Vec<String>>>()?;
+        ids.sort();
+        Ok(ids)
     }
 
     /// Makes a room that anybody of this homeserver may join; gives its id and its alias.
@@ -137,7 +152,8 @@ impl MatrixUser {
     /// # Errors
     /// What the homeserver said.
     pub async fn send(&self, room: &str, kind: &str, content: Value) -> Result<String> {
-        let answer = self.request(Method::PUT, &format!("rooms/{room}/send/{kind}/{}", fresh("txn")), Some(content)).await?;
+        let answer =
+            self.request(Method::PUT, &format!("rooms/{room}/send/{kind}/{}", fresh("txn")), Some(content)).await?;
         text(&answer, "event_id")
     }
 
@@ -251,5 +267,10 @@ fn text(answer: &Value, field: &str) -> Result<String> {
 
 /// One line of an event, for an error.
 fn short(event: &Value) -> String {
-    format!("{} {} {}", event["type"].as_str().unwrap_or("?"), event["sender"].as_str().unwrap_or("?"), event["content"])
+    format!(
+        "{} {} {}",
+        event["type"].as_str().unwrap_or("?"),
+        event["sender"].as_str().unwrap_or("?"),
+        event["content"]
+    )
 }

@@ -58,7 +58,10 @@ impl Synapse {
         // Free now; in the unlikely case that it is not a moment later, Synapse says so in its log.
         let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
         fs::write(folder.path().join("homeserver.yaml"), configuration(&folder, port, limits))?;
-        fs::write(folder.path().join("log.yaml"), LOGGING.replace("FILE", &folder.path().join("synapse.log").display().to_string()))?;
+        fs::write(
+            folder.path().join("log.yaml"),
+            LOGGING.replace("FILE", &folder.path().join("synapse.log").display().to_string()),
+        )?;
         let mut synapse = Self { folder, port, child: None };
         synapse.resume().await?;
         Ok(synapse)

@@ -83,7 +83,12 @@ impl Drop for Wire {
     }
 }
 
-async fn carry(client: TcpStream, target: u16, held: watch::Receiver<Held>, count: Arc<watch::Sender<u64>>) -> Result<()> {
+async fn carry(
+    client: TcpStream,
+    target: u16,
+    held: watch::Receiver<Held>,
+    count: Arc<watch::Sender<u64>>,
+) -> Result<()> {
     let (mut from_bot, mut to_bot) = client.into_split();
     let (mut from_server, mut to_server) = TcpStream::connect(("127.0.0.1", target)).await?.into_split();
     let (stuck, is_stuck) = watch::channel(false);

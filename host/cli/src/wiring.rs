@@ -50,7 +50,11 @@ pub(crate) fn wire(path: &Path) -> Result<Wired, Vec<Problem>> {
                     Ok(config) => config.store.at.clone(),
                     Err(_) => wardroom::config::At { file: path.display().to_string().into(), line: 1 },
                 };
-                problems.push(Problem { at, message, fix: Some(format!("url = \"{}\"", wardroom::config::DEFAULT_STORE)) });
+                problems.push(Problem {
+                    at,
+                    message,
+                    fix: Some(format!("url = \"{}\"", wardroom::config::DEFAULT_STORE)),
+                });
             }
             Err(problems)
         }
@@ -71,7 +75,10 @@ fn state(_path: &Path, peek: &Peek) -> Result<State, String> {
     Err(format!("this build has no store for `{}`: cargo build -p wardroom-cli --features sqlite", peek.store))
 }
 
-#[cfg_attr(not(any(feature = "console", feature = "matrix", feature = "exec")), expect(unused_variables, reason = "a build without adapters"))]
+#[cfg_attr(
+    not(any(feature = "console", feature = "matrix", feature = "exec")),
+    expect(unused_variables, reason = "a build without adapters")
+)]
 fn registry(peek: &Peek, state: &Path) -> Registry {
     let mut registry = Registry::default();
     #[cfg(feature = "console")]
@@ -87,7 +94,8 @@ fn registry(peek: &Peek, state: &Path) -> Registry {
         let supervisor = vec!["/proc/self/exe".to_owned(), crate::SUPERVISE.to_owned()];
         registry.pipelines.push(Arc::new(wardroom_exec::ExecFactory::new(state.join("runs"), supervisor)));
     }
-    registry.left_out = NETWORKS.into_iter().filter(|name| registry.chats.iter().all(|chat| chat.network() != *name)).collect();
+    registry.left_out =
+        NETWORKS.into_iter().filter(|name| registry.chats.iter().all(|chat| chat.network() != *name)).collect();
     registry
 }
 
@@ -99,7 +107,9 @@ impl Wired {
 
     /// Loads the plugins to look at them. Compiled code is kept only where a host keeps its state already.
     pub(crate) async fn plugins(&self, lock: Option<&Lock>) -> anyhow::Result<Plugins> {
-        let runtime = Runtime::new().map_err(|error| anyhow::anyhow!("{error:#}")).context("the WebAssembly engine does not start")?;
+        let runtime = Runtime::new()
+            .map_err(|error| anyhow::anyhow!("{error:#}"))
+            .context("the WebAssembly engine does not start")?;
         let cache = self.state.folder.is_dir().then(|| self.cache());
         Ok(Plugins::load(&self.config, &Loader::new(runtime, cache), lock).await)
     }

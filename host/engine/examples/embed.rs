@@ -7,10 +7,10 @@ use std::{io::Write as _, path::Path, sync::Arc};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use wardroom::{
     CancellationToken, Engine, Timestamp,
-    config::{BotIdentity, Registry, Table, read},
+    config::{Registry, read},
     message::{Inbox, Incoming, Person},
     port::memory::{MemoryPipelines, MemoryPipelinesFactory, MemoryStore},
-    port::{Body, Chat, ChatFactory, Outcome, Outgoing, SendError},
+    port::{Body, Chat, Outcome, Outgoing, ReadyChat, SendError},
 };
 
 struct Pager;
@@ -44,22 +44,14 @@ impl Chat for Pager {
     }
 }
 
-struct Pagers;
-
-impl ChatFactory for Pagers {
-    fn network(&self) -> &'static str {
-        "pager"
-    }
-
-    fn read(&self, _bot: &BotIdentity, _table: &mut Table) -> Option<Arc<dyn Chat>> {
-        Some(Arc::new(Pager))
-    }
-}
-
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let pipelines = MemoryPipelinesFactory(MemoryPipelines::new(Some(Outcome::Succeeded)));
-    let registry = Registry { chats: vec![Arc::new(Pagers)], pipelines: vec![Arc::new(pipelines)], ..Registry::default() };
+    let registry = Registry {
+        chats: vec![Arc::new(ReadyChat(Arc::new(Pager)))],
+        pipelines: vec![Arc::new(pipelines)],
+        ..Registry::default()
+    };
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/embed.toml");
     let config = read(&file, &registry).map_err(|problems| anyhow::anyhow!("{problems:#?}"))?;
     let engine = Engine::builder(config, Arc::new(MemoryStore::default())).build().await?;

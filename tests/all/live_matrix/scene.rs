@@ -87,7 +87,10 @@ impl Scene {
     /// Everything that the bot said, edits too.
     pub(crate) async fn said_by_bot(&self) -> Result<Vec<Value>> {
         let events = self.alice.events(&self.room).await?;
-        Ok(events.into_iter().filter(|event| event["sender"] == self.bot && event["type"] == "m.room.message").collect())
+        Ok(events
+            .into_iter()
+            .filter(|event| event["sender"] == self.bot && event["type"] == "m.room.message")
+            .collect())
     }
 
     fn is_answer(&self, event: &Value, command: &str, words: &str) -> bool {
@@ -132,7 +135,10 @@ impl Host {
         let folder = tempfile::tempdir()?;
         let pipeline = folder.path().join("deploy.sh");
         // It tells what ran by one line each, so that a second run could not hide.
-        fs::write(&pipeline, "#!/bin/sh\necho \"$3\" >> \"${0%/*}/runs.txt\"\necho 'step: install'\nsleep 1\necho done\n")?;
+        fs::write(
+            &pipeline,
+            "#!/bin/sh\necho \"$3\" >> \"${0%/*}/runs.txt\"\necho 'step: install'\nsleep 1\necho done\n",
+        )?;
         fs::set_permissions(&pipeline, fs::Permissions::from_mode(0o755))?;
         let guest = guests().join("deploy.wasm");
         let text = PLUGINS
@@ -148,18 +154,18 @@ impl Host {
 
     /// Starts it.
     pub(crate) fn start(&mut self) -> Result<()> {
-        let program = std::env::var_os("WARDROOM_BIN").context("WARDROOM_BIN is not set; hint: `cargo xtask test` sets it")?;
         let log = fs::OpenOptions::new().create(true).append(true).open(self.folder.path().join("log"))?;
-        let child = Command::new(program)
-            .args(["run", "--config"])
-            .arg(self.folder.path().join("plugins.toml"))
-            .env("MARVIN_PASSWORD", &self.password)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()?;
-        self.child = Some(child);
+        self.child = Some(self.command(&["run"])?.stdout(log.try_clone()?).stderr(log).spawn()?);
         Ok(())
+    }
+
+    fn command(&self, words: &[&str]) -> Result<Command> {
+        let program =
+            std::env::var_os("WARDROOM_BIN").context("WARDROOM_BIN is not set; hint: `cargo xtask test` sets it")?;
+        let mut command = Command::new(program);
+        command.args(words).arg("--config").arg(self.folder.path().join("plugins.toml"));
+        command.env("MARVIN_PASSWORD", &self.password).stdin(Stdio::null());
+        Ok(command)
     }
 
     /// Kills it, as a power cut would.
@@ -174,6 +180,47 @@ impl Host {
     pub(crate) fn runs(&self) -> Vec<String> {
         let text = fs::read_to_string(self.folder.path().join("runs.txt")).unwrap_or_default();
         text.lines().map(ToOwned::to_owned).collect()
+    }
+
+    /// The account's password.
+    pub(crate) fn password(&self) -> &str {
+        &self.password
+    }
+
+    /// From the next start on it logs in by this token.
+    pub(crate) fn use_token(&mut self, token: &str) -> Result<()> {
+        let file = self.folder.path().join("plugins.toml");
+        let text = fs::read_to_string(&file)?.replace("password   = {", "access_token = {");
+        token.clone_into(&mut self.password);
+        Ok(fs::write(file, text)?)
+    }
+
+    /// Whether `wardroom check --connect` is content, and what it says.
+    pub(crate) fn check_connect(&self) -> Result<(bool, String)> {
+        let output = self.command(&["check", "--connect"])?.output()?;
+        let said = [output.stdout, output.stderr].concat();
+        Ok((output.status.success(), String::from_utf8_lossy(&said).into_owned()))
+    }
+
+    /// The rights of a file or folder below the configuration's.
+    pub(crate) fn mode(&self, path: &str) -> Result<u32> {
+        Ok(fs::metadata(self.folder.path().join(path))?.permissions().mode() & 0o777)
+    }
+
+    /// Whether some words stand in any file of the account's session.
+    pub(crate) fn state_holds(&self, words: &str) -> Result<bool> {
+        let mut folders = vec![self.folder.path().join("state/matrix")];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder)? {
+                let path = entry?.path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if fs::read(path)?.windows(words.len()).any(|part| part == words.as_bytes()) {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
     }
 
     /// Waits until a run has begun.

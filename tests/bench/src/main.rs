@@ -56,7 +56,12 @@ fn run(wanted: &[String]) -> Result<bool> {
                     writeln!(std::io::stdout(), "{figure}")?;
                     if !figure.holds() {
                         good = false;
-                        writeln!(std::io::stderr(), "bench: `{}` is above its limit of {}", figure.name, figure.most())?;
+                        writeln!(
+                            std::io::stderr(),
+                            "bench: `{}` is above its limit of {}",
+                            figure.name,
+                            figure.most()
+                        )?;
                     }
                 }
             }

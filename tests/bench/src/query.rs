@@ -142,7 +142,11 @@ impl Asked {
         let lines = self.store.lines();
         let good = lines.iter().filter(|line| line.calls.len() == 1 && line.calls[0].allowed == 1).count();
         let queries = self.queries.load(std::sync::atomic::Ordering::Relaxed);
-        ensure!(good == queries && lines.len() == queries, "{queries} queries left {good} good lines of {}", lines.len());
+        ensure!(
+            good == queries && lines.len() == queries,
+            "{queries} queries left {good} good lines of {}",
+            lines.len()
+        );
         Ok(())
     }
 }

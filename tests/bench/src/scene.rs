@@ -8,10 +8,7 @@ use std::{
 use anyhow::{Context as _, Result, anyhow};
 use wardroom::{
     config::{Config, Registry, read},
-    port::{
-        Abilities,
-        memory::{MemoryChat, MemoryChatFactory},
-    },
+    port::{Abilities, ReadyChat, memory::MemoryChat},
 };
 
 /// Where the measured things are.
@@ -58,6 +55,6 @@ pub(crate) fn config(folder: &Path, modules: impl IntoIterator<Item = (String, P
     let file = folder.join("plugins.toml");
     std::fs::write(&file, text)?;
     let chat = MemoryChat::new(Abilities { threads: false, edits: false, reactions: false });
-    let registry = Registry { chats: vec![Arc::new(MemoryChatFactory(chat))], ..Registry::default() };
+    let registry = Registry { chats: vec![Arc::new(ReadyChat(chat))], ..Registry::default() };
     read(&file, &registry).map_err(|problems| anyhow!("the bench's own configuration is wrong: {problems:?}"))
 }

@@ -46,7 +46,10 @@ pub(crate) fn input(line: &str) -> Input {
 
 /// Whether a word can be a person's id.
 pub(crate) fn is_person(id: &str) -> bool {
-    !id.is_empty() && id.len() <= 255 && id != "everyone" && !id.contains(|letter: char| letter.is_whitespace() || letter.is_control())
+    !id.is_empty()
+        && id.len() <= 255
+        && id != "everyone"
+        && !id.contains(|letter: char| letter.is_whitespace() || letter.is_control())
 }
 
 /// A message as the engine takes it.
@@ -67,6 +70,9 @@ mod tests {
         assert_eq!(input("/quit"), Input::Quit);
         assert_eq!(input("/nonsense"), Input::Unknown("/nonsense".into()));
         assert_eq!(input("help"), Input::Say { text: "help".into(), wait: true });
-        assert_eq!(input("deploy cms staging 1.0.0 &"), Input::Say { text: "deploy cms staging 1.0.0".into(), wait: false });
+        assert_eq!(
+            input("deploy cms staging 1.0.0 &"),
+            Input::Say { text: "deploy cms staging 1.0.0".into(), wait: false }
+        );
     }
 }

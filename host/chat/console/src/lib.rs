@@ -78,9 +78,9 @@ impl Chat for Console {
 
     async fn send(&self, message: &Outgoing) -> Result<String, SendError> {
         match &message.body {
-            Body::Say { text, .. } | Body::Edit { text, .. } => self.print(&text.plain()).map_err(|error| SendError::Never {
-                reason: format!("standard output is closed: {error}"),
-            })?,
+            Body::Say { text, .. } | Body::Edit { text, .. } => self
+                .print(&text.plain())
+                .map_err(|error| SendError::Never { reason: format!("standard output is closed: {error}") })?,
             Body::React { .. } => {}
         }
         let number = self.sent.fetch_add(1, std::sync::atomic::Ordering::Relaxed);

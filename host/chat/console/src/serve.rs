@@ -46,7 +46,9 @@ impl Console {
             match input(&line) {
                 Input::Nothing => {}
                 Input::Quit => break,
-                Input::Unknown(line) => self.print(&format!("`{line}` is nothing the console knows. It knows: /as ID, /quit"))?,
+                Input::Unknown(line) => {
+                    self.print(&format!("`{line}` is nothing the console knows. It knows: /as ID, /quit"))?
+                }
                 Input::As(id) => self.speak_as(id)?,
                 Input::Say { text, wait } => {
                     self.bring(&inbox, text).await;
@@ -84,7 +86,8 @@ impl Console {
 
     fn speak_as(&self, id: String) -> std::io::Result<()> {
         if !self.alone {
-            return self.print("`/as` is refused: this host is in other chats too, and there people speak for themselves.");
+            return self
+                .print("`/as` is refused: this host is in other chats too, and there people speak for themselves.");
         }
         tracing::warn!(from = self.user, to = id, "the console speaks as somebody else");
         self.print(&format!("You now speak as {id}. The journal says so."))?;

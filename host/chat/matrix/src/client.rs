@@ -71,7 +71,9 @@ impl Matrix {
             self.set_client(None);
             let user = &self.config.user;
             if let Login::Token { token, .. } = &self.config.login {
-                anyhow::bail!("the homeserver no longer knows the access token of {user} ({over}); hint: make a new one and put it in {token}");
+                anyhow::bail!(
+                    "the homeserver no longer knows the access token of {user} ({over}); hint: make a new one and put it in {token}"
+                );
             }
             if replaced.is_some_and(|at| at.elapsed() < YOUNG) {
                 anyhow::bail!("the homeserver ended the session of {user} again, right after a new login: {over}");

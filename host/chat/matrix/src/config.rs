@@ -67,7 +67,9 @@ fn read_homeserver(table: &mut Table) -> Option<Url> {
     let text = table.required_string("homeserver", example)?;
     let why = match Url::parse(&text.value) {
         Ok(url) if !matches!(url.scheme(), "http" | "https") || url.host().is_none() => "is no http or https URL",
-        Ok(url) if !url.username().is_empty() || url.password().is_some() => "holds a user or a password, which belong in their own keys",
+        Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+            "holds a user or a password, which belong in their own keys"
+        }
         Ok(url) if url.query().is_some() || url.fragment().is_some() => "goes on behind the path",
         Ok(url) => return Some(url),
         Err(_) => "is no URL",
@@ -111,7 +113,8 @@ fn read_login(table: &mut Table) -> Option<Login> {
     match (password, token, device) {
         (Some(password), None, None) => Some(Login::Password(password.value)),
         (Some(_), None, Some(_)) => {
-            let message = format!("`{}.device_id` belongs to an `access_token`; a login by password gets its own", table.path());
+            let message =
+                format!("`{}.device_id` belongs to an `access_token`; a login by password gets its own", table.path());
             table.problem(&at_device, message, "leave out this line".to_owned());
             None
         }
@@ -134,7 +137,11 @@ fn read_rooms(table: &mut Table) -> Vec<OwnedRoomOrAliasId> {
             Err(_) => {
                 let name = text.value.trim_start_matches(['#', '!']).split(':').next().unwrap_or_default();
                 let name = if name.is_empty() { "ops" } else { name };
-                let message = format!("`{}.rooms` names `{}`, which is neither an alias nor an id of a room", table.path(), text.value);
+                let message = format!(
+                    "`{}.rooms` names `{}`, which is neither an alias nor an id of a room",
+                    table.path(),
+                    text.value
+                );
                 table.problem(&text.at, message, format!("rooms = [\"#{name}:example.org\"]"));
             }
         }
@@ -219,7 +226,9 @@ mod tests {
         assert!(problems[0].starts_with("plugins.toml:4:"), "{problems:?}");
         let (config, problems) = read(&format!("{head}access_token = {{ file = \"t\" }}\ndevice_id = \"D\"\n"));
         assert!(problems.is_empty(), "{problems:?}");
-        assert!(matches!(config.expect("no problems").login, Login::Token { device: Some(device), .. } if device == "D"));
+        assert!(
+            matches!(config.expect("no problems").login, Login::Token { device: Some(device), .. } if device == "D")
+        );
     }
 
     #[test]

@@ -45,8 +45,9 @@ impl Reader<'_> {
     /// The message in an event, if it holds one for the engine. The sender's name is their id until the
     /// caller knows better.
     pub(crate) fn message(&self, raw: &RawEvent) -> Option<Incoming> {
-        let Ok(AnySyncTimelineEvent::MessageLike(AnySyncMessageLikeEvent::RoomMessage(SyncMessageLikeEvent::Original(event)))) =
-            raw.deserialize()
+        let Ok(AnySyncTimelineEvent::MessageLike(AnySyncMessageLikeEvent::RoomMessage(
+            SyncMessageLikeEvent::Original(event),
+        ))) = raw.deserialize()
         else {
             return None;
         };
@@ -156,8 +157,7 @@ fn timestamp(millis: i64) -> Timestamp {
 pub(crate) fn say(text: &Text, thread: Option<&EventId>, key: &str) -> Value {
     fitting(text, |text| {
         let mut content = notice(text);
-        content.relates_to =
-            thread.map(|root| Relation::Thread(Thread::plain(root.to_owned(), root.to_owned())));
+        content.relates_to = thread.map(|root| Relation::Thread(Thread::plain(root.to_owned(), root.to_owned())));
         with_key(&content, key)
     })
 }

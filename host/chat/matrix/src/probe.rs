@@ -16,7 +16,8 @@ use crate::{
 
 /// What was found, or what is wrong, one line each.
 pub(crate) async fn probe(config: &Config) -> Result<Vec<String>, Vec<String>> {
-    let client = login(config).await.map_err(|trouble| vec![format!("{} at {}: {trouble}", config.user, config.homeserver)])?;
+    let client =
+        login(config).await.map_err(|trouble| vec![format!("{} at {}: {trouble}", config.user, config.homeserver)])?;
     let mut found = vec![format!("{} is logged in at {}", config.user, config.homeserver)];
     let mut wrong = Vec::new();
     match client.send(joined_rooms::v3::Request::new()).await {
@@ -48,7 +49,11 @@ async fn login(config: &Config) -> Result<Client, Trouble> {
     Ok(client)
 }
 
-async fn look(client: &Client, room: &OwnedRoomOrAliasId, joined: &[matrix_sdk::ruma::OwnedRoomId]) -> Result<String, String> {
+async fn look(
+    client: &Client,
+    room: &OwnedRoomOrAliasId,
+    joined: &[matrix_sdk::ruma::OwnedRoomId],
+) -> Result<String, String> {
     match rooms::find(client, room).await {
         Ok(Some(id)) if joined.contains(&id) => Ok(format!("in the room {room}")),
         Ok(Some(_)) => Ok(format!("not in the room {room} yet: joins at the start")),

@@ -7,7 +7,10 @@ use matrix_sdk::{
     Client, HttpError,
     ruma::{
         EventId, OwnedRoomId, OwnedTransactionId, RoomId,
-        api::{client::message::{get_message_events, send_message_event}, error::ErrorKind},
+        api::{
+            client::message::{get_message_events, send_message_event},
+            error::ErrorKind,
+        },
         events::MessageLikeEventType,
         serde::Raw,
         uint,
@@ -81,7 +84,8 @@ fn room_id(room: &str) -> Result<OwnedRoomId, SendError> {
 }
 
 fn event_id(event: &str) -> Result<&EventId, SendError> {
-    <&EventId>::try_from(event).map_err(|_| SendError::Never { reason: format!("`{event}` is no id of a Matrix event") })
+    <&EventId>::try_from(event)
+        .map_err(|_| SendError::Never { reason: format!("`{event}` is no id of a Matrix event") })
 }
 
 fn raw<T>(content: &Value) -> Result<Raw<T>, SendError> {

@@ -47,7 +47,9 @@ pub(crate) async fn open(config: &Config) -> Result<Client, Trouble> {
         match restore(config, session).await {
             Ok(client) => return Ok(client),
             // The server keeps all that counts, and the marks are the engine's: nothing is lost with it.
-            Err(error) => tracing::warn!(user = %config.user, "the kept session cannot be used, beginning a new one: {error}"),
+            Err(error) => {
+                tracing::warn!(user = %config.user, "the kept session cannot be used, beginning a new one: {error}")
+            }
         }
     }
     begin(config, &secret).await
@@ -76,7 +78,9 @@ pub(crate) fn builder(config: &Config) -> Result<ClientBuilder, Trouble> {
         .user_agent(concat!("wardroom/", env!("CARGO_PKG_VERSION")))
         .request_config(RequestConfig::new().disable_retry().timeout(REQUEST));
     if let Some(path) = &config.ca {
-        let refused = |why: String| Trouble::Refused { reason: format!("the certificates in `{}` cannot be used: {why}", path.display()) };
+        let refused = |why: String| Trouble::Refused {
+            reason: format!("the certificates in `{}` cannot be used: {why}", path.display()),
+        };
         let pem = fs::read(path).map_err(|error| refused(error.to_string()))?;
         let certificates = Certificate::from_pem_bundle(&pem).map_err(|error| refused(chain(&error)))?;
         builder = builder.add_root_certificates(certificates);
@@ -94,18 +98,26 @@ pub(crate) fn secret(config: &Config) -> Result<Secret, Trouble> {
 ///
 /// # Errors
 /// [`Trouble::Refused`] where it is not the configured account's.
-pub(crate) async fn token_session(config: &Config, token: &Secret, reference: &SecretRef) -> Result<MatrixSession, Trouble> {
+pub(crate) async fn token_session(
+    config: &Config,
+    token: &Secret,
+    reference: &SecretRef,
+) -> Result<MatrixSession, Trouble> {
     let client = build(builder(config)?).await?;
     let guess = session(config, "WARDROOM", token.expose());
     client.restore_session(guess).await?;
     let owner = client.whoami().await.map_err(|error| match Trouble::from(&error) {
         Trouble::LoggedOut { .. } => Trouble::Refused {
-            reason: format!("the homeserver does not know the access token of {}; hint: make a new one and put it in {reference}", config.user),
+            reason: format!(
+                "the homeserver does not know the access token of {}; hint: make a new one and put it in {reference}",
+                config.user
+            ),
         },
         other => other,
     })?;
     if owner.user_id != config.user {
-        let reason = format!("the access token belongs to {}, and the configuration says {}", owner.user_id, config.user);
+        let reason =
+            format!("the access token belongs to {}, and the configuration says {}", owner.user_id, config.user);
         return Err(Trouble::Refused { reason });
     }
     let device = owner.device_id.map_or_else(|| "WARDROOM".to_owned(), |device| device.to_string());
@@ -159,10 +171,10 @@ async fn begin(config: &Config, secret: &Secret) -> Result<Client, Trouble> {
             (restore(config, session).await?, Some(digest(secret)))
         }
     };
-    let session = client.matrix_auth().session().ok_or_else(|| Trouble::Later {
-        after: None,
-        reason: "the login gave no session".into(),
-    })?;
+    let session = client
+        .matrix_auth()
+        .session()
+        .ok_or_else(|| Trouble::Later { after: None, reason: "the login gave no session".into() })?;
     let kept = Kept { homeserver: config.homeserver.to_string(), token, session };
     write(config, &kept).map_err(|error| folder_trouble(&config.folder, &error))?;
     tracing::info!(user = %config.user, device = %kept.session.meta.device_id, "logged in");
@@ -190,7 +202,9 @@ fn kept(config: &Config, secret: &Secret) -> Option<MatrixSession> {
         Login::Token { device: Some(device), .. } => *device == kept.session.meta.device_id,
         _ => true,
     };
-    let same = kept.homeserver == config.homeserver.as_str() && kept.session.meta.user_id == config.user && kept.token == wanted;
+    let same = kept.homeserver == config.homeserver.as_str()
+        && kept.session.meta.user_id == config.user
+        && kept.token == wanted;
     (same && device && stores(config).join(STATE_STORE_DATABASE_NAME).is_file()).then_some(kept.session)
 }
 

@@ -60,7 +60,15 @@ pub(crate) struct Rooms<'a> {
 impl<'a> Rooms<'a> {
     /// Begins; no request yet.
     pub(crate) fn new(config: &'a Config, client: Client, inbox: Arc<Inbox>) -> Self {
-        Self { config, client, inbox, joins: Joins::default(), behind: BTreeMap::new(), told: HashSet::new(), called: None }
+        Self {
+            config,
+            client,
+            inbox,
+            joins: Joins::default(),
+            behind: BTreeMap::new(),
+            told: HashSet::new(),
+            called: None,
+        }
     }
 
     /// Syncs until the session is over; gives why it is.
@@ -220,7 +228,12 @@ impl<'a> Rooms<'a> {
     fn mark_at(&self, room: &RoomId, events: &[RawEvent]) -> Option<Mark> {
         let (event, at) = events.iter().rev().find_map(convert::id_and_time)?;
         // Another server's clock may run ahead of ours for years; a mark does not.
-        Some(Mark { network: NETWORK.into(), room: room.to_string(), event: Some(event.to_string()), at: at.min(Timestamp::now()) })
+        Some(Mark {
+            network: NETWORK.into(),
+            room: room.to_string(),
+            event: Some(event.to_string()),
+            at: at.min(Timestamp::now()),
+        })
     }
 
     /// Hands over until the inbox has it: going on without would lose it.
@@ -266,7 +279,9 @@ impl<'a> Rooms<'a> {
                 Ok(()) => {
                     self.told.insert(room.room_id().to_owned());
                 }
-                Err(error) => tracing::error!(room = %room.room_id(), "the room is not told yet that it is encrypted: {error}"),
+                Err(error) => {
+                    tracing::error!(room = %room.room_id(), "the room is not told yet that it is encrypted: {error}")
+                }
             }
         }
         encrypted
@@ -293,7 +308,12 @@ async fn name_sender(room: &Room, message: &mut Incoming, names: &BTreeMap<Owned
     let Ok(user) = UserId::parse(message.sender.id.as_str()) else { return };
     let name = match names.get(&user) {
         Some(name) => Some(name.clone()),
-        None => room.get_member_no_sync(&user).await.ok().flatten().and_then(|member| member.display_name().map(ToOwned::to_owned)),
+        None => room
+            .get_member_no_sync(&user)
+            .await
+            .ok()
+            .flatten()
+            .and_then(|member| member.display_name().map(ToOwned::to_owned)),
     };
     let name = clean(name.as_deref().unwrap_or_default()).trim().chars().take(80).collect::<String>();
     message.sender.name = if name.is_empty() { user.localpart().to_owned() } else { name };

@@ -54,8 +54,11 @@ pub(crate) async fn audit(path: &Path, format: Format) -> anyhow::Result<Exit> {
 
 /// The calls that a plugin can make or is granted, and what it did.
 fn findings(plugin: &LoadedPlugin, usage: &[Usage]) -> Vec<Finding> {
-    let used: BTreeMap<&str, &CallCount> =
-        usage.iter().filter(|usage| *usage.plugin == *plugin.name).map(|usage| (usage.count.call.as_str(), &usage.count)).collect();
+    let used: BTreeMap<&str, &CallCount> = usage
+        .iter()
+        .filter(|usage| *usage.plugin == *plugin.name)
+        .map(|usage| (usage.count.call.as_str(), &usage.count))
+        .collect();
     let rows = TABLE.iter().enumerate().filter(|(_, row)| plugin.calls.iter().any(|call| call.name == row.name));
     rows.map(|(index, row)| {
         let rules: Vec<&Allow> = plugin.grants.naming(index).collect();
@@ -96,7 +99,9 @@ fn file_name(file: &str) -> &str {
 fn warnings(plugins: &Plugins, bot: &str) -> Vec<String> {
     let mut warnings = Vec::new();
     if !plugins.locked() {
-        warnings.push("no plugins.lock: any bytes are taken for a plugin; write one with `wardroom plugin lock`".to_owned());
+        warnings.push(
+            "no plugins.lock: any bytes are taken for a plugin; write one with `wardroom plugin lock`".to_owned(),
+        );
     }
     for plugin in plugins.not_loaded() {
         warnings.push(format!("plugin {} is not loaded: {}", plugin.name, plugin.error));
@@ -114,7 +119,12 @@ fn warnings(plugins: &Plugins, bot: &str) -> Vec<String> {
                 warnings.push(format!("plugin {}: {} grants an effect without a limit", plugin.name, rule.at));
             }
             for attribute in &rule.beyond {
-                warnings.push(format!("plugin {}: {} lets {} differ from what was typed", plugin.name, rule.at, attribute.as_str()));
+                warnings.push(format!(
+                    "plugin {}: {} lets {} differ from what was typed",
+                    plugin.name,
+                    rule.at,
+                    attribute.as_str()
+                ));
             }
         }
     }
@@ -138,8 +148,11 @@ fn json(plugins: &Plugins, usage: &[Usage], warnings: &[String]) -> serde_json::
         let commands: Vec<_> = plugin.description.commands.iter().map(|spec| spec.name.clone()).collect();
         json!({ "name": &*plugin.name, "digest": plugin.digest, "contract": plugin.contract, "commands": commands, "calls": calls })
     };
-    let not_loaded: Vec<_> =
-        plugins.not_loaded().iter().map(|plugin| json!({ "name": plugin.name, "error": plugin.error.to_string() })).collect();
+    let not_loaded: Vec<_> = plugins
+        .not_loaded()
+        .iter()
+        .map(|plugin| json!({ "name": plugin.name, "error": plugin.error.to_string() }))
+        .collect();
     json!({
         "plugins": plugins.loaded().iter().map(plugin).collect::<Vec<_>>(),
         "not_loaded": not_loaded,
@@ -157,7 +170,10 @@ fn text(plugins: &Plugins, usage: &[Usage], warnings: &[String]) -> String {
         text.push_str(&format!("  {:18} {:5} {:>4} {:>7}  {}\n", "can call", "kind", "did", "refused", "may"));
         for found in findings(plugin, usage) {
             let may = if found.may.is_empty() { "no rule needed".to_owned() } else { found.may.join("; ") };
-            text.push_str(&format!("  {:18} {:5} {:>4} {:>7}  {may}\n", found.call, found.kind, found.did, found.refused));
+            text.push_str(&format!(
+                "  {:18} {:5} {:>4} {:>7}  {may}\n",
+                found.call, found.kind, found.did, found.refused
+            ));
         }
     }
     for warning in warnings {

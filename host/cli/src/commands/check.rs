@@ -37,7 +37,8 @@ pub(crate) async fn check(path: &Path, connect: bool, format: Format) -> anyhow:
             report::out(&facts.to_string())?;
         }
         Format::Text => {
-            let mut text = format!("{}: good, {} plugins with {commands} commands", path.display(), plugins.loaded().len());
+            let mut text =
+                format!("{}: good, {} plugins with {commands} commands", path.display(), plugins.loaded().len());
             for note in &notes {
                 text.push_str(&format!("\n  {note}"));
             }

@@ -22,7 +22,8 @@ pub(crate) async fn inspect(file: &Path, format: Format) -> anyhow::Result<Exit>
             return Ok(Exit::Failed);
         }
     };
-    let runtime = Runtime::new().map_err(|error| anyhow::anyhow!("the WebAssembly engine does not start: {error:#}"))?;
+    let runtime =
+        Runtime::new().map_err(|error| anyhow::anyhow!("the WebAssembly engine does not start: {error:#}"))?;
     let description = match describe_file(&runtime, &artifact).await {
         Ok(description) => description,
         Err(reason) => {
@@ -102,7 +103,8 @@ pub(crate) async fn lock(path: &Path, check: bool) -> anyhow::Result<Exit> {
         report::problems(&problems);
         return Ok(Exit::Wrong);
     }
-    let locked: BTreeMap<_, _> = plugins.loaded().iter().map(|plugin| (plugin.name.to_string(), plugin.locked())).collect();
+    let locked: BTreeMap<_, _> =
+        plugins.loaded().iter().map(|plugin| (plugin.name.to_string(), plugin.locked())).collect();
     let new = Lock(locked);
     let file = lock::path(path);
     let changes = wired.lock.clone().unwrap_or_default().changes(&new);

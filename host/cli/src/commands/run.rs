@@ -30,7 +30,9 @@ pub(crate) async fn run(path: &Path, locked: bool) -> anyhow::Result<Exit> {
     let has_lock = wired.lock.is_some();
     let engine = Engine::builder(wired.config, store.clone()).cache(cache).lock(wired.lock).build().await?;
     if !has_lock {
-        tracing::info!("there is no plugins.lock: any bytes are taken for a plugin; write one with: wardroom plugin lock");
+        tracing::info!(
+            "there is no plugins.lock: any bytes are taken for a plugin; write one with: wardroom plugin lock"
+        );
     }
     if locked && !engine.plugins().not_loaded().is_empty() {
         for plugin in engine.plugins().not_loaded() {

@@ -42,11 +42,8 @@ impl Limits {
     /// The first attribute that keeps it from matching.
     pub fn permit(&self, attributes: &BTreeMap<Attribute, Vec<String>>) -> Result<(), Miss> {
         for (attribute, patterns) in &self.0 {
-            let miss = |value: Option<&String>| Miss {
-                attribute: *attribute,
-                value: value.cloned(),
-                takes: takes(patterns),
-            };
+            let miss =
+                |value: Option<&String>| Miss { attribute: *attribute, value: value.cloned(), takes: takes(patterns) };
             let values = attributes.get(attribute).map(Vec::as_slice).unwrap_or_default();
             if values.is_empty() {
                 return Err(miss(None));

@@ -71,7 +71,9 @@ impl Rights {
         match self {
             Self::Admin => Some("admin"),
             Self::Open => Some("open to all"),
-            Self::Roles(roles) => roles.iter().find(|role| role.covers(app, environment)).map(|role| role.name.as_str()),
+            Self::Roles(roles) => {
+                roles.iter().find(|role| role.covers(app, environment)).map(|role| role.name.as_str())
+            }
         }
     }
 }

@@ -214,7 +214,11 @@ impl Invocation {
         let about = about(attributes);
         let texts: Vec<&str> = reasons.iter().map(|reason| reason.text.as_str()).collect();
         let message = texts.join("; ");
-        let add = reasons.iter().find_map(|reason| reason.add.as_deref()).unwrap_or("nothing can be added").replace('\n', " | ");
+        let add = reasons
+            .iter()
+            .find_map(|reason| reason.add.as_deref())
+            .unwrap_or("nothing can be added")
+            .replace('\n', " | ");
         tracing::warn!(
             plugin = &*self.plugin,
             job = self.job_id(),
@@ -226,7 +230,8 @@ impl Invocation {
             "refused a call"
         );
         if let Purpose::Job(_) = &self.purpose {
-            let entry = self.entry(EntryKind::Denied, index, &message, attributes, &serde_json::json!({ "arguments": params }));
+            let entry =
+                self.entry(EntryKind::Denied, index, &message, attributes, &serde_json::json!({ "arguments": params }));
             self.shared.store.note(vec![Write::Enter(entry)]);
         }
         let reason = reasons.first().map_or("grant", |reason| reason.kind).to_owned();
@@ -245,7 +250,13 @@ impl Invocation {
         params: &impl Serialize,
     ) -> Result<Begun, String> {
         if TABLE[index].kind == Kind::Acts {
-            let entry = self.entry(EntryKind::Intent, index, &rule.text(), attributes, &serde_json::json!({ "arguments": params }));
+            let entry = self.entry(
+                EntryKind::Intent,
+                index,
+                &rule.text(),
+                attributes,
+                &serde_json::json!({ "arguments": params }),
+            );
             let kept = self.shared.store.commit(vec![Write::Enter(entry)]).await;
             kept.map_err(|error| format!("nothing was done: {error}"))?;
         }
@@ -290,7 +301,14 @@ impl Invocation {
         Ok(())
     }
 
-    fn entry(&self, kind: EntryKind, index: usize, rule: &str, attributes: &Attributes, body: &serde_json::Value) -> Entry {
+    fn entry(
+        &self,
+        kind: EntryKind,
+        index: usize,
+        rule: &str,
+        attributes: &Attributes,
+        body: &serde_json::Value,
+    ) -> Entry {
         let attributes = attributes.iter().map(|(attribute, values)| (attribute.as_str().to_owned(), values.clone()));
         Entry {
             job: self.job_id().to_owned(),

@@ -102,41 +102,34 @@ impl Invocation {
         }
     }
 
-    /// The role that lets the caller do this, on the call's own app and environment where it has them.
+    /// The role that lets the caller do this, on the call's own app and environment where it has them, else on the command's.
     fn judge_role(&self, row: &Row, attributes: &Attributes, reasons: &mut Vec<Reason>) -> Option<String> {
         let command = self.authorized().command();
-        let target = row.environment == EnvironmentFrom::Target;
-        let first = |attribute| attributes.get(&attribute).and_then(|values| values.first()).map(String::as_str);
-        let pick = |attribute, typed| if target { first(attribute).or(typed) } else { typed };
-        let app = pick(Attribute::App, command.app());
-        let environment = pick(Attribute::Environment, command.environment());
-        let all = |attribute: Attribute, fallback: Option<&str>| -> Vec<Option<String>> {
+        let access = &self.shared().access;
+        let values = |attribute: Attribute, typed: Option<&str>| -> Vec<Option<String>> {
             match attributes.get(&attribute) {
-                Some(values) if target && !values.is_empty() => values.iter().cloned().map(Some).collect(),
-                _ => vec![fallback.map(str::to_owned)],
+                Some(values) if row.environment == EnvironmentFrom::Target && !values.is_empty() => {
+                    values.iter().cloned().map(Some).collect()
+                }
+                _ => vec![typed.map(str::to_owned)],
             }
         };
         let mut rule = None;
-        for app in all(Attribute::App, app) {
-            for environment in all(Attribute::Environment, environment) {
-                let (app, environment) = (app.as_deref(), environment.as_deref());
+        for app in &values(Attribute::App, command.app()) {
+            for environment in &values(Attribute::Environment, command.environment()) {
                 if let Some(environment) = environment
-                    && !self.shared().access.bot_environments.iter().any(|known| known == environment)
+                    && !access.bot_environments.contains(environment)
                 {
-                    let text = format!("`{environment}` is not among the environments of [bot.{}]", self.shared().access.bot);
+                    let text = format!("`{environment}` is not among the environments of [bot.{}]", access.bot);
                     reasons.push(Reason { kind: "bot", text, add: None });
                 }
-                match self.authorized().rights().rule(app, environment) {
-                    Some(name) => rule = Some(name.to_owned()),
-                    None => {
-                        let on = [app, environment].into_iter().flatten().collect::<Vec<_>>().join("/");
-                        let text = format!(
-                            "no role lets {} run `{}` on {on}",
-                            self.authorized().caller().id,
-                            command.spec().name
-                        );
-                        reasons.push(Reason { kind: "role", text, add: None });
-                    }
+                let (app, environment) = (app.as_deref(), environment.as_deref());
+                rule = self.authorized().rights().rule(app, environment).map(str::to_owned);
+                if rule.is_none() {
+                    let on = [app, environment].into_iter().flatten().collect::<Vec<_>>().join("/");
+                    let name = &command.spec().name;
+                    let text = format!("no role lets {} run `{name}` on {on}", self.authorized().caller().id);
+                    reasons.push(Reason { kind: "role", text, add: None });
                 }
             }
         }
@@ -156,10 +149,15 @@ impl Invocation {
     }
 
     fn not_typed(&self, untyped: &[(Attribute, String)], place: &str) -> Reason {
-        let words: Vec<String> = untyped.iter().map(|(attribute, value)| format!("{} `{value}`", attribute.as_str())).collect();
+        let words: Vec<String> =
+            untyped.iter().map(|(attribute, value)| format!("{} `{value}`", attribute.as_str())).collect();
         let beyond = beyond(untyped);
         let rule = if place.is_empty() { "a rule".to_owned() } else { place.to_owned() };
-        let text = format!("`{}` was typed, and not {}; {rule} would need {beyond}", self.authorized().command().line(), words.join(", "));
+        let text = format!(
+            "`{}` was typed, and not {}; {rule} would need {beyond}",
+            self.authorized().command().line(),
+            words.join(", ")
+        );
         Reason { kind: "typed", text, add: Some(beyond) }
     }
 }

@@ -18,12 +18,12 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use clock::instant as clock_instant;
 pub use call::{Attributes, HostCall};
-pub(crate) use pipelines::ending;
+pub(crate) use clock::instant as clock_instant;
 pub use invocation::{Denied, Invocation, Tally};
 pub(crate) use invocation::{Purpose, Shared};
 pub use judge::Reason;
+pub(crate) use pipelines::ending;
 
 use wasmtime::component::Linker;
 

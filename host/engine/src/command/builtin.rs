@@ -36,7 +36,11 @@ impl Builtin {
             choices: Vec::new(),
         };
         let (summary, examples, parameters): (_, &[&str], _) = match self {
-            Self::Help => ("Shows what you can type here.", &["help deploy"], vec![parameter("command", "the command to explain")]),
+            Self::Help => (
+                "Shows what you can type here.",
+                &["help deploy"],
+                vec![parameter("command", "the command to explain")],
+            ),
             Self::Whoami => ("Shows who you are here and what you may do.", &[], vec![]),
             Self::Plugins => ("Shows which plugins are loaded and which are not.", &[], vec![]),
         };

@@ -16,7 +16,8 @@ pub(super) fn unknown_command(word: &str, rest: &[String], table: &CommandTable)
     match nearest(word, names.map(String::as_str)) {
         Some(meant) => {
             let line: Vec<&str> = std::iter::once(meant).chain(rest.iter().map(String::as_str)).collect();
-            Misparse::new(format!("Unknown command `{shown}`. Did you mean `{meant}`?")).with_hint(shell_words::join(line))
+            Misparse::new(format!("Unknown command `{shown}`. Did you mean `{meant}`?"))
+                .with_hint(shell_words::join(line))
         }
         None => Misparse::new(format!("Unknown command `{shown}`.")).with_hint("help"),
     }
@@ -36,7 +37,8 @@ pub(super) fn unknown_value<'a>(what: &str, value: &str, known: impl Iterator<It
 /// Finds the line that was probably meant: the same words in another order, or with one value mended.
 pub(super) fn improve(misparse: Misparse, spec: &Arc<Spec>, words: &[String], catalog: &Catalog) -> Misparse {
     if let Some(line) = reordered(spec, words, catalog) {
-        return Misparse::new(format!("The words of `{}` come in the order `{}`.", spec.name, spec.usage())).with_hint(line);
+        return Misparse::new(format!("The words of `{}` come in the order `{}`.", spec.name, spec.usage()))
+            .with_hint(line);
     }
     if let Some(line) = mended(spec, words, catalog) {
         return misparse.with_hint(line);
@@ -49,7 +51,8 @@ pub(super) fn improve(misparse: Misparse, spec: &Arc<Spec>, words: &[String], ca
 
 /// The only order of the words, fillers left out, that is a good command. Two good ones are a guess, and none is made.
 fn reordered(spec: &Arc<Spec>, words: &[String], catalog: &Catalog) -> Option<String> {
-    let kept: Vec<String> = words.iter().filter(|word| !FILLERS.contains(&word.to_lowercase().as_str())).cloned().collect();
+    let kept: Vec<String> =
+        words.iter().filter(|word| !FILLERS.contains(&word.to_lowercase().as_str())).cloned().collect();
     if kept.is_empty() || kept.len() > MOST_WORDS || kept.iter().any(|word| word.starts_with('-')) {
         return None;
     }
@@ -84,7 +87,13 @@ fn mended(spec: &Arc<Spec>, words: &[String], catalog: &Catalog) -> Option<Strin
     let names: Vec<&str> = catalog.apps().map(|app| app.name.as_str()).chain(catalog.environments()).collect();
     let mended: Vec<String> = words
         .iter()
-        .map(|word| if names.contains(&word.as_str()) { word.clone() } else { nearest(word, names.iter().copied()).unwrap_or(word).to_owned() })
+        .map(|word| {
+            if names.contains(&word.as_str()) {
+                word.clone()
+            } else {
+                nearest(word, names.iter().copied()).unwrap_or(word).to_owned()
+            }
+        })
         .collect();
     if mended == words {
         return None;

@@ -164,7 +164,9 @@ fn rewritten(spec: &Spec, words: &[String]) -> Vec<String> {
     let mut rewrite = |word: &String| {
         raw |= word == "--";
         match word.split_once('=') {
-            Some((key, _)) if !raw && spec.parameters.iter().any(|parameter| parameter.name == key) => format!("--{word}"),
+            Some((key, _)) if !raw && spec.parameters.iter().any(|parameter| parameter.name == key) => {
+                format!("--{word}")
+            }
             _ => word.clone(),
         }
     };
@@ -220,10 +222,14 @@ fn value(parameter: &Parameter, text: &str, catalog: &Catalog) -> Result<Value, 
             Some(Ok(milliseconds)) => Ok(Value::Integer(milliseconds)),
             _ => wrong("a span of time such as 90s, 2h or 1d12h"),
         },
-        ParameterType::Text | ParameterType::Version | ParameterType::Person | ParameterType::Rest if text.is_empty() => {
+        ParameterType::Text | ParameterType::Version | ParameterType::Person | ParameterType::Rest
+            if text.is_empty() =>
+        {
             Err(Misparse::new(format!("{name} is empty.")))
         }
-        ParameterType::Text | ParameterType::Version | ParameterType::Person | ParameterType::Rest => Ok(Value::Text(text.to_owned())),
+        ParameterType::Text | ParameterType::Version | ParameterType::Person | ParameterType::Rest => {
+            Ok(Value::Text(text.to_owned()))
+        }
     }
 }
 
@@ -236,15 +242,20 @@ fn named<'a>(names: impl Iterator<Item = &'a str> + Clone, text: &str) -> Option
 fn together(command: &Command, catalog: &Catalog) -> Result<(), Misparse> {
     let (Some(app), Some(environment)) = (command.app(), command.environment()) else { return Ok(()) };
     let Some(configured) = catalog.app(app) else { return Ok(()) };
-    let Some(deployment) = configured.deployments.iter().find(|deployment| deployment.environment == environment) else {
-        let known: Vec<&str> = configured.deployments.iter().map(|deployment| deployment.environment.as_str()).collect();
+    let Some(deployment) = configured.deployments.iter().find(|deployment| deployment.environment == environment)
+    else {
+        let known: Vec<&str> =
+            configured.deployments.iter().map(|deployment| deployment.environment.as_str()).collect();
         let known = if known.is_empty() { "nowhere".to_owned() } else { known.join(", ") };
         return Err(Misparse::new(format!("`{app}` is not deployed to `{environment}`, but to: {known}.")));
     };
     let Some(pattern) = deployment.parameters.get("version") else { return Ok(()) };
     for version in command.typed(Attribute::Version) {
         if !pattern.takes(version) {
-            let message = format!("`{version}` is no version of `{app}` for `{environment}`: it must match {}.", pattern.as_str());
+            let message = format!(
+                "`{version}` is no version of `{app}` for `{environment}`: it must match {}.",
+                pattern.as_str()
+            );
             return Err(Misparse::new(message));
         }
     }

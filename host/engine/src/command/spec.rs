@@ -126,7 +126,10 @@ impl Spec {
         let wrong = |message: String| Err(SpecError { command: line(name), message });
         for word in std::iter::once(name).chain(aliases.iter().map(String::as_str)) {
             if !is_name(word) {
-                return wrong(format!("`{}` is no name: lower case letters, digits and dashes, at most 32", line(word)));
+                return wrong(format!(
+                    "`{}` is no name: lower case letters, digits and dashes, at most 32",
+                    line(word)
+                ));
             }
         }
         if parameters.len() > MOST_PARAMETERS {

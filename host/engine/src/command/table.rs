@@ -75,8 +75,9 @@ impl CommandTable {
     /// # Errors
     /// [`Misparse`]: one line that says what is wrong, and the nearest right command.
     pub fn parse(&self, text: &str, catalog: &Catalog) -> Result<Parsed, Misparse> {
-        let words = tokens::words(text)
-            .ok_or_else(|| Misparse::new("A quote is not closed.").with_hint("close it, or put a backslash before it"))?;
+        let words = tokens::words(text).ok_or_else(|| {
+            Misparse::new("A quote is not closed.").with_hint("close it, or put a backslash before it")
+        })?;
         let Some((first, rest)) = words.split_first() else {
             return Err(Misparse::new("There is no command in that.").with_hint("help"));
         };

@@ -68,7 +68,9 @@ impl ValuePattern {
     /// What is wrong with it, one line.
     pub fn new(text: &str) -> Result<Self, String> {
         let whole = Regex::new(&format!(r"\A(?:{text})\z")).map_err(|error| match error {
-            regex::Error::Syntax(message) => message.lines().last().unwrap_or("").trim_start_matches("error: ").to_owned(),
+            regex::Error::Syntax(message) => {
+                message.lines().last().unwrap_or("").trim_start_matches("error: ").to_owned()
+            }
             other => other.to_string(),
         })?;
         // A value such as `-rf` becomes a program's flag: it is taken only where the expression itself begins with a dash.
@@ -153,7 +155,10 @@ pub(super) fn read(root: &mut Table, factories: &[Arc<dyn PipelinesFactory>]) ->
         for (environment, deploy) in table.tables("deploy") {
             if !catalog.environments.contains(&environment.value) {
                 let meant = nearest(&environment.value, catalog.environments());
-                let fix = meant.map_or_else(|| format!("[environment.{}]", environment.value), |meant| format!("[app.{}.deploy.{meant}]", name.value));
+                let fix = meant.map_or_else(
+                    || format!("[environment.{}]", environment.value),
+                    |meant| format!("[app.{}.deploy.{meant}]", name.value),
+                );
                 deploy.problem(&environment.at, format!("there is no environment `{}`", environment.value), fix);
             }
             drafts.extend(systems.deployment(&name.value, &environment.value, deploy));
@@ -201,7 +206,11 @@ impl<'r> Systems<'r> {
                         table.finish();
                     }
                     None => {
-                        let message = format!("this build has no pipelines of the kind `{}`; it has: {}", kind.value, kinds.join(", "));
+                        let message = format!(
+                            "this build has no pipelines of the kind `{}`; it has: {}",
+                            kind.value,
+                            kinds.join(", ")
+                        );
                         table.problem(&kind.at, message, None);
                     }
                 }
@@ -242,7 +251,10 @@ impl<'r> Systems<'r> {
                 };
                 let Some(builder) = self.named.get_mut(system) else {
                     let meant = nearest(system, self.named.keys().map(String::as_str));
-                    let fix = meant.map_or_else(|| format!("[pipelines.{system}]"), |meant| format!("pipeline = \"{meant}:{path}\""));
+                    let fix = meant.map_or_else(
+                        || format!("[pipelines.{system}]"),
+                        |meant| format!("pipeline = \"{meant}:{path}\""),
+                    );
                     table.problem(&pipeline.at, format!("there is no [pipelines.{system}]"), fix);
                     return None;
                 };
@@ -256,9 +268,17 @@ impl<'r> Systems<'r> {
                 SystemName::Inline(kind)
             }
             (pipeline, _) => {
-                let message = if pipeline.is_some() { "has both `pipeline` and the keys of another kind" } else { "says nothing of what to run" };
+                let message = if pipeline.is_some() {
+                    "has both `pipeline` and the keys of another kind"
+                } else {
+                    "says nothing of what to run"
+                };
                 let message = format!("[app.{app}.deploy.{environment}] {message}");
-                table.problem(&at, message, "run = [\"./deploy.sh\", \"{version}\"]   or   pipeline = \"ci:path\"".to_owned());
+                table.problem(
+                    &at,
+                    message,
+                    "run = [\"./deploy.sh\", \"{version}\"]   or   pipeline = \"ci:path\"".to_owned(),
+                );
                 return None;
             }
         };
@@ -267,8 +287,10 @@ impl<'r> Systems<'r> {
     }
 
     fn build(self) -> BTreeMap<SystemName, Arc<dyn Pipelines>> {
-        let named = self.named.into_iter().filter_map(|(name, builder)| Some((SystemName::Named(name), builder?.build())));
-        let inline = self.inline.into_iter().filter_map(|(kind, builder)| Some((SystemName::Inline(kind), builder?.build())));
+        let named =
+            self.named.into_iter().filter_map(|(name, builder)| Some((SystemName::Named(name), builder?.build())));
+        let inline =
+            self.inline.into_iter().filter_map(|(kind, builder)| Some((SystemName::Inline(kind), builder?.build())));
         named.chain(inline).collect()
     }
 }

@@ -39,7 +39,8 @@ fn read(path: &Path, at: &At, problems: &Problems) -> Option<String> {
         Ok(bytes) => match String::from_utf8(bytes) {
             Ok(text) => Some(text),
             Err(error) => {
-                let message = format!("`{}` is not text in UTF-8 (byte {})", path.display(), error.utf8_error().valid_up_to());
+                let message =
+                    format!("`{}` is not text in UTF-8 (byte {})", path.display(), error.utf8_error().valid_up_to());
                 problems.add(at, message, None);
                 None
             }
@@ -63,7 +64,11 @@ fn includes(root: &mut Node, problems: &Problems) -> Vec<(String, At)> {
     for item in items {
         match item.value {
             Value::String(pattern) => patterns.push((pattern, item.at)),
-            _ => problems.add(&item.at, "`include` is a list of file names", Some("include = [\"apps/*.toml\"]".to_owned())),
+            _ => problems.add(
+                &item.at,
+                "`include` is a list of file names",
+                Some("include = [\"apps/*.toml\"]".to_owned()),
+            ),
         }
     }
     patterns
@@ -77,7 +82,8 @@ fn matching(folder: &Path, pattern: &str) -> Vec<PathBuf> {
     let glob = glob.compile_matcher();
     let Ok(entries) = std::fs::read_dir(&folder) else { return Vec::new() };
     let named = |entry: &std::fs::DirEntry| glob.is_match(entry.file_name());
-    let mut files: Vec<PathBuf> = entries.flatten().filter(named).map(|entry| entry.path()).filter(|path| path.is_file()).collect();
+    let mut files: Vec<PathBuf> =
+        entries.flatten().filter(named).map(|entry| entry.path()).filter(|path| path.is_file()).collect();
     files.sort();
     files
 }
@@ -86,7 +92,9 @@ fn matching(folder: &Path, pattern: &str) -> Vec<PathBuf> {
 fn merge(into: &mut Node, part: Node, problems: &Problems) {
     match (&mut into.value, part.value) {
         (Value::Table(fields), Value::Table(more)) => merge_fields(fields, more, problems),
-        (Value::Array(items), Value::Array(more)) if more.iter().all(|item| matches!(item.value, Value::Table(_))) => items.extend(more),
+        (Value::Array(items), Value::Array(more)) if more.iter().all(|item| matches!(item.value, Value::Table(_))) => {
+            items.extend(more)
+        }
         _ => problems.add(&part.at, format!("this is written in {} already", into.at), None),
     }
 }

@@ -71,7 +71,12 @@ pub(super) fn patterns(table: &Table, texts: &[Located<String>]) -> Vec<Pattern>
 }
 
 /// Reports names without a star that do not exist: such a rule can never match.
-pub(super) fn known<'a>(table: &Table, what: &str, names: &[Located<String>], exist: impl Iterator<Item = &'a str> + Clone) {
+pub(super) fn known<'a>(
+    table: &Table,
+    what: &str,
+    names: &[Located<String>],
+    exist: impl Iterator<Item = &'a str> + Clone,
+) {
     for name in names {
         if !name.value.contains('*') && !exist.clone().any(|known| known == name.value) {
             let fix = match nearest(&name.value, exist.clone()) {

@@ -37,7 +37,11 @@ pub(super) fn read(root: &mut Table, catalog: &Catalog) -> Vec<PluginConfig> {
     for (name, mut table) in root.tables("plugin") {
         let at = table.at().clone();
         if !is_name(&name.value) {
-            table.problem(&name.at, format!("`{}` is no name for a plugin", name.value), "lower case letters, digits and dashes".to_owned());
+            table.problem(
+                &name.at,
+                format!("`{}` is no name for a plugin", name.value),
+                "lower case letters, digits and dashes".to_owned(),
+            );
         }
         let module = table.required_string("module", &format!("\"guests/{}.wasm\"", name.value));
         let rules = table.array("allow");
@@ -63,7 +67,9 @@ pub(super) fn read(root: &mut Table, catalog: &Catalog) -> Vec<PluginConfig> {
 }
 
 fn is_name(name: &str) -> bool {
-    !name.is_empty() && name.len() <= 32 && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+    !name.is_empty()
+        && name.len() <= 32
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
 fn read_limits(mut table: Table) -> Limits {

@@ -150,7 +150,11 @@ fn bot(root: &mut Table, registry: &Registry, catalog: &Catalog) -> Option<BotCo
         return None;
     }
     for (name, table) in bots.drain(1..) {
-        table.problem(&name.at, "one host runs one bot in this version", "a file of its own for each bot, each with its own [store]".to_owned());
+        table.problem(
+            &name.at,
+            "one host runs one bot in this version",
+            "a file of its own for each bot, each with its own [store]".to_owned(),
+        );
     }
     let (name, mut table) = bots.remove(0);
     let at = table.at().clone();
@@ -184,7 +188,11 @@ fn bot(root: &mut Table, registry: &Registry, catalog: &Catalog) -> Option<BotCo
     }
     if chats.is_empty() && table.problems().count() == 0 {
         let network = registry.chats.first().map_or("console", |factory| factory.network());
-        table.problem(&at, format!("[bot.{}] is in no chat", identity.name), format!("[bot.{}.{network}]", identity.name));
+        table.problem(
+            &at,
+            format!("[bot.{}] is in no chat", identity.name),
+            format!("[bot.{}.{network}]", identity.name),
+        );
     }
     table.finish();
     Some(BotConfig { identity, environments, chats, at })

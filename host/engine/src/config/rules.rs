@@ -43,7 +43,8 @@ fn named_rows(table: &Table, texts: &[Located<String>]) -> Vec<&'static Row> {
         let Ok(pattern) = crate::access::Pattern::new(text.value.as_str()) else { continue };
         let hits: Vec<&Row> = capability::TABLE.iter().filter(|row| pattern.matches(row.name)).collect();
         if hits.is_empty() {
-            let fix = nearest(&text.value, capability::TABLE.iter().map(|row| row.name)).map(|meant| format!("call = \"{meant}\""));
+            let fix = nearest(&text.value, capability::TABLE.iter().map(|row| row.name))
+                .map(|meant| format!("call = \"{meant}\""));
             table.problem(&text.at, format!("there is no call `{}`", text.value), fix);
         }
         rows.extend(hits);
@@ -60,7 +61,8 @@ fn limit(table: &mut Table, attribute: Attribute, rows: &[&Row], limits: &mut Li
         if !row.attributes.contains(&attribute) {
             let has: Vec<&str> = row.attributes.iter().map(|attribute| attribute.as_str()).collect();
             let has = if has.is_empty() { "none".to_owned() } else { has.join(", ") };
-            let message = format!("{} has no attribute `{name}` (it has: {has}), so this rule never permits it", row.name);
+            let message =
+                format!("{} has no attribute `{name}` (it has: {has}), so this rule never permits it", row.name);
             table.problem(&at, message, Some(format!("a rule of its own for {}, without `{name}`", row.name)));
         }
     }
@@ -68,7 +70,11 @@ fn limit(table: &mut Table, attribute: Attribute, rows: &[&Row], limits: &mut Li
         Attribute::App => known(table, "app", &values.value, catalog.apps().map(|app| app.name.as_str())),
         Attribute::Environment => known(table, "environment", &values.value, catalog.environments()),
         Attribute::Pipeline => {
-            let names: Vec<&str> = catalog.apps().flat_map(|app| &app.deployments).map(|deployment| deployment.pipeline.as_str()).collect();
+            let names: Vec<&str> = catalog
+                .apps()
+                .flat_map(|app| &app.deployments)
+                .map(|deployment| deployment.pipeline.as_str())
+                .collect();
             known(table, "pipeline", &values.value, names.into_iter());
         }
         Attribute::Version | Attribute::Key => {}

@@ -35,7 +35,11 @@ impl Table {
         let fields = match node.value {
             Value::Table(fields) => fields,
             other => {
-                problems.add(&node.at, format!("`{path}` is {}, and must be a table", other.kind()), Some(format!("[{path}]")));
+                problems.add(
+                    &node.at,
+                    format!("`{path}` is {}, and must be a table", other.kind()),
+                    Some(format!("[{path}]")),
+                );
                 BTreeMap::new()
             }
         };
@@ -213,7 +217,12 @@ impl Table {
     fn below(&self, key: &str, field: Field) -> Table {
         // A table that no header of its own names begins where its first key does; the key's line says more.
         let node = Node { at: field.at, value: field.node.value };
-        Table::new(format!("{}{}{key}", self.path, if self.path.is_empty() { "" } else { "." }), node, &self.problems, self.folder.clone())
+        Table::new(
+            format!("{}{}{key}", self.path, if self.path.is_empty() { "" } else { "." }),
+            node,
+            &self.problems,
+            self.folder.clone(),
+        )
     }
 
     /// The tables of an array of tables (`[[plugin.x.allow]]`).
@@ -239,7 +248,8 @@ impl Table {
         let field = self.take(key)?;
         let example = format!("{key} = {{ env = \"{}\" }}", key.to_uppercase());
         if !matches!(field.node.value, Value::Table(_)) {
-            let message = format!("`{}.{key}` must say where the secret is kept; secrets are never written here", self.path);
+            let message =
+                format!("`{}.{key}` must say where the secret is kept; secrets are never written here", self.path);
             self.problems.add(&field.at, message, Some(example));
             return None;
         }
@@ -314,7 +324,11 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
             _ => return None,
         };
         let number: u64 = number.parse().ok()?;
-        let part = if unit == "ms" { Duration::from_millis(number) } else { Duration::from_secs(number.checked_mul(seconds)?) };
+        let part = if unit == "ms" {
+            Duration::from_millis(number)
+        } else {
+            Duration::from_secs(number.checked_mul(seconds)?)
+        };
         total = total.checked_add(part)?;
         rest = tail;
     }

@@ -9,7 +9,9 @@ use crate::{
     command::Value,
     job::{Job, JobCard, first_card},
     plugin::{GuestRun, LoadedPlugin, Meter, bindings::commands, bindings::types, run},
-    port::store::{Entry, EntryKind, InboxRow, JobEnd, JobOutcome, JobRow, OutboxRow, Purpose as Sent, StoreError, Write},
+    port::store::{
+        Entry, EntryKind, InboxRow, JobEnd, JobOutcome, JobRow, OutboxRow, Purpose as Sent, StoreError, Write,
+    },
     reply::{closing, took},
 };
 
@@ -18,15 +20,17 @@ const DRAWS: u32 = 8;
 
 impl Host {
     /// Opens a job, runs it, closes it.
-    pub(super) async fn action(self: &Arc<Self>, plugin: Arc<LoadedPlugin>, authorized: Arc<Authorized>) -> Result<(), StoreError> {
+    pub(super) async fn action(
+        self: &Arc<Self>,
+        plugin: Arc<LoadedPlugin>,
+        authorized: Arc<Authorized>,
+    ) -> Result<(), StoreError> {
         let row = self.open(&plugin, &authorized).await?;
         self.shared.outbox.wake();
         let card = JobCard::begin(row.clone(), self.shared.store.clone(), self.shared.outbox.clone());
         let job = Arc::new(Job::new(row.clone(), card));
         let ran = {
-            let Ok(_turn) = self.job_turns.acquire().await else {
-                unreachable!("the semaphore is never closed")
-            };
+            let Ok(_turn) = self.job_turns.acquire().await else { unreachable!("the semaphore is never closed") };
             let invocation = Invocation::new(
                 self.shared.clone(),
                 authorized.clone(),
@@ -81,7 +85,13 @@ impl Host {
     }
 
     /// Closes a job: how the guest ended, the last card, the closing line and the emoji are one transaction.
-    async fn close(&self, message: &InboxRow, row: &Arc<JobRow>, job: Arc<Job>, ran: GuestRun) -> Result<(), StoreError> {
+    async fn close(
+        &self,
+        message: &InboxRow,
+        row: &Arc<JobRow>,
+        job: Arc<Job>,
+        ran: GuestRun,
+    ) -> Result<(), StoreError> {
         let now = self.shared.clock.now();
         let (outcome, text) = closing(row, &ran);
         let number = ran.invocation.entries() + 1;

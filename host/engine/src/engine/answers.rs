@@ -64,9 +64,17 @@ impl Host {
 
     fn whoami(&self, person: &Person) -> String {
         let access = &self.shared.access;
-        let mut text = format!("You are {} ({}) to {}.", crate::reply::clean(&person.name), crate::reply::clean(&person.id), access.bot);
+        let mut text = format!(
+            "You are {} ({}) to {}.",
+            crate::reply::clean(&person.name),
+            crate::reply::clean(&person.id),
+            access.bot
+        );
         if access.is_admin(&person.id) {
-            let _ = write!(text, "\nYou are an admin: every command, app and environment; grants of plugins hold all the same.");
+            let _ = write!(
+                text,
+                "\nYou are an admin: every command, app and environment; grants of plugins hold all the same."
+            );
         }
         for role in access.roles.iter().filter(|role| role.has(&person.id)) {
             let commands: Vec<&str> = role.commands.iter().map(crate::access::Pattern::as_str).collect();
@@ -86,7 +94,8 @@ impl Host {
         }
         for plugin in self.plugins.not_loaded() {
             // Why may name files and rules: that is for those who can mend it.
-            let why = if self.shared.access.is_admin(&person.id) { format!(": {}", plugin.error) } else { String::new() };
+            let why =
+                if self.shared.access.is_admin(&person.id) { format!(": {}", plugin.error) } else { String::new() };
             let _ = writeln!(text, "{}: not loaded{why}", plugin.name);
         }
         if text.is_empty() {
@@ -97,6 +106,8 @@ impl Host {
 }
 
 fn reach(role: &crate::access::Role) -> String {
-    let list = |patterns: &[crate::access::Pattern]| patterns.iter().map(crate::access::Pattern::as_str).collect::<Vec<_>>().join(", ");
+    let list = |patterns: &[crate::access::Pattern]| {
+        patterns.iter().map(crate::access::Pattern::as_str).collect::<Vec<_>>().join(", ")
+    };
     format!("apps {}, environments {}", list(&role.apps), list(&role.environments))
 }

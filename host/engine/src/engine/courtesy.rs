@@ -32,9 +32,8 @@ impl Courtesy {
         if counts.len() > MOST_REMEMBERED {
             counts.retain(|_, count| !over(count, now));
         }
-        let count = counts
-            .entry((person.to_owned(), room.to_owned()))
-            .or_insert(Count { since: now, answered: 0, unsaid: 0 });
+        let count =
+            counts.entry((person.to_owned(), room.to_owned())).or_insert(Count { since: now, answered: 0, unsaid: 0 });
         if over(count, now) {
             *count = Count { since: now, answered: 0, unsaid: count.unsaid };
         }

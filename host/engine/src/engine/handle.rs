@@ -94,7 +94,11 @@ impl Host {
     fn not_loaded(&self, text: &str) -> Option<String> {
         let word = text.split_whitespace().next()?;
         let plugin = self.plugins.missing(word)?;
-        Some(format!("`{}` is a command of plugin {}, which is not loaded: ask an admin to look at `plugins`", word.to_lowercase(), plugin.name))
+        Some(format!(
+            "`{}` is a command of plugin {}, which is not loaded: ask an admin to look at `plugins`",
+            word.to_lowercase(),
+            plugin.name
+        ))
     }
 
     /// Says no, once, in the transaction that marks the message as dealt with.
@@ -104,7 +108,8 @@ impl Host {
             Refusal::Denied(message) => ("⛔", message),
         };
         let now = self.shared.clock.now();
-        let mut writes = vec![Write::Line(self.line(&row, None, Vec::new(), vec![message.clone()])), Write::Done(row.key.clone())];
+        let mut writes =
+            vec![Write::Line(self.line(&row, None, Vec::new(), vec![message.clone()])), Write::Done(row.key.clone())];
         tracing::info!(person = row.sender.id, room = row.key.room, why = message, "refused a command");
         if let Some(unsaid) = self.courtesy.answer(&row.sender.id, &row.key.room, now) {
             let mut text = Text::lines(message);
@@ -146,7 +151,15 @@ impl Host {
     ) -> Line {
         let mut command = crate::reply::clean(&row.text);
         command.truncate(command.floor_char_boundary(LONGEST_COMMAND));
-        Line { inbox: row.key.clone(), caller: row.sender.clone(), plugin, command, at: self.shared.clock.now(), calls, denials }
+        Line {
+            inbox: row.key.clone(),
+            caller: row.sender.clone(),
+            plugin,
+            command,
+            at: self.shared.clock.now(),
+            calls,
+            denials,
+        }
     }
 
     /// The thread that answers to a message go to: its own, or one below it.

@@ -209,7 +209,8 @@ impl Engine {
         }
         let mut failed = None;
         while let Some(ended) = serving.join_next().await {
-            let ended = ended.unwrap_or_else(|error| Err(RunError::Chat { network: "a chat", reason: error.to_string() }));
+            let ended =
+                ended.unwrap_or_else(|error| Err(RunError::Chat { network: "a chat", reason: error.to_string() }));
             if let Err(error) = ended {
                 tracing::error!(%error, "a chat ended; the others go on");
                 failed = Some(error);

@@ -98,7 +98,11 @@ impl Plugins {
                     let meant = nearest(pattern.as_str(), names.iter().copied());
                     problems.push(Problem {
                         at: role.at.clone(),
-                        message: format!("role {} names the command `{}`, which no plugin has", role.name, pattern.as_str()),
+                        message: format!(
+                            "role {} names the command `{}`, which no plugin has",
+                            role.name,
+                            pattern.as_str()
+                        ),
                         fix: meant.map(|meant| format!("\"{meant}\"")),
                     });
                 }

@@ -14,9 +14,7 @@ use crate::{
 impl Host {
     /// Runs a query; gives its words and its line.
     pub(super) async fn query(&self, plugin: &LoadedPlugin, authorized: &Arc<Authorized>) -> (Text, Line) {
-        let Ok(_turn) = self.query_turns.acquire().await else {
-            unreachable!("the semaphore is never closed")
-        };
+        let Ok(_turn) = self.query_turns.acquire().await else { unreachable!("the semaphore is never closed") };
         let invocation = Invocation::new(
             self.shared.clone(),
             authorized.clone(),
@@ -38,8 +36,10 @@ impl Host {
         }
         let denied = &ran.invocation.tally.denied;
         text.append(refusals(denied));
-        let denials = denied.iter().map(|denied| format!("{} {}: {}", denied.call, denied.about, denied.texts())).collect();
-        let line = self.line(authorized.message(), Some(plugin.name.to_string()), ran.invocation.tally.counts(), denials);
+        let denials =
+            denied.iter().map(|denied| format!("{} {}: {}", denied.call, denied.about, denied.texts())).collect();
+        let line =
+            self.line(authorized.message(), Some(plugin.name.to_string()), ran.invocation.tally.counts(), denials);
         (text, line)
     }
 }

@@ -35,21 +35,28 @@ pub(crate) async fn recover(shared: &Arc<Shared>, activity: &Activity) -> Result
 }
 
 async fn follow(shared: Arc<Shared>, row: JobRow, entries: Vec<Entry>, _at_work: AtWork) {
-    let mut lines = vec![format!("`{}` (job {}, asked by {}) was open when the host stopped.", row.line, row.id, row.caller.name)];
+    let mut lines =
+        vec![format!("`{}` (job {}, asked by {}) was open when the host stopped.", row.line, row.id, row.caller.name)];
     let mut writes = Vec::new();
-    let intents: Vec<&Entry> = entries.iter().filter(|entry| entry.kind == EntryKind::Intent && entry.call == TRIGGER).collect();
+    let intents: Vec<&Entry> =
+        entries.iter().filter(|entry| entry.kind == EntryKind::Intent && entry.call == TRIGGER).collect();
     if intents.is_empty() {
         lines.push("It had started no run.".to_owned());
     }
     for intent in intents {
         let Some(run) = run_of(&shared, &row, intent) else {
-            lines.push("A run that it started belongs to a pipeline that is no longer configured: how it stands is not known.".to_owned());
+            lines.push(
+                "A run that it started belongs to a pipeline that is no longer configured: how it stands is not known."
+                    .to_owned(),
+            );
             continue;
         };
         let (state, waited) = state(&shared, &row, &run).await;
         match state {
             RunState::Absent => lines.push(format!("Its run of {} was never started.", run.pipeline)),
-            RunState::Unknowable(reason) => lines.push(format!("Whether its run of {} was started cannot be known: {reason}.", run.pipeline)),
+            RunState::Unknowable(reason) => {
+                lines.push(format!("Whether its run of {} was started cannot be known: {reason}.", run.pipeline))
+            }
             RunState::Ended(end) => {
                 lines.push(ended(&run, &end));
                 writes.extend(ending(&row, &run, &end).await);
@@ -99,7 +106,10 @@ async fn state(shared: &Shared, row: &JobRow, run: &JobRun) -> (RunState, bool) 
             Err(PipelineError::Refused { message }) => return (RunState::Unknowable(message), told),
             Err(PipelineError::Unavailable { message }) => {
                 if !std::mem::replace(&mut told, true) {
-                    let text = format!("`{}` (job {}) was open when the host stopped. How its run stands is not known yet: {message}", row.line, row.id);
+                    let text = format!(
+                        "`{}` (job {}) was open when the host stopped. How its run stands is not known yet: {message}",
+                        row.line, row.id
+                    );
                     say(shared, row, "restart", Text::lines(text)).await;
                 }
                 tokio::time::sleep(wait).await;
@@ -121,7 +131,9 @@ fn ended(run: &JobRun, end: &RunEnd) -> String {
     let why = if end.message.is_empty() { String::new() } else { format!(" ({})", end.message) };
     let took = took(end.started, end.ended);
     match end.outcome {
-        crate::port::Outcome::Unknown => format!("Its run of {} ended, and nobody knows how far it came{why}.", run.pipeline),
+        crate::port::Outcome::Unknown => {
+            format!("Its run of {} ended, and nobody knows how far it came{why}.", run.pipeline)
+        }
         outcome => format!("Its run of {} {} after {took}{why}.", run.pipeline, outcome.as_str()),
     }
 }
@@ -153,7 +165,11 @@ async fn close(shared: &Shared, row: &JobRow, entries: &[Entry], text: Text, mut
     let body = serde_json::json!({ "outcome": outcome.as_str(), "said": end.summary });
     writes.push(Write::Enter(entry(row, number, EntryKind::End, body, now)));
     writes.push(Write::Close { job: row.id.clone(), end });
-    let mut card = said(row, "card", Text::lines(format!("[{}] {}: {}, the host was restarted", row.id, row.line, outcome.as_str())));
+    let mut card = said(
+        row,
+        "card",
+        Text::lines(format!("[{}] {}: {}, the host was restarted", row.id, row.line, outcome.as_str())),
+    );
     card.purpose = Purpose::Card { rest: true };
     let mut reaction = said(row, "reaction", Text::default());
     reaction.thread = None;

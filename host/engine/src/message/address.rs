@@ -66,7 +66,8 @@ mod tests {
 
     #[test]
     fn every_way_to_address_the_bot() {
-        for text in ["!deploy cms", "marvin deploy cms", "Marvin: deploy cms", "@marvin, deploy cms", "  !deploy cms "] {
+        for text in ["!deploy cms", "marvin deploy cms", "Marvin: deploy cms", "@marvin, deploy cms", "  !deploy cms "]
+        {
             assert_eq!(heard(text, false).as_deref(), Some("deploy cms"), "{text}");
         }
         assert_eq!(heard("deploy cms", true).as_deref(), Some("deploy cms"));
@@ -75,7 +76,8 @@ mod tests {
 
     #[test]
     fn what_is_not_meant_for_it() {
-        for text in ["deploy cms", "!", "!!!", "! well", "marvinx deploy", "marvin", "marvin:", "hey marvin deploy", ""] {
+        for text in ["deploy cms", "!", "!!!", "! well", "marvinx deploy", "marvin", "marvin:", "hey marvin deploy", ""]
+        {
             assert_eq!(heard(text, false), None, "{text}");
         }
     }

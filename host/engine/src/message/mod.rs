@@ -4,7 +4,7 @@ mod address;
 mod inbox;
 
 pub use address::Addressing;
-pub use inbox::{Incoming, Inbox};
+pub use inbox::{Inbox, Incoming};
 
 use serde::{Deserialize, Serialize};
 

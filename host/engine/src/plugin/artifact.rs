@@ -91,7 +91,8 @@ impl Artifact {
 /// # Errors
 /// [`ArtifactError::Unreadable`] or [`ArtifactError::TooLarge`].
 pub fn read_file(path: &std::path::Path) -> Result<Vec<u8>, ArtifactError> {
-    let unreadable = |error: std::io::Error| ArtifactError::Unreadable(format!("`{}` cannot be read: {error}", path.display()));
+    let unreadable =
+        |error: std::io::Error| ArtifactError::Unreadable(format!("`{}` cannot be read: {error}", path.display()));
     let size = std::fs::metadata(path).map_err(unreadable)?.len();
     if size > LARGEST {
         return Err(ArtifactError::TooLarge(size));
@@ -166,7 +167,9 @@ fn exports(resolve: &Resolve, world: WorldId, contract: Option<String>) -> Resul
     for (key, item) in &resolve.worlds[world].exports {
         let (WorldKey::Interface(_), WorldItem::Interface { id, .. }) = (key, item) else { continue };
         match ours(resolve, *id) {
-            Some((interface, found)) if interface == "commands" && found == CONTRACT => return Ok(contract.unwrap_or(found)),
+            Some((interface, found)) if interface == "commands" && found == CONTRACT => {
+                return Ok(contract.unwrap_or(found));
+            }
             Some((interface, found)) if interface == "commands" => return Err(ArtifactError::Version { found }),
             _ => {}
         }

@@ -92,7 +92,10 @@ impl Hasher for HashBytes {
     }
 }
 
-#[expect(unsafe_code, reason = "compiled code is trusted: this process's user alone can write the folder, and only this module does")]
+#[expect(
+    unsafe_code,
+    reason = "compiled code is trusted: this process's user alone can write the folder, and only this module does"
+)]
 fn load(engine: &Engine, file: &Path) -> wasmtime::Result<Component> {
     // SAFETY: `Cache::new` took a folder that belongs to this user and that nobody else can write, and
     // every file in it was written by `keep` from what wasmtime itself serialized.

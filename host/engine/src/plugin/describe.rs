@@ -73,7 +73,8 @@ pub(super) async fn ask(runtime: &Runtime, component: &Component) -> Result<comm
 /// # Errors
 /// Why it cannot be asked, one line.
 pub async fn describe_file(runtime: &Runtime, artifact: &super::Artifact) -> Result<Description, String> {
-    let component = Component::new(runtime.engine(), &artifact.component).map_err(|error| format!("it cannot be compiled: {error:#}"))?;
+    let component = Component::new(runtime.engine(), &artifact.component)
+        .map_err(|error| format!("it cannot be compiled: {error:#}"))?;
     check(&"plugin".into(), ask(runtime, &component).await?)
 }
 
@@ -141,7 +142,15 @@ fn setting(setting: commands::Setting) -> Result<Setting, String> {
     }
     let pattern = match setting.pattern.as_str() {
         "" => None,
-        text => Some(ValuePattern::new(text).map_err(|reason| format!("the setting `{name}` has a broken pattern: {reason}"))?),
+        text => Some(
+            ValuePattern::new(text).map_err(|reason| format!("the setting `{name}` has a broken pattern: {reason}"))?,
+        ),
     };
-    Ok(Setting { name, summary: crate::reply::clean(&setting.summary), required: setting.required, pattern, many: setting.many })
+    Ok(Setting {
+        name,
+        summary: crate::reply::clean(&setting.summary),
+        required: setting.required,
+        pattern,
+        many: setting.many,
+    })
 }

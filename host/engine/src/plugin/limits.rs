@@ -25,8 +25,13 @@ impl Limits {
     pub const MOST_MEMORY_MIB: usize = 64;
 
     /// What `describe` may use: it looks at nothing and asks for nothing.
-    pub const DESCRIBE: Self =
-        Self { memory: 16 << 20, cpu: Duration::from_millis(500), wall: Duration::from_secs(5), calls: 0, bytes_out: 256 << 10 };
+    pub const DESCRIBE: Self = Self {
+        memory: 16 << 20,
+        cpu: Duration::from_millis(500),
+        wall: Duration::from_secs(5),
+        calls: 0,
+        bytes_out: 256 << 10,
+    };
 }
 
 impl Default for Limits {

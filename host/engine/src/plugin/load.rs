@@ -62,7 +62,9 @@ pub enum LoadError {
     #[error("{0}")]
     Artifact(#[from] ArtifactError),
     /// The lock names other bytes.
-    #[error("its bytes are not those that plugins.lock names ({found}, locked {locked}); if the change was reviewed: wardroom plugin lock")]
+    #[error(
+        "its bytes are not those that plugins.lock names ({found}, locked {locked}); if the change was reviewed: wardroom plugin lock"
+    )]
     Lock {
         /// The digest of the file.
         found: String,
@@ -172,7 +174,12 @@ impl Loader {
         }
     }
 
-    async fn prepare(&self, config: &PluginConfig, lock: Option<&Lock>, commands: &mut Vec<String>) -> Result<LoadedPlugin, LoadError> {
+    async fn prepare(
+        &self,
+        config: &PluginConfig,
+        lock: Option<&Lock>,
+        commands: &mut Vec<String>,
+    ) -> Result<LoadedPlugin, LoadError> {
         let bytes = artifact::read_file(&config.module)?;
         let digest = artifact::digest(&bytes);
         if let Some(lock) = lock {
@@ -220,7 +227,8 @@ impl Loader {
         {
             return Ok((component, note, calls));
         }
-        let (bytes, cache, runtime, name) = (bytes.to_vec(), self.cache.clone(), self.runtime.clone(), digest.to_owned());
+        let (bytes, cache, runtime, name) =
+            (bytes.to_vec(), self.cache.clone(), self.runtime.clone(), digest.to_owned());
         // Compiling takes long and would hold up every guest of this thread.
         let compiled = tokio::task::spawn_blocking(move || {
             let artifact = Artifact::from_bytes(&bytes)?;
@@ -289,7 +297,10 @@ fn settings(config: &PluginConfig, description: &Description) -> Result<Arc<[(St
     for setting in &description.settings {
         let Some((name, values)) = config.settings.iter().find(|(name, _)| name.value == setting.name) else {
             if setting.required {
-                wrong.push((config.settings_at.clone(), format!("the plugin needs the setting `{}`: {}", setting.name, setting.summary)));
+                wrong.push((
+                    config.settings_at.clone(),
+                    format!("the plugin needs the setting `{}`: {}", setting.name, setting.summary),
+                ));
             }
             continue;
         };
@@ -299,7 +310,15 @@ fn settings(config: &PluginConfig, description: &Description) -> Result<Arc<[(St
         for value in values {
             match &setting.pattern {
                 Some(pattern) if !pattern.takes(&value.value) => {
-                    wrong.push((value.at.clone(), format!("`{}` does not fit `{}`: it must match {}", value.value, setting.name, pattern.as_str())));
+                    wrong.push((
+                        value.at.clone(),
+                        format!(
+                            "`{}` does not fit `{}`: it must match {}",
+                            value.value,
+                            setting.name,
+                            pattern.as_str()
+                        ),
+                    ));
                 }
                 _ => settings.push((setting.name.clone(), value.value.clone())),
             }

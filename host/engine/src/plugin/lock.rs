@@ -56,10 +56,16 @@ impl Lock {
         let mut lock = Self::default();
         for (name, mut table) in root.tables("plugin") {
             let list = |table: &mut Table, key: &str| -> Vec<String> {
-                table.strings(key).map(|list| list.value.into_iter().map(|item| item.value).collect()).unwrap_or_default()
+                table
+                    .strings(key)
+                    .map(|list| list.value.into_iter().map(|item| item.value).collect())
+                    .unwrap_or_default()
             };
             let locked = Locked {
-                digest: table.required_string("digest", "\"sha256:...\"").map(|digest| digest.value).unwrap_or_default(),
+                digest: table
+                    .required_string("digest", "\"sha256:...\"")
+                    .map(|digest| digest.value)
+                    .unwrap_or_default(),
                 contract: table.string("contract").map(|contract| contract.value).unwrap_or_default(),
                 commands: list(&mut table, "commands"),
                 calls: list(&mut table, "calls"),
@@ -73,7 +79,8 @@ impl Lock {
 
     /// The file's text: one line a command and a call, so that a change is a line in a review.
     pub fn text(&self) -> String {
-        let mut text = String::from("# Written by `wardroom plugin lock`; commit it. Other bytes than these are refused.\n");
+        let mut text =
+            String::from("# Written by `wardroom plugin lock`; commit it. Other bytes than these are refused.\n");
         for (name, locked) in &self.0 {
             let _ = write!(
                 text,
@@ -102,8 +109,12 @@ impl Lock {
             }
             let (old, new) = (old.unwrap_or(&nothing), new.unwrap_or(&nothing));
             for (what, old, new) in [("command", &old.commands, &new.commands), ("call", &old.calls, &new.calls)] {
-                changes.extend(new.iter().filter(|item| !old.contains(item)).map(|item| format!("{name}: + {what} {item}")));
-                changes.extend(old.iter().filter(|item| !new.contains(item)).map(|item| format!("{name}: - {what} {item}")));
+                changes.extend(
+                    new.iter().filter(|item| !old.contains(item)).map(|item| format!("{name}: + {what} {item}")),
+                );
+                changes.extend(
+                    old.iter().filter(|item| !new.contains(item)).map(|item| format!("{name}: - {what} {item}")),
+                );
             }
         }
         changes

@@ -23,6 +23,6 @@ pub use artifact::{Artifact, ArtifactError};
 pub use describe::{Description, Setting, describe_file};
 pub use limits::{LimitReached, Limits, Meter};
 pub use load::{LoadError, LoadedPlugin, Loader, NotLoaded};
-pub use run::{GuestEnd, GuestRun};
 pub(crate) use run::run;
+pub use run::{GuestEnd, GuestRun};
 pub use runtime::Runtime;

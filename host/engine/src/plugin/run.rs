@@ -72,7 +72,11 @@ async fn call(
 }
 
 /// A future's output, or `None` when it took too long. Time in which `waiting` holds does not count.
-async fn within<T>(wall: Duration, mut called: std::pin::Pin<&mut impl Future<Output = T>>, waiting: impl Fn() -> bool) -> Option<T> {
+async fn within<T>(
+    wall: Duration,
+    mut called: std::pin::Pin<&mut impl Future<Output = T>>,
+    waiting: impl Fn() -> bool,
+) -> Option<T> {
     /// How finely time that was waited away is measured.
     const STEP: Duration = Duration::from_millis(250);
     let mut left = wall;

@@ -2,9 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use wasmtime::{
-    Config, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, WasmBacktraceDetails,
-};
+use wasmtime::{Config, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, WasmBacktraceDetails};
 
 use super::limits::{Limits, MOST_INSTANCES, MOST_MEMORIES, MOST_TABLES, TABLE_ELEMENTS};
 
@@ -86,7 +84,10 @@ impl Runtime {
         match Self::with_memory(Memory::Pool) {
             Ok(runtime) => Ok(runtime),
             Err(error) => {
-                tracing::warn!(error = format!("{error:#}"), "no pool for guests' memory (a small address space?); guests start slower");
+                tracing::warn!(
+                    error = format!("{error:#}"),
+                    "no pool for guests' memory (a small address space?); guests start slower"
+                );
                 Self::with_memory(Memory::OnDemand)
             }
         }

@@ -137,3 +137,17 @@ pub trait ChatFactory: Send + Sync + 'static {
     /// Must not connect, and must not resolve secrets.
     fn read(&self, bot: &BotIdentity, table: &mut Table) -> Option<Arc<dyn Chat>>;
 }
+
+/// Gives a ready-made chat to the table of its network, which takes no keys. For embedders, whose own
+/// program has set it up.
+pub struct ReadyChat(pub Arc<dyn Chat>);
+
+impl ChatFactory for ReadyChat {
+    fn network(&self) -> &'static str {
+        self.0.network()
+    }
+
+    fn read(&self, _bot: &BotIdentity, _table: &mut Table) -> Option<Arc<dyn Chat>> {
+        Some(self.0.clone())
+    }
+}

@@ -9,7 +9,7 @@ pub mod pipelines;
 pub mod secret;
 pub mod store;
 
-pub use chat::{Abilities, Body, Chat, ChatFactory, Outgoing, SendError};
+pub use chat::{Abilities, Body, Chat, ChatFactory, Outgoing, ReadyChat, SendError};
 pub use clock::{Clock, SystemClock};
 pub use pipelines::{Outcome, PipelineError, Pipelines, PipelinesFactory, RunEnd, RunKey, RunState};
 pub use secret::{Secret, SecretRef};

@@ -43,8 +43,9 @@ impl SecretRef {
             Self::Env(name) => std::env::var(name)
                 .map_err(|_| anyhow::anyhow!("the environment variable `{name}` is not set (or not text)"))?,
             Self::File(path) => {
-                let text = std::fs::read_to_string(path)
-                    .map_err(|error| anyhow::anyhow!("the secret's file `{}` cannot be read: {error}", path.display()))?;
+                let text = std::fs::read_to_string(path).map_err(|error| {
+                    anyhow::anyhow!("the secret's file `{}` cannot be read: {error}", path.display())
+                })?;
                 let text = text.strip_suffix('\n').unwrap_or(&text);
                 text.strip_suffix('\r').unwrap_or(text).to_owned()
             }

@@ -5,6 +5,6 @@ mod outbox;
 mod text;
 
 pub(crate) use closing::{closing, refusals, took};
-pub use outbox::Outbox;
 pub(crate) use outbox::LONGEST_MESSAGE;
+pub use outbox::Outbox;
 pub use text::{Block, Text, clean};

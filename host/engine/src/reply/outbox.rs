@@ -35,6 +35,16 @@ pub struct Outbox {
 
 type RoomName = (String, String);
 type Lane = mpsc::UnboundedSender<(PendingRow, bool, AtWork)>;
+/// A row's key and which of its texts.
+type TextName = (String, u64);
+
+/// What was handed to the rooms' workers. A list of rows that was read before one of them was marked as
+/// sent must not have it sent again.
+#[derive(Debug, Default)]
+struct Flight {
+    queued: HashSet<TextName>,
+    done: HashSet<TextName>,
+}
 
 impl Outbox {
     /// An outbox over some networks. Nothing is sent before [`Outbox::run`].
@@ -58,11 +68,13 @@ impl Outbox {
     /// Sends for ever; what an earlier process left is sent first, after a look whether it was.
     pub(crate) async fn run(self: Arc<Self>) {
         let Some(mut woken) = self.woken.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
-        let queued: Arc<Mutex<HashSet<(String, u64)>>> = Arc::default();
+        let flight: Arc<Mutex<Flight>> = Arc::default();
         let mut lanes: HashMap<RoomName, Lane> = HashMap::new();
         let mut left_over = true;
         self.wake();
         while let Some(at_work) = woken.recv().await {
+            // What was marked as sent up to here is no longer in the list that is read now.
+            lock(&flight).done.clear();
             let rows = match self.store.outbox().await {
                 Ok(rows) => rows,
                 Err(error) => {
@@ -81,11 +93,14 @@ impl Outbox {
                 if matches!(row.row.purpose, Purpose::Card { rest: false }) && !chat.abilities().edits {
                     continue;
                 }
-                if !lock(&queued).insert((row.row.key.clone(), row.version)) {
+                let name = (row.row.key.clone(), row.version);
+                let mut flying = lock(&flight);
+                if flying.done.contains(&name) || !flying.queued.insert(name) {
                     continue;
                 }
+                drop(flying);
                 let room = (row.row.network.clone(), row.row.room.clone());
-                let lane = lanes.entry(room).or_insert_with(|| self.clone().lane(chat.clone(), queued.clone()));
+                let lane = lanes.entry(room).or_insert_with(|| self.clone().lane(chat.clone(), flight.clone()));
                 let _ = lane.send((row, left_over, at_work.clone()));
             }
             left_over = false;
@@ -93,7 +108,7 @@ impl Outbox {
     }
 
     /// One room's worker.
-    fn lane(self: Arc<Self>, chat: Arc<dyn Chat>, queued: Arc<Mutex<HashSet<(String, u64)>>>) -> Lane {
+    fn lane(self: Arc<Self>, chat: Arc<dyn Chat>, flight: Arc<Mutex<Flight>>) -> Lane {
         let (lane, mut rows) = mpsc::unbounded_channel::<(PendingRow, bool, AtWork)>();
         tokio::spawn(async move {
             // The event of each card whose newer texts may be waiting here already.
@@ -105,7 +120,7 @@ impl Outbox {
                 }
                 // A newer text of this card is waiting: it says all that this one would.
                 let newer = matches!(row.row.purpose, Purpose::Card { .. })
-                    && lock(&queued).iter().any(|(key, version)| *key == name.0 && *version > name.1);
+                    && lock(&flight).queued.iter().any(|(key, version)| *key == name.0 && *version > name.1);
                 if !newer {
                     let event = self.deliver(&chat, &row, left_over).await;
                     if let (Purpose::Card { rest }, Some(event)) = (&row.row.purpose, &event) {
@@ -115,16 +130,26 @@ impl Outbox {
                             cards.insert(name.0.clone(), row.event.clone().unwrap_or_else(|| event.clone()));
                         }
                     }
-                    let sent = Write::Sent { key: row.row.key.clone(), version: row.version, event };
-                    if let Err(error) = self.store.commit(vec![sent]).await {
-                        tracing::error!(%error, key = row.row.key, "sent, and this could not be kept; the next start looks back");
-                    }
+                    self.mark(Write::Sent { key: row.row.key.clone(), version: row.version, event }).await;
                 }
-                lock(&queued).remove(&name);
+                let mut flying = lock(&flight);
+                flying.queued.remove(&name);
+                flying.done.insert(name);
+                drop(flying);
                 drop(at_work);
             }
         });
         lane
+    }
+
+    /// Keeps that something was sent, for as long as that takes: until then it would be sent again.
+    async fn mark(&self, sent: Write) {
+        let mut wait = FIRST_WAIT;
+        while let Err(error) = self.store.commit(vec![sent.clone()]).await {
+            tracing::error!(%error, "a message was sent, and this cannot be kept; trying again");
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(LONGEST_WAIT);
+        }
     }
 
     /// Sends one row until it is sent or never can be.
@@ -153,11 +178,8 @@ impl Outbox {
         let mut wait = FIRST_WAIT;
         let mut looked = !look;
         loop {
-            let tried = if looked {
-                chat.send(message).await.map(Some)
-            } else {
-                chat.find(&message.room, &message.key).await
-            };
+            let tried =
+                if looked { chat.send(message).await.map(Some) } else { chat.find(&message.room, &message.key).await };
             match tried {
                 Ok(Some(event)) => return Some(event),
                 Ok(None) => looked = true,

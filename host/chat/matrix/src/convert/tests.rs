@@ -26,7 +26,8 @@ fn words(body: &str) -> Option<String> {
 
 #[test]
 fn a_persons_words_come_through_with_their_full_id() {
-    let message = read_as(&event("@bob:x", json!({ "msgtype": "m.text", "body": "!deploy cms" })), true).expect("a message");
+    let message =
+        read_as(&event("@bob:x", json!({ "msgtype": "m.text", "body": "!deploy cms" })), true).expect("a message");
     assert_eq!(message.text, "!deploy cms");
     assert_eq!(message.sender.id, "@bob:x");
     assert_eq!(message.at.as_millisecond(), 1_700_000_000_000);
@@ -55,7 +56,15 @@ fn what_is_not_a_persons_new_words_does_not() {
                 "formatted_body": "<pre><code>!deploy cms\n</code></pre>\n" }),
     );
     let broken = event("@bob:x", json!({ "msgtype": "m.text", "body": 7 }));
-    for (what, raw) in [("own", own), ("notice", notice), ("emote", emote), ("edit", edit), ("redacted", redacted), ("code", code), ("broken", broken)] {
+    for (what, raw) in [
+        ("own", own),
+        ("notice", notice),
+        ("emote", emote),
+        ("edit", edit),
+        ("redacted", redacted),
+        ("code", code),
+        ("broken", broken),
+    ] {
         assert_eq!(read_as(&raw, true), None, "{what}");
     }
 }
@@ -98,8 +107,10 @@ fn a_threads_root_is_kept() {
 #[test]
 fn only_our_coming_in_is_an_arrival() {
     let member = |who: &str, now: &str, before: Value| {
-        raw(json!({ "type": "m.room.member", "event_id": "$m:x", "sender": who, "state_key": who, "origin_server_ts": 1,
-                    "content": { "membership": now }, "unsigned": { "prev_content": before } }))
+        raw(
+            json!({ "type": "m.room.member", "event_id": "$m:x", "sender": who, "state_key": who, "origin_server_ts": 1,
+                    "content": { "membership": now }, "unsigned": { "prev_content": before } }),
+        )
     };
     let me = user_id!("@ops-bot:x");
     assert!(is_own_arrival(&member("@ops-bot:x", "join", json!({ "membership": "invite" })), me));

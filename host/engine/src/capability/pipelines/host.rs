@@ -45,7 +45,10 @@ impl HostCall for Trigger {
             return Err(problem("invalid", "only a job starts pipelines"));
         };
         let Some(deployment) = shared.catalog.pipeline(&request.pipeline) else {
-            return Err(problem("not-found", format!("there is no pipeline `{}`", crate::reply::clean(&request.pipeline))));
+            return Err(problem(
+                "not-found",
+                format!("there is no pipeline `{}`", crate::reply::clean(&request.pipeline)),
+            ));
         };
         let parameters = parameters(deployment, &request.parameters)?;
         let key = RunKey::new(&job.row().id, invocation.number());
@@ -54,12 +57,26 @@ impl HostCall for Trigger {
             Ok(url) => url,
             Err(PipelineError::Refused { message }) => return Err(problem("refused", message)),
             // The answer was lost, and perhaps not the run: the system itself is asked before anybody is told.
-            Err(PipelineError::Unavailable { message }) => match deployment.system.state(&key, &deployment.pipeline).await {
-                Ok(RunState::Running | RunState::Ended(_)) => None,
-                Ok(RunState::Absent) => return Err(problem("unavailable", format!("nothing was started: {message}"))),
-                Ok(RunState::Unknowable(reason)) => return Err(problem("unknown", format!("{message}; whether it was started cannot be known: {reason}"))),
-                Err(error) => return Err(problem("unknown", format!("{message}; whether it was started is not known yet: {error}"))),
-            },
+            Err(PipelineError::Unavailable { message }) => {
+                match deployment.system.state(&key, &deployment.pipeline).await {
+                    Ok(RunState::Running | RunState::Ended(_)) => None,
+                    Ok(RunState::Absent) => {
+                        return Err(problem("unavailable", format!("nothing was started: {message}")));
+                    }
+                    Ok(RunState::Unknowable(reason)) => {
+                        return Err(problem(
+                            "unknown",
+                            format!("{message}; whether it was started cannot be known: {reason}"),
+                        ));
+                    }
+                    Err(error) => {
+                        return Err(problem(
+                            "unknown",
+                            format!("{message}; whether it was started is not known yet: {error}"),
+                        ));
+                    }
+                }
+            }
         };
         tracing::info!(job = job.row().id, run = key.as_str(), pipeline = deployment.pipeline, "started a run");
         job.card().run(match &url {
@@ -86,11 +103,19 @@ fn parameters(deployment: &Deployment, given: &[types::Entry]) -> Result<BTreeMa
         let Some(pattern) = deployment.parameters.get(&entry.name) else {
             let known: Vec<&str> = deployment.parameters.keys().map(String::as_str).collect();
             let name = crate::reply::clean(&entry.name);
-            return Err(problem("invalid", format!("{} takes no parameter `{name}`, but: {}", deployment.pipeline, known.join(", "))));
+            return Err(problem(
+                "invalid",
+                format!("{} takes no parameter `{name}`, but: {}", deployment.pipeline, known.join(", ")),
+            ));
         };
         if !pattern.takes(&entry.value) {
             let value = crate::reply::clean(&entry.value);
-            let message = format!("`{value}` is no {} for {}: it must match {}", entry.name, deployment.pipeline, pattern.as_str());
+            let message = format!(
+                "`{value}` is no {} for {}: it must match {}",
+                entry.name,
+                deployment.pipeline,
+                pattern.as_str()
+            );
             return Err(problem("invalid", message));
         }
         if parameters.insert(entry.name.clone(), entry.value.clone()).is_some() {

@@ -47,16 +47,24 @@ impl HostCall for Wait {
 
     async fn perform(invocation: &mut Invocation, (items,): &(Vec<Waitable>,)) -> Result<Ready, WaitError> {
         if items.is_empty() || items.len() > MOST_ITEMS {
-            return Err(problem("invalid", format!("1 to {MOST_ITEMS} things can be waited for, and not {}", items.len())));
+            return Err(problem(
+                "invalid",
+                format!("1 to {MOST_ITEMS} things can be waited for, and not {}", items.len()),
+            ));
         }
         if let Some(item) = items.iter().find(|item| item.kind != RUN) {
-            return Err(problem("invalid", format!("`{}` cannot be waited for, only `{RUN}`", crate::reply::clean(&item.kind))));
+            return Err(problem(
+                "invalid",
+                format!("`{}` cannot be waited for, only `{RUN}`", crate::reply::clean(&item.kind)),
+            ));
         }
         let Some(job) = invocation.job().cloned() else { return Err(problem("invalid", "only a job waits")) };
         let mut runs = Vec::with_capacity(items.len());
         for item in items {
             // Whether another job has such a run is nobody's business here.
-            runs.push(known(invocation, item).ok_or_else(|| problem::<WaitError>("not-found", "this job has no such run"))?);
+            runs.push(
+                known(invocation, item).ok_or_else(|| problem::<WaitError>("not-found", "this job has no such run"))?,
+            );
         }
         invocation.waiting.store(true, Ordering::Release);
         let ended = first(&job, &runs).await;

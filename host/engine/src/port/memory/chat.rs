@@ -7,9 +7,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::{BotIdentity, Table},
     message::Inbox,
-    port::{Abilities, Body, Chat, ChatFactory, Outgoing, SendError},
+    port::{Abilities, Body, Chat, Outgoing, SendError},
 };
 
 /// A chat network in memory.
@@ -86,18 +85,5 @@ impl Chat for MemoryChat {
 
     async fn probe(&self) -> Result<Vec<String>, Vec<String>> {
         Ok(vec!["memory: always there".to_owned()])
-    }
-}
-
-/// Gives one [`MemoryChat`] to `[bot.NAME.memory]`.
-pub struct MemoryChatFactory(pub Arc<MemoryChat>);
-
-impl ChatFactory for MemoryChatFactory {
-    fn network(&self) -> &'static str {
-        MemoryChat::NETWORK
-    }
-
-    fn read(&self, _bot: &BotIdentity, _table: &mut Table) -> Option<Arc<dyn Chat>> {
-        Some(self.0.clone())
     }
 }

@@ -7,7 +7,7 @@ mod clock;
 mod pipelines;
 mod store;
 
-pub use chat::{MemoryChat, MemoryChatFactory};
+pub use chat::MemoryChat;
 pub use clock::MemoryClock;
 pub use pipelines::{MemoryPipelines, MemoryPipelinesFactory, MemoryRun};
 pub use store::MemoryStore;

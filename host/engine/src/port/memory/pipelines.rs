@@ -12,8 +12,7 @@ use tokio::sync::watch;
 use crate::{
     config::Table,
     port::{
-        Outcome, PipelineError, Pipelines, PipelinesFactory, RunEnd, RunKey, RunState,
-        pipelines::PipelinesBuilder,
+        Outcome, PipelineError, Pipelines, PipelinesFactory, RunEnd, RunKey, RunState, pipelines::PipelinesBuilder,
     },
 };
 

@@ -1,0 +1,74 @@
+//! The README's first screen is what a new user sees: it is typed here, and must come back line for line.
+//!
+//! Not here: what each command answers in other cases, which the stories show.
+
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::{
+    house::{House, guests, repository},
+    stories::filtered,
+};
+
+/// The first block of the README, cut at its commands: what was typed at the prompt with all answers, and the audit.
+fn transcript() -> Result<(Vec<String>, Vec<String>, Vec<String>)> {
+    let readme = std::fs::read_to_string(repository().join("README.md"))?;
+    let block = readme.split("```text\n").nth(1).and_then(|rest| rest.split("```").next()).context("no transcript")?;
+    let (prompt, audit) = block.split_once("$ wardroom audit\n").context("no audit in the transcript")?;
+    let lines = prompt.lines().filter(|line| !line.starts_with("$ ") && !line.is_empty());
+    let (typed, said): (Vec<&str>, Vec<&str>) = lines.partition(|line| line.starts_with("> "));
+    let typed = typed.into_iter().map(|line| line[2..].to_owned()).collect();
+    Ok((typed, said.into_iter().map(str::to_owned).collect(), audit.lines().map(str::to_owned).collect()))
+}
+
+/// The repository as a new user has it, as far as the sample goes.
+fn sample() -> Result<House> {
+    let house = House::new(&std::fs::read_to_string(repository().join("plugins.toml"))?)?;
+    for name in ["deploy.wasm", "coffee.wasm"] {
+        house.copy_in(&guests().join(name), &format!("guests/{name}"))?;
+    }
+    Ok(house)
+}
+
+#[test]
+fn the_first_screen_is_true() -> Result<()> {
+    let (typed, said, audit) = transcript()?;
+    ensure!(typed.len() == 5 && said.len() > 10 && audit.len() > 5, "the transcript is not what this test thinks");
+    let house = sample()?;
+    let run = house.wardroom(&["run"], format!("{}\n", typed.join("\n")))?;
+    assert_eq!(filtered(run.out.trim_end(), &house), filtered(&said.join("\n"), &house), "{}", run.err);
+    let report = house.wardroom(&["audit"], "")?;
+    assert_eq!(filtered(report.out.trim_end(), &house), filtered(&audit.join("\n"), &house), "{}", report.err);
+    // The sample really deploys, and the plugin that lies did nothing.
+    let page = std::fs::read_to_string(house.path("sample/site/staging/current/index.html"))?;
+    assert!(page.contains("1.0.2"), "{page}");
+    assert!(!house.path("sample/site/production").exists());
+    assert_eq!(house.runs().len(), 1);
+    Ok(())
+}
+
+#[test]
+fn the_sample_passes_its_own_check() -> Result<()> {
+    let check = sample()?.wardroom(&["check"], "")?;
+    assert_eq!(check.code, Some(0), "{}{}", check.out, check.err);
+    Ok(())
+}
+
+#[test]
+fn the_engine_runs_in_another_program() -> Result<()> {
+    let mut child = Command::new(std::env::var_os("WARDROOM_EMBED").context("WARDROOM_EMBED names no example to run")?)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let typed = "!deploy cms staging 1.0.2\nnothing for the bot\n!where\n!nonsense\n";
+    std::io::Write::write_all(&mut child.stdin.take().context("no input")?, typed.as_bytes())?;
+    let output = child.wait_with_output()?;
+    assert!(output.status.success());
+    let out = String::from_utf8(output.stdout)?;
+    assert!(out.contains("*beep* Content Management System: deployed version 1.0.2 to staging in"), "{out}");
+    assert!(out.contains("staging: 1.0.2 since"), "{out}");
+    assert!(out.contains("Unknown command `nonsense`"), "{out}");
+    assert_eq!(out.matches("*beep*").count(), 4, "{out}");
+    Ok(())
+}

@@ -1,0 +1,16 @@
+;; Waits for a hundred thousand things whose names are all the same megabyte.
+(import "wardroom:plugin/pipelines@0.1.0" "wait" (func $wait (param i32 i32 i32)))
+(func $attack (result i32)
+  (local $at i32)
+  (drop (memory.grow (i32.const 60)))
+  (memory.fill (i32.const 2097152) (i32.const 97) (i32.const 1048576))
+  (local.set $at (i32.const 131072))
+  (loop $more
+    (i32.store offset=0 (local.get $at) (i32.const 2097152))
+    (i32.store offset=4 (local.get $at) (i32.const 1048576))
+    (i32.store offset=8 (local.get $at) (i32.const 2097152))
+    (i32.store offset=12 (local.get $at) (i32.const 1048576))
+    (local.set $at (i32.add (local.get $at) (i32.const 16)))
+    (br_if $more (i32.lt_u (local.get $at) (i32.const 1731072))))
+  (call $wait (i32.const 131072) (i32.const 100000) (i32.const 0))
+  (call $fine))

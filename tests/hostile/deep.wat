@@ -1,0 +1,3 @@
+;; Calls itself for ever.
+(func $attack (result i32)
+  (i32.add (call $attack) (i32.const 1)))

@@ -1,0 +1,10 @@
+;; Waits for the run whose id is typed: `attack --word=ID`.
+(import "wardroom:plugin/pipelines@0.1.0" "wait" (func $wait (param i32 i32 i32)))
+(func $attack (result i32)
+  (i32.store (i32.const 640) (i32.const 1168))
+  (i32.store (i32.const 644) (i32.const 3))
+  (i32.store (i32.const 648) (i32.load offset=16 (global.get $arguments)))
+  (i32.store (i32.const 652) (i32.load offset=20 (global.get $arguments)))
+  (call $wait (i32.const 640) (i32.const 1) (i32.const 0))
+  (if (i32.eqz (i32.load8_u (i32.const 0))) (then (unreachable)))
+  (call $failed (i32.const 12)))

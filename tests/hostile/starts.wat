@@ -1,0 +1,3 @@
+;; Loops before anybody asked it anything.
+(func $begin (loop $again (br $again)))
+(start $begin)

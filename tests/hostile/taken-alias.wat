@@ -1,0 +1,7 @@
+;; Claims a command of the host as another word for its own.
+(data (i32.const 4096) "help")
+(data (i32.const 4100) "\00\00\00\00")
+(data (i32.const 4104) (i32 4096 4))
+(data (i32.const 4112) (i32 1024 6  4104 1  1040 24  0 0  0  0 0))
+(data (i32.const 4160) (i32 4112 1  0 0))
+(func (export "wardroom:plugin/commands@0.1.0#describe") (result i32) (i32.const 4160))
