@@ -1,1 +1,395 @@
-//! x
+//! Hostile guests: what each tries costs one failed command or one plugin that is not loaded, and nothing else.
+//!
+//! Each runs in a real host beside a good plugin, whose answer must come afterwards.
+//! Invariant: after every attack no run folder exists but those that the test asked for, and the host is as small as before.
+
+mod guest;
+
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::{host::Host, house::House, journal::Journal};
+
+/// The host's memory at its largest: what it needs by itself in a debug build, and one guest's at its limit.
+const MOST_MIB: u64 = 260;
+
+/// Guests that load, each with a test of its own below.
+const RUN: &[&str] = &[
+    "amplify",
+    "bomb",
+    "bombs",
+    "deep",
+    "elsewhere",
+    "endless",
+    "flood",
+    "foreign",
+    "huge-answer",
+    "keeps",
+    "no-answer",
+    "not-text",
+    "outside",
+    "paint",
+    "painted-summary",
+    "quiet",
+    "shout",
+    "trap",
+];
+
+/// Guests that do not load, and what the operator is told.
+const NOT_LOADED: &[(&str, &str)] = &[
+    ("asks-in-describe", "x"),
+    ("bad-name", "x"),
+    ("born-large", "x"),
+    ("endless-list", "x"),
+    ("grows-in-describe", "x"),
+    ("host-component", "x"),
+    ("loops-in-describe", "x"),
+    ("many-commands", "x"),
+    ("no-command", "x"),
+    ("other-package", "x"),
+    ("starts", "x"),
+    ("taken", "x"),
+    ("taken-alias", "x"),
+    ("unknown-function", "x"),
+    ("unknown-interface", "x"),
+    ("wasi", "x"),
+    ("wrong-world", "x"),
+];
+
+const CONFIG: &str = r#"
+[bot.marvin.console]
+user = "operator"
+
+[people]
+admins = ["operator"]
+
+[environment.staging]
+[environment.production]
+
+[app.cms]
+title = "Content Management System"
+
+[app.cms.deploy.staging]
+run        = ["./sample/deploy.sh", "cms", "staging", "{version}"]
+parameters = { version = '[0-9]+\.[0-9]+\.[0-9]+' }
+
+[app.cms.deploy.production]
+run        = ["./sample/deploy.sh", "cms", "production", "{version}"]
+parameters = { version = '[0-9]+\.[0-9]+\.[0-9]+' }
+
+[plugin.deploy]
+module = "{guests}/deploy.wasm"
+allow  = [{ call = ["pipelines.*", "catalog.*"] }]
+"#;
+
+/// The plugin under test, with every grant that could tempt it.
+const EVIL: &str = r#"
+[plugin.evil]
+module = "evil.wasm"
+allow  = [{ call = ["pipelines.*", "catalog.*", "store.*"] }]
+"#;
+
+/// What was said while a guest was attacked with these lines, and the house that it happened in.
+struct Scene {
+    house: House,
+    said: String,
+    log: String,
+}
+
+impl Scene {
+    /// Types lines to a host with this guest, and then asks a good plugin.
+    fn play(name: &str, limits: &str, lines: &[&str]) -> Result<Self> {
+        Self::play_bytes(&guest::build(name)?, limits, lines)
+    }
+
+    fn play_bytes(bytes: &[u8], limits: &str, lines: &[&str]) -> Result<Self> {
+        let house = House::new(&format!("{CONFIG}{EVIL}{limits}"))?;
+        fs::write(house.path("evil.wasm"), bytes)?;
+        let mut host = Host::start(&house)?;
+        for line in lines {
+            host.say(line)?;
+        }
+        host.say("where cms")?;
+        host.hear("production: nothing yet")?;
+        let peak = host.peak_mib()?;
+        let log = host.log();
+        let (status, said) = host.finish()?;
+        ensure!(status.success(), "{status}: {log}");
+        ensure!(peak < MOST_MIB, "the host had {peak} MiB");
+        Ok(Self { house, said: said.join("\n"), log })
+    }
+
+    /// The words came.
+    fn said(&self, words: &str) -> Result<()> {
+        ensure!(self.said.contains(words), "not said: `{words}`, but:\n{}\n{}", self.said, self.log);
+        Ok(())
+    }
+
+    /// The words did not come.
+    fn unsaid(&self, words: &str) -> Result<()> {
+        ensure!(!self.said.contains(words), "said: `{words}`:\n{}", self.said);
+        Ok(())
+    }
+
+    /// No pipeline was ever started, and nothing waits.
+    fn nothing_done(&self) -> Result<()> {
+        ensure!(self.house.runs().is_empty(), "runs: {:?}", self.house.runs());
+        let mut journal = Journal::open(&self.house.path("state"))?;
+        ensure!(journal.count("select count(*) from entry where kind = 'intent'")? == 0, "{}", journal.listing()?);
+        ensure!(journal.count("select count(*) from release")? == 0, "{}", journal.listing()?);
+        ensure!(journal.listing()?.ends_with("waiting in the inbox 0, in the outbox 0\n"), "{}", journal.listing()?);
+        Ok(())
+    }
+}
+
+#[test]
+fn every_text_is_tried() -> Result<()> {
+    let mut tried: Vec<String> =
+        RUN.iter().copied().chain(NOT_LOADED.iter().map(|(name, _)| *name)).map(str::to_owned).collect();
+    tried.sort();
+    ensure!(tried == guest::names()?, "tried {tried:?}, and there are {:?}", guest::names()?);
+    Ok(())
+}
+
+#[test]
+fn what_is_no_good_plugin_is_not_loaded_and_says_why() -> Result<()> {
+    let mut config = CONFIG.to_owned();
+    let house = House::new(CONFIG)?;
+    let harmless = guest::harmless()?;
+    let mut wanted: Vec<(String, &str)> = Vec::new();
+    let mut bytes: Vec<(String, Vec<u8>)> = Vec::new();
+    for (name, why) in NOT_LOADED {
+        bytes.push(((*name).to_owned(), guest::build(name)?));
+        wanted.push(((*name).to_owned(), why));
+    }
+    let made: [(&str, Vec<u8>, &str); 6] = [
+        ("empty", Vec::new(), "x"),
+        ("noise", (0..4096_u32).map(|number| (number.wrapping_mul(2_654_435_761) >> 24) as u8).collect(), "x"),
+        ("half", harmless[..harmless.len() / 2].to_vec(), "x"),
+        (
+            "half-component",
+            {
+                let whole = guest::component(&harmless)?;
+                whole[..whole.len() / 2].to_vec()
+            },
+            "x",
+        ),
+        ("newer", guest::harmless_of("0.2.0")?, "x"),
+        ("bare", wat::parse_str("(module)")?, "x"),
+    ];
+    for (name, made, why) in made {
+        bytes.push((name.to_owned(), made));
+        wanted.push((name.to_owned(), why));
+    }
+    for (name, bytes) in &bytes {
+        fs::write(house.path(format!("{name}.wasm")), bytes)?;
+        config.push_str(&format!("\n[plugin.{name}]\nmodule = \"{name}.wasm\"\nallow = [{{ call = [\"**\"] }}]\n"));
+    }
+    house.configure(&config)?;
+
+    let checked = house.wardroom(&["check"], "")?;
+    ensure!(checked.code == Some(2), "{checked:?}");
+    for (name, why) in &wanted {
+        let line = checked.err.lines().find(|line| line.contains(&format!("plugin {name} is not loaded: ")));
+        let line = line.with_context(|| format!("{name} is not among the problems:\n{}", checked.err))?;
+        ensure!(line.contains(why), "{line}\nand not: {why}");
+        ensure!(!line.contains('\u{1b}'), "{line:?}");
+    }
+    let ran = house.wardroom(&["run"], "plugins\nattack\nwhere cms\n")?;
+    ensure!(ran.code == Some(0), "{ran:?}");
+    ensure!(ran.out.matches(": not loaded: ").count() == wanted.len(), "{}", ran.out);
+    ensure!(ran.out.contains("Unknown command `attack`") || ran.out.contains("which is not loaded"), "{}", ran.out);
+    ensure!(ran.out.contains("production: nothing yet"), "{}", ran.out);
+    ensure!(house.runs().is_empty());
+    Ok(())
+}
+
+#[test]
+fn a_finished_component_works_as_well() -> Result<()> {
+    for bytes in [guest::harmless()?, guest::component(&guest::harmless()?)?] {
+        let scene = Scene::play_bytes(&bytes, "", &["attack", "peek"])?;
+        scene.said("attack: succeeded")?;
+        ensure!(scene.said.lines().filter(|line| *line == "fine").count() == 2, "{}", scene.said);
+        scene.nothing_done()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn an_endless_loop_is_ended_and_others_are_answered_meanwhile() -> Result<()> {
+    let house = House::new(&format!("{CONFIG}{EVIL}limits = {{ cpu = \"4s\" }}\n"))?;
+    fs::write(house.path("evil.wasm"), guest::build("endless")?)?;
+    let mut host = Host::start(&house)?;
+    host.say("whoami")?;
+    host.hear("You may type")?;
+    // More loops than there are processors.
+    for _ in 0..4 {
+        host.say("attack &")?;
+        host.say("peek &")?;
+    }
+    let asked = Instant::now();
+    host.say("where cms &")?;
+    host.hear("production: nothing yet")?;
+    let took = asked.elapsed();
+    ensure!(
+        !host.said().iter().any(|line| line.contains("was ended")),
+        "the loops were over already: {:?}",
+        host.said()
+    );
+    // The promise is a second; this machine may be building something else meanwhile.
+    ensure!(took < Duration::from_secs(3), "{took:?}");
+    for _ in 0..8 {
+        host.hear("was ended: it used more than 4000 ms of processor time")?;
+    }
+    host.say("where cms")?;
+    host.hear("production: nothing yet")?;
+    let (status, _) = host.finish()?;
+    ensure!(status.success());
+    Ok(())
+}
+
+#[test]
+fn a_memory_bomb_is_ended() -> Result<()> {
+    let scene = Scene::play("bomb", "", &["attack", "attack"])?;
+    scene.said("`attack` was ended: it used more than 32 MiB of memory.")?;
+    scene.nothing_done()?;
+    let scene = Scene::play("bombs", "", &["attack"])?;
+    scene.said("`attack` was ended: it used more than 32 MiB of memory.")?;
+    scene.nothing_done()
+}
+
+#[test]
+fn many_bombs_at_once_leave_the_host_alive() -> Result<()> {
+    let scene = Scene::play("bomb", "limits = { memory_mib = 4 }\n", &["attack &"; 20])?;
+    scene.nothing_done()
+}
+
+#[test]
+fn deep_recursion_is_ended() -> Result<()> {
+    let scene = Scene::play("deep", "", &["attack", "attack"])?;
+    scene.said("`attack` was ended: it called itself too deeply.")?;
+    scene.nothing_done()
+}
+
+#[test]
+fn a_trap_is_a_failed_command() -> Result<()> {
+    let scene = Scene::play("trap", "", &["attack", "peek"])?;
+    scene.said("`attack` broke: wasm trap: wasm `unreachable` instruction executed.")?;
+    scene.said("`peek` broke: wasm trap: integer divide by zero")?;
+    scene.nothing_done()
+}
+
+#[test]
+fn a_huge_answer_is_not_taken() -> Result<()> {
+    // Once where it does not even fit, once where it does.
+    let scene = Scene::play("huge-answer", "", &["attack", "peek"])?;
+    scene.said("`attack` was ended: it used more than 32 MiB of memory.")?;
+    scene.nothing_done()?;
+    let scene = Scene::play("huge-answer", "limits = { memory_mib = 64 }\n", &["attack", "peek"])?;
+    scene.said("`attack` was ended: it handed over more than 1048576 bytes.")?;
+    scene.said("`peek` was ended: it handed over more than 1048576 bytes")?;
+    scene.unsaid("aaaaaaaaaa")?;
+    scene.nothing_done()
+}
+
+#[test]
+fn what_is_no_text_or_no_answer_is_a_failed_command() -> Result<()> {
+    for name in ["not-text", "outside", "no-answer"] {
+        let scene = Scene::play(name, "", &["attack", "peek"])?;
+        scene.said("`attack` broke: ")?;
+        scene.said("`peek` broke: ")?;
+        scene.nothing_done()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_flood_of_calls_is_ended() -> Result<()> {
+    let scene = Scene::play("flood", "", &["attack", "peek"])?;
+    scene.said("`attack` was ended: it made more than 1000 calls.")?;
+    scene.said("`peek` was ended: it made more than 1000 calls")?;
+    scene.nothing_done()
+}
+
+#[test]
+fn a_huge_argument_is_not_taken() -> Result<()> {
+    let scene = Scene::play("shout", "", &["attack", "peek"])?;
+    scene.said("`attack` was ended: it handed over more than 1048576 bytes.")?;
+    scene.said("`peek` was ended: it handed over more than 1048576 bytes")?;
+    scene.nothing_done()
+}
+
+#[test]
+fn the_same_megabyte_a_hundred_thousand_times_is_not_taken() -> Result<()> {
+    let scene = Scene::play("amplify", "", &["attack"])?;
+    scene.said("`attack` was ended: it handed over more than 1048576 bytes.")?;
+    scene.nothing_done()
+}
+
+#[test]
+fn an_effect_that_was_not_typed_is_refused() -> Result<()> {
+    let scene = Scene::play("elsewhere", "", &["attack cms staging 1.0.2", "attack", "peek"])?;
+    scene.said("Refused: pipelines.trigger cms/staging version 1.0.0")?;
+    scene.said("Refused: pipelines.trigger cms/production version 1.0.2")?;
+    scene.said("`attack cms staging 1.0.2` was typed, and not version `1.0.0`; plugins.toml line 29 would need beyond = [\"version\"]")?;
+    scene.said("`attack cms staging 1.0.2` was typed, and not environment `production`; plugins.toml line 29 would need beyond = [\"environment\"]")?;
+    scene.said("`attack` was typed, and not app `cms`, environment `production`, version `1.0.2`;")?;
+    scene.said("`peek` is a query, and pipelines.trigger acts")?;
+    scene.nothing_done()
+}
+
+#[test]
+fn who_is_refused_does_not_get_to_say_that_all_is_well() -> Result<()> {
+    let scene = Scene::play("quiet", "", &["attack cms staging 1.0.2"])?;
+    scene.said("attack cms staging 1.0.2: succeeded with warnings")?;
+    scene.said("Refused: pipelines.trigger cms/production version 1.0.2")?;
+    scene.nothing_done()
+}
+
+#[test]
+fn a_query_keeps_nothing_and_waits_for_nothing_and_keys_have_a_length() -> Result<()> {
+    let scene = Scene::play("keeps", "", &["attack", "peek"])?;
+    scene.said("a key has 1 to 512 bytes, and this has 513")?;
+    scene.said("`peek` is a query, and store.set keeps")?;
+    scene.said("`peek` is a query, and pipelines.wait waits")?;
+    ensure!(Journal::open(&scene.house.path("state"))?.count("select count(*) from value")? == 0);
+    scene.nothing_done()
+}
+
+#[test]
+fn another_job_s_run_is_not_there() -> Result<()> {
+    let house = House::new(&format!("{CONFIG}{EVIL}"))?;
+    fs::write(house.path("evil.wasm"), guest::build("foreign")?)?;
+    let mut host = Host::start(&house)?;
+    host.say("deploy cms staging 1.0.2")?;
+    host.hear("deployed version 1.0.2")?;
+    let runs = house.runs();
+    let [run] = runs.as_slice() else { anyhow::bail!("runs: {runs:?}") };
+    host.say(&format!("attack --word={run}"))?;
+    host.hear("this job has no such run")?;
+    host.say("attack --word=../../../etc/passwd")?;
+    host.hear("this job has no such run")?;
+    host.say("where cms")?;
+    host.hear("staging: 1.0.2 since")?;
+    let (status, _) = host.finish()?;
+    ensure!(status.success());
+    ensure!(house.runs() == runs);
+    Ok(())
+}
+
+#[test]
+fn words_of_a_guest_are_stripped_of_what_does_not_show() -> Result<()> {
+    for (name, lines) in [("paint", ["attack", "peek"]), ("painted-summary", ["help", "help attack"])] {
+        let scene = Scene::play(name, "", &lines)?;
+        for text in [&scene.said, &scene.log] {
+            let odd = text.chars().find(|letter| (letter.is_control() && *letter != '\n') || *letter == '\u{202e}');
+            ensure!(odd.is_none(), "{name}: {odd:?} in {text:?}");
+        }
+        scene.nothing_done()?;
+    }
+    Ok(())
+}

@@ -24,9 +24,13 @@ pub struct Access {
 
 /// A command that its caller may run. Only [`Access::authorize`] makes one.
 ///
-/// ```compile_fail
-/// // There is no way to make one from its parts.
-/// let authorized = wardroom::access::Authorized { .. };
+/// ```compile_fail,E0451
+/// use wardroom::{access::{Authorized, Rights}, command::Command, port::store::InboxRow};
+///
+/// // There is no way to make one from its parts: they are private.
+/// fn forge(command: Command, message: InboxRow, rights: Rights) -> Authorized {
+///     Authorized { command, message, rights }
+/// }
 /// ```
 #[derive(Debug)]
 pub struct Authorized {

@@ -1,6 +1,6 @@
 //! The one function that joins the stages, from a row of the inbox to an answer.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::Host;
 use crate::{
@@ -9,6 +9,7 @@ use crate::{
     job::AtWork,
     plugin::LoadedPlugin,
     port::store::{InboxRow, Line, OutboxRow, Purpose, StoreError, Write},
+    port::{Body, Outgoing},
     reply::Text,
 };
 
@@ -25,6 +26,10 @@ pub(super) enum Verdict {
     Refused(Refusal),
 }
 
+/// The first and the longest wait before a message that could not be handled is handled again.
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
 /// Why a message is answered with a refusal.
 pub(super) enum Refusal {
     /// It is no command.
@@ -37,13 +42,42 @@ impl Host {
     /// Handles a message in a task of its own. `late`: it was taken by an earlier process.
     pub(super) fn spawn(self: Arc<Self>, row: InboxRow, at_work: AtWork, late: bool) {
         tokio::spawn(async move {
-            let key = row.key.clone();
-            // A failed write leaves the message where it is: the next start handles it.
-            if let Err(error) = self.handle(row, late).await {
-                tracing::error!(room = key.room, event = key.event, %error, "a message could not be handled; it is kept");
+            let mut late = late;
+            let mut wait = FIRST_WAIT;
+            // A failed write leaves the message where it is, with nothing done: it is handled again.
+            while let Err(error) = self.handle(row.clone(), late).await {
+                tracing::error!(room = row.key.room, event = row.key.event, %error, "a message could not be handled; it is kept");
+                if wait == FIRST_WAIT {
+                    self.say_unkept(&row, &error).await;
+                }
+                if matches!(error, StoreError::Failed(_)) {
+                    break;
+                }
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(LONGEST_WAIT);
+                late = true;
             }
             drop(at_work);
         });
+    }
+
+    /// Tells the room why nothing happens. The store cannot keep these words, so they are sent as they are.
+    async fn say_unkept(&self, row: &InboxRow, error: &StoreError) {
+        let Some(chat) = self.shared.outbox.chat(&row.key.network).cloned() else { return };
+        let text = match error {
+            StoreError::Unavailable(_) => {
+                "Nothing was done: this cannot be written down now. It is tried again until it can."
+            }
+            StoreError::Failed(_) => {
+                "Nothing was done: this cannot be written down. It is tried again when the host is restarted."
+            }
+        };
+        let message = Outgoing {
+            key: format!("{}/{}/unkept", row.key.room, row.key.event),
+            room: row.key.room.clone(),
+            body: Body::Say { text: Text::lines(text), thread: self.thread(row) },
+        };
+        self.shared.outbox.send(&chat, &message, false).await;
     }
 
     /// A message, what it comes to, what the room is told.
@@ -127,13 +161,10 @@ impl Host {
     /// Answers a query: the words first, then its line and the mark that it is done.
     async fn answer(&self, row: &InboxRow, text: Text, line: Line, late: bool) -> Result<(), StoreError> {
         if let Some(chat) = self.shared.outbox.chat(&row.key.network).cloned() {
-            let message = crate::port::Outgoing {
+            let message = Outgoing {
                 key: format!("{}/{}/answer", row.key.room, row.key.event),
                 room: row.key.room.clone(),
-                body: crate::port::Body::Say {
-                    text: text.clamped(crate::reply::LONGEST_MESSAGE),
-                    thread: self.thread(row),
-                },
+                body: Body::Say { text: text.clamped(crate::reply::LONGEST_MESSAGE), thread: self.thread(row) },
             };
             self.shared.outbox.send(&chat, &message, late).await;
         }

@@ -1,0 +1,92 @@
+//! Guests made of the text in `tests/hostile`: a core module with the contract's types inside, or whatever the text says.
+//!
+//! A text that begins with `(component` is taken as it stands. Others are the fields of a module: `common.wat` comes behind
+//! them, and what they do not define (`describe`, `$attack`, `$peek`) is filled in with something harmless.
+
+use std::fs;
+
+use anyhow::{Context as _, Result};
+use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
+use wit_parser::Resolve;
+
+use crate::house::repository;
+
+const DESCRIBE: &str = r#"(func (export "wardroom:plugin/commands@0.1.0#describe") (result i32) (i32.const 2304))"#;
+const ATTACK: &str = "(func $attack (result i32) (call $fine))";
+const PEEK: &str = "(func $peek (result i32) (call $fine))";
+
+/// The names of all texts.
+pub(super) fn names() -> Result<Vec<String>> {
+    let entries = fs::read_dir(folder())?.collect::<Result<Vec<_>, _>>()?;
+    let names = entries.iter().filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".wat").map(str::to_owned));
+    let mut names: Vec<String> = names.filter(|name| name != "common").collect();
+    names.sort();
+    Ok(names)
+}
+
+/// The bytes of a guest.
+pub(super) fn build(name: &str) -> Result<Vec<u8>> {
+    let text = read(name)?;
+    if is_component(&text) {
+        return Ok(wat::parse_str(&text)?);
+    }
+    from_fields(&text, |contract| contract).with_context(|| format!("{name}.wat"))
+}
+
+/// The bytes of the guest that does no harm.
+pub(super) fn harmless() -> Result<Vec<u8>> {
+    from_fields("", |contract| contract)
+}
+
+/// The same, built for another version of the contract.
+pub(super) fn harmless_of(version: &str) -> Result<Vec<u8>> {
+    from_fields("", |text| text.replace("0.1.0", version))
+}
+
+/// A module as the finished component that other tools would make of it.
+pub(super) fn component(module: &[u8]) -> Result<Vec<u8>> {
+    ComponentEncoder::default().validate(true).module(module)?.encode()
+}
+
+fn from_fields(fields: &str, version: impl Fn(String) -> String) -> Result<Vec<u8>> {
+    let mut text = format!("(module\n{fields}\n{}", read("common")?);
+    for (marker, filled_in) in [("#describe\"", DESCRIBE), ("(func $attack", ATTACK), ("(func $peek", PEEK)] {
+        if !text.contains(marker) {
+            text.push_str(filled_in);
+        }
+    }
+    text.push(')');
+    let mut module = wat::parse_str(version(text))?;
+    let mut resolve = Resolve::default();
+    let mut package = None;
+    let mut files: Vec<_> = fs::read_dir(repository().join("wit"))?.collect::<Result<Vec<_>, _>>()?;
+    files.sort_by_key(|entry| entry.file_name());
+    let mut whole = String::new();
+    for file in files {
+        let text = version(fs::read_to_string(file.path())?);
+        // One package in several files; here it is one text.
+        let (header, rest) = text.split_once('\n').context("a file of the contract has lines")?;
+        if package.is_none() {
+            package = Some(header.to_owned());
+        }
+        whole.push_str(rest);
+    }
+    let whole = format!("{}\n{whole}", package.context("the contract has files")?);
+    let package = resolve.push_str("contract.wit", &whole)?;
+    let world = resolve.select_world(&[package], Some("plugin"))?;
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)?;
+    Ok(module)
+}
+
+fn is_component(text: &str) -> bool {
+    text.lines().any(|line| line.starts_with("(component"))
+}
+
+fn read(name: &str) -> Result<String> {
+    let path = folder().join(format!("{name}.wat"));
+    fs::read_to_string(&path).with_context(|| format!("{} is missing", path.display()))
+}
+
+fn folder() -> std::path::PathBuf {
+    repository().join("tests/hostile")
+}
