@@ -3,7 +3,7 @@
 //! Architecture Invariant: nothing older than the mark comes out, and nothing from before we came into the
 //! room. Ids are compared before clocks, because every server has its own clock.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use matrix_sdk::{
     Client,
@@ -36,6 +36,18 @@ pub(crate) struct Found {
     pub(crate) events: Vec<RawEvent>,
     /// What the people in them are called.
     pub(crate) names: BTreeMap<OwnedUserId, String>,
+}
+
+impl Found {
+    /// The same with what a sync brought besides. An event of a server that was cut off sorts before the mark
+    /// however late it arrives, so only the sync has it.
+    pub(crate) fn with_late_ones(mut self, came: Vec<RawEvent>) -> Self {
+        let id = |event: &RawEvent| convert::id_and_time(event).map(|(id, _)| id);
+        let known: HashSet<_> = self.events.iter().filter_map(id).collect();
+        let late = came.into_iter().filter(|event| id(event).is_some_and(|id| !known.contains(&id)));
+        self.events.splice(0..0, late.collect::<Vec<_>>());
+        self
+    }
 }
 
 /// Where to stop.
@@ -156,6 +168,15 @@ mod tests {
         assert!(!at_mark(&event("$n:x", 999_999), &stop));
         assert!(!is_too_old(&event("$n:x", 999_800), &stop), "a clock that is three minutes slow");
         assert!(is_too_old(&event("$n:x", 990_000), &stop), "what lies hours behind");
+    }
+
+    #[test]
+    fn what_only_the_sync_brought_comes_first_and_nothing_twice() {
+        let found = Found { events: vec![event("$b:x", 2), event("$c:x", 3)], names: BTreeMap::new() };
+        let all = found.with_late_ones(vec![event("$late:x", 9), event("$c:x", 3)]);
+        let ids: Vec<String> =
+            all.events.iter().filter_map(|event| Some(convert::id_and_time(event)?.0.to_string())).collect();
+        assert_eq!(ids, ["$late:x", "$b:x", "$c:x"]);
     }
 
     #[test]

@@ -188,7 +188,7 @@ impl<'a> Rooms<'a> {
             let came = self.behind.remove(&id).unwrap_or_default();
             match (found, self.client.get_room(&id)) {
                 (Some(found), Some(room)) => {
-                    let Found { events, names } = with_late_ones(found, came);
+                    let Found { events, names } = found.with_late_ones(came);
                     self.bring(&room, events, &names).await;
                 }
                 (None, _) => {
@@ -291,16 +291,6 @@ impl<'a> Rooms<'a> {
         let member = room.get_member_no_sync(&self.config.user).await.ok().flatten();
         member.and_then(|member| member.display_name().map(ToOwned::to_owned)).or_else(|| self.called.clone())
     }
-}
-
-/// What was read back, with what the sync brought besides. An event of a server that was cut off sorts before
-/// the mark however late it arrives, so only the sync has it.
-fn with_late_ones(mut found: Found, came: Vec<RawEvent>) -> Found {
-    let known: HashSet<_> = found.events.iter().filter_map(|event| Some(convert::id_and_time(event)?.0)).collect();
-    let late = came.into_iter().filter(|event| convert::id_and_time(event).is_some_and(|(id, _)| !known.contains(&id)));
-    let mut events: Vec<RawEvent> = late.collect();
-    events.append(&mut found.events);
-    Found { events, names: found.names }
 }
 
 /// Gives a message's sender the name that people read. Rights hang on the id alone.

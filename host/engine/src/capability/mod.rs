@@ -15,15 +15,17 @@ mod log;
 mod pipelines;
 mod settings;
 mod store;
+mod tally;
 #[cfg(test)]
 mod tests;
 
 pub use call::{Attributes, HostCall};
 pub(crate) use clock::instant as clock_instant;
-pub use invocation::{Denied, Invocation, Tally};
+pub use invocation::Invocation;
 pub(crate) use invocation::{Purpose, Shared};
 pub use judge::Reason;
 pub(crate) use pipelines::ending;
+pub use tally::{Denied, Tally};
 
 use wasmtime::component::Linker;
 
