@@ -1,10 +1,13 @@
 //! `wardroom audit`: per plugin and call, what it can do, may do and did.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use serde_json::json;
 use wardroom::{
-    access::Allow,
+    access::{Allow, Pattern},
     capability::TABLE,
     engine::Plugins,
     plugin::LoadedPlugin,
@@ -112,11 +115,19 @@ fn warnings(plugins: &Plugins, bot: &str) -> Vec<String> {
             if !wanted(rule) {
                 warnings.push(format!("plugin {}: {} grants what it cannot call", plugin.name, rule.at));
             }
-            let acts = plugin.calls.iter().any(|row| {
-                row.kind == wardroom::capability::Kind::Acts && rule.calls.iter().any(|call| call.matches(row.name))
-            });
-            if acts && rule.limits.is_any() {
-                warnings.push(format!("plugin {}: {} grants an effect without a limit", plugin.name, rule.at));
+            let named = plugin.calls.iter().filter(|row| rule.calls.iter().any(|call| call.matches(row.name)));
+            let open: BTreeSet<&str> =
+                named.flat_map(|row| row.attributes).map(|attribute| attribute.as_str()).collect();
+            if rule.limits.is_any() && !open.is_empty() {
+                let calls: Vec<&str> = rule.calls.iter().map(Pattern::as_str).collect();
+                let open: Vec<&str> = open.into_iter().collect();
+                warnings.push(format!(
+                    "plugin {}: {} allows {} with any {}",
+                    plugin.name,
+                    rule.at,
+                    calls.join(", "),
+                    open.join(", ")
+                ));
             }
             for attribute in &rule.beyond {
                 warnings.push(format!(
