@@ -396,6 +396,11 @@ fn words_of_a_guest_are_stripped_of_what_does_not_show() -> Result<()> {
 
 #[test]
 fn zz_dump() -> Result<()> {
-    for name in guest::names()? { let _ = fs::create_dir("/tmp/wd/guests"); if let Ok(b) = guest::build(&name) { fs::write(format!("/tmp/wd/guests/{name}.wasm"), b)?; } }
+    for name in guest::names()? {
+        let _ = fs::create_dir("/tmp/wd/guests");
+        if let Ok(b) = guest::build(&name) {
+            fs::write(format!("/tmp/wd/guests/{name}.wasm"), b)?;
+        }
+    }
     Ok(())
 }

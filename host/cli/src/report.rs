@@ -10,8 +10,11 @@ use crate::arguments::{Arguments, Command};
 /// Starts the log. `RUST_LOG` says how much of it; at a terminal that somebody types into, warnings only.
 pub(crate) fn log(arguments: &Arguments) {
     let usual = match arguments.command {
-        Command::Run { .. } if std::io::stdin().is_terminal() => "warn",
-        Command::Run { .. } => "warn,wardroom=info,wardroom_exec=info,wardroom_matrix=info,wardroom_store=info",
+        // The Matrix library logs each failed request; the adapter says the same once, in a line that can be read.
+        Command::Run { .. } if std::io::stdin().is_terminal() => "warn,matrix_sdk=off",
+        Command::Run { .. } => {
+            "warn,matrix_sdk=off,wardroom=info,wardroom_exec=info,wardroom_matrix=info,wardroom_store=info"
+        }
         // A report says which plugins do not load, and says it better.
         _ => "warn,wardroom::engine::plugins=off",
     };
