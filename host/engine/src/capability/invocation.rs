@@ -15,7 +15,7 @@ use crate::{
     access::{Access, Authorized, Grants},
     config::Catalog,
     job::Job,
-    plugin::{Meter, bindings::types},
+    plugin::{LoadedPlugin, Meter, bindings::types},
     port::{
         Clock, Store,
         store::{Entry, EntryKind, Write},
@@ -45,9 +45,7 @@ pub struct Invocation {
     shared: Arc<Shared>,
     authorized: Arc<Authorized>,
     purpose: Purpose,
-    plugin: Arc<str>,
-    grants: Arc<Grants>,
-    settings: Arc<[(String, String)]>,
+    plugin: Arc<LoadedPlugin>,
     pub(crate) meter: Meter,
     /// Set while the guest waits: that time is nobody's fault.
     pub(crate) waiting: Arc<AtomicBool>,
@@ -70,16 +68,14 @@ impl Invocation {
         shared: Arc<Shared>,
         authorized: Arc<Authorized>,
         purpose: Purpose,
-        (plugin, grants, settings): (Arc<str>, Arc<Grants>, Arc<[(String, String)]>),
-        meter: Meter,
+        plugin: Arc<LoadedPlugin>,
     ) -> Self {
+        let meter = Meter::new(plugin.limits);
         Self {
             shared,
             authorized,
             purpose,
             plugin,
-            grants,
-            settings,
             meter,
             waiting: Arc::default(),
             number: 0,
@@ -98,15 +94,15 @@ impl Invocation {
     }
 
     pub(super) fn plugin(&self) -> &str {
-        &self.plugin
+        &self.plugin.name
     }
 
     pub(super) fn grants(&self) -> &Grants {
-        &self.grants
+        &self.plugin.grants
     }
 
     pub(super) fn settings(&self) -> &[(String, String)] {
-        &self.settings
+        &self.plugin.settings
     }
 
     pub(super) fn job(&self) -> Option<&Arc<Job>> {
@@ -170,7 +166,7 @@ impl Invocation {
             .unwrap_or("nothing can be added")
             .replace('\n', " | ");
         tracing::warn!(
-            plugin = &*self.plugin,
+            plugin = self.plugin(),
             job = self.job_id(),
             call = row.name,
             about,
@@ -264,7 +260,7 @@ impl Invocation {
             job: self.job_id().to_owned(),
             number: self.number,
             kind,
-            plugin: self.plugin.to_string(),
+            plugin: self.plugin().to_owned(),
             call: TABLE[index].name.to_owned(),
             of: None,
             rule: rule.to_owned(),

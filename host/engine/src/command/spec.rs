@@ -113,7 +113,6 @@ impl Spec {
     ///
     /// # Errors
     /// [`SpecError`] with the first thing that is wrong.
-    #[expect(clippy::too_many_arguments, reason = "a description's fields, each of its own meaning")]
     pub fn new(
         name: &str,
         aliases: Vec<String>,

@@ -8,7 +8,7 @@ use crate::{
     capability::{Invocation, Purpose},
     command::Value,
     job::{Job, JobCard, first_card},
-    plugin::{GuestRun, LoadedPlugin, Meter, bindings::commands, bindings::types, run},
+    plugin::{GuestRun, LoadedPlugin, bindings::commands, bindings::types, run},
     port::store::{
         Entry, EntryKind, InboxRow, JobEnd, JobOutcome, JobRow, OutboxRow, Purpose as Sent, StoreError, Write,
     },
@@ -31,13 +31,8 @@ impl Host {
         let job = Arc::new(Job::new(row.clone(), card));
         let ran = {
             let Ok(_turn) = self.job_turns.acquire().await else { unreachable!("the semaphore is never closed") };
-            let invocation = Invocation::new(
-                self.shared.clone(),
-                authorized.clone(),
-                Purpose::Job(job.clone()),
-                (plugin.name.clone(), plugin.grants.clone(), plugin.settings.clone()),
-                Meter::new(plugin.limits),
-            );
+            let invocation =
+                Invocation::new(self.shared.clone(), authorized.clone(), Purpose::Job(job.clone()), plugin.clone());
             run(&plugin, invocation, &asked(&authorized, &row.id)).await
         };
         self.close(authorized.message(), &row, job, ran).await

@@ -19,7 +19,7 @@ const LONGEST_COMMAND: usize = 500;
 /// What a message comes to.
 pub(super) enum Verdict {
     /// A query that was run, or a command of the host: its words, and the line that it leaves.
-    Answered(Text, Line),
+    Answered(Text, Box<Line>),
     /// An action that its caller may run.
     Action(Arc<LoadedPlugin>, Arc<Authorized>),
     /// Nothing.
@@ -83,7 +83,7 @@ impl Host {
     /// A message, what it comes to, what the room is told.
     async fn handle(self: &Arc<Self>, row: InboxRow, late: bool) -> Result<(), StoreError> {
         match self.decide(&row).await {
-            Verdict::Answered(text, line) => self.answer(&row, text, line, late).await,
+            Verdict::Answered(text, line) => self.answer(&row, text, *line, late).await,
             Verdict::Action(plugin, authorized) => self.action(plugin, authorized).await,
             Verdict::Refused(refusal) => self.refuse(row, refusal).await,
         }
@@ -111,7 +111,7 @@ impl Host {
             (Target::Plugin(name), kind) => match (self.plugins.get(name), kind) {
                 (Some(plugin), CommandKind::Query) => {
                     let (text, line) = self.query(plugin, &authorized).await;
-                    Verdict::Answered(text, line)
+                    Verdict::Answered(text, Box::new(line))
                 }
                 (Some(plugin), CommandKind::Action) => Verdict::Action(plugin.clone(), authorized),
                 (None, _) => Verdict::Refused(Refusal::Denied(format!("plugin {name} is not loaded"))),
@@ -121,7 +121,7 @@ impl Host {
 
     /// The host's own words, with their line.
     fn said(&self, row: &InboxRow, text: Text) -> Verdict {
-        Verdict::Answered(text, self.line(row, None, Vec::new(), Vec::new()))
+        Verdict::Answered(text, Box::new(self.line(row, None, Vec::new(), Vec::new())))
     }
 
     /// Why a command that nobody has is one all the same: its plugin did not load.

@@ -6,22 +6,16 @@ use super::{Host, action::asked};
 use crate::{
     access::Authorized,
     capability::{Invocation, Purpose},
-    plugin::{GuestEnd, LoadedPlugin, Meter, run},
+    plugin::{GuestEnd, LoadedPlugin, run},
     port::store::Line,
     reply::{Text, refusals},
 };
 
 impl Host {
     /// Runs a query; gives its words and its line.
-    pub(super) async fn query(&self, plugin: &LoadedPlugin, authorized: &Arc<Authorized>) -> (Text, Line) {
+    pub(super) async fn query(&self, plugin: &Arc<LoadedPlugin>, authorized: &Arc<Authorized>) -> (Text, Line) {
         let Ok(_turn) = self.query_turns.acquire().await else { unreachable!("the semaphore is never closed") };
-        let invocation = Invocation::new(
-            self.shared.clone(),
-            authorized.clone(),
-            Purpose::Query,
-            (plugin.name.clone(), plugin.grants.clone(), plugin.settings.clone()),
-            Meter::new(plugin.limits),
-        );
+        let invocation = Invocation::new(self.shared.clone(), authorized.clone(), Purpose::Query, plugin.clone());
         let mut ran = run(plugin, invocation, &asked(authorized, "query")).await;
         let name = &authorized.command().spec().name;
         let mut text = Text::default();
