@@ -91,6 +91,11 @@ impl Host {
         Ok((status, self.rest()))
     }
 
+    /// Waits for its end; gives its exit code and its log.
+    pub(crate) fn log_when_ended(mut self) -> Result<(Option<i32>, String)> {
+        Ok((self.ended()?.code(), self.log()))
+    }
+
     /// Kills it at once, as a power cut would; gives all that it said.
     pub(crate) fn kill(mut self) -> Result<Vec<String>> {
         self.child.kill()?;

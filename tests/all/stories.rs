@@ -225,7 +225,7 @@ pub(crate) fn filtered(text: &str, house: &House) -> String {
         (r"sha256:[0-9a-f]{64}", "<digest>"),
         (r"sha256:[0-9a-f]{12}", "<digest>"),
         (r"\d{4}-\d\d-\d\d \d\d:\d\d UTC", "<time>"),
-        (r"\b(after|in) \d+ (ms|s)\b", "$1 <took>"),
+        (r"\b(after|in) (\d+ (ms|s)|less than a second)\b", "$1 <took>"),
         (r", (\d+ s|less than a second)(?m)$", ", <took>"),
     ];
     // Longer first: the house stands in a folder that may stand in a line of its own.

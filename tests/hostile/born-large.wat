@@ -1,2 +1,2 @@
-;; Wants more memory than there is to begin with.
-(memory $second 800)
+;; Has more memory from the beginning than a description may use.
+(memory (export "memory") 400)

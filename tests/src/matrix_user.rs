@@ -139,6 +139,14 @@ impl MatrixUser {
         self.request(Method::POST, &format!("rooms/{room}/join"), Some(json!({}))).await.map(drop)
     }
 
+    /// Leaves a room.
+    ///
+    /// # Errors
+    /// What the homeserver said.
+    pub async fn leave(&self, room: &str) -> Result<()> {
+        self.request(Method::POST, &format!("rooms/{room}/leave"), Some(json!({}))).await.map(drop)
+    }
+
     /// Says something; gives the event's id.
     ///
     /// # Errors

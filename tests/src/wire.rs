@@ -1,7 +1,8 @@
 //! A wire between the bot and its homeserver on which what the bot sends can be held up, so that a crash can
-//! be put between reading and answering, or between an answer and the knowledge of it.
+//! be put between reading and answering, or between an answer and the knowledge of it; and on which what it
+//! asks can be garbled, so that the homeserver refuses it.
 //!
-//! Invariant: only sends (`PUT`) are held; a sync passes, so the bot reads on. It knows just enough HTTP for
+//! Invariant: only sends (`PUT`) are held; a sync passes always, so the bot reads on. It knows just enough HTTP for
 //! one client on one homeserver: each request begins a packet.
 
 use std::sync::Arc;
@@ -23,6 +24,10 @@ pub enum Held {
     Sends,
     /// Sends reach it, and the bot is not told.
     Answers,
+    /// Nothing, but no room can be read back: the homeserver refuses.
+    History,
+    /// Nothing, but no room's encryption can be looked up: the homeserver refuses.
+    Encryption,
 }
 
 /// A wire.
@@ -103,9 +108,17 @@ async fn carry(
                 count.send_modify(|count| *count += 1);
                 let held = *held.borrow();
                 match held {
-                    Held::Nothing => {}
+                    Held::Nothing | Held::History | Held::Encryption => {}
                     Held::Sends => std::future::pending().await,
                     Held::Answers => drop(stuck.send_replace(true)),
+                }
+            }
+            if packet[..length].starts_with(b"GET ") {
+                let held = *held.borrow();
+                match held {
+                    Held::Nothing | Held::Sends | Held::Answers => {}
+                    Held::History => garble(&mut packet[..length], b"/messages?"),
+                    Held::Encryption => garble(&mut packet[..length], b"/state/m.room.encryption"),
                 }
             }
             to_server.write_all(&packet[..length]).await?;
@@ -127,4 +140,11 @@ async fn carry(
     };
     tokio::try_join!(there, back)?;
     Ok(())
+}
+
+/// Makes of a request one that no homeserver knows.
+fn garble(request: &mut [u8], path: &[u8]) {
+    if let Some(at) = request.windows(path.len()).position(|part| part == path) {
+        request[at + 1] = b'x';
+    }
 }

@@ -12,11 +12,12 @@ use wit_parser::Resolve;
 use crate::house::repository;
 
 const DESCRIBE: &str = r#"(func (export "wardroom:plugin/commands@0.1.0#describe") (result i32) (i32.const 2304))"#;
+const MEMORY: &str = r#"(memory (export "memory")"#;
 const ATTACK: &str = "(func $attack (result i32) (call $fine))";
 const PEEK: &str = "(func $peek (result i32) (call $fine))";
 
 /// The names of all texts.
-pub(super) fn names() -> Result<Vec<String>> {
+pub(crate) fn names() -> Result<Vec<String>> {
     let entries = fs::read_dir(folder())?.collect::<Result<Vec<_>, _>>()?;
     let names = entries.iter().filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".wat").map(str::to_owned));
     let mut names: Vec<String> = names.filter(|name| name != "common").collect();
@@ -25,7 +26,7 @@ pub(super) fn names() -> Result<Vec<String>> {
 }
 
 /// The bytes of a guest.
-pub(super) fn build(name: &str) -> Result<Vec<u8>> {
+pub(crate) fn build(name: &str) -> Result<Vec<u8>> {
     let text = read(name)?;
     if is_component(&text) {
         return Ok(wat::parse_str(&text)?);
@@ -34,22 +35,26 @@ pub(super) fn build(name: &str) -> Result<Vec<u8>> {
 }
 
 /// The bytes of the guest that does no harm.
-pub(super) fn harmless() -> Result<Vec<u8>> {
+pub(crate) fn harmless() -> Result<Vec<u8>> {
     from_fields("", |contract| contract)
 }
 
 /// The same, built for another version of the contract.
-pub(super) fn harmless_of(version: &str) -> Result<Vec<u8>> {
+pub(crate) fn harmless_of(version: &str) -> Result<Vec<u8>> {
     from_fields("", |text| text.replace("0.1.0", version))
 }
 
 /// A module as the finished component that other tools would make of it.
-pub(super) fn component(module: &[u8]) -> Result<Vec<u8>> {
+pub(crate) fn component(module: &[u8]) -> Result<Vec<u8>> {
     ComponentEncoder::default().validate(true).module(module)?.encode()
 }
 
 fn from_fields(fields: &str, version: impl Fn(String) -> String) -> Result<Vec<u8>> {
-    let mut text = format!("(module\n{fields}\n{}", read("common")?);
+    let mut common = read("common")?;
+    if fields.contains(MEMORY) {
+        common = common.replace(&format!("{MEMORY} 2)"), "");
+    }
+    let mut text = format!("(module\n{fields}\n{common}");
     for (marker, filled_in) in [("#describe\"", DESCRIBE), ("(func $attack", ATTACK), ("(func $peek", PEEK)] {
         if !text.contains(marker) {
             text.push_str(filled_in);

@@ -93,6 +93,18 @@ impl Scene {
             .collect())
     }
 
+    /// Waits for the bot's answer to a command in another room than the scene's.
+    pub(crate) async fn answer_in(&self, room: &str, command: &str, words: &str) -> Result<Value> {
+        let what = format!("answer with `{words}`");
+        self.alice.wait(room, &what, |event| self.is_answer(event, command, words)).await
+    }
+
+    /// How many events in a room are the bot's, of those that people see.
+    pub(crate) async fn words_in(&self, room: &str) -> Result<usize> {
+        let events = self.alice.events(room).await?;
+        Ok(events.iter().filter(|event| event["sender"] == self.bot && event["type"] != "m.room.member").count())
+    }
+
     fn is_answer(&self, event: &Value, command: &str, words: &str) -> bool {
         event["sender"] == self.bot && thread_of(event) == Some(command) && body(event).contains(words)
     }
@@ -193,6 +205,15 @@ impl Host {
         let text = fs::read_to_string(&file)?.replace("password   = {", "access_token = {");
         token.clone_into(&mut self.password);
         Ok(fs::write(file, text)?)
+    }
+
+    /// From the next start on its configuration names these rooms, written as in a list.
+    pub(crate) fn use_rooms(&self, rooms: &str) -> Result<()> {
+        let file = self.folder.path().join("plugins.toml");
+        let text = fs::read_to_string(&file)?;
+        let (head, rest) = text.split_once("rooms      = [").context("no rooms")?;
+        let (_, tail) = rest.split_once(']').context("no end of the rooms")?;
+        Ok(fs::write(file, format!("{head}rooms      = [{rooms}]{tail}"))?)
     }
 
     /// Whether `wardroom check --connect` is content, and what it says.

@@ -5,9 +5,18 @@
 //! a fresh store, one typed call, and the host call answered by a constant.
 //!
 //! Both sides run in turn in small rounds, so that what disturbs one disturbs the other; of all rounds the median counts.
+//! On all cores a query's time is the machine's: the time of a round by all the queries in it.
 //! Invariant: every answer is looked at, and every line is counted in the store.
 
-use std::{future::Future, sync::Arc, time::Instant};
+use std::{
+    path::Path,
+    sync::{
+        Arc, Barrier,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::Instant,
+};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use wardroom::{
@@ -39,23 +48,24 @@ const NAME_ALL: &str = "query on all cores";
 
 /// How many times the bare sandbox a query may take.
 const TIMES: f64 = 1.5;
-/// Queries in one round of one task.
-const BATCH: usize = 100;
+/// Queries in one round of one thread: few, so that on a busy machine most rounds are over before it is somebody
+/// else's turn.
+const BATCH: usize = 50;
 /// Rounds that count.
-const ROUNDS: usize = 300;
+const ROUNDS: usize = 600;
 /// Rounds before that, which do not.
-const WARM_UP: usize = 30;
+const WARM_UP: usize = 60;
 const ANSWER: &str = "pong";
 
 pub(crate) fn measure(scene: &Scene) -> Result<Vec<Figure>> {
     let folder = tempfile::tempdir()?;
     let cores = std::thread::available_parallelism()?.get();
     let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(cores).enable_all().build()?;
-    let asked = Arc::new(tokio.block_on(Asked::new(scene, folder.path()))?);
-    let bare = Arc::new(Bare::new(&scene.guest()?)?);
+    let asked = tokio.block_on(Asked::new(scene, folder.path()))?;
+    let bare = Bare::new(&scene.guest()?)?;
     let mut figures = Vec::new();
-    for (name, tasks) in [(NAME, 1), (NAME_ALL, cores)] {
-        let (measured, bare) = tokio.block_on(compare(&asked, &bare, tasks))?;
+    for (name, threads) in [(NAME, 1), (NAME_ALL, cores)] {
+        let (measured, bare) = compare(tokio.handle(), &asked, &bare, threads)?;
         let against = Against::Bare { measured: bare, times: TIMES };
         figures.push(Figure { name, measured, unit: Unit::Microseconds, against });
     }
@@ -63,57 +73,65 @@ pub(crate) fn measure(scene: &Scene) -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
-/// Microseconds a query on both sides, with so many tasks at a time.
-async fn compare(asked: &Arc<Asked>, bare: &Arc<Bare>, tasks: usize) -> Result<(f64, f64)> {
-    let (mut with, mut without) = (Vec::new(), Vec::new());
-    for round in 0..WARM_UP + ROUNDS {
-        let rows: Vec<_> = (0..tasks).map(|task| asked.rows(round * tasks + task)).collect();
-        let asked = asked.clone();
-        let a = side(rows.into_iter().map(|rows| asked.clone().batch(rows))).await?;
-        let b = side((0..tasks).map(|_| bare.clone().batch())).await?;
-        if round >= WARM_UP {
-            with.push(a);
-            without.push(b);
+/// Microseconds a query on both sides, with so many threads at a time: all on the one side, then all on the other.
+fn compare(tokio: &tokio::runtime::Handle, asked: &Asked, bare: &Bare, threads: usize) -> Result<(f64, f64)> {
+    let together = Barrier::new(threads);
+    let timed = |batch: &mut dyn FnMut() -> Result<()>| {
+        together.wait();
+        let began = Instant::now();
+        let done = batch();
+        done.map(|()| began.elapsed().as_secs_f64() * 1e6 / (BATCH * threads) as f64)
+    };
+    let rounds = || -> Vec<Result<(f64, f64)>> {
+        // A failure is kept for later: whoever left would keep the others waiting.
+        let round = |_| {
+            let mut rows = asked.rows();
+            let with = timed(&mut || tokio.block_on(asked.batch(std::mem::take(&mut rows))));
+            let without = timed(&mut || tokio.block_on(bare.batch()));
+            Ok((with?, without?))
+        };
+        (0..WARM_UP + ROUNDS).map(round).collect()
+    };
+    let all = thread::scope(|scope| {
+        let started: Vec<_> = (0..threads).map(|_| scope.spawn(rounds)).collect();
+        started
+            .into_iter()
+            .map(|thread| thread.join().map_err(|_| anyhow!("a thread broke")))
+            .collect::<Result<Vec<_>>>()
+    })?;
+    let (mut with, mut without) = (vec![0.0; ROUNDS], vec![0.0; ROUNDS]);
+    for rounds in all {
+        for (round, figures) in rounds.into_iter().skip(WARM_UP).enumerate() {
+            let (a, b) = figures?;
+            with[round] += a / threads as f64;
+            without[round] += b / threads as f64;
         }
     }
     Ok((median(with), median(without)))
-}
-
-/// Runs some batches side by side, each in a task of its own; gives microseconds a query.
-async fn side<F>(batches: impl Iterator<Item = F>) -> Result<f64>
-where
-    F: Future<Output = Result<()>> + Send + 'static,
-{
-    let began = Instant::now();
-    let tasks: Vec<_> = batches.map(tokio::spawn).collect();
-    let queries = tasks.len() * BATCH;
-    for task in tasks {
-        task.await??;
-    }
-    Ok(began.elapsed().as_secs_f64() * 1e6 / queries as f64)
 }
 
 /// The engine's side.
 struct Asked {
     engine: Engine,
     store: Arc<MemoryStore>,
-    queries: std::sync::atomic::AtomicUsize,
+    batches: AtomicUsize,
     answer: Text,
 }
 
 impl Asked {
-    async fn new(scene: &Scene, folder: &std::path::Path) -> Result<Self> {
+    async fn new(scene: &Scene, folder: &Path) -> Result<Self> {
         let config = scene::config(folder, [("bench".to_owned(), scene.guests.join("bench.wasm"))])?;
         let store = Arc::new(MemoryStore::new());
         let engine = Engine::builder(config, store.clone()).build().await?;
         if let Some(plugin) = engine.plugins().not_loaded().first() {
             bail!("plugin {} is not loaded: {}", plugin.name, plugin.error);
         }
-        Ok(Self { engine, store, queries: Default::default(), answer: Text::lines(ANSWER) })
+        Ok(Self { engine, store, batches: AtomicUsize::new(0), answer: Text::lines(ANSWER) })
     }
 
     /// Messages as they would stand in the inbox.
-    fn rows(&self, batch: usize) -> Vec<InboxRow> {
+    fn rows(&self) -> Vec<InboxRow> {
+        let batch = self.batches.fetch_add(1, Ordering::Relaxed);
         let row = |number: usize| InboxRow {
             key: InboxKey {
                 network: "memory".to_owned(),
@@ -128,8 +146,7 @@ impl Asked {
         (0..BATCH).map(row).collect()
     }
 
-    async fn batch(self: Arc<Self>, rows: Vec<InboxRow>) -> Result<()> {
-        self.queries.fetch_add(rows.len(), std::sync::atomic::Ordering::Relaxed);
+    async fn batch(&self, rows: Vec<InboxRow>) -> Result<()> {
         for row in rows {
             let answer = self.engine.ask(row).await?;
             ensure!(answer == self.answer, "the guest answered: {}", answer.plain());
@@ -141,7 +158,7 @@ impl Asked {
     fn all_lines(&self) -> Result<()> {
         let lines = self.store.lines();
         let good = lines.iter().filter(|line| line.calls.len() == 1 && line.calls[0].allowed == 1).count();
-        let queries = self.queries.load(std::sync::atomic::Ordering::Relaxed);
+        let queries = self.batches.load(Ordering::Relaxed) * BATCH;
         ensure!(
             good == queries && lines.len() == queries,
             "{queries} queries left {good} good lines of {}",
@@ -182,7 +199,7 @@ impl Bare {
         Ok(Self { _runtime: runtime, pre, asked })
     }
 
-    async fn batch(self: Arc<Self>) -> Result<()> {
+    async fn batch(&self) -> Result<()> {
         for _ in 0..BATCH {
             let reply = self.run().await.map_err(|error| anyhow!("{error:#}"))?;
             let reply = reply.ok().context("the guest failed")?;

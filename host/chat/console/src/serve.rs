@@ -29,7 +29,10 @@ impl Console {
         if self.terminal {
             self.print(&format!("This is {}. Type help, or /quit to leave.", self.bot))?;
         } else {
-            inbox.settled().await;
+            tokio::select! {
+                () = inbox.settled() => {}
+                () = stop.cancelled() => return Ok(()),
+            }
         }
         let mut lines = lines();
         loop {
@@ -65,7 +68,10 @@ impl Console {
                 }
             }
         }
-        inbox.settled().await;
+        tokio::select! {
+            () = inbox.settled() => {}
+            () = stop.cancelled() => {}
+        }
         Ok(())
     }
 

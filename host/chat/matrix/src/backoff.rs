@@ -6,6 +6,8 @@ use matrix_sdk::reqwest::Url;
 
 /// The longest pause between two tries.
 const LONGEST: Duration = Duration::from_secs(30);
+/// The longest pause that a homeserver gets when it asks for one.
+pub(crate) const LONGEST_ASKED: Duration = Duration::from_secs(300);
 /// How often an outage that goes on is told again.
 const REMIND: Duration = Duration::from_secs(300);
 
@@ -24,10 +26,16 @@ impl Backoff {
         whole.mul_f64(0.75 + 0.5 * random_share())
     }
 
-    /// Waits for the next pause, or as long as the server asked for if that is longer.
-    pub(crate) async fn pause(&mut self, asked: Option<Duration>) {
+    /// The next pause, or as long as the server asked for if that is longer, up to five minutes.
+    pub(crate) fn next_asked(&mut self, asked: Option<Duration>) -> Duration {
         let next = self.next();
-        tokio::time::sleep(asked.map_or(next, |asked| next.max(asked.min(Duration::from_secs(300))))).await;
+        asked.map_or(next, |asked| next.max(asked.min(LONGEST_ASKED)))
+    }
+
+    /// Waits for that long.
+    pub(crate) async fn pause(&mut self, asked: Option<Duration>) {
+        let next = self.next_asked(asked);
+        tokio::time::sleep(next).await;
     }
 
     /// It worked.

@@ -2,8 +2,9 @@
 //!
 //! [`MatrixFactory`] reads `[bot.NAME.matrix]` and makes an account's [`Chat`]. In reading order: `config`
 //! (the table), `session` (the login and where it is kept), `client` (the account: it logs in, stays and
-//! says what is wrong), `sync` (what happens in the rooms), `rooms` (joining), `backfill` (reading a room
-//! back to its mark), `send`, `probe` (for `check --connect`) and `convert` (events to engine types and back).
+//! says what is wrong), `sync` (what happens in the rooms), `places` (which rooms are ours), `rooms` (joining),
+//! `behind` (which rooms are to be read back, and when), `backfill` (reading a room back to its mark),
+//! `delivery` (one room's events, brought to the inbox), `send`, `probe` (for `check --connect`) and `convert` (events to engine types and back).
 //!
 //! Architecture Invariant: the SDK's own sync position proves nothing, because it is stored before anybody
 //! reads what came with it. A room's mark, kept by the engine, does.
@@ -14,9 +15,12 @@
 
 mod backfill;
 mod backoff;
+mod behind;
 mod client;
 mod config;
 mod convert;
+mod delivery;
+mod places;
 mod probe;
 mod rooms;
 mod send;

@@ -14,7 +14,7 @@ use matrix_sdk::{
 use tokio::task::JoinSet;
 use wardroom::message::Inbox;
 
-use crate::{backoff::Backoff, trouble::Trouble};
+use crate::{backoff::Backoff, places::Places, trouble::Trouble};
 
 /// How often an invitation is tried before it counts as withdrawn. A homeserver may send one a moment before
 /// it can be accepted, and refuses until then.
@@ -23,7 +23,8 @@ const INVITATION_TRIES: usize = 20;
 /// The joins under way. Dropping this ends them.
 #[derive(Debug, Default)]
 pub(crate) struct Joins {
-    tasks: JoinSet<()>,
+    /// Each gives the configuration's room that it came into, and that room's id.
+    tasks: JoinSet<Option<(OwnedRoomOrAliasId, OwnedRoomId)>>,
     accepting: HashSet<OwnedRoomId>,
     /// Told once each, so that a homeserver that repeats an invitation does not fill the log.
     ignored: HashMap<OwnedRoomId, OwnedUserId>,
@@ -38,7 +39,7 @@ impl Joins {
             let mut told = false;
             loop {
                 match join(&client, &room).await {
-                    Ok(()) => return,
+                    Ok(id) => return Some((room, id)),
                     Err(trouble) => {
                         if let Trouble::Refused { reason } = &trouble
                             && !told
@@ -54,8 +55,17 @@ impl Joins {
         });
     }
 
+    /// The configuration's rooms that we came into since the last call, with their ids.
+    pub(crate) fn done(&mut self) -> Vec<(OwnedRoomOrAliasId, OwnedRoomId)> {
+        let mut done = Vec::new();
+        while let Some(ended) = self.tasks.try_join_next() {
+            done.extend(ended.ok().flatten());
+        }
+        done
+    }
+
     /// Looks at an invitation, and accepts an admin's.
-    pub(crate) async fn invited(&mut self, room: &Room, inbox: &Inbox) {
+    pub(crate) async fn invited(&mut self, room: &Room, inbox: &Inbox, places: &mut Places) {
         if room.state() != RoomState::Invited {
             return;
         }
@@ -75,6 +85,9 @@ impl Joins {
         if !self.accepting.insert(room.room_id().to_owned()) {
             return;
         }
+        // On disk before we are in the room: after a crash in between it is known why we are there.
+        places.admit(room.room_id(), &inviter);
+        places.save();
         tracing::info!(room = %room.room_id(), %inviter, "accepting an admin's invitation");
         let room = room.clone();
         self.tasks.spawn(async move {
@@ -83,7 +96,7 @@ impl Joins {
             let target = OwnedRoomOrAliasId::from(room.room_id().to_owned());
             while refusals < INVITATION_TRIES && room.state() == RoomState::Invited {
                 match join(&room.client(), &target).await {
-                    Ok(()) => return,
+                    Ok(_) => return None,
                     Err(trouble) => {
                         refusals += usize::from(matches!(trouble, Trouble::Refused { .. }));
                         if refusals == INVITATION_TRIES {
@@ -93,6 +106,7 @@ impl Joins {
                     }
                 }
             }
+            None
         });
     }
 
@@ -103,16 +117,16 @@ impl Joins {
     }
 }
 
-/// Joins a room unless we are in it.
-async fn join(client: &Client, room: &OwnedRoomOrAliasId) -> Result<(), Trouble> {
+/// Joins a room unless we are in it; gives its id.
+async fn join(client: &Client, room: &OwnedRoomOrAliasId) -> Result<OwnedRoomId, Trouble> {
     if let Some(id) = find(client, room).await?
         && client.get_room(&id).is_some_and(|room| room.state() == RoomState::Joined)
     {
-        return Ok(());
+        return Ok(id);
     }
-    client.send(join_room_by_id_or_alias::v3::Request::new(room.clone())).await?;
+    let joined = client.send(join_room_by_id_or_alias::v3::Request::new(room.clone())).await?;
     tracing::info!(%room, "joined");
-    Ok(())
+    Ok(joined.room_id)
 }
 
 /// The id of a room, asking the homeserver where only its alias is known. `None` where the alias is another

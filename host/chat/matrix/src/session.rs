@@ -234,18 +234,25 @@ fn private_folder(folder: &Path) -> io::Result<()> {
 }
 
 fn write(config: &Config, kept: &Kept) -> io::Result<()> {
-    let whole = session_file(config);
-    let part = whole.with_extension("part");
     // A token of the operator's is not written down a second time.
     let mut value = serde_json::to_value(kept)?;
     if kept.token.is_some() {
         value["session"]["access_token"] = "".into();
     }
+    write_whole(&session_file(config), &value.to_string())
+}
+
+/// Writes a file of the account's folder, for its owner alone: whole, or not at all.
+///
+/// # Errors
+/// What the file system said.
+pub(crate) fn write_whole(whole: &Path, text: &str) -> io::Result<()> {
+    let part = whole.with_extension("part");
     let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part)?;
-    io::Write::write_all(&mut file, value.to_string().as_bytes())?;
+    io::Write::write_all(&mut file, text.as_bytes())?;
     file.sync_all()?;
-    fs::rename(&part, &whole)?;
-    fs::File::open(&config.folder)?.sync_all()
+    fs::rename(&part, whole)?;
+    whole.parent().map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all())
 }
 
 fn folder_trouble(folder: &Path, error: &io::Error) -> Trouble {

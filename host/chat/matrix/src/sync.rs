@@ -1,22 +1,25 @@
-//! What happens in the rooms, brought to the inbox in order, for as long as the session lives.
+//! What happens in the rooms, for as long as the session lives: each sync, and what has to be read besides.
 //!
 //! Architecture Invariant: the next sync begins when the inbox holds what came with the last one. Where
 //! anything may be missing (at each start, after each error, where the homeserver left events out), a room
 //! is read back to its mark before anything newer moves that mark.
+//! Architecture Invariant: of a room that is not ours nothing is handled; its mark moves on, so that nothing
+//! from then is handled should it become ours.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::BTreeMap,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use matrix_sdk::{
-    Client, EncryptionState, Room, RoomState,
+    Client, Room, RoomState,
     config::SyncSettings,
     ruma::{
-        OwnedRoomId, OwnedUserId, RoomId, UserId,
+        OwnedRoomId, RoomId,
         api::client::{
             filter::{Filter, FilterDefinition, RoomEventFilter},
+            membership::joined_rooms,
             sync::sync_events::v3::Filter as SyncFilter,
         },
         uint,
@@ -24,18 +27,16 @@ use matrix_sdk::{
     store::StateStoreDataKey,
     sync::SyncResponse,
 };
-use wardroom::{
-    Timestamp,
-    message::{Inbox, Incoming},
-    port::store::Mark,
-    reply::{Text, clean},
-};
+use wardroom::message::Inbox;
 
 use crate::{
-    Config, NETWORK,
+    Config,
     backfill::{self, Found},
-    backoff::{Backoff, Outage},
-    convert::{self, RawEvent, Reader},
+    backoff::{Backoff, LONGEST_ASKED, Outage},
+    behind::Behind,
+    convert::{self, RawEvent},
+    delivery::Delivery,
+    places::{Places, Standing},
     rooms::Joins,
     trouble::Trouble,
 };
@@ -48,13 +49,11 @@ pub(crate) struct Rooms<'a> {
     config: &'a Config,
     client: Client,
     inbox: Arc<Inbox>,
+    places: Places,
     joins: Joins,
     /// Rooms to be read back to their marks, with what came of them meanwhile.
-    behind: BTreeMap<OwnedRoomId, Vec<RawEvent>>,
-    /// Rooms that were told that we cannot read there.
-    told: HashSet<OwnedRoomId>,
-    /// What we are called where a room knows no other name.
-    called: Option<String>,
+    behind: Behind,
+    delivery: Delivery<'a>,
 }
 
 impl<'a> Rooms<'a> {
@@ -63,11 +62,11 @@ impl<'a> Rooms<'a> {
         Self {
             config,
             client,
-            inbox,
+            places: Places::load(config),
             joins: Joins::default(),
-            behind: BTreeMap::new(),
-            told: HashSet::new(),
-            called: None,
+            behind: Behind::default(),
+            delivery: Delivery::new(config, inbox.clone()),
+            inbox,
         }
     }
 
@@ -77,9 +76,9 @@ impl<'a> Rooms<'a> {
         // A homeserver that was never asked tells of all rooms as if they were new.
         let mut initial = !self.has_position().await;
         let mut first = true;
-        let mut told = false;
         loop {
-            let wait = if first || !self.behind.is_empty() { Duration::ZERO } else { WAIT };
+            let next_due = self.behind.next_due(Instant::now());
+            let wait = if first { Duration::ZERO } else { next_due.map_or(WAIT, |due| due.min(WAIT)) };
             let settings = SyncSettings::new().filter(filter()).timeout(wait);
             match self.client.sync_once(settings).await.map_err(Trouble::from) {
                 Err(trouble @ Trouble::LoggedOut { .. }) => return trouble,
@@ -91,27 +90,19 @@ impl<'a> Rooms<'a> {
                 }
                 Ok(response) => {
                     outage.over();
+                    backoff.reset();
                     if first {
                         self.began().await;
                     }
+                    self.know_places().await;
                     self.take(response, initial).await;
                 }
             }
             (first, initial) = (false, false);
-            match self.catch_up().await {
-                Ok(()) => {
-                    backoff.reset();
-                    told = false;
-                }
-                Err(trouble @ Trouble::LoggedOut { .. }) => return trouble,
-                Err(trouble) => {
-                    if !told {
-                        told = true;
-                        tracing::warn!("a room cannot be read back to where it was left, trying again: {trouble}");
-                    }
-                    backoff.pause(trouble.after()).await;
-                }
+            if let Some(over) = self.catch_up().await {
+                return over;
             }
+            self.places.save();
         }
     }
 
@@ -121,192 +112,157 @@ impl<'a> Rooms<'a> {
 
     fn everything_is_behind(&mut self) {
         for room in self.client.joined_rooms() {
-            self.behind.entry(room.room_id().to_owned()).or_default();
+            self.behind.add(room.room_id().to_owned(), Vec::new());
         }
     }
 
     /// The first sync worked: the homeserver is there.
     async fn began(&mut self) {
         tracing::info!(user = %self.config.user, homeserver = %self.config.homeserver, "connected");
-        self.called = self.client.account().get_display_name().await.ok().flatten();
+        self.delivery.learn_own_name(&self.client).await;
         self.everything_is_behind();
+        self.places.prune(&self.client);
         for room in &self.config.rooms {
             self.joins.configured(&self.client, room.clone());
         }
         for room in self.client.invited_rooms() {
-            self.joins.invited(&room, &self.inbox).await;
+            self.joins.invited(&room, &self.inbox, &mut self.places).await;
         }
+    }
+
+    /// Learns which rooms the configuration's aliases stand for.
+    async fn know_places(&mut self) {
+        for (room, id) in self.joins.done() {
+            self.places.learn(room, Some(id));
+        }
+        self.places.ask(&self.client).await;
+    }
+
+    fn standing(&self, room: &RoomId) -> Standing {
+        self.places.standing(room, |person| self.inbox.is_admin(person))
     }
 
     /// Takes what a sync brought.
     async fn take(&mut self, response: SyncResponse, initial: bool) {
         for room in response.rooms.invited.keys() {
             if let Some(room) = self.client.get_room(room) {
-                self.joins.invited(&room, &self.inbox).await;
+                self.joins.invited(&room, &self.inbox, &mut self.places).await;
             }
         }
         for room in response.rooms.left.keys() {
             self.joins.settled(room);
+            self.places.left(room);
             self.behind.remove(room);
         }
         for (id, update) in response.rooms.joined {
             self.joins.settled(&id);
             let events: Vec<RawEvent> = update.timeline.events.iter().map(|event| event.raw().clone()).collect();
-            let known = self.mark(&id).await;
-            if initial && known.is_none() {
-                // We were here before the engine was: what stands there now is from before its time.
-                self.enter(&id, &events).await;
-                self.behind.remove(&id);
-            } else if known.is_none() || events.iter().any(|event| convert::is_own_arrival(event, &self.config.user)) {
-                // What came along may be from before we did; reading back finds where that begins.
-                self.behind.entry(id).or_default();
-            } else if update.timeline.limited || self.behind.contains_key(&id) {
-                self.behind.entry(id).or_default().extend(events);
-            } else if let Some(room) = self.client.get_room(&id) {
-                self.bring(&room, events, &BTreeMap::new()).await;
-            }
+            self.take_room(id, events, update.timeline.limited, initial).await;
         }
     }
 
-    /// Reads back every room where something may be missing. What fails stays behind.
-    async fn catch_up(&mut self) -> Result<(), Trouble> {
-        let behind: Vec<OwnedRoomId> = self.behind.keys().cloned().collect();
-        for id in behind {
-            let found = match self.mark(&id).await {
-                Some(mark) => backfill::since_mark(&self.client, &id, &mark).await.map(Some),
-                None => backfill::since_arrival(&self.client, &id).await,
+    async fn take_room(&mut self, id: OwnedRoomId, events: Vec<RawEvent>, limited: bool, initial: bool) {
+        let standing = self.standing(&id);
+        if standing == Standing::Foreign {
+            return self.ignore(&id, &events).await;
+        }
+        let known = self.delivery.mark(&id).await;
+        if initial && known.is_none() {
+            // We were here before the engine was: what stands there now is from before its time.
+            self.delivery.enter(&id, &events).await;
+            self.behind.remove(&id);
+        } else if known.is_none() || events.iter().any(|event| convert::is_own_arrival(event, &self.config.user)) {
+            // What came along may be from before we did; reading back finds where that begins.
+            self.behind.add(id, Vec::new());
+        } else if limited || standing == Standing::Unknown || self.behind.contains(&id) {
+            self.behind.add(id, events);
+        } else if let Some(room) = self.client.get_room(&id)
+            && let Err(trouble) = self.delivery.bring(&room, &events, &BTreeMap::new()).await
+        {
+            self.behind.add(id.clone(), events);
+            self.put_off(&id, &trouble);
+        }
+    }
+
+    /// Handles nothing of a room that is not ours, and says so once.
+    async fn ignore(&mut self, id: &RoomId, events: &[RawEvent]) {
+        if self.places.is_news(id) {
+            let (bot, me) = (&self.config.bot, &self.config.user);
+            tracing::warn!(room = %id, "ignoring a room that is not in `rooms` and that no admin invited the bot to; hint: add \"{id}\" to `rooms` of [bot.{bot}.matrix], or take {me} out of it and let an admin invite it");
+        }
+        self.delivery.enter(id, events).await;
+        self.behind.remove(id);
+    }
+
+    /// Reads back every room where something may be missing and whose time has come. What fails stays behind.
+    /// Gives why the session is over, if it is.
+    async fn catch_up(&mut self) -> Option<Trouble> {
+        for id in self.behind.due(Instant::now()) {
+            let Some(room) = self.client.get_room(&id).filter(|room| room.state() == RoomState::Joined) else {
+                self.behind.remove(&id);
+                continue;
             };
-            let found = match found {
-                Ok(found) => found,
-                Err(Trouble::Refused { reason }) => {
-                    tracing::warn!(room = %id, "the room cannot be read: {reason}");
-                    self.behind.remove(&id);
+            match self.standing(&id) {
+                Standing::Ours => {}
+                Standing::Foreign => {
+                    let came = self.behind.came(&id);
+                    self.ignore(&id, &came).await;
                     continue;
                 }
-                Err(trouble) => return Err(trouble),
-            };
-            let came = self.behind.remove(&id).unwrap_or_default();
-            match (found, self.client.get_room(&id)) {
-                (Some(found), Some(room)) => {
-                    let Found { events, names } = found.with_late_ones(came);
-                    self.bring(&room, events, &names).await;
+                Standing::Unknown => {
+                    // Said already, about the alias.
+                    self.behind.failed(&id, Instant::now(), None);
+                    continue;
                 }
-                (None, _) => {
-                    tracing::warn!(room = %id, "cannot find where the bot came into the room; what is there now is not handled");
-                    self.enter(&id, &came).await;
-                }
-                (Some(_), None) => {}
             }
-        }
-        Ok(())
-    }
-
-    /// Brings events to the inbox, oldest first, and moves the mark to the last of them.
-    async fn bring(&mut self, room: &Room, events: Vec<RawEvent>, names: &BTreeMap<OwnedUserId, String>) {
-        let encrypted = self.is_encrypted(room).await;
-        let Some(mark) = self.mark_at(room.room_id(), &events) else { return };
-        let mut messages = Vec::new();
-        if !encrypted {
-            let called = self.called_in(room).await;
-            let direct = room.joined_members_count() + room.invited_members_count() == 2;
-            let reader = Reader { me: &self.config.user, bot: &self.config.bot, called: called.as_deref(), direct };
-            messages = events.iter().filter_map(|event| reader.message(event)).collect();
-            for message in &mut messages {
-                name_sender(room, message, names).await;
-            }
-        }
-        self.receive(room.room_id(), messages, mark).await;
-    }
-
-    /// Marks a room at its newest event, or at this moment where it has none.
-    async fn enter(&self, room: &RoomId, events: &[RawEvent]) {
-        let now = Mark { network: NETWORK.into(), room: room.to_string(), event: None, at: Timestamp::now() };
-        let mark = self.mark_at(room, events).unwrap_or(now);
-        self.receive(room, Vec::new(), mark).await;
-    }
-
-    fn mark_at(&self, room: &RoomId, events: &[RawEvent]) -> Option<Mark> {
-        let (event, at) = events.iter().rev().find_map(convert::id_and_time)?;
-        // Another server's clock may run ahead of ours for years; a mark does not.
-        Some(Mark {
-            network: NETWORK.into(),
-            room: room.to_string(),
-            event: Some(event.to_string()),
-            at: at.min(Timestamp::now()),
-        })
-    }
-
-    /// Hands over until the inbox has it: going on without would lose it.
-    async fn receive(&self, room: &RoomId, messages: Vec<Incoming>, mark: Mark) {
-        let mut backoff = Backoff::default();
-        loop {
-            match self.inbox.receive(NETWORK, room.as_str(), messages.clone(), Some(mark.clone())).await {
-                Ok(_) => return,
-                Err(error) => {
-                    tracing::error!(%room, "the inbox does not take the room's messages, trying again: {error}");
-                    backoff.pause(None).await;
+            match self.read_back(&room).await {
+                Ok(()) => self.behind.remove(&id),
+                Err(over @ Trouble::LoggedOut { .. }) => return Some(over),
+                Err(Trouble::Refused { .. }) if self.is_out_of(&id).await => self.behind.remove(&id),
+                Err(trouble) => {
+                    self.put_off(&id, &trouble);
+                    if matches!(trouble, Trouble::Later { .. }) {
+                        // Likely so for every room: the next sync shows.
+                        return None;
+                    }
                 }
             }
         }
+        None
     }
 
-    async fn mark(&self, room: &RoomId) -> Option<Mark> {
-        let mut backoff = Backoff::default();
-        loop {
-            match self.inbox.mark(NETWORK, room.as_str()).await {
-                Ok(mark) => return mark,
-                Err(error) => {
-                    tracing::error!(%room, "the room's mark cannot be read, trying again: {error}");
-                    backoff.pause(None).await;
-                }
-            }
-        }
-    }
-
-    /// Whether a room is encrypted; says there that we cannot read it. Nothing of such a room is handled,
-    /// also not what is sent there in clear: people there count on their words being private.
-    async fn is_encrypted(&mut self, room: &Room) -> bool {
-        let encrypted = match room.encryption_state() {
-            EncryptionState::Unknown => room.latest_encryption_state().await.is_ok_and(|state| state.is_encrypted()),
-            state => state.is_encrypted(),
+    async fn read_back(&mut self, room: &Room) -> Result<(), Trouble> {
+        let id = room.room_id();
+        let found = match self.delivery.mark(id).await {
+            Some(mark) => Some(backfill::since_mark(&self.client, id, &mark).await?),
+            None => backfill::since_arrival(&self.client, id).await?,
         };
-        if encrypted && !self.told.contains(room.room_id()) && room.state() == RoomState::Joined {
-            let text = format!(
-                "I cannot read encrypted rooms yet, so I do not see commands here. Talk to me in a room without encryption, or invite me ({}) to one.",
-                self.config.user
-            );
-            match self.inbox.say_once(NETWORK, room.room_id().as_str(), "encrypted", Text::lines(text)).await {
-                Ok(()) => {
-                    self.told.insert(room.room_id().to_owned());
-                }
-                Err(error) => {
-                    tracing::error!(room = %room.room_id(), "the room is not told yet that it is encrypted: {error}")
-                }
-            }
+        let came = self.behind.came(id);
+        let Some(found) = found else {
+            tracing::warn!(room = %id, "cannot find where the bot came into the room; what is there now is not handled");
+            self.delivery.enter(id, &came).await;
+            return Ok(());
+        };
+        let Found { events, names } = found.with_late_ones(came);
+        self.delivery.bring(room, &events, &names).await
+    }
+
+    /// Tries a room again later, and says so once.
+    fn put_off(&mut self, id: &RoomId, trouble: &Trouble) {
+        let now = Instant::now();
+        if self.behind.failed(id, now, trouble.after()) {
+            tracing::warn!(room = %id, "the room cannot be read back to where it was left, trying again: {trouble}");
         }
-        encrypted
+        if let Some(asked) = trouble.after() {
+            self.behind.rest(now, asked.min(LONGEST_ASKED));
+        }
     }
 
-    async fn called_in(&self, room: &Room) -> Option<String> {
-        let member = room.get_member_no_sync(&self.config.user).await.ok().flatten();
-        member.and_then(|member| member.display_name().map(ToOwned::to_owned)).or_else(|| self.called.clone())
+    /// Whether the homeserver says that we are not in a room, of which a sync need not tell.
+    async fn is_out_of(&self, id: &RoomId) -> bool {
+        let joined = self.client.send(joined_rooms::v3::Request::new()).await;
+        joined.is_ok_and(|joined| !joined.joined_rooms.iter().any(|room| room == id))
     }
-}
-
-/// Gives a message's sender the name that people read. Rights hang on the id alone.
-async fn name_sender(room: &Room, message: &mut Incoming, names: &BTreeMap<OwnedUserId, String>) {
-    let Ok(user) = UserId::parse(message.sender.id.as_str()) else { return };
-    let name = match names.get(&user) {
-        Some(name) => Some(name.clone()),
-        None => room
-            .get_member_no_sync(&user)
-            .await
-            .ok()
-            .flatten()
-            .and_then(|member| member.display_name().map(ToOwned::to_owned)),
-    };
-    let name = clean(name.as_deref().unwrap_or_default()).trim().chars().take(80).collect::<String>();
-    message.sender.name = if name.is_empty() { user.localpart().to_owned() } else { name };
 }
 
 /// Rooms' events and members, and nothing else: no presence, no typing, no receipts.

@@ -9,6 +9,7 @@ use serde_json::json;
 use wardroom::{
     access::{Allow, Pattern},
     capability::TABLE,
+    config::BotConfig,
     engine::Plugins,
     plugin::LoadedPlugin,
     port::{
@@ -47,7 +48,7 @@ pub(crate) async fn audit(path: &Path, format: Format) -> anyhow::Result<Exit> {
         Err(wardroom_store::OpenError::Missing { .. }) => Vec::new(),
         Err(error) => return Err(error.into()),
     };
-    let warnings = warnings(&plugins, &wired.config.bot.identity.name);
+    let warnings = warnings(&plugins, &wired.config.bot);
     match format {
         Format::Json => report::out(&json(&plugins, &usage, &warnings).to_string())?,
         Format::Text => report::out(&text(&plugins, &usage, &warnings))?,
@@ -99,7 +100,7 @@ fn file_name(file: &str) -> &str {
 }
 
 /// What a reviewer should look at.
-fn warnings(plugins: &Plugins, bot: &str) -> Vec<String> {
+fn warnings(plugins: &Plugins, bot: &BotConfig) -> Vec<String> {
     let mut warnings = Vec::new();
     if !plugins.locked() {
         warnings.push(
@@ -139,7 +140,12 @@ fn warnings(plugins: &Plugins, bot: &str) -> Vec<String> {
             }
         }
     }
+    if !bot.environments_named {
+        let name = &bot.identity.name;
+        warnings.push(format!("{}: [bot.{name}] names no environments: all of them, also future ones", bot.at));
+    }
     if plugins.loaded().is_empty() {
+        let bot = &bot.identity.name;
         warnings.push(format!("{bot} has no plugin"));
     }
     warnings

@@ -105,6 +105,12 @@ impl Access {
         }
     }
 
+    /// Whether a person has any right on an app and an environment: what they have none on they are not told of.
+    pub fn sees(&self, person: &str, app: Option<&str>, environment: Option<&str>) -> bool {
+        let fits = |role: &Arc<Role>| role.has(person) && role.covers(app, environment);
+        self.is_admin(person) || self.roles.iter().any(fits)
+    }
+
     /// Whether a person may do everything.
     pub fn is_admin(&self, person: &str) -> bool {
         self.admins.iter().any(|admin| admin == person)
@@ -112,10 +118,12 @@ impl Access {
 
     /// Whether a person may run a command at all, wherever.
     pub fn may_run(&self, person: &str, command: &str, target: Target) -> bool {
-        !matches!(self.rights(person, command, target), Rights::Roles(roles) if roles.is_empty())
+        let fits = |role: &Arc<Role>| role.has(person) && role.runs(command);
+        target.is_open() || self.is_admin(person) || self.roles.iter().any(fits)
     }
 
-    fn missing(&self, command: &str, app: Option<&str>, environment: Option<&str>) -> String {
+    /// Which right is missing, and who can help.
+    pub(crate) fn missing(&self, command: &str, app: Option<&str>, environment: Option<&str>) -> String {
         let on = [("app", app), ("environment", environment)]
             .into_iter()
             .filter_map(|(word, value)| value.map(|value| format!("{word} `{value}`")))

@@ -29,13 +29,16 @@ pub enum Attribute {
     Version,
     /// A pipeline's name, for example `cms/staging`.
     Pipeline,
+    /// A parameter of a pipeline that is none of these.
+    Parameter,
     /// A key of the plugin's own store.
     Key,
 }
 
 impl Attribute {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::App, Self::Environment, Self::Version, Self::Pipeline, Self::Key];
+    pub const ALL: [Self; 6] =
+        [Self::App, Self::Environment, Self::Version, Self::Pipeline, Self::Parameter, Self::Key];
 
     /// The word in rules, journal and reports.
     pub fn as_str(self) -> &'static str {
@@ -44,6 +47,7 @@ impl Attribute {
             Self::Environment => "environment",
             Self::Version => "version",
             Self::Pipeline => "pipeline",
+            Self::Parameter => "parameter",
             Self::Key => "key",
         }
     }

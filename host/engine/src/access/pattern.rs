@@ -6,8 +6,20 @@ use globset::{GlobBuilder, GlobMatcher};
 #[derive(Debug, Clone)]
 pub struct Pattern {
     text: String,
-    // A literal compares as text: most are, and that is a fraction of a glob's cost.
-    glob: Option<GlobMatcher>,
+    shape: Shape,
+}
+
+/// How a pattern compares. Most are one of the first three, which cost a fraction of a glob.
+#[derive(Debug, Clone)]
+enum Shape {
+    /// One value.
+    Literal,
+    /// `*`
+    Part,
+    /// `**`
+    Anything,
+    /// All others.
+    Glob(GlobMatcher),
 }
 
 /// Why a text is no pattern.
@@ -30,25 +42,34 @@ impl Pattern {
             return Err(wrong(&text, "it is empty"));
         }
         if !text.contains(['*', '?', '[', ']', '{', '}', '\\']) {
-            return Ok(Self { text, glob: None });
+            return Ok(Self { text, shape: Shape::Literal });
         }
         if text.contains(['?', '[', ']', '{', '}', '\\']) {
             return Err(wrong(&text, "only `*` and `**` have a meaning here"));
         }
-        let glob = GlobBuilder::new(&text)
-            .literal_separator(true)
-            .backslash_escape(false)
-            .build()
-            .map_err(|error| wrong(&text, &error.kind().to_string()))?;
-        Ok(Self { text, glob: Some(glob.compile_matcher()) })
+        let shape = match text.as_str() {
+            "*" => Shape::Part,
+            "**" => Shape::Anything,
+            _ => Shape::Glob(
+                GlobBuilder::new(&text)
+                    .literal_separator(true)
+                    .backslash_escape(false)
+                    .build()
+                    .map_err(|error| wrong(&text, &error.kind().to_string()))?
+                    .compile_matcher(),
+            ),
+        };
+        Ok(Self { text, shape })
     }
 
     /// Whether a whole value matches.
     pub fn matches(&self, value: &str) -> bool {
-        match &self.glob {
-            None => self.text == value,
+        match &self.shape {
+            Shape::Literal => self.text == value,
             // `*` alone is not "anything": like everywhere, it does not cross `/`.
-            Some(glob) => !value.is_empty() && glob.is_match(value),
+            Shape::Part => !value.is_empty() && !value.contains('/'),
+            Shape::Anything => !value.is_empty(),
+            Shape::Glob(glob) => !value.is_empty() && glob.is_match(value),
         }
     }
 
@@ -59,7 +80,7 @@ impl Pattern {
 
     /// Whether it stands for one value only.
     pub fn is_literal(&self) -> bool {
-        self.glob.is_none()
+        matches!(self.shape, Shape::Literal)
     }
 }
 
@@ -76,6 +97,18 @@ mod tests {
         assert!(Pattern::new("cms/**").unwrap().matches("cms/eu/staging"));
         assert!(!Pattern::new("*").unwrap().matches("a/b"));
         assert!(Pattern::new("**").unwrap().matches("a/b"));
+    }
+
+    #[test]
+    fn stars_alone_mean_what_they_mean_in_a_glob() {
+        let glob = |text| GlobBuilder::new(text).literal_separator(true).build().unwrap().compile_matcher();
+        for text in ["*", "**"] {
+            let (pattern, glob) = (Pattern::new(text).unwrap(), glob(text));
+            for value in ["a", "a/b", "/", ".hidden", "a\nb", "\u{e9}", "a b"] {
+                assert_eq!(pattern.matches(value), glob.is_match(value), "{text} {value:?}");
+            }
+            assert!(!pattern.matches(""));
+        }
     }
 
     #[test]

@@ -97,11 +97,19 @@ async fn through<C: HostCall>(
             return Ok(Err(C::Error::denied(denial)));
         }
     };
+    if row.kind == Kind::Acts && !invocation.meter.act() {
+        let denial = invocation.deny_effect(index, &attributes, &params);
+        return Ok(Err(C::Error::denied(denial)));
+    }
     let begun = match invocation.begin(index, &attributes, rule, &params).await {
         Ok(begun) => begun,
         Err(message) => return Ok(Err(problem("unavailable", message))),
     };
     let answer = C::perform(invocation, &params).await;
+    // An effect's answer is small, and must be recorded whatever was asked for before.
+    if row.kind != Kind::Acts {
+        invocation.meter.answer(&answer)?;
+    }
     match invocation.record(begun, row.kind, &params, &answer).await {
         Ok(()) => Ok(answer),
         // A call that changes nothing outside and could not be recorded did not happen for the guest.

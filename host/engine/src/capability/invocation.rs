@@ -23,6 +23,9 @@ use crate::{
     reply::{Outbox, Text},
 };
 
+/// How often one invocation may say something before it answers.
+const MOST_SAYS: u32 = 20;
+
 /// What all invocations share.
 pub(crate) struct Shared {
     pub(crate) store: Arc<dyn Store>,
@@ -52,6 +55,7 @@ pub struct Invocation {
     number: u32,
     writes: Vec<Write>,
     said: Vec<Text>,
+    says: u32,
     pub(crate) tally: Tally,
 }
 
@@ -81,6 +85,7 @@ impl Invocation {
             number: 0,
             writes: Vec::new(),
             said: Vec::new(),
+            says: 0,
             tally: Tally::default(),
         }
     }
@@ -132,6 +137,12 @@ impl Invocation {
         self.writes.push(write);
     }
 
+    /// Counts something said; false where there was enough: a room is for people.
+    pub(super) fn may_say(&mut self) -> bool {
+        self.says += 1;
+        self.says <= MOST_SAYS
+    }
+
     /// Words of a query, shown before its answer.
     pub(super) fn say_with_answer(&mut self, text: Text) {
         self.said.push(text);
@@ -156,7 +167,7 @@ impl Invocation {
         params: &impl Serialize,
     ) -> types::Denial {
         let row = &TABLE[index];
-        *self.tally.refused.entry(index).or_default() += 1;
+        self.tally.refuse(index);
         let about = about(attributes);
         let texts: Vec<&str> = reasons.iter().map(|reason| reason.text.as_str()).collect();
         let message = texts.join("; ");
@@ -187,6 +198,18 @@ impl Invocation {
         types::Denial { reason, message }
     }
 
+    /// Refuses an effect because there were enough.
+    pub(super) fn deny_effect(
+        &mut self,
+        index: usize,
+        attributes: &Attributes,
+        params: &impl Serialize,
+    ) -> types::Denial {
+        let text = format!("one command has at most {} effects", self.meter.limits().acts);
+        let add = Some(format!("[plugin.{}.limits] acts = ...", self.plugin()));
+        self.deny(index, attributes, vec![Reason { kind: "limit", text, add }], params)
+    }
+
     /// Keeps the intent of a call that acts, before it is done.
     pub(super) async fn begin(
         &mut self,
@@ -206,7 +229,7 @@ impl Invocation {
             let kept = self.shared.store.commit(vec![Write::Enter(entry)]).await;
             kept.map_err(|error| format!("nothing was done: {error}"))?;
         }
-        *self.tally.allowed.entry(index).or_default() += 1;
+        self.tally.allow(index);
         let attributes = if self.job().is_some() { attributes.clone() } else { Attributes::new() };
         Ok(Begun { index, number: self.number, rule, attributes })
     }

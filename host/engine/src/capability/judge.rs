@@ -136,10 +136,10 @@ impl Invocation {
         rule
     }
 
-    /// The apps, environments and versions of an effect that are no argument of the command.
+    /// The apps, environments, versions and parameters of an effect that are no argument of the command.
     fn untyped(&self, attributes: &Attributes) -> Vec<(Attribute, String)> {
         let command = self.authorized().command();
-        [Attribute::App, Attribute::Environment, Attribute::Version]
+        [Attribute::App, Attribute::Environment, Attribute::Version, Attribute::Parameter]
             .into_iter()
             .filter_map(|attribute| attributes.get(&attribute).map(|values| (attribute, values)))
             .flat_map(|(attribute, values)| values.iter().map(move |value| (attribute, value)))

@@ -125,7 +125,7 @@ impl Row {
 /// The package and version of the contract.
 pub const CONTRACT: &str = "wardroom:plugin@0.1.0";
 
-use Attribute::{App, Environment, Key, Pipeline, Version};
+use Attribute::{App, Environment, Key, Parameter, Pipeline, Version};
 
 /// All host functions there are.
 pub static TABLE: [Row; 13] = [
@@ -180,7 +180,7 @@ pub static TABLE: [Row; 13] = [
     Row {
         name: "pipelines.trigger",
         kind: Kind::Acts,
-        attributes: &[Pipeline, App, Environment, Version],
+        attributes: &[Pipeline, App, Environment, Version, Parameter],
         environment: EnvironmentFrom::Target,
         summary: "starts a pipeline",
         register: call::register::<pipelines::Trigger>,

@@ -27,8 +27,8 @@ impl Denied {
 /// What an invocation did.
 #[derive(Debug, Default)]
 pub struct Tally {
-    pub(super) allowed: BTreeMap<usize, u64>,
-    pub(super) refused: BTreeMap<usize, u64>,
+    // By the row's place in the table: how often it was allowed, and how often refused.
+    counts: BTreeMap<usize, (u64, u64)>,
     /// Each refused call, in order; at most [`Tally::MOST_DENIED`] are kept, all are counted.
     pub denied: Vec<Denied>,
 }
@@ -37,20 +37,26 @@ impl Tally {
     /// A guest that asks again and again fills no memory.
     pub const MOST_DENIED: usize = 20;
 
-    /// Whether an acting call was allowed, whatever came of it.
+    pub(super) fn allow(&mut self, index: usize) {
+        self.counts.entry(index).or_default().0 += 1;
+    }
+
+    pub(super) fn refuse(&mut self, index: usize) {
+        self.counts.entry(index).or_default().1 += 1;
+    }
+
+    /// Whether a call that changes anything was allowed, whatever came of it.
     pub fn acted(&self) -> bool {
-        self.allowed.keys().any(|index| TABLE[*index].kind == Kind::Acts)
+        let changes = |index: &usize| matches!(TABLE[*index].kind, Kind::Acts | Kind::Keeps);
+        self.counts.iter().any(|(index, (allowed, _))| changes(index) && *allowed > 0)
     }
 
     /// How often each call was made.
     pub fn counts(&self) -> Vec<CallCount> {
-        let rows = (0..TABLE.len()).filter_map(|index| {
-            let (allowed, refused) = (self.allowed.get(&index).copied(), self.refused.get(&index).copied());
-            (allowed.is_some() || refused.is_some()).then(|| CallCount {
-                call: TABLE[index].name.to_owned(),
-                allowed: allowed.unwrap_or(0),
-                refused: refused.unwrap_or(0),
-            })
+        let rows = self.counts.iter().map(|(index, (allowed, refused))| CallCount {
+            call: TABLE[*index].name.to_owned(),
+            allowed: *allowed,
+            refused: *refused,
         });
         rows.collect()
     }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{CommandTable, Misparse, Spec, parse};
-use crate::config::{Catalog, nearest};
+use super::{CommandTable, Misparse, Spec, Vocabulary, parse};
+use crate::config::nearest;
 
 /// Words that people put between arguments and that mean nothing.
 const FILLERS: [&str; 4] = ["to", "in", "on", "at"];
@@ -35,12 +35,12 @@ pub(super) fn unknown_value<'a>(what: &str, value: &str, known: impl Iterator<It
 }
 
 /// Finds the line that was probably meant: the same words in another order, or with one value mended.
-pub(super) fn improve(misparse: Misparse, spec: &Arc<Spec>, words: &[String], catalog: &Catalog) -> Misparse {
-    if let Some(line) = reordered(spec, words, catalog) {
+pub(super) fn improve(misparse: Misparse, spec: &Arc<Spec>, words: &[String], vocabulary: &Vocabulary<'_>) -> Misparse {
+    if let Some(line) = reordered(spec, words, vocabulary) {
         return Misparse::new(format!("The words of `{}` come in the order `{}`.", spec.name, spec.usage()))
             .with_hint(line);
     }
-    if let Some(line) = mended(spec, words, catalog) {
+    if let Some(line) = mended(spec, words, vocabulary) {
         return misparse.with_hint(line);
     }
     match misparse.hint {
@@ -50,7 +50,7 @@ pub(super) fn improve(misparse: Misparse, spec: &Arc<Spec>, words: &[String], ca
 }
 
 /// The only order of the words, fillers left out, that is a good command. Two good ones are a guess, and none is made.
-fn reordered(spec: &Arc<Spec>, words: &[String], catalog: &Catalog) -> Option<String> {
+fn reordered(spec: &Arc<Spec>, words: &[String], vocabulary: &Vocabulary<'_>) -> Option<String> {
     let kept: Vec<String> =
         words.iter().filter(|word| !FILLERS.contains(&word.to_lowercase().as_str())).cloned().collect();
     if kept.is_empty() || kept.len() > MOST_WORDS || kept.iter().any(|word| word.starts_with('-')) {
@@ -59,7 +59,7 @@ fn reordered(spec: &Arc<Spec>, words: &[String], catalog: &Catalog) -> Option<St
     let mut found: Option<String> = None;
     let mut good = true;
     permutations(&mut kept.clone(), 0, &mut |order| {
-        if let Ok(command) = parse::arguments(spec, order, catalog) {
+        if let Ok(command) = parse::arguments(spec, order, vocabulary) {
             match &found {
                 None => found = Some(command.line().to_owned()),
                 Some(line) if line == command.line() => {}
@@ -83,8 +83,12 @@ fn permutations(words: &mut Vec<String>, from: usize, found: &mut impl FnMut(&[S
 }
 
 /// The line with each word that is nearly an app or an environment replaced by it.
-fn mended(spec: &Arc<Spec>, words: &[String], catalog: &Catalog) -> Option<String> {
-    let names: Vec<&str> = catalog.apps().map(|app| app.name.as_str()).chain(catalog.environments()).collect();
+fn mended(spec: &Arc<Spec>, words: &[String], vocabulary: &Vocabulary<'_>) -> Option<String> {
+    let names: Vec<&str> =
+        vocabulary.apps().map(|app| app.name.as_str()).chain(vocabulary.seen_environments()).collect();
+    if words.len() > MOST_WORDS {
+        return None;
+    }
     let mended: Vec<String> = words
         .iter()
         .map(|word| {
@@ -98,8 +102,8 @@ fn mended(spec: &Arc<Spec>, words: &[String], catalog: &Catalog) -> Option<Strin
     if mended == words {
         return None;
     }
-    match parse::arguments(spec, &mended, catalog) {
+    match parse::arguments(spec, &mended, vocabulary) {
         Ok(command) => Some(command.line().to_owned()),
-        Err(_) => reordered(spec, &mended, catalog),
+        Err(_) => reordered(spec, &mended, vocabulary),
     }
 }

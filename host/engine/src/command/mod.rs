@@ -11,9 +11,11 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod vocabulary;
 
 pub use builtin::Builtin;
 pub use help::{help_all, help_one};
 pub use parse::{Command, Misparse, Value};
 pub use spec::{CommandKind, Parameter, ParameterType, Spec, SpecError, Target};
 pub use table::{CommandTable, Parsed};
+pub use vocabulary::Vocabulary;

@@ -5,13 +5,10 @@ use std::sync::Arc;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::{
-    hint,
+    Vocabulary, hint,
     spec::{Parameter, ParameterType, Spec},
 };
-use crate::{
-    access::Attribute,
-    config::{Catalog, parse_duration},
-};
+use crate::{access::Attribute, config::parse_duration};
 
 /// An argument's value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,16 +56,17 @@ impl Command {
         self.typed(Attribute::Environment).next()
     }
 
-    /// All that was typed as an app, an environment or a version.
+    /// All that was typed as an app, an environment or a version; for a parameter of a pipeline, all that was typed.
     pub fn typed(&self, attribute: Attribute) -> impl Iterator<Item = &str> {
-        let wanted = match attribute {
-            Attribute::App => Some(ParameterType::App),
-            Attribute::Environment => Some(ParameterType::Environment),
-            Attribute::Version => Some(ParameterType::Version),
-            Attribute::Pipeline | Attribute::Key => None,
+        let fits = move |kind: ParameterType| match attribute {
+            Attribute::App => kind == ParameterType::App,
+            Attribute::Environment => kind == ParameterType::Environment,
+            Attribute::Version => kind == ParameterType::Version,
+            Attribute::Parameter => true,
+            Attribute::Pipeline | Attribute::Key => false,
         };
         self.arguments().filter_map(move |(parameter, value)| match value {
-            Value::Text(text) if Some(parameter.kind) == wanted => Some(text.as_str()),
+            Value::Text(text) if fits(parameter.kind) => Some(text.as_str()),
             _ => None,
         })
     }
@@ -104,12 +102,12 @@ impl std::fmt::Display for Misparse {
 }
 
 /// Reads the words behind a command's name.
-pub(super) fn arguments(spec: &Arc<Spec>, words: &[String], catalog: &Catalog) -> Result<Command, Misparse> {
+pub(super) fn arguments(spec: &Arc<Spec>, words: &[String], vocabulary: &Vocabulary<'_>) -> Result<Command, Misparse> {
     let texts = assign(spec, words)?;
     let mut arguments = Vec::with_capacity(texts.len());
     for (index, parameter) in spec.parameters.iter().enumerate() {
         match &texts[index] {
-            Some(text) => arguments.push((index, value(parameter, text, catalog)?)),
+            Some(text) => arguments.push((index, value(parameter, text, vocabulary)?)),
             None if parameter.required => {
                 let message = format!("`{}` needs {}.", spec.name, parameter.name.to_uppercase());
                 return Err(Misparse::new(message).with_hint(spec.usage()));
@@ -119,7 +117,7 @@ pub(super) fn arguments(spec: &Arc<Spec>, words: &[String], catalog: &Catalog) -
     }
     let line = line(spec, &arguments);
     let command = Command { spec: spec.clone(), arguments, line };
-    together(&command, catalog)?;
+    together(&command, vocabulary)?;
     Ok(command)
 }
 
@@ -196,7 +194,7 @@ fn flag_problem(error: &clap::Error, spec: &Spec) -> Misparse {
 }
 
 /// One value by its type.
-fn value(parameter: &Parameter, text: &str, catalog: &Catalog) -> Result<Value, Misparse> {
+fn value(parameter: &Parameter, text: &str, vocabulary: &Vocabulary<'_>) -> Result<Value, Misparse> {
     let name = parameter.name.to_uppercase();
     if !parameter.choices.is_empty() {
         return match named(parameter.choices.iter().map(String::as_str), text) {
@@ -204,14 +202,19 @@ fn value(parameter: &Parameter, text: &str, catalog: &Catalog) -> Result<Value, 
             None => Err(hint::unknown_value(&parameter.name, text, parameter.choices.iter().map(String::as_str))),
         };
     }
-    let known = |names: Vec<&str>, word: &str| match named(names.iter().copied(), text) {
-        Some(name) => Ok(Value::Text(name.to_owned())),
-        None => Err(hint::unknown_value(word, text, names.iter().copied())),
-    };
     let wrong = |wanted: &str| Err(Misparse::new(format!("{name} is {wanted}, and `{text}` is not.")));
     match parameter.kind {
-        ParameterType::App => known(catalog.apps().map(|app| app.name.as_str()).collect(), "app"),
-        ParameterType::Environment => known(catalog.environments().collect(), "environment"),
+        ParameterType::App => {
+            let apps = vocabulary.apps().map(|app| app.name.as_str());
+            match named(apps.clone(), text) {
+                Some(name) => Ok(Value::Text(name.to_owned())),
+                None => Err(hint::unknown_value("app", text, apps)),
+            }
+        }
+        ParameterType::Environment => match named(vocabulary.environments(), text) {
+            Some(name) => Ok(Value::Text(name.to_owned())),
+            None => Err(hint::unknown_value("environment", text, vocabulary.seen_environments())),
+        },
         ParameterType::Integer => text.parse().map(Value::Integer).or_else(|_| wrong("a whole number")),
         ParameterType::Boolean => match text.to_lowercase().as_str() {
             "true" | "yes" | "on" => Ok(Value::Boolean(true)),
@@ -239,13 +242,13 @@ fn named<'a>(names: impl Iterator<Item = &'a str> + Clone, text: &str) -> Option
 }
 
 /// What can only be checked once app, environment and version are known.
-fn together(command: &Command, catalog: &Catalog) -> Result<(), Misparse> {
+fn together(command: &Command, vocabulary: &Vocabulary<'_>) -> Result<(), Misparse> {
     let (Some(app), Some(environment)) = (command.app(), command.environment()) else { return Ok(()) };
-    let Some(configured) = catalog.app(app) else { return Ok(()) };
+    let Some(configured) = vocabulary.app(app) else { return Ok(()) };
     let Some(deployment) = configured.deployments.iter().find(|deployment| deployment.environment == environment)
     else {
         let known: Vec<&str> =
-            configured.deployments.iter().map(|deployment| deployment.environment.as_str()).collect();
+            vocabulary.deployments(configured).map(|deployment| deployment.environment.as_str()).collect();
         let known = if known.is_empty() { "nowhere".to_owned() } else { known.join(", ") };
         return Err(Misparse::new(format!("`{app}` is not deployed to `{environment}`, but to: {known}.")));
     };

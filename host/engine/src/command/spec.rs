@@ -107,6 +107,7 @@ pub struct SpecError {
 /// The longest line of text that a description may show.
 const LONGEST_LINE: usize = 300;
 const MOST_PARAMETERS: usize = 32;
+const MOST_CHOICES: usize = 64;
 
 impl Spec {
     /// Checks a description and builds its parser.
@@ -143,6 +144,10 @@ impl Spec {
             if !seen.insert(parameter.name.as_str()) {
                 return wrong(format!("it has two parameters `{}`", parameter.name));
             }
+            if !parameter.choices.is_empty() && !matches!(parameter.kind, ParameterType::Text | ParameterType::Version)
+            {
+                return wrong(format!("`{}` has choices, which only texts and versions can have", parameter.name));
+            }
             if parameter.kind == ParameterType::Rest && (index + 1 != parameters.len() || parameter.named) {
                 return wrong(format!("`{}` takes the rest of the line, and is not the last", parameter.name));
             }
@@ -155,7 +160,11 @@ impl Spec {
         }
         let parameters: Vec<Parameter> = parameters
             .into_iter()
-            .map(|parameter| Parameter { summary: line(&parameter.summary), ..parameter })
+            .map(|parameter| Parameter {
+                summary: line(&parameter.summary),
+                choices: parameter.choices.iter().take(MOST_CHOICES).map(|choice| line(choice)).collect(),
+                ..parameter
+            })
             .collect();
         let flags = Mutex::new(flags(&parameters));
         Ok(Self {

@@ -3,11 +3,13 @@
 use std::{collections::HashMap, sync::Arc};
 
 use super::{
-    Builtin, Command, Misparse, Spec, hint,
+    Builtin, Command, Misparse, Spec, Vocabulary, hint,
     parse::{self},
     tokens,
 };
-use crate::config::Catalog;
+
+/// A longer line is no command, in bytes.
+const LONGEST_LINE: usize = 4_096;
 
 /// All commands.
 #[derive(Debug)]
@@ -65,6 +67,11 @@ impl CommandTable {
         Some(&self.specs[*index])
     }
 
+    /// The command that a line begins with, whatever follows.
+    pub fn command_of(&self, text: &str) -> Option<&Arc<Spec>> {
+        self.get(text.split_whitespace().next()?)
+    }
+
     /// All commands, in the order in which they came.
     pub fn specs(&self) -> &[Arc<Spec>] {
         &self.specs
@@ -74,7 +81,13 @@ impl CommandTable {
     ///
     /// # Errors
     /// [`Misparse`]: one line that says what is wrong, and the nearest right command.
-    pub fn parse(&self, text: &str, catalog: &Catalog) -> Result<Parsed, Misparse> {
+    pub fn parse(&self, text: &str, vocabulary: &Vocabulary<'_>) -> Result<Parsed, Misparse> {
+        if text.len() > LONGEST_LINE {
+            return Err(Misparse::new(format!(
+                "That line has {} bytes, and at most {LONGEST_LINE} are read.",
+                text.len()
+            )));
+        }
         let words = tokens::words(text).ok_or_else(|| {
             Misparse::new("A quote is not closed.").with_hint("close it, or put a backslash before it")
         })?;
@@ -88,9 +101,9 @@ impl CommandTable {
         if before_end.clone().any(|word| word == "--help" || word == "-h") {
             return Ok(Parsed::Help(spec.clone()));
         }
-        parse::arguments(spec, rest, catalog)
+        parse::arguments(spec, rest, vocabulary)
             .map(Parsed::Command)
-            .map_err(|misparse| hint::improve(misparse, spec, rest, catalog))
+            .map_err(|misparse| hint::improve(misparse, spec, rest, vocabulary))
     }
 }
 

@@ -1,1 +1,308 @@
-//! tests
+//! What people type and what it is understood as, case by case; and which descriptions of commands are taken.
+//!
+//! Not here: who may run it (`access`), and the words around it (the stories of the `tests` package).
+
+use std::sync::Arc;
+
+use super::*;
+use crate::{
+    config::{Catalog, Registry, read},
+    port::{
+        ReadyChat,
+        memory::{MemoryChat, MemoryPipelines, MemoryPipelinesFactory},
+    },
+};
+
+const CONFIG: &str = r#"
+[bot.marvin.memory]
+[environment.staging]
+[environment.production]
+[app.cms.deploy.staging]
+memory = true
+parameters = { version = '[0-9]+\.[0-9]+\.[0-9]+' }
+[app.cms.deploy.production]
+memory = true
+parameters = { version = '[0-9]+\.[0-9]+\.[0-9]+' }
+[app.shop.deploy.staging]
+memory = true
+parameters = { version = '-?v[0-9]+' }
+[app.Shop.deploy.production]
+memory = true
+"#;
+
+fn catalog() -> Arc<Catalog> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("plugins.toml");
+    std::fs::write(&path, CONFIG).unwrap();
+    let registry = Registry {
+        chats: vec![Arc::new(ReadyChat(MemoryChat::new(crate::port::Abilities::PLAIN)))],
+        pipelines: vec![Arc::new(MemoryPipelinesFactory(MemoryPipelines::new(None)))],
+        ..Registry::default()
+    };
+    read(&path, &registry).unwrap_or_else(|problems| panic!("{problems:#?}")).catalog
+}
+
+fn parameter(name: &str, kind: ParameterType) -> Parameter {
+    Parameter {
+        name: name.to_owned(),
+        summary: "Something.".to_owned(),
+        kind,
+        required: true,
+        named: false,
+        choices: vec![],
+    }
+}
+
+fn optional(name: &str, kind: ParameterType) -> Parameter {
+    Parameter { required: false, ..parameter(name, kind) }
+}
+
+fn named(name: &str, kind: ParameterType) -> Parameter {
+    Parameter { required: false, named: true, ..parameter(name, kind) }
+}
+
+fn described(name: &str, aliases: &[&str], parameters: Vec<Parameter>) -> Result<Spec, SpecError> {
+    let aliases = aliases.iter().map(|alias| (*alias).to_owned()).collect();
+    Spec::new(name, aliases, "Does it.", &[], CommandKind::Action, parameters, Target::Plugin("plugin".into()))
+}
+
+fn table() -> CommandTable {
+    use ParameterType as Is;
+    let colour = Parameter { choices: vec!["red".into(), "green".into()], ..optional("colour", Is::Text) };
+    let specs = [
+        described(
+            "deploy",
+            &["ship"],
+            vec![
+                parameter("app", Is::App),
+                parameter("environment", Is::Environment),
+                parameter("version", Is::Version),
+            ],
+        ),
+        described("where", &[], vec![optional("app", Is::App)]),
+        described("remind", &[], vec![parameter("in", Is::Duration), parameter("what", Is::Rest)]),
+        described(
+            "scale",
+            &[],
+            vec![
+                parameter("app", Is::App),
+                parameter("to", Is::Integer),
+                colour,
+                named("force", Is::Boolean),
+                named("reason", Is::Text),
+            ],
+        ),
+        described("copy", &[], vec![parameter("from", Is::Environment), parameter("to", Is::Environment)]),
+    ];
+    let mut table = CommandTable::new();
+    table.add(specs.into_iter().map(|spec| Arc::new(spec.unwrap())));
+    table
+}
+
+/// The line that was understood, or what was said instead.
+fn understood(table: &CommandTable, catalog: &Catalog, text: &str) -> String {
+    match table.parse(text, &Vocabulary::all(catalog)) {
+        Ok(Parsed::Command(command)) => format!("= {}", command.line()),
+        Ok(Parsed::Help(spec)) => format!("? {}", spec.name),
+        Err(misparse) => misparse.to_string(),
+    }
+}
+
+#[test]
+fn what_is_understood() {
+    let (table, catalog) = (table(), catalog());
+    let cases = [
+        // Names and places.
+        ("deploy cms staging 1.0.2", "deploy cms staging 1.0.2"),
+        ("  DEPLOY   CMS  Staging 1.0.2 ", "deploy cms staging 1.0.2"),
+        ("ship cms staging 1.0.2", "deploy cms staging 1.0.2"),
+        ("where", "where"),
+        ("help", "help"),
+        ("help deploy", "help deploy"),
+        // Flags in any order; the rest takes the places that are left.
+        ("deploy --environment staging cms 1.0.2", "deploy cms staging 1.0.2"),
+        ("deploy --version=1.0.2 --app=cms --environment=staging", "deploy cms staging 1.0.2"),
+        ("deploy version=1.0.2 cms environment=staging", "deploy cms staging 1.0.2"),
+        ("deploy \u{2014}environment staging cms 1.0.2", "deploy cms staging 1.0.2"),
+        ("deploy cms staging -- 1.0.2", "deploy cms staging 1.0.2"),
+        // Quotes.
+        ("deploy 'cms' \"staging\" 1.0.2", "deploy cms staging 1.0.2"),
+        ("deploy \u{201c}cms\u{201d} staging \u{2018}1.0.2\u{2019}", "deploy cms staging 1.0.2"),
+        ("deploy c\u{200b}ms staging 1.0.2", "deploy cms staging 1.0.2"),
+        ("scale cms 3 --reason 'too slow'", "scale cms 3 --reason='too slow'"),
+        ("scale cms 3 --reason=x'y z'", "scale cms 3 --reason='xy z'"),
+        ("scale cms 3 reason=\"it's\"", "scale cms 3 --reason='it'\\''s'"),
+        // Types.
+        ("scale cms -3", "scale cms -3"),
+        ("scale cms 3 RED", "scale cms 3 red"),
+        ("scale cms 3 --force", "scale cms 3 --force=true"),
+        ("scale --force cms 3", "scale cms 3 --force=true"),
+        ("scale cms 3 --force=no", "scale cms 3 --force=false"),
+        ("scale cms 3 force=on", "scale cms 3 --force=true"),
+        ("scale cms 3 --no-force", "scale cms 3 --force=false"),
+        ("remind 1d12h call  'the shop'", "remind 129600000ms call the shop"),
+        ("remind 90s x=1 -- --loud", "remind 90000ms x=1 --loud"),
+        // Of two names that differ in case, the one that was typed.
+        ("deploy shop staging v3", "deploy shop staging v3"),
+        ("deploy Shop production anything", "deploy Shop production anything"),
+        // A value with a dash needs an expression that begins with one.
+        ("deploy shop staging -- -v3", "deploy shop staging -v3"),
+    ];
+    for (typed, line) in cases {
+        assert_eq!(understood(&table, &catalog, typed), format!("= {line}"), "{typed}");
+        // What is understood can be typed again, unless dashes are part of it.
+        if !line.contains(" -") && !line.contains('=') {
+            assert_eq!(understood(&table, &catalog, line), format!("= {line}"), "{line}");
+        }
+    }
+    for typed in ["deploy --help", "ship -h", "deploy cms --help now"] {
+        assert_eq!(understood(&table, &catalog, typed), "? deploy", "{typed}");
+    }
+}
+
+#[test]
+fn what_is_said_instead() {
+    let (table, catalog) = (table(), catalog());
+    let cases = [
+        ("", "There is no command in that. Try: help"),
+        ("dploy cms staging 1.0.2", "Unknown command `dploy`. Did you mean `deploy`? Try: deploy cms staging 1.0.2"),
+        ("dploy cms staging 'a b'", "Unknown command `dploy`. Did you mean `deploy`? Try: deploy cms staging 'a b'"),
+        ("frobnicate", "Unknown command `frobnicate`. Try: help"),
+        ("deploy", "`deploy` needs APP. Try: deploy APP ENVIRONMENT VERSION"),
+        ("deploy cms staging", "`deploy` needs VERSION. Try: deploy APP ENVIRONMENT VERSION"),
+        ("deploy cms staging 1.0.2 now", "`deploy` takes no argument `now`. Try: deploy APP ENVIRONMENT VERSION"),
+        ("deploy cmss staging 1.0.2", "Unknown app `cmss`. Did you mean `cms`? Try: deploy cms staging 1.0.2"),
+        (
+            "deploy cms stagin 1.0.2",
+            "Unknown environment `stagin`. Did you mean `staging`? Try: deploy cms staging 1.0.2",
+        ),
+        (
+            "deploy cms nowhere 1.0.2",
+            "Unknown environment `nowhere`. Known: staging, production. Try: deploy APP ENVIRONMENT VERSION",
+        ),
+        (
+            "deploy Shop staging 1",
+            "`Shop` is not deployed to `staging`, but to: production. Try: deploy APP ENVIRONMENT VERSION",
+        ),
+        (
+            "deploy cms staging 1.0.2 --force",
+            "`deploy` has no flag `--force`; a value that begins with a dash goes behind `--`. Try: deploy APP ENVIRONMENT VERSION",
+        ),
+        (
+            "deploy cms staging --versoin 1.0.2",
+            "`deploy` has no flag `--versoin`. Did you mean `--version`? Try: deploy APP ENVIRONMENT VERSION",
+        ),
+        ("where --app", "`--app` needs a value. Try: where [APP]"),
+        ("where --app cms --app cms", "`--app` is given twice. Try: where [APP]"),
+        ("where 'cms", "A quote is not closed. Try: close it, or put a backslash before it"),
+        ("where ''", "Unknown app ``. Known: Shop, cms, shop. Try: where [APP]"),
+        (
+            "scale cms many",
+            "TO is a whole number, and `many` is not. Try: scale APP TO [COLOUR] [--force] [--reason REASON]",
+        ),
+        (
+            "scale cms 99999999999999999999",
+            "TO is a whole number, and `99999999999999999999` is not. Try: scale APP TO [COLOUR] [--force] [--reason REASON]",
+        ),
+        (
+            "scale cms 3 rde",
+            "Unknown colour `rde`. Did you mean `red`? Try: scale APP TO [COLOUR] [--force] [--reason REASON]",
+        ),
+        (
+            "scale cms 3 --force=maybe",
+            "FORCE is true or false, and `maybe` is not. Try: scale APP TO [COLOUR] [--force] [--reason REASON]",
+        ),
+        ("remind 5 x", "IN is a span of time such as 90s, 2h or 1d12h, and `5` is not. Try: remind IN WHAT..."),
+        ("remind 5m", "`remind` needs WHAT. Try: remind IN WHAT..."),
+    ];
+    for (typed, said) in cases {
+        assert_eq!(understood(&table, &catalog, typed), said, "{typed}");
+    }
+}
+
+#[test]
+fn the_right_order_is_offered_and_never_guessed() {
+    let (table, catalog) = (table(), catalog());
+    for typed in [
+        "deploy cms 1.0.2 to staging",
+        "deploy 1.0.2 cms staging",
+        "deploy to staging cms 1.0.2",
+        "deploy staging cms 1.0.2",
+    ] {
+        let said = understood(&table, &catalog, typed);
+        assert!(said.ends_with("Try: deploy cms staging 1.0.2"), "{typed}: {said}");
+    }
+    // From where to where only who typed it knows.
+    let said = understood(&table, &catalog, "copy staging to production now");
+    assert!(said.ends_with("Try: copy FROM TO"), "{said}");
+}
+
+#[test]
+fn long_and_odd_lines_are_read_in_no_time() {
+    let (table, catalog) = (table(), catalog());
+    let began = std::time::Instant::now();
+    for typed in
+        ["deploy ".repeat(9_000), "\\".repeat(60_000), "a=".repeat(30_000), format!("deploy {}", "x".repeat(60_000))]
+    {
+        let said = understood(&table, &catalog, &typed);
+        assert!(!said.starts_with('='), "{}", &said[..40]);
+    }
+    assert!(began.elapsed() < std::time::Duration::from_secs(20), "{:?}", began.elapsed());
+}
+
+#[test]
+fn which_descriptions_are_taken() {
+    use ParameterType as Is;
+    for name in ["deploy", "a", "s3-sync", "a2345678901234567890123456789012"] {
+        assert!(described(name, &[], vec![]).is_ok(), "{name}");
+    }
+    for name in ["", "Deploy", "2fast", "-x", "de ploy", "dépl", "a_b", "a23456789012345678901234567890123", "rm\n"] {
+        let error = described(name, &[], vec![]).unwrap_err();
+        assert!(error.message.contains("is no name"), "{error}");
+        assert!(described("good", &[name], vec![]).is_err(), "{name}");
+    }
+    let wrong = [
+        (vec![parameter("app", Is::App), parameter("app", Is::Text)], "it has two parameters `app`"),
+        (vec![parameter("App", Is::App)], "`App` is no name for a parameter"),
+        (vec![named("help", Is::Boolean)], "`help` is no name for a parameter"),
+        (vec![named("no-force", Is::Boolean)], "`no-force` is no name for a parameter"),
+        (
+            vec![parameter("rest", Is::Rest), parameter("app", Is::App)],
+            "`rest` takes the rest of the line, and is not the last",
+        ),
+        (vec![named("rest", Is::Rest)], "`rest` takes the rest of the line, and is not the last"),
+        (
+            vec![optional("app", Is::App), parameter("version", Is::Version)],
+            "`version` is required and stands behind one that is not",
+        ),
+        (
+            (0..33).map(|number| named(&format!("p{number}"), Is::Text)).collect(),
+            "it has 33 parameters, at most 32 are taken",
+        ),
+    ];
+    for (parameters, message) in wrong {
+        assert_eq!(described("good", &[], parameters).unwrap_err().message, message);
+    }
+    // A named parameter may be required, whatever stands before it.
+    let required = Parameter { required: true, ..named("reason", Is::Text) };
+    assert_eq!(
+        described("good", &[], vec![optional("app", Is::App), required]).unwrap().usage(),
+        "good [APP] --reason REASON"
+    );
+}
+
+#[test]
+fn a_word_belongs_to_one_command() {
+    let table = table();
+    for (name, aliases, taken) in [
+        ("deploy", &[][..], "deploy"),
+        ("ship", &[][..], "ship"),
+        ("new", &["where"][..], "where"),
+        ("new", &["help"][..], "help"),
+    ] {
+        let spec = described(name, aliases, vec![]).unwrap();
+        assert_eq!(table.taken(&spec).map(|(word, _)| word), Some(taken));
+    }
+    let new = described("new", &["other"], vec![]).unwrap();
+    assert!(table.taken(&new).is_none());
+}

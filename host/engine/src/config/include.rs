@@ -1,9 +1,6 @@
 //! Reads the files: `plugins.toml` and what it includes become one tree.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use globset::GlobBuilder;
 
@@ -25,6 +22,7 @@ pub(super) fn load(path: &Path, problems: &Problems) -> Option<Node> {
         for file in files {
             let Some(text) = read(&file, &at, problems) else { continue };
             let mut part = parse(&file, &text, problems);
+            main_only(&mut part, path, problems);
             for (_, at) in includes(&mut part, problems) {
                 problems.add(&at, "an included file cannot include others", None);
             }
@@ -48,6 +46,16 @@ fn read(path: &Path, at: &At, problems: &Problems) -> Option<String> {
         Err(error) => {
             problems.add(at, format!("`{}` cannot be read: {error}", path.display()), None);
             None
+        }
+    }
+}
+
+/// Who may do everything is said in one place, and a reviewer looks there.
+fn main_only(part: &mut Node, main: &Path, problems: &Problems) {
+    let Value::Table(fields) = &mut part.value else { return };
+    for name in ["people", "store"] {
+        if let Some(field) = fields.remove(name) {
+            problems.add(&field.at, format!("[{name}] stands in {} only", main.display()), None);
         }
     }
 }
@@ -88,23 +96,34 @@ fn matching(folder: &Path, pattern: &str) -> Vec<PathBuf> {
     files
 }
 
-/// Puts one tree into another: tables are joined, anything that both have is a problem.
+/// Puts one file's tree into another's: what has a name of its own is added, and anything that both write is a
+/// problem. So an included file brings apps, roles and plugins, and no rule to one that stands elsewhere.
 fn merge(into: &mut Node, part: Node, problems: &Problems) {
-    match (&mut into.value, part.value) {
-        (Value::Table(fields), Value::Table(more)) => merge_fields(fields, more, problems),
-        (Value::Array(items), Value::Array(more)) if more.iter().all(|item| matches!(item.value, Value::Table(_))) => {
-            items.extend(more)
+    let (Value::Table(fields), Value::Table(more)) = (&mut into.value, part.value) else { return };
+    for (key, field) in more {
+        match fields.get_mut(&key) {
+            Some(known) => join(known, field, problems),
+            None => {
+                fields.insert(key, field);
+            }
         }
-        _ => problems.add(&part.at, format!("this is written in {} already", into.at), None),
     }
 }
 
-fn merge_fields(fields: &mut BTreeMap<String, Field>, more: BTreeMap<String, Field>, problems: &Problems) {
-    for (key, field) in more {
-        match fields.get_mut(&key) {
-            Some(known) => merge(&mut known.node, field.node, problems),
+/// Joins two tables of named things, such as `[app.*]`.
+fn join(known: &mut Field, field: Field, problems: &Problems) {
+    let again =
+        |field: &Field, known: &At| problems.add(&field.at, format!("this is written in {known} already"), None);
+    let (Value::Table(named), true) = (&mut known.node.value, matches!(field.node.value, Value::Table(_))) else {
+        again(&field, &known.at);
+        return;
+    };
+    let Value::Table(more) = field.node.value else { return };
+    for (name, field) in more {
+        match named.get(&name) {
+            Some(known) => again(&field, &known.at),
             None => {
-                fields.insert(key, field);
+                named.insert(name, field);
             }
         }
     }

@@ -97,6 +97,12 @@ fn read_limits(mut table: Table) -> Limits {
     if let Some(bytes) = table.integer("bytes_out_kib", 1, 1 << 20) {
         limits.bytes_out = usize::try_from(bytes.value).unwrap_or(1) << 10;
     }
+    if let Some(bytes) = table.integer("bytes_in_kib", 1, 1 << 20) {
+        limits.bytes_in = usize::try_from(bytes.value).unwrap_or(1) << 10;
+    }
+    if let Some(acts) = table.integer("acts", 0, 1_000) {
+        limits.acts = u32::try_from(acts.value).unwrap_or(0);
+    }
     table.finish();
     limits
 }

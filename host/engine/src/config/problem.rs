@@ -66,8 +66,15 @@ impl Problems {
     }
 }
 
+/// A longer word is no slip of the finger, in bytes.
+const LONGEST_WORD: usize = 64;
+
 /// The name among `known` that was probably meant.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // The distance takes time with the length, and nobody means a name by a word that is a page long.
+    if word.len() > LONGEST_WORD {
+        return None;
+    }
     let word = word.to_lowercase();
     known
         .into_iter()

@@ -40,6 +40,8 @@ pub struct BotConfig {
     pub identity: BotIdentity,
     /// The environments that may be touched through it.
     pub environments: Vec<String>,
+    /// Whether the file names them; otherwise they are all that there are.
+    pub environments_named: bool,
     /// Its accounts.
     pub chats: Vec<Arc<dyn Chat>>,
     /// Where it stands.
@@ -163,6 +165,7 @@ fn bot(root: &mut Table, registry: &Registry, catalog: &Catalog) -> Option<BotCo
         let place = table.at_key("prefix");
         table.problem(&place, "`prefix` is one or more signs, such as `!`", "prefix = \"!\"".to_owned());
     }
+    let environments_named = table.has("environments");
     let environments = match table.strings("environments") {
         Some(names) => {
             people::known(&table, "environment", &names.value, catalog.environments());
@@ -195,5 +198,5 @@ fn bot(root: &mut Table, registry: &Registry, catalog: &Catalog) -> Option<BotCo
         );
     }
     table.finish();
-    Some(BotConfig { identity, environments, chats, at })
+    Some(BotConfig { identity, environments, environments_named, chats, at })
 }

@@ -77,7 +77,7 @@ fn limit(table: &mut Table, attribute: Attribute, rows: &[&Row], limits: &mut Li
                 .collect();
             known(table, "pipeline", &values.value, names.into_iter());
         }
-        Attribute::Version | Attribute::Key => {}
+        Attribute::Version | Attribute::Parameter | Attribute::Key => {}
     }
     limits.set(attribute, patterns(table, &values.value));
 }
@@ -91,11 +91,12 @@ fn read_beyond(table: &mut Table, rows: &[&Row]) -> BTreeSet<Attribute> {
     let mut beyond = BTreeSet::new();
     for name in names.value {
         match Attribute::parse(&name.value) {
-            Some(attribute @ (Attribute::App | Attribute::Environment | Attribute::Version)) => {
+            Some(attribute @ (Attribute::App | Attribute::Environment | Attribute::Version | Attribute::Parameter)) => {
                 beyond.insert(attribute);
             }
             _ => {
-                let message = format!("`{}` is nothing that people type: app, environment, version", name.value);
+                let message =
+                    format!("`{}` is nothing that people type: app, environment, version, parameter", name.value);
                 table.problem(&name.at, message, EXAMPLE.to_owned());
             }
         }

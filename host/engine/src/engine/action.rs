@@ -1,14 +1,17 @@
 //! An action of a plugin: a job, journaled call by call, with a card and a closing line.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
+
+use futures_util::future::join_all;
 
 use super::Host;
 use crate::{
     access::Authorized,
     capability::{Invocation, Purpose},
     command::Value,
-    job::{Job, JobCard, first_card},
+    job::{Job, JobCard, first_card, follow, persist},
     plugin::{GuestRun, LoadedPlugin, bindings::commands, bindings::types, run},
+    port::Outcome,
     port::store::{
         Entry, EntryKind, InboxRow, JobEnd, JobOutcome, JobRow, OutboxRow, Purpose as Sent, StoreError, Write,
     },
@@ -87,11 +90,21 @@ impl Host {
         job: Arc<Job>,
         ran: GuestRun,
     ) -> Result<(), StoreError> {
-        let now = self.shared.clock.now();
-        let (outcome, text) = closing(row, &ran);
+        let (mut outcome, mut text) = closing(row, &ran);
         let number = ran.invocation.entries() + 1;
         // The guest is gone and with it every other holder of the job.
         drop(ran);
+        let unfinished = job.unfinished();
+        if !unfinished.is_empty() {
+            job.stage("the plugin ended before its run".to_owned());
+            let meanwhile = format!("`{}` (job {}) ended before its run did.", row.line, row.id);
+            let runs = unfinished.iter().map(|run| follow(&self.shared, row, run, &meanwhile));
+            for followed in join_all(runs).await {
+                outcome = with_run(outcome, followed.outcome);
+                text.push_lines(followed.line);
+            }
+        }
+        let now = self.shared.clock.now();
         let mut says = vec![
             OutboxRow {
                 key: format!("{}/closing", row.id),
@@ -113,19 +126,19 @@ impl Host {
             Write::Close { job: row.id.clone(), end },
         ];
         writes.extend(says.into_iter().map(Write::Say));
-        self.persist(writes).await;
+        persist(&*self.shared.store, writes).await;
         self.shared.outbox.wake();
         Ok(())
     }
+}
 
-    /// Commits what must not be lost, waiting for as long as the store cannot write.
-    async fn persist(&self, writes: Vec<Write>) {
-        let mut wait = Duration::from_millis(200);
-        while let Err(error) = self.shared.store.commit(writes.clone()).await {
-            tracing::error!(%error, "a job's end cannot be kept; trying again");
-            tokio::time::sleep(wait).await;
-            wait = (wait * 2).min(Duration::from_secs(10));
-        }
+/// A job is not better than a run that nobody waited for.
+fn with_run(outcome: JobOutcome, run: Option<Outcome>) -> JobOutcome {
+    match (outcome, run) {
+        (JobOutcome::Succeeded | JobOutcome::Warnings, Some(Outcome::Failed)) => JobOutcome::Failed,
+        (JobOutcome::Succeeded | JobOutcome::Warnings, Some(Outcome::Cancelled)) => JobOutcome::Cancelled,
+        (JobOutcome::Succeeded | JobOutcome::Warnings, Some(Outcome::Unknown) | None) => JobOutcome::Unknown,
+        (outcome, _) => outcome,
     }
 }
 

@@ -88,7 +88,13 @@ impl Host {
     fn list_plugins(&self, person: &Person) -> String {
         let mut text = String::new();
         for plugin in self.plugins.loaded() {
-            let commands: Vec<&str> = plugin.description.commands.iter().map(|spec| spec.name.as_str()).collect();
+            let may =
+                |spec: &&std::sync::Arc<Spec>| self.shared.access.may_run(&person.id, &spec.name, spec.target.clone());
+            let commands: Vec<&str> =
+                plugin.description.commands.iter().filter(may).map(|spec| spec.name.as_str()).collect();
+            if commands.is_empty() {
+                continue;
+            }
             let short: String = plugin.digest.chars().take("sha256:".len() + 12).collect();
             let _ = writeln!(text, "{}: {} ({short})", plugin.name, commands.join(", "));
         }
@@ -99,7 +105,7 @@ impl Host {
             let _ = writeln!(text, "{}: not loaded{why}", plugin.name);
         }
         if text.is_empty() {
-            text.push_str("There are no plugins.");
+            text.push_str("There are no plugins for you here.");
         }
         text
     }

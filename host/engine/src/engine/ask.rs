@@ -47,3 +47,52 @@ impl Engine {
         answer
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        config::{Registry, read},
+        message::Person,
+        port::{
+            Abilities, ReadyChat, Store as _,
+            memory::{MemoryChat, MemoryStore},
+            store::InboxKey,
+        },
+    };
+
+    fn typed(text: &str) -> InboxRow {
+        InboxRow {
+            key: InboxKey { network: "desk".into(), room: "1".into(), event: text.into() },
+            thread: None,
+            sender: Person::named_by_id("dave"),
+            text: text.into(),
+            at: jiff::Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_and_a_refusal_leave_a_line_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("plugins.toml");
+        std::fs::write(&file, "[bot.hal.memory]\n").unwrap();
+        let chat = MemoryChat::new(Abilities::PLAIN);
+        let registry = Registry { chats: vec![Arc::new(ReadyChat(chat.clone()))], ..Registry::default() };
+        let config = read(&file, &registry).map_err(|problems| format!("{problems:?}")).unwrap();
+        let store = Arc::new(MemoryStore::new());
+        let engine = Engine::builder(config, store.clone()).build().await.unwrap();
+
+        let answer = engine.ask(typed("whoami")).await.unwrap().plain();
+        assert!(answer.starts_with("You are dave"), "{answer}");
+        let Err(NoAnswer::Refused(why)) = engine.ask(typed("whoam")).await else { panic!("`whoam` was answered") };
+        assert!(why.contains("whoami"), "{why}");
+
+        let lines = store.lines();
+        assert_eq!(lines.iter().map(|line| line.command.as_str()).collect::<Vec<_>>(), ["whoami", "whoam"]);
+        assert_eq!((lines[0].denials.len(), lines[1].denials.as_slice()), (0, [why].as_slice()));
+        assert!(store.outbox().await.unwrap().is_empty() && store.waiting().await.unwrap().is_empty());
+        assert!(chat.sent().is_empty());
+    }
+}

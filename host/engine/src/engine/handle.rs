@@ -1,12 +1,14 @@
 //! The one function that joins the stages, from a row of the inbox to an answer.
 
-use std::{sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use futures_util::FutureExt as _;
 
 use super::Host;
 use crate::{
     access::Authorized,
-    command::{CommandKind, Parsed, Target},
-    job::AtWork,
+    command::{CommandKind, Parsed, Target, Vocabulary},
+    job::{AtWork, abandon},
     plugin::LoadedPlugin,
     port::store::{InboxRow, Line, OutboxRow, Purpose, StoreError, Write},
     port::{Body, Outgoing},
@@ -45,7 +47,7 @@ impl Host {
             let mut late = late;
             let mut wait = FIRST_WAIT;
             // A failed write leaves the message where it is, with nothing done: it is handled again.
-            while let Err(error) = self.handle(row.clone(), late).await {
+            while let Err(error) = self.handle_or_abandon(&row, late).await {
                 tracing::error!(room = row.key.room, event = row.key.event, %error, "a message could not be handled; it is kept");
                 if wait == FIRST_WAIT {
                     self.say_unkept(&row, &error).await;
@@ -59,6 +61,21 @@ impl Host {
             }
             drop(at_work);
         });
+    }
+
+    /// Handles a message; a mistake of our own ends that message, not the bot's word that every command is answered.
+    async fn handle_or_abandon(self: &Arc<Self>, row: &InboxRow, late: bool) -> Result<(), StoreError> {
+        match AssertUnwindSafe(self.handle(row.clone(), late)).catch_unwind().await {
+            Ok(handled) => handled,
+            Err(_) => {
+                tracing::error!(room = row.key.room, event = row.key.event, "the handling of a message panicked");
+                if abandon(&self.shared, &row.key).await? {
+                    return Ok(());
+                }
+                let message = "This broke off by a mistake of the host, which is in its log.".to_owned();
+                self.refuse(row.clone(), Refusal::Denied(message)).await
+            }
+        }
     }
 
     /// Tells the room why nothing happens. The store cannot keep these words, so they are sent as they are.
@@ -91,7 +108,16 @@ impl Host {
 
     /// A message, a command, what its caller may do, and what it does where it is a query. Nothing is written yet.
     pub(super) async fn decide(&self, row: &InboxRow) -> Verdict {
-        let command = match self.plugins.table().parse(&row.text, &self.shared.catalog) {
+        let person = &row.sender.id;
+        let table = self.plugins.table();
+        // Before the arguments are looked at: hints on them name apps and environments.
+        if let Some(spec) = table.command_of(&row.text)
+            && !self.shared.access.may_run(person, &spec.name, spec.target.clone())
+        {
+            return Verdict::Refused(Refusal::Denied(self.shared.access.missing(&spec.name, None, None)));
+        }
+        let vocabulary = Vocabulary::of(&self.shared.catalog, &self.shared.access, person);
+        let command = match table.parse(&row.text, &vocabulary) {
             Ok(Parsed::Command(command)) => command,
             Ok(Parsed::Help(spec)) => return self.said(row, Text::lines(self.explain(&row.sender, &spec))),
             Err(misparse) => {

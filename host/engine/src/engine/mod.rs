@@ -13,6 +13,7 @@ mod plugins;
 mod query;
 
 use std::{
+    collections::HashSet,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -179,13 +180,18 @@ impl Engine {
         let shared = &self.host.shared;
         let sending = tokio::spawn(shared.outbox.clone().run());
         job::recover(shared, &self.host.activity).await?;
+        // What was brought while this process was not yet serving waits in the store and in the channel too.
+        let mut taken = HashSet::new();
         for row in shared.store.waiting().await? {
+            taken.insert(row.key.clone());
             self.host.clone().spawn(row, self.host.activity.begin(), true);
         }
         let host = self.host.clone();
         let handling = tokio::spawn(async move {
             while let Some((row, at_work)) = rows.recv().await {
-                host.clone().spawn(row, at_work, false);
+                if !taken.remove(&row.key) {
+                    host.clone().spawn(row, at_work, false);
+                }
             }
         });
         let served = self.serve(&stop).await;

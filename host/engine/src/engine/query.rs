@@ -11,6 +11,9 @@ use crate::{
     reply::{Text, refusals},
 };
 
+/// What a query says before its answer is cut here, in bytes.
+const LONGEST_SAID: usize = 10_000;
+
 impl Host {
     /// Runs a query; gives its words and its line.
     pub(super) async fn query(&self, plugin: &Arc<LoadedPlugin>, authorized: &Arc<Authorized>) -> (Text, Line) {
@@ -22,6 +25,8 @@ impl Host {
         for said in ran.invocation.take_said() {
             text.append(said);
         }
+        // What it says last must not be cut off by what it said before.
+        let mut text = text.clamped(LONGEST_SAID);
         match &ran.end {
             GuestEnd::Reply(reply) => text.push_lines(&reply.text),
             GuestEnd::Failure(failure) => text.push_lines(format!("`{name}`: {}", failure.message)),

@@ -2,11 +2,13 @@
 
 mod activity;
 mod card;
+mod follow;
 mod recover;
 mod run;
 
 pub use activity::{Activity, AtWork};
 pub use card::JobCard;
 pub(crate) use card::first as first_card;
-pub(crate) use recover::recover;
+pub(crate) use follow::{follow, persist};
+pub(crate) use recover::{abandon, recover};
 pub use run::{Job, JobRun};

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use jiff::Timestamp;
@@ -33,7 +33,8 @@ pub struct JobRun {
 pub struct Job {
     row: Arc<JobRow>,
     card: JobCard,
-    runs: Mutex<BTreeMap<RunKey, JobRun>>,
+    // Each run that may have been started, and whether its end is known.
+    runs: Mutex<BTreeMap<RunKey, (JobRun, bool)>>,
 }
 
 impl Job {
@@ -59,13 +60,35 @@ impl Job {
         self.card
     }
 
+    /// A run is about to be started. From here on it is followed to its end, whatever becomes of the guest.
     pub(crate) fn add_run(&self, run: JobRun) {
-        self.runs.lock().unwrap_or_else(PoisonError::into_inner).insert(run.key.clone(), run);
+        self.runs().insert(run.key.clone(), (run, false));
+    }
+
+    /// A run was not started after all.
+    pub(crate) fn drop_run(&self, key: &RunKey) {
+        self.runs().remove(key);
+    }
+
+    /// A run's end is known to the guest.
+    pub(crate) fn end_run(&self, key: &RunKey) {
+        if let Some((_, ended)) = self.runs().get_mut(key) {
+            *ended = true;
+        }
     }
 
     /// One of its own runs.
     pub(crate) fn run(&self, id: &str) -> Option<JobRun> {
         let key = RunKey::parse(id)?;
-        self.runs.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned()
+        self.runs().get(&key).map(|(run, _)| run.clone())
+    }
+
+    /// The runs whose end nobody waited for.
+    pub(crate) fn unfinished(&self) -> Vec<JobRun> {
+        self.runs().values().filter(|(_, ended)| !ended).map(|(run, _)| run.clone()).collect()
+    }
+
+    fn runs(&self) -> MutexGuard<'_, BTreeMap<RunKey, (JobRun, bool)>> {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -104,13 +104,13 @@ fn component(bytes: &[u8]) -> Result<Vec<u8>, ArtifactError> {
     if wasmparser::Parser::is_component(bytes) {
         // Broken bytes are found here, with a message, and not in the middle of compiling.
         let mut validator = wasmparser::Validator::new_with_features(wasmparser::WasmFeatures::default());
-        validator.validate_all(bytes).map_err(|error| ArtifactError::NotWasm(error.to_string()))?;
+        validator.validate_all(bytes).map_err(|error| ArtifactError::NotWasm(shown(&error.to_string())))?;
         return Ok(bytes.to_vec());
     }
     if !wasmparser::Parser::is_core_wasm(bytes) {
         return Err(ArtifactError::NotWasm("it does not begin like one".to_owned()));
     }
-    wasmparser::validate(bytes).map_err(|error| ArtifactError::NotWasm(error.to_string()))?;
+    wasmparser::validate(bytes).map_err(|error| ArtifactError::NotWasm(shown(&error.to_string())))?;
     let outside = outside(bytes);
     if !outside.is_empty() {
         return Err(ArtifactError::Imports(outside));
@@ -126,16 +126,24 @@ fn outside(bytes: &[u8]) -> Vec<String> {
         let wasmparser::Payload::ImportSection(section) = payload else { continue };
         for import in section.into_imports().flatten() {
             if !import.module.starts_with("wardroom:plugin/") {
-                outside.push(format!("{}.{}", import.module, import.name));
+                outside.push(shown(&format!("{}.{}", import.module, import.name)));
             }
         }
     }
     outside
 }
 
-/// An error with its causes, in one line.
+/// An error with its causes, in one line. It may quote what stands in the bytes.
 fn chain(error: &anyhow::Error) -> String {
-    format!("{error:#}").replace('\n', " ")
+    shown(&format!("{error:#}").replace('\n', " "))
+}
+
+/// A name out of the bytes, as it can be shown to a reviewer: on one line, without signs that paint over it, and cut.
+fn shown(name: &str) -> String {
+    const LONGEST: usize = 300;
+    let mut name = crate::reply::clean(name);
+    name.truncate(name.floor_char_boundary(LONGEST));
+    name
 }
 
 fn imports(resolve: &Resolve, world: WorldId) -> Result<(Vec<&'static Row>, Option<String>), ArtifactError> {
@@ -143,7 +151,7 @@ fn imports(resolve: &Resolve, world: WorldId) -> Result<(Vec<&'static Row>, Opti
     for (key, item) in &resolve.worlds[world].imports {
         let name = resolve.name_world_key(key);
         let WorldItem::Interface { id, .. } = item else {
-            outside.push(name);
+            outside.push(shown(&name));
             continue;
         };
         match ours(resolve, *id) {
@@ -152,14 +160,16 @@ fn imports(resolve: &Resolve, world: WorldId) -> Result<(Vec<&'static Row>, Opti
                 for function in resolve.interfaces[*id].functions.keys() {
                     match capability::row(&format!("{interface}.{function}")) {
                         Some(row) => calls.push(row),
-                        None => outside.push(format!("{name}.{function}")),
+                        None => outside.push(shown(&format!("{name}.{function}"))),
                     }
                 }
             }
             Some((_, found)) => return Err(ArtifactError::Version { found }),
-            None => outside.push(name),
+            None => outside.push(shown(&name)),
         }
     }
+    // A list of a thousand names helps nobody.
+    outside.truncate(20);
     if outside.is_empty() { Ok((calls, version)) } else { Err(ArtifactError::Imports(outside)) }
 }
 

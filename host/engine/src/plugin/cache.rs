@@ -108,6 +108,8 @@ fn keep(file: &Path, bytes: &[u8]) {
     let write = || {
         let mut out = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&passing)?;
         out.write_all(bytes)?;
+        // Renamed before it is on disk, a power cut could leave half of it under its good name.
+        out.sync_all()?;
         fs::rename(&passing, file)
     };
     if let Err(error) = write() {

@@ -18,6 +18,10 @@ pub struct Limits {
     pub calls: u32,
     /// Bytes that it hands to the host in arguments and answers.
     pub bytes_out: usize,
+    /// Bytes that the host hands to it in answers, as they are written down.
+    pub bytes_in: usize,
+    /// Effects: acting calls that were allowed.
+    pub acts: u32,
 }
 
 impl Limits {
@@ -31,6 +35,8 @@ impl Limits {
         wall: Duration::from_secs(5),
         calls: 0,
         bytes_out: 256 << 10,
+        bytes_in: 0,
+        acts: 0,
     };
 }
 
@@ -42,6 +48,8 @@ impl Default for Limits {
             wall: Duration::from_secs(30),
             calls: 1_000,
             bytes_out: 1 << 20,
+            bytes_in: 16 << 20,
+            acts: 16,
         }
     }
 }
@@ -64,6 +72,9 @@ pub enum LimitReached {
     /// Bytes handed to the host.
     #[error("it handed over more than {0} bytes")]
     BytesOut(usize),
+    /// Bytes handed to it.
+    #[error("it asked for more than {0} bytes")]
+    BytesIn(usize),
     /// The depth of its own calls.
     #[error("it called itself too deeply")]
     Stack,
@@ -76,12 +87,14 @@ pub struct Meter {
     memory: usize,
     calls: u32,
     bytes_out: usize,
+    bytes_in: usize,
+    acts: u32,
 }
 
 impl Meter {
     /// A meter at zero.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, memory: 0, calls: 0, bytes_out: 0 }
+        Self { limits, memory: 0, calls: 0, bytes_out: 0, bytes_in: 0, acts: 0 }
     }
 
     /// The limits.
@@ -96,6 +109,22 @@ impl Meter {
             return Err(LimitReached::Calls(self.limits.calls).into());
         }
         self.bytes(size(params))
+    }
+
+    /// Counts an effect; false where there were enough.
+    pub(crate) fn act(&mut self) -> bool {
+        let allowed = self.acts < self.limits.acts;
+        self.acts += u32::from(allowed);
+        allowed
+    }
+
+    /// Counts an answer that the guest is given.
+    pub(crate) fn answer(&mut self, answer: &impl Serialize) -> wasmtime::Result<()> {
+        self.bytes_in = self.bytes_in.saturating_add(size(answer));
+        if self.bytes_in > self.limits.bytes_in {
+            return Err(LimitReached::BytesIn(self.limits.bytes_in).into());
+        }
+        Ok(())
     }
 
     /// Counts bytes that the guest handed over.
@@ -160,8 +189,8 @@ impl ResourceLimiter for Meter {
 /// The most elements of one table.
 pub(super) const TABLE_ELEMENTS: usize = 20_000;
 /// The most core instances of one component.
-pub(super) const MOST_INSTANCES: usize = 16;
+pub(super) const MOST_INSTANCES: usize = 8;
 /// The most tables of one component.
-pub(super) const MOST_TABLES: usize = 8;
+pub(super) const MOST_TABLES: usize = 4;
 /// The most memories of one component.
-pub(super) const MOST_MEMORIES: usize = 4;
+pub(super) const MOST_MEMORIES: usize = 2;

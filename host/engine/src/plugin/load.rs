@@ -40,6 +40,8 @@ pub struct LoadedPlugin {
     /// Its settings.
     pub settings: Arc<[(String, String)]>,
     pub(crate) pre: PluginPre<Invocation>,
+    // Its clock ticks for as long as something holds the runtime; without it no limit on processor time bites.
+    _runtime: Runtime,
 }
 
 /// A plugin that did not load.
@@ -214,6 +216,7 @@ impl Loader {
             limits: config.limits,
             settings,
             pre,
+            _runtime: self.runtime.clone(),
         })
     }
 

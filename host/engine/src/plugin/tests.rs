@@ -1,1 +1,154 @@
-//! tests
+//! What a plugin may say of itself, which bytes are one, and that each limit of an invocation bites.
+//!
+//! Not here: hostile guests in a whole host (the `tests` package).
+
+use std::time::Duration;
+
+use wasmtime::ResourceLimiter as _;
+
+use super::{bindings::commands, *};
+
+fn command(name: &str) -> commands::Command {
+    commands::Command {
+        name: name.to_owned(),
+        aliases: vec![],
+        summary: "Does it.".to_owned(),
+        examples: vec![],
+        kind: commands::Kind::Query,
+        parameters: vec![],
+    }
+}
+
+fn setting(name: &str, pattern: &str) -> commands::Setting {
+    commands::Setting {
+        name: name.to_owned(),
+        summary: "A setting.".to_owned(),
+        required: false,
+        pattern: pattern.to_owned(),
+        many: false,
+    }
+}
+
+fn checked(commands: Vec<commands::Command>, settings: Vec<commands::Setting>) -> Result<Description, String> {
+    describe::check(&"plugin".into(), commands::Description { commands, settings })
+}
+
+#[test]
+fn a_good_description_is_taken_and_cleaned() {
+    let mut painted = command("paint");
+    painted.summary = format!("\u{1b}[2Jred\nnext \u{202e}back {}", "x".repeat(1000));
+    painted.examples = vec!["paint\nit".to_owned(); 20];
+    let description =
+        checked(vec![command("deploy"), painted], vec![setting("warn", "[0-9]+h"), setting("any", "")]).unwrap();
+    let spec = &description.commands[1];
+    assert!(!spec.summary.chars().any(|letter| letter.is_control() || letter == '\u{202e}'), "{:?}", spec.summary);
+    assert!(spec.summary.len() <= 300 && spec.examples.len() <= 8, "{}", spec.summary.len());
+    assert_eq!(spec.examples[0], "paint it");
+    assert!(
+        description.settings[0].pattern.as_ref().is_some_and(|pattern| pattern.takes("24h") && !pattern.takes("24h "))
+    );
+    assert!(description.settings[1].pattern.is_none());
+}
+
+#[test]
+fn what_a_plugin_may_not_say_of_itself() {
+    let alias = commands::Command { aliases: vec!["deploy".to_owned()], ..command("ship") };
+    let own_alias = commands::Command { aliases: vec!["ship".to_owned()], ..command("ship") };
+    let many = |count: usize| (0..count).map(|number| command(&format!("c{number}"))).collect::<Vec<_>>();
+    let settings = |count: usize| (0..count).map(|number| setting(&format!("s{number}"), "")).collect::<Vec<_>>();
+    let cases = [
+        (vec![], vec![], "it has no command"),
+        (many(65), vec![], "it describes more than 64 commands or 64 settings"),
+        (many(1), settings(65), "it describes more than 64 commands or 64 settings"),
+        (vec![command("deploy"), command("deploy")], vec![], "it describes `deploy` twice"),
+        (vec![command("deploy"), alias], vec![], "it describes `deploy` twice"),
+        (vec![own_alias], vec![], "it describes `ship` twice"),
+        (
+            vec![command("De ploy")],
+            vec![],
+            "command `De ploy`: `De ploy` is no name: lower case letters, digits and dashes, at most 32",
+        ),
+        (many(1), vec![setting("Warn", "")], "`Warn` is no name for a setting"),
+        (many(1), vec![setting("warn\n", "")], "`warn` is no name for a setting"),
+        (many(1), vec![setting("warn", "[")], "the setting `warn` has a broken pattern: unclosed character class"),
+    ];
+    for (commands, settings, message) in cases {
+        assert_eq!(checked(commands, settings).unwrap_err(), message);
+    }
+    assert!(checked(many(64), settings(64)).is_ok());
+}
+
+#[test]
+fn bytes_that_are_no_plugin() {
+    let component = |text: &str| Artifact::from_bytes(&wat::parse_str(text).unwrap());
+    assert!(matches!(Artifact::from_bytes(b""), Err(ArtifactError::NotWasm(_))));
+    assert!(matches!(Artifact::from_bytes(b"\0asm\x01\0\0\0\xff"), Err(ArtifactError::NotWasm(_))));
+    assert!(matches!(component("(component)"), Err(ArtifactError::NoCommands)));
+    assert!(matches!(component("(module)"), Err(ArtifactError::NoCommands | ArtifactError::NotEncodable(_))));
+    let wasi = r#"(module (import "wasi_snapshot_preview1" "fd_write" (func)))"#;
+    assert!(
+        matches!(component(wasi), Err(ArtifactError::Imports(imports)) if imports == ["wasi_snapshot_preview1.fd_write"])
+    );
+    let huge = vec![0; usize::try_from(artifact::LARGEST).unwrap() + 1];
+    assert!(matches!(Artifact::from_bytes(&huge), Err(ArtifactError::TooLarge(_))));
+    let folder = tempfile::tempdir().unwrap();
+    assert!(matches!(Artifact::read(&folder.path().join("gone.wasm")), Err(ArtifactError::Unreadable(_))));
+    assert!(matches!(Artifact::read(folder.path()), Err(ArtifactError::Unreadable(_))), "a folder is no plugin");
+}
+
+#[test]
+fn memory_is_summed_over_all_memories_and_a_refused_growth_is_the_limit() {
+    let mut meter = Meter::new(Limits { memory: 3 << 20, ..Limits::default() });
+    assert!(meter.memory_growing(0, 1 << 20, None).unwrap());
+    assert!(meter.memory_growing(0, 1 << 20, None).unwrap(), "another memory");
+    assert!(meter.memory_growing(1 << 20, 2 << 20, None).unwrap());
+    let error = meter.memory_growing(2 << 20, (2 << 20) + 1, None).unwrap_err();
+    assert_eq!(error.downcast_ref::<LimitReached>(), Some(&LimitReached::Memory(3)));
+    assert!(meter.table_growing(0, 1_000_000, None).is_err());
+    assert!(meter.memory_growing(0, usize::MAX, None).is_err());
+}
+
+#[test]
+fn calls_and_bytes_are_counted() {
+    let mut meter = Meter::new(Limits { calls: 2, bytes_out: 1_000, ..Limits::default() });
+    meter.call(&"x").unwrap();
+    meter.call(&"x").unwrap();
+    assert_eq!(meter.call(&"x").unwrap_err().downcast_ref(), Some(&LimitReached::Calls(2)));
+    let mut meter = Meter::new(Limits { bytes_out: 1_000, ..Limits::default() });
+    let error = meter.call(&"x".repeat(1_000)).unwrap_err();
+    assert_eq!(error.downcast_ref(), Some(&LimitReached::BytesOut(1_000)));
+}
+
+#[test]
+fn what_a_limit_says() {
+    let said = [
+        (LimitReached::Memory(32), "it used more than 32 MiB of memory"),
+        (LimitReached::Cpu(Duration::from_secs(1)), "it used more than 1000 ms of processor time"),
+        (LimitReached::Wall(Duration::from_secs(30)), "it did not end within 30 s"),
+        (LimitReached::Calls(1000), "it made more than 1000 calls"),
+        (LimitReached::BytesOut(1024), "it handed over more than 1024 bytes"),
+        (LimitReached::Stack, "it called itself too deeply"),
+    ];
+    for (limit, words) in said {
+        assert_eq!(limit.to_string(), words);
+    }
+}
+
+#[tokio::test]
+async fn the_clock_ticks_for_as_long_as_somebody_holds_the_runtime() {
+    let runtime = Runtime::new().unwrap();
+    let engine = runtime.engine().clone();
+    let held = runtime.clone();
+    drop(runtime);
+    let mut store = wasmtime::Store::new(&engine, ());
+    run::limit_cpu(&mut store, Duration::from_millis(50));
+    // The engine of a host takes components; a module is enough to loop.
+    let bytes = wat::parse_str(r#"(module (func (export "run") (loop (br 0))))"#).unwrap();
+    let module = wasmtime::Module::new(&engine, bytes).unwrap();
+    let instance = wasmtime::Instance::new_async(&mut store, &module, &[]).await.unwrap();
+    let endless = instance.get_typed_func::<(), ()>(&mut store, "run").unwrap();
+    let ended = tokio::time::timeout(Duration::from_secs(20), endless.call_async(&mut store, ())).await.unwrap();
+    let error = ended.unwrap_err();
+    assert_eq!(error.downcast_ref(), Some(&LimitReached::Cpu(Duration::from_millis(50))));
+    drop(held);
+}

@@ -96,7 +96,7 @@ pub struct RunEnd {
 /// did not happen, [`RunState::Running`] and [`RunState::Ended`] that it did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RunState {
-    /// No run was ever started under this key.
+    /// No run was ever started under this key, and none will be: this answer is final.
     Absent,
     /// It goes on.
     Running,
@@ -127,7 +127,8 @@ pub enum PipelineError {
 #[async_trait]
 pub trait Pipelines: Send + Sync + 'static {
     /// Starts a run under a key. A second call under the same key must not start a second run: it
-    /// answers as the first did. Parameters were checked against their patterns.
+    /// answers as the first did. Nor may one start a run after [`Pipelines::state`] has said
+    /// [`RunState::Absent`] of the key: it is refused. Parameters were checked against their patterns.
     /// Gives where people can look at it, if anywhere.
     ///
     /// # Errors
@@ -140,6 +141,10 @@ pub trait Pipelines: Send + Sync + 'static {
     ) -> Result<Option<String>, PipelineError>;
 
     /// How the run under a key stands.
+    ///
+    /// An answer of [`RunState::Absent`] is final: a start under this key that is still on its way, also
+    /// one of a host that died, must start nothing afterwards, and a later one is refused. So this is no
+    /// question to ask about a key that somebody means to start a run under.
     ///
     /// # Errors
     /// [`PipelineError::Unavailable`] while the system cannot be asked.

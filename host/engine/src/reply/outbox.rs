@@ -87,7 +87,7 @@ impl Outbox {
                     continue;
                 }
             };
-            for row in rows {
+            for row in in_order(rows) {
                 let Some(chat) = self.chats.get(row.row.network.as_str()) else { continue };
                 // Without edits a card is shown once, when its job is at rest.
                 if matches!(row.row.purpose, Purpose::Card { rest: false }) && !chat.abilities().edits {
@@ -198,6 +198,56 @@ impl Outbox {
     }
 }
 
+/// A card that was not shown yet is shown where its job comes to rest, right before the closing line, and not where
+/// the job began.
+fn in_order(rows: Vec<PendingRow>) -> Vec<PendingRow> {
+    let job = |row: &PendingRow, purpose: &str| row.row.key.strip_suffix(purpose).map(str::to_owned);
+    let closings: HashMap<String, usize> =
+        rows.iter().enumerate().filter_map(|(index, row)| Some((job(row, "/closing")?, index))).collect();
+    let place = |(index, row): (usize, PendingRow)| {
+        let unseen = row.row.purpose == Purpose::Card { rest: true } && row.event.is_none();
+        let closing = job(&row, "/card").filter(|_| unseen).and_then(|job| closings.get(&job));
+        (closing.map_or(2 * index + 1, |closing| 2 * closing), row)
+    };
+    let mut placed: Vec<(usize, PendingRow)> = rows.into_iter().enumerate().map(place).collect();
+    placed.sort_by_key(|(place, _)| *place);
+    placed.into_iter().map(|(_, row)| row).collect()
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{port::store::OutboxRow, reply::Text};
+
+    #[test]
+    fn a_card_that_nobody_saw_comes_right_before_its_closing_line() {
+        let row = |key: &str, purpose: Purpose, event: Option<&str>| PendingRow {
+            row: OutboxRow {
+                key: key.into(),
+                network: "console".into(),
+                room: "console".into(),
+                thread: None,
+                purpose,
+                text: Text::default(),
+            },
+            event: event.map(str::to_owned),
+            version: 1,
+        };
+        let rest = Purpose::Card { rest: true };
+        let rows = vec![
+            row("a/card", rest.clone(), None),
+            row("b/card", rest.clone(), Some("seen")),
+            row("c/card", Purpose::Card { rest: false }, None),
+            row("a/output", Purpose::Message, None),
+            row("d/card", rest, None),
+            row("a/closing", Purpose::Message, None),
+            row("b/closing", Purpose::Message, None),
+        ];
+        let keys: Vec<String> = in_order(rows).into_iter().map(|row| row.row.key).collect();
+        assert_eq!(keys, ["b/card", "c/card", "a/output", "d/card", "a/card", "a/closing", "b/closing"]);
+    }
 }

@@ -66,24 +66,29 @@ impl Text {
         parts.join("\n")
     }
 
-    /// The same text, at most so many bytes of it, with a word that says what was cut.
-    pub fn clamped(mut self, most: usize) -> Self {
-        let mut left = most;
-        let mut cut = 0_usize;
-        for block in &mut self.0 {
-            let (Block::Line(text) | Block::Code(text)) = block;
-            let keep = text.floor_char_boundary(left.min(text.len()));
-            cut += text.len() - keep;
-            text.truncate(keep);
-            left = left.saturating_sub(keep + 1);
+    /// The same text, at most so many bytes of it, line ends counted, with a word that says what was cut.
+    pub fn clamped(self, most: usize) -> Self {
+        let mut kept = Vec::new();
+        let (mut left, mut cut) = (most, 0_usize);
+        for mut block in self.0 {
+            let (Block::Line(text) | Block::Code(text)) = &mut block;
+            let whole = text.len() + 1;
+            // A block with nothing but its line end costs too: half a million empty lines are half a million bytes.
+            if left == 0 {
+                cut += whole;
+                continue;
+            }
+            if whole > left {
+                text.truncate(text.floor_char_boundary(left - 1));
+                cut += whole - 1 - text.len();
+            }
+            left = left.saturating_sub(whole);
+            kept.push(block);
         }
         if cut > 0 {
-            self.0.retain(|block| match block {
-                Block::Line(text) | Block::Code(text) => !text.is_empty(),
-            });
-            self.0.push(Block::Line(format!("[... {cut} more bytes]")));
+            kept.push(Block::Line(format!("[... {cut} more bytes]")));
         }
-        self
+        Self(kept)
     }
 }
 
@@ -102,4 +107,30 @@ pub fn clean(line: &str) -> String {
         }
     }
     clean
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_show_is_taken_out() {
+        assert_eq!(clean("a\u{202e}b\u{200b}c\x1b[2Jd\u{7}\te"), "abc[2Jd    e");
+        assert_eq!(Text::lines("one\r\ntwo").plain(), "one\ntwo");
+    }
+
+    #[test]
+    fn a_text_is_cut_and_says_so() {
+        let text = Text::lines("0123456789\nabcdef").clamped(13);
+        assert_eq!(text.plain(), "0123456789\na\n[... 5 more bytes]");
+        assert_eq!(Text::lines("ab\ncd").clamped(6).plain(), "ab\ncd");
+        assert_eq!(Text::lines("h\u{e9}h\u{e9}").clamped(3).plain(), "h\n[... 5 more bytes]");
+    }
+
+    #[test]
+    fn empty_lines_are_cut_too() {
+        let text = Text::lines(format!("ok\n{}", "\n".repeat(500_000))).clamped(8_000);
+        assert!(text.blocks().len() < 8_002, "{}", text.blocks().len());
+        assert!(text.plain().ends_with("more bytes]"));
+    }
 }

@@ -15,18 +15,16 @@ use wardroom::port::{PipelineError, Pipelines, RunEnd, RunKey, RunState};
 
 use crate::{
     config::Entry,
-    convert::Lines,
     folder::{RunFolder, Status, Verdict, remove_leftovers},
     order::{Answer, Order},
     output,
+    reader::Reader,
 };
 
 /// How often a waiting call looks at a run's folder.
 const LOOK: Duration = Duration::from_millis(60);
 /// How long a supervisor may take to start a program.
 const ANSWER: Duration = Duration::from_secs(60);
-/// How far back a waiting call begins with the output that was there before it.
-const BACKLOG: u64 = 64 << 10;
 
 /// All exec pipelines of a host.
 pub(crate) struct ExecPipelines {
@@ -129,7 +127,10 @@ impl Pipelines for ExecPipelines {
 
     async fn state(&self, key: &RunKey, _pipeline: &str) -> Result<RunState, PipelineError> {
         self.tidy().await;
-        Ok(match self.status(key).await?.1 {
+        let folder = self.folder(key)?;
+        let looked = folder.clone();
+        let status = blocking(move || looked.settle()).await.map_err(|error| unreadable(&folder, &error))?;
+        Ok(match status {
             // A program that could not be started is a run that never was.
             Status::Absent | Status::Over(Verdict::Refused(_)) => RunState::Absent,
             Status::Running { .. } => RunState::Running,
@@ -218,62 +219,6 @@ async fn give_order(program: String, order: Order) -> Result<Answer, PipelineErr
         Ok(Err(error)) => Err(unavailable(format!("the supervisor `{program}` did not answer: {error}"))),
         Ok(Ok(answer)) => serde_json::from_slice(&answer)
             .map_err(|_| unavailable(format!("the supervisor `{program}` ended without an answer"))),
-    }
-}
-
-/// Follows the output of one run.
-struct Reader {
-    folder: RunFolder,
-    next: Option<u64>,
-    lines: Lines,
-}
-
-impl Reader {
-    fn new(folder: RunFolder) -> Self {
-        Self { folder, next: None, lines: Lines::default() }
-    }
-
-    /// The new lines; with the unfinished last one where the run is over. What cannot be read is left out.
-    fn read(&mut self, over: bool) -> Vec<String> {
-        let mut lines = Vec::new();
-        if let Err(error) = self.read_to_end(&mut lines) {
-            tracing::debug!(folder = %self.folder.path().display(), %error, "cannot read the output of a run");
-        }
-        if over {
-            self.lines.finish(&mut lines);
-        }
-        lines
-    }
-
-    fn read_to_end(&mut self, lines: &mut Vec<String>) -> io::Result<()> {
-        let folder = self.folder.path();
-        let (mut next, mut skip) = match self.next {
-            Some(next) => (next, false),
-            None => {
-                let first = output::length(folder)?.saturating_sub(BACKLOG);
-                (first, first > 0)
-            }
-        };
-        loop {
-            let part = output::part(folder, next)?;
-            if part.bytes.is_empty() {
-                self.next = Some(next);
-                return Ok(());
-            }
-            if part.gone > 0 && !skip {
-                self.lines.finish(lines);
-                lines.push(output::gone_line(part.gone));
-            }
-            let mut bytes = part.bytes.as_slice();
-            if skip && let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
-                // The first line was cut in its middle.
-                bytes = &bytes[end + 1..];
-            }
-            skip = false;
-            self.lines.feed(bytes, lines);
-            next = part.next;
-            self.next = Some(next);
-        }
     }
 }
 

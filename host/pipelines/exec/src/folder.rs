@@ -10,8 +10,11 @@
 //!     verdict.json    how it ended
 //! ```
 //!
+//! A key that was said to have no run has a folder with a lock and a verdict alone.
+//!
 //! Architecture Invariant: a folder is made whole under a passing name and renamed to its key while it is
 //! locked, so that a folder under a key is locked, or over, or interrupted; there is no other moment.
+//! Who renames first has the key, so that what is said of a key with no folder is true only once it has one.
 //! Architecture Invariant: files with a name are written beside and renamed; nobody reads half of one.
 
 use std::{
@@ -19,6 +22,7 @@ use std::{
     io::{self, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
@@ -41,8 +45,11 @@ const VERDICT: &str = "verdict.json";
 const CANCEL: &str = "cancel";
 /// How a passing name begins; no key does.
 const PASSING: &str = ".new-";
-/// A supervisor needs a passing name for milliseconds.
+/// A passing name is needed for milliseconds.
 const PASSING_AGE: Duration = Duration::from_secs(3600);
+
+/// Tells the passing names of one process apart.
+static CLAIMS: AtomicU64 = AtomicU64::new(0);
 
 /// What a supervisor writes down before it starts anything.
 #[derive(Debug, Serialize, Deserialize)]
@@ -73,7 +80,7 @@ pub(crate) enum Verdict {
 /// How a run stands.
 #[derive(Debug, Clone)]
 pub(crate) enum Status {
-    /// There is no folder.
+    /// There is no folder, or not yet.
     Absent,
     /// Its supervisor lives; `started` tells whether its program was there.
     Running { started: bool },
@@ -95,51 +102,79 @@ impl RunFolder {
         &self.0
     }
 
-    /// Makes the folder, locked. `None` where the key is taken; nothing is left behind then.
+    /// Makes the folder of an ordered run, locked. `None` where the key is taken; nothing is left behind then.
     pub(crate) fn claim(order: &Order) -> io::Result<Option<(Self, File)>> {
         let wanted = Self::of(&order.runs, &order.key).ok_or_else(|| io::Error::other("the key is not one"))?;
-        make_private(&order.runs)?;
-        let id = std::process::id();
-        let passing =
-            Self(order.runs.join(format!("{PASSING}{}-{id}-{}", order.key, Timestamp::now().as_nanosecond())));
-        DirBuilder::new().mode(0o700).create(&passing.0)?;
-        let claimed = passing.fill_and_rename(order, &wanted);
-        if !matches!(claimed, Ok(Some(_))) {
-            let _ = fs::remove_dir_all(&passing.0);
-        }
-        Ok(claimed?.map(|lock| (wanted, lock)))
+        let launch = &order.launch;
+        let plan = Plan {
+            pipeline: order.pipeline.clone(),
+            program: launch.program.clone(),
+            arguments: launch.arguments.clone(),
+            directory: launch.directory.clone(),
+            environment: launch.environment.keys().cloned().collect(),
+            user: launch.user.clone(),
+            timeout: order.timeout,
+            asked: Timestamp::now(),
+            session: Session::own(),
+        };
+        let lock = wanted.take(PLAN, &plan)?;
+        Ok(lock.map(|lock| (wanted, lock)))
     }
 
-    fn fill_and_rename(&self, order: &Order, wanted: &Self) -> io::Result<Option<File>> {
+    /// Makes the folder with one file in it, locked. `None` where it is there already.
+    fn take(&self, name: &str, content: &impl Serialize) -> io::Result<Option<File>> {
+        let (Some(runs), Some(key)) = (self.0.parent(), self.0.file_name()) else {
+            return Err(io::Error::other("the folder has no name"));
+        };
+        make_private(runs)?;
+        let passing = format!(
+            "{PASSING}{}-{}-{}-{}",
+            key.display(),
+            processes::own(),
+            Timestamp::now().as_nanosecond(),
+            CLAIMS.fetch_add(1, Ordering::Relaxed)
+        );
+        let passing = Self(runs.join(passing));
+        DirBuilder::new().mode(0o700).create(&passing.0)?;
+        let taken = passing.fill_and_rename(name, content, &self.0);
+        if !matches!(taken, Ok(Some(_))) {
+            let _ = fs::remove_dir_all(&passing.0);
+        }
+        let taken = taken?;
+        if taken.is_some() {
+            // The name must survive a power cut before anybody counts on it, or a run could be started twice.
+            File::open(runs)?.sync_all()?;
+        }
+        Ok(taken)
+    }
+
+    fn fill_and_rename(&self, name: &str, content: &impl Serialize, wanted: &Path) -> io::Result<Option<File>> {
         // Closed on exec, as all files of the standard library: a run never inherits it.
         let lock = private_file().create_new(true).open(self.0.join(LOCK))?;
         lock.lock()?;
-        let launch = &order.launch;
-        self.write(
-            PLAN,
-            &Plan {
-                pipeline: order.pipeline.clone(),
-                program: launch.program.clone(),
-                arguments: launch.arguments.clone(),
-                directory: launch.directory.clone(),
-                environment: launch.environment.keys().cloned().collect(),
-                user: launch.user.clone(),
-                timeout: order.timeout,
-                asked: Timestamp::now(),
-                session: Session::own(),
-            },
-        )?;
+        self.write(name, content)?;
         // Fails where the other folder is there: with the lock in it, it is never empty.
-        match fs::rename(&self.0, &wanted.0) {
-            Ok(()) => {}
+        match fs::rename(&self.0, wanted) {
+            Ok(()) => Ok(Some(lock)),
             Err(error) if matches!(error.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists) => {
-                return Ok(None);
+                Ok(None)
             }
-            Err(error) => return Err(error),
+            Err(error) => Err(error),
         }
-        // The name must survive a power cut before the program starts, or it could be started twice.
-        File::open(&order.runs)?.sync_all()?;
-        Ok(Some(lock))
+    }
+
+    /// As [`Self::status`], and never [`Status::Absent`]: a key without a folder is used up here and
+    /// now, so that a supervisor whose order is still on its way finds it taken and starts nothing.
+    pub(crate) fn settle(&self) -> io::Result<Status> {
+        let never = Verdict::Refused("never started".to_owned());
+        loop {
+            match self.status()? {
+                Status::Absent if self.take(VERDICT, &never)?.is_some() => return Ok(Status::Over(never)),
+                // Somebody was faster; the next look finds what they made.
+                Status::Absent => {}
+                status => return Ok(status),
+            }
+        }
     }
 
     /// How the run stands. Settles it where its supervisor was interrupted: kills what is left, and
@@ -237,7 +272,7 @@ impl RunFolder {
     }
 }
 
-/// Removes what supervisors left that died before they had claimed their key. Nothing was started from these.
+/// Removes what is left of claims whose process died before it had the key. Nothing was started from these.
 pub(crate) fn remove_leftovers(runs: &Path) -> io::Result<()> {
     let found = match fs::read_dir(runs) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

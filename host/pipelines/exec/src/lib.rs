@@ -18,6 +18,7 @@
 //! - The environment is clean: `PATH=/usr/local/bin:/usr/bin:/bin`, `LANG=C.UTF-8`, the user's `HOME`, and what `env` names.
 //! - A line of output `step: NAME` names the step that the run is in; a failure names the newest one.
 //! - Of the output, the first MiB and the last 4 MiB at least are kept, with a word on what is missing between.
+//!   Who waits is given it while it grows; what comes too fast for that is passed over, with a word on that too.
 //!
 //! # A run outlives the host
 //!
@@ -25,7 +26,8 @@
 //! [`RunKey`](wardroom::port::RunKey). Both are all that a later host needs to find the run again.
 //! Where the supervisor itself is killed, the kernel kills the program, and the next look at the run
 //! kills what is left of its session and records the outcome `unknown`; it is never started again.
-//! Nothing removes a run's folder: it is what says that a key was used. Under systemd the host's unit needs
+//! Nothing removes a run's folder: it is what says that a key was used. A key that was said to have no run
+//! gets a folder as well, so that an order that is still on its way starts nothing. Under systemd the host's unit needs
 //! `KillMode=process`, or else stopping the host stops its runs.
 //!
 //! Architecture Invariant: `client` and `supervisor` talk through the run's folder alone, except for
@@ -39,6 +41,7 @@ mod folder;
 mod order;
 mod output;
 mod processes;
+mod reader;
 mod supervisor;
 mod template;
 

@@ -93,8 +93,8 @@ pub(crate) fn length(folder: &Path) -> io::Result<u64> {
     }
 }
 
-/// The output from a place on, up to the end of that piece. Empty at the end of all.
-pub(crate) fn part(folder: &Path, from: u64) -> io::Result<Part> {
+/// The output from a place on, up to the end of that piece and at most so many bytes. Empty at the end of all.
+pub(crate) fn part(folder: &Path, from: u64, most: u64) -> io::Result<Part> {
     let at_end = Part { next: from, ..Part::default() };
     let Some(number) = pieces(folder)?.into_iter().find(|number| (number + 1) * PIECE > from) else {
         return Ok(at_end);
@@ -108,7 +108,7 @@ pub(crate) fn part(folder: &Path, from: u64) -> io::Result<Part> {
     };
     file.seek(SeekFrom::Start(start - number * PIECE))?;
     let mut bytes = Vec::new();
-    file.take((number + 1) * PIECE - start).read_to_end(&mut bytes)?;
+    file.take(most.min((number + 1) * PIECE - start)).read_to_end(&mut bytes)?;
     Ok(Part { gone: start - from, next: start + bytes.len() as u64, bytes })
 }
 
@@ -119,11 +119,13 @@ pub(crate) fn gone_line(bytes: u64) -> String {
 
 /// The last bytes of the output as text, at most so many.
 pub(crate) fn tail(folder: &Path, most: usize) -> io::Result<String> {
-    let first = length(folder)?.saturating_sub(most as u64);
+    // What is said from now on is left out: a run that says more and more would never let this end.
+    let length = length(folder)?;
+    let first = length.saturating_sub(most as u64);
     let mut from = first;
     let mut bytes = Vec::new();
-    loop {
-        let part = part(folder, from)?;
+    while from < length {
+        let part = part(folder, from, length - from)?;
         if part.gone > 0 {
             bytes.extend_from_slice(format!("\n{}\n", gone_line(part.gone)).as_bytes());
         }
@@ -133,7 +135,7 @@ pub(crate) fn tail(folder: &Path, most: usize) -> io::Result<String> {
         bytes.extend_from_slice(&part.bytes);
         from = part.next;
     }
-    // It may have grown meanwhile, and the first character may be cut in its middle.
+    // The words on what is gone make it longer, and the first character may be cut in its middle.
     let mut start = bytes.len().saturating_sub(most);
     if start > 0 || first > 0 {
         start += bytes[start..].iter().take(3).take_while(|byte| **byte & 0xC0 == 0x80).count();
@@ -158,7 +160,7 @@ mod tests {
         assert_eq!(writer.lost, 0);
         assert_eq!(length(folder.path()).unwrap(), 21_000_009);
         assert_eq!(pieces(folder.path()).unwrap(), [0, 16, 17, 18, 19, 20]);
-        let part = part(folder.path(), PIECE + 5).unwrap();
+        let part = part(folder.path(), PIECE + 5, PIECE).unwrap();
         assert_eq!((part.gone, part.next), (15 * PIECE - 5, 17 * PIECE));
         assert_eq!(tail(folder.path(), 9).unwrap(), "\nthe end\n");
         let all = tail(folder.path(), 30_000_000).unwrap();

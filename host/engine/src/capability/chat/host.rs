@@ -25,6 +25,9 @@ impl HostCall for Say {
         if text.is_empty() {
             return Err(problem("invalid", "there is nothing to say"));
         }
+        if !invocation.may_say() {
+            return Err(problem("limit", "this command has said enough"));
+        }
         let number = invocation.number();
         match invocation.job() {
             Some(job) => {

@@ -16,6 +16,8 @@ use crate::{
 
 /// The parameter that is a deployment's version.
 const VERSION: &str = "version";
+/// The code of an error after which nobody knows whether there is a run.
+const UNKNOWN: &str = "unknown";
 
 /// `pipelines.trigger`
 pub(crate) struct Trigger;
@@ -36,6 +38,18 @@ impl HostCall for Trigger {
         if !versions.is_empty() {
             attributes.insert(Attribute::Version, versions);
         }
+        // A parameter that repeats what the host knows of the target says nothing new.
+        let known = |entry: &&types::Entry| match entry.name.as_str() {
+            VERSION => true,
+            "app" => attributes.get(&Attribute::App).is_some_and(|apps| apps.contains(&entry.value)),
+            "environment" => attributes.get(&Attribute::Environment).is_some_and(|names| names.contains(&entry.value)),
+            _ => false,
+        };
+        let others: Vec<String> =
+            request.parameters.iter().filter(|entry| !known(entry)).map(|entry| entry.value.clone()).collect();
+        if !others.is_empty() {
+            attributes.insert(Attribute::Parameter, others);
+        }
         attributes
     }
 
@@ -52,30 +66,22 @@ impl HostCall for Trigger {
         };
         let parameters = parameters(deployment, &request.parameters)?;
         let key = RunKey::new(&job.row().id, invocation.number());
-        let started = shared.clock.now();
-        let url = match deployment.system.start(&key, &deployment.pipeline, &parameters).await {
+        job.add_run(JobRun {
+            key: key.clone(),
+            pipeline: deployment.pipeline.clone(),
+            app: deployment.app.clone(),
+            environment: deployment.environment.clone(),
+            version: parameters.get(VERSION).cloned(),
+            started: shared.clock.now(),
+            system: deployment.system.clone(),
+        });
+        let url = match start(deployment, &key, &parameters).await {
             Ok(url) => url,
-            Err(PipelineError::Refused { message }) => return Err(problem("refused", message)),
-            // The answer was lost, and perhaps not the run: the system itself is asked before anybody is told.
-            Err(PipelineError::Unavailable { message }) => {
-                match deployment.system.state(&key, &deployment.pipeline).await {
-                    Ok(RunState::Running | RunState::Ended(_)) => None,
-                    Ok(RunState::Absent) => {
-                        return Err(problem("unavailable", format!("nothing was started: {message}")));
-                    }
-                    Ok(RunState::Unknowable(reason)) => {
-                        return Err(problem(
-                            "unknown",
-                            format!("{message}; whether it was started cannot be known: {reason}"),
-                        ));
-                    }
-                    Err(error) => {
-                        return Err(problem(
-                            "unknown",
-                            format!("{message}; whether it was started is not known yet: {error}"),
-                        ));
-                    }
+            Err(error) => {
+                if error.code != UNKNOWN {
+                    job.drop_run(&key);
                 }
+                return Err(types::Error::Other(error));
             }
         };
         tracing::info!(job = job.row().id, run = key.as_str(), pipeline = deployment.pipeline, "started a run");
@@ -83,16 +89,30 @@ impl HostCall for Trigger {
             Some(url) => format!("{} {url}", deployment.pipeline),
             None => deployment.pipeline.clone(),
         });
-        job.add_run(JobRun {
-            key: key.clone(),
-            pipeline: deployment.pipeline.clone(),
-            app: deployment.app.clone(),
-            environment: deployment.environment.clone(),
-            version: parameters.get(VERSION).cloned(),
-            started,
-            system: deployment.system.clone(),
-        });
         Ok(Run { id: key.as_str().to_owned(), url })
+    }
+}
+
+/// Starts a run. The code of an error is [`UNKNOWN`] where it may have been started all the same.
+async fn start(
+    deployment: &Deployment,
+    key: &RunKey,
+    parameters: &BTreeMap<String, String>,
+) -> Result<Option<String>, types::Problem> {
+    let problem = |code: &str, message: String| Err(types::Problem { code: code.to_owned(), message });
+    let system = &deployment.system;
+    match system.start(key, &deployment.pipeline, parameters).await {
+        Ok(url) => Ok(url),
+        Err(PipelineError::Refused { message }) => problem("refused", message),
+        // The answer was lost, and perhaps not the run: the system itself is asked before anybody is told.
+        Err(PipelineError::Unavailable { message }) => match system.state(key, &deployment.pipeline).await {
+            Ok(RunState::Running | RunState::Ended(_)) => Ok(None),
+            Ok(RunState::Absent) => problem("unavailable", format!("nothing was started: {message}")),
+            Ok(RunState::Unknowable(reason)) => {
+                problem(UNKNOWN, format!("{message}; whether it was started cannot be known: {reason}"))
+            }
+            Err(error) => problem(UNKNOWN, format!("{message}; whether it was started is not known yet: {error}")),
+        },
     }
 }
 

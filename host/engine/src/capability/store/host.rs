@@ -14,6 +14,8 @@ use crate::{
 const LONGEST_KEY: usize = 512;
 /// The largest value, in bytes.
 const LARGEST_VALUE: usize = 64 * 1024;
+/// The most bytes of one listing.
+const LARGEST_LIST: usize = 1 << 20;
 /// The most items of one listing.
 const MOST_ITEMS: u32 = 1000;
 
@@ -60,6 +62,13 @@ impl HostCall for List {
         let limit = prefix.limit.clamp(1, MOST_ITEMS);
         let values = invocation.shared().store.values(invocation.plugin(), &prefix.name, limit).await;
         let values = values.map_err(|error| problem("unavailable", error.to_string()))?;
+        let bytes: usize = values.iter().map(|(name, value)| name.len() + value.len()).sum();
+        if bytes > LARGEST_LIST {
+            return Err(problem(
+                "too-large",
+                format!("these values have {bytes} bytes, at most {LARGEST_LIST} are listed"),
+            ));
+        }
         Ok(values.into_iter().map(|(name, value)| Item { name, value }).collect())
     }
 }

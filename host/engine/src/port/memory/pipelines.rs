@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use async_trait::async_trait;
@@ -19,7 +19,8 @@ use crate::{
 /// A pipelines system in memory.
 #[derive(Debug)]
 pub struct MemoryPipelines {
-    runs: Mutex<BTreeMap<RunKey, MemoryRun>>,
+    /// `None` for a key that was said to have no run, and so never gets one.
+    runs: Mutex<BTreeMap<RunKey, Option<MemoryRun>>>,
     changed: watch::Sender<u64>,
     at_once: Option<Outcome>,
 }
@@ -44,16 +45,21 @@ impl MemoryPipelines {
 
     /// All runs that were started.
     pub fn runs(&self) -> BTreeMap<RunKey, MemoryRun> {
-        self.runs.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let runs = self.lock();
+        runs.iter().filter_map(|(key, run)| Some((key.clone(), run.clone()?))).collect()
     }
 
     /// Ends all runs that go on.
     pub fn end(&self, outcome: Outcome) {
-        for run in self.runs.lock().unwrap_or_else(PoisonError::into_inner).values_mut() {
+        for run in self.lock().values_mut().flatten() {
             let started = run.started;
             run.end.get_or_insert_with(|| ended(outcome, started));
         }
         self.changed.send_modify(|count| *count += 1);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<RunKey, Option<MemoryRun>>> {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -69,21 +75,24 @@ impl Pipelines for MemoryPipelines {
         pipeline: &str,
         parameters: &BTreeMap<String, String>,
     ) -> Result<Option<String>, PipelineError> {
-        let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
-        runs.entry(key.clone()).or_insert_with(|| {
+        let mut runs = self.lock();
+        let run = runs.entry(key.clone()).or_insert_with(|| {
             let started = Timestamp::now();
-            MemoryRun {
+            Some(MemoryRun {
                 pipeline: pipeline.to_owned(),
                 parameters: parameters.clone(),
                 end: self.at_once.map(|outcome| ended(outcome, started)),
                 started,
-            }
+            })
         });
-        Ok(None)
+        match run {
+            Some(_) => Ok(None),
+            None => Err(PipelineError::Refused { message: "never started".to_owned() }),
+        }
     }
 
     async fn state(&self, key: &RunKey, _pipeline: &str) -> Result<RunState, PipelineError> {
-        Ok(match self.runs().get(key) {
+        Ok(match self.lock().entry(key.clone()).or_insert(None) {
             None => RunState::Absent,
             Some(MemoryRun { end: Some(end), .. }) => RunState::Ended(end.clone()),
             Some(_) => RunState::Running,
@@ -93,14 +102,14 @@ impl Pipelines for MemoryPipelines {
     async fn ended(
         &self,
         key: &RunKey,
-        pipeline: &str,
+        _pipeline: &str,
         _line: &mut (dyn for<'line> FnMut(&'line str) + Send),
     ) -> Result<RunEnd, PipelineError> {
         let mut changed = self.changed.subscribe();
         loop {
-            match self.state(key, pipeline).await? {
-                RunState::Ended(end) => return Ok(end),
-                RunState::Running => {}
+            match self.lock().get(key) {
+                Some(Some(MemoryRun { end: Some(end), .. })) => return Ok(end.clone()),
+                Some(Some(_)) => {}
                 _ => return Err(PipelineError::Refused { message: format!("there is no run {key}") }),
             }
             // The sender lives as long as `self`, so this cannot fail.
@@ -113,8 +122,8 @@ impl Pipelines for MemoryPipelines {
     }
 
     async fn cancel(&self, key: &RunKey, _pipeline: &str) -> Result<(), PipelineError> {
-        let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(run) = runs.get_mut(key) {
+        let mut runs = self.lock();
+        if let Some(Some(run)) = runs.get_mut(key) {
             let started = run.started;
             run.end.get_or_insert_with(|| ended(Outcome::Cancelled, started));
         }
@@ -150,5 +159,27 @@ impl PipelinesBuilder for Builder {
 
     fn build(self: Box<Self>) -> Arc<dyn Pipelines> {
         self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_key_without_a_run_never_gets_one() {
+        let pipelines = MemoryPipelines::new(None);
+        let (first, second) = (RunKey::new("a", 1), RunKey::new("a", 2));
+        assert_eq!(pipelines.state(&first, "cms").await.unwrap(), RunState::Absent);
+        let refused = pipelines.start(&first, "cms", &BTreeMap::new()).await;
+        assert!(matches!(refused, Err(PipelineError::Refused { .. })), "{refused:?}");
+        assert_eq!(pipelines.state(&first, "cms").await.unwrap(), RunState::Absent);
+
+        // To wait for a run is not to give up its key.
+        let mut ignore = |_: &str| {};
+        assert!(pipelines.ended(&second, "cms", &mut ignore).await.is_err());
+        pipelines.start(&second, "cms", &BTreeMap::new()).await.unwrap();
+        assert_eq!(pipelines.state(&second, "cms").await.unwrap(), RunState::Running);
+        assert_eq!(pipelines.runs().into_keys().collect::<Vec<_>>(), [second]);
     }
 }

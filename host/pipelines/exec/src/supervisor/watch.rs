@@ -13,7 +13,8 @@ use std::{
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     process::{
-        Pid, Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus, kill_process, kill_process_group, waitid, waitpid,
+        Pid, Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus, kill_process, kill_process_group, wait, waitid,
+        waitpid,
     },
 };
 use wardroom::{Timestamp, port::RunEnd};
@@ -110,7 +111,8 @@ fn kill_orphans() {
         for child in processes::children() {
             let _ = kill_process(child, Signal::KILL);
         }
-        match waitpid(None, WaitOptions::NOHANG) {
+        // For any child: most are in groups of their own.
+        match wait(WaitOptions::NOHANG) {
             Ok(Some(_)) | Err(rustix::io::Errno::INTR) => {}
             Ok(None) => std::thread::sleep(Duration::from_millis(5)),
             Err(_) => return,

@@ -41,6 +41,62 @@ async fn a_run_outlives_its_host() {
 }
 
 #[tokio::test]
+async fn an_order_that_is_still_on_its_way_starts_nothing_after_an_answer() {
+    let host = Host::new();
+    let folder = host.folder.path().display().to_string();
+    let script = format!("echo ran >> {folder}/count");
+    let pipelines = host.script(&script, "");
+    fs::write(host.path("config.toml"), format!("run = ['sh', {:?}]", host.path("script"))).unwrap();
+    // A supervisor that has its whole order, and comes no further for a while.
+    let slow = format!(
+        "#!/bin/sh\ncat > {folder}/order\necho $$ > {folder}/held\nwhile ! [ -e {folder}/go ]; do sleep 0.05; done\nexec {} \"$@\" < {folder}/order\n",
+        program("supervisor").display()
+    );
+    fs::write(host.path("slow.sh"), slow).unwrap();
+    // Another process makes the program: one that is open for writing, here or in a fork of ours, cannot be started.
+    let make = format!("cp {folder}/slow.sh {folder}/slow && chmod +x {folder}/slow");
+    assert!(Command::new("sh").args(["-c", &make]).status().unwrap().success());
+    let order = |key: &str| {
+        Command::new(program("start"))
+            .args([host.path("config.toml"), host.runs(), host.path("slow"), key.into()])
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+
+    let mut died = order("a-1");
+    let supervisor = host.written("held");
+    died.kill().unwrap();
+    died.wait().unwrap();
+    assert_eq!(pipelines.state(&key("a-1"), NAME).await.unwrap(), RunState::Absent);
+    fs::write(host.path("go"), "").unwrap();
+    eventually(|| (!is_alive(&supervisor)).then_some(()));
+    assert_eq!(pipelines.state(&key("a-1"), NAME).await.unwrap(), RunState::Absent);
+    assert!(!host.path("count").exists());
+
+    // A host that lives is told the same.
+    for name in ["go", "held"] {
+        fs::remove_file(host.path(name)).unwrap();
+    }
+    let lives = order("a-2");
+    host.written("held");
+    assert_eq!(pipelines.state(&key("a-2"), NAME).await.unwrap(), RunState::Absent);
+    fs::write(host.path("go"), "").unwrap();
+    let lives = lives.wait_with_output().unwrap();
+    assert!(!lives.status.success() && String::from_utf8_lossy(&lives.stderr).contains("never started"), "{lives:?}");
+    assert!(!host.path("count").exists());
+
+    // And with nobody's answer in between it runs, however late.
+    fs::remove_file(host.path("held")).unwrap();
+    assert!(order("a-3").wait().unwrap().success());
+    assert_eq!(host.written("count"), "ran");
+    let mut names: Vec<_> = fs::read_dir(host.runs()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["a-1", "a-2", "a-3"]);
+}
+
+#[tokio::test]
 async fn a_supervisor_that_is_killed_takes_its_run_with_it() {
     let host = Host::new();
     let folder = host.folder.path().display();

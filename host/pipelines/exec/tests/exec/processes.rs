@@ -33,19 +33,21 @@ async fn a_run_that_takes_too_long_may_tidy_up() {
 async fn what_a_program_leaves_behind_is_killed() {
     let host = Host::new();
     let folder = host.folder.path().display();
-    // One stays in the group, one flees into a session of its own, one closes what it could be known by.
+    // One stays in the group, one flees into a session of its own, one closes what it could be known by,
+    // and one is no orphan before its parent is killed.
     let script = format!(
         "sh -c 'echo $$ > {folder}/stays; exec sleep 60' &
          setsid sh -c 'echo $$ > {folder}/flees; exec sleep 60' &
          (setsid sh -c 'echo $$ > {folder}/hides; exec sleep 60' >/dev/null 2>&1 </dev/null &)
-         while ! [ -s {folder}/stays -a -s {folder}/flees -a -s {folder}/hides ]; do sleep 0.05; done
+         setsid sh -c "setsid sh -c 'echo \$\$ > {folder}/nests; exec sleep 60' & wait" &
+         while ! [ -s {folder}/stays -a -s {folder}/flees -a -s {folder}/hides -a -s {folder}/nests ]; do sleep 0.05; done
          echo done"
     );
     let (end, lines) = run(&host.script(&script, ""), "a-1", &[]).await;
     assert_eq!(end.outcome, Outcome::Succeeded);
     assert_eq!(lines, ["done"]);
     assert!(end.ended.duration_since(end.started).as_secs() < 20);
-    for name in ["stays", "flees", "hides"] {
+    for name in ["stays", "flees", "hides", "nests"] {
         assert!(!is_alive(&host.written(name)), "`{name}` is alive");
     }
 }

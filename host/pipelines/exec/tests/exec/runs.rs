@@ -1,11 +1,16 @@
 //! What a run does and what is known of it.
 
-use std::{fs, time::Duration};
+use std::{
+    fs::{self, File},
+    path::Path,
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use tokio::task::JoinSet;
 use wardroom::port::{Outcome, PipelineError, RunKey, RunState};
 
-use crate::harness::{Host, NAME, key, refusal, run, values, wait};
+use crate::harness::{Host, NAME, key, program, refusal, run, values, wait};
 
 #[tokio::test]
 async fn a_program_that_succeeds() {
@@ -13,7 +18,6 @@ async fn a_program_that_succeeds() {
     let go = host.path("go");
     let pipelines =
         host.script(&format!("echo one; echo two >&2; while ! [ -e {go:?} ]; do sleep 0.05; done; printf three"), "");
-    assert_eq!(pipelines.state(&key("a-1"), NAME).await.unwrap(), RunState::Absent);
     assert!(pipelines.start(&key("a-1"), NAME, &values(&[])).await.unwrap().is_none());
     assert_eq!(pipelines.state(&key("a-1"), NAME).await.unwrap(), RunState::Running);
     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -114,6 +118,71 @@ async fn output_without_end_is_bounded() {
     assert_eq!(pipelines.output(&key("a-1"), NAME, 5).await.unwrap(), "last\n");
 }
 
+/// The memory of a process, in bytes. `None` where it has ended.
+fn memory(process: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    Some(line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10)
+}
+
+#[tokio::test]
+async fn a_noisy_run_takes_neither_memory_nor_time() {
+    let host = Host::new();
+    // Some hundred MiB a second, in lines of six bytes.
+    let keys = "run = ['yes', '1.0.2']\ntimeout = '3s'\ngrace = '1s'";
+    let pipelines = host.read(keys, &[]).unwrap();
+    fs::write(host.path("config.toml"), keys).unwrap();
+    // A host of its own, since other tests take memory of this process.
+    let mut waiting = Command::new(program("start"))
+        .args([host.path("config.toml"), host.runs(), program("supervisor"), "a-1".into()])
+        .stdout(File::create(host.path("said")).unwrap())
+        .spawn()
+        .unwrap();
+    let (began, mut most) = (Instant::now(), 0);
+    let status = loop {
+        most = most.max(memory(waiting.id()).unwrap_or(0));
+        let status = waiting.try_wait().unwrap();
+        if status.is_some() || most > 64 << 20 || began.elapsed() > Duration::from_secs(20) {
+            break status;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    };
+    let seen = wardroom::Timestamp::now();
+    if status.is_none() {
+        waiting.kill().unwrap();
+        waiting.wait().unwrap();
+        panic!("after {:?} it has {} MiB and has not seen the end", began.elapsed(), most >> 20);
+    }
+    let RunState::Ended(end) = pipelines.state(&key("a-1"), NAME).await.unwrap() else { panic!("it goes on") };
+    assert_eq!((end.outcome, end.message.as_str()), (Outcome::Failed, "timed out after 3 s"));
+    assert!(seen.duration_since(end.ended).as_millis() < 2000, "seen at {seen}, ended at {}", end.ended);
+
+    let said = fs::read_to_string(host.path("said")).unwrap();
+    let lines: Vec<&str> = said.lines().collect();
+    let [first, middle @ .., before_last, last] = lines.as_slice() else { panic!("it said nothing") };
+    assert_eq!((*first, *last), ("started", "failed timed out after 3 s"));
+    // The newest line is cut where the program was killed in its middle, and a line before what is passed over.
+    assert!("1.0.2".starts_with(before_last), "{before_last}");
+    let (passed, shown): (Vec<&str>, Vec<&str>) = middle.iter().partition(|line| line.starts_with("[... "));
+    assert!(passed.iter().all(|line| line.ends_with(" bytes of output came too fast and are not shown here]")));
+    assert!(shown.iter().all(|line| "1.0.2".starts_with(line)));
+    assert!(passed.len() > 1 && shown.len() > 1000, "{} and {}", passed.len(), shown.len());
+}
+
+#[tokio::test]
+async fn the_tail_of_a_noisy_run_is_there_at_once() {
+    let host = Host::new();
+    let pipelines = host.read("run = ['yes']", &[]).unwrap();
+    pipelines.start(&key("a-1"), NAME, &values(&[])).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let asked = Instant::now();
+    let tail = pipelines.output(&key("a-1"), NAME, 100_000_000).await.unwrap();
+    assert!(asked.elapsed() < Duration::from_secs(10));
+    assert!(tail.starts_with("y\n") && tail.len() < 16 << 20, "{} bytes", tail.len());
+    pipelines.cancel(&key("a-1"), NAME).await.unwrap();
+    assert_eq!(wait(&pipelines, "a-1").await.0.outcome, Outcome::Cancelled);
+}
+
 #[tokio::test]
 async fn output_that_is_no_text() {
     let host = Host::new();
@@ -162,7 +231,7 @@ async fn a_run_is_called_off() {
 async fn a_program_that_went_away_is_refused_for_ever() {
     let host = Host::new();
     fs::write(host.path("gone"), "no program at all").unwrap();
-    std::process::Command::new("chmod").arg("+x").arg(host.path("gone")).status().unwrap();
+    Command::new("chmod").arg("+x").arg(host.path("gone")).status().unwrap();
     let pipelines = host.read("run = ['./gone']", &[]).unwrap();
     fs::remove_file(host.path("gone")).unwrap();
     let refused = refusal(pipelines.start(&key("a-1"), NAME, &values(&[])).await);
@@ -192,6 +261,51 @@ async fn a_run_that_never_was() {
     let bad = RunKey::new("../a", 1);
     assert_eq!(refusal(pipelines.start(&bad, NAME, &values(&[])).await), "`../a-1` cannot name a run");
     assert!(!host.runs().exists());
+
+    // To say of a key that it has no run uses it up, whoever asks then.
+    assert!(pipelines.state(&bad, NAME).await.is_err());
+    for pipelines in [&pipelines, &host.script("true", "")] {
+        assert_eq!(pipelines.state(&key("a-1"), NAME).await.unwrap(), RunState::Absent);
+        assert_eq!(refusal(pipelines.start(&key("a-1"), NAME, &values(&[])).await), "never started");
+        assert_eq!(refusal(pipelines.ended(&key("a-1"), NAME, &mut |_| {}).await), "never started");
+    }
+    assert_eq!(names(&host.runs()), ["a-1"]);
+    assert_eq!(names(&host.runs().join("a-1")), ["lock", "verdict.json"]);
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_and_a_look_agree() {
+    let host = Host::new();
+    let go = host.path("go");
+    let pipelines = host.script(&format!("while ! [ -e {go:?} ]; do sleep 0.05; done"), "timeout = '1m'");
+    let mut absent = 0;
+    for at in 0..24 {
+        let (asked, name) = (pipelines.clone(), key(&format!("a-{at}")));
+        let looked = tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(at)).await;
+            let first = asked.state(&name, NAME).await.unwrap();
+            (first, asked.state(&name, NAME).await.unwrap())
+        });
+        let started = pipelines.start(&key(&format!("a-{at}")), NAME, &values(&[])).await;
+        let (first, second) = looked.await.unwrap();
+        assert_eq!(first, second);
+        match first {
+            RunState::Absent => assert_eq!(refusal(started), "never started"),
+            _ => assert_eq!((first, started.unwrap()), (RunState::Running, None)),
+        }
+        absent += usize::from(second == RunState::Absent);
+    }
+    // The first look comes before any supervisor could be there.
+    assert!(absent > 0);
+    fs::write(go, "").unwrap();
+    assert_eq!(names(&host.runs()).len(), 24);
 }
 
 #[tokio::test]

@@ -1,0 +1,213 @@
+//! Which rooms are ours: those of the configuration, and those that an admin invited us to.
+//!
+//! Architecture Invariant: being in a room gives nobody there a right. A room where the account is for another
+//! reason (it was in `rooms` once, somebody joined it by hand) is not ours.
+//! Architecture Invariant: who invited us, and which room an alias stood for, outlive the session in a file of
+//! their own; a homeserver need not say it again. Whether that person is an admin is asked each time.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    fs, io,
+    path::PathBuf,
+    time::Instant,
+};
+
+use matrix_sdk::{
+    Client, RoomState,
+    ruma::{OwnedRoomId, OwnedRoomOrAliasId, OwnedUserId, RoomId, RoomOrAliasId, UserId},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{Config, backoff::Backoff, rooms, session, trouble::Trouble};
+
+/// What a room is to us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Handled.
+    Ours,
+    /// Not handled.
+    Foreign,
+    /// It may be one of the configuration whose alias could not be looked up yet.
+    Unknown,
+}
+
+/// What stands in the file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Kept {
+    /// The account that this is about.
+    user: OwnedUserId,
+    /// The rooms that the configuration's aliases stood for when they were last looked up.
+    aliases: BTreeMap<OwnedRoomOrAliasId, OwnedRoomId>,
+    /// Who invited us to the rooms that are not the configuration's.
+    invited: BTreeMap<OwnedRoomId, OwnedUserId>,
+}
+
+/// The rooms that are ours.
+#[derive(Debug)]
+pub(crate) struct Places {
+    file: PathBuf,
+    /// The configuration's rooms. One that stands for no room has `None`, one that is not looked up yet is
+    /// not here.
+    configured: BTreeMap<OwnedRoomOrAliasId, Option<OwnedRoomId>>,
+    wanted: usize,
+    to_ask: BTreeSet<OwnedRoomOrAliasId>,
+    ask_after: Option<Instant>,
+    backoff: Backoff,
+    kept: Kept,
+    unsaved: bool,
+    told_unsaved: bool,
+    told_foreign: HashSet<OwnedRoomId>,
+}
+
+impl Places {
+    /// Takes up what is on disk; no request yet.
+    pub(crate) fn load(config: &Config) -> Self {
+        let file = config.folder.join("rooms.json");
+        let kept = read(&file, &config.user);
+        let mut places = Self {
+            file,
+            configured: BTreeMap::new(),
+            wanted: config.rooms.len(),
+            to_ask: BTreeSet::new(),
+            ask_after: None,
+            backoff: Backoff::default(),
+            kept,
+            unsaved: false,
+            told_unsaved: false,
+            told_foreign: HashSet::new(),
+        };
+        for room in &config.rooms {
+            let target: &RoomOrAliasId = room;
+            if let Ok(id) = <&RoomId>::try_from(target) {
+                places.configured.insert(room.clone(), Some(id.to_owned()));
+                continue;
+            }
+            places.to_ask.insert(room.clone());
+            if let Some(id) = places.kept.aliases.get(room) {
+                places.configured.insert(room.clone(), Some(id.clone()));
+            }
+        }
+        // An alias that left the configuration is looked up anew when it comes back.
+        places.kept.aliases.retain(|alias, _| config.rooms.contains(alias));
+        places
+    }
+
+    /// What a room is to us now.
+    pub(crate) fn standing(&self, room: &RoomId, is_admin: impl Fn(&str) -> bool) -> Standing {
+        let invited = self.kept.invited.get(room).is_some_and(|inviter| is_admin(inviter.as_str()));
+        if self.is_configured(room) || invited {
+            Standing::Ours
+        } else if self.configured.len() < self.wanted {
+            Standing::Unknown
+        } else {
+            Standing::Foreign
+        }
+    }
+
+    /// Whether a foreign room is met for the first time in this session, which is the one to be told.
+    pub(crate) fn is_news(&mut self, room: &RoomId) -> bool {
+        self.told_foreign.insert(room.to_owned())
+    }
+
+    /// Looks up the aliases that were not looked up since the start. Where that fails, what they stood for
+    /// last time goes on counting.
+    pub(crate) async fn ask(&mut self, client: &Client) {
+        if self.ask_after.is_some_and(|after| Instant::now() < after) {
+            return;
+        }
+        while let Some(alias) = self.to_ask.first().cloned() {
+            match rooms::find(client, &alias).await {
+                Ok(id) => self.learn(alias, id),
+                Err(trouble) => return self.ask_later(&alias, &trouble),
+            }
+        }
+        self.backoff.reset();
+    }
+
+    fn ask_later(&mut self, alias: &RoomOrAliasId, trouble: &Trouble) {
+        if self.ask_after.is_none() {
+            tracing::warn!(%alias, "cannot look up which room this is, trying again: {trouble}");
+        }
+        self.ask_after = Some(Instant::now() + self.backoff.next_asked(trouble.after()));
+    }
+
+    /// A room of the configuration is this one, or none that the homeserver knows.
+    pub(crate) fn learn(&mut self, room: OwnedRoomOrAliasId, id: Option<OwnedRoomId>) {
+        self.to_ask.remove(&room);
+        if let Some(id) = &id
+            && room.as_str() != id.as_str()
+        {
+            self.unsaved |= self.kept.aliases.insert(room.clone(), id.clone()).as_ref() != Some(id);
+        } else {
+            self.unsaved |= self.kept.aliases.remove(&room).is_some();
+        }
+        self.configured.insert(room, id);
+    }
+
+    /// An admin invited us. A room of the configuration needs no invitation to be ours: taken out of
+    /// the configuration it is ours no more.
+    pub(crate) fn admit(&mut self, room: &RoomId, inviter: &UserId) {
+        if !self.is_configured(room) {
+            let before = self.kept.invited.insert(room.to_owned(), inviter.to_owned());
+            self.unsaved |= before.as_deref() != Some(inviter);
+        }
+    }
+
+    /// We are out of a room: what brought us there counts no more.
+    pub(crate) fn left(&mut self, room: &RoomId) {
+        self.unsaved |= self.kept.invited.remove(room).is_some();
+        self.told_foreign.remove(room);
+    }
+
+    /// Forgets the invitations to rooms that we are out of, which nobody told us while we were away.
+    pub(crate) fn prune(&mut self, client: &Client) {
+        let in_it = |room: &RoomId| {
+            client.get_room(room).is_some_and(|room| matches!(room.state(), RoomState::Joined | RoomState::Invited))
+        };
+        let before = self.kept.invited.len();
+        self.kept.invited.retain(|room, _| in_it(room));
+        self.unsaved |= self.kept.invited.len() != before;
+    }
+
+    /// Writes down what changed. What cannot be written is tried again with the next call.
+    pub(crate) fn save(&mut self) {
+        if !self.unsaved {
+            return;
+        }
+        match serde_json::to_string(&self.kept)
+            .map_err(io::Error::from)
+            .and_then(|text| session::write_whole(&self.file, &text))
+        {
+            Ok(()) => (self.unsaved, self.told_unsaved) = (false, false),
+            Err(error) => {
+                if !std::mem::replace(&mut self.told_unsaved, true) {
+                    tracing::error!(file = %self.file.display(), "cannot write down which rooms the bot was invited to, trying again: {error}");
+                }
+            }
+        }
+    }
+
+    fn is_configured(&self, room: &RoomId) -> bool {
+        self.configured.values().flatten().any(|id| id == room)
+    }
+}
+
+fn read(file: &PathBuf, user: &UserId) -> Kept {
+    let none = Kept { user: user.to_owned(), aliases: BTreeMap::new(), invited: BTreeMap::new() };
+    let kept = match fs::read_to_string(file) {
+        Ok(text) => serde_json::from_str::<Kept>(&text).map_err(io::Error::from),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return none,
+        Err(error) => Err(error),
+    };
+    match kept {
+        Ok(kept) if kept.user == user => kept,
+        Ok(_) => none,
+        Err(error) => {
+            tracing::warn!(file = %file.display(), "cannot read which rooms the bot was invited to; those that are not in `rooms` are ignored: {error}");
+            none
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,107 @@
+//! Follows a run to its end when no guest waits for it: its release is written, and the room is told.
+
+use std::{sync::Arc, time::Duration};
+
+use super::JobRun;
+use crate::{
+    capability::{Shared, ending},
+    port::{
+        Outcome, PipelineError, RunEnd, RunState, Store,
+        store::{JobRow, OutboxRow, Purpose, Write},
+    },
+    reply::{Text, took},
+};
+
+/// The first and the longest wait between two questions to a system that is away.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// What became of a run.
+pub(crate) struct Followed {
+    /// One sentence for the room.
+    pub(crate) line: String,
+    /// How it ended; `None` where it was never started or nobody can say.
+    pub(crate) outcome: Option<Outcome>,
+}
+
+/// Follows a run to its end, however long its system is away. `meanwhile` is said, once a job, where that takes time.
+pub(crate) async fn follow(shared: &Arc<Shared>, row: &JobRow, run: &JobRun, meanwhile: &str) -> Followed {
+    let pipeline = &run.pipeline;
+    let nothing = |line: String| Followed { line, outcome: None };
+    let mut wait = FIRST_WAIT;
+    loop {
+        let away = match run.system.state(&run.key, pipeline).await {
+            Ok(RunState::Absent) => return nothing(format!("Its run of {pipeline} was never started.")),
+            Ok(RunState::Unknowable(reason)) => {
+                return nothing(format!("Whether its run of {pipeline} was started cannot be known: {reason}."));
+            }
+            Ok(RunState::Ended(end)) => return ended(shared, row, run, end).await,
+            Ok(RunState::Running) => {
+                say(shared, row, format!("{meanwhile} Its run of {pipeline} goes on; its end is told here.")).await;
+                match run.system.ended(&run.key, pipeline, &mut |_: &str| {}).await {
+                    Ok(end) => return ended(shared, row, run, end).await,
+                    Err(error) => error,
+                }
+            }
+            Err(error) => error,
+        };
+        match away {
+            PipelineError::Refused { message } => {
+                return nothing(format!("How its run of {pipeline} stands is not known: {message}."));
+            }
+            PipelineError::Unavailable { message } => {
+                let text = format!("{meanwhile} How its run of {pipeline} stands is not known yet: {message}");
+                say(shared, row, text).await;
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(LONGEST_WAIT);
+            }
+        }
+    }
+}
+
+/// Keeps a run's end, and puts it in words.
+async fn ended(shared: &Arc<Shared>, row: &JobRow, run: &JobRun, end: RunEnd) -> Followed {
+    let writes = ending(row, run, &end).await;
+    if !writes.is_empty() {
+        persist(&*shared.store, writes).await;
+        shared.outbox.wake();
+    }
+    let why = if end.message.is_empty() { String::new() } else { format!(" ({})", crate::reply::clean(&end.message)) };
+    let took = took(end.started, end.ended);
+    let line = match end.outcome {
+        Outcome::Unknown => format!("Its run of {} ended, and nobody knows how far it came{why}.", run.pipeline),
+        outcome => format!("Its run of {} {} after {took}{why}.", run.pipeline, outcome.as_str()),
+    };
+    Followed { line, outcome: Some(end.outcome) }
+}
+
+async fn say(shared: &Shared, row: &JobRow, text: String) {
+    let row = said(row, "meanwhile", Text::lines(text));
+    match shared.store.commit(vec![Write::Say(row)]).await {
+        Ok(_) => shared.outbox.wake(),
+        // The closing line says it all again.
+        Err(error) => tracing::error!(%error, "a report could not be kept"),
+    }
+}
+
+/// Words in a job's thread.
+pub(crate) fn said(row: &JobRow, purpose: &str, text: Text) -> OutboxRow {
+    OutboxRow {
+        key: format!("{}/{purpose}", row.id),
+        network: row.inbox.network.clone(),
+        room: row.inbox.room.clone(),
+        thread: row.thread.clone(),
+        purpose: Purpose::Message,
+        text,
+    }
+}
+
+/// Commits what must not be lost, waiting for as long as the store cannot write.
+pub(crate) async fn persist(store: &dyn Store, writes: Vec<Write>) {
+    let mut wait = Duration::from_millis(200);
+    while let Err(error) = store.commit(writes.clone()).await {
+        tracing::error!(%error, "what became of a job cannot be kept; trying again");
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(Duration::from_secs(10));
+    }
+}
