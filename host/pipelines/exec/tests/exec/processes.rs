@@ -39,7 +39,7 @@ async fn what_a_program_leaves_behind_is_killed() {
         "sh -c 'echo $$ > {folder}/stays; exec sleep 60' &
          setsid sh -c 'echo $$ > {folder}/flees; exec sleep 60' &
          (setsid sh -c 'echo $$ > {folder}/hides; exec sleep 60' >/dev/null 2>&1 </dev/null &)
-         setsid sh -c "setsid sh -c 'echo \$\$ > {folder}/nests; exec sleep 60' & wait" &
+         setsid sh -c \"setsid sh -c 'echo \\$\\$ > {folder}/nests; exec sleep 60' & wait\" &
          while ! [ -s {folder}/stays -a -s {folder}/flees -a -s {folder}/hides -a -s {folder}/nests ]; do sleep 0.05; done
          echo done"
     );

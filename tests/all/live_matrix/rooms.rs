@@ -1,0 +1,157 @@
+//! Which rooms the bot handles, and what it does where it cannot read one.
+//!
+//! Invariant: as in the stories beside this file.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use serde_json::{Value, json};
+use wardroom_tests::{
+    matrix_user::{MatrixUser, fresh},
+    synapse::Synapse,
+    wire::{Held, Wire},
+};
+
+use super::{
+    DEPLOY, DEPLOYED,
+    scene::{Scene, body},
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_encrypted_room_is_told_once() -> Result<()> {
+    let mut scene = Scene::open(Synapse::shared().await?).await?;
+    let encryption =
+        json!([{ "type": "m.room.encryption", "state_key": "", "content": { "algorithm": "m.megolm.v1.aes-sha2" } }]);
+    let room = scene.alice.create_room(&[&scene.bot], encryption).await?;
+    let bot = scene.bot.clone();
+    let told = |event: &Value| event["sender"] == bot && event["type"] == "m.room.message";
+    let notice = scene.alice.wait(&room, "word of the bot", told).await?;
+    assert!(body(&notice).contains("cannot read"), "{notice}");
+    assert_eq!(notice["content"]["msgtype"], "m.notice");
+    scene.alice.say(&room, DEPLOY).await?;
+    scene.host.kill();
+    scene.host.start()?;
+    scene.fence().await?;
+    assert_eq!(scene.alice.events(&room).await?.iter().filter(|event| told(event)).count(), 1);
+    assert!(scene.host.runs().is_empty());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_an_admin_invites_the_bot() -> Result<()> {
+    let synapse = Synapse::shared().await?;
+    let mut scene = Scene::open(synapse).await?;
+    let mallory = MatrixUser::new(&synapse.url(), &fresh("mallory")).await?;
+    let theirs = mallory.create_room(&[&scene.bot], json!([])).await?;
+    scene.host.kill();
+    let pending = scene.alice.create_room(&[&scene.bot], json!([])).await?;
+    scene.host.start()?;
+    scene.alice.wait_for_member(&pending, &scene.bot).await?;
+    // In a room with one person, no prefix is needed.
+    let command = scene.alice.say(&pending, "deploy cms staging 1.0.2").await?;
+    scene.answer_in(&pending, &command, DEPLOYED).await?;
+    assert!(!mallory.members(&theirs).await?.contains(&scene.bot));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_room_that_somebody_joined_by_hand_is_ignored() -> Result<()> {
+    let synapse = Synapse::shared().await?;
+    let mut scene = Scene::open(synapse).await?;
+    let (theirs, _) = scene.alice.create_public_room().await?;
+    let account = MatrixUser::login(&synapse.url(), &scene.bot, scene.host.password()).await?;
+    account.join(&theirs).await?;
+    scene.alice.say(&theirs, DEPLOY).await?;
+    scene.host.wait_for_log(&format!("add \"{theirs}\" to `rooms` of [bot.marvin.matrix]")).await?;
+    scene.alice.say(&theirs, DEPLOY).await?;
+    scene.fence().await?;
+    scene.host.kill();
+    scene.alice.say(&theirs, DEPLOY).await?;
+    scene.host.start()?;
+    scene.fence().await?;
+    assert_eq!(scene.words_in(&theirs).await?, 0);
+    assert!(scene.host.runs().is_empty());
+
+    // The way that the log tells: out of it, and in again by an admin's invitation.
+    account.leave(&theirs).await?;
+    scene.alice.invite(&theirs, &scene.bot).await?;
+    scene.alice.wait_for_member(&theirs, &scene.bot).await?;
+    let command = scene.alice.say(&theirs, DEPLOY).await?;
+    scene.answer_in(&theirs, &command, DEPLOYED).await?;
+    assert_eq!(scene.host.runs(), ["1.0.2"]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_room_taken_out_of_the_configuration_is_ignored() -> Result<()> {
+    let mut scene = Scene::open(Synapse::shared().await?).await?;
+    scene.fence().await?;
+    let chat = scene.alice.create_room(&[&scene.bot], json!([])).await?;
+    scene.alice.wait_for_member(&chat, &scene.bot).await?;
+    scene.host.kill();
+    scene.host.use_rooms("")?;
+    let while_down = scene.alice.say(&scene.room, DEPLOY).await?;
+    scene.host.start()?;
+    scene.host.wait_for_log("ignoring a room").await?;
+    let live = scene.alice.say(&scene.room, DEPLOY).await?;
+    // A chat that an admin opened goes on, over restarts too.
+    let question = scene.alice.say(&chat, "whoami").await?;
+    scene.answer_in(&chat, &question, "").await?;
+
+    scene.host.kill();
+    scene.host.use_rooms(&format!("{:?}", scene.room))?;
+    scene.host.start()?;
+    scene.fence().await?;
+    for command in [&while_down, &live] {
+        assert_eq!(scene.answers(command, "").await?, 0, "what was said meanwhile is not handled later either");
+    }
+    assert!(scene.host.runs().is_empty());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_room_that_cannot_be_read_back_loses_nothing() -> Result<()> {
+    let synapse = Synapse::shared().await?;
+    let wire = Wire::new(synapse.port()).await?;
+    let mut scene = Scene::open_at(synapse, &wire.url()).await?;
+    scene.fence().await?;
+    scene.host.kill();
+    let command = scene.alice.say(&scene.room, DEPLOY).await?;
+    // More than one sync brings.
+    for _ in 0..120 {
+        scene.alice.say(&scene.room, "chatter").await?;
+    }
+    wire.hold(Held::History);
+    scene.host.start()?;
+    scene.host.wait_for_log("the room cannot be read back").await?;
+    let question = scene.alice.say(&scene.room, "!where cms").await?;
+    // Long enough for a sync to bring it.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(scene.answers(&question, "").await?, 0, "nothing newer is handled before what is missing");
+    assert_eq!(scene.host.log().matches("the room cannot be read back").count(), 1, "told once");
+    wire.hold(Held::Nothing);
+    scene.answer(&command, DEPLOYED).await?;
+    scene.answer(&question, "").await?;
+    assert_eq!(scene.host.runs(), ["1.0.2"]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_handled_where_it_is_not_known_whether_a_room_is_encrypted() -> Result<()> {
+    let synapse = Synapse::shared().await?;
+    let wire = Wire::new(synapse.port()).await?;
+    let scene = Scene::open_at(synapse, &wire.url()).await?;
+    scene.fence().await?;
+    wire.hold(Held::Encryption);
+    let chat = scene.alice.create_room(&[&scene.bot], json!([])).await?;
+    scene.alice.wait_for_member(&chat, &scene.bot).await?;
+    let command = scene.alice.say(&chat, DEPLOY).await?;
+    scene.host.wait_for_log("the room cannot be read back").await?;
+    // The other rooms go on.
+    scene.fence().await?;
+    assert_eq!(scene.words_in(&chat).await?, 0);
+    wire.hold(Held::Nothing);
+    scene.answer_in(&chat, &command, DEPLOYED).await?;
+    assert_eq!(scene.host.runs(), ["1.0.2"]);
+    Ok(())
+}
