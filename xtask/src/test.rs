@@ -1,7 +1,8 @@
-//! `cargo xtask test`: installs, builds and tests everything, one package at a time.
+//! `cargo xtask test`: installs, builds and tests everything.
 //!
-//! Invariant: what is missing or does not build is a failure, and never hides the result of another
-//! package. No test is left out: an ignored one is a failure too.
+//! Invariant: what is missing or does not build is a failure. No test is left out: an ignored one is a failure too.
+//! The whole workspace is built with one set of features: a set of its own for each package would compile the
+//! heavy dependencies again and again.
 
 use std::fs;
 use std::io::Write as _;
@@ -36,8 +37,7 @@ type Paths = Vec<(&'static str, PathBuf)>;
 /// Runs every test, or those whose name holds `filter`.
 pub(crate) fn run(filter: Option<&str>) -> Result<()> {
     let begun = Instant::now();
-    let packages = workspace::packages()?;
-    let mut steps = Steps::new(PREPARATIONS.len() + packages.len() + 1);
+    let mut steps = Steps::new(PREPARATIONS.len() + 2);
     let mut rows = Vec::new();
     let mut paths: Paths = vec![("WARDROOM_GUESTS", workspace::guests())];
 
@@ -47,13 +47,11 @@ pub(crate) fn run(filter: Option<&str>) -> Result<()> {
         paths.extend(variable.zip(outcome.ok()));
         rows.push(Row { what: (*what).to_owned(), took, counts: Counts::default(), error });
     }
-    for package in &packages {
-        let cargo = workspace::cargo().map(|mut cargo| {
-            cargo.args(["test", "--package", package]).envs(paths.iter().cloned());
-            cargo
-        });
-        rows.push(tested(&mut steps, package, cargo, filter));
-    }
+    let cargo = workspace::cargo().map(|mut cargo| {
+        cargo.arg("test").args(workspace::WHOLE).envs(paths.iter().cloned());
+        cargo
+    });
+    rows.push(tested(&mut steps, "the workspace", cargo, filter));
     rows.push(tested(&mut steps, "guests", workspace::guests_cargo().map(with_test), filter));
     let (table, failed) = summary(&rows, begun.elapsed());
     std::io::stdout().write_all(table.as_bytes())?;
@@ -70,17 +68,21 @@ type Preparation = (&'static str, Option<&'static str>, fn() -> Result<PathBuf>)
 const PREPARATIONS: &[Preparation] = &[
     ("installing Synapse", Some("WARDROOM_SYNAPSE_VENV"), synapse::install),
     ("building the guests", None, || guests::build(None).map(|()| workspace::guests())),
-    ("building the quick host", Some("WARDROOM_BIN_QUICK"), || host("wardroom-quick", &[])),
-    ("building the full host", Some("WARDROOM_BIN"), || host("wardroom-full", &["--features", "matrix"])),
-    ("building the embedding example", Some("WARDROOM_EMBED"), || {
-        process::run(workspace::cargo()?.args(["build", "--package", "wardroom", "--example", "embed"]))?;
-        Ok(workspace::target()?.join("debug/examples/embed"))
+    ("building the quick host", Some("WARDROOM_BIN_QUICK"), || host("wardroom-quick", &["--package", "wardroom-cli"])),
+    ("building the full host", Some("WARDROOM_BIN"), || {
+        let everything: Vec<&str> = workspace::WHOLE.iter().copied().chain(["--bins", "--examples"]).collect();
+        host("wardroom-full", &everything)
+    }),
+    // Built with the full host.
+    ("finding the embedding example", Some("WARDROOM_EMBED"), || {
+        let example = workspace::target()?.join("debug/examples/embed");
+        if example.is_file() { Ok(example) } else { bail!("there is no {}", example.display()) }
     }),
 ];
 
 /// Builds the host and keeps it under a name of its own: the next build of the package replaces it.
-fn host(name: &str, features: &[&str]) -> Result<PathBuf> {
-    process::run(workspace::cargo()?.args(["build", "--package", "wardroom-cli"]).args(features))?;
+fn host(name: &str, what: &[&str]) -> Result<PathBuf> {
+    process::run(workspace::cargo()?.arg("build").args(what))?;
     let built = workspace::target()?.join("debug/wardroom");
     let kept = workspace::target()?.join(name);
     keep(&built, &kept).with_context(|| format!("cannot copy {} to {}", built.display(), kept.display()))?;

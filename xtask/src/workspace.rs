@@ -1,4 +1,4 @@
-//! Where things are: the checkout, the cache, the target folder, the packages.
+//! Where things are: the checkout, the cache, the target folder, what packages depend on.
 //!
 //! Invariant: every cargo command that a task starts builds into [`target`], never into the checkout.
 
@@ -9,17 +9,9 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::process;
 
-/// The packages in the order in which they are tested: what others stand on comes first. A package
-/// that is not here comes after them.
-const ORDER: &[&str] = &[
-    "wardroom",
-    "wardroom-store",
-    "wardroom-exec",
-    "wardroom-console",
-    "wardroom-matrix",
-    "wardroom-cli",
-    "wardroom-tests",
-];
+/// Asks cargo for the whole workspace with every adapter. One set of features for all of it, so that the heavy
+/// dependencies are compiled once.
+pub(crate) const WHOLE: &[&str] = &["--workspace", "--features", "wardroom-cli/matrix"];
 
 /// The checkout.
 pub(crate) fn root() -> &'static Path {
@@ -63,21 +55,6 @@ pub(crate) fn guests_cargo() -> Result<Command> {
     Ok(command)
 }
 
-/// The packages of the workspace, as cargo knows them.
-pub(crate) fn packages() -> Result<Vec<String>> {
-    let listing = tree(&["--workspace", "--depth", "0"])?;
-    let mut packages = listing.lines().filter_map(name).map(str::to_owned).collect::<Vec<_>>();
-    packages.sort_by_key(|package| {
-        let place = ORDER.iter().position(|ordered| ordered == package);
-        (place.unwrap_or(ORDER.len()), package.clone())
-    });
-    packages.dedup();
-    if packages.is_empty() {
-        bail!("cargo names no package in this workspace");
-    }
-    Ok(packages)
-}
-
 /// What a package depends on, itself left out.
 pub(crate) fn dependencies(package: &str, edges: &str, depth: Option<&str>) -> Result<Vec<String>> {
     let mut arguments = vec!["--package", package, "--edges", edges];
@@ -103,15 +80,6 @@ fn name(line: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn packages_come_in_the_order_in_which_they_stand_on_each_other() {
-        let packages = packages().unwrap();
-        assert_eq!(packages.first().map(String::as_str), Some("wardroom"));
-        let place = |name: &str| packages.iter().position(|package| package == name).unwrap();
-        assert!(place("wardroom-cli") < place("wardroom-tests"));
-        assert!(place("wardroom-tests") < place("xtask"));
-    }
 
     #[test]
     fn a_dependency_is_found() {

@@ -181,10 +181,6 @@ allow  = [{{ call = "pipelines.trigger"{rule} }}]
     assert!(engine.plugins().not_loaded().is_empty(), "{:?}", engine.plugins().not_loaded());
     let engine = Arc::new(engine);
     let stop = crate::CancellationToken::new();
-    let running = tokio::spawn({
-        let (engine, stop) = (engine.clone(), stop.clone());
-        async move { engine.run(stop).await }
-    });
     let message = crate::message::Incoming {
         event: "one".into(),
         thread: None,
@@ -194,7 +190,12 @@ allow  = [{{ call = "pipelines.trigger"{rule} }}]
         direct: true,
         mentioned: false,
     };
+    // Before anybody serves: it waits in the store and in the channel, and is handled once.
     engine.inbox().receive(MemoryChat::NETWORK, "room", vec![message], None).await.unwrap();
+    let running = tokio::spawn({
+        let (engine, stop) = (engine.clone(), stop.clone());
+        async move { engine.run(stop).await }
+    });
     engine.inbox().settled().await;
     stop.cancel();
     running.await.unwrap().unwrap();
@@ -234,18 +235,8 @@ async fn each_rule_that_stands_in_the_way_is_named() {
             "`ask staging` was typed, and not app `cms`, environment `production`, version `1.0.2`;",
         ),
         ("bob", "ask staging", everything, "role: "),
-        (
-            "bob",
-            "ask production",
-            everything,
-            "you may not run `ask` on environment `production`, and no role has that right: ask alice",
-        ),
-        (
-            "carol",
-            "ask staging",
-            everything,
-            "you may not run `ask` on environment `staging`, which takes the role `asker`: ask alice",
-        ),
+        ("bob", "ask production", everything, "and no role has that right: ask alice"),
+        ("carol", "ask staging", everything, "which takes the role `asker`: ask alice"),
     ];
     for (person, typed, rule, said) in cases {
         let asked = ask(person, typed, rule).await;

@@ -1,6 +1,6 @@
 //! Joins the stages: a message comes in, an answer goes out.
 //!
-//! [`Host::handle`] and [`Host::decide`] (in `handle`) are that path; they read from top to bottom. [`Engine::ask`] is
+//! `Host::handle` and `Host::decide` (in `handle`) are that path; they read from top to bottom. [`Engine::ask`] is
 //! its first half, for programs that say the answer themselves.
 //! Embedding: read a configuration with [`crate::config::read`], give a store to [`Engine::builder`], and
 //! [`Engine::run`] it. `examples/embed.rs` does so with a chat of its own.
