@@ -93,11 +93,12 @@ impl House {
         run(command, typed)
     }
 
-    /// The runs that were ever started, by their keys.
+    /// The runs that were ever started, by their keys. A key that was only used up, so that nothing can be started
+    /// under it any more, is none.
     pub(crate) fn runs(&self) -> Vec<String> {
         let Ok(entries) = fs::read_dir(self.path("state/runs")) else { return Vec::new() };
-        let mut names: Vec<String> =
-            entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        let started = entries.flatten().filter(|entry| entry.path().join("plan.json").exists());
+        let mut names: Vec<String> = started.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
         names.sort();
         names
     }
