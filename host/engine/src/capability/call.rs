@@ -55,7 +55,7 @@ pub trait HostCall: 'static {
     }
 
     /// Does it. It was allowed, and where it acts its intent is on disk. What else must be on disk
-    /// together with the answer is added to [`Invocation::also_write`].
+    /// together with the answer is added to `Invocation::also_write`.
     fn perform(
         invocation: &mut Invocation,
         params: &Self::Params,

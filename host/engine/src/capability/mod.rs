@@ -3,7 +3,7 @@
 //! To add a call: its function in `wit/`, a type that implements [`HostCall`] in the folder of its
 //! interface, and its row in [`TABLE`]. A function of the contract without a row fails a test.
 //!
-//! Architecture Invariant: [`call::through`] is the only way from a guest to an effect: check, do, record.
+//! Architecture Invariant: `call::through` is the only way from a guest to an effect: check, do, record.
 
 mod call;
 mod catalog;
