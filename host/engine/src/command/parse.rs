@@ -255,10 +255,8 @@ fn together(command: &Command, vocabulary: &Vocabulary<'_>) -> Result<(), Mispar
     let Some(pattern) = deployment.parameters.get("version") else { return Ok(()) };
     for version in command.typed(Attribute::Version) {
         if !pattern.takes(version) {
-            let message = format!(
-                "`{version}` is no version of `{app}` for `{environment}`: it must match {}.",
-                pattern.as_str()
-            );
+            let message =
+                format!("`{version}` is no version of `{app}` for `{environment}`: {}.", pattern.wanted(version));
             return Err(Misparse::new(message));
         }
     }

@@ -84,6 +84,14 @@ impl ValuePattern {
         (self.dash || !value.starts_with('-')) && !value.contains('\0') && self.whole.is_match(value)
     }
 
+    /// What a value that does not fit must do, for people.
+    pub fn wanted(&self, value: &str) -> String {
+        match value.starts_with('-') && !self.dash {
+            true => "it must not begin with a dash".to_owned(),
+            false => format!("it must match {}", self.text),
+        }
+    }
+
     /// The expression as it was written.
     pub fn as_str(&self) -> &str {
         &self.text

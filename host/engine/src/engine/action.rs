@@ -9,13 +9,11 @@ use crate::{
     access::Authorized,
     capability::{Invocation, Purpose},
     command::Value,
-    job::{Job, JobCard, first_card, follow, persist},
+    job::{Job, JobCard, entry, first_card, follow, persist},
     plugin::{GuestRun, LoadedPlugin, bindings::commands, bindings::types, run},
     port::Outcome,
-    port::store::{
-        Entry, EntryKind, InboxRow, JobEnd, JobOutcome, JobRow, OutboxRow, Purpose as Sent, StoreError, Write,
-    },
-    reply::{closing, took},
+    port::store::{EntryKind, InboxRow, JobEnd, JobOutcome, JobRow, OutboxRow, Purpose as Sent, StoreError, Write},
+    reply::{closing, emoji, took},
 };
 
 /// How often a job's id is drawn again when it is taken.
@@ -142,18 +140,6 @@ fn with_run(outcome: JobOutcome, run: Option<Outcome>) -> JobOutcome {
     }
 }
 
-/// The emoji of an outcome.
-pub(crate) fn emoji(outcome: JobOutcome) -> &'static str {
-    match outcome {
-        JobOutcome::Succeeded => "✅",
-        JobOutcome::Warnings => "⚠️",
-        JobOutcome::Failed => "❌",
-        JobOutcome::Cancelled => "🚫",
-        JobOutcome::Refused => "⛔",
-        JobOutcome::Unknown => "❔",
-    }
-}
-
 /// What the guest is given.
 pub(super) fn asked(authorized: &Authorized, job: &str) -> commands::Invocation {
     let value = |value: &Value| match value {
@@ -169,22 +155,6 @@ pub(super) fn asked(authorized: &Authorized, job: &str) -> commands::Invocation 
             .map(|(parameter, given)| commands::Argument { name: parameter.name.clone(), value: value(given) })
             .collect(),
         caller: types::Person { id: authorized.caller().id.clone(), name: authorized.caller().name.clone() },
-    }
-}
-
-/// An entry of the host's own in a job's journal.
-pub(crate) fn entry(row: &JobRow, number: u32, kind: EntryKind, body: serde_json::Value, at: jiff::Timestamp) -> Entry {
-    Entry {
-        job: row.id.clone(),
-        number,
-        kind,
-        plugin: row.plugin.clone(),
-        call: String::new(),
-        of: None,
-        rule: String::new(),
-        attributes: std::collections::BTreeMap::new(),
-        body,
-        at,
     }
 }
 

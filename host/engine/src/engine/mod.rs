@@ -22,7 +22,6 @@ use std::{
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use action::{emoji, entry};
 pub use ask::NoAnswer;
 pub use plugins::Plugins;
 

@@ -2,6 +2,7 @@
 
 mod activity;
 mod card;
+mod entry;
 mod follow;
 mod recover;
 mod run;
@@ -9,6 +10,7 @@ mod run;
 pub use activity::{Activity, AtWork};
 pub use card::JobCard;
 pub(crate) use card::first as first_card;
+pub(crate) use entry::entry;
 pub(crate) use follow::{follow, persist};
 pub(crate) use recover::{abandon, recover};
 pub use run::{Job, JobRun};

@@ -7,17 +7,16 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 
 use super::{
-    Activity, JobRun,
+    Activity, JobRun, entry,
     follow::{follow, persist, said},
 };
 use crate::{
     capability::Shared,
-    engine::{emoji, entry},
     port::{
         RunKey, StoreError,
         store::{Entry, EntryKind, InboxKey, JobEnd, JobOutcome, JobRow, Purpose, Write},
     },
-    reply::Text,
+    reply::{Text, emoji},
 };
 
 /// The call whose intents name runs.

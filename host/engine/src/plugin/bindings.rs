@@ -11,5 +11,5 @@ wasmtime::component::bindgen!({
     additional_derives: [serde::Serialize, serde::Deserialize, PartialEq],
 });
 
-pub use exports::wardroom::plugin::commands;
-pub use wardroom::plugin::{catalog, chat, clock, log, pipelines, settings, store, types};
+pub use self::exports::wardroom::plugin::commands;
+pub use self::wardroom::plugin::{catalog, chat, clock, log, pipelines, settings, store, types};

@@ -315,12 +315,7 @@ fn settings(config: &PluginConfig, description: &Description) -> Result<Arc<[(St
                 Some(pattern) if !pattern.takes(&value.value) => {
                     wrong.push((
                         value.at.clone(),
-                        format!(
-                            "`{}` does not fit `{}`: it must match {}",
-                            value.value,
-                            setting.name,
-                            pattern.as_str()
-                        ),
+                        format!("`{}` does not fit `{}`: {}", value.value, setting.name, pattern.wanted(&value.value)),
                     ));
                 }
                 _ => settings.push((setting.name.clone(), value.value.clone())),

@@ -73,3 +73,15 @@ pub(crate) fn took(from: Timestamp, to: Timestamp) -> String {
         _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
     }
 }
+
+/// The emoji of an outcome.
+pub(crate) fn emoji(outcome: JobOutcome) -> &'static str {
+    match outcome {
+        JobOutcome::Succeeded => "✅",
+        JobOutcome::Warnings => "⚠️",
+        JobOutcome::Failed => "❌",
+        JobOutcome::Cancelled => "🚫",
+        JobOutcome::Refused => "⛔",
+        JobOutcome::Unknown => "❔",
+    }
+}

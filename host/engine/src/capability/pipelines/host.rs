@@ -130,12 +130,8 @@ fn parameters(deployment: &Deployment, given: &[types::Entry]) -> Result<BTreeMa
         };
         if !pattern.takes(&entry.value) {
             let value = crate::reply::clean(&entry.value);
-            let message = format!(
-                "`{value}` is no {} for {}: it must match {}",
-                entry.name,
-                deployment.pipeline,
-                pattern.as_str()
-            );
+            let message =
+                format!("`{value}` is no {} for {}: {}", entry.name, deployment.pipeline, pattern.wanted(&entry.value));
             return Err(problem("invalid", message));
         }
         if parameters.insert(entry.name.clone(), entry.value.clone()).is_some() {
