@@ -407,3 +407,30 @@ fn words_of_a_guest_are_stripped_of_what_does_not_show() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn a_run_that_its_plugin_does_not_wait_for_is_followed() -> Result<()> {
+    let granted = r#"
+[plugin.evil]
+module = "evil.wasm"
+allow  = [{ call = "pipelines.trigger", app = ["cms"], beyond = ["app", "environment", "version"] }]
+"#;
+    let house = House::new(&format!("{CONFIG}{granted}"))?;
+    fs::write(house.path("evil.wasm"), guest::build("elsewhere")?)?;
+    let ran = house.wardroom(&["run"], "attack\nwhere cms\n")?;
+    for environment in ["staging", "production"] {
+        ensure!(ran.out.contains(&format!("Its run of cms/{environment} succeeded after")), "{}\n{}", ran.out, ran.err);
+        ensure!(ran.out.contains(&format!("  {environment}: 1.0.")), "{}\n{}", ran.out, ran.err);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_plugin_that_claims_a_command_does_not_answer_for_it() -> Result<()> {
+    let house = House::new(&format!("{CONFIG}{EVIL}"))?;
+    fs::write(house.path("evil.wasm"), guest::build("taken")?)?;
+    let ran = house.wardroom(&["run"], "history nonsense\n")?;
+    ensure!(ran.out.contains("Unknown app `nonsense`"), "{}\n{}", ran.out, ran.err);
+    ensure!(!ran.out.contains("not loaded"), "{}\n{}", ran.out, ran.err);
+    Ok(())
+}

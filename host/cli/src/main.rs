@@ -9,6 +9,9 @@ mod commands;
 mod report;
 mod wiring;
 
+#[cfg(not(feature = "sqlite"))]
+compile_error!("a host keeps its state somewhere: build with `--features sqlite`");
+
 use std::process::ExitCode;
 
 use clap::Parser as _;

@@ -61,18 +61,12 @@ pub(crate) fn wire(path: &Path) -> Result<Wired, Vec<Problem>> {
     }
 }
 
-#[cfg(feature = "sqlite")]
 fn state(path: &Path, peek: &Peek) -> Result<State, String> {
     let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let folder = std::path::absolute(folder).map_err(|error| error.to_string())?;
     let database = wardroom_store::parse_url(&peek.store, &folder)?;
     let folder = database.parent().map(Path::to_owned).unwrap_or(folder);
     Ok(State { database, folder })
-}
-
-#[cfg(not(feature = "sqlite"))]
-fn state(_path: &Path, peek: &Peek) -> Result<State, String> {
-    Err(format!("this build has no store for `{}`: cargo build -p wardroom-cli --features sqlite", peek.store))
 }
 
 #[cfg_attr(

@@ -207,6 +207,13 @@ impl Host {
         Ok(fs::write(file, text)?)
     }
 
+    /// From the next start on its configuration names another admin.
+    pub(crate) fn add_admin(&self, id: &str) -> Result<()> {
+        let file = self.folder.path().join("plugins.toml");
+        let text = fs::read_to_string(&file)?;
+        Ok(fs::write(file, text.replace("admins = [", &format!("admins = [\"{id}\", ")))?)
+    }
+
     /// From the next start on its configuration names these rooms, written as in a list.
     pub(crate) fn use_rooms(&self, rooms: &str) -> Result<()> {
         let file = self.folder.path().join("plugins.toml");

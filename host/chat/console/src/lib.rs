@@ -87,7 +87,7 @@ impl Chat for Console {
         Ok(format!("printed-{number}"))
     }
 
-    async fn probe(&self) -> Result<Vec<String>, Vec<String>> {
+    async fn probe(&self, _people: &[String]) -> Result<Vec<String>, Vec<String>> {
         Ok(vec![format!("console: always there, as {}", self.user)])
     }
 }

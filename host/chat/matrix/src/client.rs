@@ -108,7 +108,7 @@ impl Chat for Matrix {
         send::find(&self.client()?, room, key).await
     }
 
-    async fn probe(&self) -> Result<Vec<String>, Vec<String>> {
-        probe::probe(&self.config).await
+    async fn probe(&self, people: &[String]) -> Result<Vec<String>, Vec<String>> {
+        probe::probe(&self.config, people).await
     }
 }

@@ -73,7 +73,6 @@ impl Reader<'_> {
             text,
             at: timestamp(event.origin_server_ts.get().into()),
             direct: self.direct,
-            mentioned,
         })
     }
 

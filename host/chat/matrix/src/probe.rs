@@ -5,7 +5,10 @@
 
 use matrix_sdk::{
     Client,
-    ruma::{OwnedRoomOrAliasId, api::client::membership::joined_rooms},
+    ruma::{
+        OwnedRoomOrAliasId, OwnedUserId, UserId,
+        api::client::{membership::joined_rooms, profile::get_profile},
+    },
 };
 
 use crate::{
@@ -15,7 +18,7 @@ use crate::{
 };
 
 /// What was found, or what is wrong, one line each.
-pub(crate) async fn probe(config: &Config) -> Result<Vec<String>, Vec<String>> {
+pub(crate) async fn probe(config: &Config, people: &[String]) -> Result<Vec<String>, Vec<String>> {
     let client =
         login(config).await.map_err(|trouble| vec![format!("{} at {}: {trouble}", config.user, config.homeserver)])?;
     let mut found = vec![format!("{} is logged in at {}", config.user, config.homeserver)];
@@ -30,6 +33,15 @@ pub(crate) async fn probe(config: &Config) -> Result<Vec<String>, Vec<String>> {
             }
         }
         Err(error) => wrong.push(format!("the rooms of {} cannot be listed: {}", config.user, Trouble::from(&error))),
+    }
+    let people: Vec<OwnedUserId> = people.iter().filter_map(|id| UserId::parse(id.as_str()).ok()).collect();
+    for person in &people {
+        if let Err(line) = known(&client, person).await {
+            wrong.push(line);
+        }
+    }
+    if !people.is_empty() {
+        found.push(format!("{} people of the configuration were looked up", people.len()));
     }
     if matches!(config.login, Login::Password(_))
         && let Err(error) = client.logout().await
@@ -47,6 +59,17 @@ async fn login(config: &Config) -> Result<Client, Trouble> {
         Login::Token { token, .. } => client.restore_session(token_session(config, &secret, token).await?).await?,
     }
     Ok(client)
+}
+
+/// A person's profile is all that a homeserver tells of them, and it has one for everybody it knows.
+async fn known(client: &Client, person: &OwnedUserId) -> Result<(), String> {
+    match client.send(get_profile::v3::Request::new(person.clone())).await {
+        Ok(_) => Ok(()),
+        Err(error) => match Trouble::from(&error) {
+            Trouble::Refused { reason } => Err(format!("the homeserver does not know {person}: {reason}")),
+            trouble => Err(format!("{person} cannot be looked up: {trouble}")),
+        },
+    }
 }
 
 async fn look(

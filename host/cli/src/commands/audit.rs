@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::json;
 use wardroom::{
-    access::{Allow, Pattern},
+    access::{Allow, Attribute, Pattern},
     capability::TABLE,
     config::BotConfig,
     engine::Plugins,
@@ -70,7 +70,7 @@ fn findings(plugin: &LoadedPlugin, usage: &[Usage]) -> Vec<Finding> {
         Finding {
             call: row.name,
             kind: row.kind.as_str(),
-            may: rules.iter().map(|rule| may(rule)).collect(),
+            may: rules.iter().map(|rule| may(rule, row.attributes)).collect(),
             any: rules.iter().any(|rule| rule.limits.is_any()) && row.kind.needs_rule(),
             did: count.map_or(0, |count| count.allowed),
             refused: count.map_or(0, |count| count.refused),
@@ -79,9 +79,18 @@ fn findings(plugin: &LoadedPlugin, usage: &[Usage]) -> Vec<Finding> {
     .collect()
 }
 
-/// What a rule permits, and where it stands: `environment ["staging"] (line 61)`.
-fn may(rule: &Allow) -> String {
-    let limits: Vec<String> = rule
+/// What was done by calls that nobody can make any more: by other bytes of a plugin, or one that is gone.
+fn past<'u>(plugins: &Plugins, usage: &'u [Usage]) -> impl Iterator<Item = &'u Usage> {
+    let can = |usage: &Usage| {
+        let mut calls = plugins.get(&usage.plugin).into_iter().flat_map(|plugin| &plugin.calls);
+        calls.any(|row| row.name == usage.count.call)
+    };
+    usage.iter().filter(move |usage| !can(usage))
+}
+
+/// What a rule permits, and where it stands: `environment ["staging"], any app (plugins.toml line 61)`.
+fn may(rule: &Allow, attributes: &[Attribute]) -> String {
+    let mut limits: Vec<String> = rule
         .limits
         .iter()
         .map(|(attribute, patterns)| {
@@ -89,6 +98,11 @@ fn may(rule: &Allow) -> String {
             format!("{} [{}]", attribute.as_str(), patterns.join(", "))
         })
         .collect();
+    let named = |attribute: &Attribute| rule.limits.iter().any(|(known, _)| known == *attribute);
+    // Versions and parameters are limited by what was typed; apps and environments are what a rule is for.
+    let places = [Attribute::App, Attribute::Environment];
+    let open = places.iter().filter(|attribute| attributes.contains(attribute) && !named(attribute));
+    limits.extend(open.map(|attribute| format!("any {}", attribute.as_str())));
     let limits = if limits.is_empty() { "any".to_owned() } else { limits.join(", ") };
     let beyond: Vec<&str> = rule.beyond.iter().map(|attribute| attribute.as_str()).collect();
     let beyond = if beyond.is_empty() { String::new() } else { format!(", not as typed: {}", beyond.join(", ")) };
@@ -173,6 +187,9 @@ fn json(plugins: &Plugins, usage: &[Usage], warnings: &[String]) -> serde_json::
     json!({
         "plugins": plugins.loaded().iter().map(plugin).collect::<Vec<_>>(),
         "not_loaded": not_loaded,
+        "past": past(plugins, usage)
+            .map(|past| json!({ "plugin": past.plugin, "call": past.count.call, "did": past.count.allowed, "refused": past.count.refused }))
+            .collect::<Vec<_>>(),
         "locked": plugins.locked(),
         "warnings": warnings,
     })
@@ -192,6 +209,10 @@ fn text(plugins: &Plugins, usage: &[Usage], warnings: &[String]) -> String {
                 found.call, found.kind, found.did, found.refused
             ));
         }
+    }
+    for past in past(plugins, usage) {
+        let CallCount { call, allowed, refused } = &past.count;
+        text.push_str(&format!("plugin {} can no longer call {call}: did {allowed}, refused {refused}\n", past.plugin));
     }
     for warning in warnings {
         text.push_str(&format!("warning: {warning}\n"));

@@ -20,8 +20,9 @@ pub(crate) async fn check(path: &Path, connect: bool, format: Format) -> anyhow:
     let mut notes = Vec::new();
     let mut failed = Vec::new();
     if connect {
+        let people = wired.config.access.people();
         for chat in &wired.config.bot.chats {
-            match chat.probe().await {
+            match chat.probe(&people).await {
                 Ok(lines) => notes.extend(lines),
                 Err(lines) => failed.extend(lines),
             }
@@ -33,7 +34,7 @@ pub(crate) async fn check(path: &Path, connect: bool, format: Format) -> anyhow:
     }
     match format {
         Format::Json => {
-            let facts = json!({ "good": failed.is_empty(), "problems": failed, "notes": notes, "plugins": plugins.loaded().len(), "commands": commands });
+            let facts = json!({ "good": failed.is_empty(), "problems": failed.iter().map(|line| json!({ "message": line })).collect::<Vec<_>>(), "notes": notes, "plugins": plugins.loaded().len(), "commands": commands });
             report::out(&facts.to_string())?;
         }
         Format::Text => {

@@ -7,7 +7,8 @@ use wardroom::{CancellationToken, Engine};
 
 use crate::{Exit, report, wiring};
 
-/// How long what is at work may go on after a signal. Runs outlive the host, and jobs that are open then are reported at the next start.
+/// How long the store may take to close after a signal. Runs outlive the host, and jobs that are open then are
+/// reported at the next start.
 const GRACE: Duration = Duration::from_secs(5);
 
 pub(crate) async fn run(path: &Path, locked: bool) -> anyhow::Result<Exit> {
@@ -30,7 +31,7 @@ pub(crate) async fn run(path: &Path, locked: bool) -> anyhow::Result<Exit> {
     let has_lock = wired.lock.is_some();
     let engine = Engine::builder(wired.config, store.clone()).cache(cache).lock(wired.lock).build().await?;
     if !has_lock {
-        tracing::info!(
+        tracing::warn!(
             "there is no plugins.lock: any bytes are taken for a plugin; write one with: wardroom plugin lock"
         );
     }

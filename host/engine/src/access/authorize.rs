@@ -80,9 +80,10 @@ impl Access {
             && !self.bot_environments.iter().any(|known| known == environment)
         {
             let message = format!(
-                "`{environment}` is not touched through {}: it serves {}",
+                "`{environment}` is not touched through {}, which serves {}: {}",
                 self.bot,
-                if self.bot_environments.is_empty() { "none".to_owned() } else { self.bot_environments.join(", ") }
+                if self.bot_environments.is_empty() { "none".to_owned() } else { self.bot_environments.join(", ") },
+                self.help()
             );
             return Err(Refused { message });
         }
@@ -122,6 +123,27 @@ impl Access {
         target.is_open() || self.is_admin(person) || self.roles.iter().any(fits)
     }
 
+    /// Everybody whom the configuration names, by id.
+    pub fn people(&self) -> Vec<String> {
+        let members = self.roles.iter().flat_map(|role| &role.members);
+        let named = members.filter_map(|member| match member {
+            Member::Person(id) => Some(id.clone()),
+            Member::Everyone => None,
+        });
+        let mut people: Vec<String> = self.admins.iter().cloned().chain(named).collect();
+        people.sort();
+        people.dedup();
+        people
+    }
+
+    /// Who can help somebody who may not.
+    pub(crate) fn help(&self) -> String {
+        match self.admins.as_slice() {
+            [] => "plugins.toml names no admin".to_owned(),
+            admins => format!("ask {}", admins.join(" or ")),
+        }
+    }
+
     /// Which right is missing, and who can help.
     pub(crate) fn missing(&self, command: &str, app: Option<&str>, environment: Option<&str>) -> String {
         let on = [("app", app), ("environment", environment)]
@@ -142,10 +164,7 @@ impl Access {
             [] => "and no role has that right".to_owned(),
             roles => format!("which takes the role {}", roles.join(" or ")),
         };
-        let help = match self.admins.as_slice() {
-            [] => "plugins.toml names no admin".to_owned(),
-            admins => format!("ask {}", admins.join(" or ")),
-        };
+        let help = self.help();
         format!("you may not run `{command}`{on}, {role}: {help}")
     }
 }

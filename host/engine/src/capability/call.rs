@@ -114,7 +114,7 @@ async fn through<C: HostCall>(
         Ok(()) => Ok(answer),
         // A call that changes nothing outside and could not be recorded did not happen for the guest.
         Err(message) if row.kind != Kind::Acts => Ok(Err(problem("unavailable", message))),
-        // An effect whose result cannot be recorded is in doubt: the guest ends, the next start asks the backend.
+        // An effect whose result cannot be recorded is in doubt: the guest ends, and its runs are asked after.
         Err(message) => Err(wasmtime::format_err!("the result of {} could not be recorded: {message}", row.name)),
     }
 }

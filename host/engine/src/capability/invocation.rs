@@ -5,6 +5,7 @@
 use std::sync::{Arc, atomic::AtomicBool};
 
 use serde::Serialize;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Attributes, Kind, Reason, TABLE,
@@ -17,7 +18,7 @@ use crate::{
     job::Job,
     plugin::{LoadedPlugin, Meter, bindings::types},
     port::{
-        Clock, Store,
+        Clock, RunKey, Store,
         store::{Entry, EntryKind, Write},
     },
     reply::{Outbox, Text},
@@ -33,6 +34,8 @@ pub(crate) struct Shared {
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) access: Arc<Access>,
+    /// Cancelled when the engine was asked to stop: what is at work then is ended, and is on disk.
+    pub(crate) stop: CancellationToken,
 }
 
 /// Whether a guest runs for a query or a job.
@@ -56,6 +59,8 @@ pub struct Invocation {
     writes: Vec<Write>,
     said: Vec<Text>,
     says: u32,
+    // A run whose end this call gives to the guest; it counts only once that is on disk.
+    ended: Option<RunKey>,
     pub(crate) tally: Tally,
 }
 
@@ -86,6 +91,7 @@ impl Invocation {
             writes: Vec::new(),
             said: Vec::new(),
             says: 0,
+            ended: None,
             tally: Tally::default(),
         }
     }
@@ -141,6 +147,11 @@ impl Invocation {
     pub(super) fn may_say(&mut self) -> bool {
         self.says += 1;
         self.says <= MOST_SAYS
+    }
+
+    /// This call answers with a run's end. Nobody else follows the run once the answer is on disk.
+    pub(super) fn saw_end(&mut self, run: RunKey) {
+        self.ended = Some(run);
     }
 
     /// Words of a query, shown before its answer.
@@ -258,9 +269,13 @@ impl Invocation {
         }
         let mut writes = vec![Write::Enter(entry)];
         writes.append(&mut self.writes);
+        let ended = self.ended.take();
         let says = writes.iter().any(|write| matches!(write, Write::Say(_)));
         if writes.len() > 1 || matches!(kind, Kind::Acts | Kind::Keeps | Kind::Waits) {
             self.shared.store.commit(writes).await.map_err(|error| error.to_string())?;
+            if let (Some(run), Some(job)) = (ended, self.job()) {
+                job.end_run(&run);
+            }
             if says {
                 self.shared.outbox.wake();
             }

@@ -65,7 +65,9 @@ impl Invocation {
         let index = TABLE.iter().position(|known| known.name == row.name)?;
         let untyped = if row.kind == Kind::Acts { self.untyped(attributes) } else { Vec::new() };
         let grants = self.grants();
-        let suggestion = || suggest(self.plugin(), row, attributes, &untyped);
+        // For a target that the host does not know there is no rule to suggest: without a limit it would be one for everything.
+        let unknown = row.kind == Kind::Acts && !attributes.contains_key(&Attribute::Environment);
+        let suggestion = || (!unknown).then(|| suggest(self.plugin(), row, attributes, &untyped));
         match grants.permitting(index, attributes) {
             Ok(mut rules) => {
                 let mut last: Option<&Allow> = None;
@@ -92,7 +94,7 @@ impl Invocation {
                         format!("{} allows {attribute} = {}, and not {value}", rule.at, miss.takes)
                     }
                 };
-                reasons.push(Reason { kind: "grant", text, add: Some(suggestion()) });
+                reasons.push(Reason { kind: "grant", text, add: suggestion() });
                 if !untyped.is_empty() {
                     let place = misses.first().map_or_else(String::new, |(rule, _)| rule.at.to_string());
                     reasons.push(self.not_typed(&untyped, &place));
@@ -128,7 +130,8 @@ impl Invocation {
                 if rule.is_none() {
                     let on = [app, environment].into_iter().flatten().collect::<Vec<_>>().join("/");
                     let name = &command.spec().name;
-                    let text = format!("no role lets {} run `{name}` on {on}", self.authorized().caller().id);
+                    let help = access.help();
+                    let text = format!("no role lets {} run `{name}` on {on}: {help}", self.authorized().caller().id);
                     reasons.push(Reason { kind: "role", text, add: None });
                 }
             }
@@ -143,7 +146,7 @@ impl Invocation {
             .into_iter()
             .filter_map(|attribute| attributes.get(&attribute).map(|values| (attribute, values)))
             .flat_map(|(attribute, values)| values.iter().map(move |value| (attribute, value)))
-            .filter(|(attribute, value)| !command.typed(*attribute).any(|typed| typed == value.as_str()))
+            .filter(|(attribute, value)| !command.has_typed(*attribute, value))
             .map(|(attribute, value)| (attribute, value.clone()))
             .collect()
     }

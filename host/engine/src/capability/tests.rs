@@ -188,7 +188,6 @@ allow  = [{{ call = "pipelines.trigger"{rule} }}]
         text: typed.into(),
         at: crate::Timestamp::now(),
         direct: true,
-        mentioned: false,
     };
     // Before anybody serves: it waits in the store and in the channel, and is handled once.
     engine.inbox().receive(MemoryChat::NETWORK, "room", vec![message], None).await.unwrap();

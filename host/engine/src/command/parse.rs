@@ -56,14 +56,26 @@ impl Command {
         self.typed(Attribute::Environment).next()
     }
 
-    /// All that was typed as an app, an environment or a version; for a parameter of a pipeline, all that was typed.
+    /// Whether a value was typed: as an app, an environment or a version; for a parameter of a pipeline, as anything.
+    pub fn has_typed(&self, attribute: Attribute, value: &str) -> bool {
+        let as_anything = |given: &Value| match given {
+            Value::Integer(number) => number.to_string() == value,
+            Value::Boolean(yes) => yes.to_string() == value,
+            Value::Text(text) => text == value,
+        };
+        match attribute {
+            Attribute::Parameter => self.arguments().any(|(_, given)| as_anything(given)),
+            _ => self.typed(attribute).any(|typed| typed == value),
+        }
+    }
+
+    /// All that was typed as an app, an environment or a version.
     pub fn typed(&self, attribute: Attribute) -> impl Iterator<Item = &str> {
         let fits = move |kind: ParameterType| match attribute {
             Attribute::App => kind == ParameterType::App,
             Attribute::Environment => kind == ParameterType::Environment,
             Attribute::Version => kind == ParameterType::Version,
-            Attribute::Parameter => true,
-            Attribute::Pipeline | Attribute::Key => false,
+            Attribute::Parameter | Attribute::Pipeline | Attribute::Key => false,
         };
         self.arguments().filter_map(move |(parameter, value)| match value {
             Value::Text(text) if fits(parameter.kind) => Some(text.as_str()),

@@ -43,7 +43,8 @@ pub(super) enum Refusal {
 impl Host {
     /// Handles a message in a task of its own. `late`: it was taken by an earlier process.
     pub(super) fn spawn(self: Arc<Self>, row: InboxRow, at_work: AtWork, late: bool) {
-        tokio::spawn(async move {
+        let stop = self.shared.stop.clone();
+        let work = async move {
             let mut late = late;
             let mut wait = FIRST_WAIT;
             // A failed write leaves the message where it is, with nothing done: it is handled again.
@@ -60,7 +61,8 @@ impl Host {
                 late = true;
             }
             drop(at_work);
-        });
+        };
+        tokio::spawn(async move { stop.run_until_cancelled(work).await });
     }
 
     /// Handles a message; a mistake of our own ends that message, not the bot's word that every command is answered.
@@ -121,7 +123,9 @@ impl Host {
             Ok(Parsed::Command(command)) => command,
             Ok(Parsed::Help(spec)) => return self.said(row, Text::lines(self.explain(&row.sender, &spec))),
             Err(misparse) => {
-                return Verdict::Refused(match self.not_loaded(&row.text) {
+                // A command that somebody has is theirs, whoever else claims it.
+                let missing = table.command_of(&row.text).is_none().then(|| self.not_loaded(&row.text)).flatten();
+                return Verdict::Refused(match missing {
                     Some(message) => Refusal::Denied(message),
                     None => Refusal::Malformed(misparse.to_string()),
                 });

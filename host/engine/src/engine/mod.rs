@@ -139,6 +139,7 @@ impl EngineBuilder {
             outbox,
             catalog: self.config.catalog,
             access: self.config.access,
+            stop: CancellationToken::new(),
         });
         let half = MOST_GUESTS as usize / 2;
         let host = Arc::new(Host {
@@ -170,7 +171,8 @@ impl Engine {
         &self.inbox
     }
 
-    /// Serves until `stop`, or until every chat has ended by itself; then what is at work comes to rest.
+    /// Serves until every chat has ended by itself and what is at work came to rest, or until `stop`, which waits for
+    /// nothing: jobs that are open then are ended here, and reported at the next start.
     ///
     /// # Errors
     /// [`RunError`].
@@ -198,6 +200,7 @@ impl Engine {
         if !stop.is_cancelled() && served.is_ok() {
             self.host.activity.rest().await;
         }
+        shared.stop.cancel();
         handling.abort();
         sending.abort();
         served

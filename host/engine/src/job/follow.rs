@@ -6,7 +6,7 @@ use super::JobRun;
 use crate::{
     capability::{Shared, ending},
     port::{
-        Outcome, PipelineError, RunEnd, RunState, Store,
+        Outcome, PipelineError, RunEnd, RunState, Store, StoreError,
         store::{JobRow, OutboxRow, Purpose, Write},
     },
     reply::{Text, took},
@@ -100,6 +100,10 @@ pub(crate) fn said(row: &JobRow, purpose: &str, text: Text) -> OutboxRow {
 pub(crate) async fn persist(store: &dyn Store, writes: Vec<Write>) {
     let mut wait = Duration::from_millis(200);
     while let Err(error) = store.commit(writes.clone()).await {
+        if matches!(error, StoreError::Failed(_)) {
+            tracing::error!(%error, "what became of a job is not kept; the next start looks again");
+            return;
+        }
         tracing::error!(%error, "what became of a job cannot be kept; trying again");
         tokio::time::sleep(wait).await;
         wait = (wait * 2).min(Duration::from_secs(10));

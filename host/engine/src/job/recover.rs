@@ -32,7 +32,8 @@ pub(crate) async fn recover(shared: &Arc<Shared>, activity: &Activity) -> Result
         tracing::warn!(job = row.id, line = row.line, "a job was open when the host stopped");
         let (shared, at_work) = (shared.clone(), activity.begin());
         tokio::spawn(async move {
-            finish(&shared, row, entries, "was open when the host stopped").await;
+            let work = finish(&shared, row, entries, "was open when the host stopped");
+            shared.stop.run_until_cancelled(work).await;
             drop(at_work);
         });
     }

@@ -19,8 +19,8 @@ impl Addressing {
         let command = match self.strip_prefix(text).or_else(|| self.strip_name(text)) {
             Some(command) => command,
             None if message.direct => text,
-            // A network's own mention may stand anywhere ("could you, @marvin, help"), so it alone addresses
-            // nothing: only one before the words is an address, and that was stripped above.
+            // A mention may stand anywhere ("could you, @marvin, help"): only one before the words is an address,
+            // and that was stripped above.
             None => return None,
         };
         (!command.is_empty()).then(|| command.to_owned())
@@ -60,7 +60,6 @@ mod tests {
             text: text.into(),
             at: jiff::Timestamp::UNIX_EPOCH,
             direct,
-            mentioned: false,
         })
     }
 

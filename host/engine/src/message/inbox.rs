@@ -27,8 +27,6 @@ pub struct Incoming {
     pub at: Timestamp,
     /// Whether nobody else is in the room, so that no prefix is needed.
     pub direct: bool,
-    /// Whether the network itself says that the bot was mentioned.
-    pub mentioned: bool,
 }
 
 /// Where adapters bring messages.

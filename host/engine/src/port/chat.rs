@@ -119,11 +119,12 @@ pub trait Chat: Send + Sync + 'static {
         Ok(None)
     }
 
-    /// Logs in and looks rooms and people up, and changes nothing; for `check --connect`.
+    /// Logs in, looks up rooms and those of these people that are this network's, and changes nothing; for
+    /// `check --connect`.
     ///
     /// # Errors
     /// One line a problem.
-    async fn probe(&self) -> Result<Vec<String>, Vec<String>> {
+    async fn probe(&self, _people: &[String]) -> Result<Vec<String>, Vec<String>> {
         Ok(vec![format!("{}: not looked at", self.network())])
     }
 }

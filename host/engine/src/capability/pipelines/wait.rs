@@ -74,7 +74,7 @@ impl HostCall for Wait {
             Err(PipelineError::Refused { message }) => return Err(problem("not-found", message)),
             Err(PipelineError::Unavailable { message }) => return Err(problem("unavailable", message)),
         };
-        job.end_run(&run.key);
+        invocation.saw_end(run.key.clone());
         for write in ending(job.row(), &run, &end).await {
             invocation.also_write(write);
         }

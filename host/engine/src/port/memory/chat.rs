@@ -83,7 +83,7 @@ impl Chat for MemoryChat {
         Ok(sent.iter().position(|known| known.room == room && known.key == key).map(|index| format!("sent-{index}")))
     }
 
-    async fn probe(&self) -> Result<Vec<String>, Vec<String>> {
+    async fn probe(&self, _people: &[String]) -> Result<Vec<String>, Vec<String>> {
         Ok(vec!["memory: always there".to_owned()])
     }
 }

@@ -1,7 +1,8 @@
 //! The database: inbox, outbox, journal, releases, and the plugins' keys.
 //!
-//! Everything that changes is a list of [`Write`]s, and a list is one transaction: it is on disk as a
-//! whole when [`Store::commit`] returns, or not at all. That is the only way to write.
+//! Everything that changes is a list of [`Write`]s, and a list is one transaction. There are two ways
+//! to write: [`Store::commit`], after which the list is on disk as a whole or not at all, and [`Store::note`] for
+//! what a crash may lose.
 
 mod rows;
 
