@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 use anyhow::{Context as _, Result};
 
@@ -15,7 +16,12 @@ pub(crate) const WHOLE: &[&str] = &["--workspace", "--features", "wardroom-cli/m
 
 /// The checkout.
 pub(crate) fn root() -> &'static Path {
-    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
+    static XTASK: OnceLock<PathBuf> = OnceLock::new();
+    // Asked at run time: checkouts that share a target folder share this binary, and it was built in one of them.
+    let xtask = XTASK.get_or_init(|| match std::env::var_os("CARGO_MANIFEST_DIR") {
+        Some(folder) => folder.into(),
+        None => env!("CARGO_MANIFEST_DIR").into(),
+    });
     xtask.parent().unwrap_or(xtask)
 }
 
