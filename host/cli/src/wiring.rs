@@ -12,6 +12,8 @@ use wardroom::{
     plugin::{Loader, Runtime, lock::Lock},
 };
 
+use crate::report;
+
 /// Every adapter there is, whether this build has it or not.
 const NETWORKS: [&str; 2] = ["console", "matrix"];
 
@@ -59,6 +61,11 @@ pub(crate) fn wire(path: &Path) -> Result<Wired, Vec<Problem>> {
             Err(problems)
         }
     }
+}
+
+/// Like [`wire`], and prints every problem. `None` where there were any.
+pub(crate) fn wire_or_report(path: &Path) -> Option<Wired> {
+    wire(path).inspect_err(|problems| report::problems(problems)).ok()
 }
 
 fn state(path: &Path, peek: &Peek) -> Result<State, String> {

@@ -31,13 +31,7 @@ struct Finding {
 }
 
 pub(crate) async fn audit(path: &Path, format: Format) -> anyhow::Result<Exit> {
-    let wired = match wiring::wire(path) {
-        Ok(wired) => wired,
-        Err(problems) => {
-            report::problems(&problems);
-            return Ok(Exit::Wrong);
-        }
-    };
+    let Some(wired) = wiring::wire_or_report(path) else { return Ok(Exit::Wrong) };
     let plugins = wired.plugins(wired.lock.as_ref()).await?;
     let usage = match wardroom_store::SqliteStore::open_read_only(&wired.state.database).await {
         Ok(store) => {

@@ -89,13 +89,7 @@ fn text(artifact: &Artifact, description: &Description) -> String {
 }
 
 pub(crate) async fn lock(path: &Path, check: bool) -> anyhow::Result<Exit> {
-    let wired = match wiring::wire(path) {
-        Ok(wired) => wired,
-        Err(problems) => {
-            report::problems(&problems);
-            return Ok(Exit::Wrong);
-        }
-    };
+    let Some(wired) = wiring::wire_or_report(path) else { return Ok(Exit::Wrong) };
     // Without the old lock: what is to be locked is what is there now.
     let plugins = wired.plugins(None).await?;
     let problems = plugins.problems(&wired.config);

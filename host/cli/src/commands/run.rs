@@ -13,13 +13,7 @@ const GRACE: Duration = Duration::from_secs(5);
 
 pub(crate) async fn run(path: &Path, locked: bool) -> anyhow::Result<Exit> {
     // 1. The configuration, before anything connects.
-    let wired = match wiring::wire(path) {
-        Ok(wired) => wired,
-        Err(problems) => {
-            report::problems(&problems);
-            return Ok(Exit::Wrong);
-        }
-    };
+    let Some(wired) = wiring::wire_or_report(path) else { return Ok(Exit::Wrong) };
     if locked && wired.lock.is_none() {
         report::error("--locked, and there is no plugins.lock; write one with: wardroom plugin lock");
         return Ok(Exit::Wrong);

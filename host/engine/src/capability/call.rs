@@ -90,7 +90,7 @@ async fn through<C: HostCall>(
     let row = &TABLE[index];
     invocation.meter(&params)?;
     let attributes = C::attributes(invocation, &params);
-    let rule = match invocation.judge(row, &attributes) {
+    let rule = match invocation.judge(index, &attributes) {
         Ok(rule) => rule,
         Err(reasons) => {
             let denial = invocation.deny(index, &attributes, reasons, &params);

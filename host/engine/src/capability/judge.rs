@@ -42,7 +42,8 @@ thread_local! {
 
 impl Invocation {
     /// Lets a call pass, or says everything that stands in its way.
-    pub(super) fn judge(&self, row: &'static Row, attributes: &Attributes) -> Result<Rule, Vec<Reason>> {
+    pub(super) fn judge(&self, index: usize, attributes: &Attributes) -> Result<Rule, Vec<Reason>> {
+        let row = &TABLE[index];
         if self.job().is_none() && !row.kind.in_query() {
             let command = &self.authorized().command().spec().name;
             let text = format!("`{command}` is a query, and {} {}", row.name, row.kind.as_str());
@@ -52,7 +53,7 @@ impl Invocation {
             return Ok(Rule { grant: NO_RULE.with(Arc::clone), role: None });
         }
         let mut reasons = Vec::new();
-        let grant = self.judge_grant(row, attributes, &mut reasons);
+        let grant = self.judge_grant(index, attributes, &mut reasons);
         let role = self.judge_role(row, attributes, &mut reasons);
         match grant {
             Some(grant) if reasons.is_empty() => Ok(Rule { grant, role }),
@@ -61,8 +62,8 @@ impl Invocation {
     }
 
     /// The `allow` that permits this call and, where it acts, all in which it differs from what was typed.
-    fn judge_grant(&self, row: &Row, attributes: &Attributes, reasons: &mut Vec<Reason>) -> Option<Arc<str>> {
-        let index = TABLE.iter().position(|known| known.name == row.name)?;
+    fn judge_grant(&self, index: usize, attributes: &Attributes, reasons: &mut Vec<Reason>) -> Option<Arc<str>> {
+        let row = &TABLE[index];
         let untyped = if row.kind == Kind::Acts { self.untyped(attributes) } else { Vec::new() };
         let grants = self.grants();
         // For a target that the host does not know there is no rule to suggest: without a limit it would be one for everything.

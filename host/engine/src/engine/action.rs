@@ -9,10 +9,10 @@ use crate::{
     access::Authorized,
     capability::{Invocation, Purpose},
     command::Value,
-    job::{Job, JobCard, entry, first_card, follow, persist},
+    job::{Job, JobCard, entry, first_card, follow, persist, said},
     plugin::{GuestRun, LoadedPlugin, bindings::commands, bindings::types, run},
     port::Outcome,
-    port::store::{EntryKind, InboxRow, JobEnd, JobOutcome, JobRow, OutboxRow, Purpose as Sent, StoreError, Write},
+    port::store::{EntryKind, InboxRow, JobEnd, JobOutcome, JobRow, StoreError, Write},
     reply::{closing, emoji, took},
 };
 
@@ -103,17 +103,7 @@ impl Host {
             }
         }
         let now = self.shared.clock.now();
-        let mut says = vec![
-            OutboxRow {
-                key: format!("{}/closing", row.id),
-                network: row.inbox.network.clone(),
-                room: row.inbox.room.clone(),
-                thread: row.thread.clone(),
-                purpose: Sent::Message,
-                text: text.clone(),
-            },
-            self.react(message, emoji(outcome)),
-        ];
+        let mut says = vec![said(row, "closing", text.clone()), self.react(message, emoji(outcome))];
         if let Some(job) = Arc::into_inner(job) {
             says.insert(0, job.into_card().end(outcome, &took(row.opened, now)).await);
         }

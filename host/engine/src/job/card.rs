@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::watch, task::JoinHandle};
 
+use super::said;
 use crate::{
     port::store::{JobOutcome, JobRow, OutboxRow, Purpose, Store, Write},
     reply::{Outbox, Text, clean},
@@ -96,12 +97,5 @@ fn at_work(row: &JobRow, state: &State) -> Text {
 }
 
 fn card_row(row: &JobRow, text: Text, rest: bool) -> OutboxRow {
-    OutboxRow {
-        key: format!("{}/card", row.id),
-        network: row.inbox.network.clone(),
-        room: row.inbox.room.clone(),
-        thread: row.thread.clone(),
-        purpose: Purpose::Card { rest },
-        text,
-    }
+    OutboxRow { purpose: Purpose::Card { rest }, ..said(row, "card", text) }
 }

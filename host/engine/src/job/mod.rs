@@ -11,6 +11,6 @@ pub use activity::{Activity, AtWork};
 pub use card::JobCard;
 pub(crate) use card::first as first_card;
 pub(crate) use entry::entry;
-pub(crate) use follow::{follow, persist};
+pub(crate) use follow::{follow, persist, said};
 pub(crate) use recover::{abandon, recover};
 pub use run::{Job, JobRun};

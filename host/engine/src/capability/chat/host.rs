@@ -2,8 +2,9 @@
 
 use crate::{
     capability::{HostCall, Invocation, call::problem},
+    job::said,
     plugin::bindings::{chat::Message, types},
-    port::store::{OutboxRow, Purpose, Write},
+    port::store::Write,
     reply::{Text, clean},
 };
 
@@ -31,14 +32,7 @@ impl HostCall for Say {
         let number = invocation.number();
         match invocation.job() {
             Some(job) => {
-                let row = OutboxRow {
-                    key: format!("{}/say-{number}", job.row().id),
-                    network: job.row().inbox.network.clone(),
-                    room: job.row().inbox.room.clone(),
-                    thread: job.row().thread.clone(),
-                    purpose: Purpose::Message,
-                    text,
-                };
+                let row = said(job.row(), &format!("say-{number}"), text);
                 invocation.also_write(Write::Say(row));
             }
             // A query has no thread of its own: its words go before its answer.

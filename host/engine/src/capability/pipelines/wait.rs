@@ -7,14 +7,14 @@ use futures_util::{FutureExt as _, future::select_all};
 use crate::{
     access::Attribute,
     capability::{Attributes, HostCall, Invocation, call::problem, clock_instant},
-    job::{Job, JobRun},
+    job::{Job, JobRun, said},
     plugin::bindings::{
         pipelines::{Ready, WaitError, Waitable},
         types::Entry,
     },
     port::{
         Outcome, PipelineError, RunEnd,
-        store::{JobRow, OutboxRow, Purpose, Release, Write},
+        store::{JobRow, OutboxRow, Release, Write},
     },
     reply::Text,
 };
@@ -122,14 +122,7 @@ pub(crate) async fn ending(job: &JobRow, run: &JobRun, end: &RunEnd) -> Vec<Writ
         if !lines.is_empty() {
             let mut text = Text::lines(format!("The end of what {} said:", run.pipeline));
             text.push_code(lines.join("\n"));
-            writes.push(Write::Say(OutboxRow {
-                key: format!("{}/output", run.key),
-                network: job.inbox.network.clone(),
-                room: job.inbox.room.clone(),
-                thread: job.thread.clone(),
-                purpose: Purpose::Message,
-                text,
-            }));
+            writes.push(Write::Say(OutboxRow { key: format!("{}/output", run.key), ..said(job, "output", text) }));
         }
     }
     writes
