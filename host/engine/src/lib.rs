@@ -15,6 +15,7 @@ pub mod command;
 pub mod config;
 pub mod engine;
 pub mod job;
+pub mod journal;
 pub mod message;
 pub mod plugin;
 pub mod port;

@@ -156,7 +156,7 @@ impl Asked {
 
     /// Nothing was measured that is not in the log.
     fn all_lines(&self) -> Result<()> {
-        let lines = self.store.lines();
+        let lines = self.store.all_lines();
         let good = lines.iter().filter(|line| line.calls.len() == 1 && line.calls[0].allowed == 1).count();
         let queries = self.batches.load(Ordering::Relaxed) * BATCH;
         ensure!(

@@ -304,6 +304,7 @@ impl Invocation {
             rule: rule.to_owned(),
             attributes: attributes.collect(),
             body: body.clone(),
+            beside: None,
             at: self.shared.clock.now(),
         }
     }

@@ -12,7 +12,7 @@ use crate::{
     job::{Job, JobCard, entry, first_card, follow, persist, said},
     plugin::{GuestRun, LoadedPlugin, bindings::commands, bindings::types, run},
     port::Outcome,
-    port::store::{EntryKind, InboxRow, JobEnd, JobOutcome, JobRow, StoreError, Write},
+    port::store::{EntryKind, InboxRow, JobEnd, JobOutcome, JobRow, Phase, Stand, StoreError, Write},
     reply::{closing, emoji, took},
 };
 
@@ -45,6 +45,7 @@ impl Host {
         let command = authorized.command();
         let mut draws = 0;
         loop {
+            let now = self.shared.clock.now();
             let row = JobRow {
                 id: draw_id(),
                 inbox: message.key.clone(),
@@ -54,8 +55,12 @@ impl Host {
                 plugin: plugin.name.to_string(),
                 digest: plugin.digest.clone(),
                 command: command.spec().name.clone(),
+                app: command.app().map(str::to_owned),
+                environment: command.environment().map(str::to_owned),
                 line: crate::reply::clean(command.line()),
-                opened: self.shared.clock.now(),
+                parent: None,
+                opened: now,
+                stand: Stand { phase: Phase::Working, about: String::new(), since: now, wake: None },
                 end: None,
             };
             let body = serde_json::json!({

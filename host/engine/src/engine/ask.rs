@@ -89,7 +89,7 @@ mod tests {
         let Err(NoAnswer::Refused(why)) = engine.ask(typed("whoam")).await else { panic!("`whoam` was answered") };
         assert!(why.contains("whoami"), "{why}");
 
-        let lines = store.lines();
+        let lines = store.all_lines();
         assert_eq!(lines.iter().map(|line| line.command.as_str()).collect::<Vec<_>>(), ["whoami", "whoam"]);
         assert_eq!((lines[0].denials.len(), lines[1].denials.as_slice()), (0, [why].as_slice()));
         assert!(store.outbox().await.unwrap().is_empty() && store.waiting().await.unwrap().is_empty());

@@ -220,6 +220,7 @@ impl Host {
             at: self.shared.clock.now(),
             calls,
             denials,
+            refused: false,
         }
     }
 

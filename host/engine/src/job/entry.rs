@@ -14,6 +14,7 @@ pub(crate) fn entry(row: &JobRow, number: u32, kind: EntryKind, body: serde_json
         rule: String::new(),
         attributes: std::collections::BTreeMap::new(),
         body,
+        beside: None,
         at,
     }
 }

@@ -19,6 +19,10 @@ use crate::{
     reply::{Text, emoji},
 };
 
+fn open() -> crate::port::store::JobQuery {
+    crate::port::store::JobQuery { open: Some(true), ..Default::default() }
+}
+
 /// The call whose intents name runs.
 const TRIGGER: &str = "pipelines.trigger";
 
@@ -27,8 +31,8 @@ const TRIGGER: &str = "pipelines.trigger";
 /// # Errors
 /// The store cannot be read.
 pub(crate) async fn recover(shared: &Arc<Shared>, activity: &Activity) -> Result<(), StoreError> {
-    for row in shared.store.open_jobs().await? {
-        let entries = shared.store.entries(&row.id).await?;
+    for row in shared.store.jobs(&open()).await? {
+        let entries = shared.store.entries(&row.id).await?.into_iter().map(|sealed| sealed.entry).collect();
         tracing::warn!(job = row.id, line = row.line, "a job was open when the host stopped");
         let (shared, at_work) = (shared.clone(), activity.begin());
         tokio::spawn(async move {
@@ -45,10 +49,10 @@ pub(crate) async fn recover(shared: &Arc<Shared>, activity: &Activity) -> Result
 /// # Errors
 /// The store cannot be read.
 pub(crate) async fn abandon(shared: &Arc<Shared>, message: &InboxKey) -> Result<bool, StoreError> {
-    let Some(row) = shared.store.open_jobs().await?.into_iter().find(|row| row.inbox == *message) else {
+    let Some(row) = shared.store.jobs(&open()).await?.into_iter().find(|row| row.inbox == *message) else {
         return Ok(false);
     };
-    let entries = shared.store.entries(&row.id).await?;
+    let entries = shared.store.entries(&row.id).await?.into_iter().map(|sealed| sealed.entry).collect();
     finish(shared, row, entries, "broke off by a mistake of the host, which is in its log").await;
     Ok(true)
 }

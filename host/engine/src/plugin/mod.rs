@@ -21,6 +21,7 @@ mod tests;
 
 pub use artifact::{Artifact, ArtifactError};
 pub use describe::{Description, Setting, describe_file};
+pub(crate) use limits::size;
 pub use limits::{LimitReached, Limits, Meter};
 pub use load::{LoadError, LoadedPlugin, Loader, NotLoaded};
 pub(crate) use run::run;

@@ -88,5 +88,6 @@ fn convert(release: store::Release) -> Option<Release> {
         started: clock_instant(release.started)?,
         ended: clock_instant(release.ended)?,
         outcome: release.outcome.as_str().to_owned(),
+        recorded: release.recorded,
     })
 }

@@ -113,6 +113,7 @@ pub(crate) async fn ending(job: &JobRow, run: &JobRun, end: &RunEnd) -> Vec<Writ
             started: end.started,
             ended: end.ended,
             outcome: end.outcome,
+            recorded: false,
         }));
     }
     if end.outcome != Outcome::Succeeded {

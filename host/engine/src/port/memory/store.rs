@@ -42,7 +42,7 @@ impl MemoryStore {
     }
 
     /// All lines that queries and refusals left, oldest first.
-    pub fn lines(&self) -> Vec<Line> {
+    pub fn all_lines(&self) -> Vec<Line> {
         self.state().lines.clone()
     }
 
@@ -84,13 +84,42 @@ impl Store for MemoryStore {
         Ok(state.unsent.iter().map(|at| state.outbox[*at].pending.clone()).collect())
     }
 
-    async fn open_jobs(&self) -> Result<Vec<JobRow>, StoreError> {
+    async fn job(&self, _id: &str) -> Result<Option<JobRow>, StoreError> {
+        todo!()
+    }
+    async fn jobs(&self, _query: &crate::port::store::JobQuery) -> Result<Vec<JobRow>, StoreError> {
         let state = self.state();
         Ok(state.open.iter().map(|at| state.jobs[*at].clone()).collect())
     }
-
-    async fn entries(&self, job: &str) -> Result<Vec<Entry>, StoreError> {
-        Ok(self.state().entries.get(job).map(|entries| entries.values().cloned().collect()).unwrap_or_default())
+    async fn due(&self, _now: jiff::Timestamp, _limit: u32) -> Result<Vec<JobRow>, StoreError> {
+        todo!()
+    }
+    async fn next_wake(&self) -> Result<Option<jiff::Timestamp>, StoreError> {
+        todo!()
+    }
+    async fn places(&self) -> Result<Vec<(crate::port::store::Place, String)>, StoreError> {
+        todo!()
+    }
+    async fn entries(&self, _job: &str) -> Result<Vec<crate::port::store::Sealed>, StoreError> {
+        todo!()
+    }
+    async fn tip(&self, _job: &str) -> Result<Option<(u32, String)>, StoreError> {
+        todo!()
+    }
+    async fn newest(&self) -> Result<Option<jiff::Timestamp>, StoreError> {
+        todo!()
+    }
+    async fn beside(&self, _digest: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        todo!()
+    }
+    async fn links(&self, _after: u64, _limit: u32) -> Result<Vec<crate::port::store::Link>, StoreError> {
+        todo!()
+    }
+    async fn lines(&self, _link: u64) -> Result<Vec<Line>, StoreError> {
+        todo!()
+    }
+    async fn remove(&self, _before: jiff::Timestamp, _loaded: &[String]) -> Result<crate::port::store::Removed, StoreError> {
+        todo!()
     }
 
     async fn releases(&self, query: &ReleaseQuery) -> Result<Vec<Release>, StoreError> {
@@ -127,7 +156,7 @@ impl Store for MemoryStore {
             let (allowed, refused) = match entry.kind {
                 EntryKind::Call | EntryKind::Intent => (1, 0),
                 EntryKind::Denied => (0, 1),
-                EntryKind::Invocation | EntryKind::Result | EntryKind::End => continue,
+                _ => continue,
             };
             let count = counts.entry((&entry.plugin, &entry.call)).or_default();
             *count = (count.0 + allowed, count.1 + refused);
@@ -272,6 +301,7 @@ impl State {
                 self.entries.entry(entry.job.clone()).or_default().insert(entry.number, entry);
             }
             Write::Line(line) => self.lines.push(line),
+            Write::Stand { .. } | Write::Take { .. } | Write::Keep { .. } => todo!(),
             Write::Release(release) => {
                 if self.runs.insert(release.run.clone()) {
                     self.releases.push(release);

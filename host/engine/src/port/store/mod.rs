@@ -7,11 +7,12 @@
 mod rows;
 
 pub use rows::{
-    CallCount, Entry, EntryKind, InboxKey, InboxRow, JobEnd, JobOutcome, JobRow, Line, Mark, OutboxRow, PendingRow,
-    Purpose, Release, ReleaseQuery, Usage,
+    CallCount, Entry, EntryKind, InboxKey, InboxRow, JobEnd, JobOutcome, JobQuery, JobRow, Line, Link, LinkKind, Mark,
+    OutboxRow, PendingRow, Phase, Place, Purpose, Release, ReleaseQuery, Removed, Sealed, Stand, Usage,
 };
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 
 /// One change. A list of them is a transaction.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,18 +34,39 @@ pub enum Write {
         /// The network's id of the message; `None` where it can never be sent.
         event: Option<String>,
     },
-    /// A job begins.
+    /// A job begins. Its first entry must follow in the same list; that one adds the link of its opening.
     Open(JobRow),
-    /// A job is over.
+    /// An open job stands somewhere else.
+    Stand {
+        /// Its id.
+        job: String,
+        /// Where.
+        stand: Stand,
+    },
+    /// A job takes a place. An error where another job has it, or where it is not open.
+    Take {
+        /// The place.
+        place: Place,
+        /// The job's id.
+        job: String,
+    },
+    /// A job is over: its places are free, and a link of its closing is added.
     Close {
         /// Its id.
         job: String,
         /// How it ended.
         end: JobEnd,
     },
-    /// An entry of a job's journal.
+    /// An entry of an open job's journal, linked to the one before it. Its number must be the next one.
     Enter(Entry),
-    /// A query's or a refusal's line.
+    /// Something that stands beside: a large body, or the bytes of a plugin. Kept once.
+    Keep {
+        /// [`crate::journal::digest`] of the bytes.
+        digest: String,
+        /// The bytes.
+        bytes: Vec<u8>,
+    },
+    /// A query's or a refusal's line. Those of one transaction share a link, a refusal has one of its own.
     Line(Line),
     /// A deployment ended.
     Release(Release),
@@ -109,17 +131,80 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError`].
     async fn outbox(&self) -> Result<Vec<PendingRow>, StoreError>;
 
-    /// The jobs that are not over, oldest first.
+    /// One job, open or over.
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn open_jobs(&self) -> Result<Vec<JobRow>, StoreError>;
+    async fn job(&self, id: &str) -> Result<Option<JobRow>, StoreError>;
 
-    /// One job's journal, in its order.
+    /// Jobs, the newest first.
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn entries(&self, job: &str) -> Result<Vec<Entry>, StoreError>;
+    async fn jobs(&self, query: &JobQuery) -> Result<Vec<JobRow>, StoreError>;
+
+    /// Open jobs whose time to be looked at has come, the earliest first, at most so many.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<JobRow>, StoreError>;
+
+    /// The earliest time at which an open job is to be looked at.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn next_wake(&self) -> Result<Option<Timestamp>, StoreError>;
+
+    /// The places that are held, with the jobs that hold them.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn places(&self) -> Result<Vec<(Place, String)>, StoreError>;
+
+    /// One job's journal, in its order. What was noted before is in it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn entries(&self, job: &str) -> Result<Vec<Sealed>, StoreError>;
+
+    /// How many entries a job has, and the hash of the last one, as they were counted when it was written; `None`
+    /// where there is no such job.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn tip(&self, job: &str) -> Result<Option<(u32, String)>, StoreError>;
+
+    /// The time of the newest entry or link, for a look at the clock after a restart.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn newest(&self) -> Result<Option<Timestamp>, StoreError>;
+
+    /// What stands beside under a digest.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn beside(&self, digest: &str) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// The links of the chain behind this number, in their order, at most so many.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn links(&self, after: u64, limit: u32) -> Result<Vec<Link>, StoreError>;
+
+    /// The lines that a link stands for, in their order.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn lines(&self, link: u64) -> Result<Vec<Line>, StoreError>;
+
+    /// Removes some of what was over before a moment: closed jobs with their entries, lines, messages that were
+    /// dealt with, words that were sent, and what then stands beside nothing (the digests in `loaded` stay). The links
+    /// stay, and one is added that says so. Releases, marks and the plugins' keys stay.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing was removed.
+    async fn remove(&self, before: Timestamp, loaded: &[String]) -> Result<Removed, StoreError>;
 
     /// Releases, newest first. Not limited: the caller filters by rights before it cuts.
     ///

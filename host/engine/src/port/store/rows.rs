@@ -100,10 +100,10 @@ pub struct PendingRow {
     pub version: u64,
 }
 
-/// An action that somebody typed.
+/// An action that somebody typed, or that one left for later.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobRow {
-    /// Short, lower case, unique.
+    /// Short, lower case, unique among those that are kept.
     pub id: String,
     /// The message that caused it.
     pub inbox: InboxKey,
@@ -119,12 +119,104 @@ pub struct JobRow {
     pub digest: String,
     /// The command's own name.
     pub command: String,
+    /// The app that was typed, if the command takes one.
+    pub app: Option<String>,
+    /// The environment that was typed, if the command takes one.
+    pub environment: Option<String>,
     /// The whole command as it is understood, one line.
     pub line: String,
+    /// The job that left this one for later; `None` for one that was typed.
+    pub parent: Option<String>,
     /// When it was opened.
     pub opened: Timestamp,
+    /// Where it stands, or stood when it ended.
+    pub stand: Stand,
     /// How it ended; `None` while it is open.
     pub end: Option<JobEnd>,
+}
+
+/// Where an open job stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stand {
+    /// What has to happen for it to go on.
+    pub phase: Phase,
+    /// The same in words, for people: `cms/staging is running`.
+    pub about: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// When it is looked at again by itself, if ever.
+    pub wake: Option<Timestamp>,
+}
+
+/// What has to happen for an open job to go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Nothing: its plugin runs, or its end is being told.
+    Working,
+    /// A run has to end.
+    Run,
+    /// A time has to come.
+    Time,
+    /// Another job has to let go of a place.
+    Line,
+    /// It was left for later, and its time has to come; nothing of it has run yet.
+    Later,
+    /// Somebody has to say whether an effect happened.
+    Asked,
+    /// Somebody has to look at it: it cannot go on by itself.
+    Held,
+}
+
+impl Phase {
+    /// All of them.
+    pub const ALL: [Self; 7] =
+        [Self::Working, Self::Run, Self::Time, Self::Line, Self::Later, Self::Asked, Self::Held];
+
+    /// The word for it in reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Working => "working",
+            Self::Run => "waits for a run",
+            Self::Time => "waits for a time",
+            Self::Line => "stands in line",
+            Self::Later => "left for later",
+            Self::Asked => "asks",
+            Self::Held => "held",
+        }
+    }
+}
+
+/// One app in one environment: what a job holds from its first effect there to its closing line.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Place {
+    /// The app.
+    pub app: String,
+    /// The environment.
+    pub environment: String,
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.app, self.environment)
+    }
+}
+
+/// Which jobs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct JobQuery {
+    /// Only those that are open (true) or over (false).
+    pub open: Option<bool>,
+    /// Only those that stand here.
+    pub phases: Option<Vec<Phase>>,
+    /// Only those of this plugin.
+    pub plugin: Option<String>,
+    /// Only those whose words go to this thread: network, room, root event.
+    pub thread: Option<(String, String, String)>,
+    /// Only those that this message caused.
+    pub inbox: Option<InboxKey>,
+    /// How many at most, the newest first; all if nothing is said, which is for phases that are few.
+    pub limit: Option<u32>,
 }
 
 /// How a job ended.
@@ -180,12 +272,18 @@ pub enum EntryKind {
     Call,
     /// An acting call, before it is done.
     Intent,
-    /// What came of an intent.
+    /// A waiting call, before anything is there. The guest is ended here.
+    Wait,
+    /// What came of an intent or a wait.
     Result,
-    /// A call that the rules refused.
+    /// A call that was refused.
     Denied,
+    /// Something that happened to the job from outside: it was asked to stop, somebody settled a doubt.
+    Event,
     /// How the guest ended.
     End,
+    /// The last entry: the outcome, and what the room was told.
+    Closed,
 }
 
 /// One entry of a job's journal.
@@ -201,16 +299,60 @@ pub struct Entry {
     pub plugin: String,
     /// The call's name in the table; empty for an invocation and an end.
     pub call: String,
-    /// For a result, the number of its intent.
+    /// For a result, the number of its intent or wait.
     pub of: Option<u32>,
     /// The rule that decided, as text with file and line.
     pub rule: String,
     /// The attributes that the rules saw.
     pub attributes: BTreeMap<String, Vec<String>>,
-    /// Arguments, answer or both.
+    /// Arguments, answer or both; what is large stands beside, see [`crate::journal::pack`].
     pub body: serde_json::Value,
+    /// The digest of what stands beside.
+    pub beside: Option<String>,
     /// When.
     pub at: Timestamp,
+}
+
+/// An entry as it stands in the store, with its link to the one before it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sealed {
+    /// The entry.
+    pub entry: Entry,
+    /// [`crate::journal::entry_hash`] of the hash before it and the entry.
+    pub hash: String,
+}
+
+/// One link of the chain that runs through the whole store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// Counts the links, from 1.
+    pub number: u64,
+    /// What it records.
+    pub kind: LinkKind,
+    /// The job; for a removal the moment before which everything was removed; else empty.
+    pub subject: String,
+    /// For a job's opening and closing the hash of its first and last entry, for lines [`crate::journal::lines_digest`].
+    pub digest: String,
+    /// When.
+    pub at: Timestamp,
+    /// [`crate::journal::link_hash`] of the hash before it and all of the above.
+    pub hash: String,
+}
+
+/// What a link of the chain records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LinkKind {
+    /// A job was opened.
+    Open,
+    /// A job was closed.
+    Close,
+    /// A group of queries was answered.
+    Lines,
+    /// A command was refused.
+    Refusal,
+    /// What was over before a moment was removed.
+    Removal,
 }
 
 /// The one line that a query or a refused command leaves.
@@ -230,6 +372,8 @@ pub struct Line {
     pub calls: Vec<CallCount>,
     /// Each denial, and why the command was refused if it was.
     pub denials: Vec<String>,
+    /// Whether the command itself was refused.
+    pub refused: bool,
 }
 
 /// How often a call was made.
@@ -246,7 +390,7 @@ pub struct CallCount {
 /// A deployment that ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Release {
-    /// The run; a second release of one run is ignored.
+    /// The run, or a key of its own for one that was recorded; a second release under one key is ignored.
     pub run: RunKey,
     /// The app.
     pub app: String,
@@ -256,7 +400,7 @@ pub struct Release {
     pub version: String,
     /// Who asked.
     pub person: Person,
-    /// The job.
+    /// The job; empty for one that was recorded.
     pub job: String,
     /// When its run was started.
     pub started: Timestamp,
@@ -264,6 +408,8 @@ pub struct Release {
     pub ended: Timestamp,
     /// How.
     pub outcome: Outcome,
+    /// Whether somebody said that it ran there, and no job of this host's did it.
+    pub recorded: bool,
 }
 
 /// Which releases.
@@ -286,4 +432,15 @@ pub struct Usage {
     pub plugin: String,
     /// The calls.
     pub count: CallCount,
+}
+
+/// What was removed because it was over for long enough.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Removed {
+    /// The jobs, each with the keys and pipelines of the runs that it may have started.
+    pub jobs: Vec<(String, Vec<(RunKey, String)>)>,
+    /// Rows of the inbox and the outbox, and lines.
+    pub rows: u64,
+    /// Whether there is more to remove: not everything is removed at once.
+    pub more: bool,
 }

@@ -1,0 +1,16 @@
+//! The journal of jobs as a thing that can be checked and read: hashes, what stands beside, the check of the whole
+//! chain, and a job's life for people.
+//!
+//! Architecture Invariant: an entry's hash covers the hash before it and every field of the entry, so none can be changed,
+//! removed or moved without being found. The newest end alone can be cut off unseen, unless its head is kept elsewhere.
+//! Not here: who writes entries (`capability`, `job`), and how they are stored (`port::store`).
+
+mod beside;
+mod chain;
+mod show;
+mod verify;
+
+pub use beside::{pack, unpack};
+pub use chain::{digest, entry_hash, line_digest, lines_digest, link_hash};
+pub use show::show;
+pub use verify::{Fault, Head, Verified, check_entries, verify};
