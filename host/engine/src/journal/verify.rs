@@ -2,10 +2,7 @@
 
 use std::fmt;
 
-use crate::port::{
-    Store, StoreError,
-    store::Sealed,
-};
+use crate::port::{Store, StoreError, store::Sealed};
 
 /// The newest end of the chain. Kept elsewhere, it shows later that nothing was cut off.
 #[derive(Debug, Clone, PartialEq, Eq)]

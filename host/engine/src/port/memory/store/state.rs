@@ -1,0 +1,173 @@
+//! The tables of the twin, and how a write changes them.
+//!
+//! Invariant: making a write that was checked cannot fail.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use jiff::Timestamp;
+
+use super::{check::check, jobs::Jobs};
+use crate::{
+    journal::{line_digest, lines_digest, link_hash},
+    port::{
+        RunKey,
+        store::{
+            InboxKey, InboxRow, Line, Link, LinkKind, Mark, OutboxRow, PendingRow, Purpose, Release, StoreError, Write,
+        },
+    },
+};
+
+/// The tables. Rows stand under numbers in the order in which they came; the sets hold those that are asked for.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    came: u64,
+    pub(super) inbox: BTreeMap<u64, InboxRow>,
+    pub(super) inbox_keys: HashMap<InboxKey, u64>,
+    pub(super) waiting: BTreeSet<u64>,
+    pub(super) marks: HashMap<(String, String), Mark>,
+    pub(super) outbox: BTreeMap<u64, Slot>,
+    pub(super) outbox_keys: HashMap<String, u64>,
+    pub(super) unsent: BTreeSet<u64>,
+    pub(super) jobs: Jobs,
+    pub(super) beside: HashMap<String, Vec<u8>>,
+    pub(super) links: Vec<Link>,
+    pub(super) lines: BTreeMap<u64, Vec<Line>>,
+    /// Lines that share the next link of lines.
+    gathered: Vec<Line>,
+    pub(super) releases: Vec<Release>,
+    runs: HashSet<RunKey>,
+    pub(super) values: HashMap<String, BTreeMap<String, Vec<u8>>>,
+}
+
+/// A row of the outbox.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) pending: PendingRow,
+    sent: u64,
+    given_up: bool,
+    /// When it was first said.
+    pub(super) at: Timestamp,
+}
+
+impl State {
+    pub(super) fn commit(&mut self, writes: Vec<Write>) -> Result<Vec<InboxKey>, StoreError> {
+        check(self, &writes)?;
+        let mut new = Vec::new();
+        for write in writes {
+            self.make(write, &mut new);
+        }
+        Ok(new)
+    }
+
+    /// Links the lines that were gathered since the last time.
+    pub(super) fn seal(&mut self) {
+        let lines = std::mem::take(&mut self.gathered);
+        self.link_lines(LinkKind::Lines, lines);
+    }
+
+    /// Adds a link to the chain and gives its number.
+    pub(super) fn link(&mut self, kind: LinkKind, subject: String, digest: String, at: Timestamp) -> u64 {
+        let before = self.links.last();
+        let number = before.map_or(0, |link| link.number) + 1;
+        let mut link = Link { number, kind, subject, digest, at, hash: String::new() };
+        link.hash = link_hash(before.map_or("", |link| &link.hash), &link);
+        self.links.push(link);
+        number
+    }
+
+    fn link_lines(&mut self, kind: LinkKind, lines: Vec<Line>) {
+        let Some(at) = lines.iter().map(|line| line.at).max() else { return };
+        let number = self.link(kind, String::new(), lines_digest(lines.iter().map(line_digest)), at);
+        self.lines.insert(number, lines);
+    }
+
+    fn make(&mut self, write: Write, new: &mut Vec<InboxKey>) {
+        match write {
+            Write::Receive(row) => {
+                if !self.inbox_keys.contains_key(&row.key) {
+                    self.came += 1;
+                    new.push(row.key.clone());
+                    self.inbox_keys.insert(row.key.clone(), self.came);
+                    self.waiting.insert(self.came);
+                    self.inbox.insert(self.came, row);
+                }
+            }
+            Write::Done(key) => {
+                if let Some(at) = self.inbox_keys.get(&key) {
+                    self.waiting.remove(at);
+                }
+            }
+            Write::Mark(mark) => {
+                let key = (mark.network.clone(), mark.room.clone());
+                if self.marks.get(&key).is_none_or(|old| old.at <= mark.at) {
+                    self.marks.insert(key, mark);
+                }
+            }
+            Write::Say(row) => self.say(row),
+            Write::Sent { key, version, event } => self.sent(&key, version, event),
+            Write::Open(row) => self.jobs.add(row),
+            Write::Stand { job, stand } => self.jobs.stand(&job, stand),
+            Write::Take { place, job } => self.jobs.take(place, job),
+            Write::Enter(entry) => {
+                let (first, job, at) = (entry.number == 0, entry.job.clone(), entry.at);
+                let hash = self.jobs.enter(entry);
+                if first {
+                    self.link(LinkKind::Open, job, hash, at);
+                }
+            }
+            Write::Close { job, end } => {
+                let at = end.at;
+                let tip = self.jobs.close(&job, end);
+                self.link(LinkKind::Close, job, tip, at);
+            }
+            Write::Keep { digest, bytes } => drop(self.beside.entry(digest).or_insert(bytes)),
+            Write::Line(line) if line.refused => self.link_lines(LinkKind::Refusal, vec![line]),
+            Write::Line(line) => self.gathered.push(line),
+            Write::Release(release) => {
+                if self.runs.insert(release.run.clone()) {
+                    self.releases.push(release);
+                }
+            }
+            Write::Set { plugin, key, value } => {
+                self.values.entry(plugin).or_default().insert(key, value);
+            }
+            Write::Delete { plugin, key } => {
+                if let Some(values) = self.values.get_mut(&plugin) {
+                    values.remove(&key);
+                }
+            }
+        }
+    }
+
+    fn say(&mut self, row: OutboxRow) {
+        let Some(at) = self.outbox_keys.get(&row.key).copied() else {
+            self.came += 1;
+            self.outbox_keys.insert(row.key.clone(), self.came);
+            self.unsent.insert(self.came);
+            let pending = PendingRow { row, event: None, version: 1 };
+            self.outbox.insert(self.came, Slot { pending, sent: 0, given_up: false, at: Timestamp::now() });
+            return;
+        };
+        let Some(Slot { pending, given_up, .. }) = self.outbox.get_mut(&at) else { return };
+        if let (Purpose::Card { .. }, Purpose::Card { .. }) = (&pending.row.purpose, &row.purpose) {
+            // The place stays: what was sent cannot be moved to another room or thread.
+            pending.row.purpose = row.purpose;
+            pending.row.text = row.text;
+            pending.version += 1;
+            if !*given_up {
+                self.unsent.insert(at);
+            }
+        }
+    }
+
+    fn sent(&mut self, key: &str, version: u64, event: Option<String>) {
+        let Some(at) = self.outbox_keys.get(key) else { return };
+        let Some(slot) = self.outbox.get_mut(at) else { return };
+        slot.sent = slot.sent.max(version.min(slot.pending.version));
+        slot.given_up |= event.is_none();
+        slot.pending.event = slot.pending.event.take().or(event);
+        if slot.given_up || slot.sent == slot.pending.version {
+            self.unsent.remove(at);
+        }
+    }
+}
