@@ -1,6 +1,6 @@
 //! The plugin `deploy`: brings a version of an app to an environment, and tells what runs where.
 //!
-//! How an app gets to an environment is in the crate `wardroom-strategy`; the words are here.
+//! How an app gets to an environment is in the crate `wardroom-strategy`, with the words that `rollback` shares.
 //!
 //! Invariant: it keeps nothing. What ran where is the host's table of releases, which the host writes.
 
@@ -38,8 +38,10 @@ wardroom_guest::export!(Deploy);
 fn deploy(arguments: &Arguments) -> Result<Reply, Failure> {
     let version = arguments.text("version")?;
     let target = Target::find(arguments.text("app")?, arguments.text("environment")?)?;
-    // Read before the run, while the newest release is still the one before.
-    let before = target.last_good()?;
+    // Who may not read the releases learns it before anything happens.
+    let known = target.last_good(arguments.job())?;
     let ended = target.run(version)?;
+    // Read again: others may have deployed while this one stood in line.
+    let before = target.last_good(arguments.job()).unwrap_or(known);
     closing::line(&target, version, before.as_deref(), &ended)
 }

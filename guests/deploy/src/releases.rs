@@ -1,14 +1,11 @@
 //! `where` and `history`: the host's table of releases, in words.
 //!
 //! Invariant: an environment without a success says so, and a newer attempt that was none is never
-//! left out; a listing that was cut says that it was.
+//! left out; a listing that was cut says that it was. What is marked is what `rollback` takes.
 
 use wardroom_guest::catalog::{self, App, AppQuery, Release, ReleaseQuery};
 use wardroom_guest::{Arguments, Failure, Reply, moment, took};
-use wardroom_strategy::Outcome;
-
-/// How many releases the host gives at most.
-const MOST: u32 = 200;
+use wardroom_strategy::{MOST, Outcome, Past, by, came};
 
 /// How many lines of history are still read.
 const SHOWN: usize = 20;
@@ -83,12 +80,12 @@ fn block(app: &App, good: &[Release], last: &[Release]) -> String {
             releases.iter().find(here).cloned()
         };
         let stands = match of_it(good) {
-            Some(good) => format!("{} since {}, by {}", good.version, moment(good.ended), good.person.id),
+            Some(good) => format!("{} since {}, {}", good.version, moment(good.ended), by(&good)),
             None => "nothing yet".to_owned(),
         };
         text.push_str(&format!("\n  {environment}: {stands}"));
         if let Some(attempt) = of_it(last).filter(|one| Outcome::of(&one.outcome) != Outcome::Succeeded) {
-            text.push_str(&format!("; {}, {}, by {}", came(&attempt), moment(attempt.ended), attempt.person.id));
+            text.push_str(&format!("; {}, {}, {}", came(&attempt), moment(attempt.ended), by(&attempt)));
         }
     }
     text
@@ -97,15 +94,13 @@ fn block(app: &App, good: &[Release], last: &[Release]) -> String {
 fn listing(app: &App, environment: Option<&str>, releases: &[Release]) -> String {
     let mut text = head(app);
     for release in releases.iter().take(SHOWN) {
-        let line = format!(
-            "\n  {}: {}: {} {}, by {}",
-            moment(release.ended),
-            release.environment,
-            came(release),
-            span(release),
-            release.person.id
-        );
-        text.push_str(&line);
+        let when = moment(release.ended);
+        let environment = &release.environment;
+        text.push_str(&format!("\n  {when}: {environment}: {}{}, {}", came(release), span(release), by(release)));
+        let past = Past::of(releases.iter().filter(|other| other.environment == *environment));
+        if past.choices().iter().any(|choice| std::ptr::eq(*choice, release)) {
+            text.push_str("; can be rolled back to");
+        }
     }
     match (releases.len(), environment) {
         (0, Some(environment)) => text.push_str(&format!("\n  nothing was deployed to {environment} yet")),
@@ -120,21 +115,13 @@ fn head(app: &App) -> String {
     if app.title == app.name { app.name.clone() } else { format!("{} (`{}`)", app.title, app.name) }
 }
 
-fn came(release: &Release) -> String {
-    let version = &release.version;
-    match Outcome::of(&release.outcome) {
-        Outcome::Succeeded => format!("{version} succeeded"),
-        Outcome::Failed => format!("{version} failed"),
-        Outcome::Cancelled => format!("{version} was cancelled"),
-        Outcome::Unknown => format!("nobody knows how far {version} came"),
-    }
-}
-
+/// How long it took, where that was seen.
 fn span(release: &Release) -> String {
     let took = took(release.started, release.ended);
     match Outcome::of(&release.outcome) {
-        Outcome::Succeeded => format!("in {took}"),
-        Outcome::Failed | Outcome::Cancelled | Outcome::Unknown => format!("after {took}"),
+        _ if release.recorded => String::new(),
+        Outcome::Succeeded => format!(" in {took}"),
+        Outcome::Failed | Outcome::Cancelled | Outcome::Unknown => format!(" after {took}"),
     }
 }
 
@@ -170,6 +157,7 @@ mod tests {
             started: Instant { unix_ms: started },
             ended: Instant { unix_ms: started + 2000 },
             outcome: outcome.into(),
+            recorded: false,
         }
     }
 
@@ -201,7 +189,41 @@ mod tests {
             listing(&cms(), None, &releases),
             "Content Management System (`cms`)\n  \
              2026-11-21 10:06 UTC: staging: 1.0.3 failed after 2 s, by @bob:example.org\n  \
-             2026-11-21 10:04 UTC: staging: 1.0.2 succeeded in 2 s, by @bob:example.org"
+             2026-11-21 10:04 UTC: staging: 1.0.2 succeeded in 2 s, by @bob:example.org; can be rolled back to"
+        );
+    }
+
+    #[test]
+    fn history_marks_what_can_be_rolled_back_to_once_in_each_environment() {
+        let there = |version: &str, environment: &str| Release {
+            environment: environment.into(),
+            ..release(version, "succeeded", 4)
+        };
+        let releases = [
+            there("1.0.3", "staging"),
+            there("1.0.2", "production"),
+            there("1.0.2", "staging"),
+            there("1.0.1", "production"),
+            there("1.0.2", "staging"),
+            there("1.0.3", "staging"),
+        ];
+        let text = listing(&cms(), None, &releases);
+        let marked = text.lines().skip(1).map(|line| line.ends_with("; can be rolled back to"));
+        assert_eq!(marked.collect::<Vec<_>>(), [false, false, true, true, false, false]);
+    }
+
+    #[test]
+    fn what_was_recorded_is_said_to_be() {
+        let recorded = Release { recorded: true, job: String::new(), ..release("1.0.2", "succeeded", 4) };
+        assert!(
+            listing(&cms(), None, std::slice::from_ref(&recorded))
+                .ends_with("\n  2026-11-21 10:04 UTC: staging: 1.0.2 succeeded, recorded by @bob:example.org")
+        );
+        let past = [release("1.0.3", "succeeded", 6), recorded.clone()];
+        assert!(listing(&cms(), None, &past).ends_with("recorded by @bob:example.org; can be rolled back to"));
+        assert!(
+            block(&cms(), &[recorded], &[])
+                .contains("staging: 1.0.2 since 2026-11-21 10:04 UTC, recorded by @bob:example.org\n")
         );
     }
 

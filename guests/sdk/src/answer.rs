@@ -62,6 +62,15 @@ impl From<Error> for Failure {
     }
 }
 
+impl From<Error> for WaitError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Denied(denial) => Self::Denied(denial),
+            Error::Other(problem) => Self::Other(problem),
+        }
+    }
+}
+
 impl From<WaitError> for Failure {
     fn from(error: WaitError) -> Self {
         match error {

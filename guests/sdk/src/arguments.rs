@@ -47,8 +47,16 @@ impl Arguments {
         }
     }
 
-    /// A span of time, where it was given.
-    pub fn duration(&self, name: &str) -> Option<Duration> {
+    /// A span of time that is always there.
+    ///
+    /// # Errors
+    /// `invalid` where it was not given or is no span.
+    pub fn duration(&self, name: &str) -> Result<Duration, Failure> {
+        self.optional_duration(name).ok_or_else(|| missing(name))
+    }
+
+    /// The same where it may be left out.
+    pub fn optional_duration(&self, name: &str) -> Option<Duration> {
         let milliseconds = self.optional_integer(name)?;
         Some(Duration::from_millis(milliseconds.try_into().ok()?))
     }
@@ -112,7 +120,7 @@ mod tests {
         let arguments = arguments();
         assert_eq!(arguments.text("app").ok(), Some("cms"));
         assert_eq!(arguments.integer("within").ok(), Some(90_000));
-        assert_eq!(arguments.duration("within"), Some(Duration::from_secs(90)));
+        assert_eq!(arguments.duration("within").ok(), Some(Duration::from_secs(90)));
         assert!(arguments.flag("force"));
         assert_eq!(arguments.caller().id, "operator");
     }
@@ -121,6 +129,8 @@ mod tests {
     fn what_was_not_given_is_absent_or_invalid() {
         let arguments = arguments();
         assert_eq!(arguments.optional("version"), None);
+        assert_eq!(arguments.optional_duration("grace"), None);
+        assert_eq!(arguments.duration("app").unwrap_err().message, "`app` is missing", "a text is no span");
         assert!(!arguments.flag("quiet"));
         let failure = arguments.text("version").unwrap_err();
         assert_eq!((failure.code.as_str(), failure.message.as_str()), ("invalid", "`version` is missing"));

@@ -25,8 +25,37 @@
 //! ```
 //!
 //! Host functions are in the modules named as the contract's interfaces: [`catalog`], [`chat`],
-//! [`clock`], [`log`], [`pipelines`], [`settings`], [`store`]. Their errors become a [`Failure`] with
-//! `?`; what the host's rules refused keeps the host's words.
+//! [`clock`], [`jobs`], [`log`], [`pipelines`], [`settings`], [`store`]. Their errors become a [`Failure`]
+//! with `?`; what the host's rules refused keeps the host's words.
+//!
+//! # Waiting
+//! An action waits with [`wait_for`] (a run), [`sleep`] and [`wait_until`] (a time) or [`first_of`] (the
+//! first of several), and [`Later`] leaves work for a job of its own:
+//!
+//! ```no_run
+//! use core::time::Duration;
+//! use wardroom_guest::{Failure, Reply, WaitError, first_of, pipelines, sleep, timer};
+//!
+//! # fn example(request: pipelines::Request) -> Result<Reply, Failure> {
+//! let run = pipelines::trigger(&request)?;
+//! let patience = timer(Duration::from_secs(600))?;
+//! let (which, ready) = first_of(&[(&run).into(), (&patience).into()])?;
+//! # let _ = ready;
+//! if which == 1 {
+//!     return Err(Failure::failed("it takes too long"));
+//! }
+//! match sleep(Duration::from_secs(60)) {
+//!     Ok(_) => Ok(Reply::new("it has been up for a minute")),
+//!     Err(WaitError::Cancelled) => Ok(Reply::with_warnings("it is up, and nobody watches it")),
+//!     Err(error) => Err(error.into()),
+//! }
+//! # }
+//! ```
+//!
+//! A job that waits is not in memory: the host ends the plugin at the wait, and once something is there runs it
+//! from its beginning, with the same arguments. Every call that was made before is then answered as it was the
+//! first time and has no second effect, so what stands before a wait may simply stand there. For that the plugin
+//! must make the same calls in the same order, and depend on nothing but its arguments and what the host answered.
 //!
 //! Architecture Invariant: this crate imports no WASI and calls no host function by itself, so a
 //! plugin's import list holds what its author called and nothing else.
@@ -38,6 +67,7 @@ mod arguments;
 #[doc(hidden)]
 pub mod bindings;
 mod command;
+mod later;
 mod plugin;
 mod wait;
 mod words;
@@ -45,13 +75,15 @@ mod words;
 pub use answer::code;
 pub use arguments::Arguments;
 pub use bindings::exports::wardroom::plugin::commands::{Failure, Invocation, Kind, Reply, Value};
+pub use bindings::wardroom::plugin::pipelines::WaitError;
 pub use bindings::wardroom::plugin::types::{Denial, Entry, Error, Instant, Person, Problem};
-pub use bindings::wardroom::plugin::{catalog, chat, clock, log, pipelines, settings, store};
+pub use bindings::wardroom::plugin::{catalog, chat, clock, jobs, log, pipelines, settings, store};
 pub use command::{Command, Handler, Parameter, Setting};
+pub use later::Later;
 pub use plugin::Plugin;
 #[doc(hidden)]
 pub use plugin::{describe, run};
-pub use wait::wait_for;
+pub use wait::{first_of, sleep, timer, wait_for, wait_until};
 #[doc(hidden)]
 pub use wit_bindgen;
 pub use words::{duration, moment, took, typed};

@@ -1,17 +1,21 @@
 //! How one version of an app gets to one environment. Shared by the plugins that deploy.
 //!
 //! [`Target::find`] reads the operator's catalog, [`Target::run`] does what the strategy named there
-//! asks for, and the caller finds the words. A new strategy is a module beside `pipeline` and an
-//! arm in [`Target::run`].
+//! asks for, [`Closing`] has the words that all closing lines share, [`Past`] tells what ran there before.
+//! A new strategy is a module beside `pipeline` and an arm in [`Target::run`].
 //!
 //! Architecture Invariant: a plugin that did not see how a run ended never says that it failed;
 //! that is [`Outcome::Unknown`].
-//! Not here: commands, closing lines, releases of the past beyond the last good one.
+//! Not here: commands, and what each of them calls its success.
 
+mod closing;
+mod past;
 mod pipeline;
 mod target;
 
-pub use target::Target;
+pub use closing::{Closing, undo};
+pub use past::{Past, by, came};
+pub use target::{MOST, Target};
 
 /// How an attempt ended.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,9 +1,15 @@
 //! The place that a version goes to, as the catalog knows it.
 
 use wardroom_guest::Failure;
-use wardroom_guest::catalog::{self, App, AppQuery, Deployment, ReleaseQuery};
+use wardroom_guest::catalog::{self, App, AppQuery, Deployment, Release, ReleaseQuery};
 
 use crate::{Ended, pipeline};
+
+/// How many releases the host gives at most.
+pub const MOST: u32 = 200;
+
+/// How many releases are enough to find one that is not of this job.
+const FEW: u32 = 10;
 
 /// One app in one environment.
 #[derive(Debug, Clone)]
@@ -48,19 +54,36 @@ impl Target {
         &self.deployment.environment
     }
 
-    /// The version that succeeded there last, if any did.
+    /// The version that succeeded there last before this job, if any did.
+    ///
+    /// A job can stand in line for its place, or wait for an approval, while others deploy there: what was true
+    /// before the run is only certain once it has ended, while the place is still this job's.
     ///
     /// # Errors
     /// What `catalog.releases` answers.
-    pub fn last_good(&self) -> Result<Option<String>, Failure> {
-        let newest = catalog::releases(&ReleaseQuery {
+    pub fn last_good(&self, job: &str) -> Result<Option<String>, Failure> {
+        let good = self.query(Some("succeeded"), FEW)?;
+        Ok(good.into_iter().find(|release| release.job != job).map(|release| release.version))
+    }
+
+    /// What was tried there before this job, newest first, [`MOST`] at most.
+    ///
+    /// # Errors
+    /// What `catalog.releases` answers.
+    pub fn releases(&self, job: &str) -> Result<Vec<Release>, Failure> {
+        let mut releases = self.query(None, MOST)?;
+        releases.retain(|release| release.job != job);
+        Ok(releases)
+    }
+
+    fn query(&self, outcome: Option<&str>, limit: u32) -> Result<Vec<Release>, Failure> {
+        Ok(catalog::releases(&ReleaseQuery {
             app: Some(self.app.clone()),
             environment: Some(self.environment().to_owned()),
-            outcome: Some("succeeded".to_owned()),
-            latest: true,
-            limit: 1,
-        })?;
-        Ok(newest.into_iter().next().map(|release| release.version))
+            outcome: outcome.map(str::to_owned),
+            latest: false,
+            limit,
+        })?)
     }
 
     /// Brings a version there, by the strategy that the catalog names.

@@ -73,6 +73,7 @@ impl Reader<'_> {
             text,
             at: timestamp(event.origin_server_ts.get().into()),
             direct: self.direct,
+            late: false,
         })
     }
 

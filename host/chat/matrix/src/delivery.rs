@@ -48,7 +48,8 @@ impl<'a> Delivery<'a> {
         self.called = client.account().get_display_name().await.ok().flatten();
     }
 
-    /// Brings events to the inbox, oldest first, and moves the mark to the last of them.
+    /// Brings events to the inbox, oldest first, and moves the mark to the last of them. `late` where they were read back,
+    /// and did not come as they were sent.
     ///
     /// # Errors
     /// It cannot be told whether the room is encrypted; nothing was brought then.
@@ -57,6 +58,7 @@ impl<'a> Delivery<'a> {
         room: &Room,
         events: &[RawEvent],
         names: &BTreeMap<OwnedUserId, String>,
+        late: bool,
     ) -> Result<(), Trouble> {
         let encrypted = self.is_encrypted(room).await?;
         let Some(mark) = mark_at(room.room_id(), events) else { return Ok(()) };
@@ -67,6 +69,7 @@ impl<'a> Delivery<'a> {
             let reader = Reader { me: &self.config.user, bot: &self.config.bot, called: called.as_deref(), direct };
             messages = events.iter().filter_map(|event| reader.message(event)).collect();
             for message in &mut messages {
+                message.late = late;
                 name_sender(room, message, names).await;
             }
         }

@@ -177,7 +177,7 @@ impl<'a> Rooms<'a> {
         } else if limited || standing == Standing::Unknown || self.behind.contains(&id) {
             self.behind.add(id, events);
         } else if let Some(room) = self.client.get_room(&id)
-            && let Err(trouble) = self.delivery.bring(&room, &events, &BTreeMap::new()).await
+            && let Err(trouble) = self.delivery.bring(&room, &events, &BTreeMap::new(), false).await
         {
             self.behind.add(id.clone(), events);
             self.put_off(&id, &trouble);
@@ -244,7 +244,7 @@ impl<'a> Rooms<'a> {
             return Ok(());
         };
         let Found { events, names } = found.with_late_ones(came);
-        self.delivery.bring(room, &events, &names).await
+        self.delivery.bring(room, &events, &names, true).await
     }
 
     /// Tries a room again later, and says so once.

@@ -22,7 +22,7 @@ pub struct Access {
     pub bot: String,
 }
 
-/// A command that its caller may run. Only [`Access::authorize`] makes one.
+/// A command that its caller may run. Only [`Access::authorize`] makes one, and a job that goes on has its own again.
 ///
 /// ```compile_fail,E0451
 /// use wardroom::{access::{Authorized, Rights}, command::Command, port::store::InboxRow};
@@ -92,6 +92,13 @@ impl Access {
             return Err(Refused { message: self.missing(name, app, environment) });
         }
         Ok(Authorized { command, message, rights })
+    }
+
+    /// A command that was authorized when it was typed, with the rights that its caller has now. They may be none:
+    /// then each call is refused by itself.
+    pub(crate) fn resume(&self, command: Command, message: InboxRow) -> Authorized {
+        let rights = self.rights(&message.sender.id, &command.spec().name, command.spec().target.clone());
+        Authorized { command, message, rights }
     }
 
     /// What lets a person run a command, before app and environment are looked at.

@@ -1,21 +1,27 @@
-//! The one function that every call of every guest goes through: check, do, record.
+//! The one function that every call of every guest goes through: answer from the journal, or check, do, record.
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use futures_util::future::BoxFuture;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
 use wasmtime::component::{ComponentNamedList, Lift, Linker, Lower};
 
-use super::{CONTRACT, Kind, Row, TABLE, invocation::Invocation};
+use super::{
+    CONTRACT, Kind, Row, TABLE,
+    invocation::{Invocation, Shared, Stop},
+};
 use crate::{
     access::Attribute,
     plugin::bindings::{pipelines::WaitError, types},
+    port::store::{Entry, JobRow},
 };
 
 /// What the rules see of a call. Values come from the host's knowledge wherever it can know.
 pub type Attributes = BTreeMap<Attribute, Vec<String>>;
 
 /// An error type of the contract.
-pub trait GuestError: Serialize + Send + 'static {
+pub trait GuestError: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// The rules do not allow it.
     fn denied(denial: types::Denial) -> Self;
     /// It did not work.
@@ -40,26 +46,65 @@ impl GuestError for WaitError {
     }
 }
 
+/// What became of an effect whose result is not known.
+pub(crate) enum Recovered {
+    /// It happened: the answer as the journal would hold it.
+    Happened(Value),
+    /// It did not, and never will by itself.
+    Not,
+    /// Nobody can say: people are asked. Why, in one line.
+    Unknowable(String),
+    /// The system cannot be asked now. Why, in one line.
+    Away(String),
+}
+
+/// What a call that waits leaves in the journal before the guest is ended.
+pub(crate) struct Parking {
+    /// What it waits for, beside the arguments.
+    pub(crate) body: serde_json::Map<String, Value>,
+    /// Where the job then stands.
+    pub(crate) stand: crate::port::store::Stand,
+}
+
 /// A function of the contract on the host's side.
 pub trait HostCall: 'static {
     /// The arguments, as a tuple.
     type Params: ComponentNamedList + Lift + Serialize + Send + Sync + 'static;
     /// What it answers.
-    type Answer: Lower + Serialize + Send + 'static;
+    type Answer: Lower + Serialize + DeserializeOwned + Send + Sync + 'static;
     /// Its error.
     type Error: GuestError;
 
     /// What the rules see. Never fails: what the host does not find is absent.
-    fn attributes(_invocation: &Invocation, _params: &Self::Params) -> Attributes {
-        Attributes::new()
+    fn attributes(_invocation: &Invocation, _params: &Self::Params) -> impl Future<Output = Attributes> + Send {
+        std::future::ready(Attributes::new())
     }
 
     /// Does it. It was allowed, and where it acts its intent is on disk. What else must be on disk
-    /// together with the answer is added to `Invocation::also_write`.
+    /// together with the answer is added to `Invocation::also_write`. A call that waits looks here whether it can, and
+    /// leaves what it waits for with `Invocation::park`.
     fn perform(
         invocation: &mut Invocation,
         params: &Self::Params,
     ) -> impl Future<Output = Result<Self::Answer, Self::Error>> + Send;
+
+    /// It was done before, and is answered from the journal: what the invocation must know of it.
+    fn replayed(
+        _invocation: &mut Invocation,
+        _params: &Self::Params,
+        _answer: &Result<Self::Answer, Self::Error>,
+        _begun: &Entry,
+    ) {
+    }
+}
+
+/// How an acting call is recovered whose result is not in the journal.
+pub(crate) trait Recover: 'static {
+    /// Asks whether it happened.
+    fn recover<'a>(shared: &'a Shared, job: &'a JobRow, intent: &'a Entry) -> BoxFuture<'a, Recovered>;
+
+    /// The answer that the plugin gets where people say that it happened.
+    fn assumed(job: &JobRow, intent: &Entry) -> Value;
 }
 
 /// A problem with a stable code, as a guest's error.
@@ -81,7 +126,8 @@ where
     })
 }
 
-/// Check, do, record. An error is a trap: the guest used up one of its limits.
+/// Answer from the journal, or check, do, record. An error ends the guest: it used up one of its limits, or it waits,
+/// or the host cannot go on with it now.
 async fn through<C: HostCall>(
     index: usize,
     invocation: &mut Invocation,
@@ -89,32 +135,52 @@ async fn through<C: HostCall>(
 ) -> wasmtime::Result<Result<C::Answer, C::Error>> {
     let row = &TABLE[index];
     invocation.meter(&params)?;
-    let attributes = C::attributes(invocation, &params);
+    if let Some(answer) = invocation.replay::<C>(index, &params)? {
+        return Ok(answer);
+    }
+    let attributes = C::attributes(invocation, &params).await;
     let rule = match invocation.judge(index, &attributes) {
         Ok(rule) => rule,
         Err(reasons) => {
-            let denial = invocation.deny(index, &attributes, reasons, &params);
-            return Ok(Err(C::Error::denied(denial)));
+            let answer = Err(C::Error::denied(invocation.denial(index, &attributes, &reasons)));
+            invocation.deny(index, &attributes, reasons, &params, &answer).await?;
+            return Ok(answer);
         }
     };
     if row.kind == Kind::Acts && !invocation.meter.act() {
-        let denial = invocation.deny_effect(index, &attributes, &params);
-        return Ok(Err(C::Error::denied(denial)));
+        let reasons = vec![invocation.too_many_effects()];
+        let answer = Err(C::Error::denied(invocation.denial(index, &attributes, &reasons)));
+        invocation.deny(index, &attributes, reasons, &params, &answer).await?;
+        return Ok(answer);
     }
-    let begun = match invocation.begin(index, &attributes, rule, &params).await {
-        Ok(begun) => begun,
-        Err(message) => return Ok(Err(problem("unavailable", message))),
-    };
+    if let Err(turned) = invocation.take_places(row, &attributes)? {
+        let answer = Err(turned.into_error::<C::Error>());
+        invocation.turn_away(index, &attributes, &params, &answer).await?;
+        return Ok(answer);
+    }
+    let begun = invocation.begin(index, &attributes, rule, &params).await?;
     let answer = C::perform(invocation, &params).await;
+    if let Some(parking) = invocation.parking() {
+        invocation.wait(begun, &params, parking).await?;
+        return Err(Stop::Parked.into());
+    }
     // An effect's answer is small, and must be recorded whatever was asked for before.
     if row.kind != Kind::Acts {
         invocation.meter.answer(&answer)?;
     }
-    match invocation.record(begun, row.kind, &params, &answer).await {
-        Ok(()) => Ok(answer),
-        // A call that changes nothing outside and could not be recorded did not happen for the guest.
-        Err(message) if row.kind != Kind::Acts => Ok(Err(problem("unavailable", message))),
-        // An effect whose result cannot be recorded is in doubt: the guest ends, and its runs are asked after.
-        Err(message) => Err(wasmtime::format_err!("the result of {} could not be recorded: {message}", row.name)),
+    invocation.record(begun, row.kind, &params, &answer).await?;
+    Ok(answer)
+}
+
+/// What an effect that happened with its own result, or not at all, left behind: nothing.
+pub(super) struct WithItsResult;
+
+impl Recover for WithItsResult {
+    fn recover<'a>(_: &'a Shared, _: &'a JobRow, _: &'a Entry) -> BoxFuture<'a, Recovered> {
+        Box::pin(std::future::ready(Recovered::Not))
+    }
+
+    fn assumed(_: &JobRow, _: &Entry) -> Value {
+        Value::Null
     }
 }

@@ -1,25 +1,22 @@
-//! One invocation of a guest, on the host's side: who asked, what it may do, what it used, what it did.
+//! One run of a guest, on the host's side: who asked, what it may do, what it used, what it did.
 //!
 //! This is the data of the wasmtime store: it lives as long as the guest does and no longer.
+//! Not here: what is written down and what is read back (`journaling`), and the rules (`judge`).
 
-use std::sync::{Arc, atomic::AtomicBool};
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    Attributes, Kind, Reason, TABLE,
-    judge::Rule,
-    tally::{Denied, Tally},
-};
+use super::{Attributes, call::Parking, judge::Rule, tally::Tally};
 use crate::{
     access::{Access, Authorized, Grants},
     config::Catalog,
-    job::Job,
-    plugin::{LoadedPlugin, Meter, bindings::types},
+    job::{Claim, Claims, Job, JobRun, Places, Replay, Steady},
+    plugin::{LoadedPlugin, Meter},
     port::{
-        Clock, RunKey, Store,
-        store::{Entry, EntryKind, Write},
+        Clock, RunKey, Store, StoreError,
+        store::{Place, Write},
     },
     reply::{Outbox, Text},
 };
@@ -31,45 +28,111 @@ const MOST_SAYS: u32 = 20;
 pub(crate) struct Shared {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) steady: Steady,
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) access: Arc<Access>,
-    /// Cancelled when the engine was asked to stop: what is at work then is ended, and is on disk.
+    pub(crate) places: Places,
+    pub(crate) claims: Claims,
+    /// Cancelled when the engine was asked to stop: guests end at their next call, and go on after the next start.
+    pub(crate) stopping: CancellationToken,
+    /// Cancelled when there is no more time: what is at work then is ended where it stands.
     pub(crate) stop: CancellationToken,
+    /// Told that a time may have come earlier than was known.
+    pub(crate) alarm: tokio::sync::Notify,
+}
+
+/// Why the host ends a guest that did nothing wrong. It goes on from its journal, now or later.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum Stop {
+    /// It waits.
+    #[error("it waits")]
+    Parked,
+    /// It stands in line for a place.
+    #[error("it stands in line for {0}")]
+    InLine(Place),
+    /// What it did cannot be written down now.
+    #[error("{0}")]
+    Unkept(StoreError),
+    /// The host was asked to stop.
+    #[error("the host stops")]
+    Stopping,
+    /// It does something else than the first time.
+    #[error("{0}")]
+    Diverged(String),
 }
 
 /// Whether a guest runs for a query or a job.
 pub(crate) enum Purpose {
     /// Nothing it does can change anything.
     Query,
-    /// Its calls are journaled.
-    Job(Arc<Job>),
+    /// Its calls are journaled, and those that were are answered from the journal.
+    Job(Box<Life>),
 }
 
-/// One invocation.
+/// One run of a job's guest.
+pub(crate) struct Life {
+    pub(super) job: Arc<Job>,
+    pub(super) replay: Replay,
+    /// What the operator wrote for the plugin when the job began.
+    pub(super) settings: Vec<(String, String)>,
+    /// The runs that it started, as far as it has come; `None` for one whose pipeline is no longer configured.
+    pub(super) runs: BTreeMap<RunKey, Option<JobRun>>,
+    pub(super) timers: BTreeMap<String, Timer>,
+    /// Whether the plugin was told that its job was called off.
+    pub(super) told: bool,
+    /// The places that the call at hand took.
+    pub(super) taken: Vec<Place>,
+    pub(super) parking: Option<Parking>,
+}
+
+/// A moment that a guest can wait for.
+#[derive(Debug, Clone, Copy, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Timer {
+    /// When it was set.
+    pub(crate) set: jiff::Timestamp,
+    /// When it is reached, by [`Steady`].
+    pub(crate) at: jiff::Timestamp,
+}
+
+impl Life {
+    pub(crate) fn new(job: Arc<Job>, replay: Replay, settings: Vec<(String, String)>, told: bool) -> Self {
+        Self {
+            job,
+            replay,
+            settings,
+            runs: BTreeMap::new(),
+            timers: BTreeMap::new(),
+            told,
+            taken: Vec::new(),
+            parking: None,
+        }
+    }
+}
+
+/// One run of a guest.
 pub struct Invocation {
     shared: Arc<Shared>,
     authorized: Arc<Authorized>,
-    purpose: Purpose,
+    pub(super) purpose: Purpose,
     plugin: Arc<LoadedPlugin>,
     pub(crate) meter: Meter,
-    /// Set while the guest waits: that time is nobody's fault.
-    pub(crate) waiting: Arc<AtomicBool>,
-    number: u32,
-    writes: Vec<Write>,
+    /// The number of the intent that is being done.
+    pub(super) intent: u32,
+    pub(super) writes: Vec<Write>,
     said: Vec<Text>,
     says: u32,
-    // A run whose end this call gives to the guest; it counts only once that is on disk.
-    ended: Option<RunKey>,
+    // Jobs that nobody else may touch until this call's result is on disk.
+    pub(super) claims: Vec<Claim>,
     pub(crate) tally: Tally,
 }
 
 /// A call that was allowed and is being done.
 pub(super) struct Begun {
-    index: usize,
-    number: u32,
-    rule: Rule,
-    attributes: Attributes,
+    pub(super) index: usize,
+    pub(super) number: u32,
+    pub(super) rule: Rule,
+    pub(super) attributes: Attributes,
 }
 
 impl Invocation {
@@ -78,20 +141,19 @@ impl Invocation {
         authorized: Arc<Authorized>,
         purpose: Purpose,
         plugin: Arc<LoadedPlugin>,
+        limits: crate::plugin::Limits,
     ) -> Self {
-        let meter = Meter::new(plugin.limits);
         Self {
             shared,
             authorized,
             purpose,
             plugin,
-            meter,
-            waiting: Arc::default(),
-            number: 0,
+            meter: Meter::new(limits),
+            intent: 0,
             writes: Vec::new(),
             said: Vec::new(),
             says: 0,
-            ended: None,
+            claims: Vec::new(),
             tally: Tally::default(),
         }
     }
@@ -100,7 +162,7 @@ impl Invocation {
         &self.shared
     }
 
-    pub(super) fn authorized(&self) -> &Authorized {
+    pub(super) fn authorized(&self) -> &Arc<Authorized> {
         &self.authorized
     }
 
@@ -108,18 +170,32 @@ impl Invocation {
         &self.plugin.name
     }
 
+    pub(super) fn loaded(&self) -> &Arc<LoadedPlugin> {
+        &self.plugin
+    }
+
     pub(super) fn grants(&self) -> &Grants {
         &self.plugin.grants
     }
 
     pub(super) fn settings(&self) -> &[(String, String)] {
-        &self.plugin.settings
+        match &self.purpose {
+            Purpose::Query => &self.plugin.settings,
+            Purpose::Job(life) => &life.settings,
+        }
+    }
+
+    pub(super) fn life(&mut self) -> Option<&mut Life> {
+        match &mut self.purpose {
+            Purpose::Query => None,
+            Purpose::Job(life) => Some(life),
+        }
     }
 
     pub(super) fn job(&self) -> Option<&Arc<Job>> {
         match &self.purpose {
             Purpose::Query => None,
-            Purpose::Job(job) => Some(job),
+            Purpose::Job(life) => Some(&life.job),
         }
     }
 
@@ -127,9 +203,22 @@ impl Invocation {
         self.job().map_or("query", |job| job.row().id.as_str())
     }
 
-    /// The number of the call that is being done, among all of this invocation's.
-    pub(super) fn number(&self) -> u32 {
-        self.number
+    /// Whether all that the guest did so far was answered from the journal, and more of it is there.
+    pub(crate) fn replays(&self) -> Option<String> {
+        match &self.purpose {
+            Purpose::Job(life) if !life.replay.is_over() => life.replay.expected(),
+            _ => None,
+        }
+    }
+
+    /// Counts the calls of this run, this one included; the same one each time it runs.
+    pub(super) fn call_number(&self) -> u32 {
+        self.meter.calls()
+    }
+
+    /// The number of the intent that is being done.
+    pub(super) fn intent(&self) -> u32 {
+        self.intent
     }
 
     /// Whether the caller may see what runs of an app in an environment.
@@ -143,15 +232,26 @@ impl Invocation {
         self.writes.push(write);
     }
 
+    /// Keeps others from a job until this call's result is on disk.
+    pub(super) fn hold(&mut self, claim: Claim) {
+        self.claims.push(claim);
+    }
+
+    /// Ends the guest once what it waits for is on disk.
+    pub(super) fn park(&mut self, parking: Parking) {
+        if let Some(life) = self.life() {
+            life.parking = Some(parking);
+        }
+    }
+
+    pub(super) fn parking(&mut self) -> Option<Parking> {
+        self.life()?.parking.take()
+    }
+
     /// Counts something said; false where there was enough: a room is for people.
     pub(super) fn may_say(&mut self) -> bool {
         self.says += 1;
         self.says <= MOST_SAYS
-    }
-
-    /// This call answers with a run's end. Nobody else follows the run once the answer is on disk.
-    pub(super) fn saw_end(&mut self, run: RunKey) {
-        self.ended = Some(run);
     }
 
     /// Words of a query, shown before its answer.
@@ -165,165 +265,6 @@ impl Invocation {
 
     /// Counts a call and its bytes against the limits.
     pub(super) fn meter(&mut self, params: &impl Serialize) -> wasmtime::Result<()> {
-        self.number += 1;
         self.meter.call(params)
     }
-
-    /// Records a refused call, for journal, log and room.
-    pub(super) fn deny(
-        &mut self,
-        index: usize,
-        attributes: &Attributes,
-        reasons: Vec<Reason>,
-        params: &impl Serialize,
-    ) -> types::Denial {
-        let row = &TABLE[index];
-        self.tally.refuse(index);
-        let about = about(attributes);
-        let texts: Vec<&str> = reasons.iter().map(|reason| reason.text.as_str()).collect();
-        let message = texts.join("; ");
-        let add = reasons
-            .iter()
-            .find_map(|reason| reason.add.as_deref())
-            .unwrap_or("nothing can be added")
-            .replace('\n', " | ");
-        tracing::warn!(
-            plugin = self.plugin(),
-            job = self.job_id(),
-            call = row.name,
-            about,
-            person = self.authorized.caller().id,
-            why = message,
-            add,
-            "refused a call"
-        );
-        if let Purpose::Job(_) = &self.purpose {
-            let entry =
-                self.entry(EntryKind::Denied, index, &message, attributes, &serde_json::json!({ "arguments": params }));
-            self.shared.store.note(vec![Write::Enter(entry)]);
-        }
-        let reason = reasons.first().map_or("grant", |reason| reason.kind).to_owned();
-        if self.tally.denied.len() < Tally::MOST_DENIED {
-            self.tally.denied.push(Denied { call: row.name, about, reasons });
-        }
-        types::Denial { reason, message }
-    }
-
-    /// Refuses an effect because there were enough.
-    pub(super) fn deny_effect(
-        &mut self,
-        index: usize,
-        attributes: &Attributes,
-        params: &impl Serialize,
-    ) -> types::Denial {
-        let text = format!("one command has at most {} effects", self.meter.limits().acts);
-        let add = Some(format!("[plugin.{}.limits] acts = ...", self.plugin()));
-        self.deny(index, attributes, vec![Reason { kind: "limit", text, add }], params)
-    }
-
-    /// Keeps the intent of a call that acts, before it is done.
-    pub(super) async fn begin(
-        &mut self,
-        index: usize,
-        attributes: &Attributes,
-        rule: Rule,
-        params: &impl Serialize,
-    ) -> Result<Begun, String> {
-        if TABLE[index].kind == Kind::Acts {
-            let entry = self.entry(
-                EntryKind::Intent,
-                index,
-                &rule.text(),
-                attributes,
-                &serde_json::json!({ "arguments": params }),
-            );
-            let kept = self.shared.store.commit(vec![Write::Enter(entry)]).await;
-            kept.map_err(|error| format!("nothing was done: {error}"))?;
-        }
-        self.tally.allow(index);
-        let attributes = if self.job().is_some() { attributes.clone() } else { Attributes::new() };
-        Ok(Begun { index, number: self.number, rule, attributes })
-    }
-
-    /// Keeps what came of a call, with everything that must be on disk together with it.
-    pub(super) async fn record<A: Serialize, E: Serialize>(
-        &mut self,
-        begun: Begun,
-        kind: Kind,
-        params: &impl Serialize,
-        answer: &Result<A, E>,
-    ) -> Result<(), String> {
-        if self.job().is_none() {
-            return Ok(());
-        }
-        let (entry_kind, body) = match kind {
-            Kind::Acts => (EntryKind::Result, serde_json::json!({ "answer": answer })),
-            _ => (EntryKind::Call, serde_json::json!({ "arguments": params, "answer": answer })),
-        };
-        let mut entry = self.entry(entry_kind, begun.index, &begun.rule.text(), &begun.attributes, &body);
-        if kind == Kind::Acts {
-            // The intent has the call's own number; its result comes behind it.
-            entry.of = Some(begun.number);
-            self.number += 1;
-            entry.number = self.number;
-        }
-        let mut writes = vec![Write::Enter(entry)];
-        writes.append(&mut self.writes);
-        let ended = self.ended.take();
-        let says = writes.iter().any(|write| matches!(write, Write::Say(_)));
-        if writes.len() > 1 || matches!(kind, Kind::Acts | Kind::Keeps | Kind::Waits) {
-            self.shared.store.commit(writes).await.map_err(|error| error.to_string())?;
-            if let (Some(run), Some(job)) = (ended, self.job()) {
-                job.end_run(&run);
-            }
-            if says {
-                self.shared.outbox.wake();
-            }
-        } else {
-            self.shared.store.note(writes);
-        }
-        Ok(())
-    }
-
-    fn entry(
-        &self,
-        kind: EntryKind,
-        index: usize,
-        rule: &str,
-        attributes: &Attributes,
-        body: &serde_json::Value,
-    ) -> Entry {
-        let attributes = attributes.iter().map(|(attribute, values)| (attribute.as_str().to_owned(), values.clone()));
-        Entry {
-            job: self.job_id().to_owned(),
-            number: self.number,
-            kind,
-            plugin: self.plugin().to_owned(),
-            call: TABLE[index].name.to_owned(),
-            of: None,
-            rule: rule.to_owned(),
-            attributes: attributes.collect(),
-            body: body.clone(),
-            beside: None,
-            at: self.shared.clock.now(),
-        }
-    }
-
-    /// How many entries this invocation's calls took.
-    pub(crate) fn entries(&self) -> u32 {
-        self.number
-    }
-}
-
-/// What a call is about, for people: the target and what is done to it.
-fn about(attributes: &Attributes) -> String {
-    use crate::access::Attribute;
-    let one = |attribute| attributes.get(&attribute).map(|values| values.join(", ")).filter(|text| !text.is_empty());
-    let place = match (one(Attribute::App), one(Attribute::Environment)) {
-        (Some(app), Some(environment)) => Some(format!("{app}/{environment}")),
-        (app, environment) => app.or(environment).or_else(|| one(Attribute::Pipeline)),
-    };
-    let version = one(Attribute::Version).map(|version| format!("version {version}"));
-    let key = one(Attribute::Key).map(|key| format!("key {key}"));
-    [place, version, key].into_iter().flatten().collect::<Vec<_>>().join(" ")
 }

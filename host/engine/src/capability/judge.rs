@@ -8,10 +8,10 @@ use super::{Attributes, EnvironmentFrom, Kind, Row, TABLE, invocation::Invocatio
 use crate::access::{Allow, Attribute};
 
 /// Why a call is refused.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Reason {
     /// A short stable word: `query`, `grant`, `typed`, `role`, `bot`.
-    pub kind: &'static str,
+    pub kind: String,
     /// One line that names the rule.
     pub text: String,
     /// The rule to add, if the operator wants to allow it.
@@ -47,7 +47,7 @@ impl Invocation {
         if self.job().is_none() && !row.kind.in_query() {
             let command = &self.authorized().command().spec().name;
             let text = format!("`{command}` is a query, and {} {}", row.name, row.kind.as_str());
-            return Err(vec![Reason { kind: "query", text, add: None }]);
+            return Err(vec![Reason { kind: "query".to_owned(), text, add: None }]);
         }
         if !row.kind.needs_rule() {
             return Ok(Rule { grant: NO_RULE.with(Arc::clone), role: None });
@@ -95,7 +95,7 @@ impl Invocation {
                         format!("{} allows {attribute} = {}, and not {value}", rule.at, miss.takes)
                     }
                 };
-                reasons.push(Reason { kind: "grant", text, add: suggestion() });
+                reasons.push(Reason { kind: "grant".to_owned(), text, add: suggestion() });
                 if !untyped.is_empty() {
                     let place = misses.first().map_or_else(String::new, |(rule, _)| rule.at.to_string());
                     reasons.push(self.not_typed(&untyped, &place));
@@ -124,7 +124,7 @@ impl Invocation {
                     && !access.bot_environments.contains(environment)
                 {
                     let text = format!("`{environment}` is not among the environments of [bot.{}]", access.bot);
-                    reasons.push(Reason { kind: "bot", text, add: None });
+                    reasons.push(Reason { kind: "bot".to_owned(), text, add: None });
                 }
                 let (app, environment) = (app.as_deref(), environment.as_deref());
                 rule = self.authorized().rights().rule(app, environment).map(str::to_owned);
@@ -133,7 +133,7 @@ impl Invocation {
                     let name = &command.spec().name;
                     let help = access.help();
                     let text = format!("no role lets {} run `{name}` on {on}: {help}", self.authorized().caller().id);
-                    reasons.push(Reason { kind: "role", text, add: None });
+                    reasons.push(Reason { kind: "role".to_owned(), text, add: None });
                 }
             }
         }
@@ -162,7 +162,7 @@ impl Invocation {
             self.authorized().command().line(),
             words.join(", ")
         );
-        Reason { kind: "typed", text, add: Some(beyond) }
+        Reason { kind: "typed".to_owned(), text, add: Some(beyond) }
     }
 }
 

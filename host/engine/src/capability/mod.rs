@@ -10,6 +10,8 @@ mod catalog;
 mod chat;
 mod clock;
 mod invocation;
+mod jobs;
+mod journaling;
 mod judge;
 mod log;
 mod pipelines;
@@ -20,16 +22,22 @@ mod tally;
 mod tests;
 
 pub use call::{Attributes, HostCall};
-pub(crate) use clock::instant as clock_instant;
+pub(crate) use call::{Recover, Recovered};
+pub(crate) use clock::{instant as clock_instant, later as clock_later};
 pub use invocation::Invocation;
-pub(crate) use invocation::{Purpose, Shared};
+pub(crate) use invocation::{Life, Purpose, Shared, Stop, Timer};
+pub(crate) use journaling::working;
 pub use judge::Reason;
-pub(crate) use pipelines::ending;
+pub(crate) use pipelines::{RUN, Ready, Timers, WaitError, Waitable, ending, reached, ready};
 pub use tally::{Denied, Tally};
 
+use futures_util::future::BoxFuture;
 use wasmtime::component::Linker;
 
-use crate::access::Attribute;
+use crate::{
+    access::Attribute,
+    port::store::{Entry, JobRow},
+};
 
 /// What a call can do, and so how it is checked and recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,7 +103,23 @@ pub struct Row {
     pub environment: EnvironmentFrom,
     /// What it does, for reports.
     pub summary: &'static str,
+    /// How an effect is recovered that a crash left without a result; `None` for what does not act.
+    pub(crate) recovery: Option<Recovery>,
     register: fn(&mut Linker<Invocation>, usize) -> wasmtime::Result<()>,
+}
+
+/// How an effect is recovered that a crash left without a result.
+pub(crate) struct Recovery {
+    /// Asks whether it happened.
+    pub(crate) recover: for<'a> fn(&'a Shared, &'a JobRow, &'a Entry) -> BoxFuture<'a, Recovered>,
+    /// The answer where people say that it did.
+    pub(crate) assumed: fn(&JobRow, &Entry) -> serde_json::Value,
+}
+
+impl Recovery {
+    const fn of<R: Recover>() -> Self {
+        Self { recover: R::recover, assumed: R::assumed }
+    }
 }
 
 impl std::fmt::Debug for Row {
@@ -116,6 +140,11 @@ impl Row {
         self.name.split_once('.').map_or(self.name, |(interface, _)| interface)
     }
 
+    /// Whether an effect of it takes the place that it touches. What is left for later takes its place when it begins.
+    pub(crate) fn takes_place(&self) -> bool {
+        self.kind == Kind::Acts && self.interface() != "jobs"
+    }
+
     /// The function's name in its interface.
     pub fn function(&self) -> &'static str {
         self.name.split_once('.').map_or("", |(_, function)| function)
@@ -128,13 +157,14 @@ pub const CONTRACT: &str = "wardroom:plugin@0.1.0";
 use Attribute::{App, Environment, Key, Parameter, Pipeline, Version};
 
 /// All host functions there are.
-pub static TABLE: [Row; 13] = [
+pub static TABLE: [Row; 17] = [
     Row {
         name: "catalog.apps",
         kind: Kind::Reads,
         attributes: &[App],
         environment: EnvironmentFrom::Command,
         summary: "reads the configured apps and how each is deployed",
+        recovery: None,
         register: call::register::<catalog::Apps>,
     },
     Row {
@@ -143,6 +173,7 @@ pub static TABLE: [Row; 13] = [
         attributes: &[App, Environment],
         environment: EnvironmentFrom::Target,
         summary: "reads which versions ran where, since when and by whom",
+        recovery: None,
         register: call::register::<catalog::Releases>,
     },
     Row {
@@ -151,6 +182,7 @@ pub static TABLE: [Row; 13] = [
         attributes: &[],
         environment: EnvironmentFrom::Command,
         summary: "says something in the job's own thread",
+        recovery: None,
         register: call::register::<chat::Say>,
     },
     Row {
@@ -159,7 +191,17 @@ pub static TABLE: [Row; 13] = [
         attributes: &[],
         environment: EnvironmentFrom::Command,
         summary: "puts a word on the job's status card",
+        recovery: None,
         register: call::register::<chat::Stage>,
+    },
+    Row {
+        name: "clock.after",
+        kind: Kind::Given,
+        attributes: &[],
+        environment: EnvironmentFrom::Nothing,
+        summary: "sets a timer that can be waited for",
+        recovery: None,
+        register: call::register::<clock::After>,
     },
     Row {
         name: "clock.now",
@@ -167,7 +209,35 @@ pub static TABLE: [Row; 13] = [
         attributes: &[],
         environment: EnvironmentFrom::Nothing,
         summary: "reads the time",
+        recovery: None,
         register: call::register::<clock::Now>,
+    },
+    Row {
+        name: "jobs.cancel",
+        kind: Kind::Acts,
+        attributes: &[App, Environment],
+        environment: EnvironmentFrom::Target,
+        summary: "calls off work that the plugin left for later",
+        recovery: Some(Recovery::of::<call::WithItsResult>()),
+        register: call::register::<jobs::Cancel>,
+    },
+    Row {
+        name: "jobs.later",
+        kind: Kind::Acts,
+        attributes: &[App, Environment, Version, Parameter],
+        environment: EnvironmentFrom::Target,
+        summary: "leaves work of the plugin's own for later",
+        recovery: Some(Recovery::of::<call::WithItsResult>()),
+        register: call::register::<jobs::Later>,
+    },
+    Row {
+        name: "jobs.list",
+        kind: Kind::Reads,
+        attributes: &[],
+        environment: EnvironmentFrom::Nothing,
+        summary: "reads what the plugin left for later",
+        recovery: None,
+        register: call::register::<jobs::List>,
     },
     Row {
         name: "log.write",
@@ -175,6 +245,7 @@ pub static TABLE: [Row; 13] = [
         attributes: &[],
         environment: EnvironmentFrom::Nothing,
         summary: "writes a line to the operator's log",
+        recovery: None,
         register: call::register::<log::Write>,
     },
     Row {
@@ -183,6 +254,7 @@ pub static TABLE: [Row; 13] = [
         attributes: &[Pipeline, App, Environment, Version, Parameter],
         environment: EnvironmentFrom::Target,
         summary: "starts a pipeline",
+        recovery: Some(Recovery::of::<pipelines::Trigger>()),
         register: call::register::<pipelines::Trigger>,
     },
     Row {
@@ -190,7 +262,8 @@ pub static TABLE: [Row; 13] = [
         kind: Kind::Waits,
         attributes: &[Pipeline, App, Environment],
         environment: EnvironmentFrom::Target,
-        summary: "waits for runs of the same job",
+        summary: "waits for runs of the same job, and for times",
+        recovery: None,
         register: call::register::<pipelines::Wait>,
     },
     Row {
@@ -199,6 +272,7 @@ pub static TABLE: [Row; 13] = [
         attributes: &[],
         environment: EnvironmentFrom::Nothing,
         summary: "reads the plugin's own settings",
+        recovery: None,
         register: call::register::<settings::All>,
     },
     Row {
@@ -207,6 +281,7 @@ pub static TABLE: [Row; 13] = [
         attributes: &[Key],
         environment: EnvironmentFrom::Nothing,
         summary: "forgets one of the plugin's own values",
+        recovery: None,
         register: call::register::<store::Delete>,
     },
     Row {
@@ -215,6 +290,7 @@ pub static TABLE: [Row; 13] = [
         attributes: &[Key],
         environment: EnvironmentFrom::Nothing,
         summary: "reads one of the plugin's own values",
+        recovery: None,
         register: call::register::<store::Get>,
     },
     Row {
@@ -223,6 +299,7 @@ pub static TABLE: [Row; 13] = [
         attributes: &[],
         environment: EnvironmentFrom::Nothing,
         summary: "reads the plugin's own values",
+        recovery: None,
         register: call::register::<store::List>,
     },
     Row {
@@ -231,6 +308,7 @@ pub static TABLE: [Row; 13] = [
         attributes: &[Key],
         environment: EnvironmentFrom::Nothing,
         summary: "keeps a value of the plugin's own",
+        recovery: None,
         register: call::register::<store::Set>,
     },
 ];

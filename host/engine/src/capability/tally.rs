@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Kind, Reason, TABLE};
 use crate::port::store::CallCount;
 
 /// A call that was refused, for the room.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Denied {
     /// The call's name.
-    pub call: &'static str,
+    pub call: String,
     /// What it was about: `cms/production version 1.0.2`.
     pub about: String,
     /// Everything that stands in its way.
@@ -36,6 +38,13 @@ pub struct Tally {
 impl Tally {
     /// A guest that asks again and again fills no memory.
     pub const MOST_DENIED: usize = 20;
+
+    /// Keeps a refused call for the room.
+    pub(super) fn denied(&mut self, denied: Denied) {
+        if self.denied.len() < Self::MOST_DENIED {
+            self.denied.push(denied);
+        }
+    }
 
     pub(super) fn allow(&mut self, index: usize) {
         self.counts.entry(index).or_default().0 += 1;

@@ -1,4 +1,5 @@
-//! The commands that the host itself answers. All of them are open to everybody, and show only what the asker may see.
+//! The commands that the host itself answers. All of them are open to everybody, and show only what the asker may see;
+//! those that change something ask for the right that this takes.
 
 use super::spec::{CommandKind, Parameter, ParameterType, Spec, Target};
 
@@ -11,11 +12,30 @@ pub enum Builtin {
     Whoami,
     /// Which plugins there are and which did not load.
     Plugins,
+    /// Which jobs there are.
+    Jobs,
+    /// Where one job stands; and what people say of an effect that nobody knows of.
+    Job,
+    /// What a job's runs said.
+    Logs,
+    /// Calls a job off.
+    Cancel,
+    /// Records what others deployed.
+    Release,
 }
 
 impl Builtin {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Help, Self::Whoami, Self::Plugins];
+    pub const ALL: [Self; 8] = [
+        Self::Help,
+        Self::Whoami,
+        Self::Plugins,
+        Self::Jobs,
+        Self::Job,
+        Self::Logs,
+        Self::Cancel,
+        Self::Release,
+    ];
 
     /// Its name.
     pub fn name(self) -> &'static str {
@@ -23,26 +43,63 @@ impl Builtin {
             Self::Help => "help",
             Self::Whoami => "whoami",
             Self::Plugins => "plugins",
+            Self::Jobs => "jobs",
+            Self::Job => "job",
+            Self::Logs => "logs",
+            Self::Cancel => "cancel",
+            Self::Release => "release",
         }
     }
 
     pub(super) fn spec(self) -> Spec {
-        let parameter = |name: &str, summary: &str| Parameter {
+        let parameter = |name: &str, summary: &str, kind: ParameterType| Parameter {
             name: name.to_owned(),
             summary: summary.to_owned(),
-            kind: ParameterType::Text,
+            kind,
             required: false,
             named: false,
             choices: Vec::new(),
         };
+        let text = |name: &str, summary: &str| parameter(name, summary, ParameterType::Text);
+        let needed = |parameter: Parameter| Parameter { required: true, ..parameter };
+        let job = || text("id", "the job; in its own thread, and where only one fits, it can be left out");
         let (summary, examples, parameters): (_, &[&str], _) = match self {
-            Self::Help => (
-                "Shows what you can type here.",
-                &["help deploy"],
-                vec![parameter("command", "the command to explain")],
-            ),
+            Self::Help => {
+                ("Shows what you can type here.", &["help deploy"], vec![text("command", "the command to explain")])
+            }
             Self::Whoami => ("Shows who you are here and what you may do.", &[], vec![]),
             Self::Plugins => ("Shows which plugins are loaded and which are not.", &[], vec![]),
+            Self::Jobs => ("Shows the jobs that are open, and what is left for later.", &[], vec![]),
+            Self::Job => (
+                "Shows where a job stands. `assume done` and `again` answer a job that asks.",
+                &["job 7f3ak", "job 7f3ak assume done", "job 7f3ak again"],
+                vec![job(), parameter("say", "`assume done` or `again`", ParameterType::Rest)],
+            ),
+            Self::Logs => (
+                "Shows what a job's runs said last.",
+                &["logs 7f3ak", "logs 7f3ak --tail 100"],
+                vec![
+                    job(),
+                    Parameter {
+                        named: true,
+                        ..parameter("tail", "how many lines of each run, 20 if left out", ParameterType::Integer)
+                    },
+                ],
+            ),
+            Self::Cancel => ("Calls a job off.", &["cancel 7f3ak"], vec![job()]),
+            Self::Release => (
+                "Records that a version runs somewhere that others deployed; for admins.",
+                &["release record cms staging 1.0.2"],
+                vec![
+                    needed(Parameter {
+                        choices: vec!["record".to_owned()],
+                        ..text("what", "what to do with it: `record`")
+                    }),
+                    needed(parameter("app", "the app", ParameterType::App)),
+                    needed(parameter("environment", "where it runs", ParameterType::Environment)),
+                    needed(parameter("version", "which version", ParameterType::Version)),
+                ],
+            ),
         };
         let examples: Vec<String> = examples.iter().map(|example| (*example).to_owned()).collect();
         Spec::new(self.name(), vec![], summary, &examples, CommandKind::Query, parameters, Target::Host(self))

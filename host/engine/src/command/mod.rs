@@ -15,6 +15,7 @@ mod vocabulary;
 
 pub use builtin::Builtin;
 pub use help::{help_all, help_one};
+pub(crate) use parse::arguments;
 pub use parse::{Command, Misparse, Value};
 pub use spec::{CommandKind, Parameter, ParameterType, Spec, SpecError, Target};
 pub use table::{CommandTable, Parsed};

@@ -6,7 +6,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::{
     Vocabulary, hint,
-    spec::{Parameter, ParameterType, Spec},
+    spec::{CommandKind, Parameter, ParameterType, Spec, WAIT},
 };
 use crate::{access::Attribute, config::parse_duration};
 
@@ -21,6 +21,16 @@ pub enum Value {
     Boolean(bool),
 }
 
+impl std::fmt::Display for Value {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::Integer(number) => number.fmt(f),
+            Self::Boolean(yes) => yes.fmt(f),
+        }
+    }
+}
+
 /// A command with good arguments.
 #[derive(Debug, Clone)]
 pub struct Command {
@@ -28,6 +38,7 @@ pub struct Command {
     // In the order of the parameters.
     arguments: Vec<(usize, Value)>,
     line: String,
+    wait: bool,
 }
 
 impl Command {
@@ -46,6 +57,11 @@ impl Command {
         &self.line
     }
 
+    /// Whether it stands in line for a place that another job holds, and does not fail at once.
+    pub fn wait(&self) -> bool {
+        self.wait
+    }
+
     /// The app that was typed, if the command takes one.
     pub fn app(&self) -> Option<&str> {
         self.typed(Attribute::App).next()
@@ -58,13 +74,8 @@ impl Command {
 
     /// Whether a value was typed: as an app, an environment or a version; for a parameter of a pipeline, as anything.
     pub fn has_typed(&self, attribute: Attribute, value: &str) -> bool {
-        let as_anything = |given: &Value| match given {
-            Value::Integer(number) => number.to_string() == value,
-            Value::Boolean(yes) => yes.to_string() == value,
-            Value::Text(text) => text == value,
-        };
         match attribute {
-            Attribute::Parameter => self.arguments().any(|(_, given)| as_anything(given)),
+            Attribute::Parameter => self.arguments().any(|(_, given)| given.to_string() == value),
             _ => self.typed(attribute).any(|typed| typed == value),
         }
     }
@@ -113,9 +124,18 @@ impl std::fmt::Display for Misparse {
     }
 }
 
+impl Command {
+    /// A command as it was written down when it was typed.
+    pub(crate) fn recorded(spec: Arc<Spec>, given: &[(String, Value)], line: String, wait: bool) -> Self {
+        let place = |name: &str| spec.parameters.iter().position(|parameter| parameter.name == name);
+        let arguments = given.iter().filter_map(|(name, value)| Some((place(name)?, value.clone()))).collect();
+        Self { spec, arguments, line, wait }
+    }
+}
+
 /// Reads the words behind a command's name.
-pub(super) fn arguments(spec: &Arc<Spec>, words: &[String], vocabulary: &Vocabulary<'_>) -> Result<Command, Misparse> {
-    let texts = assign(spec, words)?;
+pub(crate) fn arguments(spec: &Arc<Spec>, words: &[String], vocabulary: &Vocabulary<'_>) -> Result<Command, Misparse> {
+    let (texts, wait) = assign(spec, words)?;
     let mut arguments = Vec::with_capacity(texts.len());
     for (index, parameter) in spec.parameters.iter().enumerate() {
         match &texts[index] {
@@ -128,21 +148,22 @@ pub(super) fn arguments(spec: &Arc<Spec>, words: &[String], vocabulary: &Vocabul
         }
     }
     let line = line(spec, &arguments);
-    let command = Command { spec: spec.clone(), arguments, line };
+    let command = Command { spec: spec.clone(), arguments, line, wait };
     together(&command, vocabulary)?;
     Ok(command)
 }
 
-/// The text of each parameter, in their order.
-fn assign(spec: &Spec, words: &[String]) -> Result<Vec<Option<String>>, Misparse> {
+/// The text of each parameter, in their order, and whether the command stands in line.
+fn assign(spec: &Spec, words: &[String]) -> Result<(Vec<Option<String>>, bool), Misparse> {
     if words.is_empty() {
-        return Ok(vec![None; spec.parameters.len()]);
+        return Ok((vec![None; spec.parameters.len()], false));
     }
     let matches = {
         let mut flags = spec.flags.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         flags.try_get_matches_from_mut(rewritten(spec, words))
     };
     let mut matches = matches.map_err(|error| flag_problem(&error, spec))?;
+    let wait = spec.kind == CommandKind::Action && matches.get_flag(WAIT);
     let mut places = matches.remove_many::<String>("").into_iter().flatten();
     let mut texts = Vec::with_capacity(spec.parameters.len());
     for parameter in &spec.parameters {
@@ -164,7 +185,7 @@ fn assign(spec: &Spec, words: &[String]) -> Result<Vec<Option<String>>, Misparse
             let message = format!("`{}` takes no argument `{extra}`.", spec.name);
             Err(Misparse::new(message).with_hint(spec.usage()))
         }
-        None => Ok(texts),
+        None => Ok((texts, wait)),
     }
 }
 

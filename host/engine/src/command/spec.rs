@@ -56,6 +56,13 @@ pub enum ParameterType {
     Rest,
 }
 
+impl ParameterType {
+    /// Whether it says what an effect touches: an app, an environment or a version.
+    pub fn is_target(self) -> bool {
+        matches!(self, Self::App | Self::Environment | Self::Version)
+    }
+}
+
 /// One argument that a command takes.
 #[derive(Debug, Clone)]
 pub struct Parameter {
@@ -106,6 +113,8 @@ pub struct SpecError {
 
 /// The longest line of text that a description may show.
 const LONGEST_LINE: usize = 300;
+/// The host's own flag of every action: stand in line for a place that another job holds.
+pub(crate) const WAIT: &str = "wait";
 const MOST_PARAMETERS: usize = 32;
 const MOST_CHOICES: usize = 64;
 
@@ -138,7 +147,8 @@ impl Spec {
         let mut seen = BTreeSet::new();
         let mut optional_before = false;
         for (index, parameter) in parameters.iter().enumerate() {
-            if !is_name(&parameter.name) || parameter.name == "help" || parameter.name.starts_with("no-") {
+            let hosts = kind == CommandKind::Action && parameter.name == WAIT;
+            if !is_name(&parameter.name) || parameter.name == "help" || parameter.name.starts_with("no-") || hosts {
                 return wrong(format!("`{}` is no name for a parameter", line(&parameter.name)));
             }
             if !seen.insert(parameter.name.as_str()) {
@@ -166,7 +176,7 @@ impl Spec {
                 ..parameter
             })
             .collect();
-        let flags = Mutex::new(flags(&parameters));
+        let flags = Mutex::new(flags(&parameters, kind));
         Ok(Self {
             name: name.to_owned(),
             aliases,
@@ -211,7 +221,7 @@ fn is_name(word: &str) -> bool {
 
 /// Every parameter can be given by name; words without one are collected and given their places later,
 /// so that `deploy --environment staging cms 1.0.2` means what it says.
-fn flags(parameters: &[Parameter]) -> clap::Command {
+fn flags(parameters: &[Parameter], kind: CommandKind) -> clap::Command {
     let mut command = clap::Command::new("command")
         .no_binary_name(true)
         .disable_help_flag(true)
@@ -219,6 +229,9 @@ fn flags(parameters: &[Parameter]) -> clap::Command {
         .disable_help_subcommand(true)
         .color(clap::ColorChoice::Never)
         .arg(clap::Arg::new("").num_args(0..).allow_negative_numbers(true));
+    if kind == CommandKind::Action {
+        command = command.arg(clap::Arg::new(WAIT).long(WAIT).action(clap::ArgAction::SetTrue));
+    }
     for parameter in parameters {
         let flag = clap::Arg::new(parameter.name.clone()).long(parameter.name.clone());
         command = command.arg(match parameter.kind {

@@ -1,6 +1,10 @@
 //! Reads the whole configuration, in the order in which its tables lean on each other.
 
-use std::{path::Path, path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use super::{
     catalog::{self, Catalog},
@@ -44,6 +48,8 @@ pub struct BotConfig {
     pub environments_named: bool,
     /// Its accounts.
     pub chats: Vec<Arc<dyn Chat>>,
+    /// The oldest message that is still handled when it comes late, because the bot was away.
+    pub max_age: Duration,
     /// Where it stands.
     pub at: At,
 }
@@ -56,6 +62,8 @@ pub struct Config {
     pub folder: PathBuf,
     /// `[store] url`.
     pub store: Located<String>,
+    /// `[store] keep`: how long what is over is kept.
+    pub keep: Duration,
     /// The bot.
     pub bot: BotConfig,
     /// Apps and environments.
@@ -108,7 +116,7 @@ pub fn read(path: &Path, registry: &Registry) -> Result<Config, Vec<Problem>> {
     };
     let folder = std::path::absolute(&folder).unwrap_or(folder);
     let mut root = Table::new("", tree, &problems, Arc::new(folder.clone()));
-    let store = store(&mut root);
+    let (store, keep) = store(&mut root);
     let catalog = catalog::read(&mut root, &registry.pipelines);
     let bot = bot(&mut root, registry, &catalog);
     let admins = people::admins(&mut root);
@@ -120,6 +128,7 @@ pub fn read(path: &Path, registry: &Registry) -> Result<Config, Vec<Problem>> {
             path: path.to_owned(),
             folder,
             store,
+            keep,
             access: Arc::new(Access {
                 admins,
                 roles,
@@ -135,13 +144,24 @@ pub fn read(path: &Path, registry: &Registry) -> Result<Config, Vec<Problem>> {
     }
 }
 
-fn store(root: &mut Table) -> Located<String> {
+/// How long what is over is kept if nothing is said.
+const KEEP: Duration = Duration::from_secs(90 * 24 * 3600);
+/// The shortest time for which it can be kept: a message that is still handled must be known.
+const SHORTEST_KEEP: Duration = Duration::from_secs(24 * 3600);
+/// The oldest late message that is still handled if nothing is said.
+const MAX_AGE: Duration = Duration::from_secs(15 * 60);
+
+fn store(root: &mut Table) -> (Located<String>, Duration) {
     let at = root.at_key("store");
     let fallback = Located { value: DEFAULT_STORE.to_owned(), at };
-    let Some(mut table) = root.table("store") else { return fallback };
+    let Some(mut table) = root.table("store") else { return (fallback, KEEP) };
     let url = table.string("url");
+    let keep = table.duration("keep");
+    if let Some(keep) = keep.as_ref().filter(|keep| keep.value < SHORTEST_KEEP) {
+        table.problem(&keep.at, "`keep` is at least a day", "keep = \"90d\"".to_owned());
+    }
     table.finish();
-    url.unwrap_or(fallback)
+    (url.unwrap_or(fallback), keep.map_or(KEEP, |keep| keep.value))
 }
 
 fn bot(root: &mut Table, registry: &Registry, catalog: &Catalog) -> Option<BotConfig> {
@@ -173,6 +193,11 @@ fn bot(root: &mut Table, registry: &Registry, catalog: &Catalog) -> Option<BotCo
         }
         None => catalog.environments().map(str::to_owned).collect(),
     };
+    let max_age = table.duration("max_age");
+    if let Some(age) = max_age.as_ref().filter(|age| age.value > SHORTEST_KEEP) {
+        table.problem(&age.at, "`max_age` is at most a day", "max_age = \"15m\"".to_owned());
+    }
+    let max_age = max_age.map_or(MAX_AGE, |age| age.value);
     let identity = BotIdentity { name: name.value, prefix };
     let mut chats = Vec::new();
     for factory in &registry.chats {
@@ -198,5 +223,5 @@ fn bot(root: &mut Table, registry: &Registry, catalog: &Catalog) -> Option<BotCo
         );
     }
     table.finish();
-    Some(BotConfig { identity, environments, environments_named, chats, at })
+    Some(BotConfig { identity, environments, environments_named, chats, max_age, at })
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::Host;
+use super::{Host, handle::Verdict};
 use crate::{
     access::{Authorized, Rights},
     command::{Builtin, Spec, Value, help_all, help_one},
@@ -12,17 +12,26 @@ use crate::{
 };
 
 impl Host {
-    /// The answer of one of the host's own commands.
-    pub(super) fn host_answer(&self, builtin: Builtin, authorized: &Authorized) -> Text {
-        let person = authorized.caller();
-        Text::lines(match builtin {
+    /// One of the host's own commands.
+    pub(super) async fn host(&self, builtin: Builtin, authorized: &Authorized) -> Verdict {
+        let (person, message) = (authorized.caller(), authorized.message());
+        let words = match builtin {
             Builtin::Help => match authorized.command().arguments().next() {
-                Some((_, Value::Text(word))) => self.help_for(person, word),
-                _ => help_all(self.visible(person), &self.prefix),
+                Some((_, Value::Text(word))) => Ok(self.help_for(person, word)),
+                _ => Ok(help_all(self.visible(person), &self.prefix)),
             },
-            Builtin::Whoami => self.whoami(person),
-            Builtin::Plugins => self.list_plugins(person),
-        })
+            Builtin::Whoami => Ok(self.whoami(person)),
+            Builtin::Plugins => Ok(self.list_plugins(person)),
+            Builtin::Jobs => self.list_jobs(person).await,
+            Builtin::Job => self.one_job(authorized).await,
+            Builtin::Logs => return self.logs(authorized).await,
+            Builtin::Cancel => self.cancel(authorized).await,
+            Builtin::Release => self.record(authorized).await,
+        };
+        match words {
+            Ok(words) => self.said(message, Text::lines(words)),
+            Err(refused) => Verdict::Refused(refused),
+        }
     }
 
     /// The commands that a person may run somewhere.

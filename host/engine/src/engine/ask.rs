@@ -38,8 +38,8 @@ impl Engine {
                 let line = self.host.line(&message, Some(plugin.name.to_string()), Vec::new(), vec![no.to_string()]);
                 (Err(no), line)
             }
-            Verdict::Refused(Refusal::Malformed(why) | Refusal::Denied(why)) => {
-                let line = self.host.line(&message, None, Vec::new(), vec![why.clone()]);
+            Verdict::Refused(Refusal::Malformed(why) | Refusal::Denied(why) | Refusal::Late(why)) => {
+                let line = self.host.refusal_line(&message, why.clone());
                 (Err(NoAnswer::Refused(why)), line)
             }
         };

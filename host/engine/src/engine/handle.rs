@@ -8,9 +8,9 @@ use super::Host;
 use crate::{
     access::Authorized,
     command::{CommandKind, Parsed, Target, Vocabulary},
-    job::{AtWork, abandon},
+    job::AtWork,
     plugin::LoadedPlugin,
-    port::store::{InboxRow, Line, OutboxRow, Purpose, StoreError, Write},
+    port::store::{InboxRow, JobQuery, Line, OutboxRow, Purpose, StoreError, Write},
     port::{Body, Outgoing},
     reply::Text,
 };
@@ -38,17 +38,24 @@ pub(super) enum Refusal {
     Malformed(String),
     /// It is one, and not for this person or not now.
     Denied(String),
+    /// It came too late.
+    Late(String),
 }
 
 impl Host {
     /// Handles a message in a task of its own. `late`: it was taken by an earlier process.
     pub(super) fn spawn(self: Arc<Self>, row: InboxRow, at_work: AtWork, late: bool) {
-        let stop = self.shared.stop.clone();
+        let (stop, stopping) = (self.shared.stop.clone(), self.shared.stopping.clone());
+        if stopping.is_cancelled() {
+            // It is on disk, and handled at the next start.
+            return;
+        }
         let work = async move {
+            let old = late.then(|| self.too_old(&row)).flatten();
             let mut late = late;
             let mut wait = FIRST_WAIT;
             // A failed write leaves the message where it is, with nothing done: it is handled again.
-            while let Err(error) = self.handle_or_abandon(&row, late).await {
+            while let Err(error) = self.handle_or_abandon(&row, late, old.as_deref()).await {
                 tracing::error!(room = row.key.room, event = row.key.event, %error, "a message could not be handled; it is kept");
                 if wait == FIRST_WAIT {
                     self.say_unkept(&row, &error).await;
@@ -56,8 +63,10 @@ impl Host {
                 if matches!(error, StoreError::Failed(_)) {
                     break;
                 }
-                tokio::time::sleep(wait).await;
-                wait = (wait * 2).min(LONGEST_WAIT);
+                tokio::select! {
+                    () = tokio::time::sleep(wait) => wait = (wait * 2).min(LONGEST_WAIT),
+                    () = stopping.cancelled() => break,
+                }
                 late = true;
             }
             drop(at_work);
@@ -65,13 +74,33 @@ impl Host {
         tokio::spawn(async move { stop.run_until_cancelled(work).await });
     }
 
+    /// Why a message that came late is too old to be done now, if it is.
+    fn too_old(&self, row: &InboxRow) -> Option<String> {
+        let now = self.shared.clock.now();
+        let age: Duration = now.duration_since(row.at).try_into().ok()?;
+        (age > self.max_age).then(|| {
+            let age = crate::reply::took(row.at, now);
+            format!("I was away when this was said, {age} ago, so it is not done now. Say it again if it still holds.")
+        })
+    }
+
     /// Handles a message; a mistake of our own ends that message, not the bot's word that every command is answered.
-    async fn handle_or_abandon(self: &Arc<Self>, row: &InboxRow, late: bool) -> Result<(), StoreError> {
+    async fn handle_or_abandon(
+        self: &Arc<Self>,
+        row: &InboxRow,
+        late: bool,
+        old: Option<&str>,
+    ) -> Result<(), StoreError> {
+        if let Some(message) = old {
+            return self.refuse(row.clone(), Refusal::Late(message.to_owned())).await;
+        }
         match AssertUnwindSafe(self.handle(row.clone(), late)).catch_unwind().await {
             Ok(handled) => handled,
             Err(_) => {
                 tracing::error!(room = row.key.room, event = row.key.event, "the handling of a message panicked");
-                if abandon(&self.shared, &row.key).await? {
+                let opened = JobQuery { open: Some(true), inbox: Some(row.key.clone()), ..JobQuery::default() };
+                if let Some(job) = self.shared.store.jobs(&opened).await?.pop() {
+                    self.jobs.take_up(job);
                     return Ok(());
                 }
                 let message = "This broke off by a mistake of the host, which is in its log.".to_owned();
@@ -94,7 +123,7 @@ impl Host {
         let message = Outgoing {
             key: format!("{}/{}/unkept", row.key.room, row.key.event),
             room: row.key.room.clone(),
-            body: Body::Say { text: Text::lines(text), thread: self.thread(row) },
+            body: Body::Say { text: Text::lines(text), thread: self.shared.outbox.thread(row) },
         };
         self.shared.outbox.send(&chat, &message, false).await;
     }
@@ -137,7 +166,7 @@ impl Host {
         };
         let spec = authorized.command().spec();
         match (&spec.target, spec.kind) {
-            (Target::Host(builtin), _) => self.said(row, self.host_answer(*builtin, &authorized)),
+            (Target::Host(builtin), _) => self.host(*builtin, &authorized).await,
             (Target::Plugin(name), kind) => match (self.plugins.get(name), kind) {
                 (Some(plugin), CommandKind::Query) => {
                     let (text, line) = self.query(plugin, &authorized).await;
@@ -150,7 +179,7 @@ impl Host {
     }
 
     /// The host's own words, with their line.
-    fn said(&self, row: &InboxRow, text: Text) -> Verdict {
+    pub(super) fn said(&self, row: &InboxRow, text: Text) -> Verdict {
         Verdict::Answered(text, Box::new(self.line(row, None, Vec::new(), Vec::new())))
     }
 
@@ -170,10 +199,11 @@ impl Host {
         let (emoji, message) = match refusal {
             Refusal::Malformed(message) => ("❓", message),
             Refusal::Denied(message) => ("⛔", message),
+            Refusal::Late(message) => ("⌛", message),
         };
         let now = self.shared.clock.now();
         let mut writes =
-            vec![Write::Line(self.line(&row, None, Vec::new(), vec![message.clone()])), Write::Done(row.key.clone())];
+            vec![Write::Line(self.refusal_line(&row, message.clone())), Write::Done(row.key.clone())];
         tracing::info!(person = row.sender.id, room = row.key.room, why = message, "refused a command");
         if let Some(unsaid) = self.courtesy.answer(&row.sender.id, &row.key.room, now) {
             let mut text = Text::lines(message);
@@ -194,7 +224,7 @@ impl Host {
             let message = Outgoing {
                 key: format!("{}/{}/answer", row.key.room, row.key.event),
                 room: row.key.room.clone(),
-                body: Body::Say { text: text.clamped(crate::reply::LONGEST_MESSAGE), thread: self.thread(row) },
+                body: Body::Say { text: text.clamped(crate::reply::LONGEST_MESSAGE), thread: self.shared.outbox.thread(row) },
             };
             self.shared.outbox.send(&chat, &message, late).await;
         }
@@ -202,7 +232,12 @@ impl Host {
         Ok(())
     }
 
-    /// The line that a query or a refusal leaves.
+    /// The line that a refused command leaves.
+    pub(super) fn refusal_line(&self, row: &InboxRow, why: String) -> Line {
+        Line { refused: true, ..self.line(row, None, Vec::new(), vec![why]) }
+    }
+
+    /// The line that a query leaves.
     pub(super) fn line(
         &self,
         row: &InboxRow,
@@ -224,12 +259,6 @@ impl Host {
         }
     }
 
-    /// The thread that answers to a message go to: its own, or one below it.
-    pub(super) fn thread(&self, row: &InboxRow) -> Option<String> {
-        let threads = self.shared.outbox.chat(&row.key.network).is_some_and(|chat| chat.abilities().threads);
-        threads.then(|| row.thread.clone().unwrap_or_else(|| row.key.event.clone()))
-    }
-
     /// An emoji on a message.
     pub(super) fn react(&self, row: &InboxRow, emoji: &str) -> OutboxRow {
         OutboxRow {
@@ -248,7 +277,7 @@ impl Host {
             key: format!("{}/{}/{purpose}", row.key.room, row.key.event),
             network: row.key.network.clone(),
             room: row.key.room.clone(),
-            thread: self.thread(row),
+            thread: self.shared.outbox.thread(row),
             purpose: Purpose::Message,
             text,
         }

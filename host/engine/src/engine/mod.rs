@@ -9,17 +9,20 @@ mod action;
 mod answers;
 mod ask;
 mod courtesy;
+mod desk;
 mod handle;
 mod plugins;
 mod query;
+mod tidy;
 
 use std::{
     collections::HashSet,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 pub use ask::NoAnswer;
@@ -28,7 +31,7 @@ pub use plugins::Plugins;
 use crate::{
     capability::Shared,
     config::Config,
-    job::{self, Activity, AtWork},
+    job::{Activity, AtWork, Claims, Jobs, Places, Steady},
     message::{Addressing, Inbox},
     plugin::{Loader, Runtime, lock::Lock, runtime::MOST_GUESTS},
     port::{Chat, Clock, Store, StoreError, SystemClock, store::InboxRow},
@@ -48,22 +51,29 @@ pub struct EngineBuilder {
 /// An engine, ready to run.
 pub struct Engine {
     host: Arc<Host>,
-    rows: Mutex<Option<mpsc::UnboundedReceiver<(InboxRow, AtWork)>>>,
+    rows: Mutex<Option<mpsc::UnboundedReceiver<(InboxRow, bool, AtWork)>>>,
     chats: Vec<Arc<dyn Chat>>,
     inbox: Arc<Inbox>,
+    keep: Duration,
 }
 
 /// What handling a message needs.
 pub(crate) struct Host {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) plugins: Plugins,
+    pub(crate) plugins: Arc<Plugins>,
+    pub(crate) jobs: Arc<Jobs>,
     pub(crate) activity: Activity,
     prefix: String,
     courtesy: Courtesy,
-    // Half of the pool each, so that jobs that wait never keep a query from its answer.
+    // Half of the pool; the other half is for jobs, so that neither keeps the other from its turn.
     query_turns: Semaphore,
-    job_turns: Semaphore,
+    max_age: Duration,
 }
+
+/// How long what is at work may take to come to a good place when the host is asked to stop.
+const GRACE: Duration = Duration::from_secs(8);
+/// How often what is over is looked for, to be removed.
+const TIDY: Duration = Duration::from_secs(3600);
 
 /// Why an engine cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -134,24 +144,32 @@ impl EngineBuilder {
             rows: send,
         });
         let shared = Arc::new(Shared {
+            steady: Steady::starting_at(self.clock.now()),
             store: self.store,
             clock: self.clock,
             outbox,
             catalog: self.config.catalog,
             access: self.config.access,
+            places: Places::default(),
+            claims: Claims::default(),
+            stopping: CancellationToken::new(),
             stop: CancellationToken::new(),
+            alarm: Notify::new(),
         });
+        let plugins = Arc::new(plugins);
         let half = MOST_GUESTS as usize / 2;
+        let jobs = Arc::new(Jobs::new(shared.clone(), plugins.clone(), activity.clone(), half));
         let host = Arc::new(Host {
             shared,
             plugins,
+            jobs,
             activity,
             prefix: identity.prefix,
             courtesy: Courtesy::default(),
             query_turns: Semaphore::new(half),
-            job_turns: Semaphore::new(half),
+            max_age: self.config.bot.max_age,
         });
-        Ok(Engine { host, rows: Mutex::new(Some(rows)), chats, inbox })
+        Ok(Engine { host, rows: Mutex::new(Some(rows)), chats, inbox, keep: self.config.keep })
     }
 }
 
@@ -171,8 +189,9 @@ impl Engine {
         &self.inbox
     }
 
-    /// Serves until every chat has ended by itself and what is at work came to rest, or until `stop`, which waits for
-    /// nothing: jobs that are open then are ended here, and reported at the next start.
+    /// Serves until every chat has ended by itself and what is at work came to rest, or until `stop`: then no command is
+    /// begun, plugins at work are ended at their next call, what they did is on disk, and after a few seconds the rest is
+    /// ended where it stands. Jobs go on from there at the next start.
     ///
     /// # Errors
     /// [`RunError`].
@@ -180,8 +199,12 @@ impl Engine {
         let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(mut rows) = rows else { return Err(RunError::Again) };
         let shared = &self.host.shared;
+        self.look_at_the_clock().await?;
+        self.host.plugins.keep(&*shared.store).await?;
         let sending = tokio::spawn(shared.outbox.clone().run());
-        job::recover(shared, &self.host.activity).await?;
+        self.host.jobs.resume().await?;
+        let waking = tokio::spawn(self.host.jobs.clone().wakes());
+        let tidying = tokio::spawn(self.host.clone().tidy(self.keep));
         // What was brought while this process was not yet serving waits in the store and in the channel too.
         let mut taken = HashSet::new();
         for row in shared.store.waiting().await? {
@@ -190,9 +213,9 @@ impl Engine {
         }
         let host = self.host.clone();
         let handling = tokio::spawn(async move {
-            while let Some((row, at_work)) = rows.recv().await {
+            while let Some((row, late, at_work)) = rows.recv().await {
                 if !taken.remove(&row.key) {
-                    host.clone().spawn(row, at_work, false);
+                    host.clone().spawn(row, at_work, late);
                 }
             }
         });
@@ -200,10 +223,31 @@ impl Engine {
         if !stop.is_cancelled() && served.is_ok() {
             self.host.activity.rest().await;
         }
-        shared.stop.cancel();
+        // No command is begun from here on, and what is at work comes to a place from which it goes on at the next start.
+        shared.stopping.cancel();
         handling.abort();
-        sending.abort();
+        if tokio::time::timeout(GRACE, self.host.activity.rest()).await.is_err() {
+            tracing::warn!("not everything came to rest in time; it goes on at the next start");
+        }
+        shared.stop.cancel();
+        for task in [sending, waking, tidying] {
+            task.abort();
+        }
         served
+    }
+
+    /// A clock that stands behind what was written says that somebody set it, and that times may fire late.
+    async fn look_at_the_clock(&self) -> Result<(), StoreError> {
+        let shared = &self.host.shared;
+        let now = shared.clock.now();
+        match shared.store.newest().await? {
+            Some(newest) if newest > now => tracing::error!(
+                %now, %newest,
+                "the clock stands behind the newest entry of the journal: what waits for a time waits longer"
+            ),
+            _ => {}
+        }
+        Ok(())
     }
 
     /// Serves all chats until each has ended.

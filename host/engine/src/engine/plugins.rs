@@ -1,11 +1,20 @@
 //! The plugins of a host: those that run, those that did not load, and the commands of all.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use crate::{
+    access::Grants,
     command::CommandTable,
     config::{Config, Problem, nearest},
+    job::{Begun, TapeError},
     plugin::{LoadedPlugin, Loader, NotLoaded, lock::Lock},
+    port::{
+        Store, StoreError,
+        store::{JobRow, Write},
+    },
 };
 
 /// The plugins of a host.
@@ -15,6 +24,11 @@ pub struct Plugins {
     not_loaded: Vec<NotLoaded>,
     table: CommandTable,
     locked: bool,
+    loader: Loader,
+    /// What each plugin of the configuration is granted, loaded or not.
+    grants: HashMap<String, Arc<Grants>>,
+    /// Plugins of open jobs that are not those that are loaded now, by name and digest.
+    revived: Mutex<HashMap<(String, String), Arc<LoadedPlugin>>>,
 }
 
 impl Plugins {
@@ -26,6 +40,9 @@ impl Plugins {
             not_loaded: Vec::new(),
             table: CommandTable::new(),
             locked: lock.is_some(),
+            loader: loader.clone(),
+            grants: config.plugins.iter().map(|plugin| (plugin.name.clone(), plugin.grants.clone())).collect(),
+            revived: Mutex::default(),
         };
         for plugin in &config.plugins {
             match loader.load(plugin, lock, &mut plugins.table).await {
@@ -67,6 +84,53 @@ impl Plugins {
     /// One that runs.
     pub fn get(&self, name: &str) -> Option<&Arc<LoadedPlugin>> {
         self.by_name.get(name).map(|index| &self.loaded[*index])
+    }
+
+    /// Keeps the bytes of all that run in the store, where open jobs find them again when the files hold others.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(crate) async fn keep(&self, store: &dyn Store) -> Result<(), StoreError> {
+        for plugin in &self.loaded {
+            let Some(bytes) = plugin.take_bytes() else { continue };
+            if store.beside(&plugin.digest).await?.is_none() {
+                store.commit(vec![Write::Keep { digest: plugin.digest.clone(), bytes }]).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The digests of all that run.
+    pub(crate) fn digests(&self) -> Vec<String> {
+        self.loaded.iter().map(|plugin| plugin.digest.clone()).collect()
+    }
+
+    /// The plugin of a job: the one that runs, if it has the same bytes; else those that were kept, with what their
+    /// plugin is granted now, which is nothing where it is no longer configured.
+    pub(crate) async fn of_job(
+        &self,
+        row: &JobRow,
+        begun: &Begun,
+        store: &dyn Store,
+    ) -> Result<Arc<LoadedPlugin>, TapeError> {
+        if let Some(plugin) = self.get(&row.plugin).filter(|plugin| plugin.digest == row.digest) {
+            return Ok(plugin.clone());
+        }
+        let name = (row.plugin.clone(), row.digest.clone());
+        let known = self.revived.lock().unwrap_or_else(PoisonError::into_inner).get(&name).cloned();
+        if let Some(plugin) = known {
+            return Ok(plugin);
+        }
+        let bytes = store.beside(&row.digest).await?;
+        let bytes = bytes.filter(|bytes| crate::journal::digest(bytes) == row.digest);
+        let bytes = bytes.ok_or_else(|| TapeError::Broken(format!("the bytes of plugin {} are gone", row.plugin)))?;
+        let grants = self.grants.get(&row.plugin).cloned().unwrap_or_default();
+        let loaded = self.loader.revive(&row.plugin, &bytes, grants, begun.limits).await;
+        let plugin = loaded.map_err(|error| TapeError::Plugin(format!("plugin {} does not load: {error}", row.plugin)))?;
+        let plugin = Arc::new(plugin);
+        tracing::warn!(job = row.id, plugin = row.plugin, digest = row.digest, "a job goes on with the bytes that it began with");
+        self.revived.lock().unwrap_or_else(PoisonError::into_inner).insert(name, plugin.clone());
+        Ok(plugin)
     }
 
     /// The plugin that has a command and did not load.

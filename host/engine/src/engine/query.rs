@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{Host, action::asked};
+use super::Host;
 use crate::{
     access::Authorized,
     capability::{Invocation, Purpose},
+    job::asked,
     plugin::{GuestEnd, LoadedPlugin, run},
     port::store::Line,
     reply::{Text, refusals},
@@ -18,7 +19,7 @@ impl Host {
     /// Runs a query; gives its words and its line.
     pub(super) async fn query(&self, plugin: &Arc<LoadedPlugin>, authorized: &Arc<Authorized>) -> (Text, Line) {
         let Ok(_turn) = self.query_turns.acquire().await else { unreachable!("the semaphore is never closed") };
-        let invocation = Invocation::new(self.shared.clone(), authorized.clone(), Purpose::Query, plugin.clone());
+        let invocation = Invocation::new(self.shared.clone(), authorized.clone(), Purpose::Query, plugin.clone(), plugin.limits);
         let mut ran = run(plugin, invocation, &asked(authorized, "query")).await;
         let name = &authorized.command().spec().name;
         let mut text = Text::default();
@@ -31,6 +32,7 @@ impl Host {
             GuestEnd::Reply(reply) => text.push_lines(&reply.text),
             GuestEnd::Failure(failure) => text.push_lines(format!("`{name}`: {}", failure.message)),
             GuestEnd::Limit(limit) => text.push_lines(format!("`{name}` was ended: {limit}")),
+            GuestEnd::Stopped(why) => text.push_lines(format!("`{name}` was ended: {why}")),
             GuestEnd::Trap(why) => text.push_lines(format!("`{name}` broke: {why}")),
         }
         let denied = &ran.invocation.tally.denied;

@@ -1,12 +1,17 @@
 //! A job's status card: one message in the room, edited in place, at most every two seconds.
+//!
+//! Invariant: its key is made of the job's id, so a host that was restarted goes on in the same message.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use tokio::{sync::watch, task::JoinHandle};
 
 use super::said;
 use crate::{
-    port::store::{JobOutcome, JobRow, OutboxRow, Purpose, Store, Write},
+    port::store::{JobOutcome, JobRow, OutboxRow, Phase, Purpose, Stand, Store, Write},
     reply::{Outbox, Text, clean},
 };
 
@@ -21,67 +26,133 @@ struct State {
     stage: String,
     run: String,
     line: String,
+    /// Where it rests, if it does.
+    rests: Option<String>,
 }
 
 /// The card of one job at work.
 pub struct JobCard {
     row: Arc<JobRow>,
     state: watch::Sender<State>,
-    task: JoinHandle<()>,
+    task: Mutex<Option<JoinHandle<()>>>,
+    // The text that was written last. Held while one is written, so that no older one follows.
+    shown: Arc<tokio::sync::Mutex<Option<Text>>>,
 }
 
 impl JobCard {
     /// Begins to show a job.
     pub(crate) fn begin(row: Arc<JobRow>, store: Arc<dyn Store>, outbox: Arc<Outbox>) -> Self {
         let (state, mut seen) = watch::channel(State::default());
-        let shown = row.clone();
+        let of = row.clone();
+        let shown: Arc<tokio::sync::Mutex<Option<Text>>> = Arc::default();
+        let known = shown.clone();
         let task = tokio::spawn(async move {
             while seen.changed().await.is_ok() {
-                let text = at_work(&shown, &seen.borrow_and_update());
-                // A card that could not be kept is shown by the next change; the closing line does not depend on it.
-                if store.commit(vec![Write::Say(card_row(&shown, text, false))]).await.is_ok() {
-                    outbox.wake();
+                {
+                    let mut shown = known.lock().await;
+                    let state = seen.borrow_and_update().clone();
+                    let text = at_work(&of, &state);
+                    if shown.as_ref() != Some(&text) {
+                        // A card that could not be kept is shown by the next change; the closing line does not depend on it.
+                        let row = card_row(&of, text.clone(), state.rests.is_some());
+                        if store.commit(vec![Write::Say(row)]).await.is_ok() {
+                            outbox.wake();
+                        }
+                        *shown = Some(text);
+                    }
                 }
                 tokio::time::sleep(PACE).await;
             }
         });
-        Self { row, state, task }
+        Self { row, state, task: Mutex::new(Some(task)), shown }
     }
 
     /// The guest's own word for what it does.
     pub(crate) fn stage(&self, stage: String) {
-        self.state.send_if_modified(|state| std::mem::replace(&mut state.stage, stage.clone()) != stage);
+        self.change(|state| state.stage = stage);
     }
 
     /// The run that is waited for, and where people can look at it.
     pub(crate) fn run(&self, run: String) {
-        self.state.send_if_modified(|state| std::mem::replace(&mut state.run, run.clone()) != run);
+        self.change(|state| state.run = run);
     }
 
     /// The newest line of its output.
     pub(crate) fn line(&self, line: &str) {
         let mut line = clean(line);
         line.truncate(line.floor_char_boundary(LONGEST_LINE));
-        self.state.send_if_modified(|state| std::mem::replace(&mut state.line, line.clone()) != line);
+        self.change(|state| state.line = line);
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        self.state.send_if_modified(|state| {
+            let before = state.clone();
+            change(state);
+            *state != before
+        });
+    }
+
+    /// What it does, in words; `None` where nobody said.
+    pub(crate) fn shown(&self) -> Option<String> {
+        let state = self.state.borrow();
+        let words: Vec<&str> =
+            [&state.stage, &state.run].into_iter().map(String::as_str).filter(|word| !word.is_empty()).collect();
+        (!words.is_empty()).then(|| words.join(", "))
+    }
+
+    /// It comes to rest, or is taken up again: the card's row, to be kept in the same transaction.
+    pub(crate) async fn rests(&self, stand: &Stand) -> Option<OutboxRow> {
+        let about = (!matches!(stand.phase, Phase::Working | Phase::Run)).then(|| stand.about.clone());
+        let mut shown = self.shown.lock().await;
+        let mut text = None;
+        // What the writes that follow keep is not told to the task: it would write it again.
+        self.state.send_if_modified(|state| {
+            state.rests.clone_from(&about);
+            state.line.clear();
+            text = about.is_some().then(|| at_work(&self.row, state));
+            false
+        });
+        let text = text?;
+        *shown = Some(text.clone());
+        Some(card_row(&self.row, text, true))
     }
 
     /// Ends the showing; gives the card's last row, to be kept in the transaction that closes the job.
-    pub(crate) async fn end(self, outcome: JobOutcome, took: &str) -> OutboxRow {
+    pub(crate) async fn end(&self, outcome: JobOutcome, took: &str) -> OutboxRow {
         // An older text must not come after the last.
-        self.task.abort();
-        let _ = self.task.await;
-        let row = &self.row;
-        let text = Text::lines(format!("[{}] {}: {}, {took}", row.id, row.line, outcome.as_str()));
-        card_row(row, text, true)
+        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(task) = task {
+            task.abort();
+            let _ = task.await;
+        }
+        last(&self.row, outcome, took)
+    }
+}
+
+impl Drop for JobCard {
+    fn drop(&mut self) {
+        if let Some(task) = self.task.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            task.abort();
+        }
     }
 }
 
 /// The first text of a card, kept in the transaction that opens the job.
 pub(crate) fn first(row: &JobRow) -> OutboxRow {
-    card_row(row, at_work(row, &State::default()), false)
+    let rests = (row.stand.phase != Phase::Working).then(|| row.stand.about.clone());
+    let rest = rests.is_some();
+    card_row(row, at_work(row, &State { rests, ..State::default() }), rest)
+}
+
+/// The last text of a card.
+pub(crate) fn last(row: &JobRow, outcome: JobOutcome, took: &str) -> OutboxRow {
+    card_row(row, Text::lines(format!("[{}] {}: {}, {took}", row.id, row.line, outcome.as_str())), true)
 }
 
 fn at_work(row: &JobRow, state: &State) -> Text {
+    if let Some(about) = &state.rests {
+        return Text::lines(format!("[{}] {}: {about}", row.id, row.line));
+    }
     let mut text = format!("[{}] {}: at work", row.id, row.line);
     for part in [&state.stage, &state.run] {
         if !part.is_empty() {

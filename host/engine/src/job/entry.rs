@@ -1,12 +1,14 @@
-//! Entries of a job's journal that are the host's own: what was typed, and how the guest ended.
+//! Entries of a job's journal that are the host's own.
+
+use serde_json::Value;
 
 use crate::port::store::{Entry, EntryKind, JobRow};
 
-/// An entry of the host's own in a job's journal.
-pub(crate) fn entry(row: &JobRow, number: u32, kind: EntryKind, body: serde_json::Value, at: jiff::Timestamp) -> Entry {
+/// An entry of the host's own in a job's journal. Its number is given when it is written.
+pub(crate) fn entry(row: &JobRow, kind: EntryKind, body: Value, at: jiff::Timestamp) -> Entry {
     Entry {
         job: row.id.clone(),
-        number,
+        number: 0,
         kind,
         plugin: row.plugin.clone(),
         call: String::new(),
@@ -17,4 +19,9 @@ pub(crate) fn entry(row: &JobRow, number: u32, kind: EntryKind, body: serde_json
         beside: None,
         at,
     }
+}
+
+/// The result of an intent or a wait, as the host writes it.
+pub(crate) fn result(row: &JobRow, of: &Entry, body: Value, at: jiff::Timestamp) -> Entry {
+    Entry { call: of.call.clone(), of: Some(of.number), ..entry(row, EntryKind::Result, body, at) }
 }

@@ -1,8 +1,8 @@
-//! Follows a run to its end when no guest waits for it: its release is written, and the room is told.
+//! Follows a run to its end when no plugin waits for it: its release is written, and the room is told.
 
 use std::{sync::Arc, time::Duration};
 
-use super::JobRun;
+use super::{Job, JobRun, Jobs, wait::call_off};
 use crate::{
     capability::{Shared, ending},
     port::{
@@ -17,17 +17,24 @@ const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// What became of a run.
-pub(crate) struct Followed {
+pub(super) struct Followed {
     /// One sentence for the room.
-    pub(crate) line: String,
+    pub(super) line: String,
     /// How it ended; `None` where it was never started or nobody can say.
-    pub(crate) outcome: Option<Outcome>,
+    pub(super) outcome: Option<Outcome>,
 }
 
-/// Follows a run to its end, however long its system is away. `meanwhile` is said, once a job, where that takes time.
-pub(crate) async fn follow(shared: &Arc<Shared>, row: &JobRow, run: &JobRun, meanwhile: &str) -> Followed {
-    let pipeline = &run.pipeline;
-    let nothing = |line: String| Followed { line, outcome: None };
+/// What is known of a run whose pipeline is no longer configured.
+pub(super) fn lost() -> Followed {
+    let line = "It started a run of a pipeline that is no longer configured: how that stands is not known.";
+    Followed { line: line.to_owned(), outcome: None }
+}
+
+/// Follows a run to its end, however long its system is away; `None` where the host stops. `meanwhile` is said, once a
+/// job, where that takes time.
+pub(super) async fn follow(jobs: &Jobs, job: &Arc<Job>, run: &JobRun, meanwhile: &str) -> Option<Followed> {
+    let (shared, row, pipeline) = (&jobs.shared, job.row(), &run.pipeline);
+    let nothing = |line: String| Some(Followed { line, outcome: None });
     let mut wait = FIRST_WAIT;
     loop {
         let away = match run.system.state(&run.key, pipeline).await {
@@ -35,11 +42,11 @@ pub(crate) async fn follow(shared: &Arc<Shared>, row: &JobRow, run: &JobRun, mea
             Ok(RunState::Unknowable(reason)) => {
                 return nothing(format!("Whether its run of {pipeline} was started cannot be known: {reason}."));
             }
-            Ok(RunState::Ended(end)) => return ended(shared, row, run, end).await,
+            Ok(RunState::Ended(end)) => return Some(ended(shared, row, run, end).await),
             Ok(RunState::Running) => {
                 say(shared, row, format!("{meanwhile} Its run of {pipeline} goes on; its end is told here.")).await;
-                match run.system.ended(&run.key, pipeline, &mut |_: &str| {}).await {
-                    Ok(end) => return ended(shared, row, run, end).await,
+                match end(shared, job, run).await? {
+                    Ok(end) => return Some(ended(shared, row, run, end).await),
                     Err(error) => error,
                 }
             }
@@ -52,9 +59,29 @@ pub(crate) async fn follow(shared: &Arc<Shared>, row: &JobRow, run: &JobRun, mea
             PipelineError::Unavailable { message } => {
                 let text = format!("{meanwhile} How its run of {pipeline} stands is not known yet: {message}");
                 say(shared, row, text).await;
-                tokio::time::sleep(wait).await;
-                wait = (wait * 2).min(LONGEST_WAIT);
+                tokio::select! {
+                    () = tokio::time::sleep(wait) => wait = (wait * 2).min(LONGEST_WAIT),
+                    () = shared.stopping.cancelled() => return None,
+                }
             }
+        }
+    }
+}
+
+/// A run's end. Where its job was called off it is asked to stop.
+async fn end(shared: &Shared, job: &Arc<Job>, run: &JobRun) -> Option<Result<RunEnd, PipelineError>> {
+    let mut line = |line: &str| job.card().line(line);
+    let mut ended = std::pin::pin!(run.system.ended(&run.key, &run.pipeline, &mut line));
+    let mut asked = false;
+    loop {
+        tokio::select! {
+            biased;
+            end = &mut ended => return Some(end),
+            () = job.cancelled(), if !asked => {
+                asked = true;
+                call_off(run).await;
+            }
+            () = shared.stopping.cancelled() => return None,
         }
     }
 }
@@ -97,14 +124,14 @@ pub(crate) fn said(row: &JobRow, purpose: &str, text: Text) -> OutboxRow {
 }
 
 /// Commits what must not be lost, waiting for as long as the store cannot write.
-pub(crate) async fn persist(store: &dyn Store, writes: Vec<Write>) {
+async fn persist(store: &dyn Store, writes: Vec<Write>) {
     let mut wait = Duration::from_millis(200);
     while let Err(error) = store.commit(writes.clone()).await {
         if matches!(error, StoreError::Failed(_)) {
-            tracing::error!(%error, "what became of a job is not kept; the next start looks again");
+            tracing::error!(%error, "what became of a run is not kept");
             return;
         }
-        tracing::error!(%error, "what became of a job cannot be kept; trying again");
+        tracing::error!(%error, "what became of a run cannot be kept; trying again");
         tokio::time::sleep(wait).await;
         wait = (wait * 2).min(Duration::from_secs(10));
     }

@@ -1,16 +1,40 @@
-//! Jobs: an action that somebody typed, with its journal, its card in the room, and its runs.
+//! Jobs: an action that somebody typed, durable through a crash.
+//!
+//! Reading order: `tape` (a journal read back), `jobs` (who takes care of which), `drive` (step by step), `wait`, `doubt`,
+//! `finish` (the steps), `wake`, `cancel`.
+//!
+//! Architecture Invariant: recovery is replay. After a crash a job is gone on with by the same steps as after any wait,
+//! and nothing of it is kept but its rows.
 
 mod activity;
+mod cancel;
 mod card;
+mod claim;
+mod doubt;
+mod drive;
 mod entry;
+mod finish;
 mod follow;
-mod recover;
+mod jobs;
+mod opening;
+mod place;
 mod run;
+mod steady;
+mod tape;
+mod wait;
+mod wake;
 
 pub use activity::{Activity, AtWork};
 pub use card::JobCard;
-pub(crate) use card::first as first_card;
+pub(crate) use card::{first as first_card, last as last_card};
+pub(crate) use claim::{Claim, Claims};
+pub(crate) use doubt::{Said, about};
 pub(crate) use entry::entry;
-pub(crate) use follow::{follow, persist, said};
-pub(crate) use recover::{abandon, recover};
+pub(crate) use finish::{Ended, Way, call_off};
+pub(crate) use follow::said;
+pub(crate) use jobs::Jobs;
+pub(crate) use opening::{asked, opening};
+pub(crate) use place::Places;
 pub use run::{Job, JobRun};
+pub(crate) use steady::Steady;
+pub(crate) use tape::{Begun, CANCEL, Found, Replay, Standing, Tape, TapeError, run_of, title};

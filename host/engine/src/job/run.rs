@@ -1,14 +1,19 @@
-//! One job at work: its row, its card, and the runs that it started.
+//! One job at work: its row, its card, and the one way in which its journal grows.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::sync::{Arc, PoisonError};
 
 use jiff::Timestamp;
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
 
-use super::JobCard;
-use crate::port::{Pipelines, RunKey, store::JobRow};
+use super::{JobCard, Tape};
+use crate::{
+    journal,
+    port::{
+        Pipelines, RunKey, Store, StoreError,
+        store::{Entry, JobRow, Phase, Stand, Write},
+    },
+};
 
 /// A run that a job started.
 #[derive(Clone)]
@@ -33,62 +38,100 @@ pub struct JobRun {
 pub struct Job {
     row: Arc<JobRow>,
     card: JobCard,
-    // Each run that may have been started, and whether its end is known.
-    runs: Mutex<BTreeMap<RunKey, (JobRun, bool)>>,
+    // The number of the next entry. Held while one is handed to the store, so that entries come there in their order.
+    next: Mutex<u32>,
+    phase: std::sync::Mutex<Phase>,
+    cancelled: CancellationToken,
 }
 
 impl Job {
     pub(crate) fn new(row: Arc<JobRow>, card: JobCard) -> Self {
-        Self { row, card, runs: Mutex::default() }
+        let phase = std::sync::Mutex::new(row.stand.phase);
+        Self { row, card, next: Mutex::new(0), phase, cancelled: CancellationToken::new() }
     }
 
-    /// Its row.
+    /// Its row, as it was when it was taken up.
     pub fn row(&self) -> &JobRow {
         &self.row
-    }
-
-    /// Puts a word on its card.
-    pub fn stage(&self, stage: String) {
-        self.card.stage(stage);
     }
 
     pub(crate) fn card(&self) -> &JobCard {
         &self.card
     }
 
-    pub(crate) fn into_card(self) -> JobCard {
-        self.card
+    /// Where it stands, as it was written last.
+    pub(crate) fn phase(&self) -> Phase {
+        *self.phase.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A run is about to be started. From here on it is followed to its end, whatever becomes of the guest.
-    pub(crate) fn add_run(&self, run: JobRun) {
-        self.runs().insert(run.key.clone(), (run, false));
+    /// Somebody asked it to stop.
+    pub(crate) fn cancel(&self) {
+        self.cancelled.cancel();
     }
 
-    /// A run was not started after all.
-    pub(crate) fn drop_run(&self, key: &RunKey) {
-        self.runs().remove(key);
+    /// Whether somebody asked it to stop.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.cancelled.is_cancelled()
     }
 
-    /// A run's end is known to the guest.
-    pub(crate) fn end_run(&self, key: &RunKey) {
-        if let Some((_, ended)) = self.runs().get_mut(key) {
-            *ended = true;
+    /// Waits until somebody asks it to stop.
+    pub(crate) async fn cancelled(&self) {
+        self.cancelled.cancelled().await;
+    }
+
+    /// Its journal was read back.
+    pub(crate) async fn took_up(&self, tape: &Tape) {
+        *self.next.lock().await = tape.next();
+        if tape.cancelled() {
+            self.cancelled.cancel();
         }
     }
 
-    /// One of its own runs.
-    pub(crate) fn run(&self, id: &str) -> Option<JobRun> {
-        let key = RunKey::parse(id)?;
-        self.runs().get(&key).map(|(run, _)| run.clone())
+    /// Writes entries and what belongs with them as one transaction. Gives the number of the first.
+    ///
+    /// # Errors
+    /// The store's; nothing was written, and no number was used.
+    pub(crate) async fn enter(
+        &self,
+        store: &dyn Store,
+        entries: Vec<Entry>,
+        more: Vec<Write>,
+    ) -> Result<u32, StoreError> {
+        let mut next = self.next.lock().await;
+        let first = *next;
+        let mut writes = Vec::with_capacity(entries.len() + more.len());
+        for (entry, number) in entries.into_iter().zip(first..) {
+            writes.extend(numbered(entry, number));
+            *next = number + 1;
+        }
+        writes.extend(more);
+        match store.commit(writes).await {
+            Ok(_) => Ok(first),
+            Err(error) => {
+                *next = first;
+                Err(error)
+            }
+        }
     }
 
-    /// The runs whose end nobody waited for.
-    pub(crate) fn unfinished(&self) -> Vec<JobRun> {
-        self.runs().values().filter(|(_, ended)| !ended).map(|(run, _)| run.clone()).collect()
+    /// Hands an entry over that a crash may lose.
+    pub(crate) async fn note(&self, store: &dyn Store, entry: Entry) {
+        let mut next = self.next.lock().await;
+        store.note(numbered(entry, *next));
+        *next += 1;
     }
 
-    fn runs(&self) -> MutexGuard<'_, BTreeMap<RunKey, (JobRun, bool)>> {
-        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    /// It stands somewhere else: its row, and its card where it came to rest.
+    pub(crate) async fn stands(&self, stand: Stand) -> Vec<Write> {
+        let card = self.card.rests(&stand).await.map(Write::Say);
+        *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = stand.phase;
+        [Write::Stand { job: self.row.id.clone(), stand }].into_iter().chain(card).collect()
     }
+}
+
+/// An entry with its number, behind what stands beside it.
+fn numbered(mut entry: Entry, number: u32) -> Vec<Write> {
+    entry.number = number;
+    let beside = journal::pack(&mut entry);
+    beside.into_iter().chain([Write::Enter(entry)]).collect()
 }

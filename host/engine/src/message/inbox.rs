@@ -27,6 +27,8 @@ pub struct Incoming {
     pub at: Timestamp,
     /// Whether nobody else is in the room, so that no prefix is needed.
     pub direct: bool,
+    /// Whether it was read back, and did not come as it was sent: only such a one can be too old to be handled.
+    pub late: bool,
 }
 
 /// Where adapters bring messages.
@@ -36,7 +38,7 @@ pub struct Inbox {
     pub(crate) addressing: Addressing,
     pub(crate) admins: Vec<String>,
     pub(crate) activity: Activity,
-    pub(crate) rows: mpsc::UnboundedSender<(InboxRow, crate::job::AtWork)>,
+    pub(crate) rows: mpsc::UnboundedSender<(InboxRow, bool, crate::job::AtWork)>,
 }
 
 impl Inbox {
@@ -75,17 +77,18 @@ impl Inbox {
         messages: Vec<Incoming>,
         mark: Option<Mark>,
     ) -> Result<usize, StoreError> {
-        let mut rows: Vec<InboxRow> = messages
+        let mut rows: Vec<(InboxRow, bool)> = messages
             .into_iter()
             .filter_map(|message| {
                 let text = self.addressing.command(&message)?;
-                Some(InboxRow {
+                let row = InboxRow {
                     key: InboxKey { network: network.into(), room: room.into(), event: message.event },
                     thread: message.thread,
                     sender: message.sender,
                     text,
                     at: message.at,
-                })
+                };
+                Some((row, message.late))
             })
             .collect();
         if rows.is_empty() && mark.is_none() {
@@ -93,13 +96,13 @@ impl Inbox {
         }
         // Counted as work before it is on disk, so that nobody sees a moment of rest in between.
         let at_work = self.activity.begin();
-        let writes = rows.iter().cloned().map(Write::Receive).chain(mark.map(Write::Mark)).collect();
+        let writes = rows.iter().map(|(row, _)| Write::Receive(row.clone())).chain(mark.map(Write::Mark)).collect();
         let new = self.store.commit(writes).await?;
-        rows.retain(|row| new.contains(&row.key));
+        rows.retain(|(row, _)| new.contains(&row.key));
         let count = rows.len();
-        for row in rows {
+        for (row, late) in rows {
             // Nobody listens only while the host stops; the row is on disk and handled at the next start.
-            let _ = self.rows.send((row, at_work.clone()));
+            let _ = self.rows.send((row, late, at_work.clone()));
         }
         Ok(count)
     }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use wasmtime::ResourceLimiter;
 
 /// The limits of one invocation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// Linear memory, in bytes, summed over all memories.
     pub memory: usize,
@@ -100,6 +100,11 @@ impl Meter {
     /// The limits.
     pub fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// How many calls were made.
+    pub(crate) fn calls(&self) -> u32 {
+        self.calls
     }
 
     /// Counts one call and the bytes of its arguments.

@@ -1,6 +1,9 @@
 //! Loads plugins: look, compile, describe, link. One that does not load takes out nobody but itself.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use serde::{Deserialize, Serialize};
 use wasmtime::component::{Component, Linker};
@@ -40,8 +43,10 @@ pub struct LoadedPlugin {
     /// Its settings.
     pub settings: Arc<[(String, String)]>,
     pub(crate) pre: PluginPre<Invocation>,
+    // Until they are in the store, where open jobs find them again.
+    pub(super) bytes: Mutex<Option<Vec<u8>>>,
     // Its clock ticks for as long as something holds the runtime; without it no limit on processor time bites.
-    _runtime: Runtime,
+    pub(super) _runtime: Runtime,
 }
 
 /// A plugin that did not load.
@@ -115,11 +120,11 @@ impl LoadError {
 
 /// What is kept beside the compiled code, so that a known plugin is loaded without looking into it again.
 #[derive(Serialize, Deserialize)]
-struct Note {
+pub(super) struct Note {
     format: u32,
-    contract: String,
+    pub(super) contract: String,
     calls: Vec<String>,
-    description: commands::Description,
+    pub(super) description: commands::Description,
 }
 
 const NOTE: &str = "plugin.json";
@@ -127,6 +132,7 @@ const NOTE: &str = "plugin.json";
 const NOTE_FORMAT: u32 = 1;
 
 /// Loads plugins.
+#[derive(Clone)]
 pub struct Loader {
     runtime: Runtime,
     cache: Cache,
@@ -216,12 +222,13 @@ impl Loader {
             limits: config.limits,
             settings,
             pre,
+            bytes: Mutex::new(Some(bytes)),
             _runtime: self.runtime.clone(),
         })
     }
 
     /// The compiled component and what is known of it: from an earlier load of the same bytes, or found out now.
-    async fn look(&self, bytes: &[u8], digest: &str) -> Result<(Component, Note, Vec<&'static Row>), LoadError> {
+    pub(super) async fn look(&self, bytes: &[u8], digest: &str) -> Result<(Component, Note, Vec<&'static Row>), LoadError> {
         let engine = self.runtime.engine();
         if let Some(note) = self.cache.note::<Note>(engine, digest, NOTE)
             && note.format == NOTE_FORMAT
@@ -250,6 +257,11 @@ impl Loader {
 }
 
 impl LoadedPlugin {
+    /// Its bytes, once.
+    pub(crate) fn take_bytes(&self) -> Option<Vec<u8>> {
+        self.bytes.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
     /// What the lock says of it.
     pub fn locked(&self) -> Locked {
         let mut commands: Vec<String> = self.description.commands.iter().map(|spec| spec.name.clone()).collect();

@@ -14,6 +14,7 @@ mod describe;
 mod limits;
 mod load;
 pub mod lock;
+mod revive;
 mod run;
 pub mod runtime;
 #[cfg(test)]
@@ -24,6 +25,5 @@ pub use describe::{Description, Setting, describe_file};
 pub(crate) use limits::size;
 pub use limits::{LimitReached, Limits, Meter};
 pub use load::{LoadError, LoadedPlugin, Loader, NotLoaded};
-pub(crate) use run::run;
-pub use run::{GuestEnd, GuestRun};
+pub(crate) use run::{GuestEnd, run};
 pub use runtime::Runtime;

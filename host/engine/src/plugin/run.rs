@@ -1,9 +1,6 @@
 //! Runs one invocation: a fresh store with its own limits, one call, and everything dropped.
 
-use std::{
-    sync::atomic::Ordering,
-    time::{Duration, Instant},
-};
+use std::time::Duration;
 
 use wasmtime::{AsContextMut, Store, Trap, UpdateDeadline};
 
@@ -12,11 +9,14 @@ use super::{
     limits::{LimitReached, Limits, size},
     runtime::TICK,
 };
-use crate::{capability::Invocation, plugin::LoadedPlugin};
+use crate::{
+    capability::{Invocation, Stop},
+    plugin::LoadedPlugin,
+};
 
 /// How a guest ended.
 #[derive(Debug)]
-pub enum GuestEnd {
+pub(crate) enum GuestEnd {
     /// It did its work.
     Reply(commands::Reply),
     /// It says that it did not.
@@ -25,35 +25,31 @@ pub enum GuestEnd {
     Limit(LimitReached),
     /// It broke.
     Trap(String),
+    /// The host ended it, and runs it anew when it can go on.
+    Stopped(Stop),
 }
 
 /// A guest that ended, and what it did.
-pub struct GuestRun {
+pub(crate) struct GuestRun {
     /// How it ended.
-    pub end: GuestEnd,
+    pub(crate) end: GuestEnd,
     /// The host's side of it.
-    pub invocation: Invocation,
+    pub(crate) invocation: Invocation,
 }
 
 /// Runs one invocation to its end. Safe to drop: the guest is then gone, and what it began stands in the journal.
 pub(crate) async fn run(plugin: &LoadedPlugin, invocation: Invocation, asked: &commands::Invocation) -> GuestRun {
     let limits = *invocation.meter.limits();
-    let waiting = invocation.waiting.clone();
     let mut store = Store::new(plugin.pre.engine(), invocation);
     store.limiter(|invocation| &mut invocation.meter);
     limit_copies(&mut store, &limits);
     limit_cpu(&mut store, limits.cpu);
-    let ended = {
-        let called = call(&plugin.pre, &mut store, asked);
-        let called = std::pin::pin!(called);
-        let is_waiting = || waiting.load(Ordering::Acquire);
-        within(limits.wall, called, is_waiting).await
-    };
+    let ended = tokio::time::timeout(limits.wall, call(&plugin.pre, &mut store, asked)).await;
     let end = match ended {
-        None => GuestEnd::Limit(LimitReached::Wall(limits.wall)),
-        Some(Err(error)) => broken(&error, limits.bytes_out),
+        Err(_) => GuestEnd::Limit(LimitReached::Wall(limits.wall)),
+        Ok(Err(error)) => broken(&error, limits.bytes_out),
         // What a guest answers is its words too.
-        Some(Ok(answer)) => match (store.data_mut().meter.bytes(size(&answer)), answer) {
+        Ok(Ok(answer)) => match (store.data_mut().meter.bytes(size(&answer)), answer) {
             (Err(error), _) => broken(&error, limits.bytes_out),
             (Ok(()), Ok(reply)) => GuestEnd::Reply(reply),
             (Ok(()), Err(failure)) => GuestEnd::Failure(failure),
@@ -69,32 +65,6 @@ async fn call(
 ) -> wasmtime::Result<Result<commands::Reply, commands::Failure>> {
     let plugin: Plugin = pre.instantiate_async(store.as_context_mut()).await?;
     plugin.wardroom_plugin_commands().call_run(store, asked).await
-}
-
-/// A future's output, or `None` when it took too long. Time in which `waiting` holds does not count.
-async fn within<T>(
-    wall: Duration,
-    mut called: std::pin::Pin<&mut impl Future<Output = T>>,
-    waiting: impl Fn() -> bool,
-) -> Option<T> {
-    /// How finely time that was waited away is measured.
-    const STEP: Duration = Duration::from_millis(250);
-    let mut left = wall;
-    loop {
-        let step = if waiting() { STEP } else { left.min(STEP) };
-        let began = Instant::now();
-        tokio::select! {
-            biased;
-            ended = &mut called => return Some(ended),
-            () = tokio::time::sleep(step) => {}
-        }
-        if !waiting() {
-            left = left.saturating_sub(began.elapsed());
-            if left.is_zero() {
-                return None;
-            }
-        }
-    }
 }
 
 /// Yields at every tick, so that one guest never holds a thread, and traps when the budget is used up.
@@ -119,6 +89,9 @@ pub(super) fn limit_copies<T: 'static>(store: &mut Store<T>, limits: &Limits) {
 }
 
 fn broken(error: &wasmtime::Error, bytes_out: usize) -> GuestEnd {
+    if let Some(stop) = error.downcast_ref::<Stop>() {
+        return GuestEnd::Stopped(stop.clone());
+    }
     if let Some(limit) = error.downcast_ref::<LimitReached>() {
         return GuestEnd::Limit(limit.clone());
     }

@@ -168,6 +168,14 @@ pub trait Pipelines: Send + Sync + 'static {
     /// [`PipelineError`].
     async fn output(&self, key: &RunKey, pipeline: &str, bytes: usize) -> Result<String, PipelineError>;
 
+    /// The job of this run was removed: what this host itself keeps of it can go. Nothing if nothing is said.
+    ///
+    /// # Errors
+    /// [`PipelineError`].
+    async fn forget(&self, _key: &RunKey, _pipeline: &str) -> Result<(), PipelineError> {
+        Ok(())
+    }
+
     /// Asks for a run to be stopped. It is stopped when [`Pipelines::ended`] says so.
     ///
     /// # Errors

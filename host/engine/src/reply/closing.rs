@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::Text;
 use crate::{
     capability::Denied,
-    plugin::{GuestEnd, GuestRun},
+    job::{Ended, Way},
     port::store::{JobOutcome, JobRow},
 };
 
@@ -13,18 +13,18 @@ use crate::{
 const LONGEST: usize = 8_000;
 
 /// How a job ended, and what the room is told.
-pub(crate) fn closing(row: &JobRow, ran: &GuestRun) -> (JobOutcome, Text) {
-    let denied = &ran.invocation.tally.denied;
+pub(crate) fn closing(row: &JobRow, ended: &Ended) -> (JobOutcome, Text) {
+    let denied = &ended.denied;
     let name = &row.command;
-    let (outcome, mut text) = match &ran.end {
-        GuestEnd::Reply(reply) => {
+    let (outcome, mut text) = match ended.end {
+        Way::Reply => {
             // A plugin that was refused something and says nothing of it does not get to say that all is well.
-            let warned = reply.warnings || !denied.is_empty();
+            let warned = ended.warnings || !denied.is_empty();
             let outcome = if warned { JobOutcome::Warnings } else { JobOutcome::Succeeded };
-            (outcome, Text::lines(&reply.text))
+            (outcome, Text::lines(&ended.text))
         }
-        GuestEnd::Failure(failure) => {
-            let outcome = match failure.code.as_str() {
+        Way::Failure => {
+            let outcome = match ended.code.as_str() {
                 "denied" if !denied.is_empty() => JobOutcome::Refused,
                 "cancelled" => JobOutcome::Cancelled,
                 "unknown" => JobOutcome::Unknown,
@@ -32,16 +32,16 @@ pub(crate) fn closing(row: &JobRow, ran: &GuestRun) -> (JobOutcome, Text) {
             };
             // The host says better than the plugin what was refused.
             let text = match outcome {
-                JobOutcome::Refused if ran.invocation.tally.acted() => {
+                JobOutcome::Refused if ended.acted => {
                     Text::lines(format!("`{}` was refused in the middle.", row.line))
                 }
                 JobOutcome::Refused => Text::lines(format!("`{}` was refused, and nothing was done.", row.line)),
-                _ => Text::lines(&failure.message),
+                _ => Text::lines(&ended.text),
             };
             (outcome, text)
         }
-        GuestEnd::Limit(limit) => (JobOutcome::Failed, Text::lines(format!("`{name}` was ended: {limit}."))),
-        GuestEnd::Trap(why) => (JobOutcome::Failed, Text::lines(format!("`{name}` broke: {why}."))),
+        Way::Limit => (JobOutcome::Failed, Text::lines(format!("`{name}` was ended: {}.", ended.text))),
+        Way::Trap => (JobOutcome::Failed, Text::lines(format!("`{name}` broke: {}.", ended.text))),
     };
     if text.is_empty() {
         text = Text::lines(format!("`{}` {}.", row.line, outcome.as_str()));
@@ -72,6 +72,12 @@ pub(crate) fn took(from: Timestamp, to: Timestamp) -> String {
         60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
         _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
     }
+}
+
+/// A moment to the minute, in UTC: `2026-11-21 14:05 UTC`; seconds where they are what matters.
+pub(crate) fn moment(at: Timestamp) -> String {
+    let shape = if at.as_second() % 60 == 0 { "%Y-%m-%d %H:%M UTC" } else { "%Y-%m-%d %H:%M:%S UTC" };
+    at.strftime(shape).to_string()
 }
 
 /// The emoji of an outcome.

@@ -13,7 +13,7 @@ use crate::{
     job::{Activity, AtWork},
     port::{
         Body, Chat, Outgoing, SendError, Store,
-        store::{PendingRow, Purpose, Write},
+        store::{InboxRow, PendingRow, Purpose, Write},
     },
 };
 
@@ -63,6 +63,12 @@ impl Outbox {
     /// The network of a name.
     pub(crate) fn chat(&self, network: &str) -> Option<&Arc<dyn Chat>> {
         self.chats.get(network)
+    }
+
+    /// The thread that answers to a message go to: its own, or one below it; `None` where the network has none.
+    pub(crate) fn thread(&self, message: &InboxRow) -> Option<String> {
+        let threads = self.chat(&message.key.network).is_some_and(|chat| chat.abilities().threads);
+        threads.then(|| message.thread.clone().unwrap_or_else(|| message.key.event.clone()))
     }
 
     /// Sends for ever; what an earlier process left is sent first, after a look whether it was.

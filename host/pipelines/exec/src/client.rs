@@ -180,6 +180,19 @@ impl Pipelines for ExecPipelines {
         blocking(move || output::tail(read.path(), bytes)).await.map_err(|error| unreadable(&folder, &error))
     }
 
+    async fn forget(&self, key: &RunKey, _pipeline: &str) -> Result<(), PipelineError> {
+        let (folder, status) = self.status(key).await?;
+        match status {
+            Status::Absent => Ok(()),
+            Status::Running { .. } => Err(refused(format!("run `{key}` goes on"))),
+            Status::Over(_) => {
+                let path = folder.path().to_owned();
+                let removed = blocking(move || std::fs::remove_dir_all(path)).await;
+                removed.map_err(|error| unreadable(&folder, &error))
+            }
+        }
+    }
+
     async fn cancel(&self, key: &RunKey, _pipeline: &str) -> Result<(), PipelineError> {
         let (folder, end) = self.known(key).await?;
         if end.is_some() {

@@ -26,7 +26,7 @@
 //! [`RunKey`](wardroom::port::RunKey). Both are all that a later host needs to find the run again.
 //! Where the supervisor itself is killed, the kernel kills the program, and the next look at the run
 //! kills what is left of its session and records the outcome `unknown`; it is never started again.
-//! Nothing removes a run's folder: it is what says that a key was used. A key that was said to have no run
+//! A run's folder stays until its job is removed: it is what says that a key was used. A key that was said to have no run
 //! gets a folder as well, so that an order that is still on its way starts nothing. Under systemd the host's unit needs
 //! `KillMode=process`, or else stopping the host stops its runs.
 //!

@@ -22,7 +22,7 @@ impl HostCall for Apps {
     type Answer = Vec<App>;
     type Error = types::Error;
 
-    fn attributes(_: &Invocation, (query,): &(AppQuery,)) -> Attributes {
+    async fn attributes(_: &Invocation, (query,): &(AppQuery,)) -> Attributes {
         query.app.iter().map(|app| (Attribute::App, vec![app.clone()])).collect()
     }
 
@@ -57,7 +57,7 @@ impl HostCall for Releases {
     type Answer = Vec<Release>;
     type Error = types::Error;
 
-    fn attributes(_: &Invocation, (query,): &(ReleaseQuery,)) -> Attributes {
+    async fn attributes(_: &Invocation, (query,): &(ReleaseQuery,)) -> Attributes {
         let app = query.app.iter().map(|app| (Attribute::App, vec![app.clone()]));
         let environment = query.environment.iter().map(|name| (Attribute::Environment, vec![name.clone()]));
         app.chain(environment).collect()

@@ -4,7 +4,7 @@ use crate::{
     capability::{HostCall, Invocation, call::problem},
     job::said,
     plugin::bindings::{chat::Message, types},
-    port::store::Write,
+    port::store::{Entry, Write},
     reply::{Text, clean},
 };
 
@@ -29,7 +29,7 @@ impl HostCall for Say {
         if !invocation.may_say() {
             return Err(problem("limit", "this command has said enough"));
         }
-        let number = invocation.number();
+        let number = invocation.call_number();
         match invocation.job() {
             Some(job) => {
                 let row = said(job.row(), &format!("say-{number}"), text);
@@ -39,6 +39,10 @@ impl HostCall for Say {
             None => invocation.say_with_answer(text),
         }
         Ok(())
+    }
+
+    fn replayed(invocation: &mut Invocation, _: &Self::Params, _: &Result<(), types::Error>, _: &Entry) {
+        invocation.may_say();
     }
 }
 
@@ -51,11 +55,20 @@ impl HostCall for Stage {
     type Error = types::Error;
 
     async fn perform(invocation: &mut Invocation, (message,): &(Message,)) -> Result<(), types::Error> {
-        let mut stage = clean(message.text.lines().next().unwrap_or_default());
-        stage.truncate(stage.floor_char_boundary(LONGEST_STAGE));
-        if let Some(job) = invocation.job() {
-            job.stage(stage);
-        }
+        show(invocation, message);
         Ok(())
+    }
+
+    fn replayed(invocation: &mut Invocation, (message,): &(Message,), _: &Result<(), types::Error>, _: &Entry) {
+        // The card of a job that goes on begins empty.
+        show(invocation, message);
+    }
+}
+
+fn show(invocation: &Invocation, message: &Message) {
+    let mut stage = clean(message.text.lines().next().unwrap_or_default());
+    stage.truncate(stage.floor_char_boundary(LONGEST_STAGE));
+    if let Some(job) = invocation.job() {
+        job.card().stage(stage);
     }
 }

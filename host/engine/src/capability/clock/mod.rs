@@ -1,5 +1,6 @@
-//! `clock`: the time, as the host gives it. A guest has no other clock.
+//! `clock`: the time, as the host gives it, and moments to wait for. A guest has no other clock.
 
 mod host;
 
-pub(crate) use host::{Now, instant};
+pub(super) use host::{After, Now};
+pub(crate) use host::{instant, later};

@@ -2,16 +2,21 @@
 
 use std::collections::BTreeMap;
 
+use futures_util::future::BoxFuture;
+
 use crate::{
     access::Attribute,
-    capability::{Attributes, HostCall, Invocation, call::problem},
+    capability::{Attributes, HostCall, Invocation, Recover, Recovered, Shared, call::problem},
     config::Deployment,
-    job::JobRun,
+    job::{JobRun, run_of},
     plugin::bindings::{
         pipelines::{Request, Run},
         types,
     },
-    port::{PipelineError, RunKey, RunState},
+    port::{
+        PipelineError, RunKey, RunState,
+        store::{Entry, JobRow},
+    },
 };
 
 /// The parameter that is a deployment's version.
@@ -27,7 +32,7 @@ impl HostCall for Trigger {
     type Answer = Run;
     type Error = types::Error;
 
-    fn attributes(invocation: &Invocation, (request,): &(Request,)) -> Attributes {
+    async fn attributes(invocation: &Invocation, (request,): &(Request,)) -> Attributes {
         let mut attributes = Attributes::from([(Attribute::Pipeline, vec![request.pipeline.clone()])]);
         if let Some(deployment) = invocation.shared().catalog.pipeline(&request.pipeline) {
             attributes.insert(Attribute::App, vec![deployment.app.clone()]);
@@ -65,8 +70,8 @@ impl HostCall for Trigger {
             ));
         };
         let parameters = parameters(deployment, &request.parameters)?;
-        let key = RunKey::new(&job.row().id, invocation.number());
-        job.add_run(JobRun {
+        let key = RunKey::new(&job.row().id, invocation.intent());
+        let run = JobRun {
             key: key.clone(),
             pipeline: deployment.pipeline.clone(),
             app: deployment.app.clone(),
@@ -74,26 +79,65 @@ impl HostCall for Trigger {
             version: parameters.get(VERSION).cloned(),
             started: shared.clock.now(),
             system: deployment.system.clone(),
-        });
-        let url = match start(deployment, &key, &parameters).await {
-            Ok(url) => url,
-            Err(error) => {
-                if error.code != UNKNOWN {
-                    job.drop_run(&key);
-                }
-                return Err(types::Error::Other(error));
-            }
         };
+        let url = start(deployment, &key, &parameters).await.map_err(types::Error::Other)?;
         tracing::info!(job = job.row().id, run = key.as_str(), pipeline = deployment.pipeline, "started a run");
-        job.card().run(match &url {
-            Some(url) => format!("{} {url}", deployment.pipeline),
-            None => deployment.pipeline.clone(),
-        });
-        Ok(Run { id: key.as_str().to_owned(), url })
+        let answer = Run { id: key.as_str().to_owned(), url };
+        show(invocation, &answer, &deployment.pipeline);
+        if let Some(life) = invocation.life() {
+            life.runs.insert(key, Some(run));
+        }
+        Ok(answer)
+    }
+
+    fn replayed(
+        invocation: &mut Invocation,
+        (request,): &(Request,),
+        answer: &Result<Run, types::Error>,
+        begun: &Entry,
+    ) {
+        let Ok(run) = answer else { return };
+        show(invocation, run, &request.pipeline);
+        let known = run_of(&invocation.shared().catalog, begun);
+        if let (Some(key), Some(life)) = (RunKey::parse(&run.id), invocation.life()) {
+            life.runs.insert(key, known);
+        }
     }
 }
 
-/// Starts a run. The code of an error is [`UNKNOWN`] where it may have been started all the same.
+impl Recover for Trigger {
+    fn recover<'a>(shared: &'a Shared, job: &'a JobRow, intent: &'a Entry) -> BoxFuture<'a, Recovered> {
+        Box::pin(async move {
+            let Some(run) = run_of(&shared.catalog, intent) else {
+                return Recovered::Unknowable("its pipeline is no longer configured".to_owned());
+            };
+            match run.system.state(&run.key, &run.pipeline).await {
+                Ok(RunState::Running | RunState::Ended(_)) => Recovered::Happened(Self::assumed(job, intent)),
+                Ok(RunState::Absent) => Recovered::Not,
+                Ok(RunState::Unknowable(reason)) => Recovered::Unknowable(reason),
+                Err(PipelineError::Refused { message }) => Recovered::Unknowable(message),
+                Err(PipelineError::Unavailable { message }) => Recovered::Away(message),
+            }
+        })
+    }
+
+    fn assumed(job: &JobRow, intent: &Entry) -> serde_json::Value {
+        let run = Run { id: RunKey::new(&job.id, intent.number).as_str().to_owned(), url: None };
+        serde_json::json!(Ok::<_, types::Error>(run))
+    }
+}
+
+/// Puts a run on the job's card.
+fn show(invocation: &Invocation, run: &Run, pipeline: &str) {
+    let Some(job) = invocation.job() else { return };
+    let pipeline = crate::reply::clean(pipeline);
+    job.card().run(match &run.url {
+        Some(url) => format!("{pipeline} {url}"),
+        None => pipeline,
+    });
+}
+
+/// Starts a run. The code of an error is [`UNKNOWN`] where it may have been started all the same; the host then follows it.
 async fn start(
     deployment: &Deployment,
     key: &RunKey,

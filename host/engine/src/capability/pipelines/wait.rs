@@ -1,26 +1,29 @@
-//! The contract's side of `pipelines.wait`, the one waiting call.
+//! The contract's side of `pipelines.wait`, the one waiting call: what can be waited for, and what its answers look like.
+//!
+//! Not here: the waiting itself, which is the job's (`job::wait`) while no guest is there.
 
-use std::sync::atomic::Ordering;
-
-use futures_util::{FutureExt as _, future::select_all};
+use std::collections::BTreeMap;
 
 use crate::{
     access::Attribute,
-    capability::{Attributes, HostCall, Invocation, call::problem, clock_instant},
-    job::{Job, JobRun, said},
-    plugin::bindings::{
-        pipelines::{Ready, WaitError, Waitable},
-        types::Entry,
+    capability::{
+        Attributes, HostCall, Invocation, Purpose, Timer,
+        call::{Parking, problem},
+        clock_instant,
     },
+    job::{JobRun, said},
+    plugin::bindings::types::Entry,
     port::{
-        Outcome, PipelineError, RunEnd,
-        store::{JobRow, OutboxRow, Release, Write},
+        Outcome, RunEnd, RunKey,
+        store::{JobRow, OutboxRow, Phase, Release, Stand, Write},
     },
-    reply::Text,
+    reply::{Text, moment},
 };
+pub(crate) use crate::plugin::bindings::pipelines::{Ready, WaitError, Waitable};
 
-/// The only kind of waitable there is yet.
-const RUN: &str = "run";
+/// The kinds of waitables there are.
+pub(crate) const RUN: &str = "run";
+pub(crate) const TIMER: &str = "timer";
 /// More things than this cannot be waited for at once.
 const MOST_ITEMS: usize = 64;
 /// How much of a failed run's output the room sees, in bytes and lines.
@@ -30,73 +33,81 @@ const TAIL_LINES: usize = 20;
 /// `pipelines.wait`
 pub(crate) struct Wait;
 
+/// What a waiting call leaves in its entry, beside its arguments: what each timer among them is.
+pub(crate) type Timers = BTreeMap<String, Timer>;
+
 impl HostCall for Wait {
     type Params = (Vec<Waitable>,);
     type Answer = Ready;
     type Error = WaitError;
 
-    fn attributes(invocation: &Invocation, (items,): &(Vec<Waitable>,)) -> Attributes {
+    async fn attributes(invocation: &Invocation, (items,): &(Vec<Waitable>,)) -> Attributes {
         let mut attributes = Attributes::new();
-        for run in items.iter().filter_map(|item| known(invocation, item)) {
-            attributes.entry(Attribute::Pipeline).or_default().push(run.pipeline);
-            attributes.entry(Attribute::App).or_default().push(run.app);
-            attributes.entry(Attribute::Environment).or_default().push(run.environment);
+        for item in items {
+            if let Some(Item::Run(Some(run))) = known(invocation, item) {
+                attributes.entry(Attribute::Pipeline).or_default().push(run.pipeline);
+                attributes.entry(Attribute::App).or_default().push(run.app);
+                attributes.entry(Attribute::Environment).or_default().push(run.environment);
+            }
         }
         attributes
     }
 
     async fn perform(invocation: &mut Invocation, (items,): &(Vec<Waitable>,)) -> Result<Ready, WaitError> {
-        if items.is_empty() || items.len() > MOST_ITEMS {
-            return Err(problem(
-                "invalid",
-                format!("1 to {MOST_ITEMS} things can be waited for, and not {}", items.len()),
-            ));
-        }
-        if let Some(item) = items.iter().find(|item| item.kind != RUN) {
-            return Err(problem(
-                "invalid",
-                format!("`{}` cannot be waited for, only `{RUN}`", crate::reply::clean(&item.kind)),
-            ));
-        }
-        let Some(job) = invocation.job().cloned() else { return Err(problem("invalid", "only a job waits")) };
-        let mut runs = Vec::with_capacity(items.len());
-        for item in items {
-            // Whether another job has such a run is nobody's business here.
-            runs.push(
-                known(invocation, item).ok_or_else(|| problem::<WaitError>("not-found", "this job has no such run"))?,
-            );
-        }
-        invocation.waiting.store(true, Ordering::Release);
-        let ended = first(&job, &runs).await;
-        invocation.waiting.store(false, Ordering::Release);
-        let (run, end) = match ended {
-            Ok(ended) => ended,
-            Err(PipelineError::Refused { message }) => return Err(problem("not-found", message)),
-            Err(PipelineError::Unavailable { message }) => return Err(problem("unavailable", message)),
-        };
-        invocation.saw_end(run.key.clone());
-        for write in ending(job.row(), &run, &end).await {
-            invocation.also_write(write);
-        }
-        ready(&run, end).ok_or_else(|| problem("invalid", "the run's times stand before 1970"))
+        let parking = parking(invocation, items)?;
+        invocation.park(parking);
+        // Nobody sees this: the guest is ended once the wait is on disk.
+        Err(problem("parked", "it waits"))
     }
 }
 
-fn known(invocation: &Invocation, item: &Waitable) -> Option<JobRun> {
-    invocation.job()?.run(&item.id).filter(|_| item.kind == RUN)
+/// What is waited for.
+enum Item {
+    /// A run; `None` where its pipeline is no longer configured.
+    Run(Option<JobRun>),
+    Timer(Timer),
 }
 
-/// The first of these runs to end.
-async fn first(job: &Job, runs: &[JobRun]) -> Result<(JobRun, RunEnd), PipelineError> {
-    let waits = runs.iter().map(|run| {
-        async move {
-            let mut show = |line: &str| job.card().line(line);
-            let end = run.system.ended(&run.key, &run.pipeline, &mut show).await?;
-            Ok::<_, PipelineError>((run.clone(), end))
+fn known(invocation: &Invocation, item: &Waitable) -> Option<Item> {
+    let Purpose::Job(life) = &invocation.purpose else { return None };
+    match item.kind.as_str() {
+        RUN => life.runs.get(&RunKey::parse(&item.id)?).cloned().map(Item::Run),
+        TIMER => life.timers.get(&item.id).copied().map(Item::Timer),
+        _ => None,
+    }
+}
+
+/// Where a job stands that waits for these.
+fn parking(invocation: &Invocation, items: &[Waitable]) -> Result<Parking, WaitError> {
+    if items.is_empty() || items.len() > MOST_ITEMS {
+        return Err(problem("invalid", format!("1 to {MOST_ITEMS} things can be waited for, and not {}", items.len())));
+    }
+    if let Some(item) = items.iter().find(|item| item.kind != RUN && item.kind != TIMER) {
+        let kind = crate::reply::clean(&item.kind);
+        return Err(problem("invalid", format!("`{kind}` cannot be waited for, only `{RUN}` and `{TIMER}`")));
+    }
+    let (mut runs, mut timers) = (Vec::new(), Timers::new());
+    for item in items {
+        match known(invocation, item) {
+            Some(Item::Run(run)) => runs.push(run.map_or_else(|| item.id.clone(), |run| run.pipeline)),
+            Some(Item::Timer(timer)) => {
+                timers.insert(item.id.clone(), timer);
+            }
+            // Whether another job has such a one is nobody's business here.
+            None => return Err(problem("not-found", format!("this job has no such {}", item.kind))),
         }
-        .boxed()
-    });
-    select_all(waits).await.0
+    }
+    let wake = timers.values().map(|timer| timer.at).min();
+    let stand = Stand {
+        phase: if runs.is_empty() { Phase::Time } else { Phase::Run },
+        about: match wake {
+            Some(at) if runs.is_empty() => format!("waits until {}", moment(at)),
+            _ => format!("waits for {}", runs.join(", ")),
+        },
+        since: invocation.shared().clock.now(),
+        wake: wake.filter(|_| runs.is_empty()),
+    };
+    Ok(Parking { body: serde_json::Map::from_iter([("timers".to_owned(), serde_json::json!(timers))]), stand })
 }
 
 /// What must be on disk together with a run's end: the release, and for a failed run the tail of its output.
@@ -129,14 +140,34 @@ pub(crate) async fn ending(job: &JobRow, run: &JobRun, end: &RunEnd) -> Vec<Writ
     writes
 }
 
-fn ready(run: &JobRun, end: RunEnd) -> Option<Ready> {
-    Some(Ready {
+/// The answer of a wait for a run that ended.
+pub(crate) fn ready(key: &RunKey, end: RunEnd) -> Result<Ready, WaitError> {
+    let (Some(started), Some(ended)) = (clock_instant(end.started), clock_instant(end.ended)) else {
+        return Err(problem("invalid", "the run's times stand before 1970"));
+    };
+    Ok(Ready {
         kind: RUN.to_owned(),
-        id: run.key.as_str().to_owned(),
+        id: key.as_str().to_owned(),
         outcome: end.outcome.as_str().to_owned(),
         message: crate::reply::clean(&end.message),
-        started: clock_instant(end.started)?,
-        ended: clock_instant(end.ended)?,
+        started,
+        ended,
         details: end.details.into_iter().map(|(name, value)| Entry { name, value }).collect(),
+    })
+}
+
+/// The answer of a wait for a timer that was reached.
+pub(crate) fn reached(id: &str, timer: Timer) -> Result<Ready, WaitError> {
+    let (Some(started), Some(ended)) = (clock_instant(timer.set), clock_instant(timer.at)) else {
+        return Err(problem("invalid", "the timer stands before 1970"));
+    };
+    Ok(Ready {
+        kind: TIMER.to_owned(),
+        id: id.to_owned(),
+        outcome: "reached".to_owned(),
+        message: String::new(),
+        started,
+        ended,
+        details: Vec::new(),
     })
 }

@@ -38,7 +38,7 @@ impl HostCall for Get {
     type Answer = Option<Item>;
     type Error = types::Error;
 
-    fn attributes(_: &Invocation, (key,): &(Key,)) -> Attributes {
+    async fn attributes(_: &Invocation, (key,): &(Key,)) -> Attributes {
         key_attribute(&key.name)
     }
 
@@ -81,7 +81,7 @@ impl HostCall for Set {
     type Answer = ();
     type Error = types::Error;
 
-    fn attributes(_: &Invocation, (item,): &(Item,)) -> Attributes {
+    async fn attributes(_: &Invocation, (item,): &(Item,)) -> Attributes {
         key_attribute(&item.name)
     }
 
@@ -105,7 +105,7 @@ impl HostCall for Delete {
     type Answer = ();
     type Error = types::Error;
 
-    fn attributes(_: &Invocation, (key,): &(Key,)) -> Attributes {
+    async fn attributes(_: &Invocation, (key,): &(Key,)) -> Attributes {
         key_attribute(&key.name)
     }
 

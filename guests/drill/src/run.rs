@@ -1,0 +1,237 @@
+//! Does a script, word by word.
+//!
+//! Invariant: a call that went wrong ends nothing; its answer is one word more of the reply.
+
+use core::time::Duration;
+
+use wardroom_guest::catalog::{AppQuery, ReleaseQuery};
+use wardroom_guest::chat::Message;
+use wardroom_guest::clock::Timer;
+use wardroom_guest::jobs::{Left, Which};
+use wardroom_guest::pipelines::{Ready, Request, Run, Waitable};
+use wardroom_guest::store::{Item, Key};
+use wardroom_guest::{
+    Entry, Error, Failure, Later, Reply, WaitError, catalog, chat, clock, first_of, jobs, pipelines, store, timer,
+    wait_for, wait_until,
+};
+
+use crate::script::Step;
+
+/// The answer of a step that had nothing to work on.
+const NOTHING: &str = "nothing";
+
+/// More of a value than this is not shown, in bytes.
+const SHOWN: usize = 64;
+
+/// The host gives no more releases than this at once.
+const MOST: u32 = 200;
+
+/// What earlier steps began.
+#[derive(Default)]
+struct State {
+    /// Not waited for to their end, the oldest first.
+    runs: Vec<Run>,
+    /// Not reached, the newest last.
+    timers: Vec<Timer>,
+    left: Vec<Left>,
+}
+
+/// Does all steps. The reply has a word for each; a failure that was asked for has those before it.
+///
+/// # Errors
+/// The failure that a step asks for.
+pub(crate) fn all(steps: &[Step]) -> Result<Reply, Failure> {
+    let mut state = State::default();
+    let mut said: Vec<String> = Vec::with_capacity(steps.len());
+    for step in steps {
+        if let Step::Fail(code) = step {
+            said.push("as told".to_owned());
+            return Err(Failure::new(code, said.join(" ")));
+        }
+        said.push(state.one(step));
+    }
+    Ok(Reply::new(said.join(" ")))
+}
+
+impl State {
+    fn one(&mut self, step: &Step) -> String {
+        match step {
+            Step::Trigger { pipeline, version } => self.trigger(pipeline, version),
+            Step::Wait => self.wait(),
+            Step::Any => self.any(),
+            Step::After(span) => self.after(*span),
+            Step::Sleep => self.sleep(),
+            Step::Set { key, value } => set(key, value.as_bytes().to_vec()),
+            Step::Big(bytes) => set("big", vec![b'x'; *bytes]),
+            Step::Get(key) => get(key),
+            Step::Delete(key) => word(store::delete(&Key { name: key.clone() }), ok),
+            Step::Now => word(clock::now(), |_| "now".to_owned()),
+            Step::Say(text) => word(chat::say(&Message { text: text.clone() }), ok),
+            Step::Stage(text) => word(chat::stage(&Message { text: text.clone() }), ok),
+            Step::Later { span, command, arguments } => self.later(*span, command, arguments),
+            Step::List => word(jobs::list(), |left| left.len().to_string()),
+            Step::CallOff => self.call_off(),
+            Step::Apps => word(catalog::apps(&AppQuery { app: None }), |apps| apps.len().to_string()),
+            Step::Releases { app, environment } => releases(app, environment),
+            Step::Fail(_) => NOTHING.to_owned(),
+            Step::Trap => std::process::abort(),
+            Step::Spin => loop {
+                core::hint::spin_loop();
+            },
+        }
+    }
+
+    fn trigger(&mut self, pipeline: &str, version: &str) -> String {
+        let version = Entry { name: "version".to_owned(), value: version.to_owned() };
+        let request = Request { pipeline: pipeline.to_owned(), parameters: vec![version] };
+        word(pipelines::trigger(&request), |run| {
+            self.runs.push(run);
+            "ok".to_owned()
+        })
+    }
+
+    fn wait(&mut self) -> String {
+        let Some(run) = self.runs.first() else { return NOTHING.to_owned() };
+        let waited = wait_for(run);
+        if waited.is_ok() {
+            self.runs.remove(0);
+        }
+        word(waited, outcome)
+    }
+
+    fn any(&mut self) -> String {
+        let mut items: Vec<Waitable> = self.runs.iter().map(Waitable::from).collect();
+        items.extend(self.timers.last().map(Waitable::from));
+        if items.is_empty() {
+            return NOTHING.to_owned();
+        }
+        word(first_of(&items), |(place, ready)| {
+            if place < self.runs.len() {
+                self.runs.remove(place);
+            } else {
+                self.timers.pop();
+            }
+            outcome(ready)
+        })
+    }
+
+    fn after(&mut self, span: Duration) -> String {
+        word(timer(span), |timer| {
+            self.timers.push(timer);
+            "ok".to_owned()
+        })
+    }
+
+    fn sleep(&mut self) -> String {
+        let Some(timer) = self.timers.last() else { return NOTHING.to_owned() };
+        let waited = wait_until(timer);
+        if waited.is_ok() {
+            self.timers.pop();
+        }
+        word(waited, outcome)
+    }
+
+    fn later(&mut self, span: Duration, command: &str, arguments: &[(String, String)]) -> String {
+        let later = arguments.iter().fold(Later::new(command), |later, (name, value)| later.argument(name, value));
+        word(later.after(span), |left| {
+            self.left.push(left);
+            "left".to_owned()
+        })
+    }
+
+    fn call_off(&mut self) -> String {
+        let Some(newest) = self.left.last() else { return NOTHING.to_owned() };
+        let called_off = jobs::cancel(&Which { id: newest.id.clone() });
+        if called_off.is_ok() {
+            self.left.pop();
+        }
+        word(called_off, ok)
+    }
+}
+
+fn set(key: &str, value: Vec<u8>) -> String {
+    word(store::set(&Item { name: key.to_owned(), value }), ok)
+}
+
+fn get(key: &str) -> String {
+    word(store::get(&Key { name: key.to_owned() }), |item| match item {
+        None => "none".to_owned(),
+        Some(item) if item.value.len() > SHOWN => format!("bytes:{}", item.value.len()),
+        Some(item) => String::from_utf8_lossy(&item.value).into_owned(),
+    })
+}
+
+fn releases(app: &str, environment: &str) -> String {
+    let query = ReleaseQuery {
+        app: Some(app.to_owned()),
+        environment: Some(environment.to_owned()),
+        outcome: None,
+        latest: false,
+        limit: MOST,
+    };
+    word(catalog::releases(&query), |releases| releases.len().to_string())
+}
+
+fn ok((): ()) -> String {
+    "ok".to_owned()
+}
+
+fn outcome(ready: Ready) -> String {
+    ready.outcome
+}
+
+/// What a call answered, in one word.
+fn word<T, E: Into<Refusal>>(answer: Result<T, E>, say: impl FnOnce(T) -> String) -> String {
+    match answer.map_err(Into::into) {
+        Ok(answer) => say(answer),
+        Err(Refusal(word)) => word,
+    }
+}
+
+struct Refusal(String);
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        WaitError::from(error).into()
+    }
+}
+
+impl From<WaitError> for Refusal {
+    fn from(error: WaitError) -> Self {
+        Self(match error {
+            WaitError::Denied(_) => "denied".to_owned(),
+            WaitError::Cancelled => "cancelled".to_owned(),
+            WaitError::Other(problem) => format!("error:{}", problem.code),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wardroom_guest::{Denial, Problem};
+
+    use super::*;
+
+    #[test]
+    fn a_call_s_answer_is_one_word() {
+        let denial = || Denial { reason: "grant".into(), message: "no rule allows it".into() };
+        let problem = || Problem { code: "not-found".into(), message: "there is none".into() };
+        assert_eq!(word(Ok::<_, Error>(()), ok), "ok");
+        assert_eq!(word(Err(Error::Denied(denial())), ok), "denied");
+        assert_eq!(word(Err(Error::Other(problem())), ok), "error:not-found");
+        assert_eq!(word(Err(WaitError::Cancelled), ok), "cancelled");
+        assert_eq!(word(Err(WaitError::Denied(denial())), ok), "denied");
+    }
+
+    #[test]
+    fn a_step_with_nothing_to_work_on_calls_nobody() {
+        let nothing = all(&[Step::Wait, Step::Any, Step::Sleep, Step::CallOff]).unwrap();
+        assert_eq!(nothing.text, "nothing nothing nothing nothing");
+    }
+
+    #[test]
+    fn a_failure_that_is_asked_for_has_the_words_before_it() {
+        let failure = all(&[Step::Wait, Step::Fail("invalid".into()), Step::Trap]).unwrap_err();
+        assert_eq!((failure.code.as_str(), failure.message.as_str()), ("invalid", "nothing as told"));
+    }
+}

@@ -1,0 +1,132 @@
+//! Which version a rollback brings back, or why it brings none.
+//!
+//! Invariant: pure. A refusal says what could be typed instead, where there is anything.
+
+use wardroom_guest::catalog::Release;
+use wardroom_guest::{Failure, typed};
+use wardroom_strategy::{MOST, Past, Target};
+
+/// How many versions a refusal names.
+const NAMED: usize = 5;
+
+/// The good version before the present one; after an attempt that did not succeed, the last good one.
+///
+/// # Errors
+/// `invalid` where there is none.
+pub(crate) fn before<'a>(target: &Target, past: &Past<'a>) -> Result<&'a Release, Failure> {
+    match past.choices().first() {
+        Some(release) => Ok(release),
+        None => Err(nothing(target, past)),
+    }
+}
+
+/// The version that was typed.
+///
+/// # Errors
+/// `invalid` where it never succeeded there, and where it runs there for certain.
+pub(crate) fn typed_version<'a>(target: &Target, past: &Past<'a>, version: &str) -> Result<&'a Release, Failure> {
+    let Target { app, title, .. } = target;
+    let environment = target.environment();
+    if past.present() == Some(version) {
+        let again = typed(&["deploy", app, environment, version]);
+        return Err(Failure::invalid(format!(
+            "{title}: {version} runs on {environment} already. To deploy it again: {again}"
+        )));
+    }
+    let good = past.good();
+    if good.is_empty() {
+        return Err(nothing(target, past));
+    }
+    match good.iter().find(|release| release.version == version) {
+        Some(release) => Ok(release),
+        None => {
+            let newest = good.iter().take(NAMED).map(|release| release.version.as_str()).collect::<Vec<_>>();
+            let (have, more) = if good.len() > NAMED { ("the newest that have", ", ...") } else { ("these have", "") };
+            Err(Failure::invalid(format!(
+                "{title}: {version} has not succeeded on {environment}{}; {have}: {}{more}",
+                seen(past),
+                newest.join(", ")
+            )))
+        }
+    }
+}
+
+fn nothing(target: &Target, past: &Past<'_>) -> Failure {
+    let title = &target.title;
+    let environment = target.environment();
+    let why = match past.last_good() {
+        Some(only) => format!("{} is the only version that succeeded there{}", only.version, seen(past)),
+        None => format!("no version has succeeded there{}", seen(past)),
+    };
+    Failure::invalid(format!("{title}: there is nothing to roll {environment} back to: {why}"))
+}
+
+/// How far back the host let us look, where that may not be all.
+fn seen(past: &Past<'_>) -> String {
+    if past.count() < MOST as usize { String::new() } else { format!(" in the newest {} attempts", past.count()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::closing::tests::{release, target};
+
+    fn before_of(past: &[Release]) -> Result<String, String> {
+        let choice = before(&target(), &Past::of(past));
+        choice.map(|release| release.version.clone()).map_err(|failure| failure.message)
+    }
+
+    fn typed_of(past: &[Release], version: &str) -> Result<String, String> {
+        let choice = typed_version(&target(), &Past::of(past), version);
+        choice.map(|release| release.version.clone()).map_err(|failure| failure.message)
+    }
+
+    #[test]
+    fn without_a_version_the_good_one_before_is_meant() {
+        let good = [release("1.0.3", "succeeded"), release("1.0.2", "succeeded")];
+        assert_eq!(before_of(&good).as_deref(), Ok("1.0.2"));
+        let failed = [release("1.0.4", "failed"), release("1.0.3", "succeeded"), release("1.0.2", "succeeded")];
+        assert_eq!(before_of(&failed).as_deref(), Ok("1.0.3"));
+    }
+
+    #[test]
+    fn where_there_is_nothing_to_roll_back_to_it_says_why() {
+        let said = before_of(&[]).unwrap_err();
+        let there_is = "Content Management System: there is nothing to roll staging back to";
+        assert_eq!(said, format!("{there_is}: no version has succeeded there"));
+        assert_eq!(typed_of(&[release("1.0.2", "failed")], "1.0.2"), Err(said));
+        let only = [release("1.0.2", "succeeded"), release("1.0.3", "failed"), release("1.0.2", "succeeded")];
+        let said = before_of(&only).unwrap_err();
+        assert_eq!(said, format!("{there_is}: 1.0.2 is the only version that succeeded there"));
+        let said = before_of(&vec![release("1.0.3", "succeeded"); MOST as usize]).unwrap_err();
+        assert!(said.ends_with("1.0.3 is the only version that succeeded there in the newest 200 attempts"), "{said}");
+    }
+
+    #[test]
+    fn a_typed_version_must_have_succeeded_there() {
+        let past = [release("1.0.4", "failed"), release("1.0.3", "succeeded"), release("1.0.2", "succeeded")];
+        assert_eq!(typed_of(&past, "1.0.2").as_deref(), Ok("1.0.2"));
+        assert_eq!(typed_of(&past, "1.0.3").as_deref(), Ok("1.0.3"), "the last good one, after a failure");
+        assert_eq!(
+            typed_of(&past, "1.0.4"),
+            Err("Content Management System: 1.0.4 has not succeeded on staging; these have: 1.0.3, 1.0.2".into())
+        );
+        let many = ["9", "8", "7", "6", "5", "4"].map(|version| release(version, "succeeded"));
+        assert_eq!(
+            typed_of(&many, "1"),
+            Err("Content Management System: 1 has not succeeded on staging; the newest that have: 9, 8, 7, 6, 5, ..."
+                .into())
+        );
+    }
+
+    #[test]
+    fn a_version_that_runs_there_is_no_way_back() {
+        let past = [release("1.0.3", "succeeded"), release("1.0.2", "succeeded")];
+        assert_eq!(
+            typed_of(&past, "1.0.3"),
+            Err("Content Management System: 1.0.3 runs on staging already. \
+                 To deploy it again: deploy cms staging 1.0.3"
+                .into())
+        );
+    }
+}

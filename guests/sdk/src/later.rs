@@ -1,0 +1,64 @@
+//! Work that is left for later, as a job of its own.
+//!
+//! Not here: seeing and calling off what was left; see [`crate::jobs`].
+
+use core::time::Duration;
+
+use crate::bindings::wardroom::plugin::jobs::{self, LaterRequest, Left};
+use crate::bindings::wardroom::plugin::types::{Entry, Error};
+use crate::wait::milliseconds;
+
+/// One of this plugin's own actions, to be done later.
+///
+/// ```no_run
+/// # use core::time::Duration;
+/// # use wardroom_guest::{Error, Later, jobs::Left};
+/// # fn example() -> Result<Left, Error> {
+/// Later::new("end").argument("app", "cms").argument("environment", "staging").after(Duration::from_secs(7200))
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Later {
+    command: String,
+    arguments: Vec<Entry>,
+}
+
+impl Later {
+    /// An action of this plugin, by its own name.
+    pub fn new(command: impl Into<String>) -> Self {
+        Self { command: command.into(), arguments: Vec::new() }
+    }
+
+    /// One of its arguments, by the name of the parameter, as a person would type it.
+    #[must_use]
+    pub fn argument(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.arguments.push(Entry { name: name.into(), value: value.into() });
+        self
+    }
+
+    /// Leaves it to be done so long from now, to the millisecond.
+    ///
+    /// # Errors
+    /// What `jobs.later` answers.
+    pub fn after(self, span: Duration) -> Result<Left, Error> {
+        jobs::later(&self.request(span))
+    }
+
+    fn request(self, span: Duration) -> LaterRequest {
+        LaterRequest { command: self.command, arguments: self.arguments, milliseconds: milliseconds(span) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_request_has_the_arguments_in_their_order() {
+        let later = Later::new("end").argument("app", "cms").argument("environment", "staging");
+        let request = later.request(Duration::from_secs(2));
+        assert_eq!((request.command.as_str(), request.milliseconds), ("end", 2000));
+        let arguments = request.arguments.iter().map(|entry| (entry.name.as_str(), entry.value.as_str()));
+        assert_eq!(arguments.collect::<Vec<_>>(), [("app", "cms"), ("environment", "staging")]);
+    }
+}

@@ -1,0 +1,159 @@
+//! The one line that bringing a version somewhere ends with: what happened, how long it took, what to type next.
+//!
+//! Invariant: pure. Every line names a command that is valid as it stands.
+//! Not here: what a command calls its success, and what follows it; the plugins say that.
+
+use wardroom_guest::{Failure, Reply, code, typed};
+
+use crate::{Ended, Outcome, Target};
+
+/// What a closing line is made of.
+#[derive(Debug, Clone)]
+pub struct Closing<'a> {
+    /// Where.
+    pub target: &'a Target,
+    /// The success, in words: `deployed version 1.0.2 to staging`.
+    pub done: String,
+    /// What to know of it, put in brackets; may be empty.
+    pub aside: String,
+    /// What stands behind the success, whole sentences; may be empty.
+    pub next: String,
+    /// What was tried, where it did not succeed: `version 1.0.2 to staging`.
+    pub tried: String,
+    /// The version that had succeeded there last.
+    pub last_good: Option<&'a str>,
+    /// What tries it again.
+    pub again: String,
+}
+
+impl Closing<'_> {
+    /// The line.
+    ///
+    /// # Errors
+    /// Anything but a success.
+    pub fn line(&self, ended: &Ended) -> Result<Reply, Failure> {
+        let Self { tried, again, .. } = self;
+        let title = &self.target.title;
+        let after = |word: &str| ended.took.as_ref().map(|took| format!(" {word} {took}")).unwrap_or_default();
+        let reason = reason(&ended.reason);
+        let next = format!("Last good: {}. Again: {again}", self.last_good.unwrap_or("none"));
+        match ended.outcome {
+            Outcome::Succeeded => Ok(Reply::new(self.success(&after("in")))),
+            Outcome::Failed => {
+                Err(Failure::failed(format!("{title}: {tried} failed{}{reason}. {next}", after("after"))))
+            }
+            Outcome::Cancelled => {
+                let reason = if reason == ": cancelled" { "" } else { &reason };
+                let message = format!("{title}: {tried} was cancelled{}{reason}. {next}", after("after"));
+                Err(Failure::new(code::CANCELLED, message))
+            }
+            Outcome::Unknown => {
+                let message = format!("{title}: nobody knows how far {tried} came{reason}. {next}");
+                Err(Failure::new(code::UNKNOWN, message))
+            }
+        }
+    }
+
+    fn success(&self, took: &str) -> String {
+        let mut text = format!("{}: {}{took}", self.target.title, self.done);
+        if !self.aside.is_empty() {
+            text.push_str(&format!(" ({})", self.aside));
+        }
+        text.push('.');
+        if !self.next.is_empty() {
+            text.push_str(&format!(" {}", self.next));
+        }
+        text
+    }
+}
+
+/// What undoes a success, where another version was there before: `Undo: rollback cms staging`.
+pub fn undo(target: &Target) -> String {
+    format!("Undo: {}", typed(&["rollback", &target.app, target.environment()]))
+}
+
+/// A reason that reads on (`in step migrate (exit code 3)`) follows as it is, another one after a colon.
+fn reason(reason: &str) -> String {
+    match reason.trim().trim_end_matches('.') {
+        "" => String::new(),
+        reads_on if reads_on.starts_with("in ") => format!(" {reads_on}"),
+        other => format!(": {other}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wardroom_guest::catalog::Deployment;
+
+    use super::*;
+
+    fn target() -> Target {
+        Target {
+            app: "cms".into(),
+            title: "Content Management System".into(),
+            deployment: Deployment {
+                environment: "staging".into(),
+                strategy: "pipeline".into(),
+                pipeline: "cms/staging".into(),
+                parameters: vec!["version".into()],
+            },
+        }
+    }
+
+    fn said(last_good: Option<&str>, aside: &str, outcome: Outcome, reason: &str, took: Option<&str>) -> String {
+        let target = target();
+        let closing = Closing {
+            target: &target,
+            done: "deployed version 1.0.3 to staging".into(),
+            aside: aside.into(),
+            next: String::new(),
+            tried: "version 1.0.3 to staging".into(),
+            last_good,
+            again: "deploy cms staging 1.0.3".into(),
+        };
+        let ended = Ended { outcome, reason: reason.into(), took: took.map(str::to_owned) };
+        match closing.line(&ended) {
+            Ok(reply) => reply.text,
+            Err(failure) => format!("{}> {}", failure.code, failure.message),
+        }
+    }
+
+    #[test]
+    fn a_success_says_how_long_it_took_and_what_to_know() {
+        let said = |aside, took| said(None, aside, Outcome::Succeeded, "ignored", took);
+        assert_eq!(said("", Some("2 s")), "Content Management System: deployed version 1.0.3 to staging in 2 s.");
+        assert_eq!(
+            said("1.0.2 failed", None),
+            "Content Management System: deployed version 1.0.3 to staging (1.0.2 failed)."
+        );
+        assert_eq!(undo(&target()), "Undo: rollback cms staging");
+    }
+
+    #[test]
+    fn a_failure_says_where_and_how_to_try_again() {
+        assert_eq!(
+            said(Some("1.0.2"), "", Outcome::Failed, "in step migrate (exit code 3)", Some("41 s")),
+            "failed> Content Management System: version 1.0.3 to staging failed after 41 s in step migrate \
+             (exit code 3). Last good: 1.0.2. Again: deploy cms staging 1.0.3"
+        );
+        assert_eq!(
+            said(None, "", Outcome::Failed, "timed out after 10 min.", Some("10 min")),
+            "failed> Content Management System: version 1.0.3 to staging failed after 10 min: timed out after 10 min. \
+             Last good: none. Again: deploy cms staging 1.0.3"
+        );
+    }
+
+    #[test]
+    fn what_was_called_off_or_lost_is_never_called_failed() {
+        assert_eq!(
+            said(Some("1.0.2"), "", Outcome::Cancelled, "cancelled", Some("3 s")),
+            "cancelled> Content Management System: version 1.0.3 to staging was cancelled after 3 s. Last good: 1.0.2. \
+             Again: deploy cms staging 1.0.3"
+        );
+        assert_eq!(
+            said(Some("1.0.2"), "", Outcome::Unknown, "the run was interrupted", Some("41 s")),
+            "unknown> Content Management System: nobody knows how far version 1.0.3 to staging came: \
+             the run was interrupted. Last good: 1.0.2. Again: deploy cms staging 1.0.3"
+        );
+    }
+}

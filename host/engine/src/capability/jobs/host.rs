@@ -1,0 +1,174 @@
+//! The contract's side of `jobs`.
+
+use std::sync::Arc;
+
+use crate::{
+    access::Attribute,
+    capability::{Attributes, HostCall, Invocation, call::problem, clock_instant, clock_later},
+    command::{self, Command, CommandKind, Vocabulary},
+    job::{call_off, first_card, opening},
+    plugin::bindings::{
+        jobs::{LaterRequest, Left, Which},
+        types,
+    },
+    port::store::{JobQuery, JobRow, Phase, Stand, Write},
+    reply::moment,
+};
+
+/// The most jobs that one listing gives.
+const MOST_LEFT: u32 = 1_000;
+
+/// `jobs.later`
+pub(crate) struct Later;
+
+impl HostCall for Later {
+    type Params = (LaterRequest,);
+    type Answer = Left;
+    type Error = types::Error;
+
+    async fn attributes(invocation: &Invocation, (request,): &(LaterRequest,)) -> Attributes {
+        let mut attributes = Attributes::new();
+        match command(invocation, request) {
+            Ok(command) => {
+                for attribute in [Attribute::App, Attribute::Environment, Attribute::Version] {
+                    let values: Vec<String> = command.typed(attribute).map(str::to_owned).collect();
+                    if !values.is_empty() {
+                        attributes.insert(attribute, values);
+                    }
+                }
+                let others: Vec<String> = command
+                    .arguments()
+                    .filter(|(parameter, _)| !parameter.kind.is_target())
+                    .map(|(_, value)| value.to_string())
+                    .collect();
+                if !others.is_empty() {
+                    attributes.insert(Attribute::Parameter, others);
+                }
+            }
+            // What cannot be read is said when it is tried; until then all of it counts as not typed.
+            Err(_) => {
+                let values = request.arguments.iter().map(|argument| argument.value.clone()).collect();
+                attributes.insert(Attribute::Parameter, values);
+            }
+        }
+        attributes
+    }
+
+    async fn perform(invocation: &mut Invocation, (request,): &(LaterRequest,)) -> Result<Left, types::Error> {
+        let command = command(invocation, request).map_err(|message| problem::<types::Error>("invalid", message))?;
+        let shared = invocation.shared().clone();
+        let name = &command.spec().name;
+        let caller = invocation.authorized().caller().clone();
+        if !shared.access.may_run(&caller.id, name, command.spec().target.clone()) {
+            let message = shared.access.missing(name, command.app(), command.environment());
+            return Err(types::Error::Denied(types::Denial { reason: "role".to_owned(), message }));
+        }
+        let begins = clock_later(shared.steady.now(), request.milliseconds)?;
+        let about = format!("begins at {}", moment(begins));
+        let stand = Stand { phase: Phase::Later, about, since: shared.clock.now(), wake: Some(begins) };
+        let authorized = Arc::new(shared.access.resume(command, invocation.authorized().message().clone()));
+        let Some(parent) = invocation.job().cloned() else { return Err(problem("invalid", "only a job leaves work")) };
+        let (row, entry) = opening(&shared, invocation.loaded(), &authorized, Some(parent.row()), stand);
+        let left = Left {
+            id: row.id.clone(),
+            line: row.line.clone(),
+            at: clock_instant(begins).ok_or_else(|| problem::<types::Error>("invalid", "that is before 1970"))?,
+        };
+        invocation.also_write(Write::Say(first_card(&row)));
+        invocation.also_write(Write::Open(row));
+        invocation.also_write(Write::Enter(entry));
+        shared.alarm.notify_one();
+        Ok(left)
+    }
+}
+
+/// The command that a guest leaves for later, read as if it had been typed.
+fn command(invocation: &Invocation, request: &LaterRequest) -> Result<Command, String> {
+    let own = &invocation.loaded().description.commands;
+    let action = own.iter().find(|spec| spec.name == request.command && spec.kind == CommandKind::Action);
+    let Some(spec) = action else {
+        return Err(format!("`{}` is no action of this plugin", crate::reply::clean(&request.command)));
+    };
+    let words: Vec<String> =
+        request.arguments.iter().map(|argument| format!("--{}={}", argument.name, argument.value)).collect();
+    let shared = invocation.shared();
+    let vocabulary = Vocabulary::of(&shared.catalog, &shared.access, &invocation.authorized().caller().id);
+    command::arguments(spec, &words, &vocabulary).map_err(|misparse| misparse.to_string())
+}
+
+/// `jobs.list`
+pub(crate) struct List;
+
+impl HostCall for List {
+    type Params = ();
+    type Answer = Vec<Left>;
+    type Error = types::Error;
+
+    async fn perform(invocation: &mut Invocation, (): &()) -> Result<Vec<Left>, types::Error> {
+        let query = JobQuery {
+            open: Some(true),
+            phases: Some(vec![Phase::Later]),
+            plugin: Some(invocation.plugin().to_owned()),
+            limit: Some(MOST_LEFT),
+            ..JobQuery::default()
+        };
+        let jobs = invocation.shared().store.jobs(&query).await;
+        let mut jobs = jobs.map_err(|error| problem::<types::Error>("unavailable", error.to_string()))?;
+        jobs.retain(|job| may_see(invocation, job));
+        jobs.sort_by_key(|job| job.stand.wake);
+        Ok(jobs.into_iter().filter_map(left).collect())
+    }
+}
+
+fn left(job: JobRow) -> Option<Left> {
+    Some(Left { id: job.id, line: job.line, at: clock_instant(job.stand.wake?)? })
+}
+
+fn may_see(invocation: &Invocation, job: &JobRow) -> bool {
+    let own = job.caller.id == invocation.authorized().caller().id;
+    own || match (&job.app, &job.environment) {
+        (Some(app), Some(environment)) => invocation.may_see(app, environment),
+        _ => invocation.authorized().rights().rule(job.app.as_deref(), job.environment.as_deref()).is_some(),
+    }
+}
+
+/// `jobs.cancel`
+pub(crate) struct Cancel;
+
+impl HostCall for Cancel {
+    type Params = (Which,);
+    type Answer = ();
+    type Error = types::Error;
+
+    async fn attributes(invocation: &Invocation, (which,): &(Which,)) -> Attributes {
+        let mut attributes = Attributes::new();
+        // What cannot be read now is said when it is tried.
+        if let Ok(Some(job)) = invocation.shared().store.job(&which.id).await {
+            attributes.extend(job.app.map(|app| (Attribute::App, vec![app])));
+            attributes.extend(job.environment.map(|name| (Attribute::Environment, vec![name])));
+        }
+        attributes
+    }
+
+    async fn perform(invocation: &mut Invocation, (which,): &(Which,)) -> Result<(), types::Error> {
+        let shared = invocation.shared().clone();
+        let unavailable = |error: crate::port::StoreError| problem::<types::Error>("unavailable", error.to_string());
+        // Nobody begins it from here on.
+        let Some(claim) = shared.claims.claim(&which.id) else {
+            return Err(problem("not-found", "this plugin left no such job, or it has begun"));
+        };
+        let job = shared.store.job(&which.id).await.map_err(unavailable)?;
+        let own =
+            |job: &JobRow| job.plugin == invocation.plugin() && job.end.is_none() && job.stand.phase == Phase::Later;
+        let Some(job) = job.filter(own) else {
+            return Err(problem("not-found", "this plugin left no such job, or it has begun"));
+        };
+        let tip = shared.store.tip(&job.id).await.map_err(unavailable)?;
+        let by = invocation.authorized().caller().clone();
+        for write in call_off(&job, tip.map_or(0, |(next, _)| next), &by, shared.clock.now()) {
+            invocation.also_write(write);
+        }
+        invocation.hold(claim);
+        Ok(())
+    }
+}

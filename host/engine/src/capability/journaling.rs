@@ -1,0 +1,291 @@
+//! What a call leaves in the journal, and what it finds there when its plugin runs anew.
+//!
+//! Invariant: what the guest is given is on disk before it acts on it: an intent before the effect, an answer at the latest
+//! with the next intent, wait or end. What cannot be written ends the guest, who goes on from what was.
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::{
+    Attributes, Invocation, Kind, Reason, Row, TABLE,
+    call::{HostCall, Parking, problem},
+    invocation::{Begun, Life, Purpose, Stop},
+    judge::Rule,
+    tally::Denied,
+};
+use crate::{
+    access::Attribute,
+    plugin::bindings::types,
+    port::store::{Entry, EntryKind, Place, Stand, Write},
+};
+
+/// A call's answer by the host's side.
+type Answered<C> = Result<<C as HostCall>::Answer, <C as HostCall>::Error>;
+
+impl Invocation {
+    /// The answer of a call that was made before.
+    pub(super) fn replay<C: HostCall>(
+        &mut self,
+        index: usize,
+        params: &C::Params,
+    ) -> wasmtime::Result<Option<Answered<C>>> {
+        let row = &TABLE[index];
+        let Purpose::Job(life) = &mut self.purpose else { return Ok(None) };
+        let found = life.replay.next(row.name, params).map_err(Stop::Diverged)?;
+        let Some(crate::job::Found { answer, begun }) = found else {
+            // What is beyond the journal waits for the next start.
+            return if self.shared().stopping.is_cancelled() { Err(Stop::Stopping.into()) } else { Ok(None) };
+        };
+        let answer: Answered<C> = serde::Deserialize::deserialize(answer)
+            .map_err(|error| Stop::Diverged(format!("the answer of entry {} cannot be read: {error}", begun.number)))?;
+        if begun.kind == EntryKind::Denied {
+            self.tally.refuse(index);
+            if let Ok(denied) = serde_json::from_value::<Denied>(begun.body["denied"].clone()) {
+                self.tally.denied(denied);
+            }
+        } else {
+            self.tally.allow(index);
+            if row.kind == Kind::Acts {
+                self.meter.act();
+            } else {
+                self.meter.answer(&answer)?;
+            }
+        }
+        C::replayed(self, params, &answer, &begun);
+        Ok(Some(answer))
+    }
+
+    /// What a refused guest is told.
+    pub(super) fn denial(&self, _index: usize, _attributes: &Attributes, reasons: &[Reason]) -> types::Denial {
+        let texts: Vec<&str> = reasons.iter().map(|reason| reason.text.as_str()).collect();
+        types::Denial {
+            reason: reasons.first().map_or("grant", |reason| reason.kind.as_str()).to_owned(),
+            message: texts.join("; "),
+        }
+    }
+
+    /// Records a refused call, for journal, log and room.
+    pub(super) async fn deny<A: Serialize, E: Serialize>(
+        &mut self,
+        index: usize,
+        attributes: &Attributes,
+        reasons: Vec<Reason>,
+        params: &impl Serialize,
+        answer: &Result<A, E>,
+    ) -> wasmtime::Result<()> {
+        let row = &TABLE[index];
+        self.tally.refuse(index);
+        let denied = Denied { call: row.name.to_owned(), about: about(attributes), reasons };
+        let why = denied.texts();
+        let add = denied.reasons.iter().find_map(|reason| reason.add.as_deref());
+        let add = add.unwrap_or("nothing can be added").replace('\n', " | ");
+        tracing::warn!(
+            plugin = self.plugin(),
+            job = self.job_id(),
+            call = row.name,
+            about = denied.about,
+            person = self.authorized().caller().id,
+            why,
+            add,
+            "refused a call"
+        );
+        if self.job().is_some() {
+            let body = json!({ "arguments": params, "answer": answer, "denied": denied });
+            let entry = self.entry(EntryKind::Denied, index, &why, attributes, body);
+            self.note(entry).await?;
+        }
+        self.tally.denied(denied);
+        Ok(())
+    }
+
+    /// Records an effect that was not tried, because its place is another job's or its own job was called off.
+    pub(super) async fn turn_away<A: Serialize, E: Serialize>(
+        &mut self,
+        index: usize,
+        attributes: &Attributes,
+        params: &impl Serialize,
+        answer: &Result<A, E>,
+    ) -> wasmtime::Result<()> {
+        self.tally.refuse(index);
+        let body = json!({ "arguments": params, "answer": answer });
+        let entry = self.entry(EntryKind::Denied, index, "not tried", attributes, body);
+        self.note(entry).await
+    }
+
+    /// One command has only so many effects.
+    pub(super) fn too_many_effects(&self) -> Reason {
+        let text = format!("one command has at most {} effects", self.meter.limits().acts);
+        let add = Some(format!("[plugin.{}.limits] acts = ...", self.plugin()));
+        Reason { kind: "limit".to_owned(), text, add }
+    }
+
+    /// Why an effect is not tried now, if it is not: its job was called off and the plugin does not know yet, or another
+    /// job holds its place.
+    pub(super) fn take_places(&mut self, row: &Row, attributes: &Attributes) -> wasmtime::Result<Result<(), Turned>> {
+        let shared = self.shared().clone();
+        let wait = self.authorized().command().wait();
+        let (Kind::Acts, Some(life)) = (row.kind, self.life()) else { return Ok(Ok(())) };
+        if life.job.is_cancelled() && !life.told {
+            life.told = true;
+            return Ok(Err(Turned { code: "cancelled", message: "the job was called off".to_owned() }));
+        }
+        let places = if row.takes_place() { places(attributes) } else { Vec::new() };
+        match shared.places.take(&places, life.job.row()) {
+            Ok(taken) => life.taken = taken,
+            Err(busy) if wait && !busy.holds_another => return Err(Stop::InLine(busy.place).into()),
+            Err(busy) => return Ok(Err(Turned { code: "busy", message: busy.to_string() })),
+        }
+        Ok(Ok(()))
+    }
+
+    /// Keeps the intent of a call that acts, before it is done.
+    pub(super) async fn begin(
+        &mut self,
+        index: usize,
+        attributes: &Attributes,
+        rule: Rule,
+        params: &impl Serialize,
+    ) -> wasmtime::Result<Begun> {
+        let mut number = 0;
+        if TABLE[index].kind == Kind::Acts {
+            let entry =
+                self.entry(EntryKind::Intent, index, &rule.text(), attributes, json!({ "arguments": params }));
+            let shared = self.shared().clone();
+            if let Some(Life { job, taken, .. }) = self.life() {
+                let takes = std::mem::take(taken);
+                let take = |place: &Place| Write::Take { place: place.clone(), job: job.row().id.clone() };
+                let writes = takes.iter().map(take).collect();
+                number = match job.enter(&*shared.store, vec![entry], writes).await {
+                    Ok(number) => number,
+                    Err(error) => {
+                        shared.places.give_back(&takes);
+                        return Err(Stop::Unkept(error).into());
+                    }
+                };
+            }
+            self.intent = number;
+        }
+        self.tally.allow(index);
+        let attributes = if self.job().is_some() { attributes.clone() } else { Attributes::new() };
+        Ok(Begun { index, number, rule, attributes })
+    }
+
+    /// Keeps what came of a call, with everything that must be on disk together with it.
+    pub(super) async fn record<A: Serialize, E: Serialize>(
+        &mut self,
+        begun: Begun,
+        kind: Kind,
+        params: &impl Serialize,
+        answer: &Result<A, E>,
+    ) -> wasmtime::Result<()> {
+        if self.job().is_none() {
+            return Ok(());
+        }
+        let (entry_kind, body) = match kind {
+            Kind::Acts => (EntryKind::Result, json!({ "answer": answer })),
+            _ => (EntryKind::Call, json!({ "arguments": params, "answer": answer })),
+        };
+        let mut entry = self.entry(entry_kind, begun.index, &begun.rule.text(), &begun.attributes, body);
+        entry.of = (kind == Kind::Acts).then_some(begun.number);
+        let _claims = std::mem::take(&mut self.claims);
+        let writes = std::mem::take(&mut self.writes);
+        if writes.is_empty() && !matches!(kind, Kind::Acts | Kind::Keeps) {
+            return self.note(entry).await;
+        }
+        self.commit(entry, writes).await
+    }
+
+    /// Keeps what the guest waits for; it is ended after this.
+    pub(super) async fn wait(
+        &mut self,
+        begun: Begun,
+        params: &impl Serialize,
+        parking: Parking,
+    ) -> wasmtime::Result<()> {
+        let Parking { body: more, stand } = parking;
+        let mut body = Map::from_iter([("arguments".to_owned(), json!(params))]);
+        body.extend(more);
+        let entry =
+            self.entry(EntryKind::Wait, begun.index, &begun.rule.text(), &begun.attributes, Value::Object(body));
+        let mut writes = std::mem::take(&mut self.writes);
+        if let Some(job) = self.job() {
+            writes.extend(job.stands(stand).await);
+        }
+        self.commit(entry, writes).await
+    }
+
+    async fn commit(&mut self, entry: Entry, writes: Vec<Write>) -> wasmtime::Result<()> {
+        let says = writes.iter().any(|write| matches!(write, Write::Say(_)));
+        if let Some(job) = self.job() {
+            job.enter(&*self.shared().store, vec![entry], writes).await.map_err(Stop::Unkept)?;
+        }
+        if says {
+            self.shared().outbox.wake();
+        }
+        Ok(())
+    }
+
+    async fn note(&mut self, entry: Entry) -> wasmtime::Result<()> {
+        if let Some(job) = self.job() {
+            job.note(&*self.shared().store, entry).await;
+        }
+        Ok(())
+    }
+
+    fn entry(&self, kind: EntryKind, index: usize, rule: &str, attributes: &Attributes, body: Value) -> Entry {
+        let attributes = attributes.iter().map(|(attribute, values)| (attribute.as_str().to_owned(), values.clone()));
+        Entry {
+            job: self.job_id().to_owned(),
+            number: 0,
+            kind,
+            plugin: self.plugin().to_owned(),
+            call: TABLE[index].name.to_owned(),
+            of: None,
+            rule: rule.to_owned(),
+            attributes: attributes.collect(),
+            body,
+            beside: None,
+            at: self.shared().clock.now(),
+        }
+    }
+}
+
+/// Why an effect that the rules allow is not tried now.
+pub(super) struct Turned {
+    code: &'static str,
+    message: String,
+}
+
+impl Turned {
+    pub(super) fn into_error<E: super::call::GuestError>(self) -> E {
+        problem(self.code, self.message)
+    }
+}
+
+/// The places that an effect touches.
+fn places(attributes: &Attributes) -> Vec<Place> {
+    let values = |attribute| attributes.get(&attribute).map(Vec::as_slice).unwrap_or_default();
+    let environments = values(Attribute::Environment);
+    let of = |app: &String| {
+        let place = |environment: &String| Place { app: app.clone(), environment: environment.clone() };
+        environments.iter().map(place).collect::<Vec<_>>()
+    };
+    values(Attribute::App).iter().flat_map(of).collect()
+}
+
+/// What a call is about, for people: the target and what is done to it.
+fn about(attributes: &Attributes) -> String {
+    let one = |attribute| attributes.get(&attribute).map(|values| values.join(", ")).filter(|text| !text.is_empty());
+    let place = match (one(Attribute::App), one(Attribute::Environment)) {
+        (Some(app), Some(environment)) => Some(format!("{app}/{environment}")),
+        (app, environment) => app.or(environment).or_else(|| one(Attribute::Pipeline)),
+    };
+    let version = one(Attribute::Version).map(|version| format!("version {version}"));
+    let key = one(Attribute::Key).map(|key| format!("key {key}"));
+    [place, version, key].into_iter().flatten().collect::<Vec<_>>().join(" ")
+}
+
+/// Where a job stands while its plugin works.
+pub(crate) fn working(now: jiff::Timestamp) -> Stand {
+    Stand { phase: crate::port::store::Phase::Working, about: String::new(), since: now, wake: None }
+}

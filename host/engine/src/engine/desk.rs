@@ -1,0 +1,306 @@
+//! The host's own commands about jobs and releases: `jobs`, `job`, `logs`, `cancel`, `release record`.
+//!
+//! Invariant: a job is shown to who asked for it, to admins, and to who has rights where it works. It is changed by who
+//! asked for it and by who may start its command there.
+
+use super::{
+    Host,
+    handle::{Refusal, Verdict},
+};
+use crate::{
+    access::{Attribute, Authorized},
+    command::{Target, Value},
+    job::{self, Said, Standing, Tape},
+    message::Person,
+    port::{
+        Outcome, RunKey, StoreError,
+        store::{InboxRow, JobQuery, JobRow, Phase, Release, Write},
+    },
+    reply::{Text, clean, moment, took},
+};
+
+/// The most jobs that one answer lists.
+const MOST_LISTED: u32 = 50;
+/// How much of each run's output is shown, in lines, if nothing is said; and at most, in lines and bytes.
+const TAIL: i64 = 20;
+const LONGEST_TAIL: i64 = 200;
+const TAIL_BYTES: usize = 8_000;
+
+type Answer = Result<String, Refusal>;
+
+fn malformed(message: impl Into<String>) -> Refusal {
+    Refusal::Malformed(message.into())
+}
+
+fn unread(error: &StoreError) -> Refusal {
+    Refusal::Denied(format!("the jobs cannot be read now: {error}"))
+}
+
+impl Host {
+    /// `jobs`
+    pub(super) async fn list_jobs(&self, person: &Person) -> Answer {
+        let open = JobQuery { open: Some(true), limit: Some(MOST_LISTED * 4), ..JobQuery::default() };
+        let jobs = self.shared.store.jobs(&open).await.map_err(|error| unread(&error))?;
+        let mut lines: Vec<String> =
+            jobs.iter().filter(|job| self.may_see(person, job)).map(|job| self.job_line(job)).collect();
+        let more = lines.len().saturating_sub(MOST_LISTED as usize);
+        lines.truncate(MOST_LISTED as usize);
+        if more > 0 {
+            lines.push(format!("and {more} more"));
+        }
+        if lines.is_empty() {
+            lines.push("No job is open.".to_owned());
+        }
+        Ok(lines.join("\n"))
+    }
+
+    /// `7f3ak: deploy cms staging 1.0.2, by Bob: waits for cms/staging, since 2026-11-21 14:05 UTC`
+    fn job_line(&self, job: &JobRow) -> String {
+        let who = clean(&job.caller.name);
+        format!("{}: {}, by {who}: {}", job.id, job.line, self.stands(job))
+    }
+
+    /// Where a job stands, in words.
+    fn stands(&self, job: &JobRow) -> String {
+        if let Some(end) = &job.end {
+            return format!("{} at {}", end.outcome.as_str(), moment(to_second(end.at)));
+        }
+        let at_work = self.jobs.at_work(&job.id).and_then(|job| job.card().shown());
+        let about = match (job.stand.phase, at_work) {
+            (Phase::Working, Some(stage)) => format!("at work, {stage}"),
+            (Phase::Working, None) => "at work".to_owned(),
+            (Phase::Run, Some(stage)) => format!("{}, {stage}", job.stand.about),
+            _ => job.stand.about.clone(),
+        };
+        format!("{about}, since {}", moment(to_second(job.stand.since)))
+    }
+
+    /// `job [ID] [assume done | again]`
+    pub(super) async fn one_job(&self, authorized: &Authorized) -> Answer {
+        let person = authorized.caller();
+        let (mut id, mut say) = (text(authorized, "id"), text(authorized, "say"));
+        // Where the id is left out the words begin where it would stand.
+        if id.is_some_and(|word| word == "again" || word == "assume") {
+            let words = [id, say].into_iter().flatten().collect::<Vec<_>>().join(" ");
+            say = Some(if words == "again" { "again" } else { "assume done" }).filter(|known| *known == words).or(say);
+            id = None;
+        }
+        let said = match say {
+            None => None,
+            Some("assume done") => Some(Said::Done),
+            Some("again") => Some(Said::Again),
+            Some(other) => {
+                return Err(malformed(format!(
+                    "`{}` says nothing about a job: `assume done` or `again` do.",
+                    clean(other)
+                )));
+            }
+        };
+        let asks = |job: &JobRow| matches!(job.stand.phase, Phase::Asked | Phase::Held);
+        let job = match said {
+            None => self.pick(authorized.message(), person, id, |_| true).await?,
+            Some(_) => self.pick(authorized.message(), person, id, asks).await?,
+        };
+        match said {
+            None => self.life(&job).await,
+            Some(said) => {
+                self.may_change(person, &job)?;
+                self.jobs.answer(job, person, said).await.map_err(malformed)
+            }
+        }
+    }
+
+    /// All there is to say about a job.
+    async fn life(&self, job: &JobRow) -> Answer {
+        let mut lines = vec![self.job_line(job)];
+        let opened = to_second(job.opened);
+        let taken = job.end.as_ref().map(|end| format!(", took {}", took(job.opened, end.at))).unwrap_or_default();
+        lines.push(format!("  opened {}{taken}, plugin {}", moment(opened), job.plugin));
+        if let Some(parent) = &job.parent {
+            lines.push(format!("  left for later by job {parent}"));
+        }
+        let places: Vec<String> = self.shared.places.of(&job.id).iter().map(ToString::to_string).collect();
+        if !places.is_empty() {
+            lines.push(format!("  holds {}", places.join(", ")));
+        }
+        match Tape::read(&*self.shared.store, &job.id).await {
+            Ok(tape) => {
+                if let (Standing::InDoubt(at), None) = (tape.standing(), &job.end) {
+                    lines.push(format!("  not known: whether {} happened", job::about(&tape.entries()[at])));
+                }
+                if tape.cancelled() && job.end.is_none() {
+                    lines.push("  called off: it is being told to stop".to_owned());
+                }
+                lines.push(format!("  {} entries in its journal", tape.entries().len()));
+            }
+            Err(error) => lines.push(format!("  {error}")),
+        }
+        if let Some(end) = &job.end {
+            lines.extend(end.summary.lines().map(|line| format!("  {line}")));
+        }
+        Ok(lines.join("\n"))
+    }
+
+    /// `logs [ID] [--tail N]`
+    pub(super) async fn logs(&self, authorized: &Authorized) -> Verdict {
+        let tail = authorized.command().arguments().find_map(|(parameter, value)| match value {
+            Value::Integer(lines) if parameter.name == "tail" => Some(*lines),
+            _ => None,
+        });
+        let tail = usize::try_from(tail.unwrap_or(TAIL).clamp(1, LONGEST_TAIL)).unwrap_or(1);
+        let id = text(authorized, "id");
+        let job = match self.pick(authorized.message(), authorized.caller(), id, |_| true).await {
+            Ok(job) => job,
+            Err(refused) => return Verdict::Refused(refused),
+        };
+        let tape = match Tape::read(&*self.shared.store, &job.id).await {
+            Ok(tape) => tape,
+            Err(error) => return self.said(authorized.message(), Text::lines(format!("job {}: {error}", job.id))),
+        };
+        let mut said = Text::lines(self.job_line(&job));
+        let starts: Vec<_> = tape.entries().iter().filter(|entry| tape.may_run(entry)).collect();
+        if starts.is_empty() {
+            said.push_lines("It has started no run.");
+        }
+        for intent in starts {
+            let Some(run) = job::run_of(&self.shared.catalog, intent) else {
+                said.push_lines("A run of a pipeline that is no longer configured.");
+                continue;
+            };
+            match run.system.output(&run.key, &run.pipeline, TAIL_BYTES).await {
+                Ok(output) if output.trim().is_empty() => said.push_lines(format!("{} said nothing.", run.pipeline)),
+                Ok(output) => {
+                    let lines: Vec<&str> = output.lines().collect();
+                    said.push_lines(format!("{} said last:", run.pipeline));
+                    said.push_code(lines[lines.len().saturating_sub(tail)..].join("\n"));
+                }
+                Err(error) => said.push_lines(format!("What {} said cannot be read: {error}", run.pipeline)),
+            }
+        }
+        self.said(authorized.message(), said)
+    }
+
+    /// `cancel [ID]`
+    pub(super) async fn cancel(&self, authorized: &Authorized) -> Answer {
+        let person = authorized.caller();
+        let mine = |job: &JobRow| job.end.is_none() && self.may_change(person, job).is_ok();
+        let job = self.pick(authorized.message(), person, text(authorized, "id"), mine).await?;
+        self.may_change(person, &job)?;
+        if let Some(end) = &job.end {
+            return Err(malformed(format!("Job {} is over: {}.", job.id, end.outcome.as_str())));
+        }
+        self.jobs.cancel(job, person).await.map_err(malformed)
+    }
+
+    /// `release record APP ENVIRONMENT VERSION`
+    pub(super) async fn record(&self, authorized: &Authorized) -> Answer {
+        let (person, command) = (authorized.caller(), authorized.command());
+        if !self.shared.access.is_admin(&person.id) {
+            let help = self.shared.access.help();
+            return Err(Refusal::Denied(format!("only admins record what others deployed: {help}")));
+        }
+        let typed = |attribute| command.typed(attribute).next().unwrap_or_default().to_owned();
+        let now = self.shared.clock.now();
+        // Named by its message, so that it is recorded once however often it is handled.
+        let name = crate::journal::digest(format!("{:?}", authorized.message().key).as_bytes());
+        let run = RunKey::parse(&format!("recorded-{}", &name["sha256:".len()..][..32]));
+        let Some(run) = run else { return Err(malformed("this cannot be recorded")) };
+        let release = Release {
+            run,
+            app: typed(Attribute::App),
+            environment: typed(Attribute::Environment),
+            version: typed(Attribute::Version),
+            person: person.clone(),
+            job: String::new(),
+            started: now,
+            ended: now,
+            outcome: Outcome::Succeeded,
+            recorded: true,
+        };
+        let told = format!(
+            "Recorded: {} runs {} in {}, deployed by others. It can be rolled back from and to.",
+            release.app, release.version, release.environment
+        );
+        let kept = self.shared.store.commit(vec![Write::Release(release)]).await;
+        kept.map_err(|error| Refusal::Denied(format!("this cannot be written down now: {error}")))?;
+        Ok(told)
+    }
+
+    /// The job of an id, or the only one that fits: in a job's thread that one, else the only open one.
+    async fn pick(
+        &self,
+        message: &InboxRow,
+        person: &Person,
+        id: Option<&str>,
+        fits: impl Fn(&JobRow) -> bool,
+    ) -> Result<JobRow, Refusal> {
+        let store = &self.shared.store;
+        if let Some(id) = id {
+            let job = store.job(&id.to_lowercase()).await.map_err(|error| unread(&error))?;
+            // Whether there is a job that somebody may not see is nobody's business.
+            return job
+                .filter(|job| self.may_see(person, job))
+                .ok_or_else(|| malformed(format!("There is no job `{}` that you may see.", clean(id))));
+        }
+        let mut here = Vec::new();
+        if let Some(thread) = &message.thread {
+            let thread = Some((message.key.network.clone(), message.key.room.clone(), thread.clone()));
+            let query = JobQuery { thread, limit: Some(MOST_LISTED), ..JobQuery::default() };
+            here = store.jobs(&query).await.map_err(|error| unread(&error))?;
+            here.retain(|job| self.may_see(person, job) && fits(job));
+            if here.iter().any(|job| job.end.is_none()) {
+                here.retain(|job| job.end.is_none());
+            }
+        }
+        if here.is_empty() {
+            let query = JobQuery { open: Some(true), limit: Some(MOST_LISTED * 4), ..JobQuery::default() };
+            here = store.jobs(&query).await.map_err(|error| unread(&error))?;
+            here.retain(|job| self.may_see(person, job) && fits(job));
+        }
+        match here.len() {
+            1 => here.pop().ok_or_else(|| malformed("There is no such job.")),
+            0 => Err(malformed("There is no job that fits. `jobs` shows those that are open.")),
+            _ => {
+                let ids: Vec<&str> = here.iter().take(5).map(|job| job.id.as_str()).collect();
+                Err(malformed(format!("Which job? {} fit: {}.", here.len(), ids.join(", "))))
+            }
+        }
+    }
+
+    /// Whether a person may see a job.
+    fn may_see(&self, person: &Person, job: &JobRow) -> bool {
+        let access = &self.shared.access;
+        let (app, environment) = (job.app.as_deref(), job.environment.as_deref());
+        job.caller.id == person.id
+            || access.is_admin(&person.id)
+            || self.may_start(person, job)
+            || (app.is_some() && access.sees(&person.id, app, environment))
+    }
+
+    /// Whether a person may start a job's command where it works.
+    fn may_start(&self, person: &Person, job: &JobRow) -> bool {
+        let target = Target::Plugin(job.plugin.as_str().into());
+        let rights = self.shared.access.rights(&person.id, &job.command, target);
+        rights.rule(job.app.as_deref(), job.environment.as_deref()).is_some()
+    }
+
+    /// Whether a person may call a job off, or answer for it.
+    fn may_change(&self, person: &Person, job: &JobRow) -> Result<(), Refusal> {
+        if job.caller.id == person.id || self.may_start(person, job) {
+            return Ok(());
+        }
+        let missing = self.shared.access.missing(&job.command, job.app.as_deref(), job.environment.as_deref());
+        Err(Refusal::Denied(format!("job {} is not yours, and {missing}", job.id)))
+    }
+}
+
+fn text<'a>(authorized: &'a Authorized, name: &str) -> Option<&'a str> {
+    authorized.command().arguments().find_map(|(parameter, value)| match value {
+        Value::Text(text) if parameter.name == name => Some(text.as_str()),
+        _ => None,
+    })
+}
+
+fn to_second(at: jiff::Timestamp) -> jiff::Timestamp {
+    jiff::Timestamp::from_second(at.as_second()).unwrap_or(at)
+}

@@ -1,0 +1,141 @@
+//! All jobs of a host: those that are taken care of now, and how one is taken up.
+//!
+//! Invariant: one task takes care of a job at a time. Whoever wants one to be looked at says so ([`Jobs::take_up`]); if that
+//! task is about to leave, it looks once more.
+//! A job that waits for a time, a person or a place is a row and nothing else; one that waits for a run is a task that
+//! listens for its end.
+
+use std::{
+    collections::HashMap,
+    panic::AssertUnwindSafe,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use futures_util::FutureExt as _;
+use tokio::sync::Semaphore;
+
+use super::{Activity, Claim, Job, JobCard};
+use crate::{
+    capability::Shared,
+    engine::Plugins,
+    port::{
+        StoreError,
+        store::{JobQuery, JobRow, Phase},
+    },
+};
+
+/// All jobs of a host.
+pub(crate) struct Jobs {
+    pub(super) shared: Arc<Shared>,
+    pub(super) plugins: Arc<Plugins>,
+    pub(super) turns: Semaphore,
+    activity: Activity,
+    live: Mutex<HashMap<String, Live>>,
+}
+
+/// A job that a task takes care of.
+struct Live {
+    job: Arc<Job>,
+    // Whether somebody wants it to be looked at once more.
+    again: bool,
+}
+
+impl Jobs {
+    pub(crate) fn new(shared: Arc<Shared>, plugins: Arc<Plugins>, activity: Activity, turns: usize) -> Self {
+        Self { shared, plugins, turns: Semaphore::new(turns), activity, live: Mutex::default() }
+    }
+
+    /// Takes up what an earlier process left: all but the jobs that wait for a time or for a person.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub(crate) async fn resume(self: &Arc<Self>) -> Result<(), StoreError> {
+        let store = &self.shared.store;
+        for (place, job) in store.places().await? {
+            if let Some(row) = store.job(&job).await? {
+                self.shared.places.restore(place, &row);
+            }
+        }
+        let phases = Some(vec![Phase::Working, Phase::Run, Phase::Line, Phase::Asked]);
+        let mut rows = store.jobs(&JobQuery { open: Some(true), phases, ..JobQuery::default() }).await?;
+        // Those that stood in line keep their order in it.
+        rows.sort_by_key(|row| row.stand.since);
+        for row in rows {
+            tracing::info!(job = row.id, line = row.line, stood = row.stand.phase.as_str(), "a job goes on");
+            self.take_up(row);
+        }
+        Ok(())
+    }
+
+    /// Has a job looked at: by a task of its own, or once more by the one that takes care of it.
+    pub(crate) fn take_up(self: &Arc<Self>, row: JobRow) {
+        let mut live = self.live();
+        if let Some(known) = live.get_mut(&row.id) {
+            known.again = true;
+            return;
+        }
+        // Somebody ends it at this moment, or it is looked at again when its time comes.
+        let Some(claim) = self.shared.claims.claim(&row.id) else { return };
+        let row = Arc::new(row);
+        let card = JobCard::begin(row.clone(), self.shared.store.clone(), self.shared.outbox.clone());
+        let job = Arc::new(Job::new(row.clone(), card));
+        live.insert(row.id.clone(), Live { job: job.clone(), again: false });
+        drop(live);
+        let at_work = self.activity.begin();
+        let jobs = self.clone();
+        tokio::spawn(async move {
+            let stop = jobs.shared.stop.clone();
+            stop.run_until_cancelled(jobs.care(&job, claim)).await;
+            drop(at_work);
+        });
+    }
+
+    /// Takes care of a job until it rests or is over.
+    async fn care(self: &Arc<Self>, job: &Arc<Job>, claim: Claim) {
+        loop {
+            if AssertUnwindSafe(self.drive(job)).catch_unwind().await.is_err() {
+                tracing::error!(job = job.row().id, "a job broke off by a mistake of the host");
+                self.hold(job, "a mistake of the host, which is in its log", true).await;
+            }
+            let mut live = self.live();
+            match live.get_mut(&job.row().id) {
+                Some(known) if known.again => known.again = false,
+                _ => {
+                    live.remove(&job.row().id);
+                    // Before the lock is let go of: whoever comes next finds it free.
+                    drop(claim);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// A job that is taken care of now.
+    pub(crate) fn at_work(&self, id: &str) -> Option<Arc<Job>> {
+        self.live().get(id).map(|known| known.job.clone())
+    }
+
+    /// How many are taken care of now.
+    pub(super) fn count(&self) -> usize {
+        self.live().len()
+    }
+
+    /// Has the jobs looked at whose turn at a place has come.
+    pub(super) async fn call_next(self: &Arc<Self>, ids: Vec<String>) {
+        for id in ids {
+            match self.shared.store.job(&id).await {
+                Ok(Some(row)) if row.end.is_none() => self.take_up(row),
+                // Over meanwhile: the one behind it is next.
+                Ok(_) => {
+                    let next = self.shared.places.release(&id);
+                    Box::pin(self.call_next(next)).await;
+                }
+                Err(error) => tracing::error!(job = id, %error, "a job in line cannot be read; it goes on after a restart"),
+            }
+        }
+    }
+
+    fn live(&self) -> MutexGuard<'_, HashMap<String, Live>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,84 @@
+//! What is written when a job begins.
+
+use serde_json::json;
+
+use super::{Begun, entry};
+use crate::{
+    access::Authorized,
+    capability::Shared,
+    command::Value,
+    plugin::{
+        LoadedPlugin,
+        bindings::{commands, types},
+    },
+    port::store::{Entry, EntryKind, JobRow, Stand},
+};
+
+/// A job's row and its first entry, in the name of the one who typed the message. `parent` is the job that leaves this
+/// one for later.
+pub(crate) fn opening(
+    shared: &Shared,
+    plugin: &LoadedPlugin,
+    authorized: &Authorized,
+    parent: Option<&JobRow>,
+    stand: Stand,
+) -> (JobRow, Entry) {
+    let message = authorized.message();
+    let command = authorized.command();
+    let row = JobRow {
+        id: draw_id(),
+        inbox: message.key.clone(),
+        thread: parent.map_or_else(|| shared.outbox.thread(message), |parent| parent.thread.clone()),
+        bot: shared.access.bot.clone(),
+        caller: message.sender.clone(),
+        plugin: plugin.name.to_string(),
+        digest: plugin.digest.clone(),
+        command: command.spec().name.clone(),
+        app: command.app().map(str::to_owned),
+        environment: command.environment().map(str::to_owned),
+        line: crate::reply::clean(command.line()),
+        parent: parent.map(|parent| parent.id.clone()),
+        opened: shared.clock.now(),
+        stand,
+        end: None,
+    };
+    let begun = Begun {
+        invocation: asked(authorized, &row.id),
+        line: row.line.clone(),
+        digest: row.digest.clone(),
+        settings: plugin.settings.to_vec(),
+        limits: plugin.limits,
+        wait: command.wait(),
+    };
+    let entry = entry(&row, EntryKind::Invocation, json!(begun), row.opened);
+    (row, entry)
+}
+
+/// What the guest is given.
+pub(crate) fn asked(authorized: &Authorized, job: &str) -> commands::Invocation {
+    let value = |value: &Value| match value {
+        Value::Text(text) => commands::Value::Text(text.clone()),
+        Value::Integer(number) => commands::Value::Integer(*number),
+        Value::Boolean(yes) => commands::Value::Boolean(*yes),
+    };
+    let arguments = authorized.command().arguments();
+    commands::Invocation {
+        job: job.to_owned(),
+        command: authorized.command().spec().name.clone(),
+        arguments: arguments
+            .map(|(parameter, given)| commands::Argument { name: parameter.name.clone(), value: value(given) })
+            .collect(),
+        caller: types::Person { id: authorized.caller().id.clone(), name: authorized.caller().name.clone() },
+    }
+}
+
+/// Five letters and digits that are not mistaken for others when they are read aloud.
+fn draw_id() -> String {
+    const SIGNS: &[u8; 31] = b"23456789abcdefghjkmnpqrstuvwxyz";
+    let mut random = [0_u8; 5];
+    if getrandom::fill(&mut random).is_err() {
+        // Without a source of randomness the clock keeps ids apart; a taken one is drawn again.
+        random.copy_from_slice(&jiff::Timestamp::now().as_nanosecond().to_le_bytes()[..5]);
+    }
+    random.iter().map(|byte| char::from(SIGNS[usize::from(*byte) % SIGNS.len()])).collect()
+}

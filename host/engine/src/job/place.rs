@@ -1,0 +1,151 @@
+//! Who holds which place, and who stands in line for one.
+//!
+//! Invariant: one job holds a place at a time, from its first effect there to its closing line. Each holding is a row too,
+//! in the same transaction as the intent of that effect, so that a restart knows it.
+//! Invariant: a job stands in line only while it holds nothing, so no two jobs wait for each other.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    fmt,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use jiff::Timestamp;
+
+use crate::port::store::{JobRow, Place};
+
+/// The places that are held, and the lines in front of them.
+#[derive(Debug, Default)]
+pub(crate) struct Places(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    held: HashMap<Place, Holder>,
+    lines: BTreeMap<Place, BTreeSet<(Timestamp, String)>>,
+}
+
+/// A job that holds a place, in the words that others need of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Holder {
+    job: String,
+    line: String,
+    caller: String,
+}
+
+impl Holder {
+    fn of(row: &JobRow) -> Self {
+        Self { job: row.id.clone(), line: row.line.clone(), caller: row.caller.name.clone() }
+    }
+}
+
+/// Another job holds a place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Busy {
+    /// Which place.
+    pub(crate) place: Place,
+    /// Whether the job that wants it holds another one, and so must not stand in line.
+    pub(crate) holds_another: bool,
+    holder: Holder,
+}
+
+impl fmt::Display for Busy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Holder { job, line, caller } = &self.holder;
+        let caller = crate::reply::clean(caller);
+        write!(f, "{} is held by job {job} (`{line}`, by {caller})", self.place)?;
+        if self.holds_another { Ok(()) } else { write!(f, "; `--wait` stands in line for it") }
+    }
+}
+
+impl Places {
+    /// Takes places for a job, all or none. Gives those that it did not hold yet.
+    pub(crate) fn take(&self, places: &[Place], job: &JobRow) -> Result<Vec<Place>, Busy> {
+        if places.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut state = self.lock();
+        let others = places.iter().find_map(|place| Some((place, state.held.get(place)?)).filter(|(_, holder)| holder.job != job.id));
+        if let Some((place, holder)) = others {
+            let holds_another = state.held.values().any(|holder| holder.job == job.id);
+            return Err(Busy { place: place.clone(), holds_another, holder: holder.clone() });
+        }
+        let new: Vec<Place> = places.iter().filter(|place| !state.held.contains_key(place)).cloned().collect();
+        for place in &new {
+            state.held.insert(place.clone(), Holder::of(job));
+        }
+        Ok(new)
+    }
+
+    /// Gives back what was just taken and could not be written down.
+    pub(crate) fn give_back(&self, places: &[Place]) {
+        let mut state = self.lock();
+        for place in places {
+            state.held.remove(place);
+        }
+    }
+
+    /// A holding that an earlier process wrote down.
+    pub(crate) fn restore(&self, place: Place, job: &JobRow) {
+        self.lock().held.insert(place, Holder::of(job));
+    }
+
+    /// Puts a job in line, by the moment since which it waits; gives where it stands, in words. `None` where the place is
+    /// free by now: then it is kept for the job, which can go on.
+    pub(crate) fn line_up(&self, place: &Place, job: &JobRow, since: Timestamp) -> Option<String> {
+        let mut state = self.lock();
+        match state.held.get(place) {
+            Some(holder) if holder.job != job.id => {
+                let about = format!("stands in line for {place}, which job {} holds (`{}`)", holder.job, holder.line);
+                state.lines.entry(place.clone()).or_default().insert((since, job.id.clone()));
+                Some(about)
+            }
+            _ => {
+                state.held.insert(place.clone(), Holder::of(job));
+                None
+            }
+        }
+    }
+
+    /// A job is over, or waits no longer: its places are free and it stands in no line. Gives the jobs that are next;
+    /// nobody else can take the place of one before it has tried.
+    pub(crate) fn release(&self, job: &str) -> Vec<String> {
+        let mut state = self.lock();
+        state.lines.retain(|_, line| {
+            line.retain(|(_, id)| id != job);
+            !line.is_empty()
+        });
+        let free: Vec<Place> =
+            state.held.iter().filter(|(_, holder)| holder.job == job).map(|(place, _)| place.clone()).collect();
+        let mut next = Vec::new();
+        for place in free {
+            state.held.remove(&place);
+            let Some((_, id)) = state.lines.get_mut(&place).and_then(BTreeSet::pop_first) else { continue };
+            // Kept for it by name alone; it takes the place itself, with its row, when it runs.
+            let holder = Holder { job: id.clone(), line: "next in line".to_owned(), caller: String::new() };
+            state.held.insert(place, holder);
+            next.push(id);
+        }
+        next
+    }
+
+    /// Takes a job out of every line.
+    pub(crate) fn leave_lines(&self, job: &str) {
+        self.lock().lines.retain(|_, line| {
+            line.retain(|(_, id)| id != job);
+            !line.is_empty()
+        });
+    }
+
+    /// The places that a job holds, in order.
+    pub(crate) fn of(&self, job: &str) -> Vec<Place> {
+        let state = self.lock();
+        let mut places: Vec<Place> =
+            state.held.iter().filter(|(_, holder)| holder.job == job).map(|(place, _)| place.clone()).collect();
+        places.sort();
+        places
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
