@@ -74,7 +74,7 @@ fn only_acts_touch_and_every_act_says_where() {
         }
     }
     let acts: Vec<&str> = TABLE.iter().filter(|row| row.kind == Kind::Acts).map(|row| row.name).collect();
-    assert_eq!(acts, ["pipelines.trigger"], "a new act needs its place in the rules, the audit and the recovery");
+    assert_eq!(acts, ["jobs.cancel", "jobs.later", "pipelines.trigger"], "a new act needs its place in the rules, the audit and the recovery");
 }
 
 #[test]
@@ -188,6 +188,7 @@ allow  = [{{ call = "pipelines.trigger"{rule} }}]
         text: typed.into(),
         at: crate::Timestamp::now(),
         direct: true,
+        late: false,
     };
     // Before anybody serves: it waits in the store and in the channel, and is handled once.
     engine.inbox().receive(MemoryChat::NETWORK, "room", vec![message], None).await.unwrap();

@@ -60,6 +60,7 @@ mod tests {
             text: text.into(),
             at: jiff::Timestamp::UNIX_EPOCH,
             direct,
+            late: false,
         })
     }
 
