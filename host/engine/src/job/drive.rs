@@ -108,6 +108,12 @@ impl Jobs {
         let row = job.row();
         let plugin = self.plugins.of_job(row, &begun, &*self.shared.store).await?;
         let authorized = self.authorized(row, &plugin, &begun)?;
+        // Before the plugin reads anything: what it reads must be as it is when its turn comes.
+        if let (true, true, Some(place)) = (begun.wait, tape.is_fresh(), place_of(row))
+            && let Step::Rest = self.line_up(job, &place).await?
+        {
+            return Ok(Step::Rest);
+        }
         if job.phase() != Phase::Working {
             let writes = job.stands(working(self.shared.clock.now())).await;
             self.shared.store.commit(writes).await?;
@@ -232,6 +238,11 @@ impl Jobs {
         };
         self.shared.outbox.send(&chat, &message, false).await;
     }
+}
+
+/// The place that was typed, if one was.
+fn place_of(row: &JobRow) -> Option<Place> {
+    Some(Place { app: row.app.clone()?, environment: row.environment.clone()? })
 }
 
 /// A plugin that runs anew ended differently, which is never the outcome.

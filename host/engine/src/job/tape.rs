@@ -110,6 +110,11 @@ impl Tape {
         Begun::deserialize(&first.body).map_err(|error| TapeError::Broken(format!("entry 0 cannot be read: {error}")))
     }
 
+    /// Whether its plugin did nothing yet.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.entries[1..].iter().all(|entry| entry.kind == EntryKind::Event)
+    }
+
     /// Where the job stands.
     pub(crate) fn standing(&self) -> Standing {
         let mut open = None;
