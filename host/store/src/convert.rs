@@ -35,7 +35,9 @@ pub(crate) trait Columns {
     fn text(&self, column: &str) -> Result<String, StoreError>;
     fn maybe(&self, column: &str) -> Result<Option<String>, StoreError>;
     fn number<N: TryFrom<i64>>(&self, column: &str) -> Result<N, StoreError>;
+    fn flag(&self, column: &str) -> Result<bool, StoreError>;
     fn time(&self, column: &str) -> Result<Timestamp, StoreError>;
+    fn maybe_time(&self, column: &str) -> Result<Option<Timestamp>, StoreError>;
     fn json<T: DeserializeOwned>(&self, column: &str) -> Result<T, StoreError>;
     fn word<T: DeserializeOwned>(&self, column: &str) -> Result<T, StoreError>;
 
@@ -62,6 +64,15 @@ impl Columns for SqliteRow {
     fn number<N: TryFrom<i64>>(&self, column: &str) -> Result<N, StoreError> {
         let number: i64 = self.try_get(column).map_err(|error| store(&error))?;
         N::try_from(number).map_err(|_| unreadable(column, "a number out of range"))
+    }
+
+    fn flag(&self, column: &str) -> Result<bool, StoreError> {
+        self.try_get(column).map_err(|error| store(&error))
+    }
+
+    fn maybe_time(&self, column: &str) -> Result<Option<Timestamp>, StoreError> {
+        let text = self.maybe(column)?;
+        text.map(|text| text.parse().map_err(|error| unreadable(column, error))).transpose()
     }
 
     fn time(&self, column: &str) -> Result<Timestamp, StoreError> {

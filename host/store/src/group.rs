@@ -19,9 +19,17 @@ use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant, timeout, timeout_at},
 };
-use wardroom::port::store::{InboxKey, StoreError, Write};
+use wardroom::{
+    Timestamp,
+    port::store::{InboxKey, Removed, StoreError, Write},
+};
 
-use crate::{convert::store, lock::Lock, write};
+use crate::{
+    chain::{Chain, Draft},
+    convert::store,
+    lock::Lock,
+    remove, write,
+};
 
 /// How many lists share a transaction at most.
 const LARGEST: usize = 1000;
@@ -37,7 +45,15 @@ type Answer = Result<Vec<InboxKey>, StoreError>;
 enum Ask {
     Commit(Vec<Write>, oneshot::Sender<Answer>),
     Note(Vec<Write>),
+    Remove(Removal),
     Close(oneshot::Sender<()>),
+}
+
+/// What is to be removed, and who waits for it.
+struct Removal {
+    before: Timestamp,
+    loaded: Vec<String>,
+    reply: oneshot::Sender<Result<Removed, StoreError>>,
 }
 
 /// One list, and who waits for it; nobody does for a note.
@@ -50,6 +66,8 @@ struct Part {
 #[derive(Default)]
 struct Gathered {
     parts: Vec<Part>,
+    /// What is to be removed then.
+    removals: Vec<Removal>,
     /// Nothing comes after these.
     last: bool,
 }
@@ -66,8 +84,14 @@ impl Group {
     pub(crate) fn start(connection: SqliteConnection, lock: impl Into<Option<Lock>>) -> Self {
         let (queue, asks) = mpsc::unbounded_channel();
         let transactions = Arc::new(AtomicU64::new(0));
-        let writer =
-            Writer { connection, asks, late: Vec::new(), closing: Vec::new(), transactions: transactions.clone() };
+        let writer = Writer {
+            connection,
+            chain: Chain::default(),
+            asks,
+            late: Vec::new(),
+            closing: Vec::new(),
+            transactions: transactions.clone(),
+        };
         tokio::spawn(writer.work(lock.into()));
         Self { queue, transactions }
     }
@@ -85,6 +109,15 @@ impl Group {
         if self.queue.send(Ask::Note(writes)).is_err() {
             tracing::error!("a note was not kept: the store is closed");
         }
+    }
+
+    /// Removes some of what was over before a moment.
+    pub(crate) async fn remove(&self, before: Timestamp, loaded: &[String]) -> Result<Removed, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let closed = || StoreError::Failed("it is closed".into());
+        let removal = Removal { before, loaded: loaded.to_vec(), reply };
+        self.queue.send(Ask::Remove(removal)).map_err(|_| closed())?;
+        answer.await.map_err(|_| closed())?
     }
 
     /// Writes what was handed over and closes the connection. Nothing is left to do where that was done before.
@@ -112,6 +145,7 @@ enum Broken {
 
 struct Writer {
     connection: SqliteConnection,
+    chain: Chain,
     asks: mpsc::UnboundedReceiver<Ask>,
     /// Notes that could not be written yet, oldest first.
     late: Vec<Part>,
@@ -125,6 +159,10 @@ impl Writer {
         loop {
             let gathered = self.gather().await;
             self.write(gathered.parts).await;
+            for Removal { before, loaded, reply } in gathered.removals {
+                // Whoever asked may have gone.
+                let _ = reply.send(self.remove(before, &loaded).await);
+            }
             if gathered.last {
                 break;
             }
@@ -162,6 +200,10 @@ impl Writer {
                     gathered.parts.push(Part { writes, reply: Some(reply) });
                 }
                 Some(Ask::Note(writes)) => gathered.parts.push(Part { writes, reply: None }),
+                Some(Ask::Remove(removal)) => {
+                    urgent = true;
+                    gathered.removals.push(removal);
+                }
                 Some(Ask::Close(reply)) => {
                     // Later asks find the queue closed; those that are in it already are still served.
                     self.asks.close();
@@ -228,8 +270,13 @@ impl Writer {
         }
     }
 
-    /// Tells who waits. A note for which there was no room is kept for another try.
+    /// Tells who waits. A note for which there was no room is kept for another try, and what fails behind it may have
+    /// failed for the lack of it.
     fn answer(&mut self, part: Part, answer: Answer) {
+        let answer = match answer {
+            Err(StoreError::Failed(reason)) if !self.late.is_empty() => Err(StoreError::Unavailable(reason)),
+            answer => answer,
+        };
         match (part.reply, answer) {
             (Some(reply), answer) => {
                 // Whoever asked may have gone.
@@ -249,39 +296,62 @@ impl Writer {
         }
         // Taking the lock for writing at the start means that nothing after it finds the database busy.
         self.run("begin immediate").await.map_err(Broken::AtBegin)?;
-        let done = self.make(parts).await;
+        let mut draft = Draft::default();
+        let made = make(&mut self.connection, &self.chain, &mut draft, parts).await;
+        self.end(made, draft).await.map_err(Broken::Within)
+    }
+
+    /// One transaction of its own that removes some of what is over.
+    async fn remove(&mut self, before: Timestamp, loaded: &[String]) -> Result<Removed, StoreError> {
+        self.run("begin immediate").await?;
+        let mut draft = Draft::default();
+        let removed = remove::some(&mut self.connection, &self.chain, &mut draft, before, loaded).await;
+        self.end(removed, draft).await
+    }
+
+    /// Commits what was done and remembers it, or takes it back and forgets it.
+    async fn end<T>(&mut self, done: Result<T, StoreError>, draft: Draft<'_>) -> Result<T, StoreError> {
         let done = match done {
-            Ok(answers) => self.run("commit").await.map(|()| answers),
+            Ok(done) => self.run("commit").await.map(|()| done),
             Err(error) => Err(error),
         };
         match done {
-            Ok(answers) => {
+            Ok(done) => {
+                self.chain.adopt(draft);
                 self.transactions.fetch_add(1, Ordering::Relaxed);
-                Ok(answers)
+                Ok(done)
             }
             Err(error) => {
                 // An error here says that SQLite has rolled back by itself.
                 let _ = self.run("rollback").await;
-                Err(Broken::Within(error))
+                Err(error)
             }
         }
-    }
-
-    async fn make(&mut self, parts: &[Part]) -> Result<Vec<Vec<InboxKey>>, StoreError> {
-        let mut answers = Vec::with_capacity(parts.len());
-        for part in parts {
-            let mut new = Vec::new();
-            for write in &part.writes {
-                write::make(&mut self.connection, write, &mut new).await?;
-            }
-            answers.push(new);
-        }
-        Ok(answers)
     }
 
     async fn run(&mut self, statement: &'static str) -> Result<(), StoreError> {
         sqlx::query(statement).execute(&mut self.connection).await.map(drop).map_err(|error| store(&error))
     }
+}
+
+/// Makes the writes of all parts, one list after the other, and what they share.
+async fn make<'w>(
+    connection: &mut SqliteConnection,
+    chain: &Chain,
+    draft: &mut Draft<'w>,
+    parts: &'w [Part],
+) -> Result<Vec<Vec<InboxKey>>, StoreError> {
+    let mut answers = Vec::with_capacity(parts.len());
+    for part in parts {
+        let mut new = Vec::new();
+        for write in &part.writes {
+            write::make(connection, chain, draft, write, &mut new).await?;
+        }
+        draft.end_list()?;
+        answers.push(new);
+    }
+    draft.end(connection, chain).await?;
+    Ok(answers)
 }
 
 #[cfg(test)]
@@ -301,7 +371,7 @@ mod tests {
         let file = folder.path().join("wardroom.db");
         drop(open::writing(&file).await.expect("makes the schema"));
         // SQLite's own limit gives the error of a full disk, to any user.
-        let options = open::options(&file).pragma("max_page_count", "100");
+        let options = open::options(&file).pragma("max_page_count", "130");
         let group = Group::start(open::connect(&options).await.expect("connects"), None);
 
         group.commit(set("large", 250_000)).await.expect("there is room for one");

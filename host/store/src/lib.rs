@@ -6,13 +6,15 @@
 //!
 //! Architecture Invariant: there is one writer. Whatever waits to be written when it is free becomes one
 //! transaction with one sync, in the order in which it was handed over.
-//! Not here: which writes belong together (the engine says so), and retention.
+//! Not here: which writes belong together, and for how long what is over is kept (the engine says so).
 
+mod chain;
 mod convert;
 mod group;
 mod lock;
 mod open;
 mod query;
+mod remove;
 mod schema;
 mod sqlite;
 mod url;

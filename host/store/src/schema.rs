@@ -13,7 +13,10 @@ use sqlx::{
 use crate::{OpenError, convert::database};
 
 /// Number, name and statements of every version, oldest first.
-const VERSIONS: &[(i64, &str, &str)] = &[(1, "first", include_str!("../migrations/0001_first.sql"))];
+const VERSIONS: &[(i64, &str, &str)] = &[
+    (1, "first", include_str!("../migrations/0001_first.sql")),
+    (2, "durable", include_str!("../migrations/0002_durable.sql")),
+];
 
 /// The newest version that this build knows.
 fn newest() -> i64 {

@@ -4,9 +4,15 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use sqlx::SqlitePool;
-use wardroom::port::{
-    Store, StoreError,
-    store::{Entry, InboxKey, InboxRow, JobRow, Mark, PendingRow, Release, ReleaseQuery, Usage, Write},
+use wardroom::{
+    Timestamp,
+    port::{
+        Store, StoreError,
+        store::{
+            InboxKey, InboxRow, JobQuery, JobRow, Line, Link, Mark, PendingRow, Place, Release, ReleaseQuery, Removed,
+            Sealed, Usage, Write,
+        },
+    },
 };
 
 use crate::{OpenError, group::Group, open, query};
@@ -42,6 +48,14 @@ impl SqliteStore {
     pub async fn open_read_only(path: &Path) -> Result<Self, OpenError> {
         open::readable(path).await?;
         Ok(Self { writer: None, readers: open::reading(path) })
+    }
+
+    /// Waits until what was noted is written, where this store writes.
+    async fn flush(&self) -> Result<(), StoreError> {
+        match &self.writer {
+            Some(writer) => writer.commit(Vec::new()).await.map(drop),
+            None => Ok(()),
+        }
     }
 
     /// How many transactions were committed since it was opened. Far below the number of commits where many
@@ -89,12 +103,57 @@ impl Store for SqliteStore {
         query::outbox(&self.readers).await
     }
 
-    async fn open_jobs(&self) -> Result<Vec<JobRow>, StoreError> {
-        query::open_jobs(&self.readers).await
+    async fn job(&self, id: &str) -> Result<Option<JobRow>, StoreError> {
+        query::job(&self.readers, id).await
     }
 
-    async fn entries(&self, job: &str) -> Result<Vec<Entry>, StoreError> {
+    async fn jobs(&self, query: &JobQuery) -> Result<Vec<JobRow>, StoreError> {
+        query::jobs(&self.readers, query).await
+    }
+
+    async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<JobRow>, StoreError> {
+        query::due(&self.readers, now, limit).await
+    }
+
+    async fn next_wake(&self) -> Result<Option<Timestamp>, StoreError> {
+        query::next_wake(&self.readers).await
+    }
+
+    async fn places(&self) -> Result<Vec<(Place, String)>, StoreError> {
+        query::places(&self.readers).await
+    }
+
+    async fn entries(&self, job: &str) -> Result<Vec<Sealed>, StoreError> {
+        self.flush().await?;
         query::entries(&self.readers, job).await
+    }
+
+    async fn tip(&self, job: &str) -> Result<Option<(u32, String)>, StoreError> {
+        self.flush().await?;
+        query::tip(&self.readers, job).await
+    }
+
+    async fn newest(&self) -> Result<Option<Timestamp>, StoreError> {
+        query::newest(&self.readers).await
+    }
+
+    async fn beside(&self, digest: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        query::beside(&self.readers, digest).await
+    }
+
+    async fn links(&self, after: u64, limit: u32) -> Result<Vec<Link>, StoreError> {
+        query::links(&self.readers, after, limit).await
+    }
+
+    async fn lines(&self, link: u64) -> Result<Vec<Line>, StoreError> {
+        query::lines(&self.readers, link).await
+    }
+
+    async fn remove(&self, before: Timestamp, loaded: &[String]) -> Result<Removed, StoreError> {
+        match &self.writer {
+            Some(writer) => writer.remove(before, loaded).await,
+            None => Err(StoreError::Failed("it was opened for reading only".into())),
+        }
     }
 
     async fn releases(&self, query: &ReleaseQuery) -> Result<Vec<Release>, StoreError> {

@@ -7,12 +7,10 @@
 
 mod beside;
 mod chain;
-mod runs;
 mod show;
 mod verify;
 
 pub use beside::{pack, unpack};
 pub use chain::{digest, entry_hash, line_digest, lines_digest, link_hash};
-pub use runs::runs;
 pub use show::show;
 pub use verify::{Fault, Head, Verified, check_entries, verify};

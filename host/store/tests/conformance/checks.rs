@@ -1,19 +1,33 @@
 //! The rules of [`Store`], each as a check that any store must pass.
 
-use wardroom::port::{
-    Outcome, Store, StoreError,
-    store::{CallCount, EntryKind, InboxKey, Mark, OutboxRow, ReleaseQuery, Usage, Write},
+use wardroom::{
+    journal::{self, Verified},
+    port::{
+        Outcome, Store, StoreError,
+        store::{CallCount, EntryKind, InboxKey, JobQuery, JobRow, Mark, OutboxRow, Phase, ReleaseQuery, Usage, Write},
+    },
 };
 
 use crate::rows::{
-    at, card, close, entry, job, key, line, mark, message, pending, person, reaction, release, sent, set, words,
+    at, card, close, entry, job, key, line, mark, message, opening, pending, person, place, reaction, release, sent,
+    set, stand, take, words,
 };
 
-async fn commit(store: &dyn Store, writes: Vec<Write>) -> Vec<InboxKey> {
+/// What is open, the newest first.
+pub(crate) async fn open_jobs(store: &dyn Store) -> Vec<JobRow> {
+    store.jobs(&JobQuery { open: Some(true), ..JobQuery::default() }).await.expect("jobs")
+}
+
+/// The chain holds.
+pub(crate) async fn verified(store: &dyn Store) -> Verified {
+    journal::verify(store, None).await.expect("it can be read").expect("nothing was changed")
+}
+
+pub(crate) async fn commit(store: &dyn Store, writes: Vec<Write>) -> Vec<InboxKey> {
     store.commit(writes).await.expect("a commit")
 }
 
-async fn fails(store: &dyn Store, writes: Vec<Write>) -> String {
+pub(crate) async fn fails(store: &dyn Store, writes: Vec<Write>) -> String {
     match store.commit(writes).await {
         Err(StoreError::Failed(reason)) => reason,
         other => panic!("should have failed: {other:?}"),
@@ -116,60 +130,9 @@ pub(crate) async fn what_cannot_be_sent_is_given_up_for_good(store: &dyn Store) 
     assert_eq!(store.outbox().await.expect("rows"), []);
 }
 
-pub(crate) async fn a_job_is_open_until_it_is_closed(store: &dyn Store) {
-    let mut threaded = job("0b");
-    threaded.thread = Some("$root".into());
-    commit(store, vec![Write::Open(job("7f")), Write::Open(threaded.clone()), Write::Open(job("33"))]).await;
-    assert_eq!(store.open_jobs().await.expect("jobs"), [job("7f"), threaded.clone(), job("33")]);
-    commit(store, vec![close("7f")]).await;
-    assert_eq!(store.open_jobs().await.expect("jobs"), [threaded, job("33")]);
-}
-
-pub(crate) async fn a_job_opens_once_and_closes_once(store: &dyn Store) {
-    commit(store, vec![Write::Open(job("7f"))]).await;
-    assert_eq!(fails(store, vec![Write::Open(job("7f"))]).await, "job `7f` was opened before");
-    assert_eq!(fails(store, vec![Write::Open(job("0b")), Write::Open(job("0b"))]).await, "job `0b` was opened before");
-    assert_eq!(fails(store, vec![close("0b")]).await, "job `0b` is not open");
-    assert_eq!(fails(store, vec![close("7f"), close("7f")]).await, "job `7f` is not open");
-    assert_eq!(store.open_jobs().await.expect("jobs"), [job("7f")]);
-    commit(store, vec![close("7f")]).await;
-    assert_eq!(fails(store, vec![close("7f")]).await, "job `7f` is not open");
-    assert_eq!(fails(store, vec![Write::Open(job("7f"))]).await, "job `7f` was opened before");
-    assert_eq!(store.open_jobs().await.expect("jobs"), []);
-}
-
-pub(crate) async fn entries_stand_in_the_order_of_their_numbers(store: &dyn Store) {
-    let kinds = [
-        EntryKind::Invocation,
-        EntryKind::Call,
-        EntryKind::Intent,
-        EntryKind::Result,
-        EntryKind::Denied,
-        EntryKind::End,
-    ];
-    let mut entries: Vec<_> = (0..).zip(kinds).map(|(number, kind)| entry("7f", number, kind)).collect();
-    entries[3].of = Some(2);
-    commit(store, vec![Write::Open(job("7f")), Write::Open(job("0b"))]).await;
-    commit(store, entries.iter().rev().cloned().map(Write::Enter).collect()).await;
-    commit(store, vec![Write::Enter(entry("0b", 0, EntryKind::Invocation))]).await;
-    assert_eq!(store.entries("7f").await.expect("entries"), entries);
-    assert_eq!(store.entries("nobody").await.expect("entries"), []);
-}
-
-pub(crate) async fn an_entry_is_written_once_and_belongs_to_a_job(store: &dyn Store) {
-    let first = entry("7f", 0, EntryKind::Invocation);
-    assert_eq!(fails(store, vec![Write::Enter(first.clone())]).await, "there is no job `7f`");
-    commit(store, vec![Write::Open(job("7f")), Write::Enter(first.clone())]).await;
-    let other = entry("7f", 0, EntryKind::Call);
-    assert_eq!(fails(store, vec![Write::Enter(other)]).await, "entry 0 of job `7f` was written before");
-    let twice = Write::Enter(entry("7f", 1, EntryKind::Call));
-    assert_eq!(fails(store, vec![twice.clone(), twice]).await, "entry 1 of job `7f` was written before");
-    assert_eq!(store.entries("7f").await.expect("entries"), [first]);
-}
-
 pub(crate) async fn a_list_with_one_bad_write_changes_nothing(store: &dyn Store) {
-    commit(store, vec![Write::Receive(message(1)), Write::Say(card("c", "queued", false)), Write::Open(job("7f"))])
-        .await;
+    commit(store, vec![Write::Receive(message(1)), Write::Say(card("c", "queued", false))]).await;
+    commit(store, opening("7f")).await;
     commit(store, vec![set("deploy", "old", b"1"), set("deploy", "gone", b"1")]).await;
     let writes = vec![
         Write::Receive(message(2)),
@@ -181,6 +144,9 @@ pub(crate) async fn a_list_with_one_bad_write_changes_nothing(store: &dyn Store)
         Write::Open(job("0b")),
         close("7f"),
         Write::Enter(entry("0b", 0, EntryKind::Call)),
+        take("cms", "staging", "0b"),
+        Write::Stand { job: "0b".into(), stand: stand(Phase::Time, Some(5)) },
+        Write::Keep { digest: "sha256:aa".into(), bytes: b"large".to_vec() },
         Write::Line(line(Some("deploy"), &[("log.info", 1, 0)])),
         Write::Release(release("0b-1", "cms", "staging", 1, Outcome::Succeeded)),
         set("deploy", "old", b"2"),
@@ -192,8 +158,12 @@ pub(crate) async fn a_list_with_one_bad_write_changes_nothing(store: &dyn Store)
     assert_eq!(store.waiting().await.expect("rows"), [message(1)]);
     assert_eq!(store.mark("matrix", "!ops").await.expect("a mark"), None);
     assert_eq!(store.outbox().await.expect("rows"), [pending(card("c", "queued", false), None, 1)]);
-    assert_eq!(store.open_jobs().await.expect("jobs"), [job("7f")]);
+    assert_eq!(open_jobs(store).await, [job("7f")]);
     assert_eq!(store.entries("0b").await.expect("entries"), []);
+    assert_eq!(store.places().await.expect("places"), []);
+    assert_eq!(store.next_wake().await.expect("a time"), None);
+    assert_eq!(store.beside("sha256:aa").await.expect("bytes"), None);
+    assert_eq!(store.links(0, 9).await.expect("links").len(), 1, "of the first job");
     assert_eq!(store.releases(&ReleaseQuery::default()).await.expect("releases"), []);
     let values = [("gone".to_owned(), b"1".to_vec()), ("old".to_owned(), b"1".to_vec())];
     assert_eq!(store.values("deploy", "", 9).await.expect("values"), values);
@@ -204,7 +174,12 @@ pub(crate) async fn a_list_with_one_bad_write_changes_nothing(store: &dyn Store)
     assert_eq!(new, [key(2)]);
     assert_eq!(store.waiting().await.expect("rows"), [message(2)]);
     assert_eq!(store.outbox().await.expect("rows"), [pending(words("m", "hello"), None, 1)]);
-    assert_eq!(store.open_jobs().await.expect("jobs"), [job("0b")]);
+    let parked = JobRow { stand: stand(Phase::Time, Some(5)), ..job("0b") };
+    assert_eq!(open_jobs(store).await, [parked]);
+    assert_eq!(store.places().await.expect("places"), [(place("cms", "staging"), "0b".to_owned())]);
+    assert_eq!(store.beside("sha256:aa").await.expect("bytes"), Some(b"large".to_vec()));
+    assert_eq!(store.links(0, 9).await.expect("links").len(), 4, "two openings, a closing and a line");
+    verified(store).await;
 }
 
 pub(crate) async fn a_list_sees_its_own_writes(store: &dyn Store) {
@@ -213,8 +188,8 @@ pub(crate) async fn a_list_sees_its_own_writes(store: &dyn Store) {
         Write::Done(key(1)),
         Write::Open(job("7f")),
         Write::Enter(entry("7f", 0, EntryKind::Invocation)),
+        Write::Enter(entry("7f", 1, EntryKind::Closed)),
         close("7f"),
-        Write::Enter(entry("7f", 1, EntryKind::End)),
         Write::Say(card("c", "queued", false)),
         Write::Say(card("c", "done", true)),
         set("deploy", "k", b"1"),
@@ -222,7 +197,7 @@ pub(crate) async fn a_list_sees_its_own_writes(store: &dyn Store) {
     ];
     assert_eq!(commit(store, writes).await, [key(1)]);
     assert_eq!(store.waiting().await.expect("rows"), []);
-    assert_eq!(store.open_jobs().await.expect("jobs"), []);
+    assert_eq!(open_jobs(store).await, []);
     assert_eq!(store.entries("7f").await.expect("entries").len(), 2);
     assert_eq!(store.outbox().await.expect("rows"), [pending(card("c", "done", true), None, 2)]);
     assert_eq!(store.value("deploy", "k").await.expect("a value"), None);
@@ -335,8 +310,7 @@ pub(crate) async fn usage_counts_jobs_and_lines(store: &dyn Store) {
         entry("7f", 5, EntryKind::End),
     ];
     entries[4].call = "catalog.releases".into();
-    commit(store, vec![Write::Open(job("7f"))]).await;
-    commit(store, entries.into_iter().map(Write::Enter).collect()).await;
+    commit(store, [Write::Open(job("7f"))].into_iter().chain(entries.into_iter().map(Write::Enter)).collect()).await;
     let lines = [
         line(Some("deploy"), &[("catalog.releases", 3, 0), ("pipelines.trigger", 0, 2)]),
         line(Some("coffee"), &[("pipelines.trigger", 0, 1)]),
@@ -358,11 +332,11 @@ pub(crate) async fn usage_counts_jobs_and_lines(store: &dyn Store) {
 
 pub(crate) async fn a_note_comes_before_a_later_commit(store: &dyn Store) {
     store.note(vec![Write::Receive(message(1)), set("deploy", "k", b"noted")]);
-    store.note(vec![Write::Open(job("7f"))]);
+    store.note(opening("7f"));
     let new = commit(store, vec![Write::Receive(message(1)), set("deploy", "k", b"committed"), close("7f")]).await;
     assert_eq!(new, [], "the note had received it already");
     assert_eq!(store.value("deploy", "k").await.expect("a value"), Some(b"committed".to_vec()));
-    assert_eq!(store.open_jobs().await.expect("jobs"), []);
+    assert_eq!(open_jobs(store).await, []);
     store.note(vec![Write::Done(key(1))]);
     commit(store, vec![]).await;
     assert_eq!(store.waiting().await.expect("rows"), [], "an empty commit waits for what was noted before");

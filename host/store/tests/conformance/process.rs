@@ -129,7 +129,7 @@ async fn fill(file: &Path) {
     assert!(matches!(refused, StoreError::Unavailable(_)), "{refused:?}");
     assert!(written > 5, "there was room at the start");
     store.note(vec![set("deploy", "noted", b"v")]);
-    let again = store.commit(vec![set("deploy", "more", &bulk)]).await;
+    let again = store.commit(vec![set("deploy", "more", &bulk.repeat(4))]).await;
     assert!(matches!(again, Err(StoreError::Unavailable(_))), "{again:?}");
     assert_eq!(store.waiting().await.expect("rows").len(), written as usize, "nothing of the refused list is there");
     assert_eq!(store.values("deploy", "bulk", u32::MAX).await.expect("values").len(), written as usize);

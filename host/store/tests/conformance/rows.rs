@@ -7,7 +7,7 @@ use wardroom::{
         Outcome, RunKey,
         store::{
             CallCount, Entry, EntryKind, InboxKey, InboxRow, JobEnd, JobOutcome, JobRow, Line, Mark, OutboxRow,
-            PendingRow, Purpose, Release, Write,
+            PendingRow, Phase, Place, Purpose, Release, Stand, Write,
         },
     },
     reply::Text,
@@ -78,15 +78,64 @@ pub(crate) fn job(id: &str) -> JobRow {
         plugin: "deploy".into(),
         digest: "sha256:00".into(),
         command: "deploy".into(),
+        app: Some("cms".into()),
+        environment: Some("staging".into()),
         line: "deploy cms staging 1.0.2".into(),
+        parent: None,
         opened: at(0),
+        stand: stand(Phase::Working, None),
         end: None,
     }
 }
 
+/// Where a job stands, with the second at which it is looked at again.
+pub(crate) fn stand(phase: Phase, wake: Option<i64>) -> Stand {
+    Stand { phase, about: phase.as_str().into(), since: at(0), wake: wake.map(at) }
+}
+
+/// A job with its first entry.
+pub(crate) fn opening(id: &str) -> Vec<Write> {
+    opening_of(job(id))
+}
+
+/// The same, of a row that is not like the others.
+pub(crate) fn opening_of(row: JobRow) -> Vec<Write> {
+    let mut first = entry(&row.id, 0, EntryKind::Invocation);
+    first.body = serde_json::json!({
+        "invocation": { "job": row.id, "command": row.command, "arguments": [], "caller": row.caller },
+        "line": row.line,
+        "digest": row.digest,
+        "settings": [],
+    });
+    vec![Write::Open(row), Write::Enter(first)]
+}
+
+/// The last entry of a job, and its end.
+pub(crate) fn closing(id: &str, number: u32) -> Vec<Write> {
+    closing_at(id, number, 9)
+}
+
+/// The same, at a second.
+pub(crate) fn closing_at(id: &str, number: u32, second: i64) -> Vec<Write> {
+    let end = JobEnd { outcome: JobOutcome::Warnings, at: at(second), summary: "deployed".into() };
+    let mut last = entry(id, number, EntryKind::Closed);
+    last.body = serde_json::json!({ "outcome": end.outcome.as_str(), "said": end.summary });
+    last.at = end.at;
+    vec![Write::Enter(last), Write::Close { job: id.to_owned(), end }]
+}
+
+pub(crate) fn take(app: &str, environment: &str, job: &str) -> Write {
+    Write::Take { place: place(app, environment), job: job.to_owned() }
+}
+
+pub(crate) fn place(app: &str, environment: &str) -> Place {
+    Place { app: app.to_owned(), environment: environment.to_owned() }
+}
+
+/// Ends a job without a last entry.
 pub(crate) fn close(id: &str) -> Write {
-    let end = JobEnd { outcome: JobOutcome::Warnings, at: at(9), summary: "deployed".into() };
-    Write::Close { job: id.to_owned(), end }
+    let [_, close] = closing(id, 0).try_into().expect("two writes");
+    close
 }
 
 pub(crate) fn entry(job: &str, number: u32, kind: EntryKind) -> Entry {
@@ -100,6 +149,7 @@ pub(crate) fn entry(job: &str, number: u32, kind: EntryKind) -> Entry {
         rule: "plugin.deploy plugins.toml line 61".into(),
         attributes: [("app".to_owned(), vec!["cms".to_owned()]), ("version".to_owned(), Vec::new())].into(),
         body: serde_json::json!({ "version": "1.0.2", "deep": [1, null, { "a": -0.5 }] }),
+        beside: None,
         at: at(i64::from(number)),
     }
 }
@@ -120,6 +170,7 @@ pub(crate) fn line(plugin: Option<&str>, calls: &[(&str, u64, u64)]) -> Line {
             })
             .collect(),
         denials: vec!["`pipelines.trigger`: no rule".into()],
+        refused: false,
     }
 }
 
@@ -135,6 +186,7 @@ pub(crate) fn release(run: &str, app: &str, environment: &str, ended: i64, outco
         started: at(ended - 1),
         ended: at(ended),
         outcome,
+        recorded: ended % 2 == 0,
     }
 }
 

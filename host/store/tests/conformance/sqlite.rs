@@ -10,7 +10,10 @@ use wardroom::port::{
 };
 use wardroom_store::{OpenError, SqliteStore};
 
-use crate::rows::{card, entry, job, line, mark, message, pending, release, sent, set};
+use crate::{
+    checks::open_jobs,
+    rows::{card, entry, job, line, mark, message, opening, pending, release, sent, set, take},
+};
 
 async fn open(file: &Path) -> SqliteStore {
     SqliteStore::open(file).await.expect("the store opens")
@@ -28,7 +31,7 @@ async fn everything(store: &SqliteStore) -> String {
             store.waiting().await.expect("waiting"),
             store.mark("matrix", "!ops").await.expect("mark"),
             store.outbox().await.expect("outbox"),
-            store.open_jobs().await.expect("jobs"),
+            open_jobs(store).await,
             store.entries("7f").await.expect("entries"),
             store.releases(&ReleaseQuery::default()).await.expect("releases"),
             store.values("deploy", "", 9).await.expect("values"),
@@ -46,6 +49,7 @@ fn some_of_everything() -> Vec<Write> {
         Write::Say(card("7f/card", "running", false)),
         Write::Open(job("7f")),
         Write::Enter(entry("7f", 0, EntryKind::Intent)),
+        take("cms", "staging", "7f"),
         Write::Line(line(Some("deploy"), &[("log.info", 2, 1)])),
         Write::Release(release("7f-1", "cms", "staging", 3, Outcome::Succeeded)),
         set("deploy", "k", b"v"),
@@ -190,7 +194,7 @@ async fn a_database_of_another_version_is_refused() {
         sqlx::Connection::close(connection).await.expect("closes");
     };
     change(
-        "insert into _sqlx_migrations select 9999, 'later', installed_on, success, checksum, 0 from _sqlx_migrations",
+        "insert into _sqlx_migrations select 9999, 'later', installed_on, success, checksum, 0 from _sqlx_migrations limit 1",
     )
     .await;
     for error in [
@@ -240,12 +244,12 @@ async fn commits_at_the_same_time_share_a_transaction() {
 async fn a_bad_commit_in_a_group_fails_alone() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = Arc::new(open(&folder.path().join("wardroom.db")).await);
-    store.commit(vec![Write::Open(job("7f"))]).await.expect("a commit");
+    store.commit(opening("7f")).await.expect("a commit");
     // Every third one opens the job again after it has set a value.
     let answers = join_all((0..60).map(|number| {
         let mut writes = vec![set("deploy", &format!("{number:02}"), b"v")];
         if number % 3 == 0 {
-            writes.push(Write::Open(job("7f")));
+            writes.extend(opening("7f"));
         }
         store.commit(writes)
     }))

@@ -11,9 +11,9 @@ use super::{
     jobs::Job,
     state::{Slot, State},
 };
-use crate::{
-    journal::runs,
-    port::store::{InboxKey, InboxRow, LinkKind, Removed},
+use crate::port::{
+    RunKey,
+    store::{Entry, EntryKind, InboxKey, InboxRow, LinkKind, Removed, Sealed},
 };
 
 /// How many jobs are removed at once.
@@ -46,7 +46,7 @@ impl State {
         ids.truncate(BATCH);
         for id in ids {
             if let Some(job) = self.jobs.remove(&id) {
-                removed.jobs.push((id, runs(job.entries.iter().map(|sealed| &sealed.entry))));
+                removed.jobs.push((id, runs(&job.entries)));
             }
         }
         // An id may be used again: nothing of the old job may be in the way of the new one's words.
@@ -93,4 +93,15 @@ impl Slot {
     fn job(&self) -> Option<&str> {
         self.pending.row.key.split_once('/').map(|(job, _)| job)
     }
+}
+
+/// The keys and pipelines of the runs that a job may have started.
+fn runs(entries: &[Sealed]) -> Vec<(RunKey, String)> {
+    let intents = entries.iter().map(|sealed| &sealed.entry).filter(|entry| entry.kind == EntryKind::Intent);
+    let triggers = intents.filter(|intent| intent.call == "pipelines.trigger");
+    let run = |intent: &Entry| {
+        let pipeline = intent.attributes.get("pipeline")?.first()?;
+        Some((RunKey::new(&intent.job, intent.number), pipeline.clone()))
+    };
+    triggers.filter_map(run).collect()
 }

@@ -1,11 +1,15 @@
 //! The questions that the engine asks, over connections that cannot write.
 
+mod job;
+mod journal;
+
+pub(crate) use job::{due, job, jobs, next_wake, places};
+pub(crate) use journal::{beside, entries, lines, links, newest, tip};
+
 use sqlx::{QueryBuilder, Sqlite, SqlitePool, sqlite::SqliteRow};
 use wardroom::port::{
     RunKey,
-    store::{
-        CallCount, Entry, InboxRow, JobRow, Mark, OutboxRow, PendingRow, Release, ReleaseQuery, StoreError, Usage,
-    },
+    store::{CallCount, InboxRow, Mark, OutboxRow, PendingRow, Release, ReleaseQuery, StoreError, Usage},
 };
 
 use crate::convert::{Columns, store, word};
@@ -63,50 +67,6 @@ pub(crate) async fn outbox(pool: &SqlitePool) -> Result<Vec<PendingRow>, StoreEr
     })
 }
 
-pub(crate) async fn open_jobs(pool: &SqlitePool) -> Result<Vec<JobRow>, StoreError> {
-    let rows = sqlx::query(
-        "select id, network, room, event, thread, bot, caller_id, caller_name, plugin, digest, command, line, opened
-         from job where ended is null order by seq",
-    );
-    all(rows.fetch_all(pool).await, |row| {
-        Ok(JobRow {
-            id: row.text("id")?,
-            inbox: row.inbox_key()?,
-            thread: row.maybe("thread")?,
-            bot: row.text("bot")?,
-            caller: row.person("caller_id", "caller_name")?,
-            plugin: row.text("plugin")?,
-            digest: row.text("digest")?,
-            command: row.text("command")?,
-            line: row.text("line")?,
-            opened: row.time("opened")?,
-            end: None,
-        })
-    })
-}
-
-pub(crate) async fn entries(pool: &SqlitePool, job: &str) -> Result<Vec<Entry>, StoreError> {
-    let rows = sqlx::query(
-        "select number, kind, plugin, call, ifnull(of, -1) as of, rule, attributes, body, at from entry
-         where job = ? order by number",
-    );
-    all(rows.bind(job).fetch_all(pool).await, |row| {
-        let of: i64 = row.number("of")?;
-        Ok(Entry {
-            job: job.to_owned(),
-            number: row.number("number")?,
-            kind: row.word("kind")?,
-            plugin: row.text("plugin")?,
-            call: row.text("call")?,
-            of: u32::try_from(of).ok(),
-            rule: row.text("rule")?,
-            attributes: row.json("attributes")?,
-            body: row.json("body")?,
-            at: row.time("at")?,
-        })
-    })
-}
-
 pub(crate) async fn releases(pool: &SqlitePool, query: &ReleaseQuery) -> Result<Vec<Release>, StoreError> {
     let mut statement = QueryBuilder::<Sqlite>::new(
         "select * from (select *, row_number() over (partition by app, environment order by ended desc, seq desc) as place
@@ -138,6 +98,7 @@ pub(crate) async fn releases(pool: &SqlitePool, query: &ReleaseQuery) -> Result<
             started: row.time("started")?,
             ended: row.time("ended")?,
             outcome: row.word("outcome")?,
+            recorded: row.flag("recorded")?,
         })
     })
 }

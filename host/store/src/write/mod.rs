@@ -1,18 +1,26 @@
 //! One [`Write`] as statements, inside a transaction that somebody else holds.
 //!
-//! Not here: which writes share a transaction (`group`).
+//! Not here: which writes share a transaction (`group`), and what is remembered of jobs and links (`chain`).
 
-use sqlx::{SqliteConnection, error::ErrorKind, sqlite::SqliteQueryResult};
-use wardroom::port::store::{
-    Entry, InboxKey, InboxRow, JobEnd, JobRow, Line, Mark, OutboxRow, Purpose, Release, StoreError, Write,
+mod job;
+
+use sqlx::{SqliteConnection, sqlite::SqliteQueryResult};
+use wardroom::{
+    Timestamp,
+    port::store::{InboxKey, InboxRow, Line, LinkKind, Mark, OutboxRow, Purpose, Release, StoreError, Write},
 };
 
-use crate::convert::{json, store, time, word};
+use crate::{
+    chain::{Chain, Draft},
+    convert::{json, store, time, word},
+};
 
 /// Makes one change. The key of a message that was new is added to `new`.
-pub(crate) async fn make(
+pub(crate) async fn make<'w>(
     connection: &mut SqliteConnection,
-    write: &Write,
+    chain: &Chain,
+    draft: &mut Draft<'w>,
+    write: &'w Write,
     new: &mut Vec<InboxKey>,
 ) -> Result<(), StoreError> {
     match write {
@@ -21,10 +29,17 @@ pub(crate) async fn make(
         Write::Mark(row) => mark(connection, row).await,
         Write::Say(row) => say(connection, row).await,
         Write::Sent { key, version, event } => sent(connection, key, *version, event.as_deref()).await,
-        Write::Open(row) => open(connection, row).await,
-        Write::Close { job, end } => close(connection, job, end).await,
-        Write::Enter(row) => enter(connection, row).await,
-        Write::Line(row) => line(connection, row).await,
+        Write::Open(row) => job::open(connection, chain, draft, row).await,
+        Write::Stand { job, stand } => job::stand(connection, chain, draft, job, stand).await,
+        Write::Take { place, job } => job::take(connection, chain, draft, place, job).await,
+        Write::Close { job, end } => job::close(connection, chain, draft, job, end).await,
+        Write::Enter(row) => job::enter(connection, chain, draft, row).await,
+        Write::Keep { digest, bytes } => keep(connection, digest, bytes).await,
+        Write::Line(row) if row.refused => draft.link_lines(connection, chain, LinkKind::Refusal, &[row]).await,
+        Write::Line(row) => {
+            draft.gather(row);
+            Ok(())
+        }
         Write::Release(row) => release(connection, row).await,
         Write::Set { plugin, key, value } => set(connection, plugin, key, value).await,
         Write::Delete { plugin, key } => delete(connection, plugin, key).await,
@@ -86,7 +101,7 @@ async fn mark(connection: &mut SqliteConnection, mark: &Mark) -> Result<(), Stor
 async fn say(connection: &mut SqliteConnection, row: &OutboxRow) -> Result<(), StoreError> {
     // The place of a card stays: what was sent cannot be moved to another room or thread.
     let done = sqlx::query(
-        "insert into outbox (key, network, room, thread, card, purpose, text) values (?, ?, ?, ?, ?, ?, ?)
+        "insert into outbox (key, network, room, thread, card, purpose, text, at) values (?, ?, ?, ?, ?, ?, ?, ?)
          on conflict (key) do update set purpose = excluded.purpose, text = excluded.text, version = version + 1
          where card = 1 and excluded.card = 1",
     )
@@ -97,6 +112,7 @@ async fn say(connection: &mut SqliteConnection, row: &OutboxRow) -> Result<(), S
     .bind(matches!(row.purpose, Purpose::Card { .. }))
     .bind(json(&row.purpose)?)
     .bind(json(&row.text)?)
+    .bind(time(Timestamp::now()))
     .execute(connection)
     .await;
     plain(done)
@@ -120,87 +136,22 @@ async fn sent(
     plain(done)
 }
 
-async fn open(connection: &mut SqliteConnection, job: &JobRow) -> Result<(), StoreError> {
-    let end = job.end.as_ref();
-    let done = sqlx::query(
-        "insert into job (id, network, room, event, thread, bot, caller_id, caller_name, plugin, digest, command,
-         line, opened, outcome, ended, summary) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    )
-    .bind(&job.id)
-    .bind(&job.inbox.network)
-    .bind(&job.inbox.room)
-    .bind(&job.inbox.event)
-    .bind(&job.thread)
-    .bind(&job.bot)
-    .bind(&job.caller.id)
-    .bind(&job.caller.name)
-    .bind(&job.plugin)
-    .bind(&job.digest)
-    .bind(&job.command)
-    .bind(&job.line)
-    .bind(time(job.opened))
-    .bind(end.map(|end| word(&end.outcome)).transpose()?)
-    .bind(end.map(|end| time(end.at)))
-    .bind(end.map(|end| &end.summary))
-    .execute(connection)
-    .await;
-    match kind(&done) {
-        Some(ErrorKind::UniqueViolation) => Err(StoreError::Failed(format!("job `{}` was opened before", job.id))),
-        _ => plain(done),
-    }
-}
-
-async fn close(connection: &mut SqliteConnection, job: &str, end: &JobEnd) -> Result<(), StoreError> {
-    let done = sqlx::query("update job set outcome = ?, ended = ?, summary = ? where id = ? and ended is null")
-        .bind(word(&end.outcome)?)
-        .bind(time(end.at))
-        .bind(&end.summary)
-        .bind(job)
+async fn keep(connection: &mut SqliteConnection, digest: &str, bytes: &[u8]) -> Result<(), StoreError> {
+    let done = sqlx::query("insert into beside (digest, bytes) values (?, ?) on conflict (digest) do nothing")
+        .bind(digest)
+        .bind(bytes)
         .execute(connection)
-        .await
-        .map_err(|error| store(&error))?;
-    if done.rows_affected() == 0 {
-        return Err(StoreError::Failed(format!("job `{job}` is not open")));
-    }
-    Ok(())
+        .await;
+    plain(done)
 }
 
-async fn enter(connection: &mut SqliteConnection, entry: &Entry) -> Result<(), StoreError> {
+/// A line under its link.
+pub(crate) async fn line(connection: &mut SqliteConnection, line: &Line, link: u64) -> Result<(), StoreError> {
     let done = sqlx::query(
-        "insert into entry (job, number, kind, plugin, call, of, rule, attributes, body, at)
-         values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "insert into line (link, network, room, event, caller_id, caller_name, plugin, command, at, calls, denials,
+         refused) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
-    .bind(&entry.job)
-    .bind(entry.number)
-    .bind(word(&entry.kind)?)
-    .bind(&entry.plugin)
-    .bind(&entry.call)
-    .bind(entry.of)
-    .bind(&entry.rule)
-    .bind(json(&entry.attributes)?)
-    .bind(json(&entry.body)?)
-    .bind(time(entry.at))
-    .execute(connection)
-    .await;
-    let (job, number) = (&entry.job, entry.number);
-    match kind(&done) {
-        Some(ErrorKind::UniqueViolation) => {
-            Err(StoreError::Failed(format!("entry {number} of job `{job}` was written before")))
-        }
-        Some(ErrorKind::ForeignKeyViolation) => Err(StoreError::Failed(format!("there is no job `{job}`"))),
-        _ => plain(done),
-    }
-}
-
-fn kind(done: &Done) -> Option<ErrorKind> {
-    Some(done.as_ref().err()?.as_database_error()?.kind())
-}
-
-async fn line(connection: &mut SqliteConnection, line: &Line) -> Result<(), StoreError> {
-    let done = sqlx::query(
-        "insert into line (network, room, event, caller_id, caller_name, plugin, command, at, calls, denials)
-         values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    )
+    .bind(i64::try_from(link).unwrap_or(i64::MAX))
     .bind(&line.inbox.network)
     .bind(&line.inbox.room)
     .bind(&line.inbox.event)
@@ -211,6 +162,7 @@ async fn line(connection: &mut SqliteConnection, line: &Line) -> Result<(), Stor
     .bind(time(line.at))
     .bind(json(&line.calls)?)
     .bind(json(&line.denials)?)
+    .bind(line.refused)
     .execute(connection)
     .await;
     plain(done)
@@ -218,8 +170,8 @@ async fn line(connection: &mut SqliteConnection, line: &Line) -> Result<(), Stor
 
 async fn release(connection: &mut SqliteConnection, release: &Release) -> Result<(), StoreError> {
     let done = sqlx::query(
-        "insert into release (run, app, environment, version, person_id, person_name, job, started, ended, outcome)
-         values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (run) do nothing",
+        "insert into release (run, app, environment, version, person_id, person_name, job, started, ended, outcome,
+         recorded) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (run) do nothing",
     )
     .bind(release.run.as_str())
     .bind(&release.app)
@@ -231,6 +183,7 @@ async fn release(connection: &mut SqliteConnection, release: &Release) -> Result
     .bind(time(release.started))
     .bind(time(release.ended))
     .bind(word(&release.outcome)?)
+    .bind(release.recorded)
     .execute(connection)
     .await;
     plain(done)

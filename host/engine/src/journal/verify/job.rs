@@ -1,0 +1,151 @@
+//! Checks one job: its entries, what stands beside them, and what its row says of them.
+
+use serde_json::Value;
+
+use super::{
+    Fault, Stop, check_entries,
+    entries::{changed, missing},
+};
+use crate::{
+    journal::{digest, unpack},
+    port::{
+        Store, StoreError,
+        store::{EntryKind, JobRow, Link, Sealed},
+    },
+};
+
+/// How often a job is read again that was written meanwhile.
+const READS: usize = 5;
+
+/// What the store has of a job.
+pub(super) struct Found {
+    row: Option<JobRow>,
+    entries: Vec<Sealed>,
+    tip: Option<(u32, String)>,
+}
+
+impl Found {
+    /// Reads it, at one moment.
+    pub(super) async fn read(store: &dyn Store, job: &str) -> Result<Self, Stop> {
+        let cannot = |error| Stop::reading(error, Some(job), format!("job {job} cannot be read"));
+        let mut tip = store.tip(job).await.map_err(cannot)?;
+        let mut reads = 0;
+        loop {
+            let row = store.job(job).await.map_err(cannot)?;
+            let entries = store.entries(job).await.map_err(cannot)?;
+            let after = store.tip(job).await.map_err(cannot)?;
+            reads += 1;
+            if tip == after || reads == READS {
+                return Ok(Self { row, entries, tip: after });
+            }
+            tip = after;
+        }
+    }
+
+    /// Whether there is nothing at all of it.
+    pub(super) fn is_nothing(&self) -> bool {
+        self.row.is_none() && self.entries.is_empty()
+    }
+
+    /// How many entries there are.
+    pub(super) fn entries(&self) -> u64 {
+        self.entries.len() as u64
+    }
+
+    /// The digest of its plugin's bytes.
+    pub(super) fn digest(&self) -> Option<&str> {
+        self.row.as_ref().map(|row| row.digest.as_str())
+    }
+
+    /// Checks it against the hash that its opening's link has, and the link of its closing, if there is one.
+    pub(super) async fn check(
+        &self,
+        store: &dyn Store,
+        job: &str,
+        opening: &str,
+        closing: Option<&Link>,
+    ) -> Result<(), Stop> {
+        let (Some(row), Some(tip)) = (&self.row, &self.tip) else { return Err(gone(job).into()) };
+        check_entries(job, &self.entries, tip)?;
+        let (Some(first), Some(last)) = (self.entries.first(), self.entries.last()) else {
+            return Err(missing(job, 0).into());
+        };
+        if first.hash != opening {
+            return Err(changed(job, 0).into());
+        }
+        match (closing, &row.end) {
+            (Some(link), _) if link.digest != last.hash => {
+                let end = last.entry.number;
+                let fault =
+                    if last.entry.kind == EntryKind::Closed { changed(job, end) } else { missing(job, end + 1) };
+                return Err(fault.into());
+            }
+            (Some(_), None) => {
+                return Err(Fault::of(job, format!("job {job} is over, and its row says that it is open")).into());
+            }
+            (None, Some(_)) => {
+                return Err(Fault::of(job, format!("job {job} is over, and its closing has no link")).into());
+            }
+            _ => {}
+        }
+        for sealed in &self.entries {
+            let unpacked;
+            let body = if sealed.entry.beside.is_none() {
+                &sealed.entry.body
+            } else {
+                unpacked = match unpack(store, &sealed.entry).await {
+                    Ok(body) => body,
+                    Err(StoreError::Failed(reason)) => return Err(Fault::of(job, reason).into()),
+                    Err(error) => return Err(error.into()),
+                };
+                &unpacked
+            };
+            if let Some(what) = contradiction(row, sealed, body) {
+                return Err(Fault::of(job, format!("{what} of job {job} was changed")).into());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Checks the bytes of a plugin, where they are kept.
+pub(super) async fn check_bytes(store: &dyn Store, job: &str, name: &str) -> Result<(), Stop> {
+    let cannot = |error| Stop::reading(error, Some(job), format!("what stands under {name} cannot be read"));
+    match store.beside(name).await.map_err(cannot)? {
+        Some(bytes) if digest(&bytes) != name => {
+            Err(Fault::of(job, format!("the plugin of job {job}, {name}, was changed")).into())
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn gone(job: &str) -> Fault {
+    Fault::of(job, format!("job {job} is missing"))
+}
+
+/// What a row says otherwise than an entry does. What an entry does not say contradicts nothing.
+fn contradiction(row: &JobRow, Sealed { entry, .. }: &Sealed, body: &Value) -> Option<&'static str> {
+    let differs = |value: &Value, told: &str| value.as_str().is_some_and(|value| value != told);
+    match entry.kind {
+        EntryKind::Invocation if entry.number == 0 => {
+            let caller = &body["invocation"]["caller"];
+            if differs(&caller["id"], &row.caller.id) || differs(&caller["name"], &row.caller.name) {
+                return Some("the caller");
+            }
+            if differs(&body["line"], &row.line) {
+                return Some("the command");
+            }
+            if differs(&body["digest"], &row.digest) {
+                return Some("the digest of the plugin");
+            }
+            (entry.plugin != row.plugin).then_some("the plugin")
+        }
+        EntryKind::Closed => {
+            let end = row.end.as_ref()?;
+            let word = serde_json::to_value(end.outcome).ok()?;
+            let told = [Value::from(end.outcome.as_str()), word];
+            (body["outcome"].is_string() && !told.contains(&body["outcome"])).then_some("the outcome")
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,105 @@
+//! Jobs and the places they hold. Each question has its index: a hundred thousand jobs that wait slow none down.
+
+use sqlx::{QueryBuilder, Sqlite, SqlitePool, sqlite::SqliteRow};
+use wardroom::{
+    Timestamp,
+    port::store::{JobEnd, JobQuery, JobRow, Place, Stand, StoreError},
+};
+
+use super::all;
+use crate::convert::{Columns, store, time, word};
+
+pub(crate) async fn job(pool: &SqlitePool, id: &str) -> Result<Option<JobRow>, StoreError> {
+    let row = sqlx::query("select * from job where id = ?").bind(id).fetch_optional(pool).await;
+    row.map_err(|error| store(&error))?.as_ref().map(read).transpose()
+}
+
+pub(crate) async fn jobs(pool: &SqlitePool, query: &JobQuery) -> Result<Vec<JobRow>, StoreError> {
+    let mut statement = select("select * from job", query)?;
+    all(statement.build().fetch_all(pool).await, read)
+}
+
+/// The statement that finds the jobs a query means.
+fn select(start: &str, query: &JobQuery) -> Result<QueryBuilder<Sqlite>, StoreError> {
+    let mut statement = QueryBuilder::<Sqlite>::new(start);
+    statement.push(" where 1");
+    statement.push(match query.open {
+        Some(true) => " and ended is null",
+        Some(false) => " and ended is not null",
+        None => "",
+    });
+    if let Some(phases) = &query.phases {
+        statement.push(" and phase in (");
+        let mut words = statement.separated(", ");
+        for phase in phases {
+            words.push_bind(word(phase)?);
+        }
+        statement.push(")");
+    }
+    if let Some(plugin) = &query.plugin {
+        statement.push(" and plugin = ").push_bind(plugin.clone());
+    }
+    if let Some((network, room, root)) = &query.thread {
+        statement.push(" and network = ").push_bind(network.clone());
+        statement.push(" and room = ").push_bind(room.clone());
+        statement.push(" and thread = ").push_bind(root.clone());
+    }
+    if let Some(inbox) = &query.inbox {
+        statement.push(" and network = ").push_bind(inbox.network.clone());
+        statement.push(" and room = ").push_bind(inbox.room.clone());
+        statement.push(" and event = ").push_bind(inbox.event.clone());
+    }
+    statement.push(" order by seq desc");
+    if let Some(limit) = query.limit {
+        statement.push(" limit ").push_bind(limit);
+    }
+    Ok(statement)
+}
+
+pub(crate) async fn due(pool: &SqlitePool, now: Timestamp, limit: u32) -> Result<Vec<JobRow>, StoreError> {
+    let rows = sqlx::query(
+        "select * from job where ended is null and wake is not null and wake <= ? order by wake, seq limit ?",
+    );
+    all(rows.bind(time(now)).bind(limit).fetch_all(pool).await, read)
+}
+
+pub(crate) async fn next_wake(pool: &SqlitePool) -> Result<Option<Timestamp>, StoreError> {
+    let row = sqlx::query("select min(wake) as wake from job where ended is null and wake is not null");
+    row.fetch_one(pool).await.map_err(|error| store(&error))?.maybe_time("wake")
+}
+
+pub(crate) async fn places(pool: &SqlitePool) -> Result<Vec<(Place, String)>, StoreError> {
+    let rows = sqlx::query("select app, environment, job from place order by app, environment");
+    all(rows.fetch_all(pool).await, |row| {
+        Ok((Place { app: row.text("app")?, environment: row.text("environment")? }, row.text("job")?))
+    })
+}
+
+fn read(row: &SqliteRow) -> Result<JobRow, StoreError> {
+    let end = match row.maybe_time("ended")? {
+        Some(at) => Some(JobEnd { outcome: row.word("outcome")?, at, summary: row.text("summary")? }),
+        None => None,
+    };
+    Ok(JobRow {
+        id: row.text("id")?,
+        inbox: row.inbox_key()?,
+        thread: row.maybe("thread")?,
+        bot: row.text("bot")?,
+        caller: row.person("caller_id", "caller_name")?,
+        plugin: row.text("plugin")?,
+        digest: row.text("digest")?,
+        command: row.text("command")?,
+        app: row.maybe("app")?,
+        environment: row.maybe("environment")?,
+        line: row.text("line")?,
+        parent: row.maybe("parent")?,
+        opened: row.time("opened")?,
+        stand: Stand {
+            phase: row.word("phase")?,
+            about: row.text("about")?,
+            since: row.time("since")?,
+            wake: row.maybe_time("wake")?,
+        },
+        end,
+    })
+}

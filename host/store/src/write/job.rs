@@ -1,0 +1,172 @@
+//! Writes of jobs: opening, standing, taking a place, entering, closing.
+
+use sqlx::SqliteConnection;
+use wardroom::{
+    journal::entry_hash,
+    port::store::{Entry, JobEnd, JobRow, LinkKind, Place, Stand, StoreError},
+};
+
+use super::plain;
+use crate::{
+    chain::{Chain, Draft},
+    convert::{json, store, time, word},
+};
+
+pub(super) async fn open<'w>(
+    connection: &mut SqliteConnection,
+    chain: &Chain,
+    draft: &mut Draft<'w>,
+    job: &'w JobRow,
+) -> Result<(), StoreError> {
+    if job.end.is_some() || draft.tip(connection, chain, &job.id).await?.is_some() {
+        return Err(StoreError::Failed(format!("job `{}` was opened before", job.id)));
+    }
+    let done = sqlx::query(
+        "insert into job (id, network, room, event, thread, bot, caller_id, caller_name, plugin, digest, command, app,
+         environment, line, parent, opened, phase, about, since, wake)
+         values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(&job.id)
+    .bind(&job.inbox.network)
+    .bind(&job.inbox.room)
+    .bind(&job.inbox.event)
+    .bind(&job.thread)
+    .bind(&job.bot)
+    .bind(&job.caller.id)
+    .bind(&job.caller.name)
+    .bind(&job.plugin)
+    .bind(&job.digest)
+    .bind(&job.command)
+    .bind(&job.app)
+    .bind(&job.environment)
+    .bind(&job.line)
+    .bind(&job.parent)
+    .bind(time(job.opened))
+    .bind(word(&job.stand.phase)?)
+    .bind(&job.stand.about)
+    .bind(time(job.stand.since))
+    .bind(job.stand.wake.map(time))
+    .execute(connection)
+    .await;
+    plain(done)?;
+    draft.opened(&job.id);
+    Ok(())
+}
+
+pub(super) async fn stand(
+    connection: &mut SqliteConnection,
+    chain: &Chain,
+    draft: &mut Draft<'_>,
+    job: &str,
+    stand: &Stand,
+) -> Result<(), StoreError> {
+    draft.open(connection, chain, job).await?;
+    let done = sqlx::query("update job set phase = ?, about = ?, since = ?, wake = ? where id = ?")
+        .bind(word(&stand.phase)?)
+        .bind(&stand.about)
+        .bind(time(stand.since))
+        .bind(stand.wake.map(time))
+        .bind(job)
+        .execute(connection)
+        .await;
+    plain(done)
+}
+
+pub(super) async fn take(
+    connection: &mut SqliteConnection,
+    chain: &Chain,
+    draft: &mut Draft<'_>,
+    place: &Place,
+    job: &str,
+) -> Result<(), StoreError> {
+    draft.open(connection, chain, job).await?;
+    let holder: String = sqlx::query_scalar(
+        "insert into place (app, environment, job) values (?, ?, ?)
+         on conflict (app, environment) do update set job = job returning job",
+    )
+    .bind(&place.app)
+    .bind(&place.environment)
+    .bind(job)
+    .fetch_one(connection)
+    .await
+    .map_err(|error| store(&error))?;
+    if holder != job {
+        return Err(StoreError::Failed(format!("the place `{place}` is held by job `{holder}`")));
+    }
+    Ok(())
+}
+
+pub(super) async fn enter(
+    connection: &mut SqliteConnection,
+    chain: &Chain,
+    draft: &mut Draft<'_>,
+    entry: &Entry,
+) -> Result<(), StoreError> {
+    let (job, number) = (&entry.job, entry.number);
+    let Some(tip) = draft.tip(connection, chain, job).await? else {
+        return Err(StoreError::Failed(format!("there is no job `{job}`")));
+    };
+    if !tip.open {
+        return Err(StoreError::Failed(format!("job `{job}` is not open")));
+    }
+    if number < tip.entries {
+        return Err(StoreError::Failed(format!("entry {number} of job `{job}` was written before")));
+    }
+    if number > tip.entries {
+        let next = tip.entries;
+        return Err(StoreError::Failed(format!("entry {number} of job `{job}` is not the next one, {next} is")));
+    }
+    let hash = entry_hash(&tip.hash, entry);
+    tip.entries += 1;
+    tip.hash.clone_from(&hash);
+    tip.changed = true;
+    let done = sqlx::query(
+        "insert into entry (job, number, kind, plugin, call, of, rule, attributes, body, beside, at, hash)
+         values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(job)
+    .bind(number)
+    .bind(word(&entry.kind)?)
+    .bind(&entry.plugin)
+    .bind(&entry.call)
+    .bind(entry.of)
+    .bind(&entry.rule)
+    .bind(json(&entry.attributes)?)
+    .bind(json(&entry.body)?)
+    .bind(&entry.beside)
+    .bind(time(entry.at))
+    .bind(&hash)
+    .execute(&mut *connection)
+    .await;
+    plain(done)?;
+    if number == 0 {
+        draft.link(connection, chain, LinkKind::Open, job, &hash, entry.at).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn close(
+    connection: &mut SqliteConnection,
+    chain: &Chain,
+    draft: &mut Draft<'_>,
+    job: &str,
+    end: &JobEnd,
+) -> Result<(), StoreError> {
+    let tip = draft.open(connection, chain, job).await?;
+    tip.open = false;
+    tip.changed = false;
+    let (entries, hash) = (tip.entries, tip.hash.clone());
+    let done = sqlx::query("update job set outcome = ?, ended = ?, summary = ?, entries = ?, tip = ? where id = ?")
+        .bind(word(&end.outcome)?)
+        .bind(time(end.at))
+        .bind(&end.summary)
+        .bind(entries)
+        .bind(&hash)
+        .bind(job)
+        .execute(&mut *connection)
+        .await;
+    plain(done)?;
+    plain(sqlx::query("delete from place where job = ?").bind(job).execute(&mut *connection).await)?;
+    draft.link(connection, chain, LinkKind::Close, job, &hash, end.at).await?;
+    Ok(())
+}
