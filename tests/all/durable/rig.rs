@@ -158,6 +158,12 @@ impl World {
         Ok(self.store.jobs(&JobQuery { open: Some(true), ..JobQuery::default() }).await?)
     }
 
+    /// Whether what was typed came into the inbox.
+    pub(super) fn heard(&self) -> Result<bool> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+        Ok(!self.store.all_jobs().is_empty() || !runtime.block_on(self.store.waiting())?.is_empty())
+    }
+
     /// All jobs, the oldest first.
     pub(super) fn jobs(&self) -> Vec<JobRow> {
         self.store.all_jobs()

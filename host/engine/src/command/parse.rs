@@ -147,7 +147,7 @@ pub(crate) fn arguments(spec: &Arc<Spec>, words: &[String], vocabulary: &Vocabul
             None => {}
         }
     }
-    let line = line(spec, &arguments);
+    let line = line(spec, &arguments, wait);
     let command = Command { spec: spec.clone(), arguments, line, wait };
     together(&command, vocabulary)?;
     Ok(command)
@@ -297,8 +297,10 @@ fn together(command: &Command, vocabulary: &Vocabulary<'_>) -> Result<(), Mispar
 }
 
 /// The command as one line that could be typed again.
-pub(super) fn line(spec: &Spec, arguments: &[(usize, Value)]) -> String {
+pub(super) fn line(spec: &Spec, arguments: &[(usize, Value)], wait: bool) -> String {
     let mut words = vec![spec.name.clone()];
+    // Before the rest of the line, which would swallow it.
+    words.extend(wait.then(|| format!("--{WAIT}")));
     for (index, value) in arguments {
         let parameter = &spec.parameters[*index];
         let text = match value {

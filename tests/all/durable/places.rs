@@ -1,0 +1,92 @@
+//! Many jobs on few places, with crashes: no two hold one at once, and everyone's turn comes.
+
+use anyhow::{Result, ensure};
+use proptest::{prelude::*, test_runner::TestCaseError};
+use wardroom::port::{
+    Outcome,
+    store::{EntryKind, JobOutcome, Place},
+};
+
+use super::{replay::config, rig::World};
+
+const ALL: &str = r#""pipelines.trigger", "pipelines.wait""#;
+
+/// When a job held a place: from its first effect there to its last entry.
+struct Held {
+    place: Place,
+    job: String,
+    from: wardroom::Timestamp,
+    to: wardroom::Timestamp,
+}
+
+fn held(world: &World) -> Result<Vec<Held>> {
+    let mut all = Vec::new();
+    for job in world.jobs() {
+        let entries = world.entries(&job.id)?;
+        let Some(last) = entries.last().map(|sealed| sealed.entry.at) else { continue };
+        let mut seen = Vec::new();
+        for sealed in entries.iter().filter(|sealed| sealed.entry.kind == EntryKind::Intent) {
+            let one = |name: &str| sealed.entry.attributes[name][0].clone();
+            let place = Place { app: one("app"), environment: one("environment") };
+            if !seen.contains(&place) {
+                seen.push(place.clone());
+                all.push(Held { place, job: job.id.clone(), from: sealed.entry.at, to: last });
+            }
+        }
+    }
+    Ok(all)
+}
+
+fn apart(world: &World) -> Result<()> {
+    let held = held(world)?;
+    for (index, one) in held.iter().enumerate() {
+        for other in held[index + 1..].iter().filter(|other| other.place == one.place && other.job != one.job) {
+            ensure!(
+                one.to <= other.from || other.to <= one.from,
+                "{} was held by {} from {} to {} and by {} from {} to {}",
+                one.place, one.job, one.from, one.to, other.job, other.from, other.to
+            );
+        }
+    }
+    Ok(())
+}
+
+fn fails(error: anyhow::Error) -> TestCaseError {
+    TestCaseError::fail(format!("{error:#}"))
+}
+
+/// A job on one place, that may wait for its turn.
+fn command() -> impl Strategy<Value = String> {
+    ("staging|production", any::<bool>()).prop_map(|(environment, wait)| {
+        let wait = if wait { "--wait " } else { "" };
+        format!("drill-place {wait}cms {environment} 1.0 trigger:cms/{environment}:1.0 wait after:2 sleep")
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 25, max_shrink_iters: 30, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_two_jobs_hold_a_place_at_once_and_each_turn_comes(
+        commands in prop::collection::vec(command(), 1..8),
+        crashes in prop::collection::vec(5..60_u32, 0..4),
+    ) {
+        let world = World::new(Some(Outcome::Succeeded)).map_err(fails)?;
+        let config = config(ALL);
+        let mut typed: Vec<&str> = commands.iter().map(String::as_str).collect();
+        for calls in &crashes {
+            world.live(&config, &typed, Some(*calls)).map_err(fails)?;
+            typed.clear();
+        }
+        prop_assert!(world.live(&config, &typed, None).map_err(fails)?);
+        world.verify().map_err(fails)?;
+        apart(&world).map_err(fails)?;
+        for job in world.jobs() {
+            let Some(end) = &job.end else { panic!("job {} is open: {:?}", job.id, job.stand) };
+            prop_assert_eq!(end.outcome, JobOutcome::Succeeded, "{}", end.summary);
+            // Whoever stood in line had its turn; whoever did not may have been told who was there.
+            let turned = end.summary.contains("error:busy");
+            prop_assert!(!turned || !job.line.contains("--wait"), "{}: {}", job.line, end.summary);
+        }
+    }
+}

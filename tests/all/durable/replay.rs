@@ -1,0 +1,192 @@
+//! Random scripts, random crashes, changed rules: what a job does is what it would have done undisturbed.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Result, ensure};
+use proptest::{prelude::*, test_runner::TestCaseError};
+use wardroom::port::{
+    Outcome, Store as _,
+    store::{EntryKind, JobOutcome, Phase},
+};
+
+use super::rig::World;
+
+/// What the plugin `drill` may do, with the calls of one rule to be filled in.
+pub(super) fn config(calls: &str) -> String {
+    format!(
+        r#"
+[bot.marvin.memory]
+
+[people]
+admins = ["operator"]
+
+[environment.staging]
+[environment.production]
+
+[app.cms]
+[app.cms.deploy.staging]
+memory     = true
+parameters = {{ version = '[0-9.]+' }}
+[app.cms.deploy.production]
+memory     = true
+parameters = {{ version = '[0-9.]+' }}
+
+[plugin.drill]
+module = "{{guests}}/drill.wasm"
+allow  = [{{ call = [{calls}], beyond = ["app", "environment", "version", "parameter"] }}, {{ call = ["catalog.*", "jobs.list", "store.*"] }}]
+"#
+    )
+}
+
+/// All that the tests need.
+const ALL: &str = r#""pipelines.trigger", "pipelines.wait", "jobs.later", "jobs.cancel""#;
+/// Nothing outside.
+const FEW: &str = r#""pipelines.wait", "jobs.later", "jobs.cancel""#;
+
+/// One call of a script, by its word.
+fn step() -> impl Strategy<Value = String> {
+    prop_oneof![
+        4 => Just("trigger:cms/staging:1.0".to_owned()),
+        1 => Just("trigger:cms/production:2.0".to_owned()),
+        4 => Just("wait".to_owned()),
+        2 => Just("any".to_owned()),
+        2 => (1..8_u32).prop_map(|span| format!("after:{span}")),
+        2 => Just("sleep".to_owned()),
+        2 => (0..3_u32, 0..100_u32).prop_map(|(key, value)| format!("set:k{key}:{value}")),
+        2 => (0..3_u32).prop_map(|key| format!("get:k{key}")),
+        1 => (0..3_u32).prop_map(|key| format!("delete:k{key}")),
+        1 => Just("now".to_owned()),
+        1 => Just("say:hello".to_owned()),
+        1 => Just("stage:testing".to_owned()),
+        1 => Just("apps".to_owned()),
+        1 => Just("big:20000".to_owned()),
+        1 => Just("later:3:drill:script=set:left:1".to_owned()),
+        1 => Just("call-off".to_owned()),
+    ]
+}
+
+fn script() -> impl Strategy<Value = String> {
+    prop::collection::vec(step(), 1..12).prop_map(|steps| format!("drill {}", steps.join(" ")))
+}
+
+/// What one job came to, as far as it does not depend on the moment.
+#[derive(Debug, PartialEq)]
+struct Came {
+    outcome: Option<JobOutcome>,
+    said: Option<String>,
+    runs: usize,
+    values: BTreeMap<String, Vec<u8>>,
+}
+
+fn came(world: &World) -> Result<Came> {
+    let jobs = world.jobs();
+    let typed = jobs.iter().find(|job| job.parent.is_none());
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    let values = runtime.block_on(world.store.values("drill", "", 1000))?;
+    Ok(Came {
+        outcome: typed.and_then(|job| job.end.as_ref()).map(|end| end.outcome),
+        said: typed.and_then(|job| job.end.as_ref()).map(|end| end.summary.clone()),
+        runs: world.pipelines.runs().len(),
+        values: values.into_iter().collect(),
+    })
+}
+
+/// What must hold however often it died.
+fn promises(world: &World) -> Result<()> {
+    world.verify()?;
+    // Each run has an intent, and each intent whose answer is a run has one.
+    let mut started = 0;
+    for job in world.jobs() {
+        ensure!(job.end.is_some(), "job {} is {:?}", job.id, job.stand);
+        for sealed in world.entries(&job.id)? {
+            let answer = &sealed.entry.body["answer"]["Ok"]["id"];
+            if sealed.entry.kind == EntryKind::Result && sealed.entry.call == "pipelines.trigger" && !answer.is_null() {
+                started += 1;
+            }
+        }
+    }
+    ensure!(started == world.pipelines.runs().len(), "{started} runs in the journals, {} were", world.pipelines.runs().len());
+    // Each message under one key, once; the twin would keep a second one apart only under a key of its own.
+    let mut keys: Vec<String> = world.chat.sent().into_iter().map(|message| message.key).collect();
+    let all = keys.len();
+    keys.sort();
+    keys.dedup();
+    ensure!(keys.len() == all);
+    let closings = keys.iter().filter(|key| key.ends_with("/closing")).count();
+    ensure!(closings == world.jobs().len(), "{closings} closing lines of {} jobs", world.jobs().len());
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    ensure!(runtime.block_on(world.store.outbox())?.is_empty() && runtime.block_on(world.store.waiting())?.is_empty());
+    ensure!(runtime.block_on(world.store.places())?.is_empty());
+    Ok(())
+}
+
+fn fails(error: anyhow::Error) -> TestCaseError {
+    TestCaseError::fail(format!("{error:#}"))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, max_shrink_iters: 40, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_job_that_dies_again_and_again_does_what_it_would_have_done(
+        script in script(),
+        crashes in prop::collection::vec(1..30_u32, 0..8),
+    ) {
+        let whole = World::new(Some(Outcome::Succeeded)).map_err(fails)?;
+        prop_assert!(whole.live(&config(ALL), &[&script], None).map_err(fails)?);
+        promises(&whole).map_err(fails)?;
+
+        let broken = World::new(Some(Outcome::Succeeded)).map_err(fails)?;
+        let mut typed = vec![script.as_str()];
+        for calls in &crashes {
+            broken.live(&config(ALL), &typed, Some(*calls)).map_err(fails)?;
+            // What was not in the inbox when it died is typed again, as a network would bring it again.
+            if broken.heard().map_err(fails)? {
+                typed.clear();
+            }
+        }
+        prop_assert!(broken.live(&config(ALL), &typed, None).map_err(fails)?);
+        promises(&broken).map_err(fails)?;
+        prop_assert_eq!(came(&whole).map_err(fails)?, came(&broken).map_err(fails)?);
+    }
+
+    #[test]
+    fn a_grant_that_is_taken_away_holds_from_the_next_call(
+        script in script(),
+        crash in 1..40_u32,
+    ) {
+        let world = World::new(Some(Outcome::Succeeded)).map_err(fails)?;
+        world.live(&config(ALL), &[&script], Some(crash)).map_err(fails)?;
+        let before = world.pipelines.runs().len();
+        let typed: &[&str] = if world.heard().map_err(fails)? { &[] } else { &[&script] };
+        prop_assert!(world.live(&config(FEW), typed, None).map_err(fails)?);
+        promises(&world).map_err(fails)?;
+        prop_assert_eq!(before, world.pipelines.runs().len(), "nothing is started without a grant");
+    }
+
+    #[test]
+    fn called_off_at_any_moment_it_ends(
+        script in script(),
+        crash in 1..40_u32,
+    ) {
+        let world = World::new(None).map_err(fails)?;
+        let config = config(ALL);
+        world.live(&config, &[&script], Some(crash)).map_err(fails)?;
+        if let Some(job) = world.jobs().first() {
+            let cancel = format!("cancel {}", job.id);
+            prop_assert!(world.live(&config, &[&cancel], None).map_err(fails)?);
+            promises_of_cancelled(&world).map_err(fails)?;
+        }
+    }
+}
+
+/// What must hold of jobs that were called off.
+fn promises_of_cancelled(world: &World) -> Result<()> {
+    world.verify()?;
+    for job in world.jobs().iter().filter(|job| job.parent.is_none()) {
+        ensure!(job.end.is_some() && job.stand.phase != Phase::Held, "job {} is {:?}", job.id, job.stand);
+    }
+    let going = world.pipelines.runs().into_values().filter(|run| run.end.is_none()).count();
+    ensure!(going == 0, "{going} runs go on");
+    Ok(())
+}
