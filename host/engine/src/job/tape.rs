@@ -138,7 +138,8 @@ impl Tape {
 
     /// Whether the plugin was told since that the job was called off: a wait answered, or an effect turned away.
     pub(crate) fn told(&self) -> bool {
-        let asked = self.entries.iter().position(|entry| entry.kind == EntryKind::Event && entry.body["event"] == CANCEL);
+        let asked =
+            self.entries.iter().position(|entry| entry.kind == EntryKind::Event && entry.body["event"] == CANCEL);
         let tells = |entry: &Entry| match entry.kind {
             EntryKind::Result => entry.call == WAIT,
             EntryKind::Denied => entry.body["answer"]["Err"]["Other"]["code"] == "cancelled",
@@ -272,7 +273,9 @@ impl Replay {
 
     /// Steps over what the plugin did not do itself.
     fn skip(&mut self) {
-        let own = |entry: &Entry| matches!(entry.kind, EntryKind::Call | EntryKind::Denied | EntryKind::Intent | EntryKind::Wait);
+        let own = |entry: &Entry| {
+            matches!(entry.kind, EntryKind::Call | EntryKind::Denied | EntryKind::Intent | EntryKind::Wait)
+        };
         while self.tape.entries.get(self.at).is_some_and(|entry| !own(entry)) {
             self.at += 1;
         }
