@@ -6,6 +6,8 @@ mod jobs;
 mod process;
 mod rows;
 mod sqlite;
+mod tamper;
+mod versions;
 
 /// Makes two tests of each check of a module. A check that is not listed is dead code and does not build.
 macro_rules! on_every_store {
