@@ -4,6 +4,7 @@
 mod checks;
 mod jobs;
 mod process;
+mod random;
 mod rows;
 mod sqlite;
 mod tamper;

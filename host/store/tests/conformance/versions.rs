@@ -22,28 +22,28 @@ use crate::{
 const FILLED: &str = r#"
     insert into inbox (network, room, event, thread, sender_id, sender_name, text, at)
     values ('matrix', '!ops', '$event1', null, '@bob:example.org', 'bob', 'deploy cms staging 1.0.1',
-            '2026-05-28T20:26:41.123456789Z');
-    insert into mark values ('matrix', '!ops', '$a', '2026-05-28T20:26:45.123456789Z');
+            '2023-11-14T22:13:21.123456789Z');
+    insert into mark values ('matrix', '!ops', '$a', '2023-11-14T22:13:25.123456789Z');
     insert into job (id, network, room, event, thread, bot, caller_id, caller_name, plugin, digest, command, line,
                      opened, outcome, ended, summary) values
         ('7f', 'matrix', '!ops', '$event1', null, 'marvin', '@bob:example.org', 'bob', 'deploy', 'sha256:00', 'deploy',
-         'deploy cms staging 1.0.2', '2026-05-28T20:26:40.123456789Z', 'succeeded', '2026-05-28T20:26:41.123456789Z', 'x'),
+         'deploy cms staging 1.0.2', '2023-11-14T22:13:20.123456789Z', 'succeeded', '2023-11-14T22:13:21.123456789Z', 'x'),
         ('0b', 'matrix', '!ops', '$event3', '$root', 'marvin', '@bob:example.org', 'bob "the" builder', 'deploy',
-         'sha256:00', 'deploy', 'deploy cms staging 1.0.3', '2026-05-28T20:26:40.123456789Z', null, null, null);
+         'sha256:00', 'deploy', 'deploy cms staging 1.0.3', '2023-11-14T22:13:20.123456789Z', null, null, null);
     insert into outbox (key, network, room, thread, card, purpose, text, version, sent, event) values
         ('7f/card', 'matrix', '!ops', null, 1, '{"Card":{"rest":true}}', '[{"line":"done"}]', 4, 4, '$card7f'),
         ('0b/card', 'matrix', '!ops', null, 1, '{"Card":{"rest":false}}', '[{"line":"running"}]', 2, 2, '$card0b'),
         ('m', 'matrix', '!ops', null, 0, '"Message"', '[{"line":"unsent"}]', 1, 0, null);
     insert into entry (job, number, kind, plugin, call, of, rule, attributes, body, at) values
-        ('7f', 0, 'invocation', 'deploy', '', null, '', '{}', '{}', '2026-05-28T20:26:40.123456789Z'),
-        ('0b', 0, 'invocation', 'deploy', '', null, '', '{}', '{}', '2026-05-28T20:26:40.123456789Z'),
-        ('0b', 1, 'intent', 'deploy', 'pipelines.trigger', null, '', '{}', '{}', '2026-05-28T20:26:40.123456789Z');
+        ('7f', 0, 'invocation', 'deploy', '', null, '', '{}', '{}', '2023-11-14T22:13:20.123456789Z'),
+        ('0b', 0, 'invocation', 'deploy', '', null, '', '{}', '{}', '2023-11-14T22:13:20.123456789Z'),
+        ('0b', 1, 'intent', 'deploy', 'pipelines.trigger', null, '', '{}', '{}', '2023-11-14T22:13:20.123456789Z');
     insert into line (network, room, event, caller_id, caller_name, plugin, command, at, calls, denials)
-    values ('matrix', '!ops', '$event2', '@bob:example.org', 'bob', 'deploy', 'where', '2026-05-28T20:26:40.123456789Z',
+    values ('matrix', '!ops', '$event2', '@bob:example.org', 'bob', 'deploy', 'where', '2023-11-14T22:13:20.123456789Z',
             '[]', '[]');
     insert into release (run, app, environment, version, person_id, person_name, job, started, ended, outcome)
-    values ('7f-1', 'cms', 'staging', '1.0.3', '@bob:example.org', 'bob', '7f3a', '2026-05-28T20:26:42.123456789Z',
-            '2026-05-28T20:26:43.123456789Z', 'succeeded');
+    values ('7f-1', 'cms', 'staging', '1.0.3', '@bob:example.org', 'bob', '7f3a', '2023-11-14T22:13:22.123456789Z',
+            '2023-11-14T22:13:23.123456789Z', 'succeeded');
     insert into value values ('deploy', 'k', x'76');
 "#;
 
