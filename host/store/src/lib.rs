@@ -12,6 +12,7 @@ mod chain;
 mod convert;
 mod group;
 mod lease;
+mod ledger;
 mod lock;
 mod open;
 mod query;

@@ -69,7 +69,7 @@ impl SqliteStore {
     /// Waits until what was noted is written, where this store writes.
     async fn flush(&self) -> Result<(), StoreError> {
         match &self.writer {
-            Some(writer) => writer.commit(Vec::new()).await.map(drop),
+            Some(writer) => writer.flush().await,
             None => Ok(()),
         }
     }

@@ -134,7 +134,7 @@ fn problem(error: &Value) -> String {
 /// How something ended, and the words for it.
 fn said(what: &str, how: &Value, words: &Value, body: &Value) -> String {
     match (text(how), text(words)) {
-        (Some(how), Some(words)) if !words.is_empty() => format!("{what}: {how}: {words}"),
+        (Some(how), Some(words)) => format!("{what}: {how}: {words}"),
         (Some(how), _) => format!("{what}: {how}"),
         (None, _) => format!("{what}: {}", brief(body)),
     }
@@ -156,8 +156,9 @@ fn value(value: &Value) -> String {
     }
 }
 
+/// A text that says something.
 fn text(value: &Value) -> Option<String> {
-    value.as_str().map(str::to_owned)
+    value.as_str().filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
 fn brief(value: &Value) -> String {

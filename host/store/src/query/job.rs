@@ -138,6 +138,10 @@ mod tests {
                 JobQuery { phases: Some(vec![Phase::Line, Phase::Held]), ..open.clone() },
                 "SEARCH job USING INDEX job_phase (phase=?); USE TEMP B-TREE FOR ORDER BY",
             ),
+            (
+                JobQuery { plugin: Some("p".into()), phases: Some(vec![Phase::Later]), ..open.clone() },
+                "SEARCH job USING INDEX job_plugin_phase (plugin=? AND phase=?)",
+            ),
             (JobQuery { plugin: Some("p".into()), ..all.clone() }, "SEARCH job USING INDEX job_plugin (plugin=?)"),
             (
                 JobQuery { thread: Some(thread.clone()), ..all.clone() },
