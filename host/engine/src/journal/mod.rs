@@ -10,6 +10,9 @@ mod chain;
 mod show;
 mod verify;
 
+#[cfg(test)]
+mod tests;
+
 pub use beside::{pack, unpack};
 pub use chain::{digest, entry_hash, line_digest, lines_digest, link_hash};
 pub use show::show;
