@@ -103,6 +103,27 @@ impl House {
         names
     }
 
+    /// All processes that work in this house: hosts, supervisors and what they run.
+    pub(crate) fn processes(&self) -> Result<Vec<rustix::process::Pid>> {
+        let folder = fs::canonicalize(self.folder.path())?;
+        let tests = fs::read_link("/proc/self/exe")?;
+        let mut found = Vec::new();
+        for entry in fs::read_dir("/proc")?.flatten() {
+            let Some(number) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
+            let there = |name: &str| fs::read_link(entry.path().join(name)).is_ok_and(|path| path.starts_with(&folder));
+            let holds = || {
+                let files = fs::read_dir(entry.path().join("fd")).into_iter().flatten().flatten();
+                files.filter_map(|file| fs::read_link(file.path()).ok()).any(|path| path.starts_with(&folder))
+            };
+            // This program, and a child of it that another test just makes and that still has its files.
+            let is_test = || fs::read_link(entry.path().join("exe")).is_ok_and(|exe| exe == tests);
+            if (there("cwd") || holds()) && !is_test() {
+                found.extend(rustix::process::Pid::from_raw(number));
+            }
+        }
+        Ok(found)
+    }
+
     /// All houses use one folder of compiled code: the same guests would be compiled for each test otherwise.
     fn share_compiled_code(&self) -> Result<()> {
         use std::os::unix::fs::DirBuilderExt as _;

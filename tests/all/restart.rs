@@ -133,7 +133,9 @@ fn an_interrupted_run_is_unknown() -> Result<()> {
     let house = house()?;
     kill_in_the_middle(&house)?;
     let run = house.runs().first().context("a run")?.clone();
-    for process in processes_of(&house)? {
+    let processes = house.processes()?;
+    ensure!(!processes.is_empty(), "nothing runs");
+    for process in processes {
         rustix::process::kill_process(process, rustix::process::Signal::KILL)?;
     }
     ensure!(!house.path("state/runs").join(&run).join("verdict.json").exists());
@@ -143,25 +145,6 @@ fn an_interrupted_run_is_unknown() -> Result<()> {
     ensure!(journal(&house)?.texts("select outcome from release")? == ["unknown"]);
     ensure!(starts(&house) == 1);
     Ok(())
-}
-
-/// The supervisor and what it runs: all processes that work in this house.
-fn processes_of(house: &House) -> Result<Vec<rustix::process::Pid>> {
-    let folder = fs::canonicalize(house.path("."))?;
-    let mut found = Vec::new();
-    for entry in fs::read_dir("/proc")?.flatten() {
-        let Some(number) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
-        let there = |name: &str| fs::read_link(entry.path().join(name)).is_ok_and(|path| path.starts_with(&folder));
-        let holds = || {
-            let files = fs::read_dir(entry.path().join("fd")).into_iter().flatten().flatten();
-            files.filter_map(|file| fs::read_link(file.path()).ok()).any(|path| path.starts_with(&folder))
-        };
-        if (there("cwd") || holds()) && number != i32::try_from(std::process::id())? {
-            found.extend(rustix::process::Pid::from_raw(number));
-        }
-    }
-    ensure!(!found.is_empty(), "nothing runs in {}", folder.display());
-    Ok(found)
 }
 
 #[test]

@@ -6,6 +6,8 @@
 
 mod arguments;
 mod commands;
+#[cfg(feature = "crash-points")]
+mod crash;
 mod report;
 mod wiring;
 

@@ -97,6 +97,8 @@ fn registry(peek: &Peek, state: &Path) -> Registry {
     }
     registry.left_out =
         NETWORKS.into_iter().filter(|name| registry.chats.iter().all(|chat| chat.network() != *name)).collect();
+    #[cfg(feature = "crash-points")]
+    crate::crash::adapters(&mut registry);
     registry
 }
 

@@ -23,7 +23,11 @@ pub(crate) async fn run(path: &Path, locked: bool) -> anyhow::Result<Exit> {
     // 3. The plugins; one that does not load takes out nobody else.
     let cache = wired.cache();
     let has_lock = wired.lock.is_some();
-    let engine = Engine::builder(wired.config, store.clone()).cache(cache).lock(wired.lock).build().await?;
+    #[cfg(not(feature = "crash-points"))]
+    let watched = store.clone();
+    #[cfg(feature = "crash-points")]
+    let watched = crate::crash::store(store.clone());
+    let engine = Engine::builder(wired.config, watched).cache(cache).lock(wired.lock).build().await?;
     if !has_lock {
         tracing::warn!(
             "there is no plugins.lock: any bytes are taken for a plugin; write one with: wardroom plugin lock"

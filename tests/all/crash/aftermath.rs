@@ -1,0 +1,83 @@
+//! What must hold of a house whose host has died and lived again, whatever was typed.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result, ensure};
+use wardroom::{
+    journal::{self, Verified},
+    port::{
+        Store as _,
+        store::{JobQuery, JobRow, Release, ReleaseQuery},
+    },
+};
+use wardroom_store::SqliteStore;
+
+use super::life::Life;
+use crate::house::House;
+
+/// What is in the database.
+pub(super) struct Kept {
+    /// All jobs, the oldest first.
+    pub(super) jobs: Vec<JobRow>,
+    /// All releases, newest first.
+    pub(super) releases: Vec<Release>,
+    /// What the check of the chain found to be whole.
+    pub(super) verified: Verified,
+    left: Vec<String>,
+}
+
+/// Reads the database of a house, and checks its chain.
+pub(super) fn kept(house: &House) -> Result<Kept> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let store = SqliteStore::open_read_only(&house.path("state/wardroom.db")).await?;
+        let mut jobs = store.jobs(&JobQuery::default()).await?;
+        jobs.reverse();
+        let releases = store.releases(&ReleaseQuery::default()).await?;
+        let verified = journal::verify(&store, None).await?.ok().context("the journal holds")?;
+        let mut left: Vec<String> = Vec::new();
+        left.extend(store.waiting().await?.into_iter().map(|row| format!("in the inbox: {}", row.text)));
+        left.extend(store.outbox().await?.into_iter().map(|row| format!("in the outbox: {}", row.row.key)));
+        left.extend(store.places().await?.into_iter().map(|(place, job)| format!("{place} is held by {job}")));
+        store.close().await;
+        Ok(Kept { jobs, releases, verified, left })
+    })
+}
+
+impl Kept {
+    /// All jobs are over, nothing is left to do, and no place is held.
+    pub(super) fn all_over(&self) -> Result<()> {
+        let open: Vec<_> = self.jobs.iter().filter(|job| job.end.is_none()).collect();
+        ensure!(open.is_empty(), "open: {open:?}");
+        ensure!(self.left.is_empty(), "left over: {:?}", self.left);
+        ensure!(self.verified.jobs == u64::try_from(self.jobs.len())?, "{:?}", self.verified);
+        Ok(())
+    }
+
+    /// Each job's closing words were said once. A console cannot look back, so what a host said right before it died may be
+    /// said again by the next; nothing else may.
+    pub(super) fn told_once(&self, lives: &[&Life]) -> Result<()> {
+        let mut said: BTreeMap<&str, usize> = BTreeMap::new();
+        for line in lives.iter().flat_map(|life| &life.said) {
+            *said.entry(line).or_default() += 1;
+        }
+        let last_words: Vec<&str> =
+            lives.iter().filter(|life| life.died()).filter_map(|life| life.said.last()).map(String::as_str).collect();
+        for (line, count) in &said {
+            let allowed = 1 + last_words.iter().filter(|last| *last == line).count();
+            ensure!(*count <= allowed, "said {count} times: {line}");
+        }
+        for job in &self.jobs {
+            let end = job.end.as_ref().context("it is over")?;
+            for line in end.summary.lines() {
+                ensure!(said.contains_key(line), "never said: {line}");
+            }
+        }
+        Ok(())
+    }
+
+    /// The releases that a job left.
+    pub(super) fn releases_of(&self, job: &str) -> Vec<&Release> {
+        self.releases.iter().filter(|release| release.job == job).collect()
+    }
+}

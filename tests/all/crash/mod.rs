@@ -1,0 +1,10 @@
+//! `kill -9` at every place where the host reads, writes, sends or starts something: after the next start nothing is lost,
+//! nothing was done twice, and everybody was told once.
+//!
+//! The host counts its own places and kills itself at one of them (its feature `crash-points`), so a run can be aimed.
+//! Not here: crashes in one process over twins in memory, which are far more (`durable`), and kills at random (`soak`).
+
+mod aftermath;
+mod command;
+mod life;
+mod points;
