@@ -359,7 +359,7 @@ mod tests {
     use sqlx::Row;
 
     use super::*;
-    use crate::open;
+    use crate::{Claim, open};
 
     fn set(key: &str, bytes: usize) -> Vec<Write> {
         vec![Write::Set { plugin: "deploy".into(), key: key.into(), value: vec![7; bytes] }]
@@ -369,7 +369,7 @@ mod tests {
     async fn a_full_database_takes_what_fits_and_works_again() {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("wardroom.db");
-        drop(open::writing(&file).await.expect("makes the schema"));
+        drop(open::writing(&file, &Claim::default()).await.expect("makes the schema"));
         // SQLite's own limit gives the error of a full disk, to any user.
         let options = open::options(&file).pragma("max_page_count", "130");
         let group = Group::start(open::connect(&options).await.expect("connects"), None);
