@@ -80,8 +80,8 @@ pub(crate) enum TapeError {
 impl Tape {
     /// Reads a job's journal and checks every entry.
     pub(crate) async fn read(store: &dyn Store, job: &str) -> Result<Self, TapeError> {
-        let sealed = store.entries(job).await?;
-        let tip = store.tip(job).await?.ok_or_else(|| TapeError::Broken("there is no such job".to_owned()))?;
+        let (sealed, tip) = journal::read(store, job).await?;
+        let tip = tip.ok_or_else(|| TapeError::Broken("there is no such job".to_owned()))?;
         journal::check_entries(job, &sealed, &tip).map_err(|fault| TapeError::Broken(fault.message))?;
         let mut entries: Vec<Entry> = sealed.into_iter().map(|sealed| sealed.entry).collect();
         for entry in entries.iter_mut().filter(|entry| entry.beside.is_some()) {

@@ -7,6 +7,7 @@
 
 mod beside;
 mod chain;
+mod read;
 mod show;
 mod verify;
 
@@ -15,5 +16,6 @@ mod tests;
 
 pub use beside::{pack, unpack};
 pub use chain::{digest, entry_hash, line_digest, lines_digest, link_hash};
+pub use read::{Journal, read};
 pub use show::show;
 pub use verify::{Fault, Head, Verified, check_entries, verify};
