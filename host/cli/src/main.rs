@@ -18,7 +18,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use arguments::{Arguments, Command, PluginCommand};
+use arguments::{Arguments, Command, JournalCommand, PluginCommand};
 
 /// The hidden subcommand that belongs to one run of an exec pipeline.
 #[cfg(feature = "exec")]
@@ -67,9 +67,15 @@ fn main() -> ExitCode {
 async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
     let config = &arguments.config;
     match arguments.command {
-        Command::Run { locked } => commands::run(config, locked).await,
+        Command::Run { locked, adopt } => commands::run(config, locked, adopt).await,
         Command::Check { connect, format } => commands::check(config, connect, format).await,
         Command::Audit { format } => commands::audit(config, format).await,
+        Command::Jobs { all, limit, format } => commands::jobs(config, all, limit, format).await,
+        Command::Job { id, format } => commands::job(config, &id, format).await,
+        Command::Journal(JournalCommand::Show { job, format }) => commands::show(config, &job, format).await,
+        Command::Journal(JournalCommand::Verify { head, format }) => {
+            commands::verify(config, head.as_ref(), format).await
+        }
         Command::Plugin(PluginCommand::Inspect { file, format }) => commands::inspect(&file, format).await,
         Command::Plugin(PluginCommand::Lock { check }) => commands::lock(config, check).await,
     }

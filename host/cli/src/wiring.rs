@@ -11,6 +11,7 @@ use wardroom::{
     engine::Plugins,
     plugin::{Loader, Runtime, lock::Lock},
 };
+use wardroom_store::SqliteStore;
 
 use crate::report;
 
@@ -66,6 +67,18 @@ pub(crate) fn wire(path: &Path) -> Result<Wired, Vec<Problem>> {
 /// Like [`wire`], and prints every problem. `None` where there were any.
 pub(crate) fn wire_or_report(path: &Path) -> Option<Wired> {
     wire(path).inspect_err(|problems| report::problems(problems)).ok()
+}
+
+/// The database of a configuration, to look at it while a host may be at work. `None` where the configuration has
+/// problems, which are printed.
+///
+/// # Errors
+/// There is no database yet, or it cannot be read.
+pub(crate) async fn look(path: &Path) -> anyhow::Result<Option<SqliteStore>> {
+    match wire_or_report(path) {
+        Some(wired) => Ok(Some(SqliteStore::open_read_only(&wired.state.database).await?)),
+        None => Ok(None),
+    }
 }
 
 fn state(path: &Path, peek: &Peek) -> Result<State, String> {

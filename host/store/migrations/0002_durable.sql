@@ -56,6 +56,7 @@ create index job_wake on job (wake, seq) where ended is null and wake is not nul
 create index job_over on job (seq) where ended is not null;
 create index job_ended on job (ended, seq) where ended is not null;
 create index job_plugin on job (plugin, seq);
+create index job_plugin_phase on job (plugin, phase, seq) where ended is null;
 create index job_thread on job (network, room, thread, seq) where thread is not null;
 create index job_inbox on job (network, room, event);
 create index job_digest on job (digest);

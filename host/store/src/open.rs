@@ -12,8 +12,11 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
+use wardroom::Timestamp;
+
 use crate::{
     convert::database,
+    lease::{self, Claim},
     lock::{self, Lock},
     schema,
 };
@@ -26,6 +29,14 @@ pub enum OpenError {
     InUse {
         /// The state folder.
         folder: PathBuf,
+    },
+    /// The database was used on another machine. Two hosts on one database would both do everything.
+    #[error("the database `{}` was used on another machine, last started there at {since}; if that host is stopped for good, take its database over with `wardroom run --adopt`", file.display())]
+    OtherMachine {
+        /// The database file.
+        file: PathBuf,
+        /// When a host was last started there.
+        since: Timestamp,
     },
     /// There is nothing to look at.
     #[error("there is no database `{}`; no host has run here yet", file.display())]
@@ -75,7 +86,7 @@ pub enum OpenError {
 const BUSY: Duration = Duration::from_secs(5);
 
 /// Opens the one connection that writes, on a folder that is then this process's own.
-pub(crate) async fn writing(file: &Path) -> Result<(SqliteConnection, Lock), OpenError> {
+pub(crate) async fn writing(file: &Path, claim: &Claim) -> Result<(SqliteConnection, Lock), OpenError> {
     let folder = match file.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -85,7 +96,10 @@ pub(crate) async fn writing(file: &Path) -> Result<(SqliteConnection, Lock), Ope
     // SQLite gives its other files the rights of this one.
     drop(lock::private(file).map_err(|source| failed(file, source))?);
     let mut connection = connect(&options(file)).await.map_err(|error| database(file, &error))?;
+    // Before anything is changed: what another machine may still use is left as it is.
+    lease::check(&mut connection, file, claim).await?;
     schema::migrate(&mut connection, file).await?;
+    lease::take(&mut connection, file, claim).await?;
     // The new file's name is on disk too, from here on.
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(|source| failed(folder, source))?;
     Ok((connection, lock))
@@ -141,7 +155,8 @@ mod tests {
     #[tokio::test]
     async fn what_is_committed_is_synced() {
         let folder = tempfile::tempdir().expect("a folder");
-        let (mut connection, _lock) = writing(&folder.path().join("wardroom.db")).await.expect("opens");
+        let (mut connection, _lock) =
+            writing(&folder.path().join("wardroom.db"), &Claim::default()).await.expect("opens");
         let query = "select synchronous, journal_mode, foreign_keys
                      from pragma_synchronous, pragma_journal_mode, pragma_foreign_keys";
         let row: (i64, String, i64) = sqlx::query_as(query).fetch_one(&mut connection).await.expect("a row");

@@ -15,7 +15,7 @@ use wardroom::{
     },
 };
 
-use crate::{OpenError, group::Group, open, query};
+use crate::{Claim, OpenError, group::Group, machine, open, query};
 
 /// A [`Store`] in one SQLite file.
 ///
@@ -33,10 +33,26 @@ impl SqliteStore {
     /// the file too (0600). The folder belongs to this process until the store is closed or the process ends.
     ///
     /// # Errors
-    /// [`OpenError::InUse`] where another host has the folder, [`OpenError::Newer`] for a newer build's database,
-    /// else what kept it from being opened.
+    /// [`OpenError::InUse`] where another host has the folder, [`OpenError::OtherMachine`] where another machine used
+    /// the database, [`OpenError::Newer`] for a newer build's database, else what kept it from being opened.
     pub async fn open(path: &Path) -> Result<Self, OpenError> {
-        let (connection, lock) = open::writing(path).await?;
+        Self::open_as(path, &Claim { machine: machine(), adopt: false }).await
+    }
+
+    /// The same, and takes over a database that another machine used.
+    ///
+    /// # Errors
+    /// As for [`SqliteStore::open`], without [`OpenError::OtherMachine`].
+    pub async fn open_adopting(path: &Path) -> Result<Self, OpenError> {
+        Self::open_as(path, &Claim { machine: machine(), adopt: true }).await
+    }
+
+    /// The same, by a claim that says which machine this is.
+    ///
+    /// # Errors
+    /// As for [`SqliteStore::open`].
+    pub async fn open_as(path: &Path, claim: &Claim) -> Result<Self, OpenError> {
+        let (connection, lock) = open::writing(path, claim).await?;
         Ok(Self { writer: Some(Group::start(connection, lock)), readers: open::reading(path) })
     }
 
@@ -53,7 +69,7 @@ impl SqliteStore {
     /// Waits until what was noted is written, where this store writes.
     async fn flush(&self) -> Result<(), StoreError> {
         match &self.writer {
-            Some(writer) => writer.commit(Vec::new()).await.map(drop),
+            Some(writer) => writer.flush().await,
             None => Ok(()),
         }
     }

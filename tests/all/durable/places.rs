@@ -44,7 +44,13 @@ fn apart(world: &World) -> Result<()> {
             ensure!(
                 one.to <= other.from || other.to <= one.from,
                 "{} was held by {} from {} to {} and by {} from {} to {}",
-                one.place, one.job, one.from, one.to, other.job, other.from, other.to
+                one.place,
+                one.job,
+                one.from,
+                one.to,
+                other.job,
+                other.from,
+                other.to
             );
         }
     }
@@ -64,7 +70,7 @@ fn command() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 25, max_shrink_iters: 30, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 25, max_shrink_iters: 20, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn no_two_jobs_hold_a_place_at_once_and_each_turn_comes(

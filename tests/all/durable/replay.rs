@@ -1,6 +1,6 @@
 //! Random scripts, random crashes, changed rules: what a job does is what it would have done undisturbed.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Result, ensure};
 use proptest::{prelude::*, test_runner::TestCaseError};
@@ -105,7 +105,11 @@ fn promises(world: &World) -> Result<()> {
             }
         }
     }
-    ensure!(started == world.pipelines.runs().len(), "{started} runs in the journals, {} were", world.pipelines.runs().len());
+    ensure!(
+        started == world.pipelines.runs().len(),
+        "{started} runs in the journals, {} were",
+        world.pipelines.runs().len()
+    );
     // Each message under one key, once; the twin would keep a second one apart only under a key of its own.
     let mut keys: Vec<String> = world.chat.sent().into_iter().map(|message| message.key).collect();
     let all = keys.len();
@@ -125,7 +129,7 @@ fn fails(error: anyhow::Error) -> TestCaseError {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 40, max_shrink_iters: 40, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 40, max_shrink_iters: 20, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_job_that_dies_again_and_again_does_what_it_would_have_done(
@@ -171,7 +175,7 @@ proptest! {
     ) {
         let world = World::new(None).map_err(fails)?;
         let config = config(ALL);
-        world.live(&config, &[&script], Some(crash)).map_err(fails)?;
+        world.live_for(&config, &[&script], Some(crash), Duration::from_millis(300)).map_err(fails)?;
         if let Some(job) = world.jobs().first() {
             let cancel = format!("cancel {}", job.id);
             prop_assert!(world.live(&config, &[&cancel], None).map_err(fails)?);

@@ -32,7 +32,7 @@ use wardroom::{
 };
 
 /// How long a life may take. Far more than it does.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(8);
 /// The room.
 pub(super) const ROOM: &str = "room";
 
@@ -83,9 +83,22 @@ impl World {
     /// One life with a configuration: first something is typed, then it goes on until nothing is at work and no time is waited
     /// for, or until the fuse is burnt. Gives whether it came to rest.
     pub(super) fn live(&self, config: &str, typed: &[&str], calls: Option<u32>) -> Result<bool> {
+        self.live_for(config, typed, calls, PATIENCE * 2)
+    }
+
+    /// The same, killed after some time at the latest.
+    pub(super) fn live_for(&self, config: &str, typed: &[&str], calls: Option<u32>, most: Duration) -> Result<bool> {
         let fuse = Fuse::new(calls);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-        let lived = runtime.block_on(self.life(config, typed, &fuse));
+        let lived = runtime.block_on(async {
+            match tokio::time::timeout(most, self.life(config, typed, &fuse)).await {
+                Ok(lived) => lived,
+                Err(_) => {
+                    fuse.left.store(0, Ordering::SeqCst);
+                    Ok(false)
+                }
+            }
+        });
         // Whoever is dead waits for ever.
         runtime.shutdown_background();
         lived
@@ -94,7 +107,9 @@ impl World {
     async fn life(&self, config: &str, typed: &[&str], fuse: &Arc<Fuse>) -> Result<bool> {
         let file = self.folder.path().join("plugins.toml");
         std::fs::write(&file, config.replace("{guests}", &guests().display().to_string()))?;
-        let chat: Arc<dyn Chat> = Arc::new(Mortal { inner: self.chat.clone(), fuse: fuse.clone() });
+        let served = Arc::new(Notify::new());
+        let mortal = Mortal { inner: self.chat.clone(), fuse: fuse.clone() };
+        let chat: Arc<dyn Chat> = Arc::new(MortalChat { mortal, served: served.clone() });
         let systems: Arc<dyn Pipelines> = Arc::new(Mortal { inner: self.pipelines.clone(), fuse: fuse.clone() });
         let registry = Registry {
             chats: vec![Arc::new(Ready(chat))],
@@ -112,7 +127,10 @@ impl World {
         });
         let lived = tokio::select! {
             () = fuse.dead.notified() => return Ok(false),
-            lived = self.rest(&engine, typed) => lived,
+            lived = async {
+                served.notified().await;
+                self.rest(&engine, typed).await
+            } => lived,
         };
         lived?;
         if fuse.is_burnt() {
@@ -145,7 +163,10 @@ impl World {
         loop {
             engine.inbox().settled().await;
             let open = self.open().await?;
-            if !open.iter().any(|job| matches!(job.stand.phase, Phase::Time | Phase::Later | Phase::Working | Phase::Run)) {
+            if !open
+                .iter()
+                .any(|job| matches!(job.stand.phase, Phase::Time | Phase::Later | Phase::Working | Phase::Run))
+            {
                 return Ok(());
             }
             ensure!(began.elapsed() < PATIENCE, "it does not come to rest: {open:?}");
@@ -201,6 +222,12 @@ struct Mortal<T> {
     fuse: Arc<Fuse>,
 }
 
+/// The chat of one life; it says when it is served.
+struct MortalChat {
+    mortal: Mortal<MemoryChat>,
+    served: Arc<Notify>,
+}
+
 struct Ready(Arc<dyn Chat>);
 
 impl ChatFactory for Ready {
@@ -242,28 +269,29 @@ impl PipelinesBuilder for ReadyBuilder {
 }
 
 #[async_trait]
-impl Chat for Mortal<MemoryChat> {
+impl Chat for MortalChat {
     fn network(&self) -> &'static str {
         MemoryChat::NETWORK
     }
 
     fn abilities(&self) -> Abilities {
-        self.inner.abilities()
+        self.mortal.inner.abilities()
     }
 
     async fn serve(&self, inbox: Arc<Inbox>, stop: CancellationToken) -> anyhow::Result<()> {
-        self.inner.serve(inbox, stop).await
+        self.served.notify_one();
+        self.mortal.inner.serve(inbox, stop).await
     }
 
     async fn send(&self, message: &Outgoing) -> Result<String, SendError> {
-        self.fuse.pass().await;
-        let sent = self.inner.send(message).await;
-        self.fuse.pass().await;
+        self.mortal.fuse.pass().await;
+        let sent = self.mortal.inner.send(message).await;
+        self.mortal.fuse.pass().await;
         sent
     }
 
     async fn find(&self, room: &str, key: &str) -> Result<Option<String>, SendError> {
-        self.inner.find(room, key).await
+        self.mortal.inner.find(room, key).await
     }
 }
 

@@ -3,23 +3,27 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
+use tokio::signal::unix::{SignalKind, signal};
 use wardroom::{CancellationToken, Engine};
+use wardroom_store::SqliteStore;
 
 use crate::{Exit, report, wiring};
 
-/// How long the store may take to close after a signal. Runs outlive the host, and jobs that are open then are
-/// reported at the next start.
-const GRACE: Duration = Duration::from_secs(5);
+/// How long everything may take after a signal, whatever hangs. The engine gives what is at work 8 seconds of it to
+/// come to a place from which it goes on; a service manager waits longer than this before it kills.
+const DEADLINE: Duration = Duration::from_secs(14);
 
-pub(crate) async fn run(path: &Path, locked: bool) -> anyhow::Result<Exit> {
+pub(crate) async fn run(path: &Path, locked: bool, adopt: bool) -> anyhow::Result<Exit> {
     // 1. The configuration, before anything connects.
     let Some(wired) = wiring::wire_or_report(path) else { return Ok(Exit::Wrong) };
     if locked && wired.lock.is_none() {
         report::error("--locked, and there is no plugins.lock; write one with: wardroom plugin lock");
         return Ok(Exit::Wrong);
     }
-    // 2. The store: one host on one state folder.
-    let store = Arc::new(wardroom_store::SqliteStore::open(&wired.state.database).await?);
+    // 2. The store: one host on one state folder, one machine on one database.
+    let database = &wired.state.database;
+    let opened = if adopt { SqliteStore::open_adopting(database).await } else { SqliteStore::open(database).await };
+    let store = Arc::new(opened?);
     // 3. The plugins; one that does not load takes out nobody else.
     let cache = wired.cache();
     let has_lock = wired.lock.is_some();
@@ -40,34 +44,45 @@ pub(crate) async fn run(path: &Path, locked: bool) -> anyhow::Result<Exit> {
         return Ok(Exit::Wrong);
     }
     tracing::info!(plugins = engine.plugins().loaded().len(), "ready");
-    // 4. Serve until a signal, or until every chat has ended.
+    // 4. Serve until a signal, or until every chat has ended. Runs go on without the host, and jobs go on at the next
+    //    start from what is on disk, so nothing is lost by an end at any moment.
     let stop = CancellationToken::new();
-    let signalled = stop.clone();
-    let signals = tokio::spawn(async move {
-        if let Err(error) = signal().await {
+    let end = CancellationToken::new();
+    let signals = tokio::spawn(signals(stop.clone(), end.clone()));
+    let served = end.run_until_cancelled(engine.run(stop)).await;
+    // 5. What is said but not on disk yet goes there.
+    let closed = end.run_until_cancelled(store.close()).await;
+    signals.abort();
+    match (served, closed) {
+        (Some(served), Some(())) => {
+            served.context("the host stopped")?;
+            Ok(Exit::Done)
+        }
+        _ => Ok(Exit::Failed),
+    }
+}
+
+/// The first signal asks the host to stop. A second one, or the deadline, ends it where it stands.
+async fn signals(stop: CancellationToken, end: CancellationToken) {
+    let (mut terminate, mut interrupt) = match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+        (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
+        (Err(error), _) | (_, Err(error)) => {
             tracing::error!(%error, "signals cannot be heard");
             return;
         }
-        tracing::info!("asked to stop");
-        signalled.cancel();
-    });
-    let served = engine.run(stop.clone()).await;
-    signals.abort();
-    // 5. What is said but not on disk yet goes there.
-    if tokio::time::timeout(GRACE, store.close()).await.is_err() {
-        tracing::error!("the store did not close in time");
-    }
-    served.context("the host stopped")?;
-    Ok(Exit::Done)
-}
-
-/// Waits for the first of the signals that ask a service to stop.
-async fn signal() -> std::io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    };
+    let mut next = async || {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    next().await;
+    tracing::info!("asked to stop: what is at work comes to rest, or goes on at the next start");
+    stop.cancel();
     tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+        () = next() => tracing::warn!("asked to stop again: ended at once; jobs go on at the next start"),
+        () = tokio::time::sleep(DEADLINE) => tracing::error!("did not come to rest in time: ended; jobs go on at the next start"),
     }
-    Ok(())
+    end.cancel();
 }

@@ -148,8 +148,7 @@ impl Invocation {
     ) -> wasmtime::Result<Begun> {
         let mut number = 0;
         if TABLE[index].kind == Kind::Acts {
-            let entry =
-                self.entry(EntryKind::Intent, index, &rule.text(), attributes, json!({ "arguments": params }));
+            let entry = self.entry(EntryKind::Intent, index, &rule.text(), attributes, json!({ "arguments": params }));
             let shared = self.shared().clone();
             if let Some(Life { job, taken, .. }) = self.life() {
                 let takes = std::mem::take(taken);
@@ -211,16 +210,24 @@ impl Invocation {
         if let Some(job) = self.job() {
             writes.extend(job.stands(stand).await);
         }
-        self.commit(entry, writes).await
+        self.commit(entry, writes).await?;
+        // It may be earlier than what is slept for.
+        self.shared().alarm.notify_one();
+        Ok(())
     }
 
     async fn commit(&mut self, entry: Entry, writes: Vec<Write>) -> wasmtime::Result<()> {
         let says = writes.iter().any(|write| matches!(write, Write::Say(_)));
+        let leaves = writes.iter().any(|write| matches!(write, Write::Open(_)));
         if let Some(job) = self.job() {
             job.enter(&*self.shared().store, vec![entry], writes).await.map_err(Stop::Unkept)?;
         }
         if says {
             self.shared().outbox.wake();
+        }
+        if leaves {
+            // What was left for later may begin before what is slept for.
+            self.shared().alarm.notify_one();
         }
         Ok(())
     }

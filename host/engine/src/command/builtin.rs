@@ -26,16 +26,8 @@ pub enum Builtin {
 
 impl Builtin {
     /// All of them.
-    pub const ALL: [Self; 8] = [
-        Self::Help,
-        Self::Whoami,
-        Self::Plugins,
-        Self::Jobs,
-        Self::Job,
-        Self::Logs,
-        Self::Cancel,
-        Self::Release,
-    ];
+    pub const ALL: [Self; 8] =
+        [Self::Help, Self::Whoami, Self::Plugins, Self::Jobs, Self::Job, Self::Logs, Self::Cancel, Self::Release];
 
     /// Its name.
     pub fn name(self) -> &'static str {

@@ -10,13 +10,13 @@ use super::{
 use crate::{
     access::{Attribute, Authorized},
     command::{Target, Value},
-    job::{self, Said, Standing, Tape},
+    job::{self, Said, Status, Tape},
     message::Person,
     port::{
         Outcome, RunKey, StoreError,
         store::{InboxRow, JobQuery, JobRow, Phase, Release, Write},
     },
-    reply::{Text, clean, moment, took},
+    reply::{Text, clean},
 };
 
 /// The most jobs that one answer lists.
@@ -54,25 +54,14 @@ impl Host {
         Ok(lines.join("\n"))
     }
 
-    /// `7f3ak: deploy cms staging 1.0.2, by Bob: waits for cms/staging, since 2026-11-21 14:05 UTC`
+    /// A job in one line.
     fn job_line(&self, job: &JobRow) -> String {
-        let who = clean(&job.caller.name);
-        format!("{}: {}, by {who}: {}", job.id, job.line, self.stands(job))
+        job::line(job, self.stage(job).as_deref())
     }
 
-    /// Where a job stands, in words.
-    fn stands(&self, job: &JobRow) -> String {
-        if let Some(end) = &job.end {
-            return format!("{} at {}", end.outcome.as_str(), moment(to_second(end.at)));
-        }
-        let at_work = self.jobs.at_work(&job.id).and_then(|job| job.card().shown());
-        let about = match (job.stand.phase, at_work) {
-            (Phase::Working, Some(stage)) => format!("at work, {stage}"),
-            (Phase::Working, None) => "at work".to_owned(),
-            (Phase::Run, Some(stage)) => format!("{}, {stage}", job.stand.about),
-            _ => job.stand.about.clone(),
-        };
-        format!("{about}, since {}", moment(to_second(job.stand.since)))
+    /// What a job's card shows now, if it is at work.
+    fn stage(&self, job: &JobRow) -> Option<String> {
+        self.jobs.at_work(&job.id).and_then(|job| job.card().shown())
     }
 
     /// `job [ID] [assume done | again]`
@@ -102,43 +91,15 @@ impl Host {
             Some(_) => self.pick(authorized.message(), person, id, asks).await?,
         };
         match said {
-            None => self.life(&job).await,
+            None => {
+                let status = Status::read(&*self.shared.store, &job, self.shared.places.of(&job.id)).await;
+                Ok(status.text(&job, self.stage(&job).as_deref()))
+            }
             Some(said) => {
                 self.may_change(person, &job)?;
                 self.jobs.answer(job, person, said).await.map_err(malformed)
             }
         }
-    }
-
-    /// All there is to say about a job.
-    async fn life(&self, job: &JobRow) -> Answer {
-        let mut lines = vec![self.job_line(job)];
-        let opened = to_second(job.opened);
-        let taken = job.end.as_ref().map(|end| format!(", took {}", took(job.opened, end.at))).unwrap_or_default();
-        lines.push(format!("  opened {}{taken}, plugin {}", moment(opened), job.plugin));
-        if let Some(parent) = &job.parent {
-            lines.push(format!("  left for later by job {parent}"));
-        }
-        let places: Vec<String> = self.shared.places.of(&job.id).iter().map(ToString::to_string).collect();
-        if !places.is_empty() {
-            lines.push(format!("  holds {}", places.join(", ")));
-        }
-        match Tape::read(&*self.shared.store, &job.id).await {
-            Ok(tape) => {
-                if let (Standing::InDoubt(at), None) = (tape.standing(), &job.end) {
-                    lines.push(format!("  not known: whether {} happened", job::about(&tape.entries()[at])));
-                }
-                if tape.cancelled() && job.end.is_none() {
-                    lines.push("  called off: it is being told to stop".to_owned());
-                }
-                lines.push(format!("  {} entries in its journal", tape.entries().len()));
-            }
-            Err(error) => lines.push(format!("  {error}")),
-        }
-        if let Some(end) = &job.end {
-            lines.extend(end.summary.lines().map(|line| format!("  {line}")));
-        }
-        Ok(lines.join("\n"))
     }
 
     /// `logs [ID] [--tail N]`
@@ -299,8 +260,4 @@ fn text<'a>(authorized: &'a Authorized, name: &str) -> Option<&'a str> {
         Value::Text(text) if parameter.name == name => Some(text.as_str()),
         _ => None,
     })
-}
-
-fn to_second(at: jiff::Timestamp) -> jiff::Timestamp {
-    jiff::Timestamp::from_second(at.as_second()).unwrap_or(at)
 }

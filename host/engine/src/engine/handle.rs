@@ -202,8 +202,7 @@ impl Host {
             Refusal::Late(message) => ("⌛", message),
         };
         let now = self.shared.clock.now();
-        let mut writes =
-            vec![Write::Line(self.refusal_line(&row, message.clone())), Write::Done(row.key.clone())];
+        let mut writes = vec![Write::Line(self.refusal_line(&row, message.clone())), Write::Done(row.key.clone())];
         tracing::info!(person = row.sender.id, room = row.key.room, why = message, "refused a command");
         if let Some(unsaid) = self.courtesy.answer(&row.sender.id, &row.key.room, now) {
             let mut text = Text::lines(message);
@@ -224,7 +223,10 @@ impl Host {
             let message = Outgoing {
                 key: format!("{}/{}/answer", row.key.room, row.key.event),
                 room: row.key.room.clone(),
-                body: Body::Say { text: text.clamped(crate::reply::LONGEST_MESSAGE), thread: self.shared.outbox.thread(row) },
+                body: Body::Say {
+                    text: text.clamped(crate::reply::LONGEST_MESSAGE),
+                    thread: self.shared.outbox.thread(row),
+                },
             };
             self.shared.outbox.send(&chat, &message, late).await;
         }

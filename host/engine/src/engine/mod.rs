@@ -201,6 +201,8 @@ impl Engine {
         let shared = &self.host.shared;
         self.look_at_the_clock().await?;
         self.host.plugins.keep(&*shared.store).await?;
+        // What is left to be sent is work from the first moment on.
+        shared.outbox.wake();
         let sending = tokio::spawn(shared.outbox.clone().run());
         self.host.jobs.resume().await?;
         let waking = tokio::spawn(self.host.jobs.clone().wakes());

@@ -126,9 +126,15 @@ impl Plugins {
         let bytes = bytes.ok_or_else(|| TapeError::Broken(format!("the bytes of plugin {} are gone", row.plugin)))?;
         let grants = self.grants.get(&row.plugin).cloned().unwrap_or_default();
         let loaded = self.loader.revive(&row.plugin, &bytes, grants, begun.limits).await;
-        let plugin = loaded.map_err(|error| TapeError::Plugin(format!("plugin {} does not load: {error}", row.plugin)))?;
+        let plugin =
+            loaded.map_err(|error| TapeError::Plugin(format!("plugin {} does not load: {error}", row.plugin)))?;
         let plugin = Arc::new(plugin);
-        tracing::warn!(job = row.id, plugin = row.plugin, digest = row.digest, "a job goes on with the bytes that it began with");
+        tracing::warn!(
+            job = row.id,
+            plugin = row.plugin,
+            digest = row.digest,
+            "a job goes on with the bytes that it began with"
+        );
         self.revived.lock().unwrap_or_else(PoisonError::into_inner).insert(name, plugin.clone());
         Ok(plugin)
     }

@@ -19,7 +19,8 @@ impl Host {
     /// Runs a query; gives its words and its line.
     pub(super) async fn query(&self, plugin: &Arc<LoadedPlugin>, authorized: &Arc<Authorized>) -> (Text, Line) {
         let Ok(_turn) = self.query_turns.acquire().await else { unreachable!("the semaphore is never closed") };
-        let invocation = Invocation::new(self.shared.clone(), authorized.clone(), Purpose::Query, plugin.clone(), plugin.limits);
+        let invocation =
+            Invocation::new(self.shared.clone(), authorized.clone(), Purpose::Query, plugin.clone(), plugin.limits);
         let mut ran = run(plugin, invocation, &asked(authorized, "query")).await;
         let name = &authorized.command().spec().name;
         let mut text = Text::default();

@@ -114,11 +114,8 @@ fn close(
     let end = JobEnd { outcome, at: now, summary: text.plain() };
     let body = json!({ "outcome": outcome.as_str(), "said": end.summary });
     let closed = entry(row, EntryKind::Closed, body, now);
-    let mut writes = vec![
-        Write::Close { job: row.id.clone(), end },
-        Write::Say(card),
-        Write::Say(said(row, "closing", text)),
-    ];
+    let mut writes =
+        vec![Write::Close { job: row.id.clone(), end }, Write::Say(card), Write::Say(said(row, "closing", text))];
     // One that was left for later has no message of its own.
     if row.parent.is_none() {
         writes.push(Write::Say(reaction(row, emoji(outcome))));

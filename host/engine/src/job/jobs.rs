@@ -130,7 +130,9 @@ impl Jobs {
                     let next = self.shared.places.release(&id);
                     Box::pin(self.call_next(next)).await;
                 }
-                Err(error) => tracing::error!(job = id, %error, "a job in line cannot be read; it goes on after a restart"),
+                Err(error) => {
+                    tracing::error!(job = id, %error, "a job in line cannot be read; it goes on after a restart")
+                }
             }
         }
     }

@@ -64,7 +64,9 @@ impl Places {
             return Ok(Vec::new());
         }
         let mut state = self.lock();
-        let others = places.iter().find_map(|place| Some((place, state.held.get(place)?)).filter(|(_, holder)| holder.job != job.id));
+        let others = places
+            .iter()
+            .find_map(|place| Some((place, state.held.get(place)?)).filter(|(_, holder)| holder.job != job.id));
         if let Some((place, holder)) = others {
             let holds_another = state.held.values().any(|holder| holder.job == job.id);
             return Err(Busy { place: place.clone(), holds_another, holder: holder.clone() });

@@ -80,8 +80,8 @@ pub(crate) enum TapeError {
 impl Tape {
     /// Reads a job's journal and checks every entry.
     pub(crate) async fn read(store: &dyn Store, job: &str) -> Result<Self, TapeError> {
-        let sealed = store.entries(job).await?;
-        let tip = store.tip(job).await?.ok_or_else(|| TapeError::Broken("there is no such job".to_owned()))?;
+        let (sealed, tip) = journal::read(store, job).await?;
+        let tip = tip.ok_or_else(|| TapeError::Broken("there is no such job".to_owned()))?;
         journal::check_entries(job, &sealed, &tip).map_err(|fault| TapeError::Broken(fault.message))?;
         let mut entries: Vec<Entry> = sealed.into_iter().map(|sealed| sealed.entry).collect();
         for entry in entries.iter_mut().filter(|entry| entry.beside.is_some()) {
@@ -138,7 +138,8 @@ impl Tape {
 
     /// Whether the plugin was told since that the job was called off: a wait answered, or an effect turned away.
     pub(crate) fn told(&self) -> bool {
-        let asked = self.entries.iter().position(|entry| entry.kind == EntryKind::Event && entry.body["event"] == CANCEL);
+        let asked =
+            self.entries.iter().position(|entry| entry.kind == EntryKind::Event && entry.body["event"] == CANCEL);
         let tells = |entry: &Entry| match entry.kind {
             EntryKind::Result => entry.call == WAIT,
             EntryKind::Denied => entry.body["answer"]["Err"]["Other"]["code"] == "cancelled",
@@ -272,7 +273,9 @@ impl Replay {
 
     /// Steps over what the plugin did not do itself.
     fn skip(&mut self) {
-        let own = |entry: &Entry| matches!(entry.kind, EntryKind::Call | EntryKind::Denied | EntryKind::Intent | EntryKind::Wait);
+        let own = |entry: &Entry| {
+            matches!(entry.kind, EntryKind::Call | EntryKind::Denied | EntryKind::Intent | EntryKind::Wait)
+        };
         while self.tape.entries.get(self.at).is_some_and(|entry| !own(entry)) {
             self.at += 1;
         }

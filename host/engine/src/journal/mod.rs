@@ -7,10 +7,15 @@
 
 mod beside;
 mod chain;
+mod read;
 mod show;
 mod verify;
 
+#[cfg(test)]
+mod tests;
+
 pub use beside::{pack, unpack};
 pub use chain::{digest, entry_hash, line_digest, lines_digest, link_hash};
+pub use read::{Journal, read};
 pub use show::show;
 pub use verify::{Fault, Head, Verified, check_entries, verify};

@@ -228,7 +228,11 @@ impl Loader {
     }
 
     /// The compiled component and what is known of it: from an earlier load of the same bytes, or found out now.
-    pub(super) async fn look(&self, bytes: &[u8], digest: &str) -> Result<(Component, Note, Vec<&'static Row>), LoadError> {
+    pub(super) async fn look(
+        &self,
+        bytes: &[u8],
+        digest: &str,
+    ) -> Result<(Component, Note, Vec<&'static Row>), LoadError> {
         let engine = self.runtime.engine();
         if let Some(note) = self.cache.note::<Note>(engine, digest, NOTE)
             && note.format == NOTE_FORMAT

@@ -7,11 +7,7 @@ use std::sync::Arc;
 
 use wasmtime::component::Linker;
 
-use super::{
-    LoadError, LoadedPlugin, Loader, Limits, artifact,
-    bindings::PluginPre,
-    describe,
-};
+use super::{Limits, LoadError, LoadedPlugin, Loader, artifact, bindings::PluginPre, describe};
 use crate::{access::Grants, config::At};
 
 impl Loader {

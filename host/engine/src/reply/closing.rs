@@ -32,9 +32,7 @@ pub(crate) fn closing(row: &JobRow, ended: &Ended) -> (JobOutcome, Text) {
             };
             // The host says better than the plugin what was refused.
             let text = match outcome {
-                JobOutcome::Refused if ended.acted => {
-                    Text::lines(format!("`{}` was refused in the middle.", row.line))
-                }
+                JobOutcome::Refused if ended.acted => Text::lines(format!("`{}` was refused in the middle.", row.line)),
                 JobOutcome::Refused => Text::lines(format!("`{}` was refused, and nothing was done.", row.line)),
                 _ => Text::lines(&ended.text),
             };

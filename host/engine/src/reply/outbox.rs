@@ -77,7 +77,6 @@ impl Outbox {
         let flight: Arc<Mutex<Flight>> = Arc::default();
         let mut lanes: HashMap<RoomName, Lane> = HashMap::new();
         let mut left_over = true;
-        self.wake();
         while let Some(at_work) = woken.recv().await {
             // What was marked as sent up to here is no longer in the list that is read now.
             lock(&flight).done.clear();

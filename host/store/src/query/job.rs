@@ -9,6 +9,9 @@ use wardroom::{
 use super::all;
 use crate::convert::{Columns, store, time, word};
 
+const DUE: &str = "select * from job where ended is null and wake is not null and wake <= ? order by wake, seq limit ?";
+const NEXT_WAKE: &str = "select min(wake) as wake from job where ended is null and wake is not null";
+
 pub(crate) async fn job(pool: &SqlitePool, id: &str) -> Result<Option<JobRow>, StoreError> {
     let row = sqlx::query("select * from job where id = ?").bind(id).fetch_optional(pool).await;
     row.map_err(|error| store(&error))?.as_ref().map(read).transpose()
@@ -57,15 +60,11 @@ fn select(start: &str, query: &JobQuery) -> Result<QueryBuilder<Sqlite>, StoreEr
 }
 
 pub(crate) async fn due(pool: &SqlitePool, now: Timestamp, limit: u32) -> Result<Vec<JobRow>, StoreError> {
-    let rows = sqlx::query(
-        "select * from job where ended is null and wake is not null and wake <= ? order by wake, seq limit ?",
-    );
-    all(rows.bind(time(now)).bind(limit).fetch_all(pool).await, read)
+    all(sqlx::query(DUE).bind(time(now)).bind(limit).fetch_all(pool).await, read)
 }
 
 pub(crate) async fn next_wake(pool: &SqlitePool) -> Result<Option<Timestamp>, StoreError> {
-    let row = sqlx::query("select min(wake) as wake from job where ended is null and wake is not null");
-    row.fetch_one(pool).await.map_err(|error| store(&error))?.maybe_time("wake")
+    sqlx::query(NEXT_WAKE).fetch_one(pool).await.map_err(|error| store(&error))?.maybe_time("wake")
 }
 
 pub(crate) async fn places(pool: &SqlitePool) -> Result<Vec<(Place, String)>, StoreError> {
@@ -102,4 +101,70 @@ fn read(row: &SqliteRow) -> Result<JobRow, StoreError> {
         },
         end,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::Row;
+
+    use wardroom::port::store::Phase;
+
+    use super::*;
+    use crate::{Claim, open};
+
+    /// How SQLite would find these jobs.
+    async fn plan(statement: &mut QueryBuilder<Sqlite>) -> String {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (mut connection, _lock) =
+            open::writing(&folder.path().join("wardroom.db"), &Claim::default()).await.expect("opens");
+        let rows = statement.build().fetch_all(&mut connection).await.expect("a plan");
+        rows.iter().map(|row| row.get::<String, _>("detail")).collect::<Vec<_>>().join("; ")
+    }
+
+    #[tokio::test]
+    async fn every_question_has_its_index() {
+        let all = JobQuery::default();
+        let open = JobQuery { open: Some(true), ..all.clone() };
+        let thread = ("matrix".to_owned(), "!ops".to_owned(), "$root".to_owned());
+        let inbox = wardroom::port::store::InboxKey { network: "n".into(), room: "r".into(), event: "e".into() };
+        for (query, found) in [
+            (open.clone(), "SCAN job USING INDEX job_open"),
+            (JobQuery { open: Some(false), ..all.clone() }, "SCAN job USING INDEX job_over"),
+            (
+                JobQuery { phases: Some(vec![Phase::Line]), ..open.clone() },
+                "SEARCH job USING INDEX job_phase (phase=?)",
+            ),
+            (
+                JobQuery { phases: Some(vec![Phase::Line, Phase::Held]), ..open.clone() },
+                "SEARCH job USING INDEX job_phase (phase=?); USE TEMP B-TREE FOR ORDER BY",
+            ),
+            (
+                JobQuery { plugin: Some("p".into()), phases: Some(vec![Phase::Later]), ..open.clone() },
+                "SEARCH job USING INDEX job_plugin_phase (plugin=? AND phase=?)",
+            ),
+            (JobQuery { plugin: Some("p".into()), ..all.clone() }, "SEARCH job USING INDEX job_plugin (plugin=?)"),
+            (
+                JobQuery { thread: Some(thread.clone()), ..all.clone() },
+                "SEARCH job USING INDEX job_thread (network=? AND room=? AND thread=?)",
+            ),
+            (
+                JobQuery { thread: Some(thread), ..open.clone() },
+                "SEARCH job USING INDEX job_thread (network=? AND room=? AND thread=?)",
+            ),
+            (
+                JobQuery { inbox: Some(inbox), ..open },
+                "SEARCH job USING INDEX job_inbox (network=? AND room=? AND event=?)",
+            ),
+        ] {
+            let mut statement = select("explain query plan select * from job", &query).expect("a statement");
+            assert_eq!(plan(&mut statement).await, found, "{query:?}");
+        }
+        for (statement, found) in [
+            (DUE, "SEARCH job USING INDEX job_wake (wake>? AND wake<?)"),
+            (NEXT_WAKE, "SEARCH job USING INDEX job_wake (wake>?)"),
+        ] {
+            let mut statement = QueryBuilder::new(format!("explain query plan {statement}"));
+            assert_eq!(plan(&mut statement).await, found);
+        }
+    }
 }

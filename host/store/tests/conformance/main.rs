@@ -4,8 +4,11 @@
 mod checks;
 mod jobs;
 mod process;
+mod random;
 mod rows;
 mod sqlite;
+mod tamper;
+mod versions;
 
 /// Makes two tests of each check of a module. A check that is not listed is dead code and does not build.
 macro_rules! on_every_store {

@@ -8,10 +8,16 @@ use std::{
 };
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use wardroom::port::{Store, StoreError, store::Write};
+use wardroom::port::{
+    Store, StoreError,
+    store::{EntryKind, Write},
+};
 use wardroom_store::{OpenError, SqliteStore};
 
-use crate::rows::{key, message, set};
+use crate::{
+    checks::verified,
+    rows::{closing, entry, key, line, message, opening, set},
+};
 
 /// Set in a child: the database that it works on.
 const FILE: &str = "WARDROOM_STORE_TEST_FILE";
@@ -46,6 +52,14 @@ fn told(child: &mut Child) -> impl Iterator<Item = String> + use<> {
     BufReader::new(out).lines().map_while(Result::ok).filter_map(|line| line.strip_prefix('@').map(str::to_owned))
 }
 
+/// A job of this process, and an entry of the one that it opened first.
+fn work(number: u32) -> Vec<Write> {
+    let id = |number: u32| format!("{:x}-{number}", std::process::id());
+    let entry = (number > 0).then(|| Write::Enter(entry(&id(0), number, EntryKind::Call)));
+    let closing = if number > 0 { closing(&id(number), 1) } else { Vec::new() };
+    [opening(&id(number)), closing, entry.into_iter().collect()].concat()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_acknowledged_outlives_kill_9() {
     if let Some(file) = role() {
@@ -56,7 +70,8 @@ async fn what_was_acknowledged_outlives_kill_9() {
                 set("deploy", &format!("{number:08}"), &[7; 3000]),
                 set("deploy", "newest", &number.to_le_bytes()),
             ];
-            store.commit(writes).await.expect("a commit");
+            store.commit([writes, work(number)].concat()).await.expect("a commit");
+            store.note(vec![Write::Line(line(None, &[]))]);
             tell(&number.to_string());
         }
     }
@@ -79,6 +94,8 @@ async fn what_was_acknowledged_outlives_kill_9() {
         // It may have said more between the last word that was read and its end.
         let acknowledged = words.filter_map(|word| word.parse().ok()).last().or(newest).expect("it committed");
 
+        let whole = verified(&store).await;
+        assert!(whole.jobs > u64::from(acknowledged), "{} of {acknowledged} are there", whole.jobs);
         let rows = store.waiting().await.expect("rows");
         let values = store.values("deploy", "0", u32::MAX).await.expect("values");
         assert_eq!(rows.len(), values.len(), "each commit is there as a whole");

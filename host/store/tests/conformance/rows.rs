@@ -15,7 +15,7 @@ use wardroom::{
 
 /// A moment so many seconds after some other, with a fraction that only nanoseconds can hold.
 pub(crate) fn at(seconds: i64) -> Timestamp {
-    Timestamp::new(1_780_000_000 + seconds, 123_456_789).expect("a time")
+    Timestamp::new(1_700_000_000 + seconds, 123_456_789).expect("a time")
 }
 
 pub(crate) fn person(name: &str) -> Person {

@@ -11,7 +11,7 @@ use wardroom::port::{
 use wardroom_store::{OpenError, SqliteStore};
 
 use crate::{
-    checks::open_jobs,
+    checks::{open_jobs, verified},
     rows::{card, entry, job, line, mark, message, opening, pending, release, sent, set, take},
 };
 
@@ -278,5 +278,23 @@ async fn a_busy_database_is_unavailable_for_a_while() {
     store.commit(vec![set("deploy", "k", b"v")]).await.expect("it works again");
     let values = store.values("deploy", "", 9).await.expect("values");
     assert_eq!(values.len(), 2, "the note was tried again: {values:?}");
+    store.close().await;
+}
+
+#[tokio::test]
+async fn what_waits_for_a_note_that_could_not_be_written_may_work_later() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("wardroom.db");
+    let store = open(&file).await;
+    store.commit(opening("7f")).await.expect("a commit");
+    let next = |number| Write::Enter(entry("7f", number, EntryKind::Call));
+    let mut backup = SqliteConnectOptions::new().filename(&file).connect().await.expect("connects");
+    sqlx::query("begin immediate").execute(&mut backup).await.expect("takes the lock");
+    store.note(vec![next(1)]);
+    let refused = store.commit(vec![next(2)]).await;
+    assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+    sqlx::query("rollback").execute(&mut backup).await.expect("lets go");
+    store.commit(vec![next(2)]).await.expect("the note came first");
+    assert_eq!(verified(&store).await.entries, 3);
     store.close().await;
 }

@@ -53,12 +53,7 @@ impl HostCall for After {
         Ok(answer)
     }
 
-    fn replayed(
-        invocation: &mut Invocation,
-        (span,): &(Span,),
-        answer: &Result<GuestTimer, types::Error>,
-        _: &Entry,
-    ) {
+    fn replayed(invocation: &mut Invocation, (span,): &(Span,), answer: &Result<GuestTimer, types::Error>, _: &Entry) {
         let (Ok(timer), Some(life)) = (answer, invocation.life()) else { return };
         let at = i64::try_from(timer.at.unix_ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
         let Some(at) = at else { return };

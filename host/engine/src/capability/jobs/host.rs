@@ -77,7 +77,6 @@ impl HostCall for Later {
         invocation.also_write(Write::Say(first_card(&row)));
         invocation.also_write(Write::Open(row));
         invocation.also_write(Write::Enter(entry));
-        shared.alarm.notify_one();
         Ok(left)
     }
 }

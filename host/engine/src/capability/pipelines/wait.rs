@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+pub(crate) use crate::plugin::bindings::pipelines::{Ready, WaitError, Waitable};
 use crate::{
     access::Attribute,
     capability::{
@@ -19,7 +20,6 @@ use crate::{
     },
     reply::{Text, moment},
 };
-pub(crate) use crate::plugin::bindings::pipelines::{Ready, WaitError, Waitable};
 
 /// The kinds of waitables there are.
 pub(crate) const RUN: &str = "run";

@@ -25,21 +25,27 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// Reads it, at one moment.
+    /// Reads it, again where it was written meanwhile.
     pub(super) async fn read(store: &dyn Store, job: &str) -> Result<Self, Stop> {
         let cannot = |error| Stop::reading(error, Some(job), format!("job {job} cannot be read"));
-        let mut tip = store.tip(job).await.map_err(cannot)?;
         let mut reads = 0;
         loop {
-            let row = store.job(job).await.map_err(cannot)?;
-            let entries = store.entries(job).await.map_err(cannot)?;
-            let after = store.tip(job).await.map_err(cannot)?;
+            let found = Self {
+                row: store.job(job).await.map_err(cannot)?,
+                entries: store.entries(job).await.map_err(cannot)?,
+                tip: store.tip(job).await.map_err(cannot)?,
+            };
             reads += 1;
-            if tip == after || reads == READS {
-                return Ok(Self { row, entries, tip: after });
+            if found.agrees() || reads == READS {
+                return Ok(found);
             }
-            tip = after;
         }
+    }
+
+    /// Whether as much is there as was counted.
+    fn agrees(&self) -> bool {
+        let last = self.entries.last().map(|sealed| (sealed.entry.number + 1, &sealed.hash));
+        last == self.tip.as_ref().map(|(count, hash)| (*count, hash))
     }
 
     /// Whether there is nothing at all of it.

@@ -170,8 +170,7 @@ pub enum Phase {
 
 impl Phase {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Working, Self::Run, Self::Time, Self::Line, Self::Later, Self::Asked, Self::Held];
+    pub const ALL: [Self; 7] = [Self::Working, Self::Run, Self::Time, Self::Line, Self::Later, Self::Asked, Self::Held];
 
     /// The word for it in reports.
     pub fn as_str(self) -> &'static str {

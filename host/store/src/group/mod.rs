@@ -4,17 +4,18 @@
 //! as a whole or not at all. If a shared transaction fails, each of its lists has one of its own, so that a
 //! bad one fails alone.
 //! Architecture Invariant: the folder's lock lives as long as the writing connection.
+//! Not here: the transactions themselves (`ledger`).
 
 use std::{
     slice,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
-use sqlx::{Connection, SqliteConnection};
+use sqlx::SqliteConnection;
 use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant, timeout, timeout_at},
@@ -25,10 +26,8 @@ use wardroom::{
 };
 
 use crate::{
-    chain::{Chain, Draft},
-    convert::store,
+    ledger::{Broken, Ledger},
     lock::Lock,
-    remove, write,
 };
 
 /// How many lists share a transaction at most.
@@ -76,6 +75,8 @@ struct Gathered {
 #[derive(Debug)]
 pub(crate) struct Group {
     queue: mpsc::UnboundedSender<Ask>,
+    /// How many notes were handed over and are not written.
+    notes: Arc<AtomicUsize>,
     transactions: Arc<AtomicU64>,
 }
 
@@ -84,16 +85,16 @@ impl Group {
     pub(crate) fn start(connection: SqliteConnection, lock: impl Into<Option<Lock>>) -> Self {
         let (queue, asks) = mpsc::unbounded_channel();
         let transactions = Arc::new(AtomicU64::new(0));
+        let notes = Arc::new(AtomicUsize::new(0));
         let writer = Writer {
-            connection,
-            chain: Chain::default(),
+            ledger: Ledger::new(connection, transactions.clone()),
             asks,
             late: Vec::new(),
             closing: Vec::new(),
-            transactions: transactions.clone(),
+            notes: notes.clone(),
         };
         tokio::spawn(writer.work(lock.into()));
-        Self { queue, transactions }
+        Self { queue, notes, transactions }
     }
 
     /// Writes a list with the next group. Once handed over it is written also if nobody waits any more.
@@ -106,9 +107,16 @@ impl Group {
 
     /// Hands a list over.
     pub(crate) fn note(&self, writes: Vec<Write>) {
+        // Counted first, so that nobody who comes after this finds none.
+        self.notes.fetch_add(1, Ordering::SeqCst);
         if self.queue.send(Ask::Note(writes)).is_err() {
             tracing::error!("a note was not kept: the store is closed");
         }
+    }
+
+    /// Waits until what was noted before is written, or could not be.
+    pub(crate) async fn flush(&self) -> Result<(), StoreError> {
+        if self.notes.load(Ordering::SeqCst) == 0 { Ok(()) } else { self.commit(Vec::new()).await.map(drop) }
     }
 
     /// Removes some of what was over before a moment.
@@ -135,23 +143,14 @@ impl Group {
     }
 }
 
-/// Why a transaction was not committed.
-enum Broken {
-    /// It did not even begin, so no other would.
-    AtBegin(StoreError),
-    /// One of its lists is bad, or there is no room for all of them.
-    Within(StoreError),
-}
-
 struct Writer {
-    connection: SqliteConnection,
-    chain: Chain,
+    ledger: Ledger,
     asks: mpsc::UnboundedReceiver<Ask>,
     /// Notes that could not be written yet, oldest first.
     late: Vec<Part>,
     /// Who waits for the end.
     closing: Vec<oneshot::Sender<()>>,
-    transactions: Arc<AtomicU64>,
+    notes: Arc<AtomicUsize>,
 }
 
 impl Writer {
@@ -161,7 +160,7 @@ impl Writer {
             self.write(gathered.parts).await;
             for Removal { before, loaded, reply } in gathered.removals {
                 // Whoever asked may have gone.
-                let _ = reply.send(self.remove(before, &loaded).await);
+                let _ = reply.send(self.ledger.remove(before, &loaded).await);
             }
             if gathered.last {
                 break;
@@ -170,7 +169,7 @@ impl Writer {
         if !self.late.is_empty() {
             tracing::error!("{} notes were not kept: the store could not write until it was closed", self.late.len());
         }
-        if let Err(error) = self.connection.close().await {
+        if let Err(error) = self.ledger.close().await {
             tracing::warn!(%error, "the store was not closed cleanly; the next start repairs it");
         }
         drop(lock);
@@ -270,6 +269,11 @@ impl Writer {
         }
     }
 
+    async fn transaction(&mut self, parts: &[Part]) -> Result<Vec<Vec<InboxKey>>, Broken> {
+        let lists: Vec<&[Write]> = parts.iter().map(|part| part.writes.as_slice()).collect();
+        self.ledger.write(&lists).await
+    }
+
     /// Tells who waits. A note for which there was no room is kept for another try, and what fails behind it may have
     /// failed for the lack of it.
     fn answer(&mut self, part: Part, answer: Answer) {
@@ -282,119 +286,17 @@ impl Writer {
                 // Whoever asked may have gone.
                 let _ = reply.send(answer);
             }
-            (None, Ok(_)) => {}
+            (None, Ok(_)) => drop(self.notes.fetch_sub(1, Ordering::SeqCst)),
             (None, Err(StoreError::Unavailable(_))) if self.late.len() < LATE => {
                 self.late.push(Part { writes: part.writes, reply: None });
             }
-            (None, Err(error)) => tracing::error!(%error, "a note was not kept"),
-        }
-    }
-
-    async fn transaction(&mut self, parts: &[Part]) -> Result<Vec<Vec<InboxKey>>, Broken> {
-        if parts.iter().all(|part| part.writes.is_empty()) {
-            return Ok(vec![Vec::new(); parts.len()]);
-        }
-        // Taking the lock for writing at the start means that nothing after it finds the database busy.
-        self.run("begin immediate").await.map_err(Broken::AtBegin)?;
-        let mut draft = Draft::default();
-        let made = make(&mut self.connection, &self.chain, &mut draft, parts).await;
-        self.end(made, draft).await.map_err(Broken::Within)
-    }
-
-    /// One transaction of its own that removes some of what is over.
-    async fn remove(&mut self, before: Timestamp, loaded: &[String]) -> Result<Removed, StoreError> {
-        self.run("begin immediate").await?;
-        let mut draft = Draft::default();
-        let removed = remove::some(&mut self.connection, &self.chain, &mut draft, before, loaded).await;
-        self.end(removed, draft).await
-    }
-
-    /// Commits what was done and remembers it, or takes it back and forgets it.
-    async fn end<T>(&mut self, done: Result<T, StoreError>, draft: Draft<'_>) -> Result<T, StoreError> {
-        let done = match done {
-            Ok(done) => self.run("commit").await.map(|()| done),
-            Err(error) => Err(error),
-        };
-        match done {
-            Ok(done) => {
-                self.chain.adopt(draft);
-                self.transactions.fetch_add(1, Ordering::Relaxed);
-                Ok(done)
-            }
-            Err(error) => {
-                // An error here says that SQLite has rolled back by itself.
-                let _ = self.run("rollback").await;
-                Err(error)
+            (None, Err(error)) => {
+                self.notes.fetch_sub(1, Ordering::SeqCst);
+                tracing::error!(%error, "a note was not kept");
             }
         }
     }
-
-    async fn run(&mut self, statement: &'static str) -> Result<(), StoreError> {
-        sqlx::query(statement).execute(&mut self.connection).await.map(drop).map_err(|error| store(&error))
-    }
-}
-
-/// Makes the writes of all parts, one list after the other, and what they share.
-async fn make<'w>(
-    connection: &mut SqliteConnection,
-    chain: &Chain,
-    draft: &mut Draft<'w>,
-    parts: &'w [Part],
-) -> Result<Vec<Vec<InboxKey>>, StoreError> {
-    let mut answers = Vec::with_capacity(parts.len());
-    for part in parts {
-        let mut new = Vec::new();
-        for write in &part.writes {
-            write::make(connection, chain, draft, write, &mut new).await?;
-        }
-        draft.end_list()?;
-        answers.push(new);
-    }
-    draft.end(connection, chain).await?;
-    Ok(answers)
 }
 
 #[cfg(test)]
-mod tests {
-    use sqlx::Row;
-
-    use super::*;
-    use crate::open;
-
-    fn set(key: &str, bytes: usize) -> Vec<Write> {
-        vec![Write::Set { plugin: "deploy".into(), key: key.into(), value: vec![7; bytes] }]
-    }
-
-    #[tokio::test]
-    async fn a_full_database_takes_what_fits_and_works_again() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let file = folder.path().join("wardroom.db");
-        drop(open::writing(&file).await.expect("makes the schema"));
-        // SQLite's own limit gives the error of a full disk, to any user.
-        let options = open::options(&file).pragma("max_page_count", "130");
-        let group = Group::start(open::connect(&options).await.expect("connects"), None);
-
-        group.commit(set("large", 250_000)).await.expect("there is room for one");
-        let before = group.transactions();
-        group.note(set("noted", 250_000));
-        // These three share a transaction, which is too large for what is left; one of them is not.
-        let (first, second, small) = tokio::join!(
-            group.commit(set("first", 250_000)),
-            group.commit(set("second", 250_000)),
-            group.commit(set("small", 1))
-        );
-        for refused in [first, second] {
-            assert!(matches!(&refused, Err(StoreError::Unavailable(reason)) if reason.contains("full")), "{refused:?}");
-        }
-        small.expect("what fits is written");
-        assert_eq!(group.transactions(), before + 1);
-
-        group.commit(vec![Write::Delete { plugin: "deploy".into(), key: "large".into() }]).await.expect("makes room");
-        group.commit(set("last", 1)).await.expect("works again");
-        group.close().await;
-        let mut connection = open::connect(&options).await.expect("connects");
-        let rows = sqlx::query("select key from value order by key").fetch_all(&mut connection).await.expect("rows");
-        let keys: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
-        assert_eq!(keys, ["last", "noted", "small"], "the note was kept until there was room");
-    }
-}
+mod tests;

@@ -1,0 +1,325 @@
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{
+    Timestamp,
+    message::Person,
+    port::{
+        Store, StoreError,
+        memory::MemoryStore,
+        store::{
+            Entry, EntryKind, InboxKey, JobEnd, JobOutcome, JobRow, Line, Link, LinkKind, Phase, Sealed, Stand, Write,
+        },
+    },
+};
+
+fn at(millis: i64) -> Timestamp {
+    Timestamp::from_millisecond(1_780_315_200_000 + millis).unwrap()
+}
+
+fn job() -> JobRow {
+    JobRow {
+        id: "7f3a".into(),
+        inbox: InboxKey { network: "console".into(), room: "console".into(), event: "1".into() },
+        thread: None,
+        bot: "marvin".into(),
+        caller: Person { id: "@bob:example.org".into(), name: "Bob".into() },
+        plugin: "deploy".into(),
+        digest: "sha256:00".into(),
+        command: "deploy".into(),
+        app: Some("cms".into()),
+        environment: Some("staging".into()),
+        line: "deploy cms staging 1.0.2".into(),
+        parent: None,
+        opened: at(0),
+        stand: Stand {
+            phase: Phase::Run,
+            about: "cms/staging is running".into(),
+            since: at(1391),
+            wake: Some(at(9000)),
+        },
+        end: None,
+    }
+}
+
+fn entry(number: u32, kind: EntryKind, body: Value) -> Entry {
+    Entry {
+        job: "7f3a".into(),
+        number,
+        kind,
+        plugin: "deploy".into(),
+        call: String::new(),
+        of: None,
+        rule: String::new(),
+        attributes: BTreeMap::new(),
+        body,
+        beside: None,
+        at: at(i64::from(number) * 1000),
+    }
+}
+
+fn sealed(entries: Vec<Entry>) -> Vec<Sealed> {
+    let mut before = String::new();
+    let seal = |entry| {
+        before = entry_hash(&before, &entry);
+        Sealed { entry, hash: before.clone() }
+    };
+    entries.into_iter().map(seal).collect()
+}
+
+fn tip(entries: &[Sealed]) -> (u32, String) {
+    (u32::try_from(entries.len()).unwrap(), entries.last().unwrap().hash.clone())
+}
+
+fn six() -> Vec<Sealed> {
+    sealed((0..6).map(|number| entry(number, EntryKind::Call, json!({ "answer": { "Ok": number } }))).collect())
+}
+
+#[test]
+fn a_hash_covers_every_field_and_what_came_before() {
+    let whole = entry(3, EntryKind::Call, json!({ "a": 1 }));
+    let changes: [fn(&mut Entry); 11] = [
+        |entry| entry.job = "7f3b".into(),
+        |entry| entry.number = 4,
+        |entry| entry.kind = EntryKind::Intent,
+        |entry| entry.plugin = "coffee".into(),
+        |entry| entry.call = "log.info".into(),
+        |entry| entry.of = Some(0),
+        |entry| entry.rule = "x".into(),
+        |entry| drop(entry.attributes.insert("app".into(), vec!["cms".into()])),
+        |entry| entry.body = json!({ "a": "1" }),
+        |entry| entry.beside = Some("sha256:00".into()),
+        |entry| entry.at = at(1),
+    ];
+    let hash = entry_hash("before", &whole);
+    assert_eq!(hash.len(), 64);
+    assert_eq!(hash, entry_hash("before", &whole.clone()));
+    assert_ne!(hash, entry_hash("", &whole));
+    for (number, change) in changes.into_iter().enumerate() {
+        let mut changed = whole.clone();
+        change(&mut changed);
+        assert_ne!(hash, entry_hash("before", &changed), "change {number}");
+    }
+}
+
+#[test]
+fn a_link_covers_every_field_but_its_own_hash() {
+    let link = Link {
+        number: 1,
+        kind: LinkKind::Open,
+        subject: "7f3a".into(),
+        digest: "00".into(),
+        at: at(0),
+        hash: String::new(),
+    };
+    let hash = link_hash("", &link);
+    assert_eq!(hash, link_hash("", &Link { hash: "anything".into(), ..link.clone() }));
+    for changed in [
+        Link { number: 2, ..link.clone() },
+        Link { kind: LinkKind::Close, ..link.clone() },
+        Link { subject: "7f3b".into(), ..link.clone() },
+        Link { digest: "01".into(), ..link.clone() },
+        Link { at: at(1), ..link.clone() },
+    ] {
+        assert_ne!(hash, link_hash("", &changed), "{changed:?}");
+    }
+    assert_ne!(hash, link_hash("x", &link));
+}
+
+#[test]
+fn the_order_of_lines_counts() {
+    let line = |command: &str| Line {
+        inbox: job().inbox,
+        caller: job().caller,
+        plugin: None,
+        command: command.into(),
+        at: at(0),
+        calls: Vec::new(),
+        denials: Vec::new(),
+        refused: false,
+    };
+    let [one, other] = [line_digest(&line("where cms")), line_digest(&line("where shop"))];
+    assert_ne!(one, other);
+    assert_ne!(lines_digest([one.clone(), other.clone()]), lines_digest([other, one.clone()]));
+    assert_ne!(lines_digest([one.clone()]), lines_digest([one.clone(), one]));
+}
+
+#[test]
+fn whole_entries_pass() {
+    let entries = six();
+    assert_eq!(check_entries("7f3a", &entries, &tip(&entries)), Ok(()));
+    let fault = check_entries("0b", &entries, &tip(&entries)).unwrap_err();
+    assert_eq!(fault.message, "entry 0 of job 0b was changed");
+}
+
+#[test]
+fn the_first_fault_is_named() {
+    let entries = six();
+    let swapped = |one: usize, other: usize, with_hash: bool| {
+        let mut found = entries.clone();
+        found.swap(one, other);
+        for (number, sealed) in (0..).zip(&mut found) {
+            sealed.entry.number = number;
+            if !with_hash {
+                sealed.hash.clone_from(&entries[number as usize].hash);
+            }
+        }
+        found
+    };
+    let without = |number: usize| {
+        let mut found = entries.clone();
+        found.remove(number);
+        found
+    };
+    let mut changed = entries.clone();
+    changed[4].entry.rule = "x".into();
+    let mut renumbered = without(4);
+    renumbered[4].entry.number = 4;
+    for (found, message) in [
+        (changed, "entry 4 of job 7f3a was changed"),
+        (without(0), "entry 0 of job 7f3a is missing"),
+        (without(4), "entry 4 of job 7f3a is missing"),
+        (without(5), "entry 5 of job 7f3a is missing"),
+        (Vec::new(), "entry 0 of job 7f3a is missing"),
+        (swapped(4, 5, true), "entry 4 of job 7f3a stands where entry 5 stood"),
+        (swapped(4, 5, false), "entry 4 of job 7f3a stands where entry 5 stood"),
+        (swapped(0, 3, true), "entry 0 of job 7f3a stands where entry 3 stood"),
+        (renumbered, "entry 4 of job 7f3a was changed"),
+    ] {
+        let fault = check_entries("7f3a", &found, &tip(&entries)).unwrap_err();
+        assert_eq!((fault.message.as_str(), fault.job.as_deref()), (message, Some("7f3a")));
+    }
+    let fault = check_entries("7f3a", &entries, &(5, entries[4].hash.clone())).unwrap_err();
+    assert_eq!(fault.message, "entry 5 of job 7f3a was added");
+    let fault = check_entries("7f3a", &entries, &(6, entries[4].hash.clone())).unwrap_err();
+    assert_eq!(fault.message, "entry 5 of job 7f3a was changed");
+    let fault = check_entries("7f3a", &[], &(0, String::new())).unwrap_err();
+    assert_eq!(fault.message, "entry 0 of job 7f3a is missing");
+}
+
+#[tokio::test]
+async fn a_large_body_stands_beside_its_entry() {
+    let store = MemoryStore::new();
+    let body = json!({ "arguments": "x".repeat(20_000) });
+    let mut small = entry(0, EntryKind::Call, json!({ "arguments": 1 }));
+    assert_eq!(pack(&mut small), None);
+    assert_eq!(unpack(&store, &small).await.unwrap(), json!({ "arguments": 1 }));
+    let mut large = entry(0, EntryKind::Call, body.clone());
+    let keep = pack(&mut large).unwrap();
+    assert!(large.body.to_string().len() < 100, "{}", large.body);
+    let missing = unpack(&store, &large).await.unwrap_err();
+    assert!(matches!(&missing, StoreError::Failed(reason) if reason.ends_with("is missing")), "{missing}");
+    store.commit(vec![keep]).await.unwrap();
+    assert_eq!(unpack(&store, &large).await.unwrap(), body);
+    let mut other = large.clone();
+    other.beside = Some("sha256:00".into());
+    store.commit(vec![Write::Keep { digest: "sha256:00".into(), bytes: b"{}".to_vec() }]).await.unwrap();
+    let changed = unpack(&store, &other).await.unwrap_err();
+    assert!(matches!(&changed, StoreError::Failed(reason) if reason.ends_with("was changed")), "{changed}");
+}
+
+/// A whole life, with words from outside that are not to be trusted.
+fn life() -> Vec<Sealed> {
+    let asked = json!({
+        "job": "7f3a", "command": "deploy", "caller": { "id": "@bob:example.org", "name": "Bob" },
+        "arguments": [{ "name": "app", "value": { "Text": "cms" } }, { "name": "version", "value": { "Text": "1.0.2" } }],
+    });
+    let call = |number, kind, body, attributes: &[(&str, &str)]| Entry {
+        call: "pipelines.trigger".into(),
+        rule: "plugin.deploy line 61, role deployer".into(),
+        attributes: attributes.iter().map(|(name, value)| ((*name).to_owned(), vec![(*value).to_owned()])).collect(),
+        ..entry(number, kind, body)
+    };
+    let target = [("pipeline", "cms/staging"), ("version", "1.0.2")];
+    let mut wait = call(4, EntryKind::Wait, json!({ "arguments": [], "until": "2026-06-01T13:00:00Z" }), &[]);
+    wait.call = "pipelines.wait".into();
+    let denied =
+        json!({ "arguments": {}, "answer": { "Err": { "Denied": { "reason": "grant", "message": "no rule" } } } });
+    let mut denied = call(5, EntryKind::Denied, denied, &[("pipeline", "shop/staging")]);
+    denied.rule = "no rule allows it".into();
+    let other = json!({ "answer": { "Err": { "Other": { "code": "busy", "message": "a\n\u{202e}b" } } } });
+    sealed(vec![
+        entry(0, EntryKind::Invocation, json!({ "invocation": asked, "line": "deploy cms staging 1.0.2" })),
+        Entry {
+            call: "catalog.releases".into(),
+            body: json!({ "bytes": 20_031 }),
+            beside: Some("sha256:00".into()),
+            ..entry(1, EntryKind::Call, Value::Null)
+        },
+        call(2, EntryKind::Intent, json!({ "arguments": {} }), &target),
+        Entry { of: Some(2), at: at(2171), ..entry(3, EntryKind::Result, json!({ "answer": { "Ok": "7f3a-2" } })) },
+        wait,
+        denied,
+        Entry {
+            of: Some(4),
+            ..entry(6, EntryKind::Result, json!({ "answer": { "Ok": { "id": "7f3a-2" } }, "settled": "ok" }))
+        },
+        Entry { of: Some(4), ..entry(7, EntryKind::Result, other) },
+        Entry {
+            at: at(86_400_000),
+            ..entry(8, EntryKind::Event, json!({ "event": "cancel", "by": "@eve:x", "about": "" }))
+        },
+        Entry { at: at(86_400_001), ..entry(9, EntryKind::End, json!({ "end": "reply", "text": "x".repeat(999) })) },
+        Entry { at: at(86_400_002), ..entry(10, EntryKind::Closed, json!({ "strange": [1, null] })) },
+    ])
+}
+
+#[test]
+fn a_life_is_shown_one_line_an_entry() {
+    let long = format!("   9  00:00:00.001  plugin ended: reply: {}", "x".repeat(999));
+    let expected = [
+        "job 7f3a: deploy cms staging 1.0.2",
+        "asked by Bob (@bob:example.org) at 2026-06-01 12:00:00 UTC, plugin deploy sha256:00",
+        "   0  2026-06-01 12:00:00.000  invocation deploy {app: cms, version: 1.0.2} by @bob:example.org",
+        "   1  12:00:01.000  catalog.releases: 20031 bytes, kept beside",
+        "   2  12:00:02.000  pipelines.trigger {pipeline: cms/staging, version: 1.0.2} allowed by plugin.deploy line 61, \
+         role deployer: intent, key 7f3a/2",
+        "   3  12:00:02.171  result of 2: 7f3a-2",
+        "   4  12:00:04.000  pipelines.wait allowed by plugin.deploy line 61, role deployer: waits until \
+         2026-06-01T13:00:00Z",
+        "   5  12:00:05.000  pipelines.trigger {pipeline: shop/staging} refused: no rule allows it: failed, denied: no rule",
+        "   6  12:00:06.000  result of 4: {id: 7f3a-2}, settled: ok",
+        "   7  12:00:07.000  result of 4: failed, other: a b",
+        "   8  2026-06-02 12:00:00.000  cancel by @eve:x",
+        &long.replace("00:00:00", "12:00:00")[..240],
+        "  10  12:00:00.002  closed: {strange: [1, none]}",
+        "waits for a run: cms/staging is running, since 2026-06-01 12:00:01 UTC, looked at again at 2026-06-01 12:00:09 UTC",
+    ];
+    let shown = show(&job(), &life());
+    for (line, expected) in shown.lines().zip(expected) {
+        assert_eq!(line.trim_end_matches(" ..."), expected);
+    }
+    assert_eq!(shown.lines().count(), expected.len(), "{shown}");
+    let end = JobEnd { outcome: JobOutcome::Cancelled, at: at(9000), summary: "never mind".into() };
+    let shown = show(&JobRow { end: Some(end), parent: Some("0b".into()), ..job() }, &[]);
+    assert!(shown.ends_with("left for later by job 0b\nended at 2026-06-01 12:00:09 UTC: cancelled"), "{shown}");
+}
+
+#[test]
+fn what_has_no_known_shape_is_shown_all_the_same() {
+    let kinds = [
+        EntryKind::Invocation,
+        EntryKind::Call,
+        EntryKind::Intent,
+        EntryKind::Wait,
+        EntryKind::Result,
+        EntryKind::Denied,
+        EntryKind::Event,
+        EntryKind::End,
+        EntryKind::Closed,
+    ];
+    let bodies = [
+        json!(null),
+        json!([]),
+        json!({}),
+        json!("x"),
+        json!({ "answer": 3, "invocation": 4, "end": {}, "event": [] }),
+    ];
+    for body in bodies {
+        let entries = kinds.map(|kind| entry(0, kind, body.clone()));
+        let shown = show(&job(), &sealed(entries.to_vec()));
+        assert_eq!(shown.lines().count(), kinds.len() + 3, "{body}: {shown}");
+    }
+}
