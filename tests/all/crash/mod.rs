@@ -6,6 +6,7 @@
 
 mod aftermath;
 pub(crate) mod chance;
+mod calls;
 mod command;
 mod life;
 mod points;
