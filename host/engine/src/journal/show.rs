@@ -14,6 +14,8 @@ use crate::{
 const WIDEST: usize = 240;
 /// How many of them an answer or an argument has at most.
 const BRIEF: usize = 100;
+/// What stands where a rule would, of a call that needs none.
+const NO_RULE: &str = "no rule needed";
 
 /// A job's life, one line an entry.
 pub fn show(job: &JobRow, entries: &[Sealed]) -> String {
@@ -105,7 +107,11 @@ fn call(entry: &Entry) -> String {
 }
 
 fn rule(how: &str, entry: &Entry) -> String {
-    if entry.rule.is_empty() { String::new() } else { format!(" {how} {}", entry.rule) }
+    match entry.rule.as_str() {
+        "" => String::new(),
+        NO_RULE => format!(", {NO_RULE}"),
+        rule => format!(" {how} {rule}"),
+    }
 }
 
 /// What came of a call, short.
