@@ -58,7 +58,9 @@ stories! {
     pipelines_that_fail
     plugins_that_do_not_load
     quoting
+    remind
     reports
+    rollback
     secrets_are_references
     the_console
     too_many_refusals
@@ -220,11 +222,13 @@ fn matching(folder: &Path, pattern: &str) -> Vec<PathBuf> {
 pub(crate) fn filtered(text: &str, house: &House) -> String {
     let filters = [
         (r"(?m)^\[[a-z2-9]{5}\]", "[<job>]"),
-        (r"(?m)^job [a-z2-9]{5}:", "job <job>:"),
+        (r"(?m)^job [a-z2-9]{5}\b", "job <job>"),
+        (r"\(job [a-z2-9]{5}\b", "(job <job>"),
+        (r"(?m)^[a-z2-9]{5}: (.*, by )", "<job>: $1"),
         (r"(?m)^release [a-z2-9]{5}-", "release <job>-"),
         (r"sha256:[0-9a-f]{64}", "<digest>"),
         (r"sha256:[0-9a-f]{12}", "<digest>"),
-        (r"\d{4}-\d\d-\d\d \d\d:\d\d UTC", "<time>"),
+        (r"\d{4}-\d\d-\d\d \d\d:\d\d(:\d\d)? UTC", "<time>"),
         (r"\b(after|in) (\d+ (ms|s)|less than a second)\b", "$1 <took>"),
         (r", (\d+ s|less than a second)(?m)$", ", <took>"),
     ];

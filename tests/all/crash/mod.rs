@@ -5,8 +5,8 @@
 //! Not here: crashes in one process over twins in memory, which are far more (`durable`), and kills at random (`soak`).
 
 mod aftermath;
-pub(crate) mod chance;
 mod calls;
+pub(crate) mod chance;
 mod command;
 mod life;
 mod points;
