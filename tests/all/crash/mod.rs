@@ -9,5 +9,6 @@ mod calls;
 mod chance;
 mod command;
 mod life;
+mod matrix;
 mod points;
 mod soak;
