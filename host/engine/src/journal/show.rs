@@ -6,6 +6,7 @@
 use serde_json::Value;
 
 use crate::{
+    capability::NO_RULE,
     port::store::{Entry, EntryKind, JobRow, Sealed},
     reply::clean,
 };
@@ -105,7 +106,11 @@ fn call(entry: &Entry) -> String {
 }
 
 fn rule(how: &str, entry: &Entry) -> String {
-    if entry.rule.is_empty() { String::new() } else { format!(" {how} {}", entry.rule) }
+    match entry.rule.as_str() {
+        // A call that needs no rule says nothing of one.
+        "" | NO_RULE => String::new(),
+        rule => format!(" {how} {rule}"),
+    }
 }
 
 /// What came of a call, short.
