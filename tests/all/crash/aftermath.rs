@@ -56,7 +56,7 @@ impl Kept {
 
     /// Each job's closing words were said once. A console cannot look back, so what a host said right before it died may be
     /// said again by the next; nothing else may.
-    pub(super) fn told_once(&self, lives: &[&Life]) -> Result<()> {
+    pub(super) fn told_once(&self, lives: &[Life]) -> Result<()> {
         let mut said: BTreeMap<&str, usize> = BTreeMap::new();
         for line in lives.iter().flat_map(|life| &life.said) {
             *said.entry(line).or_default() += 1;

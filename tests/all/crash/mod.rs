@@ -5,6 +5,8 @@
 //! Not here: crashes in one process over twins in memory, which are far more (`durable`), and kills at random (`soak`).
 
 mod aftermath;
+pub(crate) mod chance;
+mod calls;
 mod command;
 mod life;
 mod points;

@@ -88,8 +88,7 @@ impl Jobs {
     }
 
     async fn step(self: &Arc<Self>, job: &Arc<Job>) -> Result<Step, Trouble> {
-        let tape = Tape::read(&*self.shared.store, &job.row().id).await?;
-        job.took_up(&tape).await;
+        let tape = job.read(&*self.shared.store).await?;
         match tape.standing() {
             Standing::Over => Ok(Step::Rest),
             Standing::Waits(at) => self.wait(job, &tape, at).await,

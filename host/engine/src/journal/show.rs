@@ -6,6 +6,7 @@
 use serde_json::Value;
 
 use crate::{
+    capability::NO_RULE,
     port::store::{Entry, EntryKind, JobRow, Sealed},
     reply::clean,
 };
@@ -14,8 +15,6 @@ use crate::{
 const WIDEST: usize = 240;
 /// How many of them an answer or an argument has at most.
 const BRIEF: usize = 100;
-/// What stands where a rule would, of a call that needs none.
-const NO_RULE: &str = "no rule needed";
 
 /// A job's life, one line an entry.
 pub fn show(job: &JobRow, entries: &[Sealed]) -> String {
@@ -108,8 +107,8 @@ fn call(entry: &Entry) -> String {
 
 fn rule(how: &str, entry: &Entry) -> String {
     match entry.rule.as_str() {
-        "" => String::new(),
-        NO_RULE => format!(", {NO_RULE}"),
+        // A call that needs no rule says nothing of one.
+        "" | NO_RULE => String::new(),
         rule => format!(" {how} {rule}"),
     }
 }

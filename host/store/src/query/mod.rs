@@ -78,6 +78,9 @@ pub(crate) async fn releases(pool: &SqlitePool, query: &ReleaseQuery) -> Result<
     if let Some(environment) = &query.environment {
         statement.push(" and environment = ").push_bind(environment);
     }
+    if let Some(version) = &query.version {
+        statement.push(" and version = ").push_bind(version);
+    }
     if let Some(outcome) = &query.outcome {
         statement.push(" and outcome = ").push_bind(word(outcome)?);
     }

@@ -235,10 +235,12 @@ pub(crate) async fn releases_are_filtered(store: &dyn Store) {
         (ReleaseQuery { environment: Some("staging".into()), ..all.clone() }, vec![shop.clone(), cms.clone()]),
         (ReleaseQuery { outcome: Some(Outcome::Failed), ..all.clone() }, vec![live]),
         (ReleaseQuery { app: Some("%".into()), ..all.clone() }, vec![]),
+        (ReleaseQuery { version: Some("no such version".into()), ..all.clone() }, vec![]),
         (
             ReleaseQuery {
                 app: Some("cms".into()),
                 environment: Some("staging".into()),
+                version: Some(cms.version.clone()),
                 outcome: Some(Outcome::Succeeded),
                 latest: false,
             },

@@ -418,6 +418,8 @@ pub struct ReleaseQuery {
     pub app: Option<String>,
     /// Only in this environment.
     pub environment: Option<String>,
+    /// Only of this version.
+    pub version: Option<String>,
     /// Only with this outcome.
     pub outcome: Option<Outcome>,
     /// Only the newest of each app and environment (after the other limits).

@@ -207,5 +207,6 @@ impl Store for MemoryStore {
 fn fits(query: &ReleaseQuery, release: &Release) -> bool {
     query.app.as_ref().is_none_or(|app| *app == release.app)
         && query.environment.as_ref().is_none_or(|environment| *environment == release.environment)
+        && query.version.as_ref().is_none_or(|version| *version == release.version)
         && query.outcome.is_none_or(|outcome| outcome == release.outcome)
 }
