@@ -296,19 +296,6 @@ fn together(command: &Command, vocabulary: &Vocabulary<'_>) -> Result<(), Mispar
     Ok(())
 }
 
-/// A span of milliseconds as people type it: `1d2h`, `90s` is `1m30s`.
-fn span(milliseconds: i64) -> String {
-    let mut left = milliseconds;
-    let mut text = String::new();
-    for (unit, size) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)] {
-        if left >= size {
-            text.push_str(&format!("{}{unit}", left / size));
-            left %= size;
-        }
-    }
-    if text.is_empty() { format!("{milliseconds}ms") } else { text }
-}
-
 /// The command as one line that could be typed again.
 pub(super) fn line(spec: &Spec, arguments: &[(usize, Value)], wait: bool) -> String {
     let mut words = vec![spec.name.clone()];
