@@ -4,6 +4,7 @@ mod crash;
 mod durable;
 mod hostile;
 mod restart;
+mod shutdown;
 mod stories;
 // What the tests above stand on.
 mod host;

@@ -45,6 +45,7 @@ macro_rules! stories {
 
 stories! {
     another_machine
+    audit_of_later
     broken
     coffee
     deploy_and_where
