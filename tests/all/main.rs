@@ -5,6 +5,7 @@ mod durable;
 mod hostile;
 mod jobs;
 mod restart;
+mod shutdown;
 mod stories;
 // What the tests above stand on.
 mod host;
