@@ -235,6 +235,7 @@ pub(crate) fn filtered(text: &str, house: &House) -> String {
         (r"\b(key|id:) [a-z2-9]{5}([/-])", "$1 <job>$2"),
         (r", job: [a-z2-9]{5},", ", job: <job>,"),
         (r"(?m)^release [a-z2-9]{5}-", "release <job>-"),
+        (r"\brecorded-[0-9a-f]{32}\b", "recorded-<message>"),
         (r"sha256:[0-9a-f]{64}", "<digest>"),
         (r"sha256:[0-9a-f]{12}", "<digest>"),
         (r"\b\d+:[0-9a-f]{64}\b", "<head>"),
