@@ -5,7 +5,7 @@
 //! Not here: what commands answer in detail, which the console's stories show.
 
 mod rooms;
-mod scene;
+pub(crate) mod scene;
 
 use std::time::{Duration, Instant};
 

@@ -3,6 +3,7 @@
 mod crash;
 mod durable;
 mod hostile;
+mod jobs;
 mod restart;
 mod shutdown;
 mod stories;

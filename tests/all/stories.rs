@@ -61,7 +61,9 @@ stories! {
     pipelines_that_fail
     plugins_that_do_not_load
     quoting
+    remind
     reports
+    rollback
     secrets_are_references
     tampering
     the_console
@@ -224,7 +226,8 @@ fn matching(folder: &Path, pattern: &str) -> Vec<PathBuf> {
 pub(crate) fn filtered(text: &str, house: &House) -> String {
     let filters = [
         (r"(?m)^\[[a-z2-9]{5}\]", "[<job>]"),
-        (r"(?m)^job [a-z2-9]{5}:", "job <job>:"),
+        (r"(?m)^job [a-z2-9]{5}\b", "job <job>"),
+        (r"\(job [a-z2-9]{5}\b", "(job <job>"),
         (r"\bof job [a-z2-9]{5}\b", "of job <job>"),
         (r"\bjob [a-z2-9]{5} is\b", "job <job> is"),
         (r"(?m)^[a-z2-9]{5}: (.+, by )", "<job>: $1"),
@@ -232,6 +235,7 @@ pub(crate) fn filtered(text: &str, house: &House) -> String {
         (r"\b(key|id:) [a-z2-9]{5}([/-])", "$1 <job>$2"),
         (r", job: [a-z2-9]{5},", ", job: <job>,"),
         (r"(?m)^release [a-z2-9]{5}-", "release <job>-"),
+        (r"\brecorded-[0-9a-f]{32}\b", "recorded-<message>"),
         (r"sha256:[0-9a-f]{64}", "<digest>"),
         (r"sha256:[0-9a-f]{12}", "<digest>"),
         (r"\b\d+:[0-9a-f]{64}\b", "<head>"),

@@ -3,11 +3,11 @@
 use std::{io::Write as _, time::SystemTime};
 
 /// A sequence of numbers that look random.
-pub(crate) struct Chance(u64);
+pub(super) struct Chance(u64);
 
 impl Chance {
     /// A new one each time, unless a seed is given.
-    pub(crate) fn new() -> Self {
+    pub(super) fn new() -> Self {
         let given = std::env::var("WARDROOM_SEED").ok().and_then(|seed| seed.parse().ok());
         let now = || SystemTime::UNIX_EPOCH.elapsed().map_or(1, |since| since.as_millis() as u64);
         let seed = given.unwrap_or_else(now);
@@ -17,7 +17,7 @@ impl Chance {
     }
 
     /// A number below this one.
-    pub(crate) fn below(&mut self, end: usize) -> usize {
+    pub(super) fn below(&mut self, end: usize) -> usize {
         // The steps of SplitMix64.
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;

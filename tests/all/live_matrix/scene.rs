@@ -78,6 +78,23 @@ impl Scene {
         Ok(events.iter().filter(|event| self.is_answer(event, command, words)).count())
     }
 
+    /// Waits until the host is dead, or until a command was answered. Gives whether it is dead.
+    pub(crate) async fn died(&mut self, command: &str, words: &str) -> Result<bool> {
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(60) {
+            if self.host.is_dead()? {
+                return Ok(true);
+            }
+            if self.answers(command, words).await? > 0 {
+                // It may be about to.
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                return self.host.is_dead();
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        bail!("it neither dies nor answers; the log:\n{}", self.host.log());
+    }
+
     /// Asks something and waits for the answer: whatever was said before has been dealt with then.
     pub(crate) async fn fence(&self) -> Result<()> {
         let question = self.alice.say(&self.room, "!whoami").await?;
@@ -166,9 +183,38 @@ impl Host {
 
     /// Starts it.
     pub(crate) fn start(&mut self) -> Result<()> {
+        let command = self.command(&["run"])?;
+        self.spawn(command)
+    }
+
+    /// Starts it; it counts its places, and kills itself at this one.
+    pub(crate) fn start_dying(&mut self, place: Option<&str>) -> Result<()> {
+        let mut command = self.command(&["run"])?;
+        command.env("WARDROOM_CRASH_LOG", self.folder.path().join("places"));
+        if let Some(place) = place {
+            command.env("WARDROOM_CRASH_AT", place);
+        }
+        self.spawn(command)
+    }
+
+    fn spawn(&mut self, mut command: Command) -> Result<()> {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.folder.path().join("log"))?;
-        self.child = Some(self.command(&["run"])?.stdout(log.try_clone()?).stderr(log).spawn()?);
+        self.child = Some(command.stdout(log.try_clone()?).stderr(log).spawn()?);
         Ok(())
+    }
+
+    /// The places that it passed, over all its starts.
+    pub(crate) fn places(&self) -> Vec<String> {
+        let text = fs::read_to_string(self.folder.path().join("places")).unwrap_or_default();
+        text.lines().map(ToOwned::to_owned).collect()
+    }
+
+    /// Whether it is dead.
+    fn is_dead(&mut self) -> Result<bool> {
+        match &mut self.child {
+            Some(child) => Ok(child.try_wait()?.is_some()),
+            None => Ok(true),
+        }
     }
 
     fn command(&self, words: &[&str]) -> Result<Command> {

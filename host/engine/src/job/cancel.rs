@@ -35,8 +35,10 @@ impl Jobs {
         };
         let tip = self.shared.store.tip(&row.id).await.map_err(unkept)?;
         let next = tip.map_or(0, |(next, _)| next);
-        if matches!(row.stand.phase, Phase::Later | Phase::Held | Phase::Asked) {
-            let writes = call_off(&row, next, by, self.shared.clock.now());
+        // One that stands in line before its first call has nothing to tidy up.
+        let begun = !(row.stand.phase == Phase::Later || (row.stand.phase == Phase::Line && next == 1));
+        if !begun || matches!(row.stand.phase, Phase::Held | Phase::Asked) {
+            let writes = call_off(&row, next, by, begun, self.shared.clock.now());
             self.shared.store.commit(writes).await.map_err(unkept)?;
             self.shared.outbox.wake();
             drop(claim);

@@ -123,17 +123,17 @@ fn close(
     (closed, writes)
 }
 
-/// Closes a job that nobody takes care of: what has not begun, or is held. `next` is the number of its next entry.
-pub(crate) fn call_off(row: &JobRow, next: u32, by: &Person, now: jiff::Timestamp) -> Vec<Write> {
+/// Closes a job that nobody takes care of: what has not begun, or is held. `next` is the number of its next entry; `begun` says
+/// whether its plugin has made a call.
+pub(crate) fn call_off(row: &JobRow, next: u32, by: &Person, begun: bool, now: jiff::Timestamp) -> Vec<Write> {
     let who = crate::reply::clean(&by.name);
-    let begun = row.stand.phase != crate::port::store::Phase::Later;
     let mut text = Text::lines(format!("`{}` (job {}) was called off by {who}.", row.line, row.id));
     text.push_lines(if begun { "What it had begun stays as it is." } else { "Nothing of it was done." });
     let about = json!({ "event": super::CANCEL, "by": by.id, "about": "" });
     let mut event = entry(row, EntryKind::Event, about, now);
     event.number = next;
     let outcome = if begun { JobOutcome::Unknown } else { JobOutcome::Cancelled };
-    let card = super::last_card(row, outcome, "called off");
+    let card = super::last_card(row, outcome, if begun { "as it stood" } else { "before it began" });
     let (mut closed, writes) = close(row, outcome, text, card, now);
     closed.number = next + 1;
     [Write::Enter(event), Write::Enter(closed)].into_iter().chain(writes).collect()
