@@ -5,7 +5,10 @@ use std::{collections::BTreeSet, io::Write as _, time::Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use tokio::task::JoinSet;
-use wardroom_tests::synapse::Synapse;
+use wardroom_tests::{
+    synapse::Synapse,
+    wire::{Held, Wire},
+};
 
 use crate::live_matrix::scene::{Scene, body, is_reaction, replaces, thread_of};
 
@@ -110,5 +113,31 @@ async fn killed_around_any_message_people_see_one_of_each() -> Result<()> {
     let took = began.elapsed().as_secs();
     let _ = writeln!(std::io::stderr(), "a deployment in a Matrix room: {died} of {} places in {took} s", places.len());
     ensure!(died + 6 >= places.len(), "a place is hardly ever missed: {died} of {}", places.len());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_called_off_before_a_crash_is_not_called_off_for_another_job_after_it() -> Result<()> {
+    let synapse = Synapse::shared().await?;
+    let wire = Wire::new(synapse.port()).await?;
+    let mut scene = Scene::open_at(synapse, &wire.url()).await?;
+    scene.host.takes(6)?;
+    let first = scene.alice.say(&scene.room, &command(1)).await?;
+    scene.host.wait_for_a_run().await?;
+    // The job is called off and ends, and not one word about that leaves the machine.
+    wire.hold(Held::Sends);
+    let cancel = scene.alice.say(&scene.room, "!cancel").await?;
+    scene.host.wait_for_end("cancelled").await?;
+    let second = scene.alice.say(&scene.room, &command(2)).await?;
+    scene.host.wait_for_runs(2).await?;
+    scene.host.kill();
+    wire.hold(Held::Nothing);
+    scene.host.start()?;
+    // Now the only job that could be meant is another one.
+    scene.answer(&second, &deployed(2)).await?;
+    scene.answer(&first, "was cancelled").await?;
+    scene.answer(&cancel, "is called off").await?;
+    scene.fence().await?;
+    ensure!(scene.answers(&cancel, "").await? == 1, "answered once");
     Ok(())
 }

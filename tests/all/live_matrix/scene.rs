@@ -18,6 +18,8 @@ use wardroom_tests::{
     synapse::Synapse,
 };
 
+use crate::journal::Journal;
+
 /// A room with people and the bot in it.
 pub(crate) struct Scene {
     /// An admin.
@@ -226,6 +228,13 @@ impl Host {
         Ok(command)
     }
 
+    /// Has its pipeline take this long from now on, in seconds.
+    pub(crate) fn takes(&self, seconds: u32) -> Result<()> {
+        let pipeline = self.folder.path().join("deploy.sh");
+        let text = fs::read_to_string(&pipeline)?;
+        Ok(fs::write(&pipeline, text.replace("sleep 1\n", &format!("sleep {seconds}\n")))?)
+    }
+
     /// Kills it, as a power cut would.
     pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
@@ -299,7 +308,32 @@ impl Host {
 
     /// Waits until a run has begun.
     pub(crate) async fn wait_for_a_run(&self) -> Result<()> {
-        self.wait_until("run", || !self.runs().is_empty()).await
+        self.wait_for_runs(1).await
+    }
+
+    /// Waits until so many runs have begun.
+    pub(crate) async fn wait_for_runs(&self, count: usize) -> Result<()> {
+        self.wait_until("run", || self.runs().len() == count).await
+    }
+
+    /// Waits until a job has ended so.
+    pub(crate) async fn wait_for_end(&self, outcome: &str) -> Result<()> {
+        let state = self.folder.path().join("state");
+        let ended = async || -> Result<bool> {
+            let state = state.clone();
+            let outcomes = tokio::task::spawn_blocking(move || {
+                Journal::open(&state)?.texts("select outcome from job where outcome is not null")
+            });
+            Ok(outcomes.await??.iter().any(|ended| ended == outcome))
+        };
+        let begun = Instant::now();
+        while !ended().await? {
+            if begun.elapsed() > Duration::from_secs(60) {
+                bail!("no job is {outcome} after a minute; the log:\n{}", self.log());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Ok(())
     }
 
     /// Waits until its log holds these words.

@@ -33,6 +33,7 @@ impl Engine {
     pub async fn ask(&self, message: InboxRow) -> Result<Text, NoAnswer> {
         let (answer, line) = match self.host.decide(&message).await {
             Verdict::Answered(text, line) => (Ok(text), *line),
+            Verdict::CarriedOut(text) => return Ok(text),
             Verdict::Action(plugin, authorized) => {
                 let no = NoAnswer::Action(authorized.command().spec().name.clone());
                 let line = self.host.line(&message, Some(plugin.name.to_string()), Vec::new(), vec![no.to_string()]);

@@ -65,8 +65,8 @@ impl Host {
     }
 
     /// `job [ID] [assume done | again]`
-    pub(super) async fn one_job(&self, authorized: &Authorized) -> Answer {
-        let person = authorized.caller();
+    pub(super) async fn one_job(&self, authorized: &Authorized) -> Result<Verdict, Refusal> {
+        let (person, message) = (authorized.caller(), authorized.message());
         let (mut id, mut say) = (text(authorized, "id"), text(authorized, "say"));
         // Where the id is left out the words begin where it would stand.
         if id.is_some_and(|word| word == "again" || word == "assume") {
@@ -87,17 +87,18 @@ impl Host {
         };
         let asks = |job: &JobRow| matches!(job.stand.phase, Phase::Asked | Phase::Held);
         let job = match said {
-            None => self.pick(authorized.message(), person, id, |_| true).await?,
-            Some(_) => self.pick(authorized.message(), person, id, asks).await?,
+            None => self.pick(message, person, id, |_| true).await?,
+            Some(_) => self.pick(message, person, id, asks).await?,
         };
         match said {
             None => {
                 let status = Status::read(&*self.shared.store, &job, self.shared.places.of(&job.id)).await;
-                Ok(status.text(&job, self.stage(&job).as_deref()))
+                Ok(self.said(message, Text::lines(status.text(&job, self.stage(&job).as_deref()))))
             }
             Some(said) => {
                 self.may_change(person, &job)?;
-                self.jobs.answer(job, person, said).await.map_err(malformed)
+                let told = self.jobs.answer(job, person, said, &|told| self.with_order(message, told)).await;
+                carried_out(told.map_err(malformed))
             }
         }
     }
@@ -142,24 +143,24 @@ impl Host {
     }
 
     /// `cancel [ID]`
-    pub(super) async fn cancel(&self, authorized: &Authorized) -> Answer {
-        let person = authorized.caller();
+    pub(super) async fn cancel(&self, authorized: &Authorized) -> Result<Verdict, Refusal> {
+        let (person, message) = (authorized.caller(), authorized.message());
         let mine = |job: &JobRow| job.end.is_none() && self.may_change(person, job).is_ok();
-        let job = self.pick(authorized.message(), person, text(authorized, "id"), mine).await?;
+        let job = self.pick(message, person, text(authorized, "id"), mine).await?;
         self.may_change(person, &job)?;
         if let Some(end) = &job.end {
             return Err(malformed(format!("Job {} is over: {}.", job.id, end.outcome.as_str())));
         }
-        self.jobs.cancel(job, person).await.map_err(malformed)
+        let told = self.jobs.cancel(job, person, &|told| self.with_order(message, told)).await;
+        carried_out(told.map_err(malformed))
     }
 
     /// `release record APP ENVIRONMENT VERSION`
-    pub(super) async fn record(&self, authorized: &Authorized) -> Answer {
-        let (person, command) = (authorized.caller(), authorized.command());
+    pub(super) async fn record(&self, authorized: &Authorized) -> Result<Verdict, Refusal> {
+        let (person, command, message) = (authorized.caller(), authorized.command(), authorized.message());
         let typed = |attribute| command.typed(attribute).next().unwrap_or_default().to_owned();
         let now = self.shared.clock.now();
-        // Named by its message, so that it is recorded once however often it is handled.
-        let name = crate::journal::digest(format!("{:?}", authorized.message().key).as_bytes());
+        let name = crate::journal::digest(format!("{:?}", message.key).as_bytes());
         let run = RunKey::parse(&format!("recorded-{}", &name["sha256:".len()..][..32]));
         let Some(run) = run else { return Err(malformed("this cannot be recorded")) };
         let release = Release {
@@ -178,9 +179,21 @@ impl Host {
             "Recorded: {} runs {} in {}, deployed by others. It can be rolled back from and to.",
             release.app, release.version, release.environment
         );
-        let kept = self.shared.store.commit(vec![Write::Release(release)]).await;
-        kept.map_err(|error| Refusal::Denied(format!("this cannot be written down now: {error}")))?;
-        Ok(told)
+        let writes = std::iter::once(Write::Release(release)).chain(self.with_order(message, &told)).collect();
+        let kept = self.shared.store.commit(writes).await;
+        carried_out(kept.map(|_| told).map_err(|error| {
+            Refusal::Denied(format!("this cannot be written down now: {error}"))
+        }))
+    }
+
+    /// What is written together with what an order changes: its answer, its line, and that it is dealt with. Handled once
+    /// more after a crash it could be taken for an order about another job that fits by then.
+    fn with_order(&self, message: &InboxRow, told: &str) -> Vec<Write> {
+        let line = Write::Line(self.line(message, None, Vec::new(), Vec::new()));
+        // Whoever asks the engine without a network has the answer by itself.
+        let network = self.shared.outbox.chat(&message.key.network);
+        let say = network.map(|_| Write::Say(self.say(message, "answer", Text::lines(told))));
+        [line, Write::Done(message.key.clone())].into_iter().chain(say).collect()
     }
 
     /// The job of an id, or the only one that fits: in a job's thread that one, else the only open one.
@@ -252,6 +265,10 @@ impl Host {
         let missing = self.shared.access.missing(&job.command, job.app.as_deref(), job.environment.as_deref());
         Err(Refusal::Denied(format!("job {} is not yours, and {missing}", job.id)))
     }
+}
+
+fn carried_out(told: Result<String, Refusal>) -> Result<Verdict, Refusal> {
+    Ok(Verdict::CarriedOut(Text::lines(told?)))
 }
 
 fn text<'a>(authorized: &'a Authorized, name: &str) -> Option<&'a str> {

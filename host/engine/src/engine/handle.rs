@@ -22,6 +22,9 @@ const LONGEST_COMMAND: usize = 500;
 pub(super) enum Verdict {
     /// A query that was run, or a command of the host: its words, and the line that it leaves.
     Answered(Text, Box<Line>),
+    /// An order to the host, which was carried out: its words. They are on disk with what it changed, as are its line and
+    /// the mark that the message is dealt with.
+    CarriedOut(Text),
     /// An action that its caller may run.
     Action(Arc<LoadedPlugin>, Arc<Authorized>),
     /// Nothing.
@@ -132,12 +135,17 @@ impl Host {
     async fn handle(self: &Arc<Self>, row: InboxRow, late: bool) -> Result<(), StoreError> {
         match self.decide(&row).await {
             Verdict::Answered(text, line) => self.answer(&row, text, *line, late).await,
+            Verdict::CarriedOut(_) => {
+                self.shared.outbox.wake();
+                Ok(())
+            }
             Verdict::Action(plugin, authorized) => self.action(plugin, authorized).await,
             Verdict::Refused(refusal) => self.refuse(row, refusal).await,
         }
     }
 
-    /// A message, a command, what its caller may do, and what it does where it is a query. Nothing is written yet.
+    /// A message, a command, what its caller may do, and what it does where it is a query. Nothing is written yet, except
+    /// where it is an order to the host itself.
     pub(super) async fn decide(&self, row: &InboxRow) -> Verdict {
         let person = &row.sender.id;
         let table = self.plugins.table();
@@ -274,7 +282,7 @@ impl Host {
     }
 
     /// An answer to a message that is kept until it is sent.
-    fn say(&self, row: &InboxRow, purpose: &str, text: Text) -> OutboxRow {
+    pub(super) fn say(&self, row: &InboxRow, purpose: &str, text: Text) -> OutboxRow {
         OutboxRow {
             key: format!("{}/{}/{purpose}", row.key.room, row.key.event),
             network: row.key.network.clone(),

@@ -4,18 +4,23 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{CANCEL, Jobs, entry, finish::call_off};
+use super::{CANCEL, Jobs, WithOrder, entry, finish::call_off};
 use crate::{
     message::Person,
     port::store::{EntryKind, JobRow, Phase, StoreError, Write},
 };
 
 impl Jobs {
-    /// Calls a job off. Gives what happens now, one line.
+    /// Calls a job off. Gives what happens now, one line; `with` is given the same.
     ///
     /// # Errors
     /// Why that is not possible, one line.
-    pub(crate) async fn cancel(self: &Arc<Self>, row: JobRow, by: &Person) -> Result<String, String> {
+    pub(crate) async fn cancel(
+        self: &Arc<Self>,
+        row: JobRow,
+        by: &Person,
+        with: WithOrder<'_>,
+    ) -> Result<String, String> {
         let unkept = |error: StoreError| format!("nothing was changed: {error}");
         let event = |row: &JobRow| {
             let about = json!({ "event": CANCEL, "by": by.id, "about": "" });
@@ -23,12 +28,15 @@ impl Jobs {
         };
         if let Some(job) = self.at_work(&row.id) {
             if job.is_cancelled() {
-                return Ok(format!("job {} was called off already; it is still ending", row.id));
+                let told = format!("job {} was called off already; it is still ending", row.id);
+                self.shared.store.commit(with(&told)).await.map_err(unkept)?;
+                return Ok(told);
             }
-            job.enter(&*self.shared.store, vec![event(&row)], Vec::new()).await.map_err(unkept)?;
+            let told = format!("job {} is called off: `{}` is told to stop", row.id, row.line);
+            job.enter(&*self.shared.store, vec![event(&row)], with(&told)).await.map_err(unkept)?;
             job.cancel();
             self.take_up(row.clone());
-            return Ok(format!("job {} is called off: `{}` is told to stop", row.id, row.line));
+            return Ok(told);
         }
         let Some(claim) = self.shared.claims.claim(&row.id) else {
             return Err(format!("job {} is being looked at; try again", row.id));
@@ -38,21 +46,23 @@ impl Jobs {
         // One that stands in line before its first call has nothing to tidy up.
         let begun = !(row.stand.phase == Phase::Later || (row.stand.phase == Phase::Line && next == 1));
         if !begun || matches!(row.stand.phase, Phase::Held | Phase::Asked) {
-            let writes = call_off(&row, next, by, begun, self.shared.clock.now());
+            let told = format!("job {} is called off", row.id);
+            let mut writes = with(&told);
+            writes.extend(call_off(&row, next, by, begun, self.shared.clock.now()));
             self.shared.store.commit(writes).await.map_err(unkept)?;
             self.shared.outbox.wake();
             drop(claim);
             let free = self.shared.places.release(&row.id);
             self.call_next(free).await;
-            return Ok(format!("job {} is called off", row.id));
+            return Ok(told);
         }
         let mut event = event(&row);
         event.number = next;
-        self.shared.store.commit(vec![Write::Enter(event)]).await.map_err(unkept)?;
+        let told = format!("job {} is called off: `{}` is told to stop", row.id, row.line);
+        let writes = std::iter::once(Write::Enter(event)).chain(with(&told)).collect();
+        self.shared.store.commit(writes).await.map_err(unkept)?;
         drop(claim);
         self.shared.places.leave_lines(&row.id);
-        let line = row.line.clone();
-        let told = format!("job {} is called off: `{line}` is told to stop", row.id);
         self.take_up(row);
         Ok(told)
     }

@@ -22,6 +22,9 @@ use crate::{
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
+/// What must be on disk together with what an order changes, made of the words that answer it.
+pub(crate) type WithOrder<'a> = &'a (dyn Fn(&str) -> Vec<Write> + Sync);
+
 /// What people can say of an effect that nobody knows of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Said {
@@ -91,7 +94,13 @@ impl Jobs {
     ///
     /// # Errors
     /// Why that is not possible, one line.
-    pub(crate) async fn answer(self: &Arc<Self>, row: JobRow, by: &Person, said: Said) -> Result<String, String> {
+    pub(crate) async fn answer(
+        self: &Arc<Self>,
+        row: JobRow,
+        by: &Person,
+        said: Said,
+        with: WithOrder<'_>,
+    ) -> Result<String, String> {
         let unkept = |error: StoreError| format!("nothing was changed: {error}");
         // Nobody else takes care of a job that asks or is held.
         let Some(claim) = self.shared.claims.claim(&row.id) else {
@@ -121,6 +130,7 @@ impl Jobs {
             (Phase::Held, _, Said::Done) => return Err(format!("job {} asks nothing, it is held", row.id)),
             _ => return Err(format!("job {} asks nothing: {}", row.id, row.stand.phase.as_str())),
         };
+        writes.extend(with(&told));
         self.shared.store.commit(writes).await.map_err(unkept)?;
         drop(claim);
         let stand = working(self.shared.clock.now());

@@ -30,7 +30,7 @@ pub use activity::{Activity, AtWork};
 pub use card::JobCard;
 pub(crate) use card::{first as first_card, last as last_card};
 pub(crate) use claim::{Claim, Claims};
-pub(crate) use doubt::{Said, about};
+pub(crate) use doubt::{Said, WithOrder, about};
 pub(crate) use entry::entry;
 pub(crate) use finish::{Ended, Way, call_off};
 pub(crate) use follow::said;
