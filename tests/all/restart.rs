@@ -278,7 +278,7 @@ fn a_hundred_commands_at_once_are_all_answered() -> Result<()> {
 }
 
 /// A host whose state folder is a small disk of its own, and the way to that disk from outside.
-fn on_a_small_disk(house: &House, mount: &str) -> Result<(Host, std::path::PathBuf)> {
+pub(crate) fn on_a_small_disk(house: &House, mount: &str) -> Result<(Host, std::path::PathBuf)> {
     let mut command: Command = house.command("unshare");
     if !rustix::process::geteuid().is_root() {
         command.arg("--map-root-user");

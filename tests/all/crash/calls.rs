@@ -7,11 +7,11 @@ use anyhow::{Context as _, Result, ensure};
 use wardroom::port::store::{JobOutcome, JobRow};
 
 use super::{
-    aftermath::{Kept, kept},
+    aftermath::{Kept, kept, live_until},
     life::{Life, live},
     points::each,
 };
-use crate::{host::eventually, house::House};
+use crate::house::House;
 
 const CONFIG: &str = r#"
 [bot.marvin.console]
@@ -83,16 +83,10 @@ fn is_never(job: &JobRow) -> bool {
     job.parent.is_some() && job.line.contains("say:never")
 }
 
-/// Lives until all is over, which may take more than one life: a host with no input does not wait for a time.
+/// Lives until all is over, and calls off what would come much later.
 fn live_on(house: &House, first: Life) -> Result<Vec<Life>> {
     let mut lives = vec![first];
-    eventually("the end of all jobs", || {
-        let life = live(house, "", None)?;
-        life.ended_well()?;
-        lives.push(life);
-        Ok(is_over(&kept(house)?))
-    })
-    .with_context(|| format!("{:#?}", kept(house).map(|kept| kept.jobs)))?;
+    live_until(house, &mut lives, is_over)?;
     let last = live(house, "cancel\n", None)?;
     last.ended_well()?;
     lives.push(last);

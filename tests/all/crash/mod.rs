@@ -5,8 +5,10 @@
 //! Not here: crashes in one process over twins in memory, which are far more (`durable`).
 
 mod aftermath;
+mod broken;
 mod calls;
 mod chance;
+mod changes;
 mod command;
 mod life;
 mod matrix;

@@ -44,7 +44,10 @@ impl JobCard {
     pub(crate) fn begin(row: Arc<JobRow>, store: Arc<dyn Store>, outbox: Arc<Outbox>) -> Self {
         let (state, mut seen) = watch::channel(State::default());
         let of = row.clone();
-        let shown: Arc<tokio::sync::Mutex<Option<Text>>> = Arc::default();
+        // Written together with where the job rests: what a restart finds there is not said again.
+        let about = rests(&row.stand).then(|| row.stand.about.clone());
+        let text = about.map(|about| at_work(&row, &State { rests: Some(about), ..State::default() }));
+        let shown = Arc::new(tokio::sync::Mutex::new(text));
         let known = shown.clone();
         let task = tokio::spawn(async move {
             while seen.changed().await.is_ok() {
@@ -102,7 +105,7 @@ impl JobCard {
 
     /// It comes to rest, or is taken up again: the card's row, to be kept in the same transaction.
     pub(crate) async fn rests(&self, stand: &Stand) -> Option<OutboxRow> {
-        let about = (!matches!(stand.phase, Phase::Working | Phase::Run)).then(|| stand.about.clone());
+        let about = rests(stand).then(|| stand.about.clone());
         let mut shown = self.shown.lock().await;
         let mut text = None;
         // What the writes that follow keep is not told to the task: it would write it again.
@@ -113,6 +116,9 @@ impl JobCard {
             false
         });
         let text = text?;
+        if shown.as_ref() == Some(&text) {
+            return None;
+        }
         *shown = Some(text.clone());
         Some(card_row(&self.row, text, true))
     }
@@ -147,6 +153,11 @@ pub(crate) fn first(row: &JobRow) -> OutboxRow {
 /// The last text of a card.
 pub(crate) fn last(row: &JobRow, outcome: JobOutcome, took: &str) -> OutboxRow {
     card_row(row, Text::lines(format!("[{}] {}: {}, {took}", row.id, row.line, outcome.as_str())), true)
+}
+
+/// Whether a job that stands here does nothing by itself.
+fn rests(stand: &Stand) -> bool {
+    !matches!(stand.phase, Phase::Working | Phase::Run)
 }
 
 fn at_work(row: &JobRow, state: &State) -> Text {
