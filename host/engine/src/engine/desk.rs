@@ -181,9 +181,9 @@ impl Host {
         );
         let writes = std::iter::once(Write::Release(release)).chain(self.with_order(message, &told)).collect();
         let kept = self.shared.store.commit(writes).await;
-        carried_out(kept.map(|_| told).map_err(|error| {
-            Refusal::Denied(format!("this cannot be written down now: {error}"))
-        }))
+        carried_out(
+            kept.map(|_| told).map_err(|error| Refusal::Denied(format!("this cannot be written down now: {error}"))),
+        )
     }
 
     /// What is written together with what an order changes: its answer, its line, and that it is dealt with. Handled once
