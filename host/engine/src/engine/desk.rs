@@ -182,11 +182,7 @@ impl Host {
         let writes = std::iter::once(Write::Release(release)).chain(self.with_order(message, &told)).collect();
         let kept = self.shared.store.commit(writes).await;
         carried_out(
-<<<<<<< HEAD
             kept.map(|_| told).map_err(|error| Refusal::Unable(format!("this cannot be written down now: {error}"))),
-=======
-            kept.map(|_| told).map_err(|error| Refusal::Denied(format!("this cannot be written down now: {error}"))),
->>>>>>> durable-crash
         )
     }
 
