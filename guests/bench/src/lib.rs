@@ -2,25 +2,25 @@
 //!
 //! Invariant: the answers are fixed, so nothing but the calls differs between two runs.
 
-use core::time::Duration;
-
 use wardroom_guest::store::{Item, Key};
-use wardroom_guest::{Arguments, Command, Failure, Parameter, Plugin, Reply, clock, sleep, store};
+use wardroom_guest::{Arguments, Command, Failure, Parameter, Plugin, Reply, clock, pipelines, sleep, store};
 
-const HOW_MANY: &[Parameter] = &[Parameter::integer("count", "How many calls.")];
+const COUNT: Parameter = Parameter::integer("count", "How many calls.");
+const SPAN: Parameter = Parameter::duration("span", "How long.");
 
 struct Bench;
 
 impl Plugin for Bench {
     const COMMANDS: &'static [Command] = &[
         Command::query("ping", "Answers.", ping).examples(&["ping"]),
-        Command::action("calls", "Keeps values, one a call.", calls).examples(&["calls 64"]).parameters(HOW_MANY),
-        Command::action("reads", "Reads values, one a call, then waits for a moment.", reads)
-            .examples(&["reads 64"])
-            .parameters(HOW_MANY),
-        Command::action("park", "Waits.", park)
-            .examples(&["park 1h"])
-            .parameters(&[Parameter::duration("span", "How long.")]),
+        Command::action("calls", "Keeps values, one a call.", calls).examples(&["calls 64"]).parameters(&[COUNT]),
+        Command::action("effects", "Starts runs, one a call, and waits for none.", effects)
+            .examples(&["effects cms staging 64"])
+            .parameters(&[Parameter::app("app", "The app."), Parameter::environment("environment", "Where."), COUNT]),
+        Command::action("reads", "Reads values, one a call, then waits.", reads)
+            .examples(&["reads 64 1s"])
+            .parameters(&[COUNT, SPAN]),
+        Command::action("park", "Waits.", park).examples(&["park 1h"]).parameters(&[SPAN]),
     ];
 }
 
@@ -38,12 +38,21 @@ fn calls(arguments: &Arguments) -> Result<Reply, Failure> {
     Ok(Reply::new("done"))
 }
 
+fn effects(arguments: &Arguments) -> Result<Reply, Failure> {
+    let (app, environment) = (arguments.text("app")?, arguments.text("environment")?);
+    let request = pipelines::Request { pipeline: format!("{app}/{environment}"), parameters: Vec::new() };
+    for _ in 0..arguments.integer("count")? {
+        pipelines::trigger(&request)?;
+    }
+    Ok(Reply::new("done"))
+}
+
 /// The wait makes the host do all of the calls a second time, from the journal.
 fn reads(arguments: &Arguments) -> Result<Reply, Failure> {
     for number in 0..arguments.integer("count")? {
         store::get(&Key { name: format!("k{number}") })?;
     }
-    sleep(Duration::from_millis(1))?;
+    sleep(arguments.duration("span")?)?;
     Ok(Reply::new("done"))
 }
 

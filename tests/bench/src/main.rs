@@ -8,11 +8,18 @@
 //! Not here: single functions. What is measured is what a room, an operator or a machine would notice.
 
 mod cache;
+mod copies;
 mod figure;
+mod host;
+mod journaled;
+mod parked;
 mod query;
+mod replay;
 mod resident;
 mod scene;
+mod serving;
 mod variant;
+mod watched;
 
 use std::{io::Write as _, process::ExitCode};
 
@@ -24,10 +31,13 @@ use scene::Scene;
 /// How figures are come by: the name of the first, and what measures it and those that come with it.
 type Measure = (&'static str, fn(&Scene) -> Result<Vec<Figure>>);
 
-const MEASURES: [Measure; 3] = [
+const MEASURES: [Measure; 6] = [
     (query::NAME, query::measure),
+    (journaled::NAME, journaled::measure),
+    (replay::NAME, |scene| replay::measure(scene).map(|figure| vec![figure])),
     (cache::NAME, |scene| cache::measure(scene).map(|figure| vec![figure])),
     (resident::NAME, |scene| resident::measure(scene).map(|figure| vec![figure])),
+    (parked::NAME, parked::measure),
 ];
 
 fn main() -> ExitCode {

@@ -189,6 +189,8 @@ impl Bare {
                 Box::new(async { Ok((Ok::<_, types::Error>(types::Instant { unix_ms: 1_700_000_000_000 }),)) })
             })
             .map_err(plain)?;
+        // What its other commands call.
+        linker.define_unknown_imports_as_traps(&component).map_err(plain)?;
         let pre = linker.instantiate_pre(&component).and_then(PluginPre::new).map_err(plain)?;
         let asked = commands::Invocation {
             job: "query".to_owned(),

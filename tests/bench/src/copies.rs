@@ -1,0 +1,208 @@
+//! A database with many jobs that wait for a time, made of one: an engine parks a job, and all that it wrote for that is
+//! written again and again under other ids.
+//!
+//! Invariant: only ids differ. The store makes the hashes of the copies, so each has a journal that can be gone on from.
+//! Not here: the jobs' plugin, whose bytes a host keeps when it starts.
+
+use std::{path::Path, sync::Arc};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde::{Serialize, de::DeserializeOwned};
+use wardroom::port::{
+    Store as _,
+    memory::{MemoryChat, MemoryStore},
+    store::{EntryKind, JobQuery, Phase, Write},
+};
+use wardroom_store::SqliteStore;
+
+use crate::{
+    scene,
+    serving::{ROOM, Serving},
+    watched::Watched,
+};
+
+/// Jobs in one transaction.
+const BATCH: usize = 500;
+/// What stands for the job's and the message's own id in what was written.
+const JOB: &str = "<job>";
+const EVENT: &str = "<event>";
+
+/// The ids of jobs, by their numbers: five letters and digits, as the engine draws them.
+pub(crate) fn id(number: usize) -> String {
+    const SIGNS: &[u8; 31] = b"23456789abcdefghjkmnpqrstuvwxyz";
+    (0..5).rev().map(|place| char::from(SIGNS[number / SIGNS.len().pow(place) % SIGNS.len()])).collect()
+}
+
+/// Makes the database, where there may be one already. Its jobs wait for so many days, and are of this person.
+pub(crate) async fn make(database: &Path, module: &Path, jobs: usize, person: &str) -> Result<()> {
+    let pattern = pattern(module, person).await?;
+    let store = SqliteStore::open(database).await?;
+    for first in (0..jobs).step_by(BATCH) {
+        let mut writes = Vec::new();
+        for number in first..jobs.min(first + BATCH) {
+            for row in &pattern {
+                writes.push(row.write(&id(number), &format!("parked-{number}"))?);
+            }
+        }
+        store.commit(writes).await?;
+    }
+    let parked = JobQuery { open: Some(true), phases: Some(vec![Phase::Time]), ..JobQuery::default() };
+    let found = store.jobs(&parked).await?.len();
+    ensure!(found == jobs, "{found} jobs wait for a time, and not {jobs}");
+    store.close().await;
+    Ok(())
+}
+
+/// Has an engine park a job; gives what it wrote.
+async fn pattern(module: &Path, person: &str) -> Result<Vec<Row>> {
+    let folder = tempfile::tempdir()?;
+    let mut watched = Watched::new(Arc::new(MemoryStore::new()));
+    watched.written = Some(Default::default());
+    let watched = Arc::new(watched);
+    let text = format!("[bot.bench.memory]\n\n{}{}", scene::role(), scene::plugin("bench", module));
+    let serving = Serving::start(folder.path(), &text, watched.clone()).await?;
+    serving.types(["park 300d".to_owned()]).await?;
+    serving.settled().await;
+    serving.end().await?;
+    let writes: Vec<Write> = watched.written().into_iter().flatten().collect();
+    let opened = writes.iter().find_map(|write| match write {
+        Write::Open(row) => Some(row.clone()),
+        _ => None,
+    });
+    let row = opened.context("no job was opened")?;
+    let waits = |write: &Write| matches!(write, Write::Enter(entry) if entry.kind == EntryKind::Wait);
+    ensure!(writes.iter().any(waits), "job `{}` did not park", row.line);
+    let of_job = |write: &&Write| !matches!(write, Write::Keep { .. });
+    // The host that finds them has a console, and the person who typed them there.
+    let network = |name: &str| format!(r#""network":"{name}""#);
+    let (ours, theirs) = (network(MemoryChat::NETWORK), network(ROOM));
+    let names = [
+        (row.id.as_str(), JOB),
+        (row.inbox.event.as_str(), EVENT),
+        (ours.as_str(), theirs.as_str()),
+        (scene::PERSON, person),
+    ];
+    writes.iter().filter(of_job).map(|write| Row::new(write, &names)).collect()
+}
+
+/// The kinds of writes that a job leaves until it is parked.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Receive,
+    Done,
+    Say,
+    Sent,
+    Open,
+    Stand,
+    Enter,
+}
+
+/// A write whose ids are left open.
+#[derive(Debug)]
+struct Row {
+    kind: Kind,
+    /// As JSON.
+    text: String,
+}
+
+impl Row {
+    /// Takes these names out of a write, each with what stands there instead.
+    fn new(write: &Write, names: &[(&str, &str)]) -> Result<Self> {
+        let (kind, text) = match write {
+            Write::Receive(row) => (Kind::Receive, json(row)?),
+            Write::Done(key) => (Kind::Done, json(key)?),
+            Write::Say(row) => (Kind::Say, json(row)?),
+            Write::Sent { key, version, event } => (Kind::Sent, json(&(key, version, event))?),
+            Write::Open(row) => (Kind::Open, json(row)?),
+            Write::Stand { job, stand } => (Kind::Stand, json(&(job, stand))?),
+            Write::Enter(entry) => (Kind::Enter, json(entry)?),
+            other => bail!("a job that parks wrote what is not copied: {other:?}"),
+        };
+        Ok(Self { kind, text: names.iter().fold(text, |text, (name, other)| replace(&text, name, other)) })
+    }
+
+    /// The write with these ids.
+    fn write(&self, job: &str, event: &str) -> Result<Write> {
+        let text = self.text.replace(JOB, job).replace(EVENT, event);
+        Ok(match self.kind {
+            Kind::Receive => Write::Receive(read(&text)?),
+            Kind::Done => Write::Done(read(&text)?),
+            Kind::Say => Write::Say(read(&text)?),
+            Kind::Sent => {
+                let (key, version, event) = read(&text)?;
+                Write::Sent { key, version, event }
+            }
+            Kind::Open => Write::Open(read(&text)?),
+            Kind::Stand => {
+                let (job, stand) = read(&text)?;
+                Write::Stand { job, stand }
+            }
+            Kind::Enter => Write::Enter(read(&text)?),
+        })
+    }
+}
+
+fn json(value: &impl Serialize) -> Result<String> {
+    Ok(serde_json::to_string(value)?)
+}
+
+fn read<T: DeserializeOwned>(text: &str) -> Result<T> {
+    Ok(serde_json::from_str(text)?)
+}
+
+/// Replaces a name where it stands alone, and not within a longer word such as a digest.
+fn replace(text: &str, name: &str, other: &str) -> String {
+    let inside = |letter: Option<char>| letter.is_some_and(char::is_alphanumeric);
+    let mut replaced = String::with_capacity(text.len());
+    let mut end = 0;
+    for (at, found) in text.match_indices(name) {
+        let after = at + found.len();
+        if !inside(text[..at].chars().next_back()) && !inside(text[after..].chars().next()) {
+            replaced.push_str(&text[end..at]);
+            replaced.push_str(other);
+            end = after;
+        }
+    }
+    replaced.push_str(&text[end..]);
+    replaced
+}
+
+#[cfg(test)]
+mod tests {
+    use wardroom::journal;
+
+    use super::*;
+
+    #[test]
+    fn ids_are_as_the_engine_draws_them() {
+        assert_eq!([id(0), id(1), id(31), id(99_999)], ["22222", "22223", "22232", "257ar"]);
+    }
+
+    #[test]
+    fn a_name_is_replaced_where_it_stands_alone() {
+        let text = r#"{"job":"7ab3c","timer":"7ab3c-t1","digest":"sha256:07ab3c1"}"#;
+        let wanted = r#"{"job":"<job>","timer":"<job>-t1","digest":"sha256:07ab3c1"}"#;
+        assert_eq!(replace(text, "7ab3c", JOB), wanted);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn copies_have_whole_journals_and_ids_of_their_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("wardroom.db");
+        let scene = scene::Scene::of_environment().unwrap();
+        make(&database, &scene.guests.join("bench.wasm"), 3, "dave").await.unwrap();
+        let store = SqliteStore::open_read_only(&database).await.unwrap();
+        let jobs = store.jobs(&JobQuery::default()).await.unwrap();
+        assert_eq!(jobs.iter().map(|job| job.id.as_str()).collect::<Vec<_>>(), ["22224", "22223", "22222"]);
+        for job in jobs {
+            assert_eq!((job.caller.id.as_str(), job.inbox.network.as_str()), ("dave", ROOM));
+            let (entries, tip) = journal::read(&store, &job.id).await.unwrap();
+            journal::check_entries(&job.id, &entries, &tip.unwrap()).unwrap();
+            let kinds: Vec<EntryKind> = entries.iter().map(|sealed| sealed.entry.kind).collect();
+            assert_eq!(kinds, [EntryKind::Invocation, EntryKind::Call, EntryKind::Wait]);
+            // The timer that it waits for is its own.
+            let body = entries[2].entry.body.to_string();
+            assert!(body.contains(&format!("{}-t1", job.id)) && !body.contains('<'), "{body}");
+        }
+    }
+}

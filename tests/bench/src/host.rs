@@ -1,0 +1,99 @@
+//! A release build of the host, at work in a folder with a `plugins.toml`.
+
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::mpsc,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail};
+
+/// A host that says nothing for so long is broken.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(60);
+
+/// A host, which is ended with this.
+pub(crate) struct Host {
+    child: Child,
+    ready: mpsc::Receiver<Result<(), Vec<String>>>,
+    said: mpsc::Receiver<String>,
+}
+
+impl Host {
+    /// Starts a host with an input that stays open.
+    pub(crate) fn start(program: &Path, folder: &Path) -> Result<Self> {
+        let mut command = Command::new(program);
+        command.args(["--config", "plugins.toml", "run"]).current_dir(folder).env_remove("RUST_LOG");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().with_context(|| format!("`{}` does not start", program.display()))?;
+        let log = child.stderr.take().context("the host has no standard error")?;
+        let output = child.stdout.take().context("the host has no standard output")?;
+        let (send_ready, ready) = mpsc::channel();
+        let (send_said, said) = mpsc::channel();
+        // Both read to the end, so that the host never waits for them.
+        std::thread::spawn(move || {
+            let mut lines = Vec::new();
+            for line in BufReader::new(log).lines().map_while(Result::ok) {
+                if line.split_whitespace().any(|word| word == "ready") {
+                    // Without its plugins a host is small.
+                    let missing = lines.iter().find(|line: &&String| line.contains("not loaded")).cloned();
+                    let _ = send_ready.send(missing.map_or(Ok(()), |line| Err(vec![line])));
+                }
+                lines.push(line);
+            }
+            let _ = send_ready.send(Err(lines));
+        });
+        std::thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                let _ = send_said.send(line);
+            }
+        });
+        Ok(Self { child, ready, said })
+    }
+
+    /// Waits until it says that it is ready, with all of its plugins.
+    pub(crate) fn ready(&self) -> Result<()> {
+        match self.ready.recv_timeout(ANSWERS_WITHIN) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(lines)) => bail!("the host does not serve what it is told to:\n{}", lines.join("\n")),
+            Err(_) => bail!("the host was not ready within {} s", ANSWERS_WITHIN.as_secs()),
+        }
+    }
+
+    /// Types a line.
+    pub(crate) fn types(&mut self, line: &str) -> Result<()> {
+        let input = self.child.stdin.as_mut().context("the host has no standard input")?;
+        writeln!(input, "{line}").and_then(|()| input.flush()).context("the host does not read")
+    }
+
+    /// Waits for a line of its output with these words in it.
+    pub(crate) fn says(&self, words: &str) -> Result<String> {
+        let until = Instant::now() + ANSWERS_WITHIN;
+        let mut others = Vec::new();
+        loop {
+            match self.said.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(line) if line.contains(words) => return Ok(line),
+                Ok(line) => others.push(line),
+                Err(_) => bail!("the host did not say `{words}`, but:\n{}", others.join("\n")),
+            }
+        }
+    }
+
+    /// MiB of memory that are in use now.
+    pub(crate) fn resident(&self) -> Result<f64> {
+        let file = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(&file).with_context(|| format!("`{file}` cannot be read"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("the host is gone")?;
+        let kibibytes = line.trim().trim_end_matches(" kB").parse::<f64>()?;
+        Ok(kibibytes / 1024.0)
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        // It has done nothing that must come to rest.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

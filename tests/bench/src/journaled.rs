@@ -1,0 +1,165 @@
+//! `journaled calls`: what the engine adds to writing down what it does. And `journaled calls that keep`: the same for
+//! calls that keep a plugin's values.
+//!
+//! One side is 64 jobs of the guest `bench` at once, each on an app of its own, on an engine with a [`SqliteStore`]: a
+//! fresh sandbox a job, the checks, the pipelines in memory, the entries. An effect is two commits, the intent with its
+//! place before and the result after; a value is one, with its entry. The other side is 64 tasks that commit the very
+//! same lists of writes, one after the other, to a store like it: lists that wait at the same moment share a
+//! transaction and its sync on both sides.
+//!
+//! Measured is from the first entry behind the invocations, which all jobs come to before any goes on, to the moment
+//! when the last call of the last job is on disk. So neither the opening of jobs nor their ends are in it, and the
+//! status cards that the engine writes meanwhile are. A figure is the time by all calls.
+//! Both sides run in turn, each time on new files; of all rounds the median counts.
+//! Invariant: every job ended well, with as many entries as it made calls.
+
+use std::{collections::HashMap, path::Path, sync::Arc, time::Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use tokio::{sync::Barrier, task::JoinSet};
+use wardroom::port::{
+    Store as _,
+    store::{JobOutcome, JobQuery, Write},
+};
+use wardroom_store::SqliteStore;
+
+use crate::{
+    figure::{Against, Figure, Unit, median},
+    scene::{self, Scene},
+    serving::Serving,
+    watched::{Stretch, Watched, enters},
+};
+
+pub(crate) const NAME: &str = "journaled calls";
+const NAME_KEEPS: &str = "journaled calls that keep";
+
+/// How many times the bare store a call may take.
+const TIMES: f64 = 2.0;
+/// Jobs in flight.
+const JOBS: usize = 64;
+/// Calls of each.
+const CALLS: u32 = 50;
+/// Rounds that count.
+const ROUNDS: usize = 9;
+
+/// One kind of call.
+#[derive(Clone, Copy)]
+struct Kind {
+    name: &'static str,
+    /// Entries of a call.
+    entries: u32,
+    /// What is typed for a job.
+    line: fn(usize) -> String,
+}
+
+const EFFECTS: Kind = Kind { name: NAME, entries: 2, line: |job| format!("effects app{job} staging {CALLS}") };
+const KEEPS: Kind = Kind { name: NAME_KEEPS, entries: 1, line: |_| format!("calls {CALLS}") };
+
+pub(crate) fn measure(scene: &Scene) -> Result<Vec<Figure>> {
+    let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let folder = tempfile::tempdir()?;
+    let text = text(&scene.guests.join("bench.wasm"));
+    [EFFECTS, KEEPS].into_iter().map(|kind| tokio.block_on(compare(folder.path(), &text, kind))).collect()
+}
+
+/// An app for each job: an effect takes the place of its app.
+fn text(module: &Path) -> String {
+    let mut text = format!("[bot.bench]\nenvironments = [\"staging\"]\n[bot.bench.memory]\n\n{}", scene::role());
+    text.push_str("\n[environment.staging]\n");
+    for job in 0..JOBS {
+        text.push_str(&format!("[app.app{job}.deploy.staging]\nmemory = true\n"));
+    }
+    text.push_str(&scene::plugin("bench", module));
+    text.push_str(&format!("[plugin.bench.limits]\nacts = {CALLS}\n"));
+    text
+}
+
+async fn compare(folder: &Path, text: &str, kind: Kind) -> Result<Figure> {
+    // Also warms the code cache.
+    let (_, written) = journaled(folder, text, kind, true).await?;
+    let (openings, calls) = parts(written, kind)?;
+    let (mut with, mut without) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        with.push(journaled(folder, text, kind, false).await?.0);
+        without.push(bare(openings.clone(), calls.clone()).await?);
+    }
+    let each = |seconds| median(seconds) * 1e6 / (JOBS as f64 * f64::from(CALLS));
+    let against = Against::Bare { measured: each(without), times: TIMES };
+    Ok(Figure { name: kind.name, measured: each(with), unit: Unit::Microseconds, against })
+}
+
+/// The engine's side: gives the seconds, and what was written if that is to be kept.
+async fn journaled(folder: &Path, text: &str, kind: Kind, keep: bool) -> Result<(f64, Vec<Vec<Write>>)> {
+    let state = tempfile::tempdir()?;
+    let store = Arc::new(SqliteStore::open(&state.path().join("wardroom.db")).await?);
+    let mut watched = Watched::new(store.clone());
+    watched.stretch = Some(Stretch::new(JOBS, CALLS * kind.entries));
+    watched.written = keep.then(Default::default);
+    let watched = Arc::new(watched);
+    let serving = Serving::start(folder, text, watched.clone()).await?;
+    serving.types((0..JOBS).map(kind.line)).await?;
+    serving.settled().await;
+    serving.end().await?;
+    let jobs = store.jobs(&JobQuery::default()).await?;
+    for job in &jobs {
+        let outcome = job.end.as_ref().map(|end| end.outcome);
+        ensure!(outcome == Some(JobOutcome::Succeeded), "job `{}` ended with {:?}", job.line, job.end);
+        let entries = store.entries(&job.id).await?.len();
+        // Its invocation, the guest's end and its own.
+        let wanted = 3 + (CALLS * kind.entries) as usize;
+        ensure!(entries == wanted, "job `{}` has {entries} entries, and not {wanted}", job.line);
+    }
+    ensure!(jobs.len() == JOBS, "{} jobs were opened", jobs.len());
+    let took = watched.stretch.as_ref().and_then(Stretch::took).context("the calls were not all written")?;
+    store.close().await;
+    Ok((took.as_secs_f64(), watched.written()))
+}
+
+/// The lists that open the jobs, and of each job those of its calls.
+fn parts(written: Vec<Vec<Write>>, kind: Kind) -> Result<(Vec<Write>, Vec<Vec<Vec<Write>>>)> {
+    let mut openings = Vec::new();
+    let mut calls: HashMap<String, Vec<Vec<Write>>> = HashMap::new();
+    for list in written {
+        let job = list.iter().find_map(|write| match write {
+            Write::Enter(entry) => Some(entry.job.clone()),
+            _ => None,
+        });
+        match job {
+            Some(_) if enters(&list, 0) => openings.extend(list),
+            Some(job) if (1..=CALLS * kind.entries).any(|number| enters(&list, number)) => {
+                calls.entry(job).or_default().push(list);
+            }
+            _ => {}
+        }
+    }
+    let whole = calls.values().all(|lists| lists.len() == (CALLS * kind.entries) as usize);
+    ensure!(calls.len() == JOBS && whole, "the lists of {} jobs were kept, or not all of them", calls.len());
+    Ok((openings, calls.into_values().collect()))
+}
+
+/// The store's side: gives the seconds.
+async fn bare(openings: Vec<Write>, calls: Vec<Vec<Vec<Write>>>) -> Result<f64> {
+    let state = tempfile::tempdir()?;
+    let store = Arc::new(SqliteStore::open(&state.path().join("wardroom.db")).await?);
+    store.commit(openings).await?;
+    let begin = Arc::new(Barrier::new(calls.len() + 1));
+    let mut tasks = JoinSet::new();
+    for lists in calls {
+        let (store, begin) = (store.clone(), begin.clone());
+        tasks.spawn(async move {
+            begin.wait().await;
+            for list in lists {
+                store.commit(list).await?;
+            }
+            anyhow::Ok(())
+        });
+    }
+    begin.wait().await;
+    let began = Instant::now();
+    while let Some(task) = tasks.join_next().await {
+        task??;
+    }
+    let took = began.elapsed().as_secs_f64();
+    store.close().await;
+    Ok(took)
+}

@@ -1,0 +1,89 @@
+//! `parked jobs`: what 100,000 jobs that wait for a time take of a host's memory. And `start with parked jobs`: how long it
+//! is from the start of a process to its first answer where the database has them.
+//!
+//! A release build with its default features serves the guest `bench` on a console; its plugin is in the cache of
+//! compiled code. Memory is looked at some seconds after the host is ready, without these jobs first, then with them.
+//! A start is from before the process is made to the answer to a line that waits in its input.
+//! Invariant: the jobs are real. One of them is looked at and called off in the end, which reads its journal and goes on from it.
+
+use std::{path::Path, time::Instant};
+
+use anyhow::{Result, ensure};
+
+use crate::{
+    copies,
+    figure::{Against, Figure, Unit, median},
+    host::Host,
+    resident::SETTLED,
+    scene::{self, Scene},
+};
+
+pub(crate) const NAME: &str = "parked jobs";
+const NAME_START: &str = "start with parked jobs";
+
+const JOBS: usize = 100_000;
+/// MiB above the same host without them.
+const LIMIT: f64 = 50.0;
+/// Seconds.
+const LIMIT_START: f64 = 2.0;
+const STARTS: usize = 5;
+/// Who types, and typed.
+const PERSON: &str = "operator";
+
+pub(crate) fn measure(scene: &Scene) -> Result<Vec<Figure>> {
+    let (program, module) = (scene.host()?, scene.guests.join("bench.wasm"));
+    let folder = tempfile::tempdir()?;
+    let folder = folder.path();
+    let text = format!(
+        "[store]\nurl = \"sqlite:state/wardroom.db\"\n\n[bot.bench.console]\nuser = \"{PERSON}\"\n\n[people]\nadmins = [\"{PERSON}\"]\n{}",
+        scene::plugin("bench", &module)
+    );
+    std::fs::write(folder.join("plugins.toml"), text)?;
+    // The first one compiles.
+    Host::start(program, folder)?.ready()?;
+    let idle = resident(program, folder)?;
+    let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    tokio.block_on(copies::make(&folder.join("state/wardroom.db"), &module, JOBS, PERSON))?;
+    let parked = resident(program, folder)?;
+    let mut seconds = Vec::new();
+    for _ in 0..STARTS {
+        seconds.push(start(program, folder)?);
+    }
+    call_one_off(program, folder)?;
+    let figure = |name, measured, unit, limit| Figure { name, measured, unit, against: Against::Limit(limit) };
+    Ok(vec![
+        figure(NAME, parked - idle, Unit::Mebibytes, LIMIT),
+        figure(NAME_START, median(seconds), Unit::Seconds, LIMIT_START),
+    ])
+}
+
+/// MiB of a host that is ready and left alone.
+fn resident(program: &Path, folder: &Path) -> Result<f64> {
+    let host = Host::start(program, folder)?;
+    host.ready()?;
+    std::thread::sleep(SETTLED);
+    host.resident()
+}
+
+/// Seconds until a host that is started answers.
+fn start(program: &Path, folder: &Path) -> Result<f64> {
+    let began = Instant::now();
+    let mut host = Host::start(program, folder)?;
+    host.types("whoami")?;
+    host.says(&format!("You are {PERSON}"))?;
+    let took = began.elapsed().as_secs_f64();
+    host.ready()?;
+    Ok(took)
+}
+
+/// Shows that a copy is a job like any other.
+fn call_one_off(program: &Path, folder: &Path) -> Result<()> {
+    let mut host = Host::start(program, folder)?;
+    let id = copies::id(JOBS / 2);
+    host.types(&format!("job {id}"))?;
+    host.says("waits until")?;
+    host.types(&format!("cancel {id}"))?;
+    let card = host.says(": cancelled, ")?;
+    ensure!(card.starts_with(&format!("[{id}] park ")), "job {id} was called off, and the host said: {card}");
+    Ok(())
+}

@@ -1,0 +1,90 @@
+//! `replay of 50 calls`: what it costs to wake a job that has 50 calls in its journal.
+//!
+//! Measured is the processor time of this whole process, from the moment when some jobs are parked to the moment when
+//! each of them is over, by the jobs. So it is the whole of a wake-up to the job's end, not the replay alone: finding the
+//! job, reading and checking its journal for each of its steps, a fresh sandbox, 50 answers from the journal, the
+//! wait's result, the end, the closing line and its way to the room. With a store and a chat in memory: what a disk or a
+//! network takes is not in it.
+//! Invariant: no job is woken before the clock is read, and each ends well with all of its calls in its journal.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use anyhow::{Context as _, Result, ensure};
+use rustix::time::{ClockId, clock_gettime};
+use wardroom::{
+    Timestamp,
+    port::{
+        Store as _,
+        memory::MemoryStore,
+        store::{JobOutcome, JobRow, Phase},
+    },
+};
+
+use crate::{
+    figure::{Against, Figure, Unit, median},
+    scene::{self, Scene},
+    serving::Serving,
+};
+
+pub(crate) const NAME: &str = "replay of 50 calls";
+
+/// Microseconds.
+const LIMIT: f64 = 1_000.0;
+const CALLS: usize = 50;
+/// Few enough that they are all parked before the first is woken.
+const JOBS: usize = 32;
+const ROUNDS: usize = 15;
+/// Rounds before that, which do not count.
+const WARM_UP: usize = 2;
+/// How long after the last moment all jobs have been looked at.
+const LATER: Duration = Duration::from_millis(100);
+
+pub(crate) fn measure(scene: &Scene) -> Result<Figure> {
+    let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let folder = tempfile::tempdir()?;
+    let text =
+        format!("[bot.bench.memory]\n\n{}{}", scene::role(), scene::plugin("bench", &scene.guests.join("bench.wasm")));
+    let mut each = Vec::new();
+    for round in 0..WARM_UP + ROUNDS {
+        let microseconds = tokio.block_on(woken(folder.path(), &text))?;
+        if round >= WARM_UP {
+            each.push(microseconds);
+        }
+    }
+    Ok(Figure { name: NAME, measured: median(each), unit: Unit::Microseconds, against: Against::Limit(LIMIT) })
+}
+
+/// Parks some jobs and waits until they are over; gives the microseconds of one of them.
+async fn woken(folder: &Path, text: &str) -> Result<f64> {
+    let store = Arc::new(MemoryStore::new());
+    let serving = Serving::start(folder, text, store.clone()).await?;
+    serving.types((0..JOBS).map(|_| format!("reads {CALLS} 500ms"))).await?;
+    serving.settled().await;
+    let jobs = store.all_jobs();
+    let before = spent();
+    ensure!(jobs.len() == JOBS && jobs.iter().all(is_parked), "not all jobs were parked in time; is the machine busy?");
+    let last = jobs.iter().filter_map(|job| job.stand.wake).max().context("no job waits for a time")?;
+    let until = Duration::try_from(last.duration_since(Timestamp::now())).unwrap_or_default();
+    tokio::time::sleep(until + LATER).await;
+    serving.settled().await;
+    let spent = spent().saturating_sub(before);
+    for job in store.all_jobs() {
+        let outcome = job.end.as_ref().map(|end| end.outcome);
+        ensure!(outcome == Some(JobOutcome::Succeeded), "job {} ended with {:?}", job.id, job.end);
+        let entries = store.entries(&job.id).await?.len();
+        // Its invocation, the timer, the wait with its result, the guest's end and its own.
+        ensure!(entries == CALLS + 6, "job {} has {entries} entries", job.id);
+    }
+    serving.end().await?;
+    Ok(spent.as_secs_f64() * 1e6 / JOBS as f64)
+}
+
+fn is_parked(job: &JobRow) -> bool {
+    job.end.is_none() && job.stand.phase == Phase::Time
+}
+
+/// The processor time of this process.
+fn spent() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::try_from(time).unwrap_or_default()
+}

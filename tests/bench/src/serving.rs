@@ -1,0 +1,77 @@
+//! An engine that serves in this process, on a chat in memory.
+//!
+//! Invariant: what it says is looked at only where a figure says so; that it did its work shows in its store.
+
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use anyhow::{Result, bail};
+use tokio::task::JoinHandle;
+use wardroom::{
+    CancellationToken, Engine, Timestamp,
+    engine::RunError,
+    message::{Incoming, Person},
+    port::{Store, memory::MemoryChat},
+};
+
+use crate::scene::{self, PERSON};
+
+/// The room in which everything is typed: the only one that a console has.
+pub(crate) const ROOM: &str = "console";
+
+/// An engine that serves.
+pub(crate) struct Serving {
+    engine: Arc<Engine>,
+    stop: CancellationToken,
+    running: JoinHandle<Result<(), RunError>>,
+    typed: AtomicUsize,
+}
+
+impl Serving {
+    /// Starts one of a configuration's text, which is written into a folder that keeps its compiled code too.
+    pub(crate) async fn start(folder: &Path, text: &str, store: Arc<dyn Store>) -> Result<Self> {
+        let config = scene::read_text(folder, text)?;
+        let engine = Engine::builder(config, store).cache(folder.join("code")).build().await?;
+        if let Some(plugin) = engine.plugins().not_loaded().first() {
+            bail!("plugin {} is not loaded: {}", plugin.name, plugin.error);
+        }
+        let (engine, stop) = (Arc::new(engine), CancellationToken::new());
+        let running = tokio::spawn({
+            let (engine, stop) = (engine.clone(), stop.clone());
+            async move { engine.run(stop).await }
+        });
+        Ok(Self { engine, stop, running, typed: AtomicUsize::new(0) })
+    }
+
+    /// Types lines, all at once.
+    pub(crate) async fn types(&self, lines: impl IntoIterator<Item = String>) -> Result<()> {
+        let message = |text: String| Incoming {
+            event: format!("event-{}", self.typed.fetch_add(1, Ordering::Relaxed)),
+            thread: None,
+            sender: Person::named_by_id(PERSON),
+            text,
+            at: Timestamp::now(),
+            direct: true,
+            late: false,
+        };
+        let messages = lines.into_iter().map(message).collect();
+        self.engine.inbox().receive(MemoryChat::NETWORK, ROOM, messages, None).await?;
+        Ok(())
+    }
+
+    /// Waits until nothing is at work: each job is over or parked, and all that was said is sent.
+    pub(crate) async fn settled(&self) {
+        self.engine.inbox().settled().await;
+    }
+
+    /// Ends it.
+    pub(crate) async fn end(self) -> Result<()> {
+        self.stop.cancel();
+        Ok(self.running.await??)
+    }
+}
