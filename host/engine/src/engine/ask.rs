@@ -26,7 +26,7 @@ pub enum NoAnswer {
 impl Engine {
     /// Answers a query of a plugin or a command of the host, as if the message had come from a chat: the same
     /// parser, rights and limits, and the same line in the store with its next group. The message is not kept in
-    /// the inbox, and nothing is sent.
+    /// the inbox, and nothing is sent. An order to the host (`cancel`, `job ID again`, `release record`) is carried out.
     ///
     /// # Errors
     /// [`NoAnswer`].
@@ -39,7 +39,9 @@ impl Engine {
                 let line = self.host.line(&message, Some(plugin.name.to_string()), Vec::new(), vec![no.to_string()]);
                 (Err(no), line)
             }
-            Verdict::Refused(Refusal::Malformed(why) | Refusal::Denied(why) | Refusal::Late(why)) => {
+            Verdict::Refused(
+                Refusal::Malformed(why) | Refusal::Denied(why) | Refusal::Late(why) | Refusal::Unable(why),
+            ) => {
                 let line = self.host.refusal_line(&message, why.clone());
                 (Err(NoAnswer::Refused(why)), line)
             }

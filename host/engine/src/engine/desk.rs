@@ -21,6 +21,8 @@ use crate::{
 
 /// The most jobs that one answer lists.
 const MOST_LISTED: u32 = 50;
+/// The most jobs that are looked through for it.
+const MOST_READ: u32 = 2_000;
 /// How much of each run's output is shown, in lines, if nothing is said; and at most, in lines and bytes.
 const TAIL: i64 = 20;
 const LONGEST_TAIL: i64 = 200;
@@ -33,16 +35,14 @@ fn malformed(message: impl Into<String>) -> Refusal {
 }
 
 fn unread(error: &StoreError) -> Refusal {
-    Refusal::Denied(format!("the jobs cannot be read now: {error}"))
+    Refusal::Unable(format!("the jobs cannot be read now: {error}"))
 }
 
 impl Host {
     /// `jobs`
     pub(super) async fn list_jobs(&self, person: &Person) -> Answer {
-        let open = JobQuery { open: Some(true), limit: Some(MOST_LISTED * 4), ..JobQuery::default() };
-        let jobs = self.shared.store.jobs(&open).await.map_err(|error| unread(&error))?;
-        let mut lines: Vec<String> =
-            jobs.iter().filter(|job| self.may_see(person, job)).map(|job| self.job_line(job)).collect();
+        let jobs = self.open_jobs(person).await?;
+        let mut lines: Vec<String> = jobs.iter().map(|job| self.job_line(job)).collect();
         let more = lines.len().saturating_sub(MOST_LISTED as usize);
         lines.truncate(MOST_LISTED as usize);
         if more > 0 {
@@ -98,7 +98,7 @@ impl Host {
             Some(said) => {
                 self.may_change(person, &job)?;
                 let told = self.jobs.answer(job, person, said, &|told| self.with_order(message, told)).await;
-                carried_out(told.map_err(malformed))
+                carried_out(told.map_err(Refusal::Unable))
             }
         }
     }
@@ -152,7 +152,7 @@ impl Host {
             return Err(malformed(format!("Job {} is over: {}.", job.id, end.outcome.as_str())));
         }
         let told = self.jobs.cancel(job, person, &|told| self.with_order(message, told)).await;
-        carried_out(told.map_err(malformed))
+        carried_out(told.map_err(Refusal::Unable))
     }
 
     /// `release record APP ENVIRONMENT VERSION`
@@ -182,7 +182,7 @@ impl Host {
         let writes = std::iter::once(Write::Release(release)).chain(self.with_order(message, &told)).collect();
         let kept = self.shared.store.commit(writes).await;
         carried_out(
-            kept.map(|_| told).map_err(|error| Refusal::Denied(format!("this cannot be written down now: {error}"))),
+            kept.map(|_| told).map_err(|error| Refusal::Unable(format!("this cannot be written down now: {error}"))),
         )
     }
 
@@ -223,18 +223,43 @@ impl Host {
             }
         }
         if here.is_empty() {
-            let query = JobQuery { open: Some(true), limit: Some(MOST_LISTED * 4), ..JobQuery::default() };
-            here = store.jobs(&query).await.map_err(|error| unread(&error))?;
-            here.retain(|job| self.may_see(person, job) && fits(job));
+            here = self.open_jobs(person).await?;
+            here.retain(|job| fits(job));
         }
         match here.len() {
             1 => here.pop().ok_or_else(|| malformed("There is no such job.")),
             0 => Err(malformed("There is no job that fits. `jobs` shows those that are open.")),
             _ => {
                 let ids: Vec<&str> = here.iter().take(5).map(|job| job.id.as_str()).collect();
-                Err(malformed(format!("Which job? {} fit: {}.", here.len(), ids.join(", "))))
+                Err(malformed(format!(
+                    "Which job? {} fit: {}. Put its id behind the command.",
+                    here.len(),
+                    ids.join(", ")
+                )))
             }
         }
+    }
+
+    /// The open jobs that a person may see, the newest first. Of those that only wait for a time there can be very many:
+    /// the newest are looked through, and all of the person's own.
+    async fn open_jobs(&self, person: &Person) -> Result<Vec<JobRow>, Refusal> {
+        let sleeping = vec![Phase::Time, Phase::Later];
+        let awake = Phase::ALL.into_iter().filter(|phase| !sleeping.contains(phase)).collect();
+        let open = JobQuery { open: Some(true), ..JobQuery::default() };
+        let queries = [
+            JobQuery { phases: Some(awake), ..open.clone() },
+            JobQuery { phases: Some(sleeping.clone()), limit: Some(MOST_READ), ..open.clone() },
+            JobQuery { phases: Some(sleeping), caller: Some(person.id.clone()), limit: Some(MOST_READ), ..open },
+        ];
+        let mut jobs = Vec::new();
+        for query in &queries {
+            jobs.extend(self.shared.store.jobs(query).await.map_err(|error| unread(&error))?);
+        }
+        jobs.retain(|job| self.may_see(person, job));
+        let mut known = std::collections::HashSet::new();
+        jobs.retain(|job| known.insert(job.id.clone()));
+        jobs.sort_by_key(|job| std::cmp::Reverse(job.opened));
+        Ok(jobs)
     }
 
     /// Whether a person may see a job.

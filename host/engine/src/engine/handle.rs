@@ -43,6 +43,8 @@ pub(super) enum Refusal {
     Denied(String),
     /// It came too late.
     Late(String),
+    /// It is a good command that cannot be done now.
+    Unable(String),
 }
 
 impl Host {
@@ -204,15 +206,18 @@ impl Host {
 
     /// Says no, once, in the transaction that marks the message as dealt with.
     async fn refuse(&self, row: InboxRow, refusal: Refusal) -> Result<(), StoreError> {
-        let (emoji, message) = match refusal {
-            Refusal::Malformed(message) => ("❓", message),
-            Refusal::Denied(message) => ("⛔", message),
-            Refusal::Late(message) => ("⌛", message),
+        let (emoji, message, counted) = match refusal {
+            Refusal::Malformed(message) => ("❓", message, true),
+            Refusal::Denied(message) => ("⛔", message, true),
+            Refusal::Late(message) => ("⌛", message, true),
+            // Whoever said something right is always answered.
+            Refusal::Unable(message) => ("⚠️", message, false),
         };
         let now = self.shared.clock.now();
         let mut writes = vec![Write::Line(self.refusal_line(&row, message.clone())), Write::Done(row.key.clone())];
         tracing::info!(person = row.sender.id, room = row.key.room, why = message, "refused a command");
-        if let Some(unsaid) = self.courtesy.answer(&row.sender.id, &row.key.room, now) {
+        let answered = if counted { self.courtesy.answer(&row.sender.id, &row.key.room, now) } else { Some(0) };
+        if let Some(unsaid) = answered {
             let mut text = Text::lines(message);
             if unsaid > 0 {
                 text.push_lines(format!("({unsaid} more of your messages were refused without an answer)"));

@@ -4,8 +4,12 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{CANCEL, Jobs, WithOrder, entry, finish::call_off};
+use super::{
+    CANCEL, Claim, Ended, Jobs, Standing, Tape, TapeError, WithOrder, entry,
+    finish::{call_off, close_unread},
+};
 use crate::{
+    capability::working,
     message::Person,
     port::store::{EntryKind, JobRow, Phase, StoreError, Write},
 };
@@ -45,16 +49,22 @@ impl Jobs {
         let next = tip.map_or(0, |(next, _)| next);
         // One that stands in line before its first call has nothing to tidy up.
         let begun = !(row.stand.phase == Phase::Later || (row.stand.phase == Phase::Line && next == 1));
-        if !begun || matches!(row.stand.phase, Phase::Held | Phase::Asked) {
+        if matches!(row.stand.phase, Phase::Held | Phase::Asked) {
+            match Tape::read(&*self.shared.store, &row.id).await {
+                Ok(tape) => return self.end_as_it_stands(row, &tape, by, claim, with).await,
+                Err(TapeError::Store(error)) => return Err(unkept(error)),
+                // Nothing can be written behind a journal that is broken: the row alone says that it is over.
+                Err(_) => {
+                    let told = format!("job {} is closed as it stands: its journal cannot be read", row.id);
+                    let writes = close_unread(&row, by, self.shared.clock.now());
+                    return self.over(&row, told, writes, claim, with).await;
+                }
+            }
+        }
+        if !begun {
             let told = format!("job {} is called off", row.id);
-            let mut writes = with(&told);
-            writes.extend(call_off(&row, next, by, begun, self.shared.clock.now()));
-            self.shared.store.commit(writes).await.map_err(unkept)?;
-            self.shared.outbox.wake();
-            drop(claim);
-            let free = self.shared.places.release(&row.id);
-            self.call_next(free).await;
-            return Ok(told);
+            let writes = call_off(&row, next, by, self.shared.clock.now());
+            return self.over(&row, told, writes, claim, with).await;
         }
         let mut event = event(&row);
         event.number = next;
@@ -64,6 +74,57 @@ impl Jobs {
         drop(claim);
         self.shared.places.leave_lines(&row.id);
         self.take_up(row);
+        Ok(told)
+    }
+
+    /// A job that nobody can go on with ends where it stands: its plugin is not run again, what it started is asked to stop
+    /// and followed to its end.
+    async fn end_as_it_stands(
+        self: &Arc<Self>,
+        row: JobRow,
+        tape: &Tape,
+        by: &Person,
+        claim: Claim,
+        with: WithOrder<'_>,
+    ) -> Result<String, String> {
+        let now = self.shared.clock.now();
+        let about = json!({ "event": CANCEL, "by": by.id, "about": "" });
+        let mut entries = vec![entry(&row, EntryKind::Event, about, now)];
+        if !matches!(tape.standing(), Standing::Ended(_) | Standing::Over) {
+            let who = crate::reply::clean(&by.name);
+            let text = format!("`{}` (job {}) was called off by {who}, as it stood.", row.line, row.id);
+            entries.push(entry(&row, EntryKind::End, json!(Ended::called_off(text)), now));
+        }
+        let told = format!("job {} is called off", row.id);
+        let mut writes = Vec::new();
+        for (mut entry, number) in entries.into_iter().zip(tape.next()..) {
+            entry.number = number;
+            writes.push(Write::Enter(entry));
+        }
+        writes.push(Write::Stand { job: row.id.clone(), stand: working(now) });
+        writes.extend(with(&told));
+        self.shared.store.commit(writes).await.map_err(|error| format!("nothing was changed: {error}"))?;
+        drop(claim);
+        self.take_up(JobRow { stand: working(now), ..row });
+        Ok(told)
+    }
+
+    /// Closes a job that nobody takes care of, and gives way to the next in line.
+    async fn over(
+        self: &Arc<Self>,
+        row: &JobRow,
+        told: String,
+        closing: Vec<Write>,
+        claim: Claim,
+        with: WithOrder<'_>,
+    ) -> Result<String, String> {
+        let mut writes = with(&told);
+        writes.extend(closing);
+        self.shared.store.commit(writes).await.map_err(|error| format!("nothing was changed: {error}"))?;
+        self.shared.outbox.wake();
+        drop(claim);
+        let free = self.shared.places.release(&row.id);
+        self.call_next(free).await;
         Ok(told)
     }
 }

@@ -98,8 +98,7 @@ impl JobCard {
     /// What it does, in words; `None` where nobody said.
     pub(crate) fn shown(&self) -> Option<String> {
         let state = self.state.borrow();
-        let words: Vec<&str> =
-            [&state.stage, &state.run].into_iter().map(String::as_str).filter(|word| !word.is_empty()).collect();
+        let words = doing(&state);
         (!words.is_empty()).then(|| words.join(", "))
     }
 
@@ -165,17 +164,21 @@ fn at_work(row: &JobRow, state: &State) -> Text {
         return Text::lines(format!("[{}] {}: {about}", row.id, row.line));
     }
     let mut text = format!("[{}] {}: at work", row.id, row.line);
-    for part in [&state.stage, &state.run] {
-        if !part.is_empty() {
-            text.push_str(", ");
-            text.push_str(part);
-        }
+    for part in doing(state) {
+        text.push_str(", ");
+        text.push_str(part);
     }
     let mut text = Text::lines(text);
     if !state.line.is_empty() {
         text.push_code(&state.line);
     }
     text
+}
+
+/// What it does, each thing once: a run that its plugin speaks of by name is not named again.
+fn doing(state: &State) -> Vec<&str> {
+    let run = Some(state.run.as_str()).filter(|run| !state.stage.contains(run));
+    [Some(state.stage.as_str()), run].into_iter().flatten().filter(|part| !part.is_empty()).collect()
 }
 
 fn card_row(row: &JobRow, text: Text, rest: bool) -> OutboxRow {

@@ -9,12 +9,13 @@ use serde_json::{Value, json};
 use super::{
     Job, Jobs, Standing, Tape,
     drive::{Step, Trouble},
-    entry, said, title,
+    entry::{self, entry},
+    said, title,
 };
 use crate::{
     capability::{self, Recovered, working},
     message::Person,
-    port::store::{Entry, JobRow, Phase, Stand, StoreError, Write},
+    port::store::{Entry, EntryKind, JobRow, Phase, Stand, StoreError, Write},
     reply::Text,
 };
 
@@ -126,7 +127,13 @@ impl Jobs {
                     Said::Again => format!("job {} goes on: {} is done again", row.id, about(intent)),
                 }
             }
-            (Phase::Held, _, Said::Again) => format!("job {} is tried again", row.id),
+            (Phase::Held, _, Said::Again) => {
+                let about = json!({ "event": "again", "by": by.id, "about": "" });
+                let mut event = entry(&row, EntryKind::Event, about, self.shared.clock.now());
+                event.number = tape.next();
+                writes.insert(0, Write::Enter(event));
+                format!("job {} is tried again", row.id)
+            }
             (Phase::Held, _, Said::Done) => return Err(format!("job {} asks nothing, it is held", row.id)),
             _ => return Err(format!("job {} asks nothing: {}", row.id, row.stand.phase.as_str())),
         };

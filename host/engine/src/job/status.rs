@@ -61,6 +61,7 @@ impl Status {
             lines.push("  called off: it is being told to stop".to_owned());
         }
         lines.push(match &self.entries {
+            Ok(1) => "  1 entry in its journal".to_owned(),
             Ok(entries) => format!("  {entries} entries in its journal"),
             Err(why) => format!("  {why}"),
         });
