@@ -12,7 +12,7 @@ use super::{
     broken::{CONFIG, PARKS, house, parked, started},
     life::{Life, kill_all, live},
 };
-use crate::{house::House, journal::Journal};
+use crate::{host::eventually, house::House, journal::Journal};
 
 /// A job waits for a time, something is changed, and it goes on. Gives its outcome and all that was said.
 fn changed(typed: &str, change: impl FnOnce(&House) -> Result<()>) -> Result<(JobOutcome, String, House)> {
@@ -146,6 +146,9 @@ fn a_run_of_a_pipeline_that_is_gone_is_not_known() -> Result<()> {
 /// What the room says to a job that asks, and how often the script is started then.
 fn asked(place: &str, says: &str, starts: usize, outcome: JobOutcome) -> Result<()> {
     let (house, mut lives) = died(place, "#!/bin/sh\necho \"$1\" >>started\n")?;
+    if place.starts_with("after start") {
+        eventually("the run's start", || Ok(started(&house) == ["1.0"]))?;
+    }
     // Nothing is on its way any more.
     kill_all(&house)?;
     configure(&house, PIPELINE, "")?;
