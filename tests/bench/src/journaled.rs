@@ -115,8 +115,11 @@ async fn journaled(folder: &Path, text: &str, kind: Kind, keep: bool) -> Result<
     Ok((took.as_secs_f64(), watched.written()))
 }
 
+/// The lists of each job, in their order.
+type Lists = Vec<Vec<Vec<Write>>>;
+
 /// The lists that open the jobs, and of each job those of its calls.
-fn parts(written: Vec<Vec<Write>>, kind: Kind) -> Result<(Vec<Write>, Vec<Vec<Vec<Write>>>)> {
+fn parts(written: Vec<Vec<Write>>, kind: Kind) -> Result<(Vec<Write>, Lists)> {
     let mut openings = Vec::new();
     let mut calls: HashMap<String, Vec<Vec<Write>>> = HashMap::new();
     for list in written {

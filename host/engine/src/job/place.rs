@@ -65,7 +65,7 @@ impl fmt::Display for Busy {
 impl Places {
     /// Takes places for a job, all or none. Gives those that are to be written down: what it did not hold yet, and what
     /// was only kept for it.
-    pub(crate) fn take(&self, places: &[Place], job: &JobRow) -> Result<Vec<Place>, Busy> {
+    pub(crate) fn take(&self, places: &[Place], job: &JobRow) -> Result<Vec<Place>, Box<Busy>> {
         if places.is_empty() {
             return Ok(Vec::new());
         }
@@ -75,7 +75,7 @@ impl Places {
             .find_map(|place| Some((place, state.held.get(place)?)).filter(|(_, holder)| holder.job != job.id));
         if let Some((place, holder)) = others {
             let holds_another = state.held.values().any(|holder| holder.job == job.id && holder.written);
-            return Err(Busy { place: place.clone(), holds_another, holder: holder.clone() });
+            return Err(Box::new(Busy { place: place.clone(), holds_another, holder: holder.clone() }));
         }
         let unwritten = |place: &&Place| state.held.get(place).is_none_or(|holder| !holder.written);
         let new: Vec<Place> = places.iter().filter(unwritten).cloned().collect();
