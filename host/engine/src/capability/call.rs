@@ -144,7 +144,7 @@ async fn through<C: HostCall>(
 ) -> wasmtime::Result<Result<C::Answer, C::Error>> {
     let row = &TABLE[index];
     invocation.meter(&params)?;
-    if let Some(answer) = invocation.replay::<C>(index, &params)? {
+    if let Some(answer) = invocation.replay::<C>(index, &params).await? {
         return Ok(answer);
     }
     let attributes = C::attributes(invocation, &params).await;

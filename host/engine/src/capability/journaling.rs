@@ -15,8 +15,12 @@ use super::{
 };
 use crate::{
     access::Attribute,
+    job::NoReplay,
     plugin::bindings::types,
-    port::store::{Entry, EntryKind, Place, Stand, Write},
+    port::{
+        StoreError,
+        store::{Entry, EntryKind, Place, Stand, Write},
+    },
 };
 
 /// A call's answer by the host's side.
@@ -24,17 +28,23 @@ type Answered<C> = Result<<C as HostCall>::Answer, <C as HostCall>::Error>;
 
 impl Invocation {
     /// The answer of a call that was made before.
-    pub(super) fn replay<C: HostCall>(
+    pub(super) async fn replay<C: HostCall>(
         &mut self,
         index: usize,
         params: &C::Params,
     ) -> wasmtime::Result<Option<Answered<C>>> {
         let row = &TABLE[index];
+        let shared = self.shared().clone();
         let Purpose::Job(life) = &mut self.purpose else { return Ok(None) };
-        let found = life.replay.next(row.name, params).map_err(Stop::Diverged)?;
+        let found = life.replay.next(&*shared.store, row.name, params).await.map_err(|error| match error {
+            NoReplay::Differs(why) => Stop::Diverged(why),
+            // What stood beside an entry is gone or was changed: the journal is broken there.
+            NoReplay::Store(StoreError::Failed(why)) => Stop::Diverged(why),
+            NoReplay::Store(error) => Stop::Unkept(error),
+        })?;
         let Some(crate::job::Found { answer, begun }) = found else {
             // What is beyond the journal waits for the next start.
-            return if self.shared().stopping.is_cancelled() { Err(Stop::Stopping.into()) } else { Ok(None) };
+            return if shared.stopping.is_cancelled() { Err(Stop::Stopping.into()) } else { Ok(None) };
         };
         let answer: Answered<C> = serde::Deserialize::deserialize(answer)
             .map_err(|error| Stop::Diverged(format!("the answer of entry {} cannot be read: {error}", begun.number)))?;
@@ -154,13 +164,8 @@ impl Invocation {
                 let takes = std::mem::take(taken);
                 let take = |place: &Place| Write::Take { place: place.clone(), job: job.row().id.clone() };
                 let writes = takes.iter().map(take).collect();
-                number = match job.enter(&*shared.store, vec![entry], writes).await {
-                    Ok(number) => number,
-                    Err(error) => {
-                        shared.places.give_back(&takes);
-                        return Err(Stop::Unkept(error).into());
-                    }
-                };
+                number = job.enter(&*shared.store, vec![entry], writes).await.map_err(Stop::Unkept)?;
+                shared.places.wrote(&takes);
             }
             self.intent = number;
         }
@@ -206,11 +211,11 @@ impl Invocation {
         body.extend(more);
         let entry =
             self.entry(EntryKind::Wait, begun.index, &begun.rule.text(), &begun.attributes, Value::Object(body));
-        let mut writes = std::mem::take(&mut self.writes);
+        let writes = std::mem::take(&mut self.writes);
         if let Some(job) = self.job() {
-            writes.extend(job.stands(stand).await);
+            job.enter_and_stand(&*self.shared().store, vec![entry], stand, writes).await.map_err(Stop::Unkept)?;
+            self.shared().outbox.wake();
         }
-        self.commit(entry, writes).await?;
         // It may be earlier than what is slept for.
         self.shared().alarm.notify_one();
         Ok(())

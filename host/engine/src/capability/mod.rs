@@ -29,7 +29,7 @@ pub(crate) use invocation::{Life, Purpose, Shared, Stop, Timer};
 pub(crate) use journaling::working;
 pub(crate) use judge::NO_RULE;
 pub use judge::Reason;
-pub(crate) use pipelines::{RUN, Ready, Timers, WaitError, Waitable, ending, reached, ready};
+pub(crate) use pipelines::{RUN, Ready, Timers, WaitError, Waitable, ending, reached, ready, until};
 pub use tally::{Denied, Tally};
 
 use futures_util::future::BoxFuture;

@@ -25,7 +25,8 @@ impl Host {
         loop {
             let now = self.shared.clock.now();
             let stand = Stand { phase: Phase::Working, about: String::new(), since: now, wake: None };
-            let (row, entry) = opening(&self.shared, &plugin, &authorized, None, stand);
+            let given = (plugin.settings.to_vec(), plugin.limits);
+            let (row, entry) = opening(&self.shared, &plugin, given, &authorized, None, stand);
             let writes = vec![
                 Write::Open(row.clone()),
                 Write::Enter(entry),

@@ -129,6 +129,11 @@ impl Host {
                 said.push_lines("A run of a pipeline that is no longer configured.");
                 continue;
             };
+            let access = &self.shared.access;
+            if !access.sees(&authorized.caller().id, Some(&run.app), Some(&run.environment)) {
+                said.push_lines("A run that you may not see.");
+                continue;
+            }
             match run.system.output(&run.key, &run.pipeline, TAIL_BYTES).await {
                 Ok(output) if output.trim().is_empty() => said.push_lines(format!("{} said nothing.", run.pipeline)),
                 Ok(output) => {

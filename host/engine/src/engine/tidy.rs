@@ -22,7 +22,9 @@ impl Host {
     async fn remove(&self, keep: Duration) -> Result<(), StoreError> {
         let shared = &self.shared;
         let keep = jiff::SignedDuration::try_from(keep).unwrap_or(jiff::SignedDuration::MAX);
-        let Ok(before) = shared.clock.now().checked_sub(keep) else { return Ok(()) };
+        // A clock that was set ahead while the host runs makes nothing older.
+        let now = shared.clock.now().min(shared.steady.now());
+        let Ok(before) = now.checked_sub(keep) else { return Ok(()) };
         loop {
             let removed = shared.store.remove(before, &self.plugins.digests()).await?;
             for (key, pipeline) in removed.jobs.iter().flat_map(|(_, runs)| runs) {

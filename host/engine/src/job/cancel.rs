@@ -45,6 +45,11 @@ impl Jobs {
         let Some(claim) = self.shared.claims.claim(&row.id) else {
             return Err(format!("job {} is being looked at; try again", row.id));
         };
+        // As it stands now, and not as it was when it was looked up.
+        let row = self.shared.store.job(&row.id).await.map_err(unkept)?.unwrap_or(row);
+        if let Some(end) = &row.end {
+            return Err(format!("job {} is over: {}", row.id, end.outcome.as_str()));
+        }
         let tip = self.shared.store.tip(&row.id).await.map_err(unkept)?;
         let next = tip.map_or(0, |(next, _)| next);
         // One that stands in line before its first call has nothing to tidy up.
@@ -69,7 +74,10 @@ impl Jobs {
         let mut event = event(&row);
         event.number = next;
         let told = format!("job {} is called off: `{}` is told to stop", row.id, row.line);
-        let writes = std::iter::once(Write::Enter(event)).chain(with(&told)).collect();
+        // Taken up at the next start too, if there is one before this goes on.
+        let stand = working(self.shared.clock.now());
+        let mut writes = vec![Write::Enter(event), Write::Stand { job: row.id.clone(), stand }];
+        writes.extend(with(&told));
         self.shared.store.commit(writes).await.map_err(unkept)?;
         drop(claim);
         self.shared.places.leave_lines(&row.id);

@@ -122,6 +122,11 @@ impl JobCard {
         Some(card_row(&self.row, text, true))
     }
 
+    /// What was made to be shown last was not kept: it is made again.
+    pub(crate) async fn not_shown(&self) {
+        *self.shown.lock().await = None;
+    }
+
     /// Ends the showing; gives the card's last row, to be kept in the transaction that closes the job.
     pub(crate) async fn end(&self, outcome: JobOutcome, took: &str) -> OutboxRow {
         // An older text must not come after the last.

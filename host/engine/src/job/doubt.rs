@@ -23,6 +23,9 @@ use crate::{
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
+/// How long an answer is waited for.
+const ANSWER: Duration = Duration::from_secs(90);
+
 /// What must be on disk together with what an order changes, made of the words that answer it.
 pub(crate) type WithOrder<'a> = &'a (dyn Fn(&str) -> Vec<Write> + Sync);
 
@@ -37,15 +40,15 @@ pub(crate) enum Said {
 
 impl Jobs {
     /// Finds out whether an effect happened.
-    pub(super) async fn settle(&self, job: &Arc<Job>, tape: &Tape, at: usize) -> Result<Step, Trouble> {
-        let intent = &tape.entries()[at];
+    pub(super) async fn settle(&self, job: &Arc<Job>, intent: &Entry) -> Result<Step, Trouble> {
         let row = capability::row(&intent.call).and_then(|row| row.recovery.as_ref());
         let Some(recovery) = row else {
             return Err(Trouble::Hold(format!("{} is no call that can be recovered", intent.call), true));
         };
         let mut wait = FIRST_WAIT;
         let body = loop {
-            match (recovery.recover)(&self.shared, job.row(), intent).await {
+            let asked = tokio::time::timeout(ANSWER, (recovery.recover)(&self.shared, job.row(), intent)).await;
+            match asked.unwrap_or_else(|_| Recovered::Away("it does not answer".to_owned())) {
                 Recovered::Happened(answer) => break json!({ "answer": answer, "settled": "it happened" }),
                 Recovered::Not => break json!({ "settled": "it did not happen" }),
                 Recovered::Unknowable(reason) => return self.ask(job, intent, &reason).await,
@@ -70,7 +73,6 @@ impl Jobs {
         let what = about(intent);
         let since = if row.stand.phase == Phase::Asked { row.stand.since } else { now };
         let stand = Stand { phase: Phase::Asked, about: format!("asks whether {what} happened"), since, wake: None };
-        let mut writes = job.stands(stand).await;
         let text = format!(
             "{}: whether {what} happened cannot be known: {reason}. Look, and say `job {} assume done` if it did, or \
              `job {} again` if it did not. Nothing is done until then.",
@@ -78,8 +80,8 @@ impl Jobs {
             row.id,
             row.id
         );
-        writes.push(Write::Say(said(row, &format!("doubt-{}", intent.number), Text::lines(text))));
-        self.shared.store.commit(writes).await?;
+        let say = Write::Say(said(row, &format!("doubt-{}", intent.number), Text::lines(text)));
+        job.enter_and_stand(&*self.shared.store, Vec::new(), stand, vec![say]).await?;
         self.shared.outbox.wake();
         Ok(Step::Rest)
     }
@@ -87,8 +89,7 @@ impl Jobs {
     async fn settled(&self, job: &Job, intent: &Entry, body: Value) -> Result<(), StoreError> {
         let now = self.shared.clock.now();
         let result = entry::result(job.row(), intent, body, now);
-        let writes = job.stands(working(now)).await;
-        job.enter(&*self.shared.store, vec![result], writes).await.map(drop)
+        job.enter_and_stand(&*self.shared.store, vec![result], working(now), Vec::new()).await
     }
 
     /// Somebody said what became of an effect that a job asks about, or that one that is held is to be tried again.
@@ -107,6 +108,8 @@ impl Jobs {
         let Some(claim) = self.shared.claims.claim(&row.id) else {
             return Err(format!("job {} is being looked at; try again", row.id));
         };
+        // As it stands now, and not as it was when it was looked up.
+        let row = self.shared.store.job(&row.id).await.map_err(unkept)?.unwrap_or(row);
         let tape = Tape::read(&*self.shared.store, &row.id).await.map_err(|error| error.to_string())?;
         let mut writes = vec![Write::Stand { job: row.id.clone(), stand: working(self.shared.clock.now()) }];
         let told = match (row.stand.phase, tape.standing(), said) {

@@ -72,11 +72,11 @@ impl Jobs {
                     tracing::error!(job = job.row().id, %error, "a job cannot go on now; it is tried again");
                     tries += 1;
                     if tries == 2 {
-                        self.say_unkept(job.row()).await;
+                        // A network that is away must not keep the job.
+                        tokio::spawn(self.clone().say_unkept(job.clone()));
                     }
                     if matches!(error, StoreError::Failed(_)) && tries > MOST_TRIES {
-                        tracing::error!(job = job.row().id, "a job is left as it stands; the next start looks again");
-                        return;
+                        return self.hold(job, &error.to_string(), false).await;
                     }
                     tokio::select! {
                         () = tokio::time::sleep(wait) => wait = (wait * 2).min(LONGEST_WAIT),
@@ -88,13 +88,30 @@ impl Jobs {
     }
 
     async fn step(self: &Arc<Self>, job: &Arc<Job>) -> Result<Step, Trouble> {
+        // Before the journal is read: what many that wake at once have read must not fill the memory.
+        let Ok(turn) = self.turns.acquire().await else { unreachable!("the semaphore is never closed") };
         let tape = job.read(&*self.shared.store).await?;
         match tape.standing() {
             Standing::Over => Ok(Step::Rest),
-            Standing::Waits(at) => self.wait(job, &tape, at).await,
-            Standing::InDoubt(at) => self.settle(job, &tape, at).await,
-            Standing::Ended(at) => self.finish(job, &tape, at).await,
-            Standing::Runs => self.run(job, tape).await,
+            Standing::Waits(at) => {
+                let waits = self.waits(&tape, at)?;
+                drop((tape, turn));
+                self.wait(job, waits).await
+            }
+            Standing::InDoubt(at) => {
+                let intent = tape.entries()[at].clone();
+                drop((tape, turn));
+                self.settle(job, &intent).await
+            }
+            Standing::Ended(at) => {
+                drop(turn);
+                self.finish(job, &tape, at).await
+            }
+            Standing::Runs => {
+                let ran = self.run(job, tape).await;
+                drop(turn);
+                ran
+            }
         }
     }
 
@@ -114,8 +131,8 @@ impl Jobs {
             return Ok(Step::Rest);
         }
         if job.phase() != Phase::Working {
-            let writes = job.stands(working(self.shared.clock.now())).await;
-            self.shared.store.commit(writes).await?;
+            let stand = working(self.shared.clock.now());
+            job.enter_and_stand(&*self.shared.store, Vec::new(), stand, Vec::new()).await?;
             self.shared.outbox.wake();
         }
         let told = tape.told();
@@ -124,10 +141,7 @@ impl Jobs {
         let purpose = Purpose::Job(Box::new(life));
         let invocation =
             Invocation::new(self.shared.clone(), Arc::new(authorized), purpose, plugin.clone(), begun.limits);
-        let ran = {
-            let Ok(_turn) = self.turns.acquire().await else { unreachable!("the semaphore is never closed") };
-            run(&plugin, invocation, &begun.invocation).await
-        };
+        let ran = run(&plugin, invocation, &begun.invocation).await;
         let left = ran.invocation.replays();
         match (ran.end, left) {
             (GuestEnd::Stopped(stop), _) => self.stopped(job, stop).await,
@@ -144,7 +158,12 @@ impl Jobs {
     }
 
     /// The host ended the plugin.
-    async fn stopped(&self, job: &Arc<Job>, stop: Stop) -> Result<Step, Trouble> {
+    async fn stopped(self: &Arc<Self>, job: &Arc<Job>, stop: Stop) -> Result<Step, Trouble> {
+        // Who waits, or stands in line elsewhere, holds nothing but what its effects took: others would wait for each other.
+        if matches!(stop, Stop::Parked | Stop::InLine(_)) {
+            let next = self.shared.places.let_go(&job.row().id);
+            self.call_next(next).await;
+        }
         match stop {
             Stop::Parked => Ok(Step::GoOn),
             Stop::Stopping => Ok(Step::Rest),
@@ -161,8 +180,7 @@ impl Jobs {
         let since = if row.stand.phase == Phase::Line { row.stand.since } else { now };
         let Some(about) = self.shared.places.line_up(place, row, since) else { return Ok(Step::GoOn) };
         let stand = Stand { phase: Phase::Line, about, since, wake: None };
-        let writes = job.stands(stand).await;
-        self.shared.store.commit(writes).await?;
+        job.enter_and_stand(&*self.shared.store, Vec::new(), stand, Vec::new()).await?;
         self.shared.outbox.wake();
         Ok(Step::Rest)
     }
@@ -198,12 +216,11 @@ impl Jobs {
     }
 
     /// A job cannot go on by itself: it stays open, and the room and the operator are told.
-    pub(super) async fn hold(&self, job: &Arc<Job>, reason: &str, whole: bool) {
+    pub(super) async fn hold(self: &Arc<Self>, job: &Arc<Job>, reason: &str, whole: bool) {
         let row = job.row();
         tracing::error!(job = row.id, line = row.line, reason, "a job is held");
         let now = self.shared.clock.now();
         let stand = Stand { phase: Phase::Held, about: format!("held: {reason}"), since: now, wake: None };
-        let mut writes = job.stands(stand).await;
         let text = format!(
             "{} is held: {reason}. Nothing more of it is done until somebody looks at it: `job {}` shows where it stands, \
              `job {} again` tries again, `cancel {}` ends it.",
@@ -213,18 +230,29 @@ impl Jobs {
             row.id
         );
         let key = format!("held-{}", now.as_millisecond());
-        writes.push(Write::Say(super::said(row, &key, Text::lines(text))));
+        let say = Write::Say(super::said(row, &key, Text::lines(text)));
         // An entry behind a broken one would say that all before it is good.
         let about = json!({ "event": "held", "about": reason });
         let entries = if whole { vec![entry(row, EntryKind::Event, about, now)] } else { Vec::new() };
-        match job.enter(&*self.shared.store, entries, writes).await {
-            Ok(_) => self.shared.outbox.wake(),
-            Err(error) => tracing::error!(job = row.id, %error, "that a job is held cannot be kept"),
+        let mut wait = FIRST_WAIT;
+        while let Err(error) =
+            job.enter_and_stand(&*self.shared.store, entries.clone(), stand.clone(), vec![say.clone()]).await
+        {
+            tracing::error!(job = row.id, %error, "that a job is held cannot be kept; trying again");
+            tokio::select! {
+                () = tokio::time::sleep(wait) => wait = (wait * 2).min(LONGEST_WAIT),
+                () = self.shared.stopping.cancelled() => return,
+            }
         }
+        self.shared.outbox.wake();
+        // It may have been kept a place that it does not take now.
+        let next = self.shared.places.let_go(&row.id);
+        self.call_next(next).await;
     }
 
     /// Tells the room why a job does not go on. The store cannot keep these words, so they are sent as they are.
-    async fn say_unkept(&self, row: &JobRow) {
+    async fn say_unkept(self: Arc<Self>, job: Arc<Job>) {
+        let row = job.row();
         let Some(chat) = self.shared.outbox.chat(&row.inbox.network).cloned() else { return };
         let text = format!(
             "{} waits: what it does cannot be written down now. It goes on when it can; nothing more is started until then.",
@@ -235,7 +263,8 @@ impl Jobs {
             room: row.inbox.room.clone(),
             body: Body::Say { text: Text::lines(text), thread: row.thread.clone() },
         };
-        self.shared.outbox.send(&chat, &message, false).await;
+        let stop = self.shared.stop.clone();
+        stop.run_until_cancelled(self.shared.outbox.send(&chat, &message, false)).await;
     }
 }
 

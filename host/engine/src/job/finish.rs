@@ -90,7 +90,7 @@ impl Jobs {
             let runs = unfinished.iter().map(|intent| async {
                 match (tape.followed(intent), run_of(&self.shared.catalog, intent)) {
                     (Some(followed), _) => Ok(Some(followed)),
-                    (None, Some(run)) => follow(self, job, &run, &meanwhile).await,
+                    (None, Some(run)) => follow(self, job, &run, &meanwhile, tape.tidies_up(&run.key)).await,
                     (None, None) => Ok(Some(Followed::lost())),
                 }
             });

@@ -47,6 +47,7 @@ pub(super) async fn follow(
     job: &Arc<Job>,
     run: &JobRun,
     meanwhile: &str,
+    tidies_up: bool,
 ) -> Result<Option<Followed>, StoreError> {
     let (shared, row, pipeline) = (&jobs.shared, job.row(), &run.pipeline);
     let nothing = |line: String| Ok(Some(Followed { line, outcome: None }));
@@ -60,7 +61,7 @@ pub(super) async fn follow(
             Ok(RunState::Ended(end)) => return ended(shared, job, run, end).await.map(Some),
             Ok(RunState::Running) => {
                 say(shared, row, format!("{meanwhile} Its run of {pipeline} goes on; its end is told here.")).await;
-                match end(shared, job, run).await {
+                match end(shared, job, run, tidies_up).await {
                     None => return Ok(None),
                     Some(Ok(end)) => return ended(shared, job, run, end).await.map(Some),
                     Some(Err(error)) => error,
@@ -84,11 +85,11 @@ pub(super) async fn follow(
     }
 }
 
-/// A run's end. Where its job was called off it is asked to stop.
-async fn end(shared: &Shared, job: &Arc<Job>, run: &JobRun) -> Option<Result<RunEnd, PipelineError>> {
+/// A run's end. Where its job was called off it is asked to stop, unless it tidies up.
+async fn end(shared: &Shared, job: &Arc<Job>, run: &JobRun, tidies_up: bool) -> Option<Result<RunEnd, PipelineError>> {
     let mut line = |line: &str| job.card().line(line);
     let mut ended = std::pin::pin!(run.system.ended(&run.key, &run.pipeline, &mut line));
-    let mut asked = false;
+    let mut asked = tidies_up;
     loop {
         tokio::select! {
             biased;

@@ -24,6 +24,9 @@ use crate::{
     },
 };
 
+/// How long until a job is looked at again that somebody else changes now.
+const SOON: std::time::Duration = std::time::Duration::from_millis(50);
+
 /// All jobs of a host.
 pub(crate) struct Jobs {
     pub(super) shared: Arc<Shared>,
@@ -75,8 +78,11 @@ impl Jobs {
             known.again = true;
             return;
         }
-        // Somebody ends it at this moment, or it is looked at again when its time comes.
-        let Some(claim) = self.shared.claims.claim(&row.id) else { return };
+        // Somebody changes it at this moment: it is looked at after that.
+        let Some(claim) = self.shared.claims.claim(&row.id) else {
+            drop(live);
+            return self.look_soon(row.id);
+        };
         let row = Arc::new(row);
         let card = JobCard::begin(row.clone(), self.shared.store.clone(), self.shared.outbox.clone());
         let job = Arc::new(Job::new(row.clone(), card));
@@ -111,6 +117,25 @@ impl Jobs {
         }
     }
 
+    /// Has a job looked at in a moment, and again until that can be done.
+    fn look_soon(self: &Arc<Self>, id: String) {
+        let (jobs, stopping) = (self.clone(), self.shared.stopping.clone());
+        let look = async move {
+            loop {
+                tokio::time::sleep(SOON).await;
+                match jobs.shared.store.job(&id).await {
+                    Ok(Some(row)) if row.end.is_none() => return jobs.take_up(row),
+                    Ok(_) => {
+                        let next = jobs.shared.places.release(&id);
+                        return jobs.call_next(next).await;
+                    }
+                    Err(error) => tracing::error!(job = id, %error, "a job cannot be read; trying again"),
+                }
+            }
+        };
+        tokio::spawn(async move { stopping.run_until_cancelled(look).await });
+    }
+
     /// A job that is taken care of now.
     pub(crate) fn at_work(&self, id: &str) -> Option<Arc<Job>> {
         self.live().get(id).map(|known| known.job.clone())
@@ -132,7 +157,8 @@ impl Jobs {
                     Box::pin(self.call_next(next)).await;
                 }
                 Err(error) => {
-                    tracing::error!(job = id, %error, "a job in line cannot be read; it goes on after a restart")
+                    tracing::error!(job = id, %error, "a job in line cannot be read; trying again");
+                    self.look_soon(id);
                 }
             }
         }

@@ -37,7 +37,7 @@ pub(crate) use follow::said;
 pub(crate) use jobs::Jobs;
 pub(crate) use opening::{asked, opening};
 pub(crate) use place::Places;
-pub(crate) use replay::{Found, Replay};
+pub(crate) use replay::{Found, NoReplay, Replay};
 pub use run::{Job, JobRun};
 pub use status::{Status, line};
 pub(crate) use steady::Steady;

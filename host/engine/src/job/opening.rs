@@ -8,7 +8,7 @@ use crate::{
     capability::Shared,
     command::Value,
     plugin::{
-        LoadedPlugin,
+        Limits, LoadedPlugin,
         bindings::{commands, types},
     },
     port::store::{Entry, EntryKind, JobRow, Stand},
@@ -19,6 +19,7 @@ use crate::{
 pub(crate) fn opening(
     shared: &Shared,
     plugin: &LoadedPlugin,
+    (settings, limits): (Vec<(String, String)>, Limits),
     authorized: &Authorized,
     parent: Option<&JobRow>,
     stand: Stand,
@@ -46,8 +47,8 @@ pub(crate) fn opening(
         invocation: asked(authorized, &row.id),
         line: row.line.clone(),
         digest: row.digest.clone(),
-        settings: plugin.settings.to_vec(),
-        limits: plugin.limits,
+        settings,
+        limits,
         wait: command.wait(),
     };
     let entry = entry(&row, EntryKind::Invocation, json!(begun), row.opened);

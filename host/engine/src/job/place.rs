@@ -80,19 +80,24 @@ impl Places {
         let unwritten = |place: &&Place| state.held.get(place).is_none_or(|holder| !holder.written);
         let new: Vec<Place> = places.iter().filter(unwritten).cloned().collect();
         for place in &new {
-            state.held.insert(place.clone(), Holder::of(job, true));
+            state.held.insert(place.clone(), Holder::of(job, false));
         }
         Ok(new)
     }
 
-    /// What was just taken could not be written down: it is kept for the job, which tries again.
-    pub(crate) fn give_back(&self, places: &[Place]) {
+    /// What was taken is written down.
+    pub(crate) fn wrote(&self, places: &[Place]) {
         let mut state = self.lock();
         for place in places {
             if let Some(holder) = state.held.get_mut(place) {
-                holder.written = false;
+                holder.written = true;
             }
         }
+    }
+
+    /// A job lets go of what is only kept for it. Gives the jobs that are next.
+    pub(crate) fn let_go(&self, job: &str) -> Vec<String> {
+        self.free(job, |holder| !holder.written)
     }
 
     /// A holding that an earlier process wrote down.
@@ -122,13 +127,14 @@ impl Places {
     /// A job is over, or waits no longer: its places are free and it stands in no line. Gives the jobs that are next;
     /// nobody else can take the place of one before it has tried.
     pub(crate) fn release(&self, job: &str) -> Vec<String> {
+        self.leave_lines(job);
+        self.free(job, |_| true)
+    }
+
+    fn free(&self, job: &str, which: impl Fn(&Holder) -> bool) -> Vec<String> {
         let mut state = self.lock();
-        state.lines.retain(|_, line| {
-            line.retain(|(_, id)| id != job);
-            !line.is_empty()
-        });
-        let free: Vec<Place> =
-            state.held.iter().filter(|(_, holder)| holder.job == job).map(|(place, _)| place.clone()).collect();
+        let held = state.held.iter().filter(|(_, holder)| holder.job == job && which(holder));
+        let free: Vec<Place> = held.map(|(place, _)| place.clone()).collect();
         let mut next = Vec::new();
         for place in free {
             state.held.remove(&place);

@@ -8,7 +8,24 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::Tape;
-use crate::port::store::{Entry, EntryKind};
+use crate::{
+    journal,
+    port::{
+        Store, StoreError,
+        store::{Entry, EntryKind},
+    },
+};
+
+/// Why a call is not answered from the tape.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NoReplay {
+    /// The tape has another call here; both in one line.
+    #[error("{0}")]
+    Differs(String),
+    /// What stands beside it cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
 
 /// Reads a tape back for a plugin that runs anew.
 #[derive(Debug, Default)]
@@ -47,17 +64,23 @@ impl Replay {
     /// The answer of this call; `None` where the tape ends.
     ///
     /// # Errors
-    /// The tape has another call here; both in one line.
-    pub(crate) fn next(&mut self, call: &str, arguments: &impl serde::Serialize) -> Result<Option<Found>, String> {
+    /// [`NoReplay`].
+    pub(crate) async fn next(
+        &mut self,
+        store: &dyn Store,
+        call: &str,
+        arguments: &(impl serde::Serialize + Sync),
+    ) -> Result<Option<Found>, NoReplay> {
         if self.is_over() {
             return Ok(None);
         }
         let arguments = serde_json::to_value(arguments).unwrap_or_default();
         let tape = self.tape.clone();
         while let Some(entry) = tape.entries().get(self.at) {
-            if entry.call != call || entry.body["arguments"] != arguments {
+            let body = journal::unpack(store, entry).await?;
+            if entry.call != call || body["arguments"] != arguments {
                 let expected = self.expected().unwrap_or_default();
-                return Err(format!("it called {call} {arguments}, and the journal has {expected}"));
+                return Err(NoReplay::Differs(format!("it called {call} {arguments}, and the journal has {expected}")));
             }
             self.at += 1;
             self.skip();
@@ -65,10 +88,13 @@ impl Replay {
                 EntryKind::Intent | EntryKind::Wait => tape.result_of(entry.number),
                 _ => Some(entry),
             };
-            let Some(holder) = holder else { return Err(format!("entry {} has no result", entry.number)) };
+            let Some(holder) = holder else {
+                return Err(NoReplay::Differs(format!("entry {} has no result", entry.number)));
+            };
+            let mut body = if holder.number == entry.number { body } else { journal::unpack(store, holder).await? };
             // Settled as not done: the same call comes again, on the tape or beyond it.
-            if !holder.body["answer"].is_null() {
-                return Ok(Some(Found { answer: holder.body["answer"].clone(), begun: entry.clone() }));
+            if !body["answer"].is_null() {
+                return Ok(Some(Found { answer: body["answer"].take(), begun: entry.clone() }));
             }
         }
         Ok(None)
@@ -97,7 +123,9 @@ mod tests {
     }
 
     fn next(replay: &mut Replay, call: &str, arguments: Value) -> Result<Option<Value>, String> {
-        replay.next(call, &arguments).map(|found| found.map(|found| found.answer))
+        let store = crate::port::memory::MemoryStore::new();
+        let found = futures_util::FutureExt::now_or_never(replay.next(&store, call, &arguments)).unwrap();
+        found.map(|found| found.map(|found| found.answer)).map_err(|error| error.to_string())
     }
 
     #[test]

@@ -130,10 +130,35 @@ impl Job {
         *next += 1;
     }
 
-    /// It stands somewhere else: its row, and its card where it came to rest.
-    pub(crate) async fn stands(&self, stand: Stand) -> Vec<Write> {
+    /// Writes entries and what belongs with them, and that it stands somewhere else: its row, and its card where it came to
+    /// rest, as one transaction.
+    ///
+    /// # Errors
+    /// The store's; nothing was written, and it stands where it stood.
+    pub(crate) async fn enter_and_stand(
+        &self,
+        store: &dyn Store,
+        entries: Vec<Entry>,
+        stand: Stand,
+        mut more: Vec<Write>,
+    ) -> Result<(), StoreError> {
+        let phase = stand.phase;
+        more.extend(self.stands(stand).await);
+        match self.enter(store, entries, more).await {
+            Ok(_) => {
+                *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = phase;
+                Ok(())
+            }
+            Err(error) => {
+                self.card.not_shown().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Its row, and its card where it came to rest.
+    async fn stands(&self, stand: Stand) -> Vec<Write> {
         let card = self.card.rests(&stand).await.map(Write::Say);
-        *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = stand.phase;
         [Write::Stand { job: self.row.id.clone(), stand }].into_iter().chain(card).collect()
     }
 }

@@ -83,7 +83,9 @@ impl Tape {
         let tip = tip.ok_or_else(|| TapeError::Broken("there is no such job".to_owned()))?;
         journal::check_entries(job, &sealed, &tip).map_err(|fault| TapeError::Broken(fault.message))?;
         let mut entries: Vec<Entry> = sealed.into_iter().map(|sealed| sealed.entry).collect();
-        for entry in entries.iter_mut().filter(|entry| entry.beside.is_some()) {
+        // What only a replay reads may be large, and is read one by one when it is its turn.
+        let now = |entry: &&mut Entry| !matches!(entry.kind, EntryKind::Call | EntryKind::Intent);
+        for entry in entries.iter_mut().filter(|entry| entry.beside.is_some()).filter(now) {
             entry.body = match journal::unpack(store, entry).await {
                 Ok(body) => body,
                 Err(StoreError::Failed(reason)) => return Err(TapeError::Broken(reason)),
@@ -135,12 +137,22 @@ impl Tape {
         self.events().any(|entry| entry.body["event"] == CANCEL)
     }
 
-    /// Whether the plugin was told since that the job was called off: a wait answered, or an effect turned away.
+    /// Whether a run was started after the job was called off: to tidy up, so it is not asked to stop.
+    pub(crate) fn tidies_up(&self, run: &RunKey) -> bool {
+        let asked = self.events().find(|entry| entry.body["event"] == CANCEL).map(|entry| entry.number);
+        let start = self.starts().find(|(intent, _)| RunKey::new(&intent.job, intent.number) == *run);
+        asked.zip(start).is_some_and(|(asked, (intent, _))| intent.number > asked)
+    }
+
+    /// Whether the plugin was told since that the job was called off: by a wait that says so, or an effect turned away.
     pub(crate) fn told(&self) -> bool {
         let asked =
             self.entries.iter().position(|entry| entry.kind == EntryKind::Event && entry.body["event"] == CANCEL);
         let tells = |entry: &Entry| match entry.kind {
-            EntryKind::Result => entry.call == WAIT,
+            EntryKind::Result if entry.call == WAIT => {
+                let answer = &entry.body["answer"];
+                answer["Err"] == "Cancelled" || answer["Ok"]["outcome"] == "cancelled"
+            }
             EntryKind::Denied => entry.body["answer"]["Err"]["Other"]["code"] == "cancelled",
             _ => false,
         };
@@ -273,6 +285,11 @@ pub(super) mod tests {
         let first = || entry(EntryKind::Invocation, "", json!({}));
         let wait = || entry(EntryKind::Wait, WAIT, json!({}));
         assert!(!tape(vec![first(), wait(), result(1, WAIT, json!({ "Ok": {} })), cancel()]).told());
+        // What was there in the same moment says nothing of it.
+        let reached = json!({ "Ok": { "outcome": "reached" } });
+        assert!(!tape(vec![first(), wait(), cancel(), result(1, WAIT, reached)]).told());
+        let stopped = json!({ "Ok": { "outcome": "cancelled" } });
+        assert!(tape(vec![first(), wait(), cancel(), result(1, WAIT, stopped)]).told());
         assert!(tape(vec![first(), wait(), cancel(), result(1, WAIT, json!({ "Err": "Cancelled" }))]).told());
         let turned =
             entry(EntryKind::Denied, TRIGGER, json!({ "answer": { "Err": { "Other": { "code": "cancelled" } } } }));

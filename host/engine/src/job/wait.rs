@@ -11,20 +11,25 @@ use super::{
     entry,
 };
 use crate::{
-    capability::{RUN, Ready, Timer, Timers, WaitError, Waitable, ending, reached, ready, working},
+    capability::{RUN, Ready, Timer, Timers, WaitError, Waitable, ending, reached, ready, until, working},
     plugin::bindings::types,
     port::{
-        PipelineError, RunEnd,
-        store::{Entry, Write},
+        PipelineError, RunEnd, RunKey,
+        store::{Entry, Phase, Write},
     },
 };
 
 /// How long until a system that is away is asked again.
 const AGAIN: Duration = Duration::from_secs(2);
+/// How long an answer is waited for.
+const ANSWER: Duration = Duration::from_secs(10);
 
 /// What one entry waits for.
-struct Waits {
+pub(super) struct Waits {
+    wait: Entry,
     runs: Vec<JobRun>,
+    /// Those that were started after the job was called off: they tidy up.
+    tidying: Vec<RunKey>,
     /// The earliest of its timers.
     timer: Option<(String, Timer)>,
     /// A run whose pipeline is no longer configured.
@@ -33,9 +38,7 @@ struct Waits {
 
 impl Jobs {
     /// Waits, or leaves that to the row.
-    pub(super) async fn wait(&self, job: &Arc<Job>, tape: &Tape, at: usize) -> Result<Step, Trouble> {
-        let wait = &tape.entries()[at];
-        let waits = self.waits(tape, wait)?;
+    pub(super) async fn wait(&self, job: &Arc<Job>, waits: Waits) -> Result<Step, Trouble> {
         let answer = match (&waits.lost, waits.runs.is_empty()) {
             (Some(id), _) => {
                 let message = format!("the pipeline of run {id} is no longer configured");
@@ -44,27 +47,38 @@ impl Jobs {
             (None, true) => self.time(job, &waits).map(|answer| (answer, Vec::new())),
             (None, false) => self.first(job, &waits).await,
         };
-        let Some((answer, mut writes)) = answer else { return Ok(Step::Rest) };
-        let result = entry::result(job.row(), wait, json!({ "answer": answer }), self.shared.clock.now());
-        writes.extend(job.stands(working(self.shared.clock.now())).await);
-        let says = writes.iter().any(|write| matches!(write, Write::Say(_)));
-        job.enter(&*self.shared.store, vec![result], writes).await?;
-        if says {
-            self.shared.outbox.wake();
-        }
+        let now = self.shared.clock.now();
+        let Some((answer, writes)) = answer else {
+            // Whoever had it looked at may have written that it works.
+            if let (Some((_, timer)), true, true) = (&waits.timer, waits.runs.is_empty(), job.phase() != Phase::Time) {
+                let stand = until(timer.at, now);
+                job.enter_and_stand(&*self.shared.store, Vec::new(), stand, Vec::new()).await?;
+                self.shared.outbox.wake();
+                self.shared.alarm.notify_one();
+            }
+            return Ok(Step::Rest);
+        };
+        let result = entry::result(job.row(), &waits.wait, json!({ "answer": answer }), now);
+        job.enter_and_stand(&*self.shared.store, vec![result], working(now), writes).await?;
+        self.shared.outbox.wake();
         Ok(Step::GoOn)
     }
 
-    fn waits(&self, tape: &Tape, wait: &Entry) -> Result<Waits, Trouble> {
+    /// What the entry at this place waits for.
+    pub(super) fn waits(&self, tape: &Tape, at: usize) -> Result<Waits, Trouble> {
+        let wait = &tape.entries()[at];
         let broken =
             |error: serde_json::Error| Trouble::Hold(format!("entry {} cannot be read: {error}", wait.number), true);
         let part = |name: &str| wait.body.get(name).cloned().unwrap_or(Value::Null);
         let (items,): (Vec<Waitable>,) = serde_json::from_value(part("arguments")).map_err(broken)?;
         let timers: Timers = serde_json::from_value(part("timers")).map_err(broken)?;
-        let mut waits = Waits { runs: Vec::new(), timer: None, lost: None };
+        let mut waits = Waits { wait: wait.clone(), runs: Vec::new(), tidying: Vec::new(), timer: None, lost: None };
         for item in items.iter().filter(|item| item.kind == RUN) {
             match tape.run(&self.shared.catalog, &item.id).flatten() {
-                Some(run) => waits.runs.push(run),
+                Some(run) => {
+                    waits.tidying.extend(tape.tidies_up(&run.key).then(|| run.key.clone()));
+                    waits.runs.push(run);
+                }
                 None => waits.lost = Some(item.id.clone()),
             }
         }
@@ -114,7 +128,7 @@ impl Jobs {
                 (id, timer) = &mut time => return Some((reached(id, timer), Vec::new())),
                 () = job.cancelled(), if !asked => {
                     asked = true;
-                    for run in &waits.runs {
+                    for run in waits.runs.iter().filter(|run| !waits.tidying.contains(&run.key)) {
                         call_off(run).await;
                     }
                 }
@@ -126,8 +140,14 @@ impl Jobs {
 
 /// Asks a run to stop. Its end is waited for all the same.
 pub(super) async fn call_off(run: &JobRun) {
-    if let Err(error) = run.system.cancel(&run.key, &run.pipeline).await {
-        tracing::warn!(run = run.key.as_str(), pipeline = run.pipeline, %error, "a run could not be asked to stop");
+    match tokio::time::timeout(ANSWER, run.system.cancel(&run.key, &run.pipeline)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            tracing::warn!(run = run.key.as_str(), pipeline = run.pipeline, %error, "a run could not be asked to stop");
+        }
+        Err(_) => {
+            tracing::warn!(run = run.key.as_str(), "a run could not be asked to stop: its system does not answer")
+        }
     }
 }
 

@@ -18,6 +18,10 @@ use crate::{
 /// The most jobs that one listing gives, and that are looked through for it.
 const MOST_LEFT: usize = 1_000;
 const MOST_READ: u32 = 20_000;
+/// The most work that a plugin leaves for later in one person's name.
+const MOST_OPEN: u32 = 100;
+/// The least time after which work begins that was left by work that was left for later.
+const LEAST_AGAIN: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// `jobs.later`
 pub(crate) struct Later;
@@ -72,11 +76,14 @@ impl HostCall for Later {
         let command = command(invocation, request).map_err(|message| problem::<types::Error>("invalid", message))?;
         let shared = invocation.shared().clone();
         let begins = clock_later(shared.steady.now(), request.milliseconds)?;
+        enough(invocation, request).await?;
         let about = format!("begins at {}", moment(begins));
         let stand = Stand { phase: Phase::Later, about, since: shared.clock.now(), wake: Some(begins) };
         let authorized = Arc::new(shared.access.resume(command, invocation.authorized().message().clone()));
         let Some(parent) = invocation.job().cloned() else { return Err(problem("invalid", "only a job leaves work")) };
-        let (row, entry) = opening(&shared, invocation.loaded(), &authorized, Some(parent.row()), stand);
+        // Its own, also where the plugin's file holds other bytes by now.
+        let given = (invocation.settings().to_vec(), *invocation.meter.limits());
+        let (row, entry) = opening(&shared, invocation.loaded(), given, &authorized, Some(parent.row()), stand);
         let left = Left {
             id: row.id.clone(),
             line: row.line.clone(),
@@ -87,6 +94,32 @@ impl HostCall for Later {
         invocation.also_write(Write::Enter(entry));
         Ok(left)
     }
+}
+
+/// Work left for later can leave work for later, and must not become ever more of it.
+async fn enough(invocation: &Invocation, request: &LaterRequest) -> Result<(), types::Error> {
+    let again = invocation.job().is_some_and(|job| job.row().parent.is_some());
+    if again && u128::from(request.milliseconds) < LEAST_AGAIN.as_millis() {
+        let least = LEAST_AGAIN.as_secs();
+        return Err(problem(
+            "limit",
+            format!("what was left for later itself leaves work for {least} s from then at least"),
+        ));
+    }
+    let open = JobQuery {
+        open: Some(true),
+        phases: Some(vec![Phase::Later]),
+        plugin: Some(invocation.plugin().to_owned()),
+        caller: Some(invocation.authorized().caller().id.clone()),
+        limit: Some(MOST_OPEN),
+        ..JobQuery::default()
+    };
+    let open = invocation.shared().store.jobs(&open).await;
+    let open = open.map_err(|error| problem::<types::Error>("unavailable", error.to_string()))?;
+    if open.len() >= MOST_OPEN as usize {
+        return Err(problem("limit", format!("{MOST_OPEN} commands of one person wait to be done later already")));
+    }
+    Ok(())
 }
 
 /// The command that a guest leaves for later, read as if it had been typed.
@@ -152,7 +185,9 @@ impl HostCall for Cancel {
     async fn attributes(invocation: &Invocation, (which,): &(Which,)) -> Attributes {
         let mut attributes = Attributes::new();
         // What cannot be read now is said when it is tried.
-        if let Ok(Some(job)) = invocation.shared().store.job(&which.id).await {
+        // Of another plugin's jobs nothing is told.
+        let own = |job: &JobRow| job.plugin == invocation.plugin();
+        if let Some(job) = invocation.shared().store.job(&which.id).await.ok().flatten().filter(own) {
             attributes.extend(job.app.map(|app| (Attribute::App, vec![app])));
             attributes.extend(job.environment.map(|name| (Attribute::Environment, vec![name])));
         }
@@ -162,13 +197,17 @@ impl HostCall for Cancel {
     async fn perform(invocation: &mut Invocation, (which,): &(Which,)) -> Result<(), types::Error> {
         let shared = invocation.shared().clone();
         let unavailable = |error: crate::port::StoreError| problem::<types::Error>("unavailable", error.to_string());
+        let plugin = invocation.plugin().to_owned();
+        let own = |job: &JobRow| job.plugin == plugin && job.end.is_none() && job.stand.phase == Phase::Later;
+        let job = shared.store.job(&which.id).await.map_err(unavailable)?;
+        if !job.as_ref().is_some_and(own) {
+            return Err(problem("not-found", "this plugin left no such job, or it has begun"));
+        }
         // Nobody begins it from here on.
         let Some(claim) = shared.claims.claim(&which.id) else {
             return Err(problem("not-found", "this plugin left no such job, or it has begun"));
         };
         let job = shared.store.job(&which.id).await.map_err(unavailable)?;
-        let own =
-            |job: &JobRow| job.plugin == invocation.plugin() && job.end.is_none() && job.stand.phase == Phase::Later;
         let Some(job) = job.filter(own) else {
             return Err(problem("not-found", "this plugin left no such job, or it has begun"));
         };

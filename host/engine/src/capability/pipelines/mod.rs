@@ -8,4 +8,4 @@ mod wait;
 
 pub(super) use host::Trigger;
 pub(super) use wait::Wait;
-pub(crate) use wait::{RUN, Ready, Timers, WaitError, Waitable, ending, reached, ready};
+pub(crate) use wait::{RUN, Ready, Timers, WaitError, Waitable, ending, reached, ready, until};

@@ -29,6 +29,8 @@ const MOST_ITEMS: usize = 64;
 /// How much of a failed run's output the room sees, in bytes and lines.
 const TAIL_BYTES: usize = 4_000;
 const TAIL_LINES: usize = 20;
+/// How long they are waited for.
+const ANSWER: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// `pipelines.wait`
 pub(crate) struct Wait;
@@ -98,16 +100,17 @@ fn parking(invocation: &Invocation, items: &[Waitable]) -> Result<Parking, WaitE
         }
     }
     let wake = timers.values().map(|timer| timer.at).min();
-    let stand = Stand {
-        phase: if runs.is_empty() { Phase::Time } else { Phase::Run },
-        about: match wake {
-            Some(at) if runs.is_empty() => format!("waits until {}", moment(at)),
-            _ => format!("waits for {}", runs.join(", ")),
-        },
-        since: invocation.shared().clock.now(),
-        wake: wake.filter(|_| runs.is_empty()),
+    let now = invocation.shared().clock.now();
+    let stand = match wake {
+        Some(at) if runs.is_empty() => until(at, now),
+        _ => Stand { phase: Phase::Run, about: format!("waits for {}", runs.join(", ")), since: now, wake: None },
     };
     Ok(Parking { body: serde_json::Map::from_iter([("timers".to_owned(), serde_json::json!(timers))]), stand })
+}
+
+/// Where a job stands that waits for a time.
+pub(crate) fn until(at: jiff::Timestamp, now: jiff::Timestamp) -> Stand {
+    Stand { phase: Phase::Time, about: format!("waits until {}", moment(at)), since: now, wake: Some(at) }
 }
 
 /// What must be on disk together with a run's end: the release, and for a failed run the tail of its output.
@@ -128,7 +131,9 @@ pub(crate) async fn ending(job: &JobRow, run: &JobRun, end: &RunEnd) -> Vec<Writ
         }));
     }
     if end.outcome != Outcome::Succeeded {
-        let tail = run.system.output(&run.key, &run.pipeline, TAIL_BYTES).await.unwrap_or_default();
+        // The end of a run is worth more than its words.
+        let tail = tokio::time::timeout(ANSWER, run.system.output(&run.key, &run.pipeline, TAIL_BYTES)).await;
+        let tail = tail.map(Result::unwrap_or_default).unwrap_or_default();
         let lines: Vec<&str> = tail.lines().collect();
         let lines = &lines[lines.len().saturating_sub(TAIL_LINES)..];
         if !lines.is_empty() {
