@@ -61,7 +61,6 @@ fn step() -> impl Strategy<Value = String> {
         1 => Just("apps".to_owned()),
         1 => Just("big:20000".to_owned()),
         1 => Just("later:3:drill:script=set:left:1".to_owned()),
-        1 => Just("call-off".to_owned()),
     ]
 }
 
@@ -178,7 +177,16 @@ proptest! {
         world.live_for(&config, &[&script], Some(crash), Duration::from_millis(300)).map_err(fails)?;
         if let Some(job) = world.jobs().first() {
             let cancel = format!("cancel {}", job.id);
+            // What is started after the plugin was told tidies up, and is not stopped: it ends by itself.
+            let pipelines = world.pipelines.clone();
+            let ending = std::thread::spawn(move || {
+                for _ in 0..20 {
+                    std::thread::sleep(Duration::from_millis(100));
+                    pipelines.end(Outcome::Succeeded);
+                }
+            });
             prop_assert!(world.live(&config, &[&cancel], None).map_err(fails)?);
+            let _ = ending.join();
             promises_of_cancelled(&world).map_err(fails)?;
         }
     }
