@@ -24,6 +24,18 @@ impl Journal {
         Ok(Self { connection, runtime })
     }
 
+    /// Changes a database by hand, behind the back of its host, which must not be at work. Gives how many rows that were.
+    pub(crate) fn tamper(state: &Path, statement: &'static str) -> Result<u64> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let options = SqliteConnectOptions::new().filename(state.join("wardroom.db")).foreign_keys(false);
+        runtime.block_on(async {
+            let mut connection = SqliteConnection::connect_with(&options).await.context("the database opens")?;
+            let done = sqlx::query(statement).execute(&mut connection).await?;
+            connection.close().await?;
+            Ok(done.rows_affected())
+        })
+    }
+
     /// The rows of a question.
     fn rows(&mut self, question: &'static str) -> Result<Vec<SqliteRow>> {
         Ok(self.runtime.block_on(sqlx::query(question).fetch_all(&mut self.connection))?)

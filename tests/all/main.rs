@@ -3,7 +3,9 @@
 mod crash;
 mod durable;
 mod hostile;
+mod jobs;
 mod restart;
+mod shutdown;
 mod stories;
 // What the tests above stand on.
 mod host;

@@ -25,7 +25,7 @@ fn transcript() -> Result<(Vec<String>, Vec<String>, Vec<String>)> {
 /// The repository as a new user has it, as far as the sample goes.
 fn sample() -> Result<House> {
     let house = House::new(&std::fs::read_to_string(repository().join("plugins.toml"))?)?;
-    for name in ["deploy.wasm", "coffee.wasm"] {
+    for name in ["deploy.wasm", "rollback.wasm", "remind.wasm", "coffee.wasm"] {
         house.copy_in(&guests().join(name), &format!("guests/{name}"))?;
     }
     Ok(house)
@@ -34,17 +34,17 @@ fn sample() -> Result<House> {
 #[test]
 fn the_first_screen_is_true() -> Result<()> {
     let (typed, said, audit) = transcript()?;
-    ensure!(typed.len() == 5 && said.len() > 10 && audit.len() > 5, "the transcript is not what this test thinks");
+    ensure!(typed.len() == 7 && said.len() > 10 && audit.len() > 5, "the transcript is not what this test thinks");
     let house = sample()?;
     let run = house.wardroom(&["run"], format!("{}\n", typed.join("\n")))?;
     assert_eq!(filtered(run.out.trim_end(), &house), filtered(&said.join("\n"), &house), "{}", run.err);
     let report = house.wardroom(&["audit"], "")?;
     assert_eq!(filtered(report.out.trim_end(), &house), filtered(&audit.join("\n"), &house), "{}", report.err);
-    // The sample really deploys, and the plugin that lies did nothing.
+    // The sample really deploys and rolls back, and the plugin that lies did nothing.
     let page = std::fs::read_to_string(house.path("sample/site/staging/current/index.html"))?;
-    assert!(page.contains("1.0.2"), "{page}");
+    assert!(page.contains("1.0.1"), "{page}");
     assert!(!house.path("sample/site/production").exists());
-    assert_eq!(house.runs().len(), 1);
+    assert_eq!(house.runs().len(), 3);
     Ok(())
 }
 

@@ -1,7 +1,8 @@
 //! Crashes: the host is killed at every kind of moment, the disk fills up, the supervisor dies; nothing is lost,
 //! nothing is done twice, and what cannot be known is said.
 //!
-//! Not here: a homeserver that goes away (`live_matrix`), and crashes of the supervisor alone (the tests of `exec`).
+//! Not here: a kill at each place where the host writes, sends or starts something (`crash`), a homeserver that goes away
+//! (`live_matrix`), and crashes of the supervisor alone (the tests of `exec`).
 
 use std::{fs, process::Command, time::Duration};
 
@@ -71,9 +72,8 @@ fn kill_in_the_middle(house: &House) -> Result<()> {
     let mut host = Host::start(house)?;
     host.say("deploy it slow 1.0")?;
     eventually("the run's start", || Ok(starts(house) == 1))?;
-    // The run is on disk as a result when the plugin waits for it.
     eventually("the plugin's wait", || {
-        Ok(journal(house)?.count("select count(*) from entry where call = 'chat.stage'")? == 1)
+        Ok(journal(house)?.count("select count(*) from entry where kind = 'wait'")? == 1)
     })?;
     let said = host.kill()?;
     ensure!(said.is_empty(), "{said:?}");
@@ -85,14 +85,15 @@ fn a_run_outlives_its_host_and_its_end_is_told_by_the_next() -> Result<()> {
     let house = house()?;
     kill_in_the_middle(&house)?;
     let mut host = Host::start(&house)?;
-    host.hear("was open when the host stopped. Its run of it/slow goes on; its end is told here")?;
+    host.hear_log("a job goes on")?;
     fs::write(house.path("go"), "")?;
-    host.hear("Its run of it/slow succeeded after")?;
+    host.hear("It: deployed version 1.0 to slow in")?;
     host.say("history it")?;
     host.hear("slow: 1.0 succeeded in")?;
     let (status, said) = host.finish()?;
     ensure!(status.success());
-    ensure!(count(&said, "[") == 1 && count(&said, "deploy it slow 1.0: unknown") == 1, "one card: {said:?}");
+    ensure!(count(&said, "[") == 1 && count(&said, "deploy it slow 1.0: succeeded") == 1, "one card: {said:?}");
+    ensure!(count(&said, "It: deployed") == 1, "one closing line: {said:?}");
     ensure!(starts(&house) == 1 && house.runs().len() == 1, "started once: {:?}", house.runs());
     let mut journal = journal(&house)?;
     ensure!(journal.count("select count(*) from job")? == 1, "the message was handled once");
@@ -116,14 +117,9 @@ fn a_run_that_ended_while_nobody_looked_is_told() -> Result<()> {
     })?;
     let ran = house.wardroom(&["run"], "where it\n")?;
     let lines: Vec<&str> = ran.out.lines().collect();
-    let was_open =
-        lines.iter().position(|line| line.contains("was open when the host stopped")).context("what it was")?;
-    let ended = lines.iter().position(|line| line.contains("Its run of it/slow succeeded")).context("how it ended")?;
+    let ended = lines.iter().position(|line| line.contains("It: deployed version 1.0")).context("how it ended")?;
     let answer = lines.iter().position(|line| line.contains("slow: 1.0 since")).context("the answer")?;
-    ensure!(
-        was_open < ended && ended < answer,
-        "what was found comes to rest before the first line is read: {lines:?}"
-    );
+    ensure!(ended < answer, "what was found comes to rest before the first line is read: {lines:?}");
     ensure!(starts(&house) == 1);
     Ok(())
 }
@@ -140,7 +136,7 @@ fn an_interrupted_run_is_unknown() -> Result<()> {
     }
     ensure!(!house.path("state/runs").join(&run).join("verdict.json").exists());
     let ran = house.wardroom(&["run"], "history it\n")?;
-    ensure!(ran.out.contains("Its run of it/slow ended, and nobody knows how far it came"), "{}", ran.out);
+    ensure!(ran.out.contains("It: nobody knows how far version 1.0 to slow came: interrupted."), "{}", ran.out);
     ensure!(ran.out.contains("nobody knows how far 1.0 came"), "{}", ran.out);
     ensure!(journal(&house)?.texts("select outcome from release")? == ["unknown"]);
     ensure!(starts(&house) == 1);
@@ -177,7 +173,7 @@ fn a_query_that_was_taken_and_not_answered_is_answered_once_after_the_restart() 
 }
 
 #[test]
-fn killed_at_any_moment_a_command_is_done_at_most_once_and_never_forgotten() -> Result<()> {
+fn killed_at_any_moment_a_command_is_done_once_if_it_was_taken() -> Result<()> {
     for delay in [0, 5, 10, 15, 20, 25, 30, 40, 50, 60, 80, 100, 130, 160, 200] {
         let house = house()?;
         fs::write(house.path("go"), "")?;
@@ -202,12 +198,11 @@ fn killed_at_any_moment_a_command_is_done_at_most_once_and_never_forgotten() -> 
         ensure!(journal.count("select count(*) from job")? == taken, "a job for each message: {about}");
         ensure!(journal.count("select count(*) from job where outcome is null")? == 0, "{about}");
         ensure!(listing.ends_with("waiting in the inbox 0, in the outbox 0\n"), "{about}");
-        ensure!(house.runs().len() <= 1 && starts(&house) == house.runs().len(), "{about}");
-        ensure!(journal.count("select count(*) from release")? == i64::try_from(house.runs().len())?, "{about}");
+        ensure!(starts(&house) == usize::try_from(taken)? && house.runs().len() == starts(&house), "{about}");
+        ensure!(journal.count("select count(*) from release where outcome = 'succeeded'")? == taken, "{about}");
         if taken == 1 {
             let told = [before.as_slice(), &ran.out.lines().map(str::to_owned).collect::<Vec<_>>()].concat();
-            let closings =
-                count(&told, "It: deployed version 1.0 to slow") + count(&told, "was open when the host stopped");
+            let closings = count(&told, "It: deployed version 1.0 to slow");
             // A console cannot look back: what was said right before the kill may be said again.
             ensure!((1..=2).contains(&closings), "{about}");
         }
@@ -226,7 +221,7 @@ fn a_host_that_is_asked_to_stop_stops_at_once_and_its_run_goes_on() -> Result<()
     ensure!(took < Duration::from_secs(10), "{took:?}");
     fs::write(house.path("go"), "")?;
     let ran = house.wardroom(&["run"], "")?;
-    ensure!(ran.out.contains("Its run of it/slow succeeded"), "{}", ran.out);
+    ensure!(ran.out.contains("It: deployed version 1.0 to slow in"), "{}", ran.out);
     ensure!(starts(&house) == 1);
 
     let mut idle = Host::start(&house)?;
@@ -266,7 +261,7 @@ fn a_hundred_commands_at_once_are_all_answered() -> Result<()> {
     let house = house()?;
     let mut typed = String::new();
     for number in 0..50 {
-        typed.push_str(&format!("deploy it quick 1.{number} &\nwhere it &\n"));
+        typed.push_str(&format!("deploy it quick 1.{number} --wait &\nwhere it &\n"));
     }
     let ran = house.wardroom(&["run"], typed)?;
     ensure!(ran.code == Some(0), "{ran:?}");
@@ -283,7 +278,7 @@ fn a_hundred_commands_at_once_are_all_answered() -> Result<()> {
 }
 
 /// A host whose state folder is a small disk of its own, and the way to that disk from outside.
-fn on_a_small_disk(house: &House, mount: &str) -> Result<(Host, std::path::PathBuf)> {
+pub(crate) fn on_a_small_disk(house: &House, mount: &str) -> Result<(Host, std::path::PathBuf)> {
     let mut command: Command = house.command("unshare");
     if !rustix::process::geteuid().is_root() {
         command.arg("--map-root-user");

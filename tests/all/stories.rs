@@ -44,6 +44,8 @@ macro_rules! stories {
 }
 
 stories! {
+    another_machine
+    audit_of_later
     broken
     coffee
     deploy_and_where
@@ -51,6 +53,7 @@ stories! {
     hostile_words
     include_problems
     includes
+    jobs_from_outside
     lock
     no_command
     not_toml
@@ -58,8 +61,11 @@ stories! {
     pipelines_that_fail
     plugins_that_do_not_load
     quoting
+    remind
     reports
+    rollback
     secrets_are_references
+    tampering
     the_console
     too_many_refusals
     what_plugins_describe
@@ -220,12 +226,24 @@ fn matching(folder: &Path, pattern: &str) -> Vec<PathBuf> {
 pub(crate) fn filtered(text: &str, house: &House) -> String {
     let filters = [
         (r"(?m)^\[[a-z2-9]{5}\]", "[<job>]"),
-        (r"(?m)^job [a-z2-9]{5}:", "job <job>:"),
+        (r"(?m)^job [a-z2-9]{5}\b", "job <job>"),
+        (r"\(job [a-z2-9]{5}\b", "(job <job>"),
+        (r"\bof job [a-z2-9]{5}\b", "of job <job>"),
+        (r"\bjob [a-z2-9]{5} is\b", "job <job> is"),
+        (r"(?m)^[a-z2-9]{5}: (.+, by )", "<job>: $1"),
+        (r#""(id|job)":"[a-z2-9]{5}""#, r#""$1":"<job>""#),
+        (r"\b(key|id:) [a-z2-9]{5}([/-])", "$1 <job>$2"),
+        (r", job: [a-z2-9]{5},", ", job: <job>,"),
         (r"(?m)^release [a-z2-9]{5}-", "release <job>-"),
+        (r"\brecorded-[0-9a-f]{32}\b", "recorded-<message>"),
         (r"sha256:[0-9a-f]{64}", "<digest>"),
         (r"sha256:[0-9a-f]{12}", "<digest>"),
-        (r"\d{4}-\d\d-\d\d \d\d:\d\d UTC", "<time>"),
-        (r"\b(after|in) (\d+ (ms|s)|less than a second)\b", "$1 <took>"),
+        (r"\b\d+:[0-9a-f]{64}\b", "<head>"),
+        (r"\d{4}-\d\d-\d\d \d\d:\d\d(:\d\d)? UTC", "<time>"),
+        (r"(\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d\.\d{3}\b", "<time>"),
+        (r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z\b", "<time>"),
+        (r"\bunix_ms: \d+", "unix_ms: <time>"),
+        (r"\b(after|in|took) (\d+ (ms|s)|less than a second)\b", "$1 <took>"),
         (r", (\d+ s|less than a second)(?m)$", ", <took>"),
     ];
     // Longer first: the house stands in a folder that may stand in a line of its own.

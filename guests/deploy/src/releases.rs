@@ -44,6 +44,7 @@ fn past(app: &App, environment: Option<&str>) -> Result<Vec<Release>, Failure> {
     Ok(catalog::releases(&ReleaseQuery {
         app: Some(app.name.clone()),
         environment: environment.map(str::to_owned),
+        version: None,
         outcome: None,
         latest: false,
         // One more than is shown tells whether there are more.
@@ -65,6 +66,7 @@ fn latest(app: Option<&str>, outcome: Option<&str>) -> Result<Vec<Release>, Fail
     Ok(catalog::releases(&ReleaseQuery {
         app: app.map(str::to_owned),
         environment: None,
+        version: None,
         outcome: outcome.map(str::to_owned),
         latest: true,
         limit: MOST,

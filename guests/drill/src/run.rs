@@ -165,6 +165,7 @@ fn releases(app: &str, environment: &str) -> String {
     let query = ReleaseQuery {
         app: Some(app.to_owned()),
         environment: Some(environment.to_owned()),
+        version: None,
         outcome: None,
         latest: false,
         limit: MOST,

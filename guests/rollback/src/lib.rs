@@ -8,7 +8,7 @@ mod choice;
 mod closing;
 
 use wardroom_guest::{Arguments, Command, Failure, Parameter, Plugin, Reply};
-use wardroom_strategy::{Past, Target};
+use wardroom_strategy::{MOST, Past, Target};
 
 struct Rollback;
 
@@ -27,9 +27,16 @@ wardroom_guest::export!(Rollback);
 
 fn rollback(arguments: &Arguments) -> Result<Reply, Failure> {
     let target = Target::find(arguments.text("app")?, arguments.text("environment")?)?;
-    let known = target.releases(arguments.job())?;
+    let mut known = target.releases(arguments.job())?;
+    let typed = arguments.optional("version");
+    // What ran so long ago that the host did not list it is asked for by its name.
+    if let (Some(version), true) = (typed, known.len() >= MOST as usize - 1)
+        && !known.iter().any(|release| release.version == version)
+    {
+        known.extend(target.success_of(version)?);
+    }
     let past = Past::of(&known);
-    let to = match arguments.optional("version") {
+    let to = match typed {
         Some(version) => choice::typed_version(&target, &past, version)?,
         None => choice::before(&target, &past)?,
     };

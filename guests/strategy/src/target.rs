@@ -62,7 +62,7 @@ impl Target {
     /// # Errors
     /// What `catalog.releases` answers.
     pub fn last_good(&self, job: &str) -> Result<Option<String>, Failure> {
-        let good = self.query(Some("succeeded"), FEW)?;
+        let good = self.query(None, Some("succeeded"), FEW)?;
         Ok(good.into_iter().find(|release| release.job != job).map(|release| release.version))
     }
 
@@ -71,15 +71,24 @@ impl Target {
     /// # Errors
     /// What `catalog.releases` answers.
     pub fn releases(&self, job: &str) -> Result<Vec<Release>, Failure> {
-        let mut releases = self.query(None, MOST)?;
+        let mut releases = self.query(None, None, MOST)?;
         releases.retain(|release| release.job != job);
         Ok(releases)
     }
 
-    fn query(&self, outcome: Option<&str>, limit: u32) -> Result<Vec<Release>, Failure> {
+    /// When a version last succeeded there, however long ago.
+    ///
+    /// # Errors
+    /// What `catalog.releases` answers.
+    pub fn success_of(&self, version: &str) -> Result<Option<Release>, Failure> {
+        Ok(self.query(Some(version), Some("succeeded"), 1)?.into_iter().next())
+    }
+
+    fn query(&self, version: Option<&str>, outcome: Option<&str>, limit: u32) -> Result<Vec<Release>, Failure> {
         Ok(catalog::releases(&ReleaseQuery {
             app: Some(self.app.clone()),
             environment: Some(self.environment().to_owned()),
+            version: version.map(str::to_owned),
             outcome: outcome.map(str::to_owned),
             latest: false,
             limit,

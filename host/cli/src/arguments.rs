@@ -7,7 +7,7 @@ use wardroom::journal::Head;
 
 /// A bot in your chat room that runs sandboxed plugins, and does only what you granted.
 #[derive(Debug, Parser)]
-#[command(name = "wardroom", version)]
+#[command(name = "wardroom", version, after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.")]
 pub(crate) struct Arguments {
     /// The configuration.
     #[arg(long, global = true, default_value = "plugins.toml", value_name = "FILE")]
@@ -36,7 +36,7 @@ pub(crate) enum Command {
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
-    /// Report what each plugin can do, may do and did.
+    /// Report what each plugin can do, may do and did, as far back as is kept.
     Audit {
         /// How to print.
         #[arg(long, value_enum, default_value_t)]

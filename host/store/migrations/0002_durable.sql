@@ -89,6 +89,7 @@ create table link (
     at      text not null,
     hash    text not null
 ) strict;
+create index link_open on link (subject) where kind = 'open';
 
 -- What each query and each refused command left. Only appended to; removed in whole groups.
 create table line (

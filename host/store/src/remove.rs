@@ -75,7 +75,7 @@ async fn jobs(connection: &mut SqliteConnection, before: Timestamp, removed: &mu
     let list = json(&ids)?;
     let mut runs = runs(connection, &list).await?;
     delete(connection, "delete from entry where job in (select value from json_each(?))", &list).await?;
-    // An id may be used again: nothing of the old job may be in the way of the new one's words.
+    // What was said for a job goes with it.
     removed.rows += delete(
         connection,
         "delete from outbox where seq in (

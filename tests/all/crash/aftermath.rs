@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use wardroom::{
     journal::{self, Verified},
     port::{
@@ -12,8 +12,8 @@ use wardroom::{
 };
 use wardroom_store::SqliteStore;
 
-use super::life::Life;
-use crate::house::House;
+use super::life::{Life, live};
+use crate::{host::eventually, house::House};
 
 /// What is in the database.
 pub(super) struct Kept {
@@ -21,26 +21,36 @@ pub(super) struct Kept {
     pub(super) jobs: Vec<JobRow>,
     /// All releases, newest first.
     pub(super) releases: Vec<Release>,
-    /// What the check of the chain found to be whole.
-    pub(super) verified: Verified,
+    // What the check of the chain found to be whole.
+    verified: Option<Verified>,
     left: Vec<String>,
 }
 
 /// Reads the database of a house, and checks its chain.
 pub(super) fn kept(house: &House) -> Result<Kept> {
+    let (kept, fault) = look(house)?;
+    match fault {
+        None => Ok(kept),
+        Some(fault) => bail!("the journal does not hold: {fault}"),
+    }
+}
+
+/// Reads the database of a house. Gives what is wrong with its chain, too.
+pub(super) fn look(house: &House) -> Result<(Kept, Option<String>)> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let store = SqliteStore::open_read_only(&house.path("state/wardroom.db")).await?;
         let mut jobs = store.jobs(&JobQuery::default()).await?;
         jobs.reverse();
         let releases = store.releases(&ReleaseQuery::default()).await?;
-        let verified = journal::verify(&store, None).await?.ok().context("the journal holds")?;
+        let verified = journal::verify(&store, None).await?;
+        let fault = verified.as_ref().err().map(ToString::to_string);
         let mut left: Vec<String> = Vec::new();
         left.extend(store.waiting().await?.into_iter().map(|row| format!("in the inbox: {}", row.text)));
         left.extend(store.outbox().await?.into_iter().map(|row| format!("in the outbox: {}", row.row.key)));
         left.extend(store.places().await?.into_iter().map(|(place, job)| format!("{place} is held by {job}")));
         store.close().await;
-        Ok(Kept { jobs, releases, verified, left })
+        Ok((Kept { jobs, releases, verified: verified.ok(), left }, fault))
     })
 }
 
@@ -50,13 +60,14 @@ impl Kept {
         let open: Vec<_> = self.jobs.iter().filter(|job| job.end.is_none()).collect();
         ensure!(open.is_empty(), "open: {open:?}");
         ensure!(self.left.is_empty(), "left over: {:?}", self.left);
-        ensure!(self.verified.jobs == u64::try_from(self.jobs.len())?, "{:?}", self.verified);
+        let checked = self.verified.as_ref().map(|verified| verified.jobs);
+        ensure!(checked == Some(u64::try_from(self.jobs.len())?), "{:?}", self.verified);
         Ok(())
     }
 
     /// Each job's closing words were said once. A console cannot look back, so what a host said right before it died may be
     /// said again by the next; nothing else may.
-    pub(super) fn told_once(&self, lives: &[&Life]) -> Result<()> {
+    pub(super) fn told_once(&self, lives: &[Life]) -> Result<()> {
         let mut said: BTreeMap<&str, usize> = BTreeMap::new();
         for line in lives.iter().flat_map(|life| &life.said) {
             *said.entry(line).or_default() += 1;
@@ -80,4 +91,17 @@ impl Kept {
     pub(super) fn releases_of(&self, job: &str) -> Vec<&Release> {
         self.releases.iter().filter(|release| release.job == job).collect()
     }
+}
+
+/// Lives on, without a crash and with nothing typed, until something holds. That may take more than one life: a host whose
+/// input is over does not wait for a time.
+pub(super) fn live_until(house: &House, lives: &mut Vec<Life>, holds: impl Fn(&Kept) -> bool) -> Result<()> {
+    let lived = eventually("what must come", || {
+        let life = live(house, "", None)?;
+        let ended = life.ended_well();
+        lives.push(life);
+        ended?;
+        Ok(holds(&look(house)?.0))
+    });
+    lived.with_context(|| format!("{:#?}\n{lives:#?}", look(house).map(|(kept, _)| kept.jobs)))
 }

@@ -2,9 +2,15 @@
 //! nothing was done twice, and everybody was told once.
 //!
 //! The host counts its own places and kills itself at one of them (its feature `crash-points`), so a run can be aimed.
-//! Not here: crashes in one process over twins in memory, which are far more (`durable`), and kills at random (`soak`).
+//! Not here: crashes in one process over twins in memory, which are far more (`durable`).
 
 mod aftermath;
+mod broken;
+mod calls;
+mod chance;
+mod changes;
 mod command;
 mod life;
+mod matrix;
 mod points;
+mod soak;

@@ -48,7 +48,8 @@ pub(super) fn each<T: Sync, R: Send>(
     if bad.is_empty() {
         return good.into_iter().map(|(_, ran)| ran).collect();
     }
-    let faults = bad.into_iter().filter_map(|(index, ran)| Some(format!("--- {}\n{:#}", name(&all[index]), ran.err()?)));
+    let faults =
+        bad.into_iter().filter_map(|(index, ran)| Some(format!("--- {}\n{:#}", name(&all[index]), ran.err()?)));
     let faults: Vec<String> = faults.collect();
     Err(anyhow!("{} of {} went wrong\n{}", faults.len(), all.len(), faults.join("\n")))
 }

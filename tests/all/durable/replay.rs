@@ -39,7 +39,7 @@ allow  = [{{ call = [{calls}], beyond = ["app", "environment", "version", "param
 }
 
 /// All that the tests need.
-const ALL: &str = r#""pipelines.trigger", "pipelines.wait", "jobs.later", "jobs.cancel""#;
+pub(super) const ALL: &str = r#""pipelines.trigger", "pipelines.wait", "jobs.later", "jobs.cancel""#;
 /// Nothing outside.
 const FEW: &str = r#""pipelines.wait", "jobs.later", "jobs.cancel""#;
 

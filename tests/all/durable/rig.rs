@@ -20,8 +20,8 @@ use wardroom::{
     journal,
     message::{Inbox, Incoming, Person},
     port::{
-        Abilities, Chat, ChatFactory, Outcome, Outgoing, PipelineError, Pipelines, PipelinesFactory, RunEnd, RunKey,
-        RunState, SendError, Store, StoreError,
+        Abilities, Chat, ChatFactory, Clock, Outcome, Outgoing, PipelineError, Pipelines, PipelinesFactory, RunEnd,
+        RunKey, RunState, SendError, Store, StoreError,
         memory::{MemoryChat, MemoryPipelines, MemoryStore},
         pipelines::PipelinesBuilder,
         store::{
@@ -64,8 +64,27 @@ pub(super) struct World {
     pub(super) store: Arc<MemoryStore>,
     pub(super) chat: Arc<MemoryChat>,
     pub(super) pipelines: Arc<MemoryPipelines>,
+    pub(super) clock: Arc<SetClock>,
     folder: tempfile::TempDir,
     events: std::cell::Cell<u32>,
+}
+
+/// A clock on the wall that somebody can set.
+#[derive(Debug, Default)]
+pub(super) struct SetClock(AtomicI64);
+
+impl SetClock {
+    /// Sets it so many seconds ahead of the real one, or behind.
+    pub(super) fn set(&self, seconds: i64) {
+        self.0.store(seconds, Ordering::SeqCst);
+    }
+}
+
+impl Clock for SetClock {
+    fn now(&self) -> Timestamp {
+        let now = Timestamp::now();
+        Timestamp::new(now.as_second() + self.0.load(Ordering::SeqCst), now.subsec_nanosecond()).unwrap_or(now)
+    }
 }
 
 impl World {
@@ -75,6 +94,7 @@ impl World {
             store: Arc::new(MemoryStore::new()),
             chat: MemoryChat::new(Abilities { threads: true, edits: true, reactions: true }),
             pipelines: MemoryPipelines::new(at_once),
+            clock: Arc::default(),
             folder: tempfile::tempdir()?,
             events: std::cell::Cell::new(0),
         })
@@ -118,7 +138,7 @@ impl World {
         };
         let config = read(&file, &registry).map_err(|problems| anyhow!("{problems:?}"))?;
         let store: Arc<dyn Store> = Arc::new(Mortal { inner: self.store.clone(), fuse: fuse.clone() });
-        let engine = Engine::builder(config, store).cache(cache()).build().await?;
+        let engine = Engine::builder(config, store).clock(self.clock.clone()).cache(cache()).build().await?;
         let engine = Arc::new(engine);
         let stop = CancellationToken::new();
         let running = tokio::spawn({
@@ -148,14 +168,18 @@ impl World {
     async fn rest(&self, engine: &Engine, typed: &[&str]) -> Result<()> {
         for words in typed {
             self.events.set(self.events.get() + 1);
+            // `bob> help` is said by bob, and `late> help` was said an hour ago and is read back.
+            let (sender, words) = words.split_once("> ").unwrap_or(("operator", words));
+            let late = sender == "late";
+            let at = Timestamp::new(Timestamp::now().as_second() - if late { 3600 } else { 0 }, 0)?;
             let message = Incoming {
                 event: format!("event-{}", self.events.get()),
                 thread: None,
-                sender: Person::named_by_id("operator"),
-                text: (*words).to_owned(),
-                at: Timestamp::now(),
+                sender: Person::named_by_id(if late { "operator" } else { sender }),
+                text: words.to_owned(),
+                at,
                 direct: true,
-                late: false,
+                late,
             };
             engine.inbox().receive(MemoryChat::NETWORK, ROOM, vec![message], None).await?;
         }

@@ -18,6 +18,8 @@ use wardroom_tests::{
     synapse::Synapse,
 };
 
+use crate::journal::Journal;
+
 /// A room with people and the bot in it.
 pub(crate) struct Scene {
     /// An admin.
@@ -76,6 +78,23 @@ impl Scene {
     pub(crate) async fn answers(&self, command: &str, words: &str) -> Result<usize> {
         let events = self.alice.events(&self.room).await?;
         Ok(events.iter().filter(|event| self.is_answer(event, command, words)).count())
+    }
+
+    /// Waits until the host is dead, or until a command was answered. Gives whether it is dead.
+    pub(crate) async fn died(&mut self, command: &str, words: &str) -> Result<bool> {
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(60) {
+            if self.host.is_dead()? {
+                return Ok(true);
+            }
+            if self.answers(command, words).await? > 0 {
+                // It may be about to.
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                return self.host.is_dead();
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        bail!("it neither dies nor answers; the log:\n{}", self.host.log());
     }
 
     /// Asks something and waits for the answer: whatever was said before has been dealt with then.
@@ -166,9 +185,38 @@ impl Host {
 
     /// Starts it.
     pub(crate) fn start(&mut self) -> Result<()> {
+        let command = self.command(&["run"])?;
+        self.spawn(command)
+    }
+
+    /// Starts it; it counts its places, and kills itself at this one.
+    pub(crate) fn start_dying(&mut self, place: Option<&str>) -> Result<()> {
+        let mut command = self.command(&["run"])?;
+        command.env("WARDROOM_CRASH_LOG", self.folder.path().join("places"));
+        if let Some(place) = place {
+            command.env("WARDROOM_CRASH_AT", place);
+        }
+        self.spawn(command)
+    }
+
+    fn spawn(&mut self, mut command: Command) -> Result<()> {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.folder.path().join("log"))?;
-        self.child = Some(self.command(&["run"])?.stdout(log.try_clone()?).stderr(log).spawn()?);
+        self.child = Some(command.stdout(log.try_clone()?).stderr(log).spawn()?);
         Ok(())
+    }
+
+    /// The places that it passed, over all its starts.
+    pub(crate) fn places(&self) -> Vec<String> {
+        let text = fs::read_to_string(self.folder.path().join("places")).unwrap_or_default();
+        text.lines().map(ToOwned::to_owned).collect()
+    }
+
+    /// Whether it is dead.
+    fn is_dead(&mut self) -> Result<bool> {
+        match &mut self.child {
+            Some(child) => Ok(child.try_wait()?.is_some()),
+            None => Ok(true),
+        }
     }
 
     fn command(&self, words: &[&str]) -> Result<Command> {
@@ -178,6 +226,13 @@ impl Host {
         command.args(words).arg("--config").arg(self.folder.path().join("plugins.toml"));
         command.env("MARVIN_PASSWORD", &self.password).stdin(Stdio::null());
         Ok(command)
+    }
+
+    /// Has its pipeline take this long from now on, in seconds.
+    pub(crate) fn takes(&self, seconds: u32) -> Result<()> {
+        let pipeline = self.folder.path().join("deploy.sh");
+        let text = fs::read_to_string(&pipeline)?;
+        Ok(fs::write(&pipeline, text.replace("sleep 1\n", &format!("sleep {seconds}\n")))?)
     }
 
     /// Kills it, as a power cut would.
@@ -253,7 +308,32 @@ impl Host {
 
     /// Waits until a run has begun.
     pub(crate) async fn wait_for_a_run(&self) -> Result<()> {
-        self.wait_until("run", || !self.runs().is_empty()).await
+        self.wait_for_runs(1).await
+    }
+
+    /// Waits until so many runs have begun.
+    pub(crate) async fn wait_for_runs(&self, count: usize) -> Result<()> {
+        self.wait_until("run", || self.runs().len() == count).await
+    }
+
+    /// Waits until a job has ended so.
+    pub(crate) async fn wait_for_end(&self, outcome: &str) -> Result<()> {
+        let state = self.folder.path().join("state");
+        let ended = async || -> Result<bool> {
+            let state = state.clone();
+            let outcomes = tokio::task::spawn_blocking(move || {
+                Journal::open(&state)?.texts("select outcome from job where outcome is not null")
+            });
+            Ok(outcomes.await??.iter().any(|ended| ended == outcome))
+        };
+        let begun = Instant::now();
+        while !ended().await? {
+            if begun.elapsed() > Duration::from_secs(60) {
+                bail!("no job is {outcome} after a minute; the log:\n{}", self.log());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Ok(())
     }
 
     /// Waits until its log holds these words.

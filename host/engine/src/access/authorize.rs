@@ -107,6 +107,8 @@ impl Access {
             Rights::Open
         } else if self.is_admin(person) {
             Rights::Admin
+        } else if target.is_for_admins() {
+            Rights::Roles(Arc::from([]))
         } else {
             let roles = self.roles.iter().filter(|role| role.has(person) && role.runs(command)).cloned();
             Rights::Roles(roles.collect())
@@ -127,7 +129,7 @@ impl Access {
     /// Whether a person may run a command at all, wherever.
     pub fn may_run(&self, person: &str, command: &str, target: Target) -> bool {
         let fits = |role: &Arc<Role>| role.has(person) && role.runs(command);
-        target.is_open() || self.is_admin(person) || self.roles.iter().any(fits)
+        target.is_open() || self.is_admin(person) || (!target.is_for_admins() && self.roles.iter().any(fits))
     }
 
     /// Everybody whom the configuration names, by id.

@@ -8,7 +8,7 @@ use serde_json::Value;
 use wasmtime::component::{ComponentNamedList, Lift, Linker, Lower};
 
 use super::{
-    CONTRACT, Kind, Row, TABLE,
+    CONTRACT, Kind, Reason, Row, TABLE,
     invocation::{Invocation, Shared, Stop},
 };
 use crate::{
@@ -80,15 +80,23 @@ pub trait HostCall: 'static {
         std::future::ready(Attributes::new())
     }
 
+    /// What stands in its way beside the rules for its row, for a call that sets something off which has rules of its own.
+    fn objections(_invocation: &Invocation, _params: &Self::Params) -> Vec<Reason> {
+        Vec::new()
+    }
+
     /// Does it. It was allowed, and where it acts its intent is on disk. What else must be on disk
-    /// together with the answer is added to `Invocation::also_write`. A call that waits looks here whether it can, and
-    /// leaves what it waits for with `Invocation::park`.
+    /// together with the answer is added to `Invocation::also_write`, and nothing is written to the store directly. Names that must
+    /// be the same each time the plugin runs are made of `Invocation::call_number`, those of an effect of
+    /// `Invocation::intent`. The answer goes into the journal as it is: nothing secret may be in it. A call that waits looks
+    /// here whether it can, and leaves what it waits for with `Invocation::park`.
     fn perform(
         invocation: &mut Invocation,
         params: &Self::Params,
     ) -> impl Future<Output = Result<Self::Answer, Self::Error>> + Send;
 
-    /// It was done before, and is answered from the journal: what the invocation must know of it.
+    /// It was made before, allowed or refused, and is answered from the journal: restores what later calls of this run need
+    /// to know of it, and has no effect.
     fn replayed(
         _invocation: &mut Invocation,
         _params: &Self::Params,
@@ -100,7 +108,8 @@ pub trait HostCall: 'static {
 
 /// How an acting call is recovered whose result is not in the journal.
 pub(crate) trait Recover: 'static {
-    /// Asks whether it happened.
+    /// Asks whether it happened. May be asked any number of times, and changes nothing but that an answer of
+    /// [`Recovered::Not`] is final.
     fn recover<'a>(shared: &'a Shared, job: &'a JobRow, intent: &'a Entry) -> BoxFuture<'a, Recovered>;
 
     /// The answer that the plugin gets where people say that it happened.
@@ -139,17 +148,21 @@ async fn through<C: HostCall>(
         return Ok(answer);
     }
     let attributes = C::attributes(invocation, &params).await;
-    let rule = match invocation.judge(index, &attributes) {
+    let judged = invocation.judge(index, &attributes).and_then(|rule| match C::objections(invocation, &params) {
+        none if none.is_empty() => Ok(rule),
+        objections => Err(objections),
+    });
+    let rule = match judged {
         Ok(rule) => rule,
         Err(reasons) => {
-            let answer = Err(C::Error::denied(invocation.denial(index, &attributes, &reasons)));
+            let answer = Err(C::Error::denied(Invocation::denial(&reasons)));
             invocation.deny(index, &attributes, reasons, &params, &answer).await?;
             return Ok(answer);
         }
     };
     if row.kind == Kind::Acts && !invocation.meter.act() {
         let reasons = vec![invocation.too_many_effects()];
-        let answer = Err(C::Error::denied(invocation.denial(index, &attributes, &reasons)));
+        let answer = Err(C::Error::denied(Invocation::denial(&reasons)));
         invocation.deny(index, &attributes, reasons, &params, &answer).await?;
         return Ok(answer);
     }

@@ -56,7 +56,7 @@ impl Invocation {
     }
 
     /// What a refused guest is told.
-    pub(super) fn denial(&self, _index: usize, _attributes: &Attributes, reasons: &[Reason]) -> types::Denial {
+    pub(super) fn denial(reasons: &[Reason]) -> types::Denial {
         let texts: Vec<&str> = reasons.iter().map(|reason| reason.text.as_str()).collect();
         types::Denial {
             reason: reasons.first().map_or("grant", |reason| reason.kind.as_str()).to_owned(),

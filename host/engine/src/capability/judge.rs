@@ -36,8 +36,11 @@ impl Rule {
     }
 }
 
+/// The rule of a call that needs none.
+pub(crate) const NO_RULE: &str = "no rule needed";
+
 thread_local! {
-    static NO_RULE: Arc<str> = Arc::from("no rule needed");
+    static NONE: Arc<str> = Arc::from(NO_RULE);
 }
 
 impl Invocation {
@@ -50,7 +53,7 @@ impl Invocation {
             return Err(vec![Reason { kind: "query".to_owned(), text, add: None }]);
         }
         if !row.kind.needs_rule() {
-            return Ok(Rule { grant: NO_RULE.with(Arc::clone), role: None });
+            return Ok(Rule { grant: NONE.with(Arc::clone), role: None });
         }
         let mut reasons = Vec::new();
         let grant = self.judge_grant(index, attributes, &mut reasons);

@@ -27,6 +27,7 @@ pub(crate) use clock::{instant as clock_instant, later as clock_later};
 pub use invocation::Invocation;
 pub(crate) use invocation::{Life, Purpose, Shared, Stop, Timer};
 pub(crate) use journaling::working;
+pub(crate) use judge::NO_RULE;
 pub use judge::Reason;
 pub(crate) use pipelines::{RUN, Ready, Timers, WaitError, Waitable, ending, reached, ready};
 pub use tally::{Denied, Tally};

@@ -80,7 +80,7 @@ impl Builtin {
             ),
             Self::Cancel => ("Calls a job off.", &["cancel 7f3ak"], vec![job()]),
             Self::Release => (
-                "Records that a version runs somewhere that others deployed; for admins.",
+                "Records that a version runs somewhere that others deployed.",
                 &["release record cms staging 1.0.2"],
                 vec![
                     needed(Parameter {

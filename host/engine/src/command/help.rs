@@ -47,10 +47,14 @@ pub fn help_one(spec: &Spec, who: &str) -> String {
     for example in &spec.examples {
         let _ = write!(text, "\nExample: {example}");
     }
-    let does = match spec.kind {
-        CommandKind::Query => "It answers and changes nothing.",
-        CommandKind::Action => "It acts: a job is recorded call by call.",
+    let does = match (&spec.target, spec.kind) {
+        // What a command of the host changes is in its summary.
+        (Target::Host(_), _) => "",
+        (_, CommandKind::Query) => "It answers and changes nothing. ",
+        (_, CommandKind::Action) => {
+            "It acts: a job is recorded call by call. `--wait` stands in line for a place that another job holds. "
+        }
     };
-    let _ = write!(text, "\n{does} {who}");
+    let _ = write!(text, "\n{does}{who}");
     text
 }

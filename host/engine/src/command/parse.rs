@@ -304,7 +304,7 @@ pub(super) fn line(spec: &Spec, arguments: &[(usize, Value)], wait: bool) -> Str
     for (index, value) in arguments {
         let parameter = &spec.parameters[*index];
         let text = match value {
-            Value::Integer(number) if parameter.kind == ParameterType::Duration => format!("{number}ms"),
+            Value::Integer(number) if parameter.kind == ParameterType::Duration => span(*number),
             Value::Integer(number) => number.to_string(),
             Value::Boolean(yes) => yes.to_string(),
             Value::Text(text) if parameter.kind == ParameterType::Rest => text.clone(),
@@ -313,4 +313,17 @@ pub(super) fn line(spec: &Spec, arguments: &[(usize, Value)], wait: bool) -> Str
         words.push(if parameter.named { format!("--{}={text}", parameter.name) } else { text });
     }
     words.join(" ")
+}
+
+/// So many milliseconds as people type them: `1d12h`.
+fn span(milliseconds: i64) -> String {
+    let mut rest = milliseconds;
+    let mut text = String::new();
+    for (unit, length) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)] {
+        if rest >= length {
+            text.push_str(&format!("{}{unit}", rest / length));
+            rest %= length;
+        }
+    }
+    if text.is_empty() { "0s".to_owned() } else { text }
 }

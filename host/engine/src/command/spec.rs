@@ -20,7 +20,12 @@ pub enum Target {
 impl Target {
     /// Whether everybody may run it; it then shows only what the asker may see.
     pub fn is_open(&self) -> bool {
-        matches!(self, Self::Host(_))
+        matches!(self, Self::Host(_)) && !self.is_for_admins()
+    }
+
+    /// Whether admins alone may run it, whatever roles say.
+    pub fn is_for_admins(&self) -> bool {
+        matches!(self, Self::Host(Builtin::Release))
     }
 }
 

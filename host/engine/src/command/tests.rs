@@ -140,8 +140,10 @@ fn what_is_understood() {
         ("scale cms 3 --force=no", "scale cms 3 --force=false"),
         ("scale cms 3 force=on", "scale cms 3 --force=true"),
         ("scale cms 3 --no-force", "scale cms 3 --force=false"),
-        ("remind 1d12h call  'the shop'", "remind 129600000ms call the shop"),
-        ("remind 90s x=1 -- --loud", "remind 90000ms x=1 --loud"),
+        ("remind 1d12h call  'the shop'", "remind 1d12h call the shop"),
+        ("remind 2h0m500ms x", "remind 2h500ms x"),
+        ("remind 0m x", "remind 0s x"),
+        ("remind 90s x=1 -- --loud", "remind 1m30s x=1 --loud"),
         // Of two names that differ in case, the one that was typed.
         ("deploy shop staging v3", "deploy shop staging v3"),
         ("deploy Shop production anything", "deploy Shop production anything"),

@@ -23,10 +23,10 @@ impl Host {
             Builtin::Whoami => Ok(self.whoami(person)),
             Builtin::Plugins => Ok(self.list_plugins(person)),
             Builtin::Jobs => self.list_jobs(person).await,
-            Builtin::Job => self.one_job(authorized).await,
+            Builtin::Job => return self.one_job(authorized).await.unwrap_or_else(Verdict::Refused),
             Builtin::Logs => return self.logs(authorized).await,
-            Builtin::Cancel => self.cancel(authorized).await,
-            Builtin::Release => self.record(authorized).await,
+            Builtin::Cancel => return self.cancel(authorized).await.unwrap_or_else(Verdict::Refused),
+            Builtin::Release => return self.record(authorized).await.unwrap_or_else(Verdict::Refused),
         };
         match words {
             Ok(words) => self.said(message, Text::lines(words)),

@@ -26,19 +26,22 @@ pub enum NoAnswer {
 impl Engine {
     /// Answers a query of a plugin or a command of the host, as if the message had come from a chat: the same
     /// parser, rights and limits, and the same line in the store with its next group. The message is not kept in
-    /// the inbox, and nothing is sent.
+    /// the inbox, and nothing is sent. An order to the host (`cancel`, `job ID again`, `release record`) is carried out.
     ///
     /// # Errors
     /// [`NoAnswer`].
     pub async fn ask(&self, message: InboxRow) -> Result<Text, NoAnswer> {
         let (answer, line) = match self.host.decide(&message).await {
             Verdict::Answered(text, line) => (Ok(text), *line),
+            Verdict::CarriedOut(text) => return Ok(text),
             Verdict::Action(plugin, authorized) => {
                 let no = NoAnswer::Action(authorized.command().spec().name.clone());
                 let line = self.host.line(&message, Some(plugin.name.to_string()), Vec::new(), vec![no.to_string()]);
                 (Err(no), line)
             }
-            Verdict::Refused(Refusal::Malformed(why) | Refusal::Denied(why) | Refusal::Late(why)) => {
+            Verdict::Refused(
+                Refusal::Malformed(why) | Refusal::Denied(why) | Refusal::Late(why) | Refusal::Unable(why),
+            ) => {
                 let line = self.host.refusal_line(&message, why.clone());
                 (Err(NoAnswer::Refused(why)), line)
             }
@@ -90,8 +93,10 @@ mod tests {
         assert!(why.contains("whoami"), "{why}");
 
         let lines = store.all_lines();
-        assert_eq!(lines.iter().map(|line| line.command.as_str()).collect::<Vec<_>>(), ["whoami", "whoam"]);
-        assert_eq!((lines[0].denials.len(), lines[1].denials.as_slice()), (0, [why].as_slice()));
+        let (refused, answered): (Vec<_>, Vec<_>) = lines.iter().partition(|line| line.refused);
+        assert_eq!((answered.len(), refused.len()), (1, 1));
+        assert_eq!((answered[0].command.as_str(), answered[0].denials.len()), ("whoami", 0));
+        assert_eq!((refused[0].command.as_str(), refused[0].denials.as_slice()), ("whoam", [why].as_slice()));
         assert!(store.outbox().await.unwrap().is_empty() && store.waiting().await.unwrap().is_empty());
         assert!(chat.sent().is_empty());
     }

@@ -21,6 +21,8 @@ use crate::{
 
 /// The most jobs that one answer lists.
 const MOST_LISTED: u32 = 50;
+/// The most jobs that are looked through for it.
+const MOST_READ: u32 = 2_000;
 /// How much of each run's output is shown, in lines, if nothing is said; and at most, in lines and bytes.
 const TAIL: i64 = 20;
 const LONGEST_TAIL: i64 = 200;
@@ -33,16 +35,14 @@ fn malformed(message: impl Into<String>) -> Refusal {
 }
 
 fn unread(error: &StoreError) -> Refusal {
-    Refusal::Denied(format!("the jobs cannot be read now: {error}"))
+    Refusal::Unable(format!("the jobs cannot be read now: {error}"))
 }
 
 impl Host {
     /// `jobs`
     pub(super) async fn list_jobs(&self, person: &Person) -> Answer {
-        let open = JobQuery { open: Some(true), limit: Some(MOST_LISTED * 4), ..JobQuery::default() };
-        let jobs = self.shared.store.jobs(&open).await.map_err(|error| unread(&error))?;
-        let mut lines: Vec<String> =
-            jobs.iter().filter(|job| self.may_see(person, job)).map(|job| self.job_line(job)).collect();
+        let jobs = self.open_jobs(person).await?;
+        let mut lines: Vec<String> = jobs.iter().map(|job| self.job_line(job)).collect();
         let more = lines.len().saturating_sub(MOST_LISTED as usize);
         lines.truncate(MOST_LISTED as usize);
         if more > 0 {
@@ -65,8 +65,8 @@ impl Host {
     }
 
     /// `job [ID] [assume done | again]`
-    pub(super) async fn one_job(&self, authorized: &Authorized) -> Answer {
-        let person = authorized.caller();
+    pub(super) async fn one_job(&self, authorized: &Authorized) -> Result<Verdict, Refusal> {
+        let (person, message) = (authorized.caller(), authorized.message());
         let (mut id, mut say) = (text(authorized, "id"), text(authorized, "say"));
         // Where the id is left out the words begin where it would stand.
         if id.is_some_and(|word| word == "again" || word == "assume") {
@@ -87,17 +87,18 @@ impl Host {
         };
         let asks = |job: &JobRow| matches!(job.stand.phase, Phase::Asked | Phase::Held);
         let job = match said {
-            None => self.pick(authorized.message(), person, id, |_| true).await?,
-            Some(_) => self.pick(authorized.message(), person, id, asks).await?,
+            None => self.pick(message, person, id, |_| true).await?,
+            Some(_) => self.pick(message, person, id, asks).await?,
         };
         match said {
             None => {
                 let status = Status::read(&*self.shared.store, &job, self.shared.places.of(&job.id)).await;
-                Ok(status.text(&job, self.stage(&job).as_deref()))
+                Ok(self.said(message, Text::lines(status.text(&job, self.stage(&job).as_deref()))))
             }
             Some(said) => {
                 self.may_change(person, &job)?;
-                self.jobs.answer(job, person, said).await.map_err(malformed)
+                let told = self.jobs.answer(job, person, said, &|told| self.with_order(message, told)).await;
+                carried_out(told.map_err(Refusal::Unable))
             }
         }
     }
@@ -142,28 +143,24 @@ impl Host {
     }
 
     /// `cancel [ID]`
-    pub(super) async fn cancel(&self, authorized: &Authorized) -> Answer {
-        let person = authorized.caller();
+    pub(super) async fn cancel(&self, authorized: &Authorized) -> Result<Verdict, Refusal> {
+        let (person, message) = (authorized.caller(), authorized.message());
         let mine = |job: &JobRow| job.end.is_none() && self.may_change(person, job).is_ok();
-        let job = self.pick(authorized.message(), person, text(authorized, "id"), mine).await?;
+        let job = self.pick(message, person, text(authorized, "id"), mine).await?;
         self.may_change(person, &job)?;
         if let Some(end) = &job.end {
             return Err(malformed(format!("Job {} is over: {}.", job.id, end.outcome.as_str())));
         }
-        self.jobs.cancel(job, person).await.map_err(malformed)
+        let told = self.jobs.cancel(job, person, &|told| self.with_order(message, told)).await;
+        carried_out(told.map_err(Refusal::Unable))
     }
 
     /// `release record APP ENVIRONMENT VERSION`
-    pub(super) async fn record(&self, authorized: &Authorized) -> Answer {
-        let (person, command) = (authorized.caller(), authorized.command());
-        if !self.shared.access.is_admin(&person.id) {
-            let help = self.shared.access.help();
-            return Err(Refusal::Denied(format!("only admins record what others deployed: {help}")));
-        }
+    pub(super) async fn record(&self, authorized: &Authorized) -> Result<Verdict, Refusal> {
+        let (person, command, message) = (authorized.caller(), authorized.command(), authorized.message());
         let typed = |attribute| command.typed(attribute).next().unwrap_or_default().to_owned();
         let now = self.shared.clock.now();
-        // Named by its message, so that it is recorded once however often it is handled.
-        let name = crate::journal::digest(format!("{:?}", authorized.message().key).as_bytes());
+        let name = crate::journal::digest(format!("{:?}", message.key).as_bytes());
         let run = RunKey::parse(&format!("recorded-{}", &name["sha256:".len()..][..32]));
         let Some(run) = run else { return Err(malformed("this cannot be recorded")) };
         let release = Release {
@@ -182,9 +179,21 @@ impl Host {
             "Recorded: {} runs {} in {}, deployed by others. It can be rolled back from and to.",
             release.app, release.version, release.environment
         );
-        let kept = self.shared.store.commit(vec![Write::Release(release)]).await;
-        kept.map_err(|error| Refusal::Denied(format!("this cannot be written down now: {error}")))?;
-        Ok(told)
+        let writes = std::iter::once(Write::Release(release)).chain(self.with_order(message, &told)).collect();
+        let kept = self.shared.store.commit(writes).await;
+        carried_out(
+            kept.map(|_| told).map_err(|error| Refusal::Unable(format!("this cannot be written down now: {error}"))),
+        )
+    }
+
+    /// What is written together with what an order changes: its answer, its line, and that it is dealt with. Handled once
+    /// more after a crash it could be taken for an order about another job that fits by then.
+    fn with_order(&self, message: &InboxRow, told: &str) -> Vec<Write> {
+        let line = Write::Line(self.line(message, None, Vec::new(), Vec::new()));
+        // Whoever asks the engine without a network has the answer by itself.
+        let network = self.shared.outbox.chat(&message.key.network);
+        let say = network.map(|_| Write::Say(self.say(message, "answer", Text::lines(told))));
+        [line, Write::Done(message.key.clone())].into_iter().chain(say).collect()
     }
 
     /// The job of an id, or the only one that fits: in a job's thread that one, else the only open one.
@@ -214,18 +223,43 @@ impl Host {
             }
         }
         if here.is_empty() {
-            let query = JobQuery { open: Some(true), limit: Some(MOST_LISTED * 4), ..JobQuery::default() };
-            here = store.jobs(&query).await.map_err(|error| unread(&error))?;
-            here.retain(|job| self.may_see(person, job) && fits(job));
+            here = self.open_jobs(person).await?;
+            here.retain(|job| fits(job));
         }
         match here.len() {
             1 => here.pop().ok_or_else(|| malformed("There is no such job.")),
             0 => Err(malformed("There is no job that fits. `jobs` shows those that are open.")),
             _ => {
                 let ids: Vec<&str> = here.iter().take(5).map(|job| job.id.as_str()).collect();
-                Err(malformed(format!("Which job? {} fit: {}.", here.len(), ids.join(", "))))
+                Err(malformed(format!(
+                    "Which job? {} fit: {}. Put its id behind the command.",
+                    here.len(),
+                    ids.join(", ")
+                )))
             }
         }
+    }
+
+    /// The open jobs that a person may see, the newest first. Of those that only wait for a time there can be very many:
+    /// the newest are looked through, and all of the person's own.
+    async fn open_jobs(&self, person: &Person) -> Result<Vec<JobRow>, Refusal> {
+        let sleeping = vec![Phase::Time, Phase::Later];
+        let awake = Phase::ALL.into_iter().filter(|phase| !sleeping.contains(phase)).collect();
+        let open = JobQuery { open: Some(true), ..JobQuery::default() };
+        let queries = [
+            JobQuery { phases: Some(awake), ..open.clone() },
+            JobQuery { phases: Some(sleeping.clone()), limit: Some(MOST_READ), ..open.clone() },
+            JobQuery { phases: Some(sleeping), caller: Some(person.id.clone()), limit: Some(MOST_READ), ..open },
+        ];
+        let mut jobs = Vec::new();
+        for query in &queries {
+            jobs.extend(self.shared.store.jobs(query).await.map_err(|error| unread(&error))?);
+        }
+        jobs.retain(|job| self.may_see(person, job));
+        let mut known = std::collections::HashSet::new();
+        jobs.retain(|job| known.insert(job.id.clone()));
+        jobs.sort_by_key(|job| std::cmp::Reverse(job.opened));
+        Ok(jobs)
     }
 
     /// Whether a person may see a job.
@@ -238,8 +272,11 @@ impl Host {
             || (app.is_some() && access.sees(&person.id, app, environment))
     }
 
-    /// Whether a person may start a job's command where it works.
+    /// Whether a person may start a job's command where it works. What touches no app is its caller's own.
     fn may_start(&self, person: &Person, job: &JobRow) -> bool {
+        if job.app.is_none() {
+            return self.shared.access.is_admin(&person.id);
+        }
         let target = Target::Plugin(job.plugin.as_str().into());
         let rights = self.shared.access.rights(&person.id, &job.command, target);
         rights.rule(job.app.as_deref(), job.environment.as_deref()).is_some()
@@ -253,6 +290,10 @@ impl Host {
         let missing = self.shared.access.missing(&job.command, job.app.as_deref(), job.environment.as_deref());
         Err(Refusal::Denied(format!("job {} is not yours, and {missing}", job.id)))
     }
+}
+
+fn carried_out(told: Result<String, Refusal>) -> Result<Verdict, Refusal> {
+    Ok(Verdict::CarriedOut(Text::lines(told?)))
 }
 
 fn text<'a>(authorized: &'a Authorized, name: &str) -> Option<&'a str> {

@@ -22,6 +22,9 @@ const LONGEST_COMMAND: usize = 500;
 pub(super) enum Verdict {
     /// A query that was run, or a command of the host: its words, and the line that it leaves.
     Answered(Text, Box<Line>),
+    /// An order to the host, which was carried out: its words. They are on disk with what it changed, as are its line and
+    /// the mark that the message is dealt with.
+    CarriedOut(Text),
     /// An action that its caller may run.
     Action(Arc<LoadedPlugin>, Arc<Authorized>),
     /// Nothing.
@@ -40,6 +43,8 @@ pub(super) enum Refusal {
     Denied(String),
     /// It came too late.
     Late(String),
+    /// It is a good command that cannot be done now.
+    Unable(String),
 }
 
 impl Host {
@@ -132,12 +137,17 @@ impl Host {
     async fn handle(self: &Arc<Self>, row: InboxRow, late: bool) -> Result<(), StoreError> {
         match self.decide(&row).await {
             Verdict::Answered(text, line) => self.answer(&row, text, *line, late).await,
+            Verdict::CarriedOut(_) => {
+                self.shared.outbox.wake();
+                Ok(())
+            }
             Verdict::Action(plugin, authorized) => self.action(plugin, authorized).await,
             Verdict::Refused(refusal) => self.refuse(row, refusal).await,
         }
     }
 
-    /// A message, a command, what its caller may do, and what it does where it is a query. Nothing is written yet.
+    /// A message, a command, what its caller may do, and what it does where it is a query. Nothing is written yet, except
+    /// where it is an order to the host itself.
     pub(super) async fn decide(&self, row: &InboxRow) -> Verdict {
         let person = &row.sender.id;
         let table = self.plugins.table();
@@ -196,15 +206,18 @@ impl Host {
 
     /// Says no, once, in the transaction that marks the message as dealt with.
     async fn refuse(&self, row: InboxRow, refusal: Refusal) -> Result<(), StoreError> {
-        let (emoji, message) = match refusal {
-            Refusal::Malformed(message) => ("❓", message),
-            Refusal::Denied(message) => ("⛔", message),
-            Refusal::Late(message) => ("⌛", message),
+        let (emoji, message, counted) = match refusal {
+            Refusal::Malformed(message) => ("❓", message, true),
+            Refusal::Denied(message) => ("⛔", message, true),
+            Refusal::Late(message) => ("⌛", message, true),
+            // Whoever said something right is always answered.
+            Refusal::Unable(message) => ("⚠️", message, false),
         };
         let now = self.shared.clock.now();
         let mut writes = vec![Write::Line(self.refusal_line(&row, message.clone())), Write::Done(row.key.clone())];
         tracing::info!(person = row.sender.id, room = row.key.room, why = message, "refused a command");
-        if let Some(unsaid) = self.courtesy.answer(&row.sender.id, &row.key.room, now) {
+        let answered = if counted { self.courtesy.answer(&row.sender.id, &row.key.room, now) } else { Some(0) };
+        if let Some(unsaid) = answered {
             let mut text = Text::lines(message);
             if unsaid > 0 {
                 text.push_lines(format!("({unsaid} more of your messages were refused without an answer)"));
@@ -274,7 +287,7 @@ impl Host {
     }
 
     /// An answer to a message that is kept until it is sent.
-    fn say(&self, row: &InboxRow, purpose: &str, text: Text) -> OutboxRow {
+    pub(super) fn say(&self, row: &InboxRow, purpose: &str, text: Text) -> OutboxRow {
         OutboxRow {
             key: format!("{}/{}/{purpose}", row.key.room, row.key.event),
             network: row.key.network.clone(),

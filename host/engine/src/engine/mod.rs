@@ -205,6 +205,8 @@ impl Engine {
         shared.outbox.wake();
         let sending = tokio::spawn(shared.outbox.clone().run());
         self.host.jobs.resume().await?;
+        // What came due while nobody was there is work from the first moment on too.
+        self.host.jobs.wake().await;
         let waking = tokio::spawn(self.host.jobs.clone().wakes());
         let tidying = tokio::spawn(self.host.clone().tidy(self.keep));
         // What was brought while this process was not yet serving waits in the store and in the channel too.

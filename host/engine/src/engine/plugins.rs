@@ -123,7 +123,7 @@ impl Plugins {
         }
         let bytes = store.beside(&row.digest).await?;
         let bytes = bytes.filter(|bytes| crate::journal::digest(bytes) == row.digest);
-        let bytes = bytes.ok_or_else(|| TapeError::Broken(format!("the bytes of plugin {} are gone", row.plugin)))?;
+        let bytes = bytes.ok_or_else(|| TapeError::Plugin(format!("the bytes of plugin {} are gone", row.plugin)))?;
         let grants = self.grants.get(&row.plugin).cloned().unwrap_or_default();
         let loaded = self.loader.revive(&row.plugin, &bytes, grants, begun.limits).await;
         let plugin =

@@ -44,7 +44,10 @@ impl JobCard {
     pub(crate) fn begin(row: Arc<JobRow>, store: Arc<dyn Store>, outbox: Arc<Outbox>) -> Self {
         let (state, mut seen) = watch::channel(State::default());
         let of = row.clone();
-        let shown: Arc<tokio::sync::Mutex<Option<Text>>> = Arc::default();
+        // Written together with where the job rests: what a restart finds there is not said again.
+        let about = rests(&row.stand).then(|| row.stand.about.clone());
+        let text = about.map(|about| at_work(&row, &State { rests: Some(about), ..State::default() }));
+        let shown = Arc::new(tokio::sync::Mutex::new(text));
         let known = shown.clone();
         let task = tokio::spawn(async move {
             while seen.changed().await.is_ok() {
@@ -95,14 +98,13 @@ impl JobCard {
     /// What it does, in words; `None` where nobody said.
     pub(crate) fn shown(&self) -> Option<String> {
         let state = self.state.borrow();
-        let words: Vec<&str> =
-            [&state.stage, &state.run].into_iter().map(String::as_str).filter(|word| !word.is_empty()).collect();
+        let words = doing(&state);
         (!words.is_empty()).then(|| words.join(", "))
     }
 
     /// It comes to rest, or is taken up again: the card's row, to be kept in the same transaction.
     pub(crate) async fn rests(&self, stand: &Stand) -> Option<OutboxRow> {
-        let about = (!matches!(stand.phase, Phase::Working | Phase::Run)).then(|| stand.about.clone());
+        let about = rests(stand).then(|| stand.about.clone());
         let mut shown = self.shown.lock().await;
         let mut text = None;
         // What the writes that follow keep is not told to the task: it would write it again.
@@ -113,6 +115,9 @@ impl JobCard {
             false
         });
         let text = text?;
+        if shown.as_ref() == Some(&text) {
+            return None;
+        }
         *shown = Some(text.clone());
         Some(card_row(&self.row, text, true))
     }
@@ -149,22 +154,31 @@ pub(crate) fn last(row: &JobRow, outcome: JobOutcome, took: &str) -> OutboxRow {
     card_row(row, Text::lines(format!("[{}] {}: {}, {took}", row.id, row.line, outcome.as_str())), true)
 }
 
+/// Whether a job that stands here does nothing by itself.
+fn rests(stand: &Stand) -> bool {
+    !matches!(stand.phase, Phase::Working | Phase::Run)
+}
+
 fn at_work(row: &JobRow, state: &State) -> Text {
     if let Some(about) = &state.rests {
         return Text::lines(format!("[{}] {}: {about}", row.id, row.line));
     }
     let mut text = format!("[{}] {}: at work", row.id, row.line);
-    for part in [&state.stage, &state.run] {
-        if !part.is_empty() {
-            text.push_str(", ");
-            text.push_str(part);
-        }
+    for part in doing(state) {
+        text.push_str(", ");
+        text.push_str(part);
     }
     let mut text = Text::lines(text);
     if !state.line.is_empty() {
         text.push_code(&state.line);
     }
     text
+}
+
+/// What it does, each thing once: a run that its plugin speaks of by name is not named again.
+fn doing(state: &State) -> Vec<&str> {
+    let run = Some(state.run.as_str()).filter(|run| !state.stage.contains(run));
+    [Some(state.stage.as_str()), run].into_iter().flatten().filter(|part| !part.is_empty()).collect()
 }
 
 fn card_row(row: &JobRow, text: Text, rest: bool) -> OutboxRow {

@@ -9,18 +9,22 @@ use serde_json::{Value, json};
 use super::{
     Job, Jobs, Standing, Tape,
     drive::{Step, Trouble},
-    entry, said, title,
+    entry::{self, entry},
+    said, title,
 };
 use crate::{
     capability::{self, Recovered, working},
     message::Person,
-    port::store::{Entry, JobRow, Phase, Stand, StoreError, Write},
+    port::store::{Entry, EntryKind, JobRow, Phase, Stand, StoreError, Write},
     reply::Text,
 };
 
 /// The first and the longest wait between two questions to a system that is away.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// What must be on disk together with what an order changes, made of the words that answer it.
+pub(crate) type WithOrder<'a> = &'a (dyn Fn(&str) -> Vec<Write> + Sync);
 
 /// What people can say of an effect that nobody knows of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,7 +95,13 @@ impl Jobs {
     ///
     /// # Errors
     /// Why that is not possible, one line.
-    pub(crate) async fn answer(self: &Arc<Self>, row: JobRow, by: &Person, said: Said) -> Result<String, String> {
+    pub(crate) async fn answer(
+        self: &Arc<Self>,
+        row: JobRow,
+        by: &Person,
+        said: Said,
+        with: WithOrder<'_>,
+    ) -> Result<String, String> {
         let unkept = |error: StoreError| format!("nothing was changed: {error}");
         // Nobody else takes care of a job that asks or is held.
         let Some(claim) = self.shared.claims.claim(&row.id) else {
@@ -117,10 +127,17 @@ impl Jobs {
                     Said::Again => format!("job {} goes on: {} is done again", row.id, about(intent)),
                 }
             }
-            (Phase::Held, _, Said::Again) => format!("job {} is tried again", row.id),
+            (Phase::Held, _, Said::Again) => {
+                let about = json!({ "event": "again", "by": by.id, "about": "" });
+                let mut event = entry(&row, EntryKind::Event, about, self.shared.clock.now());
+                event.number = tape.next();
+                writes.insert(0, Write::Enter(event));
+                format!("job {} is tried again", row.id)
+            }
             (Phase::Held, _, Said::Done) => return Err(format!("job {} asks nothing, it is held", row.id)),
             _ => return Err(format!("job {} asks nothing: {}", row.id, row.stand.phase.as_str())),
         };
+        writes.extend(with(&told));
         self.shared.store.commit(writes).await.map_err(unkept)?;
         drop(claim);
         let stand = working(self.shared.clock.now());

@@ -88,8 +88,7 @@ impl Jobs {
     }
 
     async fn step(self: &Arc<Self>, job: &Arc<Job>) -> Result<Step, Trouble> {
-        let tape = Tape::read(&*self.shared.store, &job.row().id).await?;
-        job.took_up(&tape).await;
+        let tape = job.read(&*self.shared.store).await?;
         match tape.standing() {
             Standing::Over => Ok(Step::Rest),
             Standing::Waits(at) => self.wait(job, &tape, at).await,
@@ -109,7 +108,7 @@ impl Jobs {
         let plugin = self.plugins.of_job(row, &begun, &*self.shared.store).await?;
         let authorized = self.authorized(row, &plugin, &begun)?;
         // Before the plugin reads anything: what it reads must be as it is when its turn comes.
-        if let (true, true, Some(place)) = (begun.wait, tape.is_fresh(), place_of(row))
+        if let (true, true, Some(place)) = (begun.wait && !job.is_cancelled(), tape.is_fresh(), place_of(row))
             && let Step::Rest = self.line_up(job, &place).await?
         {
             return Ok(Step::Rest);

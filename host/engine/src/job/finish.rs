@@ -10,7 +10,7 @@ use super::{
     Job, Jobs, Tape,
     drive::{Step, Trouble},
     entry,
-    follow::follow,
+    follow::{Followed, follow},
     run_of, said, title,
 };
 use crate::{
@@ -56,12 +56,19 @@ pub(crate) enum Way {
 }
 
 impl Ended {
+    /// The end of a plugin that is not run again, because its job was called off.
+    pub(super) fn called_off(text: String) -> Self {
+        let code = "cancelled".to_owned();
+        Self { end: Way::Failure, text, code, warnings: false, denied: Vec::new(), acted: false }
+    }
+
     pub(crate) fn of(end: GuestEnd, tally: Tally) -> Self {
         let (end, text, code, warnings) = match end {
             GuestEnd::Reply(reply) => (Way::Reply, reply.text, String::new(), reply.warnings),
             GuestEnd::Failure(failure) => (Way::Failure, failure.message, failure.code, false),
             GuestEnd::Limit(limit) => (Way::Limit, limit.to_string(), String::new(), false),
             GuestEnd::Trap(why) => (Way::Trap, why, String::new(), false),
+            // The host ends those to run them anew; taken for an end, they would be one that is nobody's.
             GuestEnd::Stopped(stop) => (Way::Trap, stop.to_string(), String::new(), false),
         };
         Self { end, text, code, warnings, acted: tally.acted(), denied: tally.denied }
@@ -81,13 +88,14 @@ impl Jobs {
             job.card().stage("the plugin ended before its run".to_owned());
             let meanwhile = format!("{} ended before its run did.", title(row));
             let runs = unfinished.iter().map(|intent| async {
-                match run_of(&self.shared.catalog, intent) {
-                    Some(run) => follow(self, job, &run, &meanwhile).await,
-                    None => Some(super::follow::lost()),
+                match (tape.followed(intent), run_of(&self.shared.catalog, intent)) {
+                    (Some(followed), _) => Ok(Some(followed)),
+                    (None, Some(run)) => follow(self, job, &run, &meanwhile).await,
+                    (None, None) => Ok(Some(Followed::lost())),
                 }
             });
             for followed in join_all(runs).await {
-                let Some(followed) = followed else { return Ok(Step::Rest) };
+                let Some(followed) = followed? else { return Ok(Step::Rest) };
                 outcome = with_run(outcome, followed.outcome);
                 text.push_lines(followed.line);
             }
@@ -123,20 +131,27 @@ fn close(
     (closed, writes)
 }
 
-/// Closes a job that nobody takes care of: what has not begun, or is held. `next` is the number of its next entry.
+/// Closes a job of which nothing was done yet. `next` is the number of its next entry.
 pub(crate) fn call_off(row: &JobRow, next: u32, by: &Person, now: jiff::Timestamp) -> Vec<Write> {
     let who = crate::reply::clean(&by.name);
-    let begun = row.stand.phase != crate::port::store::Phase::Later;
     let mut text = Text::lines(format!("`{}` (job {}) was called off by {who}.", row.line, row.id));
-    text.push_lines(if begun { "What it had begun stays as it is." } else { "Nothing of it was done." });
+    text.push_lines("Nothing of it was done.");
     let about = json!({ "event": super::CANCEL, "by": by.id, "about": "" });
     let mut event = entry(row, EntryKind::Event, about, now);
     event.number = next;
-    let outcome = if begun { JobOutcome::Unknown } else { JobOutcome::Cancelled };
-    let card = super::last_card(row, outcome, "called off");
-    let (mut closed, writes) = close(row, outcome, text, card, now);
+    let card = super::last_card(row, JobOutcome::Cancelled, "before it began");
+    let (mut closed, writes) = close(row, JobOutcome::Cancelled, text, card, now);
     closed.number = next + 1;
     [Write::Enter(event), Write::Enter(closed)].into_iter().chain(writes).collect()
+}
+
+/// Closes a job whose journal is broken, and enters nothing behind what cannot be trusted.
+pub(super) fn close_unread(row: &JobRow, by: &Person, now: jiff::Timestamp) -> Vec<Write> {
+    let who = crate::reply::clean(&by.name);
+    let mut text = Text::lines(format!("`{}` (job {}) was closed by {who}.", row.line, row.id));
+    text.push_lines("Its journal is broken: what it had begun stays as it is, and how far it came is not known.");
+    let card = super::last_card(row, JobOutcome::Unknown, "closed as it stood");
+    close(row, JobOutcome::Unknown, text, card, now).1
 }
 
 /// An emoji on the message that caused a job.
@@ -155,7 +170,9 @@ fn with_run(outcome: JobOutcome, run: Option<Outcome>) -> JobOutcome {
     match (outcome, run) {
         (JobOutcome::Succeeded | JobOutcome::Warnings, Some(Outcome::Failed)) => JobOutcome::Failed,
         (JobOutcome::Succeeded | JobOutcome::Warnings, Some(Outcome::Cancelled)) => JobOutcome::Cancelled,
-        (JobOutcome::Succeeded | JobOutcome::Warnings, Some(Outcome::Unknown) | None) => JobOutcome::Unknown,
+        (JobOutcome::Succeeded | JobOutcome::Warnings | JobOutcome::Cancelled, Some(Outcome::Unknown) | None) => {
+            JobOutcome::Unknown
+        }
         (outcome, _) => outcome,
     }
 }

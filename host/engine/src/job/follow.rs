@@ -2,15 +2,20 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Job, JobRun, Jobs, wait::call_off};
+use serde_json::json;
+
+use super::{Job, JobRun, Jobs, Tape, entry, wait::call_off};
 use crate::{
     capability::{Shared, ending},
     port::{
-        Outcome, PipelineError, RunEnd, RunState, Store, StoreError,
-        store::{JobRow, OutboxRow, Purpose, Write},
+        Outcome, PipelineError, RunEnd, RunKey, RunState, StoreError,
+        store::{Entry, EntryKind, JobRow, OutboxRow, Purpose, Write},
     },
     reply::{Text, took},
 };
+
+/// An event's word: a run that nobody waited for ended.
+const RUN_ENDED: &str = "run ended";
 
 /// The first and the longest wait between two questions to a system that is away.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
@@ -24,17 +29,27 @@ pub(super) struct Followed {
     pub(super) outcome: Option<Outcome>,
 }
 
-/// What is known of a run whose pipeline is no longer configured.
-pub(super) fn lost() -> Followed {
-    let line = "It started a run of a pipeline that is no longer configured: how that stands is not known.";
-    Followed { line: line.to_owned(), outcome: None }
+impl Followed {
+    /// What is known of a run whose pipeline is no longer configured.
+    pub(super) fn lost() -> Self {
+        let line = "It started a run of a pipeline that is no longer configured: how that stands is not known.";
+        Self { line: line.to_owned(), outcome: None }
+    }
 }
 
 /// Follows a run to its end, however long its system is away; `None` where the host stops. `meanwhile` is said, once a
 /// job, where that takes time.
-pub(super) async fn follow(jobs: &Jobs, job: &Arc<Job>, run: &JobRun, meanwhile: &str) -> Option<Followed> {
+///
+/// # Errors
+/// What became of it cannot be written down now: nothing was.
+pub(super) async fn follow(
+    jobs: &Jobs,
+    job: &Arc<Job>,
+    run: &JobRun,
+    meanwhile: &str,
+) -> Result<Option<Followed>, StoreError> {
     let (shared, row, pipeline) = (&jobs.shared, job.row(), &run.pipeline);
-    let nothing = |line: String| Some(Followed { line, outcome: None });
+    let nothing = |line: String| Ok(Some(Followed { line, outcome: None }));
     let mut wait = FIRST_WAIT;
     loop {
         let away = match run.system.state(&run.key, pipeline).await {
@@ -42,12 +57,13 @@ pub(super) async fn follow(jobs: &Jobs, job: &Arc<Job>, run: &JobRun, meanwhile:
             Ok(RunState::Unknowable(reason)) => {
                 return nothing(format!("Whether its run of {pipeline} was started cannot be known: {reason}."));
             }
-            Ok(RunState::Ended(end)) => return Some(ended(shared, row, run, end).await),
+            Ok(RunState::Ended(end)) => return ended(shared, job, run, end).await.map(Some),
             Ok(RunState::Running) => {
                 say(shared, row, format!("{meanwhile} Its run of {pipeline} goes on; its end is told here.")).await;
-                match end(shared, job, run).await? {
-                    Ok(end) => return Some(ended(shared, row, run, end).await),
-                    Err(error) => error,
+                match end(shared, job, run).await {
+                    None => return Ok(None),
+                    Some(Ok(end)) => return ended(shared, job, run, end).await.map(Some),
+                    Some(Err(error)) => error,
                 }
             }
             Err(error) => error,
@@ -61,7 +77,7 @@ pub(super) async fn follow(jobs: &Jobs, job: &Arc<Job>, run: &JobRun, meanwhile:
                 say(shared, row, text).await;
                 tokio::select! {
                     () = tokio::time::sleep(wait) => wait = (wait * 2).min(LONGEST_WAIT),
-                    () = shared.stopping.cancelled() => return None,
+                    () = shared.stopping.cancelled() => return Ok(None),
                 }
             }
         }
@@ -86,20 +102,35 @@ async fn end(shared: &Shared, job: &Arc<Job>, run: &JobRun) -> Option<Result<Run
     }
 }
 
-/// Keeps a run's end, and puts it in words.
-async fn ended(shared: &Arc<Shared>, row: &JobRow, run: &JobRun, end: RunEnd) -> Followed {
-    let writes = ending(row, run, &end).await;
-    if !writes.is_empty() {
-        persist(&*shared.store, writes).await;
-        shared.outbox.wake();
-    }
+/// Keeps a run's end with its release, and puts it in words.
+async fn ended(shared: &Arc<Shared>, job: &Arc<Job>, run: &JobRun, end: RunEnd) -> Result<Followed, StoreError> {
+    let writes = ending(job.row(), run, &end).await;
     let why = if end.message.is_empty() { String::new() } else { format!(" ({})", crate::reply::clean(&end.message)) };
     let took = took(end.started, end.ended);
     let line = match end.outcome {
         Outcome::Unknown => format!("Its run of {} ended, and nobody knows how far it came{why}.", run.pipeline),
         outcome => format!("Its run of {} {} after {took}{why}.", run.pipeline, outcome.as_str()),
     };
-    Followed { line, outcome: Some(end.outcome) }
+    let body = json!({ "event": RUN_ENDED, "run": run.key, "outcome": end.outcome, "about": line });
+    let event = entry(job.row(), EntryKind::Event, body, shared.clock.now());
+    job.enter(&*shared.store, vec![event], writes).await?;
+    shared.outbox.wake();
+    Ok(Followed { line, outcome: Some(end.outcome) })
+}
+
+impl Tape {
+    /// What became of a run that was followed to its end already.
+    pub(super) fn followed(&self, intent: &Entry) -> Option<Followed> {
+        let key = RunKey::new(&intent.job, intent.number);
+        let of_it = |entry: &&Entry| {
+            entry.kind == EntryKind::Event && entry.body["event"] == RUN_ENDED && entry.body["run"] == key.as_str()
+        };
+        let body = &self.entries().iter().find(of_it)?.body;
+        Some(Followed {
+            line: body["about"].as_str().unwrap_or_default().to_owned(),
+            outcome: serde_json::from_value(body["outcome"].clone()).ok(),
+        })
+    }
 }
 
 async fn say(shared: &Shared, row: &JobRow, text: String) {
@@ -120,19 +151,5 @@ pub(crate) fn said(row: &JobRow, purpose: &str, text: Text) -> OutboxRow {
         thread: row.thread.clone(),
         purpose: Purpose::Message,
         text,
-    }
-}
-
-/// Commits what must not be lost, waiting for as long as the store cannot write.
-async fn persist(store: &dyn Store, writes: Vec<Write>) {
-    let mut wait = Duration::from_millis(200);
-    while let Err(error) = store.commit(writes.clone()).await {
-        if matches!(error, StoreError::Failed(_)) {
-            tracing::error!(%error, "what became of a run is not kept");
-            return;
-        }
-        tracing::error!(%error, "what became of a run cannot be kept; trying again");
-        tokio::time::sleep(wait).await;
-        wait = (wait * 2).min(Duration::from_secs(10));
     }
 }

@@ -45,7 +45,8 @@ impl Jobs {
         Self { shared, plugins, turns: Semaphore::new(turns), activity, live: Mutex::default() }
     }
 
-    /// Takes up what an earlier process left: all but the jobs that wait for a time or for a person.
+    /// Takes up what an earlier process left: all but the jobs that wait for a time or are held. One that asks has its system
+    /// asked once more.
     ///
     /// # Errors
     /// The store cannot be read.

@@ -30,11 +30,13 @@ struct Holder {
     job: String,
     line: String,
     caller: String,
+    // Whether it is written down. Before that a place is kept for a job that has not acted there yet.
+    written: bool,
 }
 
 impl Holder {
-    fn of(row: &JobRow) -> Self {
-        Self { job: row.id.clone(), line: row.line.clone(), caller: row.caller.name.clone() }
+    fn of(row: &JobRow, written: bool) -> Self {
+        Self { job: row.id.clone(), line: row.line.clone(), caller: row.caller.name.clone(), written }
     }
 }
 
@@ -50,15 +52,19 @@ pub(crate) struct Busy {
 
 impl fmt::Display for Busy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Holder { job, line, caller } = &self.holder;
+        let Holder { job, line, caller, .. } = &self.holder;
         let caller = crate::reply::clean(caller);
-        write!(f, "{} is held by job {job} (`{line}`, by {caller})", self.place)?;
+        match line.is_empty() {
+            true => write!(f, "{} is kept for job {job}, whose turn it is", self.place)?,
+            false => write!(f, "{} is held by job {job} (`{line}`, by {caller})", self.place)?,
+        }
         if self.holds_another { Ok(()) } else { write!(f, "; `--wait` stands in line for it") }
     }
 }
 
 impl Places {
-    /// Takes places for a job, all or none. Gives those that it did not hold yet.
+    /// Takes places for a job, all or none. Gives those that are to be written down: what it did not hold yet, and what
+    /// was only kept for it.
     pub(crate) fn take(&self, places: &[Place], job: &JobRow) -> Result<Vec<Place>, Busy> {
         if places.is_empty() {
             return Ok(Vec::new());
@@ -68,27 +74,30 @@ impl Places {
             .iter()
             .find_map(|place| Some((place, state.held.get(place)?)).filter(|(_, holder)| holder.job != job.id));
         if let Some((place, holder)) = others {
-            let holds_another = state.held.values().any(|holder| holder.job == job.id);
+            let holds_another = state.held.values().any(|holder| holder.job == job.id && holder.written);
             return Err(Busy { place: place.clone(), holds_another, holder: holder.clone() });
         }
-        let new: Vec<Place> = places.iter().filter(|place| !state.held.contains_key(place)).cloned().collect();
+        let unwritten = |place: &&Place| state.held.get(place).is_none_or(|holder| !holder.written);
+        let new: Vec<Place> = places.iter().filter(unwritten).cloned().collect();
         for place in &new {
-            state.held.insert(place.clone(), Holder::of(job));
+            state.held.insert(place.clone(), Holder::of(job, true));
         }
         Ok(new)
     }
 
-    /// Gives back what was just taken and could not be written down.
+    /// What was just taken could not be written down: it is kept for the job, which tries again.
     pub(crate) fn give_back(&self, places: &[Place]) {
         let mut state = self.lock();
         for place in places {
-            state.held.remove(place);
+            if let Some(holder) = state.held.get_mut(place) {
+                holder.written = false;
+            }
         }
     }
 
     /// A holding that an earlier process wrote down.
     pub(crate) fn restore(&self, place: Place, job: &JobRow) {
-        self.lock().held.insert(place, Holder::of(job));
+        self.lock().held.insert(place, Holder::of(job, true));
     }
 
     /// Puts a job in line, by the moment since which it waits; gives where it stands, in words. `None` where the place is
@@ -97,12 +106,14 @@ impl Places {
         let mut state = self.lock();
         match state.held.get(place) {
             Some(holder) if holder.job != job.id => {
-                let about = format!("stands in line for {place}, which job {} holds (`{}`)", holder.job, holder.line);
+                let of = if holder.line.is_empty() { String::new() } else { format!(" (`{}`)", holder.line) };
+                let about = format!("stands in line for {place}, which job {} holds{of}", holder.job);
                 state.lines.entry(place.clone()).or_default().insert((since, job.id.clone()));
                 Some(about)
             }
-            _ => {
-                state.held.insert(place.clone(), Holder::of(job));
+            Some(_) => None,
+            None => {
+                state.held.insert(place.clone(), Holder::of(job, false));
                 None
             }
         }
@@ -123,7 +134,7 @@ impl Places {
             state.held.remove(&place);
             let Some((_, id)) = state.lines.get_mut(&place).and_then(BTreeSet::pop_first) else { continue };
             // Kept for it by name alone; it takes the place itself, with its row, when it runs.
-            let holder = Holder { job: id.clone(), line: "next in line".to_owned(), caller: String::new() };
+            let holder = Holder { job: id.clone(), line: String::new(), caller: String::new(), written: false };
             state.held.insert(place, holder);
             next.push(id);
         }
@@ -141,8 +152,8 @@ impl Places {
     /// The places that a job holds, in order.
     pub(crate) fn of(&self, job: &str) -> Vec<Place> {
         let state = self.lock();
-        let mut places: Vec<Place> =
-            state.held.iter().filter(|(_, holder)| holder.job == job).map(|(place, _)| place.clone()).collect();
+        let held = state.held.iter().filter(|(_, holder)| holder.job == job && holder.written);
+        let mut places: Vec<Place> = held.map(|(place, _)| place.clone()).collect();
         places.sort();
         places
     }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use super::{JobCard, Tape};
+use super::{JobCard, Tape, TapeError};
 use crate::{
     journal,
     port::{
@@ -38,8 +38,9 @@ pub struct JobRun {
 pub struct Job {
     row: Arc<JobRow>,
     card: JobCard,
-    // The number of the next entry. Held while one is handed to the store, so that entries come there in their order.
-    next: Mutex<u32>,
+    // The number of the next entry; `None` before the journal was looked at. Held while one is handed to the store, so that
+    // entries come there in their order, and while the journal is read, so that none comes in between.
+    next: Mutex<Option<u32>>,
     phase: std::sync::Mutex<Phase>,
     cancelled: CancellationToken,
 }
@@ -47,7 +48,7 @@ pub struct Job {
 impl Job {
     pub(crate) fn new(row: Arc<JobRow>, card: JobCard) -> Self {
         let phase = std::sync::Mutex::new(row.stand.phase);
-        Self { row, card, next: Mutex::new(0), phase, cancelled: CancellationToken::new() }
+        Self { row, card, next: Mutex::new(None), phase, cancelled: CancellationToken::new() }
     }
 
     /// Its row, as it was when it was taken up.
@@ -79,12 +80,18 @@ impl Job {
         self.cancelled.cancelled().await;
     }
 
-    /// Its journal was read back.
-    pub(crate) async fn took_up(&self, tape: &Tape) {
-        *self.next.lock().await = tape.next();
+    /// Reads its journal back.
+    ///
+    /// # Errors
+    /// [`TapeError`].
+    pub(crate) async fn read(&self, store: &dyn Store) -> Result<Tape, TapeError> {
+        let mut next = self.next.lock().await;
+        let tape = Tape::read(store, &self.row.id).await?;
+        *next = Some(tape.next());
         if tape.cancelled() {
             self.cancelled.cancel();
         }
+        Ok(tape)
     }
 
     /// Writes entries and what belongs with them as one transaction. Gives the number of the first.
@@ -98,25 +105,27 @@ impl Job {
         more: Vec<Write>,
     ) -> Result<u32, StoreError> {
         let mut next = self.next.lock().await;
-        let first = *next;
+        let first = match *next {
+            Some(first) => first,
+            None => store.tip(&self.row.id).await?.map_or(0, |(next, _)| next),
+        };
+        let mut behind = first;
         let mut writes = Vec::with_capacity(entries.len() + more.len());
-        for (entry, number) in entries.into_iter().zip(first..) {
-            writes.extend(numbered(entry, number));
-            *next = number + 1;
+        for entry in entries {
+            writes.extend(numbered(entry, behind));
+            behind += 1;
         }
         writes.extend(more);
-        match store.commit(writes).await {
-            Ok(_) => Ok(first),
-            Err(error) => {
-                *next = first;
-                Err(error)
-            }
-        }
+        store.commit(writes).await?;
+        *next = Some(behind);
+        Ok(first)
     }
 
     /// Hands an entry over that a crash may lose.
     pub(crate) async fn note(&self, store: &dyn Store, entry: Entry) {
         let mut next = self.next.lock().await;
+        // A plugin that runs was read back before.
+        let Some(next) = &mut *next else { return };
         store.note(numbered(entry, *next));
         *next += 1;
     }

@@ -48,6 +48,9 @@ impl Status {
         let mut lines = vec![line(job, stage)];
         let taken = job.end.as_ref().map(|end| format!(", took {}", took(job.opened, end.at))).unwrap_or_default();
         lines.push(format!("  opened {}{taken}, plugin {}", moment(job.opened), job.plugin));
+        if let (Phase::Run, Some(stage), None) = (job.stand.phase, stage, &job.end) {
+            lines.push(format!("  stage: {stage}"));
+        }
         lines.extend(job.parent.iter().map(|parent| format!("  left for later by job {parent}")));
         if !self.places.is_empty() {
             let places: Vec<String> = self.places.iter().map(ToString::to_string).collect();
@@ -58,6 +61,7 @@ impl Status {
             lines.push("  called off: it is being told to stop".to_owned());
         }
         lines.push(match &self.entries {
+            Ok(1) => "  1 entry in its journal".to_owned(),
             Ok(entries) => format!("  {entries} entries in its journal"),
             Err(why) => format!("  {why}"),
         });
@@ -82,7 +86,6 @@ fn stands(job: &JobRow, stage: Option<&str>) -> String {
     let about = match (job.stand.phase, stage) {
         (Phase::Working, Some(stage)) => format!("at work, {stage}"),
         (Phase::Working, None) => "at work".to_owned(),
-        (Phase::Run, Some(stage)) => format!("{}, {stage}", job.stand.about),
         _ => job.stand.about.clone(),
     };
     format!("{about}, since {}", moment(job.stand.since))

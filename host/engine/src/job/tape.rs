@@ -4,7 +4,6 @@
 //! Not here: what is done about it (`drive`).
 
 use serde::Deserialize;
-use serde_json::Value;
 
 use crate::{
     config::Catalog,
@@ -207,82 +206,86 @@ pub(crate) fn run_of(catalog: &Catalog, intent: &Entry) -> Option<JobRun> {
     })
 }
 
-/// Reads a tape back for a plugin that runs anew.
-#[derive(Debug, Default)]
-pub(crate) struct Replay {
-    tape: std::sync::Arc<Tape>,
-    at: usize,
-}
-
-/// What a call finds on the tape.
-#[derive(Debug)]
-pub(crate) struct Found {
-    /// Its answer.
-    pub(crate) answer: Value,
-    /// The entry that it began with.
-    pub(crate) begun: Entry,
-}
-
-impl Replay {
-    pub(crate) fn new(tape: std::sync::Arc<Tape>) -> Self {
-        let mut replay = Self { tape, at: 1 };
-        replay.skip();
-        replay
-    }
-
-    /// Whether what comes now was recorded.
-    pub(crate) fn is_over(&self) -> bool {
-        self.at >= self.tape.entries.len()
-    }
-
-    /// The call that comes next on the tape, for people.
-    pub(crate) fn expected(&self) -> Option<String> {
-        let entry = self.tape.entries.get(self.at)?;
-        Some(format!("entry {}, {} {}", entry.number, entry.call, entry.body["arguments"]))
-    }
-
-    /// The answer of this call; `None` where the tape ends.
-    ///
-    /// # Errors
-    /// The tape has another call here; both in one line.
-    pub(crate) fn next(&mut self, call: &str, arguments: &impl serde::Serialize) -> Result<Option<Found>, String> {
-        if self.is_over() {
-            return Ok(None);
-        }
-        let arguments = serde_json::to_value(arguments).unwrap_or_default();
-        let tape = self.tape.clone();
-        while let Some(entry) = tape.entries.get(self.at) {
-            if entry.call != call || entry.body["arguments"] != arguments {
-                let expected = self.expected().unwrap_or_default();
-                return Err(format!("it called {call} {arguments}, and the journal has {expected}"));
-            }
-            self.at += 1;
-            self.skip();
-            let holder = match entry.kind {
-                EntryKind::Intent | EntryKind::Wait => tape.result_of(entry.number),
-                _ => Some(entry),
-            };
-            let Some(holder) = holder else { return Err(format!("entry {} has no result", entry.number)) };
-            // Settled as not done: the same call comes again, on the tape or beyond it.
-            if !holder.body["answer"].is_null() {
-                return Ok(Some(Found { answer: holder.body["answer"].clone(), begun: entry.clone() }));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Steps over what the plugin did not do itself.
-    fn skip(&mut self) {
-        let own = |entry: &Entry| {
-            matches!(entry.kind, EntryKind::Call | EntryKind::Denied | EntryKind::Intent | EntryKind::Wait)
-        };
-        while self.tape.entries.get(self.at).is_some_and(|entry| !own(entry)) {
-            self.at += 1;
-        }
-    }
-}
-
-/// The stage of a job's row in words that were typed.
+/// A job in words that people know it by.
 pub(crate) fn title(row: &JobRow) -> String {
     format!("`{}` (job {}, asked by {})", row.line, row.id, row.caller.name)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// An entry of a kind; its number is its place.
+    pub(in crate::job) fn entry(kind: EntryKind, call: &str, body: Value) -> Entry {
+        Entry {
+            job: "j".to_owned(),
+            number: 0,
+            kind,
+            plugin: "p".to_owned(),
+            call: call.to_owned(),
+            of: None,
+            rule: String::new(),
+            attributes: std::collections::BTreeMap::new(),
+            body,
+            beside: None,
+            at: jiff::Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    /// A tape of entries in their order.
+    pub(in crate::job) fn tape(mut entries: Vec<Entry>) -> Tape {
+        for (entry, number) in entries.iter_mut().zip(0..) {
+            entry.number = number;
+        }
+        Tape { entries }
+    }
+
+    fn result(of: u32, call: &str, answer: Value) -> Entry {
+        Entry { of: Some(of), ..entry(EntryKind::Result, call, json!({ "answer": answer })) }
+    }
+
+    #[test]
+    fn where_a_job_stands_is_its_newest_open_entry() {
+        let first = entry(EntryKind::Invocation, "", json!({}));
+        let intent = entry(EntryKind::Intent, TRIGGER, json!({}));
+        let wait = entry(EntryKind::Wait, WAIT, json!({}));
+        let cancel = entry(EntryKind::Event, "", json!({ "event": CANCEL }));
+        let run = || result(1, TRIGGER, json!({ "Ok": { "id": "j-1" } }));
+        assert_eq!(tape(vec![first.clone()]).standing(), Standing::Runs);
+        assert!(tape(vec![first.clone(), cancel.clone()]).is_fresh());
+        assert_eq!(tape(vec![first.clone(), intent.clone(), cancel.clone()]).standing(), Standing::InDoubt(1));
+        let waits = tape(vec![first.clone(), intent.clone(), run(), wait.clone()]);
+        assert_eq!(waits.standing(), Standing::Waits(3));
+        assert_eq!(waits.unfinished().len(), 1, "its end is not known to the plugin");
+        assert!(!waits.is_fresh());
+        let ended = entry(EntryKind::End, "", json!({}));
+        let seen = result(3, WAIT, json!({ "Ok": { "id": "j-1" } }));
+        let over = tape(vec![first, intent, run(), wait, seen, ended.clone()]);
+        assert_eq!(over.standing(), Standing::Ended(5));
+        assert!(over.unfinished().is_empty());
+    }
+
+    #[test]
+    fn a_plugin_is_told_once_that_its_job_was_called_off() {
+        let cancel = || entry(EntryKind::Event, "", json!({ "event": CANCEL }));
+        let first = || entry(EntryKind::Invocation, "", json!({}));
+        let wait = || entry(EntryKind::Wait, WAIT, json!({}));
+        assert!(!tape(vec![first(), wait(), result(1, WAIT, json!({ "Ok": {} })), cancel()]).told());
+        assert!(tape(vec![first(), wait(), cancel(), result(1, WAIT, json!({ "Err": "Cancelled" }))]).told());
+        let turned =
+            entry(EntryKind::Denied, TRIGGER, json!({ "answer": { "Err": { "Other": { "code": "cancelled" } } } }));
+        assert!(tape(vec![first(), cancel(), turned]).told());
+    }
+
+    #[test]
+    fn a_run_that_may_be_there_is_followed() {
+        let first = || entry(EntryKind::Invocation, "", json!({}));
+        let intent = || entry(EntryKind::Intent, TRIGGER, json!({}));
+        let refused = json!({ "Err": { "Other": { "code": "refused" } } });
+        let unknown = json!({ "Err": { "Other": { "code": "unknown" } } });
+        assert_eq!(tape(vec![first(), intent(), result(1, TRIGGER, refused)]).unfinished().len(), 0);
+        assert_eq!(tape(vec![first(), intent(), result(1, TRIGGER, unknown)]).unfinished().len(), 1);
+    }
 }

@@ -41,8 +41,8 @@ impl Jobs {
         }
     }
 
-    /// Takes up what is due; gives how long until the next look.
-    async fn wake(self: &Arc<Self>) -> Duration {
+    /// Takes up some of what is due; gives how long until the next look.
+    pub(crate) async fn wake(self: &Arc<Self>) -> Duration {
         if self.count() >= MOST_AT_WORK {
             return SOON;
         }

@@ -6,7 +6,11 @@
 use serde_json::Value;
 
 use crate::{
-    port::store::{Entry, EntryKind, JobRow, Sealed},
+    capability::NO_RULE,
+    port::{
+        RunKey,
+        store::{Entry, EntryKind, JobRow, Sealed},
+    },
     reply::clean,
 };
 
@@ -47,10 +51,8 @@ pub fn show(job: &JobRow, entries: &[Sealed]) -> String {
 /// Where an open job stands.
 fn stands(job: &JobRow) -> String {
     let stand = &job.stand;
-    let about = if stand.about.is_empty() { String::new() } else { format!(": {}", stand.about) };
-    let wake = stand.wake.map(|wake| format!(", looked at again at {}", wake.strftime("%Y-%m-%d %H:%M:%S UTC")));
-    let since = stand.since.strftime("%Y-%m-%d %H:%M:%S UTC");
-    format!("{}{about}, since {since}{}", stand.phase.as_str(), wake.unwrap_or_default())
+    let about = if stand.about.is_empty() { stand.phase.as_str() } else { &stand.about };
+    format!("{about}, since {}", stand.since.strftime("%Y-%m-%d %H:%M:%S UTC"))
 }
 
 /// What an entry says.
@@ -60,10 +62,13 @@ fn line(entry: &Entry) -> String {
         EntryKind::Invocation => invocation(entry),
         EntryKind::Call => format!("{}{}: {}", call(entry), rule("allowed by", entry), answer(entry)),
         EntryKind::Intent => {
-            format!("{}{}: intent, key {}/{}", call(entry), rule("allowed by", entry), entry.job, entry.number)
+            let key = RunKey::new(&entry.job, entry.number);
+            format!("{}{}: intent, key {key}", call(entry), rule("allowed by", entry))
         }
         EntryKind::Wait => {
-            let until = text(&body["until"]).map(|until| format!(" until {until}")).unwrap_or_default();
+            let timers = body["timers"].as_object().into_iter().flat_map(serde_json::Map::values);
+            let until = timers.filter_map(|timer| text(&timer["at"])).min();
+            let until = until.map(|until| format!(" until {until}")).unwrap_or_default();
             format!("{}{}: waits{until}", call(entry), rule("allowed by", entry))
         }
         EntryKind::Result => {
@@ -105,7 +110,11 @@ fn call(entry: &Entry) -> String {
 }
 
 fn rule(how: &str, entry: &Entry) -> String {
-    if entry.rule.is_empty() { String::new() } else { format!(" {how} {}", entry.rule) }
+    match entry.rule.as_str() {
+        // A call that needs no rule says nothing of one.
+        "" | NO_RULE => String::new(),
+        rule => format!(" {how} {rule}"),
+    }
 }
 
 /// What came of a call, short.

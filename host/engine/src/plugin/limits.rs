@@ -5,14 +5,14 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use wasmtime::ResourceLimiter;
 
-/// The limits of one invocation.
+/// The limits of one run of a plugin: of a command, or of the part of one between two waits with all before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// Linear memory, in bytes, summed over all memories.
     pub memory: usize,
     /// Time on the processor, rounded up to the runtime's tick.
     pub cpu: Duration,
-    /// Time from start to end, without the time in which it waits for a run.
+    /// Time from start to end of one run of it; each wait ends that run.
     pub wall: Duration,
     /// Host calls.
     pub calls: u32,

@@ -168,7 +168,8 @@ pub trait Pipelines: Send + Sync + 'static {
     /// [`PipelineError`].
     async fn output(&self, key: &RunKey, pipeline: &str, bytes: usize) -> Result<String, PipelineError>;
 
-    /// The job of this run was removed: what this host itself keeps of it can go. Nothing if nothing is said.
+    /// The job of this run was removed: what this host itself keeps of it can go. Nothing if nothing is said. Called at most
+    /// once, and perhaps never (the host may be killed before it); must not stop a run that goes on.
     ///
     /// # Errors
     /// [`PipelineError`].

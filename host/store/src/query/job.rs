@@ -42,6 +42,9 @@ fn select(start: &str, query: &JobQuery) -> Result<QueryBuilder<Sqlite>, StoreEr
     if let Some(plugin) = &query.plugin {
         statement.push(" and plugin = ").push_bind(plugin.clone());
     }
+    if let Some(caller) = &query.caller {
+        statement.push(" and caller_id = ").push_bind(caller.clone());
+    }
     if let Some((network, room, root)) = &query.thread {
         statement.push(" and network = ").push_bind(network.clone());
         statement.push(" and room = ").push_bind(room.clone());

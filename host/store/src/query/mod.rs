@@ -78,6 +78,9 @@ pub(crate) async fn releases(pool: &SqlitePool, query: &ReleaseQuery) -> Result<
     if let Some(environment) = &query.environment {
         statement.push(" and environment = ").push_bind(environment);
     }
+    if let Some(version) = &query.version {
+        statement.push(" and version = ").push_bind(version);
+    }
     if let Some(outcome) = &query.outcome {
         statement.push(" and outcome = ").push_bind(word(outcome)?);
     }
@@ -150,7 +153,7 @@ pub(crate) async fn usage(pool: &SqlitePool) -> Result<Vec<Usage>, StoreError> {
         "select plugin, call, sum(allowed) as allowed, sum(refused) as refused from (
              select plugin, call, count(*) filter (where kind <> 'denied') as allowed,
                     count(*) filter (where kind = 'denied') as refused
-             from entry where kind in ('call', 'intent', 'denied') group by plugin, call
+             from entry where kind in ('call', 'intent', 'wait', 'denied') group by plugin, call
              union all
              select plugin, value ->> 'call', value ->> 'allowed', value ->> 'refused'
              from line, json_each(line.calls) where plugin is not null

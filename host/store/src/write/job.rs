@@ -18,8 +18,18 @@ pub(super) async fn open<'w>(
     draft: &mut Draft<'w>,
     job: &'w JobRow,
 ) -> Result<(), StoreError> {
+    let before = || StoreError::Failed(format!("job `{}` was opened before", job.id));
     if job.end.is_some() || draft.tip(connection, chain, &job.id).await?.is_some() {
-        return Err(StoreError::Failed(format!("job `{}` was opened before", job.id)));
+        return Err(before());
+    }
+    // Also one that was removed: its runs and releases are still known by its id.
+    let ever: Option<i64> = sqlx::query_scalar("select 1 from link where subject = ? and kind = 'open' limit 1")
+        .bind(&job.id)
+        .fetch_optional(&mut *connection)
+        .await
+        .map_err(|error| store(&error))?;
+    if ever.is_some() {
+        return Err(before());
     }
     let done = sqlx::query(
         "insert into job (id, network, room, event, thread, bot, caller_id, caller_name, plugin, digest, command, app,

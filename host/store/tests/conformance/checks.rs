@@ -235,10 +235,12 @@ pub(crate) async fn releases_are_filtered(store: &dyn Store) {
         (ReleaseQuery { environment: Some("staging".into()), ..all.clone() }, vec![shop.clone(), cms.clone()]),
         (ReleaseQuery { outcome: Some(Outcome::Failed), ..all.clone() }, vec![live]),
         (ReleaseQuery { app: Some("%".into()), ..all.clone() }, vec![]),
+        (ReleaseQuery { version: Some("no such version".into()), ..all.clone() }, vec![]),
         (
             ReleaseQuery {
                 app: Some("cms".into()),
                 environment: Some("staging".into()),
+                version: Some(cms.version.clone()),
                 outcome: Some(Outcome::Succeeded),
                 latest: false,
             },
@@ -307,9 +309,13 @@ pub(crate) async fn usage_counts_jobs_and_lines(store: &dyn Store) {
         entry("7f", 2, EntryKind::Result),
         entry("7f", 3, EntryKind::Denied),
         entry("7f", 4, EntryKind::Call),
-        entry("7f", 5, EntryKind::End),
+        entry("7f", 5, EntryKind::Wait),
+        entry("7f", 6, EntryKind::Result),
+        entry("7f", 7, EntryKind::End),
     ];
     entries[4].call = "catalog.releases".into();
+    entries[5].call = "pipelines.wait".into();
+    entries[6].call = "pipelines.wait".into();
     commit(store, [Write::Open(job("7f"))].into_iter().chain(entries.into_iter().map(Write::Enter)).collect()).await;
     let lines = [
         line(Some("deploy"), &[("catalog.releases", 3, 0), ("pipelines.trigger", 0, 2)]),
@@ -326,6 +332,7 @@ pub(crate) async fn usage_counts_jobs_and_lines(store: &dyn Store) {
         usage("coffee", "pipelines.trigger", 0, 1),
         usage("deploy", "catalog.releases", 5, 0),
         usage("deploy", "pipelines.trigger", 1, 3),
+        usage("deploy", "pipelines.wait", 1, 0),
     ];
     assert_eq!(store.usage().await.expect("usage"), expected);
 }

@@ -68,6 +68,7 @@ impl HostCall for Releases {
         let wanted = store::ReleaseQuery {
             app: query.app.clone(),
             environment: query.environment.clone(),
+            version: query.version.clone(),
             outcome: query.outcome.as_deref().map(Outcome::parse),
             latest: query.latest,
         };

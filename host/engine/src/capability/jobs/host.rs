@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::{
-    access::Attribute,
-    capability::{Attributes, HostCall, Invocation, call::problem, clock_instant, clock_later},
+    access::{Attribute, Rights},
+    capability::{Attributes, HostCall, Invocation, Reason, call::problem, clock_instant, clock_later},
     command::{self, Command, CommandKind, Vocabulary},
     job::{call_off, first_card, opening},
     plugin::bindings::{
@@ -15,8 +15,9 @@ use crate::{
     reply::moment,
 };
 
-/// The most jobs that one listing gives.
-const MOST_LEFT: u32 = 1_000;
+/// The most jobs that one listing gives, and that are looked through for it.
+const MOST_LEFT: usize = 1_000;
+const MOST_READ: u32 = 20_000;
 
 /// `jobs.later`
 pub(crate) struct Later;
@@ -54,15 +55,22 @@ impl HostCall for Later {
         attributes
     }
 
+    fn objections(invocation: &Invocation, (request,): &(LaterRequest,)) -> Vec<Reason> {
+        let access = &invocation.shared().access;
+        let person = &invocation.authorized().caller().id;
+        // What is no command of this plugin is said when it is tried.
+        let Ok(command) = command(invocation, request) else { return Vec::new() };
+        let name = &command.spec().name;
+        if access.may_run(person, name, command.spec().target.clone()) {
+            return Vec::new();
+        }
+        let text = format!("no role lets {person} run `{name}`: {}", access.help());
+        vec![Reason { kind: "role".to_owned(), text, add: None }]
+    }
+
     async fn perform(invocation: &mut Invocation, (request,): &(LaterRequest,)) -> Result<Left, types::Error> {
         let command = command(invocation, request).map_err(|message| problem::<types::Error>("invalid", message))?;
         let shared = invocation.shared().clone();
-        let name = &command.spec().name;
-        let caller = invocation.authorized().caller().clone();
-        if !shared.access.may_run(&caller.id, name, command.spec().target.clone()) {
-            let message = shared.access.missing(name, command.app(), command.environment());
-            return Err(types::Error::Denied(types::Denial { reason: "role".to_owned(), message }));
-        }
         let begins = clock_later(shared.steady.now(), request.milliseconds)?;
         let about = format!("begins at {}", moment(begins));
         let stand = Stand { phase: Phase::Later, about, since: shared.clock.now(), wake: Some(begins) };
@@ -108,13 +116,14 @@ impl HostCall for List {
             open: Some(true),
             phases: Some(vec![Phase::Later]),
             plugin: Some(invocation.plugin().to_owned()),
-            limit: Some(MOST_LEFT),
+            limit: Some(MOST_READ),
             ..JobQuery::default()
         };
         let jobs = invocation.shared().store.jobs(&query).await;
         let mut jobs = jobs.map_err(|error| problem::<types::Error>("unavailable", error.to_string()))?;
         jobs.retain(|job| may_see(invocation, job));
         jobs.sort_by_key(|job| job.stand.wake);
+        jobs.truncate(MOST_LEFT);
         Ok(jobs.into_iter().filter_map(left).collect())
     }
 }
@@ -127,7 +136,8 @@ fn may_see(invocation: &Invocation, job: &JobRow) -> bool {
     let own = job.caller.id == invocation.authorized().caller().id;
     own || match (&job.app, &job.environment) {
         (Some(app), Some(environment)) => invocation.may_see(app, environment),
-        _ => invocation.authorized().rights().rule(job.app.as_deref(), job.environment.as_deref()).is_some(),
+        // What touches no place is its caller's own.
+        _ => matches!(invocation.authorized().rights(), Rights::Admin),
     }
 }
 

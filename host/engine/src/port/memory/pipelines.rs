@@ -23,6 +23,7 @@ pub struct MemoryPipelines {
     runs: Mutex<BTreeMap<RunKey, Option<MemoryRun>>>,
     changed: watch::Sender<u64>,
     at_once: Option<Outcome>,
+    unknowable: Mutex<Option<String>>,
 }
 
 /// One of its runs.
@@ -40,13 +41,18 @@ pub struct MemoryRun {
 impl MemoryPipelines {
     /// A system whose runs end at once in one way, or only by [`MemoryPipelines::end`].
     pub fn new(at_once: Option<Outcome>) -> Arc<Self> {
-        Arc::new(Self { runs: Mutex::default(), changed: watch::Sender::new(0), at_once })
+        Arc::new(Self { runs: Mutex::default(), changed: watch::Sender::new(0), at_once, unknowable: Mutex::default() })
     }
 
     /// All runs that were started.
     pub fn runs(&self) -> BTreeMap<RunKey, MemoryRun> {
         let runs = self.lock();
         runs.iter().filter_map(|(key, run)| Some((key.clone(), run.clone()?))).collect()
+    }
+
+    /// From now on it cannot say which runs it started, for this reason; or can again.
+    pub fn cannot_say(&self, reason: Option<&str>) {
+        *self.unknowable.lock().unwrap_or_else(PoisonError::into_inner) = reason.map(str::to_owned);
     }
 
     /// Ends all runs that go on.
@@ -92,6 +98,9 @@ impl Pipelines for MemoryPipelines {
     }
 
     async fn state(&self, key: &RunKey, _pipeline: &str) -> Result<RunState, PipelineError> {
+        if let Some(reason) = self.unknowable.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+            return Ok(RunState::Unknowable(reason));
+        }
         Ok(match self.lock().entry(key.clone()).or_insert(None) {
             None => RunState::Absent,
             Some(MemoryRun { end: Some(end), .. }) => RunState::Ended(end.clone()),

@@ -201,7 +201,8 @@ pub trait Store: Send + Sync + 'static {
 
     /// Removes some of what was over before a moment: closed jobs with their entries, lines, messages that were
     /// dealt with, words that were sent, and what then stands beside nothing (the digests in `loaded` stay). The links
-    /// stay, and one is added that says so. Releases, marks and the plugins' keys stay.
+    /// stay, and one is added that says so. Releases, marks and the plugins' keys stay. A job with words that are still to
+    /// be sent stays, and so do the message and the words of a job that stays.
     ///
     /// # Errors
     /// [`StoreError`]; nothing was removed.

@@ -103,7 +103,7 @@ pub struct PendingRow {
 /// An action that somebody typed, or that one left for later.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobRow {
-    /// Short, lower case, unique among those that are kept.
+    /// Short, lower case, unique for ever, also when the job was removed: runs and releases are named by it.
     pub id: String,
     /// The message that caused it.
     pub inbox: InboxKey,
@@ -210,6 +210,8 @@ pub struct JobQuery {
     pub phases: Option<Vec<Phase>>,
     /// Only those of this plugin.
     pub plugin: Option<String>,
+    /// Only those that this person asked for.
+    pub caller: Option<String>,
     /// Only those whose words go to this thread: network, room, root event.
     pub thread: Option<(String, String, String)>,
     /// Only those that this message caused.
@@ -277,7 +279,7 @@ pub enum EntryKind {
     Result,
     /// A call that was refused.
     Denied,
-    /// Something that happened to the job from outside: it was asked to stop, somebody settled a doubt.
+    /// Something that happened to the job from outside: it was asked to stop, it was held, a run that nobody waited for ended.
     Event,
     /// How the guest ended.
     End,
@@ -418,6 +420,8 @@ pub struct ReleaseQuery {
     pub app: Option<String>,
     /// Only in this environment.
     pub environment: Option<String>,
+    /// Only of this version.
+    pub version: Option<String>,
     /// Only with this outcome.
     pub outcome: Option<Outcome>,
     /// Only the newest of each app and environment (after the other limits).

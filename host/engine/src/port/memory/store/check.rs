@@ -38,7 +38,7 @@ impl<'w> Seen<'w> {
     fn write(&mut self, write: &'w Write) -> Result<(), String> {
         match write {
             Write::Open(row) => {
-                if row.end.is_some() || self.job(&row.id).is_some() {
+                if row.end.is_some() || self.job(&row.id).is_some() || self.state.opened.contains(&row.id) {
                     return Err(format!("job `{}` was opened before", row.id));
                 }
                 self.jobs.insert(&row.id, Look { open: true, entries: 0, new: true });

@@ -133,6 +133,7 @@ fn fits(query: &JobQuery, row: &JobRow) -> bool {
     query.open.is_none_or(|open| open == row.end.is_none())
         && query.phases.as_ref().is_none_or(|phases| phases.contains(&row.stand.phase))
         && query.plugin.as_ref().is_none_or(|plugin| *plugin == row.plugin)
+        && query.caller.as_ref().is_none_or(|caller| *caller == row.caller.id)
         && query.thread.as_ref().is_none_or(thread)
         && query.inbox.as_ref().is_none_or(|inbox| *inbox == row.inbox)
 }

@@ -182,7 +182,7 @@ impl Store for MemoryStore {
         let mut counts: BTreeMap<(&str, &str), (u64, u64)> = BTreeMap::new();
         for entry in state.jobs.all().flat_map(|job| &job.entries).map(|sealed| &sealed.entry) {
             let (allowed, refused) = match entry.kind {
-                EntryKind::Call | EntryKind::Intent => (1, 0),
+                EntryKind::Call | EntryKind::Intent | EntryKind::Wait => (1, 0),
                 EntryKind::Denied => (0, 1),
                 _ => continue,
             };
@@ -207,5 +207,6 @@ impl Store for MemoryStore {
 fn fits(query: &ReleaseQuery, release: &Release) -> bool {
     query.app.as_ref().is_none_or(|app| *app == release.app)
         && query.environment.as_ref().is_none_or(|environment| *environment == release.environment)
+        && query.version.as_ref().is_none_or(|version| *version == release.version)
         && query.outcome.is_none_or(|outcome| outcome == release.outcome)
 }

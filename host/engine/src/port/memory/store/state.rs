@@ -31,6 +31,8 @@ pub(super) struct State {
     pub(super) jobs: Jobs,
     pub(super) beside: HashMap<String, Vec<u8>>,
     pub(super) links: Vec<Link>,
+    /// The ids of all jobs that ever were.
+    pub(super) opened: HashSet<String>,
     pub(super) lines: BTreeMap<u64, Vec<Line>>,
     /// Lines that share the next link of lines.
     gathered: Vec<Line>,
@@ -71,6 +73,9 @@ impl State {
         let number = before.map_or(0, |link| link.number) + 1;
         let mut link = Link { number, kind, subject, digest, at, hash: String::new() };
         link.hash = link_hash(before.map_or("", |link| &link.hash), &link);
+        if kind == LinkKind::Open {
+            self.opened.insert(link.subject.clone());
+        }
         self.links.push(link);
         number
     }

@@ -1,0 +1,28 @@
+//! Chance that can be had again: its seed is printed, and `WARDROOM_SEED` sets it.
+
+use std::{io::Write as _, time::SystemTime};
+
+/// A sequence of numbers that look random.
+pub(super) struct Chance(u64);
+
+impl Chance {
+    /// A new one each time, unless a seed is given.
+    pub(super) fn new() -> Self {
+        let given = std::env::var("WARDROOM_SEED").ok().and_then(|seed| seed.parse().ok());
+        let now = || SystemTime::UNIX_EPOCH.elapsed().map_or(1, |since| since.as_millis() as u64);
+        let seed = given.unwrap_or_else(now);
+        // Not by the macro, whose words are shown only where a test fails.
+        let _ = writeln!(std::io::stderr(), "WARDROOM_SEED={seed}");
+        Self(seed)
+    }
+
+    /// A number below this one.
+    pub(super) fn below(&mut self, end: usize) -> usize {
+        // The steps of SplitMix64.
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed ^ (mixed >> 31)) % end.max(1) as u64) as usize
+    }
+}

@@ -1,0 +1,160 @@
+//! Two hundred jobs at once, and a host that is killed again and again while they are at work.
+//!
+//! Invariant: chance comes from one seed, which is printed. Half of the runs end one by one, a few in each life and the rest
+//! after the last kill, so each of these comes while jobs are open.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::{self, File, OpenOptions},
+    io::Write as _,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use wardroom::port::{Outcome, store::JobOutcome};
+
+use super::{
+    aftermath::kept,
+    chance::Chance,
+    life::{Life, live, live_with},
+};
+use crate::{house::House, journal::Journal};
+
+/// Apps, each of them in all environments.
+const APPS: usize = 18;
+const ENVIRONMENTS: usize = 10;
+/// So many more stand in line for the first places.
+const IN_LINE: usize = 20;
+const KILLS: usize = 30;
+/// The longest life, in milliseconds; the shortest ones end before anything goes on.
+const LONGEST: usize = 900;
+
+/// So many runs at the gate end in each life at most.
+const MOST_THROUGH: usize = 4;
+
+/// Tells what it was started for, and waits at the gate where it is told to.
+const SCRIPT: &str = "#!/bin/sh
+echo \"$1 $2\" >>started
+case $3 in
+gate) read -r _ <gate ;;
+*) sleep \"$3\" ;;
+esac
+";
+
+fn config(chance: &mut Chance) -> String {
+    let mut text = "[bot.marvin.console]\nuser = \"operator\"\n\n[people]\nadmins = [\"operator\"]\n".to_owned();
+    for environment in 0..ENVIRONMENTS {
+        text.push_str(&format!("\n[environment.e{environment}]\n"));
+    }
+    for app in 0..APPS {
+        text.push_str(&format!("\n[app.a{app}]\n"));
+        for environment in 0..ENVIRONMENTS {
+            // Those that have others in line behind them are quick.
+            let first = app * ENVIRONMENTS + environment < IN_LINE;
+            let how = match chance.below(2) {
+                0 if !first => "gate".to_owned(),
+                _ => format!("{}.{}", chance.below(3), chance.below(10)),
+            };
+            text.push_str(&format!(
+                "[app.a{app}.deploy.e{environment}]\nrun = [\"./work.sh\", \"a{app}/e{environment}\", \"{{version}}\", \"{how}\"]\n\
+                 parameters = {{ version = '[0-9.]+' }}\n"
+            ));
+        }
+    }
+    text.push_str(
+        "\n[plugin.deploy]\nmodule = \"{guests}/deploy.wasm\"\nallow = [{ call = [\"pipelines.*\", \"catalog.*\"] }]\n",
+    );
+    text
+}
+
+/// All commands, each with the place and the version of its own.
+fn commands() -> Vec<(String, String)> {
+    let places = || (0..APPS * ENVIRONMENTS).map(|place| (place / ENVIRONMENTS, place % ENVIRONMENTS));
+    let mut all = Vec::new();
+    for (version, rest) in [("1.0", APPS * ENVIRONMENTS), ("2.0", IN_LINE)] {
+        for (app, environment) in places().take(rest) {
+            let command = format!("deploy a{app} e{environment} {version} --wait");
+            all.push((command, format!("a{app}/e{environment} {version}")));
+        }
+    }
+    all
+}
+
+/// How many commands are in the inbox.
+fn taken(house: &House) -> Result<usize> {
+    let journal = Journal::open(&house.path("state"));
+    Ok(journal.and_then(|mut journal| journal.count("select count(*) from inbox")).unwrap_or_default().try_into()?)
+}
+
+/// A named pipe where runs wait until it is opened for good.
+fn gate(house: &House) -> Result<File> {
+    let path = house.path("gate");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RWXU)?;
+    // Opened for both, so that this waits for nobody; nobody is let through before there is a line to read.
+    Ok(OpenOptions::new().read(true).write(true).open(path)?)
+}
+
+#[test]
+fn two_hundred_jobs_live_through_thirty_kills() -> Result<()> {
+    let began = Instant::now();
+    let mut chance = Chance::new();
+    let house = House::new(&config(&mut chance))?;
+    house.script("work.sh", SCRIPT)?;
+    let mut gate = gate(&house)?;
+
+    let mut lives: Vec<Life> = Vec::new();
+    for _ in 0..KILLS {
+        let dies = Duration::from_millis(chance.below(LONGEST) as u64);
+        let first = lives.is_empty();
+        let through = vec![b'\n'; chance.below(MOST_THROUGH + 1)];
+        let life = live_with(&house, None, |typist| {
+            if first {
+                // A host that finds work brings it to rest before it reads, so the first one hears them all.
+                typist.say(&commands().into_iter().map(|(command, _)| format!("{command} &\n")).collect::<String>())?;
+                typist.wait_for("all commands in the inbox", || Ok(taken(&house)? == commands().len()))?;
+            }
+            let born = Instant::now();
+            gate.write_all(&through)?;
+            typist.wait_for("its death", || Ok(born.elapsed() >= dies))?;
+            typist.kill()
+        })?;
+        ensure!(life.died(), "it was killed in the middle of its work: {life:#?}");
+        life.made_no_mistake()?;
+        lives.push(life);
+    }
+    let open = Journal::open(&house.path("state"))?.count("select count(*) from job where outcome is null")?;
+    gate.write_all(&[b'\n'; 400])?;
+    let last = live(&house, "", None)?;
+    last.ended_well()?;
+    lives.push(last);
+
+    let took = began.elapsed().as_secs();
+    let _ = writeln!(std::io::stderr(), "the soak: {KILLS} kills, {open} jobs open after the last, {took} s");
+    ensure!(open >= 5, "jobs were open at each kill: {open}");
+    check(&house, &lives)
+}
+
+fn check(house: &House, lives: &[Life]) -> Result<()> {
+    let kept = kept(house)?;
+    kept.all_over()?;
+    kept.told_once(lives)?;
+    let wanted: BTreeSet<String> = commands().into_iter().map(|(_, what)| what).collect();
+    let started = fs::read_to_string(house.path("started"))?;
+    let mut starts: BTreeMap<&str, usize> = BTreeMap::new();
+    for line in started.lines() {
+        *starts.entry(line).or_default() += 1;
+    }
+    let twice: Vec<_> = starts.iter().filter(|(_, count)| **count != 1).collect();
+    ensure!(twice.is_empty(), "started more than once: {twice:?}");
+    ensure!(starts.keys().map(|what| (*what).to_owned()).collect::<BTreeSet<_>>() == wanted, "{starts:?}");
+
+    ensure!(kept.jobs.len() == wanted.len(), "a job for each command: {}", kept.jobs.len());
+    for job in &kept.jobs {
+        let end = job.end.as_ref().context("it is over")?;
+        ensure!(end.outcome == JobOutcome::Succeeded, "{}: {end:?}", job.line);
+        let releases = kept.releases_of(&job.id);
+        ensure!(releases.len() == 1 && releases[0].outcome == Outcome::Succeeded, "{}: {releases:?}", job.line);
+    }
+    ensure!(kept.releases.len() == wanted.len(), "{} releases", kept.releases.len());
+    Ok(())
+}

@@ -1,0 +1,243 @@
+//! Jobs as a person sees them who types while they are open: places, lines, calling off, work for later.
+//!
+//! Not here: crashes (`crash`, `restart`), and the stories that need nobody to wait.
+
+use std::{fs, time::Duration};
+
+use anyhow::{Result, ensure};
+
+use crate::{
+    host::{Host, eventually},
+    house::House,
+    journal::Journal,
+};
+
+/// A pipeline that says what it does, and goes on until it may end or is stopped.
+const SLOW: &str = "#!/bin/sh
+trap 'echo stopped >> stopped; exit 143' TERM
+echo \"step: install $1\"
+echo \"$1\" >> started
+until [ -e \"go-$1\" ]; do sleep 0.02; done
+echo installed
+";
+
+const CONFIG: &str = r#"
+[bot.marvin.console]
+user = "operator"
+
+[people]
+admins = ["operator"]
+
+[role.deployer]
+members      = ["@bob:example.org", "@carol:example.org"]
+commands     = ["deploy", "drill", "drill-place"]
+apps         = ["*"]
+environments = ["staging"]
+
+[environment.staging]
+[environment.production]
+
+[app.cms]
+[app.cms.deploy.staging]
+run        = ["./slow.sh", "{version}"]
+parameters = { version = '[0-9.]+' }
+[app.cms.deploy.production]
+run        = ["./slow.sh", "{version}"]
+parameters = { version = '[0-9.]+' }
+
+[plugin.deploy]
+module = "{guests}/deploy.wasm"
+allow  = [{ call = ["pipelines.*", "catalog.*"] }]
+
+[plugin.drill]
+module = "{guests}/drill.wasm"
+
+[[plugin.drill.allow]]
+call   = ["pipelines.trigger", "jobs.later", "jobs.cancel"]
+beyond = ["app", "environment", "version", "parameter"]
+
+[[plugin.drill.allow]]
+call = ["pipelines.wait", "catalog.*", "jobs.list", "store.*"]
+"#;
+
+fn house() -> Result<House> {
+    let house = House::new(CONFIG)?;
+    house.script("slow.sh", SLOW)?;
+    Ok(house)
+}
+
+/// The versions whose pipelines were started, in order.
+fn started(house: &House) -> Vec<String> {
+    fs::read_to_string(house.path("started")).unwrap_or_default().lines().map(str::to_owned).collect()
+}
+
+fn go(house: &House, version: &str) -> Result<()> {
+    Ok(fs::write(house.path(format!("go-{version}")), "")?)
+}
+
+fn starts(house: &House, version: &str) -> Result<()> {
+    eventually(&format!("the start of {version}"), || Ok(started(house).iter().any(|known| known == version)))
+}
+
+/// The id at the beginning of a card or a line: `[7f3ak] ...` or `7f3ak: ...`.
+fn id(line: &str) -> String {
+    line.trim_start_matches('[').chars().take_while(char::is_ascii_alphanumeric).collect()
+}
+
+#[test]
+fn a_second_action_on_a_place_is_told_who_is_there_or_stands_in_line() -> Result<()> {
+    let house = house()?;
+    let mut host = Host::start(&house)?;
+    host.say("deploy cms staging 1.0 &")?;
+    starts(&house, "1.0")?;
+    host.say("/as @bob:example.org")?;
+    host.say("deploy cms staging 2.0 &")?;
+    let told = host.hear("is held by job")?;
+    ensure!(
+        told.contains("(`deploy cms staging 1.0`, by operator); `--wait` stands in line for it"),
+        "the holder is named, and the way out: {told}"
+    );
+    host.say("deploy --wait cms staging 3.0 &")?;
+    host.hear("stands in line for cms/staging, which job")?;
+    host.say("deploy cms staging 4.0 --wait &")?;
+    host.hear("deploy --wait cms staging 4.0: stands in line")?;
+    // Another place is free.
+    host.say("/as operator")?;
+    host.say("deploy cms production 9.0 &")?;
+    starts(&house, "9.0")?;
+    go(&house, "9.0")?;
+    host.hear("deployed version 9.0 to production")?;
+    ensure!(started(&house) == ["1.0", "9.0"], "{:?}", started(&house));
+
+    // One that stands in line and is called off has done nothing.
+    host.say("jobs &")?;
+    let third = id(&host.hear("deploy --wait cms staging 3.0, by")?);
+    host.say(&format!("cancel {third} &"))?;
+    host.hear("was called off")?;
+    go(&house, "1.0")?;
+    starts(&house, "4.0")?;
+    go(&house, "4.0")?;
+    host.hear("deployed version 4.0 to staging")?;
+    ensure!(started(&house) == ["1.0", "9.0", "4.0"], "in the order of the line: {:?}", started(&house));
+    let (status, said) = host.finish()?;
+    ensure!(status.success(), "{said:?}");
+    let mut journal = Journal::open(&house.path("state"))?;
+    ensure!(
+        journal.count("select count(*) from place")? == 0
+            && journal.count("select count(*) from job where ended is null")? == 0
+    );
+    Ok(())
+}
+
+#[test]
+fn what_is_called_off_stops_its_run_and_ends() -> Result<()> {
+    let house = house()?;
+    let mut host = Host::start(&house)?;
+    host.say("deploy cms staging 1.0 &")?;
+    starts(&house, "1.0")?;
+    eventually("the wait", || {
+        let mut journal = Journal::open(&house.path("state"))?;
+        Ok(journal.count("select count(*) from job where phase = 'run'")? == 1)
+    })?;
+    host.say("job &")?;
+    let line = host.hear("waits for cms/staging, since")?;
+    host.hear("stage: cms/staging is running")?;
+    host.hear("holds cms/staging")?;
+    host.say("logs &")?;
+    host.hear("cms/staging said last:")?;
+    host.hear("step: install 1.0")?;
+    // Not by those who may not start it there.
+    host.say("/as @mallory:example.org")?;
+    host.say(&format!("cancel {} &", id(&line)))?;
+    host.hear("There is no job")?;
+    // By one who may, though somebody else asked for it.
+    host.say("/as @bob:example.org")?;
+    host.say(&format!("cancel {} &", id(&line)))?;
+    host.hear("is called off: `deploy cms staging 1.0` is told to stop")?;
+    host.hear("version 1.0 to staging was cancelled after")?;
+    eventually("the run's own end", || Ok(house.path("stopped").exists()))?;
+    host.say("/as operator")?;
+    host.say("history cms &")?;
+    host.hear("1.0 was cancelled")?;
+    host.say(&format!("cancel {} &", id(&line)))?;
+    host.hear("is over: cancelled")?;
+    let (status, _) = host.finish()?;
+    ensure!(status.success());
+    Ok(())
+}
+
+#[test]
+fn a_plugin_that_is_called_off_while_it_waits_for_a_time_can_tidy_up() -> Result<()> {
+    let house = house()?;
+    let mut host = Host::start(&house)?;
+    // After it is told it waits for no time any more, and what it does then is done.
+    host.say("drill after:600000 sleep set:tidied:up sleep get:tidied &")?;
+    host.hear("waits until")?;
+    host.say("cancel &")?;
+    host.hear("is called off")?;
+    host.hear("ok cancelled ok cancelled up")?;
+    let (status, _) = host.finish()?;
+    ensure!(status.success());
+    Ok(())
+}
+
+#[test]
+fn what_is_left_for_later_is_listed_begins_once_and_can_be_called_off() -> Result<()> {
+    let house = house()?;
+    let mut host = Host::start(&house)?;
+    host.say("drill later:600000:drill:script=set:never:done later:1200:drill:script=set:done:yes list &")?;
+    host.hear("left left 2")?;
+    host.say("jobs &")?;
+    let never = id(&host.hear("drill set:never:done, by operator: begins at")?);
+    host.say(&format!("cancel {never} &"))?;
+    host.hear("was called off by operator.")?;
+    host.hear("Nothing of it was done.")?;
+    host.hear("drill set:done:yes: succeeded")?;
+    host.say("peek get:done get:never &")?;
+    host.hear("yes none")?;
+    // By another command of the same plugin.
+    host.say("drill later:600000:drill:script=now call-off list &")?;
+    host.hear("left ok 0")?;
+    host.say("jobs &")?;
+    host.hear("No job is open.")?;
+    let (status, _) = host.finish()?;
+    ensure!(status.success());
+    Ok(())
+}
+
+#[test]
+fn what_was_not_typed_cannot_be_left_for_later_without_a_grant() -> Result<()> {
+    let house = house()?;
+    house.configure(&CONFIG.replace("beyond = [\"app\", \"environment\", \"version\", \"parameter\"]", ""))?;
+    let mut host = Host::start(&house)?;
+    let later = "later:600000:drill-place:app=cms,environment=production,version=1.0,script=now";
+    host.say(&format!("drill-place cms staging 1.0 {later} &"))?;
+    host.hear("denied")?;
+    host.hear("typed:")?;
+    host.say("/as @bob:example.org")?;
+    host.say(&format!("drill-place cms staging 1.0 {later} list &"))?;
+    host.hear("role: no role lets @bob:example.org run `drill-place` on cms/production")?;
+    host.say("jobs &")?;
+    host.hear("No job is open.")?;
+    let (status, _) = host.finish()?;
+    ensure!(status.success());
+    Ok(())
+}
+
+#[test]
+fn the_first_of_several_things_is_waited_for() -> Result<()> {
+    let house = house()?;
+    let mut host = Host::start(&house)?;
+    host.say("drill trigger:cms/staging:1.0 trigger:cms/production:2.0 after:300000 any any &")?;
+    starts(&house, "2.0")?;
+    std::thread::sleep(Duration::from_millis(100));
+    go(&house, "2.0")?;
+    std::thread::sleep(Duration::from_millis(200));
+    go(&house, "1.0")?;
+    host.hear("ok ok ok succeeded succeeded")?;
+    let (status, _) = host.finish()?;
+    ensure!(status.success());
+    let mut journal = Journal::open(&house.path("state"))?;
+    ensure!(journal.texts("select environment from release order by seq")? == ["production", "staging"]);
+    Ok(())
+}
