@@ -1,16 +1,16 @@
-//! Plugins of different bytes and commands, made of one: its command gets another name of the same length.
+//! Plugins of different bytes and commands, made of one: its commands get other names of the same lengths.
 //!
-//! Invariant: a variant is as valid as what it was made of, and no larger; only the name differs, and a section that
-//! no host reads. Whether the name is the command's shows when it is loaded.
+//! Invariant: a variant is as valid as what it was made of, and no larger; only the names differ, and a section that
+//! no host reads. Whether the names are the commands' shows when it is loaded.
 
 use anyhow::{Result, bail};
 
-/// The command's name in the guest `bench`. A compiler keeps four letters as text, as a number in the code, or both.
-const NAME: &[u8; 4] = b"ping";
+/// The commands of the guest `bench`, each with what the names begin with that it gets.
+const COMMANDS: [(&str, char); 5] = [("ping", 'p'), ("calls", 'c'), ("effects", 'e'), ("reads", 'r'), ("park", 'k')];
 /// More variants than this have no names.
 const MOST: usize = 1000;
 
-/// The name of a variant's command.
+/// The name of a variant, and of its query.
 pub(crate) fn name(number: usize) -> String {
     format!("p{number:03}")
 }
@@ -20,28 +20,36 @@ pub(crate) fn variant(guest: &[u8], number: usize) -> Result<Vec<u8>> {
     if number >= MOST {
         bail!("there are {MOST} variants");
     }
-    let name = name(number);
     let mut bytes = guest.to_vec();
-    let mut replaced = 0;
-    if let Ok(letters) = <[u8; 4]>::try_from(name.as_bytes()) {
-        replaced += replace(&mut bytes, NAME, &letters);
-        replaced += replace(&mut bytes, &immediate(*NAME), &immediate(letters));
-    }
-    if replaced == 0 {
-        bail!("the guest has no command `ping`");
+    for (command, beginning) in COMMANDS {
+        rename(&mut bytes, command, &format!("{beginning}{number:03}{}", &command[4..]))?;
     }
     // A custom section: its number, its size, the size of its name, its name.
+    let name = name(number);
     let size = u8::try_from(name.len())?;
     bytes.extend([0, size + 1, size]);
     bytes.extend(name.as_bytes());
     Ok(bytes)
 }
 
+/// Gives a command a name of the same length. A compiler keeps the first four letters as text, as a number in the code, or
+/// both.
+fn rename(bytes: &mut [u8], command: &str, name: &str) -> Result<()> {
+    let mut replaced = replace(bytes, command.as_bytes(), name.as_bytes());
+    if let (Some(from), Some(to)) = (command.as_bytes().first_chunk(), name.as_bytes().first_chunk()) {
+        replaced += replace(bytes, &immediate(*from), &immediate(*to));
+    }
+    if replaced == 0 {
+        bail!("the guest has no command `{command}`");
+    }
+    Ok(())
+}
+
 /// Replaces all places of some bytes by as many others; gives how many there were.
-fn replace<const N: usize>(bytes: &mut [u8], from: &[u8; N], to: &[u8; N]) -> usize {
+fn replace(bytes: &mut [u8], from: &[u8], to: &[u8]) -> usize {
     let places: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at..].starts_with(from)).collect();
     for at in &places {
-        bytes[*at..*at + N].copy_from_slice(to);
+        bytes[*at..*at + to.len()].copy_from_slice(to);
     }
     places.len()
 }
@@ -61,22 +69,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_name_differs() {
-        let bytes = variant(b"\0asm....pingAnswers.", 7).unwrap();
-        assert_eq!(bytes, b"\0asm....p007Answers.\0\x05\x04p007");
+    fn only_the_names_differ() {
+        let bytes = variant(b"\0asm ping calls effects reads park", 7).unwrap();
+        assert_eq!(bytes, b"\0asm p007 c007s e007cts r007s k007\0\x05\x04p007");
     }
 
     #[test]
     fn a_name_in_the_code_is_a_number() {
         // i32.const 0x676e6970
         assert_eq!(immediate(*b"ping"), [0xf0, 0xd2, 0xb9, 0xbb, 0x06]);
-        let bytes = variant(&[0x41, 0xf0, 0xd2, 0xb9, 0xbb, 0x06, 0x0b], 7).unwrap();
+        let mut bytes = [0x41, 0xf0, 0xd2, 0xb9, 0xbb, 0x06, 0x0b];
+        rename(&mut bytes, "ping", "p007").unwrap();
         assert_eq!(bytes[1..6], immediate(*b"p007"));
     }
 
     #[test]
-    fn a_guest_without_that_command_is_an_error() {
-        assert!(variant(b"\0asm", 0).is_err());
-        assert!(variant(b"ping", MOST).is_err());
+    fn a_guest_without_those_commands_is_an_error() {
+        assert!(variant(b"\0asm ping", 0).is_err());
+        assert!(variant(b"ping calls effects reads park", MOST).is_err());
     }
 }
