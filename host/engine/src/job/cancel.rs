@@ -42,7 +42,7 @@ impl Jobs {
             self.take_up(row.clone());
             return Ok(told);
         }
-        let Some(claim) = self.shared.claims.claim(&row.id) else {
+        let Some(claim) = self.shared.claims.claim_soon(&row.id).await else {
             return Err(format!("job {} is being looked at; try again", row.id));
         };
         // As it stands now, and not as it was when it was looked up.

@@ -3,7 +3,12 @@
 use std::{
     collections::HashSet,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
+
+/// How often, and after which pauses, a job is tried to be had that somebody else has.
+const TRIES: u32 = 40;
+const PAUSE: Duration = Duration::from_millis(25);
 
 /// The jobs that somebody takes care of.
 #[derive(Debug, Clone, Default)]
@@ -21,6 +26,17 @@ impl Claims {
     pub(crate) fn claim(&self, job: &str) -> Option<Claim> {
         let new = self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(job.to_owned());
         new.then(|| Claim { claims: self.clone(), job: job.to_owned() })
+    }
+
+    /// The same, as soon as whoever has it lets go of it; `None` where that takes longer than people wait.
+    pub(crate) async fn claim_soon(&self, job: &str) -> Option<Claim> {
+        for _ in 0..TRIES {
+            if let Some(claim) = self.claim(job) {
+                return Some(claim);
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        None
     }
 }
 

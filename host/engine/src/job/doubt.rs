@@ -105,7 +105,7 @@ impl Jobs {
     ) -> Result<String, String> {
         let unkept = |error: StoreError| format!("nothing was changed: {error}");
         // Nobody else takes care of a job that asks or is held.
-        let Some(claim) = self.shared.claims.claim(&row.id) else {
+        let Some(claim) = self.shared.claims.claim_soon(&row.id).await else {
             return Err(format!("job {} is being looked at; try again", row.id));
         };
         // As it stands now, and not as it was when it was looked up.

@@ -233,7 +233,12 @@ fn life() -> Vec<Sealed> {
         ..entry(number, kind, body)
     };
     let target = [("pipeline", "cms/staging"), ("version", "1.0.2")];
-    let mut wait = call(4, EntryKind::Wait, json!({ "arguments": [], "until": "2026-06-01T13:00:00Z" }), &[]);
+    let mut wait = call(
+        4,
+        EntryKind::Wait,
+        json!({ "arguments": [], "timers": { "7f3a-t1": { "at": "2026-06-01T13:00:00Z" } } }),
+        &[],
+    );
     wait.call = "pipelines.wait".into();
     let denied =
         json!({ "arguments": {}, "answer": { "Err": { "Denied": { "reason": "grant", "message": "no rule" } } } });
@@ -275,7 +280,7 @@ fn a_life_is_shown_one_line_an_entry() {
         "   0  2026-06-01 12:00:00.000  invocation deploy {app: cms, version: 1.0.2} by @bob:example.org",
         "   1  12:00:01.000  catalog.releases: 20031 bytes, kept beside",
         "   2  12:00:02.000  pipelines.trigger {pipeline: cms/staging, version: 1.0.2} allowed by plugin.deploy line 61, \
-         role deployer: intent, key 7f3a/2",
+         role deployer: intent, key 7f3a-2",
         "   3  12:00:02.171  result of 2: 7f3a-2",
         "   4  12:00:04.000  pipelines.wait allowed by plugin.deploy line 61, role deployer: waits until \
          2026-06-01T13:00:00Z",
@@ -285,7 +290,7 @@ fn a_life_is_shown_one_line_an_entry() {
         "   8  2026-06-02 12:00:00.000  cancel by @eve:x",
         &long.replace("00:00:00", "12:00:00")[..240],
         "  10  12:00:00.002  closed: {strange: [1, none]}",
-        "waits for a run: cms/staging is running, since 2026-06-01 12:00:01 UTC, looked at again at 2026-06-01 12:00:09 UTC",
+        "cms/staging is running, since 2026-06-01 12:00:01 UTC",
     ];
     let shown = show(&job(), &life());
     for (line, expected) in shown.lines().zip(expected) {

@@ -319,22 +319,24 @@ pub(crate) async fn what_is_over_is_removed(store: &dyn Store) {
     let nothing = store.remove(at(10), &loaded).await.expect("removes");
     assert_eq!(nothing, wardroom::port::store::Removed { rows: 0, ..Default::default() });
     assert_eq!(verified(store).await.links, whole.links, "nothing was removed, and no link says so");
-    // The words of the job that went are not in the way of another of the same id.
-    commit(store, opening("a")).await;
-    commit(store, vec![Write::Say(card("a/card", "anew", false)), Write::Say(card("c/card", "anew", false))]).await;
+    // Its id is given to no other: its runs and releases are still known by it.
+    let again = store.commit(opening("a")).await;
+    assert!(matches!(&again, Err(wardroom::port::StoreError::Failed(_))), "{again:?}");
+    commit(store, opening("d")).await;
+    commit(store, vec![Write::Say(card("d/card", "anew", false)), Write::Say(card("c/card", "anew", false))]).await;
     let keys = store.outbox().await.expect("rows").into_iter().map(|pending| (pending.row.key, pending.event));
     let c = ("c/card".to_owned(), Some("$c".to_owned()));
-    assert_eq!(keys.collect::<Vec<_>>(), [c, ("later".to_owned(), None), ("a/card".to_owned(), None)]);
+    assert_eq!(keys.collect::<Vec<_>>(), [c, ("later".to_owned(), None), ("d/card".to_owned(), None)]);
     assert_eq!(verified(store).await.removed, 1);
 
     // A card that is still to be sent holds its job back.
-    commit(store, [closing_at("a", 1, 16), vec![sent("c/card", 2, Some("$c"))]].concat()).await;
+    commit(store, [closing_at("d", 1, 16), vec![sent("c/card", 2, Some("$c"))]].concat()).await;
     let removed = store.remove(Timestamp::MAX, &[]).await.expect("removes");
     assert_eq!(removed.jobs, [("b".to_owned(), Vec::new())]);
     assert_eq!(store.beside(&loaded[0]).await.expect("bytes"), None);
-    commit(store, vec![sent("a/card", 1, Some("$a"))]).await;
+    commit(store, vec![sent("d/card", 1, Some("$d"))]).await;
     let removed = store.remove(Timestamp::MAX, &[]).await.expect("removes");
-    assert_eq!(removed.jobs, [("a".to_owned(), Vec::new())]);
+    assert_eq!(removed.jobs, [("d".to_owned(), Vec::new())]);
     assert_eq!(ids(store, JobQuery::default()).await.concat(), "c");
     let whole = verified(store).await;
     assert_eq!((whole.jobs, whole.removed, whole.lines), (1, 3, 0));
