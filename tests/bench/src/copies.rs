@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn ids_are_as_the_engine_draws_them() {
-        assert_eq!([id(0), id(1), id(31), id(99_999)], ["22222", "22223", "22232", "257ar"]);
+        assert_eq!([id(0), id(1), id(31), id(99_999)], ["22222", "22223", "22232", "25d3t"]);
     }
 
     #[test]
