@@ -40,7 +40,7 @@ const JOBS: usize = 64;
 /// Calls of each.
 const CALLS: u32 = 50;
 /// Rounds that count.
-const ROUNDS: usize = 9;
+const ROUNDS: usize = 21;
 
 /// One kind of call.
 #[derive(Clone, Copy)]

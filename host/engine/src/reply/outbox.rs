@@ -78,6 +78,8 @@ impl Outbox {
         let mut lanes: HashMap<RoomName, Lane> = HashMap::new();
         let mut left_over = true;
         while let Some(at_work) = woken.recv().await {
+            // What they tell of is in the list that is read now, and one token holds the count for all.
+            while woken.try_recv().is_ok() {}
             // What was marked as sent up to here is no longer in the list that is read now.
             lock(&flight).done.clear();
             let rows = match self.store.outbox().await {
