@@ -1,3 +1,7 @@
+//! Hashes, the check of a chain, and a life as it is shown, over the twin in memory.
+//!
+//! Not here: a file that somebody changed by hand, which is the SQLite store's.
+
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};

@@ -1,3 +1,5 @@
+//! The writer where there is no room: what fits is written, what waits keeps its order.
+
 use std::collections::BTreeMap;
 
 use sqlx::Row;
