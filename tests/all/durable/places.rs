@@ -1,10 +1,12 @@
 //! Many jobs on few places, with crashes: no two hold one at once, and everyone's turn comes.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
 use proptest::{prelude::*, test_runner::TestCaseError};
 use wardroom::port::{
     Outcome,
-    store::{EntryKind, JobOutcome, Place},
+    store::{EntryKind, JobOutcome, Phase, Place},
 };
 
 use super::{replay::config, rig::World};
@@ -66,6 +68,45 @@ fn command() -> impl Strategy<Value = String> {
     ("staging|production", any::<bool>()).prop_map(|(environment, wait)| {
         let wait = if wait { "--wait " } else { "" };
         format!("drill-place {wait}cms {environment} 1.0 trigger:cms/{environment}:1.0 wait after:2 sleep")
+    })
+}
+
+/// The jobs that stand in line, or took their turn, in the order of it.
+fn turns(world: &World, since: &[String]) -> Result<Vec<String>> {
+    let mut turns = Vec::new();
+    for id in since {
+        let entries = world.entries(id)?;
+        let first = entries.iter().find(|sealed| sealed.entry.kind == EntryKind::Intent);
+        turns.push((first.map(|sealed| sealed.entry.at), id.clone()));
+    }
+    turns.sort();
+    Ok(turns.into_iter().map(|(_, id)| id).collect())
+}
+
+/// One holds the place, four stand in line; the host is killed at once, and again after so many calls of its ports.
+fn killed_in_line(calls: u32) -> Result<()> {
+    let world = World::new(Some(Outcome::Succeeded))?;
+    let config = config(ALL);
+    let holder = "drill-place cms staging 1.0 trigger:cms/staging:1.0 wait after:600 sleep";
+    let waiter = "drill-place --wait cms staging 1.0 trigger:cms/staging:1.0 wait";
+    world.live_for(&config, &[holder], None, Duration::from_millis(300))?;
+    world.live_for(&config, &[waiter; 4], None, Duration::from_millis(200))?;
+    let mut line: Vec<_> = world.jobs().into_iter().filter(|job| job.stand.phase == Phase::Line).collect();
+    ensure!(line.len() == 4, "{:?}", world.jobs());
+    line.sort_by_key(|job| job.stand.since);
+    let line: Vec<String> = line.into_iter().map(|job| job.id).collect();
+    world.live(&config, &[], Some(calls))?;
+    ensure!(world.live(&config, &[], None)?);
+    let turns = turns(&world, &line)?;
+    ensure!(turns == line, "after {calls} calls: they stood as {line:?}, and came as {turns:?}");
+    Ok(())
+}
+
+#[test]
+fn a_line_keeps_its_order_over_restarts() -> Result<()> {
+    std::thread::scope(|scope| {
+        let killed: Vec<_> = (2..42).step_by(2).map(|calls| scope.spawn(move || killed_in_line(calls))).collect();
+        killed.into_iter().try_for_each(|one| one.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     })
 }
 

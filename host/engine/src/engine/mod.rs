@@ -22,7 +22,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::{
+    sync::{Notify, Semaphore, mpsc},
+    task::JoinSet,
+};
 use tokio_util::sync::CancellationToken;
 
 pub use ask::NoAnswer;
@@ -199,16 +202,20 @@ impl Engine {
         let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(mut rows) = rows else { return Err(RunError::Again) };
         let shared = &self.host.shared;
+        // Whichever way this ends, nothing of it goes on after it.
+        let _stopping = shared.stopping.clone().drop_guard();
+        let _stop = shared.stop.clone().drop_guard();
+        let mut tasks = JoinSet::new();
         self.look_at_the_clock().await?;
         self.host.plugins.keep(&*shared.store).await?;
         // What is left to be sent is work from the first moment on.
         shared.outbox.wake();
-        let sending = tokio::spawn(shared.outbox.clone().run());
+        tasks.spawn(shared.outbox.clone().run());
         self.host.jobs.resume().await?;
         // What came due while nobody was there is work from the first moment on too.
         self.host.jobs.wake().await;
-        let waking = tokio::spawn(self.host.jobs.clone().wakes());
-        let tidying = tokio::spawn(self.host.clone().tidy(self.keep));
+        tasks.spawn(self.host.jobs.clone().wakes());
+        tasks.spawn(self.host.clone().tidy(self.keep));
         // What was brought while this process was not yet serving waits in the store and in the channel too.
         let mut taken = HashSet::new();
         for row in shared.store.waiting().await? {
@@ -216,7 +223,7 @@ impl Engine {
             self.host.clone().spawn(row, self.host.activity.begin(), true);
         }
         let host = self.host.clone();
-        let handling = tokio::spawn(async move {
+        let handling = tasks.spawn(async move {
             while let Some((row, late, at_work)) = rows.recv().await {
                 if !taken.remove(&row.key) {
                     host.clone().spawn(row, at_work, late);
@@ -232,10 +239,6 @@ impl Engine {
         handling.abort();
         if tokio::time::timeout(GRACE, self.host.activity.rest()).await.is_err() {
             tracing::warn!("not everything came to rest in time; it goes on at the next start");
-        }
-        shared.stop.cancel();
-        for task in [sending, waking, tidying] {
-            task.abort();
         }
         served
     }
@@ -256,7 +259,7 @@ impl Engine {
 
     /// Serves all chats until each has ended.
     async fn serve(&self, stop: &CancellationToken) -> Result<(), RunError> {
-        let mut serving = tokio::task::JoinSet::new();
+        let mut serving = JoinSet::new();
         for chat in &self.chats {
             let (chat, inbox, stop) = (chat.clone(), self.inbox.clone(), stop.clone());
             serving.spawn(async move {

@@ -125,7 +125,7 @@ impl Jobs {
         let plugin = self.plugins.of_job(row, &begun, &*self.shared.store).await?;
         let authorized = self.authorized(row, &plugin, &begun)?;
         // Before the plugin reads anything: what it reads must be as it is when its turn comes.
-        if let (true, true, Some(place)) = (begun.wait && !job.is_cancelled(), tape.is_fresh(), place_of(row))
+        if let (true, true, Some(place)) = (begun.wait && !job.is_cancelled(), tape.is_fresh(), row.place())
             && let Step::Rest = self.line_up(job, &place).await?
         {
             return Ok(Step::Rest);
@@ -266,11 +266,6 @@ impl Jobs {
         let stop = self.shared.stop.clone();
         stop.run_until_cancelled(self.shared.outbox.send(&chat, &message, false)).await;
     }
-}
-
-/// The place that was typed, if one was.
-fn place_of(row: &JobRow) -> Option<Place> {
-    Some(Place { app: row.app.clone()?, environment: row.environment.clone()? })
 }
 
 /// A plugin that runs anew ended differently, which is never the outcome.

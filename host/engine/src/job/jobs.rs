@@ -62,8 +62,14 @@ impl Jobs {
         }
         let phases = Some(vec![Phase::Working, Phase::Run, Phase::Line, Phase::Asked]);
         let mut rows = store.jobs(&JobQuery { open: Some(true), phases, ..JobQuery::default() }).await?;
-        // Those that stood in line keep their order in it.
+        // Those that stood in line stand there again before anybody's turn comes.
         rows.sort_by_key(|row| row.stand.since);
+        for row in rows.iter().filter(|row| row.stand.phase == Phase::Line) {
+            // One that did something already may stand in line for another place than was typed.
+            if let (Some(place), Some((1, _))) = (row.place(), store.tip(&row.id).await?) {
+                self.shared.places.line_up(&place, row, row.stand.since);
+            }
+        }
         for row in rows {
             tracing::info!(job = row.id, line = row.line, stood = row.stand.phase.as_str(), "a job goes on");
             self.take_up(row);

@@ -52,7 +52,7 @@ pub(crate) fn closing(row: &JobRow, ended: &Ended) -> (JobOutcome, Text) {
 pub(crate) fn refusals(denied: &[Denied]) -> Text {
     let mut text = Text::default();
     for refused in denied {
-        text.push_lines(format!("Refused: {} {}", refused.call, refused.about));
+        text.push_lines(format!("Refused: {} {}", refused.call, refused.about).trim_end());
         for reason in &refused.reasons {
             text.push_lines(format!("  - {}: {}", reason.kind, reason.text));
         }

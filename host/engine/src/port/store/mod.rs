@@ -4,12 +4,15 @@
 //! to write: [`Store::commit`], after which the list is on disk as a whole or not at all, and [`Store::note`] for
 //! what a crash may lose.
 
-mod rows;
+mod jobs;
+mod journal;
+mod messages;
+mod releases;
 
-pub use rows::{
-    CallCount, Entry, EntryKind, InboxKey, InboxRow, JobEnd, JobOutcome, JobQuery, JobRow, Line, Link, LinkKind, Mark,
-    OutboxRow, PendingRow, Phase, Place, Purpose, Release, ReleaseQuery, Removed, Sealed, Stand, Usage,
-};
+pub use jobs::{JobEnd, JobOutcome, JobQuery, JobRow, Phase, Place, Stand};
+pub use journal::{CallCount, Entry, EntryKind, Line, Link, LinkKind, Removed, Sealed, Usage};
+pub use messages::{InboxKey, InboxRow, Mark, OutboxRow, PendingRow, Purpose};
+pub use releases::{Release, ReleaseQuery};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
