@@ -39,6 +39,7 @@ pub(crate) trait Columns {
     fn time(&self, column: &str) -> Result<Timestamp, StoreError>;
     fn maybe_time(&self, column: &str) -> Result<Option<Timestamp>, StoreError>;
     fn json<T: DeserializeOwned>(&self, column: &str) -> Result<T, StoreError>;
+    fn maybe_json<T: DeserializeOwned>(&self, column: &str) -> Result<Option<T>, StoreError>;
     fn word<T: DeserializeOwned>(&self, column: &str) -> Result<T, StoreError>;
 
     /// The key that stands in `network`, `room` and `event`.
@@ -81,6 +82,11 @@ impl Columns for SqliteRow {
 
     fn json<T: DeserializeOwned>(&self, column: &str) -> Result<T, StoreError> {
         serde_json::from_str(&self.text(column)?).map_err(|error| unreadable(column, error))
+    }
+
+    fn maybe_json<T: DeserializeOwned>(&self, column: &str) -> Result<Option<T>, StoreError> {
+        let text = self.maybe(column)?;
+        text.map(|text| serde_json::from_str(&text).map_err(|error| unreadable(column, error))).transpose()
     }
 
     fn word<T: DeserializeOwned>(&self, column: &str) -> Result<T, StoreError> {

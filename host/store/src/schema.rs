@@ -16,6 +16,7 @@ use crate::{OpenError, convert::database};
 const VERSIONS: &[(i64, &str, &str)] = &[
     (1, "first", include_str!("../migrations/0001_first.sql")),
     (2, "durable", include_str!("../migrations/0002_durable.sql")),
+    (3, "rights", include_str!("../migrations/0003_rights.sql")),
 ];
 
 /// The newest version that this build knows.

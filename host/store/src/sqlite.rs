@@ -9,8 +9,8 @@ use wardroom::{
     port::{
         Store, StoreError,
         store::{
-            InboxKey, InboxRow, JobQuery, JobRow, Line, Link, Mark, PendingRow, Place, Release, ReleaseQuery, Removed,
-            Sealed, Usage, Write,
+            Freeze, Grant, InboxKey, InboxRow, JobQuery, JobRow, Line, Link, Mark, PendingRow, Place, Release,
+            ReleaseQuery, Removed, Sealed, Usage, Write,
         },
     },
 };
@@ -119,6 +119,10 @@ impl Store for SqliteStore {
         query::outbox(&self.readers).await
     }
 
+    async fn sent_as(&self, network: &str, event: &str) -> Result<Option<String>, StoreError> {
+        query::sent_as(&self.readers, network, event).await
+    }
+
     async fn job(&self, id: &str) -> Result<Option<JobRow>, StoreError> {
         query::job(&self.readers, id).await
     }
@@ -174,6 +178,14 @@ impl Store for SqliteStore {
 
     async fn releases(&self, query: &ReleaseQuery) -> Result<Vec<Release>, StoreError> {
         query::releases(&self.readers, query).await
+    }
+
+    async fn grants(&self) -> Result<Vec<Grant>, StoreError> {
+        query::grants(&self.readers).await
+    }
+
+    async fn freezes(&self) -> Result<Vec<Freeze>, StoreError> {
+        query::freezes(&self.readers).await
     }
 
     async fn value(&self, plugin: &str, key: &str) -> Result<Option<Vec<u8>>, StoreError> {

@@ -25,8 +25,8 @@ use wardroom::{
         memory::{MemoryChat, MemoryPipelines, MemoryStore},
         pipelines::PipelinesBuilder,
         store::{
-            InboxKey, InboxRow, JobQuery, JobRow, Link, Mark, PendingRow, Phase, Place, Release, ReleaseQuery, Removed,
-            Sealed, Usage, Write,
+            Freeze, Grant, InboxKey, InboxRow, JobQuery, JobRow, Link, Mark, PendingRow, Phase, Place, Release,
+            ReleaseQuery, Removed, Sealed, Usage, Write,
         },
     },
 };
@@ -173,6 +173,7 @@ impl World {
             let late = sender == "late";
             let at = Timestamp::new(Timestamp::now().as_second() - if late { 3600 } else { 0 }, 0)?;
             let message = Incoming {
+                reaction: None,
                 event: format!("event-{}", self.events.get()),
                 thread: None,
                 sender: Person::named_by_id(if late { "operator" } else { sender }),
@@ -385,6 +386,10 @@ impl Store for Mortal<MemoryStore> {
         self.inner.outbox().await
     }
 
+    async fn sent_as(&self, network: &str, event: &str) -> Result<Option<String>, StoreError> {
+        self.inner.sent_as(network, event).await
+    }
+
     async fn job(&self, id: &str) -> Result<Option<JobRow>, StoreError> {
         self.inner.job(id).await
     }
@@ -435,6 +440,14 @@ impl Store for Mortal<MemoryStore> {
 
     async fn releases(&self, query: &ReleaseQuery) -> Result<Vec<Release>, StoreError> {
         self.inner.releases(query).await
+    }
+
+    async fn grants(&self) -> Result<Vec<Grant>, StoreError> {
+        self.inner.grants().await
+    }
+
+    async fn freezes(&self) -> Result<Vec<Freeze>, StoreError> {
+        self.inner.freezes().await
     }
 
     async fn value(&self, plugin: &str, key: &str) -> Result<Option<Vec<u8>>, StoreError> {

@@ -133,6 +133,8 @@ impl Asked {
     fn rows(&self) -> Vec<InboxRow> {
         let batch = self.batches.fetch_add(1, Ordering::Relaxed);
         let row = |number: usize| InboxRow {
+            direct: false,
+            reaction: None,
             key: InboxKey {
                 network: "memory".to_owned(),
                 room: "!ops:example.org".to_owned(),

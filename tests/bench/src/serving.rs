@@ -51,6 +51,7 @@ impl Serving {
     /// Types lines, all at once.
     pub(crate) async fn types(&self, lines: impl IntoIterator<Item = String>) -> Result<()> {
         let message = |text: String| Incoming {
+            reaction: None,
             event: format!("event-{}", self.typed.fetch_add(1, Ordering::Relaxed)),
             thread: None,
             sender: Person::named_by_id(PERSON),

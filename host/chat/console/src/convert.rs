@@ -54,7 +54,7 @@ pub(crate) fn is_person(id: &str) -> bool {
 
 /// A message as the engine takes it.
 pub(crate) fn incoming(event: String, speaker: Person, text: String, at: Timestamp) -> Incoming {
-    Incoming { event, thread: None, sender: speaker, text, at, direct: true, late: false }
+    Incoming { event, thread: None, sender: speaker, text, at, direct: true, late: false, reaction: None }
 }
 
 #[cfg(test)]

@@ -8,8 +8,9 @@ mod convert;
 mod serve;
 
 use std::{
+    collections::BTreeMap,
     io::IsTerminal as _,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use async_trait::async_trait;
@@ -41,6 +42,8 @@ pub struct Console {
     terminal: bool,
     // Who speaks; `/as` changes it.
     speaker: Mutex<Person>,
+    // Everybody who did.
+    spoke: Mutex<BTreeMap<String, Person>>,
     sent: std::sync::atomic::AtomicU64,
 }
 
@@ -58,6 +61,7 @@ impl ChatFactory for ConsoleFactory {
         Some(Arc::new(Console {
             bot: bot.name.clone(),
             speaker: Mutex::new(Person::named_by_id(&user.value)),
+            spoke: Mutex::new(BTreeMap::from([(user.value.clone(), Person::named_by_id(&user.value))])),
             user: user.value,
             alone: self.alone,
             terminal: std::io::stdin().is_terminal(),
@@ -85,6 +89,15 @@ impl Chat for Console {
         }
         let number = self.sent.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         Ok(format!("printed-{number}"))
+    }
+
+    async fn room(&self, name: &str) -> Result<Option<String>, SendError> {
+        Ok((name == ROOM).then(|| ROOM.to_owned()))
+    }
+
+    /// Everybody who spoke here since the start.
+    async fn members(&self, _room: &str) -> Result<Vec<Person>, SendError> {
+        Ok(self.spoke.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect())
     }
 
     async fn probe(&self, _people: &[String]) -> Result<Vec<String>, Vec<String>> {

@@ -98,8 +98,9 @@ impl Console {
         tracing::warn!(from = self.user, to = id, "the console speaks as somebody else");
         self.print(&format!("You now speak as {id}. The journal says so."))?;
         let name = format!("{id}, spoken by {}", self.user);
-        *self.speaker.lock().unwrap_or_else(PoisonError::into_inner) =
-            if id == self.user { Person::named_by_id(id) } else { Person { id, name } };
+        let speaker = if id == self.user { Person::named_by_id(id) } else { Person { id, name } };
+        self.spoke.lock().unwrap_or_else(PoisonError::into_inner).insert(speaker.id.clone(), speaker.clone());
+        *self.speaker.lock().unwrap_or_else(PoisonError::into_inner) = speaker;
         Ok(())
     }
 

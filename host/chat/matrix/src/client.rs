@@ -9,14 +9,14 @@ use async_trait::async_trait;
 use matrix_sdk::Client;
 use tokio_util::sync::CancellationToken;
 use wardroom::{
-    message::Inbox,
+    message::{Inbox, Person},
     port::{Abilities, Chat, Outgoing, SendError},
 };
 
 use crate::{
     Config, Login, NETWORK,
     backoff::{Backoff, Outage},
-    probe, send, session,
+    probe, rooms, send, session,
     sync::Rooms,
     trouble::Trouble,
 };
@@ -106,6 +106,14 @@ impl Chat for Matrix {
 
     async fn find(&self, room: &str, key: &str) -> Result<Option<String>, SendError> {
         send::find(&self.client()?, room, key).await
+    }
+
+    async fn room(&self, name: &str) -> Result<Option<String>, SendError> {
+        rooms::named(&self.client()?, name).await
+    }
+
+    async fn members(&self, room: &str) -> Result<Vec<Person>, SendError> {
+        rooms::members(&self.client()?, room).await
     }
 
     async fn probe(&self, people: &[String]) -> Result<Vec<String>, Vec<String>> {

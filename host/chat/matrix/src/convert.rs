@@ -1,6 +1,6 @@
 //! From events to what the engine reads, and from its words to events. Pure: no network, no store.
 //!
-//! Architecture Invariant: of a room only a person's own new words come through. Our own events, notices,
+//! Architecture Invariant: of a room only a person's own new words and reactions come through. Our own events, notices,
 //! edits, redacted events, quoted text and code blocks stop here.
 //! Architecture Invariant: words go out escaped; nothing in them becomes markup or a mention.
 
@@ -8,8 +8,11 @@ use matrix_sdk::ruma::{
     EventId, OwnedEventId, UserId,
     events::{
         AnySyncMessageLikeEvent, AnySyncTimelineEvent, Mentions, SyncMessageLikeEvent,
-        relation::Thread,
-        room::message::{MessageFormat, MessageType, Relation, ReplacementMetadata, RoomMessageEventContent},
+        relation::{Annotation, Thread},
+        room::{
+            message::{MessageFormat, MessageType, Relation, ReplacementMetadata, RoomMessageEventContent},
+            redaction::SyncRoomRedactionEvent,
+        },
     },
     serde::Raw,
 };
@@ -17,6 +20,7 @@ use serde_json::{Value, json};
 use wardroom::{
     Timestamp,
     message::{Incoming, Person},
+    port::store::Reaction,
     reply::{Block, Text},
 };
 
@@ -45,15 +49,34 @@ impl Reader<'_> {
     /// The message in an event, if it holds one for the engine. The sender's name is their id until the
     /// caller knows better.
     pub(crate) fn message(&self, raw: &RawEvent) -> Option<Incoming> {
-        let Ok(AnySyncTimelineEvent::MessageLike(AnySyncMessageLikeEvent::RoomMessage(
-            SyncMessageLikeEvent::Original(event),
-        ))) = raw.deserialize()
-        else {
-            return None;
-        };
-        if event.sender == self.me {
+        let Ok(AnySyncTimelineEvent::MessageLike(event)) = raw.deserialize() else { return None };
+        if event.sender() == self.me {
             return None;
         }
+        let bare = |reaction: Option<Reaction>, thread: Option<String>, text: String| Incoming {
+            event: event.event_id().to_string(),
+            thread,
+            sender: Person::named_by_id(event.sender().as_str()),
+            text,
+            reaction,
+            at: timestamp(event.origin_server_ts().get().into()),
+            direct: self.direct,
+            late: false,
+        };
+        let event = match &event {
+            AnySyncMessageLikeEvent::RoomMessage(SyncMessageLikeEvent::Original(event)) => event,
+            AnySyncMessageLikeEvent::Reaction(SyncMessageLikeEvent::Original(event)) => {
+                let Annotation { event_id, key, .. } = &event.content.relates_to;
+                let given = Reaction::Given { on: event_id.to_string(), emoji: key.clone() };
+                return Some(bare(Some(given), None, String::new()));
+            }
+            AnySyncMessageLikeEvent::RoomRedaction(SyncRoomRedactionEvent::Original(event)) => {
+                // Older rooms have it beside the content.
+                let given = event.content.redacts.as_ref().or(event.redacts.as_ref())?;
+                return Some(bare(Some(Reaction::Withdrawn { given: given.to_string() }), None, String::new()));
+            }
+            _ => return None,
+        };
         let MessageType::Text(words) = &event.content.msgtype else { return None };
         let thread = match &event.content.relates_to {
             Some(Relation::Replacement(_)) => return None,
@@ -66,15 +89,7 @@ impl Reader<'_> {
         }
         let mentioned = event.content.mentions.as_ref().is_some_and(|mentions| mentions.user_ids.contains(self.me));
         let text = self.address(&own_words(&words.body), mentioned);
-        (!text.is_empty()).then(|| Incoming {
-            event: event.event_id.to_string(),
-            thread,
-            sender: Person::named_by_id(event.sender.as_str()),
-            text,
-            at: timestamp(event.origin_server_ts.get().into()),
-            direct: self.direct,
-            late: false,
-        })
+        (!text.is_empty()).then(|| bare(None, thread, text))
     }
 
     /// Writes an address that a client made of a picked name, or our full id, as `@name`.

@@ -1,18 +1,22 @@
-//! Coming into rooms: those of the configuration, and those that an admin invites us to.
+//! Rooms: coming into those of the configuration and those that an admin invites us to, and who is in one.
 //!
 //! Architecture Invariant: nobody but an admin brings the bot into a room of their own.
 
 use std::collections::{HashMap, HashSet};
 
 use matrix_sdk::{
-    Client, Room, RoomState,
+    Client, Room, RoomMemberships, RoomState,
     ruma::{
         OwnedRoomId, OwnedRoomOrAliasId, OwnedUserId, RoomId, RoomOrAliasId,
         api::client::{alias::get_alias, membership::join_room_by_id_or_alias},
     },
 };
 use tokio::task::JoinSet;
-use wardroom::message::Inbox;
+use wardroom::{
+    message::{Inbox, Person},
+    port::SendError,
+    reply::clean,
+};
 
 use crate::{backoff::Backoff, places::Places, trouble::Trouble};
 
@@ -144,4 +148,29 @@ pub(crate) async fn find(client: &Client, room: &OwnedRoomOrAliasId) -> Result<O
             trouble => Err(trouble),
         },
     }
+}
+
+/// The id of a room that we are in, by its id or alias.
+pub(crate) async fn named(client: &Client, name: &str) -> Result<Option<String>, SendError> {
+    // A name of another network is none of ours.
+    let Ok(room) = OwnedRoomOrAliasId::try_from(name) else { return Ok(None) };
+    let id = find(client, &room).await.map_err(SendError::from)?;
+    let joined = |id: &OwnedRoomId| client.get_room(id).is_some_and(|room| room.state() == RoomState::Joined);
+    Ok(id.filter(joined).map(|id| id.to_string()))
+}
+
+/// Who is in a room, without ourselves.
+pub(crate) async fn members(client: &Client, room: &str) -> Result<Vec<Person>, SendError> {
+    let never = || SendError::Never { reason: format!("we are not in the room {room}") };
+    let id = RoomId::parse(room).map_err(|_| never())?;
+    let room = client.get_room(&id).filter(|room| room.state() == RoomState::Joined).ok_or_else(never)?;
+    let members = room.members(RoomMemberships::JOIN).await.map_err(|error| SendError::from(Trouble::from(&error)))?;
+    let others = members.iter().filter(|member| Some(member.user_id()) != client.user_id());
+    Ok(others
+        .map(|member| {
+            let name = clean(member.display_name().unwrap_or_default()).trim().chars().take(80).collect::<String>();
+            let name = if name.is_empty() { member.user_id().localpart().to_owned() } else { name };
+            Person { id: member.user_id().to_string(), name }
+        })
+        .collect())
 }

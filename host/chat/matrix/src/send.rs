@@ -6,7 +6,7 @@
 use matrix_sdk::{
     Client, HttpError,
     ruma::{
-        EventId, OwnedRoomId, OwnedTransactionId, RoomId,
+        EventId, OwnedRoomId, OwnedRoomOrAliasId, OwnedTransactionId,
         api::{
             client::message::{get_message_events, send_message_event},
             error::ErrorKind,
@@ -20,14 +20,14 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use wardroom::port::{Body, Outgoing, SendError};
 
-use crate::{convert, trouble::Trouble};
+use crate::{convert, rooms, trouble::Trouble};
 
 /// How far a look back goes: pages of a hundred events.
 const PAGES: usize = 5;
 
 /// Sends a message and gives the event's id.
 pub(crate) async fn send(client: &Client, message: &Outgoing) -> Result<String, SendError> {
-    let room = room_id(&message.room)?;
+    let room = room_id(client, &message.room).await?;
     let key = message.key.as_str();
     let (kind, content) = match &message.body {
         Body::Say { text, thread } => {
@@ -51,7 +51,7 @@ pub(crate) async fn send(client: &Client, message: &Outgoing) -> Result<String, 
 
 /// Looks back in a room for an event of ours that carries this key.
 pub(crate) async fn find(client: &Client, room: &str, key: &str) -> Result<Option<String>, SendError> {
-    let room = room_id(room)?;
+    let room = room_id(client, room).await?;
     let Some(me) = client.user_id() else { return Ok(None) };
     let mut from = None;
     for _ in 0..PAGES {
@@ -79,8 +79,11 @@ fn transaction(key: &str) -> OwnedTransactionId {
     format!("wardroom-{}", &hash[..40]).into()
 }
 
-fn room_id(room: &str) -> Result<OwnedRoomId, SendError> {
-    RoomId::parse(room).map_err(|_| SendError::Never { reason: format!("`{room}` is no id of a Matrix room") })
+/// The id of a room that is named by its id or its alias.
+async fn room_id(client: &Client, room: &str) -> Result<OwnedRoomId, SendError> {
+    let never = || SendError::Never { reason: format!("`{room}` is no room of this homeserver") };
+    let named = OwnedRoomOrAliasId::try_from(room).map_err(|_| never())?;
+    rooms::find(client, &named).await?.ok_or_else(never)
 }
 
 fn event_id(event: &str) -> Result<&EventId, SendError> {
@@ -109,7 +112,6 @@ mod tests {
 
     #[test]
     fn ids_that_are_none_are_never_sent() {
-        assert!(matches!(room_id("ops"), Err(SendError::Never { .. })));
         assert!(matches!(event_id("e1"), Err(SendError::Never { .. })));
     }
 }

@@ -8,8 +8,8 @@ use wardroom::{
     port::{
         Store, StoreError,
         store::{
-            EntryKind, InboxKey, InboxRow, JobQuery, JobRow, Line, Link, Mark, PendingRow, Place, Release,
-            ReleaseQuery, Removed, Sealed, Usage, Write,
+            EntryKind, Freeze, Grant, InboxKey, InboxRow, JobQuery, JobRow, Line, Link, Mark, PendingRow, Place,
+            Release, ReleaseQuery, Removed, Sealed, Usage, Write,
         },
     },
 };
@@ -46,6 +46,10 @@ impl Store for Watched {
 
     async fn outbox(&self) -> Result<Vec<PendingRow>, StoreError> {
         self.store.outbox().await
+    }
+
+    async fn sent_as(&self, network: &str, event: &str) -> Result<Option<String>, StoreError> {
+        self.store.sent_as(network, event).await
     }
 
     async fn job(&self, id: &str) -> Result<Option<JobRow>, StoreError> {
@@ -98,6 +102,14 @@ impl Store for Watched {
 
     async fn releases(&self, query: &ReleaseQuery) -> Result<Vec<Release>, StoreError> {
         self.store.releases(query).await
+    }
+
+    async fn grants(&self) -> Result<Vec<Grant>, StoreError> {
+        self.store.grants().await
+    }
+
+    async fn freezes(&self) -> Result<Vec<Freeze>, StoreError> {
+        self.store.freezes().await
     }
 
     async fn value(&self, plugin: &str, key: &str) -> Result<Option<Vec<u8>>, StoreError> {

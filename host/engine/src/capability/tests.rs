@@ -186,6 +186,7 @@ allow  = [{{ call = "pipelines.trigger"{rule} }}]
     let engine = Arc::new(engine);
     let stop = crate::CancellationToken::new();
     let message = crate::message::Incoming {
+        reaction: None,
         event: "one".into(),
         thread: None,
         sender: crate::message::Person::named_by_id(person),

@@ -6,6 +6,7 @@ use regex::Regex;
 
 use super::{
     problem::{At, nearest},
+    room::RoomName,
     table::Table,
 };
 use crate::port::{
@@ -17,7 +18,16 @@ use crate::port::{
 #[derive(Default)]
 pub struct Catalog {
     apps: BTreeMap<String, App>,
-    environments: Vec<String>,
+    environments: Vec<Environment>,
+}
+
+/// One `[environment.NAME]`.
+#[derive(Debug)]
+pub struct Environment {
+    /// Its name.
+    pub name: String,
+    /// Where it stands.
+    pub at: At,
 }
 
 /// One `[app.NAME]`.
@@ -27,6 +37,8 @@ pub struct App {
     pub name: String,
     /// What people call it.
     pub title: String,
+    /// Where it is talked about: approvals are asked for there.
+    pub room: Option<RoomName>,
     /// Its deployments, in the order of the file.
     pub deployments: Vec<Deployment>,
 }
@@ -111,7 +123,12 @@ impl Catalog {
 
     /// The environments, in the order of the file.
     pub fn environments(&self) -> impl Iterator<Item = &str> + Clone {
-        self.environments.iter().map(String::as_str)
+        self.environments.iter().map(|environment| environment.name.as_str())
+    }
+
+    /// One environment.
+    pub fn environment(&self, name: &str) -> Option<&Environment> {
+        self.environments.iter().find(|environment| environment.name == name)
     }
 
     /// The deployment that a pipeline's name stands for.
@@ -144,14 +161,15 @@ enum SystemName {
 }
 
 /// Reads the environments, the pipelines systems and the apps.
-pub(super) fn read(root: &mut Table, factories: &[Arc<dyn PipelinesFactory>]) -> Catalog {
+pub(super) fn read(root: &mut Table, factories: &[Arc<dyn PipelinesFactory>], networks: &[&str]) -> Catalog {
     let mut catalog = Catalog::default();
     for (name, table) in root.tables("environment") {
         if !is_name(&name.value) {
             table.problem(&name.at, format!("`{}` is no name for an environment", name.value), NAME_RULE.to_owned());
         }
+        let at = table.at().clone();
         table.finish();
-        catalog.environments.push(name.value);
+        catalog.environments.push(Environment { name: name.value, at });
     }
     let mut systems = Systems::read(root, factories);
     let mut drafts = Vec::new();
@@ -160,8 +178,9 @@ pub(super) fn read(root: &mut Table, factories: &[Arc<dyn PipelinesFactory>]) ->
             table.problem(&name.at, format!("`{}` is no name for an app", name.value), NAME_RULE.to_owned());
         }
         let title = table.string("title").map_or_else(|| name.value.clone(), |title| crate::reply::clean(&title.value));
+        let room = RoomName::read(&mut table, "room", networks);
         for (environment, deploy) in table.tables("deploy") {
-            if !catalog.environments.contains(&environment.value) {
+            if catalog.environment(&environment.value).is_none() {
                 let meant = nearest(&environment.value, catalog.environments());
                 let fix = meant.map_or_else(
                     || format!("[environment.{}]", environment.value),
@@ -172,7 +191,7 @@ pub(super) fn read(root: &mut Table, factories: &[Arc<dyn PipelinesFactory>]) ->
             drafts.extend(systems.deployment(&name.value, &environment.value, deploy));
         }
         table.finish();
-        catalog.apps.insert(name.value.clone(), App { name: name.value, title, deployments: Vec::new() });
+        catalog.apps.insert(name.value.clone(), App { name: name.value, title, room, deployments: Vec::new() });
     }
     let built = systems.build();
     for draft in drafts {

@@ -9,13 +9,15 @@ mod people;
 mod plugins;
 mod problem;
 mod read;
+mod room;
 mod rules;
 mod table;
 mod tree;
 
-pub use catalog::{App, Catalog, Deployment, ValuePattern};
+pub use catalog::{App, Catalog, Deployment, Environment, ValuePattern};
 pub use plugins::PluginConfig;
 pub use problem::{At, Problem, Problems, nearest};
 pub use read::{BotConfig, BotIdentity, Config, DEFAULT_STORE, Peek, Registry, peek, read};
+pub use room::RoomName;
 pub use table::{Located, Table, parse_duration};
 pub use tree::{Field, Node, Value, parse};

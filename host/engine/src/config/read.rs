@@ -117,7 +117,8 @@ pub fn read(path: &Path, registry: &Registry) -> Result<Config, Vec<Problem>> {
     let folder = std::path::absolute(&folder).unwrap_or(folder);
     let mut root = Table::new("", tree, &problems, Arc::new(folder.clone()));
     let (store, keep) = store(&mut root);
-    let catalog = catalog::read(&mut root, &registry.pipelines);
+    let networks: Vec<&str> = registry.chats.iter().map(|factory| factory.network()).collect();
+    let catalog = catalog::read(&mut root, &registry.pipelines, &networks);
     let bot = bot(&mut root, registry, &catalog);
     let admins = people::admins(&mut root);
     let roles = people::roles(&mut root, &catalog);

@@ -68,6 +68,8 @@ mod tests {
 
     fn typed(text: &str) -> InboxRow {
         InboxRow {
+            direct: true,
+            reaction: None,
             key: InboxKey { network: "desk".into(), room: "1".into(), event: text.into() },
             thread: None,
             sender: Person::named_by_id("dave"),

@@ -211,6 +211,8 @@ impl Jobs {
             sender: row.caller.clone(),
             text: row.line.clone(),
             at: row.opened,
+            direct: false,
+            reaction: None,
         };
         Ok(self.shared.access.resume(command, message))
     }

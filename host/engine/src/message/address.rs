@@ -54,6 +54,7 @@ mod tests {
     fn heard(text: &str, direct: bool) -> Option<String> {
         let addressing = Addressing { prefix: "!".into(), names: vec!["marvin".into()] };
         addressing.command(&Incoming {
+            reaction: None,
             event: "e".into(),
             thread: None,
             sender: Person::named_by_id("p"),

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use super::{Addressing, Person};
 use crate::{
     job::Activity,
-    port::store::{InboxKey, InboxRow, Mark, OutboxRow, Purpose, Store, StoreError, Write},
+    port::store::{InboxKey, InboxRow, Mark, OutboxRow, Purpose, Reaction, Store, StoreError, Write},
     reply::{Outbox, Text},
 };
 
@@ -23,6 +23,8 @@ pub struct Incoming {
     pub sender: Person,
     /// The words, without quoted text and code blocks.
     pub text: String,
+    /// What it says of another message, where it is no message of its own.
+    pub reaction: Option<Reaction>,
     /// When, by the network's clock.
     pub at: Timestamp,
     /// Whether nobody else is in the room, so that no prefix is needed.
@@ -87,6 +89,8 @@ impl Inbox {
                     sender: message.sender,
                     text,
                     at: message.at,
+                    direct: message.direct,
+                    reaction: message.reaction,
                 };
                 Some((row, message.late))
             })

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::{BotIdentity, Table},
-    message::Inbox,
+    message::{Inbox, Person},
     reply::Text,
 };
 
@@ -33,7 +33,7 @@ pub struct Outgoing {
     /// Names this message for ever. A second send under the same key must not show a second message
     /// where the network can tell, and the key travels with it in a hidden field for [`Chat::find`].
     pub key: String,
-    /// The room's own id on this network.
+    /// The room's own id on this network, or a name that [`Chat::room`] knows.
     pub room: String,
     /// What is sent.
     pub body: Body,
@@ -117,6 +117,23 @@ pub trait Chat: Send + Sync + 'static {
     /// [`SendError`].
     async fn find(&self, _room: &str, _key: &str) -> Result<Option<String>, SendError> {
         Ok(None)
+    }
+
+    /// The id of a room by what the configuration calls it: an id of this network, or a name that it knows. `None` where
+    /// the bot is in no such room.
+    ///
+    /// # Errors
+    /// [`SendError::Later`] where that cannot be told now.
+    async fn room(&self, _name: &str) -> Result<Option<String>, SendError> {
+        Ok(None)
+    }
+
+    /// Who is in a room now, by the network's own ids, without the bot itself.
+    ///
+    /// # Errors
+    /// [`SendError`]; a network that cannot tell says [`SendError::Never`], as if nothing is said.
+    async fn members(&self, _room: &str) -> Result<Vec<Person>, SendError> {
+        Err(SendError::Never { reason: format!("{} does not tell who is in a room", self.network()) })
     }
 
     /// Logs in, looks up rooms and those of these people that are this network's, and changes nothing; for

@@ -28,6 +28,8 @@ pub(crate) const LONGEST_MESSAGE: usize = 20_000;
 pub struct Outbox {
     store: Arc<dyn Store>,
     chats: BTreeMap<&'static str, Arc<dyn Chat>>,
+    // The network of rooms that are named without one.
+    first: Option<&'static str>,
     activity: Activity,
     wake: mpsc::UnboundedSender<AtWork>,
     woken: Mutex<Option<mpsc::UnboundedReceiver<AtWork>>>,
@@ -50,8 +52,9 @@ impl Outbox {
     /// An outbox over some networks. Nothing is sent before [`Outbox::run`].
     pub(crate) fn new(store: Arc<dyn Store>, chats: &[Arc<dyn Chat>], activity: Activity) -> Self {
         let (wake, woken) = mpsc::unbounded_channel();
+        let first = chats.first().map(|chat| chat.network());
         let chats = chats.iter().map(|chat| (chat.network(), chat.clone())).collect();
-        Self { store, chats, activity, wake, woken: Mutex::new(Some(woken)) }
+        Self { store, chats, first, activity, wake, woken: Mutex::new(Some(woken)) }
     }
 
     /// Something new is in the outbox.
@@ -63,6 +66,16 @@ impl Outbox {
     /// The network of a name.
     pub(crate) fn chat(&self, network: &str) -> Option<&Arc<dyn Chat>> {
         self.chats.get(network)
+    }
+
+    /// Where a room that the configuration names is: its network, and its name there. `None` where the bot is in no such
+    /// network.
+    pub(crate) fn place(&self, room: &crate::config::RoomName) -> Option<(&'static str, String)> {
+        let network = match &room.network {
+            Some(network) => self.chats.get_key_value(network.as_str())?.0,
+            None => self.first?,
+        };
+        Some((network, room.name.clone()))
     }
 
     /// The thread that answers to a message go to: its own, or one below it; `None` where the network has none.

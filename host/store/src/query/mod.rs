@@ -2,9 +2,11 @@
 
 mod job;
 mod journal;
+mod rights;
 
 pub(crate) use job::{due, job, jobs, next_wake, places};
 pub(crate) use journal::{beside, entries, lines, links, newest, tip};
+pub(crate) use rights::{freezes, grants};
 
 use sqlx::{QueryBuilder, Sqlite, SqlitePool, sqlite::SqliteRow};
 use wardroom::port::{
@@ -23,7 +25,8 @@ fn all<T>(
 
 pub(crate) async fn waiting(pool: &SqlitePool) -> Result<Vec<InboxRow>, StoreError> {
     let rows = sqlx::query(
-        "select network, room, event, thread, sender_id, sender_name, text, at from inbox where done = 0 order by seq",
+        "select network, room, event, thread, sender_id, sender_name, text, at, direct, reaction from inbox
+         where done = 0 order by seq",
     );
     all(rows.fetch_all(pool).await, |row| {
         Ok(InboxRow {
@@ -32,8 +35,19 @@ pub(crate) async fn waiting(pool: &SqlitePool) -> Result<Vec<InboxRow>, StoreErr
             sender: row.person("sender_id", "sender_name")?,
             text: row.text("text")?,
             at: row.time("at")?,
+            direct: row.flag("direct")?,
+            reaction: row.maybe_json("reaction")?,
         })
     })
+}
+
+pub(crate) async fn sent_as(pool: &SqlitePool, network: &str, event: &str) -> Result<Option<String>, StoreError> {
+    sqlx::query_scalar("select key from outbox where network = ? and event = ?")
+        .bind(network)
+        .bind(event)
+        .fetch_optional(pool)
+        .await
+        .map_err(|error| store(&error))
 }
 
 pub(crate) async fn mark(pool: &SqlitePool, network: &str, room: &str) -> Result<Option<Mark>, StoreError> {

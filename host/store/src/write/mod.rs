@@ -3,6 +3,7 @@
 //! Not here: which writes share a transaction (`group`), and what is remembered of jobs and links (`chain`).
 
 mod job;
+mod rights;
 
 use sqlx::{SqliteConnection, sqlite::SqliteQueryResult};
 use wardroom::{
@@ -41,6 +42,10 @@ pub(crate) async fn make<'w>(
             Ok(())
         }
         Write::Release(row) => release(connection, row).await,
+        Write::Grant(row) => rights::grant(connection, row).await,
+        Write::Revoke(id) => rights::revoke(connection, id).await,
+        Write::Freeze(row) => rights::freeze(connection, row).await,
+        Write::Thaw(environment) => rights::thaw(connection, environment).await,
         Write::Set { plugin, key, value } => set(connection, plugin, key, value).await,
         Write::Delete { plugin, key } => delete(connection, plugin, key).await,
     }
@@ -54,8 +59,8 @@ fn plain(done: Done) -> Result<(), StoreError> {
 
 async fn receive(connection: &mut SqliteConnection, row: &InboxRow, new: &mut Vec<InboxKey>) -> Result<(), StoreError> {
     let done = sqlx::query(
-        "insert into inbox (network, room, event, thread, sender_id, sender_name, text, at)
-         values (?, ?, ?, ?, ?, ?, ?, ?) on conflict (network, room, event) do nothing",
+        "insert into inbox (network, room, event, thread, sender_id, sender_name, text, at, direct, reaction)
+         values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (network, room, event) do nothing",
     )
     .bind(&row.key.network)
     .bind(&row.key.room)
@@ -65,6 +70,8 @@ async fn receive(connection: &mut SqliteConnection, row: &InboxRow, new: &mut Ve
     .bind(&row.sender.name)
     .bind(&row.text)
     .bind(time(row.at))
+    .bind(row.direct)
+    .bind(row.reaction.as_ref().map(json).transpose()?)
     .execute(connection)
     .await
     .map_err(|error| store(&error))?;

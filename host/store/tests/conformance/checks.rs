@@ -2,9 +2,13 @@
 
 use wardroom::{
     journal::{self, Verified},
+    message::Person,
     port::{
         Outcome, Store, StoreError,
-        store::{CallCount, EntryKind, InboxKey, JobQuery, JobRow, Mark, OutboxRow, Phase, ReleaseQuery, Usage, Write},
+        store::{
+            CallCount, EntryKind, Freeze, Grant, InboxKey, JobQuery, JobRow, Mark, OutboxRow, Phase, ReleaseQuery,
+            Usage, Write,
+        },
     },
 };
 
@@ -262,6 +266,53 @@ pub(crate) async fn the_latest_release_is_chosen_after_the_other_filters(store: 
     assert_eq!(store.releases(&latest).await.expect("releases"), [shop, bad, live.clone()]);
     let good = ReleaseQuery { outcome: Some(Outcome::Succeeded), ..latest };
     assert_eq!(store.releases(&good).await.expect("releases"), [same, live]);
+}
+
+fn grant(id: &str, until: Option<i64>) -> Grant {
+    Grant {
+        id: id.into(),
+        person: Person { id: "@bob:example.org".into(), name: "Bob".into() },
+        role: "deployer".into(),
+        app: "cms".into(),
+        environment: until.map(|_| "production".into()),
+        by: Person::named_by_id("@alice:example.org"),
+        bot: "marvin".into(),
+        at: at(3),
+        until: until.map(at),
+    }
+}
+
+pub(crate) async fn what_was_granted_stands_until_it_is_taken_back(store: &dyn Store) {
+    let (first, second) = (grant("7f-2", None), grant("0b-1", Some(5)));
+    commit(store, vec![Write::Grant(first.clone()), Write::Grant(second.clone())]).await;
+    commit(store, vec![Write::Grant(Grant { role: "admin".into(), ..first.clone() })]).await;
+    assert_eq!(store.grants().await.expect("grants"), [first, second.clone()]);
+    commit(store, vec![Write::Revoke("7f-2".into()), Write::Revoke("none".into())]).await;
+    assert_eq!(store.grants().await.expect("grants"), [second]);
+}
+
+pub(crate) async fn an_environment_has_one_freeze(store: &dyn Store) {
+    let freeze = |environment: &str, until: Option<i64>| Freeze {
+        environment: environment.into(),
+        until: until.map(at),
+        reason: "the fair".into(),
+        by: Person::named_by_id("@alice:example.org"),
+        at: at(1),
+    };
+    commit(store, vec![Write::Freeze(freeze("staging", None)), Write::Freeze(freeze("production", None))]).await;
+    commit(store, vec![Write::Freeze(freeze("production", Some(9)))]).await;
+    let all = store.freezes().await.expect("freezes");
+    assert_eq!(all, [freeze("production", Some(9)), freeze("staging", None)]);
+    commit(store, vec![Write::Thaw("staging".into()), Write::Thaw("test".into())]).await;
+    assert_eq!(store.freezes().await.expect("freezes"), [freeze("production", Some(9))]);
+}
+
+pub(crate) async fn what_was_sent_is_known_by_its_event(store: &dyn Store) {
+    commit(store, vec![Write::Say(card("7f/card", "one", true)), sent("7f/card", 1, Some("$card"))]).await;
+    let network = card("7f/card", "one", true).network;
+    assert_eq!(store.sent_as(&network, "$card").await.expect("a key").as_deref(), Some("7f/card"));
+    assert_eq!(store.sent_as("other", "$card").await.expect("a key"), None);
+    assert_eq!(store.sent_as(&network, "$other").await.expect("a key"), None);
 }
 
 pub(crate) async fn a_plugin_has_its_own_values(store: &dyn Store) {

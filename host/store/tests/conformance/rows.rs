@@ -28,6 +28,8 @@ pub(crate) fn key(number: u32) -> InboxKey {
 
 pub(crate) fn message(number: u32) -> InboxRow {
     InboxRow {
+        direct: false,
+        reaction: None,
         key: key(number),
         thread: number.is_multiple_of(2).then(|| "$root".to_owned()),
         sender: person("bob"),

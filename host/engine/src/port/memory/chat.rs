@@ -1,13 +1,16 @@
 //! A chat network in memory: what is sent can be looked at, and what is typed is brought by hand.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use async_trait::async_trait;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    message::Inbox,
+    message::{Inbox, Person},
     port::{Abilities, Body, Chat, Outgoing, SendError},
 };
 
@@ -16,6 +19,7 @@ use crate::{
 pub struct MemoryChat {
     abilities: Abilities,
     sent: Mutex<Vec<Outgoing>>,
+    members: Mutex<HashMap<String, Vec<Person>>>,
     count: watch::Sender<usize>,
 }
 
@@ -25,7 +29,12 @@ impl MemoryChat {
 
     /// A network that can do these things.
     pub fn new(abilities: Abilities) -> Arc<Self> {
-        Arc::new(Self { abilities, sent: Mutex::default(), count: watch::Sender::new(0) })
+        Arc::new(Self { abilities, sent: Mutex::default(), members: Mutex::default(), count: watch::Sender::new(0) })
+    }
+
+    /// Says who is in a room from now on.
+    pub fn set_members(&self, room: &str, members: Vec<Person>) {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner).insert(room.to_owned(), members);
     }
 
     /// Everything that was sent, in order.
@@ -81,6 +90,16 @@ impl Chat for MemoryChat {
     async fn find(&self, room: &str, key: &str) -> Result<Option<String>, SendError> {
         let sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(sent.iter().position(|known| known.room == room && known.key == key).map(|index| format!("sent-{index}")))
+    }
+
+    /// Every name is the id of a room.
+    async fn room(&self, name: &str) -> Result<Option<String>, SendError> {
+        Ok(Some(name.to_owned()))
+    }
+
+    async fn members(&self, room: &str) -> Result<Vec<Person>, SendError> {
+        let members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(members.get(room).cloned().unwrap_or_default())
     }
 
     async fn probe(&self, _people: &[String]) -> Result<Vec<String>, Vec<String>> {

@@ -80,13 +80,16 @@ pub enum Phase {
     Later,
     /// Somebody has to say whether an effect happened.
     Asked,
+    /// Somebody else has to approve of its next effect.
+    Approval,
     /// Somebody has to look at it: it cannot go on by itself.
     Held,
 }
 
 impl Phase {
     /// All of them.
-    pub const ALL: [Self; 7] = [Self::Working, Self::Run, Self::Time, Self::Line, Self::Later, Self::Asked, Self::Held];
+    pub const ALL: [Self; 8] =
+        [Self::Working, Self::Run, Self::Time, Self::Line, Self::Later, Self::Asked, Self::Approval, Self::Held];
 
     /// The word for it in reports.
     pub fn as_str(self) -> &'static str {
@@ -97,6 +100,7 @@ impl Phase {
             Self::Line => "stands in line",
             Self::Later => "left for later",
             Self::Asked => "asks",
+            Self::Approval => "waits for approval",
             Self::Held => "held",
         }
     }
@@ -161,6 +165,8 @@ pub enum JobOutcome {
     Cancelled,
     /// A rule refused one of its effects, and the plugin gave up.
     Refused,
+    /// Nobody else approved of it, or somebody said no.
+    NotApproved,
     /// Nobody knows how far it came.
     Unknown,
 }
@@ -174,6 +180,7 @@ impl JobOutcome {
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
             Self::Refused => "refused",
+            Self::NotApproved => "not approved",
             Self::Unknown => "unknown",
         }
     }

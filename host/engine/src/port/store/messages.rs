@@ -31,6 +31,28 @@ pub struct InboxRow {
     pub text: String,
     /// When it was sent, by the network's clock.
     pub at: Timestamp,
+    /// Whether nobody else is in the room.
+    pub direct: bool,
+    /// What it says of another message, where it is no message of its own; its text is empty then.
+    pub reaction: Option<Reaction>,
+}
+
+/// An emoji on a message, put there or taken away.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reaction {
+    /// Somebody put it there.
+    Given {
+        /// The event that it is on.
+        on: String,
+        /// The emoji itself.
+        emoji: String,
+    },
+    /// It was taken away, by whoever sent this.
+    Withdrawn {
+        /// The event that gave it.
+        given: String,
+    },
 }
 
 /// How far a room was read.
@@ -73,7 +95,7 @@ pub struct OutboxRow {
     pub key: String,
     /// The network's name.
     pub network: String,
-    /// The room's id.
+    /// The room's id, or what the configuration calls it.
     pub room: String,
     /// The thread it belongs to.
     pub thread: Option<String>,

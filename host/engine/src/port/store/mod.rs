@@ -8,11 +8,13 @@ mod jobs;
 mod journal;
 mod messages;
 mod releases;
+mod rights;
 
 pub use jobs::{JobEnd, JobOutcome, JobQuery, JobRow, Phase, Place, Stand};
 pub use journal::{CallCount, Entry, EntryKind, Line, Link, LinkKind, Removed, Sealed, Usage};
-pub use messages::{InboxKey, InboxRow, Mark, OutboxRow, PendingRow, Purpose};
+pub use messages::{InboxKey, InboxRow, Mark, OutboxRow, PendingRow, Purpose, Reaction};
 pub use releases::{Release, ReleaseQuery};
+pub use rights::{Freeze, Grant};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -74,6 +76,14 @@ pub enum Write {
     Line(Line),
     /// A deployment ended.
     Release(Release),
+    /// Somebody was added to a role. One of the same id is left as it is.
+    Grant(Grant),
+    /// A grant is taken back, by its id.
+    Revoke(String),
+    /// An environment is frozen.
+    Freeze(Freeze),
+    /// An environment is no longer frozen, by its name.
+    Thaw(String),
     /// A plugin keeps a value.
     Set {
         /// The plugin.
@@ -134,6 +144,12 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// [`StoreError`].
     async fn outbox(&self) -> Result<Vec<PendingRow>, StoreError>;
+
+    /// The key of what was sent as this event; `None` where it is none of ours.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn sent_as(&self, network: &str, event: &str) -> Result<Option<String>, StoreError>;
 
     /// One job, open or over.
     ///
@@ -216,6 +232,18 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// [`StoreError`].
     async fn releases(&self, query: &ReleaseQuery) -> Result<Vec<Release>, StoreError>;
+
+    /// What was granted in chat and not taken back, also what is past its time, the oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn grants(&self) -> Result<Vec<Grant>, StoreError>;
+
+    /// The freezes that nobody lifted, also what is past its time, by environment.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn freezes(&self) -> Result<Vec<Freeze>, StoreError>;
 
     /// A plugin's value.
     ///

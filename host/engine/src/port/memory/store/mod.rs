@@ -20,8 +20,8 @@ use jiff::Timestamp;
 
 use self::{jobs::Job, state::State};
 use crate::port::store::{
-    CallCount, EntryKind, InboxKey, InboxRow, JobQuery, JobRow, Line, Link, Mark, PendingRow, Place, Release,
-    ReleaseQuery, Removed, Sealed, Store, StoreError, Usage, Write,
+    CallCount, EntryKind, Freeze, Grant, InboxKey, InboxRow, JobQuery, JobRow, Line, Link, Mark, PendingRow, Place,
+    Release, ReleaseQuery, Removed, Sealed, Store, StoreError, Usage, Write,
 };
 
 /// A [`Store`] that keeps everything in memory.
@@ -98,6 +98,13 @@ impl Store for MemoryStore {
         Ok(state.unsent.iter().filter_map(|at| state.outbox.get(at)).map(|slot| slot.pending.clone()).collect())
     }
 
+    async fn sent_as(&self, network: &str, event: &str) -> Result<Option<String>, StoreError> {
+        let state = self.state();
+        let is = |pending: &PendingRow| pending.row.network == network && pending.event.as_deref() == Some(event);
+        let found = state.outbox.values().map(|slot| &slot.pending).find(|pending| is(pending));
+        Ok(found.map(|pending| pending.row.key.clone()))
+    }
+
     async fn job(&self, id: &str) -> Result<Option<JobRow>, StoreError> {
         Ok(self.state().jobs.get(id).map(|job| job.row.clone()))
     }
@@ -160,6 +167,14 @@ impl Store for MemoryStore {
             releases.retain(|release| seen.insert((release.app.clone(), release.environment.clone())));
         }
         Ok(releases)
+    }
+
+    async fn grants(&self) -> Result<Vec<Grant>, StoreError> {
+        Ok(self.state().grants.clone())
+    }
+
+    async fn freezes(&self) -> Result<Vec<Freeze>, StoreError> {
+        Ok(self.state().freezes.values().cloned().collect())
     }
 
     async fn value(&self, plugin: &str, key: &str) -> Result<Option<Vec<u8>>, StoreError> {

@@ -12,7 +12,8 @@ use crate::{
     port::{
         RunKey,
         store::{
-            InboxKey, InboxRow, Line, Link, LinkKind, Mark, OutboxRow, PendingRow, Purpose, Release, StoreError, Write,
+            Freeze, Grant, InboxKey, InboxRow, Line, Link, LinkKind, Mark, OutboxRow, PendingRow, Purpose, Release,
+            StoreError, Write,
         },
     },
 };
@@ -38,6 +39,8 @@ pub(super) struct State {
     gathered: Vec<Line>,
     pub(super) releases: Vec<Release>,
     runs: HashSet<RunKey>,
+    pub(super) grants: Vec<Grant>,
+    pub(super) freezes: BTreeMap<String, Freeze>,
     pub(super) values: HashMap<String, BTreeMap<String, Vec<u8>>>,
 }
 
@@ -133,6 +136,14 @@ impl State {
                     self.releases.push(release);
                 }
             }
+            Write::Grant(grant) => {
+                if self.grants.iter().all(|known| known.id != grant.id) {
+                    self.grants.push(grant);
+                }
+            }
+            Write::Revoke(id) => self.grants.retain(|grant| grant.id != id),
+            Write::Freeze(freeze) => drop(self.freezes.insert(freeze.environment.clone(), freeze)),
+            Write::Thaw(environment) => drop(self.freezes.remove(&environment)),
             Write::Set { plugin, key, value } => {
                 self.values.entry(plugin).or_default().insert(key, value);
             }
