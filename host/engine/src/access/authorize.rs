@@ -121,6 +121,23 @@ impl Access {
         self.is_admin(person) || self.roles.iter().any(fits)
     }
 
+    /// Whether two ids are one person's.
+    pub fn same_person(&self, one: &str, other: &str) -> bool {
+        one == other
+    }
+
+    /// A role by its name.
+    pub fn role(&self, name: &str) -> Option<&Arc<Role>> {
+        self.roles.iter().find(|role| role.name == name)
+    }
+
+    /// Whether a person is in a role by name, on an app and an environment, and not only as one of everyone: a right that
+    /// counts for approvals.
+    pub fn stands_for(&self, role: &str, person: &str, app: Option<&str>, environment: Option<&str>) -> bool {
+        let named = |role: &Arc<Role>| role.members.contains(&Member::Person(person.to_owned()));
+        self.role(role).is_some_and(|role| named(role) && role.covers(app, environment))
+    }
+
     /// Whether a person may do everything.
     pub fn is_admin(&self, person: &str) -> bool {
         self.admins.iter().any(|admin| admin == person)
