@@ -10,6 +10,7 @@
 //! Architecture Invariant: each stage is a type that only the stage before can make.
 
 pub mod access;
+pub mod approval;
 pub mod capability;
 pub mod command;
 pub mod config;

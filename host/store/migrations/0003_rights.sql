@@ -3,6 +3,9 @@
 alter table inbox add column direct integer not null default 0;
 alter table inbox add column reaction text; -- JSON
 
+alter table job add column overrides text; -- why it goes without approval
+create index job_overrides on job (seq) where overrides is not null;
+
 create index outbox_event on outbox (network, event) where event is not null;
 
 -- What was granted in chat. A grant that is taken back goes; the journal has both.

@@ -5,7 +5,7 @@
 //! Architecture Invariant: words go out escaped; nothing in them becomes markup or a mention.
 
 use matrix_sdk::ruma::{
-    EventId, OwnedEventId, UserId,
+    EventId, OwnedEventId, OwnedUserId, UserId,
     events::{
         AnySyncMessageLikeEvent, AnySyncTimelineEvent, Mentions, SyncMessageLikeEvent,
         relation::{Annotation, Thread},
@@ -180,7 +180,10 @@ pub(crate) fn say(text: &Text, thread: Option<&EventId>, key: &str) -> Value {
 /// The content of an edit of one of our messages.
 pub(crate) fn edit(event: &EventId, text: &Text, key: &str) -> Value {
     fitting(text, |text| {
-        let content = notice(text).make_replacement(ReplacementMetadata::new(event.to_owned(), None));
+        let content = notice(text);
+        // Who was called by the first text is not called again by each change of it.
+        let called = content.mentions.clone();
+        let content = content.make_replacement(ReplacementMetadata::new(event.to_owned(), called));
         with_key(&content, key)
     })
 }
@@ -194,9 +197,14 @@ pub(crate) fn react(event: &EventId, emoji: &str, key: &str) -> Value {
 }
 
 fn notice(text: &Text) -> RoomMessageEventContent {
-    let mut content = RoomMessageEventContent::notice_html(text.plain(), html(text));
+    let called = called(text);
+    // A notice notifies nobody, also not those whom it calls.
+    let mut content = match called.is_empty() {
+        true => RoomMessageEventContent::notice_html(text.plain(), html(text)),
+        false => RoomMessageEventContent::text_html(text.plain(), html(text)),
+    };
     // Said even where it is empty: without it, older servers look for names in the words and ping people.
-    content.mentions = Some(Mentions::new());
+    content.mentions = Some(Mentions::with_user_ids(called));
     content
 }
 
@@ -219,6 +227,15 @@ fn fitting(text: &Text, make: impl Fn(&Text) -> Value) -> Value {
     }
 }
 
+/// Those of the people whom a text calls who are on this network.
+fn called(text: &Text) -> Vec<OwnedUserId> {
+    let ids = text.blocks().iter().filter_map(|block| match block {
+        Block::People(ids) => Some(ids),
+        Block::Line(_) | Block::Code(_) => None,
+    });
+    ids.flatten().filter_map(|id| UserId::parse(id.as_str()).ok()).collect()
+}
+
 /// A text in the HTML that Matrix knows.
 fn html(text: &Text) -> String {
     let mut html = String::new();
@@ -232,6 +249,25 @@ fn html(text: &Text) -> String {
                 let words = line.trim_start_matches(' ');
                 html.push_str(&"&nbsp;".repeat(line.len() - words.len()));
                 escape(words, &mut html);
+                after_line = true;
+            }
+            Block::People(ids) => {
+                if after_line {
+                    html.push_str("<br>");
+                }
+                for (place, id) in ids.iter().enumerate() {
+                    html.push_str(if place > 0 { " " } else { "" });
+                    match UserId::parse(id.as_str()) {
+                        Ok(user) => {
+                            html.push_str("<a href=\"");
+                            escape(&user.matrix_to_uri().to_string(), &mut html);
+                            html.push_str("\">");
+                            escape(id, &mut html);
+                            html.push_str("</a>");
+                        }
+                        Err(_) => escape(id, &mut html),
+                    }
+                }
                 after_line = true;
             }
             Block::Code(code) => {

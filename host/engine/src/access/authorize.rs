@@ -138,6 +138,16 @@ impl Access {
         self.role(role).is_some_and(|role| named(role) && role.covers(app, environment))
     }
 
+    /// The ids of those who are in a role by name.
+    pub fn named_in(&self, role: &str) -> Vec<String> {
+        let members = self.role(role).map(|role| role.members.as_slice()).unwrap_or_default();
+        let id = |member: &Member| match member {
+            Member::Person(id) => Some(id.clone()),
+            Member::Everyone => None,
+        };
+        members.iter().filter_map(id).collect()
+    }
+
     /// Whether a person may do everything.
     pub fn is_admin(&self, person: &str) -> bool {
         self.admins.iter().any(|admin| admin == person)

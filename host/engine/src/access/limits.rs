@@ -56,6 +56,17 @@ impl Limits {
     }
 }
 
+impl Limits {
+    /// A rule that obliges or forbids matches when *any* value of each attribute it names matches, and also where the call
+    /// has none: what is not known counts as everything.
+    pub fn oblige(&self, attributes: &BTreeMap<Attribute, Vec<String>>) -> bool {
+        self.0.iter().all(|(attribute, patterns)| {
+            let values = attributes.get(attribute).map(Vec::as_slice).unwrap_or_default();
+            values.is_empty() || values.iter().any(|value| patterns.iter().any(|pattern| pattern.matches(value)))
+        })
+    }
+}
+
 /// A list of patterns as the file has it.
 pub(crate) fn takes(patterns: &[Pattern]) -> String {
     let texts: Vec<String> = patterns.iter().map(|pattern| format!("\"{}\"", pattern.as_str())).collect();
@@ -90,6 +101,15 @@ mod tests {
         let rule = limits(Attribute::Environment, &["**"]);
         assert!(rule.permit(&BTreeMap::new()).is_err());
         assert!(rule.permit(&call(Attribute::Environment, &[])).is_err());
+    }
+
+    #[test]
+    fn a_rule_that_obliges_is_wide_where_one_that_permits_is_narrow() {
+        let rule = limits(Attribute::Environment, &["production"]);
+        assert!(rule.oblige(&call(Attribute::Environment, &["staging", "production"])));
+        assert!(rule.oblige(&BTreeMap::new()), "what is not known counts as everything");
+        assert!(!rule.oblige(&call(Attribute::Environment, &["staging"])));
+        assert!(Limits::default().oblige(&BTreeMap::new()));
     }
 
     #[test]

@@ -95,6 +95,16 @@ pub trait HostCall: 'static {
         params: &Self::Params,
     ) -> impl Future<Output = Result<Self::Answer, Self::Error>> + Send;
 
+    /// What it answers in a dry run, where nothing is done: for a call that acts the answer of one that went well, whose id is
+    /// `name`; for one that waits, what comes first. `None` where that cannot be foretold: the dry run ends there.
+    fn foretold(
+        _invocation: &mut Invocation,
+        _params: &Self::Params,
+        _name: &str,
+    ) -> Option<Result<Self::Answer, Self::Error>> {
+        None
+    }
+
     /// It was made before, allowed or refused, and is answered from the journal: restores what later calls of this run need
     /// to know of it, and has no effect.
     fn replayed(
@@ -166,6 +176,28 @@ async fn through<C: HostCall>(
         invocation.deny(index, &attributes, reasons, &params, &answer).await?;
         return Ok(answer);
     }
+    if let Some(turned) = invocation.called_off(row) {
+        let answer = Err(turned.into_error::<C::Error>());
+        invocation.turn_away(index, &attributes, &params, &answer).await?;
+        return Ok(answer);
+    }
+    let rule = match invocation.approved(index, &attributes, &params, rule).await? {
+        Ok(rule) => rule,
+        Err(reasons) => {
+            let answer = Err(C::Error::denied(Invocation::denial(&reasons)));
+            invocation.deny(index, &attributes, reasons, &params, &answer).await?;
+            return Ok(answer);
+        }
+    };
+    if let Some(name) = invocation.rehearsed(row) {
+        return match C::foretold(invocation, &params, &name) {
+            Some(answer) => {
+                invocation.count_effect(row, &attributes, &answer);
+                Ok(answer)
+            }
+            None => Err(Stop::Unforetold.into()),
+        };
+    }
     if let Err(turned) = invocation.take_places(row, &attributes)? {
         let answer = Err(turned.into_error::<C::Error>());
         invocation.turn_away(index, &attributes, &params, &answer).await?;
@@ -181,6 +213,7 @@ async fn through<C: HostCall>(
     if row.kind != Kind::Acts {
         invocation.meter.answer(&answer)?;
     }
+    invocation.count_effect(row, &attributes, &answer);
     invocation.record(begun, row.kind, &params, &answer).await?;
     Ok(answer)
 }

@@ -3,14 +3,18 @@
 //! This is the data of the wasmtime store: it lives as long as the guest does and no longer.
 //! Not here: what is written down and what is read back (`journaling`), and the rules (`judge`).
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::{Attributes, call::Parking, judge::Rule, tally::Tally};
+use super::{Attributes, approve::Held, call::Parking, judge::Rule, tally::Tally};
 use crate::{
     access::{Access, Authorized, Grants},
+    approval::{Approval, Ask, Effect},
     config::Catalog,
     job::{Claim, Claims, Job, JobRun, Places, Replay, Steady},
     plugin::{LoadedPlugin, Meter},
@@ -34,6 +38,8 @@ pub(crate) struct Shared {
     pub(crate) access: Arc<Access>,
     pub(crate) places: Places,
     pub(crate) claims: Claims,
+    /// What effects need of other people.
+    pub(crate) approvals: Arc<Vec<Approval>>,
     /// Cancelled when the engine was asked to stop: guests end at their next call, and go on after the next start.
     pub(crate) stopping: CancellationToken,
     /// Cancelled when there is no more time: what is at work then is ended where it stands.
@@ -60,6 +66,12 @@ pub(crate) enum Stop {
     /// It does something else than the first time.
     #[error("{0}")]
     Diverged(String),
+    /// Others have to approve of its next effect.
+    #[error("it waits for approval")]
+    Approval(Box<Held>),
+    /// What comes next in a dry run depends on an answer that nobody can foretell.
+    #[error("the rest depends on this")]
+    Unforetold,
 }
 
 /// Whether a guest runs for a query or a job.
@@ -68,17 +80,52 @@ pub(crate) enum Purpose {
     Query,
     /// Its calls are journaled, and those that were are answered from the journal.
     Job(Box<Life>),
+    /// A dry run: nothing happens, and what would is listed.
+    Plan(Box<Rehearsal>),
 }
 
-/// One run of a job's guest.
-pub(crate) struct Life {
-    pub(super) job: Arc<Job>,
+/// What was done so far: by the same guest before a crash or a wait, and by this run of it.
+pub(crate) struct Past {
     pub(super) replay: Replay,
     /// What the operator wrote for the plugin when the job began.
     pub(super) settings: Vec<(String, String)>,
     /// The runs that it started, as far as it has come; `None` for one whose pipeline is no longer configured.
     pub(super) runs: BTreeMap<RunKey, Option<JobRun>>,
     pub(super) timers: BTreeMap<String, Timer>,
+    /// Its effects in their order: the ids that they gave.
+    pub(super) effects: Vec<Option<String>>,
+    /// The environments that they touched.
+    pub(super) touched: BTreeSet<String>,
+}
+
+impl Past {
+    pub(crate) fn new(replay: Replay, settings: Vec<(String, String)>) -> Self {
+        let (runs, timers) = (BTreeMap::new(), BTreeMap::new());
+        Self { replay, settings, runs, timers, effects: Vec::new(), touched: BTreeSet::new() }
+    }
+}
+
+/// One dry run.
+pub(crate) struct Rehearsal {
+    pub(super) past: Past,
+    /// What would happen.
+    pub(super) effects: Vec<Effect>,
+    /// What it would keep: seen by this run alone. `None` for what it would forget.
+    pub(super) kept: BTreeMap<String, Option<Vec<u8>>>,
+}
+
+impl Rehearsal {
+    pub(crate) fn new(past: Past) -> Self {
+        Self { past, effects: Vec::new(), kept: BTreeMap::new() }
+    }
+}
+
+/// One run of a job's guest.
+pub(crate) struct Life {
+    pub(super) job: Arc<Job>,
+    pub(super) past: Past,
+    /// What the job asked other people, and what they said.
+    pub(super) ask: Option<Ask>,
     /// Whether the plugin was told that its job was called off.
     pub(super) told: bool,
     /// The places that the call at hand took.
@@ -96,17 +143,8 @@ pub(crate) struct Timer {
 }
 
 impl Life {
-    pub(crate) fn new(job: Arc<Job>, replay: Replay, settings: Vec<(String, String)>, told: bool) -> Self {
-        Self {
-            job,
-            replay,
-            settings,
-            runs: BTreeMap::new(),
-            timers: BTreeMap::new(),
-            told,
-            taken: Vec::new(),
-            parking: None,
-        }
+    pub(crate) fn new(job: Arc<Job>, past: Past, ask: Option<Ask>, told: bool) -> Self {
+        Self { job, past, ask, told, taken: Vec::new(), parking: None }
     }
 }
 
@@ -181,20 +219,51 @@ impl Invocation {
     pub(super) fn settings(&self) -> &[(String, String)] {
         match &self.purpose {
             Purpose::Query => &self.plugin.settings,
-            Purpose::Job(life) => &life.settings,
+            Purpose::Job(life) => &life.past.settings,
+            Purpose::Plan(rehearsal) => &rehearsal.past.settings,
         }
     }
 
     pub(super) fn life(&mut self) -> Option<&mut Life> {
         match &mut self.purpose {
-            Purpose::Query => None,
+            Purpose::Query | Purpose::Plan(_) => None,
             Purpose::Job(life) => Some(life),
         }
     }
 
-    pub(super) fn job(&self) -> Option<&Arc<Job>> {
+    pub(super) fn past(&mut self) -> Option<&mut Past> {
+        match &mut self.purpose {
+            Purpose::Query => None,
+            Purpose::Job(life) => Some(&mut life.past),
+            Purpose::Plan(rehearsal) => Some(&mut rehearsal.past),
+        }
+    }
+
+    /// What was done so far, where anything can be.
+    pub(super) fn seen_past(&self) -> Option<&Past> {
         match &self.purpose {
             Purpose::Query => None,
+            Purpose::Job(life) => Some(&life.past),
+            Purpose::Plan(rehearsal) => Some(&rehearsal.past),
+        }
+    }
+
+    pub(super) fn rehearsal(&mut self) -> Option<&mut Rehearsal> {
+        match &mut self.purpose {
+            Purpose::Query | Purpose::Job(_) => None,
+            Purpose::Plan(rehearsal) => Some(rehearsal),
+        }
+    }
+
+    /// What a dry run would do.
+    pub(crate) fn take_effects(&mut self) -> Vec<Effect> {
+        self.rehearsal().map(|rehearsal| std::mem::take(&mut rehearsal.effects)).unwrap_or_default()
+    }
+
+    /// The job that it runs for; none for a query and a dry run.
+    pub(super) fn job(&self) -> Option<&Arc<Job>> {
+        match &self.purpose {
+            Purpose::Query | Purpose::Plan(_) => None,
             Purpose::Job(life) => Some(&life.job),
         }
     }
@@ -205,10 +274,8 @@ impl Invocation {
 
     /// Whether all that the guest did so far was answered from the journal, and more of it is there.
     pub(crate) fn replays(&self) -> Option<String> {
-        match &self.purpose {
-            Purpose::Job(life) if !life.replay.is_over() => life.replay.expected(),
-            _ => None,
-        }
+        let past = self.seen_past().filter(|past| !past.replay.is_over())?;
+        past.replay.expected()
     }
 
     /// Counts the calls of this run, this one included; the same one each time it runs.

@@ -9,18 +9,20 @@ use serde_json::{Map, Value, json};
 use super::{
     Attributes, Invocation, Kind, Reason, Row, TABLE,
     call::{HostCall, Parking, problem},
-    invocation::{Begun, Life, Purpose, Stop},
+    invocation::{Begun, Life, Stop},
     judge::Rule,
     tally::Denied,
 };
 use crate::{
     access::Attribute,
+    config::RoomName,
     job::NoReplay,
     plugin::bindings::types,
     port::{
         StoreError,
-        store::{Entry, EntryKind, Place, Stand, Write},
+        store::{Entry, EntryKind, OutboxRow, Place, Purpose as OutboxPurpose, Stand, Write},
     },
+    reply::Text,
 };
 
 /// A call's answer by the host's side.
@@ -35,8 +37,9 @@ impl Invocation {
     ) -> wasmtime::Result<Option<Answered<C>>> {
         let row = &TABLE[index];
         let shared = self.shared().clone();
-        let Purpose::Job(life) = &mut self.purpose else { return Ok(None) };
-        let found = life.replay.next(&*shared.store, row.name, params).await.map_err(|error| match error {
+        let job = self.job().is_some();
+        let Some(past) = self.past() else { return Ok(None) };
+        let found = past.replay.next(&*shared.store, row.name, params).await.map_err(|error| match error {
             NoReplay::Differs(why) => Stop::Diverged(why),
             // What stood beside an entry is gone or was changed: the journal is broken there.
             NoReplay::Store(StoreError::Failed(why)) => Stop::Diverged(why),
@@ -44,7 +47,7 @@ impl Invocation {
         })?;
         let Some(crate::job::Found { answer, begun }) = found else {
             // What is beyond the journal waits for the next start.
-            return if shared.stopping.is_cancelled() { Err(Stop::Stopping.into()) } else { Ok(None) };
+            return if job && shared.stopping.is_cancelled() { Err(Stop::Stopping.into()) } else { Ok(None) };
         };
         let answer: Answered<C> = serde::Deserialize::deserialize(answer)
             .map_err(|error| Stop::Diverged(format!("the answer of entry {} cannot be read: {error}", begun.number)))?;
@@ -57,6 +60,7 @@ impl Invocation {
             self.tally.allow(index);
             if row.kind == Kind::Acts {
                 self.meter.act();
+                self.replay_effect(row, &begun, &answer);
             } else {
                 self.meter.answer(&answer)?;
             }
@@ -129,16 +133,18 @@ impl Invocation {
         Reason { kind: "limit".to_owned(), text, add }
     }
 
-    /// Why an effect is not tried now, if it is not: its job was called off and the plugin does not know yet, or another
-    /// job holds its place.
+    /// Why an effect is not tried, if its job was called off and the plugin does not know yet.
+    pub(super) fn called_off(&mut self, row: &Row) -> Option<Turned> {
+        let life = self.life().filter(|life| row.kind == Kind::Acts && life.job.is_cancelled() && !life.told)?;
+        life.told = true;
+        Some(Turned { code: "cancelled", message: "the job was called off".to_owned() })
+    }
+
+    /// Why an effect is not tried now, if another job holds its place.
     pub(super) fn take_places(&mut self, row: &Row, attributes: &Attributes) -> wasmtime::Result<Result<(), Turned>> {
         let shared = self.shared().clone();
         let wait = self.authorized().command().wait();
         let (Kind::Acts, Some(life)) = (row.kind, self.life()) else { return Ok(Ok(())) };
-        if life.job.is_cancelled() && !life.told {
-            life.told = true;
-            return Ok(Err(Turned { code: "cancelled", message: "the job was called off".to_owned() }));
-        }
         let places = if row.takes_place() { places(attributes) } else { Vec::new() };
         match shared.places.take(&places, life.job.row()) {
             Ok(taken) => life.taken = taken,
@@ -160,18 +166,34 @@ impl Invocation {
         if TABLE[index].kind == Kind::Acts {
             let entry = self.entry(EntryKind::Intent, index, &rule.text(), attributes, json!({ "arguments": params }));
             let shared = self.shared().clone();
+            let told = rule.tell.iter().filter_map(|(room, words)| self.tells(room, words)).collect::<Vec<_>>();
             if let Some(Life { job, taken, .. }) = self.life() {
                 let takes = std::mem::take(taken);
                 let take = |place: &Place| Write::Take { place: place.clone(), job: job.row().id.clone() };
-                let writes = takes.iter().map(take).collect();
+                let writes = takes.iter().map(take).chain(told).collect();
                 number = job.enter(&*shared.store, vec![entry], writes).await.map_err(Stop::Unkept)?;
                 shared.places.wrote(&takes);
+                shared.outbox.wake();
             }
             self.intent = number;
         }
         self.tally.allow(index);
         let attributes = if self.job().is_some() { attributes.clone() } else { Attributes::new() };
         Ok(Begun { index, number, rule, attributes })
+    }
+
+    /// What a room of the configuration is told before an effect.
+    fn tells(&self, room: &RoomName, words: &str) -> Option<Write> {
+        let (job, past) = (self.job()?, self.seen_past()?);
+        let (network, name) = self.shared().outbox.place(room)?;
+        Some(Write::Say(OutboxRow {
+            key: format!("{}/told-{}-{name}", job.row().id, past.effects.len()),
+            network: network.to_owned(),
+            room: name,
+            thread: None,
+            purpose: OutboxPurpose::Message,
+            text: Text::lines(words),
+        }))
     }
 
     /// Keeps what came of a call, with everything that must be on disk together with it.
@@ -182,6 +204,19 @@ impl Invocation {
         params: &impl Serialize,
         answer: &Result<A, E>,
     ) -> wasmtime::Result<()> {
+        if let Some(rehearsal) = self.rehearsal() {
+            let mut kept = std::mem::take(&mut rehearsal.kept);
+            for write in std::mem::take(&mut self.writes) {
+                match write {
+                    Write::Set { key, value, .. } => drop(kept.insert(key, Some(value))),
+                    Write::Delete { key, .. } => drop(kept.insert(key, None)),
+                    _ => {}
+                }
+            }
+            if let Some(rehearsal) = self.rehearsal() {
+                rehearsal.kept = kept;
+            }
+        }
         if self.job().is_none() {
             return Ok(());
         }

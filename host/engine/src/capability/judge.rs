@@ -5,7 +5,10 @@
 use std::sync::Arc;
 
 use super::{Attributes, EnvironmentFrom, Kind, Row, TABLE, invocation::Invocation};
-use crate::access::{Allow, Attribute};
+use crate::{
+    access::{Allow, Attribute},
+    config::RoomName,
+};
 
 /// Why a call is refused.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -25,14 +28,17 @@ pub(super) struct Rule {
     pub(super) grant: Arc<str>,
     /// The role.
     pub(super) role: Option<String>,
+    /// Who approved of it, or why nobody had to.
+    pub(super) approval: Option<String>,
+    /// Who hears of it before it is done: a room of the configuration, and the words.
+    pub(super) tell: Vec<(RoomName, String)>,
 }
 
 impl Rule {
     pub(super) fn text(&self) -> String {
-        match &self.role {
-            Some(role) => format!("{}, role {role}", self.grant),
-            None => self.grant.to_string(),
-        }
+        let role = self.role.as_ref().map(|role| format!(", role {role}")).unwrap_or_default();
+        let approval = self.approval.as_ref().map(|approval| format!(", {approval}")).unwrap_or_default();
+        format!("{}{role}{approval}", self.grant)
     }
 }
 
@@ -47,19 +53,19 @@ impl Invocation {
     /// Lets a call pass, or says everything that stands in its way.
     pub(super) fn judge(&self, index: usize, attributes: &Attributes) -> Result<Rule, Vec<Reason>> {
         let row = &TABLE[index];
-        if self.job().is_none() && !row.kind.in_query() {
+        if self.seen_past().is_none() && !row.kind.in_query() {
             let command = &self.authorized().command().spec().name;
             let text = format!("`{command}` is a query, and {} {}", row.name, row.kind.as_str());
             return Err(vec![Reason { kind: "query".to_owned(), text, add: None }]);
         }
         if !row.kind.needs_rule() {
-            return Ok(Rule { grant: NONE.with(Arc::clone), role: None });
+            return Ok(Rule { grant: NONE.with(Arc::clone), role: None, approval: None, tell: Vec::new() });
         }
         let mut reasons = Vec::new();
         let grant = self.judge_grant(index, attributes, &mut reasons);
         let role = self.judge_role(row, attributes, &mut reasons);
         match grant {
-            Some(grant) if reasons.is_empty() => Ok(Rule { grant, role }),
+            Some(grant) if reasons.is_empty() => Ok(Rule { grant, role, approval: None, tell: Vec::new() }),
             _ => Err(reasons),
         }
     }

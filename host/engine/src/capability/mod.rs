@@ -5,6 +5,7 @@
 //!
 //! Architecture Invariant: `call::through` is the only way from a guest to an effect: check, do, record.
 
+mod approve;
 mod call;
 mod catalog;
 mod chat;
@@ -21,11 +22,12 @@ mod tally;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use approve::Held;
 pub use call::{Attributes, HostCall};
 pub(crate) use call::{Recover, Recovered};
 pub(crate) use clock::{instant as clock_instant, later as clock_later};
 pub use invocation::Invocation;
-pub(crate) use invocation::{Life, Purpose, Shared, Stop, Timer};
+pub(crate) use invocation::{Life, Past, Purpose, Rehearsal, Shared, Stop, Timer};
 pub(crate) use journaling::working;
 pub(crate) use judge::NO_RULE;
 pub use judge::Reason;

@@ -20,14 +20,28 @@ pub enum Builtin {
     Logs,
     /// Calls a job off.
     Cancel,
+    /// Approves of what a job is about to do.
+    Approve,
+    /// Says no to it.
+    Deny,
     /// Records what others deployed.
     Release,
 }
 
 impl Builtin {
     /// All of them.
-    pub const ALL: [Self; 8] =
-        [Self::Help, Self::Whoami, Self::Plugins, Self::Jobs, Self::Job, Self::Logs, Self::Cancel, Self::Release];
+    pub const ALL: [Self; 10] = [
+        Self::Help,
+        Self::Whoami,
+        Self::Plugins,
+        Self::Jobs,
+        Self::Job,
+        Self::Logs,
+        Self::Cancel,
+        Self::Approve,
+        Self::Deny,
+        Self::Release,
+    ];
 
     /// Its name.
     pub fn name(self) -> &'static str {
@@ -39,6 +53,8 @@ impl Builtin {
             Self::Job => "job",
             Self::Logs => "logs",
             Self::Cancel => "cancel",
+            Self::Approve => "approve",
+            Self::Deny => "deny",
             Self::Release => "release",
         }
     }
@@ -79,6 +95,12 @@ impl Builtin {
                 ],
             ),
             Self::Cancel => ("Calls a job off.", &["cancel 7f3ak"], vec![job()]),
+            Self::Approve => ("Approves of what a job is about to do.", &["approve 7f3ak"], vec![job()]),
+            Self::Deny => (
+                "Says no to what a job is about to do.",
+                &["deny 7f3ak not before the fair"],
+                vec![job(), parameter("reason", "why, for everybody to read", ParameterType::Rest)],
+            ),
             Self::Release => (
                 "Records that a version runs somewhere that others deployed.",
                 &["release record cms staging 1.0.2"],

@@ -15,8 +15,8 @@ mod vocabulary;
 
 pub use builtin::Builtin;
 pub use help::{help_all, help_one};
-pub(crate) use parse::arguments;
 pub use parse::{Command, Misparse, Value};
+pub(crate) use parse::{Options, arguments};
 pub use spec::{CommandKind, Parameter, ParameterType, Spec, SpecError, Target};
 pub use table::{CommandTable, Parsed};
 pub use vocabulary::Vocabulary;

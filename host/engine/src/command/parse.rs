@@ -6,7 +6,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::{
     Vocabulary, hint,
-    spec::{CommandKind, Parameter, ParameterType, Spec, WAIT},
+    spec::{CommandKind, DRY_RUN, OVERRIDE, Parameter, ParameterType, Spec, WAIT},
 };
 use crate::{access::Attribute, config::parse_duration};
 
@@ -38,7 +38,21 @@ pub struct Command {
     // In the order of the parameters.
     arguments: Vec<(usize, Value)>,
     line: String,
-    wait: bool,
+    options: Options,
+}
+
+/// What the host itself takes with every action.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Options {
+    /// Stand in line for a place that another job holds.
+    #[serde(default)]
+    pub(crate) wait: bool,
+    /// Do nothing, and tell what would be done.
+    #[serde(default, skip)]
+    pub(crate) dry_run: bool,
+    /// Go without the approval that the rules ask for; why.
+    #[serde(default, rename = "override", skip_serializing_if = "Option::is_none")]
+    pub(crate) override_reason: Option<String>,
 }
 
 impl Command {
@@ -59,7 +73,21 @@ impl Command {
 
     /// Whether it stands in line for a place that another job holds, and does not fail at once.
     pub fn wait(&self) -> bool {
-        self.wait
+        self.options.wait
+    }
+
+    /// Whether nothing is to be done, and only told.
+    pub fn is_dry_run(&self) -> bool {
+        self.options.dry_run
+    }
+
+    /// Why it goes without the approval that the rules ask for, if that was typed.
+    pub fn override_reason(&self) -> Option<&str> {
+        self.options.override_reason.as_deref()
+    }
+
+    pub(crate) fn options(&self) -> &Options {
+        &self.options
     }
 
     /// The app that was typed, if the command takes one.
@@ -126,16 +154,16 @@ impl std::fmt::Display for Misparse {
 
 impl Command {
     /// A command as it was written down when it was typed.
-    pub(crate) fn recorded(spec: Arc<Spec>, given: &[(String, Value)], line: String, wait: bool) -> Self {
+    pub(crate) fn recorded(spec: Arc<Spec>, given: &[(String, Value)], line: String, options: Options) -> Self {
         let place = |name: &str| spec.parameters.iter().position(|parameter| parameter.name == name);
         let arguments = given.iter().filter_map(|(name, value)| Some((place(name)?, value.clone()))).collect();
-        Self { spec, arguments, line, wait }
+        Self { spec, arguments, line, options }
     }
 }
 
 /// Reads the words behind a command's name.
 pub(crate) fn arguments(spec: &Arc<Spec>, words: &[String], vocabulary: &Vocabulary<'_>) -> Result<Command, Misparse> {
-    let (texts, wait) = assign(spec, words)?;
+    let (texts, options) = assign(spec, words)?;
     let mut arguments = Vec::with_capacity(texts.len());
     for (index, parameter) in spec.parameters.iter().enumerate() {
         match &texts[index] {
@@ -147,23 +175,31 @@ pub(crate) fn arguments(spec: &Arc<Spec>, words: &[String], vocabulary: &Vocabul
             None => {}
         }
     }
-    let line = line(spec, &arguments, wait);
-    let command = Command { spec: spec.clone(), arguments, line, wait };
+    let line = line(spec, &arguments, &options);
+    let command = Command { spec: spec.clone(), arguments, line, options };
     together(&command, vocabulary)?;
     Ok(command)
 }
 
-/// The text of each parameter, in their order, and whether the command stands in line.
-fn assign(spec: &Spec, words: &[String]) -> Result<(Vec<Option<String>>, bool), Misparse> {
+/// The text of each parameter, in their order, and what the host itself takes.
+fn assign(spec: &Spec, words: &[String]) -> Result<(Vec<Option<String>>, Options), Misparse> {
     if words.is_empty() {
-        return Ok((vec![None; spec.parameters.len()], false));
+        return Ok((vec![None; spec.parameters.len()], Options::default()));
     }
     let matches = {
         let mut flags = spec.flags.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         flags.try_get_matches_from_mut(rewritten(spec, words))
     };
     let mut matches = matches.map_err(|error| flag_problem(&error, spec))?;
-    let wait = spec.kind == CommandKind::Action && matches.get_flag(WAIT);
+    let mut options = Options::default();
+    if spec.kind == CommandKind::Action {
+        options.wait = matches.get_flag(WAIT);
+        options.dry_run = matches.get_flag(DRY_RUN);
+        options.override_reason = matches.remove_one::<String>(OVERRIDE);
+        if options.override_reason.as_ref().is_some_and(|reason| reason.trim().is_empty()) {
+            return Err(Misparse::new("`--override` needs a reason.").with_hint(spec.usage()));
+        }
+    }
     let mut places = matches.remove_many::<String>("").into_iter().flatten();
     let mut texts = Vec::with_capacity(spec.parameters.len());
     for parameter in &spec.parameters {
@@ -185,7 +221,7 @@ fn assign(spec: &Spec, words: &[String]) -> Result<(Vec<Option<String>>, bool), 
             let message = format!("`{}` takes no argument `{extra}`.", spec.name);
             Err(Misparse::new(message).with_hint(spec.usage()))
         }
-        None => Ok((texts, wait)),
+        None => Ok((texts, options)),
     }
 }
 
@@ -297,10 +333,12 @@ fn together(command: &Command, vocabulary: &Vocabulary<'_>) -> Result<(), Mispar
 }
 
 /// The command as one line that could be typed again.
-pub(super) fn line(spec: &Spec, arguments: &[(usize, Value)], wait: bool) -> String {
+pub(super) fn line(spec: &Spec, arguments: &[(usize, Value)], options: &Options) -> String {
     let mut words = vec![spec.name.clone()];
     // Before the rest of the line, which would swallow it.
-    words.extend(wait.then(|| format!("--{WAIT}")));
+    words.extend(options.wait.then(|| format!("--{WAIT}")));
+    words.extend(options.dry_run.then(|| format!("--{DRY_RUN}")));
+    words.extend(options.override_reason.iter().map(|reason| format!("--{OVERRIDE} {}", shell_words::quote(reason))));
     for (index, value) in arguments {
         let parameter = &spec.parameters[*index];
         let text = match value {

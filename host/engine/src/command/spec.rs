@@ -120,6 +120,10 @@ pub struct SpecError {
 const LONGEST_LINE: usize = 300;
 /// The host's own flag of every action: stand in line for a place that another job holds.
 pub(crate) const WAIT: &str = "wait";
+/// And: do nothing, and tell what would be done.
+pub(crate) const DRY_RUN: &str = "dry-run";
+/// And: go without the approval that the rules ask for, for a reason.
+pub(crate) const OVERRIDE: &str = "override";
 const MOST_PARAMETERS: usize = 32;
 const MOST_CHOICES: usize = 64;
 
@@ -152,7 +156,7 @@ impl Spec {
         let mut seen = BTreeSet::new();
         let mut optional_before = false;
         for (index, parameter) in parameters.iter().enumerate() {
-            let hosts = kind == CommandKind::Action && parameter.name == WAIT;
+            let hosts = kind == CommandKind::Action && [WAIT, DRY_RUN, OVERRIDE].contains(&parameter.name.as_str());
             if !is_name(&parameter.name) || parameter.name == "help" || parameter.name.starts_with("no-") || hosts {
                 return wrong(format!("`{}` is no name for a parameter", line(&parameter.name)));
             }
@@ -235,7 +239,10 @@ fn flags(parameters: &[Parameter], kind: CommandKind) -> clap::Command {
         .color(clap::ColorChoice::Never)
         .arg(clap::Arg::new("").num_args(0..).allow_negative_numbers(true));
     if kind == CommandKind::Action {
-        command = command.arg(clap::Arg::new(WAIT).long(WAIT).action(clap::ArgAction::SetTrue));
+        for name in [WAIT, DRY_RUN] {
+            command = command.arg(clap::Arg::new(name).long(name).action(clap::ArgAction::SetTrue));
+        }
+        command = command.arg(clap::Arg::new(OVERRIDE).long(OVERRIDE).num_args(1));
     }
     for parameter in parameters {
         let flag = clap::Arg::new(parameter.name.clone()).long(parameter.name.clone());

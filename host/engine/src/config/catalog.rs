@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 use regex::Regex;
 
 use super::{
+    approvals::Terms,
     problem::{At, nearest},
     room::RoomName,
     table::Table,
@@ -28,6 +29,8 @@ pub struct Environment {
     pub name: String,
     /// Where it stands.
     pub at: At,
+    /// Who has to approve of every effect there.
+    pub(super) approval: Option<Terms>,
 }
 
 /// One `[app.NAME]`.
@@ -126,6 +129,11 @@ impl Catalog {
         self.environments.iter().map(|environment| environment.name.as_str())
     }
 
+    /// All that is known of them.
+    pub(super) fn all_environments(&self) -> &[Environment] {
+        &self.environments
+    }
+
     /// One environment.
     pub fn environment(&self, name: &str) -> Option<&Environment> {
         self.environments.iter().find(|environment| environment.name == name)
@@ -163,13 +171,18 @@ enum SystemName {
 /// Reads the environments, the pipelines systems and the apps.
 pub(super) fn read(root: &mut Table, factories: &[Arc<dyn PipelinesFactory>], networks: &[&str]) -> Catalog {
     let mut catalog = Catalog::default();
-    for (name, table) in root.tables("environment") {
+    for (name, mut table) in root.tables("environment") {
         if !is_name(&name.value) {
             table.problem(&name.at, format!("`{}` is no name for an environment", name.value), NAME_RULE.to_owned());
         }
         let at = table.at().clone();
+        let approval = table.table("approval").map(|mut terms| {
+            let read = Terms::read(&mut terms, networks);
+            terms.finish();
+            read
+        });
         table.finish();
-        catalog.environments.push(Environment { name: name.value, at });
+        catalog.environments.push(Environment { name: name.value, at, approval });
     }
     let mut systems = Systems::read(root, factories);
     let mut drafts = Vec::new();

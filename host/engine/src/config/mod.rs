@@ -3,6 +3,7 @@
 //! Entry point: [`read`]. Nothing here connects, and no secret is resolved.
 //! What only plugins know (their commands and settings) is checked by `plugin` when they are loaded.
 
+mod approvals;
 mod catalog;
 mod include;
 mod people;

@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::{
+    approvals,
     catalog::{self, Catalog},
     include, people,
     plugins::{self, PluginConfig},
@@ -15,6 +16,7 @@ use super::{
 };
 use crate::{
     access::Access,
+    approval::Approval,
     port::{Chat, ChatFactory, pipelines::PipelinesFactory},
 };
 
@@ -70,6 +72,8 @@ pub struct Config {
     pub catalog: Arc<Catalog>,
     /// People and roles.
     pub access: Arc<Access>,
+    /// What effects need of other people.
+    pub approvals: Arc<Vec<Approval>>,
     /// Plugins, in the order of the file.
     pub plugins: Vec<PluginConfig>,
     /// Problems found later (by what plugins describe) go to this list.
@@ -122,6 +126,7 @@ pub fn read(path: &Path, registry: &Registry) -> Result<Config, Vec<Problem>> {
     let bot = bot(&mut root, registry, &catalog);
     let admins = people::admins(&mut root);
     let roles = people::roles(&mut root, &catalog);
+    let approvals = approvals::read(&mut root, &catalog, &roles, &networks);
     let plugins = plugins::read(&mut root, &catalog);
     root.finish();
     match bot {
@@ -138,6 +143,7 @@ pub fn read(path: &Path, registry: &Registry) -> Result<Config, Vec<Problem>> {
             }),
             bot,
             catalog: Arc::new(catalog),
+            approvals: Arc::new(approvals),
             plugins,
             problems,
         }),

@@ -76,6 +76,11 @@ impl Table {
         self.fields.contains_key(key)
     }
 
+    /// Whether a key holds a list, where a single value is possible too; does not count as reading it.
+    pub fn is_list(&self, key: &str) -> bool {
+        matches!(self.fields.get(key), Some(Field { node: Node { value: Value::Array(_), .. }, .. }))
+    }
+
     /// Whether a key holds a table, where text is possible too; does not count as reading it.
     pub fn is_table(&self, key: &str) -> bool {
         self.fields.get(key).is_some_and(|field| matches!(field.node.value, Value::Table(_)))

@@ -26,6 +26,8 @@ impl Host {
             Builtin::Job => return self.one_job(authorized).await.unwrap_or_else(Verdict::Refused),
             Builtin::Logs => return self.logs(authorized).await,
             Builtin::Cancel => return self.cancel(authorized).await.unwrap_or_else(Verdict::Refused),
+            Builtin::Approve => return self.approve(authorized).await.unwrap_or_else(Verdict::Refused),
+            Builtin::Deny => return self.deny(authorized).await.unwrap_or_else(Verdict::Refused),
             Builtin::Release => return self.record(authorized).await.unwrap_or_else(Verdict::Refused),
         };
         match words {

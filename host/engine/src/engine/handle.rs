@@ -81,6 +81,10 @@ impl Host {
 
     /// Why a message that came late is too old to be done now, if it is.
     fn too_old(&self, row: &InboxRow) -> Option<String> {
+        // How long others have is said by what they are asked.
+        if row.reaction.is_some() {
+            return None;
+        }
         let now = self.shared.clock.now();
         let age: Duration = now.duration_since(row.at).try_into().ok()?;
         (age > self.max_age).then(|| {
@@ -135,6 +139,9 @@ impl Host {
 
     /// A message, what it comes to, what the room is told.
     async fn handle(self: &Arc<Self>, row: InboxRow, late: bool) -> Result<(), StoreError> {
+        if let Some(reaction) = &row.reaction {
+            return self.reacted(&row, reaction).await;
+        }
         match self.decide(&row).await {
             Verdict::Answered(text, line) => self.answer(&row, text, *line, late).await,
             Verdict::CarriedOut(_) => {
@@ -180,6 +187,10 @@ impl Host {
             (Target::Plugin(name), kind) => match (self.plugins.get(name), kind) {
                 (Some(plugin), CommandKind::Query) => {
                     let (text, line) = self.query(plugin, &authorized).await;
+                    Verdict::Answered(text, Box::new(line))
+                }
+                (Some(plugin), CommandKind::Action) if authorized.command().is_dry_run() => {
+                    let (text, line) = self.dry_run(plugin, &authorized).await;
                     Verdict::Answered(text, Box::new(line))
                 }
                 (Some(plugin), CommandKind::Action) => Verdict::Action(plugin.clone(), authorized),

@@ -7,6 +7,7 @@
 
 mod action;
 mod answers;
+mod approvals;
 mod ask;
 mod courtesy;
 mod desk;
@@ -40,6 +41,7 @@ use crate::{
     port::{Chat, Clock, Store, StoreError, SystemClock, store::InboxRow},
     reply::Outbox,
 };
+pub(crate) use approvals::thumb;
 use courtesy::Courtesy;
 
 /// Puts an [`Engine`] together.
@@ -148,6 +150,7 @@ impl EngineBuilder {
         });
         let shared = Arc::new(Shared {
             steady: Steady::starting_at(self.clock.now()),
+            approvals: self.config.approvals,
             store: self.store,
             clock: self.clock,
             outbox,

@@ -1,12 +1,13 @@
-//! A query of a plugin: run at once, never replayed, one line in the journal.
+//! A query of a plugin, and a dry run of an action: run at once, never replayed, one line in the journal.
 
 use std::sync::Arc;
 
 use super::Host;
 use crate::{
     access::Authorized,
-    capability::{Invocation, Purpose},
-    job::asked,
+    approval::{Need, plan_lines},
+    capability::{Invocation, Past, Purpose},
+    job::{Replay, asked, draw_id},
     plugin::{GuestEnd, LoadedPlugin, run},
     port::store::Line,
     reply::{Text, refusals},
@@ -16,6 +17,37 @@ use crate::{
 const LONGEST_SAID: usize = 10_000;
 
 impl Host {
+    /// Tells what an action would do, and does nothing of it.
+    pub(super) async fn dry_run(&self, plugin: &Arc<LoadedPlugin>, authorized: &Arc<Authorized>) -> (Text, Line) {
+        let Ok(_turn) = self.query_turns.acquire().await else { unreachable!("the semaphore is never closed") };
+        let past = Past::new(Replay::default(), plugin.settings.to_vec());
+        let asked = asked(authorized, &draw_id());
+        let (plan, invocation) = self.jobs.rehearse(plugin, authorized, past, plugin.limits, &asked).await;
+        let mut text = Text::lines(format!("`{}` would do this:", authorized.command().spec().name));
+        for line in plan_lines(&plan) {
+            text.push_lines(format!("  {line}"));
+        }
+        let mut wants = Vec::new();
+        for effect in &plan.effects {
+            Need::join(&mut wants, &effect.needs);
+        }
+        for need in &wants {
+            text.push_lines(format!(
+                "It would wait for approval by {} of {} ({}).",
+                need.count,
+                need.from.join(" or "),
+                need.rule
+            ));
+        }
+        let denied = &invocation.tally.denied;
+        text.append(refusals(denied));
+        text.push_lines("Nothing of it was done.");
+        let denials =
+            denied.iter().map(|denied| format!("{} {}: {}", denied.call, denied.about, denied.texts())).collect();
+        let line = self.line(authorized.message(), Some(plugin.name.to_string()), invocation.tally.counts(), denials);
+        (text, line)
+    }
+
     /// Runs a query; gives its words and its line.
     pub(super) async fn query(&self, plugin: &Arc<LoadedPlugin>, authorized: &Arc<Authorized>) -> (Text, Line) {
         let Ok(_turn) = self.query_turns.acquire().await else { unreachable!("the semaphore is never closed") };

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::{Ended, Job, Jobs, Replay, Standing, Tape, TapeError, entry, title};
 use crate::{
     access::Authorized,
-    capability::{Invocation, Life, Purpose, Stop, working},
+    capability::{Invocation, Life, Past, Purpose, Stop, working},
     command::{Command, Value},
     plugin::{GuestEnd, LoadedPlugin, bindings::commands, run},
     port::{
@@ -103,6 +103,10 @@ impl Jobs {
                 drop((tape, turn));
                 self.settle(job, &intent).await
             }
+            Standing::Asks => {
+                drop(turn);
+                self.wait_for_others(job, &tape).await
+            }
             Standing::Ended(at) => {
                 drop(turn);
                 self.finish(job, &tape, at).await
@@ -125,7 +129,7 @@ impl Jobs {
         let plugin = self.plugins.of_job(row, &begun, &*self.shared.store).await?;
         let authorized = self.authorized(row, &plugin, &begun)?;
         // Before the plugin reads anything: what it reads must be as it is when its turn comes.
-        if let (true, true, Some(place)) = (begun.wait && !job.is_cancelled(), tape.is_fresh(), row.place())
+        if let (true, true, Some(place)) = (begun.options.wait && !job.is_cancelled(), tape.is_fresh(), row.place())
             && let Step::Rest = self.line_up(job, &place).await?
         {
             return Ok(Step::Rest);
@@ -135,15 +139,19 @@ impl Jobs {
             job.enter_and_stand(&*self.shared.store, Vec::new(), stand, Vec::new()).await?;
             self.shared.outbox.wake();
         }
-        let told = tape.told();
-        let replay = Replay::new(Arc::new(tape));
-        let life = Life::new(job.clone(), replay, begun.settings, told);
-        let purpose = Purpose::Job(Box::new(life));
+        let (told, ask) = (tape.told(), tape.ask());
+        let authorized = Arc::new(authorized);
+        let past = Past::new(Replay::new(Arc::new(tape)), begun.settings.clone());
+        let purpose = Purpose::Job(Box::new(Life::new(job.clone(), past, ask, told)));
         let invocation =
-            Invocation::new(self.shared.clone(), Arc::new(authorized), purpose, plugin.clone(), begun.limits);
+            Invocation::new(self.shared.clone(), authorized.clone(), purpose, plugin.clone(), begun.limits);
         let ran = run(&plugin, invocation, &begun.invocation).await;
         let left = ran.invocation.replays();
         match (ran.end, left) {
+            (GuestEnd::Stopped(Stop::Approval(held)), _) => {
+                self.let_others_pass(job).await;
+                self.ask_others(job, &plugin, &authorized, &begun, *held).await
+            }
             (GuestEnd::Stopped(stop), _) => self.stopped(job, stop).await,
             (GuestEnd::Limit(limit), Some(left)) => Err(unlike(&limit.to_string(), &left)),
             (GuestEnd::Trap(why), Some(left)) => Err(unlike(&format!("it broke: {why}"), &left)),
@@ -161,8 +169,7 @@ impl Jobs {
     async fn stopped(self: &Arc<Self>, job: &Arc<Job>, stop: Stop) -> Result<Step, Trouble> {
         // Who waits, or stands in line elsewhere, holds nothing but what its effects took: others would wait for each other.
         if matches!(stop, Stop::Parked | Stop::InLine(_)) {
-            let next = self.shared.places.let_go(&job.row().id);
-            self.call_next(next).await;
+            self.let_others_pass(job).await;
         }
         match stop {
             Stop::Parked => Ok(Step::GoOn),
@@ -170,7 +177,15 @@ impl Jobs {
             Stop::Unkept(error) => Err(error.into()),
             Stop::Diverged(why) => Err(Trouble::Hold(format!("its plugin does not do what it did: {why}"), true)),
             Stop::InLine(place) => self.line_up(job, &place).await,
+            // The one is taken before, the other ends dry runs alone.
+            stop @ (Stop::Approval(_) | Stop::Unforetold) => Err(Trouble::Hold(stop.to_string(), true)),
         }
+    }
+
+    /// Lets go of a place that was only kept for a job.
+    async fn let_others_pass(self: &Arc<Self>, job: &Job) {
+        let next = self.shared.places.let_go(&job.row().id);
+        self.call_next(next).await;
     }
 
     /// Puts a job in line for a place.
@@ -204,7 +219,7 @@ impl Jobs {
                 (argument.name.clone(), value)
             })
             .collect();
-        let command = Command::recorded(spec.clone(), &given, begun.line.clone(), begun.wait);
+        let command = Command::recorded(spec.clone(), &given, begun.line.clone(), begun.options.clone());
         let message = InboxRow {
             key: row.inbox.clone(),
             thread: row.thread.clone(),

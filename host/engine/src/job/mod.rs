@@ -7,6 +7,7 @@
 //! and nothing of it is kept but its rows.
 
 mod activity;
+mod approval;
 mod cancel;
 mod card;
 mod claim;
@@ -27,6 +28,7 @@ mod wait;
 mod wake;
 
 pub use activity::{Activity, AtWork};
+pub(crate) use approval::{NoVote, Vote};
 pub use card::JobCard;
 pub(crate) use card::{first as first_card, last as last_card};
 pub(crate) use claim::{Claim, Claims};
@@ -35,7 +37,7 @@ pub(crate) use entry::entry;
 pub(crate) use finish::{Ended, Way, call_off};
 pub(crate) use follow::said;
 pub(crate) use jobs::Jobs;
-pub(crate) use opening::{asked, opening};
+pub(crate) use opening::{asked, draw_id, opening};
 pub(crate) use place::Places;
 pub(crate) use replay::{Found, NoReplay, Replay};
 pub use run::{Job, JobRun};

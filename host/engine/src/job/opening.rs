@@ -39,6 +39,7 @@ pub(crate) fn opening(
         environment: command.environment().map(str::to_owned),
         line: crate::reply::clean(command.line()),
         parent: parent.map(|parent| parent.id.clone()),
+        overrides: command.override_reason().map(crate::reply::clean),
         opened: shared.clock.now(),
         stand,
         end: None,
@@ -49,7 +50,7 @@ pub(crate) fn opening(
         digest: row.digest.clone(),
         settings,
         limits,
-        wait: command.wait(),
+        options: command.options().clone(),
     };
     let entry = entry(&row, EntryKind::Invocation, json!(begun), row.opened);
     (row, entry)
@@ -74,7 +75,7 @@ pub(crate) fn asked(authorized: &Authorized, job: &str) -> commands::Invocation 
 }
 
 /// Five letters and digits that are not mistaken for others when they are read aloud.
-fn draw_id() -> String {
+pub(crate) fn draw_id() -> String {
     const SIGNS: &[u8; 31] = b"23456789abcdefghjkmnpqrstuvwxyz";
     let mut random = [0_u8; 5];
     if getrandom::fill(&mut random).is_err() {

@@ -6,6 +6,8 @@
 use serde::Deserialize;
 
 use crate::{
+    approval::{self, Ask},
+    command::Options,
     config::Catalog,
     journal,
     plugin::{Limits, bindings::commands},
@@ -37,8 +39,9 @@ pub(crate) struct Begun {
     pub(crate) settings: Vec<(String, String)>,
     /// What one run of it may use.
     pub(crate) limits: Limits,
-    /// Whether it stands in line for a place that another job holds.
-    pub(crate) wait: bool,
+    /// What the host itself takes with every action.
+    #[serde(flatten)]
+    pub(crate) options: Options,
 }
 
 /// Where a job stands by its journal.
@@ -50,6 +53,8 @@ pub(crate) enum Standing {
     Waits(usize),
     /// Nobody knows whether the effect of the entry at this place happened.
     InDoubt(usize),
+    /// It waits for other people to approve of its next effect.
+    Asks,
     /// Its plugin ended, by the entry at this place.
     Ended(usize),
     /// It is over.
@@ -116,6 +121,11 @@ impl Tape {
         self.entries[1..].iter().all(|entry| entry.kind == EntryKind::Event)
     }
 
+    /// What it asked other people last, and how that stands.
+    pub(crate) fn ask(&self) -> Option<Ask> {
+        approval::latest(&self.entries)
+    }
+
     /// Where the job stands.
     pub(crate) fn standing(&self) -> Standing {
         let mut open = None;
@@ -129,7 +139,15 @@ impl Tape {
                 EntryKind::Invocation | EntryKind::Call | EntryKind::Denied | EntryKind::Event => {}
             }
         }
-        open.unwrap_or(Standing::Runs)
+        match open {
+            Some(standing) => standing,
+            // One that was called off runs, to be told so.
+            None if self.cancelled() => Standing::Runs,
+            None => match self.ask() {
+                Some(Ask { decision: None, .. }) => Standing::Asks,
+                _ => Standing::Runs,
+            },
+        }
     }
 
     /// Whether somebody asked the job to stop.

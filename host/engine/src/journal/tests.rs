@@ -37,6 +37,7 @@ fn job() -> JobRow {
         environment: Some("staging".into()),
         line: "deploy cms staging 1.0.2".into(),
         parent: None,
+        overrides: None,
         opened: at(0),
         stand: Stand {
             phase: Phase::Run,

@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 
 use super::{Addressing, Person};
 use crate::{
+    approval,
     job::Activity,
     port::store::{InboxKey, InboxRow, Mark, OutboxRow, Purpose, Reaction, Store, StoreError, Write},
     reply::{Outbox, Text},
@@ -79,10 +80,19 @@ impl Inbox {
         messages: Vec<Incoming>,
         mark: Option<Mark>,
     ) -> Result<usize, StoreError> {
-        let mut rows: Vec<(InboxRow, bool)> = messages
+        let mut kept = Vec::new();
+        for message in messages {
+            if self.is_for_us(network, &message).await? {
+                kept.push(message);
+            }
+        }
+        let mut rows: Vec<(InboxRow, bool)> = kept
             .into_iter()
             .filter_map(|message| {
-                let text = self.addressing.command(&message)?;
+                let text = match &message.reaction {
+                    Some(_) => String::new(),
+                    None => self.addressing.command(&message)?,
+                };
                 let row = InboxRow {
                     key: InboxKey { network: network.into(), room: room.into(), event: message.event },
                     thread: message.thread,
@@ -109,6 +119,20 @@ impl Inbox {
             let _ = self.rows.send((row, late, at_work.clone()));
         }
         Ok(count)
+    }
+
+    /// Whether a reaction may say something to us: a thumb on a message that asks, or one that is taken away.
+    async fn is_for_us(&self, network: &str, message: &Incoming) -> Result<bool, StoreError> {
+        match &message.reaction {
+            None | Some(Reaction::Withdrawn { .. }) => Ok(true),
+            Some(Reaction::Given { on, emoji }) => {
+                if crate::engine::thumb(emoji).is_none() {
+                    return Ok(false);
+                }
+                let key = self.store.sent_as(network, on).await?;
+                Ok(key.as_deref().and_then(approval::key_parts).is_some())
+            }
+        }
     }
 
     /// Says something that no command asked for, once per room and key, for ever.

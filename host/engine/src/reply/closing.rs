@@ -25,6 +25,7 @@ pub(crate) fn closing(row: &JobRow, ended: &Ended) -> (JobOutcome, Text) {
         }
         Way::Failure => {
             let outcome = match ended.code.as_str() {
+                "denied" if denied.iter().any(is_not_approved) => JobOutcome::NotApproved,
                 "denied" if !denied.is_empty() => JobOutcome::Refused,
                 "cancelled" => JobOutcome::Cancelled,
                 "unknown" => JobOutcome::Unknown,
@@ -34,6 +35,12 @@ pub(crate) fn closing(row: &JobRow, ended: &Ended) -> (JobOutcome, Text) {
             let text = match outcome {
                 JobOutcome::Refused if ended.acted => Text::lines(format!("`{}` was refused in the middle.", row.line)),
                 JobOutcome::Refused => Text::lines(format!("`{}` was refused, and nothing was done.", row.line)),
+                JobOutcome::NotApproved if ended.acted => {
+                    Text::lines(format!("`{}` was not approved in the middle.", row.line))
+                }
+                JobOutcome::NotApproved => {
+                    Text::lines(format!("`{}` was not approved, and nothing was done.", row.line))
+                }
                 _ => Text::lines(&ended.text),
             };
             (outcome, text)
@@ -46,6 +53,11 @@ pub(crate) fn closing(row: &JobRow, ended: &Ended) -> (JobOutcome, Text) {
     }
     text.append(refusals(denied));
     (outcome, text.clamped(LONGEST))
+}
+
+/// Whether others said no to it, or did not say yes in time.
+fn is_not_approved(denied: &Denied) -> bool {
+    denied.reasons.iter().any(|reason| reason.kind == "approval")
 }
 
 /// What was refused, with every rule that stands in the way.
@@ -86,6 +98,7 @@ pub(crate) fn emoji(outcome: JobOutcome) -> &'static str {
         JobOutcome::Failed => "❌",
         JobOutcome::Cancelled => "🚫",
         JobOutcome::Refused => "⛔",
+        JobOutcome::NotApproved => "🙅",
         JobOutcome::Unknown => "❔",
     }
 }

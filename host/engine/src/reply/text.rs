@@ -1,7 +1,7 @@
 //! Words for a room: lines and blocks of code, plain by nature. How a network shows them is its adapter's business.
 //!
 //! Architecture Invariant: nothing in a [`Text`] is markup. What somebody else wrote cannot become a
-//! link, a mention or a heading in the room.
+//! link, a mention or a heading in the room. The host alone calls people ([`Text::push_people`]).
 
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +13,8 @@ pub enum Block {
     Line(String),
     /// Several lines as they stand, in letters of one width.
     Code(String),
+    /// People who are called, by their ids.
+    People(Vec<String>),
 }
 
 /// Words for a room.
@@ -38,6 +40,13 @@ impl Text {
         self.0.push(Block::Code(lines.join("\n")));
     }
 
+    /// Adds a line that calls people, where there are any.
+    pub(crate) fn push_people(&mut self, ids: &[String]) {
+        if !ids.is_empty() {
+            self.0.push(Block::People(ids.iter().map(|id| clean(id)).collect()));
+        }
+    }
+
     /// Adds another text behind this one.
     pub fn append(&mut self, mut other: Self) {
         self.0.append(&mut other.0);
@@ -60,6 +69,7 @@ impl Text {
             .iter()
             .map(|block| match block {
                 Block::Line(line) => line.clone(),
+                Block::People(ids) => ids.join(" "),
                 Block::Code(code) => code.lines().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n"),
             })
             .collect();
@@ -71,7 +81,15 @@ impl Text {
         let mut kept = Vec::new();
         let (mut left, mut cut) = (most, 0_usize);
         for mut block in self.0 {
-            let (Block::Line(text) | Block::Code(text)) = &mut block;
+            let text = match &mut block {
+                Block::Line(text) | Block::Code(text) => text,
+                // Made by the host, and few.
+                Block::People(ids) => {
+                    left = left.saturating_sub(ids.iter().map(|id| id.len() + 1).sum());
+                    kept.push(block);
+                    continue;
+                }
+            };
             let whole = text.len() + 1;
             // A block with nothing but its line end costs too: half a million empty lines are half a million bytes.
             if left == 0 {

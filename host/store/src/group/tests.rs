@@ -81,6 +81,7 @@ fn job() -> JobRow {
         environment: None,
         line: "deploy".into(),
         parent: None,
+        overrides: None,
         opened: at,
         stand: Stand { phase: Phase::Working, about: String::new(), since: at, wake: None },
         end: None,

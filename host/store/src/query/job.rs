@@ -55,6 +55,9 @@ fn select(start: &str, query: &JobQuery) -> Result<QueryBuilder<Sqlite>, StoreEr
         statement.push(" and room = ").push_bind(inbox.room.clone());
         statement.push(" and event = ").push_bind(inbox.event.clone());
     }
+    if query.overrides {
+        statement.push(" and overrides is not null");
+    }
     statement.push(" order by seq desc");
     if let Some(limit) = query.limit {
         statement.push(" limit ").push_bind(limit);
@@ -95,6 +98,7 @@ fn read(row: &SqliteRow) -> Result<JobRow, StoreError> {
         environment: row.maybe("environment")?,
         line: row.text("line")?,
         parent: row.maybe("parent")?,
+        overrides: row.maybe("overrides")?,
         opened: row.time("opened")?,
         stand: Stand {
             phase: row.word("phase")?,

@@ -33,8 +33,8 @@ pub(super) async fn open<'w>(
     }
     let done = sqlx::query(
         "insert into job (id, network, room, event, thread, bot, caller_id, caller_name, plugin, digest, command, app,
-         environment, line, parent, opened, phase, about, since, wake)
-         values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         environment, line, parent, overrides, opened, phase, about, since, wake)
+         values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(&job.id)
     .bind(&job.inbox.network)
@@ -51,6 +51,7 @@ pub(super) async fn open<'w>(
     .bind(&job.environment)
     .bind(&job.line)
     .bind(&job.parent)
+    .bind(&job.overrides)
     .bind(time(job.opened))
     .bind(word(&job.stand.phase)?)
     .bind(&job.stand.about)

@@ -84,6 +84,7 @@ pub(crate) fn job(id: &str) -> JobRow {
         environment: Some("staging".into()),
         line: "deploy cms staging 1.0.2".into(),
         parent: None,
+        overrides: None,
         opened: at(0),
         stand: stand(Phase::Working, None),
         end: None,

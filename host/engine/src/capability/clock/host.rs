@@ -37,7 +37,7 @@ impl HostCall for After {
     type Error = types::Error;
 
     async fn perform(invocation: &mut Invocation, (span,): &(Span,)) -> Result<GuestTimer, types::Error> {
-        if invocation.job().is_none() {
+        if invocation.past().is_none() {
             return Err(problem("invalid", "a query cannot wait, so it needs no timer"));
         }
         let set = invocation.shared().steady.now();
@@ -47,19 +47,19 @@ impl HostCall for After {
             id: id.clone(),
             at: instant(at).ok_or_else(|| problem("unavailable", "the clock stands before 1970"))?,
         };
-        if let Some(life) = invocation.life() {
-            life.timers.insert(id, Timer { set, at });
+        if let Some(past) = invocation.past() {
+            past.timers.insert(id, Timer { set, at });
         }
         Ok(answer)
     }
 
     fn replayed(invocation: &mut Invocation, (span,): &(Span,), answer: &Result<GuestTimer, types::Error>, _: &Entry) {
-        let (Ok(timer), Some(life)) = (answer, invocation.life()) else { return };
+        let (Ok(timer), Some(past)) = (answer, invocation.past()) else { return };
         let at = i64::try_from(timer.at.unix_ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
         let Some(at) = at else { return };
         let span = jiff::SignedDuration::from_millis(i64::try_from(span.milliseconds).unwrap_or(i64::MAX));
         let set = at.saturating_sub(span).unwrap_or(at);
-        life.timers.insert(timer.id.clone(), Timer { set, at });
+        past.timers.insert(timer.id.clone(), Timer { set, at });
     }
 }
 

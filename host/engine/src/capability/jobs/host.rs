@@ -94,6 +94,21 @@ impl HostCall for Later {
         invocation.also_write(Write::Enter(entry));
         Ok(left)
     }
+
+    fn foretold(
+        invocation: &mut Invocation,
+        (request,): &(LaterRequest,),
+        name: &str,
+    ) -> Option<Result<Left, types::Error>> {
+        let left = || {
+            let command =
+                command(invocation, request).map_err(|message| problem::<types::Error>("invalid", message))?;
+            let begins = clock_later(invocation.shared().steady.now(), request.milliseconds)?;
+            let at = clock_instant(begins).ok_or_else(|| problem::<types::Error>("invalid", "that is before 1970"))?;
+            Ok(Left { id: name.to_owned(), line: crate::reply::clean(command.line()), at })
+        };
+        Some(left())
+    }
 }
 
 /// Work left for later can leave work for later, and must not become ever more of it.
@@ -129,6 +144,13 @@ fn command(invocation: &Invocation, request: &LaterRequest) -> Result<Command, S
     let Some(spec) = action else {
         return Err(format!("`{}` is no action of this plugin", crate::reply::clean(&request.command)));
     };
+    // The flags of the host itself are for people.
+    if let Some(unknown) =
+        request.arguments.iter().find(|given| spec.parameters.iter().all(|known| known.name != given.name))
+    {
+        let name = crate::reply::clean(&unknown.name);
+        return Err(format!("`{}` has no parameter `{name}`", spec.name));
+    }
     let words: Vec<String> =
         request.arguments.iter().map(|argument| format!("--{}={}", argument.name, argument.value)).collect();
     let shared = invocation.shared();
@@ -218,5 +240,10 @@ impl HostCall for Cancel {
         }
         invocation.hold(claim);
         Ok(())
+    }
+
+    /// What is called off is not looked at: what was left by then may be another one.
+    fn foretold(_: &mut Invocation, _: &(Which,), _: &str) -> Option<Result<(), types::Error>> {
+        Some(Ok(()))
     }
 }

@@ -63,13 +63,7 @@ impl HostCall for Trigger {
         let Some(job) = invocation.job().cloned() else {
             return Err(problem("invalid", "only a job starts pipelines"));
         };
-        let Some(deployment) = shared.catalog.pipeline(&request.pipeline) else {
-            return Err(problem(
-                "not-found",
-                format!("there is no pipeline `{}`", crate::reply::clean(&request.pipeline)),
-            ));
-        };
-        let parameters = parameters(deployment, &request.parameters)?;
+        let (deployment, parameters) = checked(&shared, request)?;
         let key = RunKey::new(&job.row().id, invocation.intent());
         let run = JobRun {
             key: key.clone(),
@@ -84,10 +78,30 @@ impl HostCall for Trigger {
         tracing::info!(job = job.row().id, run = key.as_str(), pipeline = deployment.pipeline, "started a run");
         let answer = Run { id: key.as_str().to_owned(), url };
         show(invocation, &answer, &deployment.pipeline);
-        if let Some(life) = invocation.life() {
-            life.runs.insert(key, Some(run));
+        if let Some(past) = invocation.past() {
+            past.runs.insert(key, Some(run));
         }
         Ok(answer)
+    }
+
+    fn foretold(invocation: &mut Invocation, (request,): &(Request,), name: &str) -> Option<Result<Run, types::Error>> {
+        let shared = invocation.shared().clone();
+        let (deployment, parameters) = match checked(&shared, request) {
+            Ok(checked) => checked,
+            Err(error) => return Some(Err(error)),
+        };
+        let key = RunKey::parse(name)?;
+        let run = JobRun {
+            key: key.clone(),
+            pipeline: deployment.pipeline.clone(),
+            app: deployment.app.clone(),
+            environment: deployment.environment.clone(),
+            version: parameters.get(VERSION).cloned(),
+            started: shared.clock.now(),
+            system: deployment.system.clone(),
+        };
+        invocation.past()?.runs.insert(key, Some(run));
+        Some(Ok(Run { id: name.to_owned(), url: None }))
     }
 
     fn replayed(
@@ -99,8 +113,8 @@ impl HostCall for Trigger {
         let Ok(run) = answer else { return };
         show(invocation, run, &request.pipeline);
         let known = run_of(&invocation.shared().catalog, begun);
-        if let (Some(key), Some(life)) = (RunKey::parse(&run.id), invocation.life()) {
-            life.runs.insert(key, known);
+        if let (Some(key), Some(past)) = (RunKey::parse(&run.id), invocation.past()) {
+            past.runs.insert(key, known);
         }
     }
 }
@@ -125,6 +139,18 @@ impl Recover for Trigger {
         let run = Run { id: RunKey::new(&job.id, intent.number).as_str().to_owned(), url: None };
         serde_json::json!(Ok::<_, types::Error>(run))
     }
+}
+
+/// What is started, and with what.
+fn checked<'a>(
+    shared: &'a Shared,
+    request: &Request,
+) -> Result<(&'a Deployment, BTreeMap<String, String>), types::Error> {
+    let Some(deployment) = shared.catalog.pipeline(&request.pipeline) else {
+        let pipeline = crate::reply::clean(&request.pipeline);
+        return Err(problem("not-found", format!("there is no pipeline `{pipeline}`")));
+    };
+    Ok((deployment, parameters(deployment, &request.parameters)?))
 }
 
 /// Puts a run on the job's card.

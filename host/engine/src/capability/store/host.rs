@@ -44,6 +44,9 @@ impl HostCall for Get {
 
     async fn perform(invocation: &mut Invocation, (key,): &(Key,)) -> Result<Option<Item>, types::Error> {
         checked(&key.name)?;
+        if let Some(kept) = invocation.rehearsal().and_then(|rehearsal| rehearsal.kept.get(&key.name)) {
+            return Ok(kept.clone().map(|value| Item { name: key.name.clone(), value }));
+        }
         let value = invocation.shared().store.value(invocation.plugin(), &key.name).await;
         let value = value.map_err(|error| problem("unavailable", error.to_string()))?;
         Ok(value.map(|value| Item { name: key.name.clone(), value }))
@@ -60,8 +63,18 @@ impl HostCall for List {
 
     async fn perform(invocation: &mut Invocation, (prefix,): &(Prefix,)) -> Result<Vec<Item>, types::Error> {
         let limit = prefix.limit.clamp(1, MOST_ITEMS);
-        let values = invocation.shared().store.values(invocation.plugin(), &prefix.name, limit).await;
-        let values = values.map_err(|error| problem("unavailable", error.to_string()))?;
+        let changed = invocation.rehearsal().map_or(0, |rehearsal| rehearsal.kept.len());
+        let most = limit.saturating_add(u32::try_from(changed).unwrap_or(u32::MAX));
+        let values = invocation.shared().store.values(invocation.plugin(), &prefix.name, most).await;
+        let mut values = values.map_err(|error| problem("unavailable", error.to_string()))?;
+        if let Some(rehearsal) = invocation.rehearsal() {
+            let mut all: std::collections::BTreeMap<String, Option<Vec<u8>>> =
+                values.into_iter().map(|(name, value)| (name, Some(value))).collect();
+            let kept = rehearsal.kept.iter().filter(|(name, _)| name.starts_with(&prefix.name));
+            all.extend(kept.map(|(name, value)| (name.clone(), value.clone())));
+            values = all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+            values.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        }
         let bytes: usize = values.iter().map(|(name, value)| name.len() + value.len()).sum();
         if bytes > LARGEST_LIST {
             return Err(problem(

@@ -36,6 +36,8 @@ pub struct JobRow {
     pub line: String,
     /// The job that left this one for later; `None` for one that was typed.
     pub parent: Option<String>,
+    /// Why it goes without the approval that the rules ask for, if its caller said so.
+    pub overrides: Option<String>,
     /// When it was opened.
     pub opened: Timestamp,
     /// Where it stands, or stood when it ended.
@@ -136,6 +138,8 @@ pub struct JobQuery {
     pub thread: Option<(String, String, String)>,
     /// Only those that this message caused.
     pub inbox: Option<InboxKey>,
+    /// Only those that go without the approval that the rules ask for.
+    pub overrides: bool,
     /// How many at most, the newest first; all if nothing is said, which is for phases that are few.
     pub limit: Option<u32>,
 }

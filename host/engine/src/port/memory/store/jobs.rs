@@ -131,6 +131,7 @@ fn fits(query: &JobQuery, row: &JobRow) -> bool {
         row.inbox.network == *network && row.inbox.room == *room && row.thread.as_ref() == Some(root)
     };
     query.open.is_none_or(|open| open == row.end.is_none())
+        && (!query.overrides || row.overrides.is_some())
         && query.phases.as_ref().is_none_or(|phases| phases.contains(&row.stand.phase))
         && query.plugin.as_ref().is_none_or(|plugin| *plugin == row.plugin)
         && query.caller.as_ref().is_none_or(|caller| *caller == row.caller.id)

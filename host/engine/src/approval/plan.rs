@@ -1,0 +1,133 @@
+//! What a job is about to do: its effects in their order, found out by running its plugin without any of them.
+//!
+//! Invariant: an effect of the real run is compared whole, call, attributes and arguments; ids that earlier effects gave stand
+//! under the names that they have in the plan.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::Need;
+
+/// One effect.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Effect {
+    /// `pipelines.trigger`
+    pub(crate) call: String,
+    /// What the rules see of it.
+    pub(crate) attributes: BTreeMap<String, Vec<String>>,
+    /// What the plugin gave the call.
+    pub(crate) arguments: Value,
+    /// Whether it has happened already.
+    #[serde(default)]
+    pub(crate) done: bool,
+    /// Who has to approve of it.
+    #[serde(default)]
+    pub(crate) needs: Vec<Need>,
+}
+
+/// How a dry run ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum PlanEnd {
+    /// The plugin came to its end.
+    Ended,
+    /// What comes behind depends on an answer that nobody can foretell.
+    Depends,
+    /// It came to no good end; how, one line.
+    Broke(String),
+}
+
+/// What a command does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Plan {
+    /// In their order, those that have happened first.
+    pub(crate) effects: Vec<Effect>,
+    /// How the dry run ended.
+    pub(crate) end: PlanEnd,
+}
+
+/// How an effect differs from the one that was approved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Unlike {
+    /// One line.
+    pub(crate) why: String,
+}
+
+impl Effect {
+    /// Its name in a plan.
+    pub(crate) fn placeholder(number: usize) -> String {
+        format!("plan-{number}")
+    }
+
+    /// An effect, with the ids that earlier ones gave (in their order) under their names in the plan.
+    pub(crate) fn new(
+        call: &str,
+        attributes: BTreeMap<String, Vec<String>>,
+        mut arguments: Value,
+        ids: &[Option<String>],
+    ) -> Self {
+        rename(&mut arguments, ids);
+        Self { call: call.to_owned(), attributes, arguments, done: false, needs: Vec::new() }
+    }
+
+    /// What it is about, in words: `pipelines.trigger cms/production version 1.0.2`.
+    pub(crate) fn about(&self) -> String {
+        let one =
+            |name: &str| self.attributes.get(name).map(|values| values.join(", ")).filter(|text| !text.is_empty());
+        let place = match (one("app"), one("environment")) {
+            (Some(app), Some(environment)) => Some(format!("{app}/{environment}")),
+            (app, environment) => app.or(environment).or_else(|| one("pipeline")),
+        };
+        let more = |name: &str| one(name).map(|value| format!("{name} {value}"));
+        let words = [Some(self.call.clone()), place, more("version"), more("role"), more("person"), more("parameter")];
+        crate::reply::clean(&words.into_iter().flatten().collect::<Vec<_>>().join(" "))
+    }
+}
+
+impl Plan {
+    /// Whether this effect is the one at its place.
+    ///
+    /// # Errors
+    /// How it differs.
+    pub(crate) fn holds(&self, place: usize, effect: &Effect) -> Result<(), Unlike> {
+        let unlike = |why: String| Err(Unlike { why });
+        let Some(planned) = self.effects.get(place) else {
+            return unlike(format!("{} was not in the plan that was approved", effect.about()));
+        };
+        if planned.call != effect.call || planned.attributes != effect.attributes {
+            return unlike(format!("{} was approved at this place, and not {}", planned.about(), effect.about()));
+        }
+        if planned.arguments != effect.arguments {
+            let why = format!(
+                "{} was approved with {}, and not with {}",
+                planned.about(),
+                short(&planned.arguments),
+                short(&effect.arguments)
+            );
+            return unlike(why);
+        }
+        Ok(())
+    }
+}
+
+fn short(value: &Value) -> String {
+    let mut text = crate::reply::clean(&value.to_string());
+    text.truncate(text.floor_char_boundary(200));
+    text
+}
+
+/// Puts the plan's names where ids stand that earlier effects gave.
+fn rename(value: &mut Value, ids: &[Option<String>]) {
+    match value {
+        Value::String(text) => {
+            if let Some(place) = ids.iter().position(|id| id.as_deref() == Some(text)) {
+                *text = Effect::placeholder(place + 1);
+            }
+        }
+        Value::Array(values) => values.iter_mut().for_each(|value| rename(value, ids)),
+        Value::Object(values) => values.values_mut().for_each(|value| rename(value, ids)),
+        _ => {}
+    }
+}

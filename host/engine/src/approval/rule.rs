@@ -1,0 +1,92 @@
+//! Rules that oblige: `approval` of an environment, and `[[approval]]`.
+//!
+//! Invariant: a rule that obliges matches when any value matches, also when the value is absent: what the host does not know
+//! of an effect counts as everything.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    access::{Limits, Pattern},
+    capability::Attributes,
+    config::{At, RoomName},
+};
+
+/// A rule that effects need other people's word.
+#[derive(Debug, Clone)]
+pub struct Approval {
+    /// Where it stands.
+    pub at: At,
+    /// `environment production, plugins.toml line 34`: for room and journal.
+    pub text: Arc<str>,
+    /// The calls that it is about; all that act where it names none.
+    pub calls: Vec<Pattern>,
+    /// Which effects, beside that.
+    pub limits: Limits,
+    /// How many other people, at least 1.
+    pub count: u32,
+    /// The roles that they are in.
+    pub from: Vec<String>,
+    /// How long they have.
+    pub within: Duration,
+    /// Whether a version that succeeded there before needs nobody.
+    pub known_good: bool,
+    /// Who may go without.
+    pub break_glass: Option<BreakGlass>,
+}
+
+/// Who may act without approval, and who hears of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BreakGlass {
+    /// The role.
+    pub role: String,
+    /// The room that is told.
+    pub tell: RoomName,
+}
+
+impl Approval {
+    /// Whether an effect needs it.
+    pub(crate) fn obliges(&self, call: &str, attributes: &Attributes) -> bool {
+        let named = self.calls.is_empty() || self.calls.iter().any(|pattern| pattern.matches(call));
+        named && self.limits.oblige(attributes)
+    }
+}
+
+/// What one rule wants of one effect or of more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Need {
+    /// The rule's text.
+    pub(crate) rule: String,
+    /// How many other people.
+    pub(crate) count: u32,
+    /// The roles that they are in.
+    pub(crate) from: Vec<String>,
+    /// How long they have, in milliseconds.
+    pub(crate) within: u64,
+    /// The apps and environments of the effects; whoever approves stands for all of them.
+    pub(crate) places: BTreeSet<(Option<String>, Option<String>)>,
+}
+
+impl Need {
+    /// Adds what another effect wants: one rule is asked for once.
+    pub(crate) fn join(needs: &mut Vec<Self>, more: &[Self]) {
+        for need in more {
+            match needs.iter_mut().find(|known| known.rule == need.rule) {
+                Some(known) => known.places.extend(need.places.iter().cloned()),
+                None => needs.push(need.clone()),
+            }
+        }
+    }
+
+    /// Whether this was asked for in at least the same strength.
+    pub(crate) fn is_met_by(&self, asked: &[Self]) -> bool {
+        let as_strong = |other: &&Self| {
+            other.rule == self.rule
+                && other.count >= self.count
+                && other.from.iter().all(|role| self.from.contains(role))
+                && self.places.is_subset(&other.places)
+        };
+        asked.iter().any(|other| as_strong(&other))
+    }
+}

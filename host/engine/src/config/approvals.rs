@@ -1,0 +1,177 @@
+//! `approval` of `[environment.*]`, and `[[approval]]`: which effects need other people's word.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use super::{
+    catalog::Catalog,
+    people::{known, patterns},
+    problem::{At, nearest},
+    room::RoomName,
+    table::{Located, Table},
+};
+use crate::{
+    access::{Attribute, Limits, Member, Role},
+    approval::{Approval, BreakGlass},
+    capability::{self, Kind},
+};
+
+/// How long people have if nothing is said.
+const WITHIN: Duration = Duration::from_secs(3600);
+/// The shortest and the longest time that they can have.
+const SHORTEST: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
+/// The most people that one rule can ask for.
+const MOST: i64 = 20;
+/// What can be approved without anybody.
+const KNOWN_GOOD: &str = "known_good";
+
+/// Who has to approve, as it stands in the file: whether there are such roles is not known yet.
+#[derive(Debug, Clone)]
+pub(super) struct Terms {
+    at: At,
+    count: u32,
+    from: Vec<Located<String>>,
+    within: Duration,
+    known_good: bool,
+    break_glass: Option<(Located<String>, RoomName)>,
+}
+
+impl Terms {
+    /// Reads the keys that say who, how many and how long.
+    pub(super) fn read(table: &mut Table, networks: &[&str]) -> Self {
+        let at = table.at().clone();
+        let count = table.integer("count", 1, MOST).map_or(1, |count| count.value);
+        if !table.has("from") {
+            table.missing("from", "\"deployer\"");
+        }
+        // One role is written without a list.
+        let from = match table.is_list("from") {
+            true => table.strings("from").map(|from| from.value).unwrap_or_default(),
+            false => table.string("from").into_iter().collect(),
+        };
+        let within = table.duration("within");
+        if let Some(within) = within.as_ref().filter(|within| within.value < SHORTEST || within.value > LONGEST) {
+            table.problem(&within.at, "`within` is from 1s to 30d", "within = \"5m\"".to_owned());
+        }
+        let unless = table.string("unless");
+        if let Some(unless) = unless.as_ref().filter(|unless| unless.value != KNOWN_GOOD) {
+            let message = format!("`{}` is nothing that needs no approval", unless.value);
+            table.problem(&unless.at, message, format!("unless = \"{KNOWN_GOOD}\""));
+        }
+        let break_glass = table.table("break_glass").and_then(|mut glass| {
+            let role = glass.required_string("role", "\"oncall\"");
+            if !glass.has("tell") {
+                glass.missing("tell", "\"#security:example.org\"");
+            }
+            let tell = RoomName::read(&mut glass, "tell", networks);
+            glass.finish();
+            role.zip(tell)
+        });
+        Self {
+            at,
+            count: u32::try_from(count).unwrap_or(1),
+            from,
+            within: within.map_or(WITHIN, |within| within.value),
+            known_good: unless.is_some(),
+            break_glass,
+        }
+    }
+
+    fn approval(
+        &self,
+        table: &Table,
+        roles: &[Arc<Role>],
+        (calls, limits): (Vec<crate::access::Pattern>, Limits),
+        what: &str,
+    ) -> Approval {
+        for role in self.from.iter().chain(self.break_glass.iter().map(|(role, _)| role)) {
+            check_role(table, role, roles);
+        }
+        let break_glass =
+            self.break_glass.as_ref().map(|(role, tell)| BreakGlass { role: role.value.clone(), tell: tell.clone() });
+        Approval {
+            at: self.at.clone(),
+            text: format!("{what}, {}", self.at).into(),
+            calls,
+            limits,
+            count: self.count,
+            from: self.from.iter().map(|role| role.value.clone()).collect(),
+            within: self.within,
+            known_good: self.known_good,
+            break_glass,
+        }
+    }
+}
+
+/// Whoever approves must be somebody: a role that is there, and that names people.
+fn check_role(table: &Table, role: &Located<String>, roles: &[Arc<Role>]) {
+    let Some(found) = roles.iter().find(|known| known.name == role.value) else {
+        let fix = match nearest(&role.value, roles.iter().map(|role| role.name.as_str())) {
+            Some(meant) => format!("\"{meant}\""),
+            None => format!("[role.{}]   to have one", role.value),
+        };
+        table.problem(&role.at, format!("there is no role `{}`", role.value), fix);
+        return;
+    };
+    if !found.members.is_empty() && found.members.iter().all(|member| *member == Member::Everyone) {
+        let message = format!("the role `{}` has `everyone` alone, who can never approve", role.value);
+        table.problem(&role.at, message, format!("members = [\"@alice:example.org\"]   in [role.{}]", role.value));
+    }
+}
+
+/// Reads all rules: those of the environments, then `[[approval]]`.
+pub(super) fn read(root: &mut Table, catalog: &Catalog, roles: &[Arc<Role>], networks: &[&str]) -> Vec<Approval> {
+    let mut approvals = Vec::new();
+    for environment in catalog.all_environments() {
+        if let Some(terms) = &environment.approval {
+            let mut limits = Limits::default();
+            // A name of an environment has no sign that a pattern would read.
+            limits.set(Attribute::Environment, crate::access::Pattern::new(&environment.name).into_iter().collect());
+            let what = format!("environment {}", environment.name);
+            approvals.push(terms.approval(root, roles, (Vec::new(), limits), &what));
+        }
+    }
+    for mut table in root.array("approval") {
+        let terms = Terms::read(&mut table, networks);
+        let matched = matched(&mut table, catalog);
+        approvals.push(terms.approval(&table, roles, matched, "approval"));
+        for attribute in Attribute::ALL {
+            table.expect(attribute.as_str());
+        }
+        table.finish();
+    }
+    approvals
+}
+
+/// Which effects a rule is about.
+fn matched(table: &mut Table, catalog: &Catalog) -> (Vec<crate::access::Pattern>, Limits) {
+    let acts = || capability::TABLE.iter().filter(|row| row.kind == Kind::Acts);
+    let texts = table.strings("call").map(|calls| calls.value).unwrap_or_default();
+    let calls = patterns(table, &texts);
+    for (pattern, text) in calls.iter().zip(&texts) {
+        if !acts().any(|row| pattern.matches(row.name)) {
+            let fix = nearest(&text.value, acts().map(|row| row.name)).map(|meant| format!("call = \"{meant}\""));
+            table.problem(&text.at, format!("`{}` is no call that acts", text.value), fix);
+        }
+    }
+    let mut limits = Limits::default();
+    let known_attributes: BTreeSet<Attribute> = acts()
+        .filter(|row| calls.is_empty() || calls.iter().any(|pattern| pattern.matches(row.name)))
+        .flat_map(|row| row.attributes.iter().copied())
+        .collect();
+    for key in table.keys() {
+        let Some(attribute) = Attribute::parse(&key.value) else { continue };
+        let Some(values) = table.strings(attribute.as_str()) else { continue };
+        if !known_attributes.contains(&attribute) {
+            let message = format!("no call of this rule has `{}`, so it would match always", key.value);
+            table.problem(&key.at, message, None);
+        }
+        match attribute {
+            Attribute::App => known(table, "app", &values.value, catalog.apps().map(|app| app.name.as_str())),
+            Attribute::Environment => known(table, "environment", &values.value, catalog.environments()),
+            _ => {}
+        }
+        limits.set(attribute, patterns(table, &values.value));
+    }
+    (calls, limits)
+}

@@ -1,0 +1,192 @@
+//! What people say of a job that asks: `approve`, `deny`, and reactions on the message that asks.
+//!
+//! Invariant: a reaction is worth what the command is worth, and is judged by the same function. One on any other message is
+//! no business of the bot's.
+
+use super::{
+    Host,
+    desk::{carried_out, malformed, text, unread},
+    handle::{Refusal, Verdict},
+};
+use crate::{
+    access::Authorized,
+    approval,
+    job::{NoVote, Vote},
+    message::Person,
+    port::store::{InboxRow, JobQuery, JobRow, Phase, Reaction, StoreError, Write},
+    reply::Text,
+};
+
+/// What a thumb says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Thumb {
+    Up,
+    Down,
+}
+
+/// The thumb that an emoji is, whatever its skin.
+pub(crate) fn thumb(emoji: &str) -> Option<Thumb> {
+    let bare: String =
+        emoji.chars().filter(|letter| !matches!(letter, '\u{fe0e}' | '\u{fe0f}' | '\u{1f3fb}'..='\u{1f3ff}')).collect();
+    match bare.as_str() {
+        "\u{1f44d}" => Some(Thumb::Up),
+        "\u{1f44e}" => Some(Thumb::Down),
+        _ => None,
+    }
+}
+
+impl From<NoVote> for Refusal {
+    fn from(why: NoVote) -> Self {
+        match why {
+            NoVote::Denied(why) => Self::Denied(why),
+            NoVote::Over(why) => Self::Malformed(why),
+            NoVote::Unable(why) => Self::Unable(why),
+        }
+    }
+}
+
+impl Host {
+    /// `approve [ID]`
+    pub(super) async fn approve(&self, authorized: &Authorized) -> Result<Verdict, Refusal> {
+        self.say_of_job(authorized, text(authorized, "id"), Vote::Approve(None)).await
+    }
+
+    /// `deny [ID] [REASON...]`
+    pub(super) async fn deny(&self, authorized: &Authorized) -> Result<Verdict, Refusal> {
+        let (mut id, reason) = (text(authorized, "id"), text(authorized, "reason"));
+        let mut words: Vec<&str> = reason.into_iter().collect();
+        // Where the id is left out the reason begins where it would stand.
+        if let Some(word) = id
+            && self.shared.store.job(&word.to_lowercase()).await.map_err(|error| unread(&error))?.is_none()
+            && !words.is_empty()
+        {
+            words.insert(0, word);
+            id = None;
+        }
+        self.say_of_job(authorized, id, Vote::Deny(words.join(" "))).await
+    }
+
+    async fn say_of_job(&self, authorized: &Authorized, id: Option<&str>, vote: Vote) -> Result<Verdict, Refusal> {
+        let (person, message) = (authorized.caller(), authorized.message());
+        let row = match (id, self.asked_in(message).await.map_err(|error| unread(&error))?) {
+            (None, Some(row)) => row,
+            (Some(_), _) => self.pick(message, person, id, |_| true).await?,
+            (None, None) => self.only_asking(person).await?,
+        };
+        let told = self.jobs.vote(row, None, person, vote, &|told| self.with_order(message, told)).await;
+        carried_out(told.map_err(Refusal::from))
+    }
+
+    /// The job whose asking message a thread hangs on.
+    async fn asked_in(&self, message: &InboxRow) -> Result<Option<JobRow>, StoreError> {
+        let Some(root) = &message.thread else { return Ok(None) };
+        let Some(key) = self.shared.store.sent_as(&message.key.network, root).await? else { return Ok(None) };
+        match approval::key_parts(&key) {
+            Some((job, _)) => self.shared.store.job(job).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The only job that asks and that a person may answer.
+    async fn only_asking(&self, person: &Person) -> Result<JobRow, Refusal> {
+        let asking = JobQuery { open: Some(true), phases: Some(vec![Phase::Approval]), ..JobQuery::default() };
+        let rows = self.shared.store.jobs(&asking).await.map_err(|error| unread(&error))?;
+        let mut may = Vec::new();
+        for row in rows {
+            if self.jobs.may_vote(&row, person).await {
+                may.push(row);
+            }
+        }
+        match may.len() {
+            1 => may.pop().ok_or_else(|| malformed("There is no such job.")),
+            0 => Err(malformed("No job waits for your approval. `jobs` shows those that are open.")),
+            _ => {
+                let ids: Vec<&str> = may.iter().take(5).map(|job| job.id.as_str()).collect();
+                Err(malformed(format!(
+                    "Which job? {} wait for your approval: {}. Put its id behind the command.",
+                    may.len(),
+                    ids.join(", ")
+                )))
+            }
+        }
+    }
+
+    /// A reaction, from the inbox to what it changes. It is dealt with in the transaction that holds this, or without a word
+    /// where it says nothing to us.
+    ///
+    /// # Errors
+    /// The store's; the reaction is kept and handled again.
+    pub(super) async fn reacted(&self, row: &InboxRow, reaction: &Reaction) -> Result<(), StoreError> {
+        let store = &self.shared.store;
+        let meant = match reaction {
+            Reaction::Given { on, emoji } => {
+                let key = store.sent_as(&row.key.network, on).await?;
+                let asked = key.as_deref().and_then(approval::key_parts);
+                let vote = thumb(emoji).map(|thumb| match thumb {
+                    Thumb::Up => Vote::Approve(Some(row.key.event.clone())),
+                    Thumb::Down => Vote::Deny(String::new()),
+                });
+                match (asked, vote) {
+                    (Some((job, ask)), Some(vote)) => {
+                        store.job(job).await?.map(|job| (job, Some(ask), vote, Some(on.clone())))
+                    }
+                    _ => None,
+                }
+            }
+            Reaction::Withdrawn { given } => {
+                let vote = Vote::Withdraw(given.clone());
+                self.given_by(given).await?.map(|job| (job, None, vote, None))
+            }
+        };
+        let Some((job, ask, vote, thread)) = meant else {
+            store.commit(vec![Write::Done(row.key.clone())]).await?;
+            return Ok(());
+        };
+        let silent = |_: &str| vec![Write::Done(row.key.clone())];
+        match self.jobs.vote(job, ask, &row.sender, vote, &silent).await {
+            Ok(_) => Ok(()),
+            Err(NoVote::Unable(why)) => Err(StoreError::Unavailable(why)),
+            // Said below the message that asks: a reaction has no thread of its own.
+            Err(NoVote::Denied(why) | NoVote::Over(why)) => {
+                let said = InboxRow { thread, ..row.clone() };
+                let mut writes = vec![Write::Line(self.refusal_line(&said, why.clone())), Write::Done(row.key.clone())];
+                if self.courtesy.answer(&row.sender.id, &row.key.room, self.shared.clock.now()).is_some() {
+                    writes.push(Write::Say(self.say(&said, "refusal", Text::lines(why))));
+                }
+                store.commit(writes).await?;
+                self.shared.outbox.wake();
+                Ok(())
+            }
+        }
+    }
+
+    /// The job of which something was said by a reaction.
+    async fn given_by(&self, reaction: &str) -> Result<Option<JobRow>, StoreError> {
+        let asking = JobQuery { open: Some(true), phases: Some(vec![Phase::Approval]), ..JobQuery::default() };
+        for row in self.shared.store.jobs(&asking).await? {
+            let entries = self.shared.store.entries(&row.id).await?;
+            let entries: Vec<_> = entries.into_iter().map(|sealed| sealed.entry).collect();
+            let gave = |ask: approval::Ask| ask.given.iter().any(|given| given.reaction.as_deref() == Some(reaction));
+            if approval::latest(&entries).is_some_and(gave) {
+                return Ok(Some(row));
+            }
+        }
+        Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thumbs_of_any_skin_and_nothing_else() {
+        for emoji in ["👍", "👍\u{fe0f}", "👍🏽", "👍🏿"] {
+            assert_eq!(thumb(emoji), Some(Thumb::Up), "{emoji:?}");
+        }
+        assert_eq!(thumb("👎🏻"), Some(Thumb::Down));
+        for emoji in ["", "🏽", "👍👍", "✅", "👌", "+1"] {
+            assert_eq!(thumb(emoji), None, "{emoji:?}");
+        }
+    }
+}
