@@ -14,13 +14,13 @@ use std::{
 use futures_util::FutureExt as _;
 use tokio::sync::Semaphore;
 
-use super::{Activity, Claim, Job, JobCard};
+use super::{Activity, Claim, Job, JobCard, Tape, TapeError};
 use crate::{
     capability::Shared,
     engine::Plugins,
     port::{
         StoreError,
-        store::{JobQuery, JobRow, Phase},
+        store::{JobQuery, JobRow, Phase, Place},
     },
 };
 
@@ -62,12 +62,13 @@ impl Jobs {
         }
         let phases = Some(vec![Phase::Working, Phase::Run, Phase::Line, Phase::Asked]);
         let mut rows = store.jobs(&JobQuery { open: Some(true), phases, ..JobQuery::default() }).await?;
-        // Those that stood in line stand there again before anybody's turn comes.
         rows.sort_by_key(|row| row.stand.since);
-        for row in rows.iter().filter(|row| row.stand.phase == Phase::Line) {
-            // One that did something already may stand in line for another place than was typed.
-            if let (Some(place), Some((1, _))) = (row.place(), store.tip(&row.id).await?) {
-                self.shared.places.line_up(&place, row, row.stand.since);
+        // Those whose turn it was have it, and those that stood in line stand there again, before anybody goes on.
+        for phase in [Phase::Working, Phase::Line] {
+            for row in rows.iter().filter(|row| row.stand.phase == phase) {
+                if let Some(place) = self.first_place(row).await? {
+                    self.shared.places.line_up(&place, row, row.stand.since);
+                }
             }
         }
         for row in rows {
@@ -75,6 +76,19 @@ impl Jobs {
             self.take_up(row);
         }
         Ok(())
+    }
+
+    /// The place that a job waits for before its plugin does anything. One that did something already may stand in line for
+    /// another place than was typed.
+    async fn first_place(&self, row: &JobRow) -> Result<Option<Place>, StoreError> {
+        let store = &*self.shared.store;
+        let (Some(place), Some((1, _))) = (row.place(), store.tip(&row.id).await?) else { return Ok(None) };
+        match Tape::read(store, &row.id).await {
+            Ok(tape) => Ok(tape.begun().is_ok_and(|begun| begun.wait).then_some(place)),
+            Err(TapeError::Store(error)) => Err(error),
+            // It is held when it is taken up.
+            Err(_) => Ok(None),
+        }
     }
 
     /// Has a job looked at: by a task of its own, or once more by the one that takes care of it.
