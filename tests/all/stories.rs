@@ -45,6 +45,7 @@ macro_rules! stories {
 
 stories! {
     another_machine
+    approvals
     audit_of_later
     broken
     coffee
@@ -59,6 +60,7 @@ stories! {
     not_toml
     only_through_this_bot
     pipelines_that_fail
+    plans_that_lie
     plugins_that_do_not_load
     quoting
     remind
@@ -234,6 +236,7 @@ pub(crate) fn filtered(text: &str, house: &House) -> String {
         (r#""(id|job)":"[a-z2-9]{5}""#, r#""$1":"<job>""#),
         (r"\b(key|id:) [a-z2-9]{5}([/-])", "$1 <job>$2"),
         (r", job: [a-z2-9]{5},", ", job: <job>,"),
+        (r"`(approve|deny) [a-z2-9]{5}\b", "`$1 <job>"),
         (r"(?m)^release [a-z2-9]{5}-", "release <job>-"),
         (r"\brecorded-[0-9a-f]{32}\b", "recorded-<message>"),
         (r"sha256:[0-9a-f]{64}", "<digest>"),

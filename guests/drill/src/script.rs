@@ -48,6 +48,10 @@ pub(crate) enum Step {
     Spin,
     /// `big:BYTES`: keeps a value of this size.
     Big(usize),
+    /// `dry:WORD`: does the word only where the newest run is one of a dry run.
+    Dry(Box<Step>),
+    /// `real:WORD`: does the word only where it is not.
+    Real(Box<Step>),
 }
 
 /// A word that is none of a script's.
@@ -103,6 +107,8 @@ fn step(word: &str) -> Option<Step> {
         ("stage", Some(rest)) => Step::Stage(given(rest)?),
         ("fail", Some(rest)) => Step::Fail(given(rest)?),
         ("later", Some(rest)) => later(rest)?,
+        ("dry", Some(rest)) => Step::Dry(Box::new(step(rest)?)),
+        ("real", Some(rest)) => Step::Real(Box::new(step(rest)?)),
         _ => return None,
     })
 }

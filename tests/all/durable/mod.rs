@@ -2,6 +2,7 @@
 //!
 //! Not here: real processes and disks (`crash`), and what a person sees (`stories`).
 
+mod approvals;
 mod doubt;
 mod places;
 mod replay;

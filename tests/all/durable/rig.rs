@@ -25,8 +25,8 @@ use wardroom::{
         memory::{MemoryChat, MemoryPipelines, MemoryStore},
         pipelines::PipelinesBuilder,
         store::{
-            Freeze, Grant, InboxKey, InboxRow, JobQuery, JobRow, Link, Mark, PendingRow, Phase, Place, Release,
-            ReleaseQuery, Removed, Sealed, Usage, Write,
+            Freeze, Grant, InboxKey, InboxRow, JobQuery, JobRow, Link, Mark, PendingRow, Phase, Place, Reaction,
+            Release, ReleaseQuery, Removed, Sealed, Usage, Write,
         },
     },
 };
@@ -67,6 +67,8 @@ pub(super) struct World {
     pub(super) clock: Arc<SetClock>,
     folder: tempfile::TempDir,
     events: std::cell::Cell<u32>,
+    // The event of each one's last reaction.
+    given: std::cell::RefCell<BTreeMap<String, String>>,
 }
 
 /// A clock on the wall that somebody can set.
@@ -97,6 +99,7 @@ impl World {
             clock: Arc::default(),
             folder: tempfile::tempdir()?,
             events: std::cell::Cell::new(0),
+            given: std::cell::RefCell::default(),
         })
     }
 
@@ -171,9 +174,10 @@ impl World {
             // `bob> help` is said by bob, and `late> help` was said an hour ago and is read back.
             let (sender, words) = words.split_once("> ").unwrap_or(("operator", words));
             let late = sender == "late";
+            let reaction = self.reaction(sender, words);
             let at = Timestamp::new(Timestamp::now().as_second() - if late { 3600 } else { 0 }, 0)?;
             let message = Incoming {
-                reaction: None,
+                reaction,
                 event: format!("event-{}", self.events.get()),
                 thread: None,
                 sender: Person::named_by_id(if late { "operator" } else { sender }),
@@ -196,6 +200,21 @@ impl World {
             }
             ensure!(began.elapsed() < PATIENCE, "it does not come to rest: {open:?}");
             tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// `👍` and `👎` are put on the newest message that asks, and `-` takes the sender's last one away.
+    fn reaction(&self, sender: &str, words: &str) -> Option<Reaction> {
+        let mut given = self.given.borrow_mut();
+        match words {
+            "👍" | "👎" => {
+                given.insert(sender.to_owned(), format!("event-{}", self.events.get()));
+                let asks = |message: &Outgoing| message.key.ends_with("/approval-1");
+                let at = self.chat.sent().iter().rposition(asks)?;
+                Some(Reaction::Given { on: format!("sent-{at}"), emoji: words.to_owned() })
+            }
+            "-" => Some(Reaction::Withdrawn { given: given.get(sender)?.clone() }),
+            _ => None,
         }
     }
 

@@ -99,8 +99,8 @@ impl Invocation {
                 }
                 Err(held(Some(why), ask.number + 1).into())
             }
-            // What needs nobody can still be done, to tidy up.
-            Some(Decision::NotApproved(_)) if effect.needs.is_empty() => Ok(Ok(rule)),
+            // What needs nobody can still be done, to tidy up; but not by one that left what was approved before.
+            Some(Decision::NotApproved(_)) if effect.needs.is_empty() && ask.number == 1 => Ok(Ok(rule)),
             Some(Decision::NotApproved(why)) => refused(why.clone()),
             // It runs although the answer is open: it was called off, and was told.
             None if effect.needs.is_empty() => Ok(Ok(rule)),

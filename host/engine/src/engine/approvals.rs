@@ -11,7 +11,7 @@ use super::{
 use crate::{
     access::Authorized,
     approval,
-    job::{NoVote, Vote},
+    job::{NoVote, Vote, is_job_id},
     message::Person,
     port::store::{InboxRow, JobQuery, JobRow, Phase, Reaction, StoreError, Write},
     reply::Text,
@@ -57,8 +57,7 @@ impl Host {
         let mut words: Vec<&str> = reason.into_iter().collect();
         // Where the id is left out the reason begins where it would stand.
         if let Some(word) = id
-            && self.shared.store.job(&word.to_lowercase()).await.map_err(|error| unread(&error))?.is_none()
-            && !words.is_empty()
+            && !is_job_id(&word.to_lowercase())
         {
             words.insert(0, word);
             id = None;
@@ -71,7 +70,7 @@ impl Host {
         let row = match (id, self.asked_in(message).await.map_err(|error| unread(&error))?) {
             (None, Some(row)) => row,
             (Some(_), _) => self.pick(message, person, id, |_| true).await?,
-            (None, None) => self.only_asking(person).await?,
+            (None, None) => self.only_asking(message, person).await?,
         };
         let told = self.jobs.vote(row, None, person, vote, &|told| self.with_order(message, told)).await;
         carried_out(told.map_err(Refusal::from))
@@ -87,8 +86,8 @@ impl Host {
         }
     }
 
-    /// The only job that asks and that a person may answer.
-    async fn only_asking(&self, person: &Person) -> Result<JobRow, Refusal> {
+    /// The only job that asks and that a person may answer; where there is none, the only one that asks.
+    async fn only_asking(&self, message: &InboxRow, person: &Person) -> Result<JobRow, Refusal> {
         let asking = JobQuery { open: Some(true), phases: Some(vec![Phase::Approval]), ..JobQuery::default() };
         let rows = self.shared.store.jobs(&asking).await.map_err(|error| unread(&error))?;
         let mut may = Vec::new();
@@ -99,7 +98,8 @@ impl Host {
         }
         match may.len() {
             1 => may.pop().ok_or_else(|| malformed("There is no such job.")),
-            0 => Err(malformed("No job waits for your approval. `jobs` shows those that are open.")),
+            // Whoever may not answer the only one there is, is told why.
+            0 => self.pick(message, person, None, |job| job.stand.phase == Phase::Approval).await,
             _ => {
                 let ids: Vec<&str> = may.iter().take(5).map(|job| job.id.as_str()).collect();
                 Err(malformed(format!(

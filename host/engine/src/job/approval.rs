@@ -11,7 +11,7 @@ use serde_json::json;
 use super::{
     Begun, Job, Jobs, Replay, Standing, Tape, WithOrder,
     drive::{Step, Trouble},
-    entry, said,
+    entry, first_card, said,
 };
 use crate::{
     access::Authorized,
@@ -73,7 +73,9 @@ impl Jobs {
                 format!("its plugin does something else in a dry run: {} is not in its plan", held.effect.about());
             return Err(Trouble::Hold(why, true));
         }
-        let mut needs: Vec<Need> = Vec::new();
+        // One that leaves what was approved is asked for by those who approved of that.
+        let before = tape.ask().filter(|_| held.again.is_some()).map(|ask| ask.needs);
+        let mut needs: Vec<Need> = before.unwrap_or_default();
         for effect in plan.effects.iter().filter(|effect| !effect.done) {
             Need::join(&mut needs, &effect.needs);
         }
@@ -180,6 +182,13 @@ impl Jobs {
         }
     }
 
+    /// The message of an ask that nobody answers any more, because its job is over.
+    pub(super) fn asks_no_more(&self, row: &JobRow, tape: &Tape) -> Option<Write> {
+        let mut ask = tape.ask().filter(|ask| ask.decision.is_none())?;
+        ask.decision = Some(Decision::NotApproved("the job is over".to_owned()));
+        Some(Write::Say(self.asks(row, &ask, self.shared.clock.now())))
+    }
+
     /// Those who can approve and are named by the rules.
     fn called(&self, row: &JobRow, ask: &Ask) -> Vec<String> {
         let access = &self.shared.access;
@@ -267,8 +276,13 @@ impl Jobs {
         }
         if !events.is_empty() {
             let stand = if decided { working(now) } else { self.stand_of(&row, &after, now) };
-            writes.push(Write::Stand { job: row.id.clone(), stand });
+            writes.push(Write::Stand { job: row.id.clone(), stand: stand.clone() });
             writes.push(Write::Say(self.asks(&row, &after, now)));
+            let edits = self.shared.outbox.chat(&row.inbox.network).is_some_and(|chat| chat.abilities().edits);
+            // Elsewhere the message that asks says it once more, and that is enough.
+            if !decided && edits {
+                writes.push(Write::Say(first_card(&JobRow { stand, ..row.clone() })));
+            }
         }
         writes.extend(with(&told));
         store.commit(writes).await.map_err(|error| unable(error.to_string()))?;

@@ -14,6 +14,7 @@ use super::{
     run_of, said, title,
 };
 use crate::{
+    approval::{Decision, Effect},
     capability::{Denied, Tally},
     message::Person,
     plugin::GuestEnd,
@@ -100,15 +101,30 @@ impl Jobs {
                 text.push_lines(followed.line);
             }
         }
+        if let Some(left_out) =
+            left_out(tape).filter(|_| matches!(outcome, JobOutcome::Succeeded | JobOutcome::Warnings))
+        {
+            outcome = JobOutcome::Warnings;
+            text.push_lines(left_out);
+        }
         let now = self.shared.clock.now();
         let card = job.card().end(outcome, &took(row.opened, now)).await;
-        let (closed, writes) = close(row, outcome, text, card, now);
+        let (closed, mut writes) = close(row, outcome, text, card, now);
+        writes.extend(self.asks_no_more(row, tape));
         job.enter(&*self.shared.store, vec![closed], writes).await?;
         self.shared.outbox.wake();
         let next = self.shared.places.release(&row.id);
         self.call_next(next).await;
         Ok(Step::Rest)
     }
+}
+
+/// What was approved and did not happen, in words.
+fn left_out(tape: &Tape) -> Option<String> {
+    let ask = tape.ask().filter(|ask| ask.decision == Some(Decision::Approved))?;
+    let done = tape.entries().iter().filter(|entry| entry.kind == EntryKind::Intent).count();
+    let left: Vec<String> = ask.plan.effects.iter().skip(done).map(Effect::about).collect();
+    (!left.is_empty()).then(|| format!("Approved, and not done: {}.", left.join("; ")))
 }
 
 /// The last entry of a job, and all that goes with it.

@@ -84,7 +84,7 @@ impl Jobs {
         let store = &*self.shared.store;
         let (Some(place), Some((1, _))) = (row.place(), store.tip(&row.id).await?) else { return Ok(None) };
         match Tape::read(store, &row.id).await {
-            Ok(tape) => Ok(tape.begun().is_ok_and(|begun| begun.wait).then_some(place)),
+            Ok(tape) => Ok(tape.begun().is_ok_and(|begun| begun.options.wait).then_some(place)),
             Err(TapeError::Store(error)) => Err(error),
             // It is held when it is taken up.
             Err(_) => Ok(None),

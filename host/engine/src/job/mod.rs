@@ -37,7 +37,7 @@ pub(crate) use entry::entry;
 pub(crate) use finish::{Ended, Way, call_off};
 pub(crate) use follow::said;
 pub(crate) use jobs::Jobs;
-pub(crate) use opening::{asked, draw_id, opening};
+pub(crate) use opening::{asked, draw_id, is_job_id, opening};
 pub(crate) use place::Places;
 pub(crate) use replay::{Found, NoReplay, Replay};
 pub use run::{Job, JobRun};

@@ -74,13 +74,21 @@ pub(crate) fn asked(authorized: &Authorized, job: &str) -> commands::Invocation 
     }
 }
 
-/// Five letters and digits that are not mistaken for others when they are read aloud.
+/// The letters and digits of ids: those that are not mistaken for others when they are read aloud.
+const SIGNS: &[u8; 31] = b"23456789abcdefghjkmnpqrstuvwxyz";
+const ID_LENGTH: usize = 5;
+
+/// Whether a word could be a job's id.
+pub(crate) fn is_job_id(word: &str) -> bool {
+    word.len() == ID_LENGTH && word.bytes().all(|sign| SIGNS.contains(&sign))
+}
+
+/// A new job's id.
 pub(crate) fn draw_id() -> String {
-    const SIGNS: &[u8; 31] = b"23456789abcdefghjkmnpqrstuvwxyz";
-    let mut random = [0_u8; 5];
+    let mut random = [0_u8; ID_LENGTH];
     if getrandom::fill(&mut random).is_err() {
         // Without a source of randomness the clock keeps ids apart; a taken one is drawn again.
-        random.copy_from_slice(&jiff::Timestamp::now().as_nanosecond().to_le_bytes()[..5]);
+        random.copy_from_slice(&jiff::Timestamp::now().as_nanosecond().to_le_bytes()[..ID_LENGTH]);
     }
     random.iter().map(|byte| char::from(SIGNS[usize::from(*byte) % SIGNS.len()])).collect()
 }

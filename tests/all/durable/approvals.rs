@@ -1,0 +1,219 @@
+//! Random orders of asking, approving, taking back, saying no, time and death: no effect without the people that the rules ask
+//! for, and no word of theirs lost.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use anyhow::{Result, ensure};
+use proptest::{prelude::*, test_runner::TestCaseError};
+use wardroom::port::{
+    Outcome,
+    store::{EntryKind, JobOutcome, Phase},
+};
+
+use super::rig::World;
+
+/// Three people can approve, of whom `bob` asks.
+fn config(count: u32, within: &str) -> String {
+    format!(
+        r#"
+[bot.marvin.memory]
+
+[people]
+admins = ["operator"]
+
+[role.deployer]
+members      = ["bob", "carol", "dave"]
+commands     = ["drill-place"]
+apps         = ["*"]
+environments = ["production"]
+
+[environment.production]
+approval = {{ count = {count}, from = "deployer", within = "{within}" }}
+
+[app.cms]
+[app.cms.deploy.production]
+memory     = true
+parameters = {{ version = '[0-9.]+' }}
+
+[plugin.drill]
+module = "{{guests}}/drill.wasm"
+allow  = [
+  {{ call = ["pipelines.trigger", "jobs.later", "jobs.cancel"], beyond = ["app", "environment", "version", "parameter"] }},
+  {{ call = ["pipelines.wait", "catalog.*", "jobs.list", "store.*"] }},
+]
+"#
+    )
+}
+
+const ASKS: &str = "bob> drill-place cms production 1.0 trigger:cms/production:1.0 wait";
+
+/// What somebody does.
+#[derive(Debug, Clone)]
+enum Deed {
+    /// Says it by a command or by a reaction.
+    Says(&'static str, &'static str),
+    /// The host is stopped and started.
+    Restarts,
+    /// The host dies after so many calls of its ports, and is started again.
+    Dies(u32),
+}
+
+fn deed() -> impl Strategy<Value = Deed> {
+    let who = prop_oneof![Just("bob"), Just("carol"), Just("dave"), Just("eve"), Just("operator")];
+    let what = prop_oneof![
+        4 => Just("approve"),
+        4 => Just("👍"),
+        2 => Just("-"),
+        1 => Just("deny no"),
+        1 => Just("👎"),
+    ];
+    prop_oneof![
+        6 => (who, what).prop_map(|(who, what)| Deed::Says(who, what)),
+        1 => Just(Deed::Restarts),
+        1 => (3..40_u32).prop_map(Deed::Dies),
+    ]
+}
+
+/// What should have come of some deeds: the people whose word stands, and how it was decided.
+#[derive(Debug, Default)]
+struct Model {
+    given: BTreeSet<&'static str>,
+    by_reaction: BTreeSet<&'static str>,
+    decided: Option<bool>,
+}
+
+impl Model {
+    fn does(&mut self, who: &'static str, what: &str, count: usize) {
+        if self.decided.is_some() || !["carol", "dave"].contains(&who) {
+            return;
+        }
+        match what {
+            "approve" | "👍" => {
+                if self.given.insert(who) && what == "👍" {
+                    self.by_reaction.insert(who);
+                }
+                if self.given.len() >= count {
+                    self.decided = Some(true);
+                }
+            }
+            "-" if self.by_reaction.remove(who) => {
+                self.given.remove(who);
+            }
+            "-" => {}
+            _ => self.decided = Some(false),
+        }
+    }
+}
+
+/// Whether no effect stands in the journal without enough people before it, and none behind a no.
+fn held(world: &World, count: usize) -> Result<()> {
+    for job in world.jobs() {
+        let mut given: BTreeSet<String> = BTreeSet::new();
+        let mut approved = false;
+        for sealed in world.entries(&job.id)? {
+            let body = &sealed.entry.body;
+            match (sealed.entry.kind, body["event"].as_str()) {
+                (EntryKind::Event, Some("approval-given")) => {
+                    let who = body["by"]["id"].as_str().unwrap_or_default().to_owned();
+                    ensure!(["carol", "dave"].contains(&who.as_str()), "{who} counted");
+                    ensure!(given.insert(who.clone()), "{who} counted twice");
+                }
+                (EntryKind::Event, Some("approval-withdrawn")) => {
+                    given.remove(body["by"].as_str().unwrap_or_default());
+                }
+                (EntryKind::Event, Some("approved")) => {
+                    ensure!(given.len() >= count, "approved by {given:?}");
+                    approved = true;
+                }
+                (EntryKind::Event, Some("not-approved")) => approved = false,
+                (EntryKind::Intent, _) => ensure!(approved, "an effect of {} that nobody approved of", job.id),
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+fn fails(error: anyhow::Error) -> TestCaseError {
+    TestCaseError::fail(format!("{error:#}"))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 30, max_shrink_iters: 30, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_effect_without_the_people_and_no_word_lost(count in 1..3_usize, deeds in prop::collection::vec(deed(), 0..8)) {
+        let world = World::new(Some(Outcome::Succeeded)).map_err(fails)?;
+        let config = config(u32::try_from(count).expect("a number"), "5m");
+        prop_assert!(world.live(&config, &[ASKS], None).map_err(fails)?);
+        let mut model = Model::default();
+        let mut typed: Vec<String> = Vec::new();
+        let mut sure = true;
+        for deed in &deeds {
+            let calls = match deed {
+                Deed::Says(who, what) => {
+                    typed.push(format!("{who}> {what}"));
+                    model.does(who, what, count);
+                    continue;
+                }
+                Deed::Restarts => None,
+                Deed::Dies(calls) => Some(*calls),
+            };
+            let lines: Vec<&str> = typed.iter().map(String::as_str).collect();
+            // What was said to a dying host may not have been heard, and then nobody knows what it would have come to.
+            sure &= world.live(&config, &lines, calls).map_err(fails)? || lines.is_empty();
+            typed.clear();
+        }
+        let lines: Vec<&str> = typed.iter().map(String::as_str).collect();
+        prop_assert!(world.live(&config, &lines, None).map_err(fails)?);
+        prop_assert!(world.live(&config, &[], None).map_err(fails)?);
+        world.verify().map_err(fails)?;
+        held(&world, count).map_err(fails)?;
+        let jobs = world.jobs();
+        let job = jobs.first().ok_or_else(|| TestCaseError::fail("no job"))?;
+        let runs = world.pipelines.runs().len();
+        match &job.end {
+            None => prop_assert!(job.stand.phase == Phase::Approval && runs == 0, "{:?}", job.stand),
+            Some(end) => prop_assert_eq!(runs, usize::from(end.outcome == JobOutcome::Succeeded), "{:?}", end),
+        }
+        if sure {
+            let decided = job.end.as_ref().map(|end| end.outcome == JobOutcome::Succeeded);
+            prop_assert_eq!(decided, model.decided, "{:?}: {:?}", job, world.chat.words());
+        }
+    }
+}
+
+#[test]
+fn a_time_that_went_by_while_nobody_was_there_is_over() -> Result<()> {
+    let world = World::new(Some(Outcome::Succeeded))?;
+    let config = config(1, "1s");
+    ensure!(world.live(&config, &[ASKS], None)?);
+    std::thread::sleep(Duration::from_millis(1100));
+    ensure!(world.live(&config, &["carol> 👍", "carol> approve"], None)?);
+    let job = &world.jobs()[0];
+    let outcome = job.end.as_ref().map(|end| end.outcome);
+    ensure!(outcome == Some(JobOutcome::NotApproved) && world.pipelines.runs().is_empty(), "{job:?}");
+    held(&world, 1)?;
+    world.verify()
+}
+
+#[test]
+fn a_clock_that_is_set_takes_nobodys_time_away() -> Result<()> {
+    let world = World::new(Some(Outcome::Succeeded))?;
+    let config = config(1, "10m");
+    ensure!(world.live(&config, &[ASKS], None)?);
+    let clock = world.clock.clone();
+    let jump = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(300));
+        clock.set(3600);
+    });
+    world.live_for(&config, &["operator> drill after:1500 sleep"], None, Duration::from_secs(4))?;
+    let _ = jump.join();
+    let asking = world.jobs().into_iter().filter(|job| job.stand.phase == Phase::Approval && job.end.is_none());
+    ensure!(asking.count() == 1, "{:?}", world.jobs());
+    // It is set right again, and the host is started anew: the wall counts.
+    world.clock.set(0);
+    ensure!(world.live(&config, &["carol> 👍"], None)?);
+    ensure!(world.pipelines.runs().len() == 1, "{:?}", world.jobs());
+    held(&world, 1)
+}
