@@ -4,6 +4,7 @@
 //! *not* happen is shown by a later command whose answer is there.
 //! Not here: what commands answer in detail, which the console's stories show.
 
+mod approvals;
 mod rooms;
 pub(crate) mod scene;
 

@@ -165,6 +165,24 @@ impl MatrixUser {
         text(&answer, "event_id")
     }
 
+    /// Puts an emoji on an event; gives the reaction's id.
+    ///
+    /// # Errors
+    /// What the homeserver said.
+    pub async fn react(&self, room: &str, event: &str, emoji: &str) -> Result<String> {
+        let relation = json!({ "rel_type": "m.annotation", "event_id": event, "key": emoji });
+        self.send(room, "m.reaction", json!({ "m.relates_to": relation })).await
+    }
+
+    /// Takes an event of one's own back.
+    ///
+    /// # Errors
+    /// What the homeserver said.
+    pub async fn redact(&self, room: &str, event: &str) -> Result<()> {
+        let path = format!("rooms/{room}/redact/{event}/{}", fresh("txn"));
+        self.request(Method::PUT, &path, Some(json!({}))).await.map(drop)
+    }
+
     /// Who is in a room.
     ///
     /// # Errors

@@ -269,6 +269,20 @@ impl Host {
         Ok(fs::write(file, text.replace("admins = [", &format!("admins = [\"{id}\", ")))?)
     }
 
+    /// From the next start on staging needs this many people, of these.
+    pub(crate) fn use_approval(&self, terms: &str, people: &[&str]) -> Result<()> {
+        let file = self.folder.path().join("plugins.toml");
+        let text = fs::read_to_string(&file)?;
+        let staging = format!("[environment.staging]\napproval = {{ from = \"deployer\", {terms} }}\n");
+        let text = text.replace("[environment.staging]\n", &staging);
+        let members: Vec<String> = people.iter().map(|id| format!("{id:?}")).collect();
+        let role = format!(
+            "\n[role.deployer]\nmembers = [{}]\ncommands = [\"deploy\"]\napps = [\"*\"]\nenvironments = [\"staging\"]\n",
+            members.join(", ")
+        );
+        Ok(fs::write(file, text + &role)?)
+    }
+
     /// From the next start on its configuration names these rooms, written as in a list.
     pub(crate) fn use_rooms(&self, rooms: &str) -> Result<()> {
         let file = self.folder.path().join("plugins.toml");

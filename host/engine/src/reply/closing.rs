@@ -17,6 +17,17 @@ pub(crate) fn closing(row: &JobRow, ended: &Ended) -> (JobOutcome, Text) {
     let denied = &ended.denied;
     let name = &row.command;
     let (outcome, mut text) = match ended.end {
+        // Whatever the plugin makes of it.
+        Way::Reply | Way::Failure if denied.iter().any(is_not_approved) => {
+            let mut text = match ended.acted {
+                true => Text::lines(format!("`{}` was not approved in the middle.", row.line)),
+                false => Text::lines(format!("`{}` was not approved, and nothing was done.", row.line)),
+            };
+            if ended.acted {
+                text.push_lines(&ended.text);
+            }
+            (JobOutcome::NotApproved, text)
+        }
         Way::Reply => {
             // A plugin that was refused something and says nothing of it does not get to say that all is well.
             let warned = ended.warnings || !denied.is_empty();
@@ -25,7 +36,6 @@ pub(crate) fn closing(row: &JobRow, ended: &Ended) -> (JobOutcome, Text) {
         }
         Way::Failure => {
             let outcome = match ended.code.as_str() {
-                "denied" if denied.iter().any(is_not_approved) => JobOutcome::NotApproved,
                 "denied" if !denied.is_empty() => JobOutcome::Refused,
                 "cancelled" => JobOutcome::Cancelled,
                 "unknown" => JobOutcome::Unknown,
@@ -35,12 +45,6 @@ pub(crate) fn closing(row: &JobRow, ended: &Ended) -> (JobOutcome, Text) {
             let text = match outcome {
                 JobOutcome::Refused if ended.acted => Text::lines(format!("`{}` was refused in the middle.", row.line)),
                 JobOutcome::Refused => Text::lines(format!("`{}` was refused, and nothing was done.", row.line)),
-                JobOutcome::NotApproved if ended.acted => {
-                    Text::lines(format!("`{}` was not approved in the middle.", row.line))
-                }
-                JobOutcome::NotApproved => {
-                    Text::lines(format!("`{}` was not approved, and nothing was done.", row.line))
-                }
                 _ => Text::lines(&ended.text),
             };
             (outcome, text)
