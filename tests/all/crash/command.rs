@@ -48,7 +48,7 @@ allow  = [{ call = ["pipelines.*", "catalog.*"], beyond = ["version"] }]
 "#;
 
 /// Counts its starts. It takes long enough to be killed in the middle, and what is typed last need not be.
-const SCRIPT: &str = "#!/bin/sh
+pub(super) const SCRIPT: &str = "#!/bin/sh
 echo \"$1\" >>started
 echo 'step: install'
 [ \"$1\" = 2.0 ] || sleep 0.1
@@ -81,7 +81,7 @@ fn house() -> Result<House> {
 }
 
 /// How often the script was started for a version.
-fn starts(house: &House, version: &str) -> usize {
+pub(super) fn starts(house: &House, version: &str) -> usize {
     let started = fs::read_to_string(house.path("started")).unwrap_or_default();
     started.lines().filter(|line| *line == version).count()
 }
@@ -114,7 +114,7 @@ fn check<const N: usize>(house: &House, ways: [JobOutcome; N], lives: &[Life]) -
 }
 
 /// What a job did happened once, and is what it says.
-fn done_once(house: &House, kept: &Kept, job: &JobRow) -> Result<JobOutcome> {
+pub(super) fn done_once(house: &House, kept: &Kept, job: &JobRow) -> Result<JobOutcome> {
     let outcome = job.end.as_ref().context("it is over")?.outcome;
     let started = starts(house, version_of(job));
     let releases: Vec<_> =
@@ -133,7 +133,7 @@ fn done_once(house: &House, kept: &Kept, job: &JobRow) -> Result<JobOutcome> {
 }
 
 /// Lives on without a crash until all is over, with something typed.
-fn live_on(house: &House, typed: &str, mut lives: Vec<Life>) -> Result<Vec<Life>> {
+pub(super) fn live_on(house: &House, typed: &str, mut lives: Vec<Life>) -> Result<Vec<Life>> {
     let last = live(house, typed, None)?;
     let ended = last.ended_well();
     lives.push(last);

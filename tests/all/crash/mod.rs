@@ -5,6 +5,7 @@
 //! Not here: crashes in one process over twins in memory, which are far more (`durable`).
 
 mod aftermath;
+mod approval;
 mod broken;
 mod calls;
 mod chance;
