@@ -18,6 +18,7 @@ use wardroom::{
     },
 };
 
+use super::held;
 use crate::{Exit, arguments::Format, report, wiring};
 
 /// One call of one plugin.
@@ -33,19 +34,30 @@ struct Finding {
 pub(crate) async fn audit(path: &Path, format: Format) -> anyhow::Result<Exit> {
     let Some(wired) = wiring::wire_or_report(path) else { return Ok(Exit::Wrong) };
     let plugins = wired.plugins(wired.lock.as_ref()).await?;
-    let usage = match wardroom_store::SqliteStore::open_read_only(&wired.state.database).await {
+    let (usage, overridden) = match wardroom_store::SqliteStore::open_read_only(&wired.state.database).await {
         Ok(store) => {
-            let usage = store.usage().await;
+            let read = (store.usage().await, store.jobs(&held::overridden()).await);
             store.close().await;
-            usage?
+            (read.0?, read.1?)
         }
-        Err(wardroom_store::OpenError::Missing { .. }) => Vec::new(),
+        Err(wardroom_store::OpenError::Missing { .. }) => (Vec::new(), Vec::new()),
         Err(error) => return Err(error.into()),
     };
-    let warnings = warnings(&plugins, &wired.config.bot);
+    let mut warnings = warnings(&plugins, &wired.config.bot);
+    warnings.extend(held::unmet(&wired.config.approvals, &wired.config.access));
     match format {
-        Format::Json => report::out(&json(&plugins, &usage, &warnings).to_string())?,
-        Format::Text => report::out(&text(&plugins, &usage, &warnings))?,
+        Format::Json => {
+            let mut facts = json(&plugins, &usage, &warnings);
+            facts["overrides"] = overridden.iter().map(held::overridden_fact).collect();
+            facts["approvals"] = wired.config.approvals.iter().map(|rule| json!(held::rule_line(rule))).collect();
+            report::out(&facts.to_string())?;
+        }
+        Format::Text => {
+            let first = overridden.iter().map(held::overridden_line);
+            let lines: Vec<String> = first.chain(wired.config.approvals.iter().map(held::rule_line)).collect();
+            let lines: String = lines.iter().map(|line| format!("{line}\n")).collect();
+            report::out(&format!("{lines}{}", text(&plugins, &usage, &warnings)))?;
+        }
     }
     Ok(Exit::Done)
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::json;
 use wardroom::config::Problem;
 
+use super::held;
 use crate::{Exit, arguments::Format, report, wiring};
 
 pub(crate) async fn check(path: &Path, connect: bool, format: Format) -> anyhow::Result<Exit> {
@@ -32,6 +33,7 @@ pub(crate) async fn check(path: &Path, connect: bool, format: Format) -> anyhow:
     if !plugins.locked() {
         notes.push("there is no plugins.lock: any bytes are taken for a plugin (wardroom plugin lock)".to_owned());
     }
+    notes.extend(held::unmet(&wired.config.approvals, &wired.config.access));
     match format {
         Format::Json => {
             let facts = json!({ "good": failed.is_empty(), "problems": failed.iter().map(|line| json!({ "message": line })).collect::<Vec<_>>(), "notes": notes, "plugins": plugins.loaded().len(), "commands": commands });

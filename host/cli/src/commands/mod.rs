@@ -2,6 +2,7 @@
 
 mod audit;
 mod check;
+mod held;
 mod jobs;
 mod journal;
 mod plugin;

@@ -138,6 +138,12 @@ impl Access {
         self.role(role).is_some_and(|role| named(role) && role.covers(app, environment))
     }
 
+    /// Whether more people are in a role than it names by their ids.
+    pub fn names_more_than_people(&self, role: &str) -> bool {
+        let others = |member: &Member| !matches!(member, Member::Person(_) | Member::Everyone);
+        self.role(role).is_some_and(|role| role.members.iter().any(others))
+    }
+
     /// The ids of those who are in a role by name.
     pub fn named_in(&self, role: &str) -> Vec<String> {
         let members = self.role(role).map(|role| role.members.as_slice()).unwrap_or_default();

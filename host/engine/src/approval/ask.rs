@@ -170,3 +170,64 @@ fn read(body: &Value) -> Option<Event> {
     }
     Event::deserialize(body).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::approval::PlanEnd;
+
+    fn counted(id: &str, counts: &[usize]) -> Counted {
+        Counted { id: id.to_owned(), name: id.to_owned(), counts: counts.iter().copied().collect(), reaction: None }
+    }
+
+    fn given(id: &str, counts: &[usize]) -> Event {
+        Event::ApprovalGiven { ask: 1, by: counted(id, counts), about: String::new() }
+    }
+
+    fn need(count: u32) -> Need {
+        Need { rule: "r".into(), count, from: vec!["deployer".into()], within: 1, places: BTreeSet::new() }
+    }
+
+    fn ask(needs: Vec<Need>) -> Ask {
+        let plan = Plan { effects: Vec::new(), end: PlanEnd::Ended };
+        Ask { number: 1, needs, until: Timestamp::UNIX_EPOCH, plan, given: Vec::new(), decision: None }
+    }
+
+    #[test]
+    fn each_need_is_met_by_people_who_count_for_it() {
+        let ask = ask(vec![need(1), need(2)]).with(&given("a", &[0, 1]));
+        assert!(!ask.is_met());
+        assert!(!ask.clone().with(&given("a", &[1])).is_met(), "nobody counts twice");
+        assert!(!ask.clone().with(&given("b", &[0])).is_met());
+        assert!(ask.with(&given("b", &[1])).is_met());
+    }
+
+    #[test]
+    fn what_needs_nobody_is_not_met_by_nobody() {
+        assert!(!ask(Vec::new()).is_met());
+    }
+
+    #[test]
+    fn a_word_that_is_taken_back_counts_no_more_and_a_decision_is_final() {
+        let ask = ask(vec![need(1)]).with(&given("a", &[0]));
+        assert!(ask.is_met());
+        let back = Event::ApprovalWithdrawn { ask: 1, by: "a".into(), about: String::new() };
+        assert!(!ask.clone().with(&back).is_met());
+        let no = Event::NotApproved { ask: 1, by: None, about: "late".into() };
+        let over = ask.clone().with(&no).with(&Event::Approved { ask: 1, about: String::new() });
+        assert_eq!(over.decision, Some(Decision::NotApproved("late".into())));
+        let other = Event::Approved { ask: 2, about: String::new() };
+        assert_eq!(ask.with(&other).decision, None, "about another ask");
+    }
+
+    #[test]
+    fn events_are_read_back_as_they_were_written() {
+        let event = given("a", &[0, 3]);
+        assert_eq!(read(&json!(event)), Some(event));
+        for other in [json!({ "event": "cancel" }), json!({ "event": "approved" }), json!({}), json!(null)] {
+            assert_eq!(read(&other), None, "{other}");
+        }
+    }
+}

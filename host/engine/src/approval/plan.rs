@@ -131,3 +131,54 @@ fn rename(value: &mut Value, ids: &[Option<String>]) {
         _ => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn effect(version: &str, arguments: Value, ids: &[Option<String>]) -> Effect {
+        let attributes = BTreeMap::from([
+            ("app".to_owned(), vec!["cms".to_owned()]),
+            ("environment".to_owned(), vec!["production".to_owned()]),
+            ("version".to_owned(), vec![version.to_owned()]),
+        ]);
+        Effect::new("pipelines.trigger", attributes, arguments, ids)
+    }
+
+    #[test]
+    fn an_effect_is_compared_whole_and_at_its_place() {
+        let plan = Plan {
+            effects: vec![effect("1.0", json!([{ "a": 1 }]), &[]), effect("1.1", json!([{ "a": 2 }]), &[])],
+            end: PlanEnd::Ended,
+        };
+        assert_eq!(plan.holds(0, &effect("1.0", json!([{ "a": 1 }]), &[])), Ok(()));
+        for (place, other) in [
+            (1, effect("1.0", json!([{ "a": 1 }]), &[])),
+            (0, effect("1.1", json!([{ "a": 1 }]), &[])),
+            (0, effect("1.0", json!([{ "a": 2 }]), &[])),
+            (0, Effect { call: "jobs.later".to_owned(), ..effect("1.0", json!([{ "a": 1 }]), &[]) }),
+            (2, effect("1.0", json!([{ "a": 1 }]), &[])),
+        ] {
+            assert!(plan.holds(place, &other).is_err(), "{place} {other:?}");
+        }
+    }
+
+    #[test]
+    fn ids_of_earlier_effects_stand_under_their_names_in_the_plan() {
+        let planned = effect("1.0", json!([{ "of": "plan-1", "deep": ["x", "plan-2"] }]), &[]);
+        let ids = [Some("7f3ak-4".to_owned()), Some("7f3ak-9".to_owned())];
+        let real = effect("1.0", json!([{ "of": "7f3ak-4", "deep": ["x", "7f3ak-9"] }]), &ids);
+        assert_eq!(planned, real);
+        let other = effect("1.0", json!([{ "of": "7f3ak-9", "deep": ["x", "7f3ak-4"] }]), &ids);
+        assert_ne!(planned, other, "another one's id is another effect");
+    }
+
+    #[test]
+    fn an_effect_in_words() {
+        assert_eq!(effect("1.0", json!([]), &[]).about(), "pipelines.trigger cms/production version 1.0");
+        let bare = Effect::new("jobs.cancel", BTreeMap::new(), json!([]), &[]);
+        assert_eq!(bare.about(), "jobs.cancel");
+    }
+}

@@ -90,3 +90,64 @@ impl Need {
         asked.iter().any(|other| as_strong(&other))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::Attribute;
+
+    fn rule(calls: &[&str], environment: Option<&str>) -> Approval {
+        let mut limits = Limits::default();
+        if let Some(name) = environment {
+            limits.set(Attribute::Environment, vec![Pattern::new(name).unwrap()]);
+        }
+        Approval {
+            at: At { file: "plugins.toml".into(), line: 1 },
+            text: "approval".into(),
+            calls: calls.iter().map(|call| Pattern::new(*call).unwrap()).collect(),
+            limits,
+            count: 1,
+            from: vec!["deployer".to_owned()],
+            within: Duration::from_secs(60),
+            known_good: false,
+            break_glass: None,
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_of_an_effect_counts_as_everything() {
+        let production = |names: &[&str]| {
+            Attributes::from([(Attribute::Environment, names.iter().map(|name| (*name).to_owned()).collect())])
+        };
+        let rule_of = rule(&[], Some("production"));
+        assert!(rule_of.obliges("pipelines.trigger", &production(&["production"])));
+        assert!(rule_of.obliges("jobs.cancel", &production(&[])));
+        assert!(rule_of.obliges("jobs.cancel", &Attributes::new()));
+        assert!(!rule_of.obliges("pipelines.trigger", &production(&["staging"])));
+        assert!(!rule(&["jobs.*"], None).obliges("pipelines.trigger", &production(&["staging"])));
+    }
+
+    fn need(rule: &str, count: u32, from: &[&str], environment: &str) -> Need {
+        let from = from.iter().map(|role| (*role).to_owned()).collect();
+        let places = BTreeSet::from([(Some("cms".to_owned()), Some(environment.to_owned()))]);
+        Need { rule: rule.to_owned(), count, from, within: 1, places }
+    }
+
+    #[test]
+    fn what_was_asked_for_must_be_as_strong_as_what_is_wanted_now() {
+        let asked = [need("one", 2, &["deployer"], "production")];
+        assert!(need("one", 2, &["deployer", "oncall"], "production").is_met_by(&asked));
+        assert!(need("one", 1, &["deployer"], "production").is_met_by(&asked));
+        assert!(!need("one", 3, &["deployer"], "production").is_met_by(&asked));
+        assert!(!need("one", 2, &["oncall"], "production").is_met_by(&asked));
+        assert!(!need("one", 2, &["deployer"], "staging").is_met_by(&asked));
+        assert!(!need("two", 1, &["deployer"], "production").is_met_by(&asked));
+    }
+
+    #[test]
+    fn one_rule_is_asked_for_once_for_all_its_places() {
+        let mut needs = vec![need("one", 1, &["deployer"], "staging")];
+        Need::join(&mut needs, &[need("one", 1, &["deployer"], "production"), need("two", 1, &["oncall"], "staging")]);
+        assert_eq!((needs.len(), needs[0].places.len()), (2, 2));
+    }
+}
