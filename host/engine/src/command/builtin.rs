@@ -22,12 +22,23 @@ pub enum Builtin {
     Cancel,
     /// Records what others deployed.
     Release,
+    /// Whether somebody may run a command, and which rule says so.
+    Can,
 }
 
 impl Builtin {
     /// All of them.
-    pub const ALL: [Self; 8] =
-        [Self::Help, Self::Whoami, Self::Plugins, Self::Jobs, Self::Job, Self::Logs, Self::Cancel, Self::Release];
+    pub const ALL: [Self; 9] = [
+        Self::Help,
+        Self::Whoami,
+        Self::Can,
+        Self::Plugins,
+        Self::Jobs,
+        Self::Job,
+        Self::Logs,
+        Self::Cancel,
+        Self::Release,
+    ];
 
     /// Its name.
     pub fn name(self) -> &'static str {
@@ -40,6 +51,7 @@ impl Builtin {
             Self::Logs => "logs",
             Self::Cancel => "cancel",
             Self::Release => "release",
+            Self::Can => "can",
         }
     }
 
@@ -57,9 +69,17 @@ impl Builtin {
         let job = || text("id", "the job; in its own thread, and where only one fits, it can be left out");
         let (summary, examples, parameters): (_, &[&str], _) = match self {
             Self::Help => {
-                ("Shows what you can type here.", &["help deploy"], vec![text("command", "the command to explain")])
+                ("Shows what you can type here.", &["help deploy"], vec![parameter("command", "the command to explain", ParameterType::Rest)])
             }
             Self::Whoami => ("Shows who you are here and what you may do.", &[], vec![]),
+            Self::Can => (
+                "Tells whether somebody may run a command, and which rule says so.",
+                &["can @bob deploy cms production 1.0.2"],
+                vec![
+                    needed(parameter("user", "who", ParameterType::Person)),
+                    needed(parameter("command", "what they would type", ParameterType::Rest)),
+                ],
+            ),
             Self::Plugins => ("Shows which plugins are loaded and which are not.", &[], vec![]),
             Self::Jobs => ("Shows the jobs that are open, and what is left for later.", &[], vec![]),
             Self::Job => (

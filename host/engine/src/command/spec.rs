@@ -59,6 +59,8 @@ pub enum ParameterType {
     Person,
     /// The rest of the line.
     Rest,
+    /// A role that people can be added to in chat.
+    Role,
 }
 
 impl ParameterType {
@@ -120,6 +122,7 @@ pub struct SpecError {
 const LONGEST_LINE: usize = 300;
 /// The host's own flag of every action: stand in line for a place that another job holds.
 pub(crate) const WAIT: &str = "wait";
+const LONGEST_NAME: usize = 32;
 const MOST_PARAMETERS: usize = 32;
 const MOST_CHOICES: usize = 64;
 
@@ -139,7 +142,8 @@ impl Spec {
     ) -> Result<Self, SpecError> {
         let wrong = |message: String| Err(SpecError { command: line(name), message });
         for word in std::iter::once(name).chain(aliases.iter().map(String::as_str)) {
-            if !is_name(word) {
+            // Two words are a command below another one (`auth revoke`), which its plugin must have too.
+            if !word.split(' ').all(is_name) || word.len() > LONGEST_NAME || word.matches(' ').count() > 1 {
                 return wrong(format!(
                     "`{}` is no name: lower case letters, digits and dashes, at most 32",
                     line(word)
@@ -219,7 +223,7 @@ fn line(text: &str) -> String {
 }
 
 fn is_name(word: &str) -> bool {
-    word.len() <= 32
+    word.len() <= LONGEST_NAME
         && word.starts_with(|first: char| first.is_ascii_lowercase())
         && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }

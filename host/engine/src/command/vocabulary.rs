@@ -1,7 +1,7 @@
 //! The apps and environments that one person knows of: what the parser takes, and what its hints may name.
 
 use crate::{
-    access::Access,
+    access::{Access, Asker},
     config::{App, Catalog, Deployment},
 };
 
@@ -10,7 +10,7 @@ use crate::{
 pub struct Vocabulary<'a> {
     catalog: &'a Catalog,
     // `None` sees everything: the operator's own tools.
-    person: Option<(&'a Access, &'a str)>,
+    person: Option<(&'a Access, Asker<'a>)>,
 }
 
 impl<'a> Vocabulary<'a> {
@@ -20,8 +20,8 @@ impl<'a> Vocabulary<'a> {
     }
 
     /// What the roles of a person name.
-    pub fn of(catalog: &'a Catalog, access: &'a Access, person: &'a str) -> Self {
-        Self { catalog, person: Some((access, person)) }
+    pub fn of(catalog: &'a Catalog, access: &'a Access, person: impl Into<Asker<'a>>) -> Self {
+        Self { catalog, person: Some((access, person.into())) }
     }
 
     fn sees(&self, app: Option<&str>, environment: Option<&str>) -> bool {
@@ -41,6 +41,12 @@ impl<'a> Vocabulary<'a> {
     /// All environments: their names are no secret, and who may not touch one is told which right is missing.
     pub(super) fn environments(&self) -> impl Iterator<Item = &'a str> + Clone + use<'a> {
         self.catalog.environments()
+    }
+
+    /// The roles that people can be added to in chat. Their names are no secret; whoever sees everything has none to name.
+    pub(super) fn roles(&self) -> impl Iterator<Item = &'a str> + Clone + use<'a> {
+        let roles = self.person.map(|(access, _)| access.roles.as_slice()).unwrap_or_default();
+        roles.iter().filter(|role| role.grant_in_chat).map(|role| role.name.as_str())
     }
 
     /// The environments that a hint may name.

@@ -4,7 +4,9 @@
 //! What only plugins know (their commands and settings) is checked by `plugin` when they are loaded.
 
 mod catalog;
+mod expect;
 mod include;
+mod members;
 mod people;
 mod plugins;
 mod problem;
@@ -15,6 +17,7 @@ mod table;
 mod tree;
 
 pub use catalog::{App, Catalog, Deployment, Environment, ValuePattern};
+pub use expect::Expect;
 pub use plugins::PluginConfig;
 pub use problem::{At, Problem, Problems, nearest};
 pub use read::{BotConfig, BotIdentity, Config, DEFAULT_STORE, Peek, Registry, peek, read};
