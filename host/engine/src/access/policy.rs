@@ -70,12 +70,15 @@ pub struct Policy {
     pub groups: GroupFiles,
     /// The names of the apps.
     pub apps: HashSet<String>,
+    /// The network of rooms that are named without one.
+    pub network: String,
 }
 
 impl Access {
     /// Sorts what the configuration says, so that a decision is quick.
     pub fn new(policy: Policy) -> Self {
-        let Policy { admins, roles, bot_environments, bot, persons, owners, tell, groups, apps } = policy;
+        let Policy { admins, roles, bot_environments, bot, persons, owners, tell, groups, apps, network } =
+            policy;
         let members = roles.iter().flat_map(|role| &role.members).chain(owners.values().flatten());
         let peopled = members.filter_map(|member| match member {
             Member::Room(name) => Some(name.clone()),
@@ -85,7 +88,7 @@ impl Access {
         Self {
             admin_ids: admins.iter().map(|id| persons.one(id).to_owned()).collect(),
             index: Index::new(&roles, &persons),
-            rooms: Rooms::new(peopled, named),
+            rooms: Rooms::new(peopled, named, network),
             granted: Granted::default(),
             directory: RwLock::new(Arc::new(groups)),
             clock: OnceLock::new(),
@@ -161,6 +164,12 @@ impl Access {
     fn in_group(&self, group: &str, person: &str) -> bool {
         let members = self.group(group);
         members.is_ok_and(|members| self.persons.ids(person).any(|id| members.contains(id)))
+    }
+
+    /// Where a room is that the configuration names, as far as that is known without asking its network: as somebody asks
+    /// from there.
+    pub fn room_of<'a>(&'a self, room: &'a RoomName) -> (&'a str, &'a str) {
+        (self.rooms.network_of(room), &room.name)
     }
 
     /// Who is in a group now.

@@ -26,6 +26,8 @@ pub(super) struct Rooms {
     // Those whose members are asked for.
     peopled: HashSet<RoomName>,
     all: Vec<RoomName>,
+    // The network of those that are named without one.
+    network: String,
     known: RwLock<HashMap<RoomName, Known>>,
     looking: tokio::sync::Mutex<()>,
 }
@@ -41,18 +43,27 @@ struct Known {
 
 impl Rooms {
     /// `peopled` are those whose members count, `named` those that are only told apart.
-    pub(super) fn new(peopled: impl IntoIterator<Item = RoomName>, named: impl IntoIterator<Item = RoomName>) -> Self {
+    pub(super) fn new(
+        peopled: impl IntoIterator<Item = RoomName>,
+        named: impl IntoIterator<Item = RoomName>,
+        network: String,
+    ) -> Self {
         let peopled: HashSet<RoomName> = peopled.into_iter().collect();
         let mut all: Vec<RoomName> = peopled.iter().cloned().chain(named).collect();
         all.sort();
         all.dedup();
-        Self { peopled, all, ..Self::default() }
+        Self { peopled, all, network, ..Self::default() }
+    }
+
+    /// The network of a room.
+    pub(super) fn network_of<'a>(&'a self, name: &'a RoomName) -> &'a str {
+        name.network.as_deref().unwrap_or(&self.network)
     }
 
     /// Whether a message's room is the one of this name.
     pub(super) fn is(&self, name: &RoomName, (network, room): (&str, &str)) -> bool {
         // A network's own id needs no look.
-        let itself = name.name == room && name.network.as_deref() == Some(network);
+        let itself = name.name == room && self.network_of(name) == network;
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let found = |known: &Known| known.network == network && known.id.as_deref() == Some(room);
         itself || known.get(name).is_some_and(found)

@@ -1,7 +1,9 @@
 //! The apps and environments that one person knows of: what the parser takes, and what its hints may name.
 
+use std::sync::Arc;
+
 use crate::{
-    access::{Access, Asker},
+    access::{Access, Asker, Role},
     config::{App, Catalog, Deployment},
 };
 
@@ -11,17 +13,23 @@ pub struct Vocabulary<'a> {
     catalog: &'a Catalog,
     // `None` sees everything: the operator's own tools.
     person: Option<(&'a Access, Asker<'a>)>,
+    roles: &'a [Arc<Role>],
 }
 
 impl<'a> Vocabulary<'a> {
     /// Everything there is.
     pub fn all(catalog: &'a Catalog) -> Self {
-        Self { catalog, person: None }
+        Self { catalog, person: None, roles: &[] }
+    }
+
+    /// Everything there is, with the roles that people can be added to.
+    pub fn all_with_roles(catalog: &'a Catalog, access: &'a Access) -> Self {
+        Self { catalog, person: None, roles: &access.roles }
     }
 
     /// What the roles of a person name.
     pub fn of(catalog: &'a Catalog, access: &'a Access, person: impl Into<Asker<'a>>) -> Self {
-        Self { catalog, person: Some((access, person.into())) }
+        Self { catalog, person: Some((access, person.into())), roles: &access.roles }
     }
 
     fn sees(&self, app: Option<&str>, environment: Option<&str>) -> bool {
@@ -43,10 +51,9 @@ impl<'a> Vocabulary<'a> {
         self.catalog.environments()
     }
 
-    /// The roles that people can be added to in chat. Their names are no secret; whoever sees everything has none to name.
+    /// The roles that people can be added to in chat. Their names are no secret.
     pub(super) fn roles(&self) -> impl Iterator<Item = &'a str> + Clone + use<'a> {
-        let roles = self.person.map(|(access, _)| access.roles.as_slice()).unwrap_or_default();
-        roles.iter().filter(|role| role.grant_in_chat).map(|role| role.name.as_str())
+        self.roles.iter().filter(|role| role.grant_in_chat).map(|role| role.name.as_str())
     }
 
     /// The environments that a hint may name.

@@ -150,6 +150,7 @@ pub fn read(path: &Path, registry: &Registry) -> Result<Config, Vec<Problem>> {
                 tell,
                 groups,
                 apps: catalog.apps().map(|app| app.name.clone()).collect(),
+                network: bot.chats.first().map(|chat| chat.network().to_owned()).unwrap_or_default(),
             })),
             bot,
             catalog: Arc::new(catalog),

@@ -3,9 +3,11 @@
 //!
 //! Invariant: it judges with the same functions as a command that is typed, and does nothing.
 
+use std::{collections::BTreeSet, sync::Arc};
+
 use super::{Host, Plugins, handle::Refusal};
 use crate::{
-    access::{Access, Allow, Asker, Attribute, Rights},
+    access::{Access, Allow, Asker, Attribute, Member, Rights, Role},
     capability::{Kind, TABLE},
     command::{Command, Parsed, Target, Value, Vocabulary},
     config::Catalog,
@@ -71,7 +73,10 @@ impl Explainer<'_> {
             Rights::Open => format!("`{}` is open to all; it shows and changes only what {id} may", spec.name),
             Rights::Admin => format!("{id} is an admin"),
             Rights::Roles(_) => match rights.held(app, environment) {
-                None => return no(format!("{id} {}", access.missing(&spec.name, app, environment).replacen("you ", "", 1))),
+                None => {
+                    let missing = access.missing(&spec.name, app, environment).replacen("you ", "", 1);
+                    return Explained { notes: self.closed(command), ..no(format!("{id} {missing}")) };
+                }
                 Some(held) if held.grant.is_some() => format!("{id} has the role {}", held.rule()),
                 Some(held) => format!("{id} has the role {} ({})", held.role.name, held.role.at),
             },
@@ -80,6 +85,20 @@ impl Explainer<'_> {
             Err(because) => no(because),
             Ok(notes) => Explained { yes: true, because, notes },
         }
+    }
+
+    /// The groups that would give the right and that nobody is in now, each one line.
+    fn closed(&self, command: &Command) -> Vec<String> {
+        let (access, name) = (self.access, &command.spec().name);
+        let fits = |role: &&Arc<Role>| role.runs(name) && role.covers(command.app(), command.environment());
+        let members = access.roles.iter().filter(fits).flat_map(|role| &role.members);
+        let closed = members.filter_map(|member| match member {
+            Member::Group(group) => {
+                access.group(group).err().map(|why| format!("nobody is in the group {group}: {why}"))
+            }
+            Member::Everyone | Member::Person(_) | Member::Room(_) => None,
+        });
+        closed.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// What the plugin of a command is granted for it, in principle: each thing that it could do, one line.

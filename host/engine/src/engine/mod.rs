@@ -8,8 +8,10 @@
 mod action;
 mod answers;
 mod ask;
+mod census;
 mod courtesy;
 mod desk;
+mod expect;
 mod explain;
 mod handle;
 mod plugins;
@@ -31,9 +33,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 pub use ask::NoAnswer;
+pub use census::{MayRow, MayRun};
 pub use explain::{Explained, Explainer};
 pub use plugins::Plugins;
 pub(crate) use who::handle as handle_of;
+pub use who::{NotFound, find_person};
 
 use crate::{
     capability::Shared,

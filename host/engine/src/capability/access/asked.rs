@@ -108,9 +108,9 @@ pub(super) fn objections(invocation: &Invocation) -> Vec<Reason> {
     let app = asked.app.unwrap_or_default();
     let owners = access.owners.get(&app).map(Vec::as_slice).unwrap_or_default();
     let owners: Vec<String> = owners.iter().map(ToString::to_string).collect();
-    let who = if owners.is_empty() { "nobody owns it".to_owned() } else { format!("owned by {}", owners.join(", ")) };
+    let owners = if owners.is_empty() { "it has none".to_owned() } else { owners.join(", ") };
     let text = format!(
-        "{} neither is an admin nor owns `{app}` ({who}), and rights on it are theirs to give: {}",
+        "rights on `{app}` are given and taken back by admins and by its owners ({owners}), and {} is neither: {}",
         asker.id,
         access.help()
     );

@@ -156,7 +156,7 @@ fn taken(invocation: &Invocation, name: &str) -> Result<(Vec<Shown>, Vec<Write>)
     let (access, asked) = (&invocation.shared().access, Asked::of(invocation));
     let (person, app) = asked.target()?;
     if access.is_admin(person) {
-        let why = format!("{person} is an admin by plugins.toml ([people] admins), and no command takes that away");
+        let why = format!("{person} is an admin by the configuration ([people] admins), and no command takes that away");
         return Err(problem("refused", why));
     }
     let (mut answer, mut writes) = (Vec::new(), Vec::new());
