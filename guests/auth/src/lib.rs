@@ -16,7 +16,7 @@ struct Auth;
 
 impl Plugin for Auth {
     const COMMANDS: &'static [Command] = &[
-        Command::action("auth", "Lets somebody do something: adds them to a role on an app.", grant)
+        Command::action("auth", "Adds somebody to a role on an app.", grant)
             .examples(&["auth jbrueder cms", "auth @bob cms production deployer --for 2h"])
             .parameters(&[
                 USER,
@@ -25,7 +25,7 @@ impl Plugin for Auth {
                 Parameter::role("role", "In which role; can be left out where only one fits.").optional(),
                 Parameter::duration("for", "For how long; until it is taken back if left out.").optional().named(),
             ]),
-        Command::action("auth revoke", "Takes that back.", revoke)
+        Command::action("auth revoke", "Takes back what was granted in chat.", revoke)
             .examples(&["auth revoke jbrueder cms", "auth revoke @bob cms production"])
             .parameters(&[
                 USER,
@@ -33,9 +33,9 @@ impl Plugin for Auth {
                 Parameter::environment("environment", "Where; everywhere if left out.").optional(),
                 Parameter::role("role", "Which role; all if left out.").optional(),
             ]),
-        Command::query("auth list", "Tells who was let do what in chat.", list)
+        Command::query("auth list", "Shows what was granted in chat.", list)
             .examples(&["auth list", "auth list cms", "auth list @bob:example.org"])
-            .parameters(&[Parameter::text("of", "A user or an app; all if left out.").optional()]),
+            .parameters(&[Parameter::text("user-or-app", "Whose, or on what; all if left out.").optional()]),
     ];
 }
 
@@ -51,7 +51,7 @@ fn revoke(_: &Arguments) -> Result<Reply, Failure> {
 }
 
 fn list(arguments: &Arguments) -> Result<Reply, Failure> {
-    let of = arguments.optional("of");
+    let of = arguments.optional("user-or-app");
     let lines: Vec<String> = access::list()?
         .iter()
         .filter(|granted| of.is_none_or(|of| say::is_about(granted, of)))
