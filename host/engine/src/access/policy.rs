@@ -77,8 +77,7 @@ pub struct Policy {
 impl Access {
     /// Sorts what the configuration says, so that a decision is quick.
     pub fn new(policy: Policy) -> Self {
-        let Policy { admins, roles, bot_environments, bot, persons, owners, tell, groups, apps, network } =
-            policy;
+        let Policy { admins, roles, bot_environments, bot, persons, owners, tell, groups, apps, network } = policy;
         let members = roles.iter().flat_map(|role| &role.members).chain(owners.values().flatten());
         let peopled = members.filter_map(|member| match member {
             Member::Room(name) => Some(name.clone()),
@@ -319,8 +318,10 @@ impl Access {
                 Some(role) => self.fault(&grant, role),
             };
             if let Some(why) = fault {
-                let place =
-                    grant.environment.as_ref().map_or_else(|| grant.app.clone(), |name| format!("{}/{name}", grant.app));
+                let place = grant
+                    .environment
+                    .as_ref()
+                    .map_or_else(|| grant.app.clone(), |name| format!("{}/{name}", grant.app));
                 warnings.push(format!(
                     "{} has the role {} on {place} no more, which {} granted: {why}",
                     grant.person.id, grant.role, grant.by.id

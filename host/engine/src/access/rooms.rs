@@ -98,8 +98,7 @@ impl Rooms {
         let Some((network, words)) = outbox.place(name) else { return };
         let Some(chat) = outbox.chat(network).cloned() else { return };
         let before = self.known.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
-        let mut known =
-            Known { network: network.to_owned(), id: None, members: HashSet::new(), at: Instant::now() };
+        let mut known = Known { network: network.to_owned(), id: None, members: HashSet::new(), at: Instant::now() };
         let asked = async {
             known.id = chat.room(&words).await?;
             if let (Some(id), true) = (&known.id, self.peopled.contains(name)) {

@@ -68,9 +68,11 @@ impl Builtin {
         let needed = |parameter: Parameter| Parameter { required: true, ..parameter };
         let job = || text("id", "the job; in its own thread, and where only one fits, it can be left out");
         let (summary, examples, parameters): (_, &[&str], _) = match self {
-            Self::Help => {
-                ("Shows what you can type here.", &["help deploy"], vec![parameter("command", "the command to explain", ParameterType::Rest)])
-            }
+            Self::Help => (
+                "Shows what you can type here.",
+                &["help deploy"],
+                vec![parameter("command", "the command to explain", ParameterType::Rest)],
+            ),
             Self::Whoami => ("Shows who you are here and what you may do.", &[], vec![]),
             Self::Can => (
                 "Tells whether somebody may run a command, and which rule says so.",

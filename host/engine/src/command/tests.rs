@@ -258,7 +258,20 @@ fn which_descriptions_are_taken() {
     for name in ["deploy", "a", "s3-sync", "auth revoke", "a2345678901234567890123456789012"] {
         assert!(described(name, &[], vec![]).is_ok(), "{name}");
     }
-    for name in ["", "Deploy", "2fast", "-x", "de  ploy", "de ploy now", " deploy", "deploy ", "dépl", "a_b", "a23456789012345678901234567890123", "rm\n"] {
+    for name in [
+        "",
+        "Deploy",
+        "2fast",
+        "-x",
+        "de  ploy",
+        "de ploy now",
+        " deploy",
+        "deploy ",
+        "dépl",
+        "a_b",
+        "a23456789012345678901234567890123",
+        "rm\n",
+    ] {
         let error = described(name, &[], vec![]).unwrap_err();
         assert!(error.message.contains("is no name"), "{error}");
         assert!(described("good", &[name], vec![]).is_err(), "{name}");

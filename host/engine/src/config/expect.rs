@@ -2,12 +2,7 @@
 //!
 //! Not here: the answer, which needs the plugins' commands.
 
-use super::{
-    members::Members,
-    problem::At,
-    room::RoomName,
-    table::Table,
-};
+use super::{members::Members, problem::At, room::RoomName, table::Table};
 use crate::access::Member;
 
 /// One `[[expect]]`.

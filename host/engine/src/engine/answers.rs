@@ -68,7 +68,8 @@ impl Host {
                 admins => format!("You may not run it: ask {}.", admins.join(" or ")),
             },
             Rights::Roles(roles) => {
-                let roles: Vec<String> = roles.iter().map(|held| format!("{} ({})", held.rule(), reach(held))).collect();
+                let roles: Vec<String> =
+                    roles.iter().map(|held| format!("{} ({})", held.rule(), reach(held))).collect();
                 format!("You may run it as {}.", roles.join(" and as "))
             }
         }
@@ -104,8 +105,7 @@ impl Host {
     fn list_plugins(&self, asker: Asker<'_>) -> String {
         let mut text = String::new();
         for plugin in self.plugins.loaded() {
-            let may =
-                |spec: &&std::sync::Arc<Spec>| self.shared.access.may_run(asker, &spec.name, spec.target.clone());
+            let may = |spec: &&std::sync::Arc<Spec>| self.shared.access.may_run(asker, &spec.name, spec.target.clone());
             let commands: Vec<&str> =
                 plugin.description.commands.iter().filter(may).map(|spec| spec.name.as_str()).collect();
             if commands.is_empty() {
@@ -116,8 +116,7 @@ impl Host {
         }
         for plugin in self.plugins.not_loaded() {
             // Why may name files and rules: that is for those who can mend it.
-            let why =
-                if self.shared.access.is_admin(asker.id) { format!(": {}", plugin.error) } else { String::new() };
+            let why = if self.shared.access.is_admin(asker.id) { format!(": {}", plugin.error) } else { String::new() };
             let _ = writeln!(text, "{}: not loaded{why}", plugin.name);
         }
         if text.is_empty() {
@@ -134,10 +133,7 @@ fn reach(held: &Held) -> String {
     };
     let (apps, environments) = match &held.grant {
         None => (list(&held.role.apps), list(&held.role.environments)),
-        Some(grant) => (
-            grant.app.clone(),
-            grant.environment.clone().unwrap_or_else(|| list(&held.role.environments)),
-        ),
+        Some(grant) => (grant.app.clone(), grant.environment.clone().unwrap_or_else(|| list(&held.role.environments))),
     };
     let until = held.grant.as_ref().and_then(|grant| grant.until);
     let until = until.map_or_else(String::new, |until| format!(", until {}", crate::reply::moment(until)));

@@ -45,8 +45,7 @@ impl Explainer<'_> {
     /// The table, by person, app and environment. `approving`: the roles that approvals are asked of.
     pub fn census(&self, approving: &[&str]) -> Vec<MayRow> {
         let access = self.access;
-        let ones: BTreeSet<String> =
-            access.known_people().iter().map(|id| access.persons.one(id).to_owned()).collect();
+        let ones: BTreeSet<String> = access.known_people().iter().map(|id| access.persons.one(id).to_owned()).collect();
         let mut rows = Vec::new();
         for id in &ones {
             let name = access.persons.of(id).map(|person| person.name.clone());

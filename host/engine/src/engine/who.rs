@@ -23,8 +23,9 @@ impl Host {
         for (place, text) in typed {
             let id = match text.as_str() {
                 "me" => row.sender.id.clone(),
-                text => find_person(&self.shared.access, &here, text)
-                    .map_err(|NotFound(why)| Refusal::Malformed(why))?,
+                text => {
+                    find_person(&self.shared.access, &here, text).map_err(|NotFound(why)| Refusal::Malformed(why))?
+                }
             };
             command = command.with_person(place, id);
         }

@@ -81,7 +81,9 @@ impl Asked {
             ([], Some(name)) => Err(problem("refused", format!("role {name} does not cover {place}"))),
             ([], None) => Err(problem(
                 "refused",
-                format!("no role that people can be added to in chat covers {place}; the operator marks one with `grant_in_chat = true`"),
+                format!(
+                    "no role that people can be added to in chat covers {place}; the operator marks one with `grant_in_chat = true`"
+                ),
             )),
             (several, _) => {
                 let names: Vec<String> = several.iter().map(|role| format!("`{}`", role.name)).collect();

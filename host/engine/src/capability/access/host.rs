@@ -6,10 +6,7 @@ use super::asked::{Asked, environments, kept, objections, shown};
 use crate::{
     access::{Attribute, Held},
     capability::{Attributes, HostCall, Invocation, Reason, call::problem, clock_later},
-    plugin::bindings::{
-        access::Granted as Shown,
-        types,
-    },
+    plugin::bindings::{access::Granted as Shown, types},
     port::store::{self, OutboxRow, Purpose, Write},
     reply::{Text, moment},
 };
@@ -156,7 +153,8 @@ fn taken(invocation: &Invocation, name: &str) -> Result<(Vec<Shown>, Vec<Write>)
     let (access, asked) = (&invocation.shared().access, Asked::of(invocation));
     let (person, app) = asked.target()?;
     if access.is_admin(person) {
-        let why = format!("{person} is an admin by the configuration ([people] admins), and no command takes that away");
+        let why =
+            format!("{person} is an admin by the configuration ([people] admins), and no command takes that away");
         return Err(problem("refused", why));
     }
     let (mut answer, mut writes) = (Vec::new(), Vec::new());
@@ -273,11 +271,5 @@ fn words(grant: &Shown) -> String {
     let until = grant.until.and_then(|until| i64::try_from(until.unix_ms).ok());
     let until = until.and_then(|at| jiff::Timestamp::from_millisecond(at).ok());
     let until = until.map_or_else(String::new, |until| format!(", until {}", moment(until)));
-    format!(
-        "{}, role {} on {} in {}{until}",
-        grant.person.id,
-        grant.role,
-        grant.app,
-        grant.environments.join(", ")
-    )
+    format!("{}, role {} on {} in {}{until}", grant.person.id, grant.role, grant.app, grant.environments.join(", "))
 }
