@@ -26,6 +26,7 @@ const RUN: &[&str] = &[
     "endless",
     "flood",
     "foreign",
+    "grants",
     "huge-answer",
     "keeps",
     "no-answer",
@@ -90,7 +91,7 @@ allow  = [{ call = ["pipelines.*", "catalog.*"] }]
 const EVIL: &str = r#"
 [plugin.evil]
 module = "evil.wasm"
-allow  = [{ call = ["pipelines.*", "catalog.*", "store.*"] }]
+allow  = [{ call = ["pipelines.*", "catalog.*", "store.*", "access.*"] }]
 "#;
 
 /// What was said while a guest was attacked with these lines, and the house that it happened in.
@@ -353,6 +354,15 @@ fn an_effect_that_was_not_typed_is_refused() -> Result<()> {
     scene.said("`attack cms staging 1.0.2` was typed, and not environment `production`; plugins.toml line 28 would need beyond = [\"environment\"]")?;
     scene.said("`attack` was typed, and not app `cms`, environment `production`, version `1.0.2`;")?;
     scene.said("`peek` is a query, and pipelines.trigger acts")?;
+    scene.nothing_done()
+}
+
+#[test]
+fn a_plugin_cannot_grant_what_nobody_typed() -> Result<()> {
+    let scene = Scene::play("grants", "", &["attack cms staging 1.0.2", "attack", "peek"])?;
+    scene.said("the command takes no person and app, and nothing else can be granted")?;
+    scene.said("`peek` is a query, and access.grant acts")?;
+    ensure!(Journal::open(&scene.house.path("state"))?.count("select count(*) from granted")? == 0);
     scene.nothing_done()
 }
 

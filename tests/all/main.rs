@@ -1,5 +1,6 @@
 //! All tests of the whole host, in one binary. What they need is in environment variables that `cargo xtask test` sets.
 
+mod coverage;
 mod crash;
 mod durable;
 mod hostile;

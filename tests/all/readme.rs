@@ -25,7 +25,7 @@ fn transcript() -> Result<(Vec<String>, Vec<String>, Vec<String>)> {
 /// The repository as a new user has it, as far as the sample goes.
 fn sample() -> Result<House> {
     let house = House::new(&std::fs::read_to_string(repository().join("plugins.toml"))?)?;
-    for name in ["deploy.wasm", "rollback.wasm", "remind.wasm", "coffee.wasm"] {
+    for name in ["deploy.wasm", "rollback.wasm", "auth.wasm", "remind.wasm", "coffee.wasm"] {
         house.copy_in(&guests().join(name), &format!("guests/{name}"))?;
     }
     Ok(house)

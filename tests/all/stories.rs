@@ -48,9 +48,15 @@ stories! {
     approval_problems
     approvals
     audit_of_later
+    auth
+    auth_ambiguous
+    auth_denied
+    auth_ends
     broken
+    can
     coffee
     deploy_and_where
+    explained
     help
     hostile_words
     include_problems
@@ -59,13 +65,16 @@ stories! {
     lock
     no_command
     not_toml
+    old_group
     only_through_this_bot
+    people_problems
     pipelines_that_fail
     plans_that_lie
     plugins_that_do_not_load
     quoting
     remind
     reports
+    role_of_a_room
     rollback
     secrets_are_references
     tampering
@@ -231,7 +240,7 @@ pub(crate) fn filtered(text: &str, house: &House) -> String {
         (r"(?m)^\[[a-z2-9]{5}\]", "[<job>]"),
         (r"(?m)^job [a-z2-9]{5}\b", "job <job>"),
         (r"\(job [a-z2-9]{5}\b", "(job <job>"),
-        (r"\bof job [a-z2-9]{5}\b", "of job <job>"),
+        (r"\b(of|in) job [a-z2-9]{5}\b", "$1 job <job>"),
         (r"\bjob [a-z2-9]{5} is\b", "job <job> is"),
         (r"(?m)^[a-z2-9]{5}: (.+, by )", "<job>: $1"),
         (r#""(id|job)":"[a-z2-9]{5}""#, r#""$1":"<job>""#),

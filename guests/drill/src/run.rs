@@ -9,7 +9,7 @@ use wardroom_guest::chat::Message;
 use wardroom_guest::clock::Timer;
 use wardroom_guest::jobs::{Left, Which};
 use wardroom_guest::pipelines::{Ready, Request, Run, Waitable};
-use wardroom_guest::store::{Item, Key};
+use wardroom_guest::store::{Item, Key, Prefix};
 use wardroom_guest::{
     Entry, Error, Failure, Later, Reply, WaitError, catalog, chat, clock, first_of, jobs, pipelines, store, timer,
     wait_for, wait_until,
@@ -67,6 +67,10 @@ impl State {
             Step::Big(bytes) => set("big", vec![b'x'; *bytes]),
             Step::Get(key) => get(key),
             Step::Delete(key) => word(store::delete(&Key { name: key.clone() }), ok),
+            Step::Keys => {
+                let all = Prefix { name: String::new(), limit: 1000 };
+                word(store::list(&all), |items| items.len().to_string())
+            }
             Step::Now => word(clock::now(), |_| "now".to_owned()),
             Step::Say(text) => word(chat::say(&Message { text: text.clone() }), ok),
             Step::Stage(text) => word(chat::stage(&Message { text: text.clone() }), ok),

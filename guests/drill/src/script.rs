@@ -24,6 +24,8 @@ pub(crate) enum Step {
     Get(String),
     /// `delete:KEY`
     Delete(String),
+    /// `keys`: how many values are kept.
+    Keys,
     /// `now`: asks for the time, and does not say it.
     Now,
     /// `say:WORD`
@@ -82,6 +84,7 @@ fn step(word: &str) -> Option<Step> {
         ("any", None) => Step::Any,
         ("sleep", None) => Step::Sleep,
         ("now", None) => Step::Now,
+        ("keys", None) => Step::Keys,
         ("list", None) => Step::List,
         ("call-off", None) => Step::CallOff,
         ("apps", None) => Step::Apps,
@@ -177,6 +180,7 @@ mod tests {
         assert_eq!(one("releases:cms:staging"), Step::Releases { app: "cms".into(), environment: "staging".into() });
         assert_eq!(one("get:a:b"), Step::Get("a:b".into()));
         assert_eq!(one("delete:key"), Step::Delete("key".into()));
+        assert_eq!(one("keys"), Step::Keys);
         assert_eq!(one("say:hi"), Step::Say("hi".into()));
         assert_eq!(one("stage:migrating"), Step::Stage("migrating".into()));
         assert_eq!(one("fail:invalid"), Step::Fail("invalid".into()));

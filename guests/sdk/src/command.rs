@@ -126,6 +126,11 @@ impl Parameter {
         Self::new(ParameterType::Person, name, summary)
     }
 
+    /// The name of a role that people can be added to in chat.
+    pub const fn role(name: &'static str, summary: &'static str) -> Self {
+        Self::new(ParameterType::Role, name, summary)
+    }
+
     /// All that is left of the line. Only the last parameter can take it.
     pub const fn rest(name: &'static str, summary: &'static str) -> Self {
         Self::new(ParameterType::Rest, name, summary)

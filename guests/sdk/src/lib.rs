@@ -24,8 +24,8 @@
 //! # fn main() {}
 //! ```
 //!
-//! Host functions are in the modules named as the contract's interfaces: [`catalog`], [`chat`],
-//! [`clock`], [`jobs`], [`log`], [`pipelines`], [`settings`], [`store`]. Their errors become a [`Failure`]
+//! Host functions are in the modules named as the contract's interfaces: [`access`], [`catalog`],
+//! [`chat`], [`clock`], [`jobs`], [`log`], [`pipelines`], [`settings`], [`store`]. Their errors become a [`Failure`]
 //! with `?`; what the host's rules refused keeps the host's words.
 //!
 //! # Waiting
@@ -77,7 +77,7 @@ pub use arguments::Arguments;
 pub use bindings::exports::wardroom::plugin::commands::{Failure, Invocation, Kind, Reply, Value};
 pub use bindings::wardroom::plugin::pipelines::WaitError;
 pub use bindings::wardroom::plugin::types::{Denial, Entry, Error, Instant, Person, Problem};
-pub use bindings::wardroom::plugin::{catalog, chat, clock, jobs, log, pipelines, settings, store};
+pub use bindings::wardroom::plugin::{access, catalog, chat, clock, jobs, log, pipelines, settings, store};
 pub use command::{Command, Handler, Parameter, Setting};
 pub use later::Later;
 pub use plugin::Plugin;

@@ -37,7 +37,24 @@ pub(crate) enum Command {
         format: Format,
     },
     /// Report what each plugin can do, may do and did, as far back as is kept.
+    #[command(args_conflicts_with_subcommands = true)]
     Audit {
+        /// How to print.
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+        #[command(subcommand)]
+        of: Option<AuditCommand>,
+    },
+    /// Tell whether somebody may run a command, and which rule says so; exit code 1 where they may not.
+    Can {
+        /// Who: an id, a handle, or a name of the configuration.
+        user: String,
+        /// What they would type.
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<String>,
+        /// The room in which they would, as the configuration names it.
+        #[arg(long)]
+        room: Option<String>,
         /// How to print.
         #[arg(long, value_enum, default_value_t)]
         format: Format,
@@ -68,6 +85,16 @@ pub(crate) enum Command {
     /// Look at plugins, and lock them.
     #[command(subcommand)]
     Plugin(PluginCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Report who may run what where, by which line of the configuration or which job.
+    People {
+        /// How to print.
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -18,7 +18,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use arguments::{Arguments, Command, JournalCommand, PluginCommand};
+use arguments::{Arguments, AuditCommand, Command, JournalCommand, PluginCommand};
 
 /// The hidden subcommand that belongs to one run of an exec pipeline.
 #[cfg(feature = "exec")]
@@ -69,7 +69,11 @@ async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
     match arguments.command {
         Command::Run { locked, adopt } => commands::run(config, locked, adopt).await,
         Command::Check { connect, format } => commands::check(config, connect, format).await,
-        Command::Audit { format } => commands::audit(config, format).await,
+        Command::Audit { format, of: None } => commands::audit(config, format).await,
+        Command::Audit { of: Some(AuditCommand::People { format }), .. } => commands::people(config, format).await,
+        Command::Can { user, command, room, format } => {
+            commands::can(config, &user, &command, room.as_deref(), format).await
+        }
         Command::Jobs { all, limit, format } => commands::jobs(config, all, limit, format).await,
         Command::Job { id, format } => commands::job(config, &id, format).await,
         Command::Journal(JournalCommand::Show { job, format }) => commands::show(config, &job, format).await,

@@ -15,8 +15,8 @@ pub(crate) fn log(arguments: &Arguments) {
         Command::Run { .. } => {
             "warn,matrix_sdk=off,wardroom=info,wardroom_exec=info,wardroom_matrix=info,wardroom_store=info"
         }
-        // A report says which plugins do not load, and says it better.
-        _ => "warn,wardroom::engine::plugins=off",
+        // A report says which plugins do not load and in which groups nobody is, and says it better.
+        _ => "warn,wardroom::engine::plugins=off,wardroom::access::group=off",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
     tracing_subscriber::fmt()

@@ -121,6 +121,21 @@ impl Wired {
         self.state.folder.join("code")
     }
 
+    /// Reads what was granted in chat, where there is a database yet; gives one line for each grant that counts no more.
+    pub(crate) async fn grants(&self) -> anyhow::Result<Vec<String>> {
+        use wardroom::port::Store as _;
+        let grants = match SqliteStore::open_read_only(&self.state.database).await {
+            Ok(store) => {
+                let grants = store.grants().await;
+                store.close().await;
+                grants?
+            }
+            Err(wardroom_store::OpenError::Missing { .. }) => Vec::new(),
+            Err(error) => return Err(error.into()),
+        };
+        Ok(self.config.access.restore(grants))
+    }
+
     /// Loads the plugins to look at them. Compiled code is kept only where a host keeps its state already.
     pub(crate) async fn plugins(&self, lock: Option<&Lock>) -> anyhow::Result<Plugins> {
         let runtime = Runtime::new()

@@ -16,6 +16,7 @@ mod parked;
 mod query;
 mod replay;
 mod resident;
+mod rights;
 mod scene;
 mod serving;
 mod variant;
@@ -31,13 +32,14 @@ use scene::Scene;
 /// How figures are come by: the name of the first, and what measures it and those that come with it.
 type Measure = (&'static str, fn(&Scene) -> Result<Vec<Figure>>);
 
-const MEASURES: [Measure; 6] = [
+const MEASURES: [Measure; 7] = [
     (query::NAME, query::measure),
     (journaled::NAME, journaled::measure),
     (replay::NAME, |scene| replay::measure(scene).map(|figure| vec![figure])),
     (cache::NAME, |scene| cache::measure(scene).map(|figure| vec![figure])),
     (resident::NAME, |scene| resident::measure(scene).map(|figure| vec![figure])),
     (parked::NAME, parked::measure),
+    (rights::NAME, rights::measure),
 ];
 
 fn main() -> ExitCode {

@@ -18,7 +18,8 @@ pub(crate) async fn check(path: &Path, connect: bool, format: Format) -> anyhow:
     if !problems.is_empty() {
         return wrong(&problems, format);
     }
-    let mut notes = Vec::new();
+    let mut notes: Vec<String> =
+        plugins.warnings(&wired.config).into_iter().map(|warning| format!("warning: {warning}")).collect();
     let mut failed = Vec::new();
     if connect {
         let people = wired.config.access.people();

@@ -69,7 +69,7 @@ pub(super) fn unmet(approvals: &[Approval], access: &Access) -> Vec<String> {
     let mut warnings = Vec::new();
     for rule in approvals {
         let people: BTreeSet<String> = rule.from.iter().flat_map(|role| access.named_in(role)).collect();
-        let open = rule.from.iter().any(|role| access.names_more_than_people(role));
+        let open = rule.from.iter().any(|role| access.names_a_room(role));
         let count = usize::try_from(rule.count).unwrap_or(usize::MAX);
         if !open && people.len() < count {
             warnings.push(format!(

@@ -1,26 +1,7 @@
 //! The check of a typed command: may this person run it, there, through this bot?
 
-use std::sync::Arc;
-
-use super::{Member, Rights, Role};
-use crate::{
-    command::{Command, Target},
-    message::Person,
-    port::store::InboxRow,
-};
-
-/// The people and roles of the configuration.
-#[derive(Debug, Default)]
-pub struct Access {
-    /// The ids of those who may do everything.
-    pub admins: Vec<String>,
-    /// The roles, in the order of the file.
-    pub roles: Vec<Arc<Role>>,
-    /// The environments that may be touched through the bot.
-    pub bot_environments: Vec<String>,
-    /// The bot's name.
-    pub bot: String,
-}
+use super::{Access, Asker, Member, Rights};
+use crate::{command::Command, message::Person, port::store::InboxRow};
 
 /// A command that its caller may run. Only [`Access::authorize`] makes one, and a job that goes on has its own again.
 ///
@@ -55,7 +36,12 @@ impl Authorized {
         &self.message.sender
     }
 
-    /// What lets them.
+    /// Who typed it, and where.
+    pub fn asker(&self) -> Asker<'_> {
+        Asker::from(&self.message)
+    }
+
+    /// What let them when this was made.
     pub fn rights(&self) -> &Rights {
         &self.rights
     }
@@ -87,7 +73,7 @@ impl Access {
             );
             return Err(Refused { message });
         }
-        let rights = self.rights(&message.sender.id, name, command.spec().target.clone());
+        let rights = self.rights(&message, name, command.spec().target.clone());
         if rights.rule(app, environment).is_none() {
             return Err(Refused { message: self.missing(name, app, environment) });
         }
@@ -97,85 +83,8 @@ impl Access {
     /// A command that was authorized when it was typed, with the rights that its caller has now. They may be none:
     /// then each call is refused by itself.
     pub(crate) fn resume(&self, command: Command, message: InboxRow) -> Authorized {
-        let rights = self.rights(&message.sender.id, &command.spec().name, command.spec().target.clone());
+        let rights = self.rights(&message, &command.spec().name, command.spec().target.clone());
         Authorized { command, message, rights }
-    }
-
-    /// What lets a person run a command, before app and environment are looked at.
-    pub fn rights(&self, person: &str, command: &str, target: Target) -> Rights {
-        if target.is_open() {
-            Rights::Open
-        } else if self.is_admin(person) {
-            Rights::Admin
-        } else if target.is_for_admins() {
-            Rights::Roles(Arc::from([]))
-        } else {
-            let roles = self.roles.iter().filter(|role| role.has(person) && role.runs(command)).cloned();
-            Rights::Roles(roles.collect())
-        }
-    }
-
-    /// Whether a person has any right on an app and an environment: what they have none on they are not told of.
-    pub fn sees(&self, person: &str, app: Option<&str>, environment: Option<&str>) -> bool {
-        let fits = |role: &Arc<Role>| role.has(person) && role.covers(app, environment);
-        self.is_admin(person) || self.roles.iter().any(fits)
-    }
-
-    /// Whether two ids are one person's.
-    pub fn same_person(&self, one: &str, other: &str) -> bool {
-        one == other
-    }
-
-    /// A role by its name.
-    pub fn role(&self, name: &str) -> Option<&Arc<Role>> {
-        self.roles.iter().find(|role| role.name == name)
-    }
-
-    /// Whether a person is in a role by name, on an app and an environment, and not only as one of everyone: a right that
-    /// counts for approvals.
-    pub fn stands_for(&self, role: &str, person: &str, app: Option<&str>, environment: Option<&str>) -> bool {
-        let named = |role: &Arc<Role>| role.members.contains(&Member::Person(person.to_owned()));
-        self.role(role).is_some_and(|role| named(role) && role.covers(app, environment))
-    }
-
-    /// Whether more people are in a role than it names by their ids.
-    pub fn names_more_than_people(&self, role: &str) -> bool {
-        let others = |member: &Member| !matches!(member, Member::Person(_) | Member::Everyone);
-        self.role(role).is_some_and(|role| role.members.iter().any(others))
-    }
-
-    /// The ids of those who are in a role by name.
-    pub fn named_in(&self, role: &str) -> Vec<String> {
-        let members = self.role(role).map(|role| role.members.as_slice()).unwrap_or_default();
-        let id = |member: &Member| match member {
-            Member::Person(id) => Some(id.clone()),
-            Member::Everyone => None,
-        };
-        members.iter().filter_map(id).collect()
-    }
-
-    /// Whether a person may do everything.
-    pub fn is_admin(&self, person: &str) -> bool {
-        self.admins.iter().any(|admin| admin == person)
-    }
-
-    /// Whether a person may run a command at all, wherever.
-    pub fn may_run(&self, person: &str, command: &str, target: Target) -> bool {
-        let fits = |role: &Arc<Role>| role.has(person) && role.runs(command);
-        target.is_open() || self.is_admin(person) || (!target.is_for_admins() && self.roles.iter().any(fits))
-    }
-
-    /// Everybody whom the configuration names, by id.
-    pub fn people(&self) -> Vec<String> {
-        let members = self.roles.iter().flat_map(|role| &role.members);
-        let named = members.filter_map(|member| match member {
-            Member::Person(id) => Some(id.clone()),
-            Member::Everyone => None,
-        });
-        let mut people: Vec<String> = self.admins.iter().cloned().chain(named).collect();
-        people.sort();
-        people.dedup();
-        people
     }
 
     /// Who can help somebody who may not.

@@ -3,15 +3,33 @@
 use std::sync::Arc;
 
 use super::Pattern;
-use crate::config::At;
+use crate::{
+    config::{At, RoomName},
+    port::store::Grant,
+};
 
-/// Who is in a role.
+/// Who is in a role, or owns an app.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Member {
     /// All who are in the room. Can never approve.
     Everyone,
-    /// One person, by the network's own id, compared exactly.
+    /// One person, by the network's own id, compared exactly. All ids of that person count.
     Person(String),
+    /// Those whom a directory counts among a group.
+    Group(String),
+    /// Those who are in a room now.
+    Room(RoomName),
+}
+
+impl std::fmt::Display for Member {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Everyone => f.write_str("everyone"),
+            Self::Person(id) => f.write_str(id),
+            Self::Group(name) => write!(f, "group:{name}"),
+            Self::Room(name) => write!(f, "room:{name}"),
+        }
+    }
 }
 
 /// One `[role.NAME]`.
@@ -29,17 +47,13 @@ pub struct Role {
     pub apps: Vec<Pattern>,
     /// The environments that they may touch and see.
     pub environments: Vec<Pattern>,
+    /// The rooms in which it counts; `None` for every one.
+    pub rooms: Option<Vec<RoomName>>,
+    /// Whether people can be added to it in chat.
+    pub grant_in_chat: bool,
 }
 
 impl Role {
-    /// Whether a person is in it.
-    pub fn has(&self, person: &str) -> bool {
-        self.members.iter().any(|member| match member {
-            Member::Everyone => true,
-            Member::Person(id) => id == person,
-        })
-    }
-
     /// Whether it names a command.
     pub fn runs(&self, command: &str) -> bool {
         self.commands.iter().any(|pattern| pattern.matches(command))
@@ -54,6 +68,47 @@ impl Role {
     }
 }
 
+/// A role that somebody has: by the file, or because somebody granted it in chat.
+#[derive(Debug, Clone)]
+pub struct Held {
+    /// The role.
+    pub role: Arc<Role>,
+    /// What granted it in chat, which limits it; `None` where the file names them.
+    pub grant: Option<Arc<Grant>>,
+}
+
+impl Held {
+    /// Whether it covers an app and an environment. Each limits only what has it.
+    pub fn covers(&self, app: Option<&str>, environment: Option<&str>) -> bool {
+        let granted = |grant: &Arc<Grant>| {
+            let within = |limit: &str, value: Option<&str>| value.is_none_or(|value| value == limit);
+            within(&grant.app, app) && grant.environment.as_deref().is_none_or(|limit| within(limit, environment))
+        };
+        self.role.covers(app, environment) && self.grant.as_ref().is_none_or(granted)
+    }
+
+    /// The rule, for journal and people: `deployer`, or `deployer, granted by @alice:example.org in job 7f3ak`.
+    pub fn rule(&self) -> String {
+        match &self.grant {
+            None => self.role.name.clone(),
+            Some(grant) => format!("{}, granted by {} in job {}", self.role.name, grant.by.id, granting_job(grant)),
+        }
+    }
+
+    /// Where that can be looked up: the line of the file, or the job.
+    pub fn place(&self) -> String {
+        match &self.grant {
+            None => self.role.at.to_string(),
+            Some(grant) => format!("granted by {} in job {}", grant.by.id, granting_job(grant)),
+        }
+    }
+}
+
+/// The job that a grant was made in.
+pub(crate) fn granting_job(grant: &Grant) -> &str {
+    grant.id.split_once('/').map_or(grant.id.as_str(), |(job, _)| job)
+}
+
 /// What lets one person run one command: judged again, on its own app and environment, at each call.
 #[derive(Debug, Clone)]
 pub enum Rights {
@@ -62,18 +117,24 @@ pub enum Rights {
     /// A command that the host itself answers, for all.
     Open,
     /// The roles that this person has and that name this command.
-    Roles(Arc<[Arc<Role>]>),
+    Roles(Vec<Held>),
 }
 
 impl Rights {
     /// The rule that lets this person touch an app and an environment, if there is one.
-    pub fn rule(&self, app: Option<&str>, environment: Option<&str>) -> Option<&str> {
+    pub fn rule(&self, app: Option<&str>, environment: Option<&str>) -> Option<String> {
         match self {
-            Self::Admin => Some("admin"),
-            Self::Open => Some("open to all"),
-            Self::Roles(roles) => {
-                roles.iter().find(|role| role.covers(app, environment)).map(|role| role.name.as_str())
-            }
+            Self::Admin => Some("admin".to_owned()),
+            Self::Open => Some("open to all".to_owned()),
+            Self::Roles(_) => self.held(app, environment).map(Held::rule),
+        }
+    }
+
+    /// The role that does, if it is one.
+    pub fn held(&self, app: Option<&str>, environment: Option<&str>) -> Option<&Held> {
+        match self {
+            Self::Admin | Self::Open => None,
+            Self::Roles(roles) => roles.iter().find(|held| held.covers(app, environment)),
         }
     }
 }

@@ -115,14 +115,14 @@ impl Invocation {
     }
 
     async fn wanted(&self, row: &Row, attributes: &Attributes) -> Result<Wanted, StoreError> {
-        let (access, caller) = (&self.shared().access, self.authorized().caller());
+        let (access, caller, who) = (&self.shared().access, self.authorized().caller(), self.authorized().asker());
         let command = self.authorized().command();
         let mut wanted = Wanted::default();
         let places = places(attributes);
         for rule in self.obliging(row, attributes) {
             let may = |role: &str| {
                 let stands = |(app, environment): &(Option<String>, Option<String>)| {
-                    access.stands_for(role, &caller.id, app.as_deref(), environment.as_deref())
+                    access.stands_for(role, who, app.as_deref(), environment.as_deref())
                 };
                 places.iter().all(stands)
             };

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Attributes, approve::Held, call::Parking, judge::Rule, tally::Tally};
 use crate::{
-    access::{Access, Authorized, Grants},
+    access::{Access, Authorized, Grants, Rights},
     approval::{Approval, Ask, Effect},
     config::Catalog,
     job::{Claim, Claims, Job, JobRun, Places, Replay, Steady},
@@ -288,10 +288,16 @@ impl Invocation {
         self.intent
     }
 
+    /// What lets the caller run this command now.
+    pub(super) fn rights(&self) -> Rights {
+        let spec = self.authorized.command().spec();
+        self.shared.access.rights(self.authorized.asker(), &spec.name, spec.target.clone())
+    }
+
     /// Whether the caller may see what runs of an app in an environment.
     pub(super) fn may_see(&self, app: &str, environment: &str) -> bool {
         self.shared.access.bot_environments.iter().any(|known| known == environment)
-            && self.authorized.rights().rule(Some(app), Some(environment)).is_some()
+            && self.rights().rule(Some(app), Some(environment)).is_some()
     }
 
     /// Adds a change that must be on disk together with this call's answer.

@@ -259,9 +259,12 @@ impl Invocation {
     async fn commit(&mut self, entry: Entry, writes: Vec<Write>) -> wasmtime::Result<()> {
         let says = writes.iter().any(|write| matches!(write, Write::Say(_)));
         let leaves = writes.iter().any(|write| matches!(write, Write::Open(_)));
+        let rights = |write: &&Write| matches!(write, Write::Grant(_) | Write::Revoke(_));
+        let rights: Vec<Write> = writes.iter().filter(rights).cloned().collect();
         if let Some(job) = self.job() {
             job.enter(&*self.shared().store, vec![entry], writes).await.map_err(Stop::Unkept)?;
         }
+        self.shared().access.changed(&rights);
         if says {
             self.shared().outbox.wake();
         }
@@ -329,7 +332,9 @@ fn about(attributes: &Attributes) -> String {
     };
     let version = one(Attribute::Version).map(|version| format!("version {version}"));
     let key = one(Attribute::Key).map(|key| format!("key {key}"));
-    [place, version, key].into_iter().flatten().collect::<Vec<_>>().join(" ")
+    let person = one(Attribute::Person).map(|person| format!("person {person}"));
+    let role = one(Attribute::Role).map(|role| format!("role {role}"));
+    [place, version, key, person, role].into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
 /// Where a job stands while its plugin works.

@@ -13,7 +13,7 @@ use crate::{
 /// Why a call is refused.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Reason {
-    /// A short stable word: `query`, `grant`, `typed`, `role`, `bot`.
+    /// A short stable word: `query`, `grant`, `typed`, `role`, `bot`, `owner`.
     pub kind: String,
     /// One line that names the rule.
     pub text: String,
@@ -118,6 +118,8 @@ impl Invocation {
     fn judge_role(&self, row: &Row, attributes: &Attributes, reasons: &mut Vec<Reason>) -> Option<String> {
         let command = self.authorized().command();
         let access = &self.shared().access;
+        // As they are now: a right that was taken back counts for no call after that.
+        let rights = self.rights();
         let values = |attribute: Attribute, typed: Option<&str>| -> Vec<Option<String>> {
             match attributes.get(&attribute) {
                 Some(values) if row.environment == EnvironmentFrom::Target && !values.is_empty() => {
@@ -136,7 +138,7 @@ impl Invocation {
                     reasons.push(Reason { kind: "bot".to_owned(), text, add: None });
                 }
                 let (app, environment) = (app.as_deref(), environment.as_deref());
-                rule = self.authorized().rights().rule(app, environment).map(str::to_owned);
+                rule = rights.rule(app, environment);
                 if rule.is_none() {
                     let on = [app, environment].into_iter().flatten().collect::<Vec<_>>().join("/");
                     let name = &command.spec().name;

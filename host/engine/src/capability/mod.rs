@@ -5,6 +5,7 @@
 //!
 //! Architecture Invariant: `call::through` is the only way from a guest to an effect: check, do, record.
 
+mod access;
 mod approve;
 mod call;
 mod catalog;
@@ -143,9 +144,10 @@ impl Row {
         self.name.split_once('.').map_or(self.name, |(interface, _)| interface)
     }
 
-    /// Whether an effect of it takes the place that it touches. What is left for later takes its place when it begins.
+    /// Whether an effect of it takes the place that it touches. What is left for later takes its place when it begins, and
+    /// rights can change while something is deployed.
     pub(crate) fn takes_place(&self) -> bool {
-        self.kind == Kind::Acts && self.interface() != "jobs"
+        self.kind == Kind::Acts && !matches!(self.interface(), "jobs" | "access")
     }
 
     /// The function's name in its interface.
@@ -157,10 +159,37 @@ impl Row {
 /// The package and version of the contract.
 pub const CONTRACT: &str = "wardroom:plugin@0.1.0";
 
-use Attribute::{App, Environment, Key, Parameter, Pipeline, Version};
+use Attribute::{App, Environment, Key, Parameter, Person, Pipeline, Role, Version};
 
 /// All host functions there are.
-pub static TABLE: [Row; 17] = [
+pub static TABLE: [Row; 20] = [
+    Row {
+        name: "access.grant",
+        kind: Kind::Acts,
+        attributes: &[Person, Role, App, Environment],
+        environment: EnvironmentFrom::Command,
+        summary: "adds a person to a role on an app, as it was typed",
+        recovery: Some(Recovery::of::<call::WithItsResult>()),
+        register: call::register::<access::Grant>,
+    },
+    Row {
+        name: "access.list",
+        kind: Kind::Reads,
+        attributes: &[Person, App],
+        environment: EnvironmentFrom::Command,
+        summary: "reads what was granted in chat",
+        recovery: None,
+        register: call::register::<access::List>,
+    },
+    Row {
+        name: "access.revoke",
+        kind: Kind::Acts,
+        attributes: &[Person, Role, App, Environment],
+        environment: EnvironmentFrom::Command,
+        summary: "takes back what was granted in chat, as it was typed",
+        recovery: Some(Recovery::of::<call::WithItsResult>()),
+        register: call::register::<access::Revoke>,
+    },
     Row {
         name: "catalog.apps",
         kind: Kind::Reads,

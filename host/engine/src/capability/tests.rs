@@ -76,7 +76,7 @@ fn only_acts_touch_and_every_act_says_where() {
     let acts: Vec<&str> = TABLE.iter().filter(|row| row.kind == Kind::Acts).map(|row| row.name).collect();
     assert_eq!(
         acts,
-        ["jobs.cancel", "jobs.later", "pipelines.trigger"],
+        ["access.grant", "access.revoke", "jobs.cancel", "jobs.later", "pipelines.trigger"],
         "a new act needs its place in the rules, the audit and the recovery"
     );
 }

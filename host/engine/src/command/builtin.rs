@@ -26,13 +26,16 @@ pub enum Builtin {
     Deny,
     /// Records what others deployed.
     Release,
+    /// Whether somebody may run a command, and which rule says so.
+    Can,
 }
 
 impl Builtin {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Help,
         Self::Whoami,
+        Self::Can,
         Self::Plugins,
         Self::Jobs,
         Self::Job,
@@ -56,6 +59,7 @@ impl Builtin {
             Self::Approve => "approve",
             Self::Deny => "deny",
             Self::Release => "release",
+            Self::Can => "can",
         }
     }
 
@@ -72,10 +76,20 @@ impl Builtin {
         let needed = |parameter: Parameter| Parameter { required: true, ..parameter };
         let job = || text("id", "the job; in its own thread, and where only one fits, it can be left out");
         let (summary, examples, parameters): (_, &[&str], _) = match self {
-            Self::Help => {
-                ("Shows what you can type here.", &["help deploy"], vec![text("command", "the command to explain")])
-            }
+            Self::Help => (
+                "Shows what you can type here.",
+                &["help deploy"],
+                vec![parameter("command", "the command to explain", ParameterType::Rest)],
+            ),
             Self::Whoami => ("Shows who you are here and what you may do.", &[], vec![]),
+            Self::Can => (
+                "Tells whether somebody may run a command, and which rule says so.",
+                &["can @bob deploy cms production 1.0.2"],
+                vec![
+                    needed(parameter("user", "who", ParameterType::Person)),
+                    needed(parameter("command", "what they would type", ParameterType::Rest)),
+                ],
+            ),
             Self::Plugins => ("Shows which plugins are loaded and which are not.", &[], vec![]),
             Self::Jobs => ("Shows the jobs that are open, and what is left for later.", &[], vec![]),
             Self::Job => (

@@ -90,6 +90,27 @@ impl Command {
         &self.options
     }
 
+    /// The people that were typed, each with the place of its parameter.
+    pub(crate) fn people(&self) -> impl Iterator<Item = (usize, &str)> {
+        self.arguments.iter().filter_map(|(index, value)| match value {
+            Value::Text(text) if self.spec.parameters[*index].kind == ParameterType::Person => {
+                Some((*index, text.as_str()))
+            }
+            _ => None,
+        })
+    }
+
+    /// The same command with the id of somebody in the place of what was typed for them.
+    pub(crate) fn with_person(mut self, place: usize, id: String) -> Self {
+        for (index, value) in &mut self.arguments {
+            if *index == place {
+                *value = Value::Text(id.clone());
+            }
+        }
+        self.line = line(&self.spec, &self.arguments, &self.options);
+        self
+    }
+
     /// The app that was typed, if the command takes one.
     pub fn app(&self) -> Option<&str> {
         self.typed(Attribute::App).next()
@@ -114,6 +135,8 @@ impl Command {
             Attribute::App => kind == ParameterType::App,
             Attribute::Environment => kind == ParameterType::Environment,
             Attribute::Version => kind == ParameterType::Version,
+            Attribute::Person => kind == ParameterType::Person,
+            Attribute::Role => kind == ParameterType::Role,
             Attribute::Parameter | Attribute::Pipeline | Attribute::Key => false,
         };
         self.arguments().filter_map(move |(parameter, value)| match value {
@@ -284,6 +307,13 @@ fn value(parameter: &Parameter, text: &str, vocabulary: &Vocabulary<'_>) -> Resu
             Some(name) => Ok(Value::Text(name.to_owned())),
             None => Err(hint::unknown_value("environment", text, vocabulary.seen_environments())),
         },
+        ParameterType::Role => {
+            let roles = vocabulary.roles();
+            match named(roles.clone(), text) {
+                Some(name) => Ok(Value::Text(name.to_owned())),
+                None => Err(hint::unknown_value("role", text, roles)),
+            }
+        }
         ParameterType::Integer => text.parse().map(Value::Integer).or_else(|_| wrong("a whole number")),
         ParameterType::Boolean => match text.to_lowercase().as_str() {
             "true" | "yes" | "on" => Ok(Value::Boolean(true)),

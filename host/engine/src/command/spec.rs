@@ -59,6 +59,8 @@ pub enum ParameterType {
     Person,
     /// The rest of the line.
     Rest,
+    /// A role that people can be added to in chat.
+    Role,
 }
 
 impl ParameterType {
@@ -124,6 +126,7 @@ pub(crate) const WAIT: &str = "wait";
 pub(crate) const DRY_RUN: &str = "dry-run";
 /// And: go without the approval that the rules ask for, for a reason.
 pub(crate) const OVERRIDE: &str = "override";
+const LONGEST_NAME: usize = 32;
 const MOST_PARAMETERS: usize = 32;
 const MOST_CHOICES: usize = 64;
 
@@ -143,7 +146,8 @@ impl Spec {
     ) -> Result<Self, SpecError> {
         let wrong = |message: String| Err(SpecError { command: line(name), message });
         for word in std::iter::once(name).chain(aliases.iter().map(String::as_str)) {
-            if !is_name(word) {
+            // Two words are a command below another one (`auth revoke`), which its plugin must have too.
+            if !word.split(' ').all(is_name) || word.len() > LONGEST_NAME || word.matches(' ').count() > 1 {
                 return wrong(format!(
                     "`{}` is no name: lower case letters, digits and dashes, at most 32",
                     line(word)
@@ -223,7 +227,7 @@ fn line(text: &str) -> String {
 }
 
 fn is_name(word: &str) -> bool {
-    word.len() <= 32
+    word.len() <= LONGEST_NAME
         && word.starts_with(|first: char| first.is_ascii_lowercase())
         && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }

@@ -69,7 +69,21 @@ impl CommandTable {
 
     /// The command that a line begins with, whatever follows.
     pub fn command_of(&self, text: &str) -> Option<&Arc<Spec>> {
-        self.get(text.split_whitespace().next()?)
+        let mut words = text.split_whitespace();
+        let first = words.next()?;
+        self.longest(first, words.next()).map(|(spec, _)| spec)
+    }
+
+    /// The command of one or two words, the one of two before the other; and how many they are.
+    fn longest(&self, first: &str, second: Option<&str>) -> Option<(&Arc<Spec>, usize)> {
+        let two = second.and_then(|second| self.get(&format!("{first} {second}")));
+        two.map(|spec| (spec, 2)).or_else(|| self.get(first).map(|spec| (spec, 1)))
+    }
+
+    /// The commands below one, by their names: `auth revoke` is below `auth`.
+    pub fn below<'a>(&'a self, spec: &'a Spec) -> impl Iterator<Item = &'a Arc<Spec>> {
+        let below = |other: &&Arc<Spec>| other.name.split_once(' ').is_some_and(|(first, _)| first == spec.name);
+        self.specs.iter().filter(below)
     }
 
     /// All commands, in the order in which they came.
@@ -94,9 +108,10 @@ impl CommandTable {
         let Some((first, rest)) = words.split_first() else {
             return Err(Misparse::new("There is no command in that.").with_hint("help"));
         };
-        let Some(spec) = self.get(first) else {
+        let Some((spec, length)) = self.longest(first, rest.first().map(String::as_str)) else {
             return Err(hint::unknown_command(first, rest, self));
         };
+        let rest = &words[length..];
         let before_end = rest.iter().take_while(|word| *word != "--");
         if before_end.clone().any(|word| word == "--help" || word == "-h") {
             return Ok(Parsed::Help(spec.clone()));

@@ -255,10 +255,23 @@ fn long_and_odd_lines_are_read_in_no_time() {
 #[test]
 fn which_descriptions_are_taken() {
     use ParameterType as Is;
-    for name in ["deploy", "a", "s3-sync", "a2345678901234567890123456789012"] {
+    for name in ["deploy", "a", "s3-sync", "auth revoke", "a2345678901234567890123456789012"] {
         assert!(described(name, &[], vec![]).is_ok(), "{name}");
     }
-    for name in ["", "Deploy", "2fast", "-x", "de ploy", "dépl", "a_b", "a23456789012345678901234567890123", "rm\n"] {
+    for name in [
+        "",
+        "Deploy",
+        "2fast",
+        "-x",
+        "de  ploy",
+        "de ploy now",
+        " deploy",
+        "deploy ",
+        "dépl",
+        "a_b",
+        "a23456789012345678901234567890123",
+        "rm\n",
+    ] {
         let error = described(name, &[], vec![]).unwrap_err();
         assert!(error.message.contains("is no name"), "{error}");
         assert!(described("good", &[name], vec![]).is_err(), "{name}");
@@ -307,4 +320,31 @@ fn a_word_belongs_to_one_command() {
     }
     let new = described("new", &["other"], vec![]).unwrap();
     assert!(table.taken(&new).is_none());
+}
+
+#[test]
+fn two_words_are_a_command_before_one_is() {
+    let mut table = table();
+    let specs = [
+        described("auth", &[], vec![parameter("user", ParameterType::Person), parameter("app", ParameterType::App)]),
+        described("auth revoke", &["auth away"], vec![parameter("user", ParameterType::Person)]),
+    ];
+    table.add(specs.into_iter().map(|spec| Arc::new(spec.unwrap())));
+    let catalog = catalog();
+    for (typed, said) in [
+        ("auth bob cms", "= auth bob cms"),
+        ("auth revoke bob", "= auth revoke bob"),
+        ("Auth  REVOKE @bob:example.org", "= auth revoke @bob:example.org"),
+        ("auth away bob", "= auth revoke bob"),
+        ("auth 'revoke' cms", "= auth revoke cms"),
+        ("auth -- revoke cms", "= auth revoke cms"),
+        ("auth revoke", "`auth revoke` needs USER. Try: auth revoke USER"),
+        ("auth revoke --help", "? auth revoke"),
+    ] {
+        assert_eq!(understood(&table, &catalog, typed), said, "{typed}");
+    }
+    assert_eq!(table.command_of("auth revoke x").unwrap().name, "auth revoke");
+    assert_eq!(table.command_of("auth").unwrap().name, "auth");
+    let below: Vec<_> = table.below(table.get("auth").unwrap()).map(|spec| spec.name.as_str()).collect();
+    assert_eq!(below, ["auth revoke"]);
 }

@@ -1,7 +1,9 @@
 //! The apps and environments that one person knows of: what the parser takes, and what its hints may name.
 
+use std::sync::Arc;
+
 use crate::{
-    access::Access,
+    access::{Access, Asker, Role},
     config::{App, Catalog, Deployment},
 };
 
@@ -10,18 +12,24 @@ use crate::{
 pub struct Vocabulary<'a> {
     catalog: &'a Catalog,
     // `None` sees everything: the operator's own tools.
-    person: Option<(&'a Access, &'a str)>,
+    person: Option<(&'a Access, Asker<'a>)>,
+    roles: &'a [Arc<Role>],
 }
 
 impl<'a> Vocabulary<'a> {
     /// Everything there is.
     pub fn all(catalog: &'a Catalog) -> Self {
-        Self { catalog, person: None }
+        Self { catalog, person: None, roles: &[] }
+    }
+
+    /// Everything there is, with the roles that people can be added to.
+    pub fn all_with_roles(catalog: &'a Catalog, access: &'a Access) -> Self {
+        Self { catalog, person: None, roles: &access.roles }
     }
 
     /// What the roles of a person name.
-    pub fn of(catalog: &'a Catalog, access: &'a Access, person: &'a str) -> Self {
-        Self { catalog, person: Some((access, person)) }
+    pub fn of(catalog: &'a Catalog, access: &'a Access, person: impl Into<Asker<'a>>) -> Self {
+        Self { catalog, person: Some((access, person.into())), roles: &access.roles }
     }
 
     fn sees(&self, app: Option<&str>, environment: Option<&str>) -> bool {
@@ -41,6 +49,11 @@ impl<'a> Vocabulary<'a> {
     /// All environments: their names are no secret, and who may not touch one is told which right is missing.
     pub(super) fn environments(&self) -> impl Iterator<Item = &'a str> + Clone + use<'a> {
         self.catalog.environments()
+    }
+
+    /// The roles that people can be added to in chat. Their names are no secret.
+    pub(super) fn roles(&self) -> impl Iterator<Item = &'a str> + Clone + use<'a> {
+        self.roles.iter().filter(|role| role.grant_in_chat).map(|role| role.name.as_str())
     }
 
     /// The environments that a hint may name.

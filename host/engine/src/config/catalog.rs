@@ -8,7 +8,7 @@ use super::{
     approvals::Terms,
     problem::{At, nearest},
     room::RoomName,
-    table::Table,
+    table::{Located, Table},
 };
 use crate::port::{
     Pipelines,
@@ -42,6 +42,8 @@ pub struct App {
     pub title: String,
     /// Where it is talked about: approvals are asked for there.
     pub room: Option<RoomName>,
+    /// Who may grant roles on it in chat, as it is written.
+    pub owners: Vec<Located<String>>,
     /// Its deployments, in the order of the file.
     pub deployments: Vec<Deployment>,
 }
@@ -192,6 +194,7 @@ pub(super) fn read(root: &mut Table, factories: &[Arc<dyn PipelinesFactory>], ne
         }
         let title = table.string("title").map_or_else(|| name.value.clone(), |title| crate::reply::clean(&title.value));
         let room = RoomName::read(&mut table, "room", networks);
+        let owners = table.strings("owners").map(|owners| owners.value).unwrap_or_default();
         for (environment, deploy) in table.tables("deploy") {
             if catalog.environment(&environment.value).is_none() {
                 let meant = nearest(&environment.value, catalog.environments());
@@ -204,7 +207,7 @@ pub(super) fn read(root: &mut Table, factories: &[Arc<dyn PipelinesFactory>], ne
             drafts.extend(systems.deployment(&name.value, &environment.value, deploy));
         }
         table.finish();
-        catalog.apps.insert(name.value.clone(), App { name: name.value, title, room, deployments: Vec::new() });
+        catalog.apps.insert(name.value.clone(), App { name: name.value, title, room, owners, deployments: Vec::new() });
     }
     let built = systems.build();
     for draft in drafts {

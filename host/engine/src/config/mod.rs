@@ -5,7 +5,9 @@
 
 mod approvals;
 mod catalog;
+mod expect;
 mod include;
+mod members;
 mod people;
 mod plugins;
 mod problem;
@@ -16,6 +18,7 @@ mod table;
 mod tree;
 
 pub use catalog::{App, Catalog, Deployment, Environment, ValuePattern};
+pub use expect::Expect;
 pub use plugins::PluginConfig;
 pub use problem::{At, Problem, Problems, nearest};
 pub use read::{BotConfig, BotIdentity, Config, DEFAULT_STORE, Peek, Registry, peek, read};

@@ -1,49 +1,92 @@
-//! `[people]` and `[role.*]`.
+//! `[people]` and `[role.*]`, and who owns an app.
+//!
+//! Not here: who somebody is and who is in a group (`members`).
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     catalog::Catalog,
+    members::Members,
     problem::nearest,
+    room::RoomName,
     table::{Located, Table},
 };
 use crate::access::{Member, Pattern, Role};
 
-/// Reads the admins.
-pub(super) fn admins(root: &mut Table) -> Vec<String> {
-    let Some(mut people) = root.table("people") else { return Vec::new() };
-    let admins = people.strings("admins").map(|admins| admins.value).unwrap_or_default();
-    for admin in &admins {
-        if admin.value == "everyone" {
-            people.problem(&admin.at, "`everyone` cannot be admin", "admins = [\"@alice:example.org\"]".to_owned());
+/// Reads the admins, and the room that is told of changes of rights.
+pub(super) fn people(root: &mut Table, members: &Members) -> (Vec<String>, Option<RoomName>) {
+    let Some(mut people) = root.table("people") else { return (Vec::new(), None) };
+    let listed = people.strings("admins").map(|admins| admins.value).unwrap_or_default();
+    let mut admins = Vec::new();
+    for admin in listed {
+        match members.member(&people, &admin) {
+            Some(Member::Person(id)) => admins.push(id),
+            // Who can do everything is not for others to fill up.
+            Some(_) => people.problem(
+                &admin.at,
+                format!("`{}` cannot be admin", admin.value),
+                "admins = [\"@alice:example.org\"]".to_owned(),
+            ),
+            None => {}
         }
     }
+    let tell = RoomName::read(&mut people, "tell", members.networks());
     people.finish();
-    admins.into_iter().map(|admin| admin.value).collect()
+    (admins, tell)
+}
+
+/// Reads who owns which app.
+pub(super) fn owners(root: &Table, catalog: &Catalog, members: &Members) -> BTreeMap<String, Vec<Member>> {
+    let mut all = BTreeMap::new();
+    for app in catalog.apps() {
+        let mut owners = Vec::new();
+        for owner in &app.owners {
+            match members.member(root, owner) {
+                Some(Member::Everyone) => {
+                    let fix = "owners = [\"@carol:example.org\", \"group:web\"]".to_owned();
+                    root.problem(&owner.at, "`everyone` cannot own an app", fix);
+                }
+                member => owners.extend(member),
+            }
+        }
+        if !owners.is_empty() {
+            all.insert(app.name.clone(), owners);
+        }
+    }
+    all
 }
 
 /// Reads the roles.
-pub(super) fn roles(root: &mut Table, catalog: &Catalog) -> Vec<Arc<Role>> {
+pub(super) fn roles(root: &mut Table, catalog: &Catalog, members: &Members) -> Vec<Arc<Role>> {
     let mut roles = Vec::new();
     for (name, mut table) in root.tables("role") {
         let at = table.at().clone();
-        let members = required(&mut table, "members", "[\"@bob:example.org\"]");
+        let grant_in_chat = table.boolean("grant_in_chat").is_some_and(|yes| yes.value);
+        // A role that people are added to in chat may have nobody in the file.
+        let listed = match grant_in_chat && !table.has("members") {
+            true => Vec::new(),
+            false => required(&mut table, "members", "[\"@bob:example.org\"]"),
+        };
+        table.expect("members");
         let commands = required(&mut table, "commands", "[\"where\"]");
         let apps = required(&mut table, "apps", "[\"*\"]");
         let environments = required(&mut table, "environments", "[\"staging\"]");
         known(&table, "app", &apps, catalog.apps().map(|app| app.name.as_str()));
         known(&table, "environment", &environments, catalog.environments());
-        let members = members.into_iter().map(|member| match member.value.as_str() {
-            "everyone" => Member::Everyone,
-            _ => Member::Person(member.value),
+        let listed = listed.iter().filter_map(|member| members.member(&table, member)).collect();
+        let rooms = table.strings("rooms").map(|rooms| {
+            let room = |room: &Located<String>| members.room(&table, room);
+            rooms.value.iter().filter_map(room).collect()
         });
         roles.push(Arc::new(Role {
             name: name.value,
             at,
-            members: members.collect(),
+            members: listed,
             commands: patterns(&table, &commands),
             apps: patterns(&table, &apps),
             environments: patterns(&table, &environments),
+            rooms,
+            grant_in_chat,
         }));
         table.finish();
     }

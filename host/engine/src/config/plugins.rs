@@ -32,7 +32,7 @@ pub struct PluginConfig {
 }
 
 /// Reads all plugins, in the order of the file.
-pub(super) fn read(root: &mut Table, catalog: &Catalog) -> Vec<PluginConfig> {
+pub(super) fn read(root: &mut Table, catalog: &Catalog, roles: &[&str]) -> Vec<PluginConfig> {
     let mut plugins = Vec::new();
     for (name, mut table) in root.tables("plugin") {
         let at = table.at().clone();
@@ -45,7 +45,7 @@ pub(super) fn read(root: &mut Table, catalog: &Catalog) -> Vec<PluginConfig> {
         }
         let module = table.required_string("module", &format!("\"guests/{}.wasm\"", name.value));
         let rules = table.array("allow");
-        let rules = rules.into_iter().filter_map(|rule| rules::allow(rule, &name.value, catalog)).collect();
+        let rules = rules.into_iter().filter_map(|rule| rules::allow(rule, &name.value, catalog, roles)).collect();
         let limits = table.table("limits").map(read_limits).unwrap_or_default();
         let settings_at = table.at_key("config");
         let settings = table.table("config").map(read_settings).unwrap_or_default();

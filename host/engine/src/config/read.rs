@@ -9,13 +9,16 @@ use std::{
 use super::{
     approvals,
     catalog::{self, Catalog},
-    include, people,
+    expect::{self, Expect},
+    include,
+    members::Members,
+    people,
     plugins::{self, PluginConfig},
     problem::{At, Problem, Problems},
     table::{Located, Table},
 };
 use crate::{
-    access::Access,
+    access::{Access, Policy},
     approval::Approval,
     port::{Chat, ChatFactory, pipelines::PipelinesFactory},
 };
@@ -76,6 +79,8 @@ pub struct Config {
     pub approvals: Arc<Vec<Approval>>,
     /// Plugins, in the order of the file.
     pub plugins: Vec<PluginConfig>,
+    /// What is expected of the rules: tests of the policy that `check` runs.
+    pub expectations: Vec<Expect>,
     /// Problems found later (by what plugins describe) go to this list.
     pub problems: Problems,
 }
@@ -124,10 +129,15 @@ pub fn read(path: &Path, registry: &Registry) -> Result<Config, Vec<Problem>> {
     let networks: Vec<&str> = registry.chats.iter().map(|factory| factory.network()).collect();
     let catalog = catalog::read(&mut root, &registry.pipelines, &networks);
     let bot = bot(&mut root, registry, &catalog);
-    let admins = people::admins(&mut root);
-    let roles = people::roles(&mut root, &catalog);
+    let mut members = Members::read(&mut root, &networks);
+    let (admins, tell) = people::people(&mut root, &members);
+    let roles = people::roles(&mut root, &catalog, &members);
+    let owners = people::owners(&root, &catalog, &members);
+    let names: Vec<&str> = roles.iter().map(|role| role.name.as_str()).collect();
     let approvals = approvals::read(&mut root, &catalog, &roles, &networks);
-    let plugins = plugins::read(&mut root, &catalog);
+    let plugins = plugins::read(&mut root, &catalog, &names);
+    let expectations = expect::read(&mut root, &members);
+    let groups = members.take_groups();
     root.finish();
     match bot {
         Some(bot) if problems.count() == 0 => Ok(Config {
@@ -135,16 +145,23 @@ pub fn read(path: &Path, registry: &Registry) -> Result<Config, Vec<Problem>> {
             folder,
             store,
             keep,
-            access: Arc::new(Access {
+            access: Arc::new(Access::new(Policy {
                 admins,
                 roles,
                 bot_environments: bot.environments.clone(),
                 bot: bot.identity.name.clone(),
-            }),
+                persons: members.into_people(),
+                owners,
+                tell,
+                groups,
+                apps: catalog.apps().map(|app| app.name.clone()).collect(),
+                network: bot.chats.first().map(|chat| chat.network().to_owned()).unwrap_or_default(),
+            })),
             bot,
             catalog: Arc::new(catalog),
             approvals: Arc::new(approvals),
             plugins,
+            expectations,
             problems,
         }),
         _ => Err(problems.sorted()),

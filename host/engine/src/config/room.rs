@@ -5,7 +5,7 @@
 use super::table::Table;
 
 /// A room by its name.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RoomName {
     /// The network, where the name says it; otherwise the bot's first.
     pub network: Option<String>,

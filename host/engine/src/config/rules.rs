@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Reads one rule.
-pub(super) fn allow(mut table: Table, plugin: &str, catalog: &Catalog) -> Option<Allow> {
+pub(super) fn allow(mut table: Table, plugin: &str, catalog: &Catalog, roles: &[&str]) -> Option<Allow> {
     let at = table.at().clone();
     if !table.has("call") {
         table.missing("call", "[\"pipelines.wait\", \"catalog.*\"]");
@@ -28,7 +28,7 @@ pub(super) fn allow(mut table: Table, plugin: &str, catalog: &Catalog) -> Option
         if key.value == "beyond" {
             beyond = read_beyond(&mut table, &rows);
         } else if let Some(attribute) = Attribute::parse(&key.value) {
-            limit(&mut table, attribute, &rows, &mut limits, catalog);
+            limit(&mut table, attribute, &rows, &mut limits, (catalog, roles));
         }
     }
     table.finish_rule();
@@ -52,7 +52,13 @@ fn named_rows(table: &Table, texts: &[Located<String>]) -> Vec<&'static Row> {
     rows
 }
 
-fn limit(table: &mut Table, attribute: Attribute, rows: &[&Row], limits: &mut Limits, catalog: &Catalog) {
+fn limit(
+    table: &mut Table,
+    attribute: Attribute,
+    rows: &[&Row],
+    limits: &mut Limits,
+    (catalog, roles): (&Catalog, &[&str]),
+) {
     let name = attribute.as_str();
     let at = table.at_key(name);
     let Some(values) = table.strings(name) else { return };
@@ -77,7 +83,8 @@ fn limit(table: &mut Table, attribute: Attribute, rows: &[&Row], limits: &mut Li
                 .collect();
             known(table, "pipeline", &values.value, names.into_iter());
         }
-        Attribute::Version | Attribute::Parameter | Attribute::Key => {}
+        Attribute::Role => known(table, "role", &values.value, roles.iter().copied()),
+        Attribute::Version | Attribute::Parameter | Attribute::Key | Attribute::Person => {}
     }
     limits.set(attribute, patterns(table, &values.value));
 }

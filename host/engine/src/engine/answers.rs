@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::{Host, handle::Verdict};
 use crate::{
-    access::{Authorized, Rights},
+    access::{Asker, Authorized, Held, Rights},
     command::{Builtin, Spec, Value, help_all, help_one},
     config::nearest,
     message::Person,
@@ -14,14 +14,15 @@ use crate::{
 impl Host {
     /// One of the host's own commands.
     pub(super) async fn host(&self, builtin: Builtin, authorized: &Authorized) -> Verdict {
-        let (person, message) = (authorized.caller(), authorized.message());
+        let (person, message, asker) = (authorized.caller(), authorized.message(), authorized.asker());
         let words = match builtin {
             Builtin::Help => match authorized.command().arguments().next() {
-                Some((_, Value::Text(word))) => Ok(self.help_for(person, word)),
-                _ => Ok(help_all(self.visible(person), &self.prefix)),
+                Some((_, Value::Text(word))) => Ok(self.help_for(asker, word)),
+                _ => Ok(help_all(self.visible(asker), &self.prefix)),
             },
-            Builtin::Whoami => Ok(self.whoami(person)),
-            Builtin::Plugins => Ok(self.list_plugins(person)),
+            Builtin::Whoami => Ok(self.whoami(person, asker)),
+            Builtin::Plugins => Ok(self.list_plugins(asker)),
+            Builtin::Can => self.can(authorized),
             Builtin::Jobs => self.list_jobs(person).await,
             Builtin::Job => return self.one_job(authorized).await.unwrap_or_else(Verdict::Refused),
             Builtin::Logs => return self.logs(authorized).await,
@@ -37,16 +38,16 @@ impl Host {
     }
 
     /// The commands that a person may run somewhere.
-    fn visible(&self, person: &Person) -> impl Iterator<Item = &Spec> {
-        let may = |spec: &&Spec| self.shared.access.may_run(&person.id, &spec.name, spec.target.clone());
+    fn visible<'a>(&'a self, asker: Asker<'a>) -> impl Iterator<Item = &'a Spec> {
+        let may = move |spec: &&Spec| self.shared.access.may_run(asker, &spec.name, spec.target.clone());
         self.plugins.table().specs().iter().map(AsRef::as_ref).filter(may)
     }
 
-    fn help_for(&self, person: &Person, word: &str) -> String {
+    fn help_for(&self, asker: Asker<'_>, word: &str) -> String {
         match self.plugins.table().get(word) {
-            Some(spec) => self.explain(person, spec),
+            Some(spec) => self.explain(asker, spec),
             None => {
-                let names = self.visible(person).map(|spec| spec.name.as_str());
+                let names = self.visible(asker).map(|spec| spec.name.as_str());
                 let meant = nearest(word, names).map(|meant| format!(" Did you mean `{meant}`?")).unwrap_or_default();
                 format!("Unknown command `{}`.{meant}", crate::reply::clean(word))
             }
@@ -54,12 +55,14 @@ impl Host {
     }
 
     /// All there is to say about a command, and whether this person may run it.
-    pub(super) fn explain(&self, person: &Person, spec: &Spec) -> String {
-        help_one(spec, &self.who(person, spec))
+    pub(super) fn explain(&self, asker: Asker<'_>, spec: &Spec) -> String {
+        let below = self.plugins.table().below(spec);
+        let below: Vec<String> = below.map(|spec| format!("\nSee also: {}", spec.usage())).collect();
+        format!("{}{}", help_one(spec, &self.who(asker, spec)), below.concat())
     }
 
-    fn who(&self, person: &Person, spec: &Spec) -> String {
-        match self.shared.access.rights(&person.id, &spec.name, spec.target.clone()) {
+    fn who(&self, asker: Asker<'_>, spec: &Spec) -> String {
+        match self.shared.access.rights(asker, &spec.name, spec.target.clone()) {
             Rights::Open => "Everybody may run it.".to_owned(),
             Rights::Admin => "You may run it as an admin.".to_owned(),
             Rights::Roles(roles) if roles.is_empty() => match self.shared.access.admins.as_slice() {
@@ -67,13 +70,14 @@ impl Host {
                 admins => format!("You may not run it: ask {}.", admins.join(" or ")),
             },
             Rights::Roles(roles) => {
-                let roles: Vec<String> = roles.iter().map(|role| format!("{} ({})", role.name, reach(role))).collect();
+                let roles: Vec<String> =
+                    roles.iter().map(|held| format!("{} ({})", held.rule(), reach(held))).collect();
                 format!("You may run it as {}.", roles.join(" and as "))
             }
         }
     }
 
-    fn whoami(&self, person: &Person) -> String {
+    fn whoami(&self, person: &Person, asker: Asker<'_>) -> String {
         let access = &self.shared.access;
         let mut text = format!(
             "You are {} ({}) to {}.",
@@ -87,20 +91,23 @@ impl Host {
                 "\nYou are an admin: every command, app and environment; grants of plugins hold all the same."
             );
         }
-        for role in access.roles.iter().filter(|role| role.has(&person.id)) {
-            let commands: Vec<&str> = role.commands.iter().map(crate::access::Pattern::as_str).collect();
-            let _ = write!(text, "\nRole {}: {} ({})", role.name, commands.join(", "), reach(role));
+        if let Some(named) = access.persons.of(&person.id).filter(|named| named.ids.len() > 1) {
+            let others: Vec<&str> = access.persons.ids(&person.id).skip(1).collect();
+            let _ = write!(text, "\nYou are {} in the configuration, also as {}.", named.name, others.join(", "));
         }
-        let commands: Vec<&str> = self.visible(person).map(|spec| spec.name.as_str()).collect();
+        for held in access.held(asker, true) {
+            let commands: Vec<&str> = held.role.commands.iter().map(crate::access::Pattern::as_str).collect();
+            let _ = write!(text, "\nRole {}: {} ({})", held.rule(), commands.join(", "), reach(&held));
+        }
+        let commands: Vec<&str> = self.visible(asker).map(|spec| spec.name.as_str()).collect();
         let _ = write!(text, "\nYou may type: {}", commands.join(", "));
         text
     }
 
-    fn list_plugins(&self, person: &Person) -> String {
+    fn list_plugins(&self, asker: Asker<'_>) -> String {
         let mut text = String::new();
         for plugin in self.plugins.loaded() {
-            let may =
-                |spec: &&std::sync::Arc<Spec>| self.shared.access.may_run(&person.id, &spec.name, spec.target.clone());
+            let may = |spec: &&std::sync::Arc<Spec>| self.shared.access.may_run(asker, &spec.name, spec.target.clone());
             let commands: Vec<&str> =
                 plugin.description.commands.iter().filter(may).map(|spec| spec.name.as_str()).collect();
             if commands.is_empty() {
@@ -111,8 +118,7 @@ impl Host {
         }
         for plugin in self.plugins.not_loaded() {
             // Why may name files and rules: that is for those who can mend it.
-            let why =
-                if self.shared.access.is_admin(&person.id) { format!(": {}", plugin.error) } else { String::new() };
+            let why = if self.shared.access.is_admin(asker.id) { format!(": {}", plugin.error) } else { String::new() };
             let _ = writeln!(text, "{}: not loaded{why}", plugin.name);
         }
         if text.is_empty() {
@@ -122,9 +128,16 @@ impl Host {
     }
 }
 
-fn reach(role: &crate::access::Role) -> String {
+/// What a role that somebody has covers, for people.
+fn reach(held: &Held) -> String {
     let list = |patterns: &[crate::access::Pattern]| {
         patterns.iter().map(crate::access::Pattern::as_str).collect::<Vec<_>>().join(", ")
     };
-    format!("apps {}, environments {}", list(&role.apps), list(&role.environments))
+    let (apps, environments) = match &held.grant {
+        None => (list(&held.role.apps), list(&held.role.environments)),
+        Some(grant) => (grant.app.clone(), grant.environment.clone().unwrap_or_else(|| list(&held.role.environments))),
+    };
+    let until = held.grant.as_ref().and_then(|grant| grant.until);
+    let until = until.map_or_else(String::new, |until| format!(", until {}", crate::reply::moment(until)));
+    format!("apps {apps}, environments {environments}{until}")
 }

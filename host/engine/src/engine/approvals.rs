@@ -9,10 +9,9 @@ use super::{
     handle::{Refusal, Verdict},
 };
 use crate::{
-    access::Authorized,
+    access::{Asker, Authorized},
     approval,
     job::{NoVote, Vote, is_job_id},
-    message::Person,
     port::store::{InboxRow, JobQuery, JobRow, Phase, Reaction, StoreError, Write},
     reply::Text,
 };
@@ -70,9 +69,9 @@ impl Host {
         let row = match (id, self.asked_in(message).await.map_err(|error| unread(&error))?) {
             (None, Some(row)) => row,
             (Some(_), _) => self.pick(message, person, id, |_| true).await?,
-            (None, None) => self.only_asking(message, person).await?,
+            (None, None) => self.only_asking(message).await?,
         };
-        let told = self.jobs.vote(row, None, person, vote, &|told| self.with_order(message, told)).await;
+        let told = self.jobs.vote(row, None, message, vote, &|told| self.with_order(message, told)).await;
         carried_out(told.map_err(Refusal::from))
     }
 
@@ -87,19 +86,19 @@ impl Host {
     }
 
     /// The only job that asks and that a person may answer; where there is none, the only one that asks.
-    async fn only_asking(&self, message: &InboxRow, person: &Person) -> Result<JobRow, Refusal> {
+    async fn only_asking(&self, message: &InboxRow) -> Result<JobRow, Refusal> {
         let asking = JobQuery { open: Some(true), phases: Some(vec![Phase::Approval]), ..JobQuery::default() };
         let rows = self.shared.store.jobs(&asking).await.map_err(|error| unread(&error))?;
         let mut may = Vec::new();
         for row in rows {
-            if self.jobs.may_vote(&row, person).await {
+            if self.jobs.may_vote(&row, Asker::from(message)).await {
                 may.push(row);
             }
         }
         match may.len() {
             1 => may.pop().ok_or_else(|| malformed("There is no such job.")),
             // Whoever may not answer the only one there is, is told why.
-            0 => self.pick(message, person, None, |job| job.stand.phase == Phase::Approval).await,
+            0 => self.pick(message, &message.sender, None, |job| job.stand.phase == Phase::Approval).await,
             _ => {
                 let ids: Vec<&str> = may.iter().take(5).map(|job| job.id.as_str()).collect();
                 Err(malformed(format!(
@@ -143,7 +142,7 @@ impl Host {
             return Ok(());
         };
         let silent = |_: &str| vec![Write::Done(row.key.clone())];
-        match self.jobs.vote(job, ask, &row.sender, vote, &silent).await {
+        match self.jobs.vote(job, ask, row, vote, &silent).await {
             Ok(_) => Ok(()),
             Err(NoVote::Unable(why)) => Err(StoreError::Unavailable(why)),
             // Said below the message that asks: a reaction has no thread of its own.

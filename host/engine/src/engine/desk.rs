@@ -130,7 +130,7 @@ impl Host {
                 continue;
             };
             let access = &self.shared.access;
-            if !access.sees(&authorized.caller().id, Some(&run.app), Some(&run.environment)) {
+            if !access.sees(authorized.asker(), Some(&run.app), Some(&run.environment)) {
                 said.push_lines("A run that you may not see.");
                 continue;
             }

@@ -6,7 +6,7 @@ use futures_util::FutureExt as _;
 
 use super::Host;
 use crate::{
-    access::Authorized,
+    access::{Asker, Authorized},
     command::{CommandKind, Parsed, Target, Vocabulary},
     job::AtWork,
     plugin::LoadedPlugin,
@@ -156,18 +156,20 @@ impl Host {
     /// A message, a command, what its caller may do, and what it does where it is a query. Nothing is written yet, except
     /// where it is an order to the host itself.
     pub(super) async fn decide(&self, row: &InboxRow) -> Verdict {
-        let person = &row.sender.id;
+        let asker = Asker::from(row);
+        // Who is in the rooms that rules name is asked before anything is judged.
+        self.shared.access.look(&self.shared.outbox).await;
         let table = self.plugins.table();
         // Before the arguments are looked at: hints on them name apps and environments.
         if let Some(spec) = table.command_of(&row.text)
-            && !self.shared.access.may_run(person, &spec.name, spec.target.clone())
+            && !self.shared.access.may_run(asker, &spec.name, spec.target.clone())
         {
             return Verdict::Refused(Refusal::Denied(self.shared.access.missing(&spec.name, None, None)));
         }
-        let vocabulary = Vocabulary::of(&self.shared.catalog, &self.shared.access, person);
+        let vocabulary = Vocabulary::of(&self.shared.catalog, &self.shared.access, asker);
         let command = match table.parse(&row.text, &vocabulary) {
             Ok(Parsed::Command(command)) => command,
-            Ok(Parsed::Help(spec)) => return self.said(row, Text::lines(self.explain(&row.sender, &spec))),
+            Ok(Parsed::Help(spec)) => return self.said(row, Text::lines(self.explain(asker, &spec))),
             Err(misparse) => {
                 // A command that somebody has is theirs, whoever else claims it.
                 let missing = table.command_of(&row.text).is_none().then(|| self.not_loaded(&row.text)).flatten();
@@ -176,6 +178,10 @@ impl Host {
                     None => Refusal::Malformed(misparse.to_string()),
                 });
             }
+        };
+        let command = match self.with_people(command, row).await {
+            Ok(command) => command,
+            Err(refusal) => return Verdict::Refused(refusal),
         };
         let authorized = match self.shared.access.authorize(command, row.clone()) {
             Ok(authorized) => Arc::new(authorized),

@@ -9,12 +9,16 @@ mod action;
 mod answers;
 mod approvals;
 mod ask;
+mod census;
 mod courtesy;
 mod desk;
+mod expect;
+mod explain;
 mod handle;
 mod plugins;
 mod query;
 mod tidy;
+mod who;
 
 use std::{
     collections::HashSet,
@@ -30,7 +34,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 pub use ask::NoAnswer;
+pub use census::{MayRow, MayRun};
+pub use explain::{Explained, Explainer};
 pub use plugins::Plugins;
+pub(crate) use who::handle as handle_of;
+pub use who::{NotFound, find_person};
 
 use crate::{
     capability::Shared,
@@ -38,7 +46,7 @@ use crate::{
     job::{Activity, AtWork, Claims, Jobs, Places, Steady},
     message::{Addressing, Inbox},
     plugin::{Loader, Runtime, lock::Lock, runtime::MOST_GUESTS},
-    port::{Chat, Clock, Store, StoreError, SystemClock, store::InboxRow},
+    port::{Chat, Clock, Directory, Store, StoreError, SystemClock, store::InboxRow},
     reply::Outbox,
 };
 pub(crate) use approvals::thumb;
@@ -51,6 +59,7 @@ pub struct EngineBuilder {
     clock: Arc<dyn Clock>,
     cache: Option<PathBuf>,
     lock: Option<Lock>,
+    directory: Option<Arc<dyn Directory>>,
 }
 
 /// An engine, ready to run.
@@ -86,6 +95,9 @@ pub enum BuildError {
     /// Wasmtime does not start.
     #[error("the WebAssembly engine does not start: {0}")]
     Runtime(String),
+    /// What was granted in chat cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// Why an engine stopped by itself.
@@ -127,7 +139,13 @@ impl EngineBuilder {
         Self { lock, ..self }
     }
 
-    /// Loads the plugins and puts everything together. Connects to nothing.
+    /// Who tells who is in the groups that roles name; the files of `[group.*]` if nothing is said.
+    #[must_use]
+    pub fn directory(self, directory: Arc<dyn Directory>) -> Self {
+        Self { directory: Some(directory), ..self }
+    }
+
+    /// Loads the plugins, reads what was granted in chat, and puts everything together. Connects to nothing.
     ///
     /// # Errors
     /// [`BuildError`]. A plugin that does not load is none: it is among [`Plugins::not_loaded`].
@@ -136,6 +154,15 @@ impl EngineBuilder {
         let loader = Loader::new(runtime, self.cache);
         let plugins = Plugins::load(&self.config, &loader, self.lock.as_ref()).await;
         let activity = Activity::default();
+        let access = self.config.access;
+        if let Some(directory) = self.directory {
+            access.ask_directory(directory);
+        }
+        let steady = Steady::starting_at(self.clock.now());
+        access.keep_time(steady);
+        for warning in access.restore(self.store.grants().await?) {
+            tracing::warn!("{warning}");
+        }
         let chats = self.config.bot.chats;
         let outbox = Arc::new(Outbox::new(self.store.clone(), &chats, activity.clone()));
         let (send, rows) = mpsc::unbounded_channel();
@@ -144,18 +171,18 @@ impl EngineBuilder {
             store: self.store.clone(),
             outbox: outbox.clone(),
             addressing: Addressing { prefix: identity.prefix.clone(), names: vec![identity.name] },
-            admins: self.config.access.admins.clone(),
+            admins: access.admin_ids(),
             activity: activity.clone(),
             rows: send,
         });
         let shared = Arc::new(Shared {
-            steady: Steady::starting_at(self.clock.now()),
+            steady,
             approvals: self.config.approvals,
             store: self.store,
             clock: self.clock,
             outbox,
             catalog: self.config.catalog,
-            access: self.config.access,
+            access,
             places: Places::default(),
             claims: Claims::default(),
             stopping: CancellationToken::new(),
@@ -182,7 +209,7 @@ impl EngineBuilder {
 impl Engine {
     /// Begins to put an engine together.
     pub fn builder(config: Config, store: Arc<dyn Store>) -> EngineBuilder {
-        EngineBuilder { config, store, clock: Arc::new(SystemClock), cache: None, lock: None }
+        EngineBuilder { config, store, clock: Arc::new(SystemClock), cache: None, lock: None, directory: None }
     }
 
     /// The plugins, loaded or not.

@@ -144,7 +144,8 @@ impl Plugins {
         self.not_loaded.iter().find(|plugin| plugin.commands.iter().any(|known| known.eq_ignore_ascii_case(command)))
     }
 
-    /// All that is wrong once plugins are known: those that did not load, and roles that name commands which do not exist.
+    /// All that is wrong once plugins are known: those that did not load, roles that name commands which do not exist, and
+    /// expectations that the rules do not meet.
     pub fn problems(&self, config: &Config) -> Vec<Problem> {
         let mut problems: Vec<Problem> = self
             .not_loaded
@@ -178,6 +179,7 @@ impl Plugins {
                 }
             }
         }
+        problems.extend(self.unmet(config));
         problems.sort();
         problems
     }

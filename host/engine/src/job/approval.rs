@@ -14,12 +14,11 @@ use super::{
     entry, first_card, said,
 };
 use crate::{
-    access::Authorized,
+    access::{Asker, Authorized},
     approval::{self, Ask, Counted, Decision, Effect, Event, Need, Plan, PlanEnd},
     capability::{Held, Invocation, Past, Purpose, Rehearsal, Stop, working},
-    message::Person,
     plugin::{GuestEnd, Limits, LoadedPlugin, bindings::commands, run},
-    port::store::{Entry, EntryKind, JobRow, OutboxRow, Phase, Purpose as OutboxPurpose, Stand, Write},
+    port::store::{Entry, EntryKind, InboxRow, JobRow, OutboxRow, Phase, Purpose as OutboxPurpose, Stand, Write},
     reply::clean,
 };
 
@@ -195,7 +194,7 @@ impl Jobs {
         let mut ids = Vec::new();
         for need in &ask.needs {
             for id in need.from.iter().flat_map(|role| access.named_in(role)) {
-                let may = !access.same_person(&id, &row.caller.id) && self.stands(need, &id) && !ids.contains(&id);
+                let may = !access.same_person(&id, &row.caller.id) && !ids.contains(&id);
                 if may && ids.len() < MOST_CALLED {
                     ids.push(id);
                 }
@@ -205,23 +204,23 @@ impl Jobs {
     }
 
     /// Whether a person stands for all that a need is about.
-    fn stands(&self, need: &Need, person: &str) -> bool {
+    fn stands(&self, need: &Need, who: Asker<'_>) -> bool {
         let access = &self.shared.access;
         let in_role = |role: &String| {
             need.places
                 .iter()
-                .all(|(app, environment)| access.stands_for(role, person, app.as_deref(), environment.as_deref()))
+                .all(|(app, environment)| access.stands_for(role, who, app.as_deref(), environment.as_deref()))
         };
         need.from.iter().any(in_role)
     }
 
     /// Whether a person may answer for a job that asks.
-    pub(crate) async fn may_vote(&self, row: &JobRow, person: &Person) -> bool {
-        if row.stand.phase != Phase::Approval || self.shared.access.same_person(&row.caller.id, &person.id) {
+    pub(crate) async fn may_vote(&self, row: &JobRow, who: Asker<'_>) -> bool {
+        if row.stand.phase != Phase::Approval || self.shared.access.same_person(&row.caller.id, who.id) {
             return false;
         }
         match Tape::read(&*self.shared.store, &row.id).await {
-            Ok(tape) => tape.ask().is_some_and(|ask| ask.needs.iter().any(|need| self.stands(need, &person.id))),
+            Ok(tape) => tape.ask().is_some_and(|ask| ask.needs.iter().any(|need| self.stands(need, who))),
             Err(_) => false,
         }
     }
@@ -235,7 +234,7 @@ impl Jobs {
         self: &Arc<Self>,
         row: JobRow,
         number: Option<u32>,
-        by: &Person,
+        message: &InboxRow,
         vote: Vote,
         with: WithOrder<'_>,
     ) -> Result<String, NoVote> {
@@ -265,7 +264,7 @@ impl Jobs {
         if self.shared.steady.now() >= ask.until {
             return Err(over(" any more: the time is over"));
         }
-        let (events, told) = self.counted(&row, &ask, by, vote)?;
+        let (events, told) = self.counted(&row, &ask, message, vote)?;
         let now = self.shared.clock.now();
         let after = events.iter().fold(ask, Ask::with);
         let decided = after.decision.is_some();
@@ -296,8 +295,9 @@ impl Jobs {
     }
 
     /// What an answer adds to the journal, and what is told.
-    fn counted(&self, row: &JobRow, ask: &Ask, by: &Person, vote: Vote) -> Result<(Vec<Event>, String), NoVote> {
+    fn counted(&self, row: &JobRow, ask: &Ask, message: &InboxRow, vote: Vote) -> Result<(Vec<Event>, String), NoVote> {
         let (access, number) = (&self.shared.access, ask.number);
+        let (by, who) = (&message.sender, Asker::from(message));
         let name = clean(&by.name);
         if let Vote::Withdraw(reaction) = &vote {
             let given = ask.given.iter().find(|given| given.reaction.as_ref() == Some(reaction));
@@ -316,7 +316,7 @@ impl Jobs {
             )));
         }
         let counts: BTreeSet<usize> =
-            ask.needs.iter().enumerate().filter(|(_, need)| self.stands(need, &by.id)).map(|(at, _)| at).collect();
+            ask.needs.iter().enumerate().filter(|(_, need)| self.stands(need, who)).map(|(at, _)| at).collect();
         if counts.is_empty() {
             let help = self.who_can(row, ask);
             return Err(NoVote::Denied(format!("You may not approve job {}: that takes {help}.", row.id)));

@@ -127,6 +127,8 @@ impl Jobs {
         let begun = tape.begun()?;
         let row = job.row();
         let plugin = self.plugins.of_job(row, &begun, &*self.shared.store).await?;
+        // The rights that count are those of this moment, also where rooms say who has them.
+        self.shared.access.look(&self.shared.outbox).await;
         let authorized = self.authorized(row, &plugin, &begun)?;
         // Before the plugin reads anything: what it reads must be as it is when its turn comes.
         if let (true, true, Some(place)) = (begun.options.wait && !job.is_cancelled(), tape.is_fresh(), row.place())

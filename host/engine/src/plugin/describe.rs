@@ -97,6 +97,11 @@ pub(super) fn check(plugin: &Arc<str>, description: commands::Description) -> Re
         }
         specs.push(Arc::new(spec));
     }
+    // Nobody takes a word behind a command of somebody else's.
+    let foreign = |word: &&String| word.split_once(' ').is_some_and(|(first, _)| !words.contains(first));
+    if let Some(word) = words.iter().find(foreign) {
+        return Err(format!("it describes `{word}`, and no command `{}`", word.split(' ').next().unwrap_or_default()));
+    }
     let settings = description.settings.into_iter().map(setting).collect::<Result<_, _>>()?;
     Ok(Description { commands: specs, settings })
 }
@@ -119,6 +124,7 @@ fn spec(plugin: &Arc<str>, command: commands::Command) -> Result<Spec, crate::co
             commands::ParameterType::Version => ParameterType::Version,
             commands::ParameterType::Person => ParameterType::Person,
             commands::ParameterType::Rest => ParameterType::Rest,
+            commands::ParameterType::Role => ParameterType::Role,
         },
         required: parameter.required,
         named: parameter.named,

@@ -296,8 +296,14 @@ fn granted(plugin: &str, grants: &Grants, calls: &[&'static Row]) -> Result<(), 
     if !others.is_empty() {
         rules.push(rule(&others, ""));
     }
-    if !acts.is_empty() {
-        rules.push(rule(&acts, "\nenvironment = [\"...\"]"));
+    // Where an environment need not be typed, a rule that names one would refuse what is typed without.
+    let (placed, typed): (Vec<_>, Vec<_>) =
+        acts.into_iter().partition(|row| row.environment == capability::EnvironmentFrom::Target);
+    if !placed.is_empty() {
+        rules.push(rule(&placed, "\nenvironment = [\"...\"]"));
+    }
+    if !typed.is_empty() {
+        rules.push(rule(&typed, "\nrole = [\"...\"]"));
     }
     Err(LoadError::NotGranted { calls: missing.iter().map(|row| row.name).collect(), add: rules.join("\n") })
 }

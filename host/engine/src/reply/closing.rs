@@ -102,7 +102,7 @@ pub(crate) fn emoji(outcome: JobOutcome) -> &'static str {
         JobOutcome::Failed => "❌",
         JobOutcome::Cancelled => "🚫",
         JobOutcome::Refused => "⛔",
-        JobOutcome::NotApproved => "🙅",
+        JobOutcome::NotApproved => "✋",
         JobOutcome::Unknown => "❔",
     }
 }

@@ -61,11 +61,11 @@ impl HostCall for Later {
 
     fn objections(invocation: &Invocation, (request,): &(LaterRequest,)) -> Vec<Reason> {
         let access = &invocation.shared().access;
-        let person = &invocation.authorized().caller().id;
+        let (asker, person) = (invocation.authorized().asker(), &invocation.authorized().caller().id);
         // What is no command of this plugin is said when it is tried.
         let Ok(command) = command(invocation, request) else { return Vec::new() };
         let name = &command.spec().name;
-        if access.may_run(person, name, command.spec().target.clone()) {
+        if access.may_run(asker, name, command.spec().target.clone()) {
             return Vec::new();
         }
         let text = format!("no role lets {person} run `{name}`: {}", access.help());
@@ -154,7 +154,7 @@ fn command(invocation: &Invocation, request: &LaterRequest) -> Result<Command, S
     let words: Vec<String> =
         request.arguments.iter().map(|argument| format!("--{}={}", argument.name, argument.value)).collect();
     let shared = invocation.shared();
-    let vocabulary = Vocabulary::of(&shared.catalog, &shared.access, &invocation.authorized().caller().id);
+    let vocabulary = Vocabulary::of(&shared.catalog, &shared.access, invocation.authorized().asker());
     command::arguments(spec, &words, &vocabulary).map_err(|misparse| misparse.to_string())
 }
 
@@ -192,7 +192,7 @@ fn may_see(invocation: &Invocation, job: &JobRow) -> bool {
     own || match (&job.app, &job.environment) {
         (Some(app), Some(environment)) => invocation.may_see(app, environment),
         // What touches no place is its caller's own.
-        _ => matches!(invocation.authorized().rights(), Rights::Admin),
+        _ => matches!(invocation.rights(), Rights::Admin),
     }
 }
 

@@ -4,10 +4,12 @@
 
 mod chat;
 mod clock;
+mod directory;
 mod pipelines;
 mod store;
 
 pub use chat::MemoryChat;
 pub use clock::MemoryClock;
+pub use directory::MemoryDirectory;
 pub use pipelines::{MemoryPipelines, MemoryPipelinesFactory, MemoryRun};
 pub use store::MemoryStore;

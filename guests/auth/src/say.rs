@@ -1,0 +1,107 @@
+//! Words for what was granted.
+//!
+//! Not here: what is granted, which the host decides.
+
+use wardroom_guest::access::Granted;
+use wardroom_guest::moment;
+
+/// `jbrueder may now deploy Content Management System to production (role deployer)`
+pub(crate) fn granted(granted: &Granted) -> String {
+    let now = if granted.added { "may now" } else { "may already" };
+    format!("{} {now} {} ({})", granted.person.name, what(granted), role(granted))
+}
+
+/// The same taken back.
+pub(crate) fn revoked(granted: &Granted) -> String {
+    format!("{} may no longer {} (role {})", granted.person.name, what(granted), granted.role)
+}
+
+/// One line of a list.
+pub(crate) fn line(granted: &Granted) -> String {
+    format!(
+        "{} ({}) may {} ({}), granted by {} in job {}",
+        granted.person.name,
+        granted.person.id,
+        what(granted),
+        role(granted),
+        granted.by.name,
+        granted.job
+    )
+}
+
+/// Whether somebody who typed this means it: an app, an id or a handle.
+pub(crate) fn is_about(granted: &Granted, of: &str) -> bool {
+    granted.app.eq_ignore_ascii_case(of)
+        || granted.person.id == of
+        || granted.person.name == of.strip_prefix('@').unwrap_or(of)
+}
+
+/// What they may do where. Most roles are for deploying; of the others the commands are named.
+fn what(granted: &Granted) -> String {
+    let places = and(&granted.environments);
+    if granted.commands.iter().any(|command| command == "deploy" || command == "*") {
+        return format!("deploy {} to {places}", granted.title);
+    }
+    let commands: Vec<String> = granted.commands.iter().map(|command| format!("`{command}`")).collect();
+    format!("run {} on {} in {places}", and(&commands), granted.title)
+}
+
+fn role(granted: &Granted) -> String {
+    match granted.until {
+        None => format!("role {}", granted.role),
+        Some(until) => format!("role {}, until {}", granted.role, moment(until)),
+    }
+}
+
+/// `a`, `a and b`, `a, b and c`.
+fn and(words: &[String]) -> String {
+    match words {
+        [] => "nothing".to_owned(),
+        [one] => one.clone(),
+        [most @ .., last] => format!("{} and {last}", most.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wardroom_guest::{Instant, Person};
+
+    fn grant() -> Granted {
+        let person = |name: &str| Person { id: format!("@{name}:example.org"), name: name.into() };
+        Granted {
+            person: person("jbrueder"),
+            role: "deployer".into(),
+            app: "cms".into(),
+            title: "Content Management System".into(),
+            environments: vec!["production".into()],
+            commands: vec!["deploy".into(), "where".into()],
+            until: None,
+            by: person("alice"),
+            job: "7f3ak".into(),
+            added: true,
+        }
+    }
+
+    #[test]
+    fn it_says_what_it_did() {
+        let said = "jbrueder may now deploy Content Management System to production (role deployer)";
+        assert_eq!(granted(&grant()), said);
+        let both = Granted { environments: vec!["staging".into(), "production".into()], added: false, ..grant() };
+        let said = "jbrueder may already deploy Content Management System to staging and production (role deployer)";
+        assert_eq!(granted(&both), said);
+        let until = Granted { until: Some(Instant { unix_ms: 0 }), commands: vec!["scale".into()], ..grant() };
+        assert!(granted(&until).starts_with(
+            "jbrueder may now run `scale` on Content Management System in production (role deployer, until 1970-01-01"
+        ));
+        assert!(revoked(&grant()).starts_with("jbrueder may no longer deploy Content Management System to production"));
+    }
+
+    #[test]
+    fn a_list_is_asked_by_app_id_or_handle() {
+        for of in ["cms", "CMS", "@jbrueder:example.org", "jbrueder", "@jbrueder"] {
+            assert!(is_about(&grant(), of), "{of}");
+        }
+        assert!(!is_about(&grant(), "shop") && !is_about(&grant(), "alice"));
+    }
+}

@@ -1,0 +1,73 @@
+//! `wardroom can`: whether somebody may run a command, and which rule says so.
+//!
+//! Not here: who is in a room, which only its network tells; a right that hangs on that is answered with no.
+
+use std::path::Path;
+
+use serde_json::json;
+use wardroom::{
+    access::Asker,
+    command::Vocabulary,
+    config::RoomName,
+    engine::{Explainer, find_person},
+};
+
+use crate::{Exit, arguments::Format, report, wiring};
+
+pub(crate) async fn can(
+    path: &Path,
+    user: &str,
+    command: &[String],
+    room: Option<&str>,
+    format: Format,
+) -> anyhow::Result<Exit> {
+    let Some(wired) = wiring::wire_or_report(path) else { return Ok(Exit::Wrong) };
+    let plugins = wired.plugins(wired.lock.as_ref()).await?;
+    wired.grants().await?;
+    let (access, catalog) = (&*wired.config.access, &*wired.config.catalog);
+    // Somebody whom nothing names has the rights of everybody, and that can be asked too.
+    let who = match find_person(access, &[], user) {
+        Ok(id) => id,
+        Err(_) if user.starts_with('@') && user.contains(':') => user.to_owned(),
+        Err(error) => {
+            report::error(&error.to_string());
+            return Ok(Exit::Wrong);
+        }
+    };
+    let networks: Vec<&str> = wired.config.bot.chats.iter().map(|chat| chat.network()).collect();
+    let room = room.map(|room| RoomName::parse(room, &networks));
+    let asker = Asker { id: &who, room: room.as_ref().map(|room| access.room_of(room)) };
+    let line = match command {
+        // Typed as one argument it is a line; otherwise the shell took its quotes, which are put back.
+        [line] => line.clone(),
+        words => words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "),
+    };
+    let explainer = Explainer { access, catalog, plugins: &plugins, approvals: &wired.config.approvals };
+    let explained = match explainer.line(asker, &line, &Vocabulary::all_with_roles(catalog, access)) {
+        Ok(explained) => explained,
+        Err(why) => {
+            report::error(&why);
+            return Ok(Exit::Wrong);
+        }
+    };
+    match format {
+        Format::Text => report::out(&explained.to_string())?,
+        Format::Json => {
+            let facts = json!({
+                "who": who, "command": line, "yes": explained.yes, "because": explained.because,
+                "notes": explained.notes,
+            });
+            report::out(&facts.to_string())?;
+        }
+    }
+    Ok(if explained.yes { Exit::Done } else { Exit::Failed })
+}
+
+/// A word as a line has it.
+fn quoted(word: &str) -> String {
+    let plain = |letter: char| letter.is_alphanumeric() || "@:._-/=+%,#!".contains(letter);
+    match !word.is_empty() && word.chars().all(plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
+    }
+}

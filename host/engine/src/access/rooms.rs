@@ -1,0 +1,122 @@
+//! What is known of the rooms that the configuration names: their ids, and who is in them.
+//!
+//! Invariant: what is not known, or not any more, is nobody.
+//! Not here: which networks there are; the outbox knows them.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{PoisonError, RwLock},
+    time::{Duration, Instant},
+};
+
+use futures_util::future::join_all;
+
+use crate::{config::RoomName, reply::Outbox};
+
+/// So long is who is in a room not asked for again.
+const FRESH: Duration = Duration::from_secs(5);
+/// So long does it count where nobody looked again: a call is judged without asking the network.
+const COUNTS: Duration = Duration::from_secs(60);
+/// So long is a network waited for: whoever typed waits with it.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The rooms that the configuration names.
+#[derive(Debug, Default)]
+pub(super) struct Rooms {
+    // Those whose members are asked for.
+    peopled: HashSet<RoomName>,
+    all: Vec<RoomName>,
+    // The network of those that are named without one.
+    network: String,
+    known: RwLock<HashMap<RoomName, Known>>,
+    looking: tokio::sync::Mutex<()>,
+}
+
+/// What is known of one room.
+#[derive(Debug, Clone)]
+struct Known {
+    network: String,
+    id: Option<String>,
+    members: HashSet<String>,
+    at: Instant,
+}
+
+impl Rooms {
+    /// `peopled` are those whose members count, `named` those that are only told apart.
+    pub(super) fn new(
+        peopled: impl IntoIterator<Item = RoomName>,
+        named: impl IntoIterator<Item = RoomName>,
+        network: String,
+    ) -> Self {
+        let peopled: HashSet<RoomName> = peopled.into_iter().collect();
+        let mut all: Vec<RoomName> = peopled.iter().cloned().chain(named).collect();
+        all.sort();
+        all.dedup();
+        Self { peopled, all, network, ..Self::default() }
+    }
+
+    /// The network of a room.
+    pub(super) fn network_of<'a>(&'a self, name: &'a RoomName) -> &'a str {
+        name.network.as_deref().unwrap_or(&self.network)
+    }
+
+    /// Whether a message's room is the one of this name.
+    pub(super) fn is(&self, name: &RoomName, (network, room): (&str, &str)) -> bool {
+        // A network's own id needs no look.
+        let itself = name.name == room && self.network_of(name) == network;
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let found = |known: &Known| known.network == network && known.id.as_deref() == Some(room);
+        itself || known.get(name).is_some_and(found)
+    }
+
+    /// Whether one of these ids is in a room.
+    pub(super) fn has<'a>(&self, name: &RoomName, mut ids: impl Iterator<Item = &'a str>) -> bool {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let counts = known.get(name).filter(|known| now.saturating_duration_since(known.at) < COUNTS);
+        counts.is_some_and(|known| ids.any(|id| known.members.contains(id)))
+    }
+
+    /// Asks the networks for what is not known or was not asked for some seconds.
+    pub(super) async fn look(&self, outbox: &Outbox) {
+        if self.all.is_empty() {
+            return;
+        }
+        // One look serves all who wait for it.
+        let _one = self.looking.lock().await;
+        let looks = self.all.iter().filter(|name| !self.is_fresh(name)).map(|name| self.look_at(name, outbox));
+        join_all(looks).await;
+    }
+
+    fn is_fresh(&self, name: &RoomName) -> bool {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let fresh = |known: &Known| Instant::now().saturating_duration_since(known.at) < FRESH;
+        known.get(name).is_some_and(fresh)
+    }
+
+    async fn look_at(&self, name: &RoomName, outbox: &Outbox) {
+        let Some((network, words)) = outbox.place(name) else { return };
+        let Some(chat) = outbox.chat(network).cloned() else { return };
+        let before = self.known.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
+        let mut known = Known { network: network.to_owned(), id: None, members: HashSet::new(), at: Instant::now() };
+        let asked = async {
+            known.id = chat.room(&words).await?;
+            if let (Some(id), true) = (&known.id, self.peopled.contains(name)) {
+                known.members = chat.members(id).await?.into_iter().map(|person| person.id).collect();
+            }
+            Ok::<_, crate::port::SendError>(())
+        };
+        let failed = match tokio::time::timeout(PATIENCE, asked).await {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(_) => Some(format!("no answer within {} s", PATIENCE.as_secs())),
+        };
+        if let Some(why) = failed {
+            tracing::warn!(room = %name, why, "who is in a room is not known, so it counts for nobody");
+            // A room keeps its id while its network is away.
+            known.id = known.id.or(before.and_then(|before| before.id));
+            known.members.clear();
+        }
+        self.known.write().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), known);
+    }
+}

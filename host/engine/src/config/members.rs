@@ -1,0 +1,125 @@
+//! `[person.*]` and `[group.*]`: whom a list of members can name.
+//!
+//! Invariant: an id is of one person at most, and a group that is named is one that is configured.
+
+use std::collections::BTreeMap;
+
+use super::{
+    problem::nearest,
+    room::RoomName,
+    table::{Located, Table},
+};
+use crate::access::{GroupFile, GroupFiles, Member, Named, People, is_id};
+
+/// Whom a list of members can name.
+pub(super) struct Members<'n> {
+    people: People,
+    groups: BTreeMap<String, GroupFile>,
+    networks: &'n [&'n str],
+}
+
+impl<'n> Members<'n> {
+    /// Reads people and groups. `networks` are those that exist.
+    pub(super) fn read(root: &mut Table, networks: &'n [&'n str]) -> Self {
+        let people = People::new(people(root));
+        let mut groups = BTreeMap::new();
+        for (name, mut table) in root.tables("group") {
+            let file = table.required_string("file", "\"groups/oncall.txt\"");
+            let max_age = table.duration("max_age").map(|age| age.value);
+            let path = file.map(|file| table.folder().join(file.value));
+            table.finish();
+            if let Some(path) = path {
+                groups.insert(name.value, GroupFile { path, max_age });
+            }
+        }
+        Self { people, groups, networks }
+    }
+
+    /// The networks that exist.
+    pub(super) fn networks(&self) -> &'n [&'n str] {
+        self.networks
+    }
+
+    /// Whom one text of a list names; none where that is a problem.
+    pub(super) fn member(&self, table: &Table, text: &Located<String>) -> Option<Member> {
+        let word = text.value.as_str();
+        if word == "everyone" {
+            return Some(Member::Everyone);
+        }
+        if let Some(group) = word.strip_prefix("group:") {
+            if self.groups.contains_key(group) {
+                return Some(Member::Group(group.to_owned()));
+            }
+            let fix = match nearest(group, self.groups.keys().map(String::as_str)) {
+                Some(meant) => format!("\"group:{meant}\""),
+                None => format!("[group.{group}]\nfile = \"groups/{group}.txt\""),
+            };
+            table.problem(&text.at, format!("there is no group `{group}`"), fix);
+            return None;
+        }
+        if let Some(room) = word.strip_prefix("room:") {
+            let room = Located { value: room.to_owned(), at: text.at.clone() };
+            return self.room(table, &room).map(Member::Room);
+        }
+        if let Some(first) = self.people.named(word).and_then(|person| person.ids.first()) {
+            return Some(Member::Person(first.clone()));
+        }
+        if !is_id(word) {
+            let message = format!("`{}` is no id of a person", crate::reply::clean(word));
+            table.problem(&text.at, message, "\"@bob:example.org\"".to_owned());
+            return None;
+        }
+        Some(Member::Person(word.to_owned()))
+    }
+
+    /// The room that one text of a list names.
+    pub(super) fn room(&self, table: &Table, text: &Located<String>) -> Option<RoomName> {
+        if text.value.trim().is_empty() {
+            table.problem(&text.at, "that names no room", "\"#ops:example.org\"".to_owned());
+            return None;
+        }
+        Some(RoomName::parse(&text.value, self.networks))
+    }
+
+    /// The groups, for their directory.
+    pub(super) fn take_groups(&mut self) -> GroupFiles {
+        GroupFiles::new(std::mem::take(&mut self.groups))
+    }
+
+    /// The people, for good.
+    pub(super) fn into_people(self) -> People {
+        self.people
+    }
+}
+
+/// Reads `[person.*]`.
+fn people(root: &mut Table) -> Vec<Named> {
+    const EXAMPLE: &str = "[\"@bob:example.org\", \"bob2\"]";
+    let mut people: Vec<Named> = Vec::new();
+    for (name, mut table) in root.tables("person") {
+        let at = table.at().clone();
+        if !table.has("ids") {
+            table.missing("ids", EXAMPLE);
+        }
+        let mut ids = Vec::new();
+        let listed = table.strings("ids");
+        if listed.as_ref().is_some_and(|ids| ids.value.is_empty()) {
+            let place = table.at_key("ids");
+            table.problem(&place, format!("[person.{}] has no id", name.value), format!("ids = {EXAMPLE}"));
+        }
+        for id in listed.map(|ids| ids.value).unwrap_or_default() {
+            if !is_id(&id.value) {
+                let message = format!("`{}` is no id of a person", crate::reply::clean(&id.value));
+                table.problem(&id.at, message, format!("ids = {EXAMPLE}"));
+            } else if let Some(other) = people.iter().find(|other| other.ids.contains(&id.value)) {
+                let message = format!("`{}` is an id of [person.{}] already", id.value, other.name);
+                table.problem(&id.at, message, "the id in one of them".to_owned());
+            } else if !ids.contains(&id.value) {
+                ids.push(id.value);
+            }
+        }
+        table.finish();
+        people.push(Named { name: name.value, ids, at });
+    }
+    people
+}

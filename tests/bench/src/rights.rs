@@ -1,0 +1,103 @@
+//! `rights decision`: what it costs to tell whether somebody may run a command on an app in an environment.
+//!
+//! Measured are 1,000 roles and 10,000 grants in chat, over people who have some of both: the rule is looked up anew each
+//! time, as before each command and at each call. A reading that says no where the file says yes is no figure.
+
+use std::{fmt::Write as _, hint::black_box, time::Instant};
+
+use anyhow::{Result, bail};
+use wardroom::{
+    Timestamp,
+    access::{Access, Asker},
+    command::Target,
+    message::Person,
+    port::store::Grant,
+};
+
+use crate::{
+    figure::{Against, Figure, Unit, median},
+    scene::{self, Scene},
+};
+
+pub(crate) const NAME: &str = "rights decision";
+
+const ROLES: usize = 1_000;
+const GRANTS: usize = 10_000;
+const PEOPLE: usize = 1_000;
+const ROUNDS: usize = 21;
+/// Microseconds.
+const LIMIT: f64 = 20.0;
+
+pub(crate) fn measure(_: &Scene) -> Result<Vec<Figure>> {
+    let folder = tempfile::tempdir()?;
+    let config = scene::read_text(folder.path(), &text())?;
+    let access = &*config.access;
+    let warnings = access.restore((0..GRANTS).map(grant).collect());
+    if let Some(warning) = warnings.first() {
+        bail!("a grant of the bench counts for nothing: {warning}");
+    }
+    let mut spans = Vec::new();
+    for round in 0..ROUNDS {
+        let began = Instant::now();
+        let mut yes = 0;
+        for number in 0..PEOPLE {
+            let id = person((number * 7 + round) % PEOPLE);
+            yes += usize::from(decide(access, &id, "app1", "staging"));
+        }
+        spans.push(began.elapsed().as_secs_f64() * 1e6 / PEOPLE as f64);
+        if black_box(yes) != PEOPLE {
+            bail!("{yes} of {PEOPLE} people have the right that all of them have");
+        }
+    }
+    if decide(access, "@nobody:example.org", "app1", "production") || decide(access, &person(3), "app9", "nowhere") {
+        bail!("somebody has a right that nobody has");
+    }
+    Ok(vec![Figure { name: NAME, measured: median(spans), unit: Unit::Microseconds, against: Against::Limit(LIMIT) }])
+}
+
+/// Whether somebody may deploy an app to an environment.
+fn decide(access: &Access, id: &str, app: &str, environment: &str) -> bool {
+    let asker = Asker { id, room: Some(("memory", "room")) };
+    let rights = access.rights(black_box(asker), "deploy", Target::Plugin("deploy".into()));
+    rights.rule(Some(app), Some(environment)).is_some()
+}
+
+fn person(number: usize) -> String {
+    format!("@person{number}:example.org")
+}
+
+/// Everybody is in one role by name and in another as one of a group of all; the last role of everybody is one in chat.
+fn text() -> String {
+    let mut text = "[bot.bench.memory]\n[environment.staging]\n[environment.production]\n".to_owned();
+    for app in 0..10 {
+        let _ = writeln!(text, "[app.app{app}.deploy.staging]\nmemory = true");
+    }
+    for role in 0..ROLES {
+        let who = format!("members = [\"{}\", \"{}\"]", person(role), person((role + 500) % PEOPLE));
+        let (commands, chat) = match role {
+            0 => ("\"deploy\"", "grant_in_chat = true\n"),
+            _ => ("\"where\", \"history\"", ""),
+        };
+        let _ = writeln!(
+            text,
+            "[role.role{role}]\n{who}\ncommands = [{commands}]\napps = [\"app*\"]\nenvironments = [\"staging\"]\n{chat}"
+        );
+    }
+    text
+}
+
+/// Ten for each, the last of them the one that counts for the question.
+fn grant(number: usize) -> Grant {
+    let app = 9 - number / PEOPLE;
+    Grant {
+        id: format!("job{number}/1"),
+        person: Person::named_by_id(person(number % PEOPLE)),
+        role: "role0".to_owned(),
+        app: format!("app{app}"),
+        environment: Some("staging".to_owned()),
+        by: Person::named_by_id("@alice:example.org"),
+        bot: "bench".to_owned(),
+        at: Timestamp::UNIX_EPOCH,
+        until: Some(Timestamp::MAX),
+    }
+}
