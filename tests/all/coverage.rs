@@ -24,6 +24,8 @@ const OPEN_COMMANDS: &[(&str, &str)] = &[
     ("job", "shows a job that the asker may see, and asks for the right to start it before it is answered"),
     ("logs", "shows the runs that the asker may see"),
     ("cancel", "asks for the right to start what is called off"),
+    ("approve", "asks for the roles that the rule of the approval names"),
+    ("deny", "asks for the roles that the rule of the approval names"),
 ];
 
 /// Calls that ask for no right of the person.

@@ -3,6 +3,10 @@
 //! Invariant: a reaction is worth what the command is worth, and is judged by the same function. One on any other message is
 //! no business of the bot's.
 
+use std::sync::{Mutex, PoisonError};
+
+use tokio::sync::oneshot;
+
 use super::{
     Host,
     desk::{carried_out, malformed, text, unread},
@@ -11,6 +15,7 @@ use super::{
 use crate::{
     access::{Asker, Authorized},
     approval,
+    command::{Builtin, Target},
     job::{NoVote, Vote, is_job_id},
     port::store::{InboxRow, JobQuery, JobRow, Phase, Reaction, StoreError, Write},
     reply::Text,
@@ -34,6 +39,37 @@ pub(crate) fn thumb(emoji: &str) -> Option<Thumb> {
     }
 }
 
+/// The line of those messages that say something of a job that asks: they are handled one after the other, in the order in
+/// which they came, so that nobody's word overtakes another of theirs.
+#[derive(Debug, Default)]
+pub(super) struct Votes(Mutex<Option<oneshot::Receiver<()>>>);
+
+/// A place in the line.
+#[derive(Debug)]
+pub(super) struct Turn {
+    before: Option<oneshot::Receiver<()>>,
+    // Dropped when it is done, which is what the next one waits for.
+    _done: oneshot::Sender<()>,
+}
+
+impl Votes {
+    /// Takes the next place.
+    pub(super) fn line_up(&self) -> Turn {
+        let (done, next) = oneshot::channel();
+        let before = self.0.lock().unwrap_or_else(PoisonError::into_inner).replace(next);
+        Turn { before, _done: done }
+    }
+}
+
+impl Turn {
+    /// Waits until all that came before are done.
+    pub(super) async fn comes(&mut self) {
+        if let Some(before) = self.before.take() {
+            let _ = before.await;
+        }
+    }
+}
+
 impl From<NoVote> for Refusal {
     fn from(why: NoVote) -> Self {
         match why {
@@ -45,6 +81,15 @@ impl From<NoVote> for Refusal {
 }
 
 impl Host {
+    /// The place in line of a message that says something of a job that asks; none for any other.
+    pub(super) fn turn(&self, row: &InboxRow) -> Option<Turn> {
+        let command = || self.plugins.table().command_of(&row.text);
+        let answers = |builtin: &Builtin| matches!(builtin, Builtin::Approve | Builtin::Deny);
+        let is_vote = row.reaction.is_some()
+            || command().is_some_and(|spec| matches!(&spec.target, Target::Host(builtin) if answers(builtin)));
+        is_vote.then(|| self.votes.line_up())
+    }
+
     /// `approve [ID]`
     pub(super) async fn approve(&self, authorized: &Authorized) -> Result<Verdict, Refusal> {
         self.say_of_job(authorized, text(authorized, "id"), Vote::Approve(None)).await

@@ -55,7 +55,12 @@ impl Host {
             // It is on disk, and handled at the next start.
             return;
         }
+        let turn = self.turn(&row);
         let work = async move {
+            let mut turn = turn;
+            if let Some(turn) = &mut turn {
+                turn.comes().await;
+            }
             let old = late.then(|| self.too_old(&row)).flatten();
             let mut late = late;
             let mut wait = FIRST_WAIT;

@@ -49,6 +49,7 @@ use crate::{
     port::{Chat, Clock, Directory, Store, StoreError, SystemClock, store::InboxRow},
     reply::Outbox,
 };
+use approvals::Votes;
 pub(crate) use approvals::thumb;
 use courtesy::Courtesy;
 
@@ -79,6 +80,7 @@ pub(crate) struct Host {
     pub(crate) activity: Activity,
     prefix: String,
     courtesy: Courtesy,
+    votes: Votes,
     // Half of the pool; the other half is for jobs, so that neither keeps the other from its turn.
     query_turns: Semaphore,
     max_age: Duration,
@@ -199,6 +201,7 @@ impl EngineBuilder {
             activity,
             prefix: identity.prefix,
             courtesy: Courtesy::default(),
+            votes: Votes::default(),
             query_turns: Semaphore::new(half),
             max_age: self.config.bot.max_age,
         });
