@@ -3,7 +3,7 @@
 //! This is the data of the wasmtime store: it lives as long as the guest does and no longer.
 //! Not here: what is written down and what is read back (`journaling`), and the rules (`judge`).
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
@@ -221,10 +221,14 @@ impl Invocation {
         self.intent
     }
 
-    /// What lets the caller run this command now.
-    pub(super) fn rights(&self) -> Rights {
+    /// What lets the caller run this command now. A query is over before a right that was taken back would matter: it has
+    /// those with which it was begun.
+    pub(super) fn rights(&self) -> Cow<'_, Rights> {
+        if self.job().is_none() {
+            return Cow::Borrowed(self.authorized.rights());
+        }
         let spec = self.authorized.command().spec();
-        self.shared.access.rights(self.authorized.asker(), &spec.name, spec.target.clone())
+        Cow::Owned(self.shared.access.rights(self.authorized.asker(), &spec.name, spec.target.clone()))
     }
 
     /// Whether the caller may see what runs of an app in an environment.

@@ -179,7 +179,7 @@ fn may_see(invocation: &Invocation, job: &JobRow) -> bool {
     own || match (&job.app, &job.environment) {
         (Some(app), Some(environment)) => invocation.may_see(app, environment),
         // What touches no place is its caller's own.
-        _ => matches!(invocation.rights(), Rights::Admin),
+        _ => matches!(*invocation.rights(), Rights::Admin),
     }
 }
 
