@@ -360,7 +360,8 @@ fn an_effect_that_was_not_typed_is_refused() -> Result<()> {
 #[test]
 fn a_plugin_cannot_grant_what_nobody_typed() -> Result<()> {
     let scene = Scene::play("grants", "", &["attack cms staging 1.0.2", "attack", "peek"])?;
-    scene.said("the command takes no person and app, and nothing else can be granted")?;
+    scene.said("`attack` was typed, and no person and app; nothing else can be granted or taken back")?;
+    scene.said("`attack cms staging 1.0.2` was typed, and no person and app;")?;
     scene.said("`peek` is a query, and access.grant acts")?;
     ensure!(Journal::open(&scene.house.path("state"))?.count("select count(*) from granted")? == 0);
     scene.nothing_done()

@@ -5,37 +5,49 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
+    sync::{
+        Arc, PoisonError, RwLock, RwLockReadGuard,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use crate::port::store::Grant;
 
 /// The grants, by the id that stands for a person.
 #[derive(Debug, Default)]
-pub(super) struct Granted(RwLock<HashMap<String, Vec<Arc<Grant>>>>);
+pub(super) struct Granted {
+    people: RwLock<HashMap<String, Vec<Arc<Grant>>>>,
+    // Where nothing was granted, as in most hosts, nobody waits for the lock.
+    any: AtomicBool,
+}
 
 impl Granted {
     /// Adds one, unless it is there.
     pub(super) fn add(&self, person: &str, grant: Grant) {
-        let mut people = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut people = self.people.write().unwrap_or_else(PoisonError::into_inner);
         let grants = people.entry(person.to_owned()).or_default();
         if grants.iter().all(|known| known.id != grant.id) {
             grants.push(Arc::new(grant));
         }
+        self.any.store(true, Ordering::Release);
     }
 
     /// Takes one away.
     pub(super) fn remove(&self, id: &str) {
-        let mut people = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut people = self.people.write().unwrap_or_else(PoisonError::into_inner);
         for grants in people.values_mut() {
             grants.retain(|grant| grant.id != id);
         }
         people.retain(|_, grants| !grants.is_empty());
+        self.any.store(!people.is_empty(), Ordering::Release);
     }
 
     /// Those of one person, the oldest first.
     pub(super) fn of(&self, person: &str) -> Vec<Arc<Grant>> {
-        self.read().get(person).cloned().unwrap_or_default()
+        match self.any.load(Ordering::Acquire) {
+            true => self.read().get(person).cloned().unwrap_or_default(),
+            false => Vec::new(),
+        }
     }
 
     /// All of them, the oldest first.
@@ -46,6 +58,6 @@ impl Granted {
     }
 
     fn read(&self) -> RwLockReadGuard<'_, HashMap<String, Vec<Arc<Grant>>>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
+        self.people.read().unwrap_or_else(PoisonError::into_inner)
     }
 }

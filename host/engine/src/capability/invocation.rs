@@ -4,6 +4,7 @@
 //! Not here: what is written down and what is read back (`journaling`), and the rules (`judge`).
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
@@ -288,10 +289,14 @@ impl Invocation {
         self.intent
     }
 
-    /// What lets the caller run this command now.
-    pub(super) fn rights(&self) -> Rights {
+    /// What lets the caller run this command now. A query is over before a right that was taken back would matter: it has
+    /// those with which it was begun.
+    pub(super) fn rights(&self) -> Cow<'_, Rights> {
+        if self.job().is_none() {
+            return Cow::Borrowed(self.authorized.rights());
+        }
         let spec = self.authorized.command().spec();
-        self.shared.access.rights(self.authorized.asker(), &spec.name, spec.target.clone())
+        Cow::Owned(self.shared.access.rights(self.authorized.asker(), &spec.name, spec.target.clone()))
     }
 
     /// Whether the caller may see what runs of an app in an environment.

@@ -29,6 +29,9 @@ pub(super) fn unknown_value<'a>(what: &str, value: &str, known: impl Iterator<It
         Some(meant) => Misparse::new(format!("Unknown {what} `{shown}`. Did you mean `{meant}`?")),
         None => {
             let known: Vec<&str> = known.take(20).collect();
+            if known.is_empty() {
+                return Misparse::new(format!("Unknown {what} `{shown}`."));
+            }
             Misparse::new(format!("Unknown {what} `{shown}`. Known: {}.", known.join(", ")))
         }
     }

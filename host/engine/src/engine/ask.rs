@@ -61,7 +61,7 @@ mod tests {
         message::Person,
         port::{
             Abilities, ReadyChat, Store as _,
-            memory::{MemoryChat, MemoryStore},
+            memory::{MemoryChat, MemoryPipelines, MemoryPipelinesFactory, MemoryStore},
             store::InboxKey,
         },
     };
@@ -76,6 +76,51 @@ mod tests {
             text: text.into(),
             at: jiff::Timestamp::UNIX_EPOCH,
         }
+    }
+
+    #[tokio::test]
+    async fn a_name_is_no_right_and_is_not_taken_for_an_id() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("plugins.toml");
+        let config = "[people]\nadmins = [\"@alice:example.org\"]\n[bot.hal.memory]\n\
+            [environment.staging]\n[app.cms.deploy.staging]\nmemory = true\n";
+        std::fs::write(&file, config).unwrap();
+        let chat = MemoryChat::new(Abilities::PLAIN);
+        let pipelines = MemoryPipelinesFactory(MemoryPipelines::new(None));
+        let registry = Registry {
+            chats: vec![Arc::new(ReadyChat(chat.clone()))],
+            pipelines: vec![Arc::new(pipelines)],
+            ..Registry::default()
+        };
+        let config = read(&file, &registry).map_err(|problems| format!("{problems:?}")).unwrap();
+        let engine = Engine::builder(config, Arc::new(MemoryStore::new())).build().await.unwrap();
+        // Somebody who calls herself as the admin is called, by id and by handle.
+        let imitates = |name: &str| Person { id: "@eve:example.org".into(), name: name.into() };
+        chat.set_members(MemoryChat::NETWORK, vec![imitates("alice")]);
+        let say = |name: &str, text: &str| InboxRow {
+            key: InboxKey { network: MemoryChat::NETWORK.into(), room: MemoryChat::NETWORK.into(), event: text.into() },
+            sender: imitates(name),
+            ..typed(text)
+        };
+        for name in ["@alice:example.org", "alice"] {
+            let answer = engine.ask(say(name, "whoami")).await.unwrap().plain();
+            assert!(!answer.contains("admin") && answer.contains("(@eve:example.org)"), "{answer}");
+            let Err(NoAnswer::Refused(why)) = engine.ask(say(name, "release record cms staging 1")).await else {
+                panic!("a name is a right")
+            };
+            assert!(why.starts_with("you may not run `release`"), "{why}");
+        }
+        let Err(NoAnswer::Refused(why)) = engine.ask(say("alice", "can alice whoami")).await else {
+            panic!("a name is taken for a handle")
+        };
+        assert_eq!(why, "Which alice? @alice:example.org, @eve:example.org (alice)");
+        // An app that she may not see is none, also where she asks about somebody else.
+        let Err(NoAnswer::Refused(why)) =
+            engine.ask(say("x", "can @alice:example.org release record cms staging 1")).await
+        else {
+            panic!("an app is shown to who may not see it")
+        };
+        assert!(why.starts_with("Unknown app `cms`. Try: "), "{why}");
     }
 
     #[tokio::test]

@@ -58,7 +58,7 @@ impl Asked {
     pub(super) fn target(&self) -> Result<(&str, &str), types::Error> {
         match (&self.person, &self.app) {
             (Some(person), Some(app)) => Ok((person, app)),
-            _ => Err(problem("invalid", "the command takes no person and app, and nothing else can be granted")),
+            _ => Err(problem("invalid", "no person and app were typed")),
         }
     }
 
@@ -99,10 +99,15 @@ pub(super) fn environments(access: &Access, role: &Role) -> Vec<String> {
     all.cloned().collect()
 }
 
-/// Why somebody may not give or take rights on an app, if they may not.
+/// Why nothing is given or taken: nobody was typed, or it is not this person's to give.
 pub(super) fn objections(invocation: &Invocation) -> Vec<Reason> {
     let access = &invocation.shared().access;
     let (asker, asked) = (invocation.authorized().asker(), Asked::of(invocation));
+    if asked.target().is_err() {
+        let line = invocation.authorized().command().line();
+        let text = format!("`{line}` was typed, and no person and app; nothing else can be granted or taken back");
+        return vec![Reason { kind: "typed".to_owned(), text, add: None }];
+    }
     let owns = |app: &String| access.owns(asker, app);
     if access.is_admin(asker.id) || asked.app.as_ref().is_some_and(owns) {
         return Vec::new();

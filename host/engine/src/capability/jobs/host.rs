@@ -65,11 +65,20 @@ impl HostCall for Later {
         // What is no command of this plugin is said when it is tried.
         let Ok(command) = command(invocation, request) else { return Vec::new() };
         let name = &command.spec().name;
-        if access.may_run(asker, name, command.spec().target.clone()) {
-            return Vec::new();
+        let mut reasons = Vec::new();
+        if !access.may_run(asker, name, command.spec().target.clone()) {
+            let text = format!("no role lets {person} run `{name}`: {}", access.help());
+            reasons.push(Reason { kind: "role".to_owned(), text, add: None });
         }
-        let text = format!("no role lets {person} run `{name}`: {}", access.help());
-        vec![Reason { kind: "role".to_owned(), text, add: None }]
+        // What is left for later is done as if it had been typed: no rule lets a plugin name people or roles in it.
+        let typed = invocation.authorized().command();
+        for attribute in [Attribute::Person, Attribute::Role] {
+            for value in command.typed(attribute).filter(|value| !typed.has_typed(attribute, value)) {
+                let text = format!("`{}` was typed, and not {} `{value}`", typed.line(), attribute.as_str());
+                reasons.push(Reason { kind: "typed".to_owned(), text, add: None });
+            }
+        }
+        reasons
     }
 
     async fn perform(invocation: &mut Invocation, (request,): &(LaterRequest,)) -> Result<Left, types::Error> {
@@ -192,7 +201,7 @@ fn may_see(invocation: &Invocation, job: &JobRow) -> bool {
     own || match (&job.app, &job.environment) {
         (Some(app), Some(environment)) => invocation.may_see(app, environment),
         // What touches no place is its caller's own.
-        _ => matches!(invocation.rights(), Rights::Admin),
+        _ => matches!(*invocation.rights(), Rights::Admin),
     }
 }
 
