@@ -164,7 +164,7 @@ pub(crate) async fn members(client: &Client, room: &str) -> Result<Vec<Person>, 
     let never = || SendError::Never { reason: format!("we are not in the room {room}") };
     let id = RoomId::parse(room).map_err(|_| never())?;
     let room = client.get_room(&id).filter(|room| room.state() == RoomState::Joined).ok_or_else(never)?;
-    let members = room.members(RoomMemberships::JOIN).await.map_err(|error| SendError::from(Trouble::from(&error)))?;
+    let members = room.members(RoomMemberships::JOIN).await.map_err(|error| SendError::from(Trouble::from(error)))?;
     let others = members.iter().filter(|member| Some(member.user_id()) != client.user_id());
     Ok(others
         .map(|member| {

@@ -146,6 +146,10 @@ fn word(write: &Write) -> &'static str {
         Write::Keep { .. } => "keep",
         Write::Line(_) => "line",
         Write::Release(_) => "release",
+        Write::Grant(_) => "grant",
+        Write::Revoke(_) => "revoke",
+        Write::Freeze(_) => "freeze",
+        Write::Thaw(_) => "thaw",
         Write::Set { .. } => "set",
         Write::Delete { .. } => "delete",
         Write::Enter(entry) => match entry.kind {

@@ -86,6 +86,7 @@ pub(crate) fn emoji(outcome: JobOutcome) -> &'static str {
         JobOutcome::Failed => "❌",
         JobOutcome::Cancelled => "🚫",
         JobOutcome::Refused => "⛔",
+        JobOutcome::NotApproved => "✋",
         JobOutcome::Unknown => "❔",
     }
 }
