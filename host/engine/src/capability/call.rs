@@ -166,6 +166,12 @@ async fn through<C: HostCall>(
         invocation.deny(index, &attributes, reasons, &params, &answer).await?;
         return Ok(answer);
     }
+    let forbidden = invocation.forbidden(row, &attributes).await?;
+    if !forbidden.is_empty() {
+        let answer = Err(C::Error::denied(Invocation::denial(&forbidden)));
+        invocation.deny(index, &attributes, forbidden, &params, &answer).await?;
+        return Ok(answer);
+    }
     if let Err(turned) = invocation.take_places(row, &attributes)? {
         let answer = Err(turned.into_error::<C::Error>());
         invocation.turn_away(index, &attributes, &params, &answer).await?;

@@ -8,9 +8,10 @@ use std::{collections::BTreeMap, sync::Arc};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::{Attributes, call::Parking, judge::Rule, tally::Tally};
+use super::{Attributes, call::Parking, judge::Rule, oblige::Touched, tally::Tally};
 use crate::{
     access::{Access, Authorized, Grants},
+    approval::{Freezes, Still},
     config::Catalog,
     job::{Claim, Claims, Job, JobRun, Places, Replay, Steady},
     plugin::{LoadedPlugin, Meter},
@@ -32,6 +33,7 @@ pub(crate) struct Shared {
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) access: Arc<Access>,
+    pub(crate) freezes: Freezes,
     pub(crate) places: Places,
     pub(crate) claims: Claims,
     /// Cancelled when the engine was asked to stop: guests end at their next call, and go on after the next start.
@@ -81,6 +83,8 @@ pub(crate) struct Life {
     pub(super) timers: BTreeMap<String, Timer>,
     /// Whether the plugin was told that its job was called off.
     pub(super) told: bool,
+    /// Where it acted, as far as it has come: there a freeze lets it go on.
+    pub(super) acted: Touched,
     /// The places that the call at hand took.
     pub(super) taken: Vec<Place>,
     pub(super) parking: Option<Parking>,
@@ -104,6 +108,7 @@ impl Life {
             runs: BTreeMap::new(),
             timers: BTreeMap::new(),
             told,
+            acted: Touched::default(),
             taken: Vec::new(),
             parking: None,
         }
@@ -124,6 +129,8 @@ pub struct Invocation {
     says: u32,
     // Jobs that nobody else may touch until this call's result is on disk.
     pub(super) claims: Vec<Claim>,
+    // From the check of an effect to its intent nobody freezes anything.
+    pub(super) still: Option<Still>,
     pub(crate) tally: Tally,
 }
 
@@ -154,6 +161,7 @@ impl Invocation {
             said: Vec::new(),
             says: 0,
             claims: Vec::new(),
+            still: None,
             tally: Tally::default(),
         }
     }

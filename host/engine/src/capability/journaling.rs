@@ -11,6 +11,7 @@ use super::{
     call::{HostCall, Parking, problem},
     invocation::{Begun, Life, Purpose, Stop},
     judge::Rule,
+    oblige::Touched,
     tally::Denied,
 };
 use crate::{
@@ -57,6 +58,7 @@ impl Invocation {
             self.tally.allow(index);
             if row.kind == Kind::Acts {
                 self.meter.act();
+                self.acted(row, Touched::recorded(&begun));
             } else {
                 self.meter.answer(&answer)?;
             }
@@ -84,6 +86,7 @@ impl Invocation {
         answer: &Result<A, E>,
     ) -> wasmtime::Result<()> {
         let row = &TABLE[index];
+        self.still = None;
         self.tally.refuse(index);
         let denied = Denied { call: row.name.to_owned(), about: about(attributes), reasons };
         let why = denied.texts();
@@ -116,6 +119,7 @@ impl Invocation {
         params: &impl Serialize,
         answer: &Result<A, E>,
     ) -> wasmtime::Result<()> {
+        self.still = None;
         self.tally.refuse(index);
         let body = json!({ "arguments": params, "answer": answer });
         let entry = self.entry(EntryKind::Denied, index, "not tried", attributes, body);
@@ -168,6 +172,8 @@ impl Invocation {
                 shared.places.wrote(&takes);
             }
             self.intent = number;
+            self.acted(&TABLE[index], Touched::by(attributes));
+            self.still = None;
         }
         self.tally.allow(index);
         let attributes = if self.job().is_some() { attributes.clone() } else { Attributes::new() };

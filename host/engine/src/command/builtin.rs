@@ -22,12 +22,26 @@ pub enum Builtin {
     Cancel,
     /// Records what others deployed.
     Release,
+    /// Shows what is frozen, or freezes an environment.
+    Freeze,
+    /// Lifts a freeze.
+    Unfreeze,
 }
 
 impl Builtin {
     /// All of them.
-    pub const ALL: [Self; 8] =
-        [Self::Help, Self::Whoami, Self::Plugins, Self::Jobs, Self::Job, Self::Logs, Self::Cancel, Self::Release];
+    pub const ALL: [Self; 10] = [
+        Self::Help,
+        Self::Whoami,
+        Self::Plugins,
+        Self::Jobs,
+        Self::Job,
+        Self::Logs,
+        Self::Cancel,
+        Self::Release,
+        Self::Freeze,
+        Self::Unfreeze,
+    ];
 
     /// Its name.
     pub fn name(self) -> &'static str {
@@ -40,6 +54,8 @@ impl Builtin {
             Self::Logs => "logs",
             Self::Cancel => "cancel",
             Self::Release => "release",
+            Self::Freeze => "freeze",
+            Self::Unfreeze => "unfreeze",
         }
     }
 
@@ -91,6 +107,27 @@ impl Builtin {
                     needed(parameter("environment", "where it runs", ParameterType::Environment)),
                     needed(parameter("version", "which version", ParameterType::Version)),
                 ],
+            ),
+            Self::Freeze => (
+                "Shows what is frozen, or freezes an environment: nothing begins there.",
+                &["freeze", "freeze production until 14:00 reason the database moves", "freeze production for 2h"],
+                vec![
+                    parameter(
+                        "environment",
+                        "the environment; if left out, what is frozen is shown",
+                        ParameterType::Environment,
+                    ),
+                    parameter(
+                        "how",
+                        "`until 14:00`, `until 2026-12-01T08:00` or `for 2h`, and `reason ...`",
+                        ParameterType::Rest,
+                    ),
+                ],
+            ),
+            Self::Unfreeze => (
+                "Lifts a freeze.",
+                &["unfreeze production"],
+                vec![needed(parameter("environment", "the environment", ParameterType::Environment))],
             ),
         };
         let examples: Vec<String> = examples.iter().map(|example| (*example).to_owned()).collect();

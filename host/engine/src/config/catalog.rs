@@ -5,9 +5,10 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 use regex::Regex;
 
 use super::{
+    order,
     problem::{At, nearest},
     room::RoomName,
-    table::Table,
+    table::{Located, Table},
 };
 use crate::port::{
     Pipelines,
@@ -28,6 +29,8 @@ pub struct Environment {
     pub name: String,
     /// Where it stands.
     pub at: At,
+    /// The environment in which a version must have succeeded before it comes here, and where that is said.
+    pub after: Option<Located<String>>,
 }
 
 /// One `[app.NAME]`.
@@ -131,6 +134,18 @@ impl Catalog {
         self.environments.iter().find(|environment| environment.name == name)
     }
 
+    /// The environment in which a version of an app must have succeeded before it comes to this one, and the rule that says
+    /// so. One that the app is not deployed to is left out, and the one before that counts.
+    pub fn before<'a>(&'a self, app: &str, environment: &str) -> Option<(&'a str, &'a At)> {
+        let app = self.app(app)?;
+        let mut after = self.environment(environment)?.after.as_ref()?;
+        // The reader refuses circles.
+        while !app.deployments.iter().any(|deployment| deployment.environment == after.value) {
+            after = self.environment(&after.value)?.after.as_ref()?;
+        }
+        Some((&after.value, &after.at))
+    }
+
     /// The deployment that a pipeline's name stands for.
     pub fn pipeline(&self, name: &str) -> Option<&Deployment> {
         let (app, environment) = name.split_once('/')?;
@@ -163,14 +178,16 @@ enum SystemName {
 /// Reads the environments, the pipelines systems and the apps.
 pub(super) fn read(root: &mut Table, factories: &[Arc<dyn PipelinesFactory>], networks: &[&str]) -> Catalog {
     let mut catalog = Catalog::default();
-    for (name, table) in root.tables("environment") {
+    for (name, mut table) in root.tables("environment") {
         if !is_name(&name.value) {
             table.problem(&name.at, format!("`{}` is no name for an environment", name.value), NAME_RULE.to_owned());
         }
         let at = table.at().clone();
+        let after = table.string("after");
         table.finish();
-        catalog.environments.push(Environment { name: name.value, at });
+        catalog.environments.push(Environment { name: name.value, at, after });
     }
+    order::check(root, &mut catalog.environments);
     let mut systems = Systems::read(root, factories);
     let mut drafts = Vec::new();
     for (name, mut table) in root.tables("app") {

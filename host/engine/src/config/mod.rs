@@ -4,7 +4,9 @@
 //! What only plugins know (their commands and settings) is checked by `plugin` when they are loaded.
 
 mod catalog;
+mod freezes;
 mod include;
+mod order;
 mod people;
 mod plugins;
 mod problem;

@@ -6,15 +6,18 @@ use std::{
     time::Duration,
 };
 
+use jiff::tz::TimeZone;
+
 use super::{
     catalog::{self, Catalog},
-    include, people,
+    freezes, include, people,
     plugins::{self, PluginConfig},
     problem::{At, Problem, Problems},
     table::{Located, Table},
 };
 use crate::{
     access::Access,
+    approval::Window,
     port::{Chat, ChatFactory, pipelines::PipelinesFactory},
 };
 
@@ -50,6 +53,8 @@ pub struct BotConfig {
     pub chats: Vec<Arc<dyn Chat>>,
     /// The oldest message that is still handled when it comes late, because the bot was away.
     pub max_age: Duration,
+    /// The time zone of moments that are typed to it, and of those that it says.
+    pub time_zone: TimeZone,
     /// Where it stands.
     pub at: At,
 }
@@ -70,6 +75,8 @@ pub struct Config {
     pub catalog: Arc<Catalog>,
     /// People and roles.
     pub access: Arc<Access>,
+    /// The windows in which nothing begins, in the order of the file.
+    pub freezes: Vec<Window>,
     /// Plugins, in the order of the file.
     pub plugins: Vec<PluginConfig>,
     /// Problems found later (by what plugins describe) go to this list.
@@ -122,6 +129,8 @@ pub fn read(path: &Path, registry: &Registry) -> Result<Config, Vec<Problem>> {
     let bot = bot(&mut root, registry, &catalog);
     let admins = people::admins(&mut root);
     let roles = people::roles(&mut root, &catalog);
+    let zone = bot.as_ref().map_or(TimeZone::UTC, |bot| bot.time_zone.clone());
+    let freezes = freezes::read(&mut root, &catalog, &zone);
     let plugins = plugins::read(&mut root, &catalog);
     root.finish();
     match bot {
@@ -138,6 +147,7 @@ pub fn read(path: &Path, registry: &Registry) -> Result<Config, Vec<Problem>> {
             }),
             bot,
             catalog: Arc::new(catalog),
+            freezes,
             plugins,
             problems,
         }),
@@ -199,6 +209,7 @@ fn bot(root: &mut Table, registry: &Registry, catalog: &Catalog) -> Option<BotCo
         table.problem(&age.at, "`max_age` is at most a day", "max_age = \"15m\"".to_owned());
     }
     let max_age = max_age.map_or(MAX_AGE, |age| age.value);
+    let time_zone = freezes::time_zone(&mut table).unwrap_or(TimeZone::UTC);
     let identity = BotIdentity { name: name.value, prefix };
     let mut chats = Vec::new();
     for factory in &registry.chats {
@@ -224,5 +235,5 @@ fn bot(root: &mut Table, registry: &Registry, catalog: &Catalog) -> Option<BotCo
         );
     }
     table.finish();
-    Some(BotConfig { identity, environments, environments_named, chats, max_age, at })
+    Some(BotConfig { identity, environments, environments_named, chats, max_age, time_zone, at })
 }

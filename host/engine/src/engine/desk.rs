@@ -193,7 +193,7 @@ impl Host {
 
     /// What is written together with what an order changes: its answer, its line, and that it is dealt with. Handled once
     /// more after a crash it could be taken for an order about another job that fits by then.
-    fn with_order(&self, message: &InboxRow, told: &str) -> Vec<Write> {
+    pub(super) fn with_order(&self, message: &InboxRow, told: &str) -> Vec<Write> {
         let line = Write::Line(self.line(message, None, Vec::new(), Vec::new()));
         // Whoever asks the engine without a network has the answer by itself.
         let network = self.shared.outbox.chat(&message.key.network);
@@ -297,11 +297,11 @@ impl Host {
     }
 }
 
-fn carried_out(told: Result<String, Refusal>) -> Result<Verdict, Refusal> {
+pub(super) fn carried_out(told: Result<String, Refusal>) -> Result<Verdict, Refusal> {
     Ok(Verdict::CarriedOut(Text::lines(told?)))
 }
 
-fn text<'a>(authorized: &'a Authorized, name: &str) -> Option<&'a str> {
+pub(super) fn text<'a>(authorized: &'a Authorized, name: &str) -> Option<&'a str> {
     authorized.command().arguments().find_map(|(parameter, value)| match value {
         Value::Text(text) if parameter.name == name => Some(text.as_str()),
         _ => None,

@@ -10,6 +10,7 @@ mod answers;
 mod ask;
 mod courtesy;
 mod desk;
+mod freezing;
 mod handle;
 mod plugins;
 mod query;
@@ -32,6 +33,7 @@ pub use ask::NoAnswer;
 pub use plugins::Plugins;
 
 use crate::{
+    approval::Freezes,
     capability::Shared,
     config::Config,
     job::{Activity, AtWork, Claims, Jobs, Places, Steady},
@@ -84,6 +86,9 @@ pub enum BuildError {
     /// Wasmtime does not start.
     #[error("the WebAssembly engine does not start: {0}")]
     Runtime(String),
+    /// What is frozen cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// Why an engine stopped by itself.
@@ -146,6 +151,9 @@ impl EngineBuilder {
             activity: activity.clone(),
             rows: send,
         });
+        let environments = self.config.catalog.environments().map(str::to_owned).collect();
+        let said = self.store.freezes().await?;
+        let freezes = Freezes::new(self.config.freezes, environments, self.config.bot.time_zone, said);
         let shared = Arc::new(Shared {
             steady: Steady::starting_at(self.clock.now()),
             store: self.store,
@@ -153,6 +161,7 @@ impl EngineBuilder {
             outbox,
             catalog: self.config.catalog,
             access: self.config.access,
+            freezes,
             places: Places::default(),
             claims: Claims::default(),
             stopping: CancellationToken::new(),

@@ -164,6 +164,13 @@ impl Places {
         places
     }
 
+    /// The jobs that act in an environment now, each with its line, in the order of their ids.
+    pub(crate) fn acting(&self, environment: &str) -> BTreeMap<String, String> {
+        let state = self.lock();
+        let held = state.held.iter().filter(|(place, holder)| place.environment == environment && holder.written);
+        held.map(|(_, holder)| (holder.job.clone(), holder.line.clone())).collect()
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
