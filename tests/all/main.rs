@@ -2,6 +2,7 @@
 
 mod crash;
 mod durable;
+mod freezes;
 mod hostile;
 mod jobs;
 mod restart;

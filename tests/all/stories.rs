@@ -49,6 +49,10 @@ stories! {
     broken
     coffee
     deploy_and_where
+    direct_messages
+    freeze
+    freeze_problems
+    freeze_window
     help
     hostile_words
     include_problems
@@ -58,12 +62,15 @@ stories! {
     no_command
     not_toml
     only_through_this_bot
+    order
     pipelines_that_fail
     plugins_that_do_not_load
+    promote
     quoting
     remind
     reports
     rollback
+    rules_for_one_command
     secrets_are_references
     tampering
     the_console

@@ -2,7 +2,9 @@
 //!
 //! Not here: real processes and disks (`crash`), and what a person sees (`stories`).
 
+mod direct;
 mod doubt;
 mod places;
 mod replay;
 mod rig;
+mod windows;

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::{Attributes, call::Parking, judge::Rule, oblige::Touched, tally::Tally};
+use super::{Attributes, call::Parking, judge::Rule, tally::Tally};
 use crate::{
     access::{Access, Authorized, Grants},
     approval::{Freezes, Still},
@@ -83,8 +83,6 @@ pub(crate) struct Life {
     pub(super) timers: BTreeMap<String, Timer>,
     /// Whether the plugin was told that its job was called off.
     pub(super) told: bool,
-    /// Where it acted, as far as it has come: there a freeze lets it go on.
-    pub(super) acted: Touched,
     /// The places that the call at hand took.
     pub(super) taken: Vec<Place>,
     pub(super) parking: Option<Parking>,
@@ -108,7 +106,6 @@ impl Life {
             runs: BTreeMap::new(),
             timers: BTreeMap::new(),
             told,
-            acted: Touched::default(),
             taken: Vec::new(),
             parking: None,
         }

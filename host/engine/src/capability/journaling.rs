@@ -11,7 +11,6 @@ use super::{
     call::{HostCall, Parking, problem},
     invocation::{Begun, Life, Purpose, Stop},
     judge::Rule,
-    oblige::Touched,
     tally::Denied,
 };
 use crate::{
@@ -58,7 +57,6 @@ impl Invocation {
             self.tally.allow(index);
             if row.kind == Kind::Acts {
                 self.meter.act();
-                self.acted(row, Touched::recorded(&begun));
             } else {
                 self.meter.answer(&answer)?;
             }
@@ -164,15 +162,19 @@ impl Invocation {
         if TABLE[index].kind == Kind::Acts {
             let entry = self.entry(EntryKind::Intent, index, &rule.text(), attributes, json!({ "arguments": params }));
             let shared = self.shared().clone();
+            let told = self.shown(attributes).await;
+            let says = !told.is_empty();
             if let Some(Life { job, taken, .. }) = self.life() {
                 let takes = std::mem::take(taken);
                 let take = |place: &Place| Write::Take { place: place.clone(), job: job.row().id.clone() };
-                let writes = takes.iter().map(take).collect();
+                let writes = takes.iter().map(take).chain(told).collect();
                 number = job.enter(&*shared.store, vec![entry], writes).await.map_err(Stop::Unkept)?;
                 shared.places.wrote(&takes);
+                if says {
+                    shared.outbox.wake();
+                }
             }
             self.intent = number;
-            self.acted(&TABLE[index], Touched::by(attributes));
             self.still = None;
         }
         self.tally.allow(index);

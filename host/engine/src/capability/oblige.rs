@@ -1,49 +1,20 @@
-//! What forbids an effect that the rules permit: a freeze, and the order of environments.
+//! What forbids an effect that the rules permit: a freeze, the order of environments, an app that takes no actions from a
+//! direct message.
 //!
-//! Invariant: a freeze is judged at a job's first effect on an environment, so that nothing is left half done: where it acted
-//! already, by an intent in its journal, it goes on. From this check to the intent nobody freezes anything.
+//! Invariant: a freeze is judged at a job's first effect on an environment, so that nothing is left half done: where it acts
+//! already it holds a place, by the intent in its journal, and goes on. From this check to the intent nobody freezes anything.
 //! Not here: who freezes what (`approval::freeze`), and what a plugin is granted (`judge`).
-
-use std::collections::BTreeSet;
 
 use super::{Attributes, Invocation, Kind, Reason, Row, invocation::Stop};
 use crate::{
     access::Attribute,
-    approval::OutOfOrder,
+    approval::{Frozen, OutOfOrder},
+    job::{ShownIn, refuses},
     port::{
         Outcome, StoreError,
-        store::{Entry, ReleaseQuery},
+        store::{ReleaseQuery, Write},
     },
 };
-
-/// The environments that effects touched.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Touched {
-    environments: BTreeSet<String>,
-    // One of which the host does not know where it is, or that is nowhere, counts as everywhere.
-    everywhere: bool,
-}
-
-impl Touched {
-    /// What an effect with these attributes touches.
-    pub(super) fn by(attributes: &Attributes) -> Self {
-        Self::of(attributes.get(&Attribute::Environment))
-    }
-
-    /// What an intent in a journal touched.
-    pub(super) fn recorded(intent: &Entry) -> Self {
-        Self::of(intent.attributes.get(Attribute::Environment.as_str()))
-    }
-
-    fn of(environments: Option<&Vec<String>>) -> Self {
-        let environments: BTreeSet<String> = environments.into_iter().flatten().cloned().collect();
-        Self { everywhere: environments.is_empty(), environments }
-    }
-
-    fn has(&self, environment: &str) -> bool {
-        self.everywhere || self.environments.contains(environment)
-    }
-}
 
 impl Invocation {
     /// All that forbids a call that the rules permit; nothing for one that does not act.
@@ -55,32 +26,28 @@ impl Invocation {
             return Ok(Vec::new());
         }
         self.still = Some(self.shared().freezes.still().await);
-        let mut reasons = self.frozen(&Touched::by(attributes));
+        let mut reasons = self.frozen(attributes);
         reasons.extend(self.out_of_order(attributes).await.map_err(Stop::Unkept)?);
+        reasons.extend(self.not_from_here(attributes).await);
         Ok(reasons)
     }
 
-    /// It acted there, or is about to. What is left for later, or called off again, happens nowhere yet.
-    pub(super) fn acted(&mut self, row: &Row, touched: Touched) {
-        let Some(life) = self.life().filter(|_| row.takes_place()) else { return };
-        life.acted.everywhere |= touched.everywhere;
-        life.acted.environments.extend(touched.environments);
-    }
-
-    /// The freezes of what an effect would touch, where this job did not act yet.
-    fn frozen(&mut self, touched: &Touched) -> Vec<Reason> {
-        let shared = self.shared().clone();
-        let Some(life) = self.life() else { return Vec::new() };
-        let all = shared.freezes.all(shared.steady.now());
-        let acted = |environment| {
-            life.acted.environments.contains(environment) || (touched.everywhere && life.acted.everywhere)
+    /// The freezes of what an effect would touch, where this job does not act already.
+    fn frozen(&self, attributes: &Attributes) -> Vec<Reason> {
+        let shared = self.shared();
+        let now = shared.steady.now();
+        let known = attributes.get(&Attribute::Environment).map(Vec::as_slice).unwrap_or_default();
+        let frozen: Vec<Frozen> = match known {
+            // Nobody knows where: that is everywhere.
+            [] => shared.freezes.all(now),
+            known => known.iter().flat_map(|environment| shared.freezes.of(environment, now)).collect(),
         };
-        let new = all.iter().filter(|frozen| touched.has(&frozen.environment) && !acted(&frozen.environment));
+        let new = frozen.iter().filter(|frozen| !shared.places.acts(self.job_id(), &frozen.environment));
         new.map(|frozen| {
             let line = shared.freezes.line(frozen);
-            let text = match touched.everywhere {
-                true => format!("{line}; where this effect takes place is not known, so it counts as everywhere"),
-                false => line,
+            let text = match known {
+                [] => format!("{line}; where this effect takes place is not known, so it counts as everywhere"),
+                _ => line,
             };
             Reason { kind: "freeze".to_owned(), text, add: None }
         })
@@ -112,6 +79,29 @@ impl Invocation {
         Ok(reasons)
     }
 
+    /// The apps that take no actions from where the command was typed: also those that it did not name.
+    async fn not_from_here(&self, attributes: &Attributes) -> Vec<Reason> {
+        let mut reasons = Vec::new();
+        for app in attributes.get(&Attribute::App).into_iter().flatten() {
+            let refused = refuses(self.shared(), self.authorized().message(), app).await;
+            reasons.extend(refused.map(|text| Reason { kind: "direct".to_owned(), text, add: None }));
+        }
+        reasons
+    }
+
+    /// The rooms of apps that an effect touches and nobody typed: they are told, with the intent.
+    pub(super) async fn shown(&self, attributes: &Attributes) -> Vec<Write> {
+        let (shared, command, message) = (self.shared(), self.authorized().command(), self.authorized().message());
+        let Some(job) = self.job().filter(|_| message.direct) else { return Vec::new() };
+        let mut writes = Vec::new();
+        for app in attributes.get(&Attribute::App).into_iter().flatten().filter(|app| command.app() != Some(app)) {
+            let Some(app) = shared.catalog.app(app) else { continue };
+            let room = ShownIn::of_app(shared, message, app).await;
+            writes.extend(room.map(|room| room.touches(job.row(), &app.name)));
+        }
+        writes
+    }
+
     /// The version that succeeded somewhere last, of all or if it is this one.
     async fn succeeded(
         &self,
@@ -127,25 +117,5 @@ impl Invocation {
             latest: true,
         };
         Ok(self.shared().store.releases(&query).await?.into_iter().next().map(|release| release.version))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn attributes(environments: &[&str]) -> Attributes {
-        Attributes::from([(Attribute::Environment, environments.iter().map(|name| (*name).to_owned()).collect())])
-    }
-
-    #[test]
-    fn what_is_not_known_to_be_somewhere_is_everywhere() {
-        let staging = Touched::by(&attributes(&["staging"]));
-        assert!(staging.has("staging") && !staging.has("production"));
-        let both = Touched::by(&attributes(&["staging", "production"]));
-        assert!(both.has("staging") && both.has("production") && !both.has("test"));
-        assert!(Touched::by(&Attributes::new()).has("production"));
-        assert!(Touched::by(&attributes(&[])).has("production"));
-        assert!(!Touched::default().has("production"), "who did nothing was nowhere");
     }
 }

@@ -1,4 +1,4 @@
-//! The commands that the host itself answers. All of them are open to everybody, and show only what the asker may see;
+//! The commands that the host itself answers. Most are open to everybody, and show only what the asker may see;
 //! those that change something ask for the right that this takes.
 
 use super::spec::{CommandKind, Parameter, ParameterType, Spec, Target};
@@ -109,7 +109,7 @@ impl Builtin {
                 ],
             ),
             Self::Freeze => (
-                "Shows what is frozen, or freezes an environment: nothing begins there.",
+                "Shows what is frozen, or freezes an environment (admins, and roles that name it).",
                 &["freeze", "freeze production until 14:00 reason the database moves", "freeze production for 2h"],
                 vec![
                     parameter(

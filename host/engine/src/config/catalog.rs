@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 use regex::Regex;
 
 use super::{
+    direct::{self, Direct},
     order,
     problem::{At, nearest},
     room::RoomName,
@@ -42,6 +43,8 @@ pub struct App {
     pub title: String,
     /// Where it is talked about: approvals are asked for there.
     pub room: Option<RoomName>,
+    /// What becomes of actions from a direct message.
+    pub direct: Direct,
     /// Its deployments, in the order of the file.
     pub deployments: Vec<Deployment>,
 }
@@ -138,12 +141,13 @@ impl Catalog {
     /// so. One that the app is not deployed to is left out, and the one before that counts.
     pub fn before<'a>(&'a self, app: &str, environment: &str) -> Option<(&'a str, &'a At)> {
         let app = self.app(app)?;
-        let mut after = self.environment(environment)?.after.as_ref()?;
+        let rule = self.environment(environment)?.after.as_ref()?;
+        let mut after = rule;
         // The reader refuses circles.
         while !app.deployments.iter().any(|deployment| deployment.environment == after.value) {
             after = self.environment(&after.value)?.after.as_ref()?;
         }
-        Some((&after.value, &after.at))
+        Some((&after.value, &rule.at))
     }
 
     /// The deployment that a pipeline's name stands for.
@@ -196,6 +200,7 @@ pub(super) fn read(root: &mut Table, factories: &[Arc<dyn PipelinesFactory>], ne
         }
         let title = table.string("title").map_or_else(|| name.value.clone(), |title| crate::reply::clean(&title.value));
         let room = RoomName::read(&mut table, "room", networks);
+        let direct = direct::read(&mut table);
         for (environment, deploy) in table.tables("deploy") {
             if catalog.environment(&environment.value).is_none() {
                 let meant = nearest(&environment.value, catalog.environments());
@@ -208,7 +213,7 @@ pub(super) fn read(root: &mut Table, factories: &[Arc<dyn PipelinesFactory>], ne
             drafts.extend(systems.deployment(&name.value, &environment.value, deploy));
         }
         table.finish();
-        catalog.apps.insert(name.value.clone(), App { name: name.value, title, room, deployments: Vec::new() });
+        catalog.apps.insert(name.value.clone(), App { name: name.value, title, room, direct, deployments: Vec::new() });
     }
     let built = systems.build();
     for draft in drafts {

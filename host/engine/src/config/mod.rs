@@ -4,6 +4,7 @@
 //! What only plugins know (their commands and settings) is checked by `plugin` when they are loaded.
 
 mod catalog;
+mod direct;
 mod freezes;
 mod include;
 mod order;
@@ -17,6 +18,7 @@ mod table;
 mod tree;
 
 pub use catalog::{App, Catalog, Deployment, Environment, ValuePattern};
+pub use direct::Direct;
 pub use plugins::PluginConfig;
 pub use problem::{At, Problem, Problems, nearest};
 pub use read::{BotConfig, BotIdentity, Config, DEFAULT_STORE, Peek, Registry, peek, read};

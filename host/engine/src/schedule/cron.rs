@@ -51,8 +51,10 @@ impl Cron {
         }
         let name = zone.iana_name().unwrap_or("UTC");
         let read = |zone: &str| {
-            let reason =
-                |error: cronexpr::Error| error.to_string().lines().last().unwrap_or_default().trim().to_owned();
+            let reason = |error: cronexpr::Error| {
+                // The last line says what, the ones before show where.
+                error.to_string().lines().last().unwrap_or_default().trim_start_matches(['^', ' ']).to_owned()
+            };
             cronexpr::parse_crontab(&format!("{text} {zone}")).map_err(|error| wrong(&reason(error)))
         };
         let cron = Self { text: text.to_owned(), zone: zone.clone(), clock: read(name)?, civil: read("UTC")? };
