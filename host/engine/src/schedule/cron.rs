@@ -2,23 +2,20 @@
 //!
 //! Invariant: no moment is lost to a clock that is put forward or back. A minute that the clock shows twice comes twice; one
 //! that it skips comes at the moment at which it is put forward.
-//! The fields are read by `cronexpr`. Of what that takes, only what every cron knows is taken here.
+//! Invariant: `cronexpr` reads the fields and is asked by a clock that is never set: what it does around a change of the clock is
+//! not relied on. Of what it takes, only what every cron knows is taken here.
 
 use std::time::Duration;
 
-use jiff::{
-    SignedDuration, Timestamp,
-    tz::{AmbiguousOffset, TimeZone},
-};
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 
 /// Moments that come again.
 #[derive(Debug, Clone)]
 pub struct Cron {
     text: String,
     zone: TimeZone,
-    // By the zone's clock, and by one that is never put forward.
-    clock: cronexpr::Crontab,
-    civil: cronexpr::Crontab,
+    // By a clock that shows UTC.
+    fields: cronexpr::Crontab,
 }
 
 /// Why a text is no line of cron.
@@ -49,15 +46,12 @@ impl Cron {
         if !text.chars().all(known) || words.filter(|word| !word.is_empty()).any(|word| word.len() != 3) {
             return Err(wrong("numbers, `*`, `-`, `,`, `/` and the names JAN to DEC and MON to SUN are taken"));
         }
-        let name = zone.iana_name().unwrap_or("UTC");
-        let read = |zone: &str| {
-            let reason = |error: cronexpr::Error| {
-                // The last line says what, the ones before show where.
-                error.to_string().lines().last().unwrap_or_default().trim_start_matches(['^', ' ']).to_owned()
-            };
-            cronexpr::parse_crontab(&format!("{text} {zone}")).map_err(|error| wrong(&reason(error)))
+        // The last line of an error says what, the ones before show where.
+        let reason = |error: cronexpr::Error| {
+            error.to_string().lines().last().unwrap_or_default().trim_start_matches(['^', ' ']).to_owned()
         };
-        let cron = Self { text: text.to_owned(), zone: zone.clone(), clock: read(name)?, civil: read("UTC")? };
+        let fields = cronexpr::parse_crontab(&format!("{text} UTC")).map_err(|error| wrong(&reason(error)))?;
+        let cron = Self { text: text.to_owned(), zone: zone.clone(), fields };
         match cron.next(Timestamp::UNIX_EPOCH) {
             Some(_) => Ok(cron),
             None => Err(wrong("there is no such day")),
@@ -71,20 +65,26 @@ impl Cron {
 
     /// The first moment behind this one. `None` where there is none in four years.
     pub fn next(&self, after: Timestamp) -> Option<Timestamp> {
-        let shown = self.clock.find_next(after).ok().map(|moment| moment.timestamp());
-        [shown, self.skipped(after)].into_iter().flatten().min()
-    }
-
-    /// The moment at which the clock is put forward, where the next minute is among those that it then skips.
-    fn skipped(&self, after: Timestamp) -> Option<Timestamp> {
-        let civil = self.zone.to_datetime(after).to_zoned(TimeZone::UTC).ok()?;
-        let next = self.civil.find_next(civil.timestamp()).ok()?.datetime();
-        let moment = self.zone.to_ambiguous_timestamp(next);
-        if !matches!(moment.offset(), AmbiguousOffset::Gap { .. }) {
-            return None;
+        let by = |at: Timestamp, seconds: i32| at.checked_add(SignedDuration::from_secs(i64::from(seconds))).ok();
+        let mut changes = self.zone.following(after);
+        let mut offset = self.zone.to_offset(after).seconds();
+        let mut from = by(after, offset)?;
+        loop {
+            // What the clock shows then, if nobody sets it until then.
+            let shown = self.fields.find_next(from).ok()?.timestamp();
+            let moment = by(shown, -offset)?;
+            let Some(change) = changes.next().filter(|change| change.timestamp() <= moment) else {
+                return Some(moment);
+            };
+            let (at, new) = (change.timestamp(), change.offset().seconds());
+            // It is put forward over that minute.
+            if shown < by(at, new)? {
+                return Some(at);
+            }
+            offset = new;
+            // The minute that it shows at the change is looked at too.
+            from = by(at, new - 1)?;
         }
-        let before = moment.earlier().ok()?;
-        self.zone.following(before).next().map(|change| change.timestamp()).filter(|change| *change > after)
     }
 
     /// The last moment up to this one, this one included, and less than so long ago.
