@@ -3,6 +3,7 @@
 mod coverage;
 mod crash;
 mod durable;
+mod freezes;
 mod hostile;
 mod jobs;
 mod restart;

@@ -45,6 +45,7 @@ macro_rules! stories {
 
 stories! {
     another_machine
+    approval_people
     approval_problems
     approvals
     audit_of_later
@@ -57,6 +58,10 @@ stories! {
     coffee
     deploy_and_where
     explained
+    direct_messages
+    freeze
+    freeze_problems
+    freeze_window
     help
     hostile_words
     include_problems
@@ -68,14 +73,17 @@ stories! {
     old_group
     only_through_this_bot
     people_problems
+    order
     pipelines_that_fail
     plans_that_lie
     plugins_that_do_not_load
+    promote
     quoting
     remind
     reports
     role_of_a_room
     rollback
+    rules_for_one_command
     secrets_are_references
     tampering
     the_console

@@ -11,6 +11,37 @@ use wardroom_strategy::{Closing, Ended, Target, undo};
 /// Anything but a success.
 pub(crate) fn line(target: &Target, version: &str, before: Option<&str>, ended: &Ended) -> Result<Reply, Failure> {
     let environment = target.environment();
+    let done = format!("deployed version {version} to {environment}");
+    let again = typed(&["deploy", &target.app, environment, version]);
+    said(target, version, done, again, before, ended)
+}
+
+/// The closing line of a version that was taken over from another environment.
+///
+/// # Errors
+/// Anything but a success.
+pub(crate) fn promoted(
+    target: &Target,
+    version: &str,
+    from: &str,
+    before: Option<&str>,
+    ended: &Ended,
+) -> Result<Reply, Failure> {
+    let environment = target.environment();
+    let done = format!("promoted version {version} from {from} to {environment}");
+    let again = typed(&["promote", &target.app, environment]);
+    said(target, version, done, again, before, ended)
+}
+
+fn said(
+    target: &Target,
+    version: &str,
+    done: String,
+    again: String,
+    before: Option<&str>,
+    ended: &Ended,
+) -> Result<Reply, Failure> {
+    let environment = target.environment();
     let next = match before {
         Some(same) if same == version => "It was there before.".to_owned(),
         Some(_) => undo(target),
@@ -18,12 +49,12 @@ pub(crate) fn line(target: &Target, version: &str, before: Option<&str>, ended: 
     };
     let closing = Closing {
         target,
-        done: format!("deployed version {version} to {environment}"),
+        done,
         aside: String::new(),
         next,
         tried: format!("version {version} to {environment}"),
         last_good: before,
-        again: typed(&["deploy", &target.app, environment, version]),
+        again,
     };
     closing.line(ended)
 }
@@ -44,6 +75,7 @@ mod tests {
                 strategy: "pipeline".into(),
                 pipeline: "cms/staging".into(),
                 parameters: vec!["version".into()],
+                after: None,
             },
         };
         let reason = "in step migrate (exit code 3)".to_owned();

@@ -5,6 +5,7 @@
 //! Invariant: it keeps nothing. What ran where is the host's table of releases, which the host writes.
 
 mod closing;
+mod promote;
 mod releases;
 
 use wardroom_guest::{Arguments, Command, Failure, Parameter, Plugin, Reply};
@@ -20,6 +21,12 @@ impl Plugin for Deploy {
                 Parameter::app("app", "The app."),
                 Parameter::environment("environment", "Where it goes."),
                 Parameter::version("version", "Which version."),
+            ]),
+        Command::action("promote", "Deploys what the environment before it runs now.", promote::promote)
+            .examples(&["promote cms", "promote cms production"])
+            .parameters(&[
+                Parameter::app("app", "The app."),
+                Parameter::environment("environment", "Where it goes; the one that is behind if left out.").optional(),
             ]),
         Command::query("where", "Tells which version runs where.", releases::newest)
             .examples(&["where", "where cms"])

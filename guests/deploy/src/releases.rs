@@ -140,6 +140,7 @@ mod tests {
             strategy: "pipeline".into(),
             pipeline: format!("cms/{environment}"),
             parameters: vec!["version".into()],
+            after: None,
         };
         App {
             name: "cms".into(),

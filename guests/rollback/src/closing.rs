@@ -57,6 +57,7 @@ pub(crate) mod tests {
                 strategy: "pipeline".into(),
                 pipeline: "cms/staging".into(),
                 parameters: vec!["version".into()],
+                after: None,
             },
         }
     }

@@ -96,6 +96,7 @@ mod tests {
                 strategy: "pipeline".into(),
                 pipeline: "cms/staging".into(),
                 parameters: vec!["version".into()],
+                after: None,
             },
         }
     }

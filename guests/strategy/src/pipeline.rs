@@ -77,6 +77,7 @@ mod tests {
                 strategy: "pipeline".into(),
                 pipeline: "cms/staging".into(),
                 parameters: parameters.iter().map(|name| (*name).to_owned()).collect(),
+                after: None,
             },
         }
     }

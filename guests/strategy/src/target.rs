@@ -36,7 +36,11 @@ impl Target {
         }
     }
 
-    fn of(app: App, environment: &str) -> Result<Self, Failure> {
+    /// The place of an app that was looked up.
+    ///
+    /// # Errors
+    /// `invalid` where the app has no such environment that the caller may see.
+    pub fn of(app: App, environment: &str) -> Result<Self, Failure> {
         let App { name, title, deployments } = app;
         let known = deployments.iter().map(|one| format!("`{}`", one.environment)).collect::<Vec<_>>();
         match deployments.into_iter().find(|one| one.environment == environment) {
@@ -122,6 +126,7 @@ mod tests {
             strategy: strategy.into(),
             pipeline: format!("cms/{environment}"),
             parameters: vec!["version".into()],
+            after: None,
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! A message becomes a [`command`], the command is authorized by [`access`], an action becomes a
 //! [`job`], the job runs a sandboxed [`plugin`], every call of the plugin goes through
-//! [`capability`], and what comes of it goes back as a [`reply`]. The folders stand below in that
+//! [`capability`] and may be held by [`approval`], and what comes of it goes back as a [`reply`]. The folders stand below in that
 //! order. [`port`] holds the traits that adapters implement, [`config`] reads `plugins.toml`, and
 //! [`engine`] joins the stages in one function.
 //!
@@ -21,6 +21,7 @@ pub mod message;
 pub mod plugin;
 pub mod port;
 pub mod reply;
+pub mod schedule;
 
 pub use engine::{Engine, EngineBuilder};
 /// The time type of this crate's interfaces.

@@ -3,7 +3,9 @@
 //! Not here: real processes and disks (`crash`), and what a person sees (`stories`).
 
 mod approvals;
+mod direct;
 mod doubt;
 mod places;
 mod replay;
 mod rig;
+mod windows;

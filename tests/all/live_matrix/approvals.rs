@@ -120,6 +120,27 @@ async fn a_no_and_a_time_that_is_over_end_it() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_is_taken_back_is_called_off() -> Result<()> {
+    let (scene, people) = scene_with("within = \"10m\"", &["carol"]).await?;
+    let command = scene.alice.say(&scene.room, DEPLOY).await?;
+    let asked = asked(&scene).await?;
+    // An edit is no new command, and changes none.
+    let edited = json!({
+        "msgtype": "m.text", "body": "* !deploy cms staging 6.6.6",
+        "m.new_content": { "msgtype": "m.text", "body": "!deploy cms staging 6.6.6" },
+        "m.relates_to": { "rel_type": "m.replace", "event_id": command },
+    });
+    scene.alice.send(&scene.room, "m.room.message", edited).await?;
+    scene.fence().await?;
+    scene.alice.redact(&scene.room, &command).await?;
+    changed(&scene, &asked, "the job is over").await?;
+    people[0].react(&scene.room, &asked, "👍").await?;
+    scene.answer(&asked, "waits for no approval").await?;
+    assert!(scene.host.runs().is_empty());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nobody_in_time_is_a_no() -> Result<()> {
     let (scene, _) = scene_with("within = \"2s\"", &["carol"]).await?;
     let command = scene.alice.say(&scene.room, DEPLOY).await?;

@@ -96,14 +96,14 @@ fn past<'u>(plugins: &Plugins, usage: &'u [Usage]) -> impl Iterator<Item = &'u U
 
 /// What a rule permits, and where it stands: `environment ["staging"], any app (plugins.toml line 61)`.
 fn may(rule: &Allow, attributes: &[Attribute]) -> String {
-    let mut limits: Vec<String> = rule
-        .limits
-        .iter()
-        .map(|(attribute, patterns)| {
-            let patterns: Vec<String> = patterns.iter().map(|pattern| format!("\"{}\"", pattern.as_str())).collect();
-            format!("{} [{}]", attribute.as_str(), patterns.join(", "))
-        })
-        .collect();
+    let list = |patterns: &[Pattern]| {
+        let patterns: Vec<String> = patterns.iter().map(|pattern| format!("\"{}\"", pattern.as_str())).collect();
+        patterns.join(", ")
+    };
+    let mut limits: Vec<String> =
+        rule.commands.iter().map(|commands| format!("command [{}]", list(commands))).collect();
+    let named = rule.limits.iter();
+    limits.extend(named.map(|(attribute, patterns)| format!("{} [{}]", attribute.as_str(), list(patterns))));
     let named = |attribute: &Attribute| rule.limits.iter().any(|(known, _)| known == *attribute);
     // Versions and parameters are limited by what was typed; apps and environments are what a rule is for.
     let places = [Attribute::App, Attribute::Environment];
@@ -151,11 +151,16 @@ fn warnings(plugins: &Plugins, bot: &BotConfig) -> Vec<String> {
                 ));
             }
             for attribute in &rule.beyond {
+                let commands = rule.commands.as_ref().map(|commands| {
+                    let names: Vec<String> = commands.iter().map(|name| format!("`{}`", name.as_str())).collect();
+                    format!(" in {}", names.join(", "))
+                });
                 warnings.push(format!(
-                    "plugin {}: {} lets {} differ from what was typed",
+                    "plugin {}: {} lets {} differ from what was typed{}",
                     plugin.name,
                     rule.at,
-                    attribute.as_str()
+                    attribute.as_str(),
+                    commands.unwrap_or_default()
                 ));
             }
         }

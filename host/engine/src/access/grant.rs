@@ -12,12 +12,21 @@ pub struct Allow {
     pub at: At,
     /// The calls that it names, as patterns over the table's names.
     pub calls: Vec<Pattern>,
+    /// The commands that it is for, as patterns; `None` for all of the plugin's.
+    pub commands: Option<Vec<Pattern>>,
     /// What it limits.
     pub limits: Limits,
     /// The attributes in which an effect may differ from what was typed.
     pub beyond: BTreeSet<Attribute>,
     /// `plugin.deploy, plugins.toml line 61`: for the journal.
     pub text: Arc<str>,
+}
+
+impl Allow {
+    /// Whether it is for a command at all: for one that it is not, it is as if it were not there.
+    pub fn is_for(&self, command: &str) -> bool {
+        self.commands.as_ref().is_none_or(|commands| commands.iter().any(|pattern| pattern.matches(command)))
+    }
 }
 
 /// All that one plugin is granted.
@@ -49,15 +58,16 @@ impl Grants {
         self.by_row.get(row).into_iter().flatten().map(|index| &self.rules[*index])
     }
 
-    /// The rules for a row that match, and why the others do not.
+    /// The rules for a row and a command that match, and why the others do not.
     pub(crate) fn permitting<'a>(
         &'a self,
         row: usize,
+        command: &str,
         attributes: &capability::Attributes,
     ) -> Result<impl Iterator<Item = &'a Allow> + use<'a>, Vec<(&'a Allow, Miss)>> {
         let mut hits: Vec<&Allow> = Vec::new();
         let mut misses = Vec::new();
-        for rule in self.naming(row) {
+        for rule in self.naming(row).filter(|rule| rule.is_for(command)) {
             match rule.limits.permit(attributes) {
                 Ok(()) => hits.push(rule),
                 Err(miss) => misses.push((rule, miss)),

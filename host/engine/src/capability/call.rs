@@ -181,7 +181,18 @@ async fn through<C: HostCall>(
         invocation.turn_away(index, &attributes, &params, &answer).await?;
         return Ok(answer);
     }
-    let rule = match invocation.approved(index, &attributes, &params, rule).await? {
+    let forbidden = invocation.forbidden(row, &attributes).await?;
+    if !forbidden.is_empty() {
+        let answer = Err(C::Error::denied(Invocation::denial(&forbidden)));
+        invocation.deny(index, &attributes, forbidden, &params, &answer).await?;
+        return Ok(answer);
+    }
+    let approved = invocation.approved(index, &attributes, &params, rule).await;
+    if approved.is_err() || invocation.is_rehearsal() {
+        // Nothing is done now, so nobody has to be kept from freezing.
+        invocation.still = None;
+    }
+    let rule = match approved? {
         Ok(rule) => rule,
         Err(reasons) => {
             let answer = Err(C::Error::denied(Invocation::denial(&reasons)));

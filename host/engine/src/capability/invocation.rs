@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Attributes, approve::Held, call::Parking, judge::Rule, tally::Tally};
 use crate::{
     access::{Access, Authorized, Grants, Rights},
-    approval::{Approval, Ask, Effect},
+    approval::{Approval, Ask, Effect, Freezes, Still},
     config::Catalog,
     job::{Claim, Claims, Job, JobRun, Places, Replay, Steady},
     plugin::{LoadedPlugin, Meter},
@@ -37,6 +37,7 @@ pub(crate) struct Shared {
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) access: Arc<Access>,
+    pub(crate) freezes: Freezes,
     pub(crate) places: Places,
     pub(crate) claims: Claims,
     /// What effects need of other people.
@@ -163,6 +164,8 @@ pub struct Invocation {
     says: u32,
     // Jobs that nobody else may touch until this call's result is on disk.
     pub(super) claims: Vec<Claim>,
+    // From the check of an effect to its intent nobody freezes anything.
+    pub(super) still: Option<Still>,
     pub(crate) tally: Tally,
 }
 
@@ -193,6 +196,7 @@ impl Invocation {
             said: Vec::new(),
             says: 0,
             claims: Vec::new(),
+            still: None,
             tally: Tally::default(),
         }
     }
@@ -254,6 +258,11 @@ impl Invocation {
             Purpose::Query | Purpose::Job(_) => None,
             Purpose::Plan(rehearsal) => Some(rehearsal),
         }
+    }
+
+    /// Whether it is a dry run.
+    pub(super) fn is_rehearsal(&self) -> bool {
+        matches!(self.purpose, Purpose::Plan(_))
     }
 
     /// What a dry run would do.

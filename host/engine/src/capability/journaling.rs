@@ -88,6 +88,7 @@ impl Invocation {
         answer: &Result<A, E>,
     ) -> wasmtime::Result<()> {
         let row = &TABLE[index];
+        self.still = None;
         self.tally.refuse(index);
         let denied = Denied { call: row.name.to_owned(), about: about(attributes), reasons };
         let why = denied.texts();
@@ -120,6 +121,7 @@ impl Invocation {
         params: &impl Serialize,
         answer: &Result<A, E>,
     ) -> wasmtime::Result<()> {
+        self.still = None;
         self.tally.refuse(index);
         let body = json!({ "arguments": params, "answer": answer });
         let entry = self.entry(EntryKind::Denied, index, "not tried", attributes, body);
@@ -166,16 +168,21 @@ impl Invocation {
         if TABLE[index].kind == Kind::Acts {
             let entry = self.entry(EntryKind::Intent, index, &rule.text(), attributes, json!({ "arguments": params }));
             let shared = self.shared().clone();
-            let told = rule.tell.iter().filter_map(|(room, words)| self.tells(room, words)).collect::<Vec<_>>();
+            let mut told = self.shown(attributes).await;
+            told.extend(rule.tell.iter().filter_map(|(room, words)| self.tells(room, words)));
+            let says = !told.is_empty();
             if let Some(Life { job, taken, .. }) = self.life() {
                 let takes = std::mem::take(taken);
                 let take = |place: &Place| Write::Take { place: place.clone(), job: job.row().id.clone() };
                 let writes = takes.iter().map(take).chain(told).collect();
                 number = job.enter(&*shared.store, vec![entry], writes).await.map_err(Stop::Unkept)?;
                 shared.places.wrote(&takes);
-                shared.outbox.wake();
+                if says {
+                    shared.outbox.wake();
+                }
             }
             self.intent = number;
+            self.still = None;
         }
         self.tally.allow(index);
         let attributes = if self.job().is_some() { attributes.clone() } else { Attributes::new() };

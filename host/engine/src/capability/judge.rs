@@ -13,7 +13,8 @@ use crate::{
 /// Why a call is refused.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Reason {
-    /// A short stable word: `query`, `grant`, `typed`, `role`, `bot`, `owner`.
+    /// A short stable word: `query`, `grant`, `typed`, `role`, `bot`, `owner`, `limit`, `freeze`, `order`, `direct`, `approval`,
+    /// `override`.
     pub kind: String,
     /// One line that names the rule.
     pub text: String,
@@ -78,7 +79,8 @@ impl Invocation {
         // For a target that the host does not know there is no rule to suggest: without a limit it would be one for everything.
         let unknown = row.kind == Kind::Acts && !attributes.contains_key(&Attribute::Environment);
         let suggestion = || (!unknown).then(|| suggest(self.plugin(), row, attributes, &untyped));
-        match grants.permitting(index, attributes) {
+        let command = self.authorized().command().spec().name.as_str();
+        match grants.permitting(index, command, attributes) {
             Ok(mut rules) => {
                 let mut last: Option<&Allow> = None;
                 let hit = rules.find(|rule| {
@@ -94,6 +96,9 @@ impl Invocation {
             }
             Err(misses) => {
                 let text = match misses.first() {
+                    None if grants.naming(index).next().is_some() => {
+                        format!("no rule of [plugin.{}] that names {} is for `{command}`", self.plugin(), row.name)
+                    }
                     None => format!("no rule of [plugin.{}] names {}", self.plugin(), row.name),
                     Some((rule, miss)) => {
                         let attribute = miss.attribute.as_str();

@@ -16,6 +16,7 @@ mod jobs;
 mod journaling;
 mod judge;
 mod log;
+mod oblige;
 mod pipelines;
 mod settings;
 mod store;

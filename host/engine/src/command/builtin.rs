@@ -1,4 +1,4 @@
-//! The commands that the host itself answers. All of them are open to everybody, and show only what the asker may see;
+//! The commands that the host itself answers. Most are open to everybody, and show only what the asker may see;
 //! those that change something ask for the right that this takes.
 
 use super::spec::{CommandKind, Parameter, ParameterType, Spec, Target};
@@ -28,11 +28,15 @@ pub enum Builtin {
     Release,
     /// Whether somebody may run a command, and which rule says so.
     Can,
+    /// Shows what is frozen, or freezes an environment.
+    Freeze,
+    /// Lifts a freeze.
+    Unfreeze,
 }
 
 impl Builtin {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Help,
         Self::Whoami,
         Self::Can,
@@ -43,6 +47,8 @@ impl Builtin {
         Self::Cancel,
         Self::Approve,
         Self::Deny,
+        Self::Freeze,
+        Self::Unfreeze,
         Self::Release,
     ];
 
@@ -60,6 +66,8 @@ impl Builtin {
             Self::Deny => "deny",
             Self::Release => "release",
             Self::Can => "can",
+            Self::Freeze => "freeze",
+            Self::Unfreeze => "unfreeze",
         }
     }
 
@@ -127,6 +135,27 @@ impl Builtin {
                     needed(parameter("environment", "where it runs", ParameterType::Environment)),
                     needed(parameter("version", "which version", ParameterType::Version)),
                 ],
+            ),
+            Self::Freeze => (
+                "Shows what is frozen, or freezes an environment (admins, and roles that name it).",
+                &["freeze", "freeze production until 14:00 reason the database moves", "freeze production for 2h"],
+                vec![
+                    parameter(
+                        "environment",
+                        "the environment; if left out, what is frozen is shown",
+                        ParameterType::Environment,
+                    ),
+                    parameter(
+                        "how",
+                        "`until 14:00`, `until 2026-12-01T08:00` or `for 2h`, and `reason ...`",
+                        ParameterType::Rest,
+                    ),
+                ],
+            ),
+            Self::Unfreeze => (
+                "Lifts a freeze.",
+                &["unfreeze production"],
+                vec![needed(parameter("environment", "the environment", ParameterType::Environment))],
             ),
         };
         let examples: Vec<String> = examples.iter().map(|example| (*example).to_owned()).collect();

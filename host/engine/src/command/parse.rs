@@ -121,6 +121,20 @@ impl Command {
         self.typed(Attribute::Environment).next()
     }
 
+    /// The line that would do the same in another environment; `None` where the command does not take app, environment and
+    /// version, so that it is not known to bring a version somewhere.
+    pub fn line_for(&self, environment: &str) -> Option<String> {
+        for attribute in [Attribute::App, Attribute::Environment, Attribute::Version] {
+            self.typed(attribute).next()?;
+        }
+        let elsewhere = |(index, value): &(usize, Value)| match self.spec.parameters[*index].kind {
+            ParameterType::Environment => (*index, Value::Text(environment.to_owned())),
+            _ => (*index, value.clone()),
+        };
+        let arguments: Vec<(usize, Value)> = self.arguments.iter().map(elsewhere).collect();
+        Some(line(&self.spec, &arguments, &Options::default()))
+    }
+
     /// Whether a value was typed: as an app, an environment or a version; for a parameter of a pipeline, as anything.
     pub fn has_typed(&self, attribute: Attribute, value: &str) -> bool {
         match attribute {

@@ -20,7 +20,8 @@ pub enum Target {
 impl Target {
     /// Whether everybody may run it; it then shows only what the asker may see.
     pub fn is_open(&self) -> bool {
-        matches!(self, Self::Host(_)) && !self.is_for_admins()
+        // Who may not lift a freeze is not shown how. `freeze` itself shows what is frozen.
+        matches!(self, Self::Host(builtin) if *builtin != Builtin::Unfreeze) && !self.is_for_admins()
     }
 
     /// Whether admins alone may run it, whatever roles say.

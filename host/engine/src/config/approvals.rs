@@ -134,7 +134,7 @@ pub(super) fn read(root: &mut Table, catalog: &Catalog, roles: &[Arc<Role>], net
     for mut table in root.array("approval") {
         let terms = Terms::read(&mut table, networks);
         let matched = matched(&mut table, catalog);
-        approvals.push(terms.approval(&table, roles, matched, "approval"));
+        approvals.push(terms.approval(&table, roles, matched, "[[approval]]"));
         for attribute in Attribute::ALL {
             table.expect(attribute.as_str());
         }

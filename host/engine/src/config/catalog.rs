@@ -6,6 +6,8 @@ use regex::Regex;
 
 use super::{
     approvals::Terms,
+    direct::{self, Direct},
+    order,
     problem::{At, nearest},
     room::RoomName,
     table::{Located, Table},
@@ -31,6 +33,8 @@ pub struct Environment {
     pub at: At,
     /// Who has to approve of every effect there.
     pub(super) approval: Option<Terms>,
+    /// The environment in which a version must have succeeded before it comes here, and where that is said.
+    pub after: Option<Located<String>>,
 }
 
 /// One `[app.NAME]`.
@@ -44,6 +48,8 @@ pub struct App {
     pub room: Option<RoomName>,
     /// Who may grant roles on it in chat, as it is written.
     pub owners: Vec<Located<String>>,
+    /// What becomes of actions from a direct message.
+    pub direct: Direct,
     /// Its deployments, in the order of the file.
     pub deployments: Vec<Deployment>,
 }
@@ -141,6 +147,19 @@ impl Catalog {
         self.environments.iter().find(|environment| environment.name == name)
     }
 
+    /// The environment in which a version of an app must have succeeded before it comes to this one, and the rule that says
+    /// so. One that the app is not deployed to is left out, and the one before that counts.
+    pub fn before<'a>(&'a self, app: &str, environment: &str) -> Option<(&'a str, &'a At)> {
+        let app = self.app(app)?;
+        let rule = self.environment(environment)?.after.as_ref()?;
+        let mut after = rule;
+        // The reader refuses circles.
+        while !app.deployments.iter().any(|deployment| deployment.environment == after.value) {
+            after = self.environment(&after.value)?.after.as_ref()?;
+        }
+        Some((&after.value, &rule.at))
+    }
+
     /// The deployment that a pipeline's name stands for.
     pub fn pipeline(&self, name: &str) -> Option<&Deployment> {
         let (app, environment) = name.split_once('/')?;
@@ -183,9 +202,11 @@ pub(super) fn read(root: &mut Table, factories: &[Arc<dyn PipelinesFactory>], ne
             terms.finish();
             read
         });
+        let after = table.string("after");
         table.finish();
-        catalog.environments.push(Environment { name: name.value, at, approval });
+        catalog.environments.push(Environment { name: name.value, at, approval, after });
     }
+    order::check(root, &mut catalog.environments);
     let mut systems = Systems::read(root, factories);
     let mut drafts = Vec::new();
     for (name, mut table) in root.tables("app") {
@@ -195,6 +216,7 @@ pub(super) fn read(root: &mut Table, factories: &[Arc<dyn PipelinesFactory>], ne
         let title = table.string("title").map_or_else(|| name.value.clone(), |title| crate::reply::clean(&title.value));
         let room = RoomName::read(&mut table, "room", networks);
         let owners = table.strings("owners").map(|owners| owners.value).unwrap_or_default();
+        let direct = direct::read(&mut table);
         for (environment, deploy) in table.tables("deploy") {
             if catalog.environment(&environment.value).is_none() {
                 let meant = nearest(&environment.value, catalog.environments());
@@ -207,7 +229,9 @@ pub(super) fn read(root: &mut Table, factories: &[Arc<dyn PipelinesFactory>], ne
             drafts.extend(systems.deployment(&name.value, &environment.value, deploy));
         }
         table.finish();
-        catalog.apps.insert(name.value.clone(), App { name: name.value, title, room, owners, deployments: Vec::new() });
+        catalog
+            .apps
+            .insert(name.value.clone(), App { name: name.value, title, room, owners, direct, deployments: Vec::new() });
     }
     let built = systems.build();
     for draft in drafts {

@@ -5,9 +5,12 @@
 
 mod approvals;
 mod catalog;
+mod direct;
 mod expect;
+mod freezes;
 mod include;
 mod members;
+mod order;
 mod people;
 mod plugins;
 mod problem;
@@ -18,6 +21,7 @@ mod table;
 mod tree;
 
 pub use catalog::{App, Catalog, Deployment, Environment, ValuePattern};
+pub use direct::Direct;
 pub use expect::Expect;
 pub use plugins::PluginConfig;
 pub use problem::{At, Problem, Problems, nearest};

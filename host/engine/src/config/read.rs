@@ -6,11 +6,13 @@ use std::{
     time::Duration,
 };
 
+use jiff::tz::TimeZone;
+
 use super::{
     approvals,
     catalog::{self, Catalog},
     expect::{self, Expect},
-    include,
+    freezes, include,
     members::Members,
     people,
     plugins::{self, PluginConfig},
@@ -19,7 +21,7 @@ use super::{
 };
 use crate::{
     access::{Access, Policy},
-    approval::Approval,
+    approval::{Approval, Window},
     port::{Chat, ChatFactory, pipelines::PipelinesFactory},
 };
 
@@ -55,6 +57,8 @@ pub struct BotConfig {
     pub chats: Vec<Arc<dyn Chat>>,
     /// The oldest message that is still handled when it comes late, because the bot was away.
     pub max_age: Duration,
+    /// The time zone of moments that are typed to it, and of those that it says.
+    pub time_zone: TimeZone,
     /// Where it stands.
     pub at: At,
 }
@@ -77,6 +81,8 @@ pub struct Config {
     pub access: Arc<Access>,
     /// What effects need of other people.
     pub approvals: Arc<Vec<Approval>>,
+    /// The windows in which nothing begins, in the order of the file.
+    pub freezes: Vec<Window>,
     /// Plugins, in the order of the file.
     pub plugins: Vec<PluginConfig>,
     /// What is expected of the rules: tests of the policy that `check` runs.
@@ -135,6 +141,8 @@ pub fn read(path: &Path, registry: &Registry) -> Result<Config, Vec<Problem>> {
     let owners = people::owners(&root, &catalog, &members);
     let names: Vec<&str> = roles.iter().map(|role| role.name.as_str()).collect();
     let approvals = approvals::read(&mut root, &catalog, &roles, &networks);
+    let zone = bot.as_ref().map_or(TimeZone::UTC, |bot| bot.time_zone.clone());
+    let freezes = freezes::read(&mut root, &catalog, &zone);
     let plugins = plugins::read(&mut root, &catalog, &names);
     let expectations = expect::read(&mut root, &members);
     let groups = members.take_groups();
@@ -160,6 +168,7 @@ pub fn read(path: &Path, registry: &Registry) -> Result<Config, Vec<Problem>> {
             bot,
             catalog: Arc::new(catalog),
             approvals: Arc::new(approvals),
+            freezes,
             plugins,
             expectations,
             problems,
@@ -222,6 +231,7 @@ fn bot(root: &mut Table, registry: &Registry, catalog: &Catalog) -> Option<BotCo
         table.problem(&age.at, "`max_age` is at most a day", "max_age = \"15m\"".to_owned());
     }
     let max_age = max_age.map_or(MAX_AGE, |age| age.value);
+    let time_zone = freezes::time_zone(&mut table).unwrap_or(TimeZone::UTC);
     let identity = BotIdentity { name: name.value, prefix };
     let mut chats = Vec::new();
     for factory in &registry.chats {
@@ -247,5 +257,5 @@ fn bot(root: &mut Table, registry: &Registry, catalog: &Catalog) -> Option<BotCo
         );
     }
     table.finish();
-    Some(BotConfig { identity, environments, environments_named, chats, max_age, at })
+    Some(BotConfig { identity, environments, environments_named, chats, max_age, time_zone, at })
 }

@@ -24,16 +24,19 @@ pub(super) fn allow(mut table: Table, plugin: &str, catalog: &Catalog, roles: &[
     let rows = named_rows(&table, &texts);
     let mut limits = Limits::default();
     let mut beyond = BTreeSet::new();
+    let mut commands = None;
     for key in table.keys() {
         if key.value == "beyond" {
             beyond = read_beyond(&mut table, &rows);
+        } else if key.value == "command" {
+            commands = table.strings("command").map(|names| patterns(&table, &names.value));
         } else if let Some(attribute) = Attribute::parse(&key.value) {
             limit(&mut table, attribute, &rows, &mut limits, (catalog, roles));
         }
     }
     table.finish_rule();
     let text = format!("plugin.{plugin}, {at}").into();
-    (!calls.is_empty()).then_some(Allow { at, calls, limits, beyond, text })
+    (!calls.is_empty()).then_some(Allow { at, calls, commands, limits, beyond, text })
 }
 
 /// The rows that a rule's calls name; a call that names none is a problem.
@@ -118,6 +121,7 @@ impl Table {
             self.expect(attribute.as_str());
         }
         self.expect("beyond");
+        self.expect("command");
         self.finish();
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Host;
 use crate::{
     access::Authorized,
-    job::{first_card, opening},
+    job::{ShownIn, first_card, opening},
     plugin::LoadedPlugin,
     port::store::{Phase, Stand, StoreError, Write},
 };
@@ -21,19 +21,21 @@ impl Host {
         authorized: Arc<Authorized>,
     ) -> Result<(), StoreError> {
         let message = authorized.message();
+        let shown = ShownIn::of(&self.shared, &authorized).await;
         let mut draws = 0;
         loop {
             let now = self.shared.clock.now();
             let stand = Stand { phase: Phase::Working, about: String::new(), since: now, wake: None };
             let given = (plugin.settings.to_vec(), plugin.limits);
-            let (row, entry) = opening(&self.shared, &plugin, given, &authorized, None, stand);
-            let writes = vec![
+            let (row, entry) = opening(&self.shared, &plugin, given, &authorized, None, shown.clone(), stand);
+            let mut writes = vec![
                 Write::Open(row.clone()),
                 Write::Enter(entry),
                 Write::Done(message.key.clone()),
                 Write::Say(self.react(message, "👀")),
                 Write::Say(first_card(&row)),
             ];
+            writes.extend(shown.iter().map(|room| room.opened(&row)));
             match self.shared.store.commit(writes).await {
                 Ok(_) => {
                     self.shared.outbox.wake();

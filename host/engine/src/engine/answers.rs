@@ -30,6 +30,8 @@ impl Host {
             Builtin::Approve => return self.approve(authorized).await.unwrap_or_else(Verdict::Refused),
             Builtin::Deny => return self.deny(authorized).await.unwrap_or_else(Verdict::Refused),
             Builtin::Release => return self.record(authorized).await.unwrap_or_else(Verdict::Refused),
+            Builtin::Freeze => return self.freeze(authorized).await.unwrap_or_else(Verdict::Refused),
+            Builtin::Unfreeze => return self.unfreeze(authorized).await.unwrap_or_else(Verdict::Refused),
         };
         match words {
             Ok(words) => self.said(message, Text::lines(words)),

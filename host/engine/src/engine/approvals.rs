@@ -17,7 +17,7 @@ use crate::{
     approval,
     command::{Builtin, Target},
     job::{NoVote, Vote, is_job_id},
-    port::store::{InboxRow, JobQuery, JobRow, Phase, Reaction, StoreError, Write},
+    port::store::{InboxKey, InboxRow, JobQuery, JobRow, Phase, Reaction, StoreError, Write},
     reply::Text,
 };
 
@@ -178,6 +178,9 @@ impl Host {
                 }
             }
             Reaction::Withdrawn { given } => {
+                if let Some(job) = self.asked_by(row, given).await? {
+                    return self.taken_back(row, job).await;
+                }
                 let vote = Vote::Withdraw(given.clone());
                 self.given_by(given).await?.map(|job| (job, None, vote, None))
             }
@@ -201,6 +204,24 @@ impl Host {
                 self.shared.outbox.wake();
                 Ok(())
             }
+        }
+    }
+
+    /// The job that asks, where it was caused by this message and who takes the message back is who wrote it.
+    async fn asked_by(&self, row: &InboxRow, event: &str) -> Result<Option<JobRow>, StoreError> {
+        let cause = InboxKey { event: event.to_owned(), ..row.key.clone() };
+        let phases = Some(vec![Phase::Approval]);
+        let query = JobQuery { open: Some(true), phases, inbox: Some(cause), ..JobQuery::default() };
+        let jobs = self.shared.store.jobs(&query).await?;
+        Ok(jobs.into_iter().find(|job| self.shared.access.same_person(&job.caller.id, &row.sender.id)))
+    }
+
+    /// Whoever takes their command back before anybody approved of it calls it off.
+    async fn taken_back(&self, row: &InboxRow, job: JobRow) -> Result<(), StoreError> {
+        let done = |_: &str| vec![Write::Done(row.key.clone())];
+        match self.jobs.cancel(job, &row.sender, &done).await {
+            Ok(_) => Ok(()),
+            Err(why) => Err(StoreError::Unavailable(why)),
         }
     }
 

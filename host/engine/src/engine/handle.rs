@@ -8,7 +8,7 @@ use super::Host;
 use crate::{
     access::{Asker, Authorized},
     command::{CommandKind, Parsed, Target, Vocabulary},
-    job::AtWork,
+    job::{AtWork, refuses},
     plugin::LoadedPlugin,
     port::store::{InboxRow, JobQuery, Line, OutboxRow, Purpose, StoreError, Write},
     port::{Body, Outgoing},
@@ -204,10 +204,18 @@ impl Host {
                     let (text, line) = self.dry_run(plugin, &authorized).await;
                     Verdict::Answered(text, Box::new(line))
                 }
-                (Some(plugin), CommandKind::Action) => Verdict::Action(plugin.clone(), authorized),
+                (Some(plugin), CommandKind::Action) => match self.not_from_here(&authorized).await {
+                    Some(refused) => Verdict::Refused(Refusal::Denied(refused)),
+                    None => Verdict::Action(plugin.clone(), authorized),
+                },
                 (None, _) => Verdict::Refused(Refusal::Denied(format!("plugin {name} is not loaded"))),
             },
         }
+    }
+
+    /// Why an action is not taken from where it was typed, if it is not.
+    async fn not_from_here(&self, authorized: &Authorized) -> Option<String> {
+        refuses(&self.shared, authorized.message(), authorized.command().app()?).await
     }
 
     /// The host's own words, with their line.

@@ -14,6 +14,7 @@ mod courtesy;
 mod desk;
 mod expect;
 mod explain;
+mod freezing;
 mod handle;
 mod plugins;
 mod query;
@@ -41,6 +42,7 @@ pub(crate) use who::handle as handle_of;
 pub use who::{NotFound, find_person};
 
 use crate::{
+    approval::Freezes,
     capability::Shared,
     config::Config,
     job::{Activity, AtWork, Claims, Jobs, Places, Steady},
@@ -97,7 +99,7 @@ pub enum BuildError {
     /// Wasmtime does not start.
     #[error("the WebAssembly engine does not start: {0}")]
     Runtime(String),
-    /// What was granted in chat cannot be read.
+    /// What was granted in chat, or what is frozen, cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -177,6 +179,9 @@ impl EngineBuilder {
             activity: activity.clone(),
             rows: send,
         });
+        let environments = self.config.catalog.environments().map(str::to_owned).collect();
+        let said = self.store.freezes().await?;
+        let freezes = Freezes::new(self.config.freezes, environments, self.config.bot.time_zone, said);
         let shared = Arc::new(Shared {
             steady,
             approvals: self.config.approvals,
@@ -185,6 +190,7 @@ impl EngineBuilder {
             outbox,
             catalog: self.config.catalog,
             access,
+            freezes,
             places: Places::default(),
             claims: Claims::default(),
             stopping: CancellationToken::new(),

@@ -8,7 +8,7 @@ use std::{
 use crate::{
     access::Grants,
     command::CommandTable,
-    config::{Config, Problem, nearest},
+    config::{Config, PluginConfig, Problem, nearest},
     job::{Begun, TapeError},
     plugin::{LoadedPlugin, Loader, NotLoaded, lock::Lock},
     port::{
@@ -162,6 +162,7 @@ impl Plugins {
             return problems;
         }
         let missing = self.not_loaded.iter().flat_map(|plugin| plugin.commands.iter().map(String::as_str));
+        problems.extend(config.plugins.iter().flat_map(|plugin| self.unknown_commands(plugin)));
         let names: Vec<&str> = self.table.specs().iter().map(|spec| spec.name.as_str()).chain(missing).collect();
         for role in &config.access.roles {
             for pattern in role.commands.iter().filter(|pattern| pattern.is_literal()) {
@@ -182,5 +183,25 @@ impl Plugins {
         problems.extend(self.unmet(config));
         problems.sort();
         problems
+    }
+
+    /// The rules of a plugin that are for commands which it does not have.
+    fn unknown_commands(&self, plugin: &PluginConfig) -> Vec<Problem> {
+        let Some(loaded) = self.get(&plugin.name) else { return Vec::new() };
+        let names: Vec<&str> = loaded.description.commands.iter().map(|spec| spec.name.as_str()).collect();
+        let rules = plugin.grants.rules().iter();
+        let named = rules.flat_map(|rule| rule.commands.iter().flatten().map(move |command| (rule, command)));
+        let unknown = named.filter(|(_, command)| !names.iter().any(|name| command.matches(name)));
+        unknown
+            .map(|(rule, command)| Problem {
+                at: rule.at.clone(),
+                message: format!(
+                    "a rule of plugin {} is for the command `{}`, which it does not have",
+                    plugin.name,
+                    command.as_str()
+                ),
+                fix: nearest(command.as_str(), names.iter().copied()).map(|meant| format!("command = [\"{meant}\"]")),
+            })
+            .collect()
     }
 }

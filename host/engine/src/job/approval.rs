@@ -264,6 +264,8 @@ impl Jobs {
         if self.shared.steady.now() >= ask.until {
             return Err(over(" any more: the time is over"));
         }
+        // Who is in which room and group, as it is now.
+        self.shared.access.look(&self.shared.outbox).await;
         let (events, told) = self.counted(&row, &ask, message, vote)?;
         let now = self.shared.clock.now();
         let after = events.iter().fold(ask, Ask::with);

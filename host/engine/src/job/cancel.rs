@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::{
-    CANCEL, Claim, Ended, Jobs, Standing, Tape, TapeError, WithOrder, entry,
+    CANCEL, Claim, Ended, Jobs, ShownIn, Standing, Tape, TapeError, WithOrder, entry,
     finish::{call_off, close_unread},
 };
 use crate::{
@@ -61,14 +61,16 @@ impl Jobs {
                 // Nothing can be written behind a journal that is broken: the row alone says that it is over.
                 Err(_) => {
                     let told = format!("job {} is closed as it stands: its journal cannot be read", row.id);
-                    let writes = close_unread(&row, by, self.shared.clock.now());
+                    let shown = ShownIn::kept(&*self.shared.store, &row.id).await;
+                    let writes = close_unread(&row, by, shown.as_ref(), self.shared.clock.now());
                     return self.over(&row, told, writes, claim, with).await;
                 }
             }
         }
         if !begun {
             let told = format!("job {} is called off", row.id);
-            let writes = call_off(&row, next, by, self.shared.clock.now());
+            let shown = ShownIn::kept(&*self.shared.store, &row.id).await;
+            let writes = call_off(&row, next, by, shown.as_ref(), self.shared.clock.now());
             return self.over(&row, told, writes, claim, with).await;
         }
         let mut event = event(&row);

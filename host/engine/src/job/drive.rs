@@ -222,16 +222,7 @@ impl Jobs {
             })
             .collect();
         let command = Command::recorded(spec.clone(), &given, begun.line.clone(), begun.options.clone());
-        let message = InboxRow {
-            key: row.inbox.clone(),
-            thread: row.thread.clone(),
-            sender: row.caller.clone(),
-            text: row.line.clone(),
-            at: row.opened,
-            direct: false,
-            reaction: None,
-        };
-        Ok(self.shared.access.resume(command, message))
+        Ok(self.shared.access.resume(command, message(row, begun.direct)))
     }
 
     /// A job cannot go on by itself: it stays open, and the room and the operator are told.
@@ -284,6 +275,19 @@ impl Jobs {
         };
         let stop = self.shared.stop.clone();
         stop.run_until_cancelled(self.shared.outbox.send(&chat, &message, false)).await;
+    }
+}
+
+/// The message that caused a job, as far as its row knows it.
+pub(super) fn message(row: &JobRow, direct: bool) -> InboxRow {
+    InboxRow {
+        key: row.inbox.clone(),
+        thread: row.thread.clone(),
+        sender: row.caller.clone(),
+        text: row.line.clone(),
+        at: row.opened,
+        direct,
+        reaction: None,
     }
 }
 

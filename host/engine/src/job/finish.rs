@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{
-    Job, Jobs, Tape,
+    Job, Jobs, ShownIn, Tape,
     drive::{Step, Trouble},
     entry,
     follow::{Followed, follow},
@@ -109,13 +109,28 @@ impl Jobs {
         }
         let now = self.shared.clock.now();
         let card = job.card().end(outcome, &took(row.opened, now)).await;
-        let (closed, mut writes) = close(row, outcome, text, card, now);
+        let shown = self.shown_in(row, tape).await?;
+        let (closed, mut writes) = close(row, outcome, text, card, &shown, now);
         writes.extend(self.asks_no_more(row, tape));
         job.enter(&*self.shared.store, vec![closed], writes).await?;
         self.shared.outbox.wake();
         let next = self.shared.places.release(&row.id);
         self.call_next(next).await;
         Ok(Step::Rest)
+    }
+
+    /// The rooms that a job is shown in beside its own: that of the app that was typed, and of those that it touched.
+    async fn shown_in(&self, row: &JobRow, tape: &Tape) -> Result<Vec<ShownIn>, Trouble> {
+        let begun = tape.begun()?;
+        let mut shown: Vec<ShownIn> = begun.shown.into_iter().collect();
+        let message = super::drive::message(row, begun.direct);
+        for app in tape.apps().into_iter().filter(|app| row.app.as_deref() != Some(app)) {
+            let Some(app) = self.shared.catalog.app(app) else { continue };
+            shown.extend(ShownIn::of_app(&self.shared, &message, app).await);
+        }
+        shown.sort();
+        shown.dedup();
+        Ok(shown)
     }
 }
 
@@ -133,13 +148,16 @@ fn close(
     outcome: JobOutcome,
     text: Text,
     card: OutboxRow,
+    shown: &[ShownIn],
     now: jiff::Timestamp,
 ) -> (crate::port::store::Entry, Vec<Write>) {
     let end = JobEnd { outcome, at: now, summary: text.plain() };
     let body = json!({ "outcome": outcome.as_str(), "said": end.summary });
     let closed = entry(row, EntryKind::Closed, body, now);
+    let told: Vec<Write> = shown.iter().map(|room| room.closed(row, text.clone())).collect();
     let mut writes =
         vec![Write::Close { job: row.id.clone(), end }, Write::Say(card), Write::Say(said(row, "closing", text))];
+    writes.extend(told);
     // One that was left for later has no message of its own.
     if row.parent.is_none() {
         writes.push(Write::Say(reaction(row, emoji(outcome))));
@@ -148,7 +166,13 @@ fn close(
 }
 
 /// Closes a job of which nothing was done yet. `next` is the number of its next entry.
-pub(crate) fn call_off(row: &JobRow, next: u32, by: &Person, now: jiff::Timestamp) -> Vec<Write> {
+pub(crate) fn call_off(
+    row: &JobRow,
+    next: u32,
+    by: &Person,
+    shown: Option<&ShownIn>,
+    now: jiff::Timestamp,
+) -> Vec<Write> {
     let who = crate::reply::clean(&by.name);
     let mut text = Text::lines(format!("`{}` (job {}) was called off by {who}.", row.line, row.id));
     text.push_lines("Nothing of it was done.");
@@ -156,18 +180,19 @@ pub(crate) fn call_off(row: &JobRow, next: u32, by: &Person, now: jiff::Timestam
     let mut event = entry(row, EntryKind::Event, about, now);
     event.number = next;
     let card = super::last_card(row, JobOutcome::Cancelled, "before it began");
-    let (mut closed, writes) = close(row, JobOutcome::Cancelled, text, card, now);
+    let (mut closed, writes) =
+        close(row, JobOutcome::Cancelled, text, card, shown.map_or(&[], std::slice::from_ref), now);
     closed.number = next + 1;
     [Write::Enter(event), Write::Enter(closed)].into_iter().chain(writes).collect()
 }
 
 /// Closes a job whose journal is broken, and enters nothing behind what cannot be trusted.
-pub(super) fn close_unread(row: &JobRow, by: &Person, now: jiff::Timestamp) -> Vec<Write> {
+pub(super) fn close_unread(row: &JobRow, by: &Person, shown: Option<&ShownIn>, now: jiff::Timestamp) -> Vec<Write> {
     let who = crate::reply::clean(&by.name);
     let mut text = Text::lines(format!("`{}` (job {}) was closed by {who}.", row.line, row.id));
     text.push_lines("Its journal is broken: what it had begun stays as it is, and how far it came is not known.");
     let card = super::last_card(row, JobOutcome::Unknown, "closed as it stood");
-    close(row, JobOutcome::Unknown, text, card, now).1
+    close(row, JobOutcome::Unknown, text, card, shown.map_or(&[], std::slice::from_ref), now).1
 }
 
 /// An emoji on the message that caused a job.

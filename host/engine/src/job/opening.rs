@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Begun, entry};
+use super::{Begun, ShownIn, entry};
 use crate::{
     access::Authorized,
     capability::Shared,
@@ -15,13 +15,14 @@ use crate::{
 };
 
 /// A job's row and its first entry, in the name of the one who typed the message. `parent` is the job that leaves this
-/// one for later.
+/// one for later, `shown` the room that it is shown in beside its own.
 pub(crate) fn opening(
     shared: &Shared,
     plugin: &LoadedPlugin,
     (settings, limits): (Vec<(String, String)>, Limits),
     authorized: &Authorized,
     parent: Option<&JobRow>,
+    shown: Option<ShownIn>,
     stand: Stand,
 ) -> (JobRow, Entry) {
     let message = authorized.message();
@@ -51,6 +52,8 @@ pub(crate) fn opening(
         settings,
         limits,
         options: command.options().clone(),
+        direct: message.direct,
+        shown,
     };
     let entry = entry(&row, EntryKind::Invocation, json!(begun), row.opened);
     (row, entry)

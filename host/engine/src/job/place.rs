@@ -164,6 +164,22 @@ impl Places {
         places
     }
 
+    /// Whether a job acts in an environment now.
+    pub(crate) fn acts(&self, job: &str, environment: &str) -> bool {
+        let state = self.lock();
+        let here = |(place, holder): (&Place, &Holder)| {
+            place.environment == environment && holder.job == job && holder.written
+        };
+        state.held.iter().any(here)
+    }
+
+    /// The jobs that act in an environment now, each with its line, in the order of their ids.
+    pub(crate) fn acting(&self, environment: &str) -> BTreeMap<String, String> {
+        let state = self.lock();
+        let held = state.held.iter().filter(|(place, holder)| place.environment == environment && holder.written);
+        held.map(|(_, holder)| (holder.job.clone(), holder.line.clone())).collect()
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

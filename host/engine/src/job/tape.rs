@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-use super::JobRun;
+use super::{JobRun, ShownIn};
 
 /// The call whose intents name runs.
 pub(crate) const TRIGGER: &str = "pipelines.trigger";
@@ -42,6 +42,12 @@ pub(crate) struct Begun {
     /// What the host itself takes with every action.
     #[serde(flatten)]
     pub(crate) options: Options,
+    /// Whether it was typed where nobody else is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) direct: bool,
+    /// The room that it is shown in beside its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) shown: Option<ShownIn>,
 }
 
 /// Where a job stands by its journal.
@@ -175,6 +181,12 @@ impl Tape {
             _ => false,
         };
         asked.is_some_and(|asked| self.entries[asked..].iter().any(tells))
+    }
+
+    /// The apps that its effects touched, or may have.
+    pub(crate) fn apps(&self) -> std::collections::BTreeSet<&str> {
+        let intents = self.entries.iter().filter(|entry| entry.kind == EntryKind::Intent);
+        intents.filter_map(|intent| intent.attributes.get("app")).flatten().map(String::as_str).collect()
     }
 
     fn events(&self) -> impl Iterator<Item = &Entry> {

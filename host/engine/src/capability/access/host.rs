@@ -40,6 +40,10 @@ impl HostCall for Grant {
         }
         Ok(answer)
     }
+
+    fn foretold(invocation: &mut Invocation, (): &(), name: &str) -> Option<Result<Shown, types::Error>> {
+        Some(granted(invocation, name).map(|(answer, _)| answer))
+    }
 }
 
 /// What would be granted under a name, and how that is shown; nothing is changed.
@@ -145,6 +149,10 @@ impl HostCall for Revoke {
             invocation.also_write(write);
         }
         Ok(answer)
+    }
+
+    fn foretold(invocation: &mut Invocation, (): &(), name: &str) -> Option<Result<Vec<Shown>, types::Error>> {
+        Some(taken(invocation, name).map(|(answer, _)| answer))
     }
 }
 

@@ -35,6 +35,7 @@ impl HostCall for Apps {
 
 /// An app with those of its deployments that the caller may see; none of it where there are none.
 fn visible(invocation: &Invocation, app: &ConfiguredApp) -> Option<App> {
+    let catalog = &invocation.shared().catalog;
     let deployments: Vec<Deployment> = app
         .deployments
         .iter()
@@ -44,6 +45,7 @@ fn visible(invocation: &Invocation, app: &ConfiguredApp) -> Option<App> {
             strategy: "pipeline".to_owned(),
             pipeline: deployment.pipeline.clone(),
             parameters: deployment.parameters.keys().cloned().collect(),
+            after: catalog.before(&app.name, &deployment.environment).map(|(before, _)| before.to_owned()),
         })
         .collect();
     (!deployments.is_empty()).then(|| App { name: app.name.clone(), title: app.title.clone(), deployments })

@@ -6,7 +6,7 @@ use crate::{
     access::{Attribute, Rights},
     capability::{Attributes, HostCall, Invocation, Reason, call::problem, clock_instant, clock_later},
     command::{self, Command, CommandKind, Vocabulary},
-    job::{call_off, first_card, opening},
+    job::{ShownIn, call_off, first_card, opening},
     plugin::bindings::{
         jobs::{LaterRequest, Left, Which},
         types,
@@ -92,13 +92,18 @@ impl HostCall for Later {
         let Some(parent) = invocation.job().cloned() else { return Err(problem("invalid", "only a job leaves work")) };
         // Its own, also where the plugin's file holds other bytes by now.
         let given = (invocation.settings().to_vec(), *invocation.meter.limits());
-        let (row, entry) = opening(&shared, invocation.loaded(), given, &authorized, Some(parent.row()), stand);
+        let shown = ShownIn::of(&shared, &authorized).await;
+        let parent = Some(parent.row());
+        let (row, entry) = opening(&shared, invocation.loaded(), given, &authorized, parent, shown.clone(), stand);
         let left = Left {
             id: row.id.clone(),
             line: row.line.clone(),
             at: clock_instant(begins).ok_or_else(|| problem::<types::Error>("invalid", "that is before 1970"))?,
         };
         invocation.also_write(Write::Say(first_card(&row)));
+        if let Some(shown) = shown {
+            invocation.also_write(shown.opened(&row));
+        }
         invocation.also_write(Write::Open(row));
         invocation.also_write(Write::Enter(entry));
         Ok(left)
@@ -244,7 +249,8 @@ impl HostCall for Cancel {
         };
         let tip = shared.store.tip(&job.id).await.map_err(unavailable)?;
         let by = invocation.authorized().caller().clone();
-        for write in call_off(&job, tip.map_or(0, |(next, _)| next), &by, shared.clock.now()) {
+        let shown = ShownIn::kept(&*shared.store, &job.id).await;
+        for write in call_off(&job, tip.map_or(0, |(next, _)| next), &by, shown.as_ref(), shared.clock.now()) {
             invocation.also_write(write);
         }
         invocation.hold(claim);

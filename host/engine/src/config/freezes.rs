@@ -1,0 +1,89 @@
+//! `[[freeze]]`: windows in which nothing begins in some environments.
+
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+
+use super::{
+    catalog::Catalog,
+    people::{known, patterns},
+    table::{Located, Table},
+};
+use crate::{
+    approval::{Ends, Window},
+    schedule::{Cron, zone},
+};
+
+/// An example of a begin, and of an end by the clock.
+const FROM: &str = "\"0 17 * * FRI\"";
+const UNTIL: &str = "\"0 8 * * MON\"";
+
+/// Reads all windows, in the order of the file. `here` is the zone of the bot.
+pub(super) fn read(root: &mut Table, catalog: &Catalog, here: &TimeZone) -> Vec<Window> {
+    root.array("freeze").into_iter().filter_map(|table| window(table, catalog, here)).collect()
+}
+
+fn window(mut table: Table, catalog: &Catalog, here: &TimeZone) -> Option<Window> {
+    let at = table.at().clone();
+    if !table.has("environments") {
+        table.missing("environments", "[\"production\"]");
+    }
+    let names = table.strings("environments").map(|names| names.value).unwrap_or_default();
+    known(&table, "environment", &names, catalog.environments());
+    let environments = patterns(&table, &names);
+    let zone = match table.has("time_zone") {
+        true => time_zone(&mut table),
+        false => Some(here.clone()),
+    };
+    let from = table.required_string("from", FROM);
+    let ended = table.has("lasts") || table.has("until");
+    let lasts = table.duration("lasts");
+    if let Some(lasts) = lasts.as_ref().filter(|lasts| lasts.value < Duration::from_secs(60)) {
+        table.problem(&lasts.at, "`lasts` is at least a minute", "lasts = \"63h\"".to_owned());
+    }
+    let until = table.string("until");
+    let reason = table.string("reason").map_or_else(String::new, |reason| crate::reply::clean(&reason.value));
+    let ends = match (lasts, until) {
+        (Some(lasts), None) => Some(Ends::After(lasts.value)),
+        (None, Some(until)) => cron(&table, "until", until, zone.as_ref(), UNTIL).map(Ends::At),
+        (Some(_), Some(until)) => {
+            table.problem(&until.at, "[[freeze]] has two ends, `lasts` and `until`", "one of them".to_owned());
+            None
+        }
+        (None, None) => {
+            if !ended {
+                let fix = format!("lasts = \"63h\"   or   until = {UNTIL}");
+                table.problem(&at, "[[freeze]] says nothing of its end", fix);
+            }
+            None
+        }
+    };
+    let from = from.and_then(|from| cron(&table, "from", from, zone.as_ref(), FROM));
+    table.finish();
+    Some(Window { at, environments, from: from?, ends: ends?, reason })
+}
+
+/// A line of cron; what is none is a problem. A zone that is none was said already.
+fn cron(table: &Table, key: &str, text: Located<String>, zone: Option<&TimeZone>, example: &str) -> Option<Cron> {
+    match Cron::new(&text.value, zone.unwrap_or(&TimeZone::UTC)) {
+        Ok(cron) => zone.is_some().then_some(cron),
+        Err(error) => {
+            table.problem(&text.at, error.to_string(), format!("{key} = {example}"));
+            None
+        }
+    }
+}
+
+/// Reads `time_zone`; a name that is none is a problem.
+pub(super) fn time_zone(table: &mut Table) -> Option<TimeZone> {
+    let name = table.string("time_zone")?;
+    match zone(&name.value) {
+        Ok(zone) => Some(zone),
+        Err(meant) => {
+            let meant = meant.unwrap_or_else(|| "Europe/Berlin".to_owned());
+            let message = format!("there is no time zone `{}`", crate::reply::clean(&name.value));
+            table.problem(&name.at, message, format!("time_zone = \"{meant}\""));
+            None
+        }
+    }
+}

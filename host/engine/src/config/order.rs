@@ -1,0 +1,50 @@
+//! `[environment.NAME] after`: the order in which versions come to environments.
+//!
+//! Invariant: behind this check every `after` names an environment, and following them ends.
+
+use std::collections::HashMap;
+
+use super::{catalog::Environment, problem::nearest, table::Table};
+
+/// Reports names that are none, and circles. What was wrong is taken out.
+pub(super) fn check(root: &Table, environments: &mut [Environment]) {
+    let names: Vec<String> = environments.iter().map(|environment| environment.name.clone()).collect();
+    for environment in environments.iter_mut() {
+        let known = |name: &str| names.iter().any(|known| known == name);
+        let Some(after) = environment.after.take_if(|after| !known(&after.value)) else { continue };
+        let others = names.iter().map(String::as_str).filter(|name| *name != environment.name);
+        let fix = match nearest(&after.value, others) {
+            Some(meant) => format!("after = \"{meant}\""),
+            None => format!("[environment.{}]   to have one", after.value),
+        };
+        root.problem(&after.at, format!("there is no environment `{}`", after.value), fix);
+    }
+    let next: HashMap<String, String> = environments
+        .iter()
+        .filter_map(|environment| Some((environment.name.clone(), environment.after.as_ref()?.value.clone())))
+        .collect();
+    for environment in environments.iter_mut() {
+        if !in_circle(&environment.name, &next) {
+            continue;
+        }
+        let Some(after) = environment.after.take() else { continue };
+        let message = match after.value == environment.name {
+            true => format!("`{}` comes after itself", environment.name),
+            false => format!("`{}` comes after `{}`, which comes after it", environment.name, after.value),
+        };
+        root.problem(&after.at, message, "no `after` for the first of them".to_owned());
+    }
+}
+
+/// Whether following the order from an environment leads back to it.
+fn in_circle(name: &str, next: &HashMap<String, String>) -> bool {
+    let mut at = next.get(name);
+    for _ in 0..next.len() {
+        match at {
+            Some(known) if known == name => return true,
+            Some(known) => at = next.get(known),
+            None => return false,
+        }
+    }
+    false
+}

@@ -1,0 +1,116 @@
+//! The host's own commands `freeze` and `unfreeze`.
+//!
+//! Invariant: everybody may see what is frozen; it is changed by admins, and by those whose role names the command and that
+//! environment. What is written and what calls are judged by change together.
+
+use super::{
+    Host,
+    desk::{carried_out, text},
+    handle::{Refusal, Verdict},
+};
+use crate::{
+    access::Authorized,
+    approval::FrozenBy,
+    command::Target,
+    message::Person,
+    port::store::{Freeze, StoreError, Write},
+    reply::{Text, clean},
+    schedule::typed,
+};
+
+/// A reason is cut here, in bytes.
+const LONGEST_REASON: usize = 300;
+/// How many jobs that go on are named.
+const MOST_NAMED: usize = 10;
+
+impl Host {
+    /// `freeze [ENVIRONMENT] [until MOMENT | for SPAN] [reason WORDS]`
+    pub(super) async fn freeze(&self, authorized: &Authorized) -> Result<Verdict, Refusal> {
+        let (person, message) = (authorized.caller(), authorized.message());
+        let freezes = &self.shared.freezes;
+        let now = self.shared.steady.now();
+        let Some(environment) = authorized.command().environment() else {
+            return Ok(self.said(message, Text::lines(freezes.listing(now))));
+        };
+        self.may_freeze(person, authorized, environment)?;
+        let typed = typed(text(authorized, "how").unwrap_or_default(), now, freezes.zone());
+        let typed = typed.map_err(|error| {
+            let line = format!("freeze {environment} until 14:00 reason the database moves");
+            Refusal::Malformed(format!("{error} Try: {line}"))
+        })?;
+        let mut reason = clean(&typed.reason);
+        reason.truncate(reason.floor_char_boundary(LONGEST_REASON));
+        let freeze = Freeze {
+            environment: environment.to_owned(),
+            until: typed.until,
+            reason,
+            by: person.clone(),
+            at: self.shared.clock.now(),
+        };
+        // From here on no job begins to act until the freeze holds.
+        let _alone = freezes.alone().await;
+        let told = self.frozen(&freeze, freezes.said(environment, now).as_ref());
+        let writes = std::iter::once(Write::Freeze(freeze.clone())).chain(self.with_order(message, &told));
+        self.shared.store.commit(writes.collect()).await.map_err(|error| unkept(&error))?;
+        freezes.froze(freeze);
+        carried_out(Ok(told))
+    }
+
+    /// `unfreeze ENVIRONMENT`
+    pub(super) async fn unfreeze(&self, authorized: &Authorized) -> Result<Verdict, Refusal> {
+        let (person, message) = (authorized.caller(), authorized.message());
+        let environment = authorized.command().environment().unwrap_or_default();
+        self.may_freeze(person, authorized, environment)?;
+        let freezes = &self.shared.freezes;
+        let now = self.shared.steady.now();
+        let _alone = freezes.alone().await;
+        let others = freezes.of(environment, now).into_iter().filter(|frozen| matches!(frozen.by, FrozenBy::Window(_)));
+        let others: Vec<String> = others.map(|frozen| freezes.line(&frozen)).collect();
+        if freezes.said(environment, now).is_none() {
+            return Err(Refusal::Malformed(match others.as_slice() {
+                [] => format!("{environment} is not frozen."),
+                lines => format!("{}. That is lifted in the file alone.", lines.join("; ")),
+            }));
+        }
+        let told = match others.as_slice() {
+            [] => format!("{environment} is no longer frozen."),
+            lines => format!("The freeze of {environment} that was said here is lifted. Still: {}", lines.join("; ")),
+        };
+        let writes = std::iter::once(Write::Thaw(environment.to_owned())).chain(self.with_order(message, &told));
+        self.shared.store.commit(writes.collect()).await.map_err(|error| unkept(&error))?;
+        freezes.thawed(environment);
+        carried_out(Ok(told))
+    }
+
+    /// A change takes the right that a command of a plugin would: whoever may only look is refused here.
+    fn may_freeze(&self, person: &Person, authorized: &Authorized, environment: &str) -> Result<(), Refusal> {
+        let access = &self.shared.access;
+        let name = authorized.command().spec().name.as_str();
+        let rights = access.rights(&person.id, name, Target::Plugin(name.into()));
+        match rights.rule(None, Some(environment)) {
+            Some(_) => Ok(()),
+            None => Err(Refusal::Denied(access.missing(name, None, Some(environment)))),
+        }
+    }
+
+    /// What an environment's freeze means, for the room.
+    fn frozen(&self, freeze: &Freeze, before: Option<&Freeze>) -> String {
+        let freezes = &self.shared.freezes;
+        let environment = &freeze.environment;
+        let mut lines = vec![format!("{}.", freezes.line(&freeze.into()))];
+        lines.extend(before.map(|before| format!("Before: {}.", freezes.line(&before.into()))));
+        let acting = self.shared.places.acting(environment);
+        let more = acting.len().saturating_sub(MOST_NAMED);
+        let named = acting.iter().take(MOST_NAMED);
+        lines.extend(named.map(|(id, line)| format!("{id} goes on to its end: {line}")));
+        if more > 0 {
+            lines.push(format!("and {more} more go on to their end"));
+        }
+        lines.push(format!("Lift it: unfreeze {environment}"));
+        lines.join("\n")
+    }
+}
+
+fn unkept(error: &StoreError) -> Refusal {
+    Refusal::Unable(format!("nothing was changed: {error}"))
+}

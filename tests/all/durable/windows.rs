@@ -1,0 +1,67 @@
+//! A freeze of the configuration holds from its begin to its end, by the clock on the wall at the start of the host.
+
+use anyhow::{Result, ensure};
+use wardroom::{
+    Timestamp,
+    port::{Outcome, store::JobOutcome},
+};
+
+use super::{replay, rig::World};
+
+/// Deploys at a moment; gives how that ended.
+fn deployed(world: &World, config: &str, moment: &str) -> Result<JobOutcome> {
+    let moment: Timestamp = moment.parse()?;
+    world.clock.set(moment.as_second() - Timestamp::now().as_second());
+    let script = "drill-place cms production 1.0 trigger:cms/production:1.0 wait";
+    ensure!(world.live(config, &[script], None)?, "it did not come to rest");
+    let job = world.jobs().pop();
+    job.and_then(|job| job.end).map(|end| end.outcome).ok_or_else(|| anyhow::anyhow!("the job is open"))
+}
+
+#[test]
+fn a_weekend_is_frozen_from_friday_to_monday_in_its_own_zone() -> Result<()> {
+    let window = r#"
+[[freeze]]
+environments = ["production"]
+from         = "0 17 * * FRI"
+until        = "0 8 * * MON"
+time_zone    = "Europe/Berlin"
+"#;
+    let config = format!("{}{window}", replay::config(replay::ALL));
+    let world = World::new(Some(Outcome::Succeeded))?;
+    // A drill goes on where it was refused something.
+    let refused = JobOutcome::Warnings;
+    for (moment, outcome) in [
+        ("2026-12-04T15:59:30Z", JobOutcome::Succeeded),
+        ("2026-12-04T16:00:00Z", refused),
+        ("2026-12-07T06:59:30Z", refused),
+        ("2026-12-07T07:00:00Z", JobOutcome::Succeeded),
+        // In the night between the clocks of Berlin are put forward, so Monday comes an hour earlier.
+        ("2027-03-26T15:59:30Z", JobOutcome::Succeeded),
+        ("2027-03-26T16:00:00Z", refused),
+        ("2027-03-29T05:59:30Z", refused),
+        ("2027-03-29T06:00:00Z", JobOutcome::Succeeded),
+    ] {
+        ensure!(deployed(&world, &config, moment)? == outcome, "at {moment}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_freeze_that_was_said_ends_at_its_moment_over_restarts() -> Result<()> {
+    let config = replay::config(replay::ALL);
+    let world = World::new(Some(Outcome::Succeeded))?;
+    let at = |moment: &str| -> Result<()> {
+        let moment: Timestamp = moment.parse()?;
+        world.clock.set(moment.as_second() - Timestamp::now().as_second());
+        Ok(())
+    };
+    at("2026-12-04T12:00:00Z")?;
+    world.live(&config, &["freeze production until 14:00 reason lunch"], None)?;
+    ensure!(world.chat.words().iter().any(|said| said.contains("until 2026-12-04 14:00 UTC by operator: lunch.")));
+    ensure!(deployed(&world, &config, "2026-12-04T13:59:30Z")? == JobOutcome::Warnings);
+    ensure!(deployed(&world, &config, "2026-12-04T14:00:00Z")? == JobOutcome::Succeeded);
+    // Somebody sets the clock back.
+    ensure!(deployed(&world, &config, "2026-12-04T13:00:00Z")? == JobOutcome::Warnings);
+    Ok(())
+}
