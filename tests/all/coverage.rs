@@ -26,6 +26,7 @@ const OPEN_COMMANDS: &[(&str, &str)] = &[
     ("cancel", "asks for the right to start what is called off"),
     ("approve", "asks for the roles that the rule of the approval names"),
     ("deny", "asks for the roles that the rule of the approval names"),
+    ("freeze", "shows what is frozen; to freeze something takes the right"),
 ];
 
 /// Calls that ask for no right of the person.

@@ -170,6 +170,11 @@ impl World {
 
     async fn rest(&self, engine: &Engine, typed: &[&str]) -> Result<()> {
         for words in typed {
+            // `(2000)` is a pause, in milliseconds.
+            if let Some(pause) = words.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')) {
+                tokio::time::sleep(Duration::from_millis(pause.parse()?)).await;
+                continue;
+            }
             self.events.set(self.events.get() + 1);
             // `bob> help` is said by bob, and `late> help` was said an hour ago and is read back.
             let (sender, words) = words.split_once("> ").unwrap_or(("operator", words));

@@ -129,8 +129,9 @@ impl Ask {
         }
         match event {
             Event::ApprovalGiven { ask, by, .. } if *ask == self.number => {
-                if self.given.iter().all(|given| given.id != by.id) {
-                    self.given.push(by.clone());
+                match self.given.iter_mut().find(|given| given.id == by.id) {
+                    Some(given) => given.reaction.clone_from(&by.reaction),
+                    None => self.given.push(by.clone()),
                 }
             }
             Event::ApprovalWithdrawn { ask, by, .. } if *ask == self.number => {
@@ -187,7 +188,14 @@ mod tests {
     }
 
     fn need(count: u32) -> Need {
-        Need { rule: "r".into(), count, from: vec!["deployer".into()], within: 1, places: BTreeSet::new() }
+        Need {
+            id: "r".into(),
+            rule: "r".into(),
+            count,
+            from: vec!["deployer".into()],
+            within: 1,
+            places: BTreeSet::new(),
+        }
     }
 
     fn ask(needs: Vec<Need>) -> Ask {

@@ -27,4 +27,4 @@ pub(crate) use plan::{Effect, Plan, PlanEnd};
 pub(crate) use rule::Need;
 pub use rule::{Approval, BreakGlass};
 pub use window::{Ends, Window};
-pub(crate) use words::{key, key_parts, line, message, plan_lines};
+pub(crate) use words::{fits, handle, handle_parts, key, key_parts, line, message, plan_lines};

@@ -64,11 +64,16 @@ impl Effect {
     /// An effect, with the ids that earlier ones gave (in their order) under their names in the plan.
     pub(crate) fn new(
         call: &str,
-        attributes: BTreeMap<String, Vec<String>>,
+        mut attributes: BTreeMap<String, Vec<String>>,
         mut arguments: Value,
         ids: &[Option<String>],
     ) -> Self {
         rename(&mut arguments, ids);
+        for value in attributes.values_mut().flatten() {
+            if let Some(name) = renamed(value, ids) {
+                *value = name;
+            }
+        }
         Self { call: call.to_owned(), attributes, arguments, done: false, needs: Vec::new() }
     }
 
@@ -81,8 +86,20 @@ impl Effect {
             (app, environment) => app.or(environment).or_else(|| one("pipeline")),
         };
         let more = |name: &str| one(name).map(|value| format!("{name} {value}"));
-        let words = [Some(self.call.clone()), place, more("version"), more("role"), more("person"), more("parameter")];
+        let words = [Some(self.call.clone()), place, more("version"), more("role"), more("person")];
         crate::reply::clean(&words.into_iter().flatten().collect::<Vec<_>>().join(" "))
+    }
+
+    /// The whole effect in one line: what it is about, and each argument that this does not say already.
+    pub(crate) fn shown(&self) -> String {
+        let mut said: Vec<&str> = self.attributes.values().flatten().map(String::as_str).collect();
+        // A parameter's value alone says nothing of which one it is.
+        let parameters = self.attributes.get("parameter").map(Vec::as_slice).unwrap_or_default();
+        said.retain(|value| !parameters.iter().any(|parameter| parameter == value));
+        let mut more = Vec::new();
+        arguments("", &self.arguments, &said, &mut more);
+        let more = if more.is_empty() { String::new() } else { format!(" with {}", more.join(", ")) };
+        crate::reply::clean(&format!("{}{more}", self.about()))
     }
 }
 
@@ -112,18 +129,39 @@ impl Plan {
     }
 }
 
+/// Each value as `name=value`, without those that were said.
+fn arguments(name: &str, value: &Value, said: &[&str], more: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => match (fields.get("name"), fields.get("value"), fields.len()) {
+            (Some(Value::String(name)), Some(value), 2) => arguments(name, value, said, more),
+            _ => fields.iter().for_each(|(name, value)| arguments(name, value, said, more)),
+        },
+        Value::Array(values) => values.iter().for_each(|value| arguments(name, value, said, more)),
+        Value::Null => {}
+        Value::String(text) if said.contains(&text.as_str()) => {}
+        Value::String(text) => more.push(format!("{name}={text:?}")),
+        other => more.push(format!("{name}={other}")),
+    }
+}
+
 fn short(value: &Value) -> String {
     let mut text = crate::reply::clean(&value.to_string());
     text.truncate(text.floor_char_boundary(200));
     text
 }
 
+/// The plan's name of an id that an earlier effect gave.
+fn renamed(text: &str, ids: &[Option<String>]) -> Option<String> {
+    let place = ids.iter().position(|id| id.as_deref() == Some(text))?;
+    Some(Effect::placeholder(place + 1))
+}
+
 /// Puts the plan's names where ids stand that earlier effects gave.
 fn rename(value: &mut Value, ids: &[Option<String>]) {
     match value {
         Value::String(text) => {
-            if let Some(place) = ids.iter().position(|id| id.as_deref() == Some(text)) {
-                *text = Effect::placeholder(place + 1);
+            if let Some(name) = renamed(text, ids) {
+                *text = name;
             }
         }
         Value::Array(values) => values.iter_mut().for_each(|value| rename(value, ids)),
@@ -171,6 +209,9 @@ mod tests {
         let ids = [Some("7f3ak-4".to_owned()), Some("7f3ak-9".to_owned())];
         let real = effect("1.0", json!([{ "of": "7f3ak-4", "deep": ["x", "7f3ak-9"] }]), &ids);
         assert_eq!(planned, real);
+        let attributes = BTreeMap::from([("parameter".to_owned(), vec!["7f3ak-4".to_owned()])]);
+        let passed = Effect::new("pipelines.trigger", attributes, json!([]), &ids);
+        assert_eq!(passed.attributes["parameter"], ["plan-1"]);
         let other = effect("1.0", json!([{ "of": "7f3ak-9", "deep": ["x", "7f3ak-4"] }]), &ids);
         assert_ne!(planned, other, "another one's id is another effect");
     }
@@ -178,6 +219,12 @@ mod tests {
     #[test]
     fn an_effect_in_words() {
         assert_eq!(effect("1.0", json!([]), &[]).about(), "pipelines.trigger cms/production version 1.0");
+        let parameters = json!([{ "pipeline": "cms/production", "parameters": [
+            { "name": "version", "value": "1.0" }, { "name": "drain", "value": "no, (done)" }] }]);
+        let mut with = effect("1.0", parameters, &[]);
+        with.attributes.insert("pipeline".to_owned(), vec!["cms/production".to_owned()]);
+        with.attributes.insert("parameter".to_owned(), vec!["no, (done)".to_owned()]);
+        assert_eq!(with.shown(), "pipelines.trigger cms/production version 1.0 with drain=\"no, (done)\"");
         let bare = Effect::new("jobs.cancel", BTreeMap::new(), json!([]), &[]);
         assert_eq!(bare.about(), "jobs.cancel");
     }

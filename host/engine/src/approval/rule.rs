@@ -20,6 +20,8 @@ pub struct Approval {
     pub at: At,
     /// `environment production, plugins.toml line 34`: for room and journal.
     pub text: Arc<str>,
+    /// What it is known by, wherever it stands in the file: what it is about.
+    pub id: Arc<str>,
     /// The calls that it is about; all that act where it names none.
     pub calls: Vec<Pattern>,
     /// Which effects, beside that.
@@ -56,6 +58,8 @@ impl Approval {
 /// What one rule wants of one effect or of more.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Need {
+    /// What the rule is known by, wherever it stands in the file.
+    pub(crate) id: String,
     /// The rule's text.
     pub(crate) rule: String,
     /// How many other people.
@@ -72,8 +76,15 @@ impl Need {
     /// Adds what another effect wants: one rule is asked for once.
     pub(crate) fn join(needs: &mut Vec<Self>, more: &[Self]) {
         for need in more {
-            match needs.iter_mut().find(|known| known.rule == need.rule) {
-                Some(known) => known.places.extend(need.places.iter().cloned()),
+            match needs.iter_mut().find(|known| known.id == need.id) {
+                Some(known) => {
+                    known.places.extend(need.places.iter().cloned());
+                    // As it stands in the file today, and never less than was asked for before.
+                    known.count = known.count.max(need.count);
+                    known.rule.clone_from(&need.rule);
+                    known.from.clone_from(&need.from);
+                    known.within = need.within;
+                }
                 None => needs.push(need.clone()),
             }
         }
@@ -82,7 +93,7 @@ impl Need {
     /// Whether this was asked for in at least the same strength.
     pub(crate) fn is_met_by(&self, asked: &[Self]) -> bool {
         let as_strong = |other: &&Self| {
-            other.rule == self.rule
+            other.id == self.id
                 && other.count >= self.count
                 && other.from.iter().all(|role| self.from.contains(role))
                 && self.places.is_subset(&other.places)
@@ -104,6 +115,7 @@ mod tests {
         Approval {
             at: At { file: "plugins.toml".into(), line: 1 },
             text: "approval".into(),
+            id: "approval".into(),
             calls: calls.iter().map(|call| Pattern::new(*call).unwrap()).collect(),
             limits,
             count: 1,
@@ -130,7 +142,7 @@ mod tests {
     fn need(rule: &str, count: u32, from: &[&str], environment: &str) -> Need {
         let from = from.iter().map(|role| (*role).to_owned()).collect();
         let places = BTreeSet::from([(Some("cms".to_owned()), Some(environment.to_owned()))]);
-        Need { rule: rule.to_owned(), count, from, within: 1, places }
+        Need { id: rule.to_owned(), rule: rule.to_owned(), count, from, within: 1, places }
     }
 
     #[test]

@@ -5,11 +5,14 @@ use jiff::Timestamp;
 use super::{Ask, Decision, Need, Plan, PlanEnd};
 use crate::{
     port::store::JobRow,
-    reply::{Text, clean, moment},
+    reply::{Text, clean, moment, who_is},
 };
 
-/// More effects than this are counted and not shown.
-const MOST_SHOWN: usize = 20;
+/// More effects than this cannot be approved at once, nor such that take more bytes to be shown.
+const MOST_SHOWN: usize = 40;
+const LONGEST_PLAN: usize = 12_000;
+/// So many of the effects that happened are shown.
+const MOST_DONE: usize = 5;
 
 /// The key of the message that asks.
 pub(crate) fn key(job: &str, ask: u32) -> String {
@@ -20,6 +23,20 @@ pub(crate) fn key(job: &str, ask: u32) -> String {
 pub(crate) fn key_parts(key: &str) -> Option<(&str, u32)> {
     let (job, ask) = key.split_once("/approval-")?;
     Some((job, ask.parse().ok()?))
+}
+
+/// What is typed behind `approve` for one ask: the job's id, and from the second ask on its number, so that nobody approves of
+/// what they have not seen.
+pub(crate) fn handle(job: &str, ask: u32) -> String {
+    if ask == 1 { job.to_owned() } else { format!("{job}-{ask}") }
+}
+
+/// The job and the ask of a handle; the ask is left out where its number is.
+pub(crate) fn handle_parts(word: &str) -> (&str, Option<u32>) {
+    match word.rsplit_once('-').map(|(job, ask)| (job, ask.parse())) {
+        Some((job, Ok(ask))) => (job, Some(ask)),
+        _ => (word, None),
+    }
 }
 
 /// Where a job stands that asks: `waits for approval, 1 of 2 (deployer)`.
@@ -33,16 +50,23 @@ pub(crate) fn line(ask: &Ask) -> String {
     format!("waits for approval, {}", needs.join(" and "))
 }
 
-/// The effects of a plan, a line each.
+/// Whether a plan can be shown whole: what cannot be read cannot be approved.
+pub(crate) fn fits(plan: &Plan) -> bool {
+    let ahead: Vec<usize> =
+        plan.effects.iter().filter(|effect| !effect.done).map(|effect| effect.shown().len()).collect();
+    ahead.len() <= MOST_SHOWN && ahead.iter().sum::<usize>() <= LONGEST_PLAN
+}
+
+/// The effects of a plan, a line each: those to come whole, and of those that happened the last ones.
 pub(crate) fn plan_lines(plan: &Plan) -> Vec<String> {
     let mut lines = Vec::new();
-    for (number, effect) in plan.effects.iter().enumerate().take(MOST_SHOWN) {
-        let done = if effect.done { " (done)" } else { "" };
-        lines.push(format!("{}. {}{done}", number + 1, effect.about()));
+    let done = plan.effects.iter().filter(|effect| effect.done).count();
+    if let Some(earlier) = done.checked_sub(MOST_DONE).filter(|earlier| *earlier > 0) {
+        lines.push(format!("[done] {earlier} effects before"));
     }
-    match plan.effects.len().checked_sub(MOST_SHOWN) {
-        None | Some(0) => {}
-        Some(more) => lines.push(format!("and {more} more")),
+    for (number, effect) in plan.effects.iter().enumerate().skip(done.saturating_sub(MOST_DONE)) {
+        let mark = if effect.done { "[done] " } else { "" };
+        lines.push(format!("{mark}{}. {}", number + 1, effect.shown()));
     }
     match &plan.end {
         PlanEnd::Ended if plan.effects.is_empty() => lines.push("nothing".to_owned()),
@@ -65,7 +89,7 @@ fn left(until: Timestamp, now: Timestamp) -> String {
 
 /// The message that asks: what, who, until when; or how it ended. `asked` are the ids of those who can approve.
 pub(crate) fn message(row: &JobRow, ask: &Ask, asked: &[String], now: Timestamp) -> Text {
-    let who = clean(&row.caller.name);
+    let who = who_is(&row.caller.id, &row.caller.name);
     let mut text = Text::default();
     match &ask.decision {
         None => {
@@ -87,7 +111,7 @@ pub(crate) fn message(row: &JobRow, ask: &Ask, asked: &[String], now: Timestamp)
     let rules: Vec<&str> = ask.needs.iter().map(|need: &Need| need.rule.as_str()).collect();
     text.push_lines(format!("Asked for by {}.", rules.join("; ")));
     if !ask.given.is_empty() {
-        let names: Vec<String> = ask.given.iter().map(|given| clean(&given.name)).collect();
+        let names: Vec<String> = ask.given.iter().map(|given| who_is(&given.id, &given.name)).collect();
         text.push_lines(format!("Approved by {}.", names.join(", ")));
     }
     if ask.decision.is_none() {
@@ -95,8 +119,8 @@ pub(crate) fn message(row: &JobRow, ask: &Ask, asked: &[String], now: Timestamp)
             "Until {}, {} left: `approve {}` or 👍, `deny {} REASON` or 👎.",
             moment(ask.until),
             left(ask.until, now),
-            row.id,
-            row.id
+            handle(&row.id, ask.number),
+            handle(&row.id, ask.number)
         ));
         text.push_people(asked);
     }

@@ -4,6 +4,8 @@
 //! an effect that needs nobody by itself.
 //! Not here: asking, counting and waiting, which are the job's (`job::approval`) while no guest is there.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use super::{
@@ -19,7 +21,7 @@ use crate::{
         Outcome, StoreError,
         store::{Entry, ReleaseQuery},
     },
-    reply::clean,
+    reply::{clean, who_is},
 };
 
 /// A job whose plan changes asks again so often, and no more.
@@ -42,8 +44,8 @@ pub(crate) struct Held {
 #[derive(Debug, Default)]
 struct Wanted {
     needs: Vec<Need>,
-    /// Why a rule wants nothing that would want something.
-    waived: Option<String>,
+    /// Why rules want nothing that would want something.
+    waived: Vec<String>,
     /// Who hears of that.
     tell: Vec<(RoomName, String)>,
 }
@@ -74,12 +76,22 @@ impl Invocation {
             return Ok(Ok(rule));
         }
         let Purpose::Job(life) = &self.purpose else { return Ok(Ok(rule)) };
+        let waived = (!waived.is_empty()).then(|| waived.join("; "));
         let rule = Rule { approval: waived, tell, ..rule };
         let held = |again: Option<String>, ask: u32| {
             let effect = Effect { needs: effect.needs.clone(), ..effect.clone() };
             Stop::Approval(Box::new(Held { place, effect, again, ask }))
         };
         let refused = |text: String| Ok(Err(vec![Reason { kind: "approval".to_owned(), text, add: None }]));
+        // Nobody is asked for a job that was called off.
+        let no_more = |why: &str| {
+            let text = format!("the job was called off, and this needs an approval of its own: {why}");
+            Ok(Err(vec![Reason { kind: "approval".to_owned(), text, add: None }]))
+        };
+        let called_off = life.job.is_cancelled();
+        if called_off && life.ask.is_none() && !effect.needs.is_empty() {
+            return no_more("nobody was asked");
+        }
         let Some(ask) = &life.ask else {
             return if effect.needs.is_empty() { Ok(Ok(rule)) } else { Err(held(None, 1).into()) };
         };
@@ -94,6 +106,9 @@ impl Invocation {
                     Ok(()) => "the rules want more than was approved".to_owned(),
                     Err(unlike) => unlike.why,
                 };
+                if called_off {
+                    return no_more(&why);
+                }
                 if ask.number >= MOST_ASKS {
                     return refused(format!("its plan changed {MOST_ASKS} times: {why}"));
                 }
@@ -118,7 +133,7 @@ impl Invocation {
         let (access, caller, who) = (&self.shared().access, self.authorized().caller(), self.authorized().asker());
         let command = self.authorized().command();
         let mut wanted = Wanted::default();
-        let places = places(attributes);
+        let places = self.places(attributes);
         for rule in self.obliging(row, attributes) {
             let may = |role: &str| {
                 let stands = |(app, environment): &(Option<String>, Option<String>)| {
@@ -127,22 +142,26 @@ impl Invocation {
                 places.iter().all(stands)
             };
             match (command.override_reason(), &rule.break_glass) {
-                (Some(reason), Some(glass)) if may(&glass.role) => {
+                // Where nobody would hear of it, it does not happen.
+                (Some(reason), Some(glass))
+                    if may(&glass.role) && self.shared().outbox.place(&glass.tell).is_some() =>
+                {
                     let reason = clean(reason);
-                    wanted.waived =
-                        Some(format!("{} overridden by {} (role {}): {reason}", rule.text, caller.id, glass.role));
+                    let why = format!("{} overridden by {} (role {}): {reason}", rule.text, caller.id, glass.role);
+                    wanted.waived.push(why);
                     let words = format!(
                         "{} goes on with `{}` without the approval that {} asks for: {reason}",
-                        clean(&caller.name),
+                        who_is(&caller.id, &caller.name),
                         command.line(),
                         rule.text
                     );
                     wanted.tell.push((glass.tell.clone(), words));
                 }
-                _ if rule.known_good && self.is_known_good(attributes).await? => {
-                    wanted.waived = Some(format!("{}: this version succeeded there before", rule.text));
+                _ if rule.known_good && self.is_known_good(row, attributes).await? => {
+                    wanted.waived.push(format!("{}: this version succeeded there before", rule.text));
                 }
                 _ => wanted.needs.push(Need {
+                    id: rule.id.to_string(),
                     rule: rule.text.to_string(),
                     count: rule.count,
                     from: rule.from.clone(),
@@ -159,6 +178,9 @@ impl Invocation {
         let caller = &self.authorized().caller().id;
         let reason = |rule: Approval| {
             let text = match &rule.break_glass {
+                Some(glass) if self.shared().outbox.place(&glass.tell).is_none() => {
+                    format!("{}: nobody would hear of `--override`: the bot is not where {} is", rule.text, glass.tell)
+                }
                 Some(glass) => {
                     format!(
                         "{}: `--override` is for the role {}, and {caller} is not in it there",
@@ -172,8 +194,12 @@ impl Invocation {
         self.obliging(row, attributes).into_iter().map(reason).collect()
     }
 
-    /// Whether this very version succeeded at this very place before.
-    async fn is_known_good(&self, attributes: &Attributes) -> Result<bool, StoreError> {
+    /// Whether this very version succeeded at this very place before, by this host: what somebody recorded is a word, and with
+    /// other parameters it is another deployment.
+    async fn is_known_good(&self, row: &Row, attributes: &Attributes) -> Result<bool, StoreError> {
+        if row.name != "pipelines.trigger" || attributes.contains_key(&Attribute::Parameter) {
+            return Ok(false);
+        }
         let one = |attribute| match attributes.get(&attribute).map(Vec::as_slice) {
             Some([value]) => Some(value.clone()),
             _ => None,
@@ -190,7 +216,7 @@ impl Invocation {
             outcome: Some(Outcome::Succeeded),
             latest: false,
         };
-        Ok(!self.shared().store.releases(&query).await?.is_empty())
+        Ok(self.shared().store.releases(&query).await?.iter().any(|release| !release.recorded))
     }
 
     /// Under which name something is foretold in a dry run; `None` where it is done, or where it is no dry run.
@@ -220,6 +246,16 @@ impl Invocation {
         self.count(environments, answer);
     }
 
+    /// The apps and environments of an effect. One of which they are not known counts as all: whoever approves of it stands for
+    /// all of them.
+    fn places(&self, attributes: &Attributes) -> BTreeSet<(Option<String>, Option<String>)> {
+        let shared = self.shared();
+        let apps = shared.catalog.apps().map(|app| app.name.clone());
+        let apps = values(attributes, Attribute::App, apps);
+        let environments = values(attributes, Attribute::Environment, shared.access.bot_environments.iter().cloned());
+        apps.iter().flat_map(|app| environments.iter().map(move |name| (app.clone(), name.clone()))).collect()
+    }
+
     fn count(&mut self, environments: Vec<String>, answer: &impl Serialize) {
         let Some(past) = self.past() else { return };
         let id = serde_json::to_value(answer).ok().and_then(|answer| answer["Ok"]["id"].as_str().map(str::to_owned));
@@ -228,14 +264,11 @@ impl Invocation {
     }
 }
 
-/// The apps and environments of an effect; one that has none stands for all.
-fn places(attributes: &Attributes) -> std::collections::BTreeSet<(Option<String>, Option<String>)> {
-    let values = |attribute| -> Vec<Option<String>> {
-        match attributes.get(&attribute).map(Vec::as_slice) {
-            None | Some([]) => vec![None],
-            Some(values) => values.iter().cloned().map(Some).collect(),
-        }
-    };
-    let (apps, environments) = (values(Attribute::App), values(Attribute::Environment));
-    apps.iter().flat_map(|app| environments.iter().map(move |name| (app.clone(), name.clone()))).collect()
+fn values(attributes: &Attributes, attribute: Attribute, all: impl Iterator<Item = String>) -> Vec<Option<String>> {
+    let known = attributes.get(&attribute).map(Vec::as_slice).unwrap_or_default();
+    let mut values: Vec<Option<String>> = known.iter().cloned().map(Some).collect();
+    if values.is_empty() {
+        values = all.map(Some).collect();
+    }
+    if values.is_empty() { vec![None] } else { values }
 }

@@ -110,6 +110,8 @@ impl Past {
 /// One dry run.
 pub(crate) struct Rehearsal {
     pub(super) past: Past,
+    /// The job's id: names that a plugin is given are made of it.
+    job: String,
     /// What would happen.
     pub(super) effects: Vec<Effect>,
     /// What it would keep: seen by this run alone. `None` for what it would forget.
@@ -117,8 +119,9 @@ pub(crate) struct Rehearsal {
 }
 
 impl Rehearsal {
-    pub(crate) fn new(past: Past) -> Self {
-        Self { past, effects: Vec::new(), kept: BTreeMap::new() }
+    /// One for a job of this id, or for one that there could be.
+    pub(crate) fn new(past: Past, job: String) -> Self {
+        Self { past, job, effects: Vec::new(), kept: BTreeMap::new() }
     }
 }
 
@@ -279,7 +282,11 @@ impl Invocation {
     }
 
     pub(super) fn job_id(&self) -> &str {
-        self.job().map_or("query", |job| job.row().id.as_str())
+        match &self.purpose {
+            Purpose::Query => "query",
+            Purpose::Job(life) => &life.job.row().id,
+            Purpose::Plan(rehearsal) => &rehearsal.job,
+        }
     }
 
     /// Whether all that the guest did so far was answered from the journal, and more of it is there.

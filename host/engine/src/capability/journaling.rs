@@ -169,7 +169,7 @@ impl Invocation {
             let entry = self.entry(EntryKind::Intent, index, &rule.text(), attributes, json!({ "arguments": params }));
             let shared = self.shared().clone();
             let mut told = self.shown(attributes).await;
-            told.extend(rule.tell.iter().filter_map(|(room, words)| self.tells(room, words)));
+            told.extend(rule.tell.iter().enumerate().filter_map(|(nth, (room, words))| self.tells(nth, room, words)));
             let says = !told.is_empty();
             if let Some(Life { job, taken, .. }) = self.life() {
                 let takes = std::mem::take(taken);
@@ -190,11 +190,11 @@ impl Invocation {
     }
 
     /// What a room of the configuration is told before an effect.
-    fn tells(&self, room: &RoomName, words: &str) -> Option<Write> {
+    fn tells(&self, nth: usize, room: &RoomName, words: &str) -> Option<Write> {
         let (job, past) = (self.job()?, self.seen_past()?);
         let (network, name) = self.shared().outbox.place(room)?;
         Some(Write::Say(OutboxRow {
-            key: format!("{}/told-{}-{name}", job.row().id, past.effects.len()),
+            key: format!("{}/told-{}-{nth}-{name}", job.row().id, past.effects.len()),
             network: network.to_owned(),
             room: name,
             thread: None,

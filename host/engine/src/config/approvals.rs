@@ -89,7 +89,16 @@ impl Terms {
         }
         let break_glass =
             self.break_glass.as_ref().map(|(role, tell)| BreakGlass { role: role.value.clone(), tell: tell.clone() });
+        let about: Vec<String> = limits
+            .iter()
+            .map(|(attribute, patterns)| {
+                let patterns: Vec<&str> = patterns.iter().map(crate::access::Pattern::as_str).collect();
+                format!("{}={}", attribute.as_str(), patterns.join(","))
+            })
+            .collect();
+        let named: Vec<&str> = calls.iter().map(crate::access::Pattern::as_str).collect();
         Approval {
+            id: format!("{what} {} {}", named.join(","), about.join(" ")).into(),
             at: self.at.clone(),
             text: format!("{what}, {}", self.at).into(),
             calls,

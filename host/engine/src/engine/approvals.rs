@@ -16,8 +16,11 @@ use crate::{
     access::{Asker, Authorized},
     approval,
     command::{Builtin, Target},
-    job::{NoVote, Vote, is_job_id},
-    port::store::{InboxKey, InboxRow, JobQuery, JobRow, Phase, Reaction, StoreError, Write},
+    job::{NoVote, Tape, TapeError, Vote, is_job_id},
+    port::{
+        Store,
+        store::{InboxKey, InboxRow, JobQuery, JobRow, PendingRow, Phase, Reaction, StoreError, Write},
+    },
     reply::Text,
 };
 
@@ -101,7 +104,7 @@ impl Host {
         let mut words: Vec<&str> = reason.into_iter().collect();
         // Where the id is left out the reason begins where it would stand.
         if let Some(word) = id
-            && !is_job_id(&word.to_lowercase())
+            && !is_job_id(approval::handle_parts(&word.to_lowercase()).0)
         {
             words.insert(0, word);
             id = None;
@@ -110,24 +113,38 @@ impl Host {
     }
 
     async fn say_of_job(&self, authorized: &Authorized, id: Option<&str>, vote: Vote) -> Result<Verdict, Refusal> {
-        let (person, message) = (authorized.caller(), authorized.message());
-        let row = match (id, self.asked_in(message).await.map_err(|error| unread(&error))?) {
-            (None, Some(row)) => row,
-            (Some(_), _) => self.pick(message, person, id, |_| true).await?,
-            (None, None) => self.only_asking(message).await?,
+        let message = authorized.message();
+        let (row, number) = match (id, self.asked_in(message).await.map_err(|error| unread(&error))?) {
+            (None, Some((row, number))) => (row, Some(number)),
+            (Some(word), _) => {
+                let (id, number) = approval::handle_parts(word);
+                (self.asking(message, id).await?, number)
+            }
+            (None, None) => (self.only_asking(message).await?, None),
         };
-        let told = self.jobs.vote(row, None, message, vote, &|told| self.with_order(message, told)).await;
+        let told = self.jobs.vote(row, number, message, vote, &|told| self.with_order(message, told)).await;
         carried_out(told.map_err(Refusal::from))
     }
 
     /// The job whose asking message a thread hangs on.
-    async fn asked_in(&self, message: &InboxRow) -> Result<Option<JobRow>, StoreError> {
+    async fn asked_in(&self, message: &InboxRow) -> Result<Option<(JobRow, u32)>, StoreError> {
         let Some(root) = &message.thread else { return Ok(None) };
         let Some(key) = self.shared.store.sent_as(&message.key.network, root).await? else { return Ok(None) };
         match approval::key_parts(&key) {
-            Some((job, _)) => self.shared.store.job(job).await,
+            Some((job, ask)) => Ok(self.shared.store.job(job).await?.map(|job| (job, ask))),
             None => Ok(None),
         }
+    }
+
+    /// The job of an id, for whoever may answer it, whatever else they may see.
+    async fn asking(&self, message: &InboxRow, id: &str) -> Result<JobRow, Refusal> {
+        let job = self.shared.store.job(&id.to_lowercase()).await.map_err(|error| unread(&error))?;
+        if let Some(job) = job
+            && self.jobs.may_vote(&job, Asker::from(message)).await
+        {
+            return Ok(job);
+        }
+        self.pick(message, &message.sender, Some(id), |_| true).await
     }
 
     /// The only job that asks and that a person may answer; where there is none, the only one that asks.
@@ -165,6 +182,10 @@ impl Host {
         let meant = match reaction {
             Reaction::Given { on, emoji } => {
                 let key = store.sent_as(&row.key.network, on).await?;
+                if key.is_none() && asks_unsent(&**store, &row.key.network).await? {
+                    // It may be on a message of which it is not known yet that it was sent.
+                    return Err(StoreError::Unavailable("a message that asks is just being sent".to_owned()));
+                }
                 let asked = key.as_deref().and_then(approval::key_parts);
                 let vote = thumb(emoji).map(|thumb| match thumb {
                     Thumb::Up => Vote::Approve(Some(row.key.event.clone())),
@@ -229,15 +250,27 @@ impl Host {
     async fn given_by(&self, reaction: &str) -> Result<Option<JobRow>, StoreError> {
         let asking = JobQuery { open: Some(true), phases: Some(vec![Phase::Approval]), ..JobQuery::default() };
         for row in self.shared.store.jobs(&asking).await? {
-            let entries = self.shared.store.entries(&row.id).await?;
-            let entries: Vec<_> = entries.into_iter().map(|sealed| sealed.entry).collect();
+            let tape = match Tape::read(&*self.shared.store, &row.id).await {
+                Ok(tape) => tape,
+                Err(TapeError::Store(error)) => return Err(error),
+                // It is held when it is taken up.
+                Err(_) => continue,
+            };
             let gave = |ask: approval::Ask| ask.given.iter().any(|given| given.reaction.as_deref() == Some(reaction));
-            if approval::latest(&entries).is_some_and(gave) {
+            if tape.ask().is_some_and(gave) {
                 return Ok(Some(row));
             }
         }
         Ok(None)
     }
+}
+
+/// Whether a message that asks may stand in a room without being known by its event yet.
+pub(crate) async fn asks_unsent(store: &dyn Store, network: &str) -> Result<bool, StoreError> {
+    let asks = |pending: &PendingRow| {
+        pending.event.is_none() && pending.row.network == network && approval::key_parts(&pending.row.key).is_some()
+    };
+    Ok(store.outbox().await?.iter().any(asks))
 }
 
 #[cfg(test)]

@@ -67,7 +67,9 @@ impl Host {
             // A failed write leaves the message where it is, with nothing done: it is handled again.
             while let Err(error) = self.handle_or_abandon(&row, late, old.as_deref()).await {
                 tracing::error!(room = row.key.room, event = row.key.event, %error, "a message could not be handled; it is kept");
-                if wait == FIRST_WAIT {
+                // Others need not wait for one that does not get on.
+                drop(turn.take());
+                if wait == FIRST_WAIT && row.reaction.is_none() {
                     self.say_unkept(&row, &error).await;
                 }
                 if matches!(error, StoreError::Failed(_)) {

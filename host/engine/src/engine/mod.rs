@@ -52,7 +52,7 @@ use crate::{
     reply::Outbox,
 };
 use approvals::Votes;
-pub(crate) use approvals::thumb;
+pub(crate) use approvals::{asks_unsent, thumb};
 use courtesy::Courtesy;
 
 /// Puts an [`Engine`] together.

@@ -22,7 +22,14 @@ impl Host {
         let Ok(_turn) = self.query_turns.acquire().await else { unreachable!("the semaphore is never closed") };
         let past = Past::new(Replay::default(), plugin.settings.to_vec());
         let asked = asked(authorized, &draw_id());
-        let (plan, invocation) = self.jobs.rehearse(plugin, authorized, past, plugin.limits, &asked).await;
+        let rehearsed = self.jobs.rehearse(plugin, authorized, past, plugin.limits, &asked).await;
+        let (plan, invocation) = match rehearsed {
+            Ok(rehearsed) => rehearsed,
+            Err(error) => {
+                let text = Text::lines(format!("What it would do cannot be told now: {error}"));
+                return (text, self.line(authorized.message(), Some(plugin.name.to_string()), Vec::new(), Vec::new()));
+            }
+        };
         let mut text = Text::lines(format!("`{}` would do this:", authorized.command().spec().name));
         for line in plan_lines(&plan) {
             text.push_lines(format!("  {line}"));

@@ -9,7 +9,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use serde_json::json;
 
 use super::{
-    Begun, Job, Jobs, Replay, Standing, Tape, WithOrder,
+    Begun, Job, Jobs, Replay, Standing, Tape, TapeError, WithOrder,
     drive::{Step, Trouble},
     entry, first_card, said,
 };
@@ -18,8 +18,11 @@ use crate::{
     approval::{self, Ask, Counted, Decision, Effect, Event, Need, Plan, PlanEnd},
     capability::{Held, Invocation, Past, Purpose, Rehearsal, Stop, working},
     plugin::{GuestEnd, Limits, LoadedPlugin, bindings::commands, run},
-    port::store::{Entry, EntryKind, InboxRow, JobRow, OutboxRow, Phase, Purpose as OutboxPurpose, Stand, Write},
-    reply::clean,
+    port::{
+        StoreError,
+        store::{Entry, EntryKind, InboxRow, JobRow, OutboxRow, Phase, Purpose as OutboxPurpose, Stand, Write},
+    },
+    reply::{clean, who_is},
 };
 
 /// No more people than this are called by name.
@@ -61,7 +64,7 @@ impl Jobs {
     ) -> Result<Step, Trouble> {
         let tape = Arc::new(job.read(&*self.shared.store).await?);
         let past = Past::new(Replay::new(tape.clone()), begun.settings.clone());
-        let (plan, _) = self.rehearse(plugin, authorized, past, begun.limits, &begun.invocation).await;
+        let (plan, _) = self.rehearse(plugin, authorized, past, begun.limits, &begun.invocation).await?;
         // The plugin cannot know that it is a dry run before its first effect is held; one that does something else has guessed.
         let same = plan.effects.get(held.place).is_some_and(|effect| {
             (&effect.call, &effect.attributes, &effect.arguments)
@@ -77,6 +80,14 @@ impl Jobs {
         let mut needs: Vec<Need> = before.unwrap_or_default();
         for effect in plan.effects.iter().filter(|effect| !effect.done) {
             Need::join(&mut needs, &effect.needs);
+        }
+        // Meanwhile nobody has to be asked any more.
+        if needs.is_empty() {
+            return Ok(Step::GoOn);
+        }
+        if !approval::fits(&plan) {
+            let why = "what it is about to do is too long to be shown whole, so nobody can approve of it".to_owned();
+            return Err(Trouble::Hold(why, true));
         }
         let within = needs.iter().map(|need| need.within).min().unwrap_or(0);
         let within = jiff::SignedDuration::from_millis(i64::try_from(within).unwrap_or(i64::MAX));
@@ -101,6 +112,9 @@ impl Jobs {
     }
 
     /// Runs a plugin without any of its effects. Gives what it would do, and the invocation that did it.
+    ///
+    /// # Errors
+    /// What it reads cannot be read now.
     pub(crate) async fn rehearse(
         &self,
         plugin: &Arc<LoadedPlugin>,
@@ -108,20 +122,22 @@ impl Jobs {
         past: Past,
         limits: Limits,
         asked: &commands::Invocation,
-    ) -> (Plan, Invocation) {
-        let purpose = Purpose::Plan(Box::new(Rehearsal::new(past)));
+    ) -> Result<(Plan, Invocation), StoreError> {
+        let purpose = Purpose::Plan(Box::new(Rehearsal::new(past, asked.job.clone())));
         let invocation = Invocation::new(self.shared.clone(), authorized.clone(), purpose, plugin.clone(), limits);
         let mut ran = run(plugin, invocation, asked).await;
         let end = match ran.end {
             GuestEnd::Reply(_) => PlanEnd::Ended,
-            GuestEnd::Failure(failure) => PlanEnd::Broke(failure.message),
+            // Its code and not its sentence: the words of a plan are the host's.
+            GuestEnd::Failure(failure) => PlanEnd::Broke(format!("with the failure `{}`", code(&failure.code))),
             GuestEnd::Stopped(Stop::Unforetold) => PlanEnd::Depends,
+            GuestEnd::Stopped(Stop::Unkept(error)) => return Err(error),
             GuestEnd::Stopped(stop) => PlanEnd::Broke(stop.to_string()),
             GuestEnd::Limit(limit) => PlanEnd::Broke(limit.to_string()),
             GuestEnd::Trap(why) => PlanEnd::Broke(format!("it breaks: {why}")),
         };
         let effects: Vec<Effect> = ran.invocation.take_effects();
-        (Plan { effects, end }, ran.invocation)
+        Ok((Plan { effects, end }, ran.invocation))
     }
 
     /// A job that asked is looked at: the time may be over, or what is left of it is to be shown anew.
@@ -155,7 +171,13 @@ impl Jobs {
             .place_of(row, ask)
             .is_some_and(|(network, _)| self.shared.outbox.chat(&network).is_some_and(|chat| chat.abilities().edits));
         let wake = if edits { next_look(self.shared.steady.now(), ask.until) } else { ask.until };
-        Stand { phase: Phase::Approval, about: approval::line(ask), since, wake: Some(wake) }
+        let mut about = approval::line(ask);
+        if let Some((network, room)) = self.place_of(row, ask)
+            && (&network, &room) != (&row.inbox.network, &row.inbox.room)
+        {
+            about.push_str(&format!(", asked for in {room}"));
+        }
+        Stand { phase: Phase::Approval, about, since, wake: Some(wake) }
     }
 
     /// Where an ask is shown: in the app's room, or where it was typed.
@@ -193,7 +215,12 @@ impl Jobs {
         let access = &self.shared.access;
         let mut ids = Vec::new();
         for need in &ask.needs {
-            for id in need.from.iter().flat_map(|role| access.named_in(role)) {
+            // Where a role counts in some rooms alone, who says something there is judged when they do.
+            let stands = |id: &String| {
+                let of_rooms = |role: &String| access.role(role).is_some_and(|role| role.rooms.is_some());
+                self.stands(need, Asker::from(id)) || need.from.iter().any(of_rooms)
+            };
+            for id in need.from.iter().flat_map(|role| access.named_in(role)).filter(stands) {
                 let may = !access.same_person(&id, &row.caller.id) && !ids.contains(&id);
                 if may && ids.len() < MOST_CALLED {
                     ids.push(id);
@@ -238,34 +265,14 @@ impl Jobs {
         vote: Vote,
         with: WithOrder<'_>,
     ) -> Result<String, NoVote> {
-        let unable = |error: String| NoVote::Unable(format!("nothing was changed: {error}"));
+        // A job that does not ask is at work, perhaps for long: nobody waits for that.
+        self.asking(&row.id, number, &vote).await?;
+        // Who is in which room and group, as it is now.
+        self.shared.access.look(&self.shared.outbox).await;
         let Some(claim) = self.shared.claims.claim_soon(&row.id).await else {
             return Err(NoVote::Unable(format!("job {} is being looked at; try again", row.id)));
         };
-        let store = &self.shared.store;
-        // As it stands now, and not as it was when it was looked up.
-        let row = store.job(&row.id).await.map_err(|error| unable(error.to_string()))?.unwrap_or(row);
-        let over = |why: &str| NoVote::Over(format!("Job {} waits for no approval{why}.", row.id));
-        if row.end.is_some() {
-            return Err(over(": it is over"));
-        }
-        let tape = Tape::read(&**store, &row.id).await.map_err(|error| unable(error.to_string()))?;
-        let ask = match (tape.standing(), tape.ask()) {
-            (Standing::Asks, Some(ask)) => ask,
-            (_, Some(Ask { decision: Some(Decision::Approved), .. })) => return Err(over(": it was approved")),
-            (_, Some(Ask { decision: Some(Decision::NotApproved(_)), .. })) => {
-                return Err(over(": it was not approved"));
-            }
-            _ => return Err(over("")),
-        };
-        if number.is_some_and(|number| number != ask.number) {
-            return Err(NoVote::Over(format!("Job {} asked again since; this is about what it asked before.", row.id)));
-        }
-        if self.shared.steady.now() >= ask.until {
-            return Err(over(" any more: the time is over"));
-        }
-        // Who is in which room and group, as it is now.
-        self.shared.access.look(&self.shared.outbox).await;
+        let (row, tape, ask) = self.asking(&row.id, number, &vote).await?;
         let (events, told) = self.counted(&row, &ask, message, vote)?;
         let now = self.shared.clock.now();
         let after = events.iter().fold(ask, Ask::with);
@@ -286,7 +293,7 @@ impl Jobs {
             }
         }
         writes.extend(with(&told));
-        store.commit(writes).await.map_err(|error| unable(error.to_string()))?;
+        self.shared.store.commit(writes).await.map_err(|error| unable(&error))?;
         self.shared.outbox.wake();
         self.shared.alarm.notify_one();
         drop(claim);
@@ -296,17 +303,56 @@ impl Jobs {
         Ok(told)
     }
 
+    /// What a job asks now.
+    async fn asking(&self, id: &str, number: Option<u32>, vote: &Vote) -> Result<(JobRow, Tape, Ask), NoVote> {
+        let over = |why: &str| NoVote::Over(format!("Job {id} waits for no approval{why}."));
+        let row = self.shared.store.job(id).await.map_err(|error| unable(&error))?.ok_or_else(|| over(""))?;
+        if row.end.is_some() {
+            return Err(over(": it is over"));
+        }
+        let tape = match Tape::read(&*self.shared.store, id).await {
+            Ok(tape) => tape,
+            Err(TapeError::Store(error)) => return Err(unable(&error)),
+            Err(broken) => return Err(over(&format!(": {broken}"))),
+        };
+        let ask = match (tape.standing(), tape.ask()) {
+            (Standing::Asks, Some(ask)) => ask,
+            (_, Some(Ask { decision: Some(Decision::Approved), .. })) => return Err(over(": it was approved")),
+            (_, Some(Ask { decision: Some(Decision::NotApproved(_)), .. })) => {
+                return Err(over(": it was not approved"));
+            }
+            _ => return Err(over("")),
+        };
+        match number {
+            Some(number) if number != ask.number => {
+                return Err(NoVote::Over(format!("Job {id} asked again since; this is about what it asked before.")));
+            }
+            // Whoever types the job's id alone may have seen the first message alone.
+            None if ask.number > 1 && matches!(vote, Vote::Approve(_)) => {
+                let handle = approval::handle(id, ask.number);
+                return Err(NoVote::Over(format!(
+                    "Job {id} asked again, for something else: look at that, and say `approve {handle}`."
+                )));
+            }
+            _ => {}
+        }
+        if self.shared.steady.now() >= ask.until {
+            return Err(over(" any more: the time is over"));
+        }
+        Ok((row, tape, ask))
+    }
+
     /// What an answer adds to the journal, and what is told.
     fn counted(&self, row: &JobRow, ask: &Ask, message: &InboxRow, vote: Vote) -> Result<(Vec<Event>, String), NoVote> {
         let (access, number) = (&self.shared.access, ask.number);
         let (by, who) = (&message.sender, Asker::from(message));
-        let name = clean(&by.name);
+        let name = who_is(&by.id, &by.name);
         if let Vote::Withdraw(reaction) = &vote {
             let given = ask.given.iter().find(|given| given.reaction.as_ref() == Some(reaction));
             let Some(given) = given else {
                 return Err(NoVote::Over(format!("Nothing was said of job {} by that.", row.id)));
             };
-            let about = format!("{} takes the approval back", clean(&given.name));
+            let about = format!("{} takes the approval back", who_is(&given.id, &given.name));
             let event = Event::ApprovalWithdrawn { ask: number, by: given.id.clone(), about: about.clone() };
             return Ok((vec![event], format!("job {}: {about}", row.id)));
         }
@@ -332,11 +378,19 @@ impl Jobs {
                 let event = Event::NotApproved { ask: number, by: Some(by.id.clone()), about };
                 Ok((vec![event], format!("job {} is not approved", row.id)))
             }
-            Vote::Approve(_) if ask.given.iter().any(|given| access.same_person(&given.id, &by.id)) => {
-                Ok((Vec::new(), format!("job {}: you approved already; {}", row.id, approval::line(ask))))
+            Vote::Approve(reaction)
+                if let Some(given) = ask.given.iter().find(|given| access.same_person(&given.id, &by.id)) =>
+            {
+                // What is typed stands, also where a reaction that said it first is taken away.
+                let typed = reaction.is_none() && given.reaction.is_some();
+                let about = format!("{name} approves by command too");
+                let again = Counted { reaction: None, ..given.clone() };
+                let event = typed.then(|| Event::ApprovalGiven { ask: number, by: again, about });
+                let told = format!("job {}: you approved already; {}", row.id, approval::line(ask));
+                Ok((event.into_iter().collect(), told))
             }
             Vote::Approve(reaction) => {
-                let counted = Counted { id: by.id.clone(), name: name.clone(), counts, reaction };
+                let counted = Counted { id: by.id.clone(), name: clean(&by.name), counts, reaction };
                 let given = Event::ApprovalGiven { ask: number, by: counted, about: format!("{name} approves") };
                 let after = ask.clone().with(&given);
                 if !after.is_met() {
@@ -359,6 +413,15 @@ impl Jobs {
             false => format!("the role {}: {}", roles.join(" or "), called.join(", ")),
         }
     }
+}
+
+/// A failure's code as far as it is one.
+fn code(code: &str) -> String {
+    code.chars().filter(|sign| sign.is_ascii_alphanumeric() || *sign == '-').take(40).collect()
+}
+
+fn unable(error: &StoreError) -> NoVote {
+    NoVote::Unable(format!("nothing was changed: {error}"))
 }
 
 /// When what is left of the time is to be said next: each minute near the end, and seldom before.

@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 use serde_json::{Value, json};
 
 use super::{
-    Job, Jobs, Standing, Tape,
+    Ended, Job, Jobs, Standing, Tape,
     drive::{Step, Trouble},
     entry::{self, entry},
     said, title,
@@ -70,6 +70,13 @@ impl Jobs {
     async fn ask(&self, job: &Arc<Job>, intent: &Entry, reason: &str) -> Result<Step, Trouble> {
         let row = job.row();
         let now = self.shared.clock.now();
+        // Somebody called it off while its system was asked: nobody is asked any more.
+        if job.is_cancelled() {
+            let text = format!("`{}` (job {}) was called off, as it stood.", row.line, row.id);
+            let end = entry(row, EntryKind::End, json!(Ended::called_off(text)), now);
+            job.enter(&*self.shared.store, vec![end], Vec::new()).await?;
+            return Ok(Step::GoOn);
+        }
         let what = about(intent);
         let since = if row.stand.phase == Phase::Asked { row.stand.since } else { now };
         let stand = Stand { phase: Phase::Asked, about: format!("asks whether {what} happened"), since, wake: None };

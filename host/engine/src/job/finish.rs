@@ -20,7 +20,7 @@ use crate::{
     plugin::GuestEnd,
     port::{
         Outcome,
-        store::{EntryKind, JobEnd, JobOutcome, JobRow, OutboxRow, Purpose, Write},
+        store::{Entry, EntryKind, JobEnd, JobOutcome, JobRow, OutboxRow, Purpose, Write},
     },
     reply::{Text, closing, emoji, took},
 };
@@ -137,7 +137,12 @@ impl Jobs {
 /// What was approved and did not happen, in words.
 fn left_out(tape: &Tape) -> Option<String> {
     let ask = tape.ask().filter(|ask| ask.decision == Some(Decision::Approved))?;
-    let done = tape.entries().iter().filter(|entry| entry.kind == EntryKind::Intent).count();
+    // One that did not happen was tried again, or is not done.
+    let happened = |entry: &&Entry| {
+        let result = tape.result_of(entry.number).filter(|_| entry.kind == EntryKind::Intent);
+        result.is_some_and(|result| !result.body["answer"].is_null())
+    };
+    let done = tape.entries().iter().filter(happened).count();
     let left: Vec<String> = ask.plan.effects.iter().skip(done).map(Effect::about).collect();
     (!left.is_empty()).then(|| format!("Approved, and not done: {}.", left.join("; ")))
 }

@@ -129,8 +129,10 @@ impl Inbox {
                 if crate::engine::thumb(emoji).is_none() {
                     return Ok(false);
                 }
-                let key = self.store.sent_as(network, on).await?;
-                Ok(key.as_deref().and_then(approval::key_parts).is_some())
+                match self.store.sent_as(network, on).await? {
+                    Some(key) => Ok(approval::key_parts(&key).is_some()),
+                    None => crate::engine::asks_unsent(&*self.store, network).await,
+                }
             }
         }
     }

@@ -76,6 +76,18 @@ pub(crate) fn refusals(denied: &[Denied]) -> Text {
     text
 }
 
+/// Somebody in words that nobody else can make theirs: what people call them, and their id.
+pub(crate) fn who_is(id: &str, name: &str) -> String {
+    let (id, name) = (super::clean(id), super::clean(name));
+    // Whoever goes by their own id needs it once.
+    let by_id = name.strip_prefix(&id).is_some_and(|rest| rest.is_empty() || rest.starts_with(','));
+    match (name.is_empty(), by_id) {
+        (true, _) => id,
+        (_, true) => name,
+        _ => format!("{name} ({id})"),
+    }
+}
+
 /// How long something took, as people say it: `2 s`, `6 min 1 s`, `3 h 20 min`.
 pub(crate) fn took(from: Timestamp, to: Timestamp) -> String {
     let seconds = to.as_second().saturating_sub(from.as_second()).max(0);

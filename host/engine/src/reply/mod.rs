@@ -4,7 +4,7 @@ mod closing;
 mod outbox;
 mod text;
 
-pub(crate) use closing::{closing, emoji, moment, refusals, took};
+pub(crate) use closing::{closing, emoji, moment, refusals, took, who_is};
 pub(crate) use outbox::LONGEST_MESSAGE;
 pub use outbox::Outbox;
 pub use text::{Block, Text, clean};
