@@ -1,7 +1,7 @@
 //! Jobs: an action that somebody typed, durable through a crash.
 //!
-//! Reading order: `tape` (a journal read back), `jobs` (who takes care of which), `drive` (step by step), `wait`, `doubt`,
-//! `finish` (the steps), `wake`, `cancel`.
+//! Reading order: `tape` (a journal read back), `jobs` (who takes care of which), `drive` (step by step), `wait`, `approval`,
+//! `vote`, `doubt`, `finish` (the steps), `wake`, `cancel`.
 //!
 //! Architecture Invariant: recovery is replay. After a crash a job is gone on with by the same steps as after any wait,
 //! and nothing of it is kept but its rows.
@@ -25,11 +25,11 @@ mod shown;
 mod status;
 mod steady;
 mod tape;
+mod vote;
 mod wait;
 mod wake;
 
 pub use activity::{Activity, AtWork};
-pub(crate) use approval::{NoVote, Vote};
 pub use card::JobCard;
 pub(crate) use card::{first as first_card, last as last_card};
 pub(crate) use claim::{Claim, Claims};
@@ -46,3 +46,4 @@ pub(crate) use shown::{ShownIn, refuses};
 pub use status::{Status, line};
 pub(crate) use steady::Steady;
 pub(crate) use tape::{Begun, CANCEL, Standing, Tape, TapeError, run_of, title};
+pub(crate) use vote::{NoVote, Vote};
