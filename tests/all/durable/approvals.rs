@@ -216,3 +216,37 @@ fn a_clock_that_is_set_takes_nobodys_time_away() -> Result<()> {
     ensure!(world.pipelines.runs().len() == 1, "{:?}", world.chat.words());
     held(&world, 1)
 }
+
+#[test]
+fn a_word_on_a_job_at_work_keeps_nobody_waiting() -> Result<()> {
+    // Its run does not end.
+    let world = World::new(None)?;
+    let config = config(1, "10m");
+    ensure!(world.live(&config, &[ASKS], None)?);
+    let typed = ["carol> 👍", "(400)", "dave> 👍", "dave> approve", "eve> 👎", "operator> whoami"];
+    world.live_for(&config, &typed, None, Duration::from_secs(3))?;
+    let said = world.chat.words();
+    let over = said.iter().filter(|text| text.contains("waits for no approval: it was approved"));
+    ensure!(over.count() >= 2, "{said:?}");
+    ensure!(!said.iter().any(|text| text.contains("cannot be written down")), "{said:?}");
+    ensure!(world.pipelines.runs().len() == 1);
+    held(&world, 1)
+}
+
+#[test]
+fn what_the_rules_want_by_now_is_asked_for_once_and_can_be_met() -> Result<()> {
+    let world = World::new(Some(Outcome::Succeeded))?;
+    ensure!(world.live(&config(1, "10m"), &[ASKS], None)?);
+    // The operator wants two meanwhile, and the rule has another line.
+    let stricter = format!("# a line more\n{}", config(2, "10m"));
+    ensure!(world.live(&stricter, &["carol> 👍"], None)?);
+    ensure!(world.pipelines.runs().is_empty(), "one is not enough any more");
+    let again = world.jobs()[0].stand.about.clone();
+    ensure!(again.contains("0 of 2"), "{again}");
+    let id = world.jobs()[0].id.clone();
+    let typed = [format!("carol> approve {id}"), format!("carol> approve {id}-2"), format!("dave> approve {id}-2")];
+    let typed: Vec<&str> = typed.iter().map(String::as_str).collect();
+    ensure!(world.live(&stricter, &typed, None)?);
+    ensure!(world.pipelines.runs().len() == 1, "{:?}", world.chat.words());
+    held(&world, 1)
+}

@@ -120,6 +120,25 @@ async fn a_no_and_a_time_that_is_over_end_it() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_says_it_twice_counts_once_and_two_at_the_same_moment_count_both() -> Result<()> {
+    let (scene, people) = scene_with("count = 3, within = \"10m\"", &["carol", "dave", "erin"]).await?;
+    let command = scene.alice.say(&scene.room, DEPLOY).await?;
+    let asked = asked(&scene).await?;
+    people[0].react(&scene.room, &asked, "👍").await?;
+    people[0].react(&scene.room, &asked, "👍🏿").await?;
+    people[0].say(&scene.room, "!approve").await?;
+    changed(&scene, &asked, "1 of 3").await?;
+    scene.fence().await?;
+    assert!(scene.host.runs().is_empty());
+    let room = &scene.room;
+    let (one, other) = tokio::join!(people[1].react(room, &asked, "👍"), people[2].react(room, &asked, "👍"));
+    (one?, other?);
+    scene.answer(&command, DEPLOYED).await?;
+    assert_eq!(scene.host.runs(), ["1.0.2"]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_command_that_is_taken_back_is_called_off() -> Result<()> {
     let (scene, people) = scene_with("within = \"10m\"", &["carol"]).await?;
     let command = scene.alice.say(&scene.room, DEPLOY).await?;
