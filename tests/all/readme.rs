@@ -11,9 +11,12 @@ use crate::{
     stories::filtered,
 };
 
+/// What was typed after one start, and what was said.
+type Start = (Vec<String>, Vec<String>);
+
 /// The first block of the README, cut at its commands: what was typed at the prompt with all answers, each start by itself, and
 /// the audit.
-fn transcript() -> Result<(Vec<(Vec<String>, Vec<String>)>, Vec<String>)> {
+fn transcript() -> Result<(Vec<Start>, Vec<String>)> {
     let readme = std::fs::read_to_string(repository().join("README.md"))?;
     let block = readme.split("```text\n").nth(1).and_then(|rest| rest.split("```").next()).context("no transcript")?;
     let (prompt, audit) = block.split_once("$ wardroom audit\n").context("no audit in the transcript")?;

@@ -132,7 +132,7 @@ async fn who_says_it_twice_counts_once_and_two_at_the_same_moment_count_both() -
     assert!(scene.host.runs().is_empty());
     let room = &scene.room;
     let (one, other) = tokio::join!(people[1].react(room, &asked, "👍"), people[2].react(room, &asked, "👍"));
-    (one?, other?);
+    one.and(other)?;
     scene.answer(&command, DEPLOYED).await?;
     assert_eq!(scene.host.runs(), ["1.0.2"]);
     Ok(())

@@ -58,8 +58,8 @@ pub(super) fn rule_line(rule: &Approval) -> String {
 /// So many seconds as the file has them: `5m`.
 fn span(seconds: u64) -> String {
     match seconds {
-        _ if seconds % 3600 == 0 => format!("{}h", seconds / 3600),
-        _ if seconds % 60 == 0 => format!("{}m", seconds / 60),
+        _ if seconds.is_multiple_of(3600) => format!("{}h", seconds / 3600),
+        _ if seconds.is_multiple_of(60) => format!("{}m", seconds / 60),
         _ => format!("{seconds}s"),
     }
 }

@@ -102,6 +102,10 @@ impl GroupFile {
     /// Who is in it now, read again only where the file is another than it was.
     fn look(&self, read: &mut Read) -> Result<Arc<HashSet<String>>, Closed> {
         let metadata = std::fs::metadata(&self.path).map_err(|error| Closed(format!("it cannot be read: {error}")))?;
+        // Anything else could keep whoever opens it waiting for ever.
+        if !metadata.is_file() {
+            return Err(Closed("it is no file".to_owned()));
+        }
         let stamp = Stamp::of(&metadata)?;
         if read.stamp != Some(stamp) {
             (read.stamp, read.members) = match self.read() {
@@ -155,6 +159,10 @@ fn hours(span: Duration) -> String {
 /// The ids in a file, one a line.
 fn people(bytes: &[u8]) -> Result<HashSet<String>, Closed> {
     let text = std::str::from_utf8(bytes).map_err(|_| Closed("it is not text".to_owned()))?;
+    // Cut off in the middle, the last id would be somebody else's.
+    if !text.is_empty() && !text.ends_with('\n') {
+        return Err(Closed("its last line has no end, so it may be cut off".to_owned()));
+    }
     let mut people = HashSet::new();
     for (number, line) in text.lines().enumerate() {
         // A sign within an id is part of it.
@@ -179,6 +187,8 @@ pub(crate) fn is_id(word: &str) -> bool {
         && word.len() <= 255
         && !group
         && !word.contains(|letter: char| letter.is_whitespace() || letter.is_control())
+        // Signs that do not show would make it another one's than it looks.
+        && crate::reply::clean(word) == word
 }
 
 #[cfg(test)]
@@ -215,6 +225,9 @@ mod tests {
             std::fs::write(&path, format!("@carol:example.org\n{bad}\n")).unwrap();
             assert_eq!(groups.members("web"), Err(Closed("line 2 is no id of a person".to_owned())), "{bad}");
         }
+        // Cut off in the middle of an id.
+        std::fs::write(&path, "@carol:example.org\n@bob:example.or").unwrap();
+        assert!(groups.members("web").is_err());
         std::fs::write(&path, [0xff, b'\n']).unwrap();
         assert_eq!(groups.members("web"), Err(Closed("it is not text".to_owned())));
     }

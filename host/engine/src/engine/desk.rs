@@ -271,7 +271,7 @@ impl Host {
     fn may_see(&self, person: &Person, job: &JobRow) -> bool {
         let access = &self.shared.access;
         let (app, environment) = (job.app.as_deref(), job.environment.as_deref());
-        job.caller.id == person.id
+        access.same_person(&job.caller.id, &person.id)
             || access.is_admin(&person.id)
             || self.may_start(person, job)
             || (app.is_some() && access.sees(&person.id, app, environment))
@@ -284,12 +284,17 @@ impl Host {
         }
         let target = Target::Plugin(job.plugin.as_str().into());
         let rights = self.shared.access.rights(&person.id, &job.command, target);
+        let held = self.shared.places.of(&job.id);
+        // Where no environment was typed, those count in which it acts.
+        if job.environment.is_none() && !held.is_empty() {
+            return held.iter().all(|place| rights.rule(Some(&place.app), Some(&place.environment)).is_some());
+        }
         rights.rule(job.app.as_deref(), job.environment.as_deref()).is_some()
     }
 
     /// Whether a person may call a job off, or answer for it.
     fn may_change(&self, person: &Person, job: &JobRow) -> Result<(), Refusal> {
-        if job.caller.id == person.id || self.may_start(person, job) {
+        if self.shared.access.same_person(&job.caller.id, &person.id) || self.may_start(person, job) {
             return Ok(());
         }
         let missing = self.shared.access.missing(&job.command, job.app.as_deref(), job.environment.as_deref());

@@ -114,7 +114,8 @@ impl Explainer<'_> {
         let acts = TABLE.iter().enumerate().filter(|(_, row)| row.kind == Kind::Acts && calls(plugin, row.name));
         let (mut notes, mut refused) = (Vec::new(), Vec::new());
         for (index, row) in acts {
-            let rules: Vec<&Allow> = plugin.grants.naming(index).collect();
+            let rules: Vec<&Allow> =
+                plugin.grants.naming(index).filter(|rule| rule.is_for(&command.spec().name)).collect();
             match rules.iter().find(|rule| misses(rule, command).is_none()) {
                 Some(rule) => {
                     notes.push(format!("plugin {name} may call {}: {}", row.name, rule.at));

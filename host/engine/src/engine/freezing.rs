@@ -12,7 +12,7 @@ use crate::{
     access::Authorized,
     approval::FrozenBy,
     command::Target,
-    message::Person,
+    config::App,
     port::store::{Freeze, StoreError, Write},
     reply::{Text, clean},
     schedule::typed,
@@ -32,7 +32,7 @@ impl Host {
         let Some(environment) = authorized.command().environment() else {
             return Ok(self.said(message, Text::lines(freezes.listing(now))));
         };
-        self.may_freeze(person, authorized, environment)?;
+        self.may_freeze(authorized, "freeze", environment)?;
         let typed = typed(text(authorized, "how").unwrap_or_default(), now, freezes.zone());
         let typed = typed.map_err(|error| {
             let line = format!("freeze {environment} until 14:00 reason the database moves");
@@ -49,6 +49,16 @@ impl Host {
         };
         // From here on no job begins to act until the freeze holds.
         let _alone = freezes.alone().await;
+        // Whoever ends another's freeze sooner lifts it.
+        let sooner = |before: &Freeze| match (before.until, freeze.until) {
+            (None, Some(_)) => true,
+            (Some(before), Some(until)) => until < before,
+            (_, None) => false,
+        };
+        let others = |before: &Freeze| !self.shared.access.same_person(&before.by.id, &person.id);
+        if freezes.said(environment, now).is_some_and(|before| sooner(&before) && others(&before)) {
+            self.may_freeze(authorized, "unfreeze", environment)?;
+        }
         let told = self.frozen(&freeze, freezes.said(environment, now).as_ref());
         let writes = std::iter::once(Write::Freeze(freeze.clone())).chain(self.with_order(message, &told));
         self.shared.store.commit(writes.collect()).await.map_err(|error| unkept(&error))?;
@@ -58,9 +68,9 @@ impl Host {
 
     /// `unfreeze ENVIRONMENT`
     pub(super) async fn unfreeze(&self, authorized: &Authorized) -> Result<Verdict, Refusal> {
-        let (person, message) = (authorized.caller(), authorized.message());
+        let message = authorized.message();
         let environment = authorized.command().environment().unwrap_or_default();
-        self.may_freeze(person, authorized, environment)?;
+        self.may_freeze(authorized, "unfreeze", environment)?;
         let freezes = &self.shared.freezes;
         let now = self.shared.steady.now();
         let _alone = freezes.alone().await;
@@ -82,14 +92,16 @@ impl Host {
         carried_out(Ok(told))
     }
 
-    /// A change takes the right that a command of a plugin would: whoever may only look is refused here.
-    fn may_freeze(&self, person: &Person, authorized: &Authorized, environment: &str) -> Result<(), Refusal> {
+    /// A change takes the right that a command of a plugin would, on every app that is deployed there: whoever may only look is
+    /// refused here.
+    fn may_freeze(&self, authorized: &Authorized, name: &str, environment: &str) -> Result<(), Refusal> {
         let access = &self.shared.access;
-        let name = authorized.command().spec().name.as_str();
-        let rights = access.rights(&person.id, name, Target::Plugin(name.into()));
-        match rights.rule(None, Some(environment)) {
-            Some(_) => Ok(()),
-            None => Err(Refusal::Denied(access.missing(name, None, Some(environment)))),
+        let rights = access.rights(authorized.asker(), name, Target::Plugin(name.into()));
+        let deployed = |app: &&App| app.deployments.iter().any(|deployment| deployment.environment == environment);
+        let apps = self.shared.catalog.apps().filter(deployed).map(|app| Some(app.name.as_str()));
+        match std::iter::once(None).chain(apps).find(|app| rights.rule(*app, Some(environment)).is_none()) {
+            None => Ok(()),
+            Some(app) => Err(Refusal::Denied(access.missing(name, app, Some(environment)))),
         }
     }
 

@@ -19,12 +19,21 @@ impl Host {
         if typed.is_empty() {
             return Ok(command);
         }
-        let here = self.people_of(row).await;
+        let (here, all) = self.people_of(row).await;
         for (place, text) in typed {
             let id = match text.as_str() {
                 "me" => row.sender.id.clone(),
                 text => {
-                    find_person(&self.shared.access, &here, text).map_err(|NotFound(why)| Refusal::Malformed(why))?
+                    let access = &self.shared.access;
+                    let id = find_person(access, &here, text).map_err(|NotFound(why)| Refusal::Malformed(why))?;
+                    // Somebody else in the room may be called the same.
+                    if !all && id != text {
+                        let text = clean(text);
+                        return Err(Refusal::Unable(format!(
+                            "who is in this room is not known now, so `{text}` could be several: write the full id"
+                        )));
+                    }
+                    id
                 }
             };
             command = command.with_person(place, id);
@@ -32,17 +41,19 @@ impl Host {
         Ok(command)
     }
 
-    /// Who is in the room of a message now; whoever wrote it always is.
-    async fn people_of(&self, row: &InboxRow) -> Vec<Person> {
+    /// Who is in the room of a message now, and whether these are all; whoever wrote it always is.
+    async fn people_of(&self, row: &InboxRow) -> (Vec<Person>, bool) {
         let mut here = vec![row.sender.clone()];
-        if let Some(chat) = self.shared.outbox.chat(&row.key.network) {
-            match tokio::time::timeout(PATIENCE, chat.members(&row.key.room)).await {
-                Ok(Ok(members)) => here.extend(members.into_iter().filter(|member| member.id != row.sender.id)),
-                Ok(Err(error)) => tracing::warn!(%error, "who is in a room is not known"),
-                Err(_) => tracing::warn!(room = row.key.room, "who is in a room was not told in time"),
+        let Some(chat) = self.shared.outbox.chat(&row.key.network) else { return (here, true) };
+        match tokio::time::timeout(PATIENCE, chat.members(&row.key.room)).await {
+            Ok(Ok(members)) => {
+                here.extend(members.into_iter().filter(|member| member.id != row.sender.id));
+                return (here, true);
             }
+            Ok(Err(error)) => tracing::warn!(%error, "who is in a room is not known"),
+            Err(_) => tracing::warn!(room = row.key.room, "who is in a room was not told in time"),
         }
-        here
+        (here, false)
     }
 }
 
@@ -61,6 +72,14 @@ pub fn find_person(access: &Access, here: &[Person], text: &str) -> Result<Strin
     if known.iter().any(|id| id == text) || here.iter().any(|person| person.id == text) {
         return Ok(text.to_owned());
     }
+    let nobody = || {
+        let text = clean(text);
+        NotFound(format!("Nobody here is called `{text}`: write the id, the handle, or the name as it is shown."))
+    };
+    // What is a full id is nobody's name, whoever calls themselves so.
+    if text.starts_with('@') && text.contains(':') {
+        return Err(nobody());
+    }
     let word = text.strip_prefix('@').unwrap_or(text);
     // Of one person with several ids the one that is here is meant.
     let mut fits: BTreeMap<&str, &Person> = BTreeMap::new();
@@ -75,10 +94,7 @@ pub fn find_person(access: &Access, here: &[Person], text: &str) -> Result<Strin
     match (fits.next(), fits.next()) {
         (Some(only), None) if here.contains(only) => Ok(only.id.clone()),
         (Some(only), None) => Ok(access.persons.one(&only.id).to_owned()),
-        (None, _) => Err(NotFound(format!(
-            "Nobody here is called `{}`: write the id, the handle, or the name as it is shown.",
-            clean(text)
-        ))),
+        (None, _) => Err(nobody()),
         (Some(first), Some(second)) => {
             let all: Vec<String> = [first, second].into_iter().chain(fits).take(MOST_NAMED).map(shown).collect();
             Err(NotFound(format!("Which {}? {}", clean(word), all.join(", "))))
@@ -147,5 +163,12 @@ mod tests {
         let here = [person("@carol.work:b.org", "Carol")];
         assert_eq!(find_person(&access(), &here, "carol").as_deref(), Ok("@carol.work:b.org"));
         assert_eq!(find_person(&access(), &[], "@carol").as_deref(), Ok("@carol:a.org"));
+    }
+
+    #[test]
+    fn a_full_id_is_nobodys_name() {
+        let here = [Person { id: "@eve:a.org".into(), name: "@dora:a.org".into() }];
+        assert!(find_person(&access(), &here, "@dora:a.org").is_err());
+        assert_eq!(find_person(&access(), &here, "@eve:a.org").as_deref(), Ok("@eve:a.org"));
     }
 }

@@ -109,8 +109,11 @@ pub(super) fn objections(invocation: &Invocation) -> Vec<Reason> {
         return vec![Reason { kind: "typed".to_owned(), text, add: None }];
     }
     let owns = |app: &String| access.owns(asker, app);
-    if access.is_admin(asker.id) || asked.app.as_ref().is_some_and(owns) {
+    if access.is_admin(asker.id) {
         return Vec::new();
+    }
+    if asked.app.as_ref().is_some_and(owns) {
+        return beyond_reach(invocation, &asked);
     }
     let app = asked.app.unwrap_or_default();
     let owners = access.owners.get(&app).map(Vec::as_slice).unwrap_or_default();
@@ -123,6 +126,20 @@ pub(super) fn objections(invocation: &Invocation) -> Vec<Reason> {
     );
     let add = Some(format!("[app.{app}]\nowners = [\"{}\"]", asker.id));
     vec![Reason { kind: "owner".to_owned(), text, add }]
+}
+
+/// The environments that are meant where none was typed, and that the asker's own right to this command does not cover.
+fn beyond_reach(invocation: &Invocation, asked: &Asked) -> Vec<Reason> {
+    let access = &invocation.shared().access;
+    let (None, Ok(role)) = (&asked.environment, asked.pick(access)) else { return Vec::new() };
+    let (command, rights) = (&invocation.authorized().command().spec().name, invocation.rights());
+    let beyond = environments(access, role).into_iter();
+    let beyond = beyond.filter(|name| rights.rule(asked.app.as_deref(), Some(name)).is_none());
+    let reason = |name: String| {
+        let text = access.missing(command, asked.app.as_deref(), Some(&name));
+        Reason { kind: "role".to_owned(), text: format!("{text}; name an environment that you may"), add: None }
+    };
+    beyond.map(reason).collect()
 }
 
 /// A grant as guests see it.
