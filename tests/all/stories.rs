@@ -83,6 +83,7 @@ stories! {
     remind
     reports
     role_of_a_room
+    role_that_is_gone
     rollback
     rules_for_one_command
     secrets_are_references

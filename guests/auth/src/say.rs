@@ -38,6 +38,10 @@ pub(crate) fn is_about(granted: &Granted, of: &str) -> bool {
 
 /// What they may do where. Most roles are for deploying; of the others the commands are named.
 fn what(granted: &Granted) -> String {
+    // Of a role that the file has no more nothing is known but its name.
+    if granted.commands.is_empty() {
+        return format!("act on {}", granted.title);
+    }
     let places = and(&granted.environments);
     if granted.commands.iter().any(|command| command == "deploy" || command == "*") {
         return format!("deploy {} to {places}", granted.title);

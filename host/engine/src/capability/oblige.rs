@@ -74,7 +74,9 @@ impl Invocation {
                     {
                         continue;
                     }
-                    let runs = self.succeeded(app, before, None).await?;
+                    // What runs there is for those who may see it.
+                    let sees = self.shared().access.sees(self.authorized().asker(), Some(app), Some(before));
+                    let runs = if sees { self.succeeded(app, before, None).await? } else { None };
                     let line = self.authorized().command().line_for(before);
                     let missing = OutOfOrder { app, version, environment, before, rule, runs: runs.as_deref(), line };
                     reasons.push(Reason { kind: "order".to_owned(), text: missing.to_string(), add: None });

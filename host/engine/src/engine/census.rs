@@ -50,31 +50,23 @@ impl Explainer<'_> {
         for id in &ones {
             let name = access.persons.of(id).map(|person| person.name.clone());
             if access.is_admin(id) {
-                rows.push(admin(id, name, approving.iter().filter(|role| access.stands_for(role, id, None, None))));
-                continue;
+                rows.push(admin(id, name.clone()));
             }
             // The place where a role counts is not asked here: what it gives it gives somewhere.
             let held = self.held_somewhere(id);
-            let approves = |app: &str, environment: &str| {
-                let stands = |role: &&&str| {
-                    let covers = |held: &Held| held.role.name == ***role && held.covers(Some(app), Some(environment));
-                    held.iter().any(covers)
-                };
-                approving.iter().filter(stands).map(|role| (*role).to_owned()).collect()
-            };
-            rows.extend(self.rows(id, name.as_deref(), &held, &approves));
+            rows.extend(self.rows(id, name.as_deref(), &held, approving));
         }
         let by_member = |wanted: &dyn Fn(&Member) -> bool| -> Vec<Held> {
             let roles = access.roles.iter().filter(|role| role.members.iter().any(wanted));
             roles.map(|role| Held { role: role.clone(), grant: None }).collect()
         };
-        let nothing = |_: &str, _: &str| Vec::new();
-        rows.extend(self.rows("everyone", None, &by_member(&|member| *member == Member::Everyone), &nothing));
+        // Who is one of everyone can approve nothing.
+        rows.extend(self.rows("everyone", None, &by_member(&|member| *member == Member::Everyone), &[]));
         let members = access.roles.iter().flat_map(|role| &role.members);
         let rooms: BTreeSet<String> =
             members.filter(|member| matches!(member, Member::Room(_))).map(ToString::to_string).collect();
         for room in rooms {
-            rows.extend(self.rows(&room, None, &by_member(&|member| member.to_string() == room), &nothing));
+            rows.extend(self.rows(&room, None, &by_member(&|member| member.to_string() == room), approving));
         }
         rows
     }
@@ -93,20 +85,15 @@ impl Explainer<'_> {
         held
     }
 
-    fn rows(
-        &self,
-        person: &str,
-        name: Option<&str>,
-        held: &[Held],
-        approves: &dyn Fn(&str, &str) -> Vec<String>,
-    ) -> Vec<MayRow> {
+    fn rows(&self, person: &str, name: Option<&str>, held: &[Held], approving: &[&str]) -> Vec<MayRow> {
         let mut rows = Vec::new();
         for app in self.catalog.apps() {
             let deployed = |name: &&String| app.deployments.iter().any(|deployment| deployment.environment == **name);
             for environment in self.access.bot_environments.iter().filter(deployed) {
                 let covers = |held: &&Held| held.covers(Some(&app.name), Some(environment));
                 let runs: Vec<MayRun> = held.iter().filter(covers).filter_map(|held| self.run(held)).collect();
-                let approves = approves(&app.name, environment);
+                let stands = |role: &&&str| held.iter().filter(covers).any(|held| held.role.name == **role);
+                let approves: Vec<String> = approving.iter().filter(stands).map(ToString::to_string).collect();
                 if !runs.is_empty() || !approves.is_empty() {
                     rows.push(MayRow {
                         person: person.to_owned(),
@@ -140,7 +127,7 @@ impl Explainer<'_> {
     }
 }
 
-fn admin<'r>(id: &str, name: Option<String>, approves: impl Iterator<Item = &'r &'r str>) -> MayRow {
+fn admin(id: &str, name: Option<String>) -> MayRow {
     let all = || "*".to_owned();
     MayRow {
         person: id.to_owned(),
@@ -153,6 +140,7 @@ fn admin<'r>(id: &str, name: Option<String>, approves: impl Iterator<Item = &'r 
             role: "admin".to_owned(),
             from: "[people] admins".to_owned(),
         }],
-        approves: approves.map(|role| (*role).to_owned()).collect(),
+        // An admin approves in the name of a role, like anybody.
+        approves: Vec::new(),
     }
 }

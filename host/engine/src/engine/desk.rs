@@ -268,7 +268,7 @@ impl Host {
     }
 
     /// Whether a person may see a job.
-    fn may_see(&self, person: &Person, job: &JobRow) -> bool {
+    pub(super) fn may_see(&self, person: &Person, job: &JobRow) -> bool {
         let access = &self.shared.access;
         let (app, environment) = (job.app.as_deref(), job.environment.as_deref());
         access.same_person(&job.caller.id, &person.id)

@@ -59,7 +59,7 @@ impl Host {
         if freezes.said(environment, now).is_some_and(|before| sooner(&before) && others(&before)) {
             self.may_freeze(authorized, "unfreeze", environment)?;
         }
-        let told = self.frozen(&freeze, freezes.said(environment, now).as_ref());
+        let told = self.frozen(&freeze, freezes.said(environment, now).as_ref()).await;
         let writes = std::iter::once(Write::Freeze(freeze.clone())).chain(self.with_order(message, &told));
         self.shared.store.commit(writes.collect()).await.map_err(|error| unkept(&error))?;
         freezes.froze(freeze);
@@ -106,15 +106,22 @@ impl Host {
     }
 
     /// What an environment's freeze means, for the room.
-    fn frozen(&self, freeze: &Freeze, before: Option<&Freeze>) -> String {
+    async fn frozen(&self, freeze: &Freeze, before: Option<&Freeze>) -> String {
         let freezes = &self.shared.freezes;
         let environment = &freeze.environment;
         let mut lines = vec![format!("{}.", freezes.line(&freeze.into()))];
         lines.extend(before.map(|before| format!("Before: {}.", freezes.line(&before.into()))));
         let acting = self.shared.places.acting(environment);
-        let more = acting.len().saturating_sub(MOST_NAMED);
-        let named = acting.iter().take(MOST_NAMED);
-        lines.extend(named.map(|(id, line)| format!("{id} goes on to its end: {line}")));
+        let mut named = Vec::new();
+        for (id, line) in &acting {
+            // A job that somebody may not see is one of those that go on, and no more.
+            let job = self.shared.store.job(id).await.ok().flatten();
+            if named.len() < MOST_NAMED && job.is_some_and(|job| self.may_see(&freeze.by, &job)) {
+                named.push(format!("{id} goes on to its end: {line}"));
+            }
+        }
+        let more = acting.len().saturating_sub(named.len());
+        lines.extend(named);
         if more > 0 {
             lines.push(format!("and {more} more go on to their end"));
         }

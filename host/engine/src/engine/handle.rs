@@ -7,7 +7,7 @@ use futures_util::FutureExt as _;
 use super::Host;
 use crate::{
     access::{Asker, Authorized},
-    command::{CommandKind, Parsed, Target, Vocabulary},
+    command::{Builtin, CommandKind, Parsed, Target, Vocabulary},
     job::{AtWork, refuses},
     plugin::LoadedPlugin,
     port::store::{InboxRow, JobQuery, Line, OutboxRow, Purpose, StoreError, Write},
@@ -196,6 +196,10 @@ impl Host {
         };
         let spec = authorized.command().spec();
         match (&spec.target, spec.kind) {
+            (Target::Host(builtin @ Builtin::Release), _) => match self.not_from_here(&authorized).await {
+                Some(refused) => Verdict::Refused(Refusal::Denied(refused)),
+                None => self.host(*builtin, &authorized).await,
+            },
             (Target::Host(builtin), _) => self.host(*builtin, &authorized).await,
             (Target::Plugin(name), kind) => match (self.plugins.get(name), kind) {
                 (Some(plugin), CommandKind::Query) => {

@@ -18,6 +18,9 @@ use crate::{
     reply::Text,
 };
 
+/// So long is a network asked which room a name is: an effect may wait for the answer, and a freeze for the effect.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// A room that a job is shown in.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct ShownIn {
@@ -94,5 +97,6 @@ async fn is_at_home(shared: &Shared, message: &InboxRow, app: &App) -> bool {
     }
     let Some(chat) = shared.outbox.chat(network) else { return false };
     // Where that cannot be told now it counts as another room: said twice is better than not at all.
-    matches!(chat.room(&name).await, Ok(Some(id)) if id == message.key.room)
+    let id = tokio::time::timeout(PATIENCE, chat.room(&name)).await;
+    matches!(id, Ok(Ok(Some(id))) if id == message.key.room)
 }

@@ -5,7 +5,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    access::{Access, Attribute, Held, Role},
+    access::{Access, Attribute, Role},
     capability::{Attributes, Invocation, Reason, call::problem, clock_instant},
     command::ParameterType,
     engine::handle_of,
@@ -142,13 +142,13 @@ fn beyond_reach(invocation: &Invocation, asked: &Asked) -> Vec<Reason> {
     beyond.map(reason).collect()
 }
 
-/// A grant as guests see it.
-pub(super) fn shown(invocation: &Invocation, held: &Held, grant: &store::Grant, added: bool) -> Granted {
+/// A grant as guests see it. `role` is absent where the file has it no more.
+pub(super) fn shown(invocation: &Invocation, role: Option<&Role>, grant: &store::Grant, added: bool) -> Granted {
     let shared = invocation.shared();
     let title = shared.catalog.app(&grant.app).map_or_else(|| grant.app.clone(), |app| app.title.clone());
     let environments = match &grant.environment {
         Some(environment) => vec![environment.clone()],
-        None => environments(&shared.access, &held.role),
+        None => role.map(|role| environments(&shared.access, role)).unwrap_or_default(),
     };
     Granted {
         person: person(&grant.person.id),
@@ -156,7 +156,7 @@ pub(super) fn shown(invocation: &Invocation, held: &Held, grant: &store::Grant, 
         app: grant.app.clone(),
         title,
         environments,
-        commands: held.role.commands.iter().map(|command| command.as_str().to_owned()).collect(),
+        commands: role.iter().flat_map(|role| &role.commands).map(|command| command.as_str().to_owned()).collect(),
         until: grant.until.and_then(clock_instant),
         by: person(&grant.by.id),
         job: crate::access::granting_job(grant).to_owned(),

@@ -71,11 +71,10 @@ fn granted(invocation: &Invocation, name: &str) -> Result<(Shown, store::Grant),
         at: shared.clock.now(),
         until,
     };
-    let held = Held { role: role.clone(), grant: Some(Arc::new(grant.clone())) };
     let already = already(invocation, &grant);
     let added = already.is_none();
     let known = already.and_then(|held| held.grant);
-    Ok((shown(invocation, &held, known.as_deref().unwrap_or(&grant), added), grant))
+    Ok((shown(invocation, Some(role.as_ref()), known.as_deref().unwrap_or(&grant), added), grant))
 }
 
 /// What somebody has already that gives them all that a grant would, for at least as long.
@@ -174,23 +173,23 @@ fn taken(invocation: &Invocation, name: &str) -> Result<(Vec<Shown>, Vec<Write>)
             _ => None,
         };
         let Some(role) = access.role(&grant.role).filter(|_| fits) else {
-            // Of a role that is gone nothing is left but the row.
+            // A role that is gone could come back, and with it what was granted.
             if fits {
                 writes.push(Write::Revoke(grant.id.clone()));
+                answer.push(shown(invocation, None, &grant, false));
             }
             continue;
         };
-        let held = Held { role: role.clone(), grant: Some(grant.clone()) };
         if narrowed.is_some_and(|environment| !role.covers(None, Some(environment))) {
             continue;
         }
         writes.push(Write::Revoke(grant.id.clone()));
         match narrowed {
-            None => answer.push(shown(invocation, &held, &grant, false)),
+            None => answer.push(shown(invocation, Some(role.as_ref()), &grant, false)),
             // It was for all environments: the others stay, each by itself, as they were granted.
             Some(environment) => {
                 let one = store::Grant { environment: Some(environment.clone()), ..(*grant).clone() };
-                answer.push(shown(invocation, &held, &one, false));
+                answer.push(shown(invocation, Some(role.as_ref()), &one, false));
                 for (place, left) in environments(access, role).into_iter().enumerate() {
                     if left != *environment {
                         let id = format!("{}.{name}.{place}", grant.id);
@@ -247,7 +246,7 @@ impl HostCall for List {
             let wanted = asked.app.as_ref().is_none_or(|app| *app == grant.app)
                 && asked.person.as_ref().is_none_or(|person| access.same_person(person, &grant.person.id));
             if sees && wanted {
-                answer.push(shown(invocation, &held, grant, false));
+                answer.push(shown(invocation, Some(&held.role), grant, false));
             }
         }
         Ok(answer)

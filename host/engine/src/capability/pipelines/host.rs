@@ -65,15 +65,7 @@ impl HostCall for Trigger {
         };
         let (deployment, parameters) = checked(&shared, request)?;
         let key = RunKey::new(&job.row().id, invocation.intent());
-        let run = JobRun {
-            key: key.clone(),
-            pipeline: deployment.pipeline.clone(),
-            app: deployment.app.clone(),
-            environment: deployment.environment.clone(),
-            version: parameters.get(VERSION).cloned(),
-            started: shared.clock.now(),
-            system: deployment.system.clone(),
-        };
+        let run = run(&key, deployment, &parameters, shared.clock.now());
         let url = start(deployment, &key, &parameters).await.map_err(types::Error::Other)?;
         tracing::info!(job = job.row().id, run = key.as_str(), pipeline = deployment.pipeline, "started a run");
         let answer = Run { id: key.as_str().to_owned(), url };
@@ -91,15 +83,7 @@ impl HostCall for Trigger {
             Err(error) => return Some(Err(error)),
         };
         let key = RunKey::parse(name)?;
-        let run = JobRun {
-            key: key.clone(),
-            pipeline: deployment.pipeline.clone(),
-            app: deployment.app.clone(),
-            environment: deployment.environment.clone(),
-            version: parameters.get(VERSION).cloned(),
-            started: shared.clock.now(),
-            system: deployment.system.clone(),
-        };
+        let run = run(&key, deployment, &parameters, shared.clock.now());
         invocation.past()?.runs.insert(key, Some(run));
         Some(Ok(Run { id: name.to_owned(), url: None }))
     }
@@ -138,6 +122,24 @@ impl Recover for Trigger {
     fn assumed(job: &JobRow, intent: &Entry) -> serde_json::Value {
         let run = Run { id: RunKey::new(&job.id, intent.number).as_str().to_owned(), url: None };
         serde_json::json!(Ok::<_, types::Error>(run))
+    }
+}
+
+/// A run of a deployment under a key.
+fn run(
+    key: &RunKey,
+    deployment: &Deployment,
+    parameters: &BTreeMap<String, String>,
+    started: jiff::Timestamp,
+) -> JobRun {
+    JobRun {
+        key: key.clone(),
+        pipeline: deployment.pipeline.clone(),
+        app: deployment.app.clone(),
+        environment: deployment.environment.clone(),
+        version: parameters.get(VERSION).cloned(),
+        started,
+        system: deployment.system.clone(),
     }
 }
 
