@@ -29,7 +29,7 @@ const MOST_ASKS: u32 = 5;
 
 /// An effect that is held until others approve of it.
 #[derive(Debug, Clone)]
-pub(crate) struct Held {
+pub(crate) struct Unapproved {
     /// Counts the effects before it.
     pub(crate) place: usize,
     /// The effect.
@@ -79,15 +79,12 @@ impl Invocation {
         let waived = (!waived.is_empty()).then(|| waived.join("; "));
         let rule = Rule { approval: waived, tell, ..rule };
         let held = |again: Option<String>, ask: u32| {
-            let effect = Effect { needs: effect.needs.clone(), ..effect.clone() };
-            Stop::Approval(Box::new(Held { place, effect, again, ask }))
+            Stop::Approval(Box::new(Unapproved { place, effect: effect.clone(), again, ask }))
         };
         let refused = |text: String| Ok(Err(vec![Reason { kind: "approval".to_owned(), text, add: None }]));
         // Nobody is asked for a job that was called off.
-        let no_more = |why: &str| {
-            let text = format!("the job was called off, and this needs an approval of its own: {why}");
-            Ok(Err(vec![Reason { kind: "approval".to_owned(), text, add: None }]))
-        };
+        let no_more =
+            |why: &str| refused(format!("the job was called off, and this needs an approval of its own: {why}"));
         let called_off = life.job.is_cancelled();
         if called_off && life.ask.is_none() && !effect.needs.is_empty() {
             return no_more("nobody was asked");
@@ -124,9 +121,8 @@ impl Invocation {
     }
 
     /// The rules that oblige an effect.
-    fn obliging(&self, row: &Row, attributes: &Attributes) -> Vec<Approval> {
-        let approvals = &self.shared().approvals;
-        approvals.iter().filter(|rule| rule.obliges(row.name, attributes)).cloned().collect()
+    fn obliging(&self, row: &Row, attributes: &Attributes) -> impl Iterator<Item = &Approval> {
+        self.shared().approvals.iter().filter(|rule| rule.obliges(row.name, attributes))
     }
 
     async fn wanted(&self, row: &Row, attributes: &Attributes) -> Result<Wanted, StoreError> {
@@ -176,7 +172,7 @@ impl Invocation {
     /// Why `--override` does not help here.
     fn not_overridden(&self, row: &Row, attributes: &Attributes) -> Vec<Reason> {
         let caller = &self.authorized().caller().id;
-        let reason = |rule: Approval| {
+        let reason = |rule: &Approval| {
             let text = match &rule.break_glass {
                 Some(glass) if self.shared().outbox.place(&glass.tell).is_none() => {
                     format!("{}: nobody would hear of `--override`: the bot is not where {} is", rule.text, glass.tell)
@@ -191,7 +187,7 @@ impl Invocation {
             };
             Reason { kind: "override".to_owned(), text, add: None }
         };
-        self.obliging(row, attributes).into_iter().map(reason).collect()
+        self.obliging(row, attributes).map(reason).collect()
     }
 
     /// Whether this very version succeeded at this very place before, by this host: what somebody recorded is a word, and with

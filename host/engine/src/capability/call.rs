@@ -164,17 +164,11 @@ async fn through<C: HostCall>(
     });
     let rule = match judged {
         Ok(rule) => rule,
-        Err(reasons) => {
-            let answer = Err(C::Error::denied(Invocation::denial(&reasons)));
-            invocation.deny(index, &attributes, reasons, &params, &answer).await?;
-            return Ok(answer);
-        }
+        Err(reasons) => return deny::<C>(invocation, index, &attributes, &params, reasons).await,
     };
     if row.kind == Kind::Acts && !invocation.meter.act() {
         let reasons = vec![invocation.too_many_effects()];
-        let answer = Err(C::Error::denied(Invocation::denial(&reasons)));
-        invocation.deny(index, &attributes, reasons, &params, &answer).await?;
-        return Ok(answer);
+        return deny::<C>(invocation, index, &attributes, &params, reasons).await;
     }
     if let Some(turned) = invocation.called_off(row) {
         let answer = Err(turned.into_error::<C::Error>());
@@ -183,9 +177,7 @@ async fn through<C: HostCall>(
     }
     let forbidden = invocation.forbidden(row, &attributes).await?;
     if !forbidden.is_empty() {
-        let answer = Err(C::Error::denied(Invocation::denial(&forbidden)));
-        invocation.deny(index, &attributes, forbidden, &params, &answer).await?;
-        return Ok(answer);
+        return deny::<C>(invocation, index, &attributes, &params, forbidden).await;
     }
     let approved = invocation.approved(index, &attributes, &params, rule).await;
     if approved.is_err() || invocation.is_rehearsal() {
@@ -194,11 +186,7 @@ async fn through<C: HostCall>(
     }
     let rule = match approved? {
         Ok(rule) => rule,
-        Err(reasons) => {
-            let answer = Err(C::Error::denied(Invocation::denial(&reasons)));
-            invocation.deny(index, &attributes, reasons, &params, &answer).await?;
-            return Ok(answer);
-        }
+        Err(reasons) => return deny::<C>(invocation, index, &attributes, &params, reasons).await,
     };
     if let Some(name) = invocation.rehearsed(row) {
         return match C::foretold(invocation, &params, &name) {
@@ -226,6 +214,19 @@ async fn through<C: HostCall>(
     }
     invocation.count_effect(row, &attributes, &answer);
     invocation.record(begun, row.kind, &params, &answer).await?;
+    Ok(answer)
+}
+
+/// Refuses a call, and writes that down.
+async fn deny<C: HostCall>(
+    invocation: &mut Invocation,
+    index: usize,
+    attributes: &Attributes,
+    params: &C::Params,
+    reasons: Vec<Reason>,
+) -> wasmtime::Result<Result<C::Answer, C::Error>> {
+    let answer = Err(C::Error::denied(Invocation::denial(&reasons)));
+    invocation.deny(index, attributes, reasons, params, &answer).await?;
     Ok(answer)
 }
 

@@ -12,7 +12,7 @@ use std::{
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::{Attributes, approve::Held, call::Parking, judge::Rule, tally::Tally};
+use super::{Attributes, approve::Unapproved, call::Parking, judge::Rule, tally::Tally};
 use crate::{
     access::{Access, Authorized, Grants, Rights},
     approval::{Approval, Ask, Effect, Freezes, Still},
@@ -70,7 +70,7 @@ pub(crate) enum Stop {
     Diverged(String),
     /// Others have to approve of its next effect.
     #[error("it waits for approval")]
-    Approval(Box<Held>),
+    Approval(Box<Unapproved>),
     /// What comes next in a dry run depends on an answer that nobody can foretell.
     #[error("the rest depends on this")]
     Unforetold,

@@ -24,7 +24,7 @@ mod tally;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use approve::Held;
+pub(crate) use approve::Unapproved;
 pub use call::{Attributes, HostCall};
 pub(crate) use call::{Recover, Recovered};
 pub(crate) use clock::{instant as clock_instant, later as clock_later};

@@ -6,7 +6,7 @@ use super::Host;
 use crate::{
     access::Authorized,
     approval::{Need, plan_lines},
-    capability::{Invocation, Past, Purpose},
+    capability::{Invocation, Past, Purpose, Tally},
     job::{Replay, asked, draw_id},
     plugin::{GuestEnd, LoadedPlugin, run},
     port::store::Line,
@@ -27,7 +27,7 @@ impl Host {
             Ok(rehearsed) => rehearsed,
             Err(error) => {
                 let text = Text::lines(format!("What it would do cannot be told now: {error}"));
-                return (text, self.line(authorized.message(), Some(plugin.name.to_string()), Vec::new(), Vec::new()));
+                return (text, self.line_of(plugin, authorized, &Tally::default()));
             }
         };
         let mut text = Text::lines(format!("`{}` would do this:", authorized.command().spec().name));
@@ -46,13 +46,9 @@ impl Host {
                 need.rule
             ));
         }
-        let denied = &invocation.tally.denied;
-        text.append(refusals(denied));
+        text.append(refusals(&invocation.tally.denied));
         text.push_lines("Nothing of it was done.");
-        let denials =
-            denied.iter().map(|denied| format!("{} {}: {}", denied.call, denied.about, denied.texts())).collect();
-        let line = self.line(authorized.message(), Some(plugin.name.to_string()), invocation.tally.counts(), denials);
-        (text, line)
+        (text, self.line_of(plugin, authorized, &invocation.tally))
     }
 
     /// Runs a query; gives its words and its line.
@@ -75,12 +71,14 @@ impl Host {
             GuestEnd::Stopped(why) => text.push_lines(format!("`{name}` was ended: {why}")),
             GuestEnd::Trap(why) => text.push_lines(format!("`{name}` broke: {why}")),
         }
-        let denied = &ran.invocation.tally.denied;
-        text.append(refusals(denied));
-        let denials =
-            denied.iter().map(|denied| format!("{} {}: {}", denied.call, denied.about, denied.texts())).collect();
-        let line =
-            self.line(authorized.message(), Some(plugin.name.to_string()), ran.invocation.tally.counts(), denials);
-        (text, line)
+        text.append(refusals(&ran.invocation.tally.denied));
+        (text, self.line_of(plugin, authorized, &ran.invocation.tally))
+    }
+
+    /// The line that a plugin's calls leave.
+    fn line_of(&self, plugin: &LoadedPlugin, authorized: &Authorized, tally: &Tally) -> Line {
+        let denied = tally.denied.iter();
+        let denials = denied.map(|denied| format!("{} {}: {}", denied.call, denied.about, denied.texts())).collect();
+        self.line(authorized.message(), Some(plugin.name.to_string()), tally.counts(), denials)
     }
 }

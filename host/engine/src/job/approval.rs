@@ -16,7 +16,7 @@ use super::{
 use crate::{
     access::{Asker, Authorized},
     approval::{self, Ask, Decision, Effect, Event, Need, Plan, PlanEnd},
-    capability::{Held, Invocation, Past, Purpose, Rehearsal, Stop, working},
+    capability::{Invocation, Past, Purpose, Rehearsal, Stop, Unapproved, working},
     plugin::{GuestEnd, Limits, LoadedPlugin, bindings::commands, run},
     port::{
         StoreError,
@@ -35,7 +35,7 @@ impl Jobs {
         plugin: &Arc<LoadedPlugin>,
         authorized: &Arc<Authorized>,
         begun: &Begun,
-        held: Held,
+        held: Unapproved,
     ) -> Result<Step, Trouble> {
         let tape = Arc::new(job.read(&*self.shared.store).await?);
         let past = Past::new(Replay::new(tape.clone()), begun.settings.clone());
@@ -179,10 +179,10 @@ impl Jobs {
     }
 
     /// The message of an ask that nobody answers any more, because its job is over.
-    pub(super) fn asks_no_more(&self, row: &JobRow, tape: &Tape) -> Option<Write> {
-        let mut ask = tape.ask().filter(|ask| ask.decision.is_none())?;
-        ask.decision = Some(Decision::NotApproved("the job is over".to_owned()));
-        Some(Write::Say(self.asks(row, &ask, self.shared.clock.now())))
+    pub(super) fn asks_no_more(&self, row: &JobRow, ask: Ask) -> Option<Write> {
+        let decision = Some(Decision::NotApproved("the job is over".to_owned()));
+        let over = ask.decision.is_none().then_some(Ask { decision, ..ask })?;
+        Some(Write::Say(self.asks(row, &over, self.shared.clock.now())))
     }
 
     /// Those who can approve and are named by the rules.

@@ -14,7 +14,7 @@ use super::{
     run_of, said, title,
 };
 use crate::{
-    approval::{Decision, Effect},
+    approval::{Ask, Decision, Effect},
     capability::{Denied, Tally},
     message::Person,
     plugin::GuestEnd,
@@ -101,9 +101,9 @@ impl Jobs {
                 text.push_lines(followed.line);
             }
         }
-        if let Some(left_out) =
-            left_out(tape).filter(|_| matches!(outcome, JobOutcome::Succeeded | JobOutcome::Warnings))
-        {
+        let ask = tape.ask();
+        let good = matches!(outcome, JobOutcome::Succeeded | JobOutcome::Warnings);
+        if let Some(left_out) = ask.as_ref().and_then(|ask| left_out(tape, ask)).filter(|_| good) {
             outcome = JobOutcome::Warnings;
             text.push_lines(left_out);
         }
@@ -111,7 +111,7 @@ impl Jobs {
         let card = job.card().end(outcome, &took(row.opened, now)).await;
         let shown = self.shown_in(row, tape).await?;
         let (closed, mut writes) = close(row, outcome, text, card, &shown, now);
-        writes.extend(self.asks_no_more(row, tape));
+        writes.extend(ask.and_then(|ask| self.asks_no_more(row, ask)));
         job.enter(&*self.shared.store, vec![closed], writes).await?;
         self.shared.outbox.wake();
         let next = self.shared.places.release(&row.id);
@@ -135,8 +135,10 @@ impl Jobs {
 }
 
 /// What was approved and did not happen, in words.
-fn left_out(tape: &Tape) -> Option<String> {
-    let ask = tape.ask().filter(|ask| ask.decision == Some(Decision::Approved))?;
+fn left_out(tape: &Tape, ask: &Ask) -> Option<String> {
+    if ask.decision != Some(Decision::Approved) {
+        return None;
+    }
     // One that did not happen was tried again, or is not done.
     let happened = |entry: &&Entry| {
         let result = tape.result_of(entry.number).filter(|_| entry.kind == EntryKind::Intent);
