@@ -98,7 +98,7 @@ fn registry(peek: &Peek, state: &Path) -> Registry {
     #[cfg(feature = "console")]
     {
         let alone = peek.networks.iter().all(|network| network == wardroom_console::NETWORK);
-        registry.chats.push(Arc::new(wardroom_console::ConsoleFactory { alone }));
+        registry.chats.push(Arc::new(wardroom_console::ConsoleFactory::new(alone)));
     }
     #[cfg(feature = "matrix")]
     registry.chats.push(Arc::new(wardroom_matrix::MatrixFactory::new(state.to_owned())));

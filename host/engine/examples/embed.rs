@@ -28,9 +28,19 @@ impl Chat for Pager {
             event += 1;
             let (event, at) = (event.to_string(), Timestamp::now());
             let sender = Person::named_by_id("dave");
-            let message =
-                Incoming { event, thread: None, sender, text, at, direct: false, late: false, reaction: None };
-            inbox.receive("pager", "desk", vec![message], None).await?;
+            let message = Incoming {
+                event,
+                thread: None,
+                sender,
+                text,
+                at,
+                direct: false,
+                late: false,
+                machine: false,
+                unproven: None,
+                reaction: None,
+            };
+            inbox.receive("desk", vec![message], None).await?;
             inbox.settled().await;
         }
         Ok(())

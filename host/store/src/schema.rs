@@ -17,6 +17,7 @@ const VERSIONS: &[(i64, &str, &str)] = &[
     (1, "first", include_str!("../migrations/0001_first.sql")),
     (2, "durable", include_str!("../migrations/0002_durable.sql")),
     (3, "rights", include_str!("../migrations/0003_rights.sql")),
+    (4, "identities", include_str!("../migrations/0004_identities.sql")),
 ];
 
 /// The newest version that this build knows.

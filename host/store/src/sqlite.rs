@@ -111,8 +111,8 @@ impl Store for SqliteStore {
         query::waiting(&self.readers).await
     }
 
-    async fn mark(&self, network: &str, room: &str) -> Result<Option<Mark>, StoreError> {
-        query::mark(&self.readers, network, room).await
+    async fn mark(&self, bot: &str, network: &str, room: &str) -> Result<Option<Mark>, StoreError> {
+        query::mark(&self.readers, bot, network, room).await
     }
 
     async fn outbox(&self) -> Result<Vec<PendingRow>, StoreError> {

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Result, anyhow, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use async_trait::async_trait;
 use tokio::sync::Notify;
 use wardroom::{
@@ -94,7 +94,7 @@ impl World {
     pub(super) fn new(at_once: Option<Outcome>) -> Result<Self> {
         Ok(Self {
             store: Arc::new(MemoryStore::new()),
-            chat: MemoryChat::new(Abilities { threads: true, edits: true, reactions: true }),
+            chat: MemoryChat::new(Abilities { threads: true, edits: true, reactions: true, files: false }),
             pipelines: MemoryPipelines::new(at_once),
             clock: Arc::default(),
             folder: tempfile::tempdir()?,
@@ -169,6 +169,7 @@ impl World {
     }
 
     async fn rest(&self, engine: &Engine, typed: &[&str]) -> Result<()> {
+        let inbox = engine.inbox("marvin", MemoryChat::NETWORK).context("marvin has this account")?;
         for words in typed {
             // `(2000)` is a pause, in milliseconds.
             if let Some(pause) = words.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')) {
@@ -190,12 +191,14 @@ impl World {
                 at,
                 direct: true,
                 late,
+                machine: false,
+                unproven: None,
             };
-            engine.inbox().receive(MemoryChat::NETWORK, ROOM, vec![message], None).await?;
+            inbox.receive(ROOM, vec![message], None).await?;
         }
         let began = Instant::now();
         loop {
-            engine.inbox().settled().await;
+            inbox.settled().await;
             let open = self.open().await?;
             if !open
                 .iter()
@@ -402,8 +405,8 @@ impl Store for Mortal<MemoryStore> {
         self.inner.waiting().await
     }
 
-    async fn mark(&self, network: &str, room: &str) -> Result<Option<Mark>, StoreError> {
-        self.inner.mark(network, room).await
+    async fn mark(&self, bot: &str, network: &str, room: &str) -> Result<Option<Mark>, StoreError> {
+        self.inner.mark(bot, network, room).await
     }
 
     async fn outbox(&self) -> Result<Vec<PendingRow>, StoreError> {

@@ -133,6 +133,9 @@ impl Asked {
     fn rows(&self) -> Vec<InboxRow> {
         let batch = self.batches.fetch_add(1, Ordering::Relaxed);
         let row = |number: usize| InboxRow {
+            bot: "marvin".into(),
+            unproven: None,
+            started: None,
             direct: false,
             reaction: None,
             key: InboxKey {

@@ -48,6 +48,11 @@ impl Serving {
         Ok(Self { engine, stop, running, typed: AtomicUsize::new(0) })
     }
 
+    fn inbox(&self) -> &wardroom::message::Inbox {
+        let inbox = self.engine.inbox("bench", MemoryChat::NETWORK);
+        inbox.expect("every configuration of the bench has this account")
+    }
+
     /// Types lines, all at once.
     pub(crate) async fn types(&self, lines: impl IntoIterator<Item = String>) -> Result<()> {
         let message = |text: String| Incoming {
@@ -59,15 +64,17 @@ impl Serving {
             at: Timestamp::now(),
             direct: true,
             late: false,
+            machine: false,
+            unproven: None,
         };
         let messages = lines.into_iter().map(message).collect();
-        self.engine.inbox().receive(MemoryChat::NETWORK, ROOM, messages, None).await?;
+        self.inbox().receive(ROOM, messages, None).await?;
         Ok(())
     }
 
     /// Waits until nothing is at work: each job is over or parked, and all that was said is sent.
     pub(crate) async fn settled(&self) {
-        self.engine.inbox().settled().await;
+        self.inbox().settled().await;
     }
 
     /// Ends it.

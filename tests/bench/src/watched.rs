@@ -114,8 +114,8 @@ impl Store for Watched {
         self.store.waiting().await
     }
 
-    async fn mark(&self, network: &str, room: &str) -> Result<Option<Mark>, StoreError> {
-        self.store.mark(network, room).await
+    async fn mark(&self, bot: &str, network: &str, room: &str) -> Result<Option<Mark>, StoreError> {
+        self.store.mark(bot, network, room).await
     }
 
     async fn outbox(&self) -> Result<Vec<PendingRow>, StoreError> {

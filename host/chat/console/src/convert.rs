@@ -54,7 +54,18 @@ pub(crate) fn is_person(id: &str) -> bool {
 
 /// A message as the engine takes it.
 pub(crate) fn incoming(event: String, speaker: Person, text: String, at: Timestamp) -> Incoming {
-    Incoming { event, thread: None, sender: speaker, text, at, direct: true, late: false, reaction: None }
+    Incoming {
+        event,
+        thread: None,
+        sender: speaker,
+        text,
+        at,
+        direct: true,
+        late: false,
+        machine: false,
+        unproven: None,
+        reaction: None,
+    }
 }
 
 #[cfg(test)]

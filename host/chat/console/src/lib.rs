@@ -10,7 +10,10 @@ mod serve;
 use std::{
     collections::BTreeMap,
     io::IsTerminal as _,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use async_trait::async_trait;
@@ -27,10 +30,18 @@ pub const NETWORK: &str = "console";
 pub const ROOM: &str = "console";
 
 /// Reads `[bot.NAME.console]`.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Default)]
 pub struct ConsoleFactory {
-    /// Whether the console is the host's only network, so that `/as` is allowed.
-    pub alone: bool,
+    alone: bool,
+    /// Whether an identity has it already: there is one standard input.
+    taken: AtomicBool,
+}
+
+impl ConsoleFactory {
+    /// For a host; `alone` where the console is its only network, so that `/as` is allowed.
+    pub fn new(alone: bool) -> Self {
+        Self { alone, taken: AtomicBool::new(false) }
+    }
 }
 
 /// The console.
@@ -54,6 +65,11 @@ impl ChatFactory for ConsoleFactory {
 
     fn read(&self, bot: &BotIdentity, table: &mut Table) -> Option<Arc<dyn Chat>> {
         let user = table.required_string("user", "\"operator\"")?;
+        if self.taken.swap(true, Ordering::Relaxed) {
+            let at = table.at().clone();
+            table.problem(&at, "there is one console, and another identity has it", "leave out this table".to_owned());
+            return None;
+        }
         if !convert::is_person(&user.value) {
             table.problem(&user.at, format!("`{}` is no person", user.value), "user = \"operator\"".to_owned());
             return None;
@@ -76,6 +92,10 @@ impl Chat for Console {
         NETWORK
     }
 
+    fn rooms(&self) -> Vec<String> {
+        vec![ROOM.to_owned()]
+    }
+
     async fn serve(&self, inbox: Arc<Inbox>, stop: CancellationToken) -> anyhow::Result<()> {
         self.read_lines(inbox, stop).await
     }
@@ -87,7 +107,7 @@ impl Chat for Console {
                 .map_err(|error| SendError::Never { reason: format!("standard output is closed: {error}") })?,
             Body::React { .. } => {}
         }
-        let number = self.sent.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let number = self.sent.fetch_add(1, Ordering::Relaxed);
         Ok(format!("printed-{number}"))
     }
 

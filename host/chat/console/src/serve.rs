@@ -14,7 +14,7 @@ use wardroom::{
 };
 
 use crate::{
-    Console, NETWORK, ROOM,
+    Console, ROOM,
     convert::{Input, incoming, input},
 };
 
@@ -25,7 +25,7 @@ const LONGEST_LINE: usize = 64 << 10;
 
 impl Console {
     pub(crate) async fn read_lines(&self, inbox: Arc<Inbox>, stop: CancellationToken) -> anyhow::Result<()> {
-        inbox.enter(NETWORK, ROOM, Timestamp::now()).await?;
+        inbox.enter(ROOM, Timestamp::now()).await?;
         if self.terminal {
             self.print(&format!("This is {}. Type help, or /quit to leave.", self.bot))?;
         } else {
@@ -80,7 +80,7 @@ impl Console {
         let event = fresh();
         loop {
             let message = incoming(event.clone(), speaker.clone(), text.clone(), Timestamp::now());
-            match inbox.receive(NETWORK, ROOM, vec![message], None).await {
+            match inbox.receive(ROOM, vec![message], None).await {
                 Ok(_) => return,
                 Err(error) => {
                     tracing::error!(%error, "the line is kept and tried again");

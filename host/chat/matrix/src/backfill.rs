@@ -17,7 +17,7 @@ use matrix_sdk::{
     },
 };
 use serde_json::Value;
-use wardroom::port::store::Mark;
+use wardroom::message::Position;
 
 use crate::{
     convert::{self, RawEvent},
@@ -53,13 +53,13 @@ impl Found {
 /// Where to stop.
 enum Stop<'m> {
     /// At this mark, or where we came into the room.
-    Mark(&'m Mark),
+    Mark(&'m Position),
     /// Where we came into the room, and nowhere else.
     Arrival,
 }
 
 /// Everything behind the mark.
-pub(crate) async fn since_mark(client: &Client, room: &RoomId, mark: &Mark) -> Result<Found, Trouble> {
+pub(crate) async fn since_mark(client: &Client, room: &RoomId, mark: &Position) -> Result<Found, Trouble> {
     Ok(read(client, room, Stop::Mark(mark)).await?.unwrap_or_default())
 }
 
@@ -110,7 +110,7 @@ async fn read(client: &Client, room: &RoomId, stop: Stop<'_>) -> Result<Option<F
 }
 
 fn at_mark(event: &RawEvent, stop: &Stop<'_>) -> bool {
-    let Stop::Mark(Mark { event: Some(mark), .. }) = stop else { return false };
+    let Stop::Mark(Position { event: Some(mark), .. }) = stop else { return false };
     convert::id_and_time(event).is_some_and(|(id, _)| id == *mark)
 }
 
@@ -151,13 +151,8 @@ mod tests {
         Raw::from_json_string(json.to_string()).expect("an object is JSON")
     }
 
-    fn mark(event: Option<&str>) -> Mark {
-        Mark {
-            network: "matrix".into(),
-            room: "!r:x".into(),
-            event: event.map(ToOwned::to_owned),
-            at: Timestamp::from_second(1_000_000).expect("a time"),
-        }
+    fn mark(event: Option<&str>) -> Position {
+        Position { event: event.map(ToOwned::to_owned), at: Timestamp::from_second(1_000_000).expect("a time") }
     }
 
     #[test]

@@ -92,7 +92,7 @@ impl Chat for Matrix {
     }
 
     fn abilities(&self) -> Abilities {
-        Abilities { threads: true, edits: true, reactions: true }
+        Abilities { threads: true, edits: true, reactions: true, files: false }
     }
 
     async fn serve(&self, inbox: Arc<Inbox>, stop: CancellationToken) -> anyhow::Result<()> {

@@ -62,6 +62,8 @@ impl Reader<'_> {
             at: timestamp(event.origin_server_ts().get().into()),
             direct: self.direct,
             late: false,
+            machine: false,
+            unproven: None,
         };
         let event = match &event {
             AnySyncMessageLikeEvent::RoomMessage(SyncMessageLikeEvent::Original(event)) => event,

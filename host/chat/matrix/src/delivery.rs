@@ -15,13 +15,12 @@ use matrix_sdk::{
 };
 use wardroom::{
     Timestamp,
-    message::{Inbox, Incoming},
-    port::store::Mark,
+    message::{Inbox, Incoming, Position},
     reply::{Text, clean},
 };
 
 use crate::{
-    Config, NETWORK,
+    Config,
     backoff::Backoff,
     convert::{self, RawEvent, Reader},
     trouble::Trouble,
@@ -61,7 +60,7 @@ impl<'a> Delivery<'a> {
         late: bool,
     ) -> Result<(), Trouble> {
         let encrypted = self.is_encrypted(room).await?;
-        let Some(mark) = mark_at(room.room_id(), events) else { return Ok(()) };
+        let Some(mark) = mark_at(events) else { return Ok(()) };
         let mut messages = Vec::new();
         if !encrypted {
             let called = self.called_in(room).await;
@@ -79,16 +78,16 @@ impl<'a> Delivery<'a> {
 
     /// Marks a room at its newest event, or at this moment where it has none.
     pub(crate) async fn enter(&self, room: &RoomId, events: &[RawEvent]) {
-        let now = Mark { network: NETWORK.into(), room: room.to_string(), event: None, at: Timestamp::now() };
-        let mark = mark_at(room, events).unwrap_or(now);
+        let now = Position { event: None, at: Timestamp::now() };
+        let mark = mark_at(events).unwrap_or(now);
         self.receive(room, Vec::new(), mark).await;
     }
 
     /// Hands over until the inbox has it: going on without would lose it.
-    async fn receive(&self, room: &RoomId, messages: Vec<Incoming>, mark: Mark) {
+    async fn receive(&self, room: &RoomId, messages: Vec<Incoming>, mark: Position) {
         let mut backoff = Backoff::default();
         loop {
-            match self.inbox.receive(NETWORK, room.as_str(), messages.clone(), Some(mark.clone())).await {
+            match self.inbox.receive(room.as_str(), messages.clone(), Some(mark.clone())).await {
                 Ok(_) => return,
                 Err(error) => {
                     tracing::error!(%room, "the inbox does not take the room's messages, trying again: {error}");
@@ -99,10 +98,10 @@ impl<'a> Delivery<'a> {
     }
 
     /// How far a room was read, asked until the inbox says it; `None` where we never were.
-    pub(crate) async fn mark(&self, room: &RoomId) -> Option<Mark> {
+    pub(crate) async fn mark(&self, room: &RoomId) -> Option<Position> {
         let mut backoff = Backoff::default();
         loop {
-            match self.inbox.mark(NETWORK, room.as_str()).await {
+            match self.inbox.mark(room.as_str()).await {
                 Ok(mark) => return mark,
                 Err(error) => {
                     tracing::error!(%room, "the room's mark cannot be read, trying again: {error}");
@@ -129,7 +128,7 @@ impl<'a> Delivery<'a> {
                 "I cannot read encrypted rooms yet, so I do not see commands here. Talk to me in a room without encryption, or invite me ({}) to one.",
                 self.config.user
             );
-            match self.inbox.say_once(NETWORK, room.room_id().as_str(), "encrypted", Text::lines(text)).await {
+            match self.inbox.say_once(room.room_id().as_str(), "encrypted", Text::lines(text), None).await {
                 Ok(()) => {
                     self.told.insert(room.room_id().to_owned());
                 }
@@ -148,15 +147,10 @@ impl<'a> Delivery<'a> {
 }
 
 /// The mark at the newest of these events.
-fn mark_at(room: &RoomId, events: &[RawEvent]) -> Option<Mark> {
+fn mark_at(events: &[RawEvent]) -> Option<Position> {
     let (event, at) = events.iter().rev().find_map(convert::id_and_time)?;
     // Another server's clock may run ahead of ours for years; a mark does not.
-    Some(Mark {
-        network: NETWORK.into(),
-        room: room.to_string(),
-        event: Some(event.to_string()),
-        at: at.min(Timestamp::now()),
-    })
+    Some(Position { event: Some(event.to_string()), at: at.min(Timestamp::now()) })
 }
 
 /// Gives a message's sender the name that people read. Rights hang on the id alone.

@@ -43,7 +43,7 @@ pub(crate) async fn audit(path: &Path, format: Format) -> anyhow::Result<Exit> {
         Err(wardroom_store::OpenError::Missing { .. }) => (Vec::new(), Vec::new()),
         Err(error) => return Err(error.into()),
     };
-    let mut warnings = warnings(&plugins, &wired.config.bot);
+    let mut warnings = warnings(&plugins, &wired.config.bots);
     warnings.extend(held::unmet(&wired.config.approvals, &wired.config.access));
     match format {
         Format::Json => {
@@ -120,7 +120,7 @@ fn file_name(file: &str) -> &str {
 }
 
 /// What a reviewer should look at.
-fn warnings(plugins: &Plugins, bot: &BotConfig) -> Vec<String> {
+fn warnings(plugins: &Plugins, bots: &[BotConfig]) -> Vec<String> {
     let mut warnings = Vec::new();
     if !plugins.locked() {
         warnings.push(
@@ -165,13 +165,13 @@ fn warnings(plugins: &Plugins, bot: &BotConfig) -> Vec<String> {
             }
         }
     }
-    if !bot.environments_named {
+    for bot in bots.iter().filter(|bot| !bot.environments_named) {
         let name = &bot.identity.name;
         warnings.push(format!("{}: [bot.{name}] names no environments: all of them, also future ones", bot.at));
     }
     if plugins.loaded().is_empty() {
-        let bot = &bot.identity.name;
-        warnings.push(format!("{bot} has no plugin"));
+        let names: Vec<&str> = bots.iter().map(|bot| bot.identity.name.as_str()).collect();
+        warnings.push(format!("{} has no plugin", names.join(" and ")));
     }
     warnings
 }

@@ -34,9 +34,9 @@ pub(crate) async fn can(
             return Ok(Exit::Wrong);
         }
     };
-    let networks: Vec<&str> = wired.config.bot.chats.iter().map(|chat| chat.network()).collect();
+    let networks: Vec<&str> = wired.config.bots.iter().flat_map(|bot| &bot.chats).map(|chat| chat.network()).collect();
     let room = room.map(|room| RoomName::parse(room, &networks));
-    let asker = Asker { id: &who, room: room.as_ref().map(|room| access.room_of(room)) };
+    let asker = Asker { room: room.as_ref().map(|room| access.room_of(room)), ..Asker::from(&who) };
     let line = match command {
         // Typed as one argument it is a line; otherwise the shell took its quotes, which are put back.
         [line] => line.clone(),

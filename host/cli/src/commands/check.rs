@@ -23,7 +23,7 @@ pub(crate) async fn check(path: &Path, connect: bool, format: Format) -> anyhow:
     let mut failed = Vec::new();
     if connect {
         let people = wired.config.access.people();
-        for chat in &wired.config.bot.chats {
+        for chat in wired.config.bots.iter().flat_map(|bot| &bot.chats) {
             match chat.probe(&people).await {
                 Ok(lines) => notes.extend(lines),
                 Err(lines) => failed.extend(lines),

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use wardroom::{
     CancellationToken,
     config::{BotIdentity, Table},
-    message::Inbox,
-    port::{Abilities, Body, Chat, ChatFactory, Outgoing, SendError},
+    message::{Inbox, Person},
+    port::{Abilities, Body, Chat, ChatFactory, Link, Outgoing, SendError},
 };
 
 use super::Points;
@@ -42,6 +42,26 @@ impl Chat for Watched {
 
     fn abilities(&self) -> Abilities {
         self.chat.abilities()
+    }
+
+    fn link(&self) -> Option<&Link> {
+        self.chat.link()
+    }
+
+    fn rooms(&self) -> Vec<String> {
+        self.chat.rooms()
+    }
+
+    async fn typing(&self, room: &str) {
+        self.chat.typing(room).await;
+    }
+
+    async fn room(&self, name: &str) -> Result<Option<String>, SendError> {
+        self.chat.room(name).await
+    }
+
+    async fn members(&self, room: &str) -> Result<Vec<Person>, SendError> {
+        self.chat.members(room).await
     }
 
     async fn serve(&self, inbox: Arc<Inbox>, stop: CancellationToken) -> anyhow::Result<()> {

@@ -10,6 +10,8 @@ use crate::{message::Person, port::store::InboxRow};
 pub struct Asker<'a> {
     /// The network's own id.
     pub id: &'a str,
+    /// The identity that they ask through; `None` where there is none, and what was granted through any of them counts.
+    pub bot: Option<&'a str>,
     /// The network and the room of what they typed; `None` where there is no room.
     pub room: Option<(&'a str, &'a str)>,
 }
@@ -24,24 +26,24 @@ impl<'a> Asker<'a> {
 
 impl<'a> From<&'a str> for Asker<'a> {
     fn from(id: &'a str) -> Self {
-        Self { id, room: None }
+        Self { id, bot: None, room: None }
     }
 }
 
 impl<'a> From<&'a String> for Asker<'a> {
     fn from(id: &'a String) -> Self {
-        Self { id, room: None }
+        Self { id, bot: None, room: None }
     }
 }
 
 impl<'a> From<&'a Person> for Asker<'a> {
     fn from(person: &'a Person) -> Self {
-        Self { id: &person.id, room: None }
+        Self { id: &person.id, bot: None, room: None }
     }
 }
 
 impl<'a> From<&'a InboxRow> for Asker<'a> {
     fn from(message: &'a InboxRow) -> Self {
-        Self { id: &message.sender.id, room: Some((&message.key.network, &message.key.room)) }
+        Self { id: &message.sender.id, bot: Some(&message.bot), room: Some((&message.key.network, &message.key.room)) }
     }
 }

@@ -63,15 +63,9 @@ impl Access {
         let (app, environment) = (command.app(), command.environment());
         let name = command.spec().name.as_str();
         if let Some(environment) = environment
-            && !self.bot_environments.iter().any(|known| known == environment)
+            && !self.bots.touches(&message.bot, environment)
         {
-            let message = format!(
-                "`{environment}` is not touched through {}, which serves {}: {}",
-                self.bot,
-                if self.bot_environments.is_empty() { "none".to_owned() } else { self.bot_environments.join(", ") },
-                self.help()
-            );
-            return Err(Refused { message });
+            return Err(Refused { message: self.not_through(&message.bot, environment) });
         }
         let rights = self.rights(&message, name, command.spec().target.clone());
         if rights.rule(app, environment).is_none() {
@@ -85,6 +79,21 @@ impl Access {
     pub(crate) fn resume(&self, command: Command, message: InboxRow) -> Authorized {
         let rights = self.rights(&message, &command.spec().name, command.spec().target.clone());
         Authorized { command, message, rights }
+    }
+
+    /// That an environment is not touched through an identity, and which one may.
+    pub(crate) fn not_through(&self, bot: &str, environment: &str) -> String {
+        let name = self.bots.get(bot).map_or(bot, |bot| bot.name.as_str());
+        let serves = match self.bots.environments(bot) {
+            [] => "none".to_owned(),
+            environments => environments.join(", "),
+        };
+        let others: Vec<&str> = self.bots.touching(environment).collect();
+        let help = match others.as_slice() {
+            [] => self.help(),
+            others => format!("ask {} for that", others.join(" or ")),
+        };
+        format!("`{environment}` is not touched through {name}, which serves {serves}: {help}")
     }
 
     /// Who can help somebody who may not.

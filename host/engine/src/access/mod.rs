@@ -9,11 +9,13 @@
 
 mod asker;
 mod authorize;
+mod bots;
 mod grant;
 mod granted;
 mod group;
 mod index;
 mod limits;
+mod machine;
 mod pattern;
 mod person;
 mod policy;
@@ -24,10 +26,12 @@ mod tests;
 
 pub use asker::Asker;
 pub use authorize::{Authorized, Refused};
+pub use bots::{Bot, Bots};
 pub use grant::{Allow, Grants};
 pub(crate) use group::is_id;
 pub use group::{GroupFile, GroupFiles};
 pub use limits::{Limits, Miss};
+pub use machine::Machines;
 pub use pattern::{Pattern, PatternError};
 pub use person::{Named, People};
 pub use policy::{Access, Policy};

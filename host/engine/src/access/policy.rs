@@ -11,7 +11,8 @@ use std::{
 use jiff::Timestamp;
 
 use super::{
-    Asker, Held, Member, People, Rights, Role, granted::Granted, group::GroupFiles, index::Index, rooms::Rooms,
+    Asker, Bots, Held, Machines, Member, People, Rights, Role, granted::Granted, group::GroupFiles, index::Index,
+    rooms::Rooms,
 };
 use crate::{
     command::Target,
@@ -30,10 +31,10 @@ pub struct Access {
     pub admins: Vec<String>,
     /// The roles, in the order of the file.
     pub roles: Vec<Arc<Role>>,
-    /// The environments that may be touched through the bot.
-    pub bot_environments: Vec<String>,
-    /// The bot's name.
-    pub bot: String,
+    /// The identities, and what may be touched through each.
+    pub bots: Bots,
+    /// The machines that may talk.
+    pub machines: Machines,
     /// People with several ids.
     pub persons: People,
     /// Who owns an app: they grant roles on it in chat.
@@ -56,10 +57,10 @@ pub struct Policy {
     pub admins: Vec<String>,
     /// The roles, in the order of the file.
     pub roles: Vec<Arc<Role>>,
-    /// The environments that may be touched through the bot.
-    pub bot_environments: Vec<String>,
-    /// The bot's name.
-    pub bot: String,
+    /// The identities, and what may be touched through each.
+    pub bots: Bots,
+    /// The machines that may talk.
+    pub machines: Machines,
     /// People with several ids.
     pub persons: People,
     /// Who owns an app.
@@ -77,7 +78,7 @@ pub struct Policy {
 impl Access {
     /// Sorts what the configuration says, so that a decision is quick.
     pub fn new(policy: Policy) -> Self {
-        let Policy { admins, roles, bot_environments, bot, persons, owners, tell, groups, apps, network } = policy;
+        let Policy { admins, roles, bots, machines, persons, owners, tell, groups, apps, network } = policy;
         let members = roles.iter().flat_map(|role| &role.members).chain(owners.values().flatten());
         let peopled = members.filter_map(|member| match member {
             Member::Room(name) => Some(name.clone()),
@@ -93,8 +94,8 @@ impl Access {
             clock: OnceLock::new(),
             admins,
             roles,
-            bot_environments,
-            bot,
+            bots,
+            machines,
             persons,
             owners,
             tell,
@@ -120,6 +121,8 @@ impl Access {
     pub fn held<'a>(&self, who: impl Into<Asker<'a>>, everyone: bool) -> Vec<Held> {
         let who = who.into();
         let one = self.persons.one(who.id);
+        // What all in a room have is for people.
+        let everyone = everyone && !self.machines.has(who.id);
         let places = self.index.of(
             one,
             everyone,
@@ -128,7 +131,8 @@ impl Access {
         );
         let named = places.into_iter().map(|place| Held { role: self.roles[place].clone(), grant: None });
         let now = self.now();
-        let granted = self.granted.of(one).into_iter().filter_map(|grant| self.counting(grant, now));
+        let here = |grant: &Arc<Grant>| who.bot.is_none_or(|bot| self.is_bot(bot, &grant.bot));
+        let granted = self.granted.of(one).into_iter().filter(here).filter_map(|grant| self.counting(grant, now));
         named.chain(granted).filter(|held| self.counts_in(&held.role, who)).collect()
     }
 
@@ -147,11 +151,17 @@ impl Access {
             Some(format!("there is no app {}", grant.app))
         } else if !role.covers(Some(&grant.app), grant.environment.as_deref()) {
             Some(format!("role {} does not cover that", role.name))
-        } else if grant.bot != self.bot {
-            Some(format!("it was granted through bot {}", grant.bot))
+        } else if self.bots.get(&grant.bot).is_none() {
+            Some(format!("it was granted through bot {}, which there is no more", grant.bot))
         } else {
             None
         }
+    }
+
+    /// Whether two names are one identity's.
+    fn is_bot(&self, one: &str, other: &str) -> bool {
+        let name = |name| self.bots.get(name).map(|bot| &bot.name);
+        name(one).is_some() && name(one) == name(other)
     }
 
     /// Whether a role counts where somebody asks.
@@ -184,7 +194,7 @@ impl Access {
     pub fn is_among<'a>(&self, members: &[Member], who: impl Into<Asker<'a>>) -> bool {
         let who = who.into();
         members.iter().any(|member| match member {
-            Member::Everyone => true,
+            Member::Everyone => !self.machines.has(who.id),
             Member::Person(id) => self.same_person(id, who.id),
             Member::Group(group) => self.in_group(group, who.id),
             Member::Room(room) => self.rooms.has(room, self.persons.ids(who.id)),
@@ -374,6 +384,6 @@ impl Access {
 
 impl std::fmt::Debug for Access {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Access").field("bot", &self.bot).field("roles", &self.roles.len()).finish_non_exhaustive()
+        f.debug_struct("Access").field("bots", &self.bots).field("roles", &self.roles.len()).finish_non_exhaustive()
     }
 }

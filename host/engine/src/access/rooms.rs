@@ -11,7 +11,11 @@ use std::{
 
 use futures_util::future::join_all;
 
-use crate::{config::RoomName, reply::Outbox};
+use crate::{
+    config::RoomName,
+    port::{Chat, SendError},
+    reply::Outbox,
+};
 
 /// So long is who is in a room not asked for again.
 const FRESH: Duration = Duration::from_secs(5);
@@ -88,6 +92,16 @@ impl Rooms {
         join_all(looks).await;
     }
 
+    /// The id of a room and who is in it, as one account knows it; `None` where it is in no such room.
+    async fn ask(&self, chat: &dyn Chat, name: &RoomName) -> Result<Option<(String, HashSet<String>)>, SendError> {
+        let Some(id) = chat.room(&name.name).await? else { return Ok(None) };
+        if !self.peopled.contains(name) {
+            return Ok(Some((id, HashSet::new())));
+        }
+        let members = chat.members(&id).await?.into_iter().map(|person| person.id).collect();
+        Ok(Some((id, members)))
+    }
+
     fn is_fresh(&self, name: &RoomName) -> bool {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let fresh = |known: &Known| Instant::now().saturating_duration_since(known.at) < FRESH;
@@ -95,16 +109,27 @@ impl Rooms {
     }
 
     async fn look_at(&self, name: &RoomName, outbox: &Outbox) {
-        let Some((network, words)) = outbox.place(name) else { return };
-        let Some(chat) = outbox.chat(network).cloned() else { return };
+        let network = self.network_of(name);
+        // Of several identities in one network each may be in some of its rooms only.
+        let accounts = outbox.accounts(network, &name.name);
+        if accounts.is_empty() {
+            return;
+        }
         let before = self.known.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
         let mut known = Known { network: network.to_owned(), id: None, members: HashSet::new(), at: Instant::now() };
         let asked = async {
-            known.id = chat.room(&words).await?;
-            if let (Some(id), true) = (&known.id, self.peopled.contains(name)) {
-                known.members = chat.members(id).await?.into_iter().map(|person| person.id).collect();
+            let mut failed = None;
+            for chat in accounts {
+                match self.ask(&*chat, name).await {
+                    Ok(Some((id, members))) => {
+                        (known.id, known.members) = (Some(id), members);
+                        return Ok(());
+                    }
+                    Ok(None) => {}
+                    Err(error) => failed = Some(error),
+                }
             }
-            Ok::<_, crate::port::SendError>(())
+            failed.map_or(Ok(()), Err)
         };
         let failed = match tokio::time::timeout(PATIENCE, asked).await {
             Ok(Ok(())) => None,

@@ -15,7 +15,7 @@ use crate::{
         memory::{MemoryChat, MemoryDirectory, MemoryPipelines, MemoryPipelinesFactory, MemoryStore},
         store::{Grant, Write},
     },
-    reply::Outbox,
+    reply::{Account, Outbox},
 };
 
 const CONFIG: &str = r#"
@@ -83,7 +83,8 @@ fn scene() -> Scene {
     let config = read(&path, &registry).unwrap_or_else(|problems| panic!("{problems:#?}"));
     let directory = Arc::new(MemoryDirectory::default());
     config.access.ask_directory(directory.clone());
-    let outbox = Outbox::new(Arc::new(MemoryStore::new()), &config.bot.chats, Activity::default());
+    let accounts = vec![Account { bot: "marvin".into(), chat: chat.clone() }];
+    let outbox = Outbox::new(Arc::new(MemoryStore::new()), accounts, Activity::default());
     Scene { access: config.access, chat, directory, outbox }
 }
 
@@ -152,7 +153,7 @@ async fn a_room_is_who_is_in_it_now() {
 #[tokio::test]
 async fn a_role_of_a_room_counts_for_what_is_typed_there() {
     let scene = scene();
-    let asker = |room| Asker { id: "@carol:example.org", room };
+    let asker = |room| Asker { room, ..Asker::from("@carol:example.org") };
     let rule = |room| scene.rule(asker(room), "drain", "cms", "staging");
     assert_eq!(rule(Some(("memory", "crew"))).as_deref(), Some("only-there"));
     assert!(rule(Some(("memory", "lobby"))).is_none());

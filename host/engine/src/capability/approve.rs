@@ -140,7 +140,7 @@ impl Invocation {
             match (command.override_reason(), &rule.break_glass) {
                 // Where nobody would hear of it, it does not happen.
                 (Some(reason), Some(glass))
-                    if may(&glass.role) && self.shared().outbox.place(&glass.tell).is_some() =>
+                    if may(&glass.role) && self.shared().outbox.spot(self.bot(), &glass.tell).is_some() =>
                 {
                     let reason = clean(reason);
                     let why = format!("{} overridden by {} (role {}): {reason}", rule.text, caller.id, glass.role);
@@ -174,7 +174,7 @@ impl Invocation {
         let caller = &self.authorized().caller().id;
         let reason = |rule: &Approval| {
             let text = match &rule.break_glass {
-                Some(glass) if self.shared().outbox.place(&glass.tell).is_none() => {
+                Some(glass) if self.shared().outbox.spot(self.bot(), &glass.tell).is_none() => {
                     format!("{}: nobody would hear of `--override`: the bot is not where {} is", rule.text, glass.tell)
                 }
                 Some(glass) => {
@@ -248,7 +248,8 @@ impl Invocation {
         let shared = self.shared();
         let apps = shared.catalog.apps().map(|app| app.name.clone());
         let apps = values(attributes, Attribute::App, apps);
-        let environments = values(attributes, Attribute::Environment, shared.access.bot_environments.iter().cloned());
+        let environments =
+            values(attributes, Attribute::Environment, shared.access.bots.environments(self.bot()).iter().cloned());
         apps.iter().flat_map(|app| environments.iter().map(move |name| (app.clone(), name.clone()))).collect()
     }
 

@@ -315,9 +315,14 @@ impl Invocation {
         Cow::Owned(self.shared.access.rights(self.authorized.asker(), &spec.name, spec.target.clone()))
     }
 
+    /// The identity through which this was asked.
+    pub(super) fn bot(&self) -> &str {
+        &self.authorized.message().bot
+    }
+
     /// Whether the caller may see what runs of an app in an environment.
     pub(super) fn may_see(&self, app: &str, environment: &str) -> bool {
-        self.shared.access.bot_environments.iter().any(|known| known == environment)
+        self.shared.access.bots.touches(self.bot(), environment)
             && self.rights().rule(Some(app), Some(environment)).is_some()
     }
 

@@ -20,7 +20,7 @@ use crate::{
     plugin::bindings::types,
     port::{
         StoreError,
-        store::{Entry, EntryKind, OutboxRow, Place, Purpose as OutboxPurpose, Stand, Write},
+        store::{Entry, EntryKind, Place, Stand, Write},
     },
     reply::Text,
 };
@@ -192,15 +192,9 @@ impl Invocation {
     /// What a room of the configuration is told before an effect.
     fn tells(&self, nth: usize, room: &RoomName, words: &str) -> Option<Write> {
         let (job, past) = (self.job()?, self.seen_past()?);
-        let (network, name) = self.shared().outbox.place(room)?;
-        Some(Write::Say(OutboxRow {
-            key: format!("{}/told-{}-{nth}-{name}", job.row().id, past.effects.len()),
-            network: network.to_owned(),
-            room: name,
-            thread: None,
-            purpose: OutboxPurpose::Message,
-            text: Text::lines(words),
-        }))
+        let spot = self.shared().outbox.spot(&job.row().bot, room)?;
+        let key = format!("{}/told-{}-{nth}-{}", job.row().id, past.effects.len(), spot.room);
+        Some(Write::Say(spot.say(key, Text::lines(words))))
     }
 
     /// Keeps what came of a call, with everything that must be on disk together with it.

@@ -137,9 +137,9 @@ impl Invocation {
         for app in &values(Attribute::App, command.app()) {
             for environment in &values(Attribute::Environment, command.environment()) {
                 if let Some(environment) = environment
-                    && !access.bot_environments.contains(environment)
+                    && !access.bots.touches(&self.authorized().message().bot, environment)
                 {
-                    let text = format!("`{environment}` is not among the environments of [bot.{}]", access.bot);
+                    let text = access.not_through(&self.authorized().message().bot, environment);
                     reasons.push(Reason { kind: "bot".to_owned(), text, add: None });
                 }
                 let (app, environment) = (app.as_deref(), environment.as_deref());

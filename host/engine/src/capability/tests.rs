@@ -194,14 +194,16 @@ allow  = [{{ call = "pipelines.trigger"{rule} }}]
         at: crate::Timestamp::now(),
         direct: true,
         late: false,
+        machine: false,
+        unproven: None,
     };
     // Before anybody serves: it waits in the store and in the channel, and is handled once.
-    engine.inbox().receive(MemoryChat::NETWORK, "room", vec![message], None).await.unwrap();
+    engine.inbox("marvin", MemoryChat::NETWORK).unwrap().receive("room", vec![message], None).await.unwrap();
     let running = tokio::spawn({
         let (engine, stop) = (engine.clone(), stop.clone());
         async move { engine.run(stop).await }
     });
-    engine.inbox().settled().await;
+    engine.inbox("marvin", MemoryChat::NETWORK).unwrap().settled().await;
     stop.cancel();
     running.await.unwrap().unwrap();
     let said = chat.words().join("\n");

@@ -1,4 +1,4 @@
-//! `[person.*]` and `[group.*]`: whom a list of members can name.
+//! `[person.*]`, `[machine.*]` and `[group.*]`: whom a list of members can name.
 //!
 //! Invariant: an id is of one person at most, and a group that is named is one that is configured.
 
@@ -9,11 +9,15 @@ use super::{
     room::RoomName,
     table::{Located, Table},
 };
-use crate::access::{GroupFile, GroupFiles, Member, Named, People, is_id};
+use crate::{
+    access::{GroupFile, GroupFiles, Machines, Member, Named, People, is_id},
+    message::Person,
+};
 
 /// Whom a list of members can name.
 pub(super) struct Members<'n> {
     people: People,
+    machines: Machines,
     groups: BTreeMap<String, GroupFile>,
     networks: &'n [&'n str],
 }
@@ -21,7 +25,9 @@ pub(super) struct Members<'n> {
 impl<'n> Members<'n> {
     /// Reads people and groups. `networks` are those that exist.
     pub(super) fn read(root: &mut Table, networks: &'n [&'n str]) -> Self {
-        let people = People::new(people(root));
+        let mut named = people(root);
+        let machines = machines(root, &mut named);
+        let people = People::new(named);
         let mut groups = BTreeMap::new();
         for (name, mut table) in root.tables("group") {
             let file = table.required_string("file", "\"groups/oncall.txt\"");
@@ -32,7 +38,7 @@ impl<'n> Members<'n> {
                 groups.insert(name.value, GroupFile { path, max_age });
             }
         }
-        Self { people, groups, networks }
+        Self { people, machines, groups, networks }
     }
 
     /// The networks that exist.
@@ -81,6 +87,26 @@ impl<'n> Members<'n> {
         Some(RoomName::parse(&text.value, self.networks))
     }
 
+    /// The machines, for good.
+    pub(super) fn machines(&self) -> Machines {
+        self.machines.clone()
+    }
+
+    /// The machine that a key names.
+    pub(super) fn machine(&self, table: &mut Table, key: &str) -> Option<Person> {
+        let text = table.required_string(key, "\"ci\"")?;
+        let name = text.value.as_str();
+        if let Some(id) = self.machines.own_id(name) {
+            return Some(Person { id: id.to_owned(), name: name.to_owned() });
+        }
+        let fix = match nearest(name, self.machines.names()) {
+            Some(meant) => format!("{key} = \"{meant}\""),
+            None => format!("[machine.{name}]   and its name in the roles that it is to have"),
+        };
+        table.problem(&text.at, format!("there is no [machine.{name}]"), fix);
+        None
+    }
+
     /// The groups, for their directory.
     pub(super) fn take_groups(&mut self) -> GroupFiles {
         GroupFiles::new(std::mem::take(&mut self.groups))
@@ -122,4 +148,32 @@ fn people(root: &mut Table) -> Vec<Named> {
         people.push(Named { name: name.value, ids, at });
     }
     people
+}
+
+/// Reads `[machine.*]`: each is one of the people too, by an id of its own and those that it has in chats.
+fn machines(root: &mut Table, people: &mut Vec<Named>) -> Machines {
+    let mut machines = Machines::default();
+    for (name, mut table) in root.tables("machine") {
+        let at = table.at().clone();
+        if !is_id(&name.value) || people.iter().any(|person| person.name == name.value) {
+            let message = format!("[machine.{}] needs a name that nobody else has", crate::reply::clean(&name.value));
+            table.problem(&at, message, "[machine.ci]".to_owned());
+        }
+        let mut ids = Vec::new();
+        for id in table.strings("ids").map(|ids| ids.value).unwrap_or_default() {
+            if !is_id(&id.value) {
+                let message = format!("`{}` is no id of a machine", crate::reply::clean(&id.value));
+                table.problem(&id.at, message, "ids = [\"@ci:example.org\"]".to_owned());
+            } else if let Some(other) = people.iter().find(|other| other.ids.contains(&id.value)) {
+                let message = format!("`{}` is an id of `{}` already", id.value, other.name);
+                table.problem(&id.at, message, "the id in one of them".to_owned());
+            } else {
+                ids.push(id.value);
+            }
+        }
+        table.finish();
+        let own = machines.add(&name.value, &ids);
+        people.push(Named { name: name.value, ids: std::iter::once(own).chain(ids).collect(), at });
+    }
+    machines
 }

@@ -4,6 +4,7 @@
 //! What only plugins know (their commands and settings) is checked by `plugin` when they are loaded.
 
 mod approvals;
+mod bots;
 mod catalog;
 mod direct;
 mod expect;
@@ -20,12 +21,13 @@ mod rules;
 mod table;
 mod tree;
 
+pub use bots::{BotConfig, BotIdentity};
 pub use catalog::{App, Catalog, Deployment, Environment, ValuePattern};
 pub use direct::Direct;
 pub use expect::Expect;
 pub use plugins::PluginConfig;
 pub use problem::{At, Problem, Problems, nearest};
-pub use read::{BotConfig, BotIdentity, Config, DEFAULT_STORE, Peek, Registry, peek, read};
+pub use read::{Config, DEFAULT_STORE, Peek, Registry, peek, read};
 pub use room::RoomName;
 pub use table::{Located, Table, parse_duration};
 pub use tree::{Field, Node, Value, parse};

@@ -10,19 +10,20 @@ use jiff::tz::TimeZone;
 
 use super::{
     approvals,
+    bots::{self, BotConfig},
     catalog::{self, Catalog},
     expect::{self, Expect},
     freezes, include,
     members::Members,
     people,
     plugins::{self, PluginConfig},
-    problem::{At, Problem, Problems},
+    problem::{Problem, Problems, nearest},
     table::{Located, Table},
 };
 use crate::{
-    access::{Access, Policy},
+    access::{Access, Bot, Bots, Policy},
     approval::{Approval, Window},
-    port::{Chat, ChatFactory, pipelines::PipelinesFactory},
+    port::{ChatFactory, pipelines::PipelinesFactory},
 };
 
 /// The kinds of adapters that a build has.
@@ -36,33 +37,6 @@ pub struct Registry {
     pub pipelines: Vec<Arc<dyn PipelinesFactory>>,
 }
 
-/// What an adapter needs to know of the identity that it speaks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BotIdentity {
-    /// The name in `[bot.NAME]`.
-    pub name: String,
-    /// What stands before a command.
-    pub prefix: String,
-}
-
-/// One `[bot.NAME]`.
-pub struct BotConfig {
-    /// Its name and prefix.
-    pub identity: BotIdentity,
-    /// The environments that may be touched through it.
-    pub environments: Vec<String>,
-    /// Whether the file names them; otherwise they are all that there are.
-    pub environments_named: bool,
-    /// Its accounts.
-    pub chats: Vec<Arc<dyn Chat>>,
-    /// The oldest message that is still handled when it comes late, because the bot was away.
-    pub max_age: Duration,
-    /// The time zone of moments that are typed to it, and of those that it says.
-    pub time_zone: TimeZone,
-    /// Where it stands.
-    pub at: At,
-}
-
 /// A configuration without problems of its own.
 pub struct Config {
     /// The file that was read.
@@ -73,8 +47,8 @@ pub struct Config {
     pub store: Located<String>,
     /// `[store] keep`: how long what is over is kept.
     pub keep: Duration,
-    /// The bot.
-    pub bot: BotConfig,
+    /// The identities, in the order of the file; at least one.
+    pub bots: Vec<BotConfig>,
     /// Apps and environments.
     pub catalog: Arc<Catalog>,
     /// People and roles.
@@ -89,6 +63,21 @@ pub struct Config {
     pub expectations: Vec<Expect>,
     /// Problems found later (by what plugins describe) go to this list.
     pub problems: Problems,
+}
+
+impl Config {
+    /// Leaves one identity only. The others stay known by their names and environments.
+    ///
+    /// # Errors
+    /// There is none of that name; the nearest one there is.
+    pub fn only(&mut self, bot: &str) -> Result<(), Option<String>> {
+        if self.bots.iter().all(|known| known.identity.name != bot) {
+            let names = self.bots.iter().map(|known| known.identity.name.as_str());
+            return Err(nearest(bot, names).map(str::to_owned));
+        }
+        self.bots.retain(|known| known.identity.name == bot);
+        Ok(())
+    }
 }
 
 /// Where the database is kept if nothing is said.
@@ -134,55 +123,56 @@ pub fn read(path: &Path, registry: &Registry) -> Result<Config, Vec<Problem>> {
     let (store, keep) = store(&mut root);
     let networks: Vec<&str> = registry.chats.iter().map(|factory| factory.network()).collect();
     let catalog = catalog::read(&mut root, &registry.pipelines, &networks);
-    let bot = bot(&mut root, registry, &catalog);
+    let bots = bots::read(&mut root, registry, &catalog);
     let mut members = Members::read(&mut root, &networks);
     let (admins, tell) = people::people(&mut root, &members);
     let roles = people::roles(&mut root, &catalog, &members);
     let owners = people::owners(&root, &catalog, &members);
     let names: Vec<&str> = roles.iter().map(|role| role.name.as_str()).collect();
     let approvals = approvals::read(&mut root, &catalog, &roles, &networks);
-    let zone = bot.as_ref().map_or(TimeZone::UTC, |bot| bot.time_zone.clone());
+    let zone = bots.first().map_or(TimeZone::UTC, |bot| bot.time_zone.clone());
     let freezes = freezes::read(&mut root, &catalog, &zone);
     let plugins = plugins::read(&mut root, &catalog, &names);
     let expectations = expect::read(&mut root, &members);
     let groups = members.take_groups();
     root.finish();
-    match bot {
-        Some(bot) if problems.count() == 0 => Ok(Config {
-            path: path.to_owned(),
-            folder,
-            store,
-            keep,
-            access: Arc::new(Access::new(Policy {
-                admins,
-                roles,
-                bot_environments: bot.environments.clone(),
-                bot: bot.identity.name.clone(),
-                persons: members.into_people(),
-                owners,
-                tell,
-                groups,
-                apps: catalog.apps().map(|app| app.name.clone()).collect(),
-                network: bot.chats.first().map(|chat| chat.network().to_owned()).unwrap_or_default(),
-            })),
-            bot,
-            catalog: Arc::new(catalog),
-            approvals: Arc::new(approvals),
-            freezes,
-            plugins,
-            expectations,
-            problems,
-        }),
-        _ => Err(problems.sorted()),
+    if problems.count() > 0 {
+        return Err(problems.sorted());
     }
+    let known = |bot: &BotConfig| Bot { name: bot.identity.name.clone(), environments: bot.environments.clone() };
+    let first = bots.iter().flat_map(|bot| &bot.chats).next();
+    let policy = Policy {
+        admins,
+        roles,
+        bots: Bots::new(bots.iter().map(known).collect()),
+        machines: members.machines(),
+        persons: members.into_people(),
+        owners,
+        tell,
+        groups,
+        apps: catalog.apps().map(|app| app.name.clone()).collect(),
+        network: first.map(|chat| chat.network().to_owned()).unwrap_or_default(),
+    };
+    Ok(Config {
+        path: path.to_owned(),
+        folder,
+        store,
+        keep,
+        access: Arc::new(Access::new(policy)),
+        bots,
+        catalog: Arc::new(catalog),
+        approvals: Arc::new(approvals),
+        freezes,
+        plugins,
+        expectations,
+        problems,
+    })
 }
 
 /// How long what is over is kept if nothing is said.
 const KEEP: Duration = Duration::from_secs(90 * 24 * 3600);
 /// The shortest time for which it can be kept: a message that is still handled must be known.
-const SHORTEST_KEEP: Duration = Duration::from_secs(24 * 3600);
-/// The oldest late message that is still handled if nothing is said.
-const MAX_AGE: Duration = Duration::from_secs(15 * 60);
+pub(super) const SHORTEST_KEEP: Duration = Duration::from_secs(24 * 3600);
 
 fn store(root: &mut Table) -> (Located<String>, Duration) {
     let at = root.at_key("store");
@@ -195,67 +185,4 @@ fn store(root: &mut Table) -> (Located<String>, Duration) {
     }
     table.finish();
     (url.unwrap_or(fallback), keep.map_or(KEEP, |keep| keep.value))
-}
-
-fn bot(root: &mut Table, registry: &Registry, catalog: &Catalog) -> Option<BotConfig> {
-    let at = root.at().clone();
-    let mut bots = root.tables("bot");
-    if bots.is_empty() {
-        root.problem(&at, "there is no [bot.NAME]", "[bot.marvin]".to_owned());
-        return None;
-    }
-    for (name, table) in bots.drain(1..) {
-        table.problem(
-            &name.at,
-            "one host runs one bot in this version",
-            "a file of its own for each bot, each with its own [store]".to_owned(),
-        );
-    }
-    let (name, mut table) = bots.remove(0);
-    let at = table.at().clone();
-    let prefix = table.string("prefix").map_or_else(|| "!".to_owned(), |prefix| prefix.value);
-    if prefix.is_empty() || prefix.chars().any(|letter| letter.is_alphanumeric() || letter.is_whitespace()) {
-        let place = table.at_key("prefix");
-        table.problem(&place, "`prefix` is one or more signs, such as `!`", "prefix = \"!\"".to_owned());
-    }
-    let environments_named = table.has("environments");
-    let environments = match table.strings("environments") {
-        Some(names) => {
-            people::known(&table, "environment", &names.value, catalog.environments());
-            names.value.into_iter().map(|name| name.value).collect()
-        }
-        None => catalog.environments().map(str::to_owned).collect(),
-    };
-    let max_age = table.duration("max_age");
-    if let Some(age) = max_age.as_ref().filter(|age| age.value > SHORTEST_KEEP) {
-        table.problem(&age.at, "`max_age` is at most a day", "max_age = \"15m\"".to_owned());
-    }
-    let max_age = max_age.map_or(MAX_AGE, |age| age.value);
-    let time_zone = freezes::time_zone(&mut table).unwrap_or(TimeZone::UTC);
-    let identity = BotIdentity { name: name.value, prefix };
-    let mut chats = Vec::new();
-    for factory in &registry.chats {
-        if let Some(mut part) = table.table(factory.network()) {
-            chats.extend(factory.read(&identity, &mut part));
-            part.finish();
-        }
-    }
-    for network in &registry.left_out {
-        if table.has(network) {
-            let place = table.at_key(network);
-            let message = format!("this build has no {network}");
-            table.problem(&place, message, format!("cargo build -p wardroom-cli --features {network}"));
-            let _ = table.table(network);
-        }
-    }
-    if chats.is_empty() && table.problems().count() == 0 {
-        let network = registry.chats.first().map_or("console", |factory| factory.network());
-        table.problem(
-            &at,
-            format!("[bot.{}] is in no chat", identity.name),
-            format!("[bot.{}.{network}]", identity.name),
-        );
-    }
-    table.finish();
-    Some(BotConfig { identity, environments, environments_named, chats, max_age, time_zone, at })
 }

@@ -18,7 +18,7 @@ impl Host {
         let words = match builtin {
             Builtin::Help => match authorized.command().arguments().next() {
                 Some((_, Value::Text(word))) => Ok(self.help_for(asker, word)),
-                _ => Ok(help_all(self.visible(asker), &self.prefix)),
+                _ => Ok(help_all(self.visible(asker), &self.voice(&message.bot).prefix)),
             },
             Builtin::Whoami => Ok(self.whoami(person, asker)),
             Builtin::Plugins => Ok(self.list_plugins(asker)),
@@ -85,7 +85,7 @@ impl Host {
             "You are {} ({}) to {}.",
             crate::reply::clean(&person.name),
             crate::reply::clean(&person.id),
-            access.bot
+            asker.bot.and_then(|bot| access.bots.get(bot)).map_or("this host", |bot| bot.name.as_str())
         );
         if access.is_admin(&person.id) {
             let _ = write!(

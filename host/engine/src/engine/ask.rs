@@ -68,6 +68,9 @@ mod tests {
 
     fn typed(text: &str) -> InboxRow {
         InboxRow {
+            bot: "marvin".into(),
+            unproven: None,
+            started: None,
             direct: true,
             reaction: None,
             key: InboxKey { network: "desk".into(), room: "1".into(), event: text.into() },

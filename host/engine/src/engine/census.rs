@@ -75,7 +75,7 @@ impl Explainer<'_> {
     fn held_somewhere(&self, id: &str) -> Vec<Held> {
         let mut held = self.access.held(Asker::from(id), false);
         for room in self.access.roles.iter().filter_map(|role| role.rooms.as_ref()).flatten() {
-            let asker = Asker { id, room: Some(self.access.room_of(room)) };
+            let asker = Asker { room: Some(self.access.room_of(room)), ..Asker::from(id) };
             for more in self.access.held(asker, false) {
                 if held.iter().all(|known| known.rule() != more.rule() || known.place() != more.place()) {
                     held.push(more);
@@ -89,7 +89,7 @@ impl Explainer<'_> {
         let mut rows = Vec::new();
         for app in self.catalog.apps() {
             let deployed = |name: &&String| app.deployments.iter().any(|deployment| deployment.environment == **name);
-            for environment in self.access.bot_environments.iter().filter(deployed) {
+            for environment in self.environments().iter().filter(deployed) {
                 let covers = |held: &&Held| held.covers(Some(&app.name), Some(environment));
                 let runs: Vec<MayRun> = held.iter().filter(covers).filter_map(|held| self.run(held)).collect();
                 let stands = |role: &&&str| held.iter().filter(covers).any(|held| held.role.name == **role);
@@ -107,6 +107,17 @@ impl Explainer<'_> {
             }
         }
         rows
+    }
+
+    /// What may be touched through any identity, in the order of the file.
+    fn environments(&self) -> Vec<String> {
+        let mut all: Vec<String> = Vec::new();
+        for environment in self.access.bots.iter().flat_map(|bot| &bot.environments) {
+            if !all.contains(environment) {
+                all.push(environment.clone());
+            }
+        }
+        all
     }
 
     /// The commands that there are and that a role names.

@@ -196,7 +196,7 @@ impl Host {
     pub(super) fn with_order(&self, message: &InboxRow, told: &str) -> Vec<Write> {
         let line = Write::Line(self.line(message, None, Vec::new(), Vec::new()));
         // Whoever asks the engine without a network has the answer by itself.
-        let network = self.shared.outbox.chat(&message.key.network);
+        let network = self.shared.outbox.chat(&message.bot, &message.key.network);
         let say = network.map(|_| Write::Say(self.say(message, "answer", Text::lines(told))));
         [line, Write::Done(message.key.clone())].into_iter().chain(say).collect()
     }

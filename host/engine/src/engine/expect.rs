@@ -22,7 +22,7 @@ impl Plugins {
         let room = expect.room.as_ref().map(|room| config.access.room_of(room));
         let vocabulary = Vocabulary::all_with_roles(&config.catalog, &config.access);
         let wrong = |message: String, fix: Option<String>| Some(Problem { at: expect.at.clone(), message, fix });
-        match explainer.line(Asker { id: &expect.who, room }, &expect.command, &vocabulary) {
+        match explainer.line(Asker { room, ..Asker::from(&expect.who) }, &expect.command, &vocabulary) {
             Err(why) => wrong(format!("`{}` is no command to expect anything of: {why}", clean(&expect.command)), None),
             Ok(explained) if explained.yes == expect.answer => None,
             Ok(explained) => {

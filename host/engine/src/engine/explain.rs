@@ -67,9 +67,12 @@ impl Explainer<'_> {
         let (spec, id) = (command.spec(), clean(who.id));
         let no = |because: String| Explained { yes: false, because, notes: Vec::new() };
         if let Some(environment) = environment
-            && !access.bot_environments.iter().any(|known| known == environment)
+            && !self.touched(who, environment)
         {
-            return no(format!("`{environment}` is not among the environments of [bot.{}]", access.bot));
+            return no(match who.bot {
+                Some(bot) => access.not_through(bot, environment),
+                None => format!("`{environment}` is not among the environments of any [bot.*]"),
+            });
         }
         let rights = access.rights(who, &spec.name, spec.target.clone());
         let because = match &rights {
@@ -87,6 +90,14 @@ impl Explainer<'_> {
         match self.plugin(command) {
             Err(because) => no(because),
             Ok(notes) => Explained { yes: true, because, notes },
+        }
+    }
+
+    /// Whether an environment may be touched through the identity that somebody asks, or through any.
+    fn touched(&self, who: Asker<'_>, environment: &str) -> bool {
+        match who.bot {
+            Some(bot) => self.access.bots.touches(bot, environment),
+            None => self.access.bots.touching(environment).next().is_some(),
         }
     }
 

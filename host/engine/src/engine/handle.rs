@@ -4,7 +4,7 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
 
-use super::Host;
+use super::{Host, Voice};
 use crate::{
     access::{Asker, Authorized},
     command::{Builtin, CommandKind, Parsed, Target, Vocabulary},
@@ -94,10 +94,16 @@ impl Host {
         }
         let now = self.shared.clock.now();
         let age: Duration = now.duration_since(row.at).try_into().ok()?;
-        (age > self.max_age).then(|| {
+        (age > self.voice(&row.bot).max_age).then(|| {
             let age = crate::reply::took(row.at, now);
             format!("I was away when this was said, {age} ago, so it is not done now. Say it again if it still holds.")
         })
+    }
+
+    /// How the identity of a message is spoken to.
+    pub(super) fn voice(&self, bot: &str) -> Voice {
+        let name = self.shared.access.bots.get(bot).map_or(bot, |bot| bot.name.as_str());
+        self.voices.get(name).cloned().unwrap_or_default()
     }
 
     /// Handles a message; a mistake of our own ends that message, not the bot's word that every command is answered.
@@ -127,7 +133,7 @@ impl Host {
 
     /// Tells the room why nothing happens. The store cannot keep these words, so they are sent as they are.
     async fn say_unkept(&self, row: &InboxRow, error: &StoreError) {
-        let Some(chat) = self.shared.outbox.chat(&row.key.network).cloned() else { return };
+        let Some(chat) = self.shared.outbox.chat(&row.bot, &row.key.network).cloned() else { return };
         let text = match error {
             StoreError::Unavailable(_) => {
                 "Nothing was done: this cannot be written down now. It is tried again until it can."
@@ -268,12 +274,12 @@ impl Host {
 
     /// Answers a query: the words first, then its line and the mark that it is done.
     async fn answer(&self, row: &InboxRow, text: Text, line: Line, late: bool) -> Result<(), StoreError> {
-        if let Some(chat) = self.shared.outbox.chat(&row.key.network).cloned() {
+        if let Some(chat) = self.shared.outbox.chat(&row.bot, &row.key.network).cloned() {
             let message = Outgoing {
                 key: format!("{}/{}/answer", row.key.room, row.key.event),
                 room: row.key.room.clone(),
                 body: Body::Say {
-                    text: text.clamped(crate::reply::LONGEST_MESSAGE),
+                    text: text.clamped(crate::reply::longest(&*chat)),
                     thread: self.shared.outbox.thread(row),
                 },
             };
@@ -314,6 +320,7 @@ impl Host {
     pub(super) fn react(&self, row: &InboxRow, emoji: &str) -> OutboxRow {
         OutboxRow {
             key: format!("{}/{}/{emoji}", row.key.room, row.key.event),
+            bot: row.bot.clone(),
             network: row.key.network.clone(),
             room: row.key.room.clone(),
             thread: None,
@@ -326,6 +333,7 @@ impl Host {
     pub(super) fn say(&self, row: &InboxRow, purpose: &str, text: Text) -> OutboxRow {
         OutboxRow {
             key: format!("{}/{}/{purpose}", row.key.room, row.key.event),
+            bot: row.bot.clone(),
             network: row.key.network.clone(),
             room: row.key.room.clone(),
             thread: self.shared.outbox.thread(row),

@@ -22,12 +22,13 @@ mod tidy;
 mod who;
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
+use jiff::tz::TimeZone;
 use tokio::{
     sync::{Notify, Semaphore, mpsc},
     task::JoinSet,
@@ -44,12 +45,12 @@ pub use who::{NotFound, find_person};
 use crate::{
     approval::Freezes,
     capability::Shared,
-    config::Config,
+    config::{BotConfig, BotIdentity, Config},
     job::{Activity, AtWork, Claims, Jobs, Places, Steady},
     message::{Addressing, Inbox},
     plugin::{Loader, Runtime, lock::Lock, runtime::MOST_GUESTS},
     port::{Chat, Clock, Directory, Store, StoreError, SystemClock, store::InboxRow},
-    reply::Outbox,
+    reply::{Account, Outbox},
 };
 use approvals::Votes;
 pub(crate) use approvals::{asks_unsent, thumb};
@@ -69,8 +70,7 @@ pub struct EngineBuilder {
 pub struct Engine {
     host: Arc<Host>,
     rows: Mutex<Option<mpsc::UnboundedReceiver<(InboxRow, bool, AtWork)>>>,
-    chats: Vec<Arc<dyn Chat>>,
-    inbox: Arc<Inbox>,
+    accounts: Vec<(Account, Arc<Inbox>)>,
     keep: Duration,
 }
 
@@ -80,11 +80,17 @@ pub(crate) struct Host {
     pub(crate) plugins: Arc<Plugins>,
     pub(crate) jobs: Arc<Jobs>,
     pub(crate) activity: Activity,
-    prefix: String,
+    voices: HashMap<String, Voice>,
     courtesy: Courtesy,
     votes: Votes,
     // Half of the pool; the other half is for jobs, so that neither keeps the other from its turn.
     query_turns: Semaphore,
+}
+
+/// How one identity is spoken to.
+#[derive(Debug, Clone, Default)]
+struct Voice {
+    prefix: String,
     max_age: Duration,
 }
 
@@ -167,21 +173,38 @@ impl EngineBuilder {
         for warning in access.restore(self.store.grants().await?) {
             tracing::warn!("{warning}");
         }
-        let chats = self.config.bot.chats;
-        let outbox = Arc::new(Outbox::new(self.store.clone(), &chats, activity.clone()));
+        let bots = self.config.bots;
+        let account =
+            |bot: &BotConfig, chat: &Arc<dyn Chat>| Account { bot: bot.identity.name.clone(), chat: chat.clone() };
+        let all: Vec<Account> = bots.iter().flat_map(|bot| bot.chats.iter().map(|chat| account(bot, chat))).collect();
+        let outbox = Arc::new(Outbox::new(self.store.clone(), all.clone(), activity.clone()));
         let (send, rows) = mpsc::unbounded_channel();
-        let identity = self.config.bot.identity;
-        let inbox = Arc::new(Inbox {
-            store: self.store.clone(),
-            outbox: outbox.clone(),
-            addressing: Addressing { prefix: identity.prefix.clone(), names: vec![identity.name] },
-            admins: access.admin_ids(),
-            activity: activity.clone(),
-            rows: send,
-        });
+        let identities = bots.iter().map(|bot| (bot.identity.name.clone(), bot.identity.clone()));
+        let identities: HashMap<String, BotIdentity> = identities.collect();
+        let mut accounts: Vec<(Account, Arc<Inbox>)> = Vec::new();
+        for account in all {
+            let network = account.chat.network();
+            let first = accounts.iter().all(|(other, _)| other.chat.network() != network);
+            let prefix = identities.get(&account.bot).map(|identity| identity.prefix.clone()).unwrap_or_default();
+            let inbox = Arc::new(Inbox {
+                bot: account.bot.clone(),
+                network,
+                first,
+                store: self.store.clone(),
+                outbox: outbox.clone(),
+                addressing: Addressing { prefix, names: vec![account.bot.clone()] },
+                admins: access.admin_ids(),
+                access: access.clone(),
+                activity: activity.clone(),
+                rows: send.clone(),
+            });
+            accounts.push((account, inbox));
+        }
+        let time_zone = bots.first().map_or(TimeZone::UTC, |bot| bot.time_zone.clone());
+        let voice = |bot: BotConfig| (bot.identity.name, Voice { prefix: bot.identity.prefix, max_age: bot.max_age });
         let environments = self.config.catalog.environments().map(str::to_owned).collect();
         let said = self.store.freezes().await?;
-        let freezes = Freezes::new(self.config.freezes, environments, self.config.bot.time_zone, said);
+        let freezes = Freezes::new(self.config.freezes, environments, time_zone, said);
         let shared = Arc::new(Shared {
             steady,
             approvals: self.config.approvals,
@@ -205,13 +228,12 @@ impl EngineBuilder {
             plugins,
             jobs,
             activity,
-            prefix: identity.prefix,
+            voices: bots.into_iter().map(voice).collect(),
             courtesy: Courtesy::default(),
             votes: Votes::default(),
             query_turns: Semaphore::new(half),
-            max_age: self.config.bot.max_age,
         });
-        Ok(Engine { host, rows: Mutex::new(Some(rows)), chats, inbox, keep: self.config.keep })
+        Ok(Engine { host, rows: Mutex::new(Some(rows)), accounts, keep: self.config.keep })
     }
 }
 
@@ -226,9 +248,11 @@ impl Engine {
         &self.host.plugins
     }
 
-    /// Where messages can be brought by a program that has no [`Chat`] of its own.
-    pub fn inbox(&self) -> &Arc<Inbox> {
-        &self.inbox
+    /// Where messages of an account can be brought by a program that does so itself; `None` where the configuration has no
+    /// such account.
+    pub fn inbox(&self, bot: &str, network: &str) -> Option<&Arc<Inbox>> {
+        let fits = |account: &Account| account.bot == bot && account.chat.network() == network;
+        self.accounts.iter().find(|(account, _)| fits(account)).map(|(_, inbox)| inbox)
     }
 
     /// Serves until every chat has ended by itself and what is at work came to rest, or until `stop`: then no command is
@@ -299,8 +323,8 @@ impl Engine {
     /// Serves all chats until each has ended.
     async fn serve(&self, stop: &CancellationToken) -> Result<(), RunError> {
         let mut serving = JoinSet::new();
-        for chat in &self.chats {
-            let (chat, inbox, stop) = (chat.clone(), self.inbox.clone(), stop.clone());
+        for (account, inbox) in &self.accounts {
+            let (chat, inbox, stop) = (account.chat.clone(), inbox.clone(), stop.clone());
             serving.spawn(async move {
                 let ended = chat.serve(inbox, stop).await;
                 ended.map_err(|error| RunError::Chat { network: chat.network(), reason: format!("{error:#}") })

@@ -44,7 +44,7 @@ impl Host {
     /// Who is in the room of a message now, and whether these are all; whoever wrote it always is.
     async fn people_of(&self, row: &InboxRow) -> (Vec<Person>, bool) {
         let mut here = vec![row.sender.clone()];
-        let Some(chat) = self.shared.outbox.chat(&row.key.network) else { return (here, true) };
+        let Some(chat) = self.shared.outbox.chat(&row.bot, &row.key.network) else { return (here, true) };
         match tokio::time::timeout(PATIENCE, chat.members(&row.key.room)).await {
             Ok(Ok(members)) => {
                 here.extend(members.into_iter().filter(|member| member.id != row.sender.id));

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::{
     Begun, Job, Jobs, Replay, Tape,
     drive::{Step, Trouble},
-    entry, said,
+    entry,
 };
 use crate::{
     access::{Asker, Authorized},
@@ -22,6 +22,7 @@ use crate::{
         StoreError,
         store::{EntryKind, JobRow, OutboxRow, Phase, Purpose as OutboxPurpose, Stand, Write},
     },
+    reply::Spot,
 };
 
 /// No more people than this are called by name.
@@ -142,40 +143,30 @@ impl Jobs {
     /// Where a job stands that asked. It is looked at when the time is over, and before that to say how much is left.
     pub(super) fn stand_of(&self, row: &JobRow, ask: &Ask, now: jiff::Timestamp) -> Stand {
         let since = if row.stand.phase == Phase::Approval { row.stand.since } else { now };
-        let edits = self
-            .place_of(row, ask)
-            .is_some_and(|(network, _)| self.shared.outbox.chat(&network).is_some_and(|chat| chat.abilities().edits));
+        let spot = self.spot_of(row, ask);
+        let edits = self.shared.outbox.chat(&spot.bot, &spot.network).is_some_and(|chat| chat.abilities().edits);
         let wake = if edits { next_look(self.shared.steady.now(), ask.until) } else { ask.until };
         let mut about = approval::line(ask);
-        if let Some((network, room)) = self.place_of(row, ask)
-            && (&network, &room) != (&row.inbox.network, &row.inbox.room)
-        {
-            about.push_str(&format!(", asked for in {room}"));
+        if (&spot.network, &spot.room) != (&row.inbox.network, &row.inbox.room) {
+            about.push_str(&format!(", asked for in {}", spot.room));
         }
         Stand { phase: Phase::Approval, about, since, wake: Some(wake) }
     }
 
     /// Where an ask is shown: in the app's room, or where it was typed.
-    fn place_of(&self, row: &JobRow, ask: &Ask) -> Option<(String, String)> {
+    fn spot_of(&self, row: &JobRow, ask: &Ask) -> Spot {
         let apps = ask.needs.iter().flat_map(|need| &need.places).find_map(|(app, _)| app.clone());
         let room = apps.or_else(|| row.app.clone()).and_then(|app| self.shared.catalog.app(&app)?.room.clone());
-        let configured = room.and_then(|room| self.shared.outbox.place(&room));
-        let typed = || (row.inbox.network.clone(), row.inbox.room.clone());
-        Some(configured.map_or_else(typed, |(network, name)| (network.to_owned(), name)))
+        let configured = room.and_then(|room| self.shared.outbox.spot(&row.bot, &room));
+        let (bot, network, room) = (row.bot.clone(), row.inbox.network.clone(), row.inbox.room.clone());
+        configured.unwrap_or(Spot { bot, network, room })
     }
 
     /// The message that asks, as it stands now.
     pub(super) fn asks(&self, row: &JobRow, ask: &Ask, now: jiff::Timestamp) -> OutboxRow {
-        let typed = said(row, "approval", approval::message(row, ask, &self.called(row, ask), now));
-        let (network, room) = self.place_of(row, ask).unwrap_or((typed.network, typed.room));
-        OutboxRow {
-            key: approval::key(&row.id, ask.number),
-            network,
-            room,
-            thread: None,
-            purpose: OutboxPurpose::Card { rest: true },
-            text: typed.text,
-        }
+        let text = approval::message(row, ask, &self.called(row, ask), now);
+        let say = self.spot_of(row, ask).say(approval::key(&row.id, ask.number), text);
+        OutboxRow { purpose: OutboxPurpose::Card { rest: true }, ..say }
     }
 
     /// The message of an ask that nobody answers any more, because its job is over.

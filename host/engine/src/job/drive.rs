@@ -263,7 +263,7 @@ impl Jobs {
     /// Tells the room why a job does not go on. The store cannot keep these words, so they are sent as they are.
     async fn say_unkept(self: Arc<Self>, job: Arc<Job>) {
         let row = job.row();
-        let Some(chat) = self.shared.outbox.chat(&row.inbox.network).cloned() else { return };
+        let Some(chat) = self.shared.outbox.chat(&row.bot, &row.inbox.network).cloned() else { return };
         let text = format!(
             "{} waits: what it does cannot be written down now. It goes on when it can; nothing more is started until then.",
             title(row)
@@ -282,12 +282,15 @@ impl Jobs {
 pub(super) fn message(row: &JobRow, direct: bool) -> InboxRow {
     InboxRow {
         key: row.inbox.clone(),
+        bot: row.bot.clone(),
         thread: row.thread.clone(),
         sender: row.caller.clone(),
         text: row.line.clone(),
         at: row.opened,
         direct,
         reaction: None,
+        unproven: None,
+        started: None,
     }
 }
 

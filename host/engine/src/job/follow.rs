@@ -147,6 +147,7 @@ async fn say(shared: &Shared, row: &JobRow, text: String) {
 pub(crate) fn said(row: &JobRow, purpose: &str, text: Text) -> OutboxRow {
     OutboxRow {
         key: format!("{}/{purpose}", row.id),
+        bot: row.bot.clone(),
         network: row.inbox.network.clone(),
         room: row.inbox.room.clone(),
         thread: row.thread.clone(),

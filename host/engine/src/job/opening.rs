@@ -31,7 +31,7 @@ pub(crate) fn opening(
         id: draw_id(),
         inbox: message.key.clone(),
         thread: parent.map_or_else(|| shared.outbox.thread(message), |parent| parent.thread.clone()),
-        bot: shared.access.bot.clone(),
+        bot: shared.access.bots.get(&message.bot).map_or_else(|| message.bot.clone(), |bot| bot.name.clone()),
         caller: message.sender.clone(),
         plugin: plugin.name.to_string(),
         digest: plugin.digest.clone(),

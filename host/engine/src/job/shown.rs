@@ -15,7 +15,7 @@ use crate::{
         Store,
         store::{InboxRow, JobRow, OutboxRow, Write},
     },
-    reply::Text,
+    reply::{Spot, Text},
 };
 
 /// So long is a network asked which room a name is: an effect may wait for the answer, and a freeze for the effect.
@@ -24,6 +24,8 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
 /// A room that a job is shown in.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct ShownIn {
+    #[serde(default)]
+    bot: String,
     network: String,
     room: String,
 }
@@ -40,8 +42,8 @@ impl ShownIn {
         if !message.direct || is_at_home(shared, message, app).await {
             return None;
         }
-        let (network, room) = shared.outbox.place(app.room.as_ref()?)?;
-        Some(Self { network: network.to_owned(), room })
+        let Spot { bot, network, room } = shared.outbox.spot(&message.bot, app.room.as_ref()?)?;
+        Some(Self { bot, network, room })
     }
 
     /// The room that a job is shown in, by its entry 0. Of a journal that cannot be read nothing is shown.
@@ -69,7 +71,10 @@ impl ShownIn {
     }
 
     fn say(&self, row: &JobRow, purpose: &str, text: Text) -> OutboxRow {
-        OutboxRow { network: self.network.clone(), room: self.room.clone(), thread: None, ..said(row, purpose, text) }
+        // In an old journal it has no name: it was the job's own.
+        let bot = if self.bot.is_empty() { row.bot.clone() } else { self.bot.clone() };
+        let (network, room) = (self.network.clone(), self.room.clone());
+        OutboxRow { bot, network, room, thread: None, ..said(row, purpose, text) }
     }
 }
 
@@ -88,15 +93,15 @@ pub(crate) async fn refuses(shared: &Shared, message: &InboxRow, app: &str) -> O
 
 /// Whether a message stands in an app's own room.
 async fn is_at_home(shared: &Shared, message: &InboxRow, app: &App) -> bool {
-    let Some((network, name)) = app.room.as_ref().and_then(|room| shared.outbox.place(room)) else { return false };
-    if network != message.key.network {
+    let Some(spot) = app.room.as_ref().and_then(|room| shared.outbox.spot(&message.bot, room)) else { return false };
+    if spot.network != message.key.network {
         return false;
     }
-    if name == message.key.room {
+    if spot.room == message.key.room {
         return true;
     }
-    let Some(chat) = shared.outbox.chat(network) else { return false };
+    let Some(chat) = shared.outbox.chat(&spot.bot, &spot.network) else { return false };
     // Where that cannot be told now it counts as another room: said twice is better than not at all.
-    let id = tokio::time::timeout(PATIENCE, chat.room(&name)).await;
+    let id = tokio::time::timeout(PATIENCE, chat.room(&spot.room)).await;
     matches!(id, Ok(Ok(Some(id))) if id == message.key.room)
 }

@@ -91,7 +91,8 @@ impl Jobs {
             let stand = if decided { working(now) } else { self.stand_of(&row, &after, now) };
             writes.push(Write::Stand { job: row.id.clone(), stand: stand.clone() });
             writes.push(Write::Say(self.asks(&row, &after, now)));
-            let edits = self.shared.outbox.chat(&row.inbox.network).is_some_and(|chat| chat.abilities().edits);
+            let edits =
+                self.shared.outbox.chat(&row.bot, &row.inbox.network).is_some_and(|chat| chat.abilities().edits);
             // Elsewhere the message that asks says it once more, and that is enough.
             if !decided && edits {
                 writes.push(Write::Say(first_card(&JobRow { stand, ..row.clone() })));

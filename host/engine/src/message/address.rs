@@ -62,6 +62,8 @@ mod tests {
             at: jiff::Timestamp::UNIX_EPOCH,
             direct,
             late: false,
+            machine: false,
+            unproven: None,
         })
     }
 

@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 
 use super::{Addressing, Person};
 use crate::{
+    access::Access,
     approval,
     job::Activity,
     port::store::{InboxKey, InboxRow, Mark, OutboxRow, Purpose, Reaction, Store, StoreError, Write},
@@ -32,14 +33,33 @@ pub struct Incoming {
     pub direct: bool,
     /// Whether it was read back, and did not come as it was sent: only such a one can be too old to be handled.
     pub late: bool,
+    /// Whether its sender is an automaton by the network's own marks (a bot, a notice). It is left unless the
+    /// configuration lists that machine.
+    pub machine: bool,
+    /// Why the device that it came from is not proven to be its sender's, in words for them; acting commands are refused then.
+    pub unproven: Option<String>,
 }
 
-/// Where adapters bring messages.
+/// How far a room was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Position {
+    /// The newest event up to which everything is in the inbox; `None` until there was one.
+    pub event: Option<String>,
+    /// Nothing older than this moment is ever handled: when the bot entered, and later that event's time.
+    pub at: Timestamp,
+}
+
+/// Where the adapter of one account brings messages.
 pub struct Inbox {
+    pub(crate) bot: String,
+    pub(crate) network: &'static str,
+    // Whether this is the first account of its network.
+    pub(crate) first: bool,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) addressing: Addressing,
     pub(crate) admins: Vec<String>,
+    pub(crate) access: Arc<Access>,
     pub(crate) activity: Activity,
     pub(crate) rows: mpsc::UnboundedSender<(InboxRow, bool, crate::job::AtWork)>,
 }
@@ -50,21 +70,32 @@ impl Inbox {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn enter(&self, network: &str, room: &str, now: Timestamp) -> Result<Mark, StoreError> {
-        if let Some(mark) = self.store.mark(network, room).await? {
-            return Ok(mark);
+    pub async fn enter(&self, room: &str, now: Timestamp) -> Result<Position, StoreError> {
+        if let Some(position) = self.mark(room).await? {
+            return Ok(position);
         }
-        let mark = Mark { network: network.into(), room: room.into(), event: None, at: now };
-        self.store.commit(vec![Write::Mark(mark.clone())]).await?;
-        Ok(mark)
+        let position = Position { event: None, at: now };
+        self.store.commit(vec![Write::Mark(self.mark_at(room, position.clone()))]).await?;
+        Ok(position)
     }
 
     /// How far a room was read; `None` where the bot never was.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn mark(&self, network: &str, room: &str) -> Result<Option<Mark>, StoreError> {
-        self.store.mark(network, room).await
+    pub async fn mark(&self, room: &str) -> Result<Option<Position>, StoreError> {
+        let own = self.store.mark(&self.bot, self.network, room).await?;
+        let mark = match own {
+            // A host that had one identity only kept its marks without a name.
+            None if self.first => self.store.mark("", self.network, room).await?,
+            own => own,
+        };
+        Ok(mark.map(|mark| Position { event: mark.event, at: mark.at }))
+    }
+
+    fn mark_at(&self, room: &str, position: Position) -> Mark {
+        let Position { event, at } = position;
+        Mark { bot: self.bot.clone(), network: self.network.into(), room: room.into(), event, at }
     }
 
     /// Takes messages of one room, oldest first, and moves its mark in the same transaction. What is not
@@ -75,14 +106,14 @@ impl Inbox {
     /// [`StoreError`]; nothing was taken, bring the same messages again.
     pub async fn receive(
         &self,
-        network: &str,
         room: &str,
         messages: Vec<Incoming>,
-        mark: Option<Mark>,
+        mark: Option<Position>,
     ) -> Result<usize, StoreError> {
+        let mark = mark.map(|position| self.mark_at(room, position));
         let mut kept = Vec::new();
         for message in messages {
-            if self.is_for_us(network, &message).await? {
+            if self.is_for_us(&message).await? {
                 kept.push(message);
             }
         }
@@ -94,13 +125,16 @@ impl Inbox {
                     None => self.addressing.command(&message)?,
                 };
                 let row = InboxRow {
-                    key: InboxKey { network: network.into(), room: room.into(), event: message.event },
+                    key: InboxKey { network: self.network.into(), room: room.into(), event: message.event },
+                    bot: self.bot.clone(),
                     thread: message.thread,
                     sender: message.sender,
                     text,
                     at: message.at,
                     direct: message.direct,
                     reaction: message.reaction,
+                    unproven: message.unproven,
+                    started: None,
                 };
                 Some((row, message.late))
             })
@@ -122,31 +156,35 @@ impl Inbox {
     }
 
     /// Whether a reaction may say something to us: a thumb on a message that asks, or one that is taken away.
-    async fn is_for_us(&self, network: &str, message: &Incoming) -> Result<bool, StoreError> {
+    async fn is_for_us(&self, message: &Incoming) -> Result<bool, StoreError> {
+        if message.machine && !self.access.machines.has(&message.sender.id) {
+            return Ok(false);
+        }
         match &message.reaction {
             None | Some(Reaction::Withdrawn { .. }) => Ok(true),
             Some(Reaction::Given { on, emoji }) => {
                 if crate::engine::thumb(emoji).is_none() {
                     return Ok(false);
                 }
-                match self.store.sent_as(network, on).await? {
+                match self.store.sent_as(self.network, on).await? {
                     Some(key) => Ok(approval::key_parts(&key).is_some()),
-                    None => crate::engine::asks_unsent(&*self.store, network).await,
+                    None => crate::engine::asks_unsent(&*self.store, self.network).await,
                 }
             }
         }
     }
 
-    /// Says something that no command asked for, once per room and key, for ever.
+    /// Says something that no command asked for, once per room and key, for ever; `thread` is the event at its root.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn say_once(&self, network: &str, room: &str, key: &str, text: Text) -> Result<(), StoreError> {
+    pub async fn say_once(&self, room: &str, key: &str, text: Text, thread: Option<String>) -> Result<(), StoreError> {
         let row = OutboxRow {
-            key: format!("{network}/{room}/{key}"),
-            network: network.into(),
+            key: format!("{}/{}/{room}/{key}", self.bot, self.network),
+            bot: self.bot.clone(),
+            network: self.network.into(),
             room: room.into(),
-            thread: None,
+            thread,
             purpose: Purpose::Message,
             text,
         };

@@ -4,7 +4,7 @@ mod address;
 mod inbox;
 
 pub use address::Addressing;
-pub use inbox::{Inbox, Incoming};
+pub use inbox::{Inbox, Incoming, Position};
 
 use serde::{Deserialize, Serialize};
 

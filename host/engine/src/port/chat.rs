@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::{BotIdentity, Table},
     message::{Inbox, Person},
+    port::Link,
     reply::Text,
 };
 
@@ -20,11 +21,13 @@ pub struct Abilities {
     pub edits: bool,
     /// A message can be marked with an emoji.
     pub reactions: bool,
+    /// What does not fit in one message is sent as a file with it: texts of up to a mebibyte are handed over.
+    pub files: bool,
 }
 
 impl Abilities {
     /// Nothing but messages, one after the other.
-    pub const PLAIN: Self = Self { threads: false, edits: false, reactions: false };
+    pub const PLAIN: Self = Self { threads: false, edits: false, reactions: false, files: false };
 }
 
 /// Something to send.
@@ -94,6 +97,19 @@ pub trait Chat: Send + Sync + 'static {
     fn abilities(&self) -> Abilities {
         Abilities::PLAIN
     }
+
+    /// Whether messages flow; `None` where they always do.
+    fn link(&self) -> Option<&Link> {
+        None
+    }
+
+    /// The rooms that its table names, as they are written there.
+    fn rooms(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Shows in a room that an answer is being made, where the network can. Nothing hangs on it.
+    async fn typing(&self, _room: &str) {}
 
     /// Brings messages to the inbox until `stop`, through every network error. Returns early only when
     /// it can never go on (for example a revoked login, or a console whose input ended).

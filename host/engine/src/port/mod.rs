@@ -5,6 +5,7 @@
 pub mod chat;
 pub mod clock;
 pub mod directory;
+pub mod link;
 pub mod memory;
 pub mod pipelines;
 pub mod secret;
@@ -13,6 +14,7 @@ pub mod store;
 pub use chat::{Abilities, Body, Chat, ChatFactory, Outgoing, ReadyChat, SendError};
 pub use clock::{Clock, SystemClock};
 pub use directory::{Closed, Directory};
+pub use link::{Link, LinkState};
 pub use pipelines::{Outcome, PipelineError, Pipelines, PipelinesFactory, RunEnd, RunKey, RunState};
 pub use secret::{Secret, SecretRef};
 pub use store::{Store, StoreError};

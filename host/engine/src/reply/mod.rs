@@ -5,6 +5,6 @@ mod outbox;
 mod text;
 
 pub(crate) use closing::{closing, emoji, moment, refusals, took, who_is};
-pub(crate) use outbox::LONGEST_MESSAGE;
 pub use outbox::Outbox;
+pub(crate) use outbox::{Account, Spot, longest};
 pub use text::{Block, Text, clean};

@@ -2,7 +2,7 @@
 //! that the network can tell.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -13,8 +13,9 @@ use crate::{
     job::{Activity, AtWork},
     port::{
         Body, Chat, Outgoing, SendError, Store,
-        store::{InboxRow, PendingRow, Purpose, Write},
+        store::{InboxRow, OutboxRow, PendingRow, Purpose, Write},
     },
+    reply::Text,
 };
 
 /// The first wait after a network said "later" without saying when.
@@ -22,20 +23,49 @@ const FIRST_WAIT: Duration = Duration::from_millis(500);
 /// The longest.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// More than this is never sent as one message, in bytes of plain text.
-pub(crate) const LONGEST_MESSAGE: usize = 20_000;
+const LONGEST_MESSAGE: usize = 20_000;
+/// The same where what does not fit in a message becomes a file.
+const LONGEST_FILE: usize = 1 << 20;
 
 /// Sends what is in the outbox.
 pub struct Outbox {
     store: Arc<dyn Store>,
-    chats: BTreeMap<&'static str, Arc<dyn Chat>>,
-    // The network of rooms that are named without one.
-    first: Option<&'static str>,
+    // In the order of the file.
+    accounts: Vec<Account>,
     activity: Activity,
     wake: mpsc::UnboundedSender<AtWork>,
     woken: Mutex<Option<mpsc::UnboundedReceiver<AtWork>>>,
 }
 
-type RoomName = (String, String);
+/// One account of one identity.
+#[derive(Clone)]
+pub(crate) struct Account {
+    /// The identity's name.
+    pub(crate) bot: String,
+    /// Its network.
+    pub(crate) chat: Arc<dyn Chat>,
+}
+
+/// A room, and the account that speaks there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Spot {
+    /// The identity's name.
+    pub(crate) bot: String,
+    /// The network.
+    pub(crate) network: String,
+    /// The room's id, or what the configuration calls it.
+    pub(crate) room: String,
+}
+
+impl Spot {
+    /// A message to this room, outside of any thread.
+    pub(crate) fn say(self, key: String, text: Text) -> OutboxRow {
+        let Self { bot, network, room } = self;
+        OutboxRow { key, bot, network, room, thread: None, purpose: Purpose::Message, text }
+    }
+}
+
+type RoomName = (String, String, String);
 type Lane = mpsc::UnboundedSender<(PendingRow, bool, AtWork)>;
 /// A row's key and which of its texts.
 type TextName = (String, u64);
@@ -49,12 +79,10 @@ struct Flight {
 }
 
 impl Outbox {
-    /// An outbox over some networks. Nothing is sent before [`Outbox::run`].
-    pub(crate) fn new(store: Arc<dyn Store>, chats: &[Arc<dyn Chat>], activity: Activity) -> Self {
+    /// An outbox over some accounts. Nothing is sent before [`Outbox::run`].
+    pub(crate) fn new(store: Arc<dyn Store>, accounts: Vec<Account>, activity: Activity) -> Self {
         let (wake, woken) = mpsc::unbounded_channel();
-        let first = chats.first().map(|chat| chat.network());
-        let chats = chats.iter().map(|chat| (chat.network(), chat.clone())).collect();
-        Self { store, chats, first, activity, wake, woken: Mutex::new(Some(woken)) }
+        Self { store, accounts, activity, wake, woken: Mutex::new(Some(woken)) }
     }
 
     /// Something new is in the outbox.
@@ -63,24 +91,45 @@ impl Outbox {
         let _ = self.wake.send(self.activity.begin());
     }
 
-    /// The network of a name.
-    pub(crate) fn chat(&self, network: &str) -> Option<&Arc<dyn Chat>> {
-        self.chats.get(network)
+    /// All accounts, in the order of the file.
+    pub(crate) fn all(&self) -> &[Account] {
+        &self.accounts
     }
 
-    /// Where a room that the configuration names is: its network, and its name there. `None` where the bot is in no such
-    /// network.
-    pub(crate) fn place(&self, room: &crate::config::RoomName) -> Option<(&'static str, String)> {
+    /// The account of an identity on a network; the first on it for the empty name, which rows have of the time when a host
+    /// had one identity only.
+    pub(crate) fn chat(&self, bot: &str, network: &str) -> Option<&Arc<dyn Chat>> {
+        let fits = |account: &&Account| account.chat.network() == network && (bot.is_empty() || account.bot == bot);
+        self.accounts.iter().find(fits).map(|account| &account.chat)
+    }
+
+    /// The accounts on a network, first those whose tables name a room.
+    pub(crate) fn accounts(&self, network: &str, room: &str) -> Vec<Arc<dyn Chat>> {
+        let fits = self.accounts.iter().filter(|account| account.chat.network() == network);
+        let (named, others): (Vec<_>, Vec<_>) = fits.partition(|account| names(account, room));
+        named.into_iter().chain(others).map(|account| account.chat.clone()).collect()
+    }
+
+    /// Where a room that the configuration names is, and who speaks there: the identity named if its table names the room,
+    /// else another one whose does, else the one named. `None` where nobody is in that network.
+    pub(crate) fn spot(&self, bot: &str, room: &crate::config::RoomName) -> Option<Spot> {
         let network = match &room.network {
-            Some(network) => self.chats.get_key_value(network.as_str())?.0,
-            None => self.first?,
+            Some(network) => network.as_str(),
+            None => self.accounts.first()?.chat.network(),
         };
-        Some((network, room.name.clone()))
+        let fits = || self.accounts.iter().filter(|account| account.chat.network() == network);
+        let own = || fits().filter(|account| account.bot == bot);
+        let account = own()
+            .find(|account| names(account, &room.name))
+            .or_else(|| fits().find(|account| names(account, &room.name)))
+            .or_else(|| own().next())
+            .or_else(|| fits().next())?;
+        Some(Spot { bot: account.bot.clone(), network: network.to_owned(), room: room.name.clone() })
     }
 
     /// The thread that answers to a message go to: its own, or one below it; `None` where the network has none.
     pub(crate) fn thread(&self, message: &InboxRow) -> Option<String> {
-        let threads = self.chat(&message.key.network).is_some_and(|chat| chat.abilities().threads);
+        let threads = self.chat(&message.bot, &message.key.network).is_some_and(|chat| chat.abilities().threads);
         threads.then(|| message.thread.clone().unwrap_or_else(|| message.key.event.clone()))
     }
 
@@ -108,7 +157,7 @@ impl Outbox {
                 }
             };
             for row in in_order(rows) {
-                let Some(chat) = self.chats.get(row.row.network.as_str()) else { continue };
+                let Some(chat) = self.chat(&row.row.bot, &row.row.network) else { continue };
                 // Without edits a card is shown once, when its job is at rest.
                 if matches!(row.row.purpose, Purpose::Card { rest: false }) && !chat.abilities().edits {
                     continue;
@@ -119,7 +168,7 @@ impl Outbox {
                     continue;
                 }
                 drop(flying);
-                let room = (row.row.network.clone(), row.row.room.clone());
+                let room = (row.row.bot.clone(), row.row.network.clone(), row.row.room.clone());
                 let lane = lanes.entry(room).or_insert_with(|| self.clone().lane(chat.clone(), flight.clone()));
                 let _ = lane.send((row, left_over, at_work.clone()));
             }
@@ -174,7 +223,7 @@ impl Outbox {
 
     /// Sends one row until it is sent or never can be.
     async fn deliver(&self, chat: &Arc<dyn Chat>, row: &PendingRow, left_over: bool) -> Option<String> {
-        let text = || row.row.text.clone().clamped(LONGEST_MESSAGE);
+        let text = || row.row.text.clone().clamped(longest(&**chat));
         let (key, body) = match (&row.row.purpose, &row.event) {
             (Purpose::Reaction { event, emoji }, _) => {
                 if !chat.abilities().reactions {
@@ -218,6 +267,16 @@ impl Outbox {
     }
 }
 
+/// Whether an account's table names a room.
+fn names(account: &Account, room: &str) -> bool {
+    account.chat.rooms().iter().any(|name| name == room)
+}
+
+/// More than this is never handed to a network as one text, in bytes of plain text.
+pub(crate) fn longest(chat: &dyn Chat) -> usize {
+    if chat.abilities().files { LONGEST_FILE } else { LONGEST_MESSAGE }
+}
+
 /// A card that was not shown yet is shown where its job comes to rest, right before the closing line, and not where
 /// the job began.
 fn in_order(rows: Vec<PendingRow>) -> Vec<PendingRow> {
@@ -248,6 +307,7 @@ mod tests {
         let row = |key: &str, purpose: Purpose, event: Option<&str>| PendingRow {
             row: OutboxRow {
                 key: key.into(),
+                bot: "marvin".into(),
                 network: "console".into(),
                 room: "console".into(),
                 thread: None,

@@ -76,6 +76,28 @@ impl Text {
         parts.join("\n")
     }
 
+    /// A text of at most so many characters, for a message, and the whole where it did not fit: then the message has its
+    /// beginning and its end, and a line between them that says how much is left out.
+    pub fn excerpt(self, most: usize) -> (Self, Option<String>) {
+        let whole = self.plain();
+        let length = whole.chars().count();
+        if length <= most {
+            return (self, None);
+        }
+        let between = format!("[... {length} characters in all, the whole is in the file ...]");
+        let left = most.saturating_sub(between.chars().count() + 2);
+        let head: String = whole.chars().take(left / 2).collect();
+        let tail: String = whole.chars().skip(length - (left - left / 2)).collect();
+        // Whole lines where there are such.
+        let head = head.rsplit_once('\n').map_or(head.as_str(), |(lines, _)| lines);
+        let tail = tail.split_once('\n').map_or(tail.as_str(), |(_, lines)| lines);
+        let mut text = Self::default();
+        text.push_code(head);
+        text.push_lines(between);
+        text.push_code(tail);
+        (text, Some(whole))
+    }
+
     /// The same text, at most so many bytes of it, line ends counted, with a word that says what was cut.
     pub fn clamped(self, most: usize) -> Self {
         let mut kept = Vec::new();

@@ -25,7 +25,8 @@ fn all<T>(
 
 pub(crate) async fn waiting(pool: &SqlitePool) -> Result<Vec<InboxRow>, StoreError> {
     let rows = sqlx::query(
-        "select network, room, event, thread, sender_id, sender_name, text, at, direct, reaction from inbox
+        "select network, room, event, thread, sender_id, sender_name, text, at, direct, reaction, bot, unproven, started
+         from inbox
          where done = 0 order by seq",
     );
     all(rows.fetch_all(pool).await, |row| {
@@ -37,6 +38,9 @@ pub(crate) async fn waiting(pool: &SqlitePool) -> Result<Vec<InboxRow>, StoreErr
             at: row.time("at")?,
             direct: row.flag("direct")?,
             reaction: row.maybe_json("reaction")?,
+            bot: row.text("bot")?,
+            unproven: row.maybe("unproven")?,
+            started: row.maybe_json("started")?,
         })
     })
 }
@@ -50,27 +54,30 @@ pub(crate) async fn sent_as(pool: &SqlitePool, network: &str, event: &str) -> Re
         .map_err(|error| store(&error))
 }
 
-pub(crate) async fn mark(pool: &SqlitePool, network: &str, room: &str) -> Result<Option<Mark>, StoreError> {
-    let row = sqlx::query("select event, at from mark where network = ? and room = ?")
+pub(crate) async fn mark(pool: &SqlitePool, bot: &str, network: &str, room: &str) -> Result<Option<Mark>, StoreError> {
+    let row = sqlx::query("select event, at from mark where bot = ? and network = ? and room = ?")
+        .bind(bot)
         .bind(network)
         .bind(room)
         .fetch_optional(pool)
         .await
         .map_err(|error| store(&error))?;
     row.map(|row| {
-        Ok(Mark { network: network.into(), room: room.into(), event: row.maybe("event")?, at: row.time("at")? })
+        let (event, at) = (row.maybe("event")?, row.time("at")?);
+        Ok(Mark { bot: bot.into(), network: network.into(), room: room.into(), event, at })
     })
     .transpose()
 }
 
 pub(crate) async fn outbox(pool: &SqlitePool) -> Result<Vec<PendingRow>, StoreError> {
     let rows = sqlx::query(
-        "select key, network, room, thread, purpose, text, version, event from outbox
+        "select key, bot, network, room, thread, purpose, text, version, event from outbox
          where sent < version and given_up = 0 order by seq",
     );
     all(rows.fetch_all(pool).await, |row| {
         let pending = OutboxRow {
             key: row.text("key")?,
+            bot: row.text("bot")?,
             network: row.text("network")?,
             room: row.text("room")?,
             thread: row.maybe("thread")?,

@@ -59,8 +59,8 @@ fn plain(done: Done) -> Result<(), StoreError> {
 
 async fn receive(connection: &mut SqliteConnection, row: &InboxRow, new: &mut Vec<InboxKey>) -> Result<(), StoreError> {
     let done = sqlx::query(
-        "insert into inbox (network, room, event, thread, sender_id, sender_name, text, at, direct, reaction)
-         values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (network, room, event) do nothing",
+        "insert into inbox (network, room, event, thread, sender_id, sender_name, text, at, direct, reaction, bot,
+         unproven, started) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (network, room, event) do nothing",
     )
     .bind(&row.key.network)
     .bind(&row.key.room)
@@ -72,6 +72,9 @@ async fn receive(connection: &mut SqliteConnection, row: &InboxRow, new: &mut Ve
     .bind(time(row.at))
     .bind(row.direct)
     .bind(row.reaction.as_ref().map(json).transpose()?)
+    .bind(&row.bot)
+    .bind(&row.unproven)
+    .bind(row.started.as_ref().map(json).transpose()?)
     .execute(connection)
     .await
     .map_err(|error| store(&error))?;
@@ -93,9 +96,10 @@ async fn done(connection: &mut SqliteConnection, key: &InboxKey) -> Result<(), S
 
 async fn mark(connection: &mut SqliteConnection, mark: &Mark) -> Result<(), StoreError> {
     let done = sqlx::query(
-        "insert into mark (network, room, event, at) values (?, ?, ?, ?)
-         on conflict (network, room) do update set event = excluded.event, at = excluded.at where excluded.at >= at",
+        "insert into mark (bot, network, room, event, at) values (?, ?, ?, ?, ?)
+         on conflict (bot, network, room) do update set event = excluded.event, at = excluded.at where excluded.at >= at",
     )
+    .bind(&mark.bot)
     .bind(&mark.network)
     .bind(&mark.room)
     .bind(&mark.event)
@@ -108,7 +112,7 @@ async fn mark(connection: &mut SqliteConnection, mark: &Mark) -> Result<(), Stor
 async fn say(connection: &mut SqliteConnection, row: &OutboxRow) -> Result<(), StoreError> {
     // The place of a card stays: what was sent cannot be moved to another room or thread.
     let done = sqlx::query(
-        "insert into outbox (key, network, room, thread, card, purpose, text, at) values (?, ?, ?, ?, ?, ?, ?, ?)
+        "insert into outbox (key, network, room, thread, card, purpose, text, at, bot) values (?, ?, ?, ?, ?, ?, ?, ?, ?)
          on conflict (key) do update set purpose = excluded.purpose, text = excluded.text, version = version + 1
          where card = 1 and excluded.card = 1",
     )
@@ -120,6 +124,7 @@ async fn say(connection: &mut SqliteConnection, row: &OutboxRow) -> Result<(), S
     .bind(json(&row.purpose)?)
     .bind(json(&row.text)?)
     .bind(time(Timestamp::now()))
+    .bind(&row.bot)
     .execute(connection)
     .await;
     plain(done)

@@ -28,6 +28,9 @@ pub(crate) fn key(number: u32) -> InboxKey {
 
 pub(crate) fn message(number: u32) -> InboxRow {
     InboxRow {
+        bot: "marvin".into(),
+        unproven: None,
+        started: None,
         direct: false,
         reaction: None,
         key: key(number),
@@ -39,12 +42,19 @@ pub(crate) fn message(number: u32) -> InboxRow {
 }
 
 pub(crate) fn mark(seconds: i64, event: Option<&str>) -> Mark {
-    Mark { network: "matrix".into(), room: "!ops".into(), event: event.map(str::to_owned), at: at(seconds) }
+    Mark {
+        bot: "marvin".into(),
+        network: "matrix".into(),
+        room: "!ops".into(),
+        event: event.map(str::to_owned),
+        at: at(seconds),
+    }
 }
 
 pub(crate) fn words(key: &str, text: &str) -> OutboxRow {
     OutboxRow {
         key: key.to_owned(),
+        bot: "marvin".into(),
         network: "matrix".into(),
         room: "!ops".into(),
         thread: Some("$root".into()),

@@ -16,6 +16,8 @@ use crate::{
 
 /// What was typed.
 pub(super) struct Asked {
+    /// The identity through which it was asked.
+    pub(super) bot: String,
     pub(super) person: Option<String>,
     pub(super) app: Option<String>,
     pub(super) environment: Option<String>,
@@ -34,6 +36,7 @@ impl Asked {
             _ => None,
         });
         Self {
+            bot: invocation.bot().to_owned(),
             person: typed(Attribute::Person),
             app: typed(Attribute::App),
             environment: typed(Attribute::Environment),
@@ -69,7 +72,7 @@ impl Asked {
             role.grant_in_chat
                 && self.role.as_ref().is_none_or(|name| *name == role.name)
                 && role.covers(app, self.environment.as_deref())
-                && (self.environment.is_some() || !environments(access, role).is_empty())
+                && (self.environment.is_some() || !environments(access, &self.bot, role).is_empty())
         };
         let place = match (&self.app, &self.environment) {
             (Some(app), Some(environment)) => format!("{app} in {environment}"),
@@ -93,9 +96,9 @@ impl Asked {
     }
 }
 
-/// The environments that a role covers and the bot may touch, in the bot's order.
-pub(super) fn environments(access: &Access, role: &Role) -> Vec<String> {
-    let all = access.bot_environments.iter().filter(|name| role.covers(None, Some(name)));
+/// The environments that a role covers and an identity may touch, in the identity's order.
+pub(super) fn environments(access: &Access, bot: &str, role: &Role) -> Vec<String> {
+    let all = access.bots.environments(bot).iter().filter(|name| role.covers(None, Some(name)));
     all.cloned().collect()
 }
 
@@ -133,7 +136,7 @@ fn beyond_reach(invocation: &Invocation, asked: &Asked) -> Vec<Reason> {
     let access = &invocation.shared().access;
     let (None, Ok(role)) = (&asked.environment, asked.pick(access)) else { return Vec::new() };
     let (command, rights) = (&invocation.authorized().command().spec().name, invocation.rights());
-    let beyond = environments(access, role).into_iter();
+    let beyond = environments(access, invocation.bot(), role).into_iter();
     let beyond = beyond.filter(|name| rights.rule(asked.app.as_deref(), Some(name)).is_none());
     let reason = |name: String| {
         let text = access.missing(command, asked.app.as_deref(), Some(&name));
@@ -148,7 +151,7 @@ pub(super) fn shown(invocation: &Invocation, role: Option<&Role>, grant: &store:
     let title = shared.catalog.app(&grant.app).map_or_else(|| grant.app.clone(), |app| app.title.clone());
     let environments = match &grant.environment {
         Some(environment) => vec![environment.clone()],
-        None => role.map(|role| environments(&shared.access, role)).unwrap_or_default(),
+        None => role.map(|role| environments(&shared.access, &grant.bot, role)).unwrap_or_default(),
     };
     Granted {
         person: person(&grant.person.id),

@@ -7,7 +7,7 @@ use crate::{
     access::{Attribute, Held},
     capability::{Attributes, HostCall, Invocation, Reason, call::problem, clock_later},
     plugin::bindings::{access::Granted as Shown, types},
-    port::store::{self, OutboxRow, Purpose, Write},
+    port::store::{self, Write},
     reply::{Text, moment},
 };
 
@@ -67,7 +67,7 @@ fn granted(invocation: &Invocation, name: &str) -> Result<(Shown, store::Grant),
         app: app.to_owned(),
         environment: asked.environment.clone(),
         by: kept(&invocation.authorized().caller().id),
-        bot: access.bot.clone(),
+        bot: invocation.authorized().message().bot.clone(),
         at: shared.clock.now(),
         until,
     };
@@ -82,7 +82,7 @@ fn already(invocation: &Invocation, grant: &store::Grant) -> Option<Held> {
     let access = &invocation.shared().access;
     let places = match &grant.environment {
         Some(environment) => vec![environment.clone()],
-        None => access.role(&grant.role).map(|role| environments(access, role)).unwrap_or_default(),
+        None => access.role(&grant.role).map(|role| environments(access, &grant.bot, role)).unwrap_or_default(),
     };
     let lasts = |until: Option<jiff::Timestamp>| match (until, grant.until) {
         (None, _) => true,
@@ -190,7 +190,7 @@ fn taken(invocation: &Invocation, name: &str) -> Result<(Vec<Shown>, Vec<Write>)
             Some(environment) => {
                 let one = store::Grant { environment: Some(environment.clone()), ..(*grant).clone() };
                 answer.push(shown(invocation, Some(role.as_ref()), &one, false));
-                for (place, left) in environments(access, role).into_iter().enumerate() {
+                for (place, left) in environments(access, &grant.bot, role).into_iter().enumerate() {
                     if left != *environment {
                         let id = format!("{}.{name}.{place}", grant.id);
                         writes.push(Write::Grant(store::Grant { id, environment: Some(left), ..(*grant).clone() }));
@@ -257,20 +257,14 @@ impl HostCall for List {
 fn tell(invocation: &mut Invocation, name: &str, what: &str) {
     let shared = invocation.shared().clone();
     let Some(room) = &shared.access.tell else { return };
-    let Some((network, room)) = shared.outbox.place(room) else {
+    let bot = &invocation.authorized().message().bot;
+    let Some(spot) = shared.outbox.spot(bot, room) else {
         tracing::error!(%room, "a change of rights is told nobody: the bot is in no such network");
         return;
     };
     let by = &invocation.authorized().caller().id;
     let text = format!("Rights: {by} {what} (job {})", invocation.job_id());
-    invocation.also_write(Write::Say(OutboxRow {
-        key: format!("{name}/rights"),
-        network: network.to_owned(),
-        room,
-        thread: None,
-        purpose: Purpose::Message,
-        text: Text::lines(text),
-    }));
+    invocation.also_write(Write::Say(spot.say(format!("{name}/rights"), Text::lines(text))));
 }
 
 /// A grant in words: `@bob:example.org, role deployer on cms in staging, production, until 2026-11-21 14:00 UTC`.

@@ -23,6 +23,10 @@ pub struct InboxKey {
 pub struct InboxRow {
     /// Its name.
     pub key: InboxKey,
+    /// The identity that it was addressed to, by its name in the configuration; empty in rows of the time when a host had
+    /// one only.
+    #[serde(default)]
+    pub bot: String,
     /// The root of the thread that it stands in, if any.
     pub thread: Option<String>,
     /// Who wrote it.
@@ -35,6 +39,36 @@ pub struct InboxRow {
     pub direct: bool,
     /// What it says of another message, where it is no message of its own; its text is empty then.
     pub reaction: Option<Reaction>,
+    /// Why the device that it came from is not proven to be its sender's, in words for them; `None` where nothing is wrong.
+    #[serde(default)]
+    pub unproven: Option<String>,
+    /// What set it off where nobody typed it.
+    #[serde(default)]
+    pub started: Option<Started>,
+}
+
+/// What sets a command off that nobody types: a hook or a schedule of the configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Started {
+    /// Its table and name: `hook build`.
+    pub by: String,
+    /// The words of the command.
+    pub words: Vec<Word>,
+}
+
+/// One word of a command that nobody typed as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Word {
+    /// What the operator wrote.
+    Written(String),
+    /// What somebody else gave: one argument, whatever is in it.
+    Given {
+        /// What stands before it in its word, written by the operator: `version=`.
+        before: String,
+        /// The text.
+        text: String,
+    },
 }
 
 /// An emoji on a message, put there or taken away.
@@ -58,6 +92,9 @@ pub enum Reaction {
 /// How far a room was read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mark {
+    /// The identity that read it.
+    #[serde(default)]
+    pub bot: String,
     /// The network's name.
     pub network: String,
     /// The room's id on it.
@@ -93,6 +130,9 @@ pub struct OutboxRow {
     /// Job and purpose, for example `7f3a/card`. A second row under a key replaces the first if it is a
     /// card, and is ignored if it is not.
     pub key: String,
+    /// The identity that says it; empty in rows of the time when a host had one only.
+    #[serde(default)]
+    pub bot: String,
     /// The network's name.
     pub network: String,
     /// The room's id, or what the configuration calls it.

@@ -12,7 +12,7 @@ mod rights;
 
 pub use jobs::{JobEnd, JobOutcome, JobQuery, JobRow, Phase, Place, Stand};
 pub use journal::{CallCount, Entry, EntryKind, Line, Link, LinkKind, Removed, Sealed, Usage};
-pub use messages::{InboxKey, InboxRow, Mark, OutboxRow, PendingRow, Purpose, Reaction};
+pub use messages::{InboxKey, InboxRow, Mark, OutboxRow, PendingRow, Purpose, Reaction, Started, Word};
 pub use releases::{Release, ReleaseQuery};
 pub use rights::{Freeze, Grant};
 
@@ -133,11 +133,11 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError`].
     async fn waiting(&self) -> Result<Vec<InboxRow>, StoreError>;
 
-    /// How far a room was read; `None` where the bot never was.
+    /// How far an identity read a room; `None` where it never was in it.
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn mark(&self, network: &str, room: &str) -> Result<Option<Mark>, StoreError>;
+    async fn mark(&self, bot: &str, network: &str, room: &str) -> Result<Option<Mark>, StoreError>;
 
     /// What is not sent yet, in the order in which it came.
     ///

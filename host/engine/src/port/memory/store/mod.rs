@@ -89,8 +89,8 @@ impl Store for MemoryStore {
         Ok(state.waiting.iter().filter_map(|at| state.inbox.get(at)).cloned().collect())
     }
 
-    async fn mark(&self, network: &str, room: &str) -> Result<Option<Mark>, StoreError> {
-        Ok(self.state().marks.get(&(network.to_owned(), room.to_owned())).cloned())
+    async fn mark(&self, bot: &str, network: &str, room: &str) -> Result<Option<Mark>, StoreError> {
+        Ok(self.state().marks.get(&(bot.to_owned(), network.to_owned(), room.to_owned())).cloned())
     }
 
     async fn outbox(&self) -> Result<Vec<PendingRow>, StoreError> {

@@ -25,7 +25,7 @@ pub(super) struct State {
     pub(super) inbox: BTreeMap<u64, InboxRow>,
     pub(super) inbox_keys: HashMap<InboxKey, u64>,
     pub(super) waiting: BTreeSet<u64>,
-    pub(super) marks: HashMap<(String, String), Mark>,
+    pub(super) marks: HashMap<(String, String, String), Mark>,
     pub(super) outbox: BTreeMap<u64, Slot>,
     pub(super) outbox_keys: HashMap<String, u64>,
     pub(super) unsent: BTreeSet<u64>,
@@ -106,7 +106,7 @@ impl State {
                 }
             }
             Write::Mark(mark) => {
-                let key = (mark.network.clone(), mark.room.clone());
+                let key = (mark.bot.clone(), mark.network.clone(), mark.room.clone());
                 if self.marks.get(&key).is_none_or(|old| old.at <= mark.at) {
                     self.marks.insert(key, mark);
                 }

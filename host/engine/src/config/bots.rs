@@ -1,0 +1,165 @@
+//! `[bot.*]`: the identities of a host, each with its own accounts, rooms, environments and prefix.
+//!
+//! Invariant: no two of them answer the same line in a room that both name.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::tz::TimeZone;
+
+use super::{
+    catalog::Catalog,
+    freezes, people,
+    problem::At,
+    read::{Registry, SHORTEST_KEEP},
+    table::{Located, Table},
+};
+use crate::port::Chat;
+
+/// The oldest late message that is still handled if nothing is said.
+const MAX_AGE: Duration = Duration::from_secs(15 * 60);
+
+/// What an adapter needs to know of the identity that it speaks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BotIdentity {
+    /// The name in `[bot.NAME]`.
+    pub name: String,
+    /// What stands before a command.
+    pub prefix: String,
+}
+
+impl BotIdentity {
+    /// Whether some line is addressed to this identity and to another one alike.
+    fn shares_lines_with(&self, other: &Self) -> bool {
+        let longer = |one: &str, two: &str| {
+            // `!` and `!!` differ: what follows a prefix is a word.
+            one.strip_prefix(two).is_some_and(|rest| rest.chars().next().is_none_or(char::is_alphanumeric))
+        };
+        self.name.eq_ignore_ascii_case(&other.name)
+            || longer(&self.prefix, &other.prefix)
+            || longer(&other.prefix, &self.prefix)
+    }
+}
+
+/// One `[bot.NAME]`.
+pub struct BotConfig {
+    /// Its name and prefix.
+    pub identity: BotIdentity,
+    /// The environments that may be touched through it.
+    pub environments: Vec<String>,
+    /// Whether the file names them; otherwise they are all that there are.
+    pub environments_named: bool,
+    /// Its accounts.
+    pub chats: Vec<Arc<dyn Chat>>,
+    /// The oldest message that is still handled when it comes late, because the bot was away.
+    pub max_age: Duration,
+    /// The time zone of moments that are typed to it, and of those that it says.
+    pub time_zone: TimeZone,
+    /// Where it stands.
+    pub at: At,
+}
+
+/// Reads all identities, in the order of the file.
+pub(super) fn read(root: &mut Table, registry: &Registry, catalog: &Catalog) -> Vec<BotConfig> {
+    let at = root.at().clone();
+    let tables = root.tables("bot");
+    if tables.is_empty() {
+        root.problem(&at, "there is no [bot.NAME]", "[bot.marvin]".to_owned());
+    }
+    let mut bots: Vec<BotConfig> = Vec::new();
+    for (name, table) in tables {
+        let place = table.at_key("prefix");
+        let bot = bot(name, table, registry, catalog);
+        for other in &bots {
+            if let Some(room) = shared_room(other, &bot)
+                && other.identity.shares_lines_with(&bot.identity)
+            {
+                let message = format!(
+                    "[bot.{}] and [bot.{}] would both answer the same line in `{room}`",
+                    other.identity.name, bot.identity.name
+                );
+                let prefix = if other.identity.prefix == "?" { "!" } else { "?" };
+                root.problem(&place, message, format!("prefix = \"{prefix}\""));
+            }
+        }
+        bots.push(bot);
+    }
+    bots
+}
+
+/// A room that both name on one network.
+fn shared_room(one: &BotConfig, two: &BotConfig) -> Option<String> {
+    one.chats.iter().find_map(|chat| {
+        let others = two.chats.iter().filter(|other| other.network() == chat.network());
+        let others: Vec<String> = others.flat_map(|other| other.rooms()).collect();
+        chat.rooms().into_iter().find(|room| others.contains(room))
+    })
+}
+
+fn bot(name: Located<String>, mut table: Table, registry: &Registry, catalog: &Catalog) -> BotConfig {
+    let at = table.at().clone();
+    let prefix = table.string("prefix").map_or_else(|| "!".to_owned(), |prefix| prefix.value);
+    if prefix.is_empty() || prefix.chars().any(|letter| letter.is_alphanumeric() || letter.is_whitespace()) {
+        let place = table.at_key("prefix");
+        table.problem(&place, "`prefix` is one or more signs, such as `!`", "prefix = \"!\"".to_owned());
+    }
+    let environments_named = table.has("environments");
+    let environments = match table.strings("environments") {
+        Some(names) => {
+            people::known(&table, "environment", &names.value, catalog.environments());
+            names.value.into_iter().map(|name| name.value).collect()
+        }
+        None => catalog.environments().map(str::to_owned).collect(),
+    };
+    let max_age = table.duration("max_age");
+    if let Some(age) = max_age.as_ref().filter(|age| age.value > SHORTEST_KEEP) {
+        table.problem(&age.at, "`max_age` is at most a day", "max_age = \"15m\"".to_owned());
+    }
+    let max_age = max_age.map_or(MAX_AGE, |age| age.value);
+    let time_zone = freezes::time_zone(&mut table).unwrap_or(TimeZone::UTC);
+    let identity = BotIdentity { name: name.value, prefix };
+    let chats = chats(&identity, &mut table, registry);
+    table.finish();
+    BotConfig { identity, environments, environments_named, chats, max_age, time_zone, at }
+}
+
+/// Reads the tables of its networks.
+fn chats(identity: &BotIdentity, table: &mut Table, registry: &Registry) -> Vec<Arc<dyn Chat>> {
+    let before = table.problems().count();
+    let mut chats = Vec::new();
+    for factory in &registry.chats {
+        if let Some(mut part) = table.table(factory.network()) {
+            chats.extend(factory.read(identity, &mut part));
+            part.finish();
+        }
+    }
+    for network in &registry.left_out {
+        if table.has(network) {
+            let place = table.at_key(network);
+            let message = format!("this build has no {network}");
+            table.problem(&place, message, format!("cargo build -p wardroom-cli --features {network}"));
+            let _ = table.table(network);
+        }
+    }
+    if chats.is_empty() && table.problems().count() == before {
+        let network = registry.chats.first().map_or("console", |factory| factory.network());
+        let at = table.at().clone();
+        let message = format!("[bot.{}] is in no chat", identity.name);
+        table.problem(&at, message, format!("[bot.{}.{network}]", identity.name));
+    }
+    chats
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_that_two_would_answer() {
+        let bot = |name: &str, prefix: &str| BotIdentity { name: name.into(), prefix: prefix.into() };
+        let share = |one: &BotIdentity, two: &BotIdentity| one.shares_lines_with(two);
+        assert!(share(&bot("marvin", "!"), &bot("bender", "!")));
+        assert!(share(&bot("marvin", "!"), &bot("Marvin", "?")));
+        assert!(!share(&bot("marvin", "!"), &bot("bender", "?")));
+        assert!(!share(&bot("marvin", "!"), &bot("bender", "!!")));
+    }
+}
