@@ -67,7 +67,7 @@ fn main() -> ExitCode {
 async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
     let config = &arguments.config;
     match arguments.command {
-        Command::Run { locked, adopt } => commands::run(config, locked, adopt).await,
+        Command::Run { locked, adopt, bot } => commands::run(config, locked, adopt, bot.as_deref()).await,
         Command::Check { connect, format } => commands::check(config, connect, format).await,
         Command::Audit { format, of: None } => commands::audit(config, format).await,
         Command::Audit { of: Some(AuditCommand::People { format }), .. } => commands::people(config, format).await,

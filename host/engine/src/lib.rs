@@ -22,6 +22,7 @@ pub mod plugin;
 pub mod port;
 pub mod reply;
 pub mod schedule;
+pub mod starter;
 
 pub use engine::{Engine, EngineBuilder};
 /// The time type of this crate's interfaces.

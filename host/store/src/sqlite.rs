@@ -119,6 +119,10 @@ impl Store for SqliteStore {
         query::outbox(&self.readers).await
     }
 
+    async fn sent_event(&self, key: &str) -> Result<Option<String>, StoreError> {
+        query::sent_event(&self.readers, key).await
+    }
+
     async fn sent_as(&self, network: &str, event: &str) -> Result<Option<String>, StoreError> {
         query::sent_as(&self.readers, network, event).await
     }

@@ -413,6 +413,10 @@ impl Store for Mortal<MemoryStore> {
         self.inner.outbox().await
     }
 
+    async fn sent_event(&self, key: &str) -> Result<Option<String>, StoreError> {
+        self.inner.sent_event(key).await
+    }
+
     async fn sent_as(&self, network: &str, event: &str) -> Result<Option<String>, StoreError> {
         self.inner.sent_as(network, event).await
     }

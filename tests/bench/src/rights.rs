@@ -57,7 +57,7 @@ pub(crate) fn measure(_: &Scene) -> Result<Vec<Figure>> {
 
 /// Whether somebody may deploy an app to an environment.
 fn decide(access: &Access, id: &str, app: &str, environment: &str) -> bool {
-    let asker = Asker { id, room: Some(("memory", "room")) };
+    let asker = Asker { room: Some(("memory", "room")), ..Asker::from(id) };
     let rights = access.rights(black_box(asker), "deploy", Target::Plugin("deploy".into()));
     rights.rule(Some(app), Some(environment)).is_some()
 }

@@ -122,6 +122,10 @@ impl Store for Watched {
         self.store.outbox().await
     }
 
+    async fn sent_event(&self, key: &str) -> Result<Option<String>, StoreError> {
+        self.store.sent_event(key).await
+    }
+
     async fn sent_as(&self, network: &str, event: &str) -> Result<Option<String>, StoreError> {
         self.store.sent_as(network, event).await
     }

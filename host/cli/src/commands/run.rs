@@ -13,9 +13,16 @@ use crate::{Exit, report, wiring};
 /// come to a place from which it goes on; a service manager waits longer than this before it kills.
 const DEADLINE: Duration = Duration::from_secs(14);
 
-pub(crate) async fn run(path: &Path, locked: bool, adopt: bool) -> anyhow::Result<Exit> {
+pub(crate) async fn run(path: &Path, locked: bool, adopt: bool, bot: Option<&str>) -> anyhow::Result<Exit> {
     // 1. The configuration, before anything connects.
-    let Some(wired) = wiring::wire_or_report(path) else { return Ok(Exit::Wrong) };
+    let Some(mut wired) = wiring::wire_or_report(path) else { return Ok(Exit::Wrong) };
+    if let Some(bot) = bot
+        && let Err(meant) = wired.config.only(bot)
+    {
+        let meant = meant.map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default();
+        report::error(&format!("there is no [bot.{bot}]{meant}"));
+        return Ok(Exit::Wrong);
+    }
     if locked && wired.lock.is_none() {
         report::error("--locked, and there is no plugins.lock; write one with: wardroom plugin lock");
         return Ok(Exit::Wrong);

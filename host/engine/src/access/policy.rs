@@ -181,6 +181,11 @@ impl Access {
         (self.rooms.network_of(room), &room.name)
     }
 
+    /// Whether a room of a network is the one that the configuration calls so.
+    pub(crate) fn is_room(&self, name: &RoomName, room: (&str, &str)) -> bool {
+        self.rooms.is(name, room)
+    }
+
     /// Who is in a group now.
     ///
     /// # Errors
@@ -223,7 +228,7 @@ impl Access {
     }
 
     /// Whether a person has a role on an app and an environment, and not only as one of everyone: a right that counts for
-    /// approvals.
+    /// approvals. No machine has one.
     pub fn stands_for<'a>(
         &self,
         role: &str,
@@ -231,7 +236,9 @@ impl Access {
         app: Option<&str>,
         environment: Option<&str>,
     ) -> bool {
-        self.held(who, false).iter().any(|held| held.role.name == role && held.covers(app, environment))
+        let who = who.into();
+        !self.machines.has(who.id)
+            && self.held(who, false).iter().any(|held| held.role.name == role && held.covers(app, environment))
     }
 
     /// Whether more people are in a role than are known by id: those of a room.

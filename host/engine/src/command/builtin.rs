@@ -71,6 +71,17 @@ impl Builtin {
         }
     }
 
+    /// Whether it changes something with these arguments.
+    pub(crate) fn changes(self, command: &super::Command) -> bool {
+        match self {
+            Self::Help | Self::Whoami | Self::Plugins | Self::Jobs | Self::Logs | Self::Can => false,
+            Self::Cancel | Self::Approve | Self::Deny | Self::Release | Self::Unfreeze => true,
+            // With an id alone, or nothing, they only show.
+            Self::Job => command.arguments().any(|(parameter, _)| parameter.name == "say"),
+            Self::Freeze => command.arguments().next().is_some(),
+        }
+    }
+
     pub(super) fn spec(self) -> Spec {
         let parameter = |name: &str, summary: &str, kind: ParameterType| Parameter {
             name: name.to_owned(),

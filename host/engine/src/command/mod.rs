@@ -2,6 +2,7 @@
 //!
 //! Entry point: [`CommandTable::parse`]. Pure: reads the table and the catalog, does nothing.
 
+mod bound;
 mod builtin;
 mod help;
 mod hint;
@@ -19,4 +20,5 @@ pub use parse::{Command, Misparse, Value};
 pub(crate) use parse::{Options, arguments};
 pub use spec::{CommandKind, Parameter, ParameterType, Spec, SpecError, Target};
 pub use table::{CommandTable, Parsed};
+pub(crate) use tokens::{quoted, words};
 pub use vocabulary::Vocabulary;

@@ -6,7 +6,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::{
     Vocabulary, hint,
-    spec::{CommandKind, DRY_RUN, OVERRIDE, Parameter, ParameterType, Spec, WAIT},
+    spec::{CommandKind, DRY_RUN, OVERRIDE, Parameter, ParameterType, Spec, Target, WAIT},
 };
 use crate::{access::Attribute, config::parse_duration};
 
@@ -84,6 +84,14 @@ impl Command {
     /// Why it goes without the approval that the rules ask for, if that was typed.
     pub fn override_reason(&self) -> Option<&str> {
         self.options.override_reason.as_deref()
+    }
+
+    /// Whether it changes something.
+    pub(crate) fn acts(&self) -> bool {
+        match &self.spec.target {
+            Target::Host(builtin) => builtin.changes(self),
+            Target::Plugin(_) => self.spec.kind == CommandKind::Action && !self.is_dry_run(),
+        }
     }
 
     pub(crate) fn options(&self) -> &Options {
@@ -200,15 +208,48 @@ impl Command {
 
 /// Reads the words behind a command's name.
 pub(crate) fn arguments(spec: &Arc<Spec>, words: &[String], vocabulary: &Vocabulary<'_>) -> Result<Command, Misparse> {
-    let (texts, options) = assign(spec, words)?;
+    arguments_with(spec, words, vocabulary, &|text| text)
+}
+
+/// Checks words in which some values are not known yet: those with a sign for which `open` is true.
+pub(super) fn check(
+    spec: &Arc<Spec>,
+    words: &[String],
+    vocabulary: &Vocabulary<'_>,
+    open: impl Fn(char) -> bool,
+) -> Result<(), Misparse> {
+    let (texts, _) = assign(spec, words)?;
+    for (parameter, text) in spec.parameters.iter().zip(&texts) {
+        match text {
+            Some(text) if text.contains(&open) => {}
+            Some(text) => drop(value(parameter, text, vocabulary)?),
+            None if parameter.required => return Err(missing(spec, parameter)),
+            None => {}
+        }
+    }
+    Ok(())
+}
+
+fn missing(spec: &Spec, parameter: &Parameter) -> Misparse {
+    let message = format!("`{}` needs {}.", spec.name, parameter.name.to_uppercase());
+    Misparse::new(message).with_hint(spec.usage())
+}
+
+/// Reads the words behind a command's name; `back` makes of each word's text what it stands for.
+pub(super) fn arguments_with(
+    spec: &Arc<Spec>,
+    words: &[String],
+    vocabulary: &Vocabulary<'_>,
+    back: &dyn Fn(String) -> String,
+) -> Result<Command, Misparse> {
+    let (texts, mut options) = assign(spec, words)?;
+    options.override_reason = options.override_reason.map(back);
+    let texts: Vec<Option<String>> = texts.into_iter().map(|text| text.map(back)).collect();
     let mut arguments = Vec::with_capacity(texts.len());
     for (index, parameter) in spec.parameters.iter().enumerate() {
         match &texts[index] {
             Some(text) => arguments.push((index, value(parameter, text, vocabulary)?)),
-            None if parameter.required => {
-                let message = format!("`{}` needs {}.", spec.name, parameter.name.to_uppercase());
-                return Err(Misparse::new(message).with_hint(spec.usage()));
-            }
+            None if parameter.required => return Err(missing(spec, parameter)),
             None => {}
         }
     }

@@ -75,7 +75,7 @@ impl CommandTable {
     }
 
     /// The command of one or two words, the one of two before the other; and how many they are.
-    fn longest(&self, first: &str, second: Option<&str>) -> Option<(&Arc<Spec>, usize)> {
+    pub(super) fn longest(&self, first: &str, second: Option<&str>) -> Option<(&Arc<Spec>, usize)> {
         let two = second.and_then(|second| self.get(&format!("{first} {second}")));
         two.map(|spec| (spec, 2)).or_else(|| self.get(first).map(|spec| (spec, 1)))
     }

@@ -22,8 +22,13 @@ pub(super) fn fold(text: &str) -> String {
 }
 
 /// The words of a line; `None` where a quote is not closed.
-pub(super) fn words(text: &str) -> Option<Vec<String>> {
+pub(crate) fn words(text: &str) -> Option<Vec<String>> {
     shell_words::split(&fold(text)).ok()
+}
+
+/// A word as a line shows it.
+pub(crate) fn quoted(word: &str) -> std::borrow::Cow<'_, str> {
+    shell_words::quote(word)
 }
 
 #[cfg(test)]

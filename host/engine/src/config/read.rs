@@ -13,17 +13,22 @@ use super::{
     bots::{self, BotConfig},
     catalog::{self, Catalog},
     expect::{self, Expect},
-    freezes, include,
+    freezes,
+    http::{self, HttpConfig},
+    include,
     members::Members,
     people,
     plugins::{self, PluginConfig},
     problem::{Problem, Problems, nearest},
+    room::RoomName,
+    starters,
     table::{Located, Table},
 };
 use crate::{
     access::{Access, Bot, Bots, Policy},
     approval::{Approval, Window},
-    port::{ChatFactory, pipelines::PipelinesFactory},
+    port::{Chat, ChatFactory, pipelines::PipelinesFactory},
+    starter::Starters,
 };
 
 /// The kinds of adapters that a build has.
@@ -59,6 +64,10 @@ pub struct Config {
     pub freezes: Vec<Window>,
     /// Plugins, in the order of the file.
     pub plugins: Vec<PluginConfig>,
+    /// What sets commands off besides typing them.
+    pub starters: Arc<Starters>,
+    /// The listener for other machines, if there is to be one.
+    pub http: Option<HttpConfig>,
     /// What is expected of the rules: tests of the policy that `check` runs.
     pub expectations: Vec<Expect>,
     /// Problems found later (by what plugins describe) go to this list.
@@ -75,8 +84,28 @@ impl Config {
             let names = self.bots.iter().map(|known| known.identity.name.as_str());
             return Err(nearest(bot, names).map(str::to_owned));
         }
+        // What another one would say is left to it.
+        let mut starters = Starters::clone(&self.starters);
+        starters.schedules.retain(|schedule| self.is_of(bot, schedule.bot.as_deref(), &schedule.room));
+        starters.hooks.retain(|hook| self.is_of(bot, hook.bot.as_deref(), &hook.room));
+        self.starters = Arc::new(starters);
         self.bots.retain(|known| known.identity.name == bot);
         Ok(())
+    }
+
+    /// Whether what has this room and perhaps this identity is done by an identity.
+    fn is_of(&self, bot: &str, named: Option<&str>, room: &RoomName) -> bool {
+        let names = |known: &&BotConfig| {
+            let fits = |chat: &&Arc<dyn Chat>| room.network.as_deref().is_none_or(|network| chat.network() == network);
+            known.chats.iter().filter(fits).any(|chat| chat.rooms().contains(&room.name))
+        };
+        match named {
+            Some(named) => named == bot,
+            None => {
+                let mut owners = self.bots.iter().filter(names).peekable();
+                owners.peek().is_none() || owners.any(|known| known.identity.name == bot)
+            }
+        }
     }
 }
 
@@ -134,6 +163,8 @@ pub fn read(path: &Path, registry: &Registry) -> Result<Config, Vec<Problem>> {
     let freezes = freezes::read(&mut root, &catalog, &zone);
     let plugins = plugins::read(&mut root, &catalog, &names);
     let expectations = expect::read(&mut root, &members);
+    let starters = starters::read(&mut root, &members, &bots, &zone);
+    let http = http::read(&mut root, &starters);
     let groups = members.take_groups();
     root.finish();
     if problems.count() > 0 {
@@ -165,6 +196,8 @@ pub fn read(path: &Path, registry: &Registry) -> Result<Config, Vec<Problem>> {
         freezes,
         plugins,
         expectations,
+        starters: Arc::new(starters),
+        http,
         problems,
     })
 }

@@ -18,7 +18,7 @@ impl Host {
         let words = match builtin {
             Builtin::Help => match authorized.command().arguments().next() {
                 Some((_, Value::Text(word))) => Ok(self.help_for(asker, word)),
-                _ => Ok(help_all(self.visible(asker), &self.voice(&message.bot).prefix)),
+                _ => Ok(self.help_whole(asker, &message.bot)),
             },
             Builtin::Whoami => Ok(self.whoami(person, asker)),
             Builtin::Plugins => Ok(self.list_plugins(asker)),
@@ -43,6 +43,20 @@ impl Host {
     fn visible<'a>(&'a self, asker: Asker<'a>) -> impl Iterator<Item = &'a Spec> {
         let may = move |spec: &&Spec| self.shared.access.may_run(asker, &spec.name, spec.target.clone());
         self.plugins.table().specs().iter().map(AsRef::as_ref).filter(may)
+    }
+
+    fn help_whole(&self, asker: Asker<'_>, bot: &str) -> String {
+        let mut text = String::new();
+        let short: Vec<(String, String)> = self.starters.shown().collect();
+        let width = short.iter().map(|(typed, _)| typed.chars().count()).max().unwrap_or(0);
+        if !short.is_empty() {
+            text.push_str("short forms\n");
+        }
+        for (typed, means) in short {
+            let _ = writeln!(text, "  {typed:width$}  {means}");
+        }
+        text.push_str(&help_all(self.visible(asker), &self.voice(bot).prefix));
+        text
     }
 
     fn help_for(&self, asker: Asker<'_>, word: &str) -> String {

@@ -86,7 +86,7 @@ impl From<NoVote> for Refusal {
 impl Host {
     /// The place in line of a message that says something of a job that asks; none for any other.
     pub(super) fn turn(&self, row: &InboxRow) -> Option<Turn> {
-        let command = || self.plugins.table().command_of(&row.text);
+        let command = || self.spec_of(row);
         let answers = |builtin: &Builtin| matches!(builtin, Builtin::Approve | Builtin::Deny);
         let is_vote = row.reaction.is_some()
             || command().is_some_and(|spec| matches!(&spec.target, Target::Host(builtin) if answers(builtin)));

@@ -7,12 +7,13 @@ use futures_util::FutureExt as _;
 use super::{Host, Voice};
 use crate::{
     access::{Asker, Authorized},
-    command::{Builtin, CommandKind, Parsed, Target, Vocabulary},
+    command::{Builtin, CommandKind, Parsed, Spec, Target, Vocabulary},
     job::{AtWork, refuses},
     plugin::LoadedPlugin,
-    port::store::{InboxRow, JobQuery, Line, OutboxRow, Purpose, StoreError, Write},
+    port::store::{InboxRow, JobQuery, Line, OutboxRow, Purpose, StoreError, Word, Write},
     port::{Body, Outgoing},
     reply::Text,
+    starter::is_announced,
 };
 
 /// A typed line is kept up to here in journal and log, in bytes.
@@ -29,6 +30,15 @@ pub(super) enum Verdict {
     Action(Arc<LoadedPlugin>, Arc<Authorized>),
     /// Nothing.
     Refused(Refusal),
+}
+
+/// Why a command that acts is not taken as it came, if it is not.
+fn not_from_there(row: &InboxRow) -> Option<String> {
+    if Host::is_overheard(row) {
+        return Some("what is only heard sets off no command that acts".to_owned());
+    }
+    let why = row.unproven.as_deref()?;
+    Some(format!("a command that acts is not taken from there: {}", crate::reply::clean(why)))
 }
 
 /// The first and the longest wait before a message that could not be handled is handled again.
@@ -155,6 +165,7 @@ impl Host {
         if let Some(reaction) = &row.reaction {
             return self.reacted(&row, reaction).await;
         }
+        let row = self.rooted(row).await;
         match self.decide(&row).await {
             Verdict::Answered(text, line) => self.answer(&row, text, *line, late).await,
             Verdict::CarriedOut(_) => {
@@ -172,20 +183,37 @@ impl Host {
         let asker = Asker::from(row);
         // Who is in the rooms that rules name is asked before anything is judged.
         self.shared.access.look(&self.shared.outbox).await;
+        if row.started.is_none()
+            && let Some(answer) = self.starters.said(&row.text)
+        {
+            return self.said(row, answer);
+        }
+        let words = match self.words_of(row) {
+            Ok(words) => words,
+            Err(usage) => return Verdict::Refused(Refusal::Malformed(usage)),
+        };
         let table = self.plugins.table();
+        let spec = match &words {
+            Some(words) => table.command_of_words(words),
+            None => table.command_of(&row.text),
+        };
         // Before the arguments are looked at: hints on them name apps and environments.
-        if let Some(spec) = table.command_of(&row.text)
+        if let Some(spec) = spec
             && !self.shared.access.may_run(asker, &spec.name, spec.target.clone())
         {
             return Verdict::Refused(Refusal::Denied(self.shared.access.missing(&spec.name, None, None)));
         }
         let vocabulary = Vocabulary::of(&self.shared.catalog, &self.shared.access, asker);
-        let command = match table.parse(&row.text, &vocabulary) {
+        let parsed = match &words {
+            Some(words) => table.parse_words(words, &vocabulary),
+            None => table.parse(&row.text, &vocabulary),
+        };
+        let command = match parsed {
             Ok(Parsed::Command(command)) => command,
             Ok(Parsed::Help(spec)) => return self.said(row, Text::lines(self.explain(asker, &spec))),
             Err(misparse) => {
                 // A command that somebody has is theirs, whoever else claims it.
-                let missing = table.command_of(&row.text).is_none().then(|| self.not_loaded(&row.text)).flatten();
+                let missing = spec.is_none().then(|| self.not_loaded(&row.text)).flatten();
                 return Verdict::Refused(match missing {
                     Some(message) => Refusal::Denied(message),
                     None => Refusal::Malformed(misparse.to_string()),
@@ -196,6 +224,11 @@ impl Host {
             Ok(command) => command,
             Err(refusal) => return Verdict::Refused(refusal),
         };
+        if command.acts()
+            && let Some(why) = not_from_there(row)
+        {
+            return Verdict::Refused(Refusal::Denied(why));
+        }
         let authorized = match self.shared.access.authorize(command, row.clone()) {
             Ok(authorized) => Arc::new(authorized),
             Err(refused) => return Verdict::Refused(Refusal::Denied(refused.message)),
@@ -225,6 +258,27 @@ impl Host {
         }
     }
 
+    /// The words of a command of which some were given by somebody else; `None` for one that was typed as a whole.
+    ///
+    /// # Errors
+    /// It begins as a short form and is typed otherwise; how it is.
+    fn words_of(&self, row: &InboxRow) -> Result<Option<Vec<Word>>, String> {
+        match &row.started {
+            Some(started) => Ok(Some(started.words.clone())),
+            None => self.starters.alias(&row.text),
+        }
+    }
+
+    /// What a message begins with, whatever follows.
+    pub(super) fn spec_of(&self, row: &InboxRow) -> Option<Arc<Spec>> {
+        let table = self.plugins.table();
+        let spec = match self.words_of(row).ok()? {
+            Some(words) => table.command_of_words(&words),
+            None => table.command_of(&row.text),
+        };
+        spec.cloned()
+    }
+
     /// Why an action is not taken from where it was typed, if it is not.
     async fn not_from_here(&self, authorized: &Authorized) -> Option<String> {
         refuses(&self.shared, authorized.message(), authorized.command().app()?).await
@@ -246,6 +300,11 @@ impl Host {
         ))
     }
 
+    /// Whether nobody asked us anything: it was heard in what people say to each other.
+    fn is_overheard(row: &InboxRow) -> bool {
+        row.started.is_some() && !is_announced(&row.key.event)
+    }
+
     /// Says no, once, in the transaction that marks the message as dealt with.
     async fn refuse(&self, row: InboxRow, refusal: Refusal) -> Result<(), StoreError> {
         let (emoji, message, counted) = match refusal {
@@ -258,7 +317,13 @@ impl Host {
         let now = self.shared.clock.now();
         let mut writes = vec![Write::Line(self.refusal_line(&row, message.clone())), Write::Done(row.key.clone())];
         tracing::info!(person = row.sender.id, room = row.key.room, why = message, "refused a command");
-        let answered = if counted { self.courtesy.answer(&row.sender.id, &row.key.room, now) } else { Some(0) };
+        let answered = if Self::is_overheard(&row) {
+            None
+        } else if counted {
+            self.courtesy.answer(&row.sender.id, &row.key.room, now)
+        } else {
+            Some(0)
+        };
         if let Some(unsaid) = answered {
             let mut text = Text::lines(message);
             if unsaid > 0 {
@@ -274,7 +339,10 @@ impl Host {
 
     /// Answers a query: the words first, then its line and the mark that it is done.
     async fn answer(&self, row: &InboxRow, text: Text, line: Line, late: bool) -> Result<(), StoreError> {
-        if let Some(chat) = self.shared.outbox.chat(&row.bot, &row.key.network).cloned() {
+        // Whoever only talks to others did not ask, and is answered with measure.
+        let now = self.shared.clock.now();
+        let wanted = !Self::is_overheard(row) || self.courtesy.answer("overheard", &row.key.room, now).is_some();
+        if wanted && let Some(chat) = self.shared.outbox.chat(&row.bot, &row.key.network).cloned() {
             let message = Outgoing {
                 key: format!("{}/{}/answer", row.key.room, row.key.event),
                 room: row.key.room.clone(),

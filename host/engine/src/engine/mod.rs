@@ -6,18 +6,22 @@
 //! [`Engine::run`] it. `examples/embed.rs` does so with a chat of its own.
 
 mod action;
+mod announce;
 mod answers;
 mod approvals;
 mod ask;
 mod census;
+mod check_starters;
 mod courtesy;
 mod desk;
 mod expect;
 mod explain;
 mod freezing;
 mod handle;
+mod hooks;
 mod plugins;
 mod query;
+mod schedules;
 mod tidy;
 mod who;
 
@@ -38,6 +42,7 @@ use tokio_util::sync::CancellationToken;
 pub use ask::NoAnswer;
 pub use census::{MayRow, MayRun};
 pub use explain::{Explained, Explainer};
+pub use hooks::{Delivered, Undelivered};
 pub use plugins::Plugins;
 pub(crate) use who::handle as handle_of;
 pub use who::{NotFound, find_person};
@@ -51,6 +56,7 @@ use crate::{
     plugin::{Loader, Runtime, lock::Lock, runtime::MOST_GUESTS},
     port::{Chat, Clock, Directory, Store, StoreError, SystemClock, store::InboxRow},
     reply::{Account, Outbox},
+    starter::Starters,
 };
 use approvals::Votes;
 pub(crate) use approvals::{asks_unsent, thumb};
@@ -80,6 +86,8 @@ pub(crate) struct Host {
     pub(crate) plugins: Arc<Plugins>,
     pub(crate) jobs: Arc<Jobs>,
     pub(crate) activity: Activity,
+    inboxes: Vec<Arc<Inbox>>,
+    starters: Arc<Starters>,
     voices: HashMap<String, Voice>,
     courtesy: Courtesy,
     votes: Votes,
@@ -173,11 +181,12 @@ impl EngineBuilder {
         for warning in access.restore(self.store.grants().await?) {
             tracing::warn!("{warning}");
         }
-        let bots = self.config.bots;
+        let (bots, starters) = (self.config.bots, self.config.starters);
         let account =
             |bot: &BotConfig, chat: &Arc<dyn Chat>| Account { bot: bot.identity.name.clone(), chat: chat.clone() };
         let all: Vec<Account> = bots.iter().flat_map(|bot| bot.chats.iter().map(|chat| account(bot, chat))).collect();
-        let outbox = Arc::new(Outbox::new(self.store.clone(), all.clone(), activity.clone()));
+        let names = access.bots.iter().map(|bot| bot.name.clone()).collect();
+        let outbox = Arc::new(Outbox::new(self.store.clone(), all.clone(), names, activity.clone()));
         let (send, rows) = mpsc::unbounded_channel();
         let identities = bots.iter().map(|bot| (bot.identity.name.clone(), bot.identity.clone()));
         let identities: HashMap<String, BotIdentity> = identities.collect();
@@ -195,6 +204,7 @@ impl EngineBuilder {
                 addressing: Addressing { prefix, names: vec![account.bot.clone()] },
                 admins: access.admin_ids(),
                 access: access.clone(),
+                starters: starters.clone(),
                 activity: activity.clone(),
                 rows: send.clone(),
             });
@@ -228,6 +238,8 @@ impl EngineBuilder {
             plugins,
             jobs,
             activity,
+            inboxes: accounts.iter().map(|(_, inbox)| inbox.clone()).collect(),
+            starters,
             voices: bots.into_iter().map(voice).collect(),
             courtesy: Courtesy::default(),
             votes: Votes::default(),
@@ -284,6 +296,9 @@ impl Engine {
         for row in shared.store.waiting().await? {
             taken.insert(row.key.clone());
             self.host.clone().spawn(row, self.host.activity.begin(), true);
+        }
+        for schedule in &self.host.starters.schedules {
+            tasks.spawn(self.host.clone().keep(schedule.clone()));
         }
         let host = self.host.clone();
         let handling = tasks.spawn(async move {

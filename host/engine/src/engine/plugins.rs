@@ -180,6 +180,7 @@ impl Plugins {
                 }
             }
         }
+        problems.extend(self.misled(config));
         problems.extend(self.unmet(config));
         problems.sort();
         problems

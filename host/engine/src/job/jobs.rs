@@ -93,6 +93,10 @@ impl Jobs {
 
     /// Has a job looked at: by a task of its own, or once more by the one that takes care of it.
     pub(crate) fn take_up(self: &Arc<Self>, row: JobRow) {
+        // What was asked through an identity that does not run here is left to the host that runs it.
+        if !self.shared.outbox.runs(&row.bot) {
+            return;
+        }
         let mut live = self.live();
         if let Some(known) = live.get_mut(&row.id) {
             known.again = true;

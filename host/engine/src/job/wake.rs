@@ -48,7 +48,12 @@ impl Jobs {
         }
         match self.shared.store.due(self.shared.steady.now(), BATCH).await {
             Ok(rows) => {
-                for row in rows.into_iter().filter(|row| self.at_work(&row.id).is_none()) {
+                let (ours, others): (Vec<_>, Vec<_>) =
+                    rows.into_iter().partition(|row| self.shared.outbox.runs(&row.bot));
+                if ours.is_empty() && !others.is_empty() {
+                    return AGAIN;
+                }
+                for row in ours.into_iter().filter(|row| self.at_work(&row.id).is_none()) {
                     self.take_up(row);
                 }
                 SOON

@@ -10,8 +10,9 @@ use crate::{
     access::Access,
     approval,
     job::Activity,
-    port::store::{InboxKey, InboxRow, Mark, OutboxRow, Purpose, Reaction, Store, StoreError, Write},
+    port::store::{InboxKey, InboxRow, Mark, OutboxRow, Purpose, Reaction, Started, Store, StoreError, Write},
     reply::{Outbox, Text},
+    starter::Starters,
 };
 
 /// A message as an adapter read it: a person's own new words, never an edit, a notice or our own.
@@ -60,6 +61,7 @@ pub struct Inbox {
     pub(crate) addressing: Addressing,
     pub(crate) admins: Vec<String>,
     pub(crate) access: Arc<Access>,
+    pub(crate) starters: Arc<Starters>,
     pub(crate) activity: Activity,
     pub(crate) rows: mpsc::UnboundedSender<(InboxRow, bool, crate::job::AtWork)>,
 }
@@ -117,12 +119,15 @@ impl Inbox {
                 kept.push(message);
             }
         }
-        let mut rows: Vec<(InboxRow, bool)> = kept
+        let rows: Vec<(InboxRow, bool)> = kept
             .into_iter()
             .filter_map(|message| {
-                let text = match &message.reaction {
-                    Some(_) => String::new(),
-                    None => self.addressing.command(&message)?,
+                let (text, started) = match &message.reaction {
+                    Some(_) => (String::new(), None),
+                    None => match self.addressing.command(&message) {
+                        Some(text) => (text, None),
+                        None => self.heard(room, &message).map(|started| (started.line(), Some(started)))?,
+                    },
                 };
                 let row = InboxRow {
                     key: InboxKey { network: self.network.into(), room: room.into(), event: message.event },
@@ -134,17 +139,30 @@ impl Inbox {
                     direct: message.direct,
                     reaction: message.reaction,
                     unproven: message.unproven,
-                    started: None,
+                    started,
                 };
                 Some((row, message.late))
             })
             .collect();
-        if rows.is_empty() && mark.is_none() {
+        self.take(rows, mark.into_iter().map(Write::Mark).collect()).await
+    }
+
+    /// What the operator listens for in a message that is not for us. Of it only that is kept.
+    fn heard(&self, room: &str, message: &Incoming) -> Option<Started> {
+        self.starters.heard(&message.text, |name| self.access.is_room(name, (self.network, room)))
+    }
+
+    /// Takes rows and other changes in one transaction, and has those handled that are new; gives how many.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing was taken.
+    pub(crate) async fn take(&self, mut rows: Vec<(InboxRow, bool)>, more: Vec<Write>) -> Result<usize, StoreError> {
+        if rows.is_empty() && more.is_empty() {
             return Ok(0);
         }
         // Counted as work before it is on disk, so that nobody sees a moment of rest in between.
         let at_work = self.activity.begin();
-        let writes = rows.iter().map(|(row, _)| Write::Receive(row.clone())).chain(mark.map(Write::Mark)).collect();
+        let writes = rows.iter().map(|(row, _)| Write::Receive(row.clone())).chain(more).collect();
         let new = self.store.commit(writes).await?;
         rows.retain(|(row, _)| new.contains(&row.key));
         let count = rows.len();

@@ -16,6 +16,7 @@ use crate::{
         store::{InboxRow, OutboxRow, PendingRow, Purpose, Write},
     },
     reply::Text,
+    starter::is_announced,
 };
 
 /// The first wait after a network said "later" without saying when.
@@ -32,6 +33,8 @@ pub struct Outbox {
     store: Arc<dyn Store>,
     // In the order of the file.
     accounts: Vec<Account>,
+    // The names of all identities of the configuration; some may not run here.
+    identities: Vec<String>,
     activity: Activity,
     wake: mpsc::UnboundedSender<AtWork>,
     woken: Mutex<Option<mpsc::UnboundedReceiver<AtWork>>>,
@@ -79,10 +82,15 @@ struct Flight {
 }
 
 impl Outbox {
-    /// An outbox over some accounts. Nothing is sent before [`Outbox::run`].
-    pub(crate) fn new(store: Arc<dyn Store>, accounts: Vec<Account>, activity: Activity) -> Self {
+    /// An outbox over some accounts of some identities. Nothing is sent before [`Outbox::run`].
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        accounts: Vec<Account>,
+        identities: Vec<String>,
+        activity: Activity,
+    ) -> Self {
         let (wake, woken) = mpsc::unbounded_channel();
-        Self { store, accounts, activity, wake, woken: Mutex::new(Some(woken)) }
+        Self { store, accounts, identities, activity, wake, woken: Mutex::new(Some(woken)) }
     }
 
     /// Something new is in the outbox.
@@ -96,10 +104,20 @@ impl Outbox {
         &self.accounts
     }
 
-    /// The account of an identity on a network; the first on it for the empty name, which rows have of the time when a host
-    /// had one identity only.
+    /// Whether what was asked through an identity is done here: it runs here, or it is none that any host runs.
+    pub(crate) fn runs(&self, bot: &str) -> bool {
+        self.is_nobody(bot) || self.accounts.iter().any(|account| account.bot == bot)
+    }
+
+    /// Whether a name is no identity's: it is empty in rows of the time when a host had one only, or its table is gone.
+    fn is_nobody(&self, bot: &str) -> bool {
+        !self.identities.iter().any(|known| known == bot)
+    }
+
+    /// The account of an identity on a network; the first on it for a name that is no identity's.
     pub(crate) fn chat(&self, bot: &str, network: &str) -> Option<&Arc<dyn Chat>> {
-        let fits = |account: &&Account| account.chat.network() == network && (bot.is_empty() || account.bot == bot);
+        let any = self.is_nobody(bot);
+        let fits = |account: &&Account| account.chat.network() == network && (any || account.bot == bot);
         self.accounts.iter().find(fits).map(|account| &account.chat)
     }
 
@@ -130,7 +148,8 @@ impl Outbox {
     /// The thread that answers to a message go to: its own, or one below it; `None` where the network has none.
     pub(crate) fn thread(&self, message: &InboxRow) -> Option<String> {
         let threads = self.chat(&message.bot, &message.key.network).is_some_and(|chat| chat.abilities().threads);
-        threads.then(|| message.thread.clone().unwrap_or_else(|| message.key.event.clone()))
+        let own = || (!is_announced(&message.key.event)).then(|| message.key.event.clone());
+        message.thread.clone().or_else(own).filter(|_| threads)
     }
 
     /// Sends for ever; what an earlier process left is sent first, after a look whether it was.
@@ -226,7 +245,8 @@ impl Outbox {
         let text = || row.row.text.clone().clamped(longest(&**chat));
         let (key, body) = match (&row.row.purpose, &row.event) {
             (Purpose::Reaction { event, emoji }, _) => {
-                if !chat.abilities().reactions {
+                // What nobody typed cannot be marked.
+                if !chat.abilities().reactions || is_announced(event) {
                     return None;
                 }
                 (row.row.key.clone(), Body::React { event: event.clone(), emoji: emoji.clone() })

@@ -54,6 +54,15 @@ pub(crate) async fn sent_as(pool: &SqlitePool, network: &str, event: &str) -> Re
         .map_err(|error| store(&error))
 }
 
+pub(crate) async fn sent_event(pool: &SqlitePool, key: &str) -> Result<Option<String>, StoreError> {
+    let event: Option<Option<String>> = sqlx::query_scalar("select event from outbox where key = ?")
+        .bind(key)
+        .fetch_optional(pool)
+        .await
+        .map_err(|error| store(&error))?;
+    Ok(event.flatten())
+}
+
 pub(crate) async fn mark(pool: &SqlitePool, bot: &str, network: &str, room: &str) -> Result<Option<Mark>, StoreError> {
     let row = sqlx::query("select event, at from mark where bot = ? and network = ? and room = ?")
         .bind(bot)

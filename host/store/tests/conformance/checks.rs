@@ -62,17 +62,17 @@ pub(crate) async fn a_message_waits_until_it_is_done(store: &dyn Store) {
 }
 
 pub(crate) async fn a_mark_moves_forward_only(store: &dyn Store) {
-    assert_eq!(store.mark("matrix", "!ops").await.expect("a mark"), None);
+    assert_eq!(store.mark("marvin", "matrix", "!ops").await.expect("a mark"), None);
     commit(store, vec![Write::Mark(mark(5, None))]).await;
-    assert_eq!(store.mark("matrix", "!ops").await.expect("a mark"), Some(mark(5, None)));
+    assert_eq!(store.mark("marvin", "matrix", "!ops").await.expect("a mark"), Some(mark(5, None)));
     commit(store, vec![Write::Mark(mark(5, Some("$a")))]).await;
     commit(store, vec![Write::Mark(mark(8, Some("$b")))]).await;
     commit(store, vec![Write::Mark(mark(7, Some("$late")))]).await;
     let elsewhere = Mark { room: "!other".into(), ..mark(1, None) };
     commit(store, vec![Write::Mark(elsewhere.clone())]).await;
-    assert_eq!(store.mark("matrix", "!ops").await.expect("a mark"), Some(mark(8, Some("$b"))));
-    assert_eq!(store.mark("matrix", "!other").await.expect("a mark"), Some(elsewhere));
-    assert_eq!(store.mark("mattermost", "!ops").await.expect("a mark"), None);
+    assert_eq!(store.mark("marvin", "matrix", "!ops").await.expect("a mark"), Some(mark(8, Some("$b"))));
+    assert_eq!(store.mark("marvin", "matrix", "!other").await.expect("a mark"), Some(elsewhere));
+    assert_eq!(store.mark("marvin", "mattermost", "!ops").await.expect("a mark"), None);
 }
 
 pub(crate) async fn a_message_is_said_once(store: &dyn Store) {
@@ -160,7 +160,7 @@ pub(crate) async fn a_list_with_one_bad_write_changes_nothing(store: &dyn Store)
     ];
     assert_eq!(fails(store, writes.clone()).await, "job `nobody` is not open");
     assert_eq!(store.waiting().await.expect("rows"), [message(1)]);
-    assert_eq!(store.mark("matrix", "!ops").await.expect("a mark"), None);
+    assert_eq!(store.mark("marvin", "matrix", "!ops").await.expect("a mark"), None);
     assert_eq!(store.outbox().await.expect("rows"), [pending(card("c", "queued", false), None, 1)]);
     assert_eq!(open_jobs(store).await, [job("7f")]);
     assert_eq!(store.entries("0b").await.expect("entries"), []);
@@ -430,8 +430,8 @@ pub(crate) async fn every_text_comes_back_as_it_was(store: &dyn Store) {
     commit(store, writes).await;
     assert_eq!(store.waiting().await.expect("rows"), [received]);
     assert_eq!(store.outbox().await.expect("rows"), [pending(said, None, 1)]);
-    assert_eq!(store.mark("matrix", "!ops").await.expect("a mark"), Some(early));
+    assert_eq!(store.mark("marvin", "matrix", "!ops").await.expect("a mark"), Some(early));
     assert_eq!(store.value(hostile, hostile).await.expect("a value"), Some(hostile.as_bytes().to_vec()));
     commit(store, vec![Write::Mark(Mark { at: at(0), ..mark(0, None) })]).await;
-    assert_eq!(store.mark("matrix", "!ops").await.expect("a mark"), Some(mark(0, None)));
+    assert_eq!(store.mark("marvin", "matrix", "!ops").await.expect("a mark"), Some(mark(0, None)));
 }

@@ -29,7 +29,7 @@ async fn everything(store: &SqliteStore) -> String {
         "{:?}",
         (
             store.waiting().await.expect("waiting"),
-            store.mark("matrix", "!ops").await.expect("mark"),
+            store.mark("marvin", "matrix", "!ops").await.expect("mark"),
             store.outbox().await.expect("outbox"),
             open_jobs(store).await,
             store.entries("7f").await.expect("entries"),

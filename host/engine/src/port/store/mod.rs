@@ -151,6 +151,12 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError`].
     async fn sent_as(&self, network: &str, event: &str) -> Result<Option<String>, StoreError>;
 
+    /// The event that a row of the outbox was sent as; `None` where it was not sent yet, or never can be.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn sent_event(&self, key: &str) -> Result<Option<String>, StoreError>;
+
     /// One job, open or over.
     ///
     /// # Errors

@@ -105,6 +105,12 @@ impl Store for MemoryStore {
         Ok(found.map(|pending| pending.row.key.clone()))
     }
 
+    async fn sent_event(&self, key: &str) -> Result<Option<String>, StoreError> {
+        let state = self.state();
+        let found = state.outbox.values().map(|slot| &slot.pending).find(|pending| pending.row.key == key);
+        Ok(found.and_then(|pending| pending.event.clone()))
+    }
+
     async fn job(&self, id: &str) -> Result<Option<JobRow>, StoreError> {
         Ok(self.state().jobs.get(id).map(|job| job.row.clone()))
     }

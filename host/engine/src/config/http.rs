@@ -1,0 +1,39 @@
+//! `[http]`: the listener for other machines.
+
+use std::net::SocketAddr;
+
+use super::{problem::At, table::Table};
+use crate::starter::Starters;
+
+/// Where other machines reach the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpConfig {
+    /// The address and port.
+    pub listen: SocketAddr,
+    /// Where it stands.
+    pub at: At,
+}
+
+const LISTEN: &str = "\"127.0.0.1:8788\"";
+
+/// Reads it. Hooks need it.
+pub(super) fn read(root: &mut Table, starters: &Starters) -> Option<HttpConfig> {
+    let Some(mut table) = root.table("http") else {
+        if let Some(hook) = starters.hooks.first() {
+            root.problem(&hook.at, "hooks need [http], and there is none", format!("[http]\nlisten = {LISTEN}"));
+        }
+        return None;
+    };
+    let at = table.at().clone();
+    let text = table.required_string("listen", LISTEN);
+    let listen = text.and_then(|text| match text.value.parse() {
+        Ok(listen) => Some(listen),
+        Err(_) => {
+            let message = format!("`{}` is no address with a port", crate::reply::clean(&text.value));
+            table.problem(&text.at, message, format!("listen = {LISTEN}"));
+            None
+        }
+    });
+    table.finish();
+    Some(HttpConfig { listen: listen?, at })
+}

@@ -1,0 +1,153 @@
+//! Commands that nobody typed: they come into the inbox like messages, and their room sees first what is asked and by whom.
+//!
+//! Invariant: the row, the words that announce it and what remembers that it came are one transaction, and a row's event comes
+//! once, so neither a crash nor a second delivery sets anything off twice.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+
+use super::Host;
+use crate::{
+    config::RoomName,
+    message::{Inbox, Person},
+    port::store::{InboxKey, InboxRow, OutboxRow, Purpose, Started, StoreError, Write},
+    reply::{Text, clean},
+    starter::is_announced,
+};
+
+/// So long is the message waited for that a command's answers hang on: without it they stand in the room by themselves.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How often it is looked for.
+const LOOK: Duration = Duration::from_millis(50);
+/// So long is a network asked which room a name is.
+const ASKED: Duration = Duration::from_secs(5);
+
+/// Where commands that nobody typed are seen.
+#[derive(Clone)]
+pub(super) struct Venue {
+    inbox: Arc<Inbox>,
+    room: String,
+}
+
+impl Venue {
+    /// The identity that acts there.
+    pub(super) fn bot(&self) -> &str {
+        &self.inbox.bot
+    }
+}
+
+/// One command that nobody typed.
+pub(super) struct Cue {
+    /// The event's name.
+    pub(super) event: String,
+    /// In whose name.
+    pub(super) machine: Person,
+    /// What.
+    pub(super) started: Started,
+    /// When.
+    pub(super) at: Timestamp,
+    /// What else the room is told with it.
+    pub(super) note: Option<String>,
+}
+
+impl Host {
+    /// The room that a schedule or a hook names. `None` where the bot is not in it, or where that cannot be told now.
+    pub(super) async fn venue(&self, bot: Option<&str>, room: &RoomName) -> Option<Venue> {
+        let spot = self.shared.outbox.spot(bot.unwrap_or_default(), room)?;
+        // An identity that was named is the one that acts, also where another one's table has the room.
+        let name = bot.unwrap_or(&spot.bot);
+        let inbox = self.inbox_of(name, &spot.network)?;
+        let chat = self.shared.outbox.chat(name, &spot.network)?;
+        match tokio::time::timeout(ASKED, chat.room(&spot.room)).await {
+            Ok(Ok(room)) => Some(Venue { inbox, room: room? }),
+            Ok(Err(_)) | Err(_) => None,
+        }
+    }
+
+    fn inbox_of(&self, bot: &str, network: &str) -> Option<Arc<Inbox>> {
+        self.inboxes.iter().find(|inbox| inbox.bot == bot && inbox.network == network).cloned()
+    }
+
+    /// Brings a command to the inbox, with changes of the same transaction; gives whether it was new.
+    pub(super) async fn cue(&self, venue: &Venue, cue: Cue, mut more: Vec<Write>) -> Result<bool, StoreError> {
+        let Cue { event, machine, started, at, note } = cue;
+        let text = started.line();
+        let mut words = Text::lines(format!("{} ({}): {}", clean(&machine.name), started.by, text));
+        if let Some(note) = note {
+            words.push_lines(note);
+        }
+        let key = InboxKey { network: venue.inbox.network.to_owned(), room: venue.room.clone(), event };
+        more.push(Write::Say(OutboxRow {
+            key: announcement(&key),
+            bot: venue.inbox.bot.clone(),
+            network: key.network.clone(),
+            room: key.room.clone(),
+            thread: None,
+            purpose: Purpose::Message,
+            text: words,
+        }));
+        let row = InboxRow {
+            key,
+            bot: venue.inbox.bot.clone(),
+            thread: None,
+            sender: machine,
+            text,
+            at,
+            direct: false,
+            reaction: None,
+            unproven: None,
+            started: Some(started),
+        };
+        let new = venue.inbox.take(vec![(row, false)], more).await?;
+        self.shared.outbox.wake();
+        Ok(new > 0)
+    }
+
+    /// Says something in the room of a venue, once.
+    pub(super) async fn tell(
+        &self,
+        venue: &Venue,
+        key: String,
+        text: Text,
+        mut more: Vec<Write>,
+    ) -> Result<(), StoreError> {
+        more.push(Write::Say(OutboxRow {
+            key,
+            bot: venue.inbox.bot.clone(),
+            network: venue.inbox.network.to_owned(),
+            room: venue.room.clone(),
+            thread: None,
+            purpose: Purpose::Message,
+            text,
+        }));
+        self.shared.store.commit(more).await?;
+        self.shared.outbox.wake();
+        Ok(())
+    }
+
+    /// A row with the thread that its answers hang on: of a command that nobody typed the message that announced it, once
+    /// that is sent.
+    pub(super) async fn rooted(&self, row: InboxRow) -> InboxRow {
+        let threads =
+            || self.shared.outbox.chat(&row.bot, &row.key.network).is_some_and(|chat| chat.abilities().threads);
+        if !is_announced(&row.key.event) || row.thread.is_some() || !threads() {
+            return row;
+        }
+        let key = announcement(&row.key);
+        let until = tokio::time::Instant::now() + PATIENCE;
+        while tokio::time::Instant::now() < until {
+            match self.shared.store.sent_event(&key).await {
+                Ok(Some(event)) => return InboxRow { thread: Some(event), ..row },
+                Ok(None) => tokio::time::sleep(LOOK).await,
+                Err(_) => break,
+            }
+        }
+        row
+    }
+}
+
+/// The key of the message that announces a command.
+fn announcement(key: &InboxKey) -> String {
+    format!("{}/{}/announced", key.room, key.event)
+}

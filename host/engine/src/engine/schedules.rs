@@ -1,0 +1,143 @@
+//! Sets schedules off: each time once, also over a restart and under a clock that is set.
+//!
+//! Invariant: the last time is kept as a mark, which moves in the transaction that takes up the command. A time that came is
+//! an event of its room, and the inbox takes an event once.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+
+use super::{
+    Host,
+    announce::{Cue, Venue},
+};
+use crate::{
+    port::store::{Mark, Started, StoreError, Write},
+    reply::{Text, moment},
+    starter::{Missed, Schedule},
+};
+
+/// What a mark of a schedule has for its network.
+const NETWORK: &str = "schedule";
+/// The clock is looked at as often, so that one that is set is seen.
+const LOOK: Duration = Duration::from_secs(1);
+/// How long a store or a room that is not there is left alone.
+const AGAIN: Duration = Duration::from_secs(2);
+/// No more times than this are counted.
+const MOST_COUNTED: usize = 1_000;
+
+impl Host {
+    /// Sets a schedule off at its times until the host stops.
+    pub(super) async fn keep(self: Arc<Self>, schedule: Schedule) {
+        loop {
+            match self.step(&schedule).await {
+                Ok(pause) => tokio::time::sleep(pause).await,
+                Err(error) => {
+                    tracing::error!(schedule = schedule.name, %error, "a schedule cannot be kept now; trying again");
+                    tokio::time::sleep(AGAIN).await;
+                }
+            }
+        }
+    }
+
+    /// Sets it off if its time has come; gives how long until the next look.
+    async fn step(&self, schedule: &Schedule) -> Result<Duration, StoreError> {
+        let store = &self.shared.store;
+        let now = self.shared.clock.now();
+        let Some(mark) = store.mark("", NETWORK, &schedule.name).await? else {
+            // It is new: no time before this moment was ever its.
+            store.commit(vec![at(schedule, now)]).await?;
+            return Ok(Duration::ZERO);
+        };
+        let Some(next) = schedule.cron.next(mark.at) else { return Ok(LOOK) };
+        if next > now {
+            let until: Duration = next.duration_since(now).try_into().unwrap_or(LOOK);
+            return Ok(until.min(LOOK));
+        }
+        let Some(venue) = self.venue(schedule.bot.as_deref(), &schedule.room).await else {
+            tracing::warn!(schedule = schedule.name, room = %schedule.room, "the room of a schedule cannot be reached");
+            return Ok(AGAIN);
+        };
+        let (due, before) = newest(schedule, next, now);
+        let age: Duration = now.duration_since(due).try_into().unwrap_or_default();
+        let most = self.voice(venue.bot()).max_age;
+        match schedule.missed {
+            Missed::Skip if age > most => self.skip(schedule, &venue, due, before + 1).await?,
+            Missed::Skip | Missed::Last => self.fire(schedule, &venue, due, before, age > most).await?,
+        }
+        Ok(Duration::ZERO)
+    }
+
+    async fn fire(
+        &self,
+        schedule: &Schedule,
+        venue: &Venue,
+        due: Timestamp,
+        before: usize,
+        late: bool,
+    ) -> Result<(), StoreError> {
+        let mut notes = Vec::new();
+        if late {
+            notes.push(format!("It was due at {}, when I was away.", moment(due)));
+        }
+        if before > 0 {
+            notes.push(format!(
+                "{} of its times before that came while I was away, and are not made up for.",
+                counted(before)
+            ));
+        }
+        let cue = Cue {
+            event: format!("schedule/{}/{}", schedule.name, due.as_second()),
+            machine: schedule.machine.clone(),
+            started: Started {
+                by: format!("schedule {}", schedule.name),
+                words: schedule.command.filled(&Default::default()),
+            },
+            // Not its time: how old it may be was judged here.
+            at: self.shared.clock.now(),
+            note: (!notes.is_empty()).then(|| notes.join(" ")),
+        };
+        self.cue(venue, cue, vec![at(schedule, due)]).await.map(drop)
+    }
+
+    async fn skip(&self, schedule: &Schedule, venue: &Venue, due: Timestamp, times: usize) -> Result<(), StoreError> {
+        let text = format!(
+            "Schedule {}: {} of its times came while I was away, the last at {}, and are not made up for.",
+            schedule.name,
+            counted(times),
+            moment(due)
+        );
+        tracing::warn!(schedule = schedule.name, times, "times of a schedule are skipped");
+        let key = format!("schedule/{}/{}/skipped", schedule.name, due.as_second());
+        self.tell(venue, key, Text::lines(text), vec![at(schedule, due)]).await
+    }
+}
+
+/// The newest time up to now, and how many came before it since the last one.
+fn newest(schedule: &Schedule, first: Timestamp, now: Timestamp) -> (Timestamp, usize) {
+    let (mut due, mut before) = (first, 0);
+    while let Some(next) = schedule.cron.next(due).filter(|next| *next <= now) {
+        (due, before) = (next, before + 1);
+        if before == MOST_COUNTED {
+            // Of a schedule that comes every minute and a host that was away for a month.
+            let within: Duration = now.duration_since(due).try_into().unwrap_or_default();
+            return (schedule.cron.last(now, within + Duration::from_secs(1)).unwrap_or(due), before);
+        }
+    }
+    (due, before)
+}
+
+fn counted(times: usize) -> String {
+    if times >= MOST_COUNTED { format!("more than {MOST_COUNTED}") } else { times.to_string() }
+}
+
+/// That a schedule was set off up to a moment.
+fn at(schedule: &Schedule, moment: Timestamp) -> Write {
+    Write::Mark(Mark {
+        bot: String::new(),
+        network: NETWORK.to_owned(),
+        room: schedule.name.clone(),
+        event: None,
+        at: moment,
+    })
+}
