@@ -175,6 +175,11 @@ pub(crate) fn guests() -> PathBuf {
     env::var_os("WARDROOM_GUESTS").map_or_else(|| repository().join("guests"), PathBuf::from)
 }
 
+/// Where all engines of all tests find the compiled plugins.
+pub(crate) fn code() -> PathBuf {
+    env::temp_dir().join(format!("wardroom-tests-code-{}", rustix::process::geteuid().as_raw()))
+}
+
 /// The host under test.
 pub(crate) fn binary() -> Result<PathBuf> {
     let named = ["WARDROOM_BIN", "WARDROOM_BIN_QUICK"].into_iter().find_map(env::var_os).map(PathBuf::from);

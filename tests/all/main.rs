@@ -5,14 +5,17 @@ mod crash;
 mod durable;
 mod freezes;
 mod hostile;
+mod identities;
 mod jobs;
 mod restart;
 mod shutdown;
+mod starters;
 mod stories;
 // What the tests above stand on.
 mod host;
 mod house;
 mod journal;
+mod office;
 
 mod live_matrix;
 mod readme;

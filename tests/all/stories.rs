@@ -87,6 +87,9 @@ stories! {
     rollback
     rules_for_one_command
     secrets_are_references
+    short_forms
+    starter_commands
+    starter_problems
     tampering
     the_console
     too_many_refusals

@@ -141,7 +141,8 @@ impl World {
         };
         let config = read(&file, &registry).map_err(|problems| anyhow!("{problems:?}"))?;
         let store: Arc<dyn Store> = Arc::new(Mortal { inner: self.store.clone(), fuse: fuse.clone() });
-        let engine = Engine::builder(config, store).clock(self.clock.clone()).cache(cache()).build().await?;
+        let engine =
+            Engine::builder(config, store).clock(self.clock.clone()).cache(crate::house::code()).build().await?;
         let engine = Arc::new(engine);
         let stop = CancellationToken::new();
         let running = tokio::spawn({
@@ -261,11 +262,6 @@ impl World {
 /// The folder of the built guests.
 fn guests() -> std::path::PathBuf {
     crate::house::guests()
-}
-
-/// All lives of all tests find the compiled plugins in one place.
-fn cache() -> std::path::PathBuf {
-    std::env::temp_dir().join(format!("wardroom-tests-code-{}", rustix::process::geteuid().as_raw()))
 }
 
 /// A port that a fuse belongs to.

@@ -80,10 +80,11 @@ pub(crate) fn plan_lines(plan: &Plan) -> Vec<String> {
 /// How much time is left: `4 min`, `2 h`. Rounded up, so that what is said is never more than gone.
 fn left(until: Timestamp, now: Timestamp) -> String {
     let seconds = until.as_second().saturating_sub(now.as_second()).max(0);
-    match seconds {
-        0..60 => "less than a minute".to_owned(),
-        60..7200 => format!("{} min", seconds.div_euclid(60) + i64::from(seconds % 60 > 0)),
-        _ => format!("{} h", seconds.div_euclid(3600) + i64::from(seconds % 3600 > 0)),
+    let up = |unit: i64| seconds.div_euclid(unit) + i64::from(seconds % unit > 0);
+    match up(60) {
+        _ if seconds < 60 => "less than a minute".to_owned(),
+        minutes @ 0..120 => format!("{minutes} min"),
+        _ => format!("{} h", up(3600)),
     }
 }
 

@@ -52,6 +52,11 @@ impl<'w> Aside<'w> {
         }
         back
     }
+
+    /// What is wrong, with what was given in its place again.
+    fn shown(&self, misparse: Misparse) -> Misparse {
+        Misparse { message: self.back(&misparse.message), hint: misparse.hint.map(|hint| self.back(&hint)) }
+    }
 }
 
 fn is_sign(letter: char) -> bool {
@@ -81,8 +86,8 @@ impl CommandTable {
             return Ok(Parsed::Help(spec.clone()));
         }
         let back = |text: String| aside.back(&text);
-        let command: Command = parse::arguments_with(spec, rest, vocabulary, &back)?;
-        Ok(Parsed::Command(command))
+        let command: Result<Command, Misparse> = parse::arguments_with(spec, rest, vocabulary, &back);
+        command.map(Parsed::Command).map_err(|misparse| aside.shown(misparse))
     }
 
     /// What is wrong with words before anybody gave anything, if something is.
@@ -92,7 +97,7 @@ impl CommandTable {
     pub(crate) fn check_words(&self, words: &[Word], vocabulary: &Vocabulary<'_>) -> Result<Arc<Spec>, Misparse> {
         let aside = Aside::put(words)?;
         let (spec, rest) = self.begin(&aside)?;
-        parse::check(spec, rest, vocabulary, is_sign)?;
+        parse::check(spec, rest, vocabulary, is_sign).map_err(|misparse| aside.shown(misparse))?;
         Ok(spec.clone())
     }
 
@@ -100,7 +105,8 @@ impl CommandTable {
         let words = &aside.words;
         let first = words.first().ok_or_else(|| Misparse::new("There is no command in that."))?;
         let found = self.longest(first, words.get(1).map(String::as_str));
-        let (spec, length) = found.ok_or_else(|| super::hint::unknown_command(first, &words[1..], self))?;
+        let (spec, length) =
+            found.ok_or_else(|| aside.shown(super::hint::unknown_command(first, &words[1..], self)))?;
         Ok((spec, &words[length..]))
     }
 }

@@ -1,6 +1,6 @@
 //! Whether the commands that aliases, schedules, hooks and patterns set off are commands.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use super::Plugins;
 use crate::{
@@ -44,7 +44,8 @@ impl Plugins {
     /// The command of a starter; what is wrong with it goes to the problems.
     fn look(&self, config: &Config, at: &At, command: &Template, problems: &mut Vec<Problem>) -> Option<Arc<Spec>> {
         let vocabulary = Vocabulary::all_with_roles(&config.catalog, &config.access);
-        match self.table().check_words(&command.filled(&BTreeMap::new()), &vocabulary) {
+        let named = command.gaps().map(|gap| (gap.to_owned(), format!("{{{gap}}}"))).collect();
+        match self.table().check_words(&command.filled(&named), &vocabulary) {
             Ok(spec) => Some(spec),
             Err(misparse) => {
                 let message = format!("`{}` is no command: {}", command.as_str(), misparse.message);

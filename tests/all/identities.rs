@@ -1,0 +1,153 @@
+//! Two identities in one host: one for staging, open to all, and one for production, for some.
+
+use anyhow::Result;
+
+use crate::office::Office;
+
+const CONFIG: &str = r##"
+[bot.marvin]
+environments = ["staging"]
+[bot.marvin.memory]
+rooms = ["ops", "lobby"]
+
+[bot.bender]
+prefix       = "?"
+environments = ["production"]
+[bot.bender.memory]
+rooms = ["ops", "vault"]
+
+[people]
+admins = ["alice"]
+tell   = "vault"
+
+[role.visitor]
+members      = ["everyone"]
+commands     = ["deploy", "where"]
+apps         = ["*"]
+environments = ["staging"]
+
+[role.deployer]
+members       = ["bob"]
+commands      = ["deploy", "where"]
+apps          = ["*"]
+environments  = ["staging", "production"]
+grant_in_chat = true
+
+[environment.staging]
+[environment.production]
+approval = { count = 1, from = "deployer", within = "5m" }
+
+[app.cms]
+room = "vault"
+[app.cms.deploy.staging]
+memory     = true
+parameters = { version = "[0-9.]+" }
+[app.cms.deploy.production]
+memory     = true
+parameters = { version = "[0-9.]+" }
+
+[plugin.deploy]
+module = "{guests}/deploy.wasm"
+[[plugin.deploy.allow]]
+call        = "pipelines.trigger"
+environment = ["staging", "production"]
+[[plugin.deploy.allow]]
+call = ["pipelines.wait", "catalog.*"]
+
+[plugin.auth]
+module = "{guests}/auth.wasm"
+[[plugin.auth.allow]]
+call = "access.*"
+"##;
+
+fn has(said: &[String], words: &str) -> bool {
+    said.iter().any(|line| line.contains(words))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_answers_its_own_lines_and_touches_its_own_environments() -> Result<()> {
+    let office = Office::new()?;
+    let open = office.open(CONFIG, None).await?;
+    open.say("dave", "ops", "!deploy cms staging 1.0.0").await?;
+    assert!(has(&office.said("marvin"), "ops: cms: deployed version 1.0.0 to staging"), "{:?}", office.said("marvin"));
+    assert!(office.said("bender").is_empty(), "it was not spoken to");
+    // Each says which one may.
+    open.say("bob", "ops", "!deploy cms production 1.0.0").await?;
+    let refused = "ops: `production` is not touched through marvin, which serves staging: ask bender for that";
+    assert!(has(&office.said("marvin"), refused), "{:?}", office.said("marvin"));
+    open.say("bob", "ops", "bender: deploy cms staging 1.0.0").await?;
+    let refused = "`staging` is not touched through bender, which serves production: ask marvin for that";
+    assert!(has(&office.said("bender"), refused), "{:?}", office.said("bender"));
+    open.say("bob", "ops", "?whoami").await?;
+    assert!(has(&office.said("bender"), "You are bob (bob) to bender."), "{:?}", office.said("bender"));
+    assert_eq!(office.pipelines.runs().len(), 1, "nothing else ran");
+    open.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_approval_is_asked_for_where_the_app_is_at_home_by_who_is_there() -> Result<()> {
+    let office = Office::new()?;
+    let open = office.open(CONFIG, None).await?;
+    open.say("alice", "ops", "?deploy cms production 1.0.0").await?;
+    let said = office.said("bender");
+    assert!(said.iter().any(|line| line.starts_with("vault: ") && line.contains("approve")), "{said:?}");
+    open.say("bob", "vault", "?approve").await?;
+    open.settle().await?;
+    assert!(
+        has(&office.said("bender"), "ops: cms: deployed version 1.0.0 to production"),
+        "{:?}",
+        office.said("bender")
+    );
+    open.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_granted_through_one_does_not_count_through_the_other() -> Result<()> {
+    let office = Office::new()?;
+    let open = office.open(CONFIG, None).await?;
+    office.members("marvin", "ops", &["alice", "carol"]);
+    open.say("alice", "ops", "!auth carol cms staging").await?;
+    // Rights are told in a room where only the other one is.
+    assert!(has(&office.said("bender"), "vault: Rights: alice"), "{:?}", office.said("marvin"));
+    open.say("carol", "ops", "!whoami").await?;
+    assert!(has(&office.said("marvin"), "Role deployer, granted by alice"), "{:?}", office.said("marvin"));
+    open.say("carol", "ops", "?whoami").await?;
+    assert!(has(&office.said("bender"), "You are carol"), "{:?}", office.said("bender"));
+    assert!(!has(&office.said("bender"), "Role deployer"), "{:?}", office.said("bender"));
+    open.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_alone_leaves_the_others_jobs_and_words_to_it() -> Result<()> {
+    let office = Office::new()?;
+    let open = office.open(CONFIG, None).await?;
+    open.say("alice", "ops", "?deploy cms production 1.0.0").await?;
+    open.close().await?;
+    let before = office.said("bender").len();
+    let open = office.open(CONFIG, Some("marvin")).await?;
+    open.say("bob", "ops", "!deploy cms production 1.0.0").await?;
+    assert!(has(&office.said("marvin"), "ask bender for that"));
+    open.say("bob", "ops", "?approve").await?;
+    open.settle().await?;
+    assert_eq!(office.said("bender").len(), before, "it is not there");
+    open.close().await?;
+    assert!(office.pipelines.runs().is_empty());
+    let open = office.open(CONFIG, Some("bender")).await?;
+    open.say("bob", "ops", "?approve").await?;
+    open.settle().await?;
+    assert_eq!(office.pipelines.runs().len(), 1, "{:?}", office.said("bender"));
+    open.close().await
+}
+
+#[test]
+fn two_that_would_answer_the_same_line_are_a_problem() -> Result<()> {
+    let office = Office::new()?;
+    let problems = office.problems(&CONFIG.replace("prefix       = \"?\"", "prefix = \"!\""));
+    let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    let line = "[bot.marvin] and [bot.bender] would both answer the same line in `ops`";
+    assert!(lines.len() == 1 && lines[0].contains(line) && lines[0].contains("prefix = \"?\""), "{lines:?}");
+    // In rooms of their own they may be spoken to alike.
+    let apart = CONFIG.replace("prefix       = \"?\"", "prefix = \"!\"").replace("[\"ops\", \"vault\"]", "[\"vault\"]");
+    assert!(office.problems(&apart).is_empty());
+    Ok(())
+}

@@ -1,0 +1,227 @@
+//! Several identities in memory: each with a desk in some rooms, over a store and pipelines that outlive the engine.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use anyhow::{Context as _, Result, anyhow};
+use async_trait::async_trait;
+use tokio::task::JoinHandle;
+use wardroom::{
+    CancellationToken, Engine, Timestamp,
+    config::{BotIdentity, Problem, Registry, Table, read},
+    engine::RunError,
+    message::{Inbox, Incoming, Person},
+    port::{
+        Abilities, Chat, ChatFactory, Outcome, Outgoing, SendError,
+        memory::{MemoryChat, MemoryClock, MemoryPipelines, MemoryPipelinesFactory, MemoryStore},
+    },
+};
+
+use crate::house::guests;
+
+/// What outlives an engine.
+pub(crate) struct Office {
+    pub(crate) store: Arc<MemoryStore>,
+    pub(crate) pipelines: Arc<MemoryPipelines>,
+    pub(crate) clock: Arc<MemoryClock>,
+    chats: Arc<Mutex<BTreeMap<String, Arc<MemoryChat>>>>,
+    folder: tempfile::TempDir,
+    events: AtomicUsize,
+}
+
+/// An engine at work in it.
+pub(crate) struct Open<'o> {
+    pub(crate) engine: Arc<Engine>,
+    office: &'o Office,
+    stop: CancellationToken,
+    running: JoinHandle<Result<(), RunError>>,
+}
+
+impl Office {
+    pub(crate) fn new() -> Result<Self> {
+        Ok(Self {
+            store: Arc::new(MemoryStore::new()),
+            pipelines: MemoryPipelines::new(Some(Outcome::Succeeded)),
+            clock: Arc::new(MemoryClock::at(Timestamp::now())),
+            chats: Arc::default(),
+            folder: tempfile::tempdir()?,
+            events: AtomicUsize::new(0),
+        })
+    }
+
+    /// The problems of a configuration.
+    pub(crate) fn problems(&self, config: &str) -> Vec<Problem> {
+        self.read(config).err().unwrap_or_default()
+    }
+
+    fn read(&self, config: &str) -> Result<wardroom::config::Config, Vec<Problem>> {
+        let file = self.folder.path().join("plugins.toml");
+        let text = config.replace("{guests}", &guests().display().to_string());
+        std::fs::write(&file, text).expect("a folder of our own takes a file");
+        let registry = Registry {
+            chats: vec![Arc::new(Desks(self.chats.clone()))],
+            pipelines: vec![Arc::new(MemoryPipelinesFactory(self.pipelines.clone()))],
+            ..Registry::default()
+        };
+        read(&file, &registry)
+    }
+
+    /// An engine, until it is closed. `bot`: that one alone.
+    pub(crate) async fn open(&self, config: &str, bot: Option<&str>) -> Result<Open<'_>> {
+        let mut config = self.read(config).map_err(|problems| anyhow!("{problems:?}"))?;
+        if let Some(bot) = bot {
+            config.only(bot).map_err(|_| anyhow!("there is no {bot}"))?;
+        }
+        let code = crate::house::code();
+        let engine = Engine::builder(config, self.store.clone()).clock(self.clock.clone()).cache(code).build().await?;
+        let (engine, stop) = (Arc::new(engine), CancellationToken::new());
+        let running = tokio::spawn({
+            let (engine, stop) = (engine.clone(), stop.clone());
+            async move { engine.run(stop).await }
+        });
+        Ok(Open { engine, office: self, stop, running })
+    }
+
+    /// What an identity said, in order: `room: words`.
+    pub(crate) fn said(&self, bot: &str) -> Vec<String> {
+        let Some(chat) = self.chats.lock().expect("nobody panics with it").get(bot).cloned() else { return Vec::new() };
+        let sent = chat.sent().into_iter().filter_map(|message| {
+            let (wardroom::port::Body::Say { text, .. } | wardroom::port::Body::Edit { text, .. }) = message.body
+            else {
+                return None;
+            };
+            Some(format!("{}: {}", message.room, text.plain()))
+        });
+        sent.collect()
+    }
+
+    /// Says who is in a room, as an identity's network tells it.
+    pub(crate) fn members(&self, bot: &str, room: &str, people: &[&str]) {
+        let chats = self.chats.lock().expect("nobody panics with it");
+        if let Some(chat) = chats.get(bot) {
+            chat.set_members(room, people.iter().map(|person| Person::named_by_id(*person)).collect());
+        }
+    }
+
+    /// Moves the clock.
+    pub(crate) fn at(&self, time: &str) -> Result<()> {
+        self.clock.set(time.parse()?);
+        Ok(())
+    }
+}
+
+impl Open<'_> {
+    /// Somebody says something in a room, and every identity that is in it hears it; then nothing is at work.
+    pub(crate) async fn say(&self, person: &str, room: &str, words: &str) -> Result<()> {
+        self.hear(room, |event| message(event, person, words)).await
+    }
+
+    /// The same, of any message.
+    pub(crate) async fn hear(&self, room: &str, message: impl Fn(String) -> Incoming) -> Result<()> {
+        let event = format!("event-{}", self.office.events.fetch_add(1, Ordering::Relaxed));
+        for inbox in self.inboxes() {
+            inbox.receive(room, vec![message(event.clone())], None).await?;
+        }
+        self.settle().await
+    }
+
+    /// Waits until nothing is at work.
+    pub(crate) async fn settle(&self) -> Result<()> {
+        self.inboxes().first().context("somebody is there")?.settled().await;
+        Ok(())
+    }
+
+    fn inboxes(&self) -> Vec<&Arc<Inbox>> {
+        let bots: Vec<String> = self.office.chats.lock().expect("nobody panics with it").keys().cloned().collect();
+        bots.iter().filter_map(|bot| self.engine.inbox(bot, MemoryChat::NETWORK)).collect()
+    }
+
+    pub(crate) async fn close(self) -> Result<()> {
+        self.stop.cancel();
+        self.running.await??;
+        Ok(())
+    }
+}
+
+/// A person's own words.
+pub(crate) fn message(event: String, person: &str, words: &str) -> Incoming {
+    Incoming {
+        event,
+        thread: None,
+        sender: Person::named_by_id(person),
+        text: words.to_owned(),
+        reaction: None,
+        at: Timestamp::now(),
+        direct: false,
+        late: false,
+        machine: false,
+        unproven: None,
+    }
+}
+
+/// Makes each identity a desk, which is the same one over the lives of an engine.
+struct Desks(Arc<Mutex<BTreeMap<String, Arc<MemoryChat>>>>);
+
+impl ChatFactory for Desks {
+    fn network(&self) -> &'static str {
+        MemoryChat::NETWORK
+    }
+
+    fn read(&self, bot: &BotIdentity, table: &mut Table) -> Option<Arc<dyn Chat>> {
+        let rooms = table.strings("rooms").map(|rooms| rooms.value).unwrap_or_default();
+        let rooms = rooms.into_iter().map(|room| room.value).collect();
+        let mut chats = self.0.lock().expect("nobody panics with it");
+        let abilities = Abilities { threads: true, edits: true, reactions: true, files: false };
+        let chat = chats.entry(bot.name.clone()).or_insert_with(|| MemoryChat::new(abilities)).clone();
+        Some(Arc::new(Desk { chat, rooms }))
+    }
+}
+
+/// An account that is in some rooms.
+struct Desk {
+    chat: Arc<MemoryChat>,
+    rooms: Vec<String>,
+}
+
+#[async_trait]
+impl Chat for Desk {
+    fn network(&self) -> &'static str {
+        MemoryChat::NETWORK
+    }
+
+    fn abilities(&self) -> Abilities {
+        self.chat.abilities()
+    }
+
+    fn rooms(&self) -> Vec<String> {
+        self.rooms.clone()
+    }
+
+    async fn serve(&self, inbox: Arc<Inbox>, stop: CancellationToken) -> Result<()> {
+        self.chat.serve(inbox, stop).await
+    }
+
+    async fn send(&self, message: &Outgoing) -> Result<String, SendError> {
+        if !self.rooms.contains(&message.room) {
+            return Err(SendError::Never { reason: format!("not in {}", message.room) });
+        }
+        self.chat.send(message).await
+    }
+
+    async fn find(&self, room: &str, key: &str) -> Result<Option<String>, SendError> {
+        self.chat.find(room, key).await
+    }
+
+    async fn room(&self, name: &str) -> Result<Option<String>, SendError> {
+        Ok(self.rooms.iter().find(|room| *room == name).cloned())
+    }
+
+    async fn members(&self, room: &str) -> Result<Vec<Person>, SendError> {
+        self.chat.members(room).await
+    }
+}

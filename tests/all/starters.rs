@@ -1,0 +1,277 @@
+//! What sets commands off besides typing them: patterns that are listened for, schedules, hooks, other machines.
+
+use anyhow::{Context as _, Result};
+use serde_json::json;
+use wardroom::{
+    engine::{Delivered, Undelivered},
+    message::Incoming,
+    port::Store as _,
+};
+
+use crate::office::{Office, message};
+
+const CONFIG: &str = r##"
+[bot.marvin.memory]
+rooms = ["ops", "lobby"]
+
+[people]
+admins = ["alice"]
+
+[machine.ci]
+ids = ["ci-bot"]
+
+[role.visitor]
+members      = ["everyone"]
+commands     = ["where"]
+apps         = ["*"]
+environments = ["*"]
+
+[role.ci]
+members      = ["ci", "bob"]
+commands     = ["deploy", "where"]
+apps         = ["cms"]
+environments = ["staging"]
+
+[environment.staging]
+[environment.production]
+approval = { count = 1, from = "ci", within = "5m" }
+
+[app.cms.deploy.staging]
+memory     = true
+parameters = { version = "[0-9.]+" }
+[app.cms.deploy.production]
+memory     = true
+parameters = { version = "[0-9.]+" }
+
+[plugin.deploy]
+module = "{guests}/deploy.wasm"
+[[plugin.deploy.allow]]
+call        = "pipelines.trigger"
+environment = ["staging", "production"]
+[[plugin.deploy.allow]]
+call = ["pipelines.wait", "catalog.*"]
+
+[[listen]]
+pattern = "(?i)is (?P<app>\\S+) up"
+command = "where {app}"
+rooms   = ["ops"]
+
+[http]
+listen = "127.0.0.1:0"
+
+[[hook]]
+name    = "build"
+command = "deploy cms staging {version}"
+as      = "ci"
+room    = "ops"
+token   = { env = "HOOK_TOKEN" }
+capture = { version = "/version" }
+
+[[hook]]
+name    = "ship"
+command = "deploy cms production {version}"
+as      = "ci"
+room    = "ops"
+token   = { env = "HOOK_TOKEN" }
+capture = { version = "/version" }
+when    = { "/result" = ["good", "fine"] }
+"##;
+
+const SCHEDULE: &str = r#"
+[[schedule]]
+name      = "morning"
+cron      = "0 9 * * *"
+time_zone = "Europe/Berlin"
+command   = "deploy cms staging 1.0.0"
+as        = "ci"
+room      = "ops"
+"#;
+
+/// How often the room was told that a schedule sets its command off.
+fn announced(office: &Office, by: &str) -> usize {
+    let line = format!("ops: ci ({by}): ");
+    office.said("marvin").iter().filter(|said| said.starts_with(&line)).count()
+}
+
+fn has(office: &Office, words: &str) -> bool {
+    office.said("marvin").iter().any(|said| said.contains(words))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_captures_of_what_is_overheard_are_kept() -> Result<()> {
+    let office = Office::new()?;
+    let open = office.open(CONFIG, None).await?;
+    open.say("dave", "ops", "hm, is cms up? my pin is 4711").await?;
+    assert!(has(&office, "ops: cms\n  staging: nothing yet"), "{:?}", office.said("marvin"));
+    let said = office.said("marvin").len();
+    open.say("dave", "lobby", "is cms up?").await?;
+    open.say("dave", "ops", "is nothing up?").await?;
+    open.say("dave", "ops", "is --help up?").await?;
+    assert_eq!(office.said("marvin").len(), said, "it is silent: {:?}", office.said("marvin"));
+    let lines = office.store.all_lines();
+    assert!(lines.iter().all(|line| !line.command.contains("4711")) && lines[0].command == "where cms", "{lines:?}");
+    // Somebody may talk a lot.
+    for _ in 0..40 {
+        open.say("dave", "ops", "is cms up?").await?;
+    }
+    assert!(office.said("marvin").len() < said + 20, "{}", office.said("marvin").len());
+    open.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_is_taken_once_and_its_room_sees_it_as_if_typed() -> Result<()> {
+    let office = Office::new()?;
+    let open = office.open(CONFIG, None).await?;
+    let hook = open.engine.hook("build").context("it is configured")?;
+    let body = json!({ "version": "1.0.3" });
+    assert_eq!(open.engine.deliver(hook, "one", &body).await, Ok(Delivered::Taken));
+    assert_eq!(open.engine.deliver(hook, "one", &json!({ "version": "6.6.6" })).await, Ok(Delivered::Again));
+    open.settle().await?;
+    assert_eq!(announced(&office, "hook build"), 1);
+    assert!(has(&office, "ops: ci (hook build): deploy cms staging 1.0.3"), "{:?}", office.said("marvin"));
+    assert!(has(&office, "ops: cms: deployed version 1.0.3 to staging"), "{:?}", office.said("marvin"));
+    assert_eq!(office.pipelines.runs().len(), 1);
+    let job = office.store.jobs(&Default::default()).await?.pop().context("a job")?;
+    assert_eq!((job.caller.id.as_str(), job.line.as_str()), ("machine:ci", "deploy cms staging 1.0.3"));
+    assert!(job.thread.is_some(), "its words hang on what announced it");
+    for (body, wrong) in [
+        (json!({ "version": ["1"] }), "the body has no text or number at /version"),
+        (json!({}), "the body has no text or number at /version"),
+        (
+            json!({ "version": "1\n2" }),
+            "what the body has at /version is empty, too long or has signs that do not show",
+        ),
+    ] {
+        assert_eq!(open.engine.deliver(hook, "two", &body).await, Err(Undelivered::Wrong(wrong.to_owned())));
+    }
+    // What it gives is one argument, and no version.
+    let body = json!({ "version": "1.0.4 --wait" });
+    assert_eq!(open.engine.deliver(hook, "three", &body).await, Ok(Delivered::Taken));
+    open.settle().await?;
+    assert!(has(&office, "`1.0.4 --wait` is no version") || office.pipelines.runs().len() == 2);
+    open.close().await?;
+    // Over a restart the delivery is known.
+    let open = office.open(CONFIG, None).await?;
+    let hook = open.engine.hook("build").context("it is configured")?;
+    assert_eq!(open.engine.deliver(hook, "one", &json!({ "version": "1.0.3" })).await, Ok(Delivered::Again));
+    open.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_may_what_its_roles_say_and_approves_of_nothing() -> Result<()> {
+    let office = Office::new()?;
+    let open = office.open(CONFIG, None).await?;
+    let hook = open.engine.hook("ship").context("it is configured")?;
+    let left = open.engine.deliver(hook, "one", &json!({ "version": "1.0.3", "result": "bad" })).await;
+    assert_eq!(left, Ok(Delivered::Left("/result is not good or fine".to_owned())));
+    let taken = open.engine.deliver(hook, "two", &json!({ "version": "1.0.3", "result": "fine" })).await;
+    assert_eq!(taken, Ok(Delivered::Taken));
+    open.settle().await?;
+    assert!(has(&office, "you may not run `deploy` on app `cms` and environment `production`"));
+    // Another bot that talks in the room is not heard, one that is listed is.
+    let machine = |person: &'static str, words: &'static str| {
+        move |event: String| Incoming { machine: true, ..message(event, person, words) }
+    };
+    let said = office.said("marvin").len();
+    open.hear("ops", machine("other-bot", "!where cms")).await?;
+    open.hear("ops", machine("other-bot", "is cms up")).await?;
+    assert_eq!(office.said("marvin").len(), said);
+    open.hear("ops", machine("ci-bot", "!deploy cms staging 1.0.5")).await?;
+    assert!(has(&office, "cms: deployed version 1.0.5 to staging"), "{:?}", office.said("marvin"));
+    // It has no right of everybody's, and it cannot approve.
+    open.say("alice", "ops", "!deploy cms production 1.0.5").await?;
+    open.hear("ops", machine("ci-bot", "!approve")).await?;
+    assert_eq!(office.pipelines.runs().len(), 1, "{:?}", office.said("marvin"));
+    open.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_is_not_proven_asks_and_does_nothing() -> Result<()> {
+    let office = Office::new()?;
+    let open = office.open(CONFIG, None).await?;
+    let unproven = |words: &'static str| {
+        move |event: String| Incoming {
+            unproven: Some("your device is not verified".to_owned()),
+            ..message(event, "bob", words)
+        }
+    };
+    open.hear("ops", unproven("!where cms")).await?;
+    assert!(has(&office, "staging: nothing yet"));
+    for words in ["!deploy cms staging 1.0.0", "!freeze production", "!cancel 7f3ak", "!approve"] {
+        open.hear("ops", unproven(words)).await?;
+    }
+    let refused = "a command that acts is not taken from there: your device is not verified";
+    let count = office.said("marvin").iter().filter(|said| said.contains(refused)).count();
+    assert_eq!(count, 4, "{:?}", office.said("marvin"));
+    open.hear("ops", unproven("!deploy cms staging 1.0.0 --dry-run")).await?;
+    assert!(has(&office, "Nothing of it was done."));
+    assert!(office.pipelines.runs().is_empty());
+    open.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schedule_comes_once_at_each_of_its_times() -> Result<()> {
+    let config = format!("{CONFIG}{SCHEDULE}");
+    let office = Office::new()?;
+    office.at("2026-11-20T07:59:00Z")?;
+    let open = office.open(&config, None).await?;
+    tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
+    assert_eq!(announced(&office, "schedule morning"), 0, "its time has not come");
+    office.at("2026-11-20T08:00:01Z")?;
+    wait_for(&office, 1).await;
+    open.settle().await?;
+    // A clock that is set back and forth changes nothing.
+    for time in ["2026-11-20T07:58:00Z", "2026-11-20T08:00:02Z", "2026-11-19T08:00:02Z", "2026-11-20T08:10:00Z"] {
+        office.at(time)?;
+        tokio::time::sleep(std::time::Duration::from_millis(1_200)).await;
+    }
+    open.settle().await?;
+    assert_eq!((announced(&office, "schedule morning"), office.pipelines.runs().len()), (1, 1));
+    open.close().await?;
+    // Not again after a restart; and what came a moment ago is made up for.
+    office.at("2026-11-21T08:05:00Z")?;
+    let open = office.open(&config, None).await?;
+    wait_for(&office, 2).await;
+    open.settle().await?;
+    assert_eq!(office.pipelines.runs().len(), 2);
+    open.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn times_that_were_missed_are_skipped_or_the_last_is_made_up_for() -> Result<()> {
+    for (missed, times) in [("skip", 0), ("last", 1)] {
+        let config = format!("{CONFIG}{SCHEDULE}missed = \"{missed}\"\n");
+        let office = Office::new()?;
+        office.at("2026-11-20T09:00:00Z")?;
+        let open = office.open(&config, None).await?;
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        open.close().await?;
+        office.at("2026-11-25T12:00:00Z")?;
+        let open = office.open(&config, None).await?;
+        for _ in 0..100 {
+            if has(&office, "made up for") {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+        open.settle().await?;
+        assert_eq!(office.pipelines.runs().len(), times, "{missed}: {:?}", office.said("marvin"));
+        let told = match missed {
+            "skip" => "Schedule morning: 5 of its times came while I was away, the last at 2026-11-25 08:00 UTC",
+            _ => "It was due at 2026-11-25 08:00 UTC, when I was away. 4 of its times before that came",
+        };
+        assert!(has(&office, told), "{missed}: {:?}", office.said("marvin"));
+        open.close().await?;
+    }
+    Ok(())
+}
+
+async fn wait_for(office: &Office, times: usize) {
+    for _ in 0..100 {
+        if announced(office, "schedule morning") == times {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    panic!("the schedule did not come {times} times: {:?}", office.said("marvin"));
+}
