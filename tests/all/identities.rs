@@ -60,6 +60,18 @@ module = "{guests}/auth.wasm"
 call = "access.*"
 "##;
 
+const NOTIFY: &str = r#"
+[[notify]]
+on           = ["success"]
+environments = ["production"]
+room         = "vault"
+text         = "{title} ({app}) in {environment}: {outcome} after {took}, asked by {person}"
+
+[[notify]]
+on   = ["approval", "rights", "not-approved", "cancelled", "failure"]
+room = "lobby"
+"#;
+
 fn has(said: &[String], words: &str) -> bool {
     said.iter().any(|line| line.contains(words))
 }
@@ -149,5 +161,42 @@ fn two_that_would_answer_the_same_line_are_a_problem() -> Result<()> {
     // In rooms of their own they may be spoken to alike.
     let apart = CONFIG.replace("prefix       = \"?\"", "prefix = \"!\"").replace("[\"ops\", \"vault\"]", "[\"vault\"]");
     assert!(office.problems(&apart).is_empty());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_rooms_are_told_by_whoever_is_in_them() -> Result<()> {
+    let config = format!("{CONFIG}{NOTIFY}");
+    let office = Office::new()?;
+    let open = office.open(&config, None).await?;
+    open.say("alice", "ops", "!deploy cms staging 1.0.0").await?;
+    assert!(!has(&office.said("bender"), "cms (cms)"), "that is not production");
+    open.say("alice", "ops", "?deploy cms production 1.0.0").await?;
+    let said = office.said("marvin");
+    assert!(has(&said, "lobby: deploy cms production 1.0.0: waits for approval, 0 of 1 (deployer)"), "{said:?}");
+    open.say("bob", "vault", "?approve").await?;
+    let said = office.said("bender");
+    assert!(
+        has(&said, "vault: cms (cms) in production: succeeded after less than a second, asked by alice"),
+        "{said:?}"
+    );
+    open.say("alice", "ops", "?deploy cms production 1.0.1").await?;
+    open.say("bob", "vault", "?deny not today {job}").await?;
+    let said = office.said("marvin");
+    assert!(said.iter().any(|line| line.starts_with("lobby: ") && line.contains("not today {job}")), "{said:?}");
+    open.close().await
+}
+
+#[test]
+fn a_notice_that_can_say_nothing_is_a_problem() -> Result<()> {
+    let office = Office::new()?;
+    let wrong = "[[notify]]\non = [\"succes\"]\nenvironments = [\"prodution\"]\ntext = \"{titel}\"\n";
+    let problems = office.problems(&format!("{CONFIG}{wrong}"));
+    let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    for words in
+        ["`succes` is nothing to tell of", "no environment `prodution`", "no `{titel}` to say", "has no `room`"]
+    {
+        assert!(lines.iter().any(|line| line.contains(words)), "{words}: {lines:?}");
+    }
     Ok(())
 }

@@ -23,7 +23,7 @@ use crate::{
         Clock, RunKey, Store, StoreError,
         store::{Place, Write},
     },
-    reply::{Outbox, Text},
+    reply::{Notices, Outbox, Text},
 };
 
 /// How often one invocation may say something before it answers.
@@ -42,6 +42,8 @@ pub(crate) struct Shared {
     pub(crate) claims: Claims,
     /// What effects need of other people.
     pub(crate) approvals: Arc<Vec<Approval>>,
+    /// What other rooms are told.
+    pub(crate) notices: Arc<Notices>,
     /// Cancelled when the engine was asked to stop: guests end at their next call, and go on after the next start.
     pub(crate) stopping: CancellationToken,
     /// Cancelled when there is no more time: what is at work then is ended where it stands.

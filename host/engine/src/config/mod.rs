@@ -12,6 +12,7 @@ mod freezes;
 mod http;
 mod include;
 mod members;
+mod notices;
 mod order;
 mod people;
 mod plugins;

@@ -17,7 +17,7 @@ use super::{
     http::{self, HttpConfig},
     include,
     members::Members,
-    people,
+    notices, people,
     plugins::{self, PluginConfig},
     problem::{Problem, Problems, nearest},
     room::RoomName,
@@ -28,6 +28,7 @@ use crate::{
     access::{Access, Bot, Bots, Policy},
     approval::{Approval, Window},
     port::{Chat, ChatFactory, pipelines::PipelinesFactory},
+    reply::Notices,
     starter::Starters,
 };
 
@@ -66,6 +67,8 @@ pub struct Config {
     pub plugins: Vec<PluginConfig>,
     /// What sets commands off besides typing them.
     pub starters: Arc<Starters>,
+    /// Which rooms are told of what.
+    pub notices: Arc<Notices>,
     /// The listener for other machines, if there is to be one.
     pub http: Option<HttpConfig>,
     /// What is expected of the rules: tests of the policy that `check` runs.
@@ -163,6 +166,7 @@ pub fn read(path: &Path, registry: &Registry) -> Result<Config, Vec<Problem>> {
     let freezes = freezes::read(&mut root, &catalog, &zone);
     let plugins = plugins::read(&mut root, &catalog, &names);
     let expectations = expect::read(&mut root, &members);
+    let notices = notices::read(&mut root, &catalog, &members);
     let starters = starters::read(&mut root, &members, &bots, &zone);
     let http = http::read(&mut root, &starters);
     let groups = members.take_groups();
@@ -198,6 +202,7 @@ pub fn read(path: &Path, registry: &Registry) -> Result<Config, Vec<Problem>> {
         expectations,
         starters: Arc::new(starters),
         http,
+        notices: Arc::new(notices),
         problems,
     })
 }

@@ -218,6 +218,7 @@ impl EngineBuilder {
         let shared = Arc::new(Shared {
             steady,
             approvals: self.config.approvals,
+            notices: self.config.notices,
             store: self.store,
             clock: self.clock,
             outbox,

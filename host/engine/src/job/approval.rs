@@ -80,8 +80,10 @@ impl Jobs {
         let now = self.shared.clock.now();
         let entry = entry(job.row(), EntryKind::Event, json!(event), now);
         let stand = self.stand_of(job.row(), &ask, now);
-        let say = Write::Say(self.asks(job.row(), &ask, now));
-        job.enter_and_stand(&*self.shared.store, vec![entry], stand, vec![say]).await?;
+        let mut writes = vec![Write::Say(self.asks(job.row(), &ask, now))];
+        let shared = &self.shared;
+        writes.extend(shared.notices.asked(&shared.outbox, &shared.catalog, job.row(), &ask));
+        job.enter_and_stand(&*self.shared.store, vec![entry], stand, writes).await?;
         self.shared.outbox.wake();
         self.shared.alarm.notify_one();
         Ok(Step::Rest)

@@ -129,6 +129,8 @@ impl Jobs {
         with: WithOrder<'_>,
     ) -> Result<String, String> {
         let mut writes = with(&told);
+        let shared = &self.shared;
+        writes.extend(shared.notices.closing(&shared.outbox, &shared.catalog, row, &closing));
         writes.extend(closing);
         self.shared.store.commit(writes).await.map_err(|error| format!("nothing was changed: {error}"))?;
         self.shared.outbox.wake();

@@ -112,6 +112,8 @@ impl Jobs {
         let shown = self.shown_in(row, tape).await?;
         let (closed, mut writes) = close(row, outcome, text, card, &shown, now);
         writes.extend(ask.and_then(|ask| self.asks_no_more(row, ask)));
+        let shared = &self.shared;
+        writes.extend(shared.notices.closing(&shared.outbox, &shared.catalog, row, &writes));
         job.enter(&*self.shared.store, vec![closed], writes).await?;
         self.shared.outbox.wake();
         let next = self.shared.places.release(&row.id);

@@ -256,15 +256,19 @@ impl HostCall for List {
 /// Posts a change of rights to the room that is told of them, in the transaction that makes the change.
 fn tell(invocation: &mut Invocation, name: &str, what: &str) {
     let shared = invocation.shared().clone();
+    let by = &invocation.authorized().caller().id;
+    let summary = format!("Rights: {by} {what} (job {})", invocation.job_id());
+    if let Some(job) = invocation.job() {
+        let writes = shared.notices.rights(&shared.outbox, &shared.catalog, job.row(), name, &summary);
+        writes.into_iter().for_each(|write| invocation.also_write(write));
+    }
     let Some(room) = &shared.access.tell else { return };
     let bot = &invocation.authorized().message().bot;
     let Some(spot) = shared.outbox.spot(bot, room) else {
         tracing::error!(%room, "a change of rights is told nobody: the bot is in no such network");
         return;
     };
-    let by = &invocation.authorized().caller().id;
-    let text = format!("Rights: {by} {what} (job {})", invocation.job_id());
-    invocation.also_write(Write::Say(spot.say(format!("{name}/rights"), Text::lines(text))));
+    invocation.also_write(Write::Say(spot.say(format!("{name}/rights"), Text::lines(summary))));
 }
 
 /// A grant in words: `@bob:example.org, role deployer on cms in staging, production, until 2026-11-21 14:00 UTC`.

@@ -250,7 +250,9 @@ impl HostCall for Cancel {
         let tip = shared.store.tip(&job.id).await.map_err(unavailable)?;
         let by = invocation.authorized().caller().clone();
         let shown = ShownIn::kept(&*shared.store, &job.id).await;
-        for write in call_off(&job, tip.map_or(0, |(next, _)| next), &by, shown.as_ref(), shared.clock.now()) {
+        let mut writes = call_off(&job, tip.map_or(0, |(next, _)| next), &by, shown.as_ref(), shared.clock.now());
+        writes.extend(shared.notices.closing(&shared.outbox, &shared.catalog, &job, &writes));
+        for write in writes {
             invocation.also_write(write);
         }
         invocation.hold(claim);

@@ -1,0 +1,74 @@
+//! `[[notify]]`: which rooms are told of what.
+
+use super::{
+    catalog::Catalog,
+    members::Members,
+    people::{known, patterns},
+    problem::nearest,
+    room::RoomName,
+    table::Table,
+};
+use crate::{
+    access::Pattern,
+    reply::{GAPS, Notice, Notices, Occasion},
+};
+
+/// What is said if nothing else is.
+const TEXT: &str = "{summary}";
+
+/// Reads them, in the order of the file.
+pub(super) fn read(root: &mut Table, catalog: &Catalog, members: &Members<'_>) -> Notices {
+    Notices::new(root.array("notify").into_iter().filter_map(|table| notice(table, catalog, members)).collect())
+}
+
+fn notice(mut table: Table, catalog: &Catalog, members: &Members<'_>) -> Option<Notice> {
+    let at = table.at().clone();
+    let words = Occasion::ALL.map(Occasion::as_str);
+    if !table.has("on") {
+        table.missing("on", "[\"success\", \"failure\"]");
+    }
+    let mut on = Vec::new();
+    for word in table.strings("on").map(|on| on.value).unwrap_or_default() {
+        match Occasion::parse(&word.value) {
+            Some(occasion) => on.push(occasion),
+            None => {
+                let fix = nearest(&word.value, words.into_iter())
+                    .map_or_else(|| format!("one of: {}", words.join(", ")), |meant| format!("\"{meant}\""));
+                table.problem(&word.at, format!("`{}` is nothing to tell of", crate::reply::clean(&word.value)), fix);
+            }
+        }
+    }
+    if !table.has("room") {
+        table.missing("room", "\"#management:example.org\"");
+    }
+    let room = RoomName::read(&mut table, "room", members.networks());
+    let apps = limit(&mut table, "apps", "app", Some(catalog.apps().map(|app| app.name.clone()).collect()));
+    let environments =
+        limit(&mut table, "environments", "environment", Some(catalog.environments().map(str::to_owned).collect()));
+    let commands = limit(&mut table, "commands", "command", None);
+    let text = table.string("text");
+    if let Some(text) = &text {
+        for gap in text.value.split('{').skip(1).filter_map(|rest| rest.split_once('}')).map(|(gap, _)| gap) {
+            if !GAPS.contains(&gap) {
+                let message = format!("there is no `{{{}}}` to say", crate::reply::clean(gap));
+                let fix = match nearest(gap, GAPS.into_iter()) {
+                    Some(meant) => format!("{{{meant}}}"),
+                    None => format!("one of: {}", GAPS.join(", ")),
+                };
+                table.problem(&text.at, message, fix);
+            }
+        }
+    }
+    table.finish();
+    let text = text.map_or_else(|| TEXT.to_owned(), |text| text.value);
+    Some(Notice { at, on, apps, environments, commands, room: room?, text })
+}
+
+/// A list of patterns that limits what is told. `exist` are the names that there are, where that is known by now.
+fn limit(table: &mut Table, key: &str, what: &str, exist: Option<Vec<String>>) -> Option<Vec<Pattern>> {
+    let names = table.strings(key)?.value;
+    if let Some(exist) = exist {
+        known(table, what, &names, exist.iter().map(String::as_str));
+    }
+    Some(patterns(table, &names))
+}
