@@ -18,7 +18,7 @@ use wardroom::{
     },
 };
 
-use super::held;
+use super::{held, starters};
 use crate::{Exit, arguments::Format, report, wiring};
 
 /// One call of one plugin.
@@ -50,11 +50,13 @@ pub(crate) async fn audit(path: &Path, format: Format) -> anyhow::Result<Exit> {
             let mut facts = json(&plugins, &usage, &warnings);
             facts["overrides"] = overridden.iter().map(held::overridden_fact).collect();
             facts["approvals"] = wired.config.approvals.iter().map(|rule| json!(held::rule_line(rule))).collect();
+            facts["starters"] = json!(starters::facts(&wired.config));
             report::out(&facts.to_string())?;
         }
         Format::Text => {
             let first = overridden.iter().map(held::overridden_line);
-            let lines: Vec<String> = first.chain(wired.config.approvals.iter().map(held::rule_line)).collect();
+            let rules = wired.config.approvals.iter().map(held::rule_line);
+            let lines: Vec<String> = first.chain(rules).chain(starters::lines(&wired.config)).collect();
             let lines: String = lines.iter().map(|line| format!("{line}\n")).collect();
             report::out(&format!("{lines}{}", text(&plugins, &usage, &warnings)))?;
         }

@@ -9,6 +9,7 @@ mod journal;
 mod people;
 mod plugin;
 mod run;
+mod starters;
 
 pub(crate) use audit::audit;
 pub(crate) use can::can;

@@ -16,6 +16,8 @@ use crate::{
     starter::is_announced,
 };
 
+/// An answer that takes longer is announced by a sign that somebody types.
+const MOMENT: Duration = Duration::from_millis(300);
 /// A typed line is kept up to here in journal and log, in bytes.
 const LONGEST_COMMAND: usize = 500;
 
@@ -166,7 +168,7 @@ impl Host {
             return self.reacted(&row, reaction).await;
         }
         let row = self.rooted(row).await;
-        match self.decide(&row).await {
+        match self.decide_aloud(&row).await {
             Verdict::Answered(text, line) => self.answer(&row, text, *line, late).await,
             Verdict::CarriedOut(_) => {
                 self.shared.outbox.wake();
@@ -175,6 +177,24 @@ impl Host {
             Verdict::Action(plugin, authorized) => self.action(plugin, authorized).await,
             Verdict::Refused(refusal) => self.refuse(row, refusal).await,
         }
+    }
+
+    /// Decides, and shows in the room that it does where that takes a moment.
+    async fn decide_aloud(&self, row: &InboxRow) -> Verdict {
+        let mut decided = std::pin::pin!(self.decide(row));
+        let typing = async {
+            tokio::time::sleep(MOMENT).await;
+            if let Some(chat) = self.shared.outbox.chat(&row.bot, &row.key.network).filter(|_| !Self::is_overheard(row))
+            {
+                chat.typing(&row.key.room).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            verdict = &mut decided => return verdict,
+            () = typing => {}
+        }
+        decided.await
     }
 
     /// A message, a command, what its caller may do, and what it does where it is a query. Nothing is written yet, except
