@@ -96,6 +96,18 @@ impl Host {
         Ok((self.ended()?.code(), self.log()))
     }
 
+    /// What it said that nobody asked for yet.
+    pub(crate) fn drain(&mut self) -> Vec<String> {
+        self.lines.try_iter().collect()
+    }
+
+    /// Kills it at once and leaves what it said.
+    pub(crate) fn kill_now(&mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
     /// Kills it at once, as a power cut would; gives all that it said.
     pub(crate) fn kill(mut self) -> Result<Vec<String>> {
         self.child.kill()?;

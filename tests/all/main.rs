@@ -7,6 +7,7 @@ mod freezes;
 mod hostile;
 mod identities;
 mod jobs;
+mod parity;
 mod restart;
 mod shutdown;
 mod starters;

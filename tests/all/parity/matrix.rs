@@ -1,0 +1,175 @@
+//! A Matrix room without encryption, on a real homeserver, with people whose client is not the bot's library.
+
+use std::{
+    collections::BTreeMap,
+    process::{Child, Command, Stdio},
+};
+
+use anyhow::{Context as _, Result};
+use async_trait::async_trait;
+use serde_json::{Value, json};
+use wardroom_tests::{
+    matrix_user::{MatrixUser, fresh, register},
+    synapse::Synapse,
+};
+
+use super::room::{Heard, Room, Running, Shown, config};
+use crate::house::{House, binary};
+
+/// A room.
+pub(super) struct Matrix {
+    people: BTreeMap<&'static str, MatrixUser>,
+    bot: String,
+    password: String,
+    room: String,
+    /// The rooms where somebody is alone with the bot.
+    direct: BTreeMap<String, String>,
+    /// Whose emoji are where: person, message, emoji.
+    put: BTreeMap<(String, String, String), String>,
+    house: House,
+    host: Option<Child>,
+}
+
+/// A new one.
+pub(super) async fn open() -> Result<Matrix> {
+    let synapse = Synapse::shared().await?;
+    let mut people = BTreeMap::new();
+    for name in ["alice", "bob", "dave"] {
+        people.insert(name, MatrixUser::new(&synapse.url(), &fresh(name)).await?);
+    }
+    let password = fresh("marvin");
+    let bot = register(&synapse.url(), &password).await?;
+    let alice = &people["alice"];
+    let (room, alias) = alice.create_public_room().await?;
+    for name in ["bob", "dave"] {
+        people[name].join(&room).await?;
+    }
+    let table = format!(
+        "[bot.marvin.matrix]\nhomeserver = \"{}\"\nuser = \"{bot}\"\npassword = {{ env = \"MARVIN_PASSWORD\" }}\n\
+         rooms = [\"{alias}\"]",
+        synapse.url()
+    );
+    let house = House::new(&config(&table, &alice.id, &people["bob"].id))?;
+    let (direct, put) = (BTreeMap::new(), BTreeMap::new());
+    let mut matrix = Matrix { bot, password, room, direct, put, house, host: None, people };
+    matrix.host(Running::Starts).await?;
+    matrix.people["alice"].wait_for_member(&matrix.room, &matrix.bot).await.with_context(|| matrix.log())?;
+    Ok(matrix)
+}
+
+impl Matrix {
+    fn person(&self, name: &str) -> Result<&MatrixUser> {
+        self.people.get(name).with_context(|| format!("there is no {name}"))
+    }
+
+    /// The room where somebody is alone with the bot.
+    async fn direct(&mut self, name: &str) -> Result<String> {
+        if let Some(room) = self.direct.get(name) {
+            return Ok(room.clone());
+        }
+        let person = self.person(name)?;
+        let room = person.create_room(&[&self.bot], json!([])).await?;
+        person.wait_for_member(&room, &self.bot).await?;
+        self.direct.insert(name.to_owned(), room.clone());
+        Ok(room)
+    }
+}
+
+#[async_trait]
+impl Room for Matrix {
+    async fn say(&mut self, person: &str, words: &str) -> Result<String> {
+        self.person(person)?.say(&self.room, words).await
+    }
+
+    async fn say_directly(&mut self, person: &str, words: &str) -> Result<String> {
+        let room = self.direct(person).await?;
+        self.person(person)?.say(&room, words).await
+    }
+
+    async fn say_in_thread(&mut self, person: &str, root: &str, words: &str) -> Result<String> {
+        let relation = json!({ "rel_type": "m.thread", "event_id": root });
+        let content = json!({ "msgtype": "m.text", "body": words, "m.relates_to": relation });
+        self.person(person)?.send(&self.room, "m.room.message", content).await
+    }
+
+    async fn edit(&mut self, person: &str, message: &str, words: &str) -> Result<()> {
+        let content = json!({
+            "msgtype": "m.text", "body": format!("* {words}"),
+            "m.new_content": { "msgtype": "m.text", "body": words },
+            "m.relates_to": { "rel_type": "m.replace", "event_id": message },
+        });
+        self.person(person)?.send(&self.room, "m.room.message", content).await.map(drop)
+    }
+
+    async fn put(&mut self, person: &str, message: &str, emoji: &str) -> Result<()> {
+        let reaction = self.person(person)?.react(&self.room, message, emoji).await?;
+        self.put.insert((person.to_owned(), message.to_owned(), emoji.to_owned()), reaction);
+        Ok(())
+    }
+
+    async fn take_back(&mut self, person: &str, message: &str, emoji: &str) -> Result<()> {
+        let put = self.put.remove(&(person.to_owned(), message.to_owned(), emoji.to_owned()));
+        self.person(person)?.redact(&self.room, &put.context("it is not there")?).await
+    }
+
+    async fn heard(&mut self) -> Result<Vec<Heard>> {
+        let mut heard = Vec::new();
+        let rooms = self.direct.iter().map(|(person, room)| (person.as_str(), room.as_str()));
+        for (person, room) in [("alice", self.room.as_str())].into_iter().chain(rooms) {
+            let events = self.person(person)?.events(room).await?;
+            heard.extend(events.iter().filter(|event| event["sender"] == self.bot).filter_map(shown));
+        }
+        Ok(heard)
+    }
+
+    async fn host(&mut self, running: Running) -> Result<()> {
+        if let Some(mut child) = self.host.take() {
+            child.kill()?;
+            child.wait()?;
+        }
+        if running == Running::Starts {
+            let log = std::fs::OpenOptions::new().create(true).append(true).open(self.house.path("log"))?;
+            let mut command: Command = self.house.command(binary_with_matrix()?);
+            command.arg("run").env("MARVIN_PASSWORD", &self.password).stdin(Stdio::null());
+            self.host = Some(command.stdout(log.try_clone()?).stderr(log).spawn()?);
+        }
+        Ok(())
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.house.path("log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Matrix {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.host.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// The host with all networks.
+pub(super) fn binary_with_matrix() -> Result<std::path::PathBuf> {
+    std::env::var_os("WARDROOM_BIN").map_or_else(binary, |path| Ok(path.into()))
+}
+
+/// What people see of an event.
+pub(super) fn shown(event: &Value) -> Option<Heard> {
+    let (id, content) = (event["event_id"].as_str()?.to_owned(), &event["content"]);
+    let relation = &content["m.relates_to"];
+    let words = |content: &Value| content["body"].as_str().unwrap_or_default().to_owned();
+    let shown = match (event["type"].as_str()?, relation["rel_type"].as_str()) {
+        ("m.reaction", _) => {
+            Shown::Put { on: relation["event_id"].as_str()?.to_owned(), emoji: relation["key"].as_str()?.to_owned() }
+        }
+        ("m.room.message", Some("m.replace")) => Shown::Edited { words: words(&content["m.new_content"]) },
+        ("m.room.message", thread) => Shown::Said {
+            thread: thread.and_then(|_| relation["event_id"].as_str()).map(str::to_owned),
+            words: words(content),
+        },
+        _ => return None,
+    };
+    Some(Heard { id, shown })
+}

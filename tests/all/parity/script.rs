@@ -1,0 +1,107 @@
+//! How a story is written: one line for each thing that happens.
+//!
+//! ```text
+//! # what it shows
+//! needs: reactions
+//! alice> !deploy cms staging 1.0.2     somebody says something in the room
+//! alice directly> whoami               the same where nobody else is
+//! alice in thread> !job                the same in the thread of what was said last
+//! alice edits> !where                  what they said last has other words now
+//! bob puts 👍                          an emoji on what the bot said last, of what lines are about
+//! bob takes back 👍
+//! host is killed
+//! host starts
+//! < words                              the bot says something that holds these words, in the thread where there are threads
+//! <room words                          the same anywhere
+//! < puts 👀                            it puts an emoji on what was said last
+//! < edits words                        it changes one of its messages to some that hold these words
+//! ! words                              it never says these words, to the end of the story
+//! ```
+
+use std::fs;
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use super::room::Running;
+use crate::house::repository;
+
+/// A story.
+#[derive(Debug)]
+pub(super) struct Script {
+    /// What a room must be able to do for it.
+    pub(super) needs: Vec<String>,
+    /// What happens.
+    pub(super) lines: Vec<Line>,
+}
+
+/// One thing that happens.
+#[derive(Debug)]
+pub(super) enum Line {
+    Says { person: String, words: String },
+    SaysDirectly { person: String, words: String },
+    SaysInThread { person: String, words: String },
+    Edits { person: String, words: String },
+    Puts { person: String, emoji: String },
+    TakesBack { person: String, emoji: String },
+    Host(Running),
+    Said { words: String, in_thread: bool },
+    Edited(String),
+    Put(String),
+    Never(String),
+}
+
+impl Script {
+    /// Reads the story of a name.
+    pub(super) fn read(name: &str) -> Result<Self> {
+        let path = repository().join("tests/rooms").join(format!("{name}.txt"));
+        let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        let mut script = Self { needs: Vec::new(), lines: Vec::new() };
+        for line in text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#')) {
+            match line.strip_prefix("needs: ") {
+                Some(needs) => script.needs.extend(needs.split(", ").map(str::to_owned)),
+                None => script.lines.push(read(line).with_context(|| format!("{name}: `{line}`"))?),
+            }
+        }
+        ensure!(script.lines.iter().any(|line| matches!(line, Line::Said { .. })), "{name} asks for nothing");
+        Ok(script)
+    }
+}
+
+fn read(line: &str) -> Result<Line> {
+    let owned = str::to_owned;
+    if let Some(words) = line.strip_prefix("! ") {
+        return Ok(Line::Never(owned(words)));
+    }
+    if let Some(emoji) = line.strip_prefix("< puts ") {
+        return Ok(Line::Put(owned(emoji)));
+    }
+    if let Some(words) = line.strip_prefix("< edits ") {
+        return Ok(Line::Edited(owned(words)));
+    }
+    if let Some(words) = line.strip_prefix("< ") {
+        return Ok(Line::Said { words: owned(words), in_thread: true });
+    }
+    if let Some(words) = line.strip_prefix("<room ") {
+        return Ok(Line::Said { words: owned(words), in_thread: false });
+    }
+    match line {
+        "host starts" => return Ok(Line::Host(Running::Starts)),
+        "host is killed" => return Ok(Line::Host(Running::Killed)),
+        _ => {}
+    }
+    if let Some((person, emoji)) = line.split_once(" puts ") {
+        return Ok(Line::Puts { person: owned(person), emoji: owned(emoji) });
+    }
+    if let Some((person, emoji)) = line.split_once(" takes back ") {
+        return Ok(Line::TakesBack { person: owned(person), emoji: owned(emoji) });
+    }
+    let Some((who, words)) = line.split_once("> ") else { bail!("that is no line of a story") };
+    let (person, words) = (who.split(' ').next().map(owned).unwrap_or_default(), owned(words));
+    match who.split_once(' ').map(|(_, how)| how) {
+        None => Ok(Line::Says { person, words }),
+        Some("directly") => Ok(Line::SaysDirectly { person, words }),
+        Some("in thread") => Ok(Line::SaysInThread { person, words }),
+        Some("edits") => Ok(Line::Edits { person, words }),
+        Some(how) => bail!("nobody can say something {how}"),
+    }
+}
