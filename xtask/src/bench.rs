@@ -1,25 +1,30 @@
 //! `cargo xtask bench`: the figures of the design, from release builds.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use crate::step::Steps;
-use crate::{guests, process, workspace};
+use crate::{guests, process, synapse, workspace};
 
 /// Builds what is measured and what measures, then measures.
 pub(crate) fn run() -> Result<()> {
-    let mut steps = Steps::new(4);
-    steps.run("building the guests", || guests::build(None))?;
-    for (package, what) in [
-        ("wardroom-cli", "building a release host with console, exec and sqlite"),
-        ("wardroom-bench", "building the benches"),
-    ] {
-        steps.run(what, || process::run(workspace::cargo()?.args(["build", "--release", "--package", package])))?;
-    }
+    let mut steps = Steps::new(6);
     let release = workspace::target()?.join("release");
+    steps.run("building the guests", || guests::build(None))?;
+    let build = |arguments: &[&str]| process::run(workspace::cargo()?.args(["build", "--release"]).args(arguments));
+    // Built first and put aside: the other one has the same name.
+    let matrix = release.join("wardroom-matrix");
+    steps.run("building a release host that can speak Matrix", || {
+        build(&["--package", "wardroom-cli", "--features", "matrix"])?;
+        std::fs::copy(release.join("wardroom"), &matrix).map(drop).context("cannot put the host aside")
+    })?;
+    steps.run("building a release host with console, exec and sqlite", || build(&["--package", "wardroom-cli"]))?;
+    steps.run("building the benches", || build(&["--package", "wardroom-bench"]))?;
+    let synapse = steps.run("installing Synapse", synapse::install)?;
     steps.run("measuring", || {
         let mut bench = std::process::Command::new(release.join("bench"));
         bench.current_dir(workspace::root());
         bench.env("WARDROOM_BIN_RELEASE", release.join("wardroom")).env("WARDROOM_GUESTS", workspace::guests());
+        bench.env("WARDROOM_BIN_MATRIX", &matrix).env("WARDROOM_SYNAPSE_VENV", &synapse);
         process::run(&mut bench)
     })
 }

@@ -7,6 +7,8 @@ use std::fmt;
 pub(crate) enum Unit {
     /// Millionths of a second.
     Microseconds,
+    /// Thousandths of a second.
+    Milliseconds,
     /// Seconds.
     Seconds,
     /// Mebibytes.
@@ -84,6 +86,7 @@ impl Unit {
     fn text(self, value: f64, places: usize) -> String {
         let unit = match self {
             Self::Microseconds => "us",
+            Self::Milliseconds => "ms",
             Self::Seconds => "s",
             Self::Mebibytes => "MiB",
         };

@@ -1,7 +1,8 @@
 //! The program `bench`: measures the figures of the design and prints one line each.
 //!
 //! `cargo xtask bench` builds and calls it, with `WARDROOM_BIN_RELEASE` (a release build of the host with its
-//! default features) and `WARDROOM_GUESTS` (the folder of the built guests). Words behind its name choose figures by
+//! default features), `WARDROOM_BIN_MATRIX` (one that can speak Matrix), `WARDROOM_SYNAPSE_VENV` (where Synapse is installed)
+//! and `WARDROOM_GUESTS` (the folder of the built guests). Words behind its name choose figures by
 //! the beginning of theirs: `bench query`.
 //!
 //! Invariant: every figure is printed, and the exit code is 1 where one is above its limit or could not be had.
@@ -14,6 +15,7 @@ mod host;
 mod journaled;
 mod parked;
 mod query;
+mod reaction;
 mod replay;
 mod resident;
 mod rights;
@@ -32,7 +34,7 @@ use scene::Scene;
 /// How figures are come by: the name of the first, and what measures it and those that come with it.
 type Measure = (&'static str, fn(&Scene) -> Result<Vec<Figure>>);
 
-const MEASURES: [Measure; 7] = [
+const MEASURES: [Measure; 8] = [
     (query::NAME, query::measure),
     (journaled::NAME, journaled::measure),
     (replay::NAME, |scene| replay::measure(scene).map(|figure| vec![figure])),
@@ -40,6 +42,7 @@ const MEASURES: [Measure; 7] = [
     (resident::NAME, |scene| resident::measure(scene).map(|figure| vec![figure])),
     (parked::NAME, parked::measure),
     (rights::NAME, rights::measure),
+    (reaction::NAME, reaction::measure),
 ];
 
 fn main() -> ExitCode {

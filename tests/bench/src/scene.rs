@@ -20,6 +20,8 @@ pub(crate) struct Scene {
     pub(crate) guests: PathBuf,
     /// A release build of the host, if there is one.
     host: Option<PathBuf>,
+    /// One that can speak Matrix.
+    host_with_matrix: Option<PathBuf>,
 }
 
 impl Scene {
@@ -27,12 +29,22 @@ impl Scene {
     pub(crate) fn of_environment() -> Result<Self> {
         let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let guests = set("WARDROOM_GUESTS").unwrap_or_else(|| root().join("guests"));
-        Ok(Self { guests: std::path::absolute(guests)?, host: set("WARDROOM_BIN_RELEASE") })
+        Ok(Self {
+            guests: std::path::absolute(guests)?,
+            host: set("WARDROOM_BIN_RELEASE"),
+            host_with_matrix: set("WARDROOM_BIN_MATRIX"),
+        })
     }
 
     /// The release build of the host.
     pub(crate) fn host(&self) -> Result<&Path> {
         self.host.as_deref().context("`WARDROOM_BIN_RELEASE` names no host; start with: cargo xtask bench")
+    }
+
+    /// A release build of the host that can speak Matrix.
+    pub(crate) fn host_with_matrix(&self) -> Result<&Path> {
+        let named = self.host_with_matrix.as_deref();
+        named.context("`WARDROOM_BIN_MATRIX` names no host; start with: cargo xtask bench")
     }
 
     /// The bytes of the guest `bench`, which answers `ping` after one host call.

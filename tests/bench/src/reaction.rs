@@ -1,0 +1,178 @@
+//! `first reaction`: from a person's message to the emoji that says it was taken up, as another person sees it.
+//!
+//! A real Synapse without rate limits, and a release build of the host in one of its rooms. First a bare client sends one
+//! message after the other: that is the bare send, and its rate. Then commands come at a quarter of that rate, each a job of
+//! its own, and both the median and the 99th percentile of the way there and back are held against those of the bare send.
+//! Invariant: each command is reacted to, once; otherwise there is no figure.
+
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use wardroom_tests::{
+    matrix_user::{MatrixUser, fresh, register},
+    synapse::{Limits, Synapse},
+};
+
+use crate::{
+    figure::{Against, Figure, Unit},
+    scene::{self, Scene},
+};
+
+pub(crate) const NAME: &str = "first reaction, median";
+const NAME_SLOWEST: &str = "first reaction, 99th percentile";
+
+/// Messages of the bare client, and commands.
+const MESSAGES: usize = 300;
+/// The share of the bare rate at which commands come.
+const SHARE: f64 = 0.25;
+/// How many bare sends the way there and back may take: the command is sent and stored, the host's sync brings it, it is
+/// written down and handled, the reaction is sent, and the other person's sync brings that.
+const TIMES: f64 = 12.0;
+/// So long is a reaction waited for.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+pub(crate) fn measure(scene: &Scene) -> Result<Vec<Figure>> {
+    let program = scene.host_with_matrix()?;
+    let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let (bare, reactions) = tokio.block_on(run(program, &scene.guests.join("bench.wasm")))?;
+    let figure = |name, share: f64| Figure {
+        name,
+        measured: percentile(&reactions, share),
+        unit: Unit::Milliseconds,
+        against: Against::Bare { measured: percentile(&bare, share), times: TIMES },
+    };
+    Ok(vec![figure(NAME, 0.5), figure(NAME_SLOWEST, 0.99)])
+}
+
+/// The milliseconds of bare sends, and those to the reactions.
+async fn run(program: &Path, module: &Path) -> Result<(Vec<f64>, Vec<f64>)> {
+    let synapse = Synapse::start(Limits::None).await?;
+    let (alice, bob) = (
+        MatrixUser::new(&synapse.url(), &fresh("alice")).await?,
+        MatrixUser::new(&synapse.url(), &fresh("bob")).await?,
+    );
+    let (room, alias) = alice.create_public_room().await?;
+    bob.join(&room).await?;
+    let password = fresh("marvin");
+    let bot = register(&synapse.url(), &password).await?;
+
+    let mut bare = Vec::with_capacity(MESSAGES);
+    let begun = Instant::now();
+    for number in 0..MESSAGES {
+        let sent = Instant::now();
+        alice.say(&room, &format!("chatter {number}")).await?;
+        bare.push(milliseconds(sent.elapsed()));
+    }
+    let pause = begun.elapsed().div_f64(MESSAGES as f64 * SHARE);
+
+    let folder = tempfile::tempdir()?;
+    let text = format!(
+        "[bot.marvin.matrix]\nhomeserver = \"{}\"\nuser = \"{bot}\"\npassword = {{ env = \"MARVIN_PASSWORD\" }}\n\
+         rooms = [\"{alias}\"]\n\n[people]\nadmins = [\"{}\"]\n{}",
+        synapse.url(),
+        alice.id,
+        scene::plugin("bench", module)
+    );
+    std::fs::write(folder.path().join("plugins.toml"), text)?;
+    let _host = Host::start(program, folder.path(), &password)?;
+    alice.wait_for_member(&room, &bot).await?;
+    // The first command compiles nothing, and finds every connection open.
+    let first = alice.say(&room, "!calls 1").await?;
+    bob.wait(&room, "first reaction", |event| reacted_to(event, &bot) == Some(&first)).await?;
+
+    let sent = async {
+        let mut sent = Vec::with_capacity(MESSAGES);
+        let mut tick = tokio::time::interval(pause);
+        for _ in 0..MESSAGES {
+            tick.tick().await;
+            let at = Instant::now();
+            sent.push((alice.say(&room, "!calls 1").await?, at));
+        }
+        anyhow::Ok(sent)
+    };
+    let seen: RefCell<HashMap<String, Instant>> = RefCell::default();
+    let watch = async {
+        let all = |event: &serde_json::Value| {
+            let mut seen = seen.borrow_mut();
+            if let Some(on) = reacted_to(event, &bot)
+                && event["content"]["m.relates_to"]["key"] == "👀"
+                && *on != first
+            {
+                seen.entry(on.to_owned()).or_insert_with(Instant::now);
+            }
+            seen.len() == MESSAGES
+        };
+        bob.wait(&room, "reactions to all commands", all).await
+    };
+    let (sent, watched) = tokio::time::timeout(PATIENCE, async { tokio::join!(sent, watch) })
+        .await
+        .map_err(|_| anyhow::anyhow!("{} of {MESSAGES} commands were reacted to", seen.borrow().len()))?;
+    watched?;
+    let seen = seen.into_inner();
+    let mut reactions = Vec::with_capacity(MESSAGES);
+    for (event, at) in sent? {
+        let Some(when) = seen.get(&event) else { bail!("a command was not reacted to") };
+        reactions.push(milliseconds(when.saturating_duration_since(at)));
+    }
+    ensure!(reactions.len() == MESSAGES, "{} reactions", reactions.len());
+    Ok((bare, reactions))
+}
+
+/// The event that the bot's emoji is on.
+fn reacted_to<'e>(event: &'e serde_json::Value, bot: &str) -> Option<&'e String> {
+    let on = &event["content"]["m.relates_to"]["event_id"];
+    match on {
+        serde_json::Value::String(on) if event["type"] == "m.reaction" && event["sender"] == bot => Some(on),
+        _ => None,
+    }
+}
+
+fn milliseconds(span: Duration) -> f64 {
+    span.as_secs_f64() * 1000.0
+}
+
+/// The value that so many are below, as a share.
+fn percentile(values: &[f64], share: f64) -> f64 {
+    let mut values = values.to_vec();
+    values.sort_by(f64::total_cmp);
+    let place = ((values.len() as f64 * share).ceil() as usize).clamp(1, values.len().max(1)) - 1;
+    values.get(place).copied().unwrap_or(f64::NAN)
+}
+
+/// A host, which is ended with this.
+struct Host(Child);
+
+impl Host {
+    fn start(program: &Path, folder: &Path, password: &str) -> Result<Self> {
+        let log = std::fs::File::create(folder.join("log"))?;
+        let mut command = Command::new(program);
+        command.args(["--config", "plugins.toml", "run"]).current_dir(folder).env("MARVIN_PASSWORD", password);
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        Ok(Self(command.spawn().with_context(|| format!("`{}` does not start", program.display()))?))
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_99th_percentile_is_near_the_end() {
+        let values: Vec<f64> = (1..=300).map(f64::from).collect();
+        assert_eq!((percentile(&values, 0.5), percentile(&values, 0.99)), (150.0, 297.0));
+        assert!(percentile(&[], 0.5).is_nan());
+    }
+}
