@@ -1,9 +1,6 @@
 //! A Matrix room without encryption, on a real homeserver, with people whose client is not the bot's library.
 
-use std::{
-    collections::BTreeMap,
-    process::{Child, Command, Stdio},
-};
+use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
 use async_trait::async_trait;
@@ -13,21 +10,21 @@ use wardroom_tests::{
     synapse::Synapse,
 };
 
-use super::room::{Heard, Room, Running, Shown, config};
-use crate::house::{House, binary};
+use super::{
+    room::{Heard, Room, Running, Shown, config},
+    served::{SECRET, Served},
+};
 
 /// A room.
 pub(super) struct Matrix {
     people: BTreeMap<&'static str, MatrixUser>,
     bot: String,
-    password: String,
     room: String,
     /// The rooms where somebody is alone with the bot.
     direct: BTreeMap<String, String>,
     /// Whose emoji are where: person, message, emoji.
     put: BTreeMap<(String, String, String), String>,
-    house: House,
-    host: Option<Child>,
+    host: Served,
 }
 
 /// A new one.
@@ -45,13 +42,13 @@ pub(super) async fn open() -> Result<Matrix> {
         people[name].join(&room).await?;
     }
     let table = format!(
-        "[bot.marvin.matrix]\nhomeserver = \"{}\"\nuser = \"{bot}\"\npassword = {{ env = \"MARVIN_PASSWORD\" }}\n\
+        "[bot.marvin.matrix]\nhomeserver = \"{}\"\nuser = \"{bot}\"\npassword = {{ env = \"{SECRET}\" }}\n\
          rooms = [\"{alias}\"]",
         synapse.url()
     );
-    let house = House::new(&config(&table, &alice.id, &people["bob"].id))?;
+    let host = Served::new(&config(&table, &alice.id, &people["bob"].id), password)?;
     let (direct, put) = (BTreeMap::new(), BTreeMap::new());
-    let mut matrix = Matrix { bot, password, room, direct, put, house, host: None, people };
+    let mut matrix = Matrix { bot, room, direct, put, host, people };
     matrix.host(Running::Starts).await?;
     matrix.people["alice"].wait_for_member(&matrix.room, &matrix.bot).await.with_context(|| matrix.log())?;
     Ok(matrix)
@@ -87,18 +84,11 @@ impl Room for Matrix {
     }
 
     async fn say_in_thread(&mut self, person: &str, root: &str, words: &str) -> Result<String> {
-        let relation = json!({ "rel_type": "m.thread", "event_id": root });
-        let content = json!({ "msgtype": "m.text", "body": words, "m.relates_to": relation });
-        self.person(person)?.send(&self.room, "m.room.message", content).await
+        self.person(person)?.send(&self.room, "m.room.message", in_thread(root, words)).await
     }
 
     async fn edit(&mut self, person: &str, message: &str, words: &str) -> Result<()> {
-        let content = json!({
-            "msgtype": "m.text", "body": format!("* {words}"),
-            "m.new_content": { "msgtype": "m.text", "body": words },
-            "m.relates_to": { "rel_type": "m.replace", "event_id": message },
-        });
-        self.person(person)?.send(&self.room, "m.room.message", content).await.map(drop)
+        self.person(person)?.send(&self.room, "m.room.message", edited(message, words)).await.map(drop)
     }
 
     async fn put(&mut self, person: &str, message: &str, emoji: &str) -> Result<()> {
@@ -123,36 +113,27 @@ impl Room for Matrix {
     }
 
     async fn host(&mut self, running: Running) -> Result<()> {
-        if let Some(mut child) = self.host.take() {
-            child.kill()?;
-            child.wait()?;
-        }
-        if running == Running::Starts {
-            let log = std::fs::OpenOptions::new().create(true).append(true).open(self.house.path("log"))?;
-            let mut command: Command = self.house.command(binary_with_matrix()?);
-            command.arg("run").env("MARVIN_PASSWORD", &self.password).stdin(Stdio::null());
-            self.host = Some(command.stdout(log.try_clone()?).stderr(log).spawn()?);
-        }
-        Ok(())
+        self.host.set(running)
     }
 
     fn log(&self) -> String {
-        std::fs::read_to_string(self.house.path("log")).unwrap_or_default()
+        self.host.log()
     }
 }
 
-impl Drop for Matrix {
-    fn drop(&mut self) {
-        if let Some(mut child) = self.host.take() {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
+/// A message in a thread.
+pub(super) fn in_thread(root: &str, words: &str) -> Value {
+    let relation = json!({ "rel_type": "m.thread", "event_id": root });
+    json!({ "msgtype": "m.text", "body": words, "m.relates_to": relation })
 }
 
-/// The host with all networks.
-pub(super) fn binary_with_matrix() -> Result<std::path::PathBuf> {
-    std::env::var_os("WARDROOM_BIN").map_or_else(binary, |path| Ok(path.into()))
+/// Other words for a message.
+pub(super) fn edited(message: &str, words: &str) -> Value {
+    json!({
+        "msgtype": "m.text", "body": format!("* {words}"),
+        "m.new_content": { "msgtype": "m.text", "body": words },
+        "m.relates_to": { "rel_type": "m.replace", "event_id": message },
+    })
 }
 
 /// What people see of an event.

@@ -10,6 +10,7 @@ mod console;
 mod matrix;
 mod room;
 mod script;
+mod served;
 
 use std::{
     collections::BTreeSet,

@@ -11,6 +11,7 @@ use super::{
     freezes, people,
     problem::At,
     read::{Registry, SHORTEST_KEEP},
+    room::RoomName,
     table::{Located, Table},
 };
 use crate::port::Chat;
@@ -56,6 +57,14 @@ pub struct BotConfig {
     pub time_zone: TimeZone,
     /// Where it stands.
     pub at: At,
+}
+
+impl BotConfig {
+    /// Whether the table of one of its accounts names a room.
+    pub(super) fn names(&self, room: &RoomName) -> bool {
+        let fits = |chat: &&Arc<dyn Chat>| room.network.as_deref().is_none_or(|network| chat.network() == network);
+        self.chats.iter().filter(fits).any(|chat| chat.rooms().contains(&room.name))
+    }
 }
 
 /// Reads all identities, in the order of the file.

@@ -27,7 +27,7 @@ use super::{
 use crate::{
     access::{Access, Bot, Bots, Policy},
     approval::{Approval, Window},
-    port::{Chat, ChatFactory, pipelines::PipelinesFactory},
+    port::{ChatFactory, pipelines::PipelinesFactory},
     reply::Notices,
     starter::Starters,
 };
@@ -98,15 +98,13 @@ impl Config {
 
     /// Whether what has this room and perhaps this identity is done by an identity.
     fn is_of(&self, bot: &str, named: Option<&str>, room: &RoomName) -> bool {
-        let names = |known: &&BotConfig| {
-            let fits = |chat: &&Arc<dyn Chat>| room.network.as_deref().is_none_or(|network| chat.network() == network);
-            known.chats.iter().filter(fits).any(|chat| chat.rooms().contains(&room.name))
-        };
+        let names = |known: &&BotConfig| known.names(room);
         match named {
             Some(named) => named == bot,
             None => {
-                let mut owners = self.bots.iter().filter(names).peekable();
-                owners.peek().is_none() || owners.any(|known| known.identity.name == bot)
+                // The same one that would speak there if all ran together.
+                let owner = self.bots.iter().find(names).or(self.bots.first());
+                owner.is_some_and(|known| known.identity.name == bot)
             }
         }
     }

@@ -298,6 +298,13 @@ fn place(
             None
         }
     };
+    if let (Some(room), Some(None), [first, _, ..]) = (&room, &bot, bots)
+        && !bots.iter().any(|bot| bot.names(room))
+    {
+        let at = table.at_key("room");
+        let message = format!("no identity's table names the room `{room}`, so it is not known which one acts there");
+        table.problem(&at, message, format!("bot = \"{}\"", first.identity.name));
+    }
     (machine, room, bot)
 }
 

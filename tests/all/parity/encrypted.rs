@@ -1,0 +1,154 @@
+//! An encrypted Matrix room, on a real homeserver, with people whose clients encrypt on devices that they verified.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result};
+use async_trait::async_trait;
+use serde_json::json;
+use wardroom_tests::{
+    encrypted_user::EncryptedUser,
+    matrix_user::{MatrixUser, fresh, register},
+    synapse::Synapse,
+};
+
+use super::{
+    matrix,
+    room::{Heard, Room, Running, config},
+    served::{SECRET, Served},
+};
+
+/// A room.
+pub(super) struct Encrypted {
+    people: BTreeMap<&'static str, EncryptedUser>,
+    bot: String,
+    room: String,
+    /// The rooms where somebody is alone with the bot.
+    direct: BTreeMap<String, String>,
+    /// Whose emoji are where: person, message, emoji.
+    put: BTreeMap<(String, String, String), String>,
+    host: Served,
+    /// Alice's other login, which makes rooms and sees no words.
+    plain: MatrixUser,
+}
+
+/// A new one.
+pub(super) async fn open() -> Result<Encrypted> {
+    let synapse = Synapse::shared().await?;
+    let url = synapse.url();
+    let (mut people, mut logins) = (BTreeMap::new(), Vec::new());
+    for name in ["alice", "bob", "dave"] {
+        let password = fresh(name);
+        let login = MatrixUser::new(&url, &password).await?;
+        people.insert(name, EncryptedUser::login(&url, &login.id, &password, true).await?);
+        logins.push(login);
+    }
+    let password = fresh("marvin");
+    let bot = register(&url, &password).await?;
+    let plain = logins.swap_remove(0);
+    let ids: Vec<&str> = ["bob", "dave"].iter().map(|name| people[name].id.as_str()).collect();
+    let room = plain.create_room(&[&[bot.as_str()], ids.as_slice()].concat(), encryption()).await?;
+    let table = format!(
+        "[bot.marvin.matrix]\nhomeserver = \"{url}\"\nuser = \"{bot}\"\npassword = {{ env = \"{SECRET}\" }}\n\
+         rooms = [\"{room}\"]"
+    );
+    let host = Served::new(&config(&table, &people["alice"].id, &people["bob"].id), password)?;
+    let (direct, put) = (BTreeMap::new(), BTreeMap::new());
+    let mut encrypted = Encrypted { people, bot, room, direct, put, host, plain };
+    encrypted.host(Running::Starts).await?;
+    let waited = encrypted.plain.wait_for_member(&encrypted.room, &encrypted.bot).await;
+    waited.with_context(|| encrypted.log())?;
+    for person in encrypted.people.values() {
+        encrypted.plain.wait_for_member(&encrypted.room, &person.id).await?;
+        person.room(&encrypted.room).await?;
+    }
+    encrypted.is_known().await?;
+    Ok(encrypted)
+}
+
+fn encryption() -> serde_json::Value {
+    json!([{ "type": "m.room.encryption", "state_key": "", "content": { "algorithm": "m.megolm.v1.aes-sha2" } }])
+}
+
+impl Encrypted {
+    fn person(&self, name: &str) -> Result<&EncryptedUser> {
+        self.people.get(name).with_context(|| format!("there is no {name}"))
+    }
+
+    /// Waits until the bot's device is verified, and everybody's client knows it: what is said before that it cannot read.
+    async fn is_known(&self) -> Result<()> {
+        let begun = std::time::Instant::now();
+        for person in self.people.values() {
+            while person.verified_devices(&self.bot).await?.is_empty() {
+                anyhow::ensure!(begun.elapsed() < super::PATIENCE, "the bot has no verified device; {}", self.log());
+                tokio::time::sleep(super::LOOK).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// The room where somebody is alone with the bot.
+    async fn direct(&mut self, name: &str) -> Result<String> {
+        if let Some(room) = self.direct.get(name) {
+            return Ok(room.clone());
+        }
+        let room = self.plain.create_room(&[&self.bot], encryption()).await?;
+        self.plain.wait_for_member(&room, &self.bot).await?;
+        self.person(name)?.room(&room).await?;
+        self.direct.insert(name.to_owned(), room.clone());
+        Ok(room)
+    }
+
+    async fn send(&self, person: &str, kind: &str, content: serde_json::Value) -> Result<String> {
+        self.person(person)?.send(&self.room, kind, content).await
+    }
+}
+
+#[async_trait]
+impl Room for Encrypted {
+    async fn say(&mut self, person: &str, words: &str) -> Result<String> {
+        self.person(person)?.say(&self.room, words).await
+    }
+
+    async fn say_directly(&mut self, person: &str, words: &str) -> Result<String> {
+        let room = self.direct(person).await?;
+        self.person(person)?.say(&room, words).await
+    }
+
+    async fn say_in_thread(&mut self, person: &str, root: &str, words: &str) -> Result<String> {
+        self.send(person, "m.room.message", matrix::in_thread(root, words)).await
+    }
+
+    async fn edit(&mut self, person: &str, message: &str, words: &str) -> Result<()> {
+        self.send(person, "m.room.message", matrix::edited(message, words)).await.map(drop)
+    }
+
+    async fn put(&mut self, person: &str, message: &str, emoji: &str) -> Result<()> {
+        let relation = json!({ "rel_type": "m.annotation", "event_id": message, "key": emoji });
+        let reaction = self.send(person, "m.reaction", json!({ "m.relates_to": relation })).await?;
+        self.put.insert((person.to_owned(), message.to_owned(), emoji.to_owned()), reaction);
+        Ok(())
+    }
+
+    async fn take_back(&mut self, person: &str, message: &str, emoji: &str) -> Result<()> {
+        let put = self.put.remove(&(person.to_owned(), message.to_owned(), emoji.to_owned()));
+        self.person(person)?.redact(&self.room, &put.context("it is not there")?).await
+    }
+
+    async fn heard(&mut self) -> Result<Vec<Heard>> {
+        let mut heard = Vec::new();
+        let rooms = self.direct.iter().map(|(person, room)| (person.as_str(), room.as_str()));
+        for (person, room) in [("alice", self.room.as_str())].into_iter().chain(rooms) {
+            let events = self.person(person)?.events(room).await?;
+            heard.extend(events.iter().filter(|event| event["sender"] == self.bot).filter_map(matrix::shown));
+        }
+        Ok(heard)
+    }
+
+    async fn host(&mut self, running: Running) -> Result<()> {
+        self.host.set(running)
+    }
+
+    fn log(&self) -> String {
+        self.host.log()
+    }
+}

@@ -1,0 +1,167 @@
+//! A Mattermost channel, on a server that is made for tests.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result, ensure};
+use async_trait::async_trait;
+use wardroom_fake_mattermost::{Person, Post, Server};
+
+use super::{
+    LOOK, PATIENCE,
+    room::{Heard, Room, Running, Shown, config},
+    served::{SECRET, Served},
+};
+
+/// What people put on messages, and the names that Mattermost has for it.
+const EMOJI: [(&str, &str); 9] = [
+    ("👍", "+1"),
+    ("👎", "-1"),
+    ("👀", "eyes"),
+    ("✅", "white_check_mark"),
+    ("❌", "x"),
+    ("⛔", "no_entry"),
+    ("❓", "question"),
+    ("⚠️", "warning"),
+    ("🚫", "no_entry_sign"),
+];
+
+/// A channel.
+pub(super) struct Mattermost {
+    server: Server,
+    people: BTreeMap<&'static str, Person>,
+    bot: Person,
+    channel: String,
+    /// The channels where somebody is alone with the bot.
+    direct: BTreeMap<String, String>,
+    host: Served,
+}
+
+/// A new one.
+pub(super) async fn open() -> Result<Mattermost> {
+    let server = Server::start().await?;
+    let people: BTreeMap<&'static str, Person> =
+        ["alice", "bob", "dave"].into_iter().map(|name| (name, server.person(name))).collect();
+    let (bot, token) = server.bot("marvin");
+    let channel = server.channel("company", "ops");
+    for person in people.values().chain([&bot]) {
+        server.put(&channel, person);
+    }
+    let table = format!(
+        "[bot.marvin.mattermost]\nurl = \"{}\"\ntoken = {{ env = \"{SECRET}\" }}\nrooms = [\"company/ops\"]",
+        server.url()
+    );
+    let host = Served::new(&config(&table, people["alice"].id(), people["bob"].id()), token)?;
+    let mut room = Mattermost { server, people, bot, channel, direct: BTreeMap::new(), host };
+    room.host(Running::Starts).await?;
+    // What is said before it first came is not handled.
+    let begun = std::time::Instant::now();
+    while !room.host.log().contains("connected") {
+        ensure!(begun.elapsed() < PATIENCE, "the bot does not come; {}", room.log());
+        tokio::time::sleep(LOOK).await;
+    }
+    Ok(room)
+}
+
+impl Mattermost {
+    fn person(&self, name: &str) -> Result<&Person> {
+        self.people.get(name).with_context(|| format!("there is no {name}"))
+    }
+}
+
+#[async_trait]
+impl Room for Mattermost {
+    async fn say(&mut self, person: &str, words: &str) -> Result<String> {
+        Ok(self.person(person)?.post(&self.channel, words))
+    }
+
+    async fn say_directly(&mut self, person: &str, words: &str) -> Result<String> {
+        let somebody = self.person(person)?.clone();
+        let channel = self.server.direct(&somebody, &self.bot);
+        self.direct.insert(person.to_owned(), channel.clone());
+        Ok(somebody.post(&channel, words))
+    }
+
+    async fn say_in_thread(&mut self, person: &str, root: &str, words: &str) -> Result<String> {
+        Ok(self.person(person)?.reply(root, words))
+    }
+
+    async fn edit(&mut self, person: &str, message: &str, words: &str) -> Result<()> {
+        self.person(person)?.edit(message, words);
+        Ok(())
+    }
+
+    async fn put(&mut self, person: &str, message: &str, emoji: &str) -> Result<()> {
+        self.person(person)?.react(message, name(emoji)?);
+        Ok(())
+    }
+
+    async fn take_back(&mut self, person: &str, message: &str, emoji: &str) -> Result<()> {
+        self.person(person)?.unreact(message, name(emoji)?);
+        Ok(())
+    }
+
+    async fn heard(&mut self) -> Result<Vec<Heard>> {
+        let mut heard = Vec::new();
+        for channel in std::iter::once(&self.channel).chain(self.direct.values()) {
+            for post in self.server.posts(channel) {
+                heard.extend(self.put_by_bot(&post));
+                if post.user != self.bot.id() {
+                    continue;
+                }
+                let words = as_read(&post.message);
+                let thread = (!post.root.is_empty()).then(|| post.root.clone());
+                if post.edits > 0 {
+                    let id = format!("{} edit {}", post.id, post.edits);
+                    heard.push(Heard { id, shown: Shown::Edited { words: words.clone() } });
+                }
+                heard.push(Heard { id: post.id.clone(), shown: Shown::Said { thread, words } });
+            }
+        }
+        Ok(heard)
+    }
+
+    async fn host(&mut self, running: Running) -> Result<()> {
+        self.host.set(running)
+    }
+
+    fn log(&self) -> String {
+        self.host.log()
+    }
+}
+
+impl Mattermost {
+    fn put_by_bot(&self, post: &Post) -> Vec<Heard> {
+        let own = post.reactions.iter().filter(|reaction| reaction.user == self.bot.id());
+        own.map(|reaction| {
+            let known = EMOJI.iter().find(|(_, name)| *name == reaction.emoji);
+            let emoji = known.map_or_else(|| reaction.emoji.clone(), |(emoji, _)| (*emoji).to_owned());
+            Heard { id: format!("{} {emoji}", post.id), shown: Shown::Put { on: post.id.clone(), emoji } }
+        })
+        .collect()
+    }
+}
+
+fn name(emoji: &str) -> Result<&'static str> {
+    let known = EMOJI.iter().find(|(letters, _)| *letters == emoji);
+    known.map(|(_, name)| *name).with_context(|| format!("there is no name for {emoji}"))
+}
+
+/// A message as it reads: without what keeps its words from being markup.
+fn as_read(message: &str) -> String {
+    let mut read = String::new();
+    let mut code = false;
+    let mut letters = message.replace("&amp;", "&").replace('\u{200b}', "").replace('\u{a0}', " ");
+    letters.retain(|letter| letter != '\r');
+    let mut letters = letters.chars();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '`' => {
+                code = !code;
+                read.push('`');
+            }
+            '\\' if !code => read.extend(letters.next()),
+            letter => read.push(letter),
+        }
+    }
+    read
+}

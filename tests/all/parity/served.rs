@@ -1,0 +1,59 @@
+//! A host that serves a network, with its house.
+//!
+//! Invariant: nothing is left running when this is dropped.
+
+use std::{
+    process::{Child, Stdio},
+    sync::Mutex,
+};
+
+use anyhow::Result;
+
+use super::room::Running;
+use crate::house::{House, binary};
+
+/// The variable that holds the account's password or token.
+pub(super) const SECRET: &str = "MARVIN_SECRET";
+
+/// A host.
+pub(super) struct Served {
+    house: House,
+    secret: String,
+    child: Mutex<Option<Child>>,
+}
+
+impl Served {
+    /// A host with this configuration, which does not run yet. Its account's secret is in [`SECRET`].
+    pub(super) fn new(config: &str, secret: String) -> Result<Self> {
+        Ok(Self { house: House::new(config)?, secret, child: Mutex::new(None) })
+    }
+
+    /// Kills or starts it.
+    pub(super) fn set(&self, running: Running) -> Result<()> {
+        let mut child = self.child.lock().expect("nobody panics with it");
+        if let Some(mut child) = child.take() {
+            child.kill()?;
+            child.wait()?;
+        }
+        if running == Running::Starts {
+            let log = std::fs::OpenOptions::new().create(true).append(true).open(self.house.path("log"))?;
+            // The build with all networks.
+            let program = std::env::var_os("WARDROOM_BIN").map_or_else(binary, |path| Ok(path.into()))?;
+            let mut command = self.house.command(program);
+            command.arg("run").env(SECRET, &self.secret).stdin(Stdio::null());
+            *child = Some(command.stdout(log.try_clone()?).stderr(log).spawn()?);
+        }
+        Ok(())
+    }
+
+    /// What it wrote, over all its starts.
+    pub(super) fn log(&self) -> String {
+        std::fs::read_to_string(self.house.path("log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.set(Running::Killed);
+    }
+}
