@@ -41,6 +41,8 @@ pub struct Job {
     // The number of the next entry; `None` before the journal was looked at. Held while one is handed to the store, so that
     // entries come there in their order, and while the journal is read, so that none comes in between.
     next: Mutex<Option<u32>>,
+    // How many entries were found good since this job was taken up, and the hash of the last of them.
+    checked: Mutex<Option<(u32, String)>>,
     phase: std::sync::Mutex<Phase>,
     cancelled: CancellationToken,
 }
@@ -48,7 +50,14 @@ pub struct Job {
 impl Job {
     pub(crate) fn new(row: Arc<JobRow>, card: JobCard) -> Self {
         let phase = std::sync::Mutex::new(row.stand.phase);
-        Self { row, card, next: Mutex::new(None), phase, cancelled: CancellationToken::new() }
+        Self {
+            row,
+            card,
+            next: Mutex::new(None),
+            checked: Mutex::new(None),
+            phase,
+            cancelled: CancellationToken::new(),
+        }
     }
 
     /// Its row, as it was when it was taken up.
@@ -86,7 +95,7 @@ impl Job {
     /// [`TapeError`].
     pub(crate) async fn read(&self, store: &dyn Store) -> Result<Tape, TapeError> {
         let mut next = self.next.lock().await;
-        let tape = Tape::read(store, &self.row.id).await?;
+        let tape = Tape::read_behind(store, &self.row.id, &mut *self.checked.lock().await).await?;
         *next = Some(tape.next());
         if tape.cancelled() {
             self.cancelled.cancel();

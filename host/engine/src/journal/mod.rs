@@ -18,4 +18,5 @@ pub use beside::{pack, unpack};
 pub use chain::{digest, entry_hash, line_digest, lines_digest, link_hash};
 pub use read::{Journal, read};
 pub use show::show;
+pub(crate) use verify::check_entries_behind;
 pub use verify::{Fault, Head, Verified, check_entries, verify};

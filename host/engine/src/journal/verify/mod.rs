@@ -9,6 +9,7 @@ mod walk;
 use std::fmt;
 
 pub use self::entries::check_entries;
+pub(crate) use self::entries::check_entries_behind;
 use self::walk::Walk;
 use crate::port::{Store, StoreError};
 
