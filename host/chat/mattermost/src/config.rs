@@ -34,7 +34,7 @@ pub(crate) struct Config {
 }
 
 /// What the configuration calls a channel.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum RoomName {
     /// By the names that stand in its address in the browser.
     Path {

@@ -103,7 +103,7 @@ pub(crate) fn judge(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Tro
         // A proxy that wants a login of its own says so in a header that Mattermost does not use.
         401 if own.is_some() || !headers.contains_key(WWW_AUTHENTICATE) => Trouble::LoggedOut { reason },
         429 => Trouble::Later { after: Some(asked(headers)), reason },
-        300..400 => {
+        300..=399 => {
             let to = headers.get(LOCATION).and_then(|to| to.to_str().ok()).unwrap_or_default();
             let to = reqwest::Url::parse(to).ok().map(|to| to.origin().ascii_serialization());
             let to = to.map(|to| format!(" to {to}")).unwrap_or_default();

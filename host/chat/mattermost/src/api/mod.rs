@@ -67,6 +67,11 @@ impl Api {
         self.token == *token
     }
 
+    /// The token, for the one message that needs it in its words.
+    pub(crate) fn token(&self) -> &str {
+        self.token.expose()
+    }
+
     /// The address of a call, by the parts of its path.
     fn url(&self, path: &[&str]) -> Url {
         let mut url = self.site.clone();

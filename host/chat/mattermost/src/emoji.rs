@@ -1,0 +1,71 @@
+//! Emoji: Mattermost has names for them, the engine the letters themselves.
+
+use emojis::SkinTone;
+
+const TONES: [(&str, SkinTone); 5] = [
+    ("_medium_light_skin_tone", SkinTone::MediumLight),
+    ("_medium_dark_skin_tone", SkinTone::MediumDark),
+    ("_light_skin_tone", SkinTone::Light),
+    ("_medium_skin_tone", SkinTone::Medium),
+    ("_dark_skin_tone", SkinTone::Dark),
+];
+
+/// The name of an emoji; `None` where it has none.
+pub(crate) fn name_of(letters: &str) -> Option<&'static str> {
+    // Some stand in the tables with the sign that asks for a picture, and some without.
+    let bare = letters.trim_end_matches('\u{fe0f}');
+    let known = emojis::get(letters).or_else(|| emojis::get(bare)).or_else(|| emojis::get(&format!("{bare}\u{fe0f}")))?;
+    known.shortcode()
+}
+
+/// The emoji of a name; a name that a server has for itself stands as it is typed, `:name:`.
+pub(crate) fn of_name(name: &str) -> String {
+    let tone = TONES.iter().find_map(|(end, tone)| Some((name.strip_suffix(end)?, *tone)));
+    let toned = tone.and_then(|(name, tone)| emojis::get_by_shortcode(name)?.with_skin_tone(tone));
+    match toned.or_else(|| emojis::get_by_shortcode(name)) {
+        Some(emoji) => emoji.as_str().to_owned(),
+        None => format!(":{name}:"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_emoji_that_the_engine_sends_has_mattermosts_name() {
+        // Mattermost's own names: another would be refused as unknown.
+        let names = [
+            ("👀", "eyes"),
+            ("✅", "white_check_mark"),
+            ("❌", "x"),
+            ("⚠️", "warning"),
+            ("⚠", "warning"),
+            ("⛔", "no_entry"),
+            ("🚫", "no_entry_sign"),
+            ("⌛", "hourglass"),
+            ("❓", "question"),
+            ("❔", "grey_question"),
+            ("👍", "+1"),
+            ("👎", "-1"),
+        ];
+        for (letters, name) in names {
+            assert_eq!(name_of(letters), Some(name), "{letters}");
+        }
+        assert!(matches!(name_of("✋"), Some("hand" | "raised_hand")), "{:?}", name_of("✋"));
+        assert_eq!(name_of("no emoji"), None);
+    }
+
+    #[test]
+    fn thumbs_of_every_name_and_skin_are_thumbs() {
+        for name in ["+1", "thumbsup"] {
+            assert_eq!(of_name(name), "👍");
+        }
+        for name in ["-1", "thumbsdown"] {
+            assert_eq!(of_name(name), "👎");
+        }
+        assert_eq!(of_name("+1_dark_skin_tone"), "👍🏿");
+        assert_eq!(of_name("thumbsup_medium_light_skin_tone"), "👍🏼");
+        assert_eq!(of_name("our_logo"), ":our_logo:");
+    }
+}
