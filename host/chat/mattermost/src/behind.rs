@@ -62,11 +62,6 @@ impl Behind {
         self.0.remove(channel);
     }
 
-    /// Keeps those of which this holds.
-    pub(crate) fn retain(&mut self, keep: impl Fn(&str) -> bool) {
-        self.0.retain(|channel, _| keep(channel));
-    }
-
     /// How many are being read now.
     pub(crate) fn reading(&self) -> usize {
         self.0.values().filter(|waiting| waiting.reading).count()

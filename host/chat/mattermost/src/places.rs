@@ -42,11 +42,6 @@ impl Channels {
         self.0.values()
     }
 
-    /// One more.
-    pub(crate) fn insert(&mut self, channel: Channel) {
-        self.0.insert(channel.id.clone(), channel);
-    }
-
     /// We are out of it.
     pub(crate) fn remove(&mut self, id: &str) {
         self.0.remove(id);

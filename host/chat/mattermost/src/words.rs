@@ -45,10 +45,14 @@ fn line(text: &str) -> String {
             rest = &rest[code.len()..];
             continue;
         }
-        // Up to the next word or backtick, whichever comes first.
-        let next = |at: usize| rest[at..].find(['`', ' ']).map_or(rest.len(), |found| at + found);
-        let end = if is_url(rest) { rest.find(' ').unwrap_or(rest.len()) } else { next(1) };
-        let (word, after) = rest.split_at(rest.ceil_char_boundary(end));
+        // Up to the next word or backtick, whichever comes first; a blank goes by itself.
+        let first = rest.chars().next().map_or(0, char::len_utf8);
+        let end = match rest {
+            _ if rest.starts_with([' ', '`']) => first,
+            _ if is_url(rest) => rest.find(' ').unwrap_or(rest.len()),
+            _ => rest[first..].find(['`', ' ']).map_or(rest.len(), |found| first + found),
+        };
+        let (word, after) = rest.split_at(end);
         if is_url(word) { url(word, &mut out) } else { escape(word, &mut out) }
         rest = after;
     }

@@ -62,11 +62,6 @@ impl Api {
         Ok(Self { http: builder.build()?, site: config.url.clone(), token })
     }
 
-    /// Whether this is the token that we have.
-    pub(crate) fn has_token(&self, token: &Secret) -> bool {
-        self.token == *token
-    }
-
     /// The token, for the one message that needs it in its words.
     pub(crate) fn token(&self) -> &str {
         self.token.expose()

@@ -1,0 +1,171 @@
+//! Who is connected, and what they are told: numbered events, and a queue out of which a connection is taken up again.
+
+use std::collections::{HashMap, VecDeque};
+
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use crate::world::{Age, Happened, new_id};
+
+/// So many events that were sent are kept for a connection that breaks.
+const DEAD_QUEUE: usize = 128;
+/// So many wait for a connection that is away before it is given up.
+const WAITING: usize = 256;
+
+/// What a connection's writer is told.
+#[derive(Debug)]
+pub(crate) enum Told {
+    /// A frame to be sent.
+    Frame(String),
+    /// Nothing passes from now on, and nothing is closed.
+    Freeze,
+}
+
+/// A connection, standing or broken.
+#[derive(Debug)]
+struct Connection {
+    user: String,
+    /// The number of the next event.
+    next: i64,
+    /// What was sent or is to be, the newest last.
+    sent: VecDeque<(i64, String)>,
+    /// Where to, while it stands.
+    writer: Option<mpsc::UnboundedSender<Told>>,
+    /// Events that came while nobody was there.
+    missed: usize,
+    muted: bool,
+}
+
+/// The connections.
+#[derive(Debug)]
+pub(crate) struct Hub {
+    age: Age,
+    connections: HashMap<String, Connection>,
+    opened: usize,
+    taken_up: usize,
+}
+
+impl Hub {
+    pub(crate) fn new(age: Age) -> Self {
+        Self { age, connections: HashMap::new(), opened: 0, taken_up: 0 }
+    }
+
+    /// Somebody is connected: what is told goes to `writer`. Gives the connection's id.
+    pub(crate) fn connect(
+        &mut self,
+        user: &str,
+        resume: Option<(&str, i64)>,
+        writer: &mpsc::UnboundedSender<Told>,
+    ) -> String {
+        self.opened += 1;
+        if let Some((id, next)) = resume.filter(|_| self.age == Age::Today)
+            && let Some(known) = self.connections.get_mut(id)
+            && known.user == user
+            && known.writer.is_none()
+            && (next == known.next || known.sent.front().is_some_and(|(first, _)| (*first..known.next).contains(&next)))
+        {
+            for (_, frame) in known.sent.iter().filter(|(seq, _)| *seq >= next) {
+                let _ = writer.send(Told::Frame(frame.clone()));
+            }
+            known.writer = Some(writer.clone());
+            known.missed = 0;
+            self.taken_up += 1;
+            return id.to_owned();
+        }
+        let id = new_id();
+        let mut data = json!({ "server_version": "11.1.0.123.abc.true" });
+        match self.age {
+            Age::Today => {
+                data["connection_id"] = id.clone().into();
+                data["server_hostname"] = "node-1".into();
+            }
+            Age::Old => data["server_version"] = "5.30.1.5.30.1.abc.true".into(),
+        }
+        let connection = Connection {
+            user: user.to_owned(),
+            next: 0,
+            sent: VecDeque::new(),
+            writer: Some(writer.clone()),
+            missed: 0,
+            muted: false,
+        };
+        self.connections.insert(id.clone(), connection);
+        self.tell(&id, "hello", &data, &json!({ "user_id": user }), false);
+        id
+    }
+
+    /// A connection broke.
+    pub(crate) fn disconnect(&mut self, id: &str, writer: &mpsc::UnboundedSender<Told>) {
+        if let Some(known) = self.connections.get_mut(id)
+            && known.writer.as_ref().is_some_and(|ours| ours.same_channel(writer))
+        {
+            known.writer = None;
+        }
+    }
+
+    /// Tells everybody whom it concerns.
+    pub(crate) fn publish(&mut self, happened: &Happened, strange: bool) {
+        let ids: Vec<String> = self
+            .connections
+            .iter()
+            .filter(|(_, known)| !known.muted && happened.to.contains(&known.user))
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in ids {
+            if strange {
+                self.tell(&id, "custom_com.example.plugin_tick", &json!([1, { "x": null }]), &Value::Null, false);
+            }
+            self.tell(&id, happened.event, &happened.data, &happened.broadcast, strange);
+        }
+    }
+
+    fn tell(&mut self, id: &str, event: &str, data: &Value, broadcast: &Value, strange: bool) {
+        let Some(known) = self.connections.get_mut(id) else { return };
+        let mut frame = json!({ "event": event, "data": data, "broadcast": broadcast, "seq": known.next });
+        if strange {
+            frame["later"] = json!({ "version": 99 });
+        }
+        let frame = frame.to_string();
+        known.sent.push_back((known.next, frame.clone()));
+        known.next += 1;
+        match &known.writer {
+            Some(writer) => {
+                let _ = writer.send(Told::Frame(frame));
+            }
+            None => known.missed += 1,
+        }
+        while known.sent.len() > DEAD_QUEUE + known.missed {
+            known.sent.pop_front();
+        }
+        if known.missed > WAITING {
+            self.connections.remove(id);
+        }
+    }
+
+    /// Somebody is told of nothing from now on.
+    pub(crate) fn mute(&mut self, user: &str) {
+        for known in self.connections.values_mut().filter(|known| known.user == user) {
+            known.muted = true;
+        }
+    }
+
+    /// Nothing passes any more on what stands now.
+    pub(crate) fn freeze(&mut self) {
+        for writer in self.connections.values().filter_map(|known| known.writer.as_ref()) {
+            let _ = writer.send(Told::Freeze);
+        }
+    }
+
+    /// What was kept in memory is gone.
+    pub(crate) fn forget_all(&mut self) {
+        self.connections.clear();
+    }
+
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        (self.opened, self.taken_up)
+    }
+
+    pub(crate) fn is_connected(&self) -> bool {
+        self.connections.values().any(|known| known.writer.is_some())
+    }
+}

@@ -1,0 +1,211 @@
+//! A wire between a bot and its server that breaks at random: connections are cut, closed on one side, held up, or stay
+//! open with nothing on them. It knows nothing of what passes.
+//!
+//! Invariant: one seed makes one sequence of faults. How they meet what passes is the machine's timing.
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    sync::watch,
+    task::JoinHandle,
+};
+use tokio_util::sync::CancellationToken;
+
+/// How a connection ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// Both sides at once.
+    Cut,
+    /// The answers are cut off first, and what is asked still arrives.
+    Half,
+    /// Nothing passes any more, and both sides stay open for a while.
+    Silent,
+}
+
+/// How a wire misbehaves.
+#[derive(Debug, Clone, Copy)]
+pub struct Mood {
+    /// A connection lasts at most so long.
+    pub life: Duration,
+    /// A packet is held up for at most so long.
+    pub delay: Duration,
+    /// For so long nothing passes on a connection before it is cut, where that is how it ends.
+    pub silence: Duration,
+}
+
+/// A wire.
+#[derive(Debug)]
+pub struct Proxy {
+    port: u16,
+    mood: watch::Sender<Option<Mood>>,
+    cuts: Arc<AtomicU64>,
+    task: JoinHandle<()>,
+}
+
+impl Proxy {
+    /// A wire to a port of this machine, whole until it gets a mood.
+    ///
+    /// # Errors
+    /// There is no free port.
+    pub async fn new(target: u16, seed: u64) -> io::Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let port = listener.local_addr()?.port();
+        let (mood, told) = watch::channel(None);
+        let cuts = Arc::new(AtomicU64::new(0));
+        let counter = cuts.clone();
+        let task = tokio::spawn(async move {
+            let mut random = Random(seed.max(1));
+            while let Ok((client, _)) = listener.accept().await {
+                let (seed, told, cuts) = (random.next(), told.clone(), counter.clone());
+                tokio::spawn(async move {
+                    // A connection that breaks by itself is one cut more for nobody.
+                    let _ = carry(client, target, Random(seed.max(1)), told, &cuts).await;
+                });
+            }
+        });
+        Ok(Self { port, mood, cuts, task })
+    }
+
+    /// Where the server is found through it.
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Misbehaves from now on, also on what stands already; `None` is whole again.
+    pub fn set(&self, mood: Option<Mood>) {
+        self.mood.send_replace(mood);
+    }
+
+    /// How many connections it ended.
+    pub fn cuts(&self) -> u64 {
+        self.cuts.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn carry(
+    client: TcpStream,
+    target: u16,
+    mut random: Random,
+    mut told: watch::Receiver<Option<Mood>>,
+    cuts: &AtomicU64,
+) -> io::Result<()> {
+    let server = TcpStream::connect(("127.0.0.1", target)).await?;
+    let (from_client, to_client) = client.into_split();
+    let (from_server, to_server) = server.into_split();
+    let (silence, mood) = (CancellationToken::new(), told.clone());
+    let tap =
+        |random: &mut Random| Tap { random: Random(random.next()), told: mood.clone(), silence: silence.clone() };
+    let there = tokio::spawn(pass(from_client, to_server, tap(&mut random)));
+    let back = tokio::spawn(pass(from_server, to_client, tap(&mut random)));
+    let whole = async {
+        // Until one side closes by itself.
+        while !there.is_finished() && !back.is_finished() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::select! {
+        // What the other side still has to say gets a moment.
+        () = whole => tokio::time::sleep(Duration::from_millis(50)).await,
+        (end, lasts) = doom(&mut random, &mut told) => {
+            cuts.fetch_add(1, Ordering::SeqCst);
+            match end {
+                End::Cut => {}
+                End::Half => {
+                    back.abort();
+                    tokio::time::sleep(lasts).await;
+                }
+                End::Silent => {
+                    silence.cancel();
+                    tokio::time::sleep(lasts).await;
+                }
+            }
+        }
+    }
+    there.abort();
+    back.abort();
+    Ok(())
+}
+
+/// Waits until a connection is to end, and says how.
+async fn doom(random: &mut Random, told: &mut watch::Receiver<Option<Mood>>) -> (End, Duration) {
+    loop {
+        let mood = *told.borrow_and_update();
+        let Some(mood) = mood else {
+            if told.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+            continue;
+        };
+        let end = match random.next() % 4 {
+            0 => End::Half,
+            1 => End::Silent,
+            _ => End::Cut,
+        };
+        tokio::select! {
+            () = tokio::time::sleep(mood.life.mul_f64(random.share())) => return (end, mood.silence),
+            _ = told.changed() => {}
+        }
+    }
+}
+
+/// What is done to what passes in one direction.
+struct Tap {
+    random: Random,
+    told: watch::Receiver<Option<Mood>>,
+    silence: CancellationToken,
+}
+
+/// Carries what one side says to the other.
+async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut tap: Tap) -> io::Result<()> {
+    let mut packet = vec![0; 16 * 1024];
+    loop {
+        let length = tokio::select! {
+            () = tap.silence.cancelled() => std::future::pending().await,
+            length = from.read(&mut packet) => length?,
+        };
+        if length == 0 {
+            return to.shutdown().await;
+        }
+        let mood = *tap.told.borrow();
+        if let Some(mood) = mood {
+            tokio::time::sleep(mood.delay.mul_f64(tap.random.share())).await;
+        }
+        to.write_all(&packet[..length]).await?;
+    }
+}
+
+/// A sequence of numbers that looks random (xorshift).
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    /// From 0 to 1.
+    #[expect(clippy::cast_precision_loss, reason = "a share need not be exact")]
+    fn share(&mut self) -> f64 {
+        (self.next() % 10_000) as f64 / 10_000.0
+    }
+}

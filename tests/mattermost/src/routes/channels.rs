@@ -1,0 +1,107 @@
+//! Channels, who is in them, and what stands there.
+
+use std::collections::BTreeMap;
+
+use axum::{
+    Json,
+    extract::{Path, Query, State},
+};
+use serde_json::{Value, json};
+
+use super::{Answer, App, Me, Wrong};
+use crate::{Shared, world::Post};
+
+/// The most that is listed at once.
+const MOST: usize = 200;
+/// Above this many, "since when" answers with any of them.
+const SINCE_MOST: usize = 1000;
+
+pub(super) async fn named(
+    State(shared): App,
+    me: Me,
+    Path((team, name)): Path<(String, String)>,
+) -> Answer {
+    let world = shared.world();
+    let found = world.channels.iter().find(|(_, channel)| channel.team == team && channel.name == name);
+    let id = found.filter(|(_, channel)| channel.members.contains(&me.0)).map(|(id, _)| id).ok_or(Wrong::MISSING)?;
+    world.channel_json(id).map(Json).ok_or(Wrong::MISSING)
+}
+
+pub(super) async fn direct(State(shared): App, _me: Me, Json(both): Json<Vec<String>>) -> Answer {
+    let [one, other] = both.as_slice() else { return Err(Wrong::bad("api.context.invalid_body_param.app_error")) };
+    let id = shared.change(|world| world.direct(one, other));
+    shared.world().channel_json(&id).map(Json).ok_or(Wrong::MISSING)
+}
+
+fn readable(shared: &Shared, channel: &str, user: &str) -> Result<(), Wrong> {
+    let forbidden = shared.faults().forbidden.contains(channel);
+    if forbidden || !shared.world().is_member(channel, user) { Err(Wrong::FORBIDDEN) } else { Ok(()) }
+}
+
+pub(super) async fn one(State(shared): App, me: Me, Path(channel): Path<String>) -> Answer {
+    readable(&shared, &channel, &me.0)?;
+    shared.world().channel_json(&channel).map(Json).ok_or(Wrong::MISSING)
+}
+
+pub(super) async fn members(
+    State(shared): App,
+    me: Me,
+    Path(channel): Path<String>,
+    Query(query): Query<BTreeMap<String, String>>,
+) -> Answer {
+    readable(&shared, &channel, &me.0)?;
+    let world = shared.world();
+    let (page, per_page) = paging(&query);
+    let known = world.channels.get(&channel).ok_or(Wrong::MISSING)?;
+    let member = |user: &String| json!({ "channel_id": channel, "user_id": user, "roles": "channel_user" });
+    Ok(Json(known.members.iter().skip(page * per_page).take(per_page).map(member).collect()))
+}
+
+fn paging(query: &BTreeMap<String, String>) -> (usize, usize) {
+    let number = |key: &str| query.get(key).and_then(|text| text.parse::<usize>().ok());
+    (number("page").unwrap_or(0), number("per_page").unwrap_or(60).clamp(1, MOST))
+}
+
+pub(super) async fn posts(
+    State(shared): App,
+    me: Me,
+    Path(channel): Path<String>,
+    Query(query): Query<BTreeMap<String, String>>,
+) -> Answer {
+    readable(&shared, &channel, &me.0)?;
+    let world = shared.world();
+    let (page, per_page) = paging(&query);
+    let since = query.get("since").and_then(|text| text.parse::<i64>().ok()).filter(|since| *since > 0);
+    let mut all = world.all_of(&channel);
+    let listed: Vec<&Post> = if let Some(since) = since {
+        // In the order of their ids, which is none: any thousand of them.
+        all.retain(|post| post.update_at > since);
+        all.truncate(SINCE_MOST);
+        newest_first(all)
+    } else {
+        all.retain(|post| post.delete_at == 0);
+        let all = newest_first(all);
+        let at = |key: &str| query.get(key).filter(|id| !id.is_empty()).map(|id| world.post(id).map(|post| post.create_at));
+        match (at("before"), at("after")) {
+            (Some(None), _) | (_, Some(None)) => return Err(Wrong::bad("api.context.invalid_url_param.app_error")),
+            (Some(Some(before)), _) => {
+                all.into_iter().filter(|post| post.create_at < before).skip(page * per_page).take(per_page).collect()
+            }
+            (_, Some(Some(after))) => {
+                let behind: Vec<&Post> = all.into_iter().rev().filter(|post| post.create_at > after).collect();
+                newest_first(behind.into_iter().skip(page * per_page).take(per_page).collect())
+            }
+            _ => all.into_iter().skip(page * per_page).take(per_page).collect(),
+        }
+    };
+    let order: Vec<&str> = listed.iter().map(|post| post.id.as_str()).collect();
+    let roots = listed.iter().filter_map(|post| world.post(&post.root));
+    let posts: BTreeMap<&str, Value> =
+        listed.iter().copied().chain(roots).map(|post| (post.id.as_str(), post.json(world.age, ""))).collect();
+    Ok(Json(json!({ "order": order, "posts": posts, "next_post_id": "", "prev_post_id": "" })))
+}
+
+fn newest_first(mut posts: Vec<&Post>) -> Vec<&Post> {
+    posts.sort_by(|one, other| (other.create_at, &other.id).cmp(&(one.create_at, &one.id)));
+    posts
+}

@@ -1,0 +1,129 @@
+//! REST v4, as far as bots use it.
+
+mod channels;
+mod posts;
+mod users;
+
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    extract::{FromRequestParts, Request, State},
+    http::{HeaderMap, StatusCode, header, request::Parts},
+    middleware::{Next, from_fn_with_state},
+    response::{IntoResponse, Response},
+    routing::{delete, get, post, put},
+};
+use serde_json::{Value, json};
+
+use crate::{Shared, faults::Faults, socket};
+
+/// A request's state.
+pub(crate) type App = State<Arc<Shared>>;
+
+/// Whoever asks, by their token.
+pub(crate) struct Me(pub(crate) String);
+
+/// What is answered where something is wrong.
+#[derive(Debug)]
+pub(crate) struct Wrong(StatusCode, &'static str);
+
+/// An answer.
+pub(crate) type Answer = Result<Json<Value>, Wrong>;
+
+impl Wrong {
+    /// Not allowed.
+    pub(crate) const FORBIDDEN: Self = Self(StatusCode::FORBIDDEN, "api.context.permissions.app_error");
+    /// Not there.
+    pub(crate) const MISSING: Self = Self(StatusCode::NOT_FOUND, "app.missing.app_error");
+
+    /// A request that makes no sense.
+    pub(crate) const fn bad(id: &'static str) -> Self {
+        Self(StatusCode::BAD_REQUEST, id)
+    }
+
+    /// The server's own trouble.
+    pub(crate) const fn internal(id: &'static str) -> Self {
+        Self(StatusCode::INTERNAL_SERVER_ERROR, id)
+    }
+}
+
+impl IntoResponse for Wrong {
+    fn into_response(self) -> Response {
+        // The message is in whatever language the server speaks.
+        let body = json!({
+            "id": self.1, "message": "Das geht so nicht.", "detailed_error": "", "request_id": "r",
+            "status_code": self.0.as_u16(),
+        });
+        (self.0, Json(body)).into_response()
+    }
+}
+
+/// The token of a request.
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
+}
+
+impl FromRequestParts<Arc<Shared>> for Me {
+    type Rejection = Wrong;
+
+    async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Wrong> {
+        let user = bearer(&parts.headers).and_then(|token| shared.world().user_of(token));
+        user.map(Self).ok_or(Wrong(StatusCode::UNAUTHORIZED, "api.context.session_expired.app_error"))
+    }
+}
+
+pub(crate) fn router(shared: Arc<Shared>) -> Router {
+    let api = Router::new()
+        .route("/users/{user}", get(users::one))
+        .route("/users/username/{name}", get(users::named))
+        .route("/users/ids", post(users::by_ids))
+        .route("/users/{user}/teams", get(users::teams))
+        .route("/users/{user}/teams/{team}/channels", get(users::channels_of_team))
+        .route("/users/{user}/channels", get(users::channels))
+        .route("/users/{user}/typing", post(users::typing))
+        .route("/users/{user}/posts/{post}/reactions/{emoji}", delete(posts::unreact))
+        .route("/teams/name/{team}/channels/name/{channel}", get(channels::named))
+        .route("/channels/direct", post(channels::direct))
+        .route("/channels/{channel}", get(channels::one))
+        .route("/channels/{channel}/members", get(channels::members))
+        .route("/channels/{channel}/posts", get(channels::posts))
+        .route("/posts", post(posts::create))
+        .route("/posts/{post}", get(posts::one).delete(posts::remove))
+        .route("/posts/{post}/patch", put(posts::patch))
+        .route("/posts/{post}/reactions", get(posts::reactions))
+        .route("/reactions", post(posts::react))
+        .route("/files", post(posts::upload))
+        .route("/config/client", get(users::config))
+        .route("/websocket", get(socket::open))
+        .layer(from_fn_with_state(shared.clone(), troubled));
+    Router::new().nest("/api/v4", api).with_state(shared)
+}
+
+/// What happens to requests before the server looks at them.
+async fn troubled(State(shared): App, request: Request, next: Next) -> Response {
+    let trouble = {
+        let mut faults = shared.faults();
+        let path = request.uri().path().trim_start_matches("/api/v4").to_owned();
+        let socket = path == "/websocket";
+        faults.calls.push((request.method().to_string(), path));
+        if faults.down {
+            Some((StatusCode::BAD_GATEWAY, [(header::RETRY_AFTER, "1".to_owned())], "<html>502</html>").into_response())
+        } else if !socket && Faults::use_up(&mut faults.limited) {
+            let wait = [(header::RETRY_AFTER, faults.retry_after.to_string())];
+            Some((StatusCode::TOO_MANY_REQUESTS, wait, "limit exceeded\n").into_response())
+        } else {
+            None
+        }
+    };
+    match trouble {
+        Some(trouble) => trouble,
+        None => next.run(request).await,
+    }
+}
+
+/// The status of what was created.
+pub(crate) fn created(shared: &Shared, body: Value) -> Response {
+    let status = if shared.faults().plain_success { StatusCode::OK } else { StatusCode::CREATED };
+    (status, Json(body)).into_response()
+}

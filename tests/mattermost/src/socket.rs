@@ -1,0 +1,196 @@
+//! One WebSocket: who it is, what it asks, what it is told.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    extract::{
+        ConnectInfo, Query, State, WebSocketUpgrade,
+        ws::{Message, WebSocket},
+    },
+    http::HeaderMap,
+    response::Response,
+};
+use serde_json::{Value, json};
+use tokio::{sync::mpsc, time::timeout};
+
+use crate::{Shared, hub::Told, listen::Wire, routes::bearer};
+
+/// Whoever did not say who they are by then is cut off.
+const CHALLENGE: Duration = Duration::from_secs(5);
+/// The largest frame that a client may send, in bytes.
+const LARGEST: usize = 8192;
+/// How long an event waits for another that overtakes it.
+const OVERTAKING: Duration = Duration::from_millis(40);
+
+/// The parameters of the first request.
+#[derive(Debug, Default)]
+struct Asked {
+    connection: String,
+    sequence: String,
+}
+
+pub(crate) async fn open(
+    State(shared): State<Arc<Shared>>,
+    ConnectInfo(wire): ConnectInfo<Wire>,
+    headers: HeaderMap,
+    Query(query): Query<Vec<(String, String)>>,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    let parameter = |name: &str| query.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
+    let asked = Asked {
+        connection: parameter("connection_id").unwrap_or_default(),
+        sequence: parameter("sequence_number").unwrap_or_default(),
+    };
+    let (deaf, no_header) = {
+        let faults = shared.faults();
+        (faults.deaf, faults.no_header)
+    };
+    // A wrong token is no reason to refuse here: the connection is nobody's.
+    let user = bearer(&headers).filter(|_| !no_header).and_then(|token| shared.world().user_of(token));
+    upgrade.on_upgrade(move |socket| async move {
+        let wire = wire.0;
+        if deaf {
+            return wire.cancelled().await;
+        }
+        wire.run_until_cancelled(serve(shared, socket, asked, user)).await;
+    })
+}
+
+async fn serve(shared: Arc<Shared>, mut socket: WebSocket, asked: Asked, user: Option<String>) {
+    let (writer, mut told) = mpsc::unbounded_channel();
+    let user = match user {
+        Some(user) => user,
+        None => match timeout(CHALLENGE, challenged(&shared, &mut socket, &writer)).await {
+            Ok(Some(id)) => return talk(&shared, &mut socket, &id.0, &id.1, &writer, &mut told).await,
+            _ => return,
+        },
+    };
+    let resume = match asked.sequence.parse::<i64>() {
+        _ if asked.connection.is_empty() => None,
+        Ok(next) => Some((asked.connection.as_str(), next)),
+        // An id without a number is an error.
+        Err(_) => return,
+    };
+    let id = shared.hub().connect(&user, resume, &writer);
+    talk(&shared, &mut socket, &id, &user, &writer, &mut told).await;
+}
+
+/// Waits for somebody to say who they are. Gives the connection and who it is.
+async fn challenged(
+    shared: &Shared,
+    socket: &mut WebSocket,
+    writer: &mpsc::UnboundedSender<Told>,
+) -> Option<(String, String)> {
+    loop {
+        let Some(Ok(Message::Text(text))) = socket.recv().await else { return None };
+        let frame: Value = serde_json::from_str(&text).ok()?;
+        if frame["action"] == "authentication_challenge" {
+            let user = shared.world().user_of(frame["data"]["token"].as_str().unwrap_or_default())?;
+            let id = shared.hub().connect(&user, None, writer);
+            let _ = writer.send(Told::Frame(json!({ "status": "OK", "seq_reply": frame["seq"] }).to_string()));
+            return Some((id, user));
+        }
+        socket.send(Message::text(not_authenticated(&frame["seq"]))).await.ok()?;
+    }
+}
+
+fn not_authenticated(seq: &Value) -> String {
+    let error = json!({ "id": "api.web_socket_router.not_authenticated.app_error", "message": "", "status_code": 401 });
+    json!({ "status": "FAIL", "seq_reply": seq, "error": error }).to_string()
+}
+
+async fn talk(
+    shared: &Shared,
+    socket: &mut WebSocket,
+    id: &str,
+    user: &str,
+    writer: &mpsc::UnboundedSender<Told>,
+    told: &mut mpsc::UnboundedReceiver<Told>,
+) {
+    let _gone = Gone { shared, id, writer };
+    loop {
+        tokio::select! {
+            message = told.recv() => match message {
+                Some(Told::Frame(frame)) => {
+                    if send(shared, socket, frame, told).await.is_none() {
+                        return;
+                    }
+                }
+                Some(Told::Freeze) | None => std::future::pending().await,
+            },
+            frame = socket.recv() => match frame {
+                Some(Ok(Message::Text(text))) if text.len() <= LARGEST => {
+                    let Ok(frame) = serde_json::from_str::<Value>(&text) else { return };
+                    if let Some(answer) = act(shared, user, &frame)
+                        && socket.send(Message::text(answer)).await.is_err()
+                    {
+                        return;
+                    }
+                }
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                _ => return,
+            },
+        }
+    }
+}
+
+/// Sends a frame, with what goes wrong on the way.
+async fn send(
+    shared: &Shared,
+    socket: &mut WebSocket,
+    frame: String,
+    told: &mut mpsc::UnboundedReceiver<Told>,
+) -> Option<()> {
+    let (twice, swapped) = {
+        let faults = shared.faults();
+        (faults.twice, faults.swapped)
+    };
+    let mut frames = vec![frame];
+    if swapped && let Ok(Some(Told::Frame(second))) = timeout(OVERTAKING, told.recv()).await {
+        frames.insert(0, second);
+    }
+    for frame in frames {
+        socket.send(Message::text(frame.clone())).await.ok()?;
+        if twice {
+            socket.send(Message::text(frame)).await.ok()?;
+        }
+    }
+    Some(())
+}
+
+/// What a client asks over the socket.
+fn act(shared: &Shared, user: &str, frame: &Value) -> Option<String> {
+    let seq = &frame["seq"];
+    if !shared.world().has_token(user) {
+        return Some(not_authenticated(seq));
+    }
+    match frame["action"].as_str() {
+        // Known already: no answer.
+        Some("authentication_challenge") => None,
+        Some("ping") => {
+            let data = json!({ "text": "pong", "version": "11.1.0", "server_time": 0, "node_id": "" });
+            Some(json!({ "status": "OK", "seq_reply": seq, "data": data }).to_string())
+        }
+        Some("user_typing") => {
+            shared.faults().typed.extend(frame["data"]["channel_id"].as_str().map(str::to_owned));
+            Some(json!({ "status": "OK", "seq_reply": seq }).to_string())
+        }
+        _ => {
+            let error = json!({ "id": "api.web_socket_router.bad_action.app_error", "message": "", "status_code": 500 });
+            Some(json!({ "status": "FAIL", "seq_reply": seq, "error": error }).to_string())
+        }
+    }
+}
+
+/// However a connection ends, it is known to be broken.
+struct Gone<'g> {
+    shared: &'g Shared,
+    id: &'g str,
+    writer: &'g mpsc::UnboundedSender<Told>,
+}
+
+impl Drop for Gone<'_> {
+    fn drop(&mut self) {
+        self.shared.hub().disconnect(self.id, self.writer);
+    }
+}
