@@ -76,6 +76,9 @@ impl Mattermost {
         }
         self.set_account(Some(account.clone()));
         let mut rooms = Rooms::new(&self.config, account.clone(), inbox.clone(), &self.link);
+        if let Err(over) = rooms.meet().await {
+            return over;
+        }
         // Side by side: the socket is read while a message is being handled.
         tokio::select! {
             over = socket::keep(&account.api, account.me(), self.config.beat, &signals, &mut typed, outage) => over,

@@ -1,7 +1,7 @@
 //! From posts to what the engine reads. Pure: no network, no store.
 //!
 //! Architecture Invariant: of a channel only somebody's own new words and reactions come through. Our own posts, those of
-//! the server, earlier texts of edited posts, removed ones, quoted text and code blocks stop here, and so does what came
+//! the server, edited posts and their earlier texts, removed ones, quoted text and code blocks stop here, and so does what came
 //! through a webhook: its author can be anybody.
 
 use serde_json::{Value, json};
@@ -58,7 +58,8 @@ impl Reader {
     /// Whether somebody else wrote a post, and it stands as it was written.
     fn is_of_others(&self, post: &Post) -> bool {
         let theirs = !post.user.is_empty() && post.user != self.me;
-        let stands = post.delete_at == 0 && post.original.is_empty() && post.kind.is_empty();
+        // What it said when it was sent is not known of one that was edited.
+        let stands = post.delete_at == 0 && post.edit_at == 0 && post.original.is_empty() && post.kind.is_empty();
         theirs && stands && !post.is("from_webhook")
     }
 
@@ -195,6 +196,7 @@ mod tests {
             json!({ "user_id": "me" }),
             json!({ "user_id": "" }),
             json!({ "delete_at": 7 }),
+            json!({ "edit_at": 7 }),
             json!({ "original_id": "q" }),
             json!({ "type": "system_header_change" }),
             json!({ "type": "custom_poll" }),

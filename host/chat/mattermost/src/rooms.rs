@@ -89,6 +89,24 @@ impl<'a> Rooms<'a> {
         }
     }
 
+    /// Where the account was never before: looks where it is, before anything is told. What stands there now is from before our
+    /// time, and whatever is posted from here on is not.
+    pub(crate) async fn meet(&mut self) -> Result<(), Trouble> {
+        let mut backoff = Backoff::default();
+        while self.kept.is_fresh() {
+            match self.account.api.channels().await {
+                Ok(channels) => self.listed(channels),
+                Err(over @ Trouble::LoggedOut { .. }) => return Err(over),
+                Err(trouble) => {
+                    tracing::warn!("the bot's channels cannot be listed, trying again: {trouble}");
+                    backoff.pause(trouble.after()).await;
+                }
+            }
+        }
+        self.kept.save();
+        Ok(())
+    }
+
     /// Takes what the socket tells until our token is no longer known; gives that then.
     pub(crate) async fn run(&mut self, signals: &mut mpsc::UnboundedReceiver<Signal>) -> Trouble {
         loop {

@@ -77,14 +77,16 @@ fn opening<'t>(words: &'t str, out: &mut String) -> &'t str {
     }
     let after = words.trim_start_matches(|letter: char| letter.is_ascii_digit());
     let number = &words[..words.len() - after.len()];
-    let ends = after.len() < 2 || after[1..].starts_with(' ');
-    if !number.is_empty() && after.starts_with(['.', ')']) && ends {
-        out.push_str(number);
-        out.push('\\');
-        out.push_str(&after[..1]);
-        return &after[1..];
+    let ends = |rest: &str| rest.is_empty() || rest.starts_with(' ');
+    match after.strip_prefix(['.', ')']) {
+        Some(rest) if !number.is_empty() && ends(rest) => {
+            out.push_str(number);
+            out.push('\\');
+            out.push_str(&after[..1]);
+            rest
+        }
+        _ => words,
     }
-    words
 }
 
 fn escape(word: &str, out: &mut String) {

@@ -27,8 +27,7 @@ pub(super) async fn create(
         }
         (faults.slow_posts, Faults::use_up(&mut faults.lost_answers))
     };
-    let word = |key: &str| body[key].as_str().unwrap_or_default().to_owned();
-    let name = word("pending_post_id");
+    let name = body["pending_post_id"].as_str().unwrap_or_default().to_owned();
     if !name.is_empty() {
         match shared.world().pend(&name) {
             Known::New => {}
@@ -40,17 +39,22 @@ pub(super) async fn create(
             }
         }
     }
-    if !slow.is_zero() {
-        tokio::time::sleep(slow).await;
-    }
-    let made = check(&shared, &me.0, &body).map(|()| {
-        let channel = word("channel_id");
-        shared.change(|world| world.post_with(&channel, &me.0, &body))
+    // It goes on where nobody waits for it any more.
+    let making = tokio::spawn({
+        let (shared, name) = (shared.clone(), name.clone());
+        async move {
+            tokio::time::sleep(slow).await;
+            let made = check(&shared, &me.0, &body).map(|()| {
+                let channel = body["channel_id"].as_str().unwrap_or_default();
+                shared.change(|world| world.post_with(channel, &me.0, &body))
+            });
+            if !name.is_empty() {
+                shared.world().settle(&name, made.as_ref().ok().map(String::as_str));
+            }
+            made
+        }
     });
-    if !name.is_empty() {
-        shared.world().settle(&name, made.as_ref().ok().map(String::as_str));
-    }
-    let id = made?;
+    let id = making.await.map_err(|_| Wrong::internal("app.post.save.app_error"))??;
     if lost {
         wire.0.cancel();
         std::future::pending::<()>().await;

@@ -59,8 +59,9 @@ pub(crate) struct Post {
     pub(crate) id: String,
     /// Milliseconds of the server's clock, like all times here.
     pub(crate) create_at: i64,
-    pub(crate) update_at: i64,
     pub(crate) delete_at: i64,
+    /// When its author gave it other words; 0 where it stands as it was written.
+    pub(crate) edit_at: i64,
     pub(crate) user: String,
     pub(crate) channel: String,
     /// The first message of the thread; empty where this is one.
@@ -157,8 +158,8 @@ impl Post {
         Some(Self {
             id: id(value)?,
             create_at: number(value, "create_at"),
-            update_at: number(value, "update_at"),
             delete_at: number(value, "delete_at"),
+            edit_at: number(value, "edit_at"),
             user: text(value, "user_id"),
             channel: text(value, "channel_id"),
             root: text(value, "root_id"),

@@ -103,12 +103,14 @@ impl<'a> Line<'a> {
             known: false,
         };
         let broken = talk.run(api, self.beat, typing).await;
-        let (began, progress) = (talk.began.is_some(), talk.progress);
+        let (began, progress, challenged) = (talk.began.is_some(), talk.progress, talk.challenge.is_some());
         // One that could not be taken up, or came to nothing where it was, would not be next time either.
         if taken_up.is_some() && self.resume == taken_up && !(began && opened.elapsed() > LIVED) {
             self.resume = None;
         }
         match broken {
+            // A server that does not take who we say we are closes without a word.
+            Broken::Closed { reason, .. } if challenged && !began => Broken::Unknown { reason },
             Broken::Closed { reason, .. } => {
                 Broken::Closed { reason, lived: began && (progress || opened.elapsed() > LIVED) }
             }

@@ -55,6 +55,9 @@ impl Rig {
 
     /// The same with a server of an age.
     pub(crate) async fn of(age: Age) -> Result<Self> {
+        // `RUST_LOG=debug` shows what the hosts of a test that fails went through.
+        let logged = tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env());
+        let _ = logged.with_test_writer().try_init();
         let server = Server::of(age).await?;
         let (bot, token) = server.bot("ops-bot");
         let (alice, bob) = (server.person("alice"), server.person("bob"));
