@@ -16,7 +16,7 @@ use wardroom_store::SqliteStore;
 use crate::report;
 
 /// Every adapter there is, whether this build has it or not.
-const NETWORKS: [&str; 2] = ["console", "matrix"];
+const NETWORKS: [&str; 3] = ["console", "matrix", "mattermost"];
 
 /// Where a configuration keeps its state.
 #[derive(Debug, Clone)]
@@ -90,7 +90,7 @@ fn state(path: &Path, peek: &Peek) -> Result<State, String> {
 }
 
 #[cfg_attr(
-    not(any(feature = "console", feature = "matrix", feature = "exec")),
+    not(any(feature = "console", feature = "matrix", feature = "mattermost", feature = "exec")),
     expect(unused_variables, reason = "a build without adapters")
 )]
 fn registry(peek: &Peek, state: &Path) -> Registry {
@@ -102,6 +102,8 @@ fn registry(peek: &Peek, state: &Path) -> Registry {
     }
     #[cfg(feature = "matrix")]
     registry.chats.push(Arc::new(wardroom_matrix::MatrixFactory::new(state.to_owned())));
+    #[cfg(feature = "mattermost")]
+    registry.chats.push(Arc::new(wardroom_mattermost::MattermostFactory::new(state.to_owned())));
     #[cfg(feature = "exec")]
     {
         // The kernel's own name for this binary: it stays the same one when the file is replaced by a newer build.

@@ -111,8 +111,7 @@ async fn carry(
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
     let (silence, mood) = (CancellationToken::new(), told.clone());
-    let tap =
-        |random: &mut Random| Tap { random: Random(random.next()), told: mood.clone(), silence: silence.clone() };
+    let tap = |random: &mut Random| Tap { random: Random(random.next()), told: mood.clone(), silence: silence.clone() };
     let there = tokio::spawn(pass(from_client, to_server, tap(&mut random)));
     let back = tokio::spawn(pass(from_server, to_client, tap(&mut random)));
     let whole = async {

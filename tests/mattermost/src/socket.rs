@@ -176,7 +176,8 @@ fn act(shared: &Shared, user: &str, frame: &Value) -> Option<String> {
             Some(json!({ "status": "OK", "seq_reply": seq }).to_string())
         }
         _ => {
-            let error = json!({ "id": "api.web_socket_router.bad_action.app_error", "message": "", "status_code": 500 });
+            let error =
+                json!({ "id": "api.web_socket_router.bad_action.app_error", "message": "", "status_code": 500 });
             Some(json!({ "status": "FAIL", "seq_reply": seq, "error": error }).to_string())
         }
     }

@@ -170,7 +170,8 @@ mod tests {
         let mut walk = Walk::default();
         let mut seen: Vec<String> = Vec::new();
         for _ in 0..100 {
-            let before = walk.before.as_ref().and_then(|id| channel.iter().find(|(known, _)| known == id)).map(|(_, at)| *at);
+            let before =
+                walk.before.as_ref().and_then(|id| channel.iter().find(|(known, _)| known == id)).map(|(_, at)| *at);
             let mut older: Vec<(&str, i64)> =
                 channel.iter().copied().filter(|(_, at)| before.is_none_or(|before| *at < before)).collect();
             older.sort_by_key(|(_, at)| std::cmp::Reverse(*at));

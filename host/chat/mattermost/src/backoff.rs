@@ -65,7 +65,10 @@ impl Outage {
         let now = Instant::now();
         match &mut self.since {
             None => {
-                tracing::warn!(server = self.server, "no connection to Mattermost, trying again until there is one: {error}");
+                tracing::warn!(
+                    server = self.server,
+                    "no connection to Mattermost, trying again until there is one: {error}"
+                );
                 self.since = Some((now, now));
             }
             Some((since, told)) if now.duration_since(*told) >= REMIND => {

@@ -75,7 +75,12 @@ impl Behind {
 
     /// When the next one is to be tried that is not to be tried now.
     pub(crate) fn next_due(&self, now: Instant) -> Option<Instant> {
-        self.0.values().filter(|waiting| !waiting.reading).filter_map(|waiting| waiting.due).filter(|due| *due > now).min()
+        self.0
+            .values()
+            .filter(|waiting| !waiting.reading)
+            .filter_map(|waiting| waiting.due)
+            .filter(|due| *due > now)
+            .min()
     }
 
     /// Whether each was tried at least once since it was put here.

@@ -55,7 +55,8 @@ impl RoomName {
         }
         let (team, channel) = text.split_once('/')?;
         let named = |name: &str| {
-            let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_' | b'.');
+            let letter =
+                |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_' | b'.');
             !name.is_empty() && name.bytes().all(letter)
         };
         (named(team) && named(channel)).then(|| Self::Path { team: team.to_owned(), channel: channel.to_owned() })
@@ -111,8 +112,11 @@ fn read_url(table: &mut Table) -> Option<Url> {
 
 fn read_token(bot: &BotIdentity, table: &mut Table) -> Option<SecretRef> {
     if !table.has("token") {
-        let name: String =
-            bot.name.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter.to_ascii_uppercase() } else { '_' }).collect();
+        let name: String = bot
+            .name
+            .chars()
+            .map(|letter| if letter.is_ascii_alphanumeric() { letter.to_ascii_uppercase() } else { '_' })
+            .collect();
         table.missing("token", &format!("{{ env = \"{name}_TOKEN\" }}"));
         return None;
     }
@@ -145,7 +149,8 @@ fn no_room(table: &mut Table, text: &Located<String>) {
         _ => String::new(),
     };
     let guess = if RoomName::parse(&guess).is_some() { guess } else { "team/channel".to_owned() };
-    let message = format!("`{}.rooms` names `{}`, which is neither team/channel nor a channel's id", table.path(), text.value);
+    let message =
+        format!("`{}.rooms` names `{}`, which is neither team/channel nor a channel's id", table.path(), text.value);
     table.problem(&text.at, message, format!("rooms = [\"{guess}\"]"));
 }
 

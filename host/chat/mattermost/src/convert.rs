@@ -71,9 +71,9 @@ impl Reader {
             (ends && head.eq_ignore_ascii_case(&self.called)).then_some(rest)
         });
         match rest {
-            Some(rest) => {
-                format!("@{} {}", self.bot, rest.strip_prefix([':', ',']).unwrap_or(rest).trim_start()).trim_end().to_owned()
-            }
+            Some(rest) => format!("@{} {}", self.bot, rest.strip_prefix([':', ',']).unwrap_or(rest).trim_start())
+                .trim_end()
+                .to_owned(),
             None => text.to_owned(),
         }
     }
@@ -166,7 +166,8 @@ mod tests {
     use super::*;
 
     fn post(fields: Value) -> Post {
-        let mut post = json!({ "id": "p", "user_id": "bob", "channel_id": "c", "message": "!deploy cms", "create_at": 5 });
+        let mut post =
+            json!({ "id": "p", "user_id": "bob", "channel_id": "c", "message": "!deploy cms", "create_at": 5 });
         for (key, value) in fields.as_object().into_iter().flatten() {
             post[key] = value.clone();
         }
@@ -185,7 +186,10 @@ mod tests {
     #[test]
     fn a_persons_words_come_through() {
         let message = read(json!({ "root_id": "r" })).expect("a message");
-        assert_eq!((message.text.as_str(), message.thread.as_deref(), message.machine), ("!deploy cms", Some("r"), false));
+        assert_eq!(
+            (message.text.as_str(), message.thread.as_deref(), message.machine),
+            ("!deploy cms", Some("r"), false)
+        );
         assert_eq!(message.at.as_millisecond(), 5);
         assert_eq!(read(json!({ "root_id": "" })).expect("a message").thread, None);
     }

@@ -14,7 +14,8 @@ const TONES: [(&str, SkinTone); 5] = [
 pub(crate) fn name_of(letters: &str) -> Option<&'static str> {
     // Some stand in the tables with the sign that asks for a picture, and some without.
     let bare = letters.trim_end_matches('\u{fe0f}');
-    let known = emojis::get(letters).or_else(|| emojis::get(bare)).or_else(|| emojis::get(&format!("{bare}\u{fe0f}")))?;
+    let known =
+        emojis::get(letters).or_else(|| emojis::get(bare)).or_else(|| emojis::get(&format!("{bare}\u{fe0f}")))?;
     known.shortcode()
 }
 

@@ -88,10 +88,7 @@ impl Event {
                 if post.channel.is_empty() {
                     post.channel = channel()?;
                 }
-                Some(Self::Posted {
-                    post: Box::new(post),
-                    sender: word(&data["sender_name"]).unwrap_or_default(),
-                })
+                Some(Self::Posted { post: Box::new(post), sender: word(&data["sender_name"]).unwrap_or_default() })
             }
             "post_deleted" => {
                 let mut post = Post::read(&inner(&data["post"]))?;
@@ -111,7 +108,9 @@ impl Event {
                 })
             }
             "user_added" | "added_to_team" | "update_team" if about_us() => Some(Self::Moved),
-            "direct_added" | "group_added" | "channel_updated" | "channel_restored" | "channel_converted" => Some(Self::Moved),
+            "direct_added" | "group_added" | "channel_updated" | "channel_restored" | "channel_converted" => {
+                Some(Self::Moved)
+            }
             // Everybody who stays in the channel is told of who leaves: `user_id` names them in one or the other place.
             "user_removed" if user().is_some_and(|user| user == me) => Some(Self::Left { channel: channel()? }),
             "leave_team" if about_us() => Some(Self::Moved),

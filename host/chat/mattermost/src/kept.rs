@@ -143,8 +143,7 @@ impl Kept {
 
     /// A reaction is about to be brought to the inbox.
     pub(crate) fn give(&mut self, channel: &str, reaction: &Reaction) {
-        let given =
-            Given { user: reaction.user.clone(), emoji: reaction.emoji.clone(), at: reaction.create_at };
+        let given = Given { user: reaction.user.clone(), emoji: reaction.emoji.clone(), at: reaction.create_at };
         let reacted = self.file.reactions.entry(reaction.post.clone()).or_default();
         reacted.channel = channel.to_owned();
         if !reacted.given.contains(&given) {
@@ -176,7 +175,8 @@ impl Kept {
         if !self.unsaved {
             return;
         }
-        match serde_json::to_string(&self.file).map_err(io::Error::from).and_then(|text| write_whole(&self.path, &text)) {
+        match serde_json::to_string(&self.file).map_err(io::Error::from).and_then(|text| write_whole(&self.path, &text))
+        {
             Ok(()) => (self.unsaved, self.told_unsaved) = (false, false),
             Err(error) => {
                 if !std::mem::replace(&mut self.told_unsaved, true) {

@@ -77,7 +77,9 @@ async fn look(api: &Api, person: &str) -> Result<Option<String>, String> {
             "{person} is a name, which its owner can change: write the id instead: \"{}\"  # @{}",
             user.id, user.name
         )),
-        Some(user) => Ok(Some(format!("if `{person}` is to be @{} of Mattermost, write the id: \"{}\"", user.name, user.id))),
+        Some(user) => {
+            Ok(Some(format!("if `{person}` is to be @{} of Mattermost, write the id: \"{}\"", user.name, user.id)))
+        }
         None if meant => Err(format!("the server knows nobody called {person}")),
         None => Ok(None),
     }

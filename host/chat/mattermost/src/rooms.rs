@@ -212,7 +212,8 @@ impl<'a> Rooms<'a> {
         self.tasks.spawn(async move {
             let found = async {
                 let mark = inbox.mark(&channel.id).await;
-                let mark = mark.map_err(|error| Trouble::later(format!("the channel's mark cannot be read: {error}")))?;
+                let mark =
+                    mark.map_err(|error| Trouble::later(format!("the channel's mark cannot be read: {error}")))?;
                 let left = mark.map_or(i64::MIN, |mark| {
                     // What was handled already is known by its id; a moment that no post has is exact.
                     mark.at.as_millisecond() - if mark.event.is_some() { SLACK } else { 0 }
@@ -247,7 +248,8 @@ impl<'a> Rooms<'a> {
             Signal::Began => {
                 self.connected = true;
                 (self.listing.wanted, self.listing.due) = (true, None);
-                let ids = self.account.with_channels(|channels| channels.all().map(|one| one.id.clone()).collect::<Vec<_>>());
+                let ids =
+                    self.account.with_channels(|channels| channels.all().map(|one| one.id.clone()).collect::<Vec<_>>());
                 for id in ids.unwrap_or_default() {
                     self.behind.add(&id);
                 }
@@ -350,10 +352,13 @@ impl<'a> Rooms<'a> {
             }
             Done::Arrived(channel, Ok(arrival)) => self.arrived(&channel, arrival),
             Done::Read(channel, Ok(found)) => self.found(channel, found).await,
-            Done::Arrived(_, Err(over @ Trouble::LoggedOut { .. })) | Done::Read(_, Err(over @ Trouble::LoggedOut { .. })) => {
+            Done::Arrived(_, Err(over @ Trouble::LoggedOut { .. }))
+            | Done::Read(_, Err(over @ Trouble::LoggedOut { .. })) => {
                 return Err(over);
             }
-            Done::Arrived(channel, Err(trouble)) | Done::Read(channel, Err(trouble)) => self.put_off(&channel, &trouble),
+            Done::Arrived(channel, Err(trouble)) | Done::Read(channel, Err(trouble)) => {
+                self.put_off(&channel, &trouble)
+            }
         }
         Ok(())
     }
@@ -385,7 +390,8 @@ impl<'a> Rooms<'a> {
 
     fn arrived(&mut self, channel: &Channel, arrival: Option<Arrival>) {
         let stay = self.kept.stay(&channel.id).cloned();
-        let at = arrival.as_ref().map(|arrival| arrival.at);
+        // What was written in the same millisecond was written to us.
+        let at = arrival.as_ref().map(|arrival| arrival.at - 1);
         let since = match &stay {
             Some(stay) => stay.since.max(at.unwrap_or(stay.since)),
             None => at.unwrap_or_else(|| newest(channel)),
@@ -410,12 +416,12 @@ impl<'a> Rooms<'a> {
         }
         posts.sort_by(|(one, _), (other, _)| (one.create_at, &one.id).cmp(&(other.create_at, &other.id)));
         let me = self.account.me();
-        if let Some(at) = posts.iter().rposition(|(post, _)| convert::arrival(post, me).is_some()) {
+        let came = posts.iter().rev().find_map(|(post, _)| Some((convert::arrival(post, me)?, post.create_at)));
+        if let Some((by, at)) = came {
+            let by = by.map(str::to_owned);
+            self.kept.set_stay(id, Stay { by, looked: true, since: at - 1, foreign: false });
             // What was written while we were out of the channel was not written to us.
-            posts.drain(..at);
-            let post = &posts[0].0;
-            let by = convert::arrival(post, me).flatten().map(str::to_owned);
-            self.kept.set_stay(id, Stay { by, looked: true, since: post.create_at, foreign: false });
+            posts.retain(|(post, _)| post.create_at >= at);
         }
         if self.standing(&channel) != Standing::Ours {
             return self.ignore(&channel);
@@ -439,7 +445,11 @@ impl<'a> Rooms<'a> {
     fn put_off(&mut self, channel: &Channel, trouble: &Trouble) {
         let now = Instant::now();
         if self.behind.failed(&channel.id, now, trouble.after()) {
-            tracing::warn!(channel = channel.id, name = channel.name, "the channel cannot be read back to where it was left, trying again: {trouble}");
+            tracing::warn!(
+                channel = channel.id,
+                name = channel.name,
+                "the channel cannot be read back to where it was left, trying again: {trouble}"
+            );
         }
         if let Some(asked) = trouble.after() {
             self.behind.rest(now, asked.min(LONGEST_ASKED));

@@ -5,8 +5,8 @@
 //! Architecture Invariant: a connection is taken up again only from where we read it, and only by the header that
 //! authenticates its first request: after a challenge it is always a new one.
 
-mod open;
 mod line;
+mod open;
 
 use std::time::Duration;
 

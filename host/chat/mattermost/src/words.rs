@@ -53,7 +53,11 @@ fn line(text: &str) -> String {
             _ => rest[first..].find(['`', ' ']).map_or(rest.len(), |found| first + found),
         };
         let (word, after) = rest.split_at(end);
-        if is_url(word) { url(word, &mut out) } else { escape(word, &mut out) }
+        if is_url(word) {
+            url(word, &mut out)
+        } else {
+            escape(word, &mut out)
+        }
         rest = after;
     }
     out
@@ -170,7 +174,10 @@ mod tests {
 
     #[test]
     fn a_url_leads_where_it_did() {
-        assert_eq!(shown("see https://ci.example.org/job/a_b/7?x=~y#z."), "see https://ci.example.org/job/a_b/7?x=~y#z.");
+        assert_eq!(
+            shown("see https://ci.example.org/job/a_b/7?x=~y#z."),
+            "see https://ci.example.org/job/a_b/7?x=~y#z."
+        );
         assert_eq!(shown("http://x/[a](http://y) z"), "http://x/%5Ba%5D%28http://y%29 z");
         assert_eq!(shown("https://x/@channel"), "https://x/%40channel");
     }

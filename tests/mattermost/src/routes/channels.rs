@@ -16,11 +16,7 @@ const MOST: usize = 200;
 /// Above this many, "since when" answers with any of them.
 const SINCE_MOST: usize = 1000;
 
-pub(super) async fn named(
-    State(shared): App,
-    me: Me,
-    Path((team, name)): Path<(String, String)>,
-) -> Answer {
+pub(super) async fn named(State(shared): App, me: Me, Path((team, name)): Path<(String, String)>) -> Answer {
     let world = shared.world();
     let found = world.channels.iter().find(|(_, channel)| channel.team == team && channel.name == name);
     let id = found.filter(|(_, channel)| channel.members.contains(&me.0)).map(|(id, _)| id).ok_or(Wrong::MISSING)?;
@@ -81,7 +77,8 @@ pub(super) async fn posts(
     } else {
         all.retain(|post| post.delete_at == 0);
         let all = newest_first(all);
-        let at = |key: &str| query.get(key).filter(|id| !id.is_empty()).map(|id| world.post(id).map(|post| post.create_at));
+        let at =
+            |key: &str| query.get(key).filter(|id| !id.is_empty()).map(|id| world.post(id).map(|post| post.create_at));
         match (at("before"), at("after")) {
             (Some(None), _) | (_, Some(None)) => return Err(Wrong::bad("api.context.invalid_url_param.app_error")),
             (Some(Some(before)), _) => {

@@ -42,11 +42,7 @@ fn of_team(world: &World, user: &str, team: &str) -> Value {
     world.channels.keys().filter(theirs).filter_map(|id| world.channel_json(id)).collect()
 }
 
-pub(super) async fn channels_of_team(
-    State(shared): App,
-    me: Me,
-    Path((user, team)): Path<(String, String)>,
-) -> Answer {
+pub(super) async fn channels_of_team(State(shared): App, me: Me, Path((user, team)): Path<(String, String)>) -> Answer {
     let world = shared.world();
     let name = world.teams.iter().find(|(_, id)| **id == team).map(|(name, _)| name.clone()).ok_or(Wrong::MISSING)?;
     Ok(Json(of_team(&world, whom(&user, &me), &name)))

@@ -231,7 +231,8 @@ mod tests {
     #[test]
     fn reactions_may_be_null_and_need_their_parts() {
         assert!(Reaction::read_all(&Value::Null).is_empty());
-        let all = json!([{ "user_id": "u", "post_id": "p", "emoji_name": "+1", "create_at": 5 }, { "user_id": "u" }, 7]);
+        let all =
+            json!([{ "user_id": "u", "post_id": "p", "emoji_name": "+1", "create_at": 5 }, { "user_id": "u" }, 7]);
         assert_eq!(Reaction::read_all(&all).len(), 1);
     }
 }

@@ -65,7 +65,8 @@ async fn upgrade(api: &Api, resume: Option<&Resume>) -> Result<Socket, Trouble> 
             trouble => trouble,
         });
     }
-    let accepted = headers.get(SEC_WEBSOCKET_ACCEPT).is_some_and(|accept| accept == derive_accept_key(key.as_bytes()).as_str());
+    let accepted =
+        headers.get(SEC_WEBSOCKET_ACCEPT).is_some_and(|accept| accept == derive_accept_key(key.as_bytes()).as_str());
     if !accepted {
         return Err(Trouble::later("something between us and the server answers in its place"));
     }

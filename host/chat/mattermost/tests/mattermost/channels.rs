@@ -43,6 +43,8 @@ async fn only_an_admin_brings_the_bot_anywhere() -> Result<()> {
     let later = rig.server.channel("eng", "later");
     rig.server.put(&later, &rig.alice);
     let too_early = rig.alice.post(&later, "!whoami");
+    // Within one millisecond nobody knows what came first.
+    tokio::time::sleep(Duration::from_millis(5)).await;
     rig.alice.add(&later, &rig.bot);
     let meanwhile = rig.alice.post(&later, "!whoami");
     let host = rig.start_with(&config).await?;

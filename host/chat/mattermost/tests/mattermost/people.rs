@@ -49,7 +49,10 @@ async fn what_was_said_and_taken_back_while_nobody_was_there_counts() -> Result<
         move || rig.server.posts(&rig.ops).iter().any(|post| post.id == id && post.message.contains(words))
     };
     rig.bob.react(&asks.id, "+1");
-    until("one approval is counted", || rig.server.posts(&rig.ops).iter().any(|post| post.id == asks.id && post.edits > 0)).await?;
+    until("one approval is counted", || {
+        rig.server.posts(&rig.ops).iter().any(|post| post.id == asks.id && post.edits > 0)
+    })
+    .await?;
     host.kill();
     rig.bob.unreact(&asks.id, "+1");
     carol.react(&asks.id, "+1");

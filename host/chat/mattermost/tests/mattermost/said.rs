@@ -4,7 +4,8 @@ use anyhow::{Context as _, Result, ensure};
 use wardroom::{
     message::Position,
     port::{
-        Store as _,
+        Outcome, Store as _,
+        memory::MemoryPipelines,
         store::{OutboxRow, Purpose, Write},
     },
     reply::Text,
@@ -75,13 +76,19 @@ async fn words_are_no_markup_and_a_thread_that_is_gone_is_no_reason_to_be_silent
 
 #[tokio::test]
 async fn a_card_is_one_message_that_changes_and_keeps_its_key() -> Result<()> {
-    let rig = Rig::new().await?;
+    let mut rig = Rig::new().await?;
+    rig.pipelines = MemoryPipelines::new(None);
     let config = rig.with_approvals().replace("approval = { count = 1, from = \"deployer\", within = \"5m\" }", "");
     let _host = rig.start_with(&config).await?;
     let asked = rig.alice.post(&rig.ops, "!drill-place cms production 1.0 trigger:cms/production:1.0 wait");
+    until("a card", || rig.bot.posts(&rig.ops).iter().any(|post| post.message.contains("cms"))).await?;
+    until("a run", || !rig.pipelines.runs().is_empty()).await?;
+    rig.pipelines.end(Outcome::Succeeded);
     let edited = || rig.bot.posts(&rig.ops).iter().any(|post| post.edits > 0 && post.message.contains("cms"));
     until("a card that changed", edited).await?;
-    let ended = || rig.server.posts(&rig.ops).iter().any(|post| post.reactions.iter().any(|one| one.emoji == "white_check_mark"));
+    let ended = || {
+        rig.server.posts(&rig.ops).iter().any(|post| post.reactions.iter().any(|one| one.emoji == "white_check_mark"))
+    };
     until("the mark of its end", ended).await?;
     let posts = rig.server.posts(&rig.ops);
     let card = posts.iter().find(|post| post.edits > 0).context("a card")?;
