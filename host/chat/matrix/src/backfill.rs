@@ -19,21 +19,21 @@ use matrix_sdk::{
 use serde_json::Value;
 use wardroom::message::Position;
 
-use crate::{
-    convert::{self, RawEvent},
-    trouble::Trouble,
-};
+use crate::{convert, sealed::Event, trouble::Trouble};
 
 /// The furthest that a room is read back, in pages of a hundred events: more than a month of a busy room.
 const PAGES: usize = 500;
-/// How far another server's clock may be off before its events count as older than a mark that cannot be found.
+/// How far another server's clock may be off before its events count as older than a mark that cannot be found, in seconds.
 const SKEW: i64 = 10 * 60;
+/// How far a whole page of events must lie behind the mark before its own event is not looked for any further, in seconds: more
+/// than the day by which a server's clock may be off.
+const FAR: i64 = 36 * 60 * 60;
 
 /// What was found.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
     /// The events behind the mark, oldest first; where we came into the room after it, from that event on.
-    pub(crate) events: Vec<RawEvent>,
+    pub(crate) events: Vec<Event>,
     /// What the people in them are called.
     pub(crate) names: BTreeMap<OwnedUserId, String>,
 }
@@ -41,8 +41,8 @@ pub(crate) struct Found {
 impl Found {
     /// The same with what a sync brought besides. An event of a server that was cut off sorts before the mark
     /// however late it arrives, so only the sync has it.
-    pub(crate) fn with_late_ones(mut self, came: Vec<RawEvent>) -> Self {
-        let id = |event: &RawEvent| convert::id_and_time(event).map(|(id, _)| id);
+    pub(crate) fn with_late_ones(mut self, came: Vec<Event>) -> Self {
+        let id = |event: &Event| convert::id_and_time(&event.raw).map(|(id, _)| id);
         let known: HashSet<_> = self.events.iter().filter_map(id).collect();
         let late = came.into_iter().filter(|event| id(event).is_some_and(|id| !known.contains(&id)));
         self.events.splice(0..0, late.collect::<Vec<_>>());
@@ -71,6 +71,8 @@ pub(crate) async fn since_arrival(client: &Client, room: &RoomId) -> Result<Opti
 async fn read(client: &Client, room: &RoomId, stop: Stop<'_>) -> Result<Option<Found>, Trouble> {
     let Some(me) = client.user_id() else { return Ok(None) };
     let mut found = Found::default();
+    // Newest first, each with whether its clock says that it is older than the mark.
+    let mut events: Vec<(Event, bool)> = Vec::new();
     let mut from = None;
     for _ in 0..PAGES {
         let mut request = get_message_events::v3::Request::backward(room.to_owned());
@@ -81,45 +83,53 @@ async fn read(client: &Client, room: &RoomId, stop: Stop<'_>) -> Result<Option<F
         for member in &page.state {
             learn_name(member.deserialize_as_unchecked::<Value>().ok(), &mut found.names);
         }
-        let mut all_too_old = !page.chunk.is_empty();
+        let mut all_far_behind = !page.chunk.is_empty();
         for event in page.chunk {
-            let event: RawEvent = event.cast();
+            let event = Event::from(event.cast());
             let arrival = convert::is_own_arrival(&event, me);
+            let old = is_behind(&event, &stop, SKEW);
             if arrival || at_mark(&event, &stop) {
                 // An arrival is kept: in a room where nothing happened since, it is what the mark is set to.
-                found.events.extend(arrival.then_some(event));
-                found.events.reverse();
+                events.extend(arrival.then_some((event, old)));
+                found.events = taken(events, has_event(&stop));
                 return Ok(Some(found));
             }
-            let too_old = is_too_old(&event, &stop);
-            all_too_old &= too_old;
-            if !too_old {
-                found.events.push(event);
-            }
+            all_far_behind &= is_behind(&event, &stop, FAR);
+            events.push((event, old));
         }
         // The mark's own event may be gone from the server. A whole page of older events is proof enough.
-        from = page.end.filter(|_| !all_too_old);
+        from = page.end.filter(|_| !all_far_behind);
         if from.is_none() {
-            found.events.reverse();
+            found.events = taken(events, false);
             return Ok(matches!(stop, Stop::Mark(_)).then_some(found));
         }
     }
     tracing::warn!(%room, "the room has more new events than are read back; the oldest of them are not handled");
-    found.events.reverse();
+    found.events = taken(events, false);
     Ok(matches!(stop, Stop::Mark(_)).then_some(found))
 }
 
-fn at_mark(event: &RawEvent, stop: &Stop<'_>) -> bool {
-    let Stop::Mark(Position { event: Some(mark), .. }) = stop else { return false };
-    convert::id_and_time(event).is_some_and(|(id, _)| id == *mark)
+/// The events behind the mark, oldest first. Where the mark's own event was found, their order says which those are, and no
+/// clock.
+fn taken(events: Vec<(Event, bool)>, by_order: bool) -> Vec<Event> {
+    events.into_iter().rev().filter(|(_, old)| by_order || !old).map(|(event, _)| event).collect()
 }
 
-/// Whether an event is older than the mark by its clock alone. A mark with an event is looked for by that, so
-/// clocks may differ; one without is a moment, and exact.
-fn is_too_old(event: &RawEvent, stop: &Stop<'_>) -> bool {
+fn has_event(stop: &Stop<'_>) -> bool {
+    matches!(stop, Stop::Mark(Position { event: Some(_), .. }) | Stop::Arrival)
+}
+
+fn at_mark(event: &Event, stop: &Stop<'_>) -> bool {
+    let Stop::Mark(Position { event: Some(mark), .. }) = stop else { return false };
+    convert::id_and_time(&event.raw).is_some_and(|(id, _)| id == *mark)
+}
+
+/// Whether an event is older than the mark by its clock alone, and by more than so many seconds. A mark with an event is
+/// looked for by that, so clocks may differ; one without is a moment, and exact.
+fn is_behind(event: &Event, stop: &Stop<'_>, skew: i64) -> bool {
     let Stop::Mark(mark) = stop else { return false };
-    let skew = if mark.event.is_some() { SKEW } else { 0 };
-    convert::id_and_time(event).is_none_or(|(_, at)| at.as_second() + skew < mark.at.as_second())
+    let skew = if mark.event.is_some() { skew } else { 0 };
+    convert::id_and_time(&event.raw).is_none_or(|(_, at)| at.as_second() + skew < mark.at.as_second())
 }
 
 fn filter() -> RoomEventFilter {
@@ -145,10 +155,10 @@ mod tests {
 
     use super::*;
 
-    fn event(id: &str, second: i64) -> RawEvent {
+    fn event(id: &str, second: i64) -> Event {
         let json = json!({ "type": "m.room.message", "event_id": id, "sender": "@bob:x",
                            "origin_server_ts": second * 1000, "content": { "msgtype": "m.text", "body": "x" } });
-        Raw::from_json_string(json.to_string()).expect("an object is JSON")
+        Event::from(Raw::from_json_string(json.to_string()).expect("an object is JSON"))
     }
 
     fn mark(event: Option<&str>) -> Position {
@@ -161,8 +171,19 @@ mod tests {
         let stop = Stop::Mark(&mark);
         assert!(at_mark(&event("$m:x", 5), &stop));
         assert!(!at_mark(&event("$n:x", 999_999), &stop));
-        assert!(!is_too_old(&event("$n:x", 999_800), &stop), "a clock that is three minutes slow");
-        assert!(is_too_old(&event("$n:x", 990_000), &stop), "what lies hours behind");
+        assert!(!is_behind(&event("$n:x", 999_800), &stop, SKEW), "a clock that is three minutes slow");
+        assert!(is_behind(&event("$n:x", 990_000), &stop, SKEW), "what lies hours behind");
+    }
+
+    #[test]
+    fn a_server_whose_clock_is_a_day_slow_loses_nothing() {
+        let mark = mark(Some("$m:x"));
+        let stop = Stop::Mark(&mark);
+        let slow = event("$n:x", 1_000_000 - 24 * 60 * 60);
+        assert!(!is_behind(&slow, &stop, FAR), "its page is read on");
+        let events = || vec![(slow.clone(), is_behind(&slow, &stop, SKEW))];
+        assert_eq!(taken(events(), has_event(&stop)).len(), 1, "the mark's event was found behind it");
+        assert!(taken(events(), false).is_empty(), "without the mark's event only clocks are left");
     }
 
     #[test]
@@ -170,7 +191,7 @@ mod tests {
         let found = Found { events: vec![event("$b:x", 2), event("$c:x", 3)], names: BTreeMap::new() };
         let all = found.with_late_ones(vec![event("$late:x", 9), event("$c:x", 3)]);
         let ids: Vec<String> =
-            all.events.iter().filter_map(|event| Some(convert::id_and_time(event)?.0.to_string())).collect();
+            all.events.iter().filter_map(|event| Some(convert::id_and_time(&event.raw)?.0.to_string())).collect();
         assert_eq!(ids, ["$late:x", "$b:x", "$c:x"]);
     }
 
@@ -178,7 +199,8 @@ mod tests {
     fn a_mark_without_an_event_is_a_moment() {
         let mark = mark(None);
         let stop = Stop::Mark(&mark);
-        assert!(is_too_old(&event("$n:x", 999_999), &stop));
-        assert!(!is_too_old(&event("$n:x", 1_000_000), &stop));
+        assert!(is_behind(&event("$n:x", 999_999), &stop, SKEW));
+        assert!(!is_behind(&event("$n:x", 1_000_000), &stop, SKEW));
+        assert!(!has_event(&stop), "and its clock counts however the reading ends");
     }
 }

@@ -11,7 +11,7 @@ use std::{
 
 use matrix_sdk::ruma::{OwnedRoomId, RoomId};
 
-use crate::{backoff::Backoff, convert::RawEvent};
+use crate::{backoff::Backoff, sealed::Event};
 
 /// Rooms to be read back to their marks.
 #[derive(Debug, Default)]
@@ -22,7 +22,7 @@ pub(crate) struct Behind {
 #[derive(Debug, Default)]
 struct Waiting {
     /// What syncs brought meanwhile, oldest first.
-    came: Vec<RawEvent>,
+    came: Vec<Event>,
     backoff: Backoff,
     /// Not before this; `None` is at once.
     due: Option<Instant>,
@@ -31,7 +31,7 @@ struct Waiting {
 
 impl Behind {
     /// A room is behind, and this came meanwhile. One that waits already waits on.
-    pub(crate) fn add(&mut self, room: OwnedRoomId, came: Vec<RawEvent>) {
+    pub(crate) fn add(&mut self, room: OwnedRoomId, came: Vec<Event>) {
         self.rooms.entry(room).or_default().came.extend(came);
     }
 
@@ -41,7 +41,7 @@ impl Behind {
     }
 
     /// What came of a room meanwhile. It stays here until the room is removed.
-    pub(crate) fn came(&self, room: &RoomId) -> Vec<RawEvent> {
+    pub(crate) fn came(&self, room: &RoomId) -> Vec<Event> {
         self.rooms.get(room).map(|waiting| waiting.came.clone()).unwrap_or_default()
     }
 
@@ -84,8 +84,8 @@ mod tests {
 
     use super::*;
 
-    fn event(id: &str) -> RawEvent {
-        Raw::from_json_string(format!("{{\"event_id\":\"{id}\"}}")).expect("an object is JSON")
+    fn event(id: &str) -> Event {
+        Event::from(Raw::from_json_string(format!("{{\"event_id\":\"{id}\"}}")).expect("an object is JSON"))
     }
 
     #[test]

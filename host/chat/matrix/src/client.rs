@@ -6,11 +6,11 @@ use std::{
 };
 
 use async_trait::async_trait;
-use matrix_sdk::Client;
+use matrix_sdk::{Client, RoomState, ruma::RoomId};
 use tokio_util::sync::CancellationToken;
 use wardroom::{
     message::{Inbox, Person},
-    port::{Abilities, Chat, Outgoing, SendError},
+    port::{Abilities, Chat, Link, Outgoing, SendError},
 };
 
 use crate::{
@@ -27,14 +27,15 @@ const YOUNG: Duration = Duration::from_secs(600);
 /// A Matrix account.
 pub(crate) struct Matrix {
     config: Config,
-    /// Who sends; none until the login.
+    /// Who sends; none until the first sync.
     client: RwLock<Option<Client>>,
+    link: Link,
 }
 
 impl Matrix {
     /// Not connected yet.
     pub(crate) fn new(config: Config) -> Self {
-        Self { config, client: RwLock::new(None) }
+        Self { config, client: RwLock::new(None), link: Link::default() }
     }
 
     fn client(&self) -> Result<Client, SendError> {
@@ -52,8 +53,9 @@ impl Matrix {
         loop {
             match session::open(&self.config).await {
                 Ok(client) => return Ok(client),
-                Err(trouble @ Trouble::Later { .. }) => {
+                Err(trouble) if trouble.passes() => {
                     outage.failed(trouble.reason());
+                    self.link.down(trouble.reason());
                     backoff.pause(trouble.after()).await;
                 }
                 Err(trouble) => anyhow::bail!("{trouble}"),
@@ -66,20 +68,40 @@ impl Matrix {
         let mut replaced: Option<Instant> = None;
         loop {
             let client = self.connect(&mut outage).await?;
-            self.set_client(Some(client.clone()));
-            let over = Rooms::new(&self.config, client, inbox.clone()).run(&mut outage).await;
+            let ready = || self.set_client(Some(client.clone()));
+            let over =
+                Rooms::new(&self.config, client.clone(), inbox.clone()).run(&mut outage, &self.link, ready).await;
             self.set_client(None);
+            self.link.down(over.reason());
             let user = &self.config.user;
             if let Login::Token { token, .. } = &self.config.login {
-                anyhow::bail!(
-                    "the homeserver no longer knows the access token of {user} ({over}); hint: make a new one and put it in {token}"
-                );
+                match over {
+                    Trouble::KeysLost { reason } => anyhow::bail!(
+                        "the access token of {user} cannot be used for encryption any more: {reason}; hint: log in anew by hand, put the new access token in {token}, and log the old device out"
+                    ),
+                    over => anyhow::bail!(
+                        "the homeserver no longer knows the access token of {user} ({over}); hint: make a new one and put it in {token}"
+                    ),
+                }
             }
             if replaced.is_some_and(|at| at.elapsed() < YOUNG) {
                 anyhow::bail!("the homeserver ended the session of {user} again, right after a new login: {over}");
             }
-            tracing::warn!(%user, "the homeserver ended the session, logging in again: {over}");
-            session::forget(&self.config).map_err(|trouble| anyhow::anyhow!("{trouble}"))?;
+            let kept = match &over {
+                Trouble::LoggedOut { soft: true, .. } => {
+                    tracing::warn!(%user, "the homeserver wants the password again, logging in again as the same device: {over}");
+                    session::asked_again(&self.config)
+                }
+                Trouble::KeysLost { .. } => {
+                    tracing::warn!(%user, "this device's encryption keys are lost, logging in as a new device: {over}");
+                    session::give_up(&self.config).await
+                }
+                _ => {
+                    tracing::warn!(%user, "the homeserver ended the session, logging in again: {over}");
+                    session::forget(&self.config)
+                }
+            };
+            kept.map_err(|trouble| anyhow::anyhow!("{trouble}"))?;
             replaced = Some(Instant::now());
         }
     }
@@ -92,12 +114,30 @@ impl Chat for Matrix {
     }
 
     fn abilities(&self) -> Abilities {
-        Abilities { threads: true, edits: true, reactions: true, files: false }
+        Abilities { threads: true, edits: true, reactions: true, files: true }
+    }
+
+    fn link(&self) -> Option<&Link> {
+        Some(&self.link)
+    }
+
+    fn rooms(&self) -> Vec<String> {
+        self.config.rooms.iter().map(ToString::to_string).collect()
+    }
+
+    async fn typing(&self, room: &str) {
+        let (Ok(client), Ok(id)) = (self.client(), RoomId::parse(room)) else { return };
+        if let Some(room) = client.get_room(&id).filter(|room| room.state() == RoomState::Joined) {
+            // Nothing hangs on it.
+            let _ = room.typing_notice(true).await;
+        }
     }
 
     async fn serve(&self, inbox: Arc<Inbox>, stop: CancellationToken) -> anyhow::Result<()> {
         // Ending in the middle of anything is as safe as a crash: what the inbox does not hold is read again.
-        stop.run_until_cancelled(self.stay(inbox)).await.unwrap_or(Ok(()))
+        let end = stop.run_until_cancelled(self.stay(inbox)).await.unwrap_or(Ok(()));
+        self.link.down(end.as_ref().map_or_else(ToString::to_string, |()| "stopped".to_owned()));
+        end
     }
 
     async fn send(&self, message: &Outgoing) -> Result<String, SendError> {

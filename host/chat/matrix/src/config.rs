@@ -26,6 +26,10 @@ pub(crate) struct Config {
     pub(crate) login: Login,
     /// The rooms it joins by itself.
     pub(crate) rooms: Vec<OwnedRoomOrAliasId>,
+    /// What opens the account's secrets on the homeserver: its recovery key, or a passphrase for them.
+    pub(crate) recovery_key: Option<SecretRef>,
+    /// Whose commands count in an encrypted room.
+    pub(crate) devices: Devices,
     /// Certificates to trust besides the system's, as PEM.
     pub(crate) ca: Option<PathBuf>,
     /// The folder of this account's session and stores.
@@ -46,6 +50,15 @@ pub(crate) enum Login {
     },
 }
 
+/// Which devices of people are believed in encrypted rooms, and are let read what we say there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Devices {
+    /// Those that their owner has cross-signed ("verified").
+    CrossSigned,
+    /// Whatever the homeserver calls a device of theirs.
+    Any,
+}
+
 impl Config {
     /// Reads every key; `None` where there were problems, which are in the table's list then.
     pub(crate) fn read(bot: &BotIdentity, table: &mut Table, state: &Path) -> Option<Self> {
@@ -54,10 +67,21 @@ impl Config {
         let user = read_user(bot, table);
         let login = read_login(table);
         let rooms = read_rooms(table);
+        let recovery_key = table.secret("recovery_key").map(|secret| secret.value);
+        let devices = read_devices(table);
         let ca = table.string("ca").map(|path| table.folder().join(path.value));
         let folder = state.join("matrix").join(folder_name(&bot.name));
-        let config =
-            Self { bot: bot.name.clone(), homeserver: homeserver?, user: user?, login: login?, rooms, ca, folder };
+        let config = Self {
+            bot: bot.name.clone(),
+            homeserver: homeserver?,
+            user: user?,
+            login: login?,
+            rooms,
+            recovery_key,
+            devices,
+            ca,
+            folder,
+        };
         (table.problems().count() == before).then_some(config)
     }
 }
@@ -125,6 +149,19 @@ fn read_login(table: &mut Table) -> Option<Login> {
     }
 }
 
+fn read_devices(table: &mut Table) -> Devices {
+    match table.string("devices") {
+        None => Devices::CrossSigned,
+        Some(text) if text.value == "cross-signed" => Devices::CrossSigned,
+        Some(text) if text.value == "any" => Devices::Any,
+        Some(text) => {
+            let message = format!("`{}.devices` is `{}`, and is `cross-signed` or `any`", table.path(), text.value);
+            table.problem(&text.at, message, "devices = \"cross-signed\"".to_owned());
+            Devices::CrossSigned
+        }
+    }
+}
+
 fn read_rooms(table: &mut Table) -> Vec<OwnedRoomOrAliasId> {
     let mut rooms = Vec::new();
     for text in table.strings("rooms").map(|list| list.value).unwrap_or_default() {
@@ -183,7 +220,7 @@ mod tests {
     fn a_whole_table() {
         let (config, problems) = read(
             "homeserver = \"https://matrix.example.org\"\nuser = \"@marvin:example.org\"\npassword = { env = \"P\" }\n\
-             rooms = [\"#ops:example.org\", \"!abc:example.org\"]\nca = \"ca.pem\"\n",
+             rooms = [\"#ops:example.org\", \"!abc:example.org\"]\nca = \"ca.pem\"\nrecovery_key = { env = \"K\" }\ndevices = \"any\"\n",
         );
         assert!(problems.is_empty(), "{problems:?}");
         let config = config.expect("no problems");
@@ -192,13 +229,16 @@ mod tests {
         assert_eq!(config.folder, Path::new("/var/state/matrix/marvin"));
         assert_eq!(config.ca.as_deref(), Some(Path::new("/etc/wardroom/ca.pem")));
         assert!(matches!(config.login, Login::Password(SecretRef::Env(name)) if name == "P"));
+        assert!(matches!(config.recovery_key, Some(SecretRef::Env(name)) if name == "K"));
+        assert_eq!(config.devices, Devices::Any);
     }
 
     #[test]
     fn every_problem_at_once_with_its_line_and_what_to_write() {
         let (config, problems) = read(
             "homeserver = \"matrix.example.org\"\nuser = \"marvin\"\nrooms = [\n  \"ops\",\n  \"#a:x\",\n  \"#a:x\",\n]\n\
-             access_token = \"syt_secret\"\npassword = { env = \"P\" }\nroom = \"x\"\n",
+             access_token = \"syt_secret\"\npassword = { env = \"P\" }\nroom = \"x\"\ndevices = \"signed\"\n\
+             recovery_key = \"EsTb\"\n",
         );
         assert!(config.is_none());
         let all = problems.join("\n");
@@ -211,10 +251,12 @@ mod tests {
             "plugins.toml:8: [bot.marvin.matrix] has both",
             "plugins.toml:8: `bot.marvin.matrix.access_token` must say where the secret is kept",
             "plugins.toml:10: [bot.marvin.matrix] takes no key `room`",
+            "plugins.toml:11: `bot.marvin.matrix.devices` is `signed`",
+            "plugins.toml:12: `bot.marvin.matrix.recovery_key` must say where the secret is kept",
         ] {
             assert!(all.contains(wanted), "{wanted}\n--- is not in\n{all}");
         }
-        assert!(!all.contains("syt_secret"), "{all}");
+        assert!(!all.contains("syt_secret") && !all.contains("EsTb"), "{all}");
     }
 
     #[test]

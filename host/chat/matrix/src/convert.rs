@@ -1,7 +1,7 @@
 //! From events to what the engine reads, and from its words to events. Pure: no network, no store.
 //!
-//! Architecture Invariant: of a room only a person's own new words and reactions come through. Our own events, notices,
-//! edits, redacted events, quoted text and code blocks stop here.
+//! Architecture Invariant: of a room only somebody's own new words and reactions come through, a machine's marked as such. Our
+//! own events, edits, redacted events, quoted text and code blocks stop here.
 //! Architecture Invariant: words go out escaped; nothing in them becomes markup or a mention.
 
 use matrix_sdk::ruma::{
@@ -24,11 +24,20 @@ use wardroom::{
     reply::{Block, Text},
 };
 
+use crate::sealed::Event;
+
 /// The hidden field that carries a message's key.
 pub(crate) const KEY_FIELD: &str = "com.wardroom.key";
 
-/// An event of at most this many bytes leaves room for what the server adds to reach the limit of 64 KiB.
-const LARGEST_CONTENT: usize = 56 * 1024;
+/// A content of at most this many bytes leaves room for encryption, which adds a third, and for what the server adds, to stay
+/// below the limit of 64 KiB.
+const LARGEST_CONTENT: usize = 45 * 1024;
+
+/// A text of more bytes than this is no message to read in a room.
+const LARGEST_TEXT: usize = 20_000;
+
+/// What a file with a text is called.
+pub(crate) const FILE_NAME: &str = "output.txt";
 
 /// An event of a room's timeline, as it came.
 pub(crate) type RawEvent = Raw<AnySyncTimelineEvent>;
@@ -48,8 +57,9 @@ pub(crate) struct Reader<'a> {
 impl Reader<'_> {
     /// The message in an event, if it holds one for the engine. The sender's name is their id until the
     /// caller knows better.
-    pub(crate) fn message(&self, raw: &RawEvent) -> Option<Incoming> {
-        let Ok(AnySyncTimelineEvent::MessageLike(event)) = raw.deserialize() else { return None };
+    pub(crate) fn message(&self, event: &Event) -> Option<Incoming> {
+        let encrypted = event.opened.is_some();
+        let Ok(AnySyncTimelineEvent::MessageLike(event)) = event.raw.deserialize() else { return None };
         if event.sender() == self.me {
             return None;
         }
@@ -72,26 +82,32 @@ impl Reader<'_> {
                 let given = Reaction::Given { on: event_id.to_string(), emoji: key.clone() };
                 return Some(bare(Some(given), None, String::new()));
             }
-            AnySyncMessageLikeEvent::RoomRedaction(SyncRoomRedactionEvent::Original(event)) => {
+            // Of one that came encrypted, the homeserver could not tell whether its sender may take that back.
+            AnySyncMessageLikeEvent::RoomRedaction(SyncRoomRedactionEvent::Original(event)) if !encrypted => {
                 // Older rooms have it beside the content.
                 let given = event.content.redacts.as_ref().or(event.redacts.as_ref())?;
                 return Some(bare(Some(Reaction::Withdrawn { given: given.to_string() }), None, String::new()));
             }
             _ => return None,
         };
-        let MessageType::Text(words) = &event.content.msgtype else { return None };
+        let (body, formatted, machine) = match &event.content.msgtype {
+            MessageType::Text(words) => (&words.body, &words.formatted, false),
+            // The network's own mark of what no person wrote.
+            MessageType::Notice(words) => (&words.body, &words.formatted, true),
+            _ => return None,
+        };
         let thread = match &event.content.relates_to {
             Some(Relation::Replacement(_)) => return None,
             Some(Relation::Thread(thread)) => Some(thread.event_id.to_string()),
             _ => None,
         };
-        let html = words.formatted.as_ref().filter(|formatted| formatted.format == MessageFormat::Html);
+        let html = formatted.as_ref().filter(|formatted| formatted.format == MessageFormat::Html);
         if html.is_some_and(|html| is_code_block(&html.body)) {
             return None;
         }
         let mentioned = event.content.mentions.as_ref().is_some_and(|mentions| mentions.user_ids.contains(self.me));
-        let text = self.address(&own_words(&words.body), mentioned);
-        (!text.is_empty()).then(|| bare(None, thread, text))
+        let text = self.address(&own_words(body), mentioned);
+        (!text.is_empty()).then(|| Incoming { machine, ..bare(None, thread, text) })
     }
 
     /// Writes an address that a client made of a picked name, or our full id, as `@name`.
@@ -151,10 +167,12 @@ pub(crate) fn id_and_time(raw: &RawEvent) -> Option<(OwnedEventId, Timestamp)> {
 
 /// Whether this is the moment at which we came into the room. A changed name or picture is a membership
 /// event too, and is not.
-pub(crate) fn is_own_arrival(raw: &RawEvent, me: &UserId) -> bool {
-    let Ok(event) = raw.deserialize_as_unchecked::<Value>() else { return false };
-    event["type"] == "m.room.member"
-        && event["state_key"] == me.as_str()
+pub(crate) fn is_own_arrival(event: &Event, me: &UserId) -> bool {
+    if !event.is_clear("m.room.member") {
+        return false;
+    }
+    let Ok(event) = event.raw.deserialize_as_unchecked::<Value>() else { return false };
+    event["state_key"] == me.as_str()
         && event["content"]["membership"] == "join"
         && event["unsigned"]["prev_content"]["membership"] != "join"
 }
@@ -177,6 +195,32 @@ pub(crate) fn say(text: &Text, thread: Option<&EventId>, key: &str) -> Value {
         content.relates_to = thread.map(|root| Relation::Thread(Thread::plain(root.to_owned(), root.to_owned())));
         with_key(&content, key)
     })
+}
+
+/// Whether a text fits in one message as it is.
+pub(crate) fn fits(text: &Text) -> bool {
+    text.plain().len() <= LARGEST_TEXT && with_key(&notice(text), "").to_string().len() + 1_024 <= LARGEST_CONTENT
+}
+
+/// The content of a file's message. `source` says where it lies.
+pub(crate) fn file(source: Value, size: usize, thread: Option<&EventId>, key: &str) -> Value {
+    let mut content = json!({
+        "msgtype": "m.file",
+        "body": FILE_NAME,
+        "filename": FILE_NAME,
+        "info": { "mimetype": "text/plain", "size": size },
+        "m.mentions": {},
+        KEY_FIELD: key,
+    });
+    if let Some(root) = thread {
+        content["m.relates_to"] = json!({
+            "rel_type": "m.thread", "event_id": root, "is_falling_back": true, "m.in_reply_to": { "event_id": root },
+        });
+    }
+    if let (Value::Object(content), Value::Object(source)) = (&mut content, source) {
+        content.extend(source);
+    }
+    content
 }
 
 /// The content of an edit of one of our messages.

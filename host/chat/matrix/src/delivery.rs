@@ -1,37 +1,40 @@
 //! One room's events, brought to the inbox.
 //!
 //! Architecture Invariant: a room's mark moves with what was handed over, and not where it cannot be told
-//! whether the room is encrypted: people in an encrypted room count on their words being private.
+//! whether the room is encrypted: what comes in clear into an encrypted room is nobody's word.
+//! Architecture Invariant: what cannot be decrypted is kept on disk before the mark passes it.
 //! Not here: which rooms, and which of their events.
 
 use std::{
     collections::{BTreeMap, HashSet},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use matrix_sdk::{
     Client, EncryptionState, Room, RoomState,
-    ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId},
+    ruma::{OwnedUserId, RoomId, UserId},
 };
 use wardroom::{
     Timestamp,
     message::{Inbox, Incoming, Position},
-    reply::{Text, clean},
+    reply::clean,
 };
 
 use crate::{
     Config,
     backoff::Backoff,
-    convert::{self, RawEvent, Reader},
+    convert::{self, Reader},
+    sealed::{self, Event},
     trouble::Trouble,
+    undecrypted::{Entry, Undecrypted},
 };
 
 /// The way from the rooms to the inbox.
 pub(crate) struct Delivery<'a> {
     config: &'a Config,
     inbox: Arc<Inbox>,
-    /// Rooms that were told that we cannot read there.
-    told: HashSet<OwnedRoomId>,
+    undecrypted: Undecrypted,
     /// What we are called where a room knows no other name.
     called: Option<String>,
 }
@@ -39,7 +42,7 @@ pub(crate) struct Delivery<'a> {
 impl<'a> Delivery<'a> {
     /// Begins; no request yet.
     pub(crate) fn new(config: &'a Config, inbox: Arc<Inbox>) -> Self {
-        Self { config, inbox, told: HashSet::new(), called: None }
+        Self { config, inbox, undecrypted: Undecrypted::load(config), called: None }
     }
 
     /// Asks the homeserver what we are called.
@@ -51,43 +54,131 @@ impl<'a> Delivery<'a> {
     /// and did not come as they were sent.
     ///
     /// # Errors
-    /// It cannot be told whether the room is encrypted; nothing was brought then.
+    /// It cannot be told whether the room is encrypted, or what cannot be decrypted cannot be kept; nothing was brought then.
     pub(crate) async fn bring(
         &mut self,
         room: &Room,
-        events: &[RawEvent],
+        events: Vec<Event>,
         names: &BTreeMap<OwnedUserId, String>,
         late: bool,
     ) -> Result<(), Trouble> {
-        let encrypted = self.is_encrypted(room).await?;
-        let Some(mark) = mark_at(events) else { return Ok(()) };
-        let mut messages = Vec::new();
-        if !encrypted {
-            let called = self.called_in(room).await;
-            let direct = room.joined_members_count() + room.invited_members_count() == 2;
-            let reader = Reader { me: &self.config.user, bot: &self.config.bot, called: called.as_deref(), direct };
-            messages = events.iter().filter_map(|event| reader.message(event)).collect();
-            for message in &mut messages {
-                message.late = late;
-                name_sender(room, message, names).await;
+        let encrypted = is_encrypted(room).await?;
+        let Some(mark) = mark_at(&events) else { return Ok(()) };
+        let (mut readable, mut sealed) = (Vec::new(), Vec::new());
+        for event in events {
+            if !event.is_sealed() {
+                readable.push(event);
+                continue;
+            }
+            match sealed::open(room, &event).await? {
+                Ok(opened) => readable.push(opened),
+                // What another device of ours said is nothing for us.
+                Err(_) if event.sender().as_ref() == Some(&self.config.user) => {}
+                Err(reason) => sealed.push((event.raw, reason)),
             }
         }
-        self.receive(room.room_id(), messages, mark).await;
+        let messages = self.read(room, &readable, names, encrypted, late).await;
+        self.undecrypted.add(room.room_id(), sealed)?;
+        self.undecrypted.said(room.room_id(), &messages)?;
+        self.receive(room.room_id(), messages, Some(mark)).await;
         Ok(())
     }
 
+    /// Keys came, these or any: brings what they open.
+    pub(crate) async fn reopen(&mut self, client: &Client, keys: Option<&HashSet<String>>) {
+        let mut done = HashSet::new();
+        let mut rooms: BTreeMap<_, Vec<Entry>> = BTreeMap::new();
+        for entry in self.undecrypted.needing(keys) {
+            rooms.entry(entry.room.clone()).or_default().push(entry);
+        }
+        for (id, entries) in rooms {
+            // Out of a room: nothing of it is handled, nor asked about.
+            let Some(room) = client.get_room(&id).filter(|room| room.state() == RoomState::Joined) else {
+                done.extend(entries.into_iter().map(|entry| entry.event));
+                continue;
+            };
+            let Ok(encrypted) = is_encrypted(&room).await else { continue };
+            let mut messages = Vec::new();
+            // The newest first: it may be what somebody said again when they were asked about an older one.
+            for entry in entries.into_iter().rev() {
+                let Ok(Ok(opened)) = sealed::open(&room, &Event::from(entry.raw)).await else { continue };
+                done.insert(entry.event.clone());
+                let Some(message) = self.read(&room, &[opened], &BTreeMap::new(), encrypted, true).await.pop() else {
+                    continue;
+                };
+                if self.undecrypted.was_sent_again(&entry.event, &message.text) {
+                    tracing::info!(room = %id, event = %entry.event, "the key of a message came late, and its sender has said it again: left");
+                    continue;
+                }
+                // In memory this cannot fail to be seen by the older ones; on disk it is tried again with the next.
+                let _ = self.undecrypted.said(&id, std::slice::from_ref(&message));
+                tracing::info!(room = %id, event = %entry.event, "the key of a message came late, handling it now");
+                messages.push(message);
+            }
+            messages.reverse();
+            if !messages.is_empty() {
+                self.receive(&id, messages, None).await;
+            }
+        }
+        // After the inbox has them: a crash in between brings them twice, which it knows.
+        self.undecrypted.remove(&done);
+    }
+
+    /// Asks those whose messages could not be decrypted to send them again, where it is time.
+    pub(crate) async fn ask(&mut self) {
+        let asks = self.undecrypted.to_ask(Instant::now());
+        for ask in asks {
+            let key = format!("sealed/{}", ask.event);
+            let said = self.inbox.say_once(ask.room.as_str(), &key, ask.text, Some(ask.thread.to_string())).await;
+            if let Err(error) = &said {
+                tracing::error!(room = %ask.room, "who sent what cannot be decrypted is not told yet: {error}");
+            }
+            self.undecrypted.asked(said.is_err().then_some(&ask.event));
+        }
+    }
+
+    /// How long until somebody is to be asked.
+    pub(crate) fn next_ask(&self, now: Instant) -> Option<Duration> {
+        self.undecrypted.next_due(now)
+    }
+
     /// Marks a room at its newest event, or at this moment where it has none.
-    pub(crate) async fn enter(&self, room: &RoomId, events: &[RawEvent]) {
+    pub(crate) async fn enter(&self, room: &RoomId, events: &[Event]) {
         let now = Position { event: None, at: Timestamp::now() };
         let mark = mark_at(events).unwrap_or(now);
-        self.receive(room, Vec::new(), mark).await;
+        self.receive(room, Vec::new(), Some(mark)).await;
+    }
+
+    async fn read(
+        &self,
+        room: &Room,
+        events: &[Event],
+        names: &BTreeMap<OwnedUserId, String>,
+        encrypted: bool,
+        late: bool,
+    ) -> Vec<Incoming> {
+        let called = self.called_in(room).await;
+        let direct = room.joined_members_count() + room.invited_members_count() == 2;
+        let reader = Reader { me: &self.config.user, bot: &self.config.bot, called: called.as_deref(), direct };
+        let mut messages = Vec::new();
+        for event in events {
+            let Some(mut message) = reader.message(event) else { continue };
+            message.late = late;
+            // A reaction is never encrypted, so that it can prove nothing.
+            if encrypted && message.reaction.is_none() {
+                message.unproven = sealed::doubt(room, event, self.config.devices).await;
+            }
+            name_sender(room, &mut message, names).await;
+            messages.push(message);
+        }
+        messages
     }
 
     /// Hands over until the inbox has it: going on without would lose it.
-    async fn receive(&self, room: &RoomId, messages: Vec<Incoming>, mark: Position) {
+    async fn receive(&self, room: &RoomId, messages: Vec<Incoming>, mark: Option<Position>) {
         let mut backoff = Backoff::default();
         loop {
-            match self.inbox.receive(room.as_str(), messages.clone(), Some(mark.clone())).await {
+            match self.inbox.receive(room.as_str(), messages.clone(), mark.clone()).await {
                 Ok(_) => return,
                 Err(error) => {
                     tracing::error!(%room, "the inbox does not take the room's messages, trying again: {error}");
@@ -111,44 +202,27 @@ impl<'a> Delivery<'a> {
         }
     }
 
-    /// Whether a room is encrypted; says there that we cannot read it. Nothing of such a room is handled,
-    /// also not what is sent there in clear.
-    async fn is_encrypted(&mut self, room: &Room) -> Result<bool, Trouble> {
-        let state = match room.encryption_state() {
-            EncryptionState::Unknown => room.latest_encryption_state().await?,
-            state => state,
-        };
-        if state.is_unknown() {
-            let reason = "the homeserver does not say whether the room is encrypted".to_owned();
-            return Err(Trouble::Later { after: None, reason });
-        }
-        let encrypted = state.is_encrypted();
-        if encrypted && !self.told.contains(room.room_id()) && room.state() == RoomState::Joined {
-            let text = format!(
-                "I cannot read encrypted rooms yet, so I do not see commands here. Talk to me in a room without encryption, or invite me ({}) to one.",
-                self.config.user
-            );
-            match self.inbox.say_once(room.room_id().as_str(), "encrypted", Text::lines(text), None).await {
-                Ok(()) => {
-                    self.told.insert(room.room_id().to_owned());
-                }
-                Err(error) => {
-                    tracing::error!(room = %room.room_id(), "the room is not told yet that it is encrypted: {error}")
-                }
-            }
-        }
-        Ok(encrypted)
-    }
-
     async fn called_in(&self, room: &Room) -> Option<String> {
         let member = room.get_member_no_sync(&self.config.user).await.ok().flatten();
         member.and_then(|member| member.display_name().map(ToOwned::to_owned)).or_else(|| self.called.clone())
     }
 }
 
+async fn is_encrypted(room: &Room) -> Result<bool, Trouble> {
+    let state = match room.encryption_state() {
+        EncryptionState::Unknown => room.latest_encryption_state().await?,
+        state => state,
+    };
+    if state.is_unknown() {
+        let reason = "the homeserver does not say whether the room is encrypted".to_owned();
+        return Err(Trouble::Later { after: None, reason });
+    }
+    Ok(state.is_encrypted())
+}
+
 /// The mark at the newest of these events.
-fn mark_at(events: &[RawEvent]) -> Option<Position> {
-    let (event, at) = events.iter().rev().find_map(convert::id_and_time)?;
+fn mark_at(events: &[Event]) -> Option<Position> {
+    let (event, at) = events.iter().rev().find_map(|event| convert::id_and_time(&event.raw))?;
     // Another server's clock may run ahead of ours for years; a mark does not.
     Some(Position { event: Some(event.to_string()), at: at.min(Timestamp::now()) })
 }
@@ -165,6 +239,27 @@ async fn name_sender(room: &Room, message: &mut Incoming, names: &BTreeMap<Owned
             .flatten()
             .and_then(|member| member.display_name().map(ToOwned::to_owned)),
     };
-    let name = clean(name.as_deref().unwrap_or_default()).trim().chars().take(80).collect::<String>();
-    message.sender.name = if name.is_empty() { user.localpart().to_owned() } else { name };
+    message.sender.name = shown(name.as_deref(), &user);
+}
+
+/// The name by which people are to know somebody: theirs, without what does not show and what turns the reading order.
+pub(crate) fn shown(name: Option<&str>, user: &UserId) -> String {
+    let name = clean(name.unwrap_or_default()).trim().chars().take(80).collect::<String>();
+    if name.is_empty() { user.localpart().to_owned() } else { name }
+}
+
+#[cfg(test)]
+mod tests {
+    use matrix_sdk::ruma::user_id;
+
+    use super::*;
+
+    #[test]
+    fn a_name_turns_no_line_around_and_hides_nobody() {
+        let bob = user_id!("@bob:x");
+        assert_eq!(shown(Some("\u{202e}ecila\u{202c} \u{200b}"), bob), "ecila");
+        assert_eq!(shown(Some("\u{2066}\u{200f}\u{2069}"), bob), "bob");
+        assert_eq!(shown(None, bob), "bob");
+        assert_eq!(shown(Some(&"x".repeat(500)), bob).len(), 80);
+    }
 }

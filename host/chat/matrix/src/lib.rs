@@ -1,14 +1,19 @@
 //! Matrix rooms for Wardroom, through matrix-sdk.
 //!
 //! [`MatrixFactory`] reads `[bot.NAME.matrix]` and makes an account's [`Chat`]. In reading order: `config`
-//! (the table), `session` (the login and where it is kept), `client` (the account: it logs in, stays and
-//! says what is wrong), `sync` (what happens in the rooms), `places` (which rooms are ours), `rooms` (joining),
-//! `behind` (which rooms are to be read back, and when), `backfill` (reading a room back to its mark),
-//! `delivery` (one room's events, brought to the inbox), `send`, `probe` (for `check --connect`) and `convert` (events to engine types and back).
+//! (the table), `session` (the login), `folder` (where it is kept), `lost` (a device that lost its keys), `client` (the account:
+//! it logs in, stays and says what is wrong), `identity` (the account's own keys, by which this device is believed), `recovery`
+//! (the key that opens them), `sync` (what happens in the rooms), `places` (which rooms are ours), `rooms` (joining), `moves`
+//! (rooms that were upgraded), `behind` (which rooms are to be read back, and when), `backfill` (reading a room back to its
+//! mark), `sealed` (an event and what encryption says of it), `undecrypted` (what could not be read yet), `delivery` (one room's
+//! events, brought to the inbox), `send`, `files` (what does not fit in a message), `probe` (for `check --connect`) and
+//! `convert` (events to engine types and back).
 //!
 //! Architecture Invariant: the SDK's own sync position proves nothing, because it is stored before anybody
 //! reads what came with it. A room's mark, kept by the engine, does.
-//! Not here: encryption. In an encrypted room the bot says that it cannot read there, once and in clear.
+//! Architecture Invariant: in an encrypted room everything but reactions, which Matrix knows in clear alone, goes out encrypted;
+//! and what comes in acts only where its sender's device is proven to be theirs, unless the table says otherwise.
+//! Not here: verifying devices by comparing emoji. The bot's device is signed by its account, and people's by theirs.
 
 // The SDK's futures are deep, and rustc gives up on them at its usual limit.
 #![recursion_limit = "256"]
@@ -20,13 +25,21 @@ mod client;
 mod config;
 mod convert;
 mod delivery;
+mod files;
+mod folder;
+mod identity;
+mod lost;
+mod moves;
 mod places;
 mod probe;
+mod recovery;
 mod rooms;
+mod sealed;
 mod send;
 mod session;
 mod sync;
 mod trouble;
+mod undecrypted;
 
 use std::{path::PathBuf, sync::Arc};
 

@@ -2,12 +2,12 @@
 //!
 //! Architecture Invariant: being in a room gives nobody there a right. A room where the account is for another
 //! reason (it was in `rooms` once, somebody joined it by hand) is not ours.
-//! Architecture Invariant: who invited us, and which room an alias stood for, outlive the session in a file of
-//! their own; a homeserver need not say it again. Whether that person is an admin is asked each time.
+//! Architecture Invariant: who invited us, which room an alias stood for and which room took another's place, outlive the
+//! session in a file of their own; a homeserver need not say it again. Whether that person is an admin is asked each time.
+//! Architecture Invariant: a room takes another's place only where each of them names the other.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
-    fs, io,
     path::PathBuf,
     time::Instant,
 };
@@ -18,7 +18,7 @@ use matrix_sdk::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{Config, backoff::Backoff, rooms, session, trouble::Trouble};
+use crate::{Config, backoff::Backoff, folder, rooms, trouble::Trouble};
 
 /// What a room is to us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +40,9 @@ struct Kept {
     aliases: BTreeMap<OwnedRoomOrAliasId, OwnedRoomId>,
     /// Who invited us to the rooms that are not the configuration's.
     invited: BTreeMap<OwnedRoomId, OwnedUserId>,
+    /// The rooms that took the place of another, with that.
+    #[serde(default)]
+    moved: BTreeMap<OwnedRoomId, OwnedRoomId>,
 }
 
 /// The rooms that are ours.
@@ -51,6 +54,8 @@ pub(crate) struct Places {
     configured: BTreeMap<OwnedRoomOrAliasId, Option<OwnedRoomId>>,
     wanted: usize,
     to_ask: BTreeSet<OwnedRoomOrAliasId>,
+    /// The rooms that are said to take another's place, which is not sure yet.
+    expected: BTreeSet<OwnedRoomId>,
     ask_after: Option<Instant>,
     backoff: Backoff,
     kept: Kept,
@@ -69,6 +74,7 @@ impl Places {
             configured: BTreeMap::new(),
             wanted: config.rooms.len(),
             to_ask: BTreeSet::new(),
+            expected: BTreeSet::new(),
             ask_after: None,
             backoff: Backoff::default(),
             kept,
@@ -94,19 +100,49 @@ impl Places {
 
     /// What a room is to us now.
     pub(crate) fn standing(&self, room: &RoomId, is_admin: impl Fn(&str) -> bool) -> Standing {
-        let invited = self.kept.invited.get(room).is_some_and(|inviter| is_admin(inviter.as_str()));
-        if self.is_configured(room) || invited {
+        let invited = |room: &RoomId| self.kept.invited.get(room).is_some_and(|inviter| is_admin(inviter.as_str()));
+        if self.line_of(room).into_iter().any(|room| self.is_configured(room) || invited(room)) {
             Standing::Ours
-        } else if self.configured.len() < self.wanted {
+        } else if self.configured.len() < self.wanted || self.expected.contains(room) {
             Standing::Unknown
         } else {
             Standing::Foreign
         }
     }
 
+    /// A room is said to take another's place: it is not foreign until that is known.
+    pub(crate) fn expect(&mut self, room: &RoomId) {
+        self.expected.insert(room.to_owned());
+    }
+
+    /// Whether it is known already that a room took the place of another.
+    pub(crate) fn has_moved(&self, from: &RoomId, to: &RoomId) -> bool {
+        self.kept.moved.get(to).is_some_and(|before| before == from)
+    }
+
+    /// It is known now: the room took the other's place, or it did not.
+    pub(crate) fn moved(&mut self, from: &RoomId, to: &RoomId, really: bool) {
+        self.expected.remove(to);
+        if really {
+            self.unsaved |= self.kept.moved.insert(to.to_owned(), from.to_owned()).as_deref() != Some(from);
+            if let Some(inviter) = self.kept.invited.get(from).cloned() {
+                // The old room is left some day, and the invitation holds on.
+                self.unsaved |= self.kept.invited.insert(to.to_owned(), inviter.clone()).as_ref() != Some(&inviter);
+            }
+        }
+    }
+
+    /// A room, with those whose place it took.
+    fn line_of<'r>(&'r self, room: &'r RoomId) -> Vec<&'r RoomId> {
+        let before = |room: &&RoomId| self.kept.moved.get(*room).map(|room| &**room);
+        std::iter::successors(Some(room), before).take(rooms::UPGRADES).collect()
+    }
+
     /// Whether a foreign room is met for the first time in this session, which is the one to be told.
     pub(crate) fn is_news(&mut self, room: &RoomId) -> bool {
-        self.told_foreign.insert(room.to_owned())
+        // That nothing happens any more in a room that was upgraded, its people know.
+        let old = self.kept.moved.values().any(|before| before == room);
+        !old && self.told_foreign.insert(room.to_owned())
     }
 
     /// Looks up the aliases that were not looked up since the start. Where that fails, what they stood for
@@ -156,6 +192,7 @@ impl Places {
     /// We are out of a room: what brought us there counts no more.
     pub(crate) fn left(&mut self, room: &RoomId) {
         self.unsaved |= self.kept.invited.remove(room).is_some();
+        self.unsaved |= self.kept.moved.remove(room).is_some();
         self.told_foreign.remove(room);
     }
 
@@ -174,10 +211,7 @@ impl Places {
         if !self.unsaved {
             return;
         }
-        match serde_json::to_string(&self.kept)
-            .map_err(io::Error::from)
-            .and_then(|text| session::write_whole(&self.file, &text))
-        {
+        match folder::write_json(&self.file, &self.kept) {
             Ok(()) => (self.unsaved, self.told_unsaved) = (false, false),
             Err(error) => {
                 if !std::mem::replace(&mut self.told_unsaved, true) {
@@ -193,12 +227,9 @@ impl Places {
 }
 
 fn read(file: &PathBuf, user: &UserId) -> Kept {
-    let none = Kept { user: user.to_owned(), aliases: BTreeMap::new(), invited: BTreeMap::new() };
-    let kept = match fs::read_to_string(file) {
-        Ok(text) => serde_json::from_str::<Kept>(&text).map_err(io::Error::from),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return none,
-        Err(error) => Err(error),
-    };
+    let none =
+        Kept { user: user.to_owned(), aliases: BTreeMap::new(), invited: BTreeMap::new(), moved: BTreeMap::new() };
+    let kept = folder::read_json::<Kept>(file).map(|kept| kept.unwrap_or_else(|| none.clone()));
     match kept {
         Ok(kept) if kept.user == user => kept,
         Ok(_) => none,

@@ -55,7 +55,7 @@ async fn login(config: &Config) -> Result<Client, Trouble> {
     let secret = secret(config)?;
     let client = build(builder(config)?).await?;
     match &config.login {
-        Login::Password(_) => password_login(config, &client, &secret).await?,
+        Login::Password(_) => password_login(config, &client, &secret, None).await?,
         Login::Token { token, .. } => client.restore_session(token_session(config, &secret, token).await?).await?,
     }
     Ok(client)

@@ -15,20 +15,31 @@ use tokio::task::JoinSet;
 use wardroom::{
     message::{Inbox, Person},
     port::SendError,
-    reply::clean,
 };
 
-use crate::{backoff::Backoff, places::Places, trouble::Trouble};
+use crate::{backoff::Backoff, delivery::shown, moves, places::Places, trouble::Trouble};
+
+/// How often one room may have taken the place of another.
+pub(crate) const UPGRADES: usize = 32;
 
 /// How often an invitation is tried before it counts as withdrawn. A homeserver may send one a moment before
 /// it can be accepted, and refuses until then.
 const INVITATION_TRIES: usize = 20;
 
+/// What a join that ended tells.
+#[derive(Debug)]
+pub(crate) enum Joined {
+    /// We came into a room of the configuration, which has this id.
+    Configured(OwnedRoomOrAliasId, OwnedRoomId),
+    /// The second room really took the first one's place, or it did not.
+    Moved(OwnedRoomId, OwnedRoomId, bool),
+}
+
 /// The joins under way. Dropping this ends them.
 #[derive(Debug, Default)]
 pub(crate) struct Joins {
-    /// Each gives the configuration's room that it came into, and that room's id.
-    tasks: JoinSet<Option<(OwnedRoomOrAliasId, OwnedRoomId)>>,
+    tasks: JoinSet<Option<Joined>>,
+    following: HashSet<OwnedRoomId>,
     accepting: HashSet<OwnedRoomId>,
     /// Told once each, so that a homeserver that repeats an invitation does not fill the log.
     ignored: HashMap<OwnedRoomId, OwnedUserId>,
@@ -43,7 +54,7 @@ impl Joins {
             let mut told = false;
             loop {
                 match join(&client, &room).await {
-                    Ok(id) => return Some((room, id)),
+                    Ok(id) => return Some(Joined::Configured(room, id)),
                     Err(trouble) => {
                         if let Trouble::Refused { reason } = &trouble
                             && !told
@@ -59,11 +70,42 @@ impl Joins {
         });
     }
 
-    /// The configuration's rooms that we came into since the last call, with their ids.
-    pub(crate) fn done(&mut self) -> Vec<(OwnedRoomOrAliasId, OwnedRoomId)> {
+    /// Comes into the room that is said to have taken the place of this one, and finds out whether it has.
+    pub(crate) fn follow(&mut self, room: &Room, to: OwnedRoomId) {
+        if !self.following.insert(to.clone()) {
+            return;
+        }
+        let room = room.clone();
+        self.tasks.spawn(async move {
+            let mut backoff = Backoff::default();
+            let mut told = false;
+            loop {
+                match moves::follow(&room, &to).await {
+                    Ok(really) => return Some(Joined::Moved(room.room_id().to_owned(), to, really)),
+                    Err(trouble) => {
+                        if let Trouble::Refused { reason } = &trouble
+                            && !std::mem::replace(&mut told, true)
+                        {
+                            let me = room.own_user_id();
+                            tracing::warn!(room = %room.room_id(), %to, "the room was upgraded, and the bot cannot join the new one, trying again now and then: {reason}; hint: invite {me} there");
+                        }
+                        backoff.pause(trouble.after()).await;
+                    }
+                }
+            }
+        });
+    }
+
+    /// What the joins that ended since the last call tell.
+    pub(crate) fn done(&mut self) -> Vec<Joined> {
         let mut done = Vec::new();
         while let Some(ended) = self.tasks.try_join_next() {
             done.extend(ended.ok().flatten());
+        }
+        for joined in &done {
+            if let Joined::Moved(_, to, _) = joined {
+                self.following.remove(to);
+            }
         }
         done
     }
@@ -155,8 +197,27 @@ pub(crate) async fn named(client: &Client, name: &str) -> Result<Option<String>,
     // A name of another network is none of ours.
     let Ok(room) = OwnedRoomOrAliasId::try_from(name) else { return Ok(None) };
     let id = find(client, &room).await.map_err(SendError::from)?;
-    let joined = |id: &OwnedRoomId| client.get_room(id).is_some_and(|room| room.state() == RoomState::Joined);
-    Ok(id.filter(joined).map(|id| id.to_string()))
+    let Some(id) = id else { return Ok(None) };
+    if let Some(next) = successor(client, &id) {
+        return Ok(Some(next.room_id().to_string()));
+    }
+    let joined = client.get_room(&id).is_some_and(|room| room.state() == RoomState::Joined);
+    Ok(joined.then(|| id.to_string()))
+}
+
+/// The room that we are in and that took the place of this one in the end, where each names the other.
+pub(crate) fn successor(client: &Client, id: &RoomId) -> Option<Room> {
+    let mut found: Option<Room> = None;
+    for _ in 0..UPGRADES {
+        let at = found.as_ref().map_or(id, |room| room.room_id()).to_owned();
+        let next = client.get_room(&at)?.successor_room().and_then(|next| client.get_room(&next.room_id));
+        let next = next.filter(|next| next.state() == RoomState::Joined);
+        match next.filter(|next| next.predecessor_room().is_some_and(|before| before.room_id == at)) {
+            Some(next) => found = Some(next),
+            None => break,
+        }
+    }
+    found
 }
 
 /// Who is in a room, without ourselves.
@@ -168,8 +229,7 @@ pub(crate) async fn members(client: &Client, room: &str) -> Result<Vec<Person>, 
     let others = members.iter().filter(|member| Some(member.user_id()) != client.user_id());
     Ok(others
         .map(|member| {
-            let name = clean(member.display_name().unwrap_or_default()).trim().chars().take(80).collect::<String>();
-            let name = if name.is_empty() { member.user_id().localpart().to_owned() } else { name };
+            let name = shown(member.display_name(), member.user_id());
             Person { id: member.user_id().to_string(), name }
         })
         .collect())

@@ -1,26 +1,29 @@
-//! An account's login, and the folder in which it outlives the process.
+//! An account's login, taken up again at each start, begun anew where it is gone.
 //!
-//! Architecture Invariant: the session file and the SDK's stores are one unit. Where one is missing or
-//! belongs to another account, homeserver or token, both are made anew.
-//! Architecture Invariant: the folder is for its owner alone, and the file appears whole or not at all.
+//! Architecture Invariant: the session file and the store of keys are one unit, a device. Where one of them is missing or
+//! belongs to another, a new device takes their place: a device without its keys reads nothing and is believed by nobody.
+//! Architecture Invariant: a store that is given up is set aside until the next device has taken over the account's
+//! own keys from it.
+//! Not here: what the account's own keys are good for (`identity`), and how files are written (`folder`).
 
-use std::{
-    fs, io,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{fs, time::Duration};
 
 use matrix_sdk::{
-    Client, ClientBuilder, STATE_STORE_DATABASE_NAME, SessionMeta, SessionTokens,
-    authentication::matrix::MatrixSession, config::RequestConfig, reqwest::Certificate,
+    Client, ClientBuilder, SessionMeta, SessionTokens,
+    authentication::matrix::MatrixSession,
+    config::RequestConfig,
+    encryption::{BackupDownloadStrategy, EncryptionSettings},
+    reqwest::Certificate,
 };
+use matrix_sdk_base::crypto::{CollectStrategy, DecryptionSettings, TrustRequirement};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use wardroom::port::{Secret, SecretRef};
 
 use crate::{
     Config, Login,
+    config::Devices,
+    folder, lost,
     trouble::{Trouble, chain},
 };
 
@@ -28,11 +31,14 @@ use crate::{
 const REQUEST: Duration = Duration::from_secs(30);
 
 /// What stands in the session file.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Kept {
     homeserver: String,
     /// Names the operator's token without holding it; `None` for a login by password.
     token: Option<String>,
+    /// The homeserver wants the password again, and keeps the device meanwhile.
+    #[serde(default)]
+    asked_again: bool,
     session: MatrixSession,
 }
 
@@ -42,31 +48,49 @@ struct Kept {
 /// [`Trouble::Refused`] where the configuration must change first.
 pub(crate) async fn open(config: &Config) -> Result<Client, Trouble> {
     let secret = secret(config)?;
-    private_folder(&config.folder).map_err(|error| folder_trouble(&config.folder, &error))?;
-    if let Some(session) = kept(config, &secret) {
-        match restore(config, session).await {
-            Ok(client) => return Ok(client),
-            // The server keeps all that counts, and the marks are the engine's: nothing is lost with it.
-            Err(error) => {
-                tracing::warn!(user = %config.user, "the kept session cannot be used, beginning a new one: {error}")
-            }
-        }
-    }
-    begin(config, &secret).await
+    folder::make(config)?;
+    // A file that cannot be read is one that is not there: a session can always be begun anew.
+    let kept = folder::read_json::<Kept>(&folder::session_file(config)).ok().flatten();
+    let client = match kept {
+        Some(kept) if is_ours(config, &kept, &secret) => take_up(config, &secret, kept).await?,
+        kept => begin(config, &secret, kept.as_ref()).await?,
+    };
+    lost::inherit(config, &client).await?;
+    Ok(client)
 }
 
-/// Drops the session and its stores.
+/// Drops the session. The stores stay, until the next one has taken over what it can use.
 ///
 /// # Errors
 /// What the file system said.
 pub(crate) fn forget(config: &Config) -> Result<(), Trouble> {
-    // The file goes first: stores without it are made anew.
-    let gone = |result: io::Result<()>| match result {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(folder_trouble(&config.folder, &error)),
-        _ => Ok(()),
-    };
-    gone(fs::remove_file(session_file(config)))?;
-    gone(fs::remove_dir_all(stores(config)))
+    folder::remove(&folder::session_file(config)).map_err(|error| folder::trouble(config, &error))
+}
+
+/// Drops a session whose device has lost its keys, and tells the homeserver where it can be told.
+///
+/// # Errors
+/// What the file system said.
+pub(crate) async fn give_up(config: &Config) -> Result<(), Trouble> {
+    let kept = folder::read_json::<Kept>(&folder::session_file(config)).ok().flatten();
+    forget(config)?;
+    if let Some(kept) = kept {
+        lost::log_out(config, kept.session).await;
+    }
+    Ok(())
+}
+
+/// Keeps that the homeserver wants the password again for the same device; the next [`open`] gives it.
+///
+/// # Errors
+/// What the file system said.
+pub(crate) fn asked_again(config: &Config) -> Result<(), Trouble> {
+    let file = folder::session_file(config);
+    match folder::read_json::<Kept>(&file) {
+        Ok(Some(kept)) => folder::write_json(&file, &Kept { asked_again: true, ..kept }),
+        other => other.map(drop),
+    }
+    .map_err(|error| folder::trouble(config, &error))
 }
 
 /// A client of this homeserver, not logged in, which keeps nothing and leaves every retry to us.
@@ -97,7 +121,7 @@ pub(crate) fn secret(config: &Config) -> Result<Secret, Trouble> {
 /// Asks whose token this is and of which device.
 ///
 /// # Errors
-/// [`Trouble::Refused`] where it is not the configured account's.
+/// [`Trouble::Refused`] where it is not the configured account's, or not the configured device's.
 pub(crate) async fn token_session(
     config: &Config,
     token: &Secret,
@@ -121,27 +145,40 @@ pub(crate) async fn token_session(
         return Err(Trouble::Refused { reason });
     }
     let device = owner.device_id.map_or_else(|| "WARDROOM".to_owned(), |device| device.to_string());
+    if let Login::Token { device: Some(wanted), .. } = &config.login
+        && wanted.as_str() != device
+    {
+        let reason = format!(
+            "the access token belongs to the device {device}, and the configuration says {wanted}; hint: write device_id = \"{device}\", or leave it out"
+        );
+        return Err(Trouble::Refused { reason });
+    }
     Ok(session(config, &device, token.expose()))
 }
 
-/// Logs in by password on this client.
+/// Logs in by password on this client, as a device that is there or as a new one.
 ///
 /// # Errors
 /// [`Trouble::Refused`] where the homeserver does not take the password.
-pub(crate) async fn password_login(config: &Config, client: &Client, password: &Secret) -> Result<(), Trouble> {
+pub(crate) async fn password_login(
+    config: &Config,
+    client: &Client,
+    password: &Secret,
+    device: Option<&str>,
+) -> Result<(), Trouble> {
     let name = format!("wardroom ({})", config.bot);
-    let answer = client
-        .matrix_auth()
-        .login_username(&config.user, password.expose())
-        .initial_device_display_name(&name)
-        .send()
-        .await
-        .map_err(|error| match Trouble::from(error) {
-            Trouble::Refused { reason } | Trouble::LoggedOut { reason } => {
-                Trouble::Refused { reason: format!("{} cannot log in with its password: {reason}", config.user) }
-            }
-            later @ Trouble::Later { .. } => later,
-        })?;
+    let auth = client.matrix_auth();
+    let mut login =
+        auth.login_username(&config.user, password.expose()).initial_device_display_name(&name).request_refresh_token();
+    if let Some(device) = device {
+        login = login.device_id(device);
+    }
+    let answer = login.send().await.map_err(|error| match Trouble::from(error) {
+        Trouble::Refused { reason } | Trouble::LoggedOut { reason, .. } => {
+            Trouble::Refused { reason: format!("{} cannot log in with its password: {reason}", config.user) }
+        }
+        other => other,
+    })?;
     if answer.user_id != config.user {
         let reason = format!("the homeserver logged in {}, and the configuration says {}", answer.user_id, config.user);
         return Err(Trouble::Refused { reason });
@@ -154,58 +191,152 @@ pub(crate) async fn build(builder: ClientBuilder) -> Result<Client, Trouble> {
     builder.build().await.map_err(|error| Trouble::local("the Matrix client cannot be made", &error))
 }
 
-async fn begin(config: &Config, secret: &Secret) -> Result<Client, Trouble> {
-    forget(config)?;
-    let stores = stores(config);
-    let (client, token) = match &config.login {
+/// Goes on with the session on disk.
+async fn take_up(config: &Config, secret: &Secret, kept: Kept) -> Result<Client, Trouble> {
+    let device = kept.session.meta.device_id.clone();
+    let gone = lost::gone(config, &kept.session).await?;
+    // Asking may have changed the tokens.
+    let kept = folder::read_json(&folder::session_file(config)).ok().flatten().unwrap_or(kept);
+    let why = match gone {
+        Some(why) => why,
+        None => match restore(config, secret, &kept).await {
+            Ok(client) => return Ok(client),
+            Err(trouble) if !lost::is_damage(&trouble) => return Err(trouble),
+            Err(trouble) => format!("cannot be read ({trouble})"),
+        },
+    };
+    if let Login::Token { token, .. } = &config.login {
+        return Err(lost::for_a_token(config, &device, token));
+    }
+    tracing::warn!(
+        user = %config.user, %device,
+        "the store with the encryption keys of this device {why}: what was encrypted for it alone can no longer be read; logging in as a new device"
+    );
+    let client = begin(config, secret, Some(&kept)).await?;
+    lost::log_out(config, kept.session).await;
+    Ok(client)
+}
+
+async fn begin(config: &Config, secret: &Secret, old: Option<&Kept>) -> Result<Client, Trouble> {
+    let kept = |token, session| Kept { homeserver: config.homeserver.to_string(), token, asked_again: false, session };
+    let (client, kept) = match &config.login {
         Login::Password(_) => {
-            let client = build(builder(config)?.sqlite_store(&stores, None)).await?;
-            password_login(config, &client, secret).await?;
-            (client, None)
+            lost::set_aside(config)?;
+            let client = keeping(config).await?;
+            password_login(config, &client, secret, None).await?;
+            let session = given(&client)?;
+            (client, kept(None, session))
         }
-        Login::Token { token, device } => {
-            let session = match device {
-                Some(device) => session(config, device.as_str(), secret.expose()),
-                None => token_session(config, secret, token).await?,
-            };
-            (restore(config, session).await?, Some(digest(secret)))
+        Login::Token { token, .. } => {
+            let session = token_session(config, secret, token).await?;
+            let same = |old: &Kept| old.session.meta == session.meta && old.homeserver == config.homeserver.as_str();
+            // The operator changed the token and not the device: its keys are still good.
+            if !(old.is_some_and(same) && lost::has_keys(config)) {
+                if lost::published(config, &session).await? {
+                    return Err(lost::for_a_token(config, &session.meta.device_id, token));
+                }
+                lost::set_aside(config)?;
+            }
+            let client = keeping(config).await?;
+            client.restore_session(session.clone()).await?;
+            (client, kept(Some(digest(secret)), session))
         }
     };
-    let session = client
-        .matrix_auth()
-        .session()
-        .ok_or_else(|| Trouble::Later { after: None, reason: "the login gave no session".into() })?;
-    let kept = Kept { homeserver: config.homeserver.to_string(), token, session };
-    write(config, &kept).map_err(|error| folder_trouble(&config.folder, &error))?;
+    write(config, &kept).map_err(|error| folder::trouble(config, &error))?;
     tracing::info!(user = %config.user, device = %kept.session.meta.device_id, "logged in");
     Ok(client)
 }
 
-async fn restore(config: &Config, session: MatrixSession) -> Result<Client, Trouble> {
-    let client = build(builder(config)?.sqlite_store(stores(config), None)).await?;
+async fn restore(config: &Config, secret: &Secret, kept: &Kept) -> Result<Client, Trouble> {
+    let client = keeping(config).await?;
+    if kept.asked_again {
+        password_login(config, &client, secret, Some(kept.session.meta.device_id.as_str())).await?;
+        let kept = Kept { asked_again: false, session: given(&client)?, ..kept.clone() };
+        write(config, &kept).map_err(|error| folder::trouble(config, &error))?;
+        tracing::info!(user = %config.user, device = %kept.session.meta.device_id, "logged in again as the same device");
+    } else {
+        let mut session = kept.session.clone();
+        if kept.token.is_some() {
+            secret.expose().clone_into(&mut session.tokens.access_token);
+        }
+        client.restore_session(session).await?;
+    }
+    Ok(client)
+}
+
+/// A client that keeps its device's keys, and tokens that the homeserver changes, on disk.
+async fn keeping(config: &Config) -> Result<Client, Trouble> {
+    let settings = EncryptionSettings {
+        // Both are done by `identity`, which can say why they are not.
+        auto_enable_cross_signing: false,
+        auto_enable_backups: false,
+        backup_download_strategy: BackupDownloadStrategy::AfterDecryptionFailure,
+    };
+    let recipients = match config.devices {
+        Devices::CrossSigned => CollectStrategy::IdentityBasedStrategy,
+        Devices::Any => CollectStrategy::AllDevices,
+    };
+    // Everything is decrypted and judged by `sealed`: whoever is not believed must be told so.
+    let decryption = DecryptionSettings { sender_device_trust_requirement: TrustRequirement::Untrusted };
+    let builder = builder(config)?
+        .sqlite_store(folder::stores(config), None)
+        .with_encryption_settings(settings)
+        .with_room_key_recipient_strategy(recipients)
+        .with_decryption_settings(decryption)
+        .handle_refresh_tokens();
+    let client = build(builder).await?;
+    keep_tokens(config, &client)?;
+    Ok(client)
+}
+
+/// A client for a few questions in the name of a session, without its stores.
+pub(crate) async fn beside(config: &Config, session: MatrixSession) -> Result<Client, Trouble> {
+    let client = build(builder(config)?.handle_refresh_tokens()).await?;
+    keep_tokens(config, &client)?;
     client.restore_session(session).await?;
     Ok(client)
 }
 
-/// The session on disk, where it is whole and still this account's.
-fn kept(config: &Config, secret: &Secret) -> Option<MatrixSession> {
-    let text = fs::read_to_string(session_file(config)).ok()?;
-    let mut kept: Kept = serde_json::from_str(&text).ok()?;
+/// Has changed tokens written down before they are used: after a crash the old ones may be worth nothing.
+fn keep_tokens(config: &Config, client: &Client) -> Result<(), Trouble> {
+    let config = config.clone();
+    client.set_session_callbacks(
+        Box::new(|_| Err("a session is read at the start alone".into())),
+        Box::new(move |client| Ok(refreshed(&config, &client)?)),
+    )?;
+    Ok(())
+}
+
+fn refreshed(config: &Config, client: &Client) -> std::io::Result<()> {
+    let file = folder::session_file(config);
+    match (folder::read_json::<Kept>(&file)?, client.matrix_auth().session()) {
+        // Not where a new session stands already.
+        (Some(kept), Some(session)) if kept.session.meta == session.meta => {
+            folder::write_json(&file, &Kept { session, ..kept })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn given(client: &Client) -> Result<MatrixSession, Trouble> {
+    let none = || Trouble::Later { after: None, reason: "the login gave no session".into() };
+    client.matrix_auth().session().ok_or_else(none)
+}
+
+/// Whether a session on disk is still this account's.
+fn is_ours(config: &Config, kept: &Kept, secret: &Secret) -> bool {
     let wanted = match &config.login {
         Login::Password(_) => None,
-        Login::Token { .. } => {
-            secret.expose().clone_into(&mut kept.session.tokens.access_token);
-            Some(digest(secret))
-        }
+        Login::Token { .. } => Some(digest(secret)),
     };
     let device = match &config.login {
         Login::Token { device: Some(device), .. } => *device == kept.session.meta.device_id,
         _ => true,
     };
-    let same = kept.homeserver == config.homeserver.as_str()
+    kept.homeserver == config.homeserver.as_str()
         && kept.session.meta.user_id == config.user
-        && kept.token == wanted;
-    (same && device && stores(config).join(STATE_STORE_DATABASE_NAME).is_file()).then_some(kept.session)
+        && kept.token == wanted
+        && device
 }
 
 fn session(config: &Config, device: &str, token: &str) -> MatrixSession {
@@ -219,42 +350,11 @@ fn digest(secret: &Secret) -> String {
     hex::encode(Sha256::digest(secret.expose()))
 }
 
-fn session_file(config: &Config) -> PathBuf {
-    config.folder.join("session.json")
-}
-
-fn stores(config: &Config) -> PathBuf {
-    config.folder.join("store")
-}
-
-fn private_folder(folder: &Path) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    // It may have been there with other rights.
-    fs::set_permissions(folder, fs::Permissions::from_mode(0o700))
-}
-
-fn write(config: &Config, kept: &Kept) -> io::Result<()> {
-    // A token of the operator's is not written down a second time.
-    let mut value = serde_json::to_value(kept)?;
+fn write(config: &Config, kept: &Kept) -> std::io::Result<()> {
+    let mut kept = kept.clone();
     if kept.token.is_some() {
-        value["session"]["access_token"] = "".into();
+        // A token of the operator's is not written down a second time.
+        kept.session.tokens.access_token = String::new();
     }
-    write_whole(&session_file(config), &value.to_string())
-}
-
-/// Writes a file of the account's folder, for its owner alone: whole, or not at all.
-///
-/// # Errors
-/// What the file system said.
-pub(crate) fn write_whole(whole: &Path, text: &str) -> io::Result<()> {
-    let part = whole.with_extension("part");
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part)?;
-    io::Write::write_all(&mut file, text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&part, whole)?;
-    whole.parent().map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all())
-}
-
-fn folder_trouble(folder: &Path, error: &io::Error) -> Trouble {
-    Trouble::Later { after: None, reason: format!("the folder `{}` cannot be used: {error}", folder.display()) }
+    folder::write_json(&folder::session_file(config), &kept)
 }

@@ -7,11 +7,12 @@
 //! from then is handled should it become ours.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use futures_util::StreamExt as _;
 use matrix_sdk::{
     Client, Room, RoomState,
     config::SyncSettings,
@@ -27,17 +28,21 @@ use matrix_sdk::{
     store::StateStoreDataKey,
     sync::SyncResponse,
 };
-use wardroom::message::Inbox;
+use tokio::{sync::mpsc, task::JoinSet};
+use wardroom::{message::Inbox, port::Link};
 
 use crate::{
     Config,
     backfill::{self, Found},
     backoff::{Backoff, LONGEST_ASKED, Outage},
     behind::Behind,
-    convert::{self, RawEvent},
+    convert,
     delivery::Delivery,
+    identity::Identity,
+    moves,
     places::{Places, Standing},
-    rooms::Joins,
+    rooms::{Joined, Joins},
+    sealed::Event,
     trouble::Trouble,
 };
 
@@ -54,13 +59,18 @@ pub(crate) struct Rooms<'a> {
     /// Rooms to be read back to their marks, with what came of them meanwhile.
     behind: Behind,
     delivery: Delivery<'a>,
+    identity: Identity<'a>,
 }
+
+/// The keys that came, as names of sessions; all where some names were missed.
+type Keys = mpsc::UnboundedReceiver<Option<HashSet<String>>>;
 
 impl<'a> Rooms<'a> {
     /// Begins; no request yet.
     pub(crate) fn new(config: &'a Config, client: Client, inbox: Arc<Inbox>) -> Self {
         Self {
             config,
+            identity: Identity::new(config, client.clone()),
             client,
             places: Places::load(config),
             joins: Joins::default(),
@@ -70,20 +80,25 @@ impl<'a> Rooms<'a> {
         }
     }
 
-    /// Syncs until the session is over; gives why it is.
-    pub(crate) async fn run(&mut self, outage: &mut Outage) -> Trouble {
+    /// Syncs until the session is over; gives why it is. `link` is told whether messages flow, and `ready` is called when
+    /// messages can be sent.
+    pub(crate) async fn run(&mut self, outage: &mut Outage, link: &Link, ready: impl Fn()) -> Trouble {
         let mut backoff = Backoff::default();
+        let mut tasks = JoinSet::new();
+        let mut keys = listen(&self.client, &mut tasks).await;
+        let mut clashes = self.client.subscribe_to_duplicate_key_upload_errors();
         // A homeserver that was never asked tells of all rooms as if they were new.
         let mut initial = !self.has_position().await;
         let mut first = true;
         loop {
-            let next_due = self.behind.next_due(Instant::now());
+            let now = Instant::now();
+            let next_due = self.behind.next_due(now).into_iter().chain(self.identity.next_due(now)).min();
             let wait = if first { Duration::ZERO } else { next_due.map_or(WAIT, |due| due.min(WAIT)) };
-            let settings = SyncSettings::new().filter(filter()).timeout(wait);
-            match self.client.sync_once(settings).await.map_err(Trouble::from) {
-                Err(trouble @ Trouble::LoggedOut { .. }) => return trouble,
+            match self.sync(wait, &mut keys).await {
+                Err(trouble) if trouble.is_the_end() => return trouble,
                 Err(trouble) => {
                     outage.failed(trouble.reason());
+                    link.down(trouble.reason());
                     self.everything_is_behind();
                     backoff.pause(trouble.after()).await;
                     continue;
@@ -91,18 +106,49 @@ impl<'a> Rooms<'a> {
                 Ok(response) => {
                     outage.over();
                     backoff.reset();
+                    // Before anything is read or said: others believe a device from its first word on, or not.
+                    self.identity.settle().await;
                     if first {
                         self.began().await;
+                        ready();
                     }
                     self.know_places().await;
                     self.take(response, initial).await;
                 }
             }
             (first, initial) = (false, false);
+            if clashes.try_recv().is_ok() {
+                let reason = "the homeserver has other one-time keys of this device, so its store is an old copy or two programs use it".to_owned();
+                return Trouble::KeysLost { reason };
+            }
             if let Some(over) = self.catch_up().await {
                 return over;
             }
             self.places.save();
+            link.up();
+        }
+    }
+
+    /// One sync. While it waits for news, what was undecryptable is seen to. It runs by itself and always to its end: what a
+    /// sync brought is gone from the homeserver, and some of it is keys.
+    async fn sync(&mut self, wait: Duration, keys: &mut Keys) -> Result<SyncResponse, Trouble> {
+        let client = self.client.clone();
+        let mut sync = JoinSet::new();
+        sync.spawn(async move { client.sync_once(SyncSettings::new().filter(filter()).timeout(wait)).await });
+        loop {
+            // Asked anew each time round; without anybody to ask, a pause that is never waited for to its end.
+            let ask = self.delivery.next_ask(Instant::now()).unwrap_or(WAIT * 2);
+            tokio::select! {
+                done = sync.join_next() => {
+                    return match done {
+                        Some(Ok(done)) => done.map_err(Trouble::from),
+                        Some(Err(error)) => Err(Trouble::local("a sync ended in the middle", &error)),
+                        None => Err(Trouble::Local { reason: "a sync was never begun".into() }),
+                    };
+                }
+                Some(came) = keys.recv() => self.delivery.reopen(&self.client, came.as_ref()).await,
+                () = tokio::time::sleep(ask) => self.delivery.ask().await,
+            }
         }
     }
 
@@ -128,12 +174,30 @@ impl<'a> Rooms<'a> {
         for room in self.client.invited_rooms() {
             self.joins.invited(&room, &self.inbox, &mut self.places).await;
         }
+        for room in self.client.joined_rooms() {
+            self.follow(&room);
+        }
+        // What came while nobody listened.
+        self.delivery.reopen(&self.client, None).await;
+    }
+
+    /// Goes after a room of ours that was upgraded.
+    fn follow(&mut self, room: &Room) {
+        let Some(to) = moves::announced(room) else { return };
+        if self.standing(room.room_id()) == Standing::Foreign || self.places.has_moved(room.room_id(), &to) {
+            return;
+        }
+        self.places.expect(&to);
+        self.joins.follow(room, to);
     }
 
     /// Learns which rooms the configuration's aliases stand for.
     async fn know_places(&mut self) {
-        for (room, id) in self.joins.done() {
-            self.places.learn(room, Some(id));
+        for joined in self.joins.done() {
+            match joined {
+                Joined::Configured(room, id) => self.places.learn(room, Some(id)),
+                Joined::Moved(from, to, really) => self.places.moved(&from, &to, really),
+            }
         }
         self.places.ask(&self.client).await;
     }
@@ -156,12 +220,15 @@ impl<'a> Rooms<'a> {
         }
         for (id, update) in response.rooms.joined {
             self.joins.settled(&id);
-            let events: Vec<RawEvent> = update.timeline.events.iter().map(|event| event.raw().clone()).collect();
+            if let Some(room) = self.client.get_room(&id) {
+                self.follow(&room);
+            }
+            let events: Vec<Event> = update.timeline.events.iter().map(Event::from).collect();
             self.take_room(id, events, update.timeline.limited, initial).await;
         }
     }
 
-    async fn take_room(&mut self, id: OwnedRoomId, events: Vec<RawEvent>, limited: bool, initial: bool) {
+    async fn take_room(&mut self, id: OwnedRoomId, events: Vec<Event>, limited: bool, initial: bool) {
         let standing = self.standing(&id);
         if standing == Standing::Foreign {
             return self.ignore(&id, &events).await;
@@ -177,7 +244,7 @@ impl<'a> Rooms<'a> {
         } else if limited || standing == Standing::Unknown || self.behind.contains(&id) {
             self.behind.add(id, events);
         } else if let Some(room) = self.client.get_room(&id)
-            && let Err(trouble) = self.delivery.bring(&room, &events, &BTreeMap::new(), false).await
+            && let Err(trouble) = self.delivery.bring(&room, events.clone(), &BTreeMap::new(), false).await
         {
             self.behind.add(id.clone(), events);
             self.put_off(&id, &trouble);
@@ -185,7 +252,7 @@ impl<'a> Rooms<'a> {
     }
 
     /// Handles nothing of a room that is not ours, and says so once.
-    async fn ignore(&mut self, id: &RoomId, events: &[RawEvent]) {
+    async fn ignore(&mut self, id: &RoomId, events: &[Event]) {
         if self.places.is_news(id) {
             let (bot, me) = (&self.config.bot, &self.config.user);
             tracing::warn!(room = %id, "ignoring a room that is not in `rooms` and that no admin invited the bot to; hint: add \"{id}\" to `rooms` of [bot.{bot}.matrix], or take {me} out of it and let an admin invite it");
@@ -217,11 +284,11 @@ impl<'a> Rooms<'a> {
             }
             match self.read_back(&room).await {
                 Ok(()) => self.behind.remove(&id),
-                Err(over @ Trouble::LoggedOut { .. }) => return Some(over),
+                Err(over) if over.is_the_end() => return Some(over),
                 Err(Trouble::Refused { .. }) if self.is_out_of(&id).await => self.behind.remove(&id),
                 Err(trouble) => {
                     self.put_off(&id, &trouble);
-                    if matches!(trouble, Trouble::Later { .. }) {
+                    if trouble.passes() {
                         // Likely so for every room: the next sync shows.
                         return None;
                     }
@@ -244,7 +311,7 @@ impl<'a> Rooms<'a> {
             return Ok(());
         };
         let Found { events, names } = found.with_late_ones(came);
-        self.delivery.bring(room, &events, &names, true).await
+        self.delivery.bring(room, events, &names, true).await
     }
 
     /// Tries a room again later, and says so once.
@@ -263,6 +330,23 @@ impl<'a> Rooms<'a> {
         let joined = self.client.send(joined_rooms::v3::Request::new()).await;
         joined.is_ok_and(|joined| !joined.joined_rooms.iter().any(|room| room == id))
     }
+}
+
+/// Hears of the keys of rooms that come, from a sync or from the back-up, for as long as the tasks live.
+async fn listen(client: &Client, tasks: &mut JoinSet<()>) -> Keys {
+    let (tell, keys) = mpsc::unbounded_channel();
+    if let Some(stream) = client.encryption().room_keys_received_stream().await {
+        tasks.spawn(async move {
+            let mut stream = std::pin::pin!(stream);
+            while let Some(came) = stream.next().await {
+                let names = came.ok().map(|keys| keys.into_iter().map(|key| key.session_id).collect());
+                if tell.send(names).is_err() {
+                    return;
+                }
+            }
+        });
+    }
+    keys
 }
 
 /// Rooms' events and members, and nothing else: no presence, no typing, no receipts.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use matrix_sdk::{
-    HttpError, RumaApiError,
+    HttpError, RefreshTokenError, RumaApiError,
     ruma::api::error::{ErrorBody, ErrorKind, FromHttpResponseError, RetryAfter},
 };
 use wardroom::port::SendError;
@@ -18,8 +18,20 @@ pub(crate) enum Trouble {
         /// For the log.
         reason: String,
     },
+    /// Something on this machine failed: the folder, the stores. It may pass.
+    Local {
+        /// For the log.
+        reason: String,
+    },
     /// The session is over.
     LoggedOut {
+        /// Whether the homeserver keeps the device, and wants to be logged in to again.
+        soft: bool,
+        /// For the log.
+        reason: String,
+    },
+    /// The homeserver has other keys of this device than we have.
+    KeysLost {
         /// For the log.
         reason: String,
     },
@@ -33,14 +45,28 @@ pub(crate) enum Trouble {
 impl Trouble {
     /// Something on this machine failed, which may pass.
     pub(crate) fn local(what: &str, error: &dyn std::error::Error) -> Self {
-        Self::Later { after: None, reason: format!("{what}: {}", chain(error)) }
+        Self::Local { reason: format!("{what}: {}", chain(error)) }
     }
 
     /// For the log.
     pub(crate) fn reason(&self) -> &str {
         match self {
-            Self::Later { reason, .. } | Self::LoggedOut { reason } | Self::Refused { reason } => reason,
+            Self::Later { reason, .. }
+            | Self::Local { reason }
+            | Self::LoggedOut { reason, .. }
+            | Self::KeysLost { reason }
+            | Self::Refused { reason } => reason,
         }
+    }
+
+    /// Whether this session can never go on.
+    pub(crate) fn is_the_end(&self) -> bool {
+        matches!(self, Self::LoggedOut { .. } | Self::KeysLost { .. })
+    }
+
+    /// Whether waiting may help.
+    pub(crate) fn passes(&self) -> bool {
+        matches!(self, Self::Later { .. } | Self::Local { .. })
     }
 
     /// How long the homeserver asks us to wait.
@@ -56,6 +82,14 @@ impl From<&HttpError> for Trouble {
     fn from(error: &HttpError) -> Self {
         match error {
             HttpError::Cached(error) => Self::from(error.as_ref()),
+            // A session that ends does so at the moment when its token is to be changed.
+            HttpError::RefreshToken(RefreshTokenError::MatrixAuth(error)) => match Self::from(error.as_ref()) {
+                Self::Refused { reason } => Self::LoggedOut { soft: false, reason },
+                other => other,
+            },
+            HttpError::RefreshToken(RefreshTokenError::RefreshTokenRequired) => {
+                Self::LoggedOut { soft: false, reason: chain(error) }
+            }
             HttpError::Api(api) => match api.as_ref() {
                 FromHttpResponseError::Server(RumaApiError::MatrixError(answer)) => {
                     judge(answer.status_code.as_u16(), &answer.body, answer.to_string())
@@ -79,6 +113,11 @@ impl From<matrix_sdk::Error> for Trouble {
     fn from(error: matrix_sdk::Error) -> Self {
         match &error {
             matrix_sdk::Error::Http(http) => Self::from(http.as_ref()),
+            matrix_sdk::Error::CryptoStoreError(_)
+            | matrix_sdk::Error::StateStore(_)
+            | matrix_sdk::Error::BadCryptoStoreState
+            | matrix_sdk::Error::Io(_) => Self::local("the stores of the account", &error),
+            matrix_sdk::Error::WrongRoomState(_) => Self::Refused { reason: chain(&error) },
             _ => Self::Later { after: None, reason: chain(&error) },
         }
     }
@@ -88,7 +127,9 @@ impl From<Trouble> for SendError {
     fn from(trouble: Trouble) -> Self {
         match trouble {
             // The account logs in again, or the host stops: either way the message is not lost.
-            Trouble::LoggedOut { reason } => Self::Later { after: None, reason },
+            Trouble::LoggedOut { reason, .. } | Trouble::KeysLost { reason } | Trouble::Local { reason } => {
+                Self::Later { after: None, reason }
+            }
             Trouble::Later { after, reason } => Self::Later { after, reason },
             Trouble::Refused { reason } => Self::Never { reason },
         }
@@ -101,7 +142,8 @@ fn judge(status: u16, body: &ErrorBody, reason: String) -> Trouble {
         return Trouble::Later { after: None, reason };
     };
     match &body.kind {
-        ErrorKind::UnknownToken(_) | ErrorKind::MissingToken => Trouble::LoggedOut { reason },
+        ErrorKind::UnknownToken(token) => Trouble::LoggedOut { soft: token.soft_logout, reason },
+        ErrorKind::MissingToken => Trouble::LoggedOut { soft: false, reason },
         ErrorKind::LimitExceeded(limit) => {
             let after = match &limit.retry_after {
                 Some(RetryAfter::Delay(delay)) => Some(*delay),
@@ -181,7 +223,9 @@ mod tests {
     #[test]
     fn a_lost_session_keeps_the_message() {
         let trouble = answer(401, r#"{"errcode":"M_UNKNOWN_TOKEN","error":"x"}"#);
-        assert!(matches!(trouble, Trouble::LoggedOut { .. }));
+        assert!(matches!(trouble, Trouble::LoggedOut { soft: false, .. }));
         assert!(matches!(SendError::from(trouble), SendError::Later { .. }));
+        let soft = answer(401, r#"{"errcode":"M_UNKNOWN_TOKEN","error":"x","soft_logout":true}"#);
+        assert!(matches!(soft, Trouble::LoggedOut { soft: true, .. }));
     }
 }

@@ -17,7 +17,7 @@ fn event(sender: &str, content: Value) -> RawEvent {
 
 fn read_as(raw: &RawEvent, direct: bool) -> Option<Incoming> {
     let reader = Reader { me: user_id!("@ops-bot:x"), bot: "marvin", called: Some("Marvin the Bot"), direct };
-    reader.message(raw)
+    reader.message(&Event::from(raw.clone()))
 }
 
 fn words(body: &str) -> Option<String> {
@@ -38,7 +38,6 @@ fn a_persons_words_come_through_with_their_full_id() {
 fn what_is_not_a_persons_new_words_does_not() {
     let command = json!({ "msgtype": "m.text", "body": "!deploy cms" });
     let own = event("@ops-bot:x", command.clone());
-    let notice = event("@bob:x", json!({ "msgtype": "m.notice", "body": "!deploy cms" }));
     let emote = event("@bob:x", json!({ "msgtype": "m.emote", "body": "!deploy cms" }));
     let edit = event(
         "@bob:x",
@@ -56,17 +55,18 @@ fn what_is_not_a_persons_new_words_does_not() {
                 "formatted_body": "<pre><code>!deploy cms\n</code></pre>\n" }),
     );
     let broken = event("@bob:x", json!({ "msgtype": "m.text", "body": 7 }));
-    for (what, raw) in [
-        ("own", own),
-        ("notice", notice),
-        ("emote", emote),
-        ("edit", edit),
-        ("redacted", redacted),
-        ("code", code),
-        ("broken", broken),
-    ] {
+    for (what, raw) in
+        [("own", own), ("emote", emote), ("edit", edit), ("redacted", redacted), ("code", code), ("broken", broken)]
+    {
         assert_eq!(read_as(&raw, true), None, "{what}");
     }
+}
+
+#[test]
+fn a_notice_is_a_machines() {
+    let of = |kind: &str| read_as(&event("@bob:x", json!({ "msgtype": kind, "body": "!deploy cms" })), false);
+    assert!(of("m.notice").is_some_and(|message| message.machine && message.text == "!deploy cms"));
+    assert!(of("m.text").is_some_and(|message| !message.machine));
 }
 
 #[test]
@@ -113,6 +113,7 @@ fn only_our_coming_in_is_an_arrival() {
         )
     };
     let me = user_id!("@ops-bot:x");
+    let is_own_arrival = |raw: &RawEvent, me: &UserId| is_own_arrival(&Event::from(raw.clone()), me);
     assert!(is_own_arrival(&member("@ops-bot:x", "join", json!({ "membership": "invite" })), me));
     assert!(is_own_arrival(&member("@ops-bot:x", "join", Value::Null), me));
     assert!(!is_own_arrival(&member("@ops-bot:x", "join", json!({ "membership": "join" })), me));
@@ -156,10 +157,23 @@ fn the_largest_text_fits_into_one_event() {
     text.push_code("\u{1f680}".repeat(20_000));
     for content in [say(&text, None, "k"), edit(event_id!("$card:x"), &text, "k")] {
         let size = content.to_string().len();
-        assert!(size < 60_000, "{size}");
+        assert!(size < 48_000, "{size}");
         assert!(content["body"].as_str().is_some_and(|body| body.contains("more bytes")));
     }
     assert_eq!(say(&Text::lines("short"), None, "k")["body"], "short");
+}
+
+#[test]
+fn what_does_not_fit_goes_into_a_file() {
+    assert!(fits(&Text::lines("short")));
+    assert!(fits(&Text::lines("x".repeat(19_000))));
+    assert!(!fits(&Text::lines("x".repeat(70_000))));
+    // Few letters, and many bytes in an event.
+    assert!(!fits(&Text::lines("<&>'\"".repeat(3_500))));
+    let content = file(json!({ "url": "mxc://x/y" }), 70_000, Some(event_id!("$root:x")), "k#file");
+    assert_eq!((&content["url"], &content["info"]["size"]), (&json!("mxc://x/y"), &json!(70_000)));
+    assert_eq!(content["m.relates_to"]["event_id"], "$root:x");
+    assert!(carries_key(&event("@ops-bot:x", content), user_id!("@ops-bot:x"), "k#file"));
 }
 
 #[test]

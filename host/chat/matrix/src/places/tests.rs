@@ -17,6 +17,8 @@ fn config(folder: &tempfile::TempDir, rooms: &[&str]) -> Config {
         user: user_id!("@marvin:x").to_owned(),
         login: Login::Password(SecretRef::Env("P".into())),
         rooms: rooms.iter().map(|room| room.parse().expect("a room")).collect(),
+        recovery_key: None,
+        devices: crate::config::Devices::CrossSigned,
         ca: None,
         folder: folder.path().to_owned(),
     }
@@ -87,7 +89,35 @@ fn another_accounts_file_and_a_broken_one_count_for_nothing() {
     let mut other = config(&folder, &[]);
     other.user = user_id!("@hal:x").to_owned();
     assert_eq!(Places::load(&other).standing(room_id!("!chat:x"), alice_is_admin), Standing::Foreign);
-    fs::write(folder.path().join("rooms.json"), "{").expect("written");
+    std::fs::write(folder.path().join("rooms.json"), "{").expect("written");
     let places = Places::load(&config(&folder, &[]));
     assert_eq!(places.standing(room_id!("!chat:x"), alice_is_admin), Standing::Foreign);
+}
+
+#[test]
+fn a_room_that_took_anothers_place_is_what_that_was() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut places = Places::load(&config(&folder, &["!ops:x"]));
+    let (ops, next, last, chat) = (room_id!("!ops:x"), room_id!("!ops2:x"), room_id!("!ops3:x"), room_id!("!chat:x"));
+    places.expect(next);
+    assert_eq!(places.standing(next, alice_is_admin), Standing::Unknown, "nothing of it is passed over meanwhile");
+    places.moved(ops, next, true);
+    places.moved(next, last, true);
+    places.admit(chat, alice());
+    places.moved(chat, room_id!("!chat2:x"), true);
+    places.left(chat);
+    places.expect(room_id!("!liar:x"));
+    places.moved(ops, room_id!("!liar:x"), false);
+    places.save();
+    let mut places = Places::load(&config(&folder, &["!ops:x"]));
+    assert!(places.has_moved(next, last) && !places.has_moved(ops, last));
+    for room in [ops, next, last, room_id!("!chat2:x")] {
+        assert_eq!(places.standing(room, alice_is_admin), Standing::Ours, "{room}");
+    }
+    assert_eq!(places.standing(room_id!("!liar:x"), alice_is_admin), Standing::Foreign);
+    // Out of the configuration, and with it what took its place.
+    let places_without = Places::load(&config(&folder, &[]));
+    assert_eq!(places_without.standing(last, alice_is_admin), Standing::Foreign);
+    places.left(last);
+    assert_eq!(places.standing(last, alice_is_admin), Standing::Foreign);
 }
