@@ -5,6 +5,8 @@
 //! Not here: what commands answer in detail, which the console's stories show.
 
 mod approvals;
+mod encrypted;
+mod lost;
 mod rooms;
 pub(crate) mod scene;
 

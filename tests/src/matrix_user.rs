@@ -147,6 +147,32 @@ impl MatrixUser {
         self.request(Method::POST, &format!("rooms/{room}/leave"), Some(json!({}))).await.map(drop)
     }
 
+    /// Throws somebody out.
+    ///
+    /// # Errors
+    /// What the homeserver said.
+    pub async fn kick(&self, room: &str, person: &str) -> Result<()> {
+        self.request(Method::POST, &format!("rooms/{room}/kick"), Some(json!({ "user_id": person }))).await.map(drop)
+    }
+
+    /// Has another room take this one's place; gives its id.
+    ///
+    /// # Errors
+    /// What the homeserver said.
+    pub async fn upgrade(&self, room: &str) -> Result<String> {
+        let answer =
+            self.request(Method::POST, &format!("rooms/{room}/upgrade"), Some(json!({ "new_version": "10" }))).await?;
+        text(&answer, "replacement_room")
+    }
+
+    /// Sets a state of a room.
+    ///
+    /// # Errors
+    /// What the homeserver said.
+    pub async fn set_state(&self, room: &str, kind: &str, content: Value) -> Result<()> {
+        self.request(Method::PUT, &format!("rooms/{room}/state/{kind}"), Some(content)).await.map(drop)
+    }
+
     /// Says something; gives the event's id.
     ///
     /// # Errors

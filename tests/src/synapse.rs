@@ -54,10 +54,15 @@ impl Synapse {
     /// # Errors
     /// It is not installed, or does not come up; its log is part of the error then.
     pub async fn start(limits: Limits) -> Result<Self> {
+        Self::configured(limits, "").await
+    }
+
+    async fn configured(limits: Limits, lines: &str) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         // Free now; in the unlikely case that it is not a moment later, Synapse says so in its log.
         let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
-        fs::write(folder.path().join("homeserver.yaml"), configuration(&folder, port, limits))?;
+        let configuration = configuration(&folder, port, limits) + lines;
+        fs::write(folder.path().join("homeserver.yaml"), configuration)?;
         fs::write(
             folder.path().join("log.yaml"),
             LOGGING.replace("FILE", &folder.path().join("synapse.log").display().to_string()),
@@ -65,6 +70,14 @@ impl Synapse {
         let mut synapse = Self { folder, port, child: None };
         synapse.resume().await?;
         Ok(synapse)
+    }
+
+    /// A new homeserver without limits, with these lines in its configuration, too.
+    ///
+    /// # Errors
+    /// As [`Synapse::start`].
+    pub async fn with(lines: &str) -> Result<Self> {
+        Self::configured(Limits::None, lines).await
     }
 
     /// Where clients find it.
@@ -148,7 +161,7 @@ fn configuration(folder: &TempDir, port: u16, limits: Limits) -> String {
     format!(
         "server_name: {SERVER}
 listeners:
-  - {{ port: {port}, bind_addresses: ['127.0.0.1'], type: http, resources: [{{ names: [client] }}] }}
+  - {{ port: {port}, bind_addresses: ['127.0.0.1'], type: http, resources: [{{ names: [client, media] }}] }}
 database: {{ name: sqlite3, args: {{ database: '{path}/homeserver.db' }} }}
 log_config: '{path}/log.yaml'
 pid_file: '{path}/homeserver.pid'

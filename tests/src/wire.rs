@@ -2,6 +2,8 @@
 //! be put between reading and answering, or between an answer and the knowledge of it; and on which what it
 //! asks can be garbled, so that the homeserver refuses it.
 //!
+//! Between a person and their homeserver, it can keep the keys of what they say back for a while.
+//!
 //! Invariant: only sends (`PUT`) are held; a sync passes always, so the bot reads on. It knows just enough HTTP for
 //! one client on one homeserver: each request begins a packet.
 
@@ -11,7 +13,7 @@ use anyhow::Result;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
-    sync::watch,
+    sync::{Mutex, watch},
     task::JoinHandle,
 };
 
@@ -28,6 +30,8 @@ pub enum Held {
     History,
     /// Nothing, but no room's encryption can be looked up: the homeserver refuses.
     Encryption,
+    /// Keys for other devices are kept, and their sender is told that they arrived.
+    Keys,
 }
 
 /// A wire.
@@ -36,8 +40,13 @@ pub struct Wire {
     port: u16,
     held: watch::Sender<Held>,
     sends: watch::Receiver<u64>,
+    target: u16,
+    keys: Kept,
     task: JoinHandle<()>,
 }
+
+/// Requests that were kept, whole.
+type Kept = Arc<Mutex<Vec<Vec<u8>>>>;
 
 impl Wire {
     /// A wire to a port of this machine on which nothing is held.
@@ -50,12 +59,14 @@ impl Wire {
         let (held, told) = watch::channel(Held::Nothing);
         let (count, sends) = watch::channel(0);
         let count = Arc::new(count);
+        let keys = Kept::default();
+        let kept = keys.clone();
         let task = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(carry(client, target, told.clone(), count.clone()));
+                tokio::spawn(carry(client, target, told.clone(), count.clone(), kept.clone()));
             }
         });
-        Ok(Self { port, held, sends, task })
+        Ok(Self { port, held, sends, target, keys, task })
     }
 
     /// Where the bot finds its homeserver.
@@ -66,6 +77,23 @@ impl Wire {
     /// Holds something up from now on. What is held already stays so for ever: its connection is dead.
     pub fn hold(&self, held: Held) {
         self.held.send_replace(held);
+    }
+
+    /// Brings the keys that were kept to the homeserver; gives how many requests that were.
+    ///
+    /// # Errors
+    /// The homeserver is away.
+    pub async fn deliver_keys(&self) -> Result<usize> {
+        let kept = std::mem::take(&mut *self.keys.lock().await);
+        for request in &kept {
+            let mut server = TcpStream::connect(("127.0.0.1", self.target)).await?;
+            server.write_all(request).await?;
+            let mut answer = vec![0; 4096];
+            let length = server.read(&mut answer).await?;
+            let answer = String::from_utf8_lossy(&answer[..length]);
+            anyhow::ensure!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        }
+        Ok(kept.len())
     }
 
     /// Waits until the bot sends something, counted from when the wire was made, and gives how often it did.
@@ -93,8 +121,11 @@ async fn carry(
     target: u16,
     held: watch::Receiver<Held>,
     count: Arc<watch::Sender<u64>>,
+    keys: Kept,
 ) -> Result<()> {
-    let (mut from_bot, mut to_bot) = client.into_split();
+    let (mut from_bot, to_bot) = client.into_split();
+    let to_bot = Arc::new(Mutex::new(to_bot));
+    let answers = to_bot.clone();
     let (mut from_server, mut to_server) = TcpStream::connect(("127.0.0.1", target)).await?.into_split();
     let (stuck, is_stuck) = watch::channel(false);
     let there = async move {
@@ -109,6 +140,17 @@ async fn carry(
                 let held = *held.borrow();
                 match held {
                     Held::Nothing | Held::History | Held::Encryption => {}
+                    Held::Keys if contains(&packet[..length], b"/sendToDevice/m.room.encrypted/") => {
+                        let mut request = packet[..length].to_vec();
+                        while !is_whole(&request) {
+                            let length = from_bot.read(&mut packet).await?;
+                            request.extend_from_slice(&packet[..length]);
+                        }
+                        keys.lock().await.push(request);
+                        answers.lock().await.write_all(ARRIVED).await?;
+                        continue;
+                    }
+                    Held::Keys => {}
                     Held::Sends => std::future::pending().await,
                     Held::Answers => drop(stuck.send_replace(true)),
                 }
@@ -116,7 +158,7 @@ async fn carry(
             if packet[..length].starts_with(b"GET ") {
                 let held = *held.borrow();
                 match held {
-                    Held::Nothing | Held::Sends | Held::Answers => {}
+                    Held::Nothing | Held::Sends | Held::Answers | Held::Keys => {}
                     Held::History => garble(&mut packet[..length], b"/messages?"),
                     Held::Encryption => garble(&mut packet[..length], b"/state/m.room.encryption"),
                 }
@@ -133,9 +175,9 @@ async fn carry(
                 std::future::pending::<()>().await;
             }
             if length == 0 {
-                return to_bot.shutdown().await;
+                return to_bot.lock().await.shutdown().await;
             }
-            to_bot.write_all(&packet[..length]).await?;
+            to_bot.lock().await.write_all(&packet[..length]).await?;
         }
     };
     tokio::try_join!(there, back)?;
@@ -144,7 +186,25 @@ async fn carry(
 
 /// Makes of a request one that no homeserver knows.
 fn garble(request: &mut [u8], path: &[u8]) {
-    if let Some(at) = request.windows(path.len()).position(|part| part == path) {
+    if let Some(at) = find(request, path) {
         request[at + 1] = b'x';
     }
+}
+
+const ARRIVED: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
+
+/// Whether a request is here with all of its body.
+fn is_whole(request: &[u8]) -> bool {
+    let Some(end) = find(request, b"\r\n\r\n") else { return false };
+    let head = String::from_utf8_lossy(&request[..end]).to_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse::<usize>().ok());
+    request.len() >= end + 4 + length.unwrap_or(0)
+}
+
+fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    find(bytes, part).is_some()
+}
+
+fn find(bytes: &[u8], part: &[u8]) -> Option<usize> {
+    bytes.windows(part.len()).position(|window| window == part)
 }

@@ -116,9 +116,10 @@ fn a_plugin_that_was_removed_meanwhile_may_do_nothing_and_the_room_is_told() -> 
 fn a_right_that_was_taken_away_meanwhile_is_gone() -> Result<()> {
     let roles = |environments: &str| {
         config(ALL).replace("admins = [\"operator\"]", "admins = [\"root\"]")
-            + &format!(
+            + format!(
                 "[role.r]\nmembers = [\"operator\"]\ncommands = [\"*\"]\napps = [\"*\"]\nenvironments = {environments}\n"
             )
+            .as_str()
     };
     let world = World::new(Some(Outcome::Succeeded))?;
     world.live_for(&roles("[\"staging\"]"), &[SLEEPER], None, Duration::from_millis(150))?;

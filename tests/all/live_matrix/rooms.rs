@@ -1,41 +1,18 @@
-//! Which rooms the bot handles, and what it does where it cannot read one.
+//! Which rooms the bot handles, where it goes when one is upgraded, and what it does where it cannot read one.
 //!
 //! Invariant: as in the stories beside this file.
 
 use std::time::Duration;
 
 use anyhow::Result;
-use serde_json::{Value, json};
+use serde_json::json;
 use wardroom_tests::{
     matrix_user::{MatrixUser, fresh},
     synapse::Synapse,
     wire::{Held, Wire},
 };
 
-use super::{
-    DEPLOY, DEPLOYED,
-    scene::{Scene, body},
-};
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_encrypted_room_is_told_once() -> Result<()> {
-    let mut scene = Scene::open(Synapse::shared().await?).await?;
-    let encryption =
-        json!([{ "type": "m.room.encryption", "state_key": "", "content": { "algorithm": "m.megolm.v1.aes-sha2" } }]);
-    let room = scene.alice.create_room(&[&scene.bot], encryption).await?;
-    let bot = scene.bot.clone();
-    let told = |event: &Value| event["sender"] == bot && event["type"] == "m.room.message";
-    let notice = scene.alice.wait(&room, "word of the bot", told).await?;
-    assert!(body(&notice).contains("cannot read"), "{notice}");
-    assert_eq!(notice["content"]["msgtype"], "m.notice");
-    scene.alice.say(&room, DEPLOY).await?;
-    scene.host.kill();
-    scene.host.start()?;
-    scene.fence().await?;
-    assert_eq!(scene.alice.events(&room).await?.iter().filter(|event| told(event)).count(), 1);
-    assert!(scene.host.runs().is_empty());
-    Ok(())
-}
+use super::{DEPLOY, DEPLOYED, scene::Scene};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_an_admin_invites_the_bot() -> Result<()> {
@@ -153,5 +130,91 @@ async fn nothing_is_handled_where_it_is_not_known_whether_a_room_is_encrypted() 
     wire.hold(Held::Nothing);
     scene.answer_in(&chat, &command, DEPLOYED).await?;
     assert_eq!(scene.host.runs(), ["1.0.2"]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_room_that_was_upgraded_is_followed() -> Result<()> {
+    let mut scene = Scene::open(Synapse::shared().await?).await?;
+    scene.fence().await?;
+    scene.host.kill();
+    // Named by its id, which does not move as an alias does.
+    scene.host.use_rooms(&format!("{:?}", scene.room))?;
+    scene.host.start()?;
+    scene.fence().await?;
+    let next = scene.alice.upgrade(&scene.room).await?;
+    scene.alice.wait_for_member(&next, &scene.bot).await?;
+    let command = scene.alice.say(&next, DEPLOY).await?;
+    scene.answer_in(&next, &command, DEPLOYED).await?;
+
+    // Over a restart, and a second time.
+    scene.host.kill();
+    let last = scene.alice.upgrade(&next).await?;
+    scene.host.start()?;
+    scene.alice.wait_for_member(&last, &scene.bot).await?;
+    let question = scene.alice.say(&last, "!where cms").await?;
+    scene.answer_in(&last, &question, "").await?;
+    assert_eq!(scene.host.runs(), ["1.0.2"]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_room_that_does_not_name_the_old_one_is_not_followed() -> Result<()> {
+    let scene = Scene::open(Synapse::shared().await?).await?;
+    scene.fence().await?;
+    let (elsewhere, _) = scene.alice.create_public_room().await?;
+    let closed = json!({ "body": "on we go", "replacement_room": elsewhere });
+    scene.alice.set_state(&scene.room, "m.room.tombstone", closed).await?;
+    scene.host.wait_for_log("does not name it as the one before: not followed").await?;
+    let command = scene.alice.say(&elsewhere, DEPLOY).await?;
+    // The old room is as before.
+    scene.fence().await?;
+    assert!(!scene.alice.members(&elsewhere).await?.contains(&scene.bot));
+    assert!(scene.answers(&command, "").await? == 0 && scene.host.runs().is_empty());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_a_job_is_told_in_the_room_that_took_the_others_place() -> Result<()> {
+    let scene = Scene::open(Synapse::shared().await?).await?;
+    scene.fence().await?;
+    scene.host.takes(5)?;
+    let command = scene.alice.say(&scene.room, DEPLOY).await?;
+    scene.host.wait_for_a_run().await?;
+    // Nobody but its owner says anything in the old room from here on.
+    let next = scene.alice.upgrade(&scene.room).await?;
+    let told = |event: &serde_json::Value| {
+        event["sender"] == scene.bot.as_str() && super::scene::body(event).contains(DEPLOYED)
+    };
+    scene.alice.wait(&next, "closing line", told).await?;
+    assert_eq!(scene.answers(&command, DEPLOYED).await?, 0);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn out_of_a_room_and_in_again_it_goes_on() -> Result<()> {
+    let mut scene = Scene::open(Synapse::shared().await?).await?;
+    scene.fence().await?;
+    for down in [false, true] {
+        let chat = scene.alice.create_room(&[&scene.bot], json!([])).await?;
+        scene.alice.wait_for_member(&chat, &scene.bot).await?;
+        let question = scene.alice.say(&chat, "whoami").await?;
+        scene.answer_in(&chat, &question, "").await?;
+        if down {
+            scene.host.kill();
+        }
+        scene.alice.kick(&chat, &scene.bot).await?;
+        scene.alice.say(&chat, DEPLOY).await?;
+        if down {
+            scene.host.start()?;
+        }
+        // The other rooms do not notice.
+        scene.fence().await?;
+        scene.alice.invite(&chat, &scene.bot).await?;
+        scene.alice.wait_for_member(&chat, &scene.bot).await?;
+        let question = scene.alice.say(&chat, "whoami").await?;
+        scene.answer_in(&chat, &question, "").await?;
+    }
+    assert!(scene.host.runs().is_empty(), "what was said without the bot is not done");
     Ok(())
 }

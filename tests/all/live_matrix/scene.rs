@@ -249,6 +249,18 @@ impl Host {
         text.lines().map(ToOwned::to_owned).collect()
     }
 
+    /// A file or folder below the configuration's.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// From the next start on its configuration has this line in the account's table, too.
+    pub(crate) fn add_to_account(&self, line: &str) -> Result<()> {
+        let file = self.folder.path().join("plugins.toml");
+        let text = fs::read_to_string(&file)?;
+        Ok(fs::write(file, text.replace("[bot.marvin.matrix]\n", &format!("[bot.marvin.matrix]\n{line}\n")))?)
+    }
+
     /// The account's password.
     pub(crate) fn password(&self) -> &str {
         &self.password
@@ -280,7 +292,7 @@ impl Host {
             "\n[role.deployer]\nmembers = [{}]\ncommands = [\"deploy\"]\napps = [\"*\"]\nenvironments = [\"staging\"]\n",
             members.join(", ")
         );
-        Ok(fs::write(file, text + &role)?)
+        Ok(fs::write(file, text + role.as_str())?)
     }
 
     /// From the next start on its configuration names these rooms, written as in a list.
@@ -353,6 +365,11 @@ impl Host {
     /// Waits until its log holds these words.
     pub(crate) async fn wait_for_log(&self, words: &str) -> Result<()> {
         self.wait_until(words, || self.log().contains(words)).await
+    }
+
+    /// Waits until its log holds these words so often.
+    pub(crate) async fn wait_for_logs(&self, words: &str, times: usize) -> Result<()> {
+        self.wait_until(words, || self.log().matches(words).count() >= times).await
     }
 
     async fn wait_until(&self, what: &str, is: impl Fn() -> bool) -> Result<()> {

@@ -1,0 +1,210 @@
+//! A person with a client that encrypts: matrix-sdk with everything in memory, on a device that they verified or did not.
+//!
+//! Invariant: it syncs by itself, so that keys come and go as with any client. What it cannot decrypt stays, and is tried
+//! again each time that somebody looks.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail};
+use matrix_sdk::{
+    Client, Room, RoomState,
+    config::SyncSettings,
+    deserialized_responses::TimelineEventKind,
+    encryption::EncryptionSettings,
+    media::{MediaFormat, MediaRequestParameters},
+    ruma::{
+        OwnedRoomId, RoomId, UserId,
+        events::{
+            AnySyncTimelineEvent,
+            room::{MediaSource, encrypted::OriginalSyncRoomEncryptedEvent},
+        },
+        serde::Raw,
+    },
+};
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+
+/// How long the bot may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A person.
+#[derive(Debug)]
+pub struct EncryptedUser {
+    client: Client,
+    /// Their full id.
+    pub id: String,
+    seen: Arc<Mutex<Vec<Seen>>>,
+    syncing: JoinHandle<()>,
+}
+
+#[derive(Debug, Clone)]
+struct Seen {
+    room: OwnedRoomId,
+    raw: Raw<AnySyncTimelineEvent>,
+    sealed: bool,
+}
+
+impl EncryptedUser {
+    /// A login of an account that is there. The first one that is verified makes the account's keys.
+    ///
+    /// # Errors
+    /// What the homeserver said.
+    pub async fn login(url: &str, id: &str, password: &str, verified: bool) -> Result<Self> {
+        let settings = EncryptionSettings { auto_enable_cross_signing: verified, ..Default::default() };
+        let client = Client::builder().homeserver_url(url).with_encryption_settings(settings).build().await?;
+        let user = UserId::parse(id)?;
+        client.matrix_auth().login_username(&user, password).send().await?;
+        let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
+        sync_once(&client, &seen, Duration::ZERO).await?;
+        client.encryption().wait_for_e2ee_initialization_tasks().await;
+        // Signatures are known here when the homeserver has told of them.
+        client.encryption().request_user_identity(&user).await?;
+        let device = client.encryption().get_own_device().await?.context("no device of one's own")?;
+        anyhow::ensure!(device.is_cross_signed_by_owner() == verified, "verified: {verified}");
+        let syncing = tokio::spawn({
+            let (client, seen) = (client.clone(), seen.clone());
+            async move {
+                loop {
+                    // A homeserver that is away comes back.
+                    let _ = sync_once(&client, &seen, Duration::from_secs(2)).await;
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            }
+        });
+        Ok(Self { client, id: id.to_owned(), seen, syncing })
+    }
+
+    /// A room that this person is in, known here when this returns, with all who are there.
+    ///
+    /// # Errors
+    /// They are not in it in time.
+    pub async fn room(&self, room: &str) -> Result<Room> {
+        let id = RoomId::parse(room)?;
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE {
+            if let Some(room) = self.client.get_room(&id).filter(|room| room.state() == RoomState::Joined) {
+                room.sync_members().await?;
+                return Ok(room);
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        bail!("{} is not in {room} after {PATIENCE:?}", self.id)
+    }
+
+    /// Says something, encrypted where the room is; gives the event's id.
+    ///
+    /// # Errors
+    /// What the homeserver said.
+    pub async fn say(&self, room: &str, body: &str) -> Result<String> {
+        let content = json!({ "msgtype": "m.text", "body": body, "m.mentions": {} });
+        let sent = self.room(room).await?.send_raw("m.room.message", content).await?;
+        Ok(sent.response.event_id.to_string())
+    }
+
+    /// Forgets the key of what is said in a room: the next words go out under another.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn change_key(&self, room: &str) -> Result<()> {
+        Ok(self.room(room).await?.discard_room_key().await?)
+    }
+
+    /// Waits for an event that fits, among those that were seen and those that come; decrypted where it can be.
+    ///
+    /// # Errors
+    /// There was none in time; what was there instead is part of the error.
+    pub async fn wait(&self, room: &str, what: &str, fits: impl Fn(&Value) -> bool) -> Result<Value> {
+        let begun = Instant::now();
+        loop {
+            let events = self.events(room).await?;
+            if let Some(event) = events.iter().find(|event| fits(event)) {
+                return Ok(event.clone());
+            }
+            if begun.elapsed() > PATIENCE {
+                let seen: Vec<String> =
+                    events.iter().map(|event| format!("{} {}", event["type"], event["content"])).collect();
+                bail!("no {what} after {PATIENCE:?}; {} sees:\n{}", self.id, seen.join("\n"));
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// All events of a room up to now, oldest first, decrypted where they can be.
+    ///
+    /// # Errors
+    /// The person is not in the room.
+    pub async fn events(&self, room: &str) -> Result<Vec<Value>> {
+        let room = self.room(room).await?;
+        let mut seen = self.lock().clone();
+        for seen in seen.iter_mut().filter(|seen| seen.room == room.room_id() && seen.sealed) {
+            let sealed = seen.raw.cast_ref_unchecked::<OriginalSyncRoomEncryptedEvent>();
+            if let Ok(event) = room.decrypt_event(sealed, None).await
+                && !event.kind.is_utd()
+            {
+                (seen.raw, seen.sealed) = (event.raw().clone(), false);
+            }
+        }
+        let here = seen.into_iter().filter(|seen| seen.room == room.room_id());
+        here.map(|seen| Ok(seen.raw.deserialize_as_unchecked::<Value>()?)).collect()
+    }
+
+    /// What is in a file that somebody sent.
+    ///
+    /// # Errors
+    /// The homeserver does not give it, or it cannot be decrypted.
+    pub async fn file(&self, event: &Value) -> Result<String> {
+        let content = &event["content"];
+        let source = match content["file"].is_null() {
+            true => MediaSource::Plain(serde_json::from_value(content["url"].clone())?),
+            false => MediaSource::Encrypted(serde_json::from_value(content["file"].clone())?),
+        };
+        let request = MediaRequestParameters { source, format: MediaFormat::File };
+        Ok(String::from_utf8(self.client.media().get_media_content(&request, false).await?)?)
+    }
+
+    /// The devices of somebody that they verified.
+    ///
+    /// # Errors
+    /// What the homeserver said.
+    pub async fn verified_devices(&self, id: &str) -> Result<Vec<String>> {
+        let user = UserId::parse(id)?;
+        self.client.encryption().request_user_identity(&user).await?;
+        let devices = self.client.encryption().get_user_devices(&user).await?;
+        Ok(devices
+            .devices()
+            .filter(|device| device.is_cross_signed_by_owner())
+            .map(|device| device.device_id().to_string())
+            .collect())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Seen>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for EncryptedUser {
+    fn drop(&mut self) {
+        self.syncing.abort();
+    }
+}
+
+async fn sync_once(client: &Client, seen: &Mutex<Vec<Seen>>, wait: Duration) -> Result<()> {
+    let answer = client.sync_once(SyncSettings::new().timeout(wait)).await?;
+    for room in answer.rooms.invited.keys() {
+        if let Some(room) = client.get_room(room) {
+            room.join().await?;
+        }
+    }
+    let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+    for (room, update) in &answer.rooms.joined {
+        seen.extend(update.timeline.events.iter().map(|event| Seen {
+            room: room.clone(),
+            raw: event.raw().clone(),
+            sealed: matches!(event.kind, TimelineEventKind::UnableToDecrypt { .. }),
+        }));
+    }
+    Ok(())
+}
