@@ -161,7 +161,7 @@ impl MatrixUser {
     /// What the homeserver said.
     pub async fn upgrade(&self, room: &str) -> Result<String> {
         let answer =
-            self.request(Method::POST, &format!("rooms/{room}/upgrade"), Some(json!({ "new_version": "10" }))).await?;
+            self.request(Method::POST, &format!("rooms/{room}/upgrade"), Some(json!({ "new_version": "12" }))).await?;
         text(&answer, "replacement_room")
     }
 

@@ -56,6 +56,8 @@ pub(crate) struct Places {
     to_ask: BTreeSet<OwnedRoomOrAliasId>,
     /// The rooms that are said to take another's place, which is not sure yet.
     expected: BTreeSet<OwnedRoomId>,
+    /// What was said of rooms and turned out wrong, so that it is not looked into again and again.
+    wrong: BTreeSet<(OwnedRoomId, OwnedRoomId)>,
     ask_after: Option<Instant>,
     backoff: Backoff,
     kept: Kept,
@@ -75,6 +77,7 @@ impl Places {
             wanted: config.rooms.len(),
             to_ask: BTreeSet::new(),
             expected: BTreeSet::new(),
+            wrong: BTreeSet::new(),
             ask_after: None,
             backoff: Backoff::default(),
             kept,
@@ -115,15 +118,18 @@ impl Places {
         self.expected.insert(room.to_owned());
     }
 
-    /// Whether it is known already that a room took the place of another.
-    pub(crate) fn has_moved(&self, from: &RoomId, to: &RoomId) -> bool {
-        self.kept.moved.get(to).is_some_and(|before| before == from)
+    /// Whether it is known already if a room took the place of another.
+    pub(crate) fn knows_move(&self, from: &RoomId, to: &RoomId) -> bool {
+        let moved = self.kept.moved.get(to).is_some_and(|before| before == from);
+        moved || self.wrong.contains(&(from.to_owned(), to.to_owned()))
     }
 
     /// It is known now: the room took the other's place, or it did not.
     pub(crate) fn moved(&mut self, from: &RoomId, to: &RoomId, really: bool) {
         self.expected.remove(to);
-        if really {
+        if !really {
+            self.wrong.insert((from.to_owned(), to.to_owned()));
+        } else {
             self.unsaved |= self.kept.moved.insert(to.to_owned(), from.to_owned()).as_deref() != Some(from);
             if let Some(inviter) = self.kept.invited.get(from).cloned() {
                 // The old room is left some day, and the invitation holds on.

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use matrix_sdk::{
     Room,
     deserialized_responses::{
-        EncryptionInfo, TimelineEvent, TimelineEventKind, UnableToDecryptReason, VerificationLevel, VerificationState,
-        WithheldCode,
+        DeviceLinkProblem, EncryptionInfo, TimelineEvent, TimelineEventKind, UnableToDecryptReason, VerificationLevel,
+        VerificationState, WithheldCode,
     },
     ruma::{OwnedEventId, OwnedUserId, events::room::encrypted::OriginalSyncRoomEncryptedEvent},
 };
@@ -134,6 +134,9 @@ fn judge(state: &VerificationState, devices: Devices) -> Option<String> {
         (VerificationLevel::UnsignedDevice, _) => {
             "It came from a device that you have not verified. Verify it with another device of yours or with your recovery key, and say it again."
         }
+        (VerificationLevel::None(DeviceLinkProblem::InsecureSource), _) => {
+            "Its key came from a back-up, which does not tell who wrote it. Say it again."
+        }
         (VerificationLevel::None(_), _) => {
             "It cannot be told which device of yours it came from. Say it again from a device that you have verified."
         }
@@ -143,7 +146,7 @@ fn judge(state: &VerificationState, devices: Devices) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use matrix_sdk::{deserialized_responses::DeviceLinkProblem, ruma::serde::Raw};
+    use matrix_sdk::ruma::serde::Raw;
     use serde_json::json;
 
     use super::*;

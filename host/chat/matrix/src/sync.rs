@@ -184,7 +184,7 @@ impl<'a> Rooms<'a> {
     /// Goes after a room of ours that was upgraded.
     fn follow(&mut self, room: &Room) {
         let Some(to) = moves::announced(room) else { return };
-        if self.standing(room.room_id()) == Standing::Foreign || self.places.has_moved(room.room_id(), &to) {
+        if self.standing(room.room_id()) == Standing::Foreign || self.places.knows_move(room.room_id(), &to) {
             return;
         }
         self.places.expect(&to);
