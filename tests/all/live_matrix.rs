@@ -13,6 +13,7 @@ pub(crate) mod scene;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Value, json};
 use wardroom_tests::{
     matrix_user::{MatrixUser, fresh},
@@ -89,6 +90,24 @@ async fn what_was_said_while_the_bot_was_down_is_done_once() -> Result<()> {
     scene.fence().await?;
     assert_eq!(scene.answers(&command, DEPLOYED).await?, 1);
     assert_eq!(scene.answers(&before, "").await?, 1);
+    assert_eq!(scene.host.runs(), ["1.0.2"]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_absence_hides_no_command() -> Result<()> {
+    let mut scene = Scene::open(Synapse::shared().await?).await?;
+    scene.fence().await?;
+    scene.host.kill();
+    let command = scene.alice.say(&scene.room, DEPLOY).await?;
+    let (alice, room) = (&scene.alice, &scene.room);
+    let chatter =
+        stream::iter(0..1_500).map(|number| async move { alice.say(room, &format!("chatter {number}")).await });
+    chatter.buffer_unordered(10).try_for_each(|_| async { Ok(()) }).await?;
+    scene.host.start()?;
+    scene.answer(&command, DEPLOYED).await?;
+    scene.fence().await?;
+    assert_eq!(scene.answers(&command, DEPLOYED).await?, 1);
     assert_eq!(scene.host.runs(), ["1.0.2"]);
     Ok(())
 }

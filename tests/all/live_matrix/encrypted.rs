@@ -235,3 +235,30 @@ async fn an_unverified_device_asks_and_does_not_act() -> Result<()> {
     assert_eq!(sealed.scene.host.runs(), ["1.0.2"]);
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_fit_in_a_message_is_a_file() -> Result<()> {
+    let sealed = Sealed::open().await?;
+    // In an event each of these is five bytes besides itself, and with encryption a third more.
+    let long = "<".repeat(7_500);
+    sealed.scene.host.says(&long)?;
+    let deploy = sealed.alice.say(&sealed.room, DEPLOY).await?;
+    let card = sealed.answer(&deploy, "] deploy cms staging 1.0.2: ").await?;
+    let job = body(&card).split(['[', ']']).nth(1).context("no id on the card")?;
+    sealed.answer(&deploy, DEPLOYED).await?;
+    let bot = sealed.scene.bot.clone();
+    for room in [&sealed.room, &sealed.scene.room] {
+        let command = sealed.alice.say(room, &format!("!logs {job}")).await?;
+        let ours = |event: &Value| event["sender"] == bot.as_str() && thread_of(event) == Some(&command);
+        let is_file = |event: &Value| ours(event) && event["content"]["msgtype"] == "m.file";
+        let file = sealed.alice.wait(room, "file", is_file).await.with_context(|| sealed.scene.host.log())?;
+        assert!(sealed.alice.file(&file).await?.contains(&long));
+        assert_eq!(file["content"]["file"].is_object(), *room == sealed.room, "{file}");
+        let excerpt = |event: &Value| ours(event) && body(event).contains("the whole is in the file");
+        let excerpt = sealed.alice.wait(room, "excerpt", excerpt).await?;
+        assert!(body(&excerpt).len() < 4_000, "{excerpt}");
+        let events = sealed.alice.events(room).await?;
+        assert_eq!(events.iter().filter(|event| is_file(event)).count(), 1);
+    }
+    Ok(())
+}

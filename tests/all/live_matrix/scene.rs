@@ -261,6 +261,13 @@ impl Host {
         Ok(fs::write(file, text.replace("[bot.marvin.matrix]\n", &format!("[bot.marvin.matrix]\n{line}\n")))?)
     }
 
+    /// Has its pipeline say this at its end.
+    pub(crate) fn says(&self, words: &str) -> Result<()> {
+        let pipeline = self.folder.path().join("deploy.sh");
+        let text = fs::read_to_string(&pipeline)?;
+        Ok(fs::write(&pipeline, text.replace("echo done\n", &format!("echo '{words}'\n")))?)
+    }
+
     /// The account's password.
     pub(crate) fn password(&self) -> &str {
         &self.password
