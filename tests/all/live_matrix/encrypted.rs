@@ -239,8 +239,8 @@ async fn an_unverified_device_asks_and_does_not_act() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_does_not_fit_in_a_message_is_a_file() -> Result<()> {
     let sealed = Sealed::open().await?;
-    // In an event each of these is five bytes besides itself, and with encryption a third more.
-    let long = "<".repeat(7_500);
+    // In an event each of these is eight bytes, and with encryption a third more.
+    let long = "\"".repeat(7_500);
     sealed.scene.host.says(&long)?;
     let deploy = sealed.alice.say(&sealed.room, DEPLOY).await?;
     let card = sealed.answer(&deploy, "] deploy cms staging 1.0.2: ").await?;
