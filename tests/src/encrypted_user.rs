@@ -16,7 +16,7 @@ use matrix_sdk::{
     encryption::EncryptionSettings,
     media::{MediaFormat, MediaRequestParameters},
     ruma::{
-        OwnedRoomId, RoomId, UserId,
+        EventId, OwnedRoomId, RoomId, UserId,
         events::{
             AnySyncTimelineEvent,
             room::{MediaSource, encrypted::OriginalSyncRoomEncryptedEvent},
@@ -99,9 +99,25 @@ impl EncryptedUser {
     /// # Errors
     /// What the homeserver said.
     pub async fn say(&self, room: &str, body: &str) -> Result<String> {
-        let content = json!({ "msgtype": "m.text", "body": body, "m.mentions": {} });
-        let sent = self.room(room).await?.send_raw("m.room.message", content).await?;
+        self.send(room, "m.room.message", json!({ "msgtype": "m.text", "body": body, "m.mentions": {} })).await
+    }
+
+    /// Sends an event, encrypted where the room is and where such events are; gives its id.
+    ///
+    /// # Errors
+    /// What the homeserver said.
+    pub async fn send(&self, room: &str, kind: &str, content: Value) -> Result<String> {
+        let sent = self.room(room).await?.send_raw(kind, content).await?;
         Ok(sent.response.event_id.to_string())
+    }
+
+    /// Takes an event of one's own back.
+    ///
+    /// # Errors
+    /// What the homeserver said.
+    pub async fn redact(&self, room: &str, event: &str) -> Result<()> {
+        self.room(room).await?.redact(&EventId::parse(event)?, None, None).await?;
+        Ok(())
     }
 
     /// Forgets the key of what is said in a room: the next words go out under another.

@@ -7,7 +7,9 @@
 //! Invariant: a behaviour is shown everywhere, or is listed as missing.
 
 mod console;
+mod encrypted;
 mod matrix;
+mod mattermost;
 mod room;
 mod script;
 mod served;
@@ -47,12 +49,14 @@ macro_rules! stories {
         mod told {
             stories!(in console $($name)*);
             stories!(in matrix $($name)*);
+            stories!(in encrypted $($name)*);
+            stories!(in mattermost $($name)*);
         }
     };
 }
 
 /// All kinds of rooms.
-const KINDS: &[&str] = &["console", "matrix"];
+const KINDS: &[&str] = &["console", "matrix", "encrypted", "mattermost"];
 
 stories! {
     a_deployment
