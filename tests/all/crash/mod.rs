@@ -13,5 +13,6 @@ mod changes;
 mod command;
 mod life;
 mod matrix;
+mod mattermost;
 mod points;
 mod soak;
