@@ -9,6 +9,7 @@ mod encrypted;
 mod lost;
 mod rooms;
 pub(crate) mod scene;
+mod storm;
 
 use std::time::{Duration, Instant};
 
