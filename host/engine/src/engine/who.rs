@@ -86,7 +86,7 @@ pub fn find_person(access: &Access, here: &[Person], text: &str) -> Result<Strin
     let configured: Vec<Person> = known.into_iter().map(Person::named_by_id).collect();
     for person in here.iter().chain(&configured) {
         let named = access.persons.of(&person.id).is_some_and(|named| named.name == word);
-        if handle(&person.id) == word || person.name == text || named {
+        if handle(&person.id) == word || person.name == text || person.name == word || named {
             fits.entry(access.persons.one(&person.id)).or_insert(person);
         }
     }
@@ -145,6 +145,8 @@ mod tests {
         for text in ["bob", "@bob", "Robert Smith"] {
             assert_eq!(find_person(&access(), &here, text).as_deref(), Ok("@bob:a.org"), "{text}");
         }
+        // Where ids are numbers, the name is the handle.
+        assert_eq!(find_person(&access(), &[person("u7", "frank")], "@frank").as_deref(), Ok("u7"));
         assert!(find_person(&access(), &here, "robert smith").is_err() && find_person(&access(), &here, "").is_err());
     }
 
