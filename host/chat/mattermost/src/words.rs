@@ -75,9 +75,9 @@ fn code_span(text: &str) -> Option<&str> {
 fn opening<'t>(words: &'t str, out: &mut String) -> &'t str {
     if words.starts_with(['-', '+', '=']) {
         out.push(BREAK);
-    } else if words.starts_with('>') {
+    } else if let Some(rest) = words.strip_prefix('>') {
         out.push_str("\\>");
-        return &words[1..];
+        return rest;
     }
     let after = words.trim_start_matches(|letter: char| letter.is_ascii_digit());
     let number = &words[..words.len() - after.len()];

@@ -209,7 +209,9 @@ impl Host {
     pub(crate) async fn stop(mut self) -> Result<()> {
         self.stop.cancel();
         let ended = self.end().await?;
-        self.runtime.take().map(Runtime::shutdown_background);
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
         ended
     }
 
