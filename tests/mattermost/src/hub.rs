@@ -5,7 +5,10 @@ use std::collections::{HashMap, VecDeque};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use crate::world::{Age, Happened, new_id};
+use crate::{
+    post::Age,
+    world::{Happened, new_id},
+};
 
 /// So many events that were sent are kept for a connection that breaks.
 const DEAD_QUEUE: usize = 128;

@@ -10,6 +10,7 @@ mod faults;
 mod hub;
 mod listen;
 mod person;
+mod post;
 pub mod proxy;
 mod routes;
 mod socket;
@@ -26,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use faults::Faults;
 pub use person::Person;
-pub use world::{Age, Post, Reaction};
+pub use post::{Age, Post, Reaction};
 
 use hub::Hub;
 use world::World;

@@ -9,7 +9,7 @@ use axum::{
 use serde_json::{Value, json};
 
 use super::{Answer, App, Me, Wrong};
-use crate::{Shared, world::Post};
+use crate::{Shared, post::Post};
 
 /// The most that is listed at once.
 const MOST: usize = 200;

@@ -7,7 +7,7 @@ use axum::{
 use serde_json::{Value, json};
 
 use super::{Answer, App, Me, Wrong};
-use crate::world::{Age, World};
+use crate::{post::Age, world::World};
 
 /// Whom a path means.
 fn whom<'p>(path: &'p str, me: &'p Me) -> &'p str {
