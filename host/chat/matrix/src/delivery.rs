@@ -126,7 +126,7 @@ impl<'a> Delivery<'a> {
 
     /// Asks those whose messages could not be decrypted to send them again, where it is time.
     pub(crate) async fn ask(&mut self) {
-        let asks = self.undecrypted.to_ask(Instant::now());
+        let asks = self.undecrypted.due_asks(Instant::now());
         for ask in asks {
             let key = format!("sealed/{}", ask.event);
             let said = self.inbox.say_once(ask.room.as_str(), &key, ask.text, Some(ask.thread.to_string())).await;

@@ -8,7 +8,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Instant,
 };
 
@@ -129,12 +129,12 @@ impl Places {
         self.expected.remove(to);
         if !really {
             self.wrong.insert((from.to_owned(), to.to_owned()));
-        } else {
-            self.unsaved |= self.kept.moved.insert(to.to_owned(), from.to_owned()).as_deref() != Some(from);
-            if let Some(inviter) = self.kept.invited.get(from).cloned() {
-                // The old room is left some day, and the invitation holds on.
-                self.unsaved |= self.kept.invited.insert(to.to_owned(), inviter.clone()).as_ref() != Some(&inviter);
-            }
+            return;
+        }
+        self.unsaved |= self.kept.moved.insert(to.to_owned(), from.to_owned()).as_deref() != Some(from);
+        if let Some(inviter) = self.kept.invited.get(from).cloned() {
+            // The old room is left some day, and the invitation holds on.
+            self.unsaved |= self.kept.invited.insert(to.to_owned(), inviter.clone()).as_ref() != Some(&inviter);
         }
     }
 
@@ -232,7 +232,7 @@ impl Places {
     }
 }
 
-fn read(file: &PathBuf, user: &UserId) -> Kept {
+fn read(file: &Path, user: &UserId) -> Kept {
     let none =
         Kept { user: user.to_owned(), aliases: BTreeMap::new(), invited: BTreeMap::new(), moved: BTreeMap::new() };
     let kept = folder::read_json::<Kept>(file).map(|kept| kept.unwrap_or_else(|| none.clone()));

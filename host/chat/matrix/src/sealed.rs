@@ -111,7 +111,7 @@ pub(crate) async fn doubt(room: &Room, event: &Event, devices: Devices) -> Optio
             "It came unencrypted into an encrypted room, where anybody between us could have written it.".into(),
         );
     };
-    let Some(doubt) = judge(&info.verification_state, devices) else { return None };
+    let doubt = judge(&info.verification_state, devices)?;
     // A device is often met for the first time by its message: asked now, the homeserver may know better.
     let (Some(sender), Some(session)) = (event.sender(), info.session_id()) else { return Some(doubt) };
     let _ = room.client().encryption().request_user_identity(&sender).await;

@@ -172,7 +172,7 @@ impl Undecrypted {
     }
 
     /// Whose time to be asked has come; they count as asked. What is too old to be handled is dropped.
-    pub(crate) fn to_ask(&mut self, now: Instant) -> Vec<Ask> {
+    pub(crate) fn due_asks(&mut self, now: Instant) -> Vec<Ask> {
         let (before, today) = (self.entries.len(), Timestamp::now().as_second());
         self.entries.retain(|entry| today - entry.at.as_second() <= KEPT);
         self.saved_if(self.entries.len() != before);

@@ -62,14 +62,14 @@ fn a_sender_is_asked_after_a_while_and_twice_about_one_key() {
     let mut kept = load(folder.path());
     let room = room_id!("!r:x");
     kept.add(room, vec![sealed_event("$a:x", "S", 0)]).expect("kept");
-    assert!(kept.to_ask(Instant::now()).is_empty(), "its key may be on its way");
-    let asks = kept.to_ask(later());
+    assert!(kept.due_asks(Instant::now()).is_empty(), "its key may be on its way");
+    let asks = kept.due_asks(later());
     assert_eq!(asks.len(), 1);
     assert_eq!(asks[0].thread, event_id!("$a:x"));
-    assert!(kept.to_ask(later()).is_empty(), "asked once about one event");
+    assert!(kept.due_asks(later()).is_empty(), "asked once about one event");
     kept.add(room, vec![sealed_event("$b:x", "S", 0), sealed_event("$c:x", "S", 0), sealed_event("$d:x", "T", 0)])
         .expect("kept");
-    let asked: Vec<_> = kept.to_ask(later()).into_iter().map(|ask| ask.event).collect();
+    let asked: Vec<_> = kept.due_asks(later()).into_iter().map(|ask| ask.event).collect();
     assert_eq!(asked, [event_id!("$b:x"), event_id!("$d:x")], "a long talk with one key is not answered line by line");
     assert_eq!(kept.next_due(later()).map(|wait| wait > GRACE), Some(true), "and is no busy loop");
 }
@@ -79,11 +79,11 @@ fn who_could_not_be_asked_is_asked_again() {
     let folder = TempDir::new().expect("a folder");
     let mut kept = load(folder.path());
     kept.add(room_id!("!r:x"), vec![sealed_event("$a:x", "S", 0)]).expect("kept");
-    assert_eq!(kept.to_ask(later()).len(), 1);
+    assert_eq!(kept.due_asks(later()).len(), 1);
     kept.asked(Some(&event_id!("$a:x").to_owned()));
-    assert_eq!(kept.to_ask(later()).len(), 1);
+    assert_eq!(kept.due_asks(later()).len(), 1);
     kept.asked(None);
-    assert!(load(folder.path()).to_ask(later()).is_empty(), "nor after a restart");
+    assert!(load(folder.path()).due_asks(later()).is_empty(), "nor after a restart");
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn what_was_sent_again_is_known_by_its_words() {
     kept.add(room, vec![sealed_event("$a:x", "S", 0)]).expect("kept");
     kept.said(room, &[message("$x:x", "!deploy cms")]).expect("kept");
     assert!(!kept.was_sent_again(&first, "!deploy cms"), "nobody had asked for it yet");
-    assert_eq!(kept.to_ask(later()).len(), 1);
+    assert_eq!(kept.due_asks(later()).len(), 1);
     kept.asked(None);
     kept.said(room_id!("!other:x"), &[message("$y:x", "!deploy cms")]).expect("kept");
     assert!(!kept.was_sent_again(&first, "!deploy cms"), "said elsewhere");
