@@ -15,6 +15,7 @@ pub mod capability;
 pub mod command;
 pub mod config;
 pub mod engine;
+pub mod figures;
 pub mod job;
 pub mod journal;
 pub mod message;

@@ -9,7 +9,7 @@ use wardroom::{
     port::{
         Store, StoreError,
         store::{
-            Freeze, Grant, InboxKey, InboxRow, JobQuery, JobRow, Line, Link, Mark, PendingRow, Place, Release,
+            Freeze, Grant, InboxKey, InboxRow, JobQuery, JobRow, Line, Link, Mark, PendingRow, Phase, Place, Release,
             ReleaseQuery, Removed, Sealed, Usage, Write,
         },
     },
@@ -141,6 +141,10 @@ impl Store for SqliteStore {
 
     async fn next_wake(&self) -> Result<Option<Timestamp>, StoreError> {
         query::next_wake(&self.readers).await
+    }
+
+    async fn open_jobs(&self) -> Result<Vec<(Phase, u64)>, StoreError> {
+        query::open_jobs(&self.readers).await
     }
 
     async fn places(&self) -> Result<Vec<(Place, String)>, StoreError> {

@@ -17,6 +17,7 @@ use crate::{
     access::{Access, Authorized, Grants, Rights},
     approval::{Approval, Ask, Effect, Freezes, Still},
     config::Catalog,
+    figures::Decision,
     job::{Claim, Claims, Job, JobRun, Places, Replay, Steady},
     plugin::{LoadedPlugin, Meter},
     port::{
@@ -216,6 +217,11 @@ impl Invocation {
 
     pub(super) fn plugin(&self) -> &str {
         &self.plugin.name
+    }
+
+    /// Counts a call that was judged.
+    pub(super) fn judged(&self, call: usize, decision: Decision) {
+        self.plugin.counted.count(call, decision);
     }
 
     pub(super) fn loaded(&self) -> &Arc<LoadedPlugin> {

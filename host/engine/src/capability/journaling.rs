@@ -16,6 +16,7 @@ use super::{
 use crate::{
     access::Attribute,
     config::RoomName,
+    figures::{Decision, ends, job_ended},
     job::NoReplay,
     plugin::bindings::types,
     port::{
@@ -90,6 +91,7 @@ impl Invocation {
         let row = &TABLE[index];
         self.still = None;
         self.tally.refuse(index);
+        self.judged(index, Decision::Denied);
         let denied = Denied { call: row.name.to_owned(), about: about(attributes), reasons };
         let why = denied.texts();
         let add = denied.reasons.iter().find_map(|reason| reason.add.as_deref());
@@ -123,6 +125,7 @@ impl Invocation {
     ) -> wasmtime::Result<()> {
         self.still = None;
         self.tally.refuse(index);
+        self.judged(index, Decision::TurnedAway);
         let body = json!({ "arguments": params, "answer": answer });
         let entry = self.entry(EntryKind::Denied, index, "not tried", attributes, body);
         self.note(entry).await
@@ -185,6 +188,7 @@ impl Invocation {
             self.still = None;
         }
         self.tally.allow(index);
+        self.judged(index, Decision::Allowed);
         let attributes = if self.job().is_some() { attributes.clone() } else { Attributes::new() };
         Ok(Begun { index, number, rule, attributes })
     }
@@ -259,12 +263,14 @@ impl Invocation {
 
     async fn commit(&mut self, entry: Entry, writes: Vec<Write>) -> wasmtime::Result<()> {
         let says = writes.iter().any(|write| matches!(write, Write::Say(_)));
+        let ends = ends(&writes);
         let leaves = writes.iter().any(|write| matches!(write, Write::Open(_)));
         let rights = |write: &&Write| matches!(write, Write::Grant(_) | Write::Revoke(_));
         let rights: Vec<Write> = writes.iter().filter(rights).cloned().collect();
         if let Some(job) = self.job() {
             job.enter(&*self.shared().store, vec![entry], writes).await.map_err(Stop::Unkept)?;
         }
+        ends.into_iter().for_each(job_ended);
         self.shared().access.changed(&rights);
         if says {
             self.shared().outbox.wake();

@@ -12,6 +12,10 @@ pub enum Builtin {
     Whoami,
     /// Which plugins there are and which did not load.
     Plugins,
+    /// How the host stands: its connections, the systems that it asks, what is late.
+    Status,
+    /// How often and how well was deployed lately.
+    Stats,
     /// Which jobs there are.
     Jobs,
     /// Where one job stands; and what people say of an effect that nobody knows of.
@@ -36,11 +40,13 @@ pub enum Builtin {
 
 impl Builtin {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Help,
         Self::Whoami,
         Self::Can,
         Self::Plugins,
+        Self::Status,
+        Self::Stats,
         Self::Jobs,
         Self::Job,
         Self::Logs,
@@ -58,6 +64,8 @@ impl Builtin {
             Self::Help => "help",
             Self::Whoami => "whoami",
             Self::Plugins => "plugins",
+            Self::Status => "status",
+            Self::Stats => "stats",
             Self::Jobs => "jobs",
             Self::Job => "job",
             Self::Logs => "logs",
@@ -74,7 +82,8 @@ impl Builtin {
     /// Whether it changes something with these arguments.
     pub(crate) fn changes(self, command: &super::Command) -> bool {
         match self {
-            Self::Help | Self::Whoami | Self::Plugins | Self::Jobs | Self::Logs | Self::Can => false,
+            Self::Help | Self::Whoami | Self::Plugins | Self::Status | Self::Stats => false,
+            Self::Jobs | Self::Logs | Self::Can => false,
             Self::Cancel | Self::Approve | Self::Deny | Self::Release | Self::Unfreeze => true,
             // With an id alone, or nothing, they only show.
             Self::Job => command.arguments().any(|(parameter, _)| parameter.name == "say"),
@@ -110,6 +119,18 @@ impl Builtin {
                 ],
             ),
             Self::Plugins => ("Shows which plugins are loaded and which are not.", &[], vec![]),
+            Self::Status => ("Shows whether I hear and speak everywhere, what I ask of others, and what is late.", &[], vec![]),
+            Self::Stats => (
+                "Counts what was deployed lately: how often, how fast, how well.",
+                &["stats", "stats cms --since 30d"],
+                vec![
+                    parameter("app", "only this app", ParameterType::App),
+                    Parameter {
+                        named: true,
+                        ..parameter("since", "for how long back, 7d if left out", ParameterType::Duration)
+                    },
+                ],
+            ),
             Self::Jobs => ("Shows the jobs that are open, and what is left for later.", &[], vec![]),
             Self::Job => (
                 "Shows where a job stands. `assume done` and `again` answer a job that asks.",

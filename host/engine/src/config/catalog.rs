@@ -13,7 +13,7 @@ use super::{
     table::{Located, Table},
 };
 use crate::port::{
-    Pipelines,
+    Pipelines, Watched,
     pipelines::{PipelinesBuilder, PipelinesFactory},
 };
 
@@ -22,6 +22,7 @@ use crate::port::{
 pub struct Catalog {
     apps: BTreeMap<String, App>,
     environments: Vec<Environment>,
+    systems: Vec<Arc<Watched>>,
 }
 
 /// One `[environment.NAME]`.
@@ -160,6 +161,11 @@ impl Catalog {
         Some((&after.value, &rule.at))
     }
 
+    /// The pipelines systems: those of tables by their names, then those that inline pipelines of a kind share.
+    pub fn systems(&self) -> &[Arc<Watched>] {
+        &self.systems
+    }
+
     /// The deployment that a pipeline's name stands for.
     pub fn pipeline(&self, name: &str) -> Option<&Deployment> {
         let (app, environment) = name.split_once('/')?;
@@ -234,6 +240,7 @@ pub(super) fn read(root: &mut Table, factories: &[Arc<dyn PipelinesFactory>], ne
             .insert(name.value.clone(), App { name: name.value, title, room, owners, direct, deployments: Vec::new() });
     }
     let built = systems.build();
+    catalog.systems = built.values().cloned().collect();
     for draft in drafts {
         let Some(system) = built.get(&draft.system) else { continue };
         if let Some(app) = catalog.apps.get_mut(&draft.app) {
@@ -353,12 +360,18 @@ impl<'r> Systems<'r> {
         Some(Draft { app: app.to_owned(), environment: environment.to_owned(), parameters, system, at })
     }
 
-    fn build(self) -> BTreeMap<SystemName, Arc<dyn Pipelines>> {
-        let named =
-            self.named.into_iter().filter_map(|(name, builder)| Some((SystemName::Named(name), builder?.build())));
-        let inline =
-            self.inline.into_iter().filter_map(|(kind, builder)| Some((SystemName::Inline(kind), builder?.build())));
-        named.chain(inline).collect()
+    fn build(self) -> BTreeMap<SystemName, Arc<Watched>> {
+        let named = self.named.into_iter().map(|(name, builder)| (SystemName::Named(name), builder));
+        let inline = self.inline.into_iter().map(|(kind, builder)| (SystemName::Inline(kind), builder));
+        let watched = |(name, builder): (SystemName, Option<Box<dyn PipelinesBuilder>>)| {
+            let shown = match &name {
+                SystemName::Named(name) => name.clone(),
+                SystemName::Inline(kind) => (*kind).to_owned(),
+            };
+            let system: Arc<dyn Pipelines> = builder?.build();
+            Some((name, Arc::new(Watched::new(shown, system))))
+        };
+        named.chain(inline).filter_map(watched).collect()
     }
 }
 

@@ -38,6 +38,7 @@ impl Host {
             writes.extend(shown.iter().map(|room| room.opened(&row)));
             match self.shared.store.commit(writes).await {
                 Ok(_) => {
+                    self.shared.outbox.waiting.became(&message.key, &row.id);
                     self.shared.outbox.wake();
                     self.jobs.take_up(row);
                     return Ok(());

@@ -23,6 +23,8 @@ impl Host {
             Builtin::Whoami => Ok(self.whoami(person, asker)),
             Builtin::Plugins => Ok(self.list_plugins(asker)),
             Builtin::Can => self.can(authorized),
+            Builtin::Status => self.status(person, asker).await,
+            Builtin::Stats => self.stats(authorized).await,
             Builtin::Jobs => self.list_jobs(person).await,
             Builtin::Job => return self.one_job(authorized).await.unwrap_or_else(Verdict::Refused),
             Builtin::Logs => return self.logs(authorized).await,

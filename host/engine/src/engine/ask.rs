@@ -31,7 +31,12 @@ impl Engine {
     /// # Errors
     /// [`NoAnswer`].
     pub async fn ask(&self, message: InboxRow) -> Result<Text, NoAnswer> {
-        let (answer, line) = match self.host.decide(&message).await {
+        let verdict = self.host.decide(&message).await;
+        // An action is not begun here.
+        if !matches!(verdict, Verdict::Action(..)) {
+            self.host.commands.count(verdict.became());
+        }
+        let (answer, line) = match verdict {
             Verdict::Answered(text, line) => (Ok(text), *line),
             Verdict::CarriedOut(text) => return Ok(text),
             Verdict::Action(plugin, authorized) => {

@@ -247,7 +247,7 @@ impl Host {
 
     /// The open jobs that a person may see, the newest first. Of those that only wait for a time there can be very many:
     /// the newest are looked through, and all of the person's own.
-    async fn open_jobs(&self, person: &Person) -> Result<Vec<JobRow>, Refusal> {
+    pub(super) async fn open_jobs(&self, person: &Person) -> Result<Vec<JobRow>, Refusal> {
         let sleeping = vec![Phase::Time, Phase::Later];
         let awake = Phase::ALL.into_iter().filter(|phase| !sleeping.contains(phase)).collect();
         let open = JobQuery { open: Some(true), ..JobQuery::default() };

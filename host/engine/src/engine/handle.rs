@@ -8,6 +8,7 @@ use super::{Host, Voice};
 use crate::{
     access::{Asker, Authorized},
     command::{Builtin, CommandKind, Parsed, Spec, Target, Vocabulary},
+    figures::Became,
     job::{AtWork, refuses},
     plugin::LoadedPlugin,
     port::store::{InboxRow, JobQuery, Line, OutboxRow, Purpose, StoreError, Word, Write},
@@ -57,6 +58,29 @@ pub(super) enum Refusal {
     Late(String),
     /// It is a good command that cannot be done now.
     Unable(String),
+}
+
+impl Verdict {
+    /// The same as a word.
+    pub(super) fn became(&self) -> Became {
+        match self {
+            Self::Answered(..) => Became::Answered,
+            Self::CarriedOut(_) => Became::CarriedOut,
+            Self::Action(..) => Became::Started,
+            Self::Refused(refusal) => refusal.became(),
+        }
+    }
+}
+
+impl Refusal {
+    fn became(&self) -> Became {
+        match self {
+            Self::Malformed(_) => Became::Malformed,
+            Self::Denied(_) => Became::Denied,
+            Self::Late(_) => Became::Late,
+            Self::Unable(_) => Became::Unable,
+        }
+    }
 }
 
 impl Host {
@@ -168,15 +192,16 @@ impl Host {
             return self.reacted(&row, reaction).await;
         }
         let row = self.rooted(row).await;
-        match self.decide_aloud(&row).await {
-            Verdict::Answered(text, line) => self.answer(&row, text, *line, late).await,
-            Verdict::CarriedOut(_) => {
-                self.shared.outbox.wake();
-                Ok(())
-            }
-            Verdict::Action(plugin, authorized) => self.action(plugin, authorized).await,
-            Verdict::Refused(refusal) => self.refuse(row, refusal).await,
+        let verdict = self.decide_aloud(&row).await;
+        let became = verdict.became();
+        match verdict {
+            Verdict::Answered(text, line) => self.answer(&row, text, *line, late).await?,
+            Verdict::CarriedOut(_) => self.shared.outbox.wake(),
+            Verdict::Action(plugin, authorized) => self.action(plugin, authorized).await?,
+            Verdict::Refused(refusal) => return self.refuse(row, refusal).await,
         }
+        self.commands.count(became);
+        Ok(())
     }
 
     /// Decides, and shows in the room that it does where that takes a moment.
@@ -327,6 +352,7 @@ impl Host {
 
     /// Says no, once, in the transaction that marks the message as dealt with.
     async fn refuse(&self, row: InboxRow, refusal: Refusal) -> Result<(), StoreError> {
+        let became = refusal.became();
         let (emoji, message, counted) = match refusal {
             Refusal::Malformed(message) => ("❓", message, true),
             Refusal::Denied(message) => ("⛔", message, true),
@@ -352,7 +378,11 @@ impl Host {
             writes.push(Write::Say(self.react(&row, emoji)));
             writes.push(Write::Say(self.say(&row, "refusal", text)));
         }
+        if answered.is_none() {
+            self.shared.outbox.waiting.forget(&row.key);
+        }
         self.shared.store.commit(writes).await?;
+        self.commands.count(became);
         self.shared.outbox.wake();
         Ok(())
     }
@@ -372,6 +402,8 @@ impl Host {
                 },
             };
             self.shared.outbox.send(&chat, &message, late).await;
+        } else {
+            self.shared.outbox.waiting.forget(&row.key);
         }
         self.shared.store.note(vec![Write::Line(line), Write::Done(row.key.clone())]);
         Ok(())

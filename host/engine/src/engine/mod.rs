@@ -18,10 +18,13 @@ mod expect;
 mod explain;
 mod freezing;
 mod handle;
+mod health;
 mod hooks;
 mod plugins;
 mod query;
 mod schedules;
+mod stats;
+mod status;
 mod tidy;
 mod who;
 
@@ -42,6 +45,7 @@ use tokio_util::sync::CancellationToken;
 pub use ask::NoAnswer;
 pub use census::{MayRow, MayRun};
 pub use explain::{Explained, Explainer};
+pub use health::{AccountHealth, Health, Overdue};
 pub use hooks::{Delivered, Undelivered};
 pub use plugins::Plugins;
 pub(crate) use who::handle as handle_of;
@@ -51,6 +55,7 @@ use crate::{
     approval::Freezes,
     capability::Shared,
     config::{BotConfig, BotIdentity, Config},
+    figures::Commands,
     job::{Activity, AtWork, Claims, Jobs, Places, Steady},
     message::{Addressing, Inbox},
     plugin::{Loader, Runtime, lock::Lock, runtime::MOST_GUESTS},
@@ -61,6 +66,7 @@ use crate::{
 use approvals::Votes;
 pub(crate) use approvals::{asks_unsent, thumb};
 use courtesy::Courtesy;
+use health::Gone;
 
 /// Puts an [`Engine`] together.
 pub struct EngineBuilder {
@@ -91,6 +97,8 @@ pub(crate) struct Host {
     voices: HashMap<String, Voice>,
     courtesy: Courtesy,
     votes: Votes,
+    commands: Commands,
+    gone: Gone,
     // Half of the pool; the other half is for jobs, so that neither keeps the other from its turn.
     query_turns: Semaphore,
 }
@@ -244,6 +252,8 @@ impl EngineBuilder {
             voices: bots.into_iter().map(voice).collect(),
             courtesy: Courtesy::default(),
             votes: Votes::default(),
+            commands: Commands::default(),
+            gone: Gone::default(),
             query_turns: Semaphore::new(half),
         });
         Ok(Engine { host, rows: Mutex::new(Some(rows)), accounts, keep: self.config.keep })
@@ -340,10 +350,14 @@ impl Engine {
     async fn serve(&self, stop: &CancellationToken) -> Result<(), RunError> {
         let mut serving = JoinSet::new();
         for (account, inbox) in &self.accounts {
-            let (chat, inbox, stop) = (account.chat.clone(), inbox.clone(), stop.clone());
+            let (account, inbox, stop, host) = (account.clone(), inbox.clone(), stop.clone(), self.host.clone());
             serving.spawn(async move {
-                let ended = chat.serve(inbox, stop).await;
-                ended.map_err(|error| RunError::Chat { network: chat.network(), reason: format!("{error:#}") })
+                let ended = account.chat.serve(inbox, stop).await;
+                ended.map_err(|error| {
+                    let (network, reason) = (account.chat.network(), format!("{error:#}"));
+                    host.gone.add(&account, reason.clone());
+                    RunError::Chat { network, reason }
+                })
             });
         }
         let mut failed = None;

@@ -12,6 +12,7 @@ use super::{
     announce::{Cue, Venue},
 };
 use crate::{
+    figures::{Ran, scheduled},
     port::store::{Mark, Started, StoreError, Write},
     reply::{Text, moment},
     starter::{Missed, Schedule},
@@ -97,7 +98,13 @@ impl Host {
             at: self.shared.clock.now(),
             note: (!notes.is_empty()).then(|| notes.join(" ")),
         };
-        self.cue(venue, cue, vec![at(schedule, due)]).await.map(drop)
+        if self.cue(venue, cue, vec![at(schedule, due)]).await? {
+            scheduled(&schedule.name, Ran::Fired, 1);
+        }
+        if before > 0 {
+            scheduled(&schedule.name, Ran::Skipped, before);
+        }
+        Ok(())
     }
 
     async fn skip(&self, schedule: &Schedule, venue: &Venue, due: Timestamp, times: usize) -> Result<(), StoreError> {
@@ -109,7 +116,9 @@ impl Host {
         );
         tracing::warn!(schedule = schedule.name, times, "times of a schedule are skipped");
         let key = format!("schedule/{}/{}/skipped", schedule.name, due.as_second());
-        self.tell(venue, key, Text::lines(text), vec![at(schedule, due)]).await
+        self.tell(venue, key, Text::lines(text), vec![at(schedule, due)]).await?;
+        scheduled(&schedule.name, Ran::Skipped, times);
+        Ok(())
     }
 }
 

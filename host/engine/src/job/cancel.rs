@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     capability::working,
+    figures::{ends, job_ended},
     message::Person,
     port::store::{EntryKind, JobRow, Phase, StoreError, Write},
 };
@@ -131,8 +132,10 @@ impl Jobs {
         let mut writes = with(&told);
         let shared = &self.shared;
         writes.extend(shared.notices.closing(&shared.outbox, &shared.catalog, row, &closing));
+        let ends = ends(&closing);
         writes.extend(closing);
         self.shared.store.commit(writes).await.map_err(|error| format!("nothing was changed: {error}"))?;
+        ends.into_iter().for_each(job_ended);
         self.shared.outbox.wake();
         drop(claim);
         let free = self.shared.places.release(&row.id);

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     approval::{Ask, Decision, Effect},
     capability::{Denied, Tally},
+    figures::job_ended,
     message::Person,
     plugin::GuestEnd,
     port::{
@@ -115,6 +116,7 @@ impl Jobs {
         let shared = &self.shared;
         writes.extend(shared.notices.closing(&shared.outbox, &shared.catalog, row, &writes));
         job.enter(&*self.shared.store, vec![closed], writes).await?;
+        job_ended(outcome);
         self.shared.outbox.wake();
         let next = self.shared.places.release(&row.id);
         self.call_next(next).await;

@@ -6,6 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::Jobs;
+use crate::figures::woken;
 
 /// How many are read at once.
 const BATCH: u32 = 256;
@@ -54,6 +55,8 @@ impl Jobs {
                     return AGAIN;
                 }
                 for row in ours.into_iter().filter(|row| self.at_work(&row.id).is_none()) {
+                    let late = row.stand.wake.map(|wake| self.shared.steady.now().duration_since(wake));
+                    woken(late.and_then(|late| late.try_into().ok()).unwrap_or_default());
                     self.take_up(row);
                 }
                 SOON

@@ -167,6 +167,10 @@ impl Inbox {
         rows.retain(|(row, _)| new.contains(&row.key));
         let count = rows.len();
         for (row, late) in rows {
+            // Nobody waits for an answer to what nobody typed.
+            if row.reaction.is_none() && row.started.is_none() {
+                self.outbox.waiting.arrived(&row.key);
+            }
             // Nobody listens only while the host stops; the row is on disk and handled at the next start.
             let _ = self.rows.send((row, late, at_work.clone()));
         }

@@ -20,6 +20,7 @@ use crate::{
     capability::{self, Invocation, Kind, Row},
     command::CommandTable,
     config::{At, PluginConfig, nearest},
+    figures::Calls,
 };
 
 /// A plugin that can run.
@@ -43,6 +44,8 @@ pub struct LoadedPlugin {
     /// Its settings.
     pub settings: Arc<[(String, String)]>,
     pub(crate) pre: PluginPre<Invocation>,
+    /// How often it made which call.
+    pub(crate) counted: Calls,
     // Until they are in the store, where open jobs find them again.
     pub(super) bytes: Mutex<Option<Vec<u8>>>,
     // Its clock ticks for as long as something holds the runtime; without it no limit on processor time bites.
@@ -212,6 +215,7 @@ impl Loader {
         }
         let pre = linker.instantiate_pre(&component).and_then(PluginPre::new).map_err(compile)?;
         Ok(LoadedPlugin {
+            counted: Calls::of(name.clone()),
             name,
             at: config.at.clone(),
             digest,

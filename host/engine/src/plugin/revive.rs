@@ -34,6 +34,7 @@ impl Loader {
         let pre = linker.instantiate_pre(&component).and_then(PluginPre::new).map_err(compile)?;
         Ok(LoadedPlugin {
             at: At { file: name.clone(), line: 0 },
+            counted: crate::figures::Calls::of(name.clone()),
             name,
             digest,
             contract: note.contract,

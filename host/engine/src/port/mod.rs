@@ -10,6 +10,7 @@ pub mod memory;
 pub mod pipelines;
 pub mod secret;
 pub mod store;
+mod watched;
 
 pub use chat::{Abilities, Body, Chat, ChatFactory, Outgoing, ReadyChat, SendError};
 pub use clock::{Clock, SystemClock};
@@ -18,3 +19,4 @@ pub use link::{Link, LinkState};
 pub use pipelines::{Outcome, PipelineError, Pipelines, PipelinesFactory, RunEnd, RunKey, RunState};
 pub use secret::{Secret, SecretRef};
 pub use store::{Store, StoreError};
+pub use watched::{Seen, Watched};

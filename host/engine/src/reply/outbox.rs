@@ -4,12 +4,13 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::mpsc;
 
 use crate::{
+    figures::{Asked, FirstAnswers, outbound, rate_limited},
     job::{Activity, AtWork},
     port::{
         Body, Chat, Outgoing, SendError, Store,
@@ -36,6 +37,8 @@ pub struct Outbox {
     // The names of all identities of the configuration; some may not run here.
     identities: Vec<String>,
     activity: Activity,
+    /// The commands that nothing was said to yet.
+    pub(crate) waiting: FirstAnswers,
     wake: mpsc::UnboundedSender<AtWork>,
     woken: Mutex<Option<mpsc::UnboundedReceiver<AtWork>>>,
 }
@@ -90,7 +93,8 @@ impl Outbox {
         activity: Activity,
     ) -> Self {
         let (wake, woken) = mpsc::unbounded_channel();
-        Self { store, accounts, identities, activity, wake, woken: Mutex::new(Some(woken)) }
+        let waiting = FirstAnswers::default();
+        Self { store, accounts, identities, activity, waiting, wake, woken: Mutex::new(Some(woken)) }
     }
 
     /// Something new is in the outbox.
@@ -267,10 +271,21 @@ impl Outbox {
         let mut wait = FIRST_WAIT;
         let mut looked = !look;
         loop {
+            let began = Instant::now();
             let tried =
                 if looked { chat.send(message).await.map(Some) } else { chat.find(&message.room, &message.key).await };
+            let method = match &message.body {
+                _ if !looked => "find",
+                Body::Say { .. } => "say",
+                Body::Edit { .. } => "edit",
+                Body::React { .. } => "react",
+            };
+            outbound(chat.network(), method, asked(&tried), began);
             match tried {
-                Ok(Some(event)) => return Some(event),
+                Ok(Some(event)) => {
+                    self.waiting.sent(chat.network(), &message.key);
+                    return Some(event);
+                }
                 Ok(None) => looked = true,
                 Err(SendError::Never { reason }) => {
                     tracing::error!(network = chat.network(), key = message.key, reason, "a message can never be sent");
@@ -278,12 +293,25 @@ impl Outbox {
                 }
                 Err(SendError::Later { after, reason }) => {
                     let pause = after.unwrap_or(wait).min(Duration::from_secs(600));
+                    if after.is_some() {
+                        rate_limited(chat.network(), pause);
+                    }
                     tracing::info!(network = chat.network(), key = message.key, reason, ?pause, "a message waits");
                     tokio::time::sleep(pause).await;
                     wait = (wait * 2).min(LONGEST_WAIT);
                 }
             }
         }
+    }
+}
+
+/// What came of a question to a network.
+fn asked<T>(tried: &Result<T, SendError>) -> Asked {
+    match tried {
+        Ok(_) => Asked::Done,
+        Err(SendError::Never { .. }) => Asked::Refused,
+        Err(SendError::Later { after: Some(_), .. }) => Asked::Limited,
+        Err(SendError::Later { after: None, .. }) => Asked::Away,
     }
 }
 

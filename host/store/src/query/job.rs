@@ -3,7 +3,7 @@
 use sqlx::{QueryBuilder, Sqlite, SqlitePool, sqlite::SqliteRow};
 use wardroom::{
     Timestamp,
-    port::store::{JobEnd, JobQuery, JobRow, Place, Stand, StoreError},
+    port::store::{JobEnd, JobQuery, JobRow, Phase, Place, Stand, StoreError},
 };
 
 use super::all;
@@ -11,6 +11,8 @@ use crate::convert::{Columns, store, time, word};
 
 const DUE: &str = "select * from job where ended is null and wake is not null and wake <= ? order by wake, seq limit ?";
 const NEXT_WAKE: &str = "select min(wake) as wake from job where ended is null and wake is not null";
+
+const OPEN_JOBS: &str = "select phase, count(*) as jobs from job where ended is null group by phase order by phase";
 
 pub(crate) async fn job(pool: &SqlitePool, id: &str) -> Result<Option<JobRow>, StoreError> {
     let row = sqlx::query("select * from job where id = ?").bind(id).fetch_optional(pool).await;
@@ -73,6 +75,10 @@ pub(crate) async fn next_wake(pool: &SqlitePool) -> Result<Option<Timestamp>, St
     sqlx::query(NEXT_WAKE).fetch_one(pool).await.map_err(|error| store(&error))?.maybe_time("wake")
 }
 
+pub(crate) async fn open_jobs(pool: &SqlitePool) -> Result<Vec<(Phase, u64)>, StoreError> {
+    all(sqlx::query(OPEN_JOBS).fetch_all(pool).await, |row| Ok((row.word("phase")?, row.number("jobs")?)))
+}
+
 pub(crate) async fn places(pool: &SqlitePool) -> Result<Vec<(Place, String)>, StoreError> {
     let rows = sqlx::query("select app, environment, job from place order by app, environment");
     all(rows.fetch_all(pool).await, |row| {
@@ -113,8 +119,6 @@ fn read(row: &SqliteRow) -> Result<JobRow, StoreError> {
 #[cfg(test)]
 mod tests {
     use sqlx::Row;
-
-    use wardroom::port::store::Phase;
 
     use super::*;
     use crate::{Claim, open};
@@ -169,6 +173,7 @@ mod tests {
         for (statement, found) in [
             (DUE, "SEARCH job USING INDEX job_wake (wake>? AND wake<?)"),
             (NEXT_WAKE, "SEARCH job USING INDEX job_wake (wake>?)"),
+            (OPEN_JOBS, "SCAN job USING COVERING INDEX job_phase"),
         ] {
             let mut statement = QueryBuilder::new(format!("explain query plan {statement}"));
             assert_eq!(plan(&mut statement).await, found);

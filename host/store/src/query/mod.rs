@@ -4,7 +4,7 @@ mod job;
 mod journal;
 mod rights;
 
-pub(crate) use job::{due, job, jobs, next_wake, places};
+pub(crate) use job::{due, job, jobs, next_wake, open_jobs, places};
 pub(crate) use journal::{beside, entries, lines, links, newest, tip};
 pub(crate) use rights::{freezes, grants};
 

@@ -147,6 +147,9 @@ pub(crate) async fn a_parked_job_is_due_when_its_time_has_come(store: &dyn Store
         rows.into_iter().map(|row| row.id).collect::<Vec<_>>().concat()
     };
     assert_eq!(store.next_wake().await.expect("a time"), Some(at(10)));
+    let mut open = store.open_jobs().await.expect("counts");
+    open.sort_by_key(|(phase, _)| phase.as_str());
+    assert_eq!(open, [(Phase::Asked, 1), (Phase::Later, 1), (Phase::Run, 1), (Phase::Time, 1)]);
     assert_eq!(due(9, 9).await, "");
     assert_eq!(due(10, 9).await, "b");
     assert_eq!(due(99, 9).await, "bca");
@@ -156,6 +159,9 @@ pub(crate) async fn a_parked_job_is_due_when_its_time_has_come(store: &dyn Store
     commit(store, closing("a", 1)).await;
     assert_eq!(due(99, 9).await, "b");
     assert_eq!(store.next_wake().await.expect("a time"), Some(at(40)));
+    let mut open = store.open_jobs().await.expect("counts");
+    open.sort_by_key(|(phase, _)| phase.as_str());
+    assert_eq!(open, [(Phase::Asked, 1), (Phase::Run, 1), (Phase::Working, 1)]);
     let row = store.job("b").await.expect("a job").expect("it is there");
     assert_eq!(row.stand, stand(Phase::Run, Some(40)));
 }

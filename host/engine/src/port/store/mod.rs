@@ -181,6 +181,12 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError`].
     async fn next_wake(&self) -> Result<Option<Timestamp>, StoreError>;
 
+    /// How many open jobs stand where; what is left out is none.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn open_jobs(&self) -> Result<Vec<(Phase, u64)>, StoreError>;
+
     /// The places that are held, with the jobs that hold them.
     ///
     /// # Errors

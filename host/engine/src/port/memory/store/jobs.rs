@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use crate::{
     journal::entry_hash,
-    port::store::{Entry, JobEnd, JobQuery, JobRow, Place, Sealed, Stand},
+    port::store::{Entry, JobEnd, JobQuery, JobRow, Phase, Place, Sealed, Stand},
 };
 
 /// A job with its journal.
@@ -118,6 +118,13 @@ impl Jobs {
 
     pub(super) fn next_wake(&self) -> Option<Timestamp> {
         self.wakes.first().map(|(wake, _)| *wake)
+    }
+
+    /// How many open jobs stand where.
+    pub(super) fn open(&self) -> Vec<(Phase, u64)> {
+        let standing: Vec<Phase> = self.open.iter().filter_map(|at| Some(self.rows.get(at)?.row.stand.phase)).collect();
+        let count = |phase| standing.iter().filter(|other| **other == phase).count() as u64;
+        Phase::ALL.into_iter().map(|phase| (phase, count(phase))).filter(|(_, count)| *count > 0).collect()
     }
 
     fn find(&mut self, id: &str) -> Option<(u64, &mut Job)> {

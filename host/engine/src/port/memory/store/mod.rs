@@ -20,7 +20,7 @@ use jiff::Timestamp;
 
 use self::{jobs::Job, state::State};
 use crate::port::store::{
-    CallCount, EntryKind, Freeze, Grant, InboxKey, InboxRow, JobQuery, JobRow, Line, Link, Mark, PendingRow, Place,
+    CallCount, EntryKind, Freeze, Grant, InboxKey, InboxRow, JobQuery, JobRow, Line, Link, Mark, PendingRow, Phase, Place,
     Release, ReleaseQuery, Removed, Sealed, Store, StoreError, Usage, Write,
 };
 
@@ -125,6 +125,10 @@ impl Store for MemoryStore {
 
     async fn next_wake(&self) -> Result<Option<Timestamp>, StoreError> {
         Ok(self.state().jobs.next_wake())
+    }
+
+    async fn open_jobs(&self) -> Result<Vec<(Phase, u64)>, StoreError> {
+        Ok(self.state().jobs.open())
     }
 
     async fn places(&self) -> Result<Vec<(Place, String)>, StoreError> {

@@ -1,0 +1,134 @@
+//! How the host stands: whether its accounts hear and speak, what is late, how much is open.
+//!
+//! Not here: how it is shown to machines (the listener) and in a room (`status`).
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+
+use super::{Engine, Host};
+use crate::{
+    port::{
+        LinkState, StoreError,
+        store::{JobRow, Phase},
+    },
+    reply::Account,
+};
+
+/// No more late jobs than this are looked through for one that is ours.
+const MOST_LATE: u32 = 256;
+
+/// How a host stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Health {
+    /// Its accounts, in the order of the file.
+    pub accounts: Vec<AccountHealth>,
+    /// How many open jobs stand where; what is left out is none.
+    pub jobs: Vec<(Phase, u64)>,
+    /// The job that should have been looked at longest ago and was not, if there is one.
+    pub overdue: Option<Overdue>,
+    /// How many plugins are loaded.
+    pub loaded: usize,
+    /// How many are not.
+    pub not_loaded: usize,
+}
+
+/// How one account stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountHealth {
+    /// The identity's name.
+    pub bot: String,
+    /// Its network.
+    pub network: &'static str,
+    /// Whether messages flow; `None` for a network on which they always do.
+    pub link: Option<LinkState>,
+    /// How often messages flowed again after they had not.
+    pub reconnects: u64,
+}
+
+impl AccountHealth {
+    /// Whether messages flow.
+    pub fn is_up(&self) -> bool {
+        self.link.as_ref().is_none_or(LinkState::is_up)
+    }
+}
+
+/// A job that is late.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Overdue {
+    /// The job.
+    pub job: JobRow,
+    /// By how much.
+    pub late: Duration,
+}
+
+/// The accounts whose adapters have ended for good, since when, and why.
+#[derive(Debug, Default)]
+pub(super) struct Gone(Mutex<Vec<(String, &'static str, Timestamp, String)>>);
+
+impl Gone {
+    /// An adapter can never go on.
+    pub(super) fn add(&self, account: &Account, reason: String) {
+        let gone = (account.bot.clone(), account.chat.network(), Timestamp::now(), reason);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(gone);
+    }
+
+    fn of(&self, account: &Account) -> Option<LinkState> {
+        let gone = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let fits = |(bot, network, _, _): &&(String, &'static str, Timestamp, String)| {
+            *bot == account.bot && *network == account.chat.network()
+        };
+        let (_, _, since, reason) = gone.iter().find(fits)?;
+        Some(LinkState::Down { since: *since, reason: reason.clone() })
+    }
+}
+
+impl Engine {
+    /// Whether each account hears and speaks. At once, and from memory.
+    pub fn accounts(&self) -> Vec<AccountHealth> {
+        self.host.accounts()
+    }
+
+    /// How the host stands. It reads the store.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn health(&self) -> Result<Health, StoreError> {
+        let host = &self.host;
+        Ok(Health {
+            accounts: host.accounts(),
+            jobs: host.shared.store.open_jobs().await?,
+            overdue: host.overdue(|_| true).await?,
+            loaded: host.plugins.loaded().len(),
+            not_loaded: host.plugins.not_loaded().len(),
+        })
+    }
+}
+
+impl Host {
+    pub(super) fn accounts(&self) -> Vec<AccountHealth> {
+        let accounts = self.shared.outbox.all().iter();
+        let health = |account: &Account| AccountHealth {
+            bot: account.bot.clone(),
+            network: account.chat.network(),
+            link: self.gone.of(account).or_else(|| Some(account.chat.link()?.state())),
+            reconnects: account.chat.link().map_or(0, crate::port::Link::reconnects),
+        };
+        accounts.map(health).collect()
+    }
+
+    /// The job of this host that should have been looked at longest ago, of those that fit.
+    pub(super) async fn overdue(&self, fits: impl Fn(&JobRow) -> bool) -> Result<Option<Overdue>, StoreError> {
+        let shared = &self.shared;
+        let now = shared.steady.now();
+        let ours = |job: &JobRow| shared.outbox.runs(&job.bot) && self.jobs.at_work(&job.id).is_none() && fits(job);
+        let late = shared.store.due(now, MOST_LATE).await?.into_iter().find(ours);
+        Ok(late.and_then(|job| {
+            let late = now.duration_since(job.stand.wake?).try_into().unwrap_or_default();
+            Some(Overdue { job, late })
+        }))
+    }
+}
