@@ -112,6 +112,7 @@ fn registry(peek: &Peek, state: &Path) -> Registry {
     }
     registry.left_out =
         NETWORKS.into_iter().filter(|name| registry.chats.iter().all(|chat| chat.network() != *name)).collect();
+    registry.no_http = cfg!(not(feature = "http"));
     #[cfg(feature = "crash-points")]
     crate::crash::adapters(&mut registry);
     registry

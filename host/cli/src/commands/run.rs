@@ -31,6 +31,12 @@ pub(crate) async fn run(path: &Path, locked: bool, adopt: bool, bot: Option<&str
     let database = &wired.state.database;
     let opened = if adopt { SqliteStore::open_adopting(database).await } else { SqliteStore::open(database).await };
     let store = Arc::new(opened?);
+    //    The address for other machines, if there is to be one; what is counted from here on is kept for them.
+    #[cfg(feature = "http")]
+    let listener = match &wired.config.http {
+        Some(config) => Some((wardroom_http::Listener::bind(config).await?, wardroom_http::Figures::install()?)),
+        None => None,
+    };
     // 3. The plugins; one that does not load takes out nobody else.
     let cache = wired.cache();
     let has_lock = wired.lock.is_some();
@@ -38,7 +44,7 @@ pub(crate) async fn run(path: &Path, locked: bool, adopt: bool, bot: Option<&str
     let watched = store.clone();
     #[cfg(feature = "crash-points")]
     let watched = crate::crash::store(store.clone());
-    let engine = Engine::builder(wired.config, watched).cache(cache).lock(wired.lock).build().await?;
+    let engine = Arc::new(Engine::builder(wired.config, watched).cache(cache).lock(wired.lock).build().await?);
     if !has_lock {
         tracing::warn!(
             "there is no plugins.lock: any bytes are taken for a plugin; write one with: wardroom plugin lock"
@@ -50,13 +56,25 @@ pub(crate) async fn run(path: &Path, locked: bool, adopt: bool, bot: Option<&str
         }
         return Ok(Exit::Wrong);
     }
+    //    Every secret of every hook is read before anything is served.
+    #[cfg(feature = "http")]
+    let listener = match listener {
+        Some((listener, figures)) => Some(listener.open(engine.clone(), figures)?),
+        None => None,
+    };
     tracing::info!(plugins = engine.plugins().loaded().len(), "ready");
     // 4. Serve until a signal, or until every chat has ended. Runs go on without the host, and jobs go on at the next
     //    start from what is on disk, so nothing is lost by an end at any moment.
     let stop = CancellationToken::new();
     let end = CancellationToken::new();
     let signals = tokio::spawn(signals(stop.clone(), end.clone()));
-    let served = end.run_until_cancelled(engine.run(stop)).await;
+    let serving = async {
+        let engine = engine.run(stop.clone());
+        #[cfg(feature = "http")]
+        let engine = with_listener(engine, listener, &stop);
+        engine.await
+    };
+    let served = end.run_until_cancelled(serving).await;
     // 5. What is said but not on disk yet goes there.
     let closed = end.run_until_cancelled(store.close()).await;
     signals.abort();
@@ -67,6 +85,27 @@ pub(crate) async fn run(path: &Path, locked: bool, adopt: bool, bot: Option<&str
         }
         _ => Ok(Exit::Failed),
     }
+}
+
+/// Answers other machines for as long as the engine serves.
+#[cfg(feature = "http")]
+async fn with_listener<T>(
+    engine: impl Future<Output = T>,
+    listener: Option<wardroom_http::Open>,
+    stop: &CancellationToken,
+) -> T {
+    let stop = stop.child_token();
+    let engine = async {
+        let served = engine.await;
+        stop.cancel();
+        served
+    };
+    let listen = async {
+        if let Some(listener) = listener {
+            listener.serve(stop.clone()).await;
+        }
+    };
+    tokio::join!(engine, listen).0
 }
 
 /// The first signal asks the host to stop. A second one, or the deadline, ends it where it stands.

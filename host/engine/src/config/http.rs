@@ -16,8 +16,8 @@ pub struct HttpConfig {
 
 const LISTEN: &str = "\"127.0.0.1:8788\"";
 
-/// Reads it. Hooks need it.
-pub(super) fn read(root: &mut Table, starters: &Starters) -> Option<HttpConfig> {
+/// Reads it. Hooks need it. `left_out`: this build cannot do it.
+pub(super) fn read(root: &mut Table, starters: &Starters, left_out: bool) -> Option<HttpConfig> {
     let Some(mut table) = root.table("http") else {
         if let Some(hook) = starters.hooks.first() {
             root.problem(&hook.at, "hooks need [http], and there is none", format!("[http]\nlisten = {LISTEN}"));
@@ -25,6 +25,9 @@ pub(super) fn read(root: &mut Table, starters: &Starters) -> Option<HttpConfig> 
         return None;
     };
     let at = table.at().clone();
+    if left_out {
+        table.problem(&at, "this build has no http", "cargo build -p wardroom-cli --features http".to_owned());
+    }
     let text = table.required_string("listen", LISTEN);
     let listen = text.and_then(|text| match text.value.parse() {
         Ok(listen) => Some(listen),

@@ -39,6 +39,8 @@ pub struct Registry {
     pub chats: Vec<Arc<dyn ChatFactory>>,
     /// Chat networks that exist and that this build leaves out, for a better message.
     pub left_out: Vec<&'static str>,
+    /// Whether this build leaves out the listener for other machines, though there is one.
+    pub no_http: bool,
     /// Pipelines systems, by `kind`.
     pub pipelines: Vec<Arc<dyn PipelinesFactory>>,
 }
@@ -166,7 +168,7 @@ pub fn read(path: &Path, registry: &Registry) -> Result<Config, Vec<Problem>> {
     let expectations = expect::read(&mut root, &members);
     let notices = notices::read(&mut root, &catalog, &members);
     let starters = starters::read(&mut root, &members, &bots, &zone);
-    let http = http::read(&mut root, &starters);
+    let http = http::read(&mut root, &starters, registry.no_http);
     let groups = members.take_groups();
     root.finish();
     if problems.count() > 0 {

@@ -39,6 +39,11 @@ impl Engine {
         self.host.starters.hooks.iter().find(|hook| hook.name == name)
     }
 
+    /// The hooks whose identity runs here.
+    pub fn hooks(&self) -> &[Hook] {
+        &self.host.starters.hooks
+    }
+
     /// Takes what was delivered to a hook. `delivery` names it: the same name is taken once, for as long as messages are kept.
     /// When this gives [`Delivered::Taken`] the command is on disk.
     ///

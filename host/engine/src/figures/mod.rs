@@ -19,7 +19,7 @@ pub use alert::{Alert, Severity};
 pub(crate) use first::FirstAnswers;
 pub(crate) use handles::{Became, Calls, Commands, Decision};
 pub use pages::{alerts, page};
-pub use record::{Asked, asked, health, hook, outbound};
+pub use record::{Asked, accounts, health, hook, outbound};
 pub(crate) use record::{Ran, ends, job_ended, rate_limited, scheduled, woken};
 pub use table::TABLE;
 
@@ -142,7 +142,7 @@ impl Label {
             Self::Status => "`2xx` to `5xx` where an answer of HTTP is known; else `ok`, `limited`, `away`, `refused`",
             Self::Success => "`true` or `false`",
             Self::Hook => "a hook, by its `name`; empty where there is none of that name",
-            Self::Answer => "what a delivery was answered: `taken`, `again`, `left`, `malformed`, `unauthorized`, `unknown`, `too-large`, `too-many`, `later`",
+            Self::Answer => "what a delivery was answered: `taken`, `again`, `left`, `malformed`, `unauthorized`, `unknown`, `too-large`, `too-many`, `too-slow`, `later`",
             Self::Schedule => "a schedule, by its `name`",
             Self::State => "`loaded` or `not-loaded`",
         }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{Label, table};
 use crate::{
-    engine::Health,
+    engine::{AccountHealth, Health},
     port::store::{JobOutcome, Phase, Write},
 };
 
@@ -47,11 +47,6 @@ impl Asked {
 /// records by itself, so this is for the requests that they make of their own (a login, a look for news), and `method` is
 /// that of HTTP. `target` is the network, or the system's name in the configuration.
 pub fn outbound(target: &str, method: &'static str, came: Asked, began: Instant) {
-    asked(target, method, came, began.elapsed());
-}
-
-/// The same, where it is known how long it took.
-pub fn asked(target: &str, method: &'static str, came: Asked, took: Duration) {
     let target = metrics::SharedString::from(target.to_owned());
     table::OUTBOUND
         .counter([
@@ -63,7 +58,7 @@ pub fn asked(target: &str, method: &'static str, came: Asked, took: Duration) {
         .increment(1);
     table::OUTBOUND_SECONDS
         .seconds([(Label::Target, target), (Label::Method, method.into())])
-        .record(took.as_secs_f64());
+        .record(began.elapsed().as_secs_f64());
 }
 
 /// A delivery to a hook was answered. `hook` is the name of one that there is; `None` for any other.
@@ -72,9 +67,9 @@ pub fn hook(hook: Option<&str>, answer: &'static str) {
     table::HOOKS.counter([(Label::Hook, hook.into()), (Label::Answer, answer.into())]).increment(1);
 }
 
-/// How the host stands, at the moment of a scrape.
-pub fn health(health: &Health) {
-    for account in &health.accounts {
+/// How the accounts stand, at the moment of a scrape.
+pub fn accounts(accounts: &[AccountHealth]) {
+    for account in accounts {
         let labels = || {
             let bot = metrics::SharedString::from(account.bot.clone());
             [(Label::Bot, bot), (Label::Network, account.network.into())]
@@ -82,6 +77,11 @@ pub fn health(health: &Health) {
         table::LINK_UP.gauge(labels()).set(if account.is_up() { 1.0 } else { 0.0 });
         table::RECONNECTS.counter(labels()).absolute(account.reconnects);
     }
+}
+
+/// How the host stands, at the moment of a scrape.
+pub fn health(health: &Health) {
+    accounts(&health.accounts);
     for phase in Phase::ALL {
         let count = health.jobs.iter().find(|(known, _)| *known == phase).map_or(0, |(_, count)| *count);
         #[expect(clippy::cast_precision_loss, reason = "there are not as many jobs")]
