@@ -20,6 +20,8 @@ const OPEN_COMMANDS: &[(&str, &str)] = &[
     ("whoami", "shows the asker's own rights"),
     ("can", "shows rules, and no app that the asker may not see"),
     ("plugins", "shows the plugins of which the asker may run a command"),
+    ("status", "shows accounts, systems and jobs that the asker has to do with"),
+    ("stats", "counts the releases that the asker may see"),
     ("jobs", "shows the jobs that the asker may see"),
     ("job", "shows a job that the asker may see, and asks for the right to start it before it is answered"),
     ("logs", "shows the runs that the asker may see"),

@@ -5,6 +5,7 @@ mod crash;
 mod durable;
 mod freezes;
 mod hostile;
+mod http;
 mod identities;
 mod jobs;
 mod parity;

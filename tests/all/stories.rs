@@ -90,6 +90,7 @@ stories! {
     short_forms
     starter_commands
     starter_problems
+    status_and_stats
     tampering
     the_console
     too_many_refusals
@@ -270,7 +271,7 @@ pub(crate) fn filtered(text: &str, house: &House) -> String {
         (r"(\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d\.\d{3}\b", "<time>"),
         (r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z\b", "<time>"),
         (r"\bunix_ms: \d+", "unix_ms: <time>"),
-        (r"\b(after|in|took) (\d+ (ms|s)|less than a second)\b", "$1 <took>"),
+        (r"\b(after|in|took|median) (\d+ (ms|s)|less than a second)\b", "$1 <took>"),
         (r", (\d+ s|less than a second)(?m)$", ", <took>"),
     ];
     // Longer first: the house stands in a folder that may stand in a line of its own.

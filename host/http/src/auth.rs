@@ -155,7 +155,9 @@ impl Door {
             match key(&self.reference, &self.hook.auth) {
                 Ok(key) => known.key = key,
                 // It may be written at this very moment.
-                Err(error) => tracing::warn!(hook = self.hook.name, %error, "a secret cannot be read again; the old one counts"),
+                Err(error) => {
+                    tracing::warn!(hook = self.hook.name, %error, "a secret cannot be read again; the old one counts")
+                }
             }
         }
         known.key.clone()
@@ -183,6 +185,3 @@ fn bearer(value: &str) -> Option<&str> {
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_start())
 }
-
-#[cfg(test)]
-mod tests;

@@ -21,7 +21,7 @@ use wardroom::CancellationToken;
 /// How many connections there are at a time; others wait until one is over.
 const MOST: usize = 256;
 /// How long the head of a request may take, and a connection may stay without one.
-const HEAD: Duration = Duration::from_secs(10);
+const HEAD: Duration = if cfg!(test) { Duration::from_secs(3) } else { Duration::from_secs(10) };
 /// The longest head, in bytes.
 const LONGEST_HEAD: usize = 16 << 10;
 /// How long a connection may last.

@@ -69,8 +69,7 @@ impl Listener {
     /// A secret that cannot be read or used, by the name of its hook and its reference.
     pub fn open(self, engine: Arc<Engine>, figures: Figures) -> anyhow::Result<Open> {
         let doors = Doors::new(engine.hooks())?;
-        let (failures, reading) =
-            (Bucket::a_minute(FAILURES_A_MINUTE), tokio::sync::Semaphore::new(READ_AT_ONCE));
+        let (failures, reading) = (Bucket::a_minute(FAILURES_A_MINUTE), tokio::sync::Semaphore::new(READ_AT_ONCE));
         Ok(Open { listener: self.0, desk: Arc::new(Desk { engine, figures, doors, failures, reading }) })
     }
 }

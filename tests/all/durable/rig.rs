@@ -433,6 +433,10 @@ impl Store for Mortal<MemoryStore> {
         self.inner.next_wake().await
     }
 
+    async fn open_jobs(&self) -> Result<Vec<(Phase, u64)>, StoreError> {
+        self.inner.open_jobs().await
+    }
+
     async fn places(&self) -> Result<Vec<(Place, String)>, StoreError> {
         self.inner.places().await
     }

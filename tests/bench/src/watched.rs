@@ -15,7 +15,7 @@ use wardroom::{
     port::{
         Store, StoreError,
         store::{
-            Freeze, Grant, InboxKey, InboxRow, JobQuery, JobRow, Line, Link, Mark, PendingRow, Place, Release,
+            Freeze, Grant, InboxKey, InboxRow, JobQuery, JobRow, Line, Link, Mark, PendingRow, Phase, Place, Release,
             ReleaseQuery, Removed, Sealed, Usage, Write,
         },
     },
@@ -144,6 +144,10 @@ impl Store for Watched {
 
     async fn next_wake(&self) -> Result<Option<Timestamp>, StoreError> {
         self.store.next_wake().await
+    }
+
+    async fn open_jobs(&self) -> Result<Vec<(Phase, u64)>, StoreError> {
+        self.store.open_jobs().await
     }
 
     async fn places(&self) -> Result<Vec<(Place, String)>, StoreError> {

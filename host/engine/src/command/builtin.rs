@@ -119,7 +119,7 @@ impl Builtin {
                 ],
             ),
             Self::Plugins => ("Shows which plugins are loaded and which are not.", &[], vec![]),
-            Self::Status => ("Shows whether I hear and speak everywhere, what I ask of others, and what is late.", &[], vec![]),
+            Self::Status => ("Shows whether I hear and speak everywhere, and what is late.", &[], vec![]),
             Self::Stats => (
                 "Counts what was deployed lately: how often, how fast, how well.",
                 &["stats", "stats cms --since 30d"],

@@ -127,18 +127,18 @@ impl Host {
     }
 
     /// A row with the thread that its answers hang on: of a command that nobody typed the message that announced it, once
-    /// that is sent.
+    /// that is sent. Where there are no threads its answers come behind it.
     pub(super) async fn rooted(&self, row: InboxRow) -> InboxRow {
-        let threads =
-            || self.shared.outbox.chat(&row.bot, &row.key.network).is_some_and(|chat| chat.abilities().threads);
-        if !is_announced(&row.key.event) || row.thread.is_some() || !threads() {
+        if !is_announced(&row.key.event) || row.thread.is_some() {
             return row;
         }
+        let chat = self.shared.outbox.chat(&row.bot, &row.key.network);
+        let threads = chat.is_some_and(|chat| chat.abilities().threads);
         let key = announcement(&row.key);
         let until = tokio::time::Instant::now() + PATIENCE;
         while tokio::time::Instant::now() < until {
             match self.shared.store.sent_event(&key).await {
-                Ok(Some(event)) => return InboxRow { thread: Some(event), ..row },
+                Ok(Some(event)) => return InboxRow { thread: threads.then_some(event), ..row },
                 Ok(None) => tokio::time::sleep(LOOK).await,
                 Err(_) => break,
             }

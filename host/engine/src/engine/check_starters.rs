@@ -91,7 +91,14 @@ fn only_answers(spec: &Spec) -> bool {
         Target::Host(builtin) => {
             matches!(
                 builtin,
-                Builtin::Help | Builtin::Whoami | Builtin::Can | Builtin::Plugins | Builtin::Status | Builtin::Stats | Builtin::Jobs | Builtin::Logs
+                Builtin::Help
+                    | Builtin::Whoami
+                    | Builtin::Can
+                    | Builtin::Plugins
+                    | Builtin::Status
+                    | Builtin::Stats
+                    | Builtin::Jobs
+                    | Builtin::Logs
             )
         }
     }

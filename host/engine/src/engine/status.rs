@@ -17,11 +17,16 @@ impl Host {
     /// `status`
     pub(super) async fn status(&self, person: &Person, asker: Asker<'_>) -> Result<String, Refusal> {
         let admin = self.shared.access.is_admin(asker.id);
-        let mut lines: Vec<String> =
-            self.accounts().iter().filter(|account| admin || self.is_theirs(asker, account)).map(|a| link(a, admin)).collect();
+        let mut lines: Vec<String> = self
+            .accounts()
+            .iter()
+            .filter(|account| admin || self.is_theirs(asker, account))
+            .map(|a| link(a, admin))
+            .collect();
         for system in self.shared.catalog.systems() {
             let pipelines = self.shared.catalog.apps().flat_map(|app| &app.deployments);
-            let mut own = pipelines.filter(|deployment| std::ptr::addr_eq(Arc::as_ptr(&deployment.system), Arc::as_ptr(system)));
+            let mut own =
+                pipelines.filter(|deployment| std::ptr::addr_eq(Arc::as_ptr(&deployment.system), Arc::as_ptr(system)));
             let sees = |app: &str, environment: &str| self.shared.access.sees(asker, Some(app), Some(environment));
             if admin || own.any(|deployment| sees(&deployment.app, &deployment.environment)) {
                 lines.push(format!("pipelines of {}: {}", system.name(), answered(&system.seen(), admin)));

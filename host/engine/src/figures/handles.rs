@@ -29,15 +29,8 @@ pub(crate) enum Became {
 }
 
 impl Became {
-    const ALL: [Self; 7] = [
-        Self::Answered,
-        Self::CarriedOut,
-        Self::Started,
-        Self::Malformed,
-        Self::Denied,
-        Self::Late,
-        Self::Unable,
-    ];
+    const ALL: [Self; 7] =
+        [Self::Answered, Self::CarriedOut, Self::Started, Self::Malformed, Self::Denied, Self::Late, Self::Unable];
 
     fn as_str(self) -> &'static str {
         match self {

@@ -136,13 +136,21 @@ impl Label {
             Self::Phase => "where a job stands: `working`, `run`, `time`, `line`, `later`, `asked`, `approval`, `held`",
             Self::Plugin => "a plugin, by its name in `[plugin.NAME]`",
             Self::Call => "a call of the contract: `pipelines.trigger`",
-            Self::Decision => "`allowed`; `denied` by a rule; `turned-away`, as its place was taken or its job called off",
-            Self::Target => "a chat network, or a pipelines system by its name in `[pipelines.NAME]` (or its kind, where it has none)",
-            Self::Method => "what was asked for: a method of HTTP, or `say`, `edit`, `react`, `find`, `start`, `state`, `output`, `cancel`, `forget`",
+            Self::Decision => {
+                "`allowed`; `denied` by a rule; `turned-away`, as its place was taken or its job called off"
+            }
+            Self::Target => {
+                "a chat network, or a pipelines system by its name in `[pipelines.NAME]` (or its kind, where it has none)"
+            }
+            Self::Method => {
+                "what was asked for: a method of HTTP, or `say`, `edit`, `react`, `find`, `start`, `state`, `output`, `cancel`, `forget`"
+            }
             Self::Status => "`2xx` to `5xx` where an answer of HTTP is known; else `ok`, `limited`, `away`, `refused`",
             Self::Success => "`true` or `false`",
             Self::Hook => "a hook, by its `name`; empty where there is none of that name",
-            Self::Answer => "what a delivery was answered: `taken`, `again`, `left`, `malformed`, `unauthorized`, `unknown`, `too-large`, `too-many`, `too-slow`, `later`",
+            Self::Answer => {
+                "what a delivery was answered: `taken`, `again`, `left`, `malformed`, `unauthorized`, `unknown`, `too-large`, `too-many`, `too-slow`, `later`"
+            }
             Self::Schedule => "a schedule, by its `name`",
             Self::State => "`loaded` or `not-loaded`",
         }

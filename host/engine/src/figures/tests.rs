@@ -17,7 +17,10 @@ fn every_row_is_well_formed() {
             Kind::Gauge => assert!(!name.ends_with("_total"), "{name}"),
             Kind::Seconds(bounds) => {
                 assert!(name.ends_with("_seconds"), "{name}");
-                assert!(bounds.is_sorted_by(|a, b| a < b) && bounds.first().is_some_and(|bound| *bound > 0.0), "{name}");
+                assert!(
+                    bounds.is_sorted_by(|a, b| a < b) && bounds.first().is_some_and(|bound| *bound > 0.0),
+                    "{name}"
+                );
             }
         }
         assert!(figure.help.ends_with('.') && !figure.help.contains('|'), "{name}: {}", figure.help);
@@ -28,7 +31,7 @@ fn every_row_is_well_formed() {
             assert!(alert.expr.contains(name), "{} leans on {name}", alert.name);
             let duration = crate::config::parse_duration(alert.lasts);
             assert!(duration.is_some() || alert.lasts == "0m", "{}: {}", alert.name, alert.lasts);
-            assert!(alert.summary.ends_with('.') && !alert.summary.contains('\n'), "{}", alert.name);
+            assert!(alert.summary.ends_with(['.', '?']) && !alert.summary.contains('\n'), "{}", alert.name);
         }
     }
     let used: BTreeSet<_> = TABLE.iter().flat_map(|figure| figure.labels).copied().collect();

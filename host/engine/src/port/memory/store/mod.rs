@@ -20,8 +20,8 @@ use jiff::Timestamp;
 
 use self::{jobs::Job, state::State};
 use crate::port::store::{
-    CallCount, EntryKind, Freeze, Grant, InboxKey, InboxRow, JobQuery, JobRow, Line, Link, Mark, PendingRow, Phase, Place,
-    Release, ReleaseQuery, Removed, Sealed, Store, StoreError, Usage, Write,
+    CallCount, EntryKind, Freeze, Grant, InboxKey, InboxRow, JobQuery, JobRow, Line, Link, Mark, PendingRow, Phase,
+    Place, Release, ReleaseQuery, Removed, Sealed, Store, StoreError, Usage, Write,
 };
 
 /// A [`Store`] that keeps everything in memory.

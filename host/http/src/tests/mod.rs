@@ -1,0 +1,213 @@
+//! The listener over real sockets, with an engine in memory.
+//!
+//! Not here: the whole host (`tests/all/http.rs`).
+
+mod door;
+mod limits;
+mod standing;
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+};
+use wardroom::{
+    CancellationToken, Engine, Timestamp,
+    config::{Registry, read},
+    message::{Inbox, Incoming, Person},
+    port::{
+        Abilities, Chat, Link, Outgoing, ReadyChat, SendError,
+        memory::{MemoryChat, MemoryStore},
+    },
+};
+
+use crate::{Figures, Listener, metrics::recorder};
+
+/// A network in memory whose link can be cut.
+pub(super) struct Wired {
+    pub(super) chat: Arc<MemoryChat>,
+    pub(super) link: Link,
+}
+
+#[async_trait]
+impl Chat for Wired {
+    fn network(&self) -> &'static str {
+        MemoryChat::NETWORK
+    }
+
+    fn link(&self) -> Option<&Link> {
+        Some(&self.link)
+    }
+
+    fn rooms(&self) -> Vec<String> {
+        vec!["ops".to_owned()]
+    }
+
+    async fn serve(&self, inbox: Arc<Inbox>, stop: CancellationToken) -> anyhow::Result<()> {
+        self.chat.serve(inbox, stop).await
+    }
+
+    async fn send(&self, message: &Outgoing) -> Result<String, SendError> {
+        self.chat.send(message).await
+    }
+
+    async fn room(&self, name: &str) -> Result<Option<String>, SendError> {
+        Ok((name == "ops").then(|| name.to_owned()))
+    }
+}
+
+/// A listener that answers.
+pub(super) struct House {
+    pub(super) address: SocketAddr,
+    pub(super) engine: Arc<Engine>,
+    pub(super) store: Arc<MemoryStore>,
+    pub(super) wired: Arc<Wired>,
+    pub(super) folder: TempDir,
+    pub(super) stop: CancellationToken,
+    pub(super) tasks: Vec<JoinHandle<()>>,
+}
+
+/// A secret that every hook of these tests has.
+pub(super) const SECRET: &str = "correct horse battery";
+
+const CONFIG: &str = r#"
+[bot.marvin.memory]
+[machine.ci]
+ids = ["ci-bot"]
+[http]
+listen = "127.0.0.1:0"
+"#;
+
+/// A hook in the file.
+pub(super) fn hook(name: &str, how: &str) -> String {
+    format!(
+        "[[hook]]\nname = \"{name}\"\ncommand = \"help {{topic}}\"\nas = \"ci\"\nroom = \"ops\"\n\
+         capture = {{ topic = \"/topic\" }}\nmax_per_minute = 100000\n{how}\n"
+    )
+}
+
+pub(super) const TOKEN: &str = "token = { file = \"secret\" }";
+
+impl House {
+    /// One with these hooks. What it counts goes to `figures`, or nowhere.
+    pub(super) async fn new(hooks: &[String], figures: Option<Figures>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("plugins.toml");
+        std::fs::write(folder.path().join("secret"), format!("{SECRET}\n")).unwrap();
+        std::fs::write(&file, format!("{CONFIG}{}", hooks.concat())).unwrap();
+        let wired = Arc::new(Wired { chat: MemoryChat::new(Abilities::PLAIN), link: Link::default() });
+        let registry = Registry { chats: vec![Arc::new(ReadyChat(wired.clone()))], ..Registry::default() };
+        let config = read(&file, &registry).map_err(|problems| format!("{problems:?}")).unwrap();
+        let http = config.http.clone().unwrap();
+        let store = Arc::new(MemoryStore::new());
+        let engine = Arc::new(Engine::builder(config, store.clone()).build().await.unwrap());
+        let listener = Listener::bind(&http).await.unwrap();
+        let address = listener.0.local_addr().unwrap();
+        let figures = figures.unwrap_or_else(|| Figures::of(&recorder().unwrap()));
+        let open = listener.open(engine.clone(), figures).unwrap();
+        let stop = CancellationToken::new();
+        let served = tokio::spawn({
+            let (engine, stop) = (engine.clone(), stop.clone());
+            async move { engine.run(stop).await.unwrap() }
+        });
+        let listening = tokio::spawn(open.serve(stop.clone()));
+        Self { address, engine, store, wired, folder, stop, tasks: vec![served, listening] }
+    }
+
+    pub(super) fn secret(&self) -> PathBuf {
+        self.folder.path().join("secret")
+    }
+
+    /// Delivers to a hook.
+    pub(super) async fn deliver(&self, hook: &str, headers: &[(&str, &str)], body: &str) -> Answered {
+        self.ask("POST", &format!("/hooks/{hook}"), headers, body).await
+    }
+
+    /// Delivers to a hook with the token and this name.
+    pub(super) async fn named(&self, hook: &str, name: &str, body: &str) -> Answered {
+        let bearer = format!("Bearer {SECRET}");
+        self.deliver(hook, &[("authorization", &bearer), ("idempotency-key", name)], body).await
+    }
+
+    pub(super) async fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answered {
+        let mut head = format!("{method} {path} HTTP/1.1\r\nhost: wardroom\r\nconnection: close\r\n");
+        for (name, value) in headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        self.raw(&format!("{head}content-length: {}\r\n\r\n{body}", body.len())).await
+    }
+
+    /// Sends these bytes, and reads until the other side ends.
+    pub(super) async fn raw(&self, bytes: &str) -> Answered {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        // Whoever is turned away early may be cut off while it still writes.
+        let _ = stream.write_all(bytes.as_bytes()).await;
+        let mut answer = Vec::new();
+        let _ = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut answer)).await.unwrap();
+        Answered::of(&String::from_utf8(answer).unwrap())
+    }
+
+    /// Types something in the room.
+    pub(super) async fn say(&self, event: &str, text: &str) {
+        let message = Incoming {
+            event: event.to_owned(),
+            thread: None,
+            sender: Person { id: "@zaphod:example.org".to_owned(), name: "zaphod".to_owned() },
+            text: text.to_owned(),
+            reaction: None,
+            at: Timestamp::now(),
+            direct: true,
+            late: false,
+            machine: false,
+            unproven: None,
+        };
+        let inbox = self.engine.inbox("marvin", MemoryChat::NETWORK).unwrap();
+        inbox.receive("ops", vec![message], None).await.unwrap();
+    }
+
+    /// Waits until all is handled; gives what the room was told.
+    pub(super) async fn settled(&self) -> Vec<String> {
+        self.engine.inbox("marvin", MemoryChat::NETWORK).unwrap().settled().await;
+        self.wired.chat.words()
+    }
+
+    /// How many commands were handled that hold these words.
+    pub(super) fn handled(&self, words: &str) -> usize {
+        self.store.all_lines().iter().filter(|line| line.command.contains(words)).count()
+    }
+}
+
+/// What came back.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Answered {
+    pub(super) status: u16,
+    pub(super) head: String,
+    pub(super) body: String,
+}
+
+impl Answered {
+    fn of(text: &str) -> Self {
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((text, ""));
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
+        Self { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
+    }
+}
+
+#[tokio::test]
+async fn an_address_that_is_taken_is_said_with_its_place() {
+    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("plugins.toml");
+    let listen = taken.local_addr().unwrap();
+    std::fs::write(&file, format!("[bot.marvin.memory]\n[http]\nlisten = \"{listen}\"\n")).unwrap();
+    let chat = MemoryChat::new(Abilities::PLAIN);
+    let registry = Registry { chats: vec![Arc::new(ReadyChat(chat))], ..Registry::default() };
+    let config = read(&file, &registry).map_err(|problems| format!("{problems:?}")).unwrap();
+    let error = Listener::bind(&config.http.unwrap()).await.err().map(|error| format!("{error:#}")).unwrap();
+    assert!(error.contains(&format!("cannot listen at {listen} ([http] in ")), "{error}");
+    assert!(error.contains("plugins.toml line 2): "), "{error}");
+}

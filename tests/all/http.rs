@@ -1,0 +1,195 @@
+//! The whole host and other machines: a build that is announced, what is asked about the host, and what a crash leaves.
+//!
+//! Not here: who is let in and what limits there are (`wardroom-http`).
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{TcpListener, TcpStream},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::{
+    host::{Host, PATIENCE, eventually},
+    house::{House, binary},
+    journal::Journal,
+};
+
+const CONFIG: &str = r#"
+[bot.marvin.console]
+user = "operator"
+
+[people]
+admins = ["operator"]
+
+[machine.ci]
+ids = ["ci"]
+
+[role.ci]
+members      = ["ci"]
+commands     = ["deploy"]
+apps         = ["cms"]
+environments = ["staging"]
+
+[environment.staging]
+
+[app.cms]
+title = "Content Management System"
+
+[app.cms.deploy.staging]
+run        = ["./sample/deploy.sh", "cms", "staging", "{version}"]
+parameters = { version = '[0-9]+\.[0-9]+\.[0-9]+' }
+
+[plugin.deploy]
+module = "{guests}/deploy.wasm"
+allow  = [{ call = ["pipelines.*", "catalog.*"] }]
+
+[http]
+listen = "127.0.0.1:{port}"
+
+[[hook]]
+name    = "build"
+command = "deploy cms staging {version}"
+as      = "ci"
+room    = "console"
+token   = { file = "token" }
+capture = { version = "/build/version" }
+when    = { "/build/status" = "SUCCESS" }
+"#;
+
+const DELIVERY: &str = r#"{"build": {"status": "SUCCESS", "version": "1.0.1"}}"#;
+
+/// A house whose host listens at a port of its own.
+fn house() -> Result<(House, u16)> {
+    let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let house = House::new(&CONFIG.replace("{port}", &port.to_string()))?;
+    house.write("token", "s3cret\n")?;
+    Ok((house, port))
+}
+
+/// Asks the host; gives the status and the body. `None` where nobody answers.
+fn ask(port: u16, request: &str, headers: &str, body: &str) -> Result<Option<(u16, String)>> {
+    let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else { return Ok(None) };
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let length = body.len();
+    let sent = write!(
+        stream,
+        "{request} HTTP/1.1\r\nhost: wardroom\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n{body}"
+    );
+    let mut answer = String::new();
+    if sent.is_err() || stream.read_to_string(&mut answer).is_err() || answer.is_empty() {
+        return Ok(None);
+    }
+    let (head, body) = answer.split_once("\r\n\r\n").context("a head and a body")?;
+    let status = head.split(' ').nth(1).context("a status")?.parse()?;
+    Ok(Some((status, body.to_owned())))
+}
+
+/// Announces a build under this name.
+fn deliver(port: u16, name: &str) -> Result<Option<(u16, String)>> {
+    let headers = format!("authorization: Bearer s3cret\r\nidempotency-key: {name}\r\n");
+    ask(port, "POST /hooks/build", &headers, DELIVERY)
+}
+
+fn get(port: u16, path: &str) -> Result<(u16, String)> {
+    ask(port, &format!("GET {path}"), "", "")?.context("it answers")
+}
+
+/// Waits until the host answers.
+fn up(host: &Host, port: u16) -> Result<()> {
+    eventually("the listener", || Ok(ask(port, "GET /healthz", "", "")?.is_some())).with_context(|| host.log())
+}
+
+#[test]
+fn a_build_that_is_announced_is_deployed_once_and_the_room_sees_it() -> Result<()> {
+    let (house, port) = house()?;
+    let mut host = Host::start(&house)?;
+    up(&host, port)?;
+    ensure!(get(port, "/healthz")?.0 == 200 && get(port, "/readyz")?.0 == 200);
+    ensure!(deliver(port, "build-17")? == Some((202, r#"{"status":"taken"}"#.to_owned())));
+    host.hear("ci (hook build): deploy cms staging 1.0.1")?;
+    host.hear("Content Management System: deployed version 1.0.1 to staging")?;
+    ensure!(deliver(port, "build-17")? == Some((200, r#"{"status":"again"}"#.to_owned())));
+    // A word that could be found again, as a command and as a name.
+    host.say("/as @xyzzy:example.org")?;
+    host.say("xyzzy plugh")?;
+    host.hear("Unknown command")?;
+    host.say("/as operator")?;
+    host.say("where cms")?;
+    host.hear("staging: 1.0.1")?;
+    let (status, figures) = get(port, "/metrics")?;
+    ensure!(status == 200 && !figures.contains("xyzzy") && !figures.contains("1.0.1"), "{figures}");
+    for line in [
+        "wardroom_commands_total{outcome=\"started\"} 1",
+        "wardroom_commands_total{outcome=\"malformed\"} 1",
+        "wardroom_jobs_ended_total{outcome=\"succeeded\"} 1",
+        "wardroom_calls_total{plugin=\"deploy\",call=\"pipelines.trigger\",decision=\"allowed\"} 1",
+        "wardroom_outbound_requests_total{target=\"exec\",method=\"start\",status=\"ok\",success=\"true\"} 1",
+        "wardroom_hooks_total{hook=\"build\",answer=\"taken\"} 1",
+        "wardroom_hooks_total{hook=\"build\",answer=\"again\"} 1",
+        "wardroom_link_up{bot=\"marvin\",network=\"console\"} 1",
+        "wardroom_plugins{state=\"loaded\"} 1",
+    ] {
+        ensure!(figures.lines().any(|found| found == line), "{line}\n{figures}");
+    }
+    host.say("status")?;
+    host.hear("pipelines of exec: answered at")?;
+    host.say("stats")?;
+    host.hear("cms/staging: 1 deployment, 0 failed, 0 rollbacks, median")?;
+    let log = host.log();
+    let (ended, took, said) = host.terminate()?;
+    ensure!(ended.code() == Some(0) && took < Duration::from_secs(15), "{ended} after {took:?}");
+    ensure!(said.iter().filter(|line| line.contains("(hook build)")).count() == 1, "{said:#?}");
+    ensure!(!log.contains("s3cret") && !log.contains("build-17") && !log.contains("SUCCESS"), "{log}");
+    let mut journal = Journal::open(&house.path("state"))?;
+    ensure!(journal.count("select count(*) from job")? == 1 && house.runs().len() == 1);
+    ensure!(ask(port, "GET /healthz", "", "")?.is_none(), "it is gone");
+    Ok(())
+}
+
+#[test]
+fn killed_between_taking_and_doing_it_does_it_once_after_the_next_start() -> Result<()> {
+    for place in ["after commit receive+say#1", "before commit open+enter:invocation+done+say#1"] {
+        let (house, port) = house()?;
+        let mut command = house.command(binary()?);
+        command.arg("run").env("WARDROOM_CRASH_AT", place);
+        let host = Host::of(&house, command)?;
+        up(&host, port)?;
+        // Dead before it could say so, or right after.
+        let answered = deliver(port, "build-17")?;
+        ensure!(answered.is_none_or(|(status, _)| status == 202), "{place}");
+        eventually("its death", || Ok(ask(port, "GET /healthz", "", "")?.is_none()))?;
+        let before = host.kill()?;
+        let mut host = Host::start(&house)?;
+        host.hear("Content Management System: deployed version 1.0.1 to staging").context(place)?;
+        // Who had no answer delivers again.
+        ensure!(deliver(port, "build-17")?.context("an answer")?.0 == 200, "{place}");
+        let (ended, said) = host.finish()?;
+        ensure!(ended.success(), "{place}: {ended}");
+        let told = before.iter().chain(&said).filter(|line| line.contains("(hook build)")).count();
+        ensure!(told == 1, "{place}: {before:#?}\n{said:#?}");
+        let mut journal = Journal::open(&house.path("state"))?;
+        ensure!(journal.count("select count(*) from job")? == 1 && house.runs().len() == 1, "{place}");
+        ensure!(house.wardroom(&["journal", "verify"], "")?.code == Some(0), "{place}");
+    }
+    Ok(())
+}
+
+#[test]
+fn what_keeps_it_from_listening_ends_the_start() -> Result<()> {
+    let (house, port) = house()?;
+    let taken = TcpListener::bind(("127.0.0.1", port))?;
+    let ran = house.wardroom(&["run"], "whoami\n")?;
+    let why = format!("cannot listen at 127.0.0.1:{port} ([http] in ");
+    ensure!(ran.code == Some(1) && ran.err.contains(&why) && ran.out.is_empty(), "{ran:?}");
+    drop(taken);
+    std::fs::remove_file(house.path("token"))?;
+    let ran = house.wardroom(&["run"], "whoami\n")?;
+    ensure!(ran.code == Some(1) && ran.err.contains("hook `build`") && ran.err.contains("cannot be read"), "{ran:?}");
+    house.write("token", "s3cret\n")?;
+    // It ends with its last chat.
+    let ran = house.wardroom(&["run"], "whoami\n")?;
+    ensure!(ran.code == Some(0) && ran.out.contains("You are operator"), "{ran:?}");
+    Ok(())
+}
