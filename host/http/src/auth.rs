@@ -15,6 +15,7 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
+use tokio::sync::Semaphore;
 use wardroom::{
     Timestamp,
     port::{Secret, SecretRef},
@@ -26,6 +27,8 @@ use crate::limit::Bucket;
 /// A secret in a file is read again when it is older than this, so that it can be changed without a restart, and the old one
 /// counts no longer than this.
 const FRESH: Duration = Duration::from_secs(10);
+/// How many bodies of one hook are read at a time.
+const READ_AT_ONCE: usize = 16;
 /// The longest name of a delivery, in bytes.
 const LONGEST_NAME: usize = 256;
 
@@ -37,6 +40,8 @@ pub(crate) struct Door {
     pub(crate) hook: Hook,
     /// How often something is delivered there.
     pub(crate) rate: Bucket,
+    /// Only so many bodies are in memory at a time, whoever sends them.
+    pub(crate) reading: Semaphore,
     reference: SecretRef,
     known: Mutex<Known>,
 }
@@ -66,6 +71,7 @@ impl Doors {
             let key = key(reference, &hook.auth).with_context(|| format!("hook `{}` ({})", hook.name, hook.at))?;
             let door = Door {
                 rate: Bucket::a_minute(hook.most_a_minute),
+                reading: Semaphore::new(READ_AT_ONCE),
                 reference: reference.clone(),
                 known: Mutex::new(Known { key, read: Instant::now() }),
                 hook: hook.clone(),

@@ -1,6 +1,9 @@
 //! `GET /healthz` and `GET /readyz`.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
     body::Body,
@@ -17,6 +20,8 @@ use crate::Desk;
 
 /// How long the store may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// For how long its answer holds.
+const FRESH: Duration = Duration::from_secs(1);
 
 /// Whether this process is alive: it answers, and its store does.
 pub(crate) async fn healthz(State(desk): State<Arc<Desk>>) -> Response<Body> {
@@ -51,8 +56,24 @@ fn shown(account: &AccountHealth) -> Value {
     shown
 }
 
-/// How the host stands; `None` where its store does not answer.
+/// What the store said last, and when.
+#[derive(Default)]
+pub(crate) struct Known(tokio::sync::Mutex<Option<(Instant, Option<Health>)>>);
+
+/// How the host stands; `None` where its store does not answer. However often it is asked, the store is asked now and then.
 pub(crate) async fn health(desk: &Desk) -> Option<Health> {
+    let mut known = desk.known.0.lock().await;
+    match &*known {
+        Some((at, health)) if at.elapsed() < FRESH => health.clone(),
+        _ => {
+            let health = look(desk).await;
+            *known = Some((Instant::now(), health.clone()));
+            health
+        }
+    }
+}
+
+async fn look(desk: &Desk) -> Option<Health> {
     match tokio::time::timeout(PATIENCE, desk.engine.health()).await {
         Ok(Ok(health)) => Some(health),
         Ok(Err(error)) => {

@@ -12,6 +12,7 @@ use axum::{
 use http_body_util::{BodyExt as _, Limited};
 use serde_json::{Value, json};
 use wardroom::{
+    Engine,
     engine::{Delivered, Undelivered},
     figures,
 };
@@ -38,8 +39,10 @@ enum Answer {
     Unknown,
     TooLarge,
     TooSlow,
+    Broken,
+    Busy,
     TooMany(Duration),
-    Later(String, Duration),
+    Later(String),
 }
 
 /// The route.
@@ -50,29 +53,27 @@ pub(crate) async fn deliver(
 ) -> Response<Body> {
     let door = desk.doors.get(&name);
     let answered = match door {
-        Some(door) => taken(&desk, door, request).await,
+        Some(door) => taken(&desk.engine, door, request).await,
         None => Answer::Unknown,
-    };
-    let answered = match answered {
-        // Those who guess are answered cheaply, and only so many of them leave a line.
-        Answer::Unproven | Answer::Unknown => match desk.failures.take() {
-            Ok(()) => answered,
-            Err(wait) => {
-                figures::hook(door.map(|door| door.hook.name.as_str()), answered.word());
-                return Answer::TooMany(wait).response();
-            }
-        },
-        answered => answered,
     };
     // A name that there is none of is somebody's text.
     let hook = door.map(|door| door.hook.name.as_str());
     figures::hook(hook, answered.word());
-    tracing::info!(hook = hook.unwrap_or("none of that name"), answer = answered.word(), "a delivery");
+    // Anybody can bring these about: they are answered cheaply, and only so many of them leave a line.
+    if answered.is_anybodys()
+        && let Err(wait) = desk.failures.take()
+    {
+        return Answer::TooMany(wait).response();
+    }
+    match answered {
+        Answer::TooMany(_) => tracing::debug!(hook, answer = answered.word(), "a delivery"),
+        _ => tracing::info!(hook = hook.unwrap_or("none of that name"), answer = answered.word(), "a delivery"),
+    }
     answered.response()
 }
 
 /// Takes a delivery to a hook.
-async fn taken(desk: &Desk, door: &Door, request: Request<Body>) -> Answer {
+async fn taken(engine: &Engine, door: &Door, request: Request<Body>) -> Answer {
     let (head, body) = request.into_parts();
     let length = head.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if length.is_some_and(|length| length > door.hook.most_bytes as u64) {
@@ -82,14 +83,11 @@ async fn taken(desk: &Desk, door: &Door, request: Request<Body>) -> Answer {
         return Answer::Unproven;
     }
     let name = {
-        // Only so many bodies are in memory at a time; they are over soon, whoever sends them.
-        let Ok(Ok(_turn)) = tokio::time::timeout(BODY, desk.reading.acquire()).await else {
-            return Answer::Later("too many are delivered at a time".to_owned(), AGAIN);
-        };
+        let Ok(Ok(_turn)) = tokio::time::timeout(BODY, door.reading.acquire()).await else { return Answer::Busy };
         let body = match tokio::time::timeout(BODY, Limited::new(body, door.hook.most_bytes).collect()).await {
             Ok(Ok(body)) => body.to_bytes(),
             Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => return Answer::TooLarge,
-            Ok(Err(_)) => return Answer::Malformed("the body broke off".to_owned()),
+            Ok(Err(_)) => return Answer::Broken,
             Err(_) => return Answer::TooSlow,
         };
         proven(door, &head.headers, &body)
@@ -98,12 +96,12 @@ async fn taken(desk: &Desk, door: &Door, request: Request<Body>) -> Answer {
         Ok(proven) => proven,
         Err(answer) => return answer,
     };
-    match desk.engine.deliver(&door.hook, &name, &body).await {
+    match engine.deliver(&door.hook, &name, &body).await {
         Ok(Delivered::Taken) => Answer::Taken,
         Ok(Delivered::Again) => Answer::Again,
         Ok(Delivered::Left(why)) => Answer::Left(why),
         Err(Undelivered::Wrong(why)) => Answer::Malformed(why),
-        Err(Undelivered::Later(why)) => Answer::Later(why, AGAIN),
+        Err(Undelivered::Later(why)) => Answer::Later(why),
     }
 }
 
@@ -133,19 +131,24 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 impl Answer {
+    /// Whether it was answered without a proof of who sent it.
+    fn is_anybodys(&self) -> bool {
+        matches!(self, Self::Unproven | Self::Unknown | Self::TooLarge | Self::TooSlow | Self::Broken | Self::Busy)
+    }
+
     /// For figures and log.
     fn word(&self) -> &'static str {
         match self {
             Self::Taken => "taken",
             Self::Again => "again",
             Self::Left(_) => "left",
-            Self::Malformed(_) | Self::NotJson => "malformed",
+            Self::Malformed(_) | Self::NotJson | Self::Broken => "malformed",
             Self::Unproven => "unauthorized",
             Self::Unknown => "unknown",
             Self::TooLarge => "too-large",
             Self::TooSlow => "too-slow",
             Self::TooMany(_) => "too-many",
-            Self::Later(..) => "later",
+            Self::Later(_) | Self::Busy => "later",
         }
     }
 
@@ -160,9 +163,11 @@ impl Answer {
             Self::Unproven => error(StatusCode::UNAUTHORIZED, "not authorized"),
             Self::Unknown => error(StatusCode::NOT_FOUND, "there is no such hook"),
             Self::TooLarge => error(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large"),
+            Self::Broken => error(StatusCode::BAD_REQUEST, "the body broke off"),
             Self::TooSlow => error(StatusCode::REQUEST_TIMEOUT, "the body takes too long"),
             Self::TooMany(wait) => later(error(StatusCode::TOO_MANY_REQUESTS, "too many deliveries"), wait),
-            Self::Later(why, wait) => later(error(StatusCode::SERVICE_UNAVAILABLE, &why), wait),
+            Self::Later(why) => later(error(StatusCode::SERVICE_UNAVAILABLE, &why), AGAIN),
+            Self::Busy => later(error(StatusCode::SERVICE_UNAVAILABLE, "too many are delivered at a time"), AGAIN),
         }
     }
 }
@@ -170,7 +175,6 @@ impl Answer {
 /// With the word when to try again.
 fn later(mut response: Response<Body>, wait: Duration) -> Response<Body> {
     let seconds = wait.as_secs_f64().ceil().max(1.0);
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a wait is a few minutes at most")]
     response.headers_mut().insert(header::RETRY_AFTER, (seconds as u64).into());
     response
 }

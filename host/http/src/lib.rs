@@ -33,11 +33,9 @@ use limit::Bucket;
 
 pub use metrics::Figures;
 
-/// How often a delivery may fail to prove itself, in a minute over all hooks, until such ones are turned away unheard of:
+/// How often something may be sent that does not prove who sent it, in a minute over all hooks. What is more is turned away
 /// without a line in the log.
 const FAILURES_A_MINUTE: u32 = 60;
-/// How many deliveries are read at a time.
-const READ_AT_ONCE: usize = 32;
 /// How often what was measured is sorted, so that it takes no memory where nobody asks for it.
 const UPKEEP: Duration = Duration::from_secs(5);
 
@@ -50,7 +48,7 @@ struct Desk {
     figures: Figures,
     doors: Doors,
     failures: Bucket,
-    reading: tokio::sync::Semaphore,
+    known: health::Known,
 }
 
 impl Listener {
@@ -69,8 +67,9 @@ impl Listener {
     /// A secret that cannot be read or used, by the name of its hook and its reference.
     pub fn open(self, engine: Arc<Engine>, figures: Figures) -> anyhow::Result<Open> {
         let doors = Doors::new(engine.hooks())?;
-        let (failures, reading) = (Bucket::a_minute(FAILURES_A_MINUTE), tokio::sync::Semaphore::new(READ_AT_ONCE));
-        Ok(Open { listener: self.0, desk: Arc::new(Desk { engine, figures, doors, failures, reading }) })
+        let failures = Bucket::a_minute(FAILURES_A_MINUTE);
+        let desk = Desk { engine, figures, doors, failures, known: health::Known::default() };
+        Ok(Open { listener: self.0, desk: Arc::new(desk) })
     }
 }
 

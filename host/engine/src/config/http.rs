@@ -40,3 +40,27 @@ pub(super) fn read(root: &mut Table, starters: &Starters, left_out: bool) -> Opt
     table.finish();
     Some(HttpConfig { listen: listen?, at })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use crate::{
+        config::{Registry, read},
+        port::{Abilities, ReadyChat, memory::MemoryChat},
+    };
+
+    #[test]
+    fn a_build_without_it_says_where_it_is_asked_for_and_how_to_get_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("plugins.toml");
+        std::fs::write(&file, "[bot.hal.memory]\n\n[http]\nlisten = \"127.0.0.1:8788\"\n").unwrap();
+        let chat = || Arc::new(ReadyChat(MemoryChat::new(Abilities::PLAIN)));
+        let registry = Registry { chats: vec![chat()], ..Registry::default() };
+        assert_eq!(read(&file, &registry).ok().and_then(|config| config.http).unwrap().listen.port(), 8788);
+        let problems = read(&file, &Registry { no_http: true, ..registry }).err().unwrap();
+        let [problem] = problems.as_slice() else { panic!("{problems:?}") };
+        assert_eq!((problem.at.line, problem.message.as_str()), (3, "this build has no http"));
+        assert_eq!(problem.fix.as_deref(), Some("cargo build -p wardroom-cli --features http"));
+    }
+}

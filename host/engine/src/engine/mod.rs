@@ -190,6 +190,7 @@ impl EngineBuilder {
             tracing::warn!("{warning}");
         }
         let (bots, starters) = (self.config.bots, self.config.starters);
+        crate::figures::begin(&starters);
         let account =
             |bot: &BotConfig, chat: &Arc<dyn Chat>| Account { bot: bot.identity.name.clone(), chat: chat.clone() };
         let all: Vec<Account> = bots.iter().flat_map(|bot| bot.chats.iter().map(|chat| account(bot, chat))).collect();

@@ -20,7 +20,7 @@ pub(crate) use first::FirstAnswers;
 pub(crate) use handles::{Became, Calls, Commands, Decision};
 pub use pages::{alerts, page};
 pub use record::{Asked, accounts, health, hook, outbound};
-pub(crate) use record::{Ran, ends, job_ended, rate_limited, scheduled, woken};
+pub(crate) use record::{Ran, begin, ends, job_ended, rate_limited, scheduled, woken};
 pub use table::TABLE;
 
 use metrics::{Counter, Gauge, Histogram, Key, Level, Metadata, SharedString, Unit};

@@ -6,6 +6,7 @@ use super::{Label, table};
 use crate::{
     engine::{AccountHealth, Health},
     port::store::{JobOutcome, Phase, Write},
+    starter::Starters,
 };
 
 /// What came of a request to another machine.
@@ -43,9 +44,9 @@ impl Asked {
     }
 }
 
-/// A request was made since `began`. For adapters: what the engine asks them for (to say something, to start a run) it
-/// records by itself, so this is for the requests that they make of their own (a login, a look for news), and `method` is
-/// that of HTTP. `target` is the network, or the system's name in the configuration.
+/// A request was made since `began`. `target` is the network, or the system's name in the configuration. What the engine asks
+/// of an adapter (to say something, to start a run) it records by itself under its own word. An adapter records the
+/// requests of HTTP that it makes, each under its method.
 pub fn outbound(target: &str, method: &'static str, came: Asked, began: Instant) {
     let target = metrics::SharedString::from(target.to_owned());
     table::OUTBOUND
@@ -63,8 +64,11 @@ pub fn outbound(target: &str, method: &'static str, came: Asked, began: Instant)
 
 /// A delivery to a hook was answered. `hook` is the name of one that there is; `None` for any other.
 pub fn hook(hook: Option<&str>, answer: &'static str) {
-    let hook = hook.unwrap_or_default().to_owned();
-    table::HOOKS.counter([(Label::Hook, hook.into()), (Label::Answer, answer.into())]).increment(1);
+    hooks_counter(hook.unwrap_or_default(), answer).increment(1);
+}
+
+fn hooks_counter(hook: &str, answer: &'static str) -> metrics::Counter {
+    table::HOOKS.counter([(Label::Hook, hook.to_owned().into()), (Label::Answer, answer.into())])
 }
 
 /// How the accounts stand, at the moment of a scrape.
@@ -79,19 +83,33 @@ pub fn accounts(accounts: &[AccountHealth]) {
     }
 }
 
-/// How the host stands, at the moment of a scrape.
+/// How the host stands beside its accounts, at the moment of a scrape.
 pub fn health(health: &Health) {
-    accounts(&health.accounts);
     for phase in Phase::ALL {
         let count = health.jobs.iter().find(|(known, _)| *known == phase).map_or(0, |(_, count)| *count);
-        #[expect(clippy::cast_precision_loss, reason = "there are not as many jobs")]
         table::JOBS.gauge([(Label::Phase, word(phase).into())]).set(count as f64);
     }
     let overdue = health.overdue.as_ref().map_or(Duration::ZERO, |overdue| overdue.late);
     table::OVERDUE.gauge([]).set(overdue.as_secs_f64());
     for (state, count) in [("loaded", health.loaded), ("not-loaded", health.not_loaded)] {
-        #[expect(clippy::cast_precision_loss, reason = "there are not as many plugins")]
         table::PLUGINS.gauge([(Label::State, state.into())]).set(count as f64);
+    }
+}
+
+/// Shows what has not happened yet as none, of what is rare: who watches sees a first time only where there was a none before.
+pub(crate) fn begin(starters: &Starters) {
+    for schedule in &starters.schedules {
+        scheduled(&schedule.name, Ran::Fired, 0);
+        scheduled(&schedule.name, Ran::Skipped, 0);
+    }
+    for hook in &starters.hooks {
+        for answer in ["taken", "unauthorized"] {
+            hooks_counter(&hook.name, answer).increment(0);
+        }
+    }
+    hooks_counter("", "unknown").increment(0);
+    for outcome in [JobOutcome::Succeeded, JobOutcome::Failed, JobOutcome::Unknown] {
+        ended(outcome, 0);
     }
 }
 
@@ -106,6 +124,10 @@ pub(crate) fn ends(writes: &[Write]) -> Vec<JobOutcome> {
 
 /// A job is over, and that is on disk.
 pub(crate) fn job_ended(outcome: JobOutcome) {
+    ended(outcome, 1);
+}
+
+fn ended(outcome: JobOutcome, count: u64) {
     let word = match outcome {
         JobOutcome::Succeeded => "succeeded",
         JobOutcome::Warnings => "warnings",
@@ -115,7 +137,7 @@ pub(crate) fn job_ended(outcome: JobOutcome) {
         JobOutcome::NotApproved => "not-approved",
         JobOutcome::Unknown => "unknown",
     };
-    table::JOBS_ENDED.counter([(Label::Outcome, word.into())]).increment(1);
+    table::JOBS_ENDED.counter([(Label::Outcome, word.into())]).increment(count);
 }
 
 /// A job is woken so much later than its time.

@@ -158,7 +158,7 @@ pub(super) const OUTBOUND: Figure = Figure {
     name: "wardroom_outbound_requests_total",
     kind: Kind::Counter,
     labels: &[Label::Target, Label::Method, Label::Status, Label::Success],
-    help: "Requests to chat networks and pipelines systems.",
+    help: "Requests to chat networks and pipelines systems: what the host asks of them under its own word, and the requests of HTTP that are made for it, where an adapter tells of them, under their methods.",
     alerts: &[Alert {
         name: "WardroomTargetFails",
         expr: "sum by (target) (rate(wardroom_outbound_requests_total{success=\"false\"}[10m])) \

@@ -6,13 +6,20 @@
 mod calls;
 mod types;
 
-use std::{fs, time::Duration};
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 use reqwest::{Certificate, Client, Method, RequestBuilder, Url, redirect::Policy};
 use serde_json::Value;
-use wardroom::port::Secret;
+use wardroom::{
+    figures::{Asked, outbound},
+    port::Secret,
+};
 
 use crate::{
+    NETWORK,
     config::Config,
     trouble::{Trouble, chain, judge},
 };
@@ -84,7 +91,12 @@ impl Api {
 
     /// Sends a request and gives the JSON that it answers.
     async fn call(&self, request: RequestBuilder) -> Result<Value, Trouble> {
-        let response = request.send().await?;
+        let request = request.build()?;
+        let (method, began) = (word(request.method()), Instant::now());
+        let response = self.http.execute(request).await;
+        let came = response.as_ref().map_or(Asked::Away, |response| Asked::Status(response.status().as_u16()));
+        outbound(NETWORK, method, came, began);
+        let response = response?;
         let (status, headers) = (response.status(), response.headers().clone());
         let body = response.bytes().await?;
         if !status.is_success() {
@@ -104,6 +116,17 @@ impl Api {
 
     async fn send(&self, method: Method, path: &[&str], body: &Value) -> Result<Value, Trouble> {
         self.call(self.request(method, path).json(body)).await
+    }
+}
+
+/// A method, for the figures.
+fn word(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
+        _ => "other",
     }
 }
 
