@@ -173,7 +173,7 @@ mod tests {
         for (statement, found) in [
             (DUE, "SEARCH job USING INDEX job_wake (wake>? AND wake<?)"),
             (NEXT_WAKE, "SEARCH job USING INDEX job_wake (wake>?)"),
-            (OPEN_JOBS, "SCAN job USING COVERING INDEX job_phase"),
+            (OPEN_JOBS, "SCAN job USING INDEX job_phase"),
         ] {
             let mut statement = QueryBuilder::new(format!("explain query plan {statement}"));
             assert_eq!(plan(&mut statement).await, found);
