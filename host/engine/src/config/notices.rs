@@ -32,7 +32,7 @@ fn notice(mut table: Table, catalog: &Catalog, members: &Members<'_>) -> Option<
         match Occasion::parse(&word.value) {
             Some(occasion) => on.push(occasion),
             None => {
-                let fix = nearest(&word.value, words.into_iter())
+                let fix = nearest(&word.value, words)
                     .map_or_else(|| format!("one of: {}", words.join(", ")), |meant| format!("\"{meant}\""));
                 table.problem(&word.at, format!("`{}` is nothing to tell of", crate::reply::clean(&word.value)), fix);
             }
@@ -51,7 +51,7 @@ fn notice(mut table: Table, catalog: &Catalog, members: &Members<'_>) -> Option<
         for gap in text.value.split('{').skip(1).filter_map(|rest| rest.split_once('}')).map(|(gap, _)| gap) {
             if !GAPS.contains(&gap) {
                 let message = format!("there is no `{{{}}}` to say", crate::reply::clean(gap));
-                let fix = match nearest(gap, GAPS.into_iter()) {
+                let fix = match nearest(gap, GAPS) {
                     Some(meant) => format!("{{{meant}}}"),
                     None => format!("one of: {}", GAPS.join(", ")),
                 };

@@ -274,7 +274,6 @@ fn header(table: &mut Table, key: &str) -> Option<String> {
 }
 
 /// `as`, `room` and `bot`.
-#[expect(clippy::type_complexity, reason = "three keys that belong together and are read nowhere else")]
 fn place(
     table: &mut Table,
     members: &Members<'_>,

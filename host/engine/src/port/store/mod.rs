@@ -21,7 +21,6 @@ use jiff::Timestamp;
 
 /// One change. A list of them is a transaction.
 #[derive(Debug, Clone, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "lists are short, and the large ones are what there is most to keep of")]
 pub enum Write {
     /// A message, unless its key is there already.
     Receive(InboxRow),
