@@ -1,6 +1,7 @@
 //! Two identities in one host: one for staging, open to all, and one for production, for some.
 
 use anyhow::Result;
+use wardroom::port::Store as _;
 
 use crate::office::Office;
 
@@ -126,6 +127,44 @@ async fn what_is_granted_through_one_does_not_count_through_the_other() -> Resul
     open.say("carol", "ops", "?whoami").await?;
     assert!(has(&office.said("bender"), "You are carol"), "{:?}", office.said("bender"));
     assert!(!has(&office.said("bender"), "Role deployer"), "{:?}", office.said("bender"));
+    open.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_for_all_environments_reaches_those_of_its_identity_and_approves_nothing_elsewhere() -> Result<()> {
+    let office = Office::new()?;
+    let open = office.open(CONFIG, None).await?;
+    office.members("marvin", "ops", &["alice", "carol"]);
+    open.say("alice", "ops", "!auth carol cms").await?;
+    open.say("bob", "vault", "?approve").await?;
+    open.say("alice", "ops", "?deploy cms production 1.0.0").await?;
+    let job = office.store.jobs(&Default::default()).await?.into_iter().find(|job| job.command == "deploy");
+    let id = job.map(|job| job.id).unwrap_or_default();
+    for words in [format!("!approve {id}"), format!("?approve {id}"), format!("?cancel {id}"), format!("!cancel {id}")]
+    {
+        open.say("carol", "ops", &words).await?;
+    }
+    assert!(office.pipelines.runs().is_empty(), "{:?} {:?}", office.said("marvin"), office.said("bender"));
+    let open_job = office.store.job(&id).await?.is_some_and(|job| job.end.is_none());
+    assert!(open_job, "it waits: {:?} {:?}", office.said("marvin"), office.said("bender"));
+    open.say("bob", "vault", &format!("?approve {id}")).await?;
+    assert_eq!(office.pipelines.runs().len(), 1, "{:?}", office.said("bender"));
+    open.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_said_to_one_is_overheard_by_no_other() -> Result<()> {
+    let listen = "[[listen]]\npattern = 'cms'\ncommand = \"where cms\"\n";
+    let office = Office::new()?;
+    let open = office.open(&format!("{CONFIG}{listen}"), None).await?;
+    // The other one hears it first, by its name.
+    open.say("bob", "ops", "!where cms").await?;
+    open.say("bob", "ops", "marvin: where cms").await?;
+    let answers = office.said("marvin").iter().filter(|line| line.contains("staging: nothing yet")).count();
+    assert_eq!((answers, office.said("bender").len()), (2, 0), "{:?}", office.said("bender"));
+    open.say("bob", "ops", "and what of cms?").await?;
+    let all = [office.said("marvin"), office.said("bender")].concat();
+    assert_eq!(all.iter().filter(|line| line.contains("nothing yet")).count(), 3, "once: {all:?}");
     open.close().await
 }
 

@@ -41,17 +41,14 @@ pub(crate) async fn readyz(State(desk): State<Arc<Desk>>) -> Response<Body> {
 }
 
 fn shown(account: &AccountHealth) -> Value {
-    let (since, reason) = match &account.link {
-        None => (None, None),
-        Some(LinkState::Up { since }) => (Some(since), None),
-        Some(LinkState::Down { since, reason }) => (Some(since), Some(reason)),
+    // Why it is down may name machines: the log and `status` tell that to those who may know.
+    let since = match &account.link {
+        None => None,
+        Some(LinkState::Up { since } | LinkState::Down { since, .. }) => Some(since),
     };
     let mut shown = json!({ "bot": account.bot, "network": account.network, "up": account.is_up() });
     if let Some(since) = since {
         shown["since"] = since.to_string().into();
-    }
-    if let Some(reason) = reason {
-        shown["reason"] = wardroom::reply::clean(reason).into();
     }
     shown
 }

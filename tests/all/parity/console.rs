@@ -17,7 +17,7 @@ pub(super) struct Console {
 /// A new one.
 pub(super) async fn open() -> Result<Console> {
     let table = "[bot.marvin.console]\nuser = \"alice\"";
-    let house = House::new(&config(table, "alice", "bob"))?;
+    let house = House::new(&config(table, ["alice", "bob", "dave"]))?;
     let host = Host::start(&house)?;
     Ok(Console { house, host, said: Vec::new(), count: 0 })
 }

@@ -51,7 +51,7 @@ pub(super) async fn open() -> Result<Encrypted> {
         "[bot.marvin.matrix]\nhomeserver = \"{url}\"\nuser = \"{bot}\"\npassword = {{ env = \"{SECRET}\" }}\n\
          rooms = [\"{room}\"]"
     );
-    let host = Served::new(&config(&table, &people["alice"].id, &people["bob"].id), password)?;
+    let host = Served::new(&config(&table, ["alice", "bob", "dave"].map(|name| people[name].id.as_str())), password)?;
     let (direct, put) = (BTreeMap::new(), BTreeMap::new());
     let mut encrypted = Encrypted { people, bot, room, direct, put, host, plain };
     encrypted.host(Running::Starts).await?;

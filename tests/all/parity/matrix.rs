@@ -46,7 +46,7 @@ pub(super) async fn open() -> Result<Matrix> {
          rooms = [\"{alias}\"]",
         synapse.url()
     );
-    let host = Served::new(&config(&table, &alice.id, &people["bob"].id), password)?;
+    let host = Served::new(&config(&table, ["alice", "bob", "dave"].map(|name| people[name].id.as_str())), password)?;
     let (direct, put) = (BTreeMap::new(), BTreeMap::new());
     let mut matrix = Matrix { bot, room, direct, put, host, people };
     matrix.host(Running::Starts).await?;

@@ -50,7 +50,7 @@ pub(super) async fn open() -> Result<Mattermost> {
         "[bot.marvin.mattermost]\nurl = \"{}\"\ntoken = {{ env = \"{SECRET}\" }}\nrooms = [\"company/ops\"]",
         server.url()
     );
-    let host = Served::new(&config(&table, people["alice"].id(), people["bob"].id()), token)?;
+    let host = Served::new(&config(&table, ["alice", "bob", "dave"].map(|name| people[name].id())), token)?;
     let mut room = Mattermost { server, people, bot, channel, direct: BTreeMap::new(), host };
     room.host(Running::Starts).await?;
     // What is said before it first came is not handled.

@@ -84,7 +84,7 @@ pub(super) trait Room: Send {
 /// The configuration of every room's host; `TABLE` stands for the bot's account, and people by their names in capitals.
 pub(super) const CONFIG: &str = r#"
 [bot.marvin]
-environments = ["staging", "production"]
+environments = ["staging", "production", "live"]
 
 TABLE
 
@@ -101,12 +101,21 @@ environments = ["staging"]
 members      = ["ALICE", "BOB"]
 commands     = ["deploy", "where"]
 apps         = ["*"]
-environments = ["staging", "production"]
+environments = ["staging", "production", "live"]
 
 [environment.staging]
 
 [environment.production]
 approval = { count = 1, from = "deployer", within = "5m" }
+
+[role.approver]
+members      = ["BOB", "DAVE"]
+commands     = []
+apps         = ["*"]
+environments = ["live"]
+
+[environment.live]
+approval = { count = 2, from = "approver", within = "5m" }
 
 [app.cms]
 title = "Content Management System"
@@ -119,12 +128,16 @@ parameters = { version = '[0-9]+\.[0-9]+\.[0-9]+' }
 run        = ["./sample/deploy.sh", "cms", "production", "{version}"]
 parameters = { version = '[0-9]+\.[0-9]+\.[0-9]+' }
 
+[app.cms.deploy.live]
+run        = ["./sample/deploy.sh", "cms", "live", "{version}"]
+parameters = { version = '[0-9]+\.[0-9]+\.[0-9]+' }
+
 [plugin.deploy]
 module = "{guests}/deploy.wasm"
 
 [[plugin.deploy.allow]]
 call        = "pipelines.trigger"
-environment = ["staging", "production"]
+environment = ["staging", "production", "live"]
 
 [[plugin.deploy.allow]]
 call = ["pipelines.wait", "catalog.*"]
@@ -139,6 +152,6 @@ command = "where {app}"
 "#;
 
 /// The configuration with an account and the ids of its people.
-pub(super) fn config(table: &str, alice: &str, bob: &str) -> String {
-    CONFIG.replace("TABLE", table).replace("ALICE", alice).replace("BOB", bob)
+pub(super) fn config(table: &str, [alice, bob, dave]: [&str; 3]) -> String {
+    CONFIG.replace("TABLE", table).replace("ALICE", alice).replace("BOB", bob).replace("DAVE", dave)
 }

@@ -129,7 +129,7 @@ impl Access {
             |group| self.in_group(group, who.id),
             |room| self.rooms.has(room, self.persons.ids(who.id)),
         );
-        let named = places.into_iter().map(|place| Held { role: self.roles[place].clone(), grant: None });
+        let named = places.into_iter().map(|place| Held { role: self.roles[place].clone(), grant: None, reach: None });
         let now = self.now();
         let here = |grant: &Arc<Grant>| who.bot.is_none_or(|bot| self.is_bot(bot, &grant.bot));
         let granted = self.granted.of(one).into_iter().filter(here).filter_map(|grant| self.counting(grant, now));
@@ -140,7 +140,8 @@ impl Access {
     fn counting(&self, grant: Arc<Grant>, now: Timestamp) -> Option<Held> {
         let role = self.role(&grant.role)?;
         let counts = grant.until.is_none_or(|until| now < until) && self.fault(&grant, role).is_none();
-        counts.then(|| Held { role: role.clone(), grant: Some(grant) })
+        let reach = counts.then(|| self.bots.environments(&grant.bot).into())?;
+        Some(Held { role: role.clone(), grant: Some(grant), reach: Some(reach) })
     }
 
     /// Why a grant of a role counts no more, if it does not: the file is the ceiling of what is granted in chat.

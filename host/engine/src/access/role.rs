@@ -75,6 +75,9 @@ pub struct Held {
     pub role: Arc<Role>,
     /// What granted it in chat, which limits it; `None` where the file names them.
     pub grant: Option<Arc<Grant>>,
+    /// The environments that may be touched through the identity by which it was granted: a grant that names none reaches no
+    /// further. `None` where the file names them.
+    pub reach: Option<Arc<[String]>>,
 }
 
 impl Held {
@@ -84,7 +87,10 @@ impl Held {
             let within = |limit: &str, value: Option<&str>| value.is_none_or(|value| value == limit);
             within(&grant.app, app) && grant.environment.as_deref().is_none_or(|limit| within(limit, environment))
         };
-        self.role.covers(app, environment) && self.grant.as_ref().is_none_or(granted)
+        let reached = |reach: &Arc<[String]>| environment.is_none_or(|name| reach.iter().any(|known| known == name));
+        self.role.covers(app, environment)
+            && self.grant.as_ref().is_none_or(granted)
+            && self.reach.as_ref().is_none_or(reached)
     }
 
     /// The rule, for journal and people: `deployer`, or `deployer, granted by @alice:example.org in job 7f3ak`.

@@ -75,6 +75,14 @@ impl CommandTable {
         self.longest(&first, second.as_deref()).map(|(spec, _)| spec)
     }
 
+    /// Words with options of the host behind the command's own, where no argument swallows them.
+    pub(crate) fn with_options(&self, mut words: Vec<Word>, options: Vec<Word>) -> Vec<Word> {
+        let two = matches!(self.command_of_words(&words), Some(spec) if spec.name.contains(' '));
+        let place = words.len().min(1 + usize::from(two));
+        words.splice(place..place, options);
+        words
+    }
+
     /// Reads words of which some were given by somebody else.
     ///
     /// # Errors

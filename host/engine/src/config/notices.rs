@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     access::Pattern,
-    reply::{GAPS, Notice, Notices, Occasion},
+    reply::{GAPS, Notice, Notices, Occasion, gaps},
 };
 
 /// What is said if nothing else is.
@@ -24,6 +24,8 @@ pub(super) fn read(root: &mut Table, catalog: &Catalog, members: &Members<'_>) -
 fn notice(mut table: Table, catalog: &Catalog, members: &Members<'_>) -> Option<Notice> {
     let at = table.at().clone();
     let words = Occasion::ALL.map(Occasion::as_str);
+    let before = table.problems().count();
+    let listed = table.has("on");
     if !table.has("on") {
         table.missing("on", "[\"success\", \"failure\"]");
     }
@@ -38,6 +40,10 @@ fn notice(mut table: Table, catalog: &Catalog, members: &Members<'_>) -> Option<
             }
         }
     }
+    if listed && on.is_empty() && table.problems().count() == before {
+        let place = table.at_key("on");
+        table.problem(&place, "`on` is empty: nothing is ever told", "on = [\"success\"]".to_owned());
+    }
     if !table.has("room") {
         table.missing("room", "\"#management:example.org\"");
     }
@@ -48,7 +54,7 @@ fn notice(mut table: Table, catalog: &Catalog, members: &Members<'_>) -> Option<
     let commands = limit(&mut table, "commands", "command", None);
     let text = table.string("text");
     if let Some(text) = &text {
-        for gap in text.value.split('{').skip(1).filter_map(|rest| rest.split_once('}')).map(|(gap, _)| gap) {
+        for gap in gaps(&text.value) {
             if !GAPS.contains(&gap) {
                 let message = format!("there is no `{{{}}}` to say", crate::reply::clean(gap));
                 let fix = match nearest(gap, GAPS) {

@@ -58,7 +58,7 @@ impl Explainer<'_> {
         }
         let by_member = |wanted: &dyn Fn(&Member) -> bool| -> Vec<Held> {
             let roles = access.roles.iter().filter(|role| role.members.iter().any(wanted));
-            roles.map(|role| Held { role: role.clone(), grant: None }).collect()
+            roles.map(|role| Held { role: role.clone(), grant: None, reach: None }).collect()
         };
         // Who is one of everyone can approve nothing.
         rows.extend(self.rows("everyone", None, &by_member(&|member| *member == Member::Everyone), &[]));

@@ -8,7 +8,7 @@ use super::{
     handle::{Refusal, Verdict},
 };
 use crate::{
-    access::{Attribute, Authorized},
+    access::{Asker, Attribute, Authorized},
     command::{Target, Value},
     job::{self, Said, Status, Tape},
     message::Person,
@@ -274,7 +274,7 @@ impl Host {
         access.same_person(&job.caller.id, &person.id)
             || access.is_admin(&person.id)
             || self.may_start(person, job)
-            || (app.is_some() && access.sees(&person.id, app, environment))
+            || (app.is_some() && access.sees(through(job, person), app, environment))
     }
 
     /// Whether a person may start a job's command where it works. What touches no app is its caller's own.
@@ -283,7 +283,7 @@ impl Host {
             return self.shared.access.is_admin(&person.id);
         }
         let target = Target::Plugin(job.plugin.as_str().into());
-        let rights = self.shared.access.rights(&person.id, &job.command, target);
+        let rights = self.shared.access.rights(through(job, person), &job.command, target);
         let held = self.shared.places.of(&job.id);
         // Where no environment was typed, those count in which it acts.
         if job.environment.is_none() && !held.is_empty() {
@@ -300,6 +300,11 @@ impl Host {
         let missing = self.shared.access.missing(&job.command, job.app.as_deref(), job.environment.as_deref());
         Err(Refusal::Denied(format!("job {} is not yours, and {missing}", job.id)))
     }
+}
+
+/// Somebody who asks about a job: what was granted through another identity than its own does not count for it.
+fn through<'a>(job: &'a JobRow, person: &'a Person) -> Asker<'a> {
+    Asker { bot: Some(&job.bot), ..Asker::from(person) }
 }
 
 pub(super) fn carried_out(told: Result<String, Refusal>) -> Result<Verdict, Refusal> {

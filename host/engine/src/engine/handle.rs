@@ -124,8 +124,9 @@ impl Host {
 
     /// Why a message that came late is too old to be done now, if it is.
     fn too_old(&self, row: &InboxRow) -> Option<String> {
-        // How long others have is said by what they are asked.
-        if row.reaction.is_some() {
+        // How long others have is said by what they are asked, and how old a command may be that nobody typed was judged
+        // when it was taken.
+        if row.reaction.is_some() || is_announced(&row.key.event) {
             return None;
         }
         let now = self.shared.clock.now();
@@ -310,7 +311,10 @@ impl Host {
     fn words_of(&self, row: &InboxRow) -> Result<Option<Vec<Word>>, String> {
         match &row.started {
             Some(started) => Ok(Some(started.words.clone())),
-            None => self.starters.alias(&row.text),
+            None => Ok(self
+                .starters
+                .alias(&row.text)?
+                .map(|short| self.plugins.table().with_options(short.words, short.options))),
         }
     }
 

@@ -211,6 +211,7 @@ impl EngineBuilder {
                 store: self.store.clone(),
                 outbox: outbox.clone(),
                 addressing: Addressing { prefix, names: vec![account.bot.clone()] },
+                others: others(&identities, &account.bot),
                 admins: access.admin_ids(),
                 access: access.clone(),
                 starters: starters.clone(),
@@ -259,6 +260,12 @@ impl EngineBuilder {
         });
         Ok(Engine { host, rows: Mutex::new(Some(rows)), accounts, keep: self.config.keep })
     }
+}
+
+/// How the other identities of a host are addressed.
+fn others(identities: &HashMap<String, BotIdentity>, bot: &str) -> Vec<Addressing> {
+    let others = identities.values().filter(|identity| identity.name != bot);
+    others.map(|identity| Addressing { prefix: identity.prefix.clone(), names: vec![identity.name.clone()] }).collect()
 }
 
 impl Engine {

@@ -180,6 +180,16 @@ impl Plugins {
                 }
             }
         }
+        for notice in config.notices.iter() {
+            for pattern in notice.commands.iter().flatten().filter(|pattern| pattern.is_literal()) {
+                if !names.contains(&pattern.as_str()) {
+                    let message = format!("[[notify]] names the command `{}`, which no plugin has", pattern.as_str());
+                    let meant = nearest(pattern.as_str(), names.iter().copied());
+                    let fix = meant.map(|meant| format!("\"{meant}\""));
+                    problems.push(Problem { at: notice.at.clone(), message, fix });
+                }
+            }
+        }
         problems.extend(self.misled(config));
         problems.extend(self.unmet(config));
         problems.sort();

@@ -50,6 +50,11 @@ impl Host {
             store.commit(vec![at(schedule, now)]).await?;
             return Ok(Duration::ZERO);
         };
+        if mark.event.as_deref() != Some(schedule.cron.described().as_str()) {
+            // It has other times from now on, and none of them before this moment was ever its.
+            store.commit(vec![at(schedule, now.max(mark.at))]).await?;
+            return Ok(Duration::ZERO);
+        }
         let Some(next) = schedule.cron.next(mark.at) else { return Ok(LOOK) };
         if next > now {
             let until: Duration = next.duration_since(now).try_into().unwrap_or(LOOK);
@@ -146,7 +151,8 @@ fn at(schedule: &Schedule, moment: Timestamp) -> Write {
         bot: String::new(),
         network: NETWORK.to_owned(),
         room: schedule.name.clone(),
-        event: None,
+        // The times that it has: with others it begins anew.
+        event: Some(schedule.cron.described()),
         at: moment,
     })
 }

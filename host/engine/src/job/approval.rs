@@ -186,7 +186,7 @@ impl Jobs {
             // Where a role counts in some rooms alone, who says something there is judged when they do.
             let stands = |id: &String| {
                 let of_rooms = |role: &String| access.role(role).is_some_and(|role| role.rooms.is_some());
-                self.stands(need, Asker::from(id)) || need.from.iter().any(of_rooms)
+                self.stands(need, Asker { bot: Some(&row.bot), ..Asker::from(id) }) || need.from.iter().any(of_rooms)
             };
             for id in need.from.iter().flat_map(|role| access.named_in(role)).filter(stands) {
                 let may = !access.same_person(&id, &row.caller.id) && !ids.contains(&id);

@@ -52,7 +52,10 @@ impl Jobs {
             return false;
         }
         match Tape::read(&*self.shared.store, &row.id).await {
-            Ok(tape) => tape.ask().is_some_and(|ask| ask.needs.iter().any(|need| self.stands(need, who))),
+            Ok(tape) => {
+                let who = Asker { bot: Some(&row.bot), ..who };
+                tape.ask().is_some_and(|ask| ask.needs.iter().any(|need| self.stands(need, who)))
+            }
             Err(_) => false,
         }
     }
@@ -151,7 +154,8 @@ impl Jobs {
     /// What an answer adds to the journal, and what is told.
     fn counted(&self, row: &JobRow, ask: &Ask, message: &InboxRow, vote: Vote) -> Result<(Vec<Event>, String), NoVote> {
         let (access, number) = (&self.shared.access, ask.number);
-        let (by, who) = (&message.sender, Asker::from(message));
+        // What was granted through another identity than the job's does not count for it.
+        let (by, who) = (&message.sender, Asker { bot: Some(&row.bot), ..Asker::from(message) });
         let name = who_is(&by.id, &by.name);
         if let Vote::Withdraw(reaction) = &vote {
             let given = ask.given.iter().find(|given| given.reaction.as_ref() == Some(reaction));

@@ -59,6 +59,8 @@ pub struct Inbox {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) addressing: Addressing,
+    // How the other identities on this network are addressed.
+    pub(crate) others: Vec<Addressing>,
     pub(crate) admins: Vec<String>,
     pub(crate) access: Arc<Access>,
     pub(crate) starters: Arc<Starters>,
@@ -126,6 +128,8 @@ impl Inbox {
                     Some(_) => (String::new(), None),
                     None => match self.addressing.command(&message) {
                         Some(text) => (text, None),
+                        // Said to another identity that is here it is a command, and hers.
+                        None if self.others.iter().any(|other| other.command(&message).is_some()) => return None,
                         None => self.heard(room, &message).map(|started| (started.line(), Some(started)))?,
                     },
                 };

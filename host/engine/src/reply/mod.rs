@@ -6,7 +6,7 @@ mod outbox;
 mod text;
 
 pub(crate) use closing::{closing, emoji, moment, refusals, took, who_is};
-pub(crate) use notice::GAPS;
+pub(crate) use notice::{GAPS, gaps};
 pub use notice::{Notice, Notices, Occasion};
 pub use outbox::Outbox;
 pub(crate) use outbox::{Account, Spot, longest};

@@ -173,6 +173,17 @@ struct Facts<'f> {
     took: String,
 }
 
+/// The gaps of an operator's words, by their names.
+pub(crate) fn gaps(text: &str) -> Vec<&str> {
+    let mut gaps = Vec::new();
+    let mut rest = text;
+    while let Some((name, after)) = rest.split_once('{').and_then(|(_, behind)| behind.split_once('}')) {
+        gaps.push(name);
+        rest = after;
+    }
+    gaps
+}
+
 /// The operator's words with their gaps filled. What fills one is not looked at for gaps.
 fn words(text: &str, catalog: &Catalog, row: &JobRow, facts: &Facts<'_>) -> String {
     let mut words = String::new();

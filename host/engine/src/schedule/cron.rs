@@ -63,6 +63,11 @@ impl Cron {
         &self.text
     }
 
+    /// The line with its time zone, for telling two apart.
+    pub(crate) fn described(&self) -> String {
+        format!("{} {}", self.text, self.zone.iana_name().unwrap_or("fixed"))
+    }
+
     /// The first moment behind this one. `None` where there is none in four years.
     pub fn next(&self, after: Timestamp) -> Option<Timestamp> {
         let by = |at: Timestamp, seconds: i32| at.checked_add(SignedDuration::from_secs(i64::from(seconds))).ok();

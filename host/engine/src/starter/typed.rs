@@ -49,10 +49,19 @@ pub struct Listen {
 
 /// The options of the host that can be typed behind an alias.
 const OPTIONS: [&str; 3] = ["--wait", "--dry-run", "--help"];
-/// No more of a message than this is looked through, in bytes.
+/// A longer message is not looked through, in bytes.
 const LONGEST_HEARD: usize = 4_096;
 /// A captured text that is longer sets nothing off, in characters.
 const LONGEST_GIVEN: usize = 256;
+
+/// What a short form stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Short {
+    /// The words of the command.
+    pub(crate) words: Vec<Word>,
+    /// The options of the host that were typed with it.
+    pub(crate) options: Vec<Word>,
+}
 
 /// All starters of a configuration.
 #[derive(Debug, Clone, Default)]
@@ -83,35 +92,29 @@ impl Starters {
     ///
     /// # Errors
     /// It begins as one and has other words; how it is typed.
-    pub(crate) fn alias(&self, line: &str) -> Result<Option<Vec<Word>>, String> {
+    pub(crate) fn alias(&self, line: &str) -> Result<Option<Short>, String> {
         let Some(typed) = words(line) else { return Ok(None) };
         // Of two that begin alike the longer one.
         let begins = |alias: &&Alias| {
             fixed(alias).zip(&typed).all(|(known, word)| same(known, word)) && fixed(alias).count() <= typed.len()
         };
-        let Some(alias) = self.aliases.iter().filter(begins).max_by_key(|alias| fixed(alias).count()) else {
-            return Ok(None);
-        };
         let (options, given): (Vec<&String>, Vec<&String>) =
             typed.iter().partition(|word| OPTIONS.contains(&word.as_str()));
-        let usage = || format!("`{}` stands for `{}`.", alias.typed.join(" "), alias.command.as_str());
-        if given.len() != alias.typed.len() {
-            return Err(usage());
-        }
-        let mut values = BTreeMap::new();
-        for (known, word) in alias.typed.iter().zip(given) {
-            if is_gap(known) {
-                values.insert(known.clone(), word.clone());
-            } else if !same(known, word) {
-                return Err(usage());
-            }
-        }
-        let mut filled = alias.command.filled(&values);
-        // Behind the command's own word, so that no argument swallows them.
-        let options = options.into_iter().map(|option| Word::Written(option.clone()));
-        let place = filled.len().min(1);
-        filled.splice(place..place, options);
-        Ok(Some(filled))
+        let fits = |alias: &&Alias| {
+            let word = |(known, word): (&String, &&String)| is_gap(known) || same(known, word);
+            alias.typed.len() == given.len() && alias.typed.iter().zip(&given).all(word)
+        };
+        let most = |alias: &&Alias| fixed(alias).count();
+        let Some(alias) = self.aliases.iter().filter(fits).max_by_key(most) else {
+            let meant = self.aliases.iter().filter(begins).max_by_key(most);
+            return meant.map_or(Ok(None), |alias| {
+                Err(format!("`{}` stands for `{}`.", alias.typed.join(" "), alias.command.as_str()))
+            });
+        };
+        let gaps = alias.typed.iter().zip(given).filter(|(known, _)| is_gap(known));
+        let values = gaps.map(|(known, word)| (known.clone(), word.clone())).collect();
+        let options = options.into_iter().map(|option| Word::Written(option.clone())).collect();
+        Ok(Some(Short { words: alias.command.filled(&values), options }))
     }
 
     /// What is set off by something that somebody said in a room to others. `is` tells whether the room has a name.
@@ -194,6 +197,7 @@ mod tests {
         Starters {
             aliases: vec![
                 alias("restart HOST", "deploy {HOST} staging 1.0.0"),
+                alias("restart HOST VERSION", "deploy {HOST} staging {VERSION}"),
                 alias("ship it", "deploy cms staging 1.0.1"),
             ],
             said: vec![Said { at: at(), typed: vec!["lunch".into()], text: "At noon.".into() }],
@@ -210,11 +214,15 @@ mod tests {
     #[test]
     fn an_alias_hands_over_arguments() {
         let starters = starters();
-        let words = starters.alias("Restart \"a --wait b\" --dry-run").unwrap().unwrap();
-        assert_eq!(words[1], Word::Written("--dry-run".into()));
-        assert_eq!(words[2], Word::Given { before: String::new(), text: "a --wait b".into() });
-        assert_eq!(line(&words), "deploy --dry-run 'a --wait b' staging 1.0.0");
-        assert!(starters.alias("restart").is_err() && starters.alias("restart a b").is_err());
+        let Short { words, options } = starters.alias("Restart \"a --wait b\" --dry-run").unwrap().unwrap();
+        assert_eq!(options, [Word::Written("--dry-run".into())]);
+        assert_eq!(words[1], Word::Given { before: String::new(), text: "a --wait b".into() });
+        assert_eq!(line(&words), "deploy 'a --wait b' staging 1.0.0");
+        // Of two that begin alike the one that fits.
+        let words = |line: &str| starters.alias(line).unwrap().unwrap().words;
+        assert_eq!(line(&words("restart a b")), "deploy a staging b");
+        assert_eq!(line(&words("restart a")), "deploy a staging 1.0.0");
+        assert!(starters.alias("restart").is_err() && starters.alias("restart a b c").is_err());
         assert!(starters.alias("ship it").unwrap().is_some() && starters.alias("ship").unwrap().is_none());
         assert!(starters.alias("deploy cms").unwrap().is_none());
     }
