@@ -26,7 +26,7 @@ pub(crate) enum Command {
         /// Take over state that a host on another machine used; that host must be stopped for good.
         #[arg(long)]
         adopt: bool,
-        /// Run one identity only, with the secrets that it needs; a second process needs a [store] of its own.
+        /// Run one identity only, with the secrets that it needs; a second process needs a store and a listener of its own.
         #[arg(long, value_name = "NAME")]
         bot: Option<String>,
     },

@@ -79,7 +79,7 @@ pub struct Notice {
     pub commands: Option<Vec<Pattern>>,
     /// The room.
     pub room: RoomName,
-    /// The words, with what [`GAPS`] names in braces.
+    /// The words, with the names of what is told in braces.
     pub text: String,
 }
 
