@@ -15,7 +15,7 @@ async fn it_is_ready_while_every_account_hears_and_speaks() {
     };
     let (status, body) = ready().await;
     assert_eq!((status, &body["ready"]), (503, &false.into()), "{body}");
-    assert_eq!(body["accounts"][0]["reason"], "not connected yet");
+    assert!(body["accounts"][0]["since"].is_string(), "{body}");
     house.wired.link.up();
     let (status, body) = ready().await;
     assert_eq!((status, &body["ready"]), (200, &true.into()), "{body}");
@@ -23,7 +23,8 @@ async fn it_is_ready_while_every_account_hears_and_speaks() {
     house.wired.link.down("the server closed it\u{202e}");
     let (status, body) = ready().await;
     assert_eq!((status, &body["accounts"][0]["up"]), (503, &false.into()), "{body}");
-    assert_eq!(body["accounts"][0]["reason"], "the server closed it");
+    // Why may name machines, and is for those who may know.
+    assert!(!body.to_string().contains("closed it"), "{body}");
     house.wired.link.up();
     assert_eq!(ready().await.0, 200);
     // It lives all the same.
