@@ -11,8 +11,8 @@ use super::Host;
 use crate::{
     config::RoomName,
     message::{Inbox, Person},
-    port::store::{InboxKey, InboxRow, OutboxRow, Purpose, Started, StoreError, Write},
-    reply::{Text, clean},
+    port::store::{InboxKey, InboxRow, Started, StoreError, Write},
+    reply::{Spot, Text, clean},
     starter::is_announced,
 };
 
@@ -34,6 +34,12 @@ impl Venue {
     /// The identity that acts there.
     pub(super) fn bot(&self) -> &str {
         &self.inbox.bot
+    }
+
+    /// A message to its room.
+    fn say(&self, key: String, text: Text) -> Write {
+        let (bot, network) = (self.inbox.bot.clone(), self.inbox.network.to_owned());
+        Write::Say(Spot { bot, network, room: self.room.clone() }.say(key, text))
     }
 }
 
@@ -78,15 +84,7 @@ impl Host {
             words.push_lines(note);
         }
         let key = InboxKey { network: venue.inbox.network.to_owned(), room: venue.room.clone(), event };
-        more.push(Write::Say(OutboxRow {
-            key: announcement(&key),
-            bot: venue.inbox.bot.clone(),
-            network: key.network.clone(),
-            room: key.room.clone(),
-            thread: None,
-            purpose: Purpose::Message,
-            text: words,
-        }));
+        more.push(venue.say(announcement(&key), words));
         let row = InboxRow {
             key,
             bot: venue.inbox.bot.clone(),
@@ -112,15 +110,7 @@ impl Host {
         text: Text,
         mut more: Vec<Write>,
     ) -> Result<(), StoreError> {
-        more.push(Write::Say(OutboxRow {
-            key,
-            bot: venue.inbox.bot.clone(),
-            network: venue.inbox.network.to_owned(),
-            room: venue.room.clone(),
-            thread: None,
-            purpose: Purpose::Message,
-            text,
-        }));
+        more.push(venue.say(key, text));
         self.shared.store.commit(more).await?;
         self.shared.outbox.wake();
         Ok(())

@@ -81,6 +81,10 @@ pub struct Starters {
 impl Starters {
     /// The fixed answer to a line, if it has one.
     pub(crate) fn said(&self, line: &str) -> Option<Text> {
+        // Most hosts have none, and every command comes by here.
+        if self.said.is_empty() {
+            return None;
+        }
         let typed = words(line)?;
         let said = self.said.iter().find(|said| {
             said.typed.len() == typed.len() && said.typed.iter().zip(&typed).all(|(known, word)| same(known, word))
@@ -93,6 +97,9 @@ impl Starters {
     /// # Errors
     /// It begins as one and has other words; how it is typed.
     pub(crate) fn alias(&self, line: &str) -> Result<Option<Short>, String> {
+        if self.aliases.is_empty() {
+            return Ok(None);
+        }
         let Some(typed) = words(line) else { return Ok(None) };
         // Of two that begin alike the longer one.
         let begins = |alias: &&Alias| {
