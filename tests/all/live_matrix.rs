@@ -6,6 +6,7 @@
 
 mod approvals;
 mod encrypted;
+mod forged;
 mod lost;
 mod rooms;
 pub(crate) mod scene;

@@ -160,6 +160,7 @@ pub(crate) fn message(event: String, person: &str, words: &str) -> Incoming {
         direct: false,
         late: false,
         machine: false,
+        once: None,
         unproven: None,
     }
 }

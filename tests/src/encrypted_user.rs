@@ -13,10 +13,11 @@ use matrix_sdk::{
     Client, Room, RoomState,
     config::SyncSettings,
     deserialized_responses::TimelineEventKind,
-    encryption::EncryptionSettings,
+    encryption::{CrossSigningResetAuthType, EncryptionSettings},
     media::{MediaFormat, MediaRequestParameters},
     ruma::{
         EventId, OwnedRoomId, RoomId, UserId,
+        api::client::uiaa::{AuthData, MatrixUserIdentifier, Password, UserIdentifier},
         events::{
             AnySyncTimelineEvent,
             room::{MediaSource, encrypted::OriginalSyncRoomEncryptedEvent},
@@ -126,6 +127,26 @@ impl EncryptedUser {
     /// The store does not answer.
     pub async fn change_key(&self, room: &str) -> Result<()> {
         Ok(self.room(room).await?.discard_room_key().await?)
+    }
+
+    /// Makes new keys of the account, which sign this device and no other; gives the master key.
+    ///
+    /// # Errors
+    /// What the homeserver said.
+    pub async fn reset_keys(&self, password: &str) -> Result<String> {
+        let encryption = self.client.encryption();
+        if let Some(handle) = encryption.reset_cross_signing().await? {
+            let CrossSigningResetAuthType::Uiaa(asked) = handle.auth_type() else {
+                bail!("it does not ask for a password")
+            };
+            let user = UserIdentifier::Matrix(MatrixUserIdentifier::new(self.id.clone()));
+            let mut login = Password::new(user, password.to_owned());
+            login.session.clone_from(&asked.session);
+            handle.auth(Some(AuthData::Password(login))).await?;
+        }
+        let user = UserId::parse(&self.id)?;
+        let identity = encryption.request_user_identity(&user).await?.context("no identity of one's own")?;
+        Ok(identity.master_key().get_first_key().context("no master key")?.to_base64())
     }
 
     /// Waits for an event that fits, among those that were seen and those that come; decrypted where it can be.

@@ -37,6 +37,7 @@ impl Chat for Pager {
                 direct: false,
                 late: false,
                 machine: false,
+                once: None,
                 unproven: None,
                 reaction: None,
             };

@@ -99,17 +99,23 @@ fn key(reference: &SecretRef, auth: &HookAuth) -> anyhow::Result<Arc<[u8]>> {
 }
 
 impl Door {
-    /// Whether who sends it must be proven by its head alone, so that a body of anybody else is never read.
+    /// Whether a body is worth reading: a token is all there is to prove, and of a signature the head tells at least whether
+    /// there is one, and how old.
     pub(crate) fn head(&self, headers: &HeaderMap) -> Result<(), Shut> {
-        let HookAuth::Token { header, .. } = &self.hook.auth else { return Ok(()) };
-        let given = match header {
-            Some(header) => one(headers, header),
-            None => one(headers, "authorization").and_then(bearer),
-        };
-        let given = given.ok_or(Shut::Unproven)?;
-        // The digests are compared: so nothing is told of the secret's length.
-        let (given, key) = (Sha256::digest(given), Sha256::digest(&*self.key()));
-        if given.ct_eq(&key).into() { Ok(()) } else { Err(Shut::Unproven) }
+        match &self.hook.auth {
+            HookAuth::Token { header, .. } => {
+                let given = match header {
+                    Some(header) => one(headers, header),
+                    None => one(headers, "authorization").and_then(bearer),
+                };
+                let given = given.ok_or(Shut::Unproven)?;
+                // The digests are compared: so nothing is told of the secret's length.
+                let (given, key) = (Sha256::digest(given), Sha256::digest(&*self.key()));
+                if given.ct_eq(&key).into() { Ok(()) } else { Err(Shut::Unproven) }
+            }
+            HookAuth::Hub { .. } => hub(headers).map(drop),
+            HookAuth::Standard { tolerance, .. } => Standard::of(headers, *tolerance).map(drop),
+        }
     }
 
     /// The delivery's name, where its head was let in and who sends it is proven.
@@ -120,27 +126,14 @@ impl Door {
                 name.map(str::to_owned).ok_or_else(|| Shut::Unnamed(delivery.clone()))
             }
             HookAuth::Hub { .. } => {
-                let signature = one(headers, "x-hub-signature-256").and_then(|given| given.strip_prefix("sha256="));
-                let signature = signature.and_then(|signature| hex::decode(signature).ok()).ok_or(Shut::Unproven)?;
-                self.signed(&[body], &[signature])?;
+                self.signed(&[body], &[hub(headers)?])?;
                 // The header that names a delivery is not signed: the body names itself.
                 Ok(hex::encode(Sha256::digest(body)))
             }
             HookAuth::Standard { tolerance, .. } => {
-                let given = |header| one(headers, header).filter(|text| text.len() <= 4 * LONGEST_NAME);
-                // A dot in it would move what is signed from one part to the next.
-                let id = given("webhook-id").filter(|id| !id.is_empty() && !id.contains('.'));
-                let (id, at) = (id.ok_or(Shut::Unproven)?, given("webhook-timestamp").ok_or(Shut::Unproven)?);
-                let signatures = given("webhook-signature").ok_or(Shut::Unproven)?;
-                let signatures = signatures.split(' ').filter_map(|one| one.strip_prefix("v1,"));
-                let signatures: Vec<Vec<u8>> =
-                    signatures.filter_map(|signature| BASE64_STANDARD.decode(signature).ok()).collect();
+                let Standard { id, at, signatures } = Standard::of(headers, *tolerance)?;
                 self.signed(&[id.as_bytes(), b".", at.as_bytes(), b".", body], &signatures)?;
-                let off = at.parse::<i64>().ok().map(|at| Timestamp::now().as_second().abs_diff(at));
-                match off {
-                    Some(off) if off <= tolerance.as_secs() => Ok(id.to_owned()),
-                    _ => Err(Shut::Unproven),
-                }
+                Ok(id.to_owned())
             }
         }
     }
@@ -174,6 +167,38 @@ impl Door {
     pub(crate) fn age(&self) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.read = known.read.checked_sub(FRESH).unwrap_or(known.read);
+    }
+}
+
+/// The signature by which code hosts sign a body.
+fn hub(headers: &HeaderMap) -> Result<Vec<u8>, Shut> {
+    let signature = one(headers, "x-hub-signature-256").and_then(|given| given.strip_prefix("sha256="));
+    signature.and_then(|signature| hex::decode(signature).ok()).ok_or(Shut::Unproven)
+}
+
+/// What the head of a delivery says after Standard Webhooks.
+struct Standard<'h> {
+    id: &'h str,
+    at: &'h str,
+    signatures: Vec<Vec<u8>>,
+}
+
+impl<'h> Standard<'h> {
+    /// Where all of it is there and its time is not too far off.
+    fn of(headers: &'h HeaderMap, tolerance: Duration) -> Result<Self, Shut> {
+        let given = |header| one(headers, header).filter(|text| text.len() <= 4 * LONGEST_NAME);
+        // A dot in it would move what is signed from one part to the next.
+        let id = given("webhook-id").filter(|id| !id.is_empty() && !id.contains('.'));
+        let (id, at) = (id.ok_or(Shut::Unproven)?, given("webhook-timestamp").ok_or(Shut::Unproven)?);
+        let signatures = given("webhook-signature").ok_or(Shut::Unproven)?;
+        let signatures = signatures.split(' ').filter_map(|one| one.strip_prefix("v1,"));
+        let signatures: Vec<Vec<u8>> =
+            signatures.filter_map(|signature| BASE64_STANDARD.decode(signature).ok()).collect();
+        let off = at.parse::<i64>().ok().map(|at| Timestamp::now().as_second().abs_diff(at));
+        match off {
+            Some(off) if off <= tolerance.as_secs() && !signatures.is_empty() => Ok(Self { id, at, signatures }),
+            _ => Err(Shut::Unproven),
+        }
     }
 }
 

@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// How long a body may take.
-const BODY: Duration = if cfg!(test) { Duration::from_millis(500) } else { Duration::from_secs(10) };
+pub(crate) const BODY: Duration = if cfg!(test) { Duration::from_millis(500) } else { Duration::from_secs(10) };
 /// When a machine shall try again whose delivery cannot be taken now.
 const AGAIN: Duration = Duration::from_secs(5);
 

@@ -25,7 +25,7 @@ use axum::{
     Router,
     routing::{get, post},
 };
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use wardroom::{CancellationToken, Engine, config::HttpConfig};
 
 use auth::Doors;
@@ -36,6 +36,8 @@ pub use metrics::Figures;
 /// How often something may be sent that does not prove who sent it, in a minute over all hooks. What is more is turned away
 /// without a line in the log.
 const FAILURES_A_MINUTE: u32 = 60;
+/// How many connections may wait to be taken: where there is no place for one, its machine tries again after seconds only.
+const WAITING: u32 = 4096;
 /// How often what was measured is sorted, so that it takes no memory where nobody asks for it.
 const UPKEEP: Duration = Duration::from_secs(5);
 
@@ -57,7 +59,13 @@ impl Listener {
     /// # Errors
     /// It is taken, or none of this machine's.
     pub async fn bind(config: &HttpConfig) -> anyhow::Result<Self> {
-        let listener = TcpListener::bind(config.listen).await;
+        let socket = if config.listen.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+        let listener = socket.and_then(|socket| {
+            // As after a restart the connections of the old process may not be over.
+            socket.set_reuseaddr(true)?;
+            socket.bind(config.listen)?;
+            socket.listen(WAITING)
+        });
         listener.map(Self).with_context(|| format!("cannot listen at {} ([http] in {})", config.listen, config.at))
     }
 

@@ -13,7 +13,7 @@ use wardroom::{
     Timestamp,
     port::{
         RunKey,
-        store::{LinkKind, Removed, StoreError},
+        store::{LinkKind, NAMES_LONGER, Removed, StoreError},
     },
 };
 
@@ -129,6 +129,12 @@ async fn rows(connection: &mut SqliteConnection, before: Timestamp, removed: &mu
              ) limit 5000)",
     ] {
         let rows = delete(connection, statement, &moment).await?;
+        removed.more |= rows >= ROWS;
+        removed.rows += rows;
+    }
+    if let Ok(before) = before.checked_sub(NAMES_LONGER) {
+        let statement = "delete from came where name in (select name from came where at < ? limit 5000)";
+        let rows = delete(connection, statement, &time(before)).await?;
         removed.more |= rows >= ROWS;
         removed.rows += rows;
     }

@@ -18,6 +18,7 @@ const VERSIONS: &[(i64, &str, &str)] = &[
     (2, "durable", include_str!("../migrations/0002_durable.sql")),
     (3, "rights", include_str!("../migrations/0003_rights.sql")),
     (4, "identities", include_str!("../migrations/0004_identities.sql")),
+    (5, "names", include_str!("../migrations/0005_names.sql")),
 ];
 
 /// The newest version that this build knows.

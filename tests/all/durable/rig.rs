@@ -193,6 +193,7 @@ impl World {
                 direct: true,
                 late,
                 machine: false,
+                once: None,
                 unproven: None,
             };
             inbox.receive(ROOM, vec![message], None).await?;

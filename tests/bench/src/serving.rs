@@ -65,6 +65,7 @@ impl Serving {
             direct: true,
             late: false,
             machine: false,
+            once: None,
             unproven: None,
         };
         let messages = lines.into_iter().map(message).collect();

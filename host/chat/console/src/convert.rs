@@ -63,6 +63,7 @@ pub(crate) fn incoming(event: String, speaker: Person, text: String, at: Timesta
         direct: true,
         late: false,
         machine: false,
+        once: None,
         unproven: None,
         reaction: None,
     }

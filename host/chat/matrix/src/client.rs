@@ -6,7 +6,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use matrix_sdk::{Client, RoomState, ruma::RoomId};
+use matrix_sdk::{Client, EncryptionState, RoomState, ruma::RoomId};
 use tokio_util::sync::CancellationToken;
 use wardroom::{
     message::{Inbox, Person},
@@ -41,6 +41,12 @@ impl Matrix {
     fn client(&self) -> Result<Client, SendError> {
         let client = self.client.read().unwrap_or_else(PoisonError::into_inner).clone();
         client.ok_or_else(|| SendError::Later { after: None, reason: "not logged in yet".into() })
+    }
+
+    /// Whether a room is encrypted; one that is not known may be.
+    fn is_encrypted(&self, room: &str) -> bool {
+        let (Ok(client), Ok(id)) = (self.client(), RoomId::parse(room)) else { return true };
+        client.get_room(&id).is_none_or(|room| !matches!(room.encryption_state(), EncryptionState::NotEncrypted))
     }
 
     fn set_client(&self, client: Option<Client>) {
@@ -115,6 +121,15 @@ impl Chat for Matrix {
 
     fn abilities(&self) -> Abilities {
         Abilities { threads: true, edits: true, reactions: true, files: true }
+    }
+
+    fn account(&self) -> Option<String> {
+        Some(self.config.user.to_string())
+    }
+
+    async fn proves_threads(&self, room: &str) -> bool {
+        // Both stand in clear on an encrypted message: who believes the one may believe the other.
+        self.config.reactions || !self.is_encrypted(room)
     }
 
     fn link(&self) -> Option<&Link> {

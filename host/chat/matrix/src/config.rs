@@ -2,12 +2,16 @@
 //!
 //! Architecture Invariant: reading connects to nothing and opens no secret.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use matrix_sdk::{
     reqwest::Url,
     ruma::{OwnedDeviceId, OwnedRoomOrAliasId, OwnedUserId, RoomOrAliasId, UserId},
 };
+use matrix_sdk_base::crypto::vodozemac::Ed25519PublicKey;
 use wardroom::{
     config::{BotIdentity, Table},
     port::SecretRef,
@@ -30,6 +34,10 @@ pub(crate) struct Config {
     pub(crate) recovery_key: Option<SecretRef>,
     /// Whose commands count in an encrypted room.
     pub(crate) devices: Devices,
+    /// The master keys by which people are known, as unpadded base64; others by the first one that was seen.
+    pub(crate) identities: BTreeMap<OwnedUserId, String>,
+    /// Whether reactions in encrypted rooms count. They come in clear, so that the homeserver could make them up.
+    pub(crate) reactions: bool,
     /// Certificates to trust besides the system's, as PEM.
     pub(crate) ca: Option<PathBuf>,
     /// The folder of this account's session and stores.
@@ -69,6 +77,8 @@ impl Config {
         let rooms = read_rooms(table);
         let recovery_key = table.secret("recovery_key").map(|secret| secret.value);
         let devices = read_devices(table);
+        let identities = read_identities(table);
+        let reactions = read_reactions(table);
         let ca = table.string("ca").map(|path| table.folder().join(path.value));
         let folder = state.join("matrix").join(folder_name(&bot.name));
         let config = Self {
@@ -79,6 +89,8 @@ impl Config {
             rooms,
             recovery_key,
             devices,
+            identities,
+            reactions,
             ca,
             folder,
         };
@@ -162,6 +174,40 @@ fn read_devices(table: &mut Table) -> Devices {
     }
 }
 
+fn read_identities(table: &mut Table) -> BTreeMap<OwnedUserId, String> {
+    let mut identities = BTreeMap::new();
+    let Some(mut keys) = table.table("identities") else { return identities };
+    for name in keys.keys() {
+        let Some(key) = keys.string(&name.value) else { continue };
+        let name = name.value;
+        let user = UserId::parse(name.as_str()).ok();
+        let good = Ed25519PublicKey::from_base64(&key.value).ok();
+        if user.is_none() {
+            let message = format!("`{}` names `{name}`, which is no full Matrix id", keys.path());
+            keys.problem(&key.at, message, "\"@alice:example.org\" = \"MASTER KEY\"".to_owned());
+        } else if good.is_none() {
+            let message = format!("`{}.{name}` is no master key (Ed25519, as base64)", keys.path());
+            keys.problem(&key.at, message, "write the key that the log tells".to_owned());
+        }
+        identities.extend(user.zip(good.map(|key| key.to_base64())));
+    }
+    keys.finish();
+    identities
+}
+
+fn read_reactions(table: &mut Table) -> bool {
+    match table.string("reactions") {
+        None => true,
+        Some(text) if text.value == "on" => true,
+        Some(text) if text.value == "off" => false,
+        Some(text) => {
+            let message = format!("`{}.reactions` is `{}`, and is `on` or `off`", table.path(), text.value);
+            table.problem(&text.at, message, "reactions = \"off\"".to_owned());
+            false
+        }
+    }
+}
+
 fn read_rooms(table: &mut Table) -> Vec<OwnedRoomOrAliasId> {
     let mut rooms = Vec::new();
     for text in table.strings("rooms").map(|list| list.value).unwrap_or_default() {
@@ -230,7 +276,26 @@ mod tests {
         assert_eq!(config.ca.as_deref(), Some(Path::new("/etc/wardroom/ca.pem")));
         assert!(matches!(config.login, Login::Password(SecretRef::Env(name)) if name == "P"));
         assert!(matches!(config.recovery_key, Some(SecretRef::Env(name)) if name == "K"));
-        assert_eq!(config.devices, Devices::Any);
+        assert_eq!((config.devices, config.reactions), (Devices::Any, true));
+    }
+
+    #[test]
+    fn master_keys_are_keys_of_people() {
+        let head = "homeserver = \"https://x\"\nuser = \"@m:x\"\npassword = { env = \"P\" }\nreactions = \"off\"\n";
+        let key = "OJdjt8DvywDxexjVXarrA5dihoadTMi4Rm/izT1Euvs";
+        let (config, problems) = read(&format!("{head}identities = {{ \"@bob:x\" = \"{key}\" }}\n"));
+        assert!(problems.is_empty(), "{problems:?}");
+        let config = config.expect("no problems");
+        assert_eq!(config.identities.into_values().collect::<Vec<_>>(), [key]);
+        assert!(!config.reactions);
+        let (_, problems) =
+            read(&format!("{head}identities = {{ bob = \"{key}\", \"@eve:x\" = \"short\" }}\n").replace("off", "some"));
+        let all = problems.join("\n");
+        for wanted in
+            ["names `bob`, which is no full", "`bot.marvin.matrix.identities.@eve:x` is no master key", "`on` or `off`"]
+        {
+            assert!(all.contains(wanted), "{wanted}\n--- is not in\n{all}");
+        }
     }
 
     #[test]

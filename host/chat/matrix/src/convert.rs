@@ -73,6 +73,7 @@ impl Reader<'_> {
             direct: self.direct,
             late: false,
             machine: false,
+            once: None,
             unproven: None,
         };
         let event = match &event {

@@ -18,13 +18,16 @@ use matrix_sdk::{
 use wardroom::{
     Timestamp,
     message::{Inbox, Incoming, Position},
+    port::store::Reaction,
     reply::clean,
 };
 
 use crate::{
     Config,
     backoff::Backoff,
+    ciphertext,
     convert::{self, Reader},
+    known::Known,
     sealed::{self, Event},
     trouble::Trouble,
     undecrypted::{Entry, Undecrypted},
@@ -35,6 +38,7 @@ pub(crate) struct Delivery<'a> {
     config: &'a Config,
     inbox: Arc<Inbox>,
     undecrypted: Undecrypted,
+    known: Known,
     /// What we are called where a room knows no other name.
     called: Option<String>,
 }
@@ -42,7 +46,7 @@ pub(crate) struct Delivery<'a> {
 impl<'a> Delivery<'a> {
     /// Begins; no request yet.
     pub(crate) fn new(config: &'a Config, inbox: Arc<Inbox>) -> Self {
-        Self { config, inbox, undecrypted: Undecrypted::load(config), called: None }
+        Self { config, inbox, undecrypted: Undecrypted::load(config), known: Known::load(config), called: None }
     }
 
     /// Asks the homeserver what we are called.
@@ -77,15 +81,21 @@ impl<'a> Delivery<'a> {
                 Err(reason) => sealed.push((event.raw, reason)),
             }
         }
-        let messages = self.read(room, &readable, names, encrypted, late).await;
+        let messages = self.read(room, &readable, names, encrypted, late).await?;
         self.undecrypted.add(room.room_id(), sealed)?;
+        self.undecrypted.withdrawn(&messages);
         self.undecrypted.said(room.room_id(), &messages)?;
         self.receive(room.room_id(), messages, Some(mark)).await;
         Ok(())
     }
 
-    /// Keys came, these or any: brings what they open.
-    pub(crate) async fn reopen(&mut self, client: &Client, keys: Option<&HashSet<String>>) {
+    /// Keys came, these or any: brings what they open, in the rooms that are ours still.
+    pub(crate) async fn reopen(
+        &mut self,
+        client: &Client,
+        keys: Option<&HashSet<String>>,
+        is_ours: impl Fn(&RoomId) -> bool,
+    ) {
         let mut done = HashSet::new();
         let mut rooms: BTreeMap<_, Vec<Entry>> = BTreeMap::new();
         for entry in self.undecrypted.needing(keys) {
@@ -93,7 +103,8 @@ impl<'a> Delivery<'a> {
         }
         for (id, entries) in rooms {
             // Out of a room: nothing of it is handled, nor asked about.
-            let Some(room) = client.get_room(&id).filter(|room| room.state() == RoomState::Joined) else {
+            let here = client.get_room(&id).filter(|room| room.state() == RoomState::Joined && is_ours(&id));
+            let Some(room) = here else {
                 done.extend(entries.into_iter().map(|entry| entry.event));
                 continue;
             };
@@ -102,10 +113,12 @@ impl<'a> Delivery<'a> {
             // The newest first: it may be what somebody said again when they were asked about an older one.
             for entry in entries.into_iter().rev() {
                 let Ok(Ok(opened)) = sealed::open(&room, &Event::from(entry.raw)).await else { continue };
-                done.insert(entry.event.clone());
-                let Some(message) = self.read(&room, &[opened], &BTreeMap::new(), encrypted, true).await.pop() else {
+                // What cannot be asked now is opened again with the next key, or at the next start.
+                let Ok(mut read) = self.read(&room, &[opened], &BTreeMap::new(), encrypted, true).await else {
                     continue;
                 };
+                done.insert(entry.event.clone());
+                let Some(message) = read.pop() else { continue };
                 if self.undecrypted.was_sent_again(&entry.event, &message.text) {
                     tracing::info!(room = %id, event = %entry.event, "the key of a message came late, and its sender has said it again: left");
                     continue;
@@ -156,7 +169,7 @@ impl<'a> Delivery<'a> {
         names: &BTreeMap<OwnedUserId, String>,
         encrypted: bool,
         late: bool,
-    ) -> Vec<Incoming> {
+    ) -> Result<Vec<Incoming>, Trouble> {
         let called = self.called_in(room).await;
         let direct = room.joined_members_count() + room.invited_members_count() == 2;
         let reader = Reader { me: &self.config.user, bot: &self.config.bot, called: called.as_deref(), direct };
@@ -164,14 +177,26 @@ impl<'a> Delivery<'a> {
         for event in events {
             let Some(mut message) = reader.message(event) else { continue };
             message.late = late;
-            // A reaction is never encrypted, so that it can prove nothing.
-            if encrypted && message.reaction.is_none() {
-                message.unproven = sealed::doubt(room, event, self.config.devices).await;
+            match &message.reaction {
+                // One is never encrypted, so that it proves nothing; that one is taken back harms nobody.
+                Some(Reaction::Given { .. }) if encrypted && !self.config.reactions => continue,
+                Some(_) => {}
+                None if !encrypted => {}
+                None => {
+                    message.unproven = sealed::doubt(room, event, self.config, &self.known).await;
+                    if event.opened.is_some() && self.inbox.is_addressed(&message) {
+                        message.once = ciphertext::name_of_opened(room, event).await?;
+                        if message.once.is_none() {
+                            tracing::warn!(room = %room.room_id(), event = message.event, "left: the homeserver has no encrypted event that says this");
+                            continue;
+                        }
+                    }
+                }
             }
             name_sender(room, &mut message, names).await;
             messages.push(message);
         }
-        messages
+        Ok(messages)
     }
 
     /// Hands over until the inbox has it: going on without would lose it.

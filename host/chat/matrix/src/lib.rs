@@ -5,7 +5,8 @@
 //! it logs in, stays and says what is wrong), `identity` (the account's own keys, by which this device is believed), `recovery`
 //! (the key that opens them), `sync` (what happens in the rooms), `places` (which rooms are ours), `rooms` (joining), `moves`
 //! (rooms that were upgraded), `behind` (which rooms are to be read back, and when), `backfill` (reading a room back to its
-//! mark), `sealed` (an event and what encryption says of it), `undecrypted` (what could not be read yet), `delivery` (one room's
+//! mark), `sealed` (an event and what encryption says of it), `ciphertext` (what it is called by that), `known` (by
+//! which keys people are known), `undecrypted` (what could not be read yet), `delivery` (one room's
 //! events, brought to the inbox), `send`, `files` (what does not fit in a message), `probe` (for `check --connect`) and
 //! `convert` (events to engine types and back).
 //!
@@ -21,6 +22,7 @@
 mod backfill;
 mod backoff;
 mod behind;
+mod ciphertext;
 mod client;
 mod config;
 mod convert;
@@ -28,6 +30,7 @@ mod delivery;
 mod files;
 mod folder;
 mod identity;
+mod known;
 mod lost;
 mod moves;
 mod places;

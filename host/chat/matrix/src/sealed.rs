@@ -16,7 +16,7 @@ use matrix_sdk::{
 };
 use serde_json::Value;
 
-use crate::{config::Devices, convert::RawEvent, trouble::Trouble};
+use crate::{Config, ciphertext, config::Devices, convert::RawEvent, known::Known, trouble::Trouble};
 
 /// An event of a room's timeline.
 #[derive(Debug, Clone)]
@@ -25,6 +25,8 @@ pub(crate) struct Event {
     pub(crate) raw: RawEvent,
     /// What is known of the device that encrypted it; `None` for what came in clear or is still encrypted.
     pub(crate) opened: Option<Arc<EncryptionInfo>>,
+    /// What it is called by its ciphertext, where that was seen here (`ciphertext`).
+    pub(crate) name: Option<String>,
 }
 
 /// Why an event could not be decrypted.
@@ -40,13 +42,13 @@ pub(crate) enum Reason {
 
 impl From<RawEvent> for Event {
     fn from(raw: RawEvent) -> Self {
-        Self { raw, opened: None }
+        Self { raw, opened: None, name: None }
     }
 }
 
 impl From<&TimelineEvent> for Event {
     fn from(event: &TimelineEvent) -> Self {
-        Self { raw: event.raw().clone(), opened: event.kind.encryption_info().cloned() }
+        Self { raw: event.raw().clone(), opened: event.kind.encryption_info().cloned(), name: None }
     }
 }
 
@@ -100,24 +102,33 @@ pub(crate) async fn open(room: &Room, event: &Event) -> Result<Result<Event, Rea
             UnableToDecryptReason::MissingMegolmSession { .. } => Reason::Withheld,
             _ => Reason::Broken,
         }),
-        _ => Ok(Event::from(&opened)),
+        _ => Ok(Event { name: ciphertext::name(&event.raw), ..Event::from(&opened) }),
     })
 }
 
 /// Why an event of an encrypted room may not be its sender's, in words for them; `None` where nothing speaks against it.
-pub(crate) async fn doubt(room: &Room, event: &Event, devices: Devices) -> Option<String> {
+pub(crate) async fn doubt(room: &Room, event: &Event, config: &Config, known: &Known) -> Option<String> {
     let Some(info) = &event.opened else {
         return Some(
             "It came unencrypted into an encrypted room, where anybody between us could have written it.".into(),
         );
     };
-    let doubt = judge(&info.verification_state, devices)?;
-    // A device is often met for the first time by its message: asked now, the homeserver may know better.
-    let (Some(sender), Some(session)) = (event.sender(), info.session_id()) else { return Some(doubt) };
-    let _ = room.client().encryption().request_user_identity(&sender).await;
-    match room.get_encryption_info(session, &sender).await {
-        Some(info) => judge(&info.verification_state, devices),
-        None => Some(doubt),
+    let doubt = match judge(&info.verification_state, config.devices) {
+        None => None,
+        Some(doubt) => {
+            // A device is often met for the first time by its message: asked now, the homeserver may know better.
+            let (Some(sender), Some(session)) = (event.sender(), info.session_id()) else { return Some(doubt) };
+            let _ = room.client().encryption().request_user_identity(&sender).await;
+            match room.get_encryption_info(session, &sender).await {
+                Some(info) => judge(&info.verification_state, config.devices),
+                None => Some(doubt),
+            }
+        }
+    };
+    match doubt {
+        // Whoever lets any device in knows nobody by their keys.
+        None if config.devices == Devices::CrossSigned => known.doubt(&room.client(), &event.sender()?).await,
+        doubt => doubt,
     }
 }
 

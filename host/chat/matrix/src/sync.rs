@@ -146,7 +146,7 @@ impl<'a> Rooms<'a> {
                         None => Err(Trouble::Local { reason: "a sync was never begun".into() }),
                     };
                 }
-                Some(came) = keys.recv() => self.delivery.reopen(&self.client, came.as_ref()).await,
+                Some(came) = keys.recv() => self.reopen(came.as_ref()).await,
                 () = tokio::time::sleep(ask) => self.delivery.ask().await,
             }
         }
@@ -178,7 +178,14 @@ impl<'a> Rooms<'a> {
             self.follow(&room);
         }
         // What came while nobody listened.
-        self.delivery.reopen(&self.client, None).await;
+        self.reopen(None).await;
+    }
+
+    /// Keys came, these or any: what they open is handled, also where it is not known yet whether the room is ours any more.
+    async fn reopen(&mut self, keys: Option<&HashSet<String>>) {
+        let Self { client, delivery, places, inbox, .. } = self;
+        let is_ours = |room: &RoomId| places.standing(room, |person| inbox.is_admin(person)) != Standing::Foreign;
+        delivery.reopen(client, keys, is_ours).await;
     }
 
     /// Goes after a room of ours that was upgraded.

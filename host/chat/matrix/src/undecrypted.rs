@@ -15,7 +15,7 @@ use std::{
 use matrix_sdk::ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, RoomId};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use wardroom::{Timestamp, message::Incoming, reply::Text};
+use wardroom::{Timestamp, message::Incoming, port::store::Reaction, reply::Text};
 
 use crate::{
     Config,
@@ -29,10 +29,16 @@ use crate::{
 const GRACE: Duration = Duration::from_secs(5);
 /// How long an event is kept, in seconds: nothing older is ever handled.
 const KEPT: i64 = 24 * 60 * 60;
-/// The most that are kept.
+/// The most that are kept, and of one room.
 const MOST: usize = 1_000;
+const MOST_OF_A_ROOM: usize = 250;
+/// The most that is kept, in bytes: all of it is written anew with each change.
+const LARGEST: usize = 4 << 20;
 /// How often somebody is asked about what one missing key hides. A conversation that is not for us is one key, too.
 const ASKED: usize = 2;
+/// How often somebody is asked in one room within the time that events are kept: whoever makes up a key for every message is
+/// not worth more words.
+const ASKED_IN_A_ROOM: usize = 8;
 
 /// One of them.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -120,15 +126,45 @@ impl Undecrypted {
         if self.entries.len() == before {
             return Ok(());
         }
-        if self.entries.len() > MOST {
-            let over = self.entries.len() - MOST;
+        let over = self.drop_oldest(room);
+        if over > 0 {
             tracing::warn!(
                 over,
                 "too many messages cannot be decrypted; if the keys of the oldest come, they are not handled"
             );
-            self.entries.drain(..over);
         }
         self.save().map_err(|error| Trouble::local("what cannot be decrypted cannot be kept", &error))
+    }
+
+    /// Drops the oldest until neither this room's nor all are too many; gives how many.
+    fn drop_oldest(&mut self, room: &RoomId) -> usize {
+        let before = self.entries.len();
+        let here = self.entries.iter().filter(|entry| entry.room == room).count();
+        let mut over = here.saturating_sub(MOST_OF_A_ROOM);
+        self.entries.retain(|entry| {
+            let goes = over > 0 && entry.room == room;
+            over -= usize::from(goes);
+            !goes
+        });
+        let (mut kept, mut bytes) = (0, 0);
+        for entry in self.entries.iter().rev() {
+            bytes += entry.raw.json().get().len();
+            if kept == MOST || bytes > LARGEST {
+                break;
+            }
+            kept += 1;
+        }
+        self.entries.drain(..self.entries.len() - kept);
+        before - self.entries.len()
+    }
+
+    /// What people took back is not handled when its key comes, nor is anybody asked about it.
+    pub(crate) fn withdrawn(&mut self, messages: &[Incoming]) {
+        let given = |message: &Incoming| match &message.reaction {
+            Some(Reaction::Withdrawn { given }) => OwnedEventId::try_from(given.as_str()).ok(),
+            _ => None,
+        };
+        self.remove(&messages.iter().filter_map(given).collect());
     }
 
     /// People said this; on disk when this returns, where it may be what they were asked to send again.
@@ -184,7 +220,8 @@ impl Undecrypted {
             }
             let same = |other: &&Entry| other.session == entry.session && other.sender == entry.sender;
             let times = self.entries.iter().filter(same).filter(|other| other.asked).count();
-            if times < ASKED {
+            let here = |other: &&Entry| other.asked && other.room == entry.room && other.sender == entry.sender;
+            if times < ASKED && self.entries.iter().filter(here).count() < ASKED_IN_A_ROOM {
                 let thread = sealed::envelope(&entry.raw).1.unwrap_or_else(|| entry.event.clone());
                 let text = words(entry.reason, times > 0);
                 asks.push(Ask { room: entry.room.clone(), event: entry.event.clone(), thread, text });

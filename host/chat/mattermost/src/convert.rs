@@ -51,6 +51,7 @@ impl Reader {
             direct,
             late: false,
             machine: bot || ["from_bot", "from_plugin", "from_oauth_app"].iter().any(|mark| post.is(mark)),
+            once: None,
             unproven: None,
         })
     }
@@ -108,6 +109,7 @@ fn bare(event: String, sender: Person, machine: bool, said: Said, at: Timestamp)
         direct: false,
         late: false,
         machine,
+        once: None,
         unproven: None,
     }
 }

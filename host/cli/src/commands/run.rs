@@ -16,12 +16,19 @@ const DEADLINE: Duration = Duration::from_secs(14);
 pub(crate) async fn run(path: &Path, locked: bool, adopt: bool, bot: Option<&str>) -> anyhow::Result<Exit> {
     // 1. The configuration, before anything connects.
     let Some(mut wired) = wiring::wire_or_report(path) else { return Ok(Exit::Wrong) };
-    if let Some(bot) = bot
-        && let Err(meant) = wired.config.only(bot)
-    {
-        let meant = meant.map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default();
-        report::error(&format!("there is no [bot.{bot}]{meant}"));
-        return Ok(Exit::Wrong);
+    if let Some(bot) = bot {
+        match wired.config.only(bot) {
+            Ok(rooms) => {
+                for room in rooms {
+                    tracing::warn!(%room, bot, "only the table of another identity, which does not run here, names this room; what is to be said there needs this one in it");
+                }
+            }
+            Err(meant) => {
+                let meant = meant.map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default();
+                report::error(&format!("there is no [bot.{bot}]{meant}"));
+                return Ok(Exit::Wrong);
+            }
+        }
     }
     if locked && wired.lock.is_none() {
         report::error("--locked, and there is no plugins.lock; write one with: wardroom plugin lock");

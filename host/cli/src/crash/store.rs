@@ -135,14 +135,20 @@ impl Store for Watched {
 
 /// The kinds of some writes in short, those that follow one of their own left out: `open+enter:invocation+done+say`.
 fn name(writes: &[Write]) -> String {
-    let mut words: Vec<&str> = writes.iter().map(word).collect();
+    let mut words: Vec<&str> =
+        writes.iter().flat_map(|write| [word(write)].into_iter().chain(announced(write))).collect();
     words.dedup();
     if words.is_empty() { "nothing".to_owned() } else { words.join("+") }
 }
 
+/// What comes with what comes once.
+fn announced(write: &Write) -> Option<&'static str> {
+    matches!(write, Write::Once { words, .. } if !words.is_empty()).then_some("say")
+}
+
 fn word(write: &Write) -> &'static str {
     match write {
-        Write::Receive(_) => "receive",
+        Write::Receive(_) | Write::Once { .. } => "receive",
         Write::Done(_) => "done",
         Write::Mark(_) => "mark",
         Write::Say(_) => "say",

@@ -182,6 +182,11 @@ impl Access {
         (self.rooms.network_of(room), &room.name)
     }
 
+    /// The network of rooms that are named without one.
+    pub fn network(&self) -> &str {
+        self.rooms.network()
+    }
+
     /// Whether a room of a network is the one that the configuration calls so.
     pub(crate) fn is_room(&self, name: &RoomName, room: (&str, &str)) -> bool {
         self.rooms.is(name, room)

@@ -59,6 +59,11 @@ impl Rooms {
         Self { peopled, all, network, ..Self::default() }
     }
 
+    /// The network of rooms that are named without one.
+    pub(super) fn network(&self) -> &str {
+        &self.network
+    }
+
     /// The network of a room.
     pub(super) fn network_of<'a>(&'a self, name: &'a RoomName) -> &'a str {
         name.network.as_deref().unwrap_or(&self.network)

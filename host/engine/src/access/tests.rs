@@ -84,7 +84,13 @@ fn scene() -> Scene {
     let directory = Arc::new(MemoryDirectory::default());
     config.access.ask_directory(directory.clone());
     let accounts = vec![Account { bot: "marvin".into(), chat: chat.clone() }];
-    let outbox = Outbox::new(Arc::new(MemoryStore::new()), accounts, vec!["marvin".into()], Activity::default());
+    let outbox = Outbox::new(
+        Arc::new(MemoryStore::new()),
+        accounts,
+        vec!["marvin".into()],
+        MemoryChat::NETWORK.to_owned(),
+        Activity::default(),
+    );
     Scene { access: config.access, chat, directory, outbox }
 }
 

@@ -195,6 +195,7 @@ allow  = [{{ call = "pipelines.trigger"{rule} }}]
         direct: true,
         late: false,
         machine: false,
+        once: None,
         unproven: None,
     };
     // Before anybody serves: it waits in the store and in the channel, and is handled once.

@@ -1,6 +1,7 @@
 //! Reads the whole configuration, in the order in which its tables lean on each other.
 
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -82,9 +83,11 @@ pub struct Config {
 impl Config {
     /// Leaves one identity only. The others stay known by their names and environments.
     ///
+    /// Gives the rooms that something is said in and that only tables of the others name.
+    ///
     /// # Errors
     /// There is none of that name; the nearest one there is.
-    pub fn only(&mut self, bot: &str) -> Result<(), Option<String>> {
+    pub fn only(&mut self, bot: &str) -> Result<Vec<RoomName>, Option<String>> {
         if self.bots.iter().all(|known| known.identity.name != bot) {
             let names = self.bots.iter().map(|known| known.identity.name.as_str());
             return Err(nearest(bot, names).map(str::to_owned));
@@ -94,8 +97,22 @@ impl Config {
         starters.schedules.retain(|schedule| self.is_of(bot, schedule.bot.as_deref(), &schedule.room));
         starters.hooks.retain(|hook| self.is_of(bot, hook.bot.as_deref(), &hook.room));
         self.starters = Arc::new(starters);
-        self.bots.retain(|known| known.identity.name == bot);
-        Ok(())
+        let (own, others): (Vec<_>, Vec<_>) = self.bots.drain(..).partition(|known| known.identity.name == bot);
+        let anothers = |room: &RoomName| {
+            let named_by = |bots: &[BotConfig]| bots.iter().any(|known| known.names(room));
+            named_by(&others) && !named_by(&own)
+        };
+        let rooms = self.rooms().filter(|room| anothers(room)).cloned().collect();
+        self.bots = own;
+        Ok(rooms)
+    }
+
+    /// The rooms in which something is said that was not asked for there, each once.
+    fn rooms(&self) -> impl Iterator<Item = &RoomName> {
+        let glass = self.approvals.iter().filter_map(|rule| rule.break_glass.as_ref()).map(|glass| &glass.tell);
+        let notices = self.notices.iter().map(|notice| &notice.room);
+        let rooms = self.catalog.apps().filter_map(|app| app.room.as_ref()).chain(glass).chain(notices);
+        rooms.chain(&self.access.tell).collect::<BTreeSet<_>>().into_iter()
     }
 
     /// Whether what has this room and perhaps this identity is done by an identity.

@@ -10,8 +10,8 @@ use jiff::Timestamp;
 use super::Host;
 use crate::{
     config::RoomName,
-    message::{Inbox, Person},
-    port::store::{InboxKey, InboxRow, Started, StoreError, Write},
+    message::{Arrival, Inbox, Person},
+    port::store::{InboxKey, InboxRow, OutboxRow, Started, StoreError, Write},
     reply::{Spot, Text, clean},
     starter::is_announced,
 };
@@ -37,9 +37,9 @@ impl Venue {
     }
 
     /// A message to its room.
-    fn say(&self, key: String, text: Text) -> Write {
+    fn say(&self, key: String, text: Text) -> OutboxRow {
         let (bot, network) = (self.inbox.bot.clone(), self.inbox.network.to_owned());
-        Write::Say(Spot { bot, network, room: self.room.clone() }.say(key, text))
+        Spot { bot, network, room: self.room.clone() }.say(key, text)
     }
 }
 
@@ -47,6 +47,8 @@ impl Venue {
 pub(super) struct Cue {
     /// The event's name.
     pub(super) event: String,
+    /// The name under which it comes once, where its room may be another one the next time.
+    pub(super) once: Option<String>,
     /// In whose name.
     pub(super) machine: Person,
     /// What.
@@ -76,15 +78,15 @@ impl Host {
     }
 
     /// Brings a command to the inbox, with changes of the same transaction; gives whether it was new.
-    pub(super) async fn cue(&self, venue: &Venue, cue: Cue, mut more: Vec<Write>) -> Result<bool, StoreError> {
-        let Cue { event, machine, started, at, note } = cue;
+    pub(super) async fn cue(&self, venue: &Venue, cue: Cue, more: Vec<Write>) -> Result<bool, StoreError> {
+        let Cue { event, once, machine, started, at, note } = cue;
         let text = started.line();
         let mut words = Text::lines(format!("{} ({}): {}", clean(&machine.name), started.by, text));
         if let Some(note) = note {
             words.push_lines(note);
         }
         let key = InboxKey { network: venue.inbox.network.to_owned(), room: venue.room.clone(), event };
-        more.push(venue.say(announcement(&key), words));
+        let words = vec![venue.say(announcement(&key), words)];
         let row = InboxRow {
             key,
             bot: venue.inbox.bot.clone(),
@@ -97,7 +99,7 @@ impl Host {
             unproven: None,
             started: Some(started),
         };
-        let new = venue.inbox.take(vec![(row, false)], more).await?;
+        let new = venue.inbox.take(vec![Arrival { row, late: false, once, words }], more).await?;
         self.shared.outbox.wake();
         Ok(new > 0)
     }
@@ -110,7 +112,7 @@ impl Host {
         text: Text,
         mut more: Vec<Write>,
     ) -> Result<(), StoreError> {
-        more.push(venue.say(key, text));
+        more.push(Write::Say(venue.say(key, text)));
         self.shared.store.commit(more).await?;
         self.shared.outbox.wake();
         Ok(())

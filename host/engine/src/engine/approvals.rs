@@ -114,6 +114,10 @@ impl Host {
 
     async fn say_of_job(&self, authorized: &Authorized, id: Option<&str>, vote: Vote) -> Result<Verdict, Refusal> {
         let message = authorized.message();
+        if id.is_none() && !self.shared.outbox.proves_thread(message).await {
+            let why = "In this room it cannot be proven which thread a message stands in. Put the job's id behind the command.";
+            return Err(malformed(why));
+        }
         let (row, number) = match (id, self.asked_in(message).await.map_err(|error| unread(&error))?) {
             (None, Some((row, number))) => (row, Some(number)),
             (Some(word), _) => {

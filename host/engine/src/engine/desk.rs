@@ -218,7 +218,9 @@ impl Host {
                 .ok_or_else(|| malformed(format!("There is no job `{}` that you may see.", clean(id))));
         }
         let mut here = Vec::new();
-        if let Some(thread) = &message.thread {
+        if let Some(thread) = &message.thread
+            && self.shared.outbox.proves_thread(message).await
+        {
             let thread = Some((message.key.network.clone(), message.key.room.clone(), thread.clone()));
             let query = JobQuery { thread, limit: Some(MOST_LISTED), ..JobQuery::default() };
             here = store.jobs(&query).await.map_err(|error| unread(&error))?;

@@ -44,7 +44,8 @@ impl Engine {
         &self.host.starters.hooks
     }
 
-    /// Takes what was delivered to a hook. `delivery` names it: the same name is taken once, for as long as messages are kept.
+    /// Takes what was delivered to a hook. `delivery` names it: the same name is taken once, whatever the
+    /// hook's room is by then.
     /// When this gives [`Delivered::Taken`] the command is on disk.
     ///
     /// # Errors
@@ -62,6 +63,7 @@ impl Engine {
         let name = hex::encode(Sha256::digest(delivery.as_bytes()));
         let cue = Cue {
             event: format!("hook/{}/{}", hook.name, &name[..32]),
+            once: Some(format!("hook/{}/{name}", hook.name)),
             machine: hook.machine.clone(),
             started: Started { by: format!("hook {}", hook.name), words: hook.command.filled(&values) },
             at: host.shared.clock.now(),

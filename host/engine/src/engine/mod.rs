@@ -195,7 +195,13 @@ impl EngineBuilder {
             |bot: &BotConfig, chat: &Arc<dyn Chat>| Account { bot: bot.identity.name.clone(), chat: chat.clone() };
         let all: Vec<Account> = bots.iter().flat_map(|bot| bot.chats.iter().map(|chat| account(bot, chat))).collect();
         let names = access.bots.iter().map(|bot| bot.name.clone()).collect();
-        let outbox = Arc::new(Outbox::new(self.store.clone(), all.clone(), names, activity.clone()));
+        let outbox = Arc::new(Outbox::new(
+            self.store.clone(),
+            all.clone(),
+            names,
+            access.network().to_owned(),
+            activity.clone(),
+        ));
         let (send, rows) = mpsc::unbounded_channel();
         let identities = bots.iter().map(|bot| (bot.identity.name.clone(), bot.identity.clone()));
         let identities: HashMap<String, BotIdentity> = identities.collect();

@@ -22,48 +22,71 @@ use crate::{
 const NETWORK: &str = "schedule";
 /// The clock is looked at as often, so that one that is set is seen.
 const LOOK: Duration = Duration::from_secs(1);
-/// How long a store or a room that is not there is left alone.
+/// How long a store that is not there is left alone, and at first a room.
 const AGAIN: Duration = Duration::from_secs(2);
+/// How long a room at most, that is not there again and again.
+const AGAIN_AT_MOST: Duration = Duration::from_secs(60);
 /// No more times than this are counted.
 const MOST_COUNTED: usize = 1_000;
+
+/// What a look at a schedule came to.
+enum Look {
+    /// The next one is after so long.
+    After(Duration),
+    /// Its time has come, and its room cannot be reached.
+    NoRoom,
+}
 
 impl Host {
     /// Sets a schedule off at its times until the host stops.
     pub(super) async fn keep(self: Arc<Self>, schedule: Schedule) {
+        let mut without_room = AGAIN;
         loop {
-            match self.step(&schedule).await {
-                Ok(pause) => tokio::time::sleep(pause).await,
+            let pause = match self.step(&schedule).await {
+                Ok(Look::After(pause)) => {
+                    without_room = AGAIN;
+                    pause
+                }
+                Ok(Look::NoRoom) => {
+                    if without_room == AGAIN {
+                        tracing::warn!(
+                            schedule = schedule.name, room = %schedule.room,
+                            "the room of a schedule cannot be reached, trying again; hint: is the bot in it?"
+                        );
+                    }
+                    let pause = without_room;
+                    without_room = (without_room * 2).min(AGAIN_AT_MOST);
+                    pause
+                }
                 Err(error) => {
                     tracing::error!(schedule = schedule.name, %error, "a schedule cannot be kept now; trying again");
-                    tokio::time::sleep(AGAIN).await;
+                    AGAIN
                 }
-            }
+            };
+            tokio::time::sleep(pause).await;
         }
     }
 
-    /// Sets it off if its time has come; gives how long until the next look.
-    async fn step(&self, schedule: &Schedule) -> Result<Duration, StoreError> {
+    /// Sets it off if its time has come.
+    async fn step(&self, schedule: &Schedule) -> Result<Look, StoreError> {
         let store = &self.shared.store;
         let now = self.shared.clock.now();
         let Some(mark) = store.mark("", NETWORK, &schedule.name).await? else {
             // It is new: no time before this moment was ever its.
             store.commit(vec![at(schedule, now)]).await?;
-            return Ok(Duration::ZERO);
+            return Ok(Look::After(Duration::ZERO));
         };
         if mark.event.as_deref() != Some(schedule.cron.described().as_str()) {
             // It has other times from now on, and none of them before this moment was ever its.
             store.commit(vec![at(schedule, now.max(mark.at))]).await?;
-            return Ok(Duration::ZERO);
+            return Ok(Look::After(Duration::ZERO));
         }
-        let Some(next) = schedule.cron.next(mark.at) else { return Ok(LOOK) };
+        let Some(next) = schedule.cron.next(mark.at) else { return Ok(Look::After(LOOK)) };
         if next > now {
             let until: Duration = next.duration_since(now).try_into().unwrap_or(LOOK);
-            return Ok(until.min(LOOK));
+            return Ok(Look::After(until.min(LOOK)));
         }
-        let Some(venue) = self.venue(schedule.bot.as_deref(), &schedule.room).await else {
-            tracing::warn!(schedule = schedule.name, room = %schedule.room, "the room of a schedule cannot be reached");
-            return Ok(AGAIN);
-        };
+        let Some(venue) = self.venue(schedule.bot.as_deref(), &schedule.room).await else { return Ok(Look::NoRoom) };
         let (due, before) = newest(schedule, next, now);
         let age: Duration = now.duration_since(due).try_into().unwrap_or_default();
         let most = self.voice(venue.bot()).max_age;
@@ -71,7 +94,7 @@ impl Host {
             Missed::Skip if age > most => self.skip(schedule, &venue, due, before + 1).await?,
             Missed::Skip | Missed::Last => self.fire(schedule, &venue, due, before, age > most).await?,
         }
-        Ok(Duration::ZERO)
+        Ok(Look::After(Duration::ZERO))
     }
 
     async fn fire(
@@ -94,6 +117,7 @@ impl Host {
         }
         let cue = Cue {
             event: format!("schedule/{}/{}", schedule.name, due.as_second()),
+            once: None,
             machine: schedule.machine.clone(),
             started: Started {
                 by: format!("schedule {}", schedule.name),

@@ -63,6 +63,7 @@ mod tests {
             direct,
             late: false,
             machine: false,
+            once: None,
             unproven: None,
         })
     }

@@ -37,6 +37,8 @@ pub struct Incoming {
     /// Whether its sender is an automaton by the network's own marks (a bot, a notice). It is left unless the
     /// configuration lists that machine.
     pub machine: bool,
+    /// What the message is called where the network could bring the same again as another event; the name is taken once.
+    pub once: Option<String>,
     /// Why the device that it came from is not proven to be its sender's, in words for them; acting commands are refused then.
     pub unproven: Option<String>,
 }
@@ -48,6 +50,17 @@ pub struct Position {
     pub event: Option<String>,
     /// Nothing older than this moment is ever handled: when the bot entered, and later that event's time.
     pub at: Timestamp,
+}
+
+/// What came.
+pub(crate) struct Arrival {
+    pub(crate) row: InboxRow,
+    /// Whether it was read back.
+    pub(crate) late: bool,
+    /// The name under which it comes once.
+    pub(crate) once: Option<String>,
+    /// What announces it.
+    pub(crate) words: Vec<OutboxRow>,
 }
 
 /// Where the adapter of one account brings messages.
@@ -121,7 +134,7 @@ impl Inbox {
                 kept.push(message);
             }
         }
-        let rows: Vec<(InboxRow, bool)> = kept
+        let arrivals: Vec<Arrival> = kept
             .into_iter()
             .filter_map(|message| {
                 let (text, started) = match &message.reaction {
@@ -145,10 +158,15 @@ impl Inbox {
                     unproven: message.unproven,
                     started,
                 };
-                Some((row, message.late))
+                Some(Arrival { row, late: message.late, once: message.once, words: Vec::new() })
             })
             .collect();
-        self.take(rows, mark.into_iter().map(Write::Mark).collect()).await
+        self.take(arrivals, mark.into_iter().map(Write::Mark).collect()).await
+    }
+
+    /// Whether a message is a command to us, whatever becomes of it.
+    pub fn is_addressed(&self, message: &Incoming) -> bool {
+        self.addressing.command(message).is_some()
     }
 
     /// What the operator listens for in a message that is not for us. Of it only that is kept.
@@ -156,17 +174,29 @@ impl Inbox {
         self.starters.heard(&message.text, |name| self.access.is_room(name, (self.network, room)))
     }
 
-    /// Takes rows and other changes in one transaction, and has those handled that are new; gives how many.
+    /// Takes what came and other changes in one transaction, and has that handled which is new; gives how many.
     ///
     /// # Errors
     /// [`StoreError`]; nothing was taken.
-    pub(crate) async fn take(&self, mut rows: Vec<(InboxRow, bool)>, more: Vec<Write>) -> Result<usize, StoreError> {
-        if rows.is_empty() && more.is_empty() {
+    pub(crate) async fn take(&self, arrivals: Vec<Arrival>, more: Vec<Write>) -> Result<usize, StoreError> {
+        if arrivals.is_empty() && more.is_empty() {
             return Ok(0);
         }
         // Counted as work before it is on disk, so that nobody sees a moment of rest in between.
         let at_work = self.activity.begin();
-        let writes = rows.iter().map(|(row, _)| Write::Receive(row.clone())).chain(more).collect();
+        let mut writes = Vec::with_capacity(arrivals.len() + more.len());
+        let mut rows = Vec::with_capacity(arrivals.len());
+        for Arrival { row, late, once, words } in arrivals {
+            rows.push((row.clone(), late));
+            match once {
+                Some(name) => writes.push(Write::Once { name, row, words }),
+                None => {
+                    writes.push(Write::Receive(row));
+                    writes.extend(words.into_iter().map(Write::Say));
+                }
+            }
+        }
+        writes.extend(more);
         let new = self.store.commit(writes).await?;
         rows.retain(|(row, _)| new.contains(&row.key));
         let count = rows.len();
@@ -183,6 +213,10 @@ impl Inbox {
 
     /// Whether a reaction may say something to us: a thumb on a message that asks, or one that is taken away.
     async fn is_for_us(&self, message: &Incoming) -> Result<bool, StoreError> {
+        // What another of our accounts says is an answer, whatever it looks like.
+        if self.outbox.is_own(self.network, &message.sender.id) {
+            return Ok(false);
+        }
         if message.machine && !self.access.machines.has(&message.sender.id) {
             return Ok(false);
         }

@@ -4,6 +4,7 @@ mod address;
 mod inbox;
 
 pub use address::Addressing;
+pub(crate) use inbox::Arrival;
 pub use inbox::{Inbox, Incoming, Position};
 
 use serde::{Deserialize, Serialize};

@@ -108,6 +108,17 @@ pub trait Chat: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// The account's own id, once it is known.
+    fn account(&self) -> Option<String> {
+        None
+    }
+
+    /// Whether the thread that a message stands in is proven as well as its words are. Where the network lets somebody
+    /// between us move a message to another thread, an approval has to say what it approves of.
+    async fn proves_threads(&self, _room: &str) -> bool {
+        true
+    }
+
     /// Shows in a room that an answer is being made, where the network can. Nothing hangs on it.
     async fn typing(&self, _room: &str) {}
 

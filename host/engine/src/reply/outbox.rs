@@ -36,6 +36,8 @@ pub struct Outbox {
     accounts: Vec<Account>,
     // The names of all identities of the configuration; some may not run here.
     identities: Vec<String>,
+    // The network of rooms that are named without one.
+    network: String,
     activity: Activity,
     /// The commands that nothing was said to yet.
     pub(crate) waiting: FirstAnswers,
@@ -90,11 +92,12 @@ impl Outbox {
         store: Arc<dyn Store>,
         accounts: Vec<Account>,
         identities: Vec<String>,
+        network: String,
         activity: Activity,
     ) -> Self {
         let (wake, woken) = mpsc::unbounded_channel();
         let waiting = FirstAnswers::default();
-        Self { store, accounts, identities, activity, waiting, wake, woken: Mutex::new(Some(woken)) }
+        Self { store, accounts, identities, network, activity, waiting, wake, woken: Mutex::new(Some(woken)) }
     }
 
     /// Something new is in the outbox.
@@ -106,6 +109,22 @@ impl Outbox {
     /// All accounts, in the order of the file.
     pub(crate) fn all(&self) -> &[Account] {
         &self.accounts
+    }
+
+    /// Whether an id is one of our own accounts'.
+    pub(crate) fn is_own(&self, network: &str, id: &str) -> bool {
+        let same = |account: &Account| {
+            account.chat.network() == network && account.chat.account().is_some_and(|own| own == id)
+        };
+        self.accounts.iter().any(same)
+    }
+
+    /// Whether the thread of a message is proven as well as its words are.
+    pub(crate) async fn proves_thread(&self, message: &InboxRow) -> bool {
+        match self.chat(&message.bot, &message.key.network) {
+            Some(chat) => chat.proves_threads(&message.key.room).await,
+            None => true,
+        }
     }
 
     /// Whether what was asked through an identity is done here: it runs here, or it is none that any host runs.
@@ -135,18 +154,15 @@ impl Outbox {
     /// Where a room that the configuration names is, and who speaks there: the identity named if its table names the room,
     /// else another one whose does, else the one named. `None` where nobody is in that network.
     pub(crate) fn spot(&self, bot: &str, room: &crate::config::RoomName) -> Option<Spot> {
-        let network = match &room.network {
-            Some(network) => network.as_str(),
-            None => self.accounts.first()?.chat.network(),
-        };
-        let fits = || self.accounts.iter().filter(|account| account.chat.network() == network);
+        let network = room.network.as_ref().unwrap_or(&self.network);
+        let fits = || self.accounts.iter().filter(|account| account.chat.network() == network.as_str());
         let own = || fits().filter(|account| account.bot == bot);
         let account = own()
             .find(|account| names(account, &room.name))
             .or_else(|| fits().find(|account| names(account, &room.name)))
             .or_else(|| own().next())
             .or_else(|| fits().next())?;
-        Some(Spot { bot: account.bot.clone(), network: network.to_owned(), room: room.name.clone() })
+        Some(Spot { bot: account.bot.clone(), network: network.clone(), room: room.name.clone() })
     }
 
     /// The thread that answers to a message go to: its own, or one below it; `None` where the network has none.

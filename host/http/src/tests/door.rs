@@ -35,6 +35,38 @@ async fn with_the_token_it_is_taken_once_and_its_room_sees_it() {
 }
 
 #[tokio::test]
+async fn a_delivery_is_taken_once_also_where_the_room_is_another_one_by_then() {
+    let house = House::new(&[hook("build", TOKEN), hook("other", TOKEN)], None).await;
+    let body = r#"{"topic": "whoami"}"#;
+    assert_eq!(house.named("build", "1", body).await.status, 202);
+    house.wired.moved.store(true, Ordering::SeqCst);
+    assert_eq!(house.named("build", "1", body).await.status, 200);
+    let said = house.settled().await;
+    assert_eq!((said.len(), house.handled("help")), (2, 1), "it is not announced again: {said:?}");
+    // A name is a hook's own.
+    assert_eq!(house.named("other", "1", body).await.status, 202);
+}
+
+#[tokio::test]
+async fn a_body_is_not_read_where_the_head_proves_nothing() {
+    let standard = "secret = { file = \"secret\" }";
+    let hub = "secret = { file = \"secret\" }\nsign = \"hub\"";
+    let house = House::new(&[hook("standard", standard), hook("hub", hub)], None).await;
+    let stale = (Timestamp::now().as_second() - 3600).to_string();
+    let stale = format!("webhook-id: 1\r\nwebhook-timestamp: {stale}\r\nwebhook-signature: v1,AAAA\r\n");
+    for (hook, headers) in
+        [("standard", ""), ("standard", &stale), ("hub", ""), ("hub", "x-hub-signature-256: sha256=z\r\n")]
+    {
+        let began = std::time::Instant::now();
+        // Nothing of the body is sent.
+        let head = format!("POST /hooks/{hook} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n{headers}");
+        let said = house.raw(&format!("{head}content-length: 100\r\n\r\n")).await;
+        assert_eq!(said.status, 401, "{hook} {headers}: {said:?}");
+        assert!(began.elapsed() < crate::hooks::BODY, "the body was waited for");
+    }
+}
+
+#[tokio::test]
 async fn whoever_does_not_prove_it_learns_nothing() {
     let bare = "token = { file = \"secret\" }\nheader = \"X-Gitlab-Token\"\ndelivery = \"X-Gitlab-Event-UUID\"";
     let standard = "secret = { file = \"secret\" }";

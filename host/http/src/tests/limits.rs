@@ -21,7 +21,7 @@ async fn a_storm_is_done_once_each_and_holds_nobody_up() {
     house.say("typed", "whoami").await;
     let began = std::time::Instant::now();
     while !house.wired.chat.words().iter().any(|said| said.starts_with("You are zaphod")) {
-        assert!(began.elapsed() < Duration::from_secs(10), "the room is blocked");
+        assert!(began.elapsed() < Duration::from_secs(30), "the room is blocked");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let mut statuses = Vec::new();

@@ -6,7 +6,15 @@ mod door;
 mod limits;
 mod standing;
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use tempfile::TempDir;
@@ -31,6 +39,8 @@ use crate::{Figures, Listener, metrics::recorder};
 pub(super) struct Wired {
     pub(super) chat: Arc<MemoryChat>,
     pub(super) link: Link,
+    /// Whether its room has another id by now.
+    pub(super) moved: AtomicBool,
 }
 
 #[async_trait]
@@ -56,7 +66,8 @@ impl Chat for Wired {
     }
 
     async fn room(&self, name: &str) -> Result<Option<String>, SendError> {
-        Ok((name == "ops").then(|| name.to_owned()))
+        let id = if self.moved.load(Ordering::SeqCst) { "new-ops" } else { "ops" };
+        Ok((name == "ops").then(|| id.to_owned()))
     }
 }
 
@@ -70,6 +81,9 @@ pub(super) struct House {
     pub(super) stop: CancellationToken,
     pub(super) tasks: Vec<JoinHandle<()>>,
 }
+
+/// How long an answer may take; in a storm on a slow machine that is long.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A secret that every hook of these tests has.
 pub(super) const SECRET: &str = "correct horse battery";
@@ -99,7 +113,11 @@ impl House {
         let file = folder.path().join("plugins.toml");
         std::fs::write(folder.path().join("secret"), format!("{SECRET}\n")).unwrap();
         std::fs::write(&file, format!("{CONFIG}{}", hooks.concat())).unwrap();
-        let wired = Arc::new(Wired { chat: MemoryChat::new(Abilities::PLAIN), link: Link::default() });
+        let wired = Arc::new(Wired {
+            chat: MemoryChat::new(Abilities::PLAIN),
+            link: Link::default(),
+            moved: AtomicBool::new(false),
+        });
         let registry = Registry { chats: vec![Arc::new(ReadyChat(wired.clone()))], ..Registry::default() };
         let config = read(&file, &registry).map_err(|problems| format!("{problems:?}")).unwrap();
         let http = config.http.clone().unwrap();
@@ -147,7 +165,7 @@ impl House {
         // Whoever is turned away early may be cut off while it still writes.
         let _ = stream.write_all(bytes.as_bytes()).await;
         let mut answer = Vec::new();
-        let _ = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut answer)).await.unwrap();
+        let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await.unwrap();
         Answered::of(&String::from_utf8(answer).unwrap())
     }
 
@@ -163,6 +181,7 @@ impl House {
             direct: true,
             late: false,
             machine: false,
+            once: None,
             unproven: None,
         };
         let inbox = self.engine.inbox("marvin", MemoryChat::NETWORK).unwrap();

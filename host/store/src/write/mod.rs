@@ -26,6 +26,7 @@ pub(crate) async fn make<'w>(
 ) -> Result<(), StoreError> {
     match write {
         Write::Receive(row) => receive(connection, row, new).await,
+        Write::Once { name, row, words } => once(connection, name, row, words, new).await,
         Write::Done(key) => done(connection, key).await,
         Write::Mark(row) => mark(connection, row).await,
         Write::Say(row) => say(connection, row).await,
@@ -80,6 +81,29 @@ async fn receive(connection: &mut SqliteConnection, row: &InboxRow, new: &mut Ve
     .map_err(|error| store(&error))?;
     if done.rows_affected() > 0 {
         new.push(row.key.clone());
+    }
+    Ok(())
+}
+
+async fn once(
+    connection: &mut SqliteConnection,
+    name: &str,
+    row: &InboxRow,
+    words: &[OutboxRow],
+    new: &mut Vec<InboxKey>,
+) -> Result<(), StoreError> {
+    let done = sqlx::query("insert into came (name, at) values (?, ?) on conflict (name) do nothing")
+        .bind(name)
+        .bind(time(row.at))
+        .execute(&mut *connection)
+        .await
+        .map_err(|error| store(&error))?;
+    if done.rows_affected() == 0 {
+        return Ok(());
+    }
+    receive(&mut *connection, row, new).await?;
+    for row in words {
+        say(&mut *connection, row).await?;
     }
     Ok(())
 }

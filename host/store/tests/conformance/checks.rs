@@ -52,6 +52,31 @@ pub(crate) async fn a_message_is_received_once(store: &dyn Store) {
     assert_eq!(store.waiting().await.expect("rows"), [message(2), message(1), other]);
 }
 
+pub(crate) async fn what_has_a_name_comes_once_whatever_its_key(store: &dyn Store) {
+    let once = |name: &str, number: u32| Write::Once {
+        name: name.into(),
+        row: message(number),
+        words: vec![words(&format!("of {number}"), "announced")],
+    };
+    assert_eq!(commit(store, vec![once("a", 1), once("a", 2), once("b", 3)]).await, [key(1), key(3)]);
+    assert_eq!(commit(store, vec![once("a", 4)]).await, []);
+    assert_eq!(store.waiting().await.expect("rows"), [message(1), message(3)]);
+    let said: Vec<String> = store.outbox().await.expect("rows").into_iter().map(|row| row.row.key).collect();
+    assert_eq!(said, ["of 1", "of 3"], "what did not come is not announced");
+    // It is known for much longer than the message.
+    commit(
+        store,
+        vec![Write::Done(key(1)), Write::Done(key(3)), sent("of 1", 1, Some("$1")), sent("of 3", 1, Some("$3"))],
+    )
+    .await;
+    let later = |days: u64| at(3).checked_add(std::time::Duration::from_secs(24 * 60 * 60 * days)).expect("a time");
+    store.remove(later(360), &[]).await.expect("a removal");
+    assert_eq!(commit(store, vec![Write::Receive(message(1))]).await, [key(1)], "the message is gone");
+    assert_eq!(commit(store, vec![once("a", 5)]).await, []);
+    store.remove(later(370), &[]).await.expect("a removal");
+    assert_eq!(commit(store, vec![once("a", 5)]).await, [key(5)]);
+}
+
 pub(crate) async fn a_message_waits_until_it_is_done(store: &dyn Store) {
     commit(store, (1..=3).map(|number| Write::Receive(message(number))).collect()).await;
     commit(store, vec![Write::Done(key(2)), Write::Done(key(2)), Write::Done(key(99))]).await;

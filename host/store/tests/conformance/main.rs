@@ -34,6 +34,7 @@ macro_rules! on_every_store {
 on_every_store![
     memory_store, sqlite_store, checks:
     a_message_is_received_once,
+    what_has_a_name_comes_once_whatever_its_key,
     a_message_waits_until_it_is_done,
     a_mark_moves_forward_only,
     a_message_is_said_once,

@@ -19,6 +19,8 @@ fn config(folder: &tempfile::TempDir, rooms: &[&str]) -> Config {
         rooms: rooms.iter().map(|room| room.parse().expect("a room")).collect(),
         recovery_key: None,
         devices: crate::config::Devices::CrossSigned,
+        identities: std::collections::BTreeMap::new(),
+        reactions: true,
         ca: None,
         folder: folder.path().to_owned(),
     }

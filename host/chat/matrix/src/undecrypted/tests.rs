@@ -35,6 +35,7 @@ fn message(event: &str, text: &str) -> Incoming {
         direct: false,
         late: false,
         machine: false,
+        once: None,
         unproven: None,
     }
 }
@@ -110,4 +111,40 @@ fn what_was_sent_again_is_known_by_its_words() {
     let kept = load(folder.path());
     assert!(kept.was_sent_again(&first, "!deploy cms "));
     assert!(!kept.was_sent_again(&first, "!where cms"));
+}
+
+#[test]
+fn what_is_taken_back_is_not_kept() {
+    let folder = TempDir::new().expect("a folder");
+    let mut kept = load(folder.path());
+    kept.add(room_id!("!r:x"), vec![sealed_event("$a:x", "S", 0), sealed_event("$b:x", "S", 0)]).expect("kept");
+    let taken_back =
+        Incoming { reaction: Some(Reaction::Withdrawn { given: "$a:x".into() }), ..message("$redaction:x", "") };
+    kept.withdrawn(&[taken_back, message("$c:x", "hello")]);
+    let left: Vec<_> = load(folder.path()).needing(None).into_iter().map(|entry| entry.event).collect();
+    assert_eq!(left, [event_id!("$b:x")]);
+}
+
+#[test]
+fn a_room_that_is_flooded_takes_no_place_from_another() {
+    let folder = TempDir::new().expect("a folder");
+    let mut kept = load(folder.path());
+    kept.add(room_id!("!quiet:x"), vec![sealed_event("$quiet:x", "Q", 0)]).expect("kept");
+    let flood = (0..MOST_OF_A_ROOM + 5).map(|number| sealed_event(&format!("$f{number}:x"), &format!("F{number}"), 0));
+    kept.add(room_id!("!loud:x"), flood.collect()).expect("kept");
+    let left = load(folder.path()).needing(None);
+    assert_eq!(left.len(), MOST_OF_A_ROOM + 1);
+    assert!(left.iter().any(|entry| entry.event == event_id!("$quiet:x")));
+    assert!(!left.iter().any(|entry| entry.event == event_id!("$f4:x")), "the oldest went");
+}
+
+#[test]
+fn who_makes_up_keys_is_asked_a_few_times_only() {
+    let folder = TempDir::new().expect("a folder");
+    let mut kept = load(folder.path());
+    let many = (0..50).map(|number| sealed_event(&format!("$f{number}:x"), &format!("F{number}"), 0));
+    kept.add(room_id!("!r:x"), many.collect()).expect("kept");
+    assert_eq!(kept.due_asks(later()).len(), ASKED_IN_A_ROOM);
+    kept.asked(None);
+    assert!(kept.due_asks(later()).is_empty());
 }

@@ -16,14 +16,29 @@ pub use messages::{InboxKey, InboxRow, Mark, OutboxRow, PendingRow, Purpose, Rea
 pub use releases::{Release, ReleaseQuery};
 pub use rights::{Freeze, Grant};
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
+
+/// So much longer than messages the names of those are kept that come once ([`Write::Once`]).
+pub const NAMES_LONGER: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
 /// One change. A list of them is a transaction.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Write {
     /// A message, unless its key is there already.
     Receive(InboxRow),
+    /// A message with the words that announce it, unless something came under its name before: where the same can come
+    /// again under another key (a delivery, an encrypted text), the name tells. Names are kept a year longer than messages.
+    Once {
+        /// Its name, over all rooms.
+        name: String,
+        /// The message.
+        row: InboxRow,
+        /// What is said with it.
+        words: Vec<OutboxRow>,
+    },
     /// A message was dealt with.
     Done(InboxKey),
     /// A room was read so far.
@@ -230,8 +245,8 @@ pub trait Store: Send + Sync + 'static {
     async fn lines(&self, link: u64) -> Result<Vec<Line>, StoreError>;
 
     /// Removes some of what was over before a moment: closed jobs with their entries, lines, messages that were
-    /// dealt with, words that were sent, and what then stands beside nothing (the digests in `loaded` stay). The links
-    /// stay, and one is added that says so. Releases, marks and the plugins' keys stay. A job with words that are still to
+    /// dealt with, words that were sent, and what then stands beside nothing (the digests in `loaded` stay). Names of what
+    /// comes once go a year later. The links stay, and one is added that says so. Releases, marks and the plugins' keys stay. A job with words that are still to
     /// be sent stays, and so do the message and the words of a job that stays.
     ///
     /// # Errors

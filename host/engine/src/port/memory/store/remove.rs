@@ -13,7 +13,7 @@ use super::{
 };
 use crate::port::{
     RunKey,
-    store::{Entry, EntryKind, InboxKey, InboxRow, LinkKind, Removed, Sealed},
+    store::{Entry, EntryKind, InboxKey, InboxRow, LinkKind, NAMES_LONGER, Removed, Sealed},
 };
 
 /// How many jobs are removed at once.
@@ -64,6 +64,11 @@ impl State {
                 self.inbox_keys.remove(&row.key);
                 removed.rows += 1;
             }
+        }
+        if let Ok(before) = before.checked_sub(NAMES_LONGER) {
+            let names = self.names.len();
+            self.names.retain(|_, at| *at >= before);
+            removed.rows += (names - self.names.len()) as u64;
         }
         let kept: HashSet<String> = self.jobs.all().map(|job| job.row.id.clone()).collect();
         removed.rows += self.remove_words(|slot| slot.at < before && slot.job().is_none_or(|job| !kept.contains(job)));

@@ -2,7 +2,7 @@
 //!
 //! Invariant: making a write that was checked cannot fail.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, hash_map::Entry};
 
 use jiff::Timestamp;
 
@@ -25,6 +25,8 @@ pub(super) struct State {
     pub(super) inbox: BTreeMap<u64, InboxRow>,
     pub(super) inbox_keys: HashMap<InboxKey, u64>,
     pub(super) waiting: BTreeSet<u64>,
+    /// What came once, and when.
+    pub(super) names: HashMap<String, Timestamp>,
     pub(super) marks: HashMap<(String, String, String), Mark>,
     pub(super) outbox: BTreeMap<u64, Slot>,
     pub(super) outbox_keys: HashMap<String, u64>,
@@ -89,15 +91,24 @@ impl State {
         self.lines.insert(number, lines);
     }
 
+    fn receive(&mut self, row: InboxRow, new: &mut Vec<InboxKey>) {
+        if !self.inbox_keys.contains_key(&row.key) {
+            self.came += 1;
+            new.push(row.key.clone());
+            self.inbox_keys.insert(row.key.clone(), self.came);
+            self.waiting.insert(self.came);
+            self.inbox.insert(self.came, row);
+        }
+    }
+
     fn make(&mut self, write: Write, new: &mut Vec<InboxKey>) {
         match write {
-            Write::Receive(row) => {
-                if !self.inbox_keys.contains_key(&row.key) {
-                    self.came += 1;
-                    new.push(row.key.clone());
-                    self.inbox_keys.insert(row.key.clone(), self.came);
-                    self.waiting.insert(self.came);
-                    self.inbox.insert(self.came, row);
+            Write::Receive(row) => self.receive(row, new),
+            Write::Once { name, row, words } => {
+                if let Entry::Vacant(free) = self.names.entry(name) {
+                    free.insert(row.at);
+                    self.receive(row, new);
+                    words.into_iter().for_each(|row| self.say(row));
                 }
             }
             Write::Done(key) => {
