@@ -3,7 +3,7 @@
 use anyhow::Result;
 use wardroom::port::Store as _;
 
-use crate::office::Office;
+use crate::office::{Office, account};
 
 const CONFIG: &str = r##"
 [bot.marvin]
@@ -95,6 +95,28 @@ async fn each_answers_its_own_lines_and_touches_its_own_environments() -> Result
     assert!(has(&office.said("bender"), "You are bob (bob) to bender."), "{:?}", office.said("bender"));
     assert_eq!(office.pipelines.runs().len(), 1, "nothing else ran");
     open.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_of_them_says_is_no_command_to_the_other() -> Result<()> {
+    let office = Office::new()?;
+    let open = office.open(CONFIG, None).await?;
+    // Also where an operator's words in a notice or an answer begin as a command does.
+    open.say(&account("bender"), "ops", "!deploy cms staging 1.0.0").await?;
+    open.say(&account("bender"), "ops", "marvin: whoami").await?;
+    open.say(&account("marvin"), "ops", "?whoami").await?;
+    assert!(office.said("marvin").is_empty() && office.said("bender").is_empty());
+    assert!(office.pipelines.runs().is_empty() && office.store.all_lines().is_empty());
+    open.close().await
+}
+
+#[test]
+fn rooms_of_an_absent_identity_are_told() -> Result<()> {
+    let office = Office::new()?;
+    assert_eq!(office.rooms_of_absent(CONFIG, "marvin")?, ["vault"]);
+    let config = format!("{CONFIG}{NOTIFY}");
+    assert_eq!(office.rooms_of_absent(&config, "bender")?, ["lobby"]);
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -59,6 +59,13 @@ impl Office {
         self.read(config).err().unwrap_or_default()
     }
 
+    /// The rooms that only absent identities name where this one runs alone.
+    pub(crate) fn rooms_of_absent(&self, config: &str, bot: &str) -> Result<Vec<String>> {
+        let mut config = self.read(config).map_err(|problems| anyhow!("{problems:?}"))?;
+        let rooms = config.only(bot).map_err(|_| anyhow!("there is no {bot}"))?;
+        Ok(rooms.iter().map(ToString::to_string).collect())
+    }
+
     fn read(&self, config: &str) -> Result<wardroom::config::Config, Vec<Problem>> {
         let file = self.folder.path().join("plugins.toml");
         let text = config.replace("{guests}", &guests().display().to_string());
@@ -179,12 +186,18 @@ impl ChatFactory for Desks {
         let mut chats = self.0.lock().expect("nobody panics with it");
         let abilities = Abilities { threads: true, edits: true, reactions: true, files: false };
         let chat = chats.entry(bot.name.clone()).or_insert_with(|| MemoryChat::new(abilities)).clone();
-        Some(Arc::new(Desk { chat, rooms }))
+        Some(Arc::new(Desk { account: account(&bot.name), chat, rooms }))
     }
+}
+
+/// The id of an identity's account.
+pub(crate) fn account(bot: &str) -> String {
+    format!("account-of-{bot}")
 }
 
 /// An account that is in some rooms.
 struct Desk {
+    account: String,
     chat: Arc<MemoryChat>,
     rooms: Vec<String>,
 }
@@ -197,6 +210,10 @@ impl Chat for Desk {
 
     fn abilities(&self) -> Abilities {
         self.chat.abilities()
+    }
+
+    fn account(&self) -> Option<String> {
+        Some(self.account.clone())
     }
 
     fn rooms(&self) -> Vec<String> {

@@ -13,9 +13,6 @@ use crate::{
     reply::{Text, refusals},
 };
 
-/// What a query says before its answer is cut here, in bytes.
-const LONGEST_SAID: usize = 10_000;
-
 impl Host {
     /// Tells what an action would do, and does nothing of it.
     pub(super) async fn dry_run(&self, plugin: &Arc<LoadedPlugin>, authorized: &Arc<Authorized>) -> (Text, Line) {
@@ -63,7 +60,9 @@ impl Host {
             text.append(said);
         }
         // What it says last must not be cut off by what it said before.
-        let mut text = text.clamped(LONGEST_SAID);
+        let message = authorized.message();
+        let most = self.shared.outbox.longest_said(&message.bot, &message.key.network);
+        let mut text = text.clamped(most);
         match &ran.end {
             GuestEnd::Reply(reply) => text.push_lines(&reply.text),
             GuestEnd::Failure(failure) => text.push_lines(format!("`{name}`: {}", failure.message)),

@@ -9,7 +9,7 @@ use crate::{
     port::store::{JobOutcome, JobRow},
 };
 
-/// A closing line is cut here, in bytes.
+/// What a job says at its end is cut here, in bytes, and so is what it was refused.
 const LONGEST: usize = 8_000;
 
 /// How a job ended, and what the room is told.
@@ -55,8 +55,10 @@ pub(crate) fn closing(row: &JobRow, ended: &Ended) -> (JobOutcome, Text) {
     if text.is_empty() {
         text = Text::lines(format!("`{}` {}.", row.line, outcome.as_str()));
     }
-    text.append(refusals(denied));
-    (outcome, text.clamped(LONGEST))
+    // What was refused must not be cut off by what is said before it.
+    let mut text = text.clamped(LONGEST);
+    text.append(refusals(denied).clamped(LONGEST));
+    (outcome, text)
 }
 
 /// Whether others said no to it, or did not say yes in time.

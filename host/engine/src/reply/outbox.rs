@@ -29,6 +29,9 @@ const LONGEST_MESSAGE: usize = 20_000;
 /// The same where what does not fit in a message becomes a file.
 const LONGEST_FILE: usize = 1 << 20;
 
+/// What a plugin says at once is cut here, in bytes: more than a message holds, so that it can be a file.
+pub(crate) const LONGEST_SAID: usize = 64 << 10;
+
 /// Sends what is in the outbox.
 pub struct Outbox {
     store: Arc<dyn Store>,
@@ -142,6 +145,11 @@ impl Outbox {
         let any = self.is_nobody(bot);
         let fits = |account: &&Account| account.chat.network() == network && (any || account.bot == bot);
         self.accounts.iter().find(fits).map(|account| &account.chat)
+    }
+
+    /// At how many bytes words are cut that others come behind, so that both get through.
+    pub(crate) fn longest_said(&self, bot: &str, network: &str) -> usize {
+        self.chat(bot, network).map_or(LONGEST_MESSAGE, |chat| longest(&**chat)).div_euclid(2).min(LONGEST_SAID)
     }
 
     /// The accounts on a network, first those whose tables name a room.

@@ -5,11 +5,9 @@ use crate::{
     job::said,
     plugin::bindings::{chat::Message, types},
     port::store::{Entry, Write},
-    reply::{Text, clean},
+    reply::{LONGEST_SAID, Text, clean},
 };
 
-/// One message is cut here, in bytes.
-const LONGEST: usize = 8_000;
 /// A stage is cut here, in bytes.
 const LONGEST_STAGE: usize = 80;
 
@@ -22,7 +20,7 @@ impl HostCall for Say {
     type Error = types::Error;
 
     async fn perform(invocation: &mut Invocation, (message,): &(Message,)) -> Result<(), types::Error> {
-        let text = Text::lines(&message.text).clamped(LONGEST);
+        let text = Text::lines(&message.text).clamped(LONGEST_SAID);
         if text.is_empty() {
             return Err(problem("invalid", "there is nothing to say"));
         }
