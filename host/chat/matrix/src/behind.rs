@@ -10,8 +10,9 @@ use std::{
 };
 
 use matrix_sdk::ruma::{OwnedRoomId, RoomId};
+use wardroom_account::Backoff;
 
-use crate::{backoff::Backoff, sealed::Event};
+use crate::sealed::Event;
 
 /// Rooms to be read back to their marks.
 #[derive(Debug, Default)]

@@ -12,14 +12,9 @@ use wardroom::{
     message::{Inbox, Person},
     port::{Abilities, Chat, Link, Outgoing, SendError},
 };
+use wardroom_account::{Backoff, Outage};
 
-use crate::{
-    Config, Login, NETWORK,
-    backoff::{Backoff, Outage},
-    probe, rooms, send, session,
-    sync::Rooms,
-    trouble::Trouble,
-};
+use crate::{Config, Login, NETWORK, probe, rooms, send, session, sync::Rooms, trouble::Trouble};
 
 /// A session that ends sooner than this after its login is not replaced by yet another one.
 const YOUNG: Duration = Duration::from_secs(600);
@@ -70,7 +65,7 @@ impl Matrix {
     }
 
     async fn stay(&self, inbox: Arc<Inbox>) -> anyhow::Result<()> {
-        let mut outage = Outage::new(self.config.homeserver.clone());
+        let mut outage = Outage::new("the homeserver", self.config.homeserver.to_string());
         let mut replaced: Option<Instant> = None;
         loop {
             let client = self.connect(&mut outage).await?;

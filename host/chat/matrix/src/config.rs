@@ -16,6 +16,7 @@ use wardroom::{
     config::{BotIdentity, Table},
     port::SecretRef,
 };
+use wardroom_account::folder::folder_name;
 
 /// One account.
 #[derive(Debug, Clone)]
@@ -232,18 +233,6 @@ fn read_rooms(table: &mut Table) -> Vec<OwnedRoomOrAliasId> {
     rooms
 }
 
-/// A bot's name as the name of one folder.
-fn folder_name(bot: &str) -> String {
-    let mut name = String::new();
-    for byte in bot.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => name.push(byte.into()),
-            _ => name.push_str(&format!("={byte:02x}")),
-        }
-    }
-    name
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -343,11 +332,5 @@ mod tests {
         let (_, problems) = read("homeserver = \"https://a:hunter2@x\"\nuser = \"@m:x\"\npassword = { env = \"P\" }\n");
         assert_eq!(problems.len(), 1);
         assert!(!problems[0].contains("hunter2"), "{problems:?}");
-    }
-
-    #[test]
-    fn no_name_leaves_the_folder() {
-        assert_eq!(folder_name("marvin-2"), "marvin-2");
-        assert_eq!(folder_name("../x"), "=2e=2e=2fx");
     }
 }

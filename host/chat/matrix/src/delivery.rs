@@ -21,11 +21,10 @@ use wardroom::{
     port::store::Reaction,
     reply::clean,
 };
+use wardroom_account::Backoff;
 
 use crate::{
-    Config,
-    backoff::Backoff,
-    ciphertext,
+    Config, ciphertext,
     convert::{self, Reader},
     known::Known,
     sealed::{self, Event},

@@ -18,10 +18,10 @@ use matrix_sdk::{
     },
     ruma::api::client::uiaa::{AuthData, MatrixUserIdentifier, Password, UserIdentifier},
 };
+use wardroom_account::Backoff;
 
 use crate::{
     Config, Login,
-    backoff::Backoff,
     recovery::{self, Making},
     session,
     trouble::{Trouble, chain},

@@ -20,7 +20,6 @@
 #![recursion_limit = "256"]
 
 mod backfill;
-mod backoff;
 mod behind;
 mod ciphertext;
 mod client;

@@ -17,8 +17,9 @@ use matrix_sdk::{
     ruma::{OwnedRoomId, OwnedRoomOrAliasId, OwnedUserId, RoomId, RoomOrAliasId, UserId},
 };
 use serde::{Deserialize, Serialize};
+use wardroom_account::Backoff;
 
-use crate::{Config, backoff::Backoff, folder, rooms, trouble::Trouble};
+use crate::{Config, folder, rooms, trouble::Trouble};
 
 /// What a room is to us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -16,8 +16,9 @@ use wardroom::{
     message::{Inbox, Person},
     port::SendError,
 };
+use wardroom_account::Backoff;
 
-use crate::{backoff::Backoff, delivery::shown, moves, places::Places, trouble::Trouble};
+use crate::{delivery::shown, moves, places::Places, trouble::Trouble};
 
 /// How often one room may have taken the place of another.
 pub(crate) const UPGRADES: usize = 32;

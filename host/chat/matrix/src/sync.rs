@@ -30,11 +30,11 @@ use matrix_sdk::{
 };
 use tokio::{sync::mpsc, task::JoinSet};
 use wardroom::{message::Inbox, port::Link};
+use wardroom_account::{Backoff, LONGEST_ASKED, Outage};
 
 use crate::{
     Config,
     backfill::{self, Found},
-    backoff::{Backoff, LONGEST_ASKED, Outage},
     behind::Behind,
     convert,
     delivery::Delivery,

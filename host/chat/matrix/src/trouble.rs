@@ -7,6 +7,7 @@ use matrix_sdk::{
     ruma::api::error::{ErrorBody, ErrorKind, FromHttpResponseError, RetryAfter},
 };
 use wardroom::port::SendError;
+pub(crate) use wardroom_account::chain;
 
 /// Why a request came to nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -155,27 +156,6 @@ fn judge(status: u16, body: &ErrorBody, reason: String) -> Trouble {
         ErrorKind::ResourceLimitExceeded { .. } => Trouble::Later { after: None, reason },
         _ if status == 429 || status == 408 || status >= 500 => Trouble::Later { after: None, reason },
         _ => Trouble::Refused { reason },
-    }
-}
-
-/// An error with what caused it, in one line, each part once, without the request's long URL.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = without_url(&error.to_string());
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let part = error.to_string();
-        if !text.contains(&part) {
-            text = format!("{text}: {part}");
-        }
-        cause = error.source();
-    }
-    text
-}
-
-fn without_url(text: &str) -> String {
-    match text.split_once(" for url (").and_then(|(head, rest)| Some((head, rest.split_once(')')?.1))) {
-        Some((head, tail)) => format!("{head}{tail}"),
-        None => text.to_owned(),
     }
 }
 
