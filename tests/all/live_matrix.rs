@@ -323,6 +323,19 @@ async fn check_connects_and_changes_nothing() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn check_tells_whether_a_room_is_encrypted_and_the_account_has_keys() -> Result<()> {
+    let scene = Scene::open(Synapse::shared().await?).await?;
+    scene.fence().await?;
+    let (good, said) = scene.host.check_connect()?;
+    assert!(good && said.contains("has keys for encryption") && !said.contains("which is encrypted"), "{said}");
+    let encryption = json!({ "algorithm": "m.megolm.v1.aes-sha2" });
+    scene.alice.set_state(&scene.room, "m.room.encryption", encryption).await?;
+    let (good, said) = scene.host.check_connect()?;
+    assert!(good && said.contains(", which is encrypted"), "{said}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_session_is_for_its_owner_alone() -> Result<()> {
     let scene = Scene::open(Synapse::shared().await?).await?;
     scene.fence().await?;

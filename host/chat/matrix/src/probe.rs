@@ -6,8 +6,11 @@
 use matrix_sdk::{
     Client,
     ruma::{
-        OwnedRoomOrAliasId, OwnedUserId, UserId,
-        api::client::{membership::joined_rooms, profile::get_profile},
+        OwnedRoomId, OwnedRoomOrAliasId, OwnedUserId, RoomId, UserId,
+        api::client::{
+            keys::get_keys, membership::joined_rooms, profile::get_profile, state::get_state_event_for_key,
+        },
+        events::StateEventType,
     },
 };
 
@@ -33,6 +36,11 @@ pub(crate) async fn probe(config: &Config, people: &[String]) -> Result<Vec<Stri
             }
         }
         Err(error) => wrong.push(format!("the rooms of {} cannot be listed: {}", config.user, Trouble::from(&error))),
+    }
+    match has_keys(&client, &config.user).await {
+        Ok(true) => found.push(format!("{} has keys for encryption", config.user)),
+        Ok(false) => found.push(format!("{} has no keys for encryption yet: makes them at the start", config.user)),
+        Err(trouble) => wrong.push(format!("the keys of {} cannot be looked up: {trouble}", config.user)),
     }
     let people: Vec<OwnedUserId> = people.iter().filter_map(|id| UserId::parse(id.as_str()).ok()).collect();
     for person in &people {
@@ -75,12 +83,34 @@ async fn known(client: &Client, person: &OwnedUserId) -> Result<(), String> {
 async fn look(
     client: &Client,
     room: &OwnedRoomOrAliasId,
-    joined: &[matrix_sdk::ruma::OwnedRoomId],
+    joined: &[OwnedRoomId],
 ) -> Result<String, String> {
     match rooms::find(client, room).await {
-        Ok(Some(id)) if joined.contains(&id) => Ok(format!("in the room {room}")),
+        Ok(Some(id)) if joined.contains(&id) => match is_encrypted(client, &id).await {
+            Ok(true) => Ok(format!("in the room {room}, which is encrypted")),
+            Ok(false) => Ok(format!("in the room {room}")),
+            Err(trouble) => Err(format!("whether the room {room} is encrypted cannot be looked up: {trouble}")),
+        },
         Ok(Some(_)) => Ok(format!("not in the room {room} yet: joins at the start")),
         Ok(None) => Err(format!("the homeserver knows no room {room}")),
         Err(trouble) => Err(format!("the room {room} cannot be looked up: {trouble}")),
     }
+}
+
+async fn is_encrypted(client: &Client, room: &RoomId) -> Result<bool, Trouble> {
+    let key = String::new();
+    let request = get_state_event_for_key::v3::Request::new(room.to_owned(), StateEventType::RoomEncryption, key);
+    match client.send(request).await.map_err(Trouble::from) {
+        Ok(_) => Ok(true),
+        // A room that never was has no such state.
+        Err(Trouble::Refused { .. }) => Ok(false),
+        Err(trouble) => Err(trouble),
+    }
+}
+
+/// Whether an account has a master key, which signs its devices.
+async fn has_keys(client: &Client, user: &UserId) -> Result<bool, Trouble> {
+    let mut request = get_keys::v3::Request::new();
+    request.device_keys.insert(user.to_owned(), Vec::new());
+    Ok(client.send(request).await?.master_keys.contains_key(user))
 }
