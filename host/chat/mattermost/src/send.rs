@@ -127,7 +127,7 @@ impl Account {
                 sent => return sent,
             }
         }
-        Err(Trouble::Refused { id: String::new(), reason: "the server takes no message of any length".to_owned() })
+        Err(Trouble::refused("the server takes no message of any length"))
     }
 
     /// A text as one message, and the file that has the whole where the message does not.
@@ -213,7 +213,7 @@ mod tests {
 
     #[test]
     fn only_what_names_the_root_or_the_length_is_about_it() {
-        let refused = |id: &str| Trouble::Refused { id: id.into(), reason: String::new() };
+        let refused = |id: &str| Trouble::Refused { missing: false, id: id.into(), reason: String::new() };
         assert!(is_about_root(&refused("api.post.create_post.root_id.app_error")));
         assert!(is_about_root(&refused("api.post.create_post.channel_root_id.app_error")));
         assert!(!is_about_root(&refused("api.post.create_post.can_not_post_to_deleted.error")), "the channel is");

@@ -117,6 +117,20 @@ async fn a_revoked_token_ends_the_account_and_names_where_it_is_kept() -> Result
 }
 
 #[tokio::test]
+async fn a_proxy_that_wants_a_login_of_its_own_does_not_end_the_account() -> Result<()> {
+    let rig = Rig::new().await?;
+    let _host = rig.start().await?;
+    let mut asked = vec![rig.alice.post(&rig.ops, "!whoami")];
+    rig.each_once(&asked).await?;
+    rig.server.faults(|faults| faults.guarded = true);
+    rig.server.cut();
+    asked.push(rig.alice.post(&rig.ops, "!whoami"));
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    rig.server.faults(|faults| faults.guarded = false);
+    rig.each_once(&asked).await
+}
+
+#[tokio::test]
 async fn a_token_that_was_replaced_in_its_file_is_taken_up() -> Result<()> {
     let rig = Rig::new().await?;
     let _host = rig.start().await?;
