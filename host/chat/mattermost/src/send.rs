@@ -211,7 +211,7 @@ mod tests {
     use wardroom_fake_mattermost::Server;
 
     use super::*;
-    use crate::{api::Api, config::Config};
+    use crate::{api::Api, config::Config, direct::Direct};
 
     #[tokio::test]
     async fn a_look_back_finds_what_stands_on_both_sides_of_a_pages_end_in_one_millisecond() {
@@ -232,6 +232,7 @@ mod tests {
             url: server.url().parse().expect("a URL"),
             token: SecretRef::Env("T".into()),
             rooms: Vec::new(),
+            direct: Direct::default(),
             ca: None,
             folder: "unused".into(),
             beat: Duration::from_secs(30),
