@@ -11,6 +11,12 @@ pub struct Faults {
     pub limited: u32,
     /// How long such an answer asks to wait, in seconds.
     pub retry_after: u32,
+    /// A proxy in front of the server wants a login of its own: 401, in HTML.
+    pub guarded: bool,
+    /// It cannot be asked who is in a channel.
+    pub members_away: bool,
+    /// It cannot be asked who people are.
+    pub users_away: bool,
     /// The answers to so many new posts are lost: the post is stored, and the connection cut.
     pub lost_answers: u32,
     /// A new post takes so long until it is stored; a second try meanwhile is told that the first is under way.

@@ -185,6 +185,11 @@ impl Server {
         self.shared.change(|world| world.post_with(channel, user.id(), fields))
     }
 
+    /// A post is removed, and nobody is told by whom.
+    pub fn purge(&self, post: &str) {
+        self.shared.change(|world| world.delete(post, None));
+    }
+
     /// What stands in a channel, oldest first, without what was removed.
     pub fn posts(&self, channel: &str) -> Vec<Post> {
         self.shared.world().posts_of(channel)

@@ -43,7 +43,7 @@ impl Person {
 
     /// Removes a post.
     pub fn delete(&self, post: &str) {
-        self.shared.change(|world| world.delete(post, &self.id));
+        self.shared.change(|world| world.delete(post, Some(&self.id)));
     }
 
     /// Puts an emoji on a post, by its name.
@@ -69,6 +69,11 @@ impl Person {
     /// Has no account any more.
     pub fn leave(&self) {
         self.shared.change(|world| world.deactivate(&self.id));
+    }
+
+    /// Has no account any more, and never had one as far as the server tells.
+    pub fn vanish(&self) {
+        self.shared.change(|world| world.remove_user(&self.id));
     }
 
     /// What they wrote in a channel, oldest first.

@@ -123,7 +123,7 @@ async fn walk(api: &Api, channel: &str, bound: i64) -> Result<Vec<Post>, Trouble
 
 /// A walk from a channel's end to its beginning.
 #[derive(Debug, Default)]
-struct Walk {
+pub(crate) struct Walk {
     before: Option<String>,
     /// When the last page ended.
     reached: Option<i64>,
@@ -131,8 +131,8 @@ struct Walk {
 }
 
 impl Walk {
-    /// The next page; `None` at the channel's beginning.
-    async fn next(&mut self, api: &Api, channel: &str) -> Result<Option<Vec<Post>>, Trouble> {
+    /// The next page; `None` at the channel's beginning. A post may be on two pages.
+    pub(crate) async fn next(&mut self, api: &Api, channel: &str) -> Result<Option<Vec<Post>>, Trouble> {
         if self.over {
             return Ok(None);
         }

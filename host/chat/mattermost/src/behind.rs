@@ -52,6 +52,16 @@ impl Behind {
         }
     }
 
+    /// Who wrote what is kept until a channel was read back.
+    pub(crate) fn authors(&self, channel: &str) -> Vec<String> {
+        self.0.get(channel).into_iter().flat_map(|waiting| waiting.came.iter().map(|post| post.user.clone())).collect()
+    }
+
+    /// What is kept until a channel was read back.
+    pub(crate) fn came(&self, channel: &str) -> &[Post] {
+        self.0.get(channel).map_or(&[], |waiting| &waiting.came)
+    }
+
     /// Whether a channel is behind.
     pub(crate) fn contains(&self, channel: &str) -> bool {
         self.0.contains_key(channel)

@@ -1,4 +1,4 @@
-//! `[bot.NAME.mattermost]`: which server, whose token, and which channels.
+//! `[bot.NAME.mattermost]`: which server, whose token, which channels, and whose direct messages.
 //!
 //! Architecture Invariant: reading connects to nothing and opens no secret.
 
@@ -14,6 +14,8 @@ use wardroom::{
     port::SecretRef,
 };
 
+use crate::direct::Direct;
+
 /// One account.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
@@ -25,6 +27,8 @@ pub(crate) struct Config {
     pub(crate) token: SecretRef,
     /// The channels whose messages are handled.
     pub(crate) rooms: Vec<RoomName>,
+    /// Whose direct messages are handled.
+    pub(crate) direct: Direct,
     /// Certificates to trust besides the system's, as PEM.
     pub(crate) ca: Option<PathBuf>,
     /// The folder of what this account keeps.
@@ -84,9 +88,10 @@ impl Config {
         let url = read_url(table);
         let token = read_token(bot, table);
         let rooms = read_rooms(table);
+        let direct = Direct::read(table);
         let ca = table.string("ca").map(|path| table.folder().join(path.value));
         let folder = state.join("mattermost").join(folder_name(&bot.name));
-        let config = Self { bot: bot.name.clone(), url: url?, token: token?, rooms, ca, folder, beat };
+        let config = Self { bot: bot.name.clone(), url: url?, token: token?, rooms, direct, ca, folder, beat };
         (table.problems().count() == before).then_some(config)
     }
 }
@@ -195,6 +200,7 @@ mod tests {
         let config = config.expect("no problems");
         assert_eq!(config.rooms[0], RoomName::Path { team: "team".into(), channel: "ops".into() });
         assert_eq!(config.rooms[1], RoomName::Id(ID.into()));
+        assert_eq!(config.direct, Direct::Members, "where nothing is said");
         assert_eq!(config.folder, Path::new("/var/state/mattermost/marvin"));
         assert_eq!(config.ca.as_deref(), Some(Path::new("/etc/wardroom/ca.pem")));
         assert!(matches!(config.token, SecretRef::Env(name) if name == "T"));
@@ -221,6 +227,27 @@ mod tests {
             assert!(all.contains(wanted), "{wanted}\n--- is not in\n{all}");
         }
         assert!(!all.contains("abc_secret"), "{all}");
+    }
+
+    #[test]
+    fn whose_direct_messages_are_handled_is_one_of_three_words() {
+        let head = "url = \"https://x\"\ntoken = { env = \"T\" }\n";
+        for (word, meant) in
+            [("members", Direct::Members), ("everybody", Direct::Everybody), ("nobody", Direct::Nobody)]
+        {
+            let (config, problems) = read(&format!("{head}direct = \"{word}\"\n"));
+            assert_eq!(config.map(|config| config.direct), Some(meant), "{problems:?}");
+        }
+        for (value, wanted) in [
+            ("\"everyone\"", "plugins.toml:3: `bot.marvin.mattermost.direct` is `everyone`, and must be `members`"),
+            ("true", "plugins.toml:3: `bot.marvin.mattermost.direct` is true or false, and must be"),
+        ] {
+            let (config, problems) = read(&format!("{head}direct = {value}\n"));
+            let all = problems.join("\n");
+            assert!(config.is_none() && all.contains(wanted), "{all}");
+        }
+        let (_, problems) = read(&format!("{head}direct = \"all\"\n"));
+        assert!(problems.join("\n").contains("write: direct = \"members\""), "{problems:?}");
     }
 
     #[test]

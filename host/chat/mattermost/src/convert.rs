@@ -57,7 +57,7 @@ impl Reader {
     }
 
     /// Whether somebody else wrote a post, and it stands as it was written.
-    fn is_of_others(&self, post: &Post) -> bool {
+    pub(crate) fn is_of_others(&self, post: &Post) -> bool {
         let theirs = !post.user.is_empty() && post.user != self.me;
         // What it said when it was sent is not known of one that was edited.
         let stands = post.delete_at == 0 && post.edit_at == 0 && post.original.is_empty() && post.kind.is_empty();

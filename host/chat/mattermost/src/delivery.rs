@@ -1,11 +1,15 @@
 //! The way to the inbox: posts with the mark that moves with them, and what people say by reactions.
 //!
 //! Architecture Invariant: a channel's mark moves with what was handed over, and never back.
+//! Architecture Invariant: nothing is handed over before it is known who said it; whoever the server knows not, says nothing.
 //! Not here: which channels, and which of their posts.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use wardroom::message::{Inbox, Incoming, Position};
+use wardroom::{
+    message::{Inbox, Incoming, Position},
+    reply::Text,
+};
 
 use crate::{
     account::Account,
@@ -13,10 +17,15 @@ use crate::{
     backoff::Backoff,
     convert,
     kept::Kept,
+    users::Who,
 };
 
-/// How long it is asked who somebody is before they go by their id.
+/// How long a live message waits to be told who somebody is before its channel is read back instead.
 const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Who said something is not told yet, so it was not handed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Untold;
 
 /// The way from one account's channels to its inbox.
 pub(crate) struct Delivery {
@@ -70,16 +79,34 @@ impl Delivery {
         }
     }
 
-    /// Brings posts, oldest first, each with whether it was read back, and moves the mark to the newest.
-    pub(crate) async fn bring(&mut self, channel: &str, kind: Kind, posts: &[(Post, bool)]) {
-        let direct = kind == Kind::Direct;
+    /// Whether all that must be known of who wrote a post is known.
+    pub(crate) fn knows(&self, post: &Post) -> bool {
+        !self.account.reader.is_of_others(post) || self.account.users.who(&post.user).is_some()
+    }
+
+    /// Whether a post is a person's message to us.
+    pub(crate) fn is_a_persons(&self, post: &Post, kind: Kind) -> bool {
+        let person = self.account.users.who(&post.user) == Some(Who::Person);
+        person && self.message(post, false, kind).is_some_and(|message| !message.machine)
+    }
+
+    /// The message in a post, if it holds one for the engine. Who is not told to be a person counts as a machine.
+    fn message(&self, post: &Post, late: bool, kind: Kind) -> Option<Incoming> {
         let users = &self.account.users;
-        let message = |(post, late): &(Post, bool)| {
-            let sender = users.person(&post.user);
-            let message = self.account.reader.message(post, sender, users.is_bot(&post.user), direct)?;
-            Some(Incoming { late: *late, ..message })
-        };
-        let messages: Vec<Incoming> = posts.iter().filter_map(message).collect();
+        let who = users.who(&post.user);
+        let sender = users.person(&post.user);
+        let message = self.account.reader.message(post, sender, who != Some(Who::Person), kind == Kind::Direct)?;
+        if who == Some(Who::Nobody) {
+            tracing::debug!(post = post.id, user = post.user, "left a message: the server knows no such account");
+            return None;
+        }
+        Some(Incoming { late, ..message })
+    }
+
+    /// Brings posts, oldest first, each with whether it was read back, and moves the mark to the newest. Who wrote them is
+    /// known.
+    pub(crate) async fn bring(&mut self, channel: &str, kind: Kind, posts: &[(Post, bool)]) {
+        let messages: Vec<Incoming> = posts.iter().filter_map(|(post, late)| self.message(post, *late, kind)).collect();
         let newest = posts.iter().map(|(post, _)| post).max_by_key(|post| post.create_at);
         let mark = newest.map(|post| Position { event: Some(post.id.clone()), at: convert::timestamp(post.create_at) });
         let current = self.mark(channel).await;
@@ -89,48 +116,97 @@ impl Delivery {
         }
     }
 
-    /// Brings a reaction. It is kept first where it may be for us, and forgotten where it was not.
-    pub(crate) async fn given(&mut self, channel: &str, kept: &mut Kept, reaction: &Reaction, late: bool) {
-        let (users, me) = (&self.account.users, self.account.me());
-        if reaction.user == me {
-            return;
+    /// Whether a program says something; `None` where nobody does. Where that cannot be told, it waits.
+    async fn is_machine(&self, id: &str) -> Result<Option<bool>, Untold> {
+        self.meet(&[id]).await;
+        match self.account.users.who(id).ok_or(Untold)? {
+            Who::Person => Ok(Some(false)),
+            Who::Bot => Ok(Some(true)),
+            Who::Nobody => {
+                tracing::debug!(user = id, "left what somebody did: the server knows no such account");
+                Ok(None)
+            }
         }
-        self.meet(&[reaction.user.as_str()]).await;
+    }
+
+    /// Brings a reaction. It is kept first where it may be for us, and forgotten where it was not.
+    ///
+    /// # Errors
+    /// [`Untold`]: bring it again.
+    pub(crate) async fn given(
+        &mut self,
+        channel: &str,
+        kept: &mut Kept,
+        reaction: &Reaction,
+        late: bool,
+    ) -> Result<(), Untold> {
+        if reaction.user == self.account.me() {
+            return Ok(());
+        }
+        let Some(machine) = self.is_machine(&reaction.user).await? else { return Ok(()) };
         let known = kept.reactions(&reaction.post).contains(reaction);
         kept.give(channel, reaction);
         kept.save();
-        let sender = users.person(&reaction.user);
-        let incoming = convert::given(reaction, sender, users.is_bot(&reaction.user), late);
+        let sender = self.account.users.person(&reaction.user);
+        let incoming = convert::given(reaction, sender, machine, late);
         if self.receive(channel, vec![incoming], None).await == 0 && !known {
             kept.take(reaction);
         }
+        Ok(())
     }
 
     /// Brings that a reaction is gone. One that said nothing to us is not known here, and neither is its end.
-    pub(crate) async fn taken(&mut self, channel: &str, kept: &mut Kept, reaction: &Reaction) {
+    ///
+    /// # Errors
+    /// [`Untold`]: bring it again.
+    pub(crate) async fn taken(&mut self, channel: &str, kept: &mut Kept, reaction: &Reaction) -> Result<(), Untold> {
         let same = |known: &Reaction| known.user == reaction.user && known.emoji == reaction.emoji;
-        let Some(known) = kept.reactions(&reaction.post).into_iter().find(same) else { return };
-        self.withdrawn(channel, &convert::reaction_event(&known), &known.user).await;
+        let Some(known) = kept.reactions(&reaction.post).into_iter().find(same) else { return Ok(()) };
+        self.withdrawn(channel, &convert::reaction_event(&known), &known.user).await?;
         kept.take(&known);
         kept.save();
+        Ok(())
     }
 
     /// Brings all that changed on a message of ours.
-    pub(crate) async fn compare(&mut self, channel: &str, kept: &mut Kept, post: &str, now: &[Reaction]) {
+    ///
+    /// # Errors
+    /// [`Untold`]: bring it again.
+    pub(crate) async fn compare(
+        &mut self,
+        channel: &str,
+        kept: &mut Kept,
+        post: &str,
+        now: &[Reaction],
+    ) -> Result<(), Untold> {
         for gone in kept.reactions(post).iter().filter(|known| !now.contains(known)) {
-            self.taken(channel, kept, gone).await;
+            self.taken(channel, kept, gone).await?;
         }
         for reaction in now {
-            self.given(channel, kept, reaction, true).await;
+            self.given(channel, kept, reaction, true).await?;
         }
+        Ok(())
+    }
+
+    /// Brings that a message was removed. Where the server does not say by whom, it may have been somebody who tidied up:
+    /// that takes nothing back.
+    ///
+    /// # Errors
+    /// [`Untold`]: bring it again.
+    pub(crate) async fn removed(&mut self, channel: &str, post: &str, by: Option<&str>) -> Result<(), Untold> {
+        let Some(by) = by else {
+            tracing::info!(channel, post, "a message was removed, and the server does not say by whom: it counts on");
+            return Ok(());
+        };
+        self.withdrawn(channel, post, by).await
     }
 
     /// Brings that somebody took an event back: a reaction, or a whole message.
-    pub(crate) async fn withdrawn(&mut self, channel: &str, event: &str, by: &str) {
-        self.meet(&[by]).await;
-        let users = &self.account.users;
-        let incoming = convert::withdrawn(event, users.person(by), users.is_bot(by));
+    async fn withdrawn(&mut self, channel: &str, event: &str, by: &str) -> Result<(), Untold> {
+        let Some(machine) = self.is_machine(by).await? else { return Ok(()) };
+        let incoming = convert::withdrawn(event, self.account.users.person(by), machine);
         self.receive(channel, vec![incoming], None).await;
+        Ok(())
     }
 
     /// Asks who people are, for a while.
@@ -141,6 +217,15 @@ impl Delivery {
             Ok(Err(trouble)) => tracing::debug!("who somebody is cannot be asked: {trouble}"),
             Err(_) => tracing::debug!("who somebody is was not told in time"),
         }
+    }
+
+    /// Tells whoever writes to us alone, and is not heard, why: once in a channel. Gives whether that is kept to be said.
+    pub(crate) async fn refuse(&self, channel: &str, (key, words): (&str, Text)) -> bool {
+        let said = self.inbox.say_once(channel, key, words, None).await;
+        if let Err(error) = &said {
+            tracing::error!(channel, "whose direct message is not handled is not told yet: {error}");
+        }
+        said.is_ok()
     }
 
     /// Forgets a channel that we are out of.

@@ -3,7 +3,7 @@
 //! [`MattermostFactory`] reads `[bot.NAME.mattermost]` and makes an account's [`Chat`]. In reading order: `config` (the
 //! table), `client` (the account as the engine sees it), `api` (the calls), `trouble` (what a failed one means), `socket` (the
 //! connection, kept for ever), `event` (what comes over it), `account` (what is known while logged in), `rooms` (what happens
-//! in the channels), `places` (which of them are ours), `kept` (what outlives the process), `behind` (which are to be read
+//! in the channels), `places` (which of them are ours), `direct` (who may write to us alone), `kept` (what outlives the process), `behind` (which are to be read
 //! back, and when), `backfill` (reading one back to its mark), `delivery` (the way to the inbox), `send`, `probe` (for `check
 //! --connect`), `convert` (posts to engine types), `words` and `emoji` (the engine's words as Mattermost shows them), `users`.
 //!
@@ -21,6 +21,7 @@ mod client;
 mod config;
 mod convert;
 mod delivery;
+mod direct;
 mod emoji;
 mod event;
 mod kept;

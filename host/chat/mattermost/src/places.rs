@@ -1,24 +1,29 @@
-//! Which channels are ours: those of the configuration, direct messages, and those that an admin brought us into.
+//! Which channels are ours: those of the configuration, those that an admin brought us into, and the direct messages of those
+//! whom the configuration lets write to us.
 //!
 //! Architecture Invariant: being in a channel gives nobody there a right. A channel where the account is for another reason
 //! (it was in `rooms` once, somebody who is no admin added it, it is everybody's channel of a team) is not ours.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Instant,
+};
 
 use crate::{
     api::{Channel, Kind},
     config::{Config, RoomName},
+    direct::Doors,
     kept::Kept,
 };
 
-/// What a channel is to us.
+/// What a channel is to us now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Standing {
     /// Handled.
     Ours,
     /// Not handled.
     Foreign,
-    /// Who brought us is not looked up yet.
+    /// It has to be looked up first: who brought us there, or whether who writes to us is in a room of ours.
     Unknown,
 }
 
@@ -63,12 +68,16 @@ pub(crate) fn standing(
     config: &Config,
     channels: &Channels,
     kept: &Kept,
+    doors: &Doors,
     channel: &Channel,
     is_admin: impl Fn(&str) -> bool,
 ) -> Standing {
     let configured = |name: &RoomName| channels.named(name).is_some_and(|named| named.id == channel.id);
-    if channel.kind == Kind::Direct || config.rooms.iter().any(configured) {
+    if config.rooms.iter().any(configured) {
         return Standing::Ours;
+    }
+    if channel.kind == Kind::Direct {
+        return doors.standing(config.direct, channel, is_admin, Instant::now());
     }
     match kept.stay(&channel.id) {
         Some(stay) if stay.looked => match stay.by.as_deref().is_some_and(is_admin) {
@@ -128,7 +137,7 @@ mod tests {
     use wardroom::port::SecretRef;
 
     use super::*;
-    use crate::kept::Stay;
+    use crate::{direct::Direct, kept::Stay};
 
     fn channel(id: &str, team: &str, name: &str, kind: Kind) -> Channel {
         Channel {
@@ -143,13 +152,14 @@ mod tests {
     }
 
     #[test]
-    fn only_configured_channels_direct_ones_and_an_admins_are_ours() {
+    fn only_configured_channels_an_admins_and_an_admins_direct_messages_are_ours() {
         let folder = tempfile::tempdir().expect("a folder");
         let config = Config {
             bot: "marvin".into(),
             url: "https://x".parse().expect("a URL"),
             token: SecretRef::Env("T".into()),
             rooms: vec![RoomName::parse("eng/ops").expect("a name")],
+            direct: Direct::default(),
             ca: None,
             folder: folder.path().to_owned(),
             beat: Duration::from_secs(30),
@@ -157,7 +167,8 @@ mod tests {
         let all = [
             channel("ops", "eng", "ops", Kind::Team),
             channel("other", "sales", "ops", Kind::Team),
-            channel("dm", "", "a__b", Kind::Direct),
+            channel("dm", "", "alice__me", Kind::Direct),
+            channel("dm-eve", "", "eve__me", Kind::Direct),
             channel("by-alice", "eng", "x", Kind::Team),
             channel("by-eve", "eng", "y", Kind::Team),
             channel("new", "eng", "z", Kind::Team),
@@ -169,11 +180,12 @@ mod tests {
             kept.set_stay(id, Stay { by: by.map(str::to_owned), looked: true, ..Stay::default() });
         }
         kept.set_stay("not-looked-up", Stay::default());
-        let standings: Vec<Standing> =
-            all.iter().map(|one| standing(&config, &channels, &kept, one, |person| person == "alice")).collect();
+        let doors = Doors::new("me");
+        let look = |one| standing(&config, &channels, &kept, &doors, one, |person| person == "alice");
+        let standings: Vec<Standing> = all.iter().map(look).collect();
         use Standing::{Foreign, Ours, Unknown};
-        assert_eq!(standings, [Ours, Foreign, Ours, Ours, Foreign, Unknown, Unknown]);
-        let nobody = standing(&config, &channels, &kept, &all[3], |_| false);
+        assert_eq!(standings, [Ours, Foreign, Ours, Unknown, Ours, Foreign, Unknown, Unknown]);
+        let nobody = standing(&config, &channels, &kept, &doors, &all[4], |_| false);
         assert_eq!(nobody, Foreign, "no admin any more");
     }
 }

@@ -25,6 +25,7 @@ pub(crate) async fn probe(config: &Config, people: &[String]) -> Result<Vec<Stri
     if !me.bot {
         found.push(format!("@{} is a person's account; a bot account is safer: its token does nothing else", me.name));
     }
+    found.push(config.direct.described().to_owned());
     match api.channels().await {
         Ok(channels) => {
             let channels = Channels::new(channels);

@@ -15,7 +15,7 @@ use wardroom::{
     reply::{Block, Text},
 };
 
-use crate::{account::Account, api::NewPost, convert, emoji, trouble::Trouble, words::markdown};
+use crate::{account::Account, api::NewPost, backfill::Walk, convert, emoji, trouble::Trouble, words::markdown};
 
 /// How far a look back goes, in pages of two hundred posts.
 const PAGES: usize = 10;
@@ -66,17 +66,12 @@ impl Account {
     }
 
     async fn look(&self, channel: &str, key: &str) -> Result<Option<String>, Trouble> {
-        let mut before: Option<String> = None;
+        let mut walk = Walk::default();
         for _ in 0..PAGES {
-            let (page, more) = self.api.posts_before(channel, before.as_deref()).await?;
-            if let Some(post) = page.posts.iter().find(|post| convert::carries_key(post, self.me(), key)) {
+            let Some(posts) = walk.next(&self.api, channel).await? else { break };
+            if let Some(post) = posts.iter().find(|post| convert::carries_key(post, self.me(), key)) {
                 return Ok(Some(post.id.clone()));
             }
-            let oldest = page.posts.iter().min_by_key(|post| post.create_at).map(|post| post.id.clone());
-            if !more || oldest.is_none() || oldest == before {
-                break;
-            }
-            before = oldest;
         }
         Ok(None)
     }
@@ -127,7 +122,7 @@ impl Account {
                 sent => return sent,
             }
         }
-        Err(Trouble::Refused { id: String::new(), reason: "the server takes no message of any length".to_owned() })
+        Err(Trouble::refused("the server takes no message of any length"))
     }
 
     /// A text as one message, and the file that has the whole where the message does not.
@@ -209,11 +204,52 @@ fn is_too_long(trouble: &Trouble) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use serde_json::json;
+    use wardroom::port::{Secret, SecretRef};
+    use wardroom_fake_mattermost::Server;
+
     use super::*;
+    use crate::{api::Api, config::Config, direct::Direct};
+
+    #[tokio::test]
+    async fn a_look_back_finds_what_stands_on_both_sides_of_a_pages_end_in_one_millisecond() {
+        let server = Server::start().await.expect("a server");
+        let (bot, token) = server.bot("ops-bot");
+        let channel = server.channel("eng", "ops");
+        server.put(&channel, &bot);
+        // The page of two hundred ends within the twenty.
+        for number in 0..20 {
+            let fields = json!({ "props": convert::props(&format!("k{number}")), "create_at": 1_000 });
+            server.post_with(&channel, &bot, &fields);
+        }
+        for number in 0..190 {
+            server.post_with(&channel, &bot, &json!({ "message": "x", "create_at": 2_000 + number }));
+        }
+        let config = Config {
+            bot: "marvin".into(),
+            url: server.url().parse().expect("a URL"),
+            token: SecretRef::Env("T".into()),
+            rooms: Vec::new(),
+            direct: Direct::default(),
+            ca: None,
+            folder: "unused".into(),
+            beat: Duration::from_secs(30),
+        };
+        let api = Api::new(&config, Secret::new(&token)).expect("a client");
+        let me = api.me().await.expect("an account");
+        let account = Account::new(&config, api, me, tokio::sync::mpsc::unbounded_channel().0);
+        for number in 0..20 {
+            let found = account.look(&channel, &format!("k{number}")).await.expect("an answer");
+            assert!(found.is_some(), "k{number} would be sent again");
+        }
+        assert_eq!(account.look(&channel, "k20").await.expect("an answer"), None);
+    }
 
     #[test]
     fn only_what_names_the_root_or_the_length_is_about_it() {
-        let refused = |id: &str| Trouble::Refused { id: id.into(), reason: String::new() };
+        let refused = |id: &str| Trouble::Refused { missing: false, id: id.into(), reason: String::new() };
         assert!(is_about_root(&refused("api.post.create_post.root_id.app_error")));
         assert!(is_about_root(&refused("api.post.create_post.channel_root_id.app_error")));
         assert!(!is_about_root(&refused("api.post.create_post.can_not_post_to_deleted.error")), "the channel is");

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use reqwest::{
     StatusCode,
-    header::{HeaderMap, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE},
+    header::{HeaderMap, LOCATION, RETRY_AFTER},
 };
 use serde_json::Value;
 use wardroom::{port::SendError, reply::clean};
@@ -32,6 +32,8 @@ pub(crate) enum Trouble {
     },
     /// It refuses, and would again.
     Refused {
+        /// Whether there is no such thing as was asked for.
+        missing: bool,
         /// The server's own name for why; empty where it has none.
         id: String,
         /// For the log.
@@ -43,6 +45,18 @@ impl Trouble {
     /// Something that may pass.
     pub(crate) fn later(reason: impl Into<String>) -> Self {
         Self::Later { after: None, reason: reason.into() }
+    }
+
+    /// Something that would be refused again, for no reason of the server's.
+    pub(crate) fn refused(reason: impl Into<String>) -> Self {
+        Self::Refused { missing: false, id: String::new(), reason: reason.into() }
+    }
+
+    /// The same trouble, with what was wanted in its reason.
+    pub(crate) fn about(mut self, what: &str) -> Self {
+        let (Self::Later { reason, .. } | Self::LoggedOut { reason } | Self::Refused { reason, .. }) = &mut self;
+        *reason = format!("{what}: {reason}");
+        self
     }
 
     /// For the log.
@@ -100,8 +114,11 @@ pub(crate) fn judge(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Tro
         None => format!("{status}"),
     };
     match status.as_u16() {
-        // A proxy that wants a login of its own says so in a header that Mattermost does not use.
-        401 if own.is_some() || !headers.contains_key(WWW_AUTHENTICATE) => Trouble::LoggedOut { reason },
+        // A proxy that wants a login of its own says nothing of our token.
+        401 => match own.filter(|own| own.status == Some(401)) {
+            Some(_) => Trouble::LoggedOut { reason },
+            None => Trouble::later(format!("{reason}: something in front of the server wants another login")),
+        },
         429 => Trouble::Later { after: Some(asked(headers)), reason },
         300..=399 => {
             let to = headers.get(LOCATION).and_then(|to| to.to_str().ok()).unwrap_or_default();
@@ -109,13 +126,13 @@ pub(crate) fn judge(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Tro
             let to = to.map(|to| format!(" to {to}")).unwrap_or_default();
             Trouble::later(format!("{reason}: `url` sends us elsewhere{to}, and must be where Mattermost answers"))
         }
-        413 => Trouble::Refused { id: own.map(|own| own.id).unwrap_or_default(), reason },
+        413 => Trouble::Refused { missing: false, id: own.map(|own| own.id).unwrap_or_default(), reason },
         408 | 425 | 500.. => {
             let in_flight = own.is_some_and(|own| own.id == IN_FLIGHT);
             Trouble::Later { after: in_flight.then_some(Duration::from_millis(500)), reason }
         }
         _ => match own {
-            Some(own) => Trouble::Refused { id: own.id, reason },
+            Some(own) => Trouble::Refused { missing: status == StatusCode::NOT_FOUND, id: own.id, reason },
             None => Trouble::later(reason),
         },
     }
@@ -134,13 +151,16 @@ fn asked(headers: &HeaderMap) -> Duration {
 struct OwnError {
     id: String,
     message: String,
+    /// The answer's status once more.
+    status: Option<u64>,
 }
 
 impl OwnError {
     fn read(body: &[u8]) -> Option<Self> {
         let body: Value = serde_json::from_slice(body).ok()?;
         let text = |key: &str| body.get(key).and_then(Value::as_str).map(str::to_owned);
-        Some(Self { id: text("id")?, message: text("message").unwrap_or_default() })
+        let id = text("id").filter(|id| !id.is_empty())?;
+        Some(Self { id, message: text("message").unwrap_or_default(), status: body["status_code"].as_u64() })
     }
 }
 
@@ -199,7 +219,29 @@ mod tests {
         let over = own(401, "api.context.session_expired.app_error");
         assert!(matches!(over, Trouble::LoggedOut { .. }));
         assert!(matches!(SendError::from(over), SendError::Later { .. }));
-        assert!(matches!(answer(401, &[("WWW-Authenticate", "Basic")], "no"), Trouble::Later { .. }));
+    }
+
+    #[test]
+    fn a_401_of_what_stands_in_front_of_the_server_passes() {
+        for (headers, body) in [
+            (&[("WWW-Authenticate", "Basic")][..], "no"),
+            (&[], ""),
+            (&[], "<html>Sign in</html>"),
+            (&[], r#"{"error":"login required"}"#),
+            (&[], r#"{"id":"","message":"x","status_code":401}"#),
+            (&[], r#"{"id":"7f3a","message":"Unauthorized"}"#),
+            (&[], r#"["id"]"#),
+        ] {
+            let trouble = answer(401, headers, body);
+            assert!(matches!(trouble, Trouble::Later { .. }), "{body}: {trouble:?}");
+            assert!(trouble.reason().contains("in front of the server"), "{trouble}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_is_told_from_what_is_not_allowed() {
+        assert!(matches!(own(404, "x"), Trouble::Refused { missing: true, .. }));
+        assert!(matches!(own(403, "x"), Trouble::Refused { missing: false, .. }));
     }
 
     #[test]

@@ -53,6 +53,17 @@ pub(super) async fn members(
     Ok(Json(known.members.iter().skip(page * per_page).take(per_page).map(member).collect()))
 }
 
+pub(super) async fn member(State(shared): App, me: Me, Path((channel, user)): Path<(String, String)>) -> Answer {
+    if shared.faults().members_away {
+        return Err(Wrong::internal("app.channel.get_member.app_error"));
+    }
+    readable(&shared, &channel, &me.0)?;
+    if !shared.world().is_member(&channel, &user) {
+        return Err(Wrong::MISSING);
+    }
+    Ok(Json(json!({ "channel_id": channel, "user_id": user, "roles": "channel_user" })))
+}
+
 fn paging(query: &BTreeMap<String, String>) -> (usize, usize) {
     let number = |key: &str| query.get(key).and_then(|text| text.parse::<usize>().ok());
     (number("page").unwrap_or(0), number("per_page").unwrap_or(60).clamp(1, MOST))

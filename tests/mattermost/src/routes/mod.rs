@@ -87,6 +87,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/channels/direct", post(channels::direct))
         .route("/channels/{channel}", get(channels::one))
         .route("/channels/{channel}/members", get(channels::members))
+        .route("/channels/{channel}/members/{user}", get(channels::member))
         .route("/channels/{channel}/posts", get(channels::posts))
         .route("/posts", post(posts::create))
         .route("/posts/{post}", get(posts::one).delete(posts::remove))
@@ -109,6 +110,8 @@ async fn troubled(State(shared): App, request: Request, next: Next) -> Response 
         faults.calls.push((request.method().to_string(), path));
         if faults.down {
             Some((StatusCode::BAD_GATEWAY, [(header::RETRY_AFTER, "1".to_owned())], "<html>502</html>").into_response())
+        } else if faults.guarded {
+            Some((StatusCode::UNAUTHORIZED, "<html>Sign in</html>").into_response())
         } else if !socket && Faults::use_up(&mut faults.limited) {
             let wait = [(header::RETRY_AFTER, faults.retry_after.to_string())];
             Some((StatusCode::TOO_MANY_REQUESTS, wait, "limit exceeded\n").into_response())

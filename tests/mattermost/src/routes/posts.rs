@@ -113,7 +113,7 @@ pub(super) async fn patch(State(shared): App, me: Me, Path(id): Path<String>, Js
 }
 
 pub(super) async fn remove(State(shared): App, me: Me, Path(id): Path<String>) -> Answer {
-    shared.change(|world| world.delete(&id, &me.0));
+    shared.change(|world| world.delete(&id, Some(&me.0)));
     Ok(Json(json!({ "status": "OK" })))
 }
 

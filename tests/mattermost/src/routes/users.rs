@@ -23,6 +23,9 @@ pub(super) async fn named(State(shared): App, _me: Me, Path(name): Path<String>)
 }
 
 pub(super) async fn by_ids(State(shared): App, _me: Me, Json(ids): Json<Vec<String>>) -> Answer {
+    if shared.faults().users_away {
+        return Err(Wrong::internal("app.user.get_profiles.app_error"));
+    }
     let world = shared.world();
     Ok(Json(ids.iter().filter_map(|id| world.user_json(id)).collect()))
 }

@@ -133,7 +133,9 @@ impl Api {
         let mut users = Vec::new();
         for some in ids.chunks(FULL) {
             let answer = self.send(Method::POST, &["users", "ids"], &json!(some)).await?;
-            users.extend(answer.as_array().into_iter().flatten().filter_map(User::read));
+            // Whoever is not in this list has no account, so it must be one.
+            let listed = answer.as_array().ok_or_else(|| Trouble::later("the server lists no accounts"))?;
+            users.extend(listed.iter().filter_map(User::read));
         }
         Ok(users)
     }
@@ -166,6 +168,17 @@ impl Api {
             }
         }
         Ok(ids)
+    }
+
+    /// Whether somebody is in a channel now.
+    pub(crate) async fn is_member(&self, channel: &str, user: &str) -> Result<bool, Trouble> {
+        match self.get(&["channels", channel, "members", user], &[]).await {
+            // A proxy that has a page for everything is no yes.
+            Ok(member) if member["user_id"] == user => Ok(true),
+            Ok(_) => Err(Trouble::later("the server does not say who it means")),
+            Err(Trouble::Refused { missing: true, .. }) => Ok(false),
+            Err(trouble) => Err(trouble),
+        }
     }
 
     /// The longest message that the server takes, in characters; `None` where it does not say.

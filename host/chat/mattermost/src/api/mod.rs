@@ -55,9 +55,8 @@ impl Api {
             // A WebSocket begins as a request of this version.
             .http1_only();
         if let Some(path) = &config.ca {
-            let refused = |why: String| Trouble::Refused {
-                id: String::new(),
-                reason: format!("the certificates in `{}` cannot be used: {why}", path.display()),
+            let refused = |why: String| {
+                Trouble::refused(format!("the certificates in `{}` cannot be used: {why}", path.display()))
             };
             let pem = fs::read(path).map_err(|error| refused(error.to_string()))?;
             let certificates = Certificate::from_pem_bundle(&pem).map_err(|error| refused(chain(&error)))?;

@@ -83,10 +83,12 @@ async fn only_somebodys_own_new_words_are_handled() -> Result<()> {
 #[tokio::test]
 async fn a_channel_that_cannot_be_read_holds_up_no_other() -> Result<()> {
     let rig = Rig::new().await?;
-    let dm = rig.server.direct(&rig.bot, &rig.alice);
+    let other = rig.server.channel("eng", "other");
+    rig.server.put(&other, &rig.bot);
     rig.server.faults(|faults| faults.forbidden = [rig.ops.clone()].into());
-    let _host = rig.start().await?;
-    let there = rig.alice.post(&dm, "whoami");
+    let config = rig.table(&rig.server.url()).replace("\"eng/ops\"", "\"eng/ops\", \"eng/other\"");
+    let _host = rig.start_with(&config).await?;
+    let there = rig.alice.post(&other, "!whoami");
     rig.answer(&there).await?;
     let held = rig.alice.post(&rig.ops, "!whoami");
     rig.server.faults(|faults| faults.forbidden.clear());

@@ -4,7 +4,9 @@
 mod away;
 mod breaks;
 mod channels;
+mod direct;
 mod people;
 mod rig;
 mod said;
 mod storm;
+mod untold;

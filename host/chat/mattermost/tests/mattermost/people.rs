@@ -8,12 +8,12 @@ use wardroom_fake_mattermost::Post;
 
 use crate::rig::{Rig, until};
 
-const COMMAND: &str = "!drill-place cms production 1.0 trigger:cms/production:1.0 wait";
+pub(crate) const COMMAND: &str = "!drill-place cms production 1.0 trigger:cms/production:1.0 wait";
 
 /// The message that asks for approval.
-async fn asking(rig: &Rig, count: usize) -> Result<Post> {
+pub(crate) async fn asking(rig: &Rig, count: usize) -> Result<Post> {
     let asks = || -> Vec<Post> {
-        rig.bot.posts(&rig.ops).into_iter().filter(|post| post.message.contains("approve")).collect()
+        rig.bot.posts(&rig.ops).into_iter().filter(|post| post.message.contains("Asked for by")).collect()
     };
     until("a message that asks", || asks().len() >= count).await?;
     asks().pop().context("a message that asks")
@@ -104,6 +104,25 @@ async fn a_command_that_is_removed_is_called_off() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_command_that_nobody_knows_who_removed_goes_on() -> Result<()> {
+    let rig = Rig::new().await?;
+    let host = rig.start_with(&rig.with_approvals()).await?;
+    let command = rig.alice.post(&rig.ops, COMMAND);
+    asking(&rig, 1).await?;
+    let is_open = || rig.store.all_jobs().iter().all(|job| job.end.is_none());
+    rig.server.purge(&command);
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    ensure!(is_open(), "a moderator called it off");
+    host.kill();
+    // It is found once more, as it is read back.
+    let _host = rig.start_with(&rig.with_approvals()).await?;
+    rig.answer(&rig.alice.post(&rig.ops, "!whoami")).await?;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    ensure!(is_open(), "a moderator called it off");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_revoked_token_ends_the_account_and_names_where_it_is_kept() -> Result<()> {
     let rig = Rig::new().await?;
     let host = rig.start().await?;
@@ -114,6 +133,20 @@ async fn a_revoked_token_ends_the_account_and_names_where_it_is_kept() -> Result
     ensure!(why.contains("does not know the token") && why.contains("file = ") && why.contains("token"), "{why}");
     ensure!(!why.contains(&rig.token), "{why}");
     Ok(())
+}
+
+#[tokio::test]
+async fn a_proxy_that_wants_a_login_of_its_own_does_not_end_the_account() -> Result<()> {
+    let rig = Rig::new().await?;
+    let _host = rig.start().await?;
+    let mut asked = vec![rig.alice.post(&rig.ops, "!whoami")];
+    rig.each_once(&asked).await?;
+    rig.server.faults(|faults| faults.guarded = true);
+    rig.server.cut();
+    asked.push(rig.alice.post(&rig.ops, "!whoami"));
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    rig.server.faults(|faults| faults.guarded = false);
+    rig.each_once(&asked).await
 }
 
 #[tokio::test]
@@ -140,6 +173,7 @@ async fn check_says_who_is_who_and_what_to_write() -> Result<()> {
     let chat = config.bots.iter().flat_map(|bot| bot.chats.iter()).next().context("an account")?.clone();
     let found = chat.probe(&[rig.alice.id().into(), "@dave:example.org".into(), "operator".into()]).await;
     let found = found.map_err(|wrong| anyhow::anyhow!("{wrong:?}"))?.join("\n");
+    ensure!(found.contains("direct messages are handled where their author is an admin or in a channel"), "{found}");
     ensure!(found.contains("@ops-bot") && found.contains("in the channel eng/ops"), "{found}");
     ensure!(found.contains(&format!("{} is @alice", rig.alice.id())) && !found.contains("dave"), "{found}");
     rig.bob.leave();

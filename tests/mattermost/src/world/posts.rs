@@ -1,0 +1,207 @@
+//! Posts as a server keeps them: new ones, edited and removed ones, the emoji on them, their files, and the names that clients
+//! give to those that are being made.
+//!
+//! Not here: accounts and channels, and who is told of what happens (`world`).
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Map, Value, json};
+
+use super::{World, new_id};
+use crate::post::{Age, Post, Reaction, reaction_json};
+
+/// Posts that are being made or were a moment ago, by the names that clients gave them.
+#[derive(Debug)]
+pub(super) enum Pending {
+    UnderWay,
+    Made(String, Instant),
+}
+
+/// For so long a name that a client gave is known.
+const PENDING: Duration = Duration::from_secs(30);
+
+/// What came of looking for a name.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// New: it is under way from now on.
+    New,
+    /// Somebody is at it.
+    UnderWay,
+    /// It is this post.
+    Made(String),
+}
+
+impl World {
+    /// What is given to who asks for posts, by their ids.
+    pub(crate) fn post(&self, id: &str) -> Option<&Post> {
+        self.posts.get(id)
+    }
+
+    /// The posts of a channel, also those that were removed and earlier texts.
+    pub(crate) fn all_of(&self, channel: &str) -> Vec<&Post> {
+        self.posts.values().filter(|post| post.channel == channel).collect()
+    }
+
+    pub(crate) fn posts_of(&self, channel: &str) -> Vec<Post> {
+        let mut posts: Vec<Post> =
+            self.all_of(channel).into_iter().filter(|post| post.delete_at == 0).cloned().collect();
+        posts.sort_by(|one, other| (one.create_at, &one.id).cmp(&(other.create_at, &other.id)));
+        posts
+    }
+
+    /// A post with these fields beside the usual ones: `message`, `root_id`, `type`, `props`, `file_ids`, `create_at`,
+    /// `pending_post_id`.
+    pub(crate) fn post_with(&mut self, channel: &str, user: &str, fields: &Value) -> String {
+        let now = self.now();
+        let at = fields["create_at"].as_i64().unwrap_or(now);
+        let word = |key: &str| fields[key].as_str().unwrap_or_default().to_owned();
+        let mut props = fields["props"].as_object().cloned().unwrap_or_default();
+        if self.users.get(user).is_some_and(|user| user.bot) {
+            props.insert("from_bot".into(), "true".into());
+        }
+        let files = fields["file_ids"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        let post = Post {
+            id: new_id(),
+            user: user.to_owned(),
+            channel: channel.to_owned(),
+            root: word("root_id"),
+            message: word("message"),
+            props,
+            files: files.map(str::to_owned).collect(),
+            reactions: Vec::new(),
+            edits: 0,
+            create_at: at,
+            update_at: at,
+            edit_at: 0,
+            delete_at: 0,
+            kind: word("type"),
+            original: String::new(),
+        };
+        let id = post.id.clone();
+        if let Some(root) = self.posts.get_mut(&post.root) {
+            root.update_at = now;
+        }
+        let named = |user: &str| self.users.get(user).map(|user| format!("@{}", user.name)).unwrap_or_default();
+        let (letter, name, team) = self.channels.get(channel).map_or(("", String::new(), String::new()), |channel| {
+            (channel.letter, channel.name.clone(), self.teams.get(&channel.team).cloned().unwrap_or_default())
+        });
+        let mut data = json!({
+            "post": post.json(self.age, &word("pending_post_id")).to_string(), "channel_type": letter,
+            "channel_name": name, "channel_display_name": name, "sender_name": named(user), "team_id": team,
+        });
+        if self.age == Age::Today {
+            data["set_online"] = true.into();
+        }
+        self.posts.insert(id.clone(), post);
+        self.happen("posted", data, channel, None);
+        id
+    }
+
+    /// Gives a post new words, and properties where they are given.
+    pub(crate) fn edit(&mut self, id: &str, message: Option<&str>, props: Option<Map<String, Value>>) -> Option<Value> {
+        let (now, age) = (self.now(), self.age);
+        let post = self.posts.get_mut(id)?;
+        let before = Post { id: new_id(), original: id.to_owned(), delete_at: now, update_at: now, ..post.clone() };
+        if let Some(message) = message {
+            post.message = message.to_owned();
+        }
+        if let Some(props) = props {
+            let bot = post.props.get("from_bot").cloned();
+            post.props = props;
+            post.props.extend(bot.map(|bot| ("from_bot".to_owned(), bot)));
+        }
+        (post.edit_at, post.update_at) = (now, now);
+        post.edits += 1;
+        let (json, channel) = (post.json(age, ""), post.channel.clone());
+        if age == Age::Today {
+            self.posts.insert(before.id.clone(), before);
+        }
+        self.happen("post_edited", json!({ "post": json.to_string() }), &channel, None);
+        Some(json)
+    }
+
+    /// Removes a post and what hangs on it; where nobody is named, nobody is told by whom.
+    pub(crate) fn delete(&mut self, id: &str, by: Option<&str>) {
+        let (now, age) = (self.now(), self.age);
+        let ids: Vec<String> =
+            self.posts.values().filter(|post| post.id == id || post.root == id).map(|post| post.id.clone()).collect();
+        for id in ids {
+            let Some(post) = self.posts.get_mut(&id) else { continue };
+            (post.delete_at, post.update_at) = (now, now);
+            post.props.extend(by.map(|by| ("deleteBy".to_owned(), by.into())));
+            let (json, channel) = (post.json(age, ""), post.channel.clone());
+            post.message.clear();
+            let mut data = json!({ "post": json.to_string() });
+            if let Some(by) = by.filter(|_| age == Age::Today) {
+                data["delete_by"] = by.into();
+            }
+            self.happen("post_deleted", data, &channel, None);
+        }
+    }
+
+    pub(crate) fn react(&mut self, user: &str, id: &str, emoji: &str) -> Option<Value> {
+        let now = self.now();
+        let post = self.posts.get_mut(id).filter(|post| post.delete_at == 0)?;
+        let known = post.reactions.iter().position(|one| one.user == user && one.emoji == emoji);
+        let at = known.unwrap_or_else(|| {
+            post.reactions.push(Reaction { user: user.to_owned(), emoji: emoji.to_owned(), at: now });
+            post.reactions.len() - 1
+        });
+        post.update_at = now;
+        let (json, channel) = (reaction_json(id, &post.reactions[at]), post.channel.clone());
+        if known.is_none() {
+            self.happen("reaction_added", json!({ "reaction": json.to_string() }), &channel, None);
+        }
+        Some(json)
+    }
+
+    pub(crate) fn unreact(&mut self, user: &str, id: &str, emoji: &str) {
+        let now = self.now();
+        let Some(post) = self.posts.get_mut(id) else { return };
+        let before = post.reactions.len();
+        post.reactions.retain(|one| one.user != user || one.emoji != emoji);
+        if post.reactions.len() == before {
+            return;
+        }
+        post.update_at = now;
+        let channel = post.channel.clone();
+        // When it was given is not said any more.
+        let json = reaction_json(id, &Reaction { user: user.to_owned(), emoji: emoji.to_owned(), at: 0 });
+        self.happen("reaction_removed", json!({ "reaction": json.to_string() }), &channel, None);
+    }
+
+    pub(crate) fn add_file(&mut self, text: String) -> String {
+        let id = new_id();
+        self.files.insert(id.clone(), text);
+        id
+    }
+
+    pub(crate) fn file(&self, id: &str) -> Option<String> {
+        self.files.get(id).cloned()
+    }
+
+    /// Looks for the name that a client gave to a post.
+    pub(crate) fn pend(&mut self, name: &str) -> Known {
+        self.pending.retain(|_, pending| !matches!(pending, Pending::Made(_, at) if at.elapsed() > PENDING));
+        match self.pending.get(name) {
+            Some(Pending::UnderWay) => Known::UnderWay,
+            Some(Pending::Made(post, _)) => Known::Made(post.clone()),
+            None => {
+                self.pending.insert(name.to_owned(), Pending::UnderWay);
+                Known::New
+            }
+        }
+    }
+
+    /// What came of it.
+    pub(crate) fn settle(&mut self, name: &str, post: Option<&str>) {
+        match post {
+            Some(post) => self.pending.insert(name.to_owned(), Pending::Made(post.to_owned(), Instant::now())),
+            None => self.pending.remove(name),
+        };
+    }
+
+    pub(crate) fn forget_pending(&mut self) {
+        self.pending.clear();
+    }
+}
