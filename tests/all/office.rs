@@ -212,7 +212,7 @@ impl Chat for Desk {
         self.chat.abilities()
     }
 
-    fn account(&self) -> Option<String> {
+    fn account_id(&self) -> Option<String> {
         Some(self.account.clone())
     }
 

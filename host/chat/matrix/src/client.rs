@@ -118,12 +118,12 @@ impl Chat for Matrix {
         Abilities { threads: true, edits: true, reactions: true, files: true }
     }
 
-    fn account(&self) -> Option<String> {
+    fn account_id(&self) -> Option<String> {
         Some(self.config.user.to_string())
     }
 
-    async fn proves_threads(&self, room: &str) -> bool {
-        // Both stand in clear on an encrypted message: who believes the one may believe the other.
+    fn believes_relations(&self, room: &str) -> bool {
+        // They stand in clear beside what is encrypted.
         self.config.reactions || !self.is_encrypted(room)
     }
 

@@ -78,7 +78,12 @@ impl Config {
         let rooms = read_rooms(table);
         let recovery_key = table.secret("recovery_key").map(|secret| secret.value);
         let devices = read_devices(table);
+        let at_identities = table.at_key("identities");
         let identities = read_identities(table);
+        if devices == Devices::Any && !identities.is_empty() {
+            let message = format!("`{}.identities` says nothing beside `devices = \"any\"`", table.path());
+            table.problem(&at_identities, message, "leave out one of them".to_owned());
+        }
         let reactions = read_reactions(table);
         let ca = table.string("ca").map(|path| table.folder().join(path.value));
         let folder = state.join("matrix").join(folder_name(&bot.name));
@@ -277,6 +282,8 @@ mod tests {
         let config = config.expect("no problems");
         assert_eq!(config.identities.into_values().collect::<Vec<_>>(), [key]);
         assert!(!config.reactions);
+        let (_, problems) = read(&format!("{head}devices = \"any\"\nidentities = {{ \"@bob:x\" = \"{key}\" }}\n"));
+        assert!(problems[0].contains(":6: `bot.marvin.matrix.identities` says nothing beside"), "{problems:?}");
         let (_, problems) =
             read(&format!("{head}identities = {{ bob = \"{key}\", \"@eve:x\" = \"short\" }}\n").replace("off", "some"));
         let all = problems.join("\n");

@@ -18,19 +18,23 @@ use matrix_sdk::{
 use wardroom::{
     Timestamp,
     message::{Inbox, Incoming, Position},
-    port::store::Reaction,
     reply::clean,
 };
 use wardroom_account::Backoff;
 
 use crate::{
-    Config, ciphertext,
+    Config,
+    ciphertext::{self, Named},
     convert::{self, Reader},
     known::Known,
     sealed::{self, Event},
     trouble::Trouble,
     undecrypted::{Entry, Undecrypted},
 };
+
+/// What somebody is told whose message the homeserver does not show again.
+const NAMELESS: &str =
+    "The homeserver does not show it to me, so that I cannot tell whether it is an old one. Say it again.";
 
 /// The way from the rooms to the inbox.
 pub(crate) struct Delivery<'a> {
@@ -82,7 +86,7 @@ impl<'a> Delivery<'a> {
         }
         let messages = self.read(room, &readable, names, encrypted, late).await?;
         self.undecrypted.add(room.room_id(), sealed)?;
-        self.undecrypted.withdrawn(&messages);
+        self.undecrypted.withdrawn(room.room_id(), &messages);
         self.undecrypted.said(room.room_id(), &messages)?;
         self.receive(room.room_id(), messages, Some(mark)).await;
         Ok(())
@@ -176,17 +180,16 @@ impl<'a> Delivery<'a> {
         for event in events {
             let Some(mut message) = reader.message(event) else { continue };
             message.late = late;
-            match &message.reaction {
-                // One is never encrypted, so that it proves nothing; that one is taken back harms nobody.
-                Some(Reaction::Given { .. }) if encrypted && !self.config.reactions => continue,
-                Some(_) => {}
-                None if !encrypted => {}
-                None => {
-                    message.unproven = sealed::doubt(room, event, self.config, &self.known).await;
-                    if event.opened.is_some() && self.inbox.is_addressed(&message) {
-                        message.once = ciphertext::name_of_opened(room, event).await?;
-                        if message.once.is_none() {
-                            tracing::warn!(room = %room.room_id(), event = message.event, "left: the homeserver has no encrypted event that says this");
+            // A reaction is never encrypted, so that it can prove nothing.
+            if encrypted && message.reaction.is_none() {
+                message.unproven = sealed::doubt(room, event, self.config, &self.known).await;
+                if event.opened.is_some() && self.inbox.takes(room.room_id().as_str(), &message) {
+                    match ciphertext::name_of_opened(room, event).await? {
+                        Named::Name(name) => message.once = Some(name),
+                        // It is answered, and does nothing: it could be an old one.
+                        Named::Nameless => message.unproven = Some(NAMELESS.to_owned()),
+                        Named::Gone => {
+                            tracing::warn!(room = %room.room_id(), event = message.event, "left: the homeserver shows no encrypted event that says this");
                             continue;
                         }
                     }

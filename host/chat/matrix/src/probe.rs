@@ -7,9 +7,7 @@ use matrix_sdk::{
     Client,
     ruma::{
         OwnedRoomId, OwnedRoomOrAliasId, OwnedUserId, RoomId, UserId,
-        api::client::{
-            keys::get_keys, membership::joined_rooms, profile::get_profile, state::get_state_event_for_key,
-        },
+        api::client::{keys::get_keys, membership::joined_rooms, profile::get_profile, state::get_state_event_for_key},
         events::StateEventType,
     },
 };
@@ -80,11 +78,7 @@ async fn known(client: &Client, person: &OwnedUserId) -> Result<(), String> {
     }
 }
 
-async fn look(
-    client: &Client,
-    room: &OwnedRoomOrAliasId,
-    joined: &[OwnedRoomId],
-) -> Result<String, String> {
+async fn look(client: &Client, room: &OwnedRoomOrAliasId, joined: &[OwnedRoomId]) -> Result<String, String> {
     match rooms::find(client, room).await {
         Ok(Some(id)) if joined.contains(&id) => match is_encrypted(client, &id).await {
             Ok(true) => Ok(format!("in the room {room}, which is encrypted")),

@@ -65,6 +65,11 @@ impl Event {
         self.opened.is_none() && self.is_of_type(kind)
     }
 
+    /// The session that it was encrypted with, where it came decrypted.
+    pub(crate) fn session(&self) -> Option<&str> {
+        self.opened.as_deref().and_then(EncryptionInfo::session_id)
+    }
+
     /// Who sent it.
     pub(crate) fn sender(&self) -> Option<OwnedUserId> {
         self.raw.get_field("sender").ok().flatten()
@@ -102,7 +107,7 @@ pub(crate) async fn open(room: &Room, event: &Event) -> Result<Result<Event, Rea
             UnableToDecryptReason::MissingMegolmSession { .. } => Reason::Withheld,
             _ => Reason::Broken,
         }),
-        _ => Ok(Event { name: ciphertext::name(&event.raw), ..Event::from(&opened) }),
+        _ => Ok(Event { name: ciphertext::name(event), ..Event::from(&opened) }),
     })
 }
 
@@ -127,7 +132,7 @@ pub(crate) async fn doubt(room: &Room, event: &Event, config: &Config, known: &K
     };
     match doubt {
         // Whoever lets any device in knows nobody by their keys.
-        None if config.devices == Devices::CrossSigned => known.doubt(&room.client(), &event.sender()?).await,
+        None if config.devices == Devices::CrossSigned => known.doubt(&room.client(), info).await,
         doubt => doubt,
     }
 }

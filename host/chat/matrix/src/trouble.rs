@@ -194,13 +194,6 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_leaves_out_the_url() {
-        let text = "error sending request for url (http://x/sync?filter=%7B%7D): refused";
-        assert_eq!(without_url(text), "error sending request: refused");
-        assert_eq!(without_url("refused"), "refused");
-    }
-
-    #[test]
     fn a_lost_session_keeps_the_message() {
         let trouble = answer(401, r#"{"errcode":"M_UNKNOWN_TOKEN","error":"x"}"#);
         assert!(matches!(trouble, Trouble::LoggedOut { soft: false, .. }));

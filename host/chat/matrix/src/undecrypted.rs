@@ -7,7 +7,7 @@
 //! Not here: decrypting (`sealed`), and the way to the inbox (`delivery`).
 
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -34,10 +34,11 @@ const MOST: usize = 1_000;
 const MOST_OF_A_ROOM: usize = 250;
 /// The most that is kept, in bytes: all of it is written anew with each change.
 const LARGEST: usize = 4 << 20;
+const LARGEST_OF_A_ROOM: usize = LARGEST / 4;
 /// How often somebody is asked about what one missing key hides. A conversation that is not for us is one key, too.
 const ASKED: usize = 2;
-/// How often somebody is asked in one room within the time that events are kept: whoever makes up a key for every message is
-/// not worth more words.
+/// How often somebody is asked in one room within the time for which events are kept: whoever makes up a key for every message
+/// is not worth more words.
 const ASKED_IN_A_ROOM: usize = 8;
 
 /// One of them.
@@ -64,11 +65,20 @@ pub(crate) struct Entry {
     reason: Reason,
 }
 
+impl Entry {
+    /// In bytes.
+    fn size(&self) -> usize {
+        self.raw.json().get().len()
+    }
+}
+
 /// All of them, of one account.
 #[derive(Debug)]
 pub(crate) struct Undecrypted {
     file: PathBuf,
     entries: Vec<Entry>,
+    /// When who was asked where.
+    asked: HashMap<(OwnedRoomId, OwnedUserId), Vec<Instant>>,
 }
 
 /// Somebody to be asked.
@@ -92,7 +102,7 @@ impl Undecrypted {
             tracing::warn!(file = %file.display(), "cannot read which messages could not be decrypted; if their keys come, they are not handled: {error}");
             None
         });
-        Self { file, entries: entries.unwrap_or_default() }
+        Self { file, entries: entries.unwrap_or_default(), asked: HashMap::new() }
     }
 
     /// Keeps events that could not be decrypted, on disk when this returns.
@@ -136,35 +146,45 @@ impl Undecrypted {
         self.save().map_err(|error| Trouble::local("what cannot be decrypted cannot be kept", &error))
     }
 
-    /// Drops the oldest until neither this room's nor all are too many; gives how many.
+    /// Drops the oldest of a room until it is not too much, and of the room that has most until all are not; gives how many.
     fn drop_oldest(&mut self, room: &RoomId) -> usize {
         let before = self.entries.len();
-        let here = self.entries.iter().filter(|entry| entry.room == room).count();
-        let mut over = here.saturating_sub(MOST_OF_A_ROOM);
-        self.entries.retain(|entry| {
-            let goes = over > 0 && entry.room == room;
-            over -= usize::from(goes);
-            !goes
-        });
-        let (mut kept, mut bytes) = (0, 0);
-        for entry in self.entries.iter().rev() {
-            bytes += entry.raw.json().get().len();
-            if kept == MOST || bytes > LARGEST {
-                break;
-            }
-            kept += 1;
+        while self.is_too_much(|entry| entry.room == room, MOST_OF_A_ROOM, LARGEST_OF_A_ROOM) {
+            self.drop_oldest_of(&room.to_owned());
         }
-        self.entries.drain(..self.entries.len() - kept);
+        while self.is_too_much(|_| true, MOST, LARGEST) {
+            let mut rooms: BTreeMap<&OwnedRoomId, usize> = BTreeMap::new();
+            for entry in &self.entries {
+                *rooms.entry(&entry.room).or_default() += entry.size();
+            }
+            let Some(largest) = rooms.into_iter().max_by_key(|(_, bytes)| *bytes).map(|(room, _)| room.clone()) else {
+                break;
+            };
+            self.drop_oldest_of(&largest);
+        }
         before - self.entries.len()
     }
 
-    /// What people took back is not handled when its key comes, nor is anybody asked about it.
-    pub(crate) fn withdrawn(&mut self, messages: &[Incoming]) {
+    fn is_too_much(&self, which: impl Fn(&Entry) -> bool, most: usize, largest: usize) -> bool {
+        let entries = || self.entries.iter().filter(|entry| which(entry));
+        entries().count() > most || entries().map(Entry::size).sum::<usize>() > largest
+    }
+
+    fn drop_oldest_of(&mut self, room: &OwnedRoomId) {
+        if let Some(oldest) = self.entries.iter().position(|entry| entry.room == *room) {
+            self.entries.remove(oldest);
+        }
+    }
+
+    /// What people took back in a room is not handled when its key comes, nor is anybody asked about it.
+    pub(crate) fn withdrawn(&mut self, room: &RoomId, messages: &[Incoming]) {
         let given = |message: &Incoming| match &message.reaction {
             Some(Reaction::Withdrawn { given }) => OwnedEventId::try_from(given.as_str()).ok(),
             _ => None,
         };
-        self.remove(&messages.iter().filter_map(given).collect());
+        let given: HashSet<_> = messages.iter().filter_map(given).collect();
+        let here = |entry: &&Entry| entry.room == room && given.contains(&entry.event);
+        self.remove(&self.entries.iter().filter(here).map(|entry| entry.event.clone()).collect());
     }
 
     /// People said this; on disk when this returns, where it may be what they were asked to send again.
@@ -212,6 +232,10 @@ impl Undecrypted {
         let (before, today) = (self.entries.len(), Timestamp::now().as_second());
         self.entries.retain(|entry| today - entry.at.as_second() <= KEPT);
         self.saved_if(self.entries.len() != before);
+        self.asked.retain(|_, times| {
+            times.retain(|at| now.saturating_duration_since(*at).as_secs() <= KEPT.unsigned_abs());
+            !times.is_empty()
+        });
         let mut asks: Vec<Ask> = Vec::new();
         for index in 0..self.entries.len() {
             let entry = &self.entries[index];
@@ -220,8 +244,9 @@ impl Undecrypted {
             }
             let same = |other: &&Entry| other.session == entry.session && other.sender == entry.sender;
             let times = self.entries.iter().filter(same).filter(|other| other.asked).count();
-            let here = |other: &&Entry| other.asked && other.room == entry.room && other.sender == entry.sender;
-            if times < ASKED && self.entries.iter().filter(here).count() < ASKED_IN_A_ROOM {
+            let here = self.asked.entry((entry.room.clone(), entry.sender.clone())).or_default();
+            if times < ASKED && here.len() < ASKED_IN_A_ROOM {
+                here.push(now);
                 let thread = sealed::envelope(&entry.raw).1.unwrap_or_else(|| entry.event.clone());
                 let text = words(entry.reason, times > 0);
                 asks.push(Ask { room: entry.room.clone(), event: entry.event.clone(), thread, text });

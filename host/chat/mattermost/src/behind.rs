@@ -8,8 +8,9 @@ use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
 };
+use wardroom_account::Backoff;
 
-use crate::{api::Post, backoff::Backoff};
+use crate::api::Post;
 
 /// Channels to be read back to their marks.
 #[derive(Debug, Default)]

@@ -9,12 +9,12 @@ use wardroom::{
     message::{Inbox, Person},
     port::{Abilities, Chat, Link, Outgoing, Secret, SendError},
 };
+use wardroom_account::{Backoff, Outage};
 
 use crate::{
     NETWORK,
     account::Account,
     api::{Api, User},
-    backoff::{Backoff, Outage},
     config::Config,
     probe,
     rooms::Rooms,
@@ -87,7 +87,7 @@ impl Mattermost {
     }
 
     async fn stay_by_any_token(&self, inbox: Arc<Inbox>) -> anyhow::Result<()> {
-        let mut outage = Outage::new(self.config.url.as_str());
+        let mut outage = Outage::new("Mattermost", self.config.url.as_str());
         let token = &self.config.token;
         let mut secret = token.resolve()?;
         loop {
@@ -122,6 +122,10 @@ impl Chat for Mattermost {
 
     fn abilities(&self) -> Abilities {
         Abilities { threads: true, edits: true, reactions: true, files: true }
+    }
+
+    fn account_id(&self) -> Option<String> {
+        self.account().ok().map(|account| account.me().to_owned())
     }
 
     fn link(&self) -> Option<&Link> {

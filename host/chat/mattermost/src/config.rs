@@ -13,6 +13,7 @@ use wardroom::{
     config::{BotIdentity, Located, Table},
     port::SecretRef,
 };
+use wardroom_account::folder::folder_name;
 
 use crate::direct::Direct;
 
@@ -159,18 +160,6 @@ fn no_room(table: &mut Table, text: &Located<String>) {
     table.problem(&text.at, message, format!("rooms = [\"{guess}\"]"));
 }
 
-/// A bot's name as the name of one folder.
-fn folder_name(bot: &str) -> String {
-    let mut name = String::new();
-    for byte in bot.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => name.push(byte.into()),
-            _ => name.push_str(&format!("={byte:02x}")),
-        }
-    }
-    name
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -265,11 +254,5 @@ mod tests {
             assert_eq!(problems.len(), 1, "{problems:?}");
             assert!(!problems[0].contains("hunter2"), "{problems:?}");
         }
-    }
-
-    #[test]
-    fn no_name_leaves_the_folder() {
-        assert_eq!(folder_name("marvin-2"), "marvin-2");
-        assert_eq!(folder_name("../x"), "=2e=2e=2fx");
     }
 }

@@ -10,11 +10,11 @@ use wardroom::{
     message::{Inbox, Incoming, Position},
     reply::Text,
 };
+use wardroom_account::Backoff;
 
 use crate::{
     account::Account,
     api::{Kind, Post, Reaction},
-    backoff::Backoff,
     convert,
     kept::Kept,
     users::Who,

@@ -7,12 +7,11 @@
 
 use std::{
     collections::BTreeMap,
-    fs, io,
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
+use wardroom_account::folder;
 
 use crate::api::Reaction;
 
@@ -73,11 +72,7 @@ impl Kept {
     /// Takes up what is on disk about an account.
     pub(crate) fn load(folder: &Path, user: &str) -> Self {
         let path = folder.join("kept.json");
-        let read = match fs::read_to_string(&path) {
-            Ok(text) => serde_json::from_str::<File>(&text).map(Some).map_err(io::Error::from),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        };
+        let read = folder::read_json::<File>(&path);
         let found = read.unwrap_or_else(|error| {
             tracing::warn!(file = %path.display(), "cannot read who brought the bot where; it is looked up anew: {error}");
             None
@@ -175,8 +170,8 @@ impl Kept {
         if !self.unsaved {
             return;
         }
-        match serde_json::to_string(&self.file).map_err(io::Error::from).and_then(|text| write_whole(&self.path, &text))
-        {
+        let made = self.path.parent().map_or(Ok(()), folder::make);
+        match made.and_then(|()| folder::write_json(&self.path, &self.file)) {
             Ok(()) => (self.unsaved, self.told_unsaved) = (false, false),
             Err(error) => {
                 if !std::mem::replace(&mut self.told_unsaved, true) {
@@ -185,19 +180,6 @@ impl Kept {
             }
         }
     }
-}
-
-/// Replaces a file as a whole, so that a crash leaves the old one or the new one.
-fn write_whole(whole: &Path, text: &str) -> io::Result<()> {
-    if let Some(folder) = whole.parent() {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    }
-    let part = whole.with_extension("part");
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part)?;
-    io::Write::write_all(&mut file, text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&part, whole)?;
-    whole.parent().map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all())
 }
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
 //! Mattermost channels for Wardroom, over its REST API and its WebSocket.
 //!
-//! [`MattermostFactory`] reads `[bot.NAME.mattermost]` and makes an account's [`Chat`]. In reading order: `config` (the
-//! table), `client` (the account as the engine sees it), `api` (the calls), `trouble` (what a failed one means), `socket` (the
+//! [`MattermostFactory`] reads `[bot.NAME.mattermost]` and makes an account's [`Chat`]. In reading order: `config` (the table),
+//! `client` (the account as the engine sees it), `api` (the calls), `trouble` (what a failed one means), `socket` (the
 //! connection, kept for ever), `event` (what comes over it), `account` (what is known while logged in), `rooms` (what happens
-//! in the channels), `places` (which of them are ours), `direct` (who may write to us alone), `kept` (what outlives the process), `behind` (which are to be read
-//! back, and when), `backfill` (reading one back to its mark), `delivery` (the way to the inbox), `send`, `probe` (for `check
-//! --connect`), `convert` (posts to engine types), `words` and `emoji` (the engine's words as Mattermost shows them), `users`.
+//! in the channels), `places` (which of them are ours), `direct` (who may write to us alone), `kept` (what outlives the
+//! process), `behind` (which are to be read back, and when), `backfill` (reading one back to its mark), `delivery` (the way to
+//! the inbox), `send`, `probe` (for `check --connect`), `convert` (posts to engine types), `words` and `emoji` (the engine's
+//! words as Mattermost shows them), `users`.
 //!
 //! Architecture Invariant: a person is their 26-letter id. A name can be changed, and taken by somebody else.
 //! Architecture Invariant: a connection that was taken up again proves that nothing is missing; any other one proves nothing, and
@@ -15,7 +16,6 @@
 mod account;
 mod api;
 mod backfill;
-mod backoff;
 mod behind;
 mod client;
 mod config;

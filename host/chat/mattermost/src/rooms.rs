@@ -16,11 +16,11 @@ use std::{sync::Arc, time::Instant};
 
 use tokio::{sync::mpsc, task::JoinSet};
 use wardroom::{Timestamp, message::Inbox, port::Link};
+use wardroom_account::Backoff;
 
 use crate::{
     account::Account,
     api::Channel,
-    backoff::Backoff,
     behind::Behind,
     config::Config,
     delivery::Delivery,

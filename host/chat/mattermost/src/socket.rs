@@ -11,13 +11,9 @@ mod open;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use wardroom_account::{Backoff, Outage};
 
-use crate::{
-    api::Api,
-    backoff::{Backoff, Outage},
-    event::Event,
-    trouble::Trouble,
-};
+use crate::{api::Api, event::Event, trouble::Trouble};
 
 use line::{Broken, Line};
 

@@ -11,6 +11,8 @@ use reqwest::{
 };
 use serde_json::Value;
 use wardroom::{port::SendError, reply::clean};
+use wardroom_account::LONGEST_ASKED;
+pub(crate) use wardroom_account::chain;
 
 /// A post with this `pending_post_id` is just being made.
 const IN_FLIGHT: &str = "api.post.deduplicate_create_post.pending";
@@ -144,7 +146,7 @@ fn asked(headers: &HeaderMap) -> Duration {
     // Documented as a moment, and in fact the seconds until then.
     let reset = || seconds("x-ratelimit-reset").filter(|seconds| *seconds < 3600.0);
     let asked = seconds(RETRY_AFTER.as_str()).or_else(reset).unwrap_or(1.0);
-    Duration::from_secs_f64(asked.clamp(0.1, super::backoff::LONGEST_ASKED.as_secs_f64()))
+    Duration::from_secs_f64(asked.clamp(0.1, LONGEST_ASKED.as_secs_f64()))
 }
 
 /// What Mattermost says of its own errors. The message is in the server's language.
@@ -166,20 +168,6 @@ impl OwnError {
 
 fn shortened(text: &str) -> String {
     clean(text).chars().take(200).collect()
-}
-
-/// An error with what caused it, in one line, each part once.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let part = error.to_string();
-        if !text.contains(&part) {
-            text = format!("{text}: {part}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -89,6 +89,7 @@ fn scene() -> Scene {
         accounts,
         vec!["marvin".into()],
         MemoryChat::NETWORK.to_owned(),
+        Vec::new(),
         Activity::default(),
     );
     Scene { access: config.access, chat, directory, outbox }

@@ -88,8 +88,9 @@ fn left(until: Timestamp, now: Timestamp) -> String {
     }
 }
 
-/// The message that asks: what, who, until when; or how it ended. `asked` are the ids of those who can approve.
-pub(crate) fn message(row: &JobRow, ask: &Ask, asked: &[String], now: Timestamp) -> Text {
+/// The message that asks: what, who, until when; or how it ended. `asked` are the ids of those who can approve;
+/// `thumbs`: whether reactions count there.
+pub(crate) fn message(row: &JobRow, ask: &Ask, asked: &[String], now: Timestamp, thumbs: bool) -> Text {
     let who = who_is(&row.caller.id, &row.caller.name);
     let mut text = Text::default();
     match &ask.decision {
@@ -116,13 +117,9 @@ pub(crate) fn message(row: &JobRow, ask: &Ask, asked: &[String], now: Timestamp)
         text.push_lines(format!("Approved by {}.", names.join(", ")));
     }
     if ask.decision.is_none() {
-        text.push_lines(format!(
-            "Until {}, {} left: `approve {}` or 👍, `deny {} REASON` or 👎.",
-            moment(ask.until),
-            left(ask.until, now),
-            handle(&row.id, ask.number),
-            handle(&row.id, ask.number)
-        ));
+        let (up, down) = if thumbs { (" or 👍", " or 👎") } else { ("", "") };
+        let (until, left, handle) = (moment(ask.until), left(ask.until, now), handle(&row.id, ask.number));
+        text.push_lines(format!("Until {until}, {left} left: `approve {handle}`{up}, `deny {handle} REASON`{down}."));
         text.push_people(asked);
     }
     text

@@ -28,7 +28,7 @@ use super::{
 use crate::{
     access::{Access, Bot, Bots, Policy},
     approval::{Approval, Window},
-    port::{ChatFactory, pipelines::PipelinesFactory},
+    port::{Chat, ChatFactory, pipelines::PipelinesFactory},
     reply::Notices,
     starter::Starters,
 };
@@ -58,6 +58,8 @@ pub struct Config {
     pub keep: Duration,
     /// The identities, in the order of the file; at least one.
     pub bots: Vec<BotConfig>,
+    /// The accounts of identities that do not run here ([`Config::only`]).
+    pub absent: Vec<Arc<dyn Chat>>,
     /// Apps and environments.
     pub catalog: Arc<Catalog>,
     /// People and roles.
@@ -104,6 +106,7 @@ impl Config {
         };
         let rooms = self.rooms().filter(|room| anothers(room)).cloned().collect();
         self.bots = own;
+        self.absent.extend(others.into_iter().flat_map(|bot| bot.chats));
         Ok(rooms)
     }
 
@@ -212,6 +215,7 @@ pub fn read(path: &Path, registry: &Registry) -> Result<Config, Vec<Problem>> {
         keep,
         access: Arc::new(Access::new(policy)),
         bots,
+        absent: Vec::new(),
         catalog: Arc::new(catalog),
         approvals: Arc::new(approvals),
         freezes,

@@ -8,6 +8,7 @@ use crate::{
     job::{ShownIn, first_card, opening},
     plugin::LoadedPlugin,
     port::store::{Phase, Stand, StoreError, Write},
+    reply::TAKEN_UP,
 };
 
 /// How often a job's id is drawn again when it is taken.
@@ -32,7 +33,7 @@ impl Host {
                 Write::Open(row.clone()),
                 Write::Enter(entry),
                 Write::Done(message.key.clone()),
-                Write::Say(self.react(message, "👀")),
+                Write::Say(self.react(message, TAKEN_UP)),
                 Write::Say(first_card(&row)),
             ];
             writes.extend(shown.iter().map(|room| room.opened(&row)));

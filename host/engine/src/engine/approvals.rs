@@ -114,7 +114,7 @@ impl Host {
 
     async fn say_of_job(&self, authorized: &Authorized, id: Option<&str>, vote: Vote) -> Result<Verdict, Refusal> {
         let message = authorized.message();
-        if id.is_none() && !self.shared.outbox.proves_thread(message).await {
+        if id.is_none() && !self.shared.outbox.believes_thread(message) {
             let why = "In this room it cannot be proven which thread a message stands in. Put the job's id behind the command.";
             return Err(malformed(why));
         }
@@ -184,6 +184,8 @@ impl Host {
     pub(super) async fn reacted(&self, row: &InboxRow, reaction: &Reaction) -> Result<(), StoreError> {
         let store = &self.shared.store;
         let meant = match reaction {
+            // As if it had not been given.
+            Reaction::Given { .. } if !self.shared.outbox.believes_thread(row) => None,
             Reaction::Given { on, emoji } => {
                 let key = store.sent_as(&row.key.network, on).await?;
                 if key.is_none() && asks_unsent(&**store, &row.key.network).await? {

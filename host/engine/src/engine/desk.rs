@@ -219,7 +219,7 @@ impl Host {
         }
         let mut here = Vec::new();
         if let Some(thread) = &message.thread
-            && self.shared.outbox.proves_thread(message).await
+            && self.shared.outbox.believes_thread(message)
         {
             let thread = Some((message.key.network.clone(), message.key.room.clone(), thread.clone()));
             let query = JobQuery { thread, limit: Some(MOST_LISTED), ..JobQuery::default() };

@@ -200,6 +200,7 @@ impl EngineBuilder {
             all.clone(),
             names,
             access.network().to_owned(),
+            self.config.absent,
             activity.clone(),
         ));
         let (send, rows) = mpsc::unbounded_channel();

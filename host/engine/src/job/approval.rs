@@ -166,8 +166,10 @@ impl Jobs {
 
     /// The message that asks, as it stands now.
     pub(super) fn asks(&self, row: &JobRow, ask: &Ask, now: jiff::Timestamp) -> OutboxRow {
-        let text = approval::message(row, ask, &self.called(row, ask), now);
-        let say = self.spot_of(row, ask).say(approval::key(&row.id, ask.number), text);
+        let spot = self.spot_of(row, ask);
+        let thumbs = self.shared.outbox.believes_relations(&spot.bot, &spot.network, &spot.room);
+        let text = approval::message(row, ask, &self.called(row, ask), now, thumbs);
+        let say = spot.say(approval::key(&row.id, ask.number), text);
         OutboxRow { purpose: OutboxPurpose::Card { rest: true }, ..say }
     }
 

@@ -137,15 +137,7 @@ impl Inbox {
         let arrivals: Vec<Arrival> = kept
             .into_iter()
             .filter_map(|message| {
-                let (text, started) = match &message.reaction {
-                    Some(_) => (String::new(), None),
-                    None => match self.addressing.command(&message) {
-                        Some(text) => (text, None),
-                        // Said to another identity that is here it is a command, and hers.
-                        None if self.others.iter().any(|other| other.command(&message).is_some()) => return None,
-                        None => self.heard(room, &message).map(|started| (started.line(), Some(started)))?,
-                    },
-                };
+                let (text, started) = self.meant(room, &message)?;
                 let row = InboxRow {
                     key: InboxKey { network: self.network.into(), room: room.into(), event: message.event },
                     bot: self.bot.clone(),
@@ -164,9 +156,22 @@ impl Inbox {
         self.take(arrivals, mark.into_iter().map(Write::Mark).collect()).await
     }
 
-    /// Whether a message is a command to us, whatever becomes of it.
-    pub fn is_addressed(&self, message: &Incoming) -> bool {
-        self.addressing.command(message).is_some()
+    /// Whether something becomes of a message here: it is a command to us, or what the operator listens for.
+    pub fn takes(&self, room: &str, message: &Incoming) -> bool {
+        self.meant(room, message).is_some()
+    }
+
+    /// What a message is to us, if it is anything: words, and what set them off where nobody typed them to us.
+    fn meant(&self, room: &str, message: &Incoming) -> Option<(String, Option<Started>)> {
+        if message.reaction.is_some() {
+            return Some((String::new(), None));
+        }
+        match self.addressing.command(message) {
+            Some(text) => Some((text, None)),
+            // Said to another identity that is here it is a command, and hers.
+            None if self.others.iter().any(|other| other.command(message).is_some()) => None,
+            None => self.heard(room, message).map(|started| (started.line(), Some(started))),
+        }
     }
 
     /// What the operator listens for in a message that is not for us. Of it only that is kept.
@@ -189,7 +194,7 @@ impl Inbox {
         for Arrival { row, late, once, words } in arrivals {
             rows.push((row.clone(), late));
             match once {
-                Some(name) => writes.push(Write::Once { name, row, words }),
+                Some(name) => writes.push(Write::Once { name, came: Timestamp::now(), row, words }),
                 None => {
                     writes.push(Write::Receive(row));
                     writes.extend(words.into_iter().map(Write::Say));

@@ -109,13 +109,13 @@ pub trait Chat: Send + Sync + 'static {
     }
 
     /// The account's own id, once it is known.
-    fn account(&self) -> Option<String> {
+    fn account_id(&self) -> Option<String> {
         None
     }
 
-    /// Whether the thread that a message stands in is proven as well as its words are. Where the network lets somebody
-    /// between us move a message to another thread, an approval has to say what it approves of.
-    async fn proves_threads(&self, _room: &str) -> bool {
+    /// Whether what a message hangs on in a room is believed: the thread that it stands in, and the message that a reaction
+    /// is on. Where it is not, because somebody between us could move them, an approval has to say what it approves of.
+    fn believes_relations(&self, _room: &str) -> bool {
         true
     }
 

@@ -9,5 +9,5 @@ pub(crate) use closing::{closing, emoji, moment, refusals, took, who_is};
 pub(crate) use notice::{GAPS, gaps};
 pub use notice::{Notice, Notices, Occasion};
 pub use outbox::Outbox;
-pub(crate) use outbox::{Account, LONGEST_SAID, Spot, longest};
+pub(crate) use outbox::{Account, LONGEST_SAID, Spot, TAKEN_UP, longest};
 pub use text::{Block, Text, clean};

@@ -1,5 +1,5 @@
-//! Works off the rows of the outbox: each room in order, no room waiting for another, nothing sent twice
-//! that the network can tell.
+//! Works off the rows of the outbox: each room in order but for the sign that a command was taken up, no room waiting for
+//! another, nothing sent twice that the network can tell.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -32,6 +32,9 @@ const LONGEST_FILE: usize = 1 << 20;
 /// What a plugin says at once is cut here, in bytes: more than a message holds, so that it can be a file.
 pub(crate) const LONGEST_SAID: usize = 64 << 10;
 
+/// The emoji on a command that was taken up.
+pub(crate) const TAKEN_UP: &str = "👀";
+
 /// Sends what is in the outbox.
 pub struct Outbox {
     store: Arc<dyn Store>,
@@ -41,6 +44,8 @@ pub struct Outbox {
     identities: Vec<String>,
     // The network of rooms that are named without one.
     network: String,
+    // The accounts of identities that do not run here.
+    absent: Vec<Arc<dyn Chat>>,
     activity: Activity,
     /// The commands that nothing was said to yet.
     pub(crate) waiting: FirstAnswers,
@@ -76,7 +81,8 @@ impl Spot {
     }
 }
 
-type RoomName = (String, String, String);
+/// An identity, a network and a room of it, and whether what goes there goes ahead of the rest.
+type LaneName = (String, String, String, bool);
 type Lane = mpsc::UnboundedSender<(PendingRow, bool, AtWork)>;
 /// A row's key and which of its texts.
 type TextName = (String, u64);
@@ -96,11 +102,12 @@ impl Outbox {
         accounts: Vec<Account>,
         identities: Vec<String>,
         network: String,
+        absent: Vec<Arc<dyn Chat>>,
         activity: Activity,
     ) -> Self {
         let (wake, woken) = mpsc::unbounded_channel();
         let waiting = FirstAnswers::default();
-        Self { store, accounts, identities, network, activity, waiting, wake, woken: Mutex::new(Some(woken)) }
+        Self { store, accounts, identities, network, absent, activity, waiting, wake, woken: Mutex::new(Some(woken)) }
     }
 
     /// Something new is in the outbox.
@@ -116,18 +123,18 @@ impl Outbox {
 
     /// Whether an id is one of our own accounts'.
     pub(crate) fn is_own(&self, network: &str, id: &str) -> bool {
-        let same = |account: &Account| {
-            account.chat.network() == network && account.chat.account().is_some_and(|own| own == id)
-        };
-        self.accounts.iter().any(same)
+        let same = |chat: &Arc<dyn Chat>| chat.network() == network && chat.account_id().is_some_and(|own| own == id);
+        self.accounts.iter().map(|account| &account.chat).chain(&self.absent).any(same)
     }
 
-    /// Whether the thread of a message is proven as well as its words are.
-    pub(crate) async fn proves_thread(&self, message: &InboxRow) -> bool {
-        match self.chat(&message.bot, &message.key.network) {
-            Some(chat) => chat.proves_threads(&message.key.room).await,
-            None => true,
-        }
+    /// Whether what messages hang on in a room is believed.
+    pub(crate) fn believes_relations(&self, bot: &str, network: &str, room: &str) -> bool {
+        self.chat(bot, network).is_none_or(|chat| chat.believes_relations(room))
+    }
+
+    /// Whether the thread that a message stands in is believed.
+    pub(crate) fn believes_thread(&self, message: &InboxRow) -> bool {
+        self.believes_relations(&message.bot, &message.key.network, &message.key.room)
     }
 
     /// Whether what was asked through an identity is done here: it runs here, or it is none that any host runs.
@@ -184,7 +191,7 @@ impl Outbox {
     pub(crate) async fn run(self: Arc<Self>) {
         let Some(mut woken) = self.woken.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
         let flight: Arc<Mutex<Flight>> = Arc::default();
-        let mut lanes: HashMap<RoomName, Lane> = HashMap::new();
+        let mut lanes: HashMap<LaneName, Lane> = HashMap::new();
         let mut left_over = true;
         while let Some(at_work) = woken.recv().await {
             // What they tell of is in the list that is read now, and one token holds the count for all.
@@ -215,15 +222,15 @@ impl Outbox {
                     continue;
                 }
                 drop(flying);
-                let room = (row.row.bot.clone(), row.row.network.clone(), row.row.room.clone());
-                let lane = lanes.entry(room).or_insert_with(|| self.clone().lane(chat.clone(), flight.clone()));
+                let name = (row.row.bot.clone(), row.row.network.clone(), row.row.room.clone(), goes_ahead(&row));
+                let lane = lanes.entry(name).or_insert_with(|| self.clone().lane(chat.clone(), flight.clone()));
                 let _ = lane.send((row, left_over, at_work.clone()));
             }
             left_over = false;
         }
     }
 
-    /// One room's worker.
+    /// A worker for one room, or for what goes ahead there.
     fn lane(self: Arc<Self>, chat: Arc<dyn Chat>, flight: Arc<Mutex<Flight>>) -> Lane {
         let (lane, mut rows) = mpsc::unbounded_channel::<(PendingRow, bool, AtWork)>();
         tokio::spawn(async move {
@@ -337,6 +344,12 @@ fn asked<T>(tried: &Result<T, SendError>) -> Asked {
         Err(SendError::Later { after: Some(_), .. }) => Asked::Limited,
         Err(SendError::Later { after: None, .. }) => Asked::Away,
     }
+}
+
+/// Whether it waits for nothing that is to be sent: who typed a command sees at once that it was taken up, however much the
+/// room is still to be told.
+fn goes_ahead(row: &PendingRow) -> bool {
+    matches!(&row.row.purpose, Purpose::Reaction { emoji, .. } if emoji == TAKEN_UP)
 }
 
 /// Whether an account's table names a room.

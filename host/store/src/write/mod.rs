@@ -26,7 +26,15 @@ pub(crate) async fn make<'w>(
 ) -> Result<(), StoreError> {
     match write {
         Write::Receive(row) => receive(connection, row, new).await,
-        Write::Once { name, row, words } => once(connection, name, row, words, new).await,
+        Write::Once { name, came, row, words } => {
+            if is_new(connection, name, *came).await? {
+                receive(&mut *connection, row, new).await?;
+                for row in words {
+                    say(&mut *connection, row).await?;
+                }
+            }
+            Ok(())
+        }
         Write::Done(key) => done(connection, key).await,
         Write::Mark(row) => mark(connection, row).await,
         Write::Say(row) => say(connection, row).await,
@@ -85,27 +93,15 @@ async fn receive(connection: &mut SqliteConnection, row: &InboxRow, new: &mut Ve
     Ok(())
 }
 
-async fn once(
-    connection: &mut SqliteConnection,
-    name: &str,
-    row: &InboxRow,
-    words: &[OutboxRow],
-    new: &mut Vec<InboxKey>,
-) -> Result<(), StoreError> {
+/// Whether nothing came under a name before; something has from now on.
+async fn is_new(connection: &mut SqliteConnection, name: &str, came: Timestamp) -> Result<bool, StoreError> {
     let done = sqlx::query("insert into came (name, at) values (?, ?) on conflict (name) do nothing")
         .bind(name)
-        .bind(time(row.at))
-        .execute(&mut *connection)
+        .bind(time(came))
+        .execute(connection)
         .await
         .map_err(|error| store(&error))?;
-    if done.rows_affected() == 0 {
-        return Ok(());
-    }
-    receive(&mut *connection, row, new).await?;
-    for row in words {
-        say(&mut *connection, row).await?;
-    }
-    Ok(())
+    Ok(done.rows_affected() > 0)
 }
 
 async fn done(connection: &mut SqliteConnection, key: &InboxKey) -> Result<(), StoreError> {

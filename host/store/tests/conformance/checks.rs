@@ -6,8 +6,8 @@ use wardroom::{
     port::{
         Outcome, Store, StoreError,
         store::{
-            CallCount, EntryKind, Freeze, Grant, InboxKey, JobQuery, JobRow, Mark, OutboxRow, Phase, ReleaseQuery,
-            Usage, Write,
+            CallCount, EntryKind, Freeze, Grant, InboxKey, InboxRow, JobQuery, JobRow, Mark, OutboxRow, Phase,
+            ReleaseQuery, Usage, Write,
         },
     },
 };
@@ -55,12 +55,15 @@ pub(crate) async fn a_message_is_received_once(store: &dyn Store) {
 pub(crate) async fn what_has_a_name_comes_once_whatever_its_key(store: &dyn Store) {
     let once = |name: &str, number: u32| Write::Once {
         name: name.into(),
-        row: message(number),
+        came: at(3),
+        // Its own time tells nothing.
+        row: InboxRow { at: at(-1_000_000_000), ..message(number) },
         words: vec![words(&format!("of {number}"), "announced")],
     };
     assert_eq!(commit(store, vec![once("a", 1), once("a", 2), once("b", 3)]).await, [key(1), key(3)]);
     assert_eq!(commit(store, vec![once("a", 4)]).await, []);
-    assert_eq!(store.waiting().await.expect("rows"), [message(1), message(3)]);
+    let waiting: Vec<InboxKey> = store.waiting().await.expect("rows").into_iter().map(|row| row.key).collect();
+    assert_eq!(waiting, [key(1), key(3)]);
     let said: Vec<String> = store.outbox().await.expect("rows").into_iter().map(|row| row.row.key).collect();
     assert_eq!(said, ["of 1", "of 3"], "what did not come is not announced");
     // It is known for much longer than the message.

@@ -12,7 +12,7 @@ use super::*;
 fn load(folder: &Path) -> Undecrypted {
     let file = folder.join("undecrypted.json");
     let entries = folder::read_json(&file).expect("readable").unwrap_or_default();
-    Undecrypted { file, entries }
+    Undecrypted { file, entries, asked: HashMap::new() }
 }
 
 fn sealed_event(id: &str, session: &str, age: i64) -> (RawEvent, Reason) {
@@ -120,7 +120,9 @@ fn what_is_taken_back_is_not_kept() {
     kept.add(room_id!("!r:x"), vec![sealed_event("$a:x", "S", 0), sealed_event("$b:x", "S", 0)]).expect("kept");
     let taken_back =
         Incoming { reaction: Some(Reaction::Withdrawn { given: "$a:x".into() }), ..message("$redaction:x", "") };
-    kept.withdrawn(&[taken_back, message("$c:x", "hello")]);
+    kept.withdrawn(room_id!("!other:x"), std::slice::from_ref(&taken_back));
+    assert_eq!(kept.needing(None).len(), 2, "of another room nothing can be taken back");
+    kept.withdrawn(room_id!("!r:x"), &[taken_back, message("$c:x", "hello")]);
     let left: Vec<_> = load(folder.path()).needing(None).into_iter().map(|entry| entry.event).collect();
     assert_eq!(left, [event_id!("$b:x")]);
 }
@@ -136,6 +138,14 @@ fn a_room_that_is_flooded_takes_no_place_from_another() {
     assert_eq!(left.len(), MOST_OF_A_ROOM + 1);
     assert!(left.iter().any(|entry| entry.event == event_id!("$quiet:x")));
     assert!(!left.iter().any(|entry| entry.event == event_id!("$f4:x")), "the oldest went");
+    // Nor does one of few and large ones.
+    for number in 0..80 {
+        let (raw, reason) = sealed_event(&format!("$l{number}:x"), &"L".repeat(60_000), 0);
+        kept.add(room_id!("!large:x"), vec![(raw, reason)]).expect("kept");
+    }
+    assert!(kept.needing(None).iter().any(|entry| entry.event == event_id!("$quiet:x")));
+    let large = kept.needing(None).iter().filter(|entry| entry.room == room_id!("!large:x")).count();
+    assert_eq!(large, LARGEST_OF_A_ROOM / sealed_event("$l10:x", &"L".repeat(60_000), 0).0.json().get().len());
 }
 
 #[test]
@@ -146,5 +156,9 @@ fn who_makes_up_keys_is_asked_a_few_times_only() {
     kept.add(room_id!("!r:x"), many.collect()).expect("kept");
     assert_eq!(kept.due_asks(later()).len(), ASKED_IN_A_ROOM);
     kept.asked(None);
+    assert!(kept.due_asks(later()).is_empty());
+    // Not even after they took all of it back.
+    kept.remove(&kept.needing(None).into_iter().map(|entry| entry.event).collect());
+    kept.add(room_id!("!r:x"), vec![sealed_event("$more:x", "M", 0)]).expect("kept");
     assert!(kept.due_asks(later()).is_empty());
 }

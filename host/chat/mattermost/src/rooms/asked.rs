@@ -6,10 +6,11 @@
 use std::time::{Duration, Instant};
 
 use super::{Rooms, newest, read::ReadBack};
+use wardroom_account::{Backoff, LONGEST_ASKED};
+
 use crate::{
     api::{Channel, Kind},
     backfill::{self, Arrival},
-    backoff::{Backoff, LONGEST_ASKED},
     kept::Stay,
     places::{Channels, Standing},
     trouble::Trouble,

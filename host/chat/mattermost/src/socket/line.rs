@@ -17,7 +17,9 @@ use super::{
     Signal,
     open::{Resume, Socket, open},
 };
-use crate::{api::Api, backoff::Outage, event::Frame, trouble::Trouble};
+use wardroom_account::Outage;
+
+use crate::{api::Api, event::Frame, trouble::Trouble};
 
 /// A write that takes longer goes nowhere.
 const WRITE: Duration = Duration::from_secs(10);

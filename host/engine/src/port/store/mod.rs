@@ -34,6 +34,8 @@ pub enum Write {
     Once {
         /// Its name, over all rooms.
         name: String,
+        /// When it came, by this host's clock: a message's own time is somebody else's word.
+        came: Timestamp,
         /// The message.
         row: InboxRow,
         /// What is said with it.

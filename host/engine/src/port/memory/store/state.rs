@@ -104,9 +104,9 @@ impl State {
     fn make(&mut self, write: Write, new: &mut Vec<InboxKey>) {
         match write {
             Write::Receive(row) => self.receive(row, new),
-            Write::Once { name, row, words } => {
+            Write::Once { name, came, row, words } => {
                 if let Entry::Vacant(free) = self.names.entry(name) {
-                    free.insert(row.at);
+                    free.insert(came);
                     self.receive(row, new);
                     words.into_iter().for_each(|row| self.say(row));
                 }
