@@ -33,7 +33,7 @@ async fn scene_with(terms: &str, names: &[&str]) -> Result<(Scene, Vec<MatrixUse
 /// The message that asks; it stands in the room and in no thread.
 async fn asked(scene: &Scene) -> Result<String> {
     let asks = |event: &Value| {
-        event["sender"] == scene.bot && thread_of(event).is_none() && body(event).contains("waits for approval")
+        event["sender"] == scene.bot && thread_of(event).is_none() && body(event).contains("It is going to:")
     };
     let message = scene.alice.wait(&scene.room, "message that asks", asks).await?;
     Ok(message["event_id"].as_str().unwrap_or_default().to_owned())
@@ -107,7 +107,7 @@ async fn a_no_and_a_time_that_is_over_end_it() -> Result<()> {
         event["sender"] == scene.bot
             && event["event_id"] != first.as_str()
             && event["content"]["m.relates_to"].is_null()
-            && body(event).contains("waits for approval")
+            && body(event).contains("It is going to:")
     };
     let second = scene.alice.wait(&scene.room, "second message that asks", fits).await?;
     let second = second["event_id"].as_str().unwrap_or_default().to_owned();

@@ -148,7 +148,7 @@ async fn an_approval_by_reaction_counts_in_an_encrypted_room() -> Result<()> {
     sealed.scene.host.use_approval("within = \"10m\"", &[&sealed.carol.id])?;
     sealed.scene.host.start()?;
     let command = sealed.alice.say(&sealed.room, DEPLOY).await?;
-    let asks = |event: &Value| thread_of(event).is_none() && body(event).contains("waits for approval");
+    let asks = |event: &Value| thread_of(event).is_none() && body(event).contains("It is going to:");
     let asked = sealed.carol.wait(&sealed.room, "message that asks", asks).await?;
     let asked = asked["event_id"].as_str().unwrap_or_default();
     let plain =

@@ -82,10 +82,10 @@ async fn without_reactions_an_approval_names_its_job_in_words() -> Result<()> {
     sealed.scene.host.add_to_account("reactions = \"off\"")?;
     sealed.scene.host.start()?;
     let command = sealed.alice.say(&sealed.room, DEPLOY).await?;
-    let asks = |event: &Value| thread_of(event).is_none() && body(event).contains("waits for approval");
+    let asks = |event: &Value| thread_of(event).is_none() && body(event).contains("It is going to:");
     let asked = sealed.carol.wait(&sealed.room, "message that asks", asks).await?;
     let told = body(&asked).split_once("`approve ").and_then(|(_, rest)| rest.split_once('`'));
-    let job = told.context("what asks tells no id")?.0.to_owned();
+    let job = told.with_context(|| format!("no id in {asked}"))?.0.to_owned();
     let plain =
         MatrixUser::login(&Synapse::shared().await?.url(), &sealed.carol.id, password(&sealed.carol.id)).await?;
     plain.react(&sealed.room, asked["event_id"].as_str().unwrap_or_default(), "👍").await?;
