@@ -16,7 +16,7 @@ pub(crate) fn log(arguments: &Arguments) {
             "warn,matrix_sdk=off,wardroom=info,wardroom_exec=info,wardroom_matrix=info,wardroom_store=info"
         }
         // A report says which plugins do not load and in which groups nobody is, and says it better.
-        _ => "warn,wardroom::engine::plugins=off,wardroom::access::group=off",
+        _ => "warn,matrix_sdk=off,wardroom::engine::plugins=off,wardroom::access::group=off",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
     tracing_subscriber::fmt()

@@ -159,7 +159,10 @@ impl Answer {
             Self::Again => answer(StatusCode::OK, &json!({ "status": "again" })),
             Self::Left(why) => answer(StatusCode::OK, &json!({ "status": "left", "why": why })),
             Self::Malformed(why) => error(StatusCode::BAD_REQUEST, &why),
-            Self::NotJson => error(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body is not said to be JSON"),
+            Self::NotJson => error(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "the body is not said to be JSON (content-type: application/json)",
+            ),
             Self::Unproven => error(StatusCode::UNAUTHORIZED, "not authorized"),
             Self::Unknown => error(StatusCode::NOT_FOUND, "there is no such hook"),
             Self::TooLarge => error(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large"),
