@@ -3,6 +3,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    hash::{DefaultHasher, Hash as _, Hasher as _},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -32,6 +33,8 @@ const LONGEST_FILE: usize = 1 << 20;
 /// What a plugin says at once is cut here, in bytes: more than a message holds, so that it can be a file.
 pub(crate) const LONGEST_SAID: usize = 64 << 10;
 
+/// How many commands of a room can be told at a time that they were taken up.
+const LANES_BESIDE: u64 = 4;
 /// The emoji on a command that was taken up.
 pub(crate) const TAKEN_UP: &str = "👀";
 
@@ -81,8 +84,8 @@ impl Spot {
     }
 }
 
-/// An identity, a network and a room of it, and whether what goes there goes ahead of the rest.
-type LaneName = (String, String, String, bool);
+/// An identity, a network and a room of it, and which of those beside its usual one.
+type LaneName = (String, String, String, Option<u64>);
 type Lane = mpsc::UnboundedSender<(PendingRow, bool, AtWork)>;
 /// A row's key and which of its texts.
 type TextName = (String, u64);
@@ -222,7 +225,7 @@ impl Outbox {
                     continue;
                 }
                 drop(flying);
-                let name = (row.row.bot.clone(), row.row.network.clone(), row.row.room.clone(), goes_ahead(&row));
+                let name = (row.row.bot.clone(), row.row.network.clone(), row.row.room.clone(), beside(&row));
                 let lane = lanes.entry(name).or_insert_with(|| self.clone().lane(chat.clone(), flight.clone()));
                 let _ = lane.send((row, left_over, at_work.clone()));
             }
@@ -230,7 +233,7 @@ impl Outbox {
         }
     }
 
-    /// A worker for one room, or for what goes ahead there.
+    /// A worker for one lane of a room.
     fn lane(self: Arc<Self>, chat: Arc<dyn Chat>, flight: Arc<Mutex<Flight>>) -> Lane {
         let (lane, mut rows) = mpsc::unbounded_channel::<(PendingRow, bool, AtWork)>();
         tokio::spawn(async move {
@@ -346,10 +349,13 @@ fn asked<T>(tried: &Result<T, SendError>) -> Asked {
     }
 }
 
-/// Whether it waits for nothing that is to be sent: who typed a command sees at once that it was taken up, however much the
-/// room is still to be told.
-fn goes_ahead(row: &PendingRow) -> bool {
-    matches!(&row.row.purpose, Purpose::Reaction { emoji, .. } if emoji == TAKEN_UP)
+/// The lane beside a room's usual one, for the sign that a command was taken up: who typed it sees that at once, however much
+/// the room is still to be told.
+fn beside(row: &PendingRow) -> Option<u64> {
+    let Purpose::Reaction { event, emoji } = &row.row.purpose else { return None };
+    let mut hasher = DefaultHasher::new();
+    event.hash(&mut hasher);
+    (emoji == TAKEN_UP).then(|| hasher.finish() % LANES_BESIDE)
 }
 
 /// Whether an account's table names a room.
