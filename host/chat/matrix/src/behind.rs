@@ -14,6 +14,9 @@ use wardroom_account::Backoff;
 
 use crate::sealed::Event;
 
+/// So many events of a room are kept beside what is read back, the newest.
+const MOST_CAME: usize = 1_000;
+
 /// Rooms to be read back to their marks.
 #[derive(Debug, Default)]
 pub(crate) struct Behind {
@@ -33,7 +36,10 @@ struct Waiting {
 impl Behind {
     /// A room is behind, and this came meanwhile. One that waits already waits on.
     pub(crate) fn add(&mut self, room: OwnedRoomId, came: Vec<Event>) {
-        self.rooms.entry(room).or_default().came.extend(came);
+        let waiting = &mut self.rooms.entry(room).or_default().came;
+        waiting.extend(came);
+        // What is left out here is found again when the room is read back.
+        waiting.drain(..waiting.len().saturating_sub(MOST_CAME));
     }
 
     /// Whether a room is behind.
@@ -108,6 +114,18 @@ mod tests {
         behind.add(room.to_owned(), vec![event("$2:x")]);
         assert!(behind.due(now).is_empty(), "what comes does not end the pause");
         assert_eq!(behind.came(room).len(), 2);
+    }
+
+    #[test]
+    fn a_room_that_waits_for_long_keeps_what_came_last() {
+        let mut behind = Behind::default();
+        let room = room_id!("!a:x");
+        for number in 0..MOST_CAME + 5 {
+            behind.add(room.to_owned(), vec![event(&format!("${number}:x"))]);
+        }
+        let came = behind.came(room);
+        assert_eq!(came.len(), MOST_CAME);
+        assert!(came[0].raw.json().get().contains("$5:x"), "{:?}", came[0]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod catalog;
 mod direct;
 mod expect;
 mod freezes;
+mod hooks;
 mod http;
 mod include;
 mod members;

@@ -1,8 +1,6 @@
 //! `[[alias]]`, `[[say]]`, `[[listen]]`, `[[schedule]]` and `[[hook]]`: what sets commands off besides typing them.
 //!
-//! Not here: whether there are such commands, which only plugins know ([`crate::engine::Plugins::problems`]).
-
-use std::{collections::BTreeMap, time::Duration};
+//! Not here: how a hook's sender proves itself and what is taken of its body (`hooks`); whether there are such commands, which only plugins know ([`crate::engine::Plugins::problems`]).
 
 use jiff::tz::TimeZone;
 use regex::RegexBuilder;
@@ -10,6 +8,7 @@ use regex::RegexBuilder;
 use super::{
     bots::BotConfig,
     freezes::time_zone,
+    hooks,
     members::Members,
     problem::nearest,
     room::RoomName,
@@ -18,17 +17,8 @@ use super::{
 use crate::{
     command::words,
     schedule::Cron,
-    starter::{Alias, Hook, HookAuth, Listen, Missed, Said, Schedule, Starters, Template, is_gap},
+    starter::{Alias, Listen, Missed, Said, Schedule, Starters, Template, is_gap},
 };
-
-/// The longest body of a hook if nothing is said, in bytes.
-const MOST_BYTES: i64 = 256 << 10;
-/// The most deliveries of a hook in a minute if nothing is said.
-const MOST_A_MINUTE: i64 = 60;
-/// How far the clock of a hook's sender may be off if nothing is said.
-const TOLERANCE: Duration = Duration::from_secs(5 * 60);
-/// The header that names a delivery if nothing is said.
-const DELIVERY: &str = "Idempotency-Key";
 
 /// Reads them all. `zone` is the time zone where nothing is said.
 pub(super) fn read(root: &mut Table, members: &Members<'_>, bots: &[BotConfig], zone: &TimeZone) -> Starters {
@@ -42,7 +32,7 @@ pub(super) fn read(root: &mut Table, members: &Members<'_>, bots: &[BotConfig], 
         starters.schedules.extend(schedule(table, members, bots, zone, &starters.schedules));
     }
     for table in root.array("hook") {
-        starters.hooks.extend(hook(table, members, bots, &starters.hooks));
+        starters.hooks.extend(hooks::read(table, members, bots, &starters.hooks));
     }
     doubled(root, &starters);
     starters
@@ -181,100 +171,8 @@ fn schedule(
     })
 }
 
-fn hook(mut table: Table, members: &Members<'_>, bots: &[BotConfig], others: &[Hook]) -> Option<Hook> {
-    let at = table.at().clone();
-    let name = name(&mut table, "build", others.iter().map(|other| other.name.as_str()));
-    let command = template(&mut table, "\"deploy cms staging {version}\"");
-    let capture = pointers(&mut table, "capture");
-    let capture: BTreeMap<String, String> =
-        capture.into_iter().filter_map(|(name, mut at)| Some((name, at.pop()?))).collect();
-    if let Some(command) = &command {
-        gaps(&table, command, capture.keys().map(String::as_str));
-    }
-    let when = wanted(&mut table);
-    let auth = auth(&mut table);
-    let most_bytes = table.integer("max_bytes", 1, 16 << 20).map_or(MOST_BYTES, |bytes| bytes.value);
-    let most_a_minute = table.integer("max_per_minute", 1, 100_000).map_or(MOST_A_MINUTE, |most| most.value);
-    let (machine, room, bot) = place(&mut table, members, bots);
-    table.finish();
-    Some(Hook {
-        name: name?,
-        at,
-        command: command?,
-        machine: machine?,
-        room: room?,
-        bot: bot?,
-        auth: auth?,
-        capture,
-        when,
-        most_bytes: usize::try_from(most_bytes).unwrap_or(usize::MAX),
-        most_a_minute: u32::try_from(most_a_minute).unwrap_or(u32::MAX),
-    })
-}
-
-/// How a hook's sender proves itself.
-fn auth(table: &mut Table) -> Option<HookAuth> {
-    const BOTH: &str = "token = { env = \"HOOK_TOKEN\" }   or   secret = { env = \"HOOK_SECRET\" }";
-    let at = table.at().clone();
-    let ways = (table.has("token"), table.has("secret"));
-    let (token, secret) = (table.secret("token"), table.secret("secret"));
-    let places: Vec<_> =
-        ["header", "delivery", "sign", "tolerance"].map(|key| (key, table.at_key(key), table.has(key))).into();
-    let (header, delivery) = (header(table, "header"), header(table, "delivery"));
-    let sign = table.string("sign");
-    let tolerance = table.duration("tolerance").map_or(TOLERANCE, |span| span.value);
-    let other = |keys: &[&str], wanted: &str| {
-        for (key, at, _) in places.iter().filter(|(key, _, there)| *there && keys.contains(key)) {
-            table.problem(at, format!("`{key}` is for a hook with a `{wanted}`"), "leave out this line".to_owned());
-        }
-    };
-    match ways {
-        (true, false) => {
-            other(&["sign", "tolerance"], "secret");
-            let delivery = delivery.unwrap_or_else(|| DELIVERY.to_owned());
-            Some(HookAuth::Token { token: token?.value, header, delivery })
-        }
-        (false, true) => {
-            other(&["header", "delivery"], "token");
-            let secret = secret?.value;
-            match sign.as_ref().map(|sign| sign.value.as_str()) {
-                None | Some("standard") => Some(HookAuth::Standard { secret, tolerance }),
-                Some("hub") => {
-                    other(&["tolerance"], "secret` and `sign = \"standard\"");
-                    Some(HookAuth::Hub { secret })
-                }
-                Some(_) => {
-                    let place = sign.map_or(at, |sign| sign.at);
-                    table.problem(&place, "`sign` is \"standard\" or \"hub\"", "sign = \"hub\"".to_owned());
-                    None
-                }
-            }
-        }
-        (both, _) => {
-            let message = if both {
-                "[[hook]] has both `token` and `secret`, and needs exactly one"
-            } else {
-                "[[hook]] says nothing of how its sender proves itself"
-            };
-            table.problem(&at, message, BOTH.to_owned());
-            None
-        }
-    }
-}
-
-/// The name of a header.
-fn header(table: &mut Table, key: &str) -> Option<String> {
-    let text = table.string(key)?;
-    let known = |letter: u8| letter.is_ascii_alphanumeric() || letter == b'-' || letter == b'_';
-    if text.value.is_empty() || !text.value.bytes().all(known) {
-        table.problem(&text.at, format!("`{key}` is no name of a header"), format!("{key} = \"X-Gitlab-Token\""));
-        return None;
-    }
-    Some(text.value)
-}
-
 /// `as`, `room` and `bot`.
-fn place(
+pub(super) fn place(
     table: &mut Table,
     members: &Members<'_>,
     bots: &[BotConfig],
@@ -308,7 +206,7 @@ fn place(
 }
 
 /// A name that is part of a path and of keys.
-fn name<'a>(table: &mut Table, example: &str, mut others: impl Iterator<Item = &'a str>) -> Option<String> {
+pub(super) fn name<'a>(table: &mut Table, example: &str, mut others: impl Iterator<Item = &'a str>) -> Option<String> {
     let text = table.required_string("name", &format!("\"{example}\""))?;
     let known = |letter: u8| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == b'-' || letter == b'_';
     if text.value.is_empty() || text.value.len() > 64 || !text.value.bytes().all(known) {
@@ -324,7 +222,7 @@ fn name<'a>(table: &mut Table, example: &str, mut others: impl Iterator<Item = &
     Some(text.value)
 }
 
-fn template(table: &mut Table, example: &str) -> Option<Template> {
+pub(super) fn template(table: &mut Table, example: &str) -> Option<Template> {
     let text = table.required_string("command", example)?;
     match Template::new(&text.value) {
         Ok(template) => Some(template),
@@ -336,46 +234,11 @@ fn template(table: &mut Table, example: &str) -> Option<Template> {
 }
 
 /// Reports gaps that nothing fills.
-fn gaps<'a>(table: &Table, command: &Template, filled: impl Iterator<Item = &'a str>) {
+pub(super) fn gaps<'a>(table: &Table, command: &Template, filled: impl Iterator<Item = &'a str>) {
     let filled: Vec<&str> = filled.collect();
     for gap in command.gaps().filter(|gap| !filled.contains(gap)) {
         let message = format!("nothing fills the gap `{{{gap}}}` of `{}`", command.as_str());
         let fix = (!filled.is_empty()).then(|| format!("one of: {}", filled.join(", ")));
         table.problem(table.at(), message, fix);
     }
-}
-
-/// A table of JSON pointers by name.
-fn pointers(table: &mut Table, key: &str) -> BTreeMap<String, Vec<String>> {
-    let mut all = BTreeMap::new();
-    let Some(mut part) = table.table(key) else { return all };
-    for name in part.keys() {
-        let Some(text) = part.string(&name.value) else { continue };
-        match text.value.starts_with('/') {
-            true => drop(all.insert(name.value, vec![text.value])),
-            false => {
-                let message = format!("`{}` is no JSON pointer", crate::reply::clean(&text.value));
-                part.problem(&text.at, message, format!("{} = \"/build/{}\"", name.value, name.value));
-            }
-        }
-    }
-    part.finish();
-    all
-}
-
-/// `when`: what the body must have, by JSON pointers.
-fn wanted(table: &mut Table) -> BTreeMap<String, Vec<String>> {
-    let mut all = BTreeMap::new();
-    let Some(mut part) = table.table("when") else { return all };
-    for pointer in part.keys() {
-        let Some(values) = part.strings(&pointer.value) else { continue };
-        if !pointer.value.starts_with('/') {
-            let message = format!("`{}` is no JSON pointer", crate::reply::clean(&pointer.value));
-            part.problem(&pointer.at, message, "\"/build/status\" = \"SUCCESS\"".to_owned());
-        } else {
-            all.insert(pointer.value, values.value.into_iter().map(|value| value.value).collect());
-        }
-    }
-    part.finish();
-    all
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Host, handle::Verdict};
+use super::{Host, verdict::Verdict};
 use crate::{
     access::{Asker, Authorized, Held, Rights},
     command::{Builtin, Spec, Value, help_all, help_one},

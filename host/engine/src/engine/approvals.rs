@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use super::{
     Host,
     desk::{carried_out, malformed, text, unread},
-    handle::{Refusal, Verdict},
+    verdict::{Refusal, Verdict},
 };
 use crate::{
     access::{Asker, Authorized},

@@ -5,7 +5,7 @@
 
 use super::{
     Engine,
-    handle::{Refusal, Verdict},
+    verdict::{Refusal, Verdict},
 };
 use crate::{
     port::store::{InboxRow, Write},

@@ -5,7 +5,7 @@
 
 use super::{
     Host,
-    handle::{Refusal, Verdict},
+    verdict::{Refusal, Verdict},
 };
 use crate::{
     access::{Asker, Attribute, Authorized},

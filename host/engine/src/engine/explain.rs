@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::{Host, Plugins, handle::Refusal};
+use super::{Host, Plugins, verdict::Refusal};
 use crate::{
     access::{Access, Allow, Asker, Attribute, Member, Rights, Role},
     approval::Approval,

@@ -6,7 +6,7 @@
 use super::{
     Host,
     desk::{carried_out, text},
-    handle::{Refusal, Verdict},
+    verdict::{Refusal, Verdict},
 };
 use crate::{
     access::Authorized,

@@ -4,14 +4,15 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
 
-use super::{Host, Voice};
+use super::{
+    Host, Voice,
+    verdict::{Refusal, Verdict},
+};
 use crate::{
     access::{Asker, Authorized},
     command::{Builtin, CommandKind, Parsed, Spec, Target, Vocabulary},
-    figures::Became,
     job::{AtWork, refuses},
-    plugin::LoadedPlugin,
-    port::store::{InboxRow, JobQuery, Line, OutboxRow, Purpose, StoreError, Word, Write},
+    port::store::{InboxRow, JobQuery, Line, StoreError, Word, Write},
     port::{Body, Outgoing},
     reply::Text,
     starter::is_announced,
@@ -19,21 +20,6 @@ use crate::{
 
 /// An answer that takes longer is announced by a sign that somebody types.
 const MOMENT: Duration = Duration::from_millis(300);
-/// A typed line is kept up to here in journal and log, in bytes.
-const LONGEST_COMMAND: usize = 500;
-
-/// What a message comes to.
-pub(super) enum Verdict {
-    /// A query that was run, or a command of the host: its words, and the line that it leaves.
-    Answered(Text, Box<Line>),
-    /// An order to the host, which was carried out: its words. They are on disk with what it changed, as are its line and
-    /// the mark that the message is dealt with.
-    CarriedOut(Text),
-    /// An action that its caller may run.
-    Action(Arc<LoadedPlugin>, Arc<Authorized>),
-    /// Nothing.
-    Refused(Refusal),
-}
 
 /// Why a command that acts is not taken as it came, if it is not.
 fn not_from_there(row: &InboxRow) -> Option<String> {
@@ -47,41 +33,6 @@ fn not_from_there(row: &InboxRow) -> Option<String> {
 /// The first and the longest wait before a message that could not be handled is handled again.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
-
-/// Why a message is answered with a refusal.
-pub(super) enum Refusal {
-    /// It is no command.
-    Malformed(String),
-    /// It is one, and not for this person or not now.
-    Denied(String),
-    /// It came too late.
-    Late(String),
-    /// It is a good command that cannot be done now.
-    Unable(String),
-}
-
-impl Verdict {
-    /// The same as a word.
-    pub(super) fn became(&self) -> Became {
-        match self {
-            Self::Answered(..) => Became::Answered,
-            Self::CarriedOut(_) => Became::CarriedOut,
-            Self::Action(..) => Became::Started,
-            Self::Refused(refusal) => refusal.became(),
-        }
-    }
-}
-
-impl Refusal {
-    fn became(&self) -> Became {
-        match self {
-            Self::Malformed(_) => Became::Malformed,
-            Self::Denied(_) => Became::Denied,
-            Self::Late(_) => Became::Late,
-            Self::Unable(_) => Became::Unable,
-        }
-    }
-}
 
 impl Host {
     /// Handles a message in a task of its own. `late`: it was taken by an earlier process.
@@ -411,58 +362,5 @@ impl Host {
         }
         self.shared.store.note(vec![Write::Line(line), Write::Done(row.key.clone())]);
         Ok(())
-    }
-
-    /// The line that a refused command leaves.
-    pub(super) fn refusal_line(&self, row: &InboxRow, why: String) -> Line {
-        Line { refused: true, ..self.line(row, None, Vec::new(), vec![why]) }
-    }
-
-    /// The line that a query leaves.
-    pub(super) fn line(
-        &self,
-        row: &InboxRow,
-        plugin: Option<String>,
-        calls: Vec<crate::port::store::CallCount>,
-        denials: Vec<String>,
-    ) -> Line {
-        let mut command = crate::reply::clean(&row.text);
-        command.truncate(command.floor_char_boundary(LONGEST_COMMAND));
-        Line {
-            inbox: row.key.clone(),
-            caller: row.sender.clone(),
-            plugin,
-            command,
-            at: self.shared.clock.now(),
-            calls,
-            denials,
-            refused: false,
-        }
-    }
-
-    /// An emoji on a message.
-    pub(super) fn react(&self, row: &InboxRow, emoji: &str) -> OutboxRow {
-        OutboxRow {
-            key: format!("{}/{}/{emoji}", row.key.room, row.key.event),
-            bot: row.bot.clone(),
-            network: row.key.network.clone(),
-            room: row.key.room.clone(),
-            thread: None,
-            purpose: Purpose::Reaction { event: row.key.event.clone(), emoji: emoji.to_owned() },
-            text: Text::default(),
-        }
-    }
-
-    /// An answer to a message that is kept until it is sent.
-    pub(super) fn say(&self, row: &InboxRow, purpose: &str, text: Text) -> OutboxRow {
-        OutboxRow {
-            key: format!("{}/{}/{purpose}", row.key.room, row.key.event),
-            bot: row.bot.clone(),
-            network: row.key.network.clone(),
-            room: row.key.room.clone(),
-            thread: self.shared.outbox.thread(row),
-            purpose: Purpose::Message,
-            text,
-        }
     }
 }

@@ -22,10 +22,12 @@ mod health;
 mod hooks;
 mod plugins;
 mod query;
+mod rows;
 mod schedules;
 mod stats;
 mod status;
 mod tidy;
+mod verdict;
 mod who;
 
 use std::{

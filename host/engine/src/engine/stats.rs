@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Host, desk::unread, handle::Refusal};
+use super::{Host, desk::unread, verdict::Refusal};
 use crate::{
     access::{Attribute, Authorized},
     command::Value,

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::{Host, desk::unread, handle::Refusal, health::AccountHealth};
+use super::{Host, desk::unread, health::AccountHealth, verdict::Refusal};
 use crate::{
     access::Asker,
     message::Person,

@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{Host, handle::Refusal};
+use super::{Host, verdict::Refusal};
 use crate::{access::Access, command::Command, message::Person, port::store::InboxRow, reply::clean};
 
 /// So long is a network asked who is in the room.

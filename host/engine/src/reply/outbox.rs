@@ -15,9 +15,9 @@ use crate::{
     job::{Activity, AtWork},
     port::{
         Body, Chat, Outgoing, SendError, Store,
-        store::{InboxRow, OutboxRow, PendingRow, Purpose, Write},
+        store::{PendingRow, Purpose, Write},
     },
-    reply::Text,
+    reply::Account,
     starter::is_announced,
 };
 
@@ -26,7 +26,7 @@ const FIRST_WAIT: Duration = Duration::from_millis(500);
 /// The longest.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// More than this is never sent as one message, in bytes of plain text.
-const LONGEST_MESSAGE: usize = 20_000;
+pub(super) const LONGEST_MESSAGE: usize = 20_000;
 /// The same where what does not fit in a message becomes a file.
 const LONGEST_FILE: usize = 1 << 20;
 
@@ -42,46 +42,18 @@ pub(crate) const TAKEN_UP: &str = "👀";
 pub struct Outbox {
     store: Arc<dyn Store>,
     // In the order of the file.
-    accounts: Vec<Account>,
+    pub(super) accounts: Vec<Account>,
     // The names of all identities of the configuration; some may not run here.
-    identities: Vec<String>,
+    pub(super) identities: Vec<String>,
     // The network of rooms that are named without one.
-    network: String,
+    pub(super) network: String,
     // The accounts of identities that do not run here.
-    absent: Vec<Arc<dyn Chat>>,
+    pub(super) absent: Vec<Arc<dyn Chat>>,
     activity: Activity,
     /// The commands that nothing was said to yet.
     pub(crate) waiting: FirstAnswers,
     wake: mpsc::UnboundedSender<AtWork>,
     woken: Mutex<Option<mpsc::UnboundedReceiver<AtWork>>>,
-}
-
-/// One account of one identity.
-#[derive(Clone)]
-pub(crate) struct Account {
-    /// The identity's name.
-    pub(crate) bot: String,
-    /// Its network.
-    pub(crate) chat: Arc<dyn Chat>,
-}
-
-/// A room, and the account that speaks there.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Spot {
-    /// The identity's name.
-    pub(crate) bot: String,
-    /// The network.
-    pub(crate) network: String,
-    /// The room's id, or what the configuration calls it.
-    pub(crate) room: String,
-}
-
-impl Spot {
-    /// A message to this room, outside of any thread.
-    pub(crate) fn say(self, key: String, text: Text) -> OutboxRow {
-        let Self { bot, network, room } = self;
-        OutboxRow { key, bot, network, room, thread: None, purpose: Purpose::Message, text }
-    }
 }
 
 /// An identity, a network and a room of it, and which of those beside its usual one.
@@ -117,77 +89,6 @@ impl Outbox {
     pub fn wake(&self) {
         // Nobody listens only while the host stops; the rows are on disk.
         let _ = self.wake.send(self.activity.begin());
-    }
-
-    /// All accounts, in the order of the file.
-    pub(crate) fn all(&self) -> &[Account] {
-        &self.accounts
-    }
-
-    /// Whether an id is one of our own accounts'.
-    pub(crate) fn is_own(&self, network: &str, id: &str) -> bool {
-        let same = |chat: &Arc<dyn Chat>| chat.network() == network && chat.account_id().is_some_and(|own| own == id);
-        self.accounts.iter().map(|account| &account.chat).chain(&self.absent).any(same)
-    }
-
-    /// Whether what messages hang on in a room is believed.
-    pub(crate) fn believes_relations(&self, bot: &str, network: &str, room: &str) -> bool {
-        self.chat(bot, network).is_none_or(|chat| chat.believes_relations(room))
-    }
-
-    /// Whether the thread that a message stands in is believed.
-    pub(crate) fn believes_thread(&self, message: &InboxRow) -> bool {
-        self.believes_relations(&message.bot, &message.key.network, &message.key.room)
-    }
-
-    /// Whether what was asked through an identity is done here: it runs here, or it is none that any host runs.
-    pub(crate) fn runs(&self, bot: &str) -> bool {
-        self.is_nobody(bot) || self.accounts.iter().any(|account| account.bot == bot)
-    }
-
-    /// Whether a name is no identity's: it is empty in rows of the time when a host had one only, or its table is gone.
-    fn is_nobody(&self, bot: &str) -> bool {
-        !self.identities.iter().any(|known| known == bot)
-    }
-
-    /// The account of an identity on a network; the first on it for a name that is no identity's.
-    pub(crate) fn chat(&self, bot: &str, network: &str) -> Option<&Arc<dyn Chat>> {
-        let any = self.is_nobody(bot);
-        let fits = |account: &&Account| account.chat.network() == network && (any || account.bot == bot);
-        self.accounts.iter().find(fits).map(|account| &account.chat)
-    }
-
-    /// At how many bytes words are cut that others come behind, so that both get through.
-    pub(crate) fn longest_said(&self, bot: &str, network: &str) -> usize {
-        self.chat(bot, network).map_or(LONGEST_MESSAGE, |chat| longest(&**chat)).div_euclid(2).min(LONGEST_SAID)
-    }
-
-    /// The accounts on a network, first those whose tables name a room.
-    pub(crate) fn accounts(&self, network: &str, room: &str) -> Vec<Arc<dyn Chat>> {
-        let fits = self.accounts.iter().filter(|account| account.chat.network() == network);
-        let (named, others): (Vec<_>, Vec<_>) = fits.partition(|account| names(account, room));
-        named.into_iter().chain(others).map(|account| account.chat.clone()).collect()
-    }
-
-    /// Where a room that the configuration names is, and who speaks there: the identity named if its table names the room,
-    /// else another one whose does, else the one named. `None` where nobody is in that network.
-    pub(crate) fn spot(&self, bot: &str, room: &crate::config::RoomName) -> Option<Spot> {
-        let network = room.network.as_ref().unwrap_or(&self.network);
-        let fits = || self.accounts.iter().filter(|account| account.chat.network() == network.as_str());
-        let own = || fits().filter(|account| account.bot == bot);
-        let account = own()
-            .find(|account| names(account, &room.name))
-            .or_else(|| fits().find(|account| names(account, &room.name)))
-            .or_else(|| own().next())
-            .or_else(|| fits().next())?;
-        Some(Spot { bot: account.bot.clone(), network: network.clone(), room: room.name.clone() })
-    }
-
-    /// The thread that answers to a message go to: its own, or one below it; `None` where the network has none.
-    pub(crate) fn thread(&self, message: &InboxRow) -> Option<String> {
-        let threads = self.chat(&message.bot, &message.key.network).is_some_and(|chat| chat.abilities().threads);
-        let own = || (!is_announced(&message.key.event)).then(|| message.key.event.clone());
-        message.thread.clone().or_else(own).filter(|_| threads)
     }
 
     /// Sends for ever; what an earlier process left is sent first, after a look whether it was.
@@ -356,11 +257,6 @@ fn beside(row: &PendingRow) -> Option<u64> {
     let mut hasher = DefaultHasher::new();
     event.hash(&mut hasher);
     (emoji == TAKEN_UP).then(|| hasher.finish() % LANES_BESIDE)
-}
-
-/// Whether an account's table names a room.
-fn names(account: &Account, room: &str) -> bool {
-    account.chat.rooms().iter().any(|name| name == room)
 }
 
 /// More than this is never handed to a network as one text, in bytes of plain text.
