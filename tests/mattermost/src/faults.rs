@@ -17,6 +17,8 @@ pub struct Faults {
     pub members_away: bool,
     /// It cannot be asked who people are.
     pub users_away: bool,
+    /// It takes so long to say who people are.
+    pub slow_users: Duration,
     /// The answers to so many new posts are lost: the post is stored, and the connection cut.
     pub lost_answers: u32,
     /// A new post takes so long until it is stored; a second try meanwhile is told that the first is under way.

@@ -16,7 +16,7 @@ pub struct Backoff {
 impl Backoff {
     /// The next pause: a quarter of a second, doubled with each try up to thirty seconds, spread by a quarter either way so
     /// that many clients do not come back in the same instant.
-    pub fn next(&mut self) -> Duration {
+    pub fn next_pause(&mut self) -> Duration {
         let whole = Duration::from_millis(250).saturating_mul(1 << self.tries.min(10)).min(LONGEST);
         self.tries = self.tries.saturating_add(1);
         whole.mul_f64(0.75 + 0.5 * random_share())
@@ -24,7 +24,7 @@ impl Backoff {
 
     /// The next pause, or as long as the server asked for if that is longer, up to [`LONGEST_ASKED`].
     pub fn next_asked(&mut self, asked: Option<Duration>) -> Duration {
-        let next = self.next();
+        let next = self.next_pause();
         asked.map_or(next, |asked| next.max(asked.min(LONGEST_ASKED)))
     }
 
@@ -52,12 +52,12 @@ mod tests {
     #[test]
     fn pauses_begin_short_and_stay_under_forty_seconds() {
         let mut backoff = Backoff::default();
-        assert!(backoff.next() < Duration::from_millis(400));
-        let pauses: Vec<Duration> = (0..40).map(|_| backoff.next()).collect();
+        assert!(backoff.next_pause() < Duration::from_millis(400));
+        let pauses: Vec<Duration> = (0..40).map(|_| backoff.next_pause()).collect();
         assert!(pauses.iter().all(|pause| *pause < Duration::from_secs(40)), "{pauses:?}");
         assert!(pauses[30] > Duration::from_secs(20), "{pauses:?}");
         backoff.reset();
-        assert!(backoff.next() < Duration::from_millis(400));
+        assert!(backoff.next_pause() < Duration::from_millis(400));
     }
 
     #[test]

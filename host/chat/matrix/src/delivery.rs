@@ -87,7 +87,7 @@ impl<'a> Delivery<'a> {
         let messages = self.read(room, &readable, names, encrypted, late).await?;
         self.undecrypted.add(room.room_id(), sealed)?;
         self.undecrypted.withdrawn(room.room_id(), &messages);
-        self.undecrypted.said(room.room_id(), &messages)?;
+        self.undecrypted.said(room.room_id(), &self.taken(room.room_id(), &messages))?;
         self.receive(room.room_id(), messages, Some(mark)).await;
         Ok(())
     }
@@ -127,7 +127,7 @@ impl<'a> Delivery<'a> {
                     continue;
                 }
                 // In memory this cannot fail to be seen by the older ones; on disk it is tried again with the next.
-                let _ = self.undecrypted.said(&id, std::slice::from_ref(&message));
+                let _ = self.undecrypted.said(&id, &self.taken(&id, std::slice::from_ref(&message)));
                 tracing::info!(room = %id, event = %entry.event, "the key of a message came late, handling it now");
                 messages.push(message);
             }
@@ -180,10 +180,11 @@ impl<'a> Delivery<'a> {
         for event in events {
             let Some(mut message) = reader.message(event) else { continue };
             message.late = late;
-            // A reaction is never encrypted, so that it can prove nothing.
-            if encrypted && message.reaction.is_none() {
+            // A reaction is never encrypted, so that it can prove nothing, and what is left needs no proof.
+            let to_prove = encrypted && message.reaction.is_none();
+            if to_prove && self.inbox.takes(room.room_id().as_str(), &message) {
                 message.unproven = sealed::doubt(room, event, self.config, &self.known).await;
-                if event.opened.is_some() && self.inbox.takes(room.room_id().as_str(), &message) {
+                if event.opened.is_some() {
                     match ciphertext::name_of_opened(room, event).await? {
                         Named::Name(name) => message.once = Some(name),
                         // It is answered, and does nothing: it could be an old one.
@@ -199,6 +200,11 @@ impl<'a> Delivery<'a> {
             messages.push(message);
         }
         Ok(messages)
+    }
+
+    /// Those of which something becomes: what people say to each other is not kept, nor compared with anything.
+    fn taken(&self, room: &RoomId, messages: &[Incoming]) -> Vec<Incoming> {
+        messages.iter().filter(|message| self.inbox.takes(room.as_str(), message)).cloned().collect()
     }
 
     /// Hands over until the inbox has it: going on without would lose it.

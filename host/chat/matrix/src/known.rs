@@ -5,9 +5,10 @@
 //! Not here: whether a device is signed by that key (`sealed`).
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     path::PathBuf,
     sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use matrix_sdk::{
@@ -25,6 +26,9 @@ const UNKNOWN: &str = "It cannot be told now which keys are yours. Say it again 
 /// What is said of a device that the key does not sign.
 const NOT_SIGNED: &str =
     "It came from a device that your keys do not sign, or no longer. Say it again from one that they do.";
+
+/// So long the homeserver is not asked again about the same device.
+const AGAIN: Duration = Duration::from_secs(10);
 
 /// The master keys of people, as unpadded base64.
 #[derive(Debug)]
@@ -44,6 +48,8 @@ struct Seen {
     keys: BTreeMap<OwnedUserId, String>,
     /// The others of which the log was told.
     told: HashSet<(OwnedUserId, String)>,
+    /// When the homeserver was asked about whose device of a session.
+    asked: HashMap<(OwnedUserId, String), Instant>,
 }
 
 /// What a key is to us.
@@ -67,7 +73,7 @@ impl Known {
                 (BTreeMap::new(), true)
             }
         };
-        let seen = Mutex::new(Seen { keys, told: HashSet::new() });
+        let seen = Mutex::new(Seen { keys, ..Seen::default() });
         Self { bot: config.bot.clone(), file, accepted: config.identities.clone(), unreadable, seen }
     }
 
@@ -107,6 +113,19 @@ impl Known {
         }
         // A sync that runs meanwhile may have changed whose signature was looked at.
         (master_key(client, user).await.as_ref() != Some(&key)).then(|| UNKNOWN.to_owned())
+    }
+
+    /// Whether the homeserver is to be asked about the device of a session: not with every word of the same one.
+    pub(crate) fn may_ask(&self, user: &UserId, session: &str) -> bool {
+        let now = Instant::now();
+        let mut seen = self.seen();
+        seen.asked.retain(|_, at| now.saturating_duration_since(*at) < AGAIN);
+        let key = (user.to_owned(), session.to_owned());
+        if seen.asked.contains_key(&key) {
+            return false;
+        }
+        seen.asked.insert(key, now);
+        true
     }
 
     fn judge(&self, user: &UserId, key: &str) -> Judged {
@@ -160,7 +179,7 @@ mod tests {
         let file = folder.path().join("identities.json");
         let keys = folder::read_json(&file).expect("readable").unwrap_or_default();
         let accepted = accepted.map(|key| (user_id!("@bob:x").to_owned(), key.to_owned()));
-        let seen = Mutex::new(Seen { keys, told: HashSet::new() });
+        let seen = Mutex::new(Seen { keys, ..Seen::default() });
         Known { bot: "marvin".into(), file, accepted: accepted.into_iter().collect(), unreadable: false, seen }
     }
 

@@ -118,21 +118,21 @@ pub(crate) async fn doubt(room: &Room, event: &Event, config: &Config, known: &K
             "It came unencrypted into an encrypted room, where anybody between us could have written it.".into(),
         );
     };
-    let doubt = match judge(&info.verification_state, config.devices) {
-        None => None,
-        Some(doubt) => {
-            // A device is often met for the first time by its message: asked now, the homeserver may know better.
-            let (Some(sender), Some(session)) = (event.sender(), info.session_id()) else { return Some(doubt) };
+    let mut info = info.clone();
+    let mut doubt = judge(&info.verification_state, config.devices);
+    if doubt.is_some() {
+        // A device is often met for the first time by its message: asked now, the homeserver may know better.
+        let (Some(sender), Some(session)) = (event.sender(), event.session()) else { return doubt };
+        if known.may_ask(&sender, session) {
             let _ = room.client().encryption().request_user_identity(&sender).await;
-            match room.get_encryption_info(session, &sender).await {
-                Some(info) => judge(&info.verification_state, config.devices),
-                None => Some(doubt),
-            }
         }
-    };
+        let Some(now) = room.get_encryption_info(session, &sender).await else { return doubt };
+        doubt = judge(&now.verification_state, config.devices);
+        info = now;
+    }
     match doubt {
         // Whoever lets any device in knows nobody by their keys.
-        None if config.devices == Devices::CrossSigned => known.doubt(&room.client(), info).await,
+        None if config.devices == Devices::CrossSigned => known.doubt(&room.client(), &info).await,
         doubt => doubt,
     }
 }

@@ -66,9 +66,9 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// In bytes.
+    /// In bytes, about.
     fn size(&self) -> usize {
-        self.raw.json().get().len()
+        self.raw.json().get().len() + self.said.iter().map(|hash| hash.len() + 3).sum::<usize>()
     }
 }
 

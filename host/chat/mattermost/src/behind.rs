@@ -5,7 +5,7 @@
 //! read does not hold up the others.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 use wardroom_account::Backoff;
@@ -20,6 +20,8 @@ pub(crate) struct Behind(BTreeMap<String, Waiting>);
 struct Waiting {
     /// What was posted there meanwhile, in the order in which it came.
     came: Vec<Post>,
+    /// Posts that were removed and reactions that were taken away while it was read.
+    gone: BTreeSet<String>,
     backoff: Backoff,
     /// Not before this; `None` is at once.
     due: Option<Instant>,
@@ -33,24 +35,47 @@ struct Waiting {
 }
 
 impl Behind {
-    /// Something may be missing in a channel, from now on.
+    /// Something may be missing in a channel, from now on. One that waits for its time waits on.
     pub(crate) fn add(&mut self, channel: &str) {
         let waiting = self.0.entry(channel.to_owned()).or_default();
         waiting.again = waiting.reading;
         waiting.tried = false;
-        waiting.due = None;
+    }
+
+    /// The same, at once: the connection is a new one.
+    pub(crate) fn add_now(&mut self, channel: &str) {
+        self.add(channel);
+        self.go_on_at_once(channel);
+    }
+
+    fn go_on_at_once(&mut self, channel: &str) {
+        if let Some(waiting) = self.0.get_mut(channel) {
+            waiting.due = None;
+        }
+    }
+
+    /// Something there was taken back. While a channel is behind, that is read back with it: what was read before is none.
+    /// Gives whether it is.
+    pub(crate) fn take_back(&mut self, channel: &str, what: String) -> bool {
+        let is_behind = self.contains(channel);
+        if is_behind {
+            self.add(channel);
+        }
+        if let Some(waiting) = self.0.get_mut(channel) {
+            waiting.came.retain(|post| post.id != what);
+            waiting.gone.insert(what);
+        }
+        is_behind
+    }
+
+    /// Whether something there was taken back while it was read.
+    pub(crate) fn is_gone(&self, channel: &str, what: &str) -> bool {
+        self.0.get(channel).is_some_and(|waiting| waiting.gone.contains(what))
     }
 
     /// Keeps a post until its channel was read back.
     pub(crate) fn push(&mut self, post: Post) {
         self.0.entry(post.channel.clone()).or_default().came.push(post);
-    }
-
-    /// A post was removed before anybody read it.
-    pub(crate) fn forget(&mut self, channel: &str, post: &str) {
-        if let Some(waiting) = self.0.get_mut(channel) {
-            waiting.came.retain(|known| known.id != post);
-        }
     }
 
     /// Who wrote what is kept until a channel was read back.
@@ -103,6 +128,7 @@ impl Behind {
     pub(crate) fn begin(&mut self, channel: &str) {
         if let Some(waiting) = self.0.get_mut(channel) {
             (waiting.reading, waiting.again) = (true, false);
+            waiting.gone.clear();
         }
     }
 
@@ -201,7 +227,7 @@ mod tests {
         behind.rest(now, Duration::from_secs(5));
         assert!(behind.due(now + Duration::from_secs(4)).is_empty());
         assert_eq!(behind.due(now + Duration::from_secs(5)), ["b"]);
-        behind.forget("b", "x");
+        assert!(behind.take_back("b", "x".to_owned()));
         behind.remove("a");
         assert_eq!(behind.due(now + Duration::from_secs(99)), ["b"]);
     }

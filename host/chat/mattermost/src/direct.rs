@@ -19,8 +19,8 @@ use crate::{
 
 /// How long somebody who was in a room of ours is believed to be there still.
 const BELIEVED: Duration = Duration::from_secs(60);
-/// How long somebody who was in none is believed to be in none: short, because they may come in and try again.
-const DOUBTED: Duration = Duration::from_secs(5);
+/// How long somebody who was in none is believed to be in none. Who comes in is told of, where the connection holds.
+const DOUBTED: Duration = Duration::from_secs(30);
 /// So many people are remembered; beyond that they are looked up anew.
 const MOST: usize = 20_000;
 
@@ -137,6 +137,16 @@ impl Doors {
         self.looked.insert(person.to_owned(), (is_member, now));
     }
 
+    /// Somebody came into a channel or left one: they are looked up anew.
+    pub(crate) fn forget(&mut self, person: &str) {
+        self.looked.remove(person);
+    }
+
+    /// Everybody is looked up anew.
+    pub(crate) fn forget_all(&mut self) {
+        self.looked.clear();
+    }
+
     /// Whether it was said in a direct channel that nothing is heard there.
     pub(crate) fn has_told(&self, channel: &str) -> bool {
         self.told.contains(channel)
@@ -208,8 +218,11 @@ mod tests {
         assert_eq!([after(&doors, 0), after(&doors, 59)], [Standing::Ours; 2]);
         assert_eq!(after(&doors, 60), Standing::Unknown, "who left is not let in for ever");
         doors.learn("bob", false, now);
-        assert_eq!(after(&doors, 4), Standing::Foreign);
-        assert_eq!(after(&doors, 5), Standing::Unknown);
+        assert_eq!(after(&doors, 29), Standing::Foreign);
+        assert_eq!(after(&doors, 30), Standing::Unknown);
+        doors.learn("bob", true, now);
+        doors.forget("bob");
+        assert_eq!(after(&doors, 0), Standing::Unknown, "who comes or goes is looked up anew");
     }
 
     #[test]

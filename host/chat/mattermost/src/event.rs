@@ -51,6 +51,8 @@ pub(crate) enum Event {
     Unreacted { channel: String, reaction: Reaction },
     /// We came into a channel or team, or a channel has another name now.
     Moved,
+    /// Somebody else came into a channel or left one.
+    Membership { user: String },
     /// We are out of a channel, or it is put away.
     Left { channel: String },
 }
@@ -113,6 +115,7 @@ impl Event {
             }
             // Everybody who stays in the channel is told of who leaves: `user_id` names them in one or the other place.
             "user_removed" if user().is_some_and(|user| user == me) => Some(Self::Left { channel: channel()? }),
+            "user_added" | "user_removed" => Some(Self::Membership { user: user()? }),
             "leave_team" if about_us() => Some(Self::Moved),
             "channel_deleted" => Some(Self::Left { channel: channel()? }),
             _ => None,
@@ -159,10 +162,11 @@ mod tests {
 
     #[test]
     fn what_others_do_in_a_channel_moves_nobody() {
-        assert_eq!(event("user_added", json!({ "user_id": "bob" }), json!({ "channel_id": "c" })), None);
+        let bob = Some(Event::Membership { user: "bob".into() });
+        assert_eq!(event("user_added", json!({ "user_id": "bob" }), json!({ "channel_id": "c" })), bob);
         assert_eq!(event("user_added", json!({ "user_id": "me" }), json!({ "channel_id": "c" })), Some(Event::Moved));
         let left = |data, broadcast| event("user_removed", data, broadcast);
-        assert_eq!(left(json!({ "user_id": "bob" }), json!({ "channel_id": "c" })), None);
+        assert_eq!(left(json!({ "user_id": "bob" }), json!({ "channel_id": "c" })), bob);
         let us = Some(Event::Left { channel: "c".into() });
         assert_eq!(left(json!({ "channel_id": "c", "remover_id": "bob" }), json!({ "user_id": "me" })), us);
         assert_eq!(left(json!({ "user_id": "me" }), json!({ "channel_id": "c" })), us);

@@ -27,7 +27,7 @@ pub(crate) async fn probe(config: &Config, people: &[String]) -> Result<Vec<Stri
     }
     found.push(config.direct.described().to_owned());
     match api.channels().await {
-        Ok(channels) => {
+        Ok((channels, _)) => {
             let channels = Channels::new(channels);
             for room in &config.rooms {
                 match channels.named(room) {

@@ -72,7 +72,7 @@ impl<'a> Rooms<'a> {
         let mut backoff = Backoff::default();
         while self.kept.is_fresh() {
             match self.account.api.channels().await {
-                Ok(channels) => self.listed(channels),
+                Ok((channels, whole)) => self.listed(channels, whole),
                 Err(over @ Trouble::LoggedOut { .. }) => return Err(over),
                 Err(trouble) => {
                     tracing::warn!("the bot's channels cannot be listed, trying again: {trouble}");

@@ -26,6 +26,8 @@ pub(super) async fn by_ids(State(shared): App, _me: Me, Json(ids): Json<Vec<Stri
     if shared.faults().users_away {
         return Err(Wrong::internal("app.user.get_profiles.app_error"));
     }
+    let slow = shared.faults().slow_users;
+    tokio::time::sleep(slow).await;
     let world = shared.world();
     Ok(Json(ids.iter().filter_map(|id| world.user_json(id)).collect()))
 }

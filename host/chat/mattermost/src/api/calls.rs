@@ -34,8 +34,8 @@ impl Api {
         User::read(&answer).ok_or_else(|| Trouble::later("the server does not say who we are"))
     }
 
-    /// Every channel that we are in, once each.
-    pub(crate) async fn channels(&self) -> Result<Vec<Channel>, Trouble> {
+    /// Every channel that we are in, once each, and whether these are all of them.
+    pub(crate) async fn channels(&self) -> Result<(Vec<Channel>, bool), Trouble> {
         let teams = self.get(&["users", "me", "teams"], &[]).await?;
         let mut channels: Vec<Channel> = Vec::new();
         let mut add = |list: &Value, team: &str| {
@@ -45,6 +45,7 @@ impl Api {
                 }
             }
         };
+        let mut whole = true;
         let teams: Vec<&Value> = teams.as_array().into_iter().flatten().collect();
         for team in &teams {
             let Some(id) = team["id"].as_str() else { continue };
@@ -53,11 +54,12 @@ impl Api {
                 // Out of the team meanwhile, or kept out of it: the other teams still count.
                 Err(Trouble::Refused { reason, .. }) => {
                     tracing::warn!(team = id, "the channels of a team cannot be listed: {reason}");
+                    whole = false;
                 }
                 Err(trouble) => return Err(trouble),
             }
         }
-        if teams.is_empty() {
+        if teams.is_empty() || !whole {
             // Direct messages need no team. Servers before 6.1 do not have this call.
             match self.get(&["users", "me", "channels"], &[]).await {
                 Ok(list) => add(&list, ""),
@@ -65,7 +67,7 @@ impl Api {
                 Err(trouble) => tracing::debug!("channels without a team cannot be listed: {trouble}"),
             }
         }
-        Ok(channels)
+        Ok((channels, whole))
     }
 
     /// What was made, changed or removed in a channel since a moment, and whether that is all of it.

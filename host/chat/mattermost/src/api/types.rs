@@ -100,6 +100,13 @@ pub(crate) struct Reaction {
     pub(crate) create_at: i64,
 }
 
+impl Reaction {
+    /// What it is called whenever it was given: nobody puts the same emoji on a message twice.
+    pub(crate) fn name(&self) -> String {
+        format!("{}/{}/{}", self.post, self.user, self.emoji)
+    }
+}
+
 /// Some posts of a channel.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Page {

@@ -24,7 +24,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(300);
 /// What came of something that was asked beside.
 pub(super) enum Done {
     /// The channels that we are in.
-    Listed(Result<Vec<Channel>, Trouble>),
+    Listed(Result<(Vec<Channel>, bool), Trouble>),
     /// Who brought us into a channel.
     Arrived(Channel, Result<Option<Arrival>, Trouble>),
     /// A channel, read back.
@@ -47,6 +47,13 @@ impl Listing {
     /// The list may be out of date: it is asked for at once.
     pub(super) fn want(&mut self) {
         (self.wanted, self.due) = (true, None);
+    }
+
+    /// The list is asked for at a moment, unless it is to be asked for sooner.
+    fn look_at(&mut self, moment: Instant) {
+        if !self.wanted {
+            self.due = Some(self.due.map_or(moment, |due| due.min(moment)));
+        }
     }
 
     /// Whether what we know of our channels may be out of date.
@@ -109,7 +116,7 @@ impl Rooms<'_> {
     /// Takes what was asked beside. Gives why the account is at its end, if it is.
     pub(super) async fn done(&mut self, done: Done) -> Result<(), Trouble> {
         match done {
-            Done::Listed(Ok(channels)) => self.listed(channels),
+            Done::Listed(Ok((channels, whole))) => self.listed(channels, whole),
             Done::Listed(Err(over @ Trouble::LoggedOut { .. })) => return Err(over),
             Done::Listed(Err(trouble)) => {
                 let listing = &mut self.listing;
@@ -132,12 +139,15 @@ impl Rooms<'_> {
         Ok(())
     }
 
-    pub(super) fn listed(&mut self, channels: Vec<Channel>) {
+    pub(super) fn listed(&mut self, channels: Vec<Channel>, whole: bool) {
         let listing = &mut self.listing;
         (listing.running, listing.told) = (false, false);
         listing.backoff.reset();
         let channels = Channels::new(channels);
-        self.kept.prune(|id| channels.get(id).is_some());
+        // What is missing in part of the truth may come back.
+        if whole {
+            self.kept.prune(|id| channels.get(id).is_some());
+        }
         if self.kept.is_fresh() {
             for channel in channels.all() {
                 // We were here before the engine was: what stands there now is from before its time.
@@ -152,7 +162,7 @@ impl Rooms<'_> {
             self.behind.add(&id);
         }
         if self.told.missing(self.config, &channels, &self.account.reader.called) {
-            self.listing.due = Some(Instant::now() + LOOK_AGAIN);
+            self.listing.look_at(Instant::now() + LOOK_AGAIN);
         }
         self.account.change_channels(|known| *known = channels);
     }
@@ -186,8 +196,25 @@ impl Rooms<'_> {
         }
         if matches!(trouble, Trouble::Refused { .. }) {
             // Perhaps we are out of it, and were not told.
-            let look = now + Duration::from_secs(60);
-            self.listing.due = Some(self.listing.due.map_or(look, |due| due.min(look)));
+            self.listing.look_at(now + Duration::from_secs(60));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wanted_now_is_not_put_off_by_a_later_look() {
+        let mut listing = Listing::default();
+        let later = Instant::now() + Duration::from_secs(60);
+        listing.look_at(later);
+        listing.look_at(later + Duration::from_secs(1));
+        assert_eq!(listing.due, Some(later));
+        // As while one is running that began before.
+        listing.want();
+        listing.look_at(later);
+        assert!(listing.wanted && listing.due.is_none());
     }
 }

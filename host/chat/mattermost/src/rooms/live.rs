@@ -23,8 +23,10 @@ impl Rooms<'_> {
                 let ids =
                     self.account.with_channels(|channels| channels.all().map(|one| one.id.clone()).collect::<Vec<_>>());
                 for id in ids.unwrap_or_default() {
-                    self.behind.add(&id);
+                    self.behind.add_now(&id);
                 }
+                // Who came into a room or left one was not told meanwhile.
+                self.doors.forget_all();
             }
             Signal::Resumed => self.connected = true,
             Signal::Lost(reason) => {
@@ -39,12 +41,15 @@ impl Rooms<'_> {
         match event {
             Event::Posted { post, sender } => self.posted(*post, &sender).await,
             Event::Deleted { post, by } => {
-                self.behind.forget(&post.channel, &post.id);
+                if self.behind.take_back(&post.channel, post.id.clone()) {
+                    return;
+                }
                 if post.user != self.account.me() && post.kind.is_empty() && self.hears(&post.channel) {
                     let told = self.delivery.removed(&post.channel, &post.id, by.as_deref()).await;
                     self.or_read_back(&post.channel, told);
                 }
             }
+            Event::Reacted { channel, .. } if self.behind.contains(&channel) => self.behind.add(&channel),
             Event::Reacted { channel, reaction } => {
                 if self.hears(&channel) {
                     let told = self.delivery.given(&channel, &mut self.kept, &reaction, false).await;
@@ -52,12 +57,16 @@ impl Rooms<'_> {
                 }
             }
             Event::Unreacted { channel, reaction } => {
+                if self.behind.take_back(&channel, reaction.name()) {
+                    return;
+                }
                 if self.hears(&channel) {
                     let told = self.delivery.taken(&channel, &mut self.kept, &reaction).await;
                     self.or_read_back(&channel, told);
                 }
             }
             Event::Moved => self.listing.want(),
+            Event::Membership { user } => self.doors.forget(&user),
             Event::Left { channel } => {
                 self.account.change_channels(|channels| channels.remove(&channel));
                 self.kept.left(&channel);

@@ -124,8 +124,14 @@ impl Rooms<'_> {
             // Something came while it was read: who said it is asked with the next try.
             return self.behind.go_on(id);
         }
+        let is_gone = |what: &str| self.behind.is_gone(id, what);
+        let posts = found.posts.into_iter().filter(|post| !is_gone(&post.id));
+        let mut posts: Vec<(Post, bool)> = posts.map(|post| (post, true)).collect();
+        let mut reactions = found.reactions;
+        for now in reactions.values_mut() {
+            now.retain(|reaction| !is_gone(&reaction.name()));
+        }
         let came = self.behind.read(id);
-        let mut posts: Vec<(Post, bool)> = found.posts.into_iter().map(|post| (post, true)).collect();
         for post in came {
             match posts.iter_mut().find(|(known, _)| known.id == post.id) {
                 // It came as it was sent, whatever else was read.
@@ -160,7 +166,7 @@ impl Rooms<'_> {
         for post in &found.removed {
             told = told.and(self.delivery.removed(id, &post.id, post.property("deleteBy")).await);
         }
-        for (post, now) in &found.reactions {
+        for (post, now) in &reactions {
             told = told.and(self.delivery.compare(id, &mut self.kept, post, now).await);
         }
         if told.is_err() {
@@ -178,6 +184,7 @@ impl Rooms<'_> {
         if let Some((newest, stay)) = newest.zip(self.kept.stay(&channel.id).cloned()) {
             // Not handled either when its author may write to us later.
             self.kept.set_stay(&channel.id, Stay { since: stay.since.max(newest), ..stay });
+            self.delivery.enter(&channel.id, newest).await;
         }
         if is_a_persons && !self.doors.has_told(&channel.id) {
             tracing::info!(

@@ -37,9 +37,7 @@ async fn who_is_in_no_room_is_told_so_once_and_heard_as_soon_as_they_are() -> Re
     let _host = rig.start().await?;
     rig.answer(&rig.bob.post(&rig.server.direct(&rig.bot, &rig.bob), "whoami")).await?;
     tokio::time::sleep(Duration::from_millis(300)).await;
-    rig.server.put(&rig.ops, &eve);
-    // What was looked up a moment ago is still believed.
-    tokio::time::sleep(Duration::from_millis(5_200)).await;
+    rig.alice.add(&rig.ops, &eve);
     rig.answer(&eve.post(&dm, "whoami")).await?;
     for post in unheard {
         ensure!(rig.bot.replies(&post).is_empty(), "answered: {:?}", rig.bot.replies(&post));
@@ -80,6 +78,19 @@ async fn who_left_the_room_is_not_heard_alone_any_more() -> Result<()> {
     for post in [meanwhile, after] {
         ensure!(rig.bot.replies(&post).is_empty(), "answered: {:?}", rig.bot.replies(&post));
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_is_put_out_of_the_room_is_not_heard_alone_from_then_on() -> Result<()> {
+    let rig = Rig::new().await?;
+    let dm = rig.server.direct(&rig.bot, &rig.bob);
+    let _host = rig.start().await?;
+    rig.answer(&rig.bob.post(&dm, "whoami")).await?;
+    rig.server.remove(&rig.ops, &rig.bob);
+    let after = rig.bob.post(&dm, "whoami");
+    until("it is told", || refusals(&rig, &dm).len() == 1).await?;
+    ensure!(rig.bot.replies(&after).is_empty(), "answered: {:?}", rig.bot.replies(&after));
     Ok(())
 }
 

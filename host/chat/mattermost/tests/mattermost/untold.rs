@@ -93,3 +93,22 @@ async fn who_has_no_account_any_more_says_nothing_and_holds_up_nobody() -> Resul
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn what_is_taken_back_while_it_is_read_is_not_done() -> Result<()> {
+    let rig = Rig::new().await?;
+    let host = rig.start().await?;
+    rig.answer(&rig.alice.post(&rig.ops, "!whoami")).await?;
+    host.kill();
+    let command = rig.alice.post(&rig.ops, COMMAND);
+    rig.server.faults(|faults| faults.slow_users = Duration::from_millis(1_500));
+    let _host = rig.start().await?;
+    // It is found, and who wrote it is being asked.
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    rig.alice.delete(&command);
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    rig.server.faults(|faults| faults.slow_users = Duration::ZERO);
+    rig.answer(&rig.alice.post(&rig.ops, "!whoami")).await?;
+    ensure!(rig.pipelines.runs().is_empty(), "{:?}", rig.pipelines.runs());
+    Ok(())
+}
