@@ -9,10 +9,13 @@
 
 mod bench;
 mod guests;
+mod layers;
 mod lint;
 mod process;
+mod public_items;
 mod start;
 mod step;
+mod structure;
 mod synapse;
 mod test;
 mod tidy;
@@ -45,6 +48,8 @@ fn main() -> ExitCode {
         ["guests", "--with", way] => guests::run(Some(way)),
         ["bench"] => bench::run(),
         ["lint"] => lint::run(),
+        ["structure"] => structure::run(),
+        ["structure", from, to] => structure::between(from, to),
         ["help" | "-h" | "--help"] => {
             say(USAGE);
             return ExitCode::SUCCESS;
