@@ -80,7 +80,7 @@ fn rank(layer: &str) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::structure::made_up;
+    use crate::made_up::made_up;
 
     /// The breaches of a made-up crate, without the lists of what is allowed.
     fn found(files: &[(&str, &str)]) -> Vec<String> {

@@ -8,13 +8,20 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 use crate::step::Steps;
-use crate::{process, say, tidy, tools, workspace};
+use crate::{book, contract, layers, package, process, public_items, say, tidy, tools, workspace};
 
 type Check = (String, Box<dyn FnOnce() -> Result<()>>);
 
-/// Makes all checks.
-pub(crate) fn run() -> Result<()> {
-    let checks = checks()?;
+/// Makes all checks, or those whose name contains `filter`.
+pub(crate) fn run(filter: Option<&str>) -> Result<()> {
+    let mut checks = checks()?;
+    if let Some(filter) = filter {
+        let known = checks.iter().map(|(what, _)| format!("`{what}`")).collect::<Vec<_>>().join(", ");
+        checks.retain(|(what, _)| what.contains(filter));
+        if checks.is_empty() {
+            bail!("no check has `{filter}` in its name; the checks are {known}");
+        }
+    }
     let mut steps = Steps::new(checks.len());
     let mut failed = Vec::new();
     for (what, check) in checks {
@@ -35,6 +42,9 @@ fn checks() -> Result<Vec<Check>> {
 
     add("tools".into(), Box::new(|| tools::rust_components().and_then(|()| tools::cargo_deny().map(drop))));
     add("house rules".into(), Box::new(tidy::check));
+    add("layers of the engine".into(), Box::new(layers::check));
+    add("public items of the engine".into(), Box::new(public_items::check));
+    add("copies of the contract".into(), Box::new(contract::check));
     add("format".into(), Box::new(|| process::run(workspace::cargo()?.args(["fmt", "--all", "--check"]))));
     add("format of the guests".into(), Box::new(|| process::run(workspace::guests_cargo()?.args(["fmt", "--check"]))));
     add("licences and sources".into(), Box::new(|| deny(workspace::root())));
@@ -53,6 +63,10 @@ fn checks() -> Result<Vec<Check>> {
         "documentation of the guests".into(),
         Box::new(|| process::run(documentation(workspace::guests_cargo()?.arg("doc")))),
     );
+    add("building the book".into(), Box::new(book::build));
+    add("links and code blocks of the documentation".into(), Box::new(book::check));
+    add("packaging the engine".into(), Box::new(package::engine));
+    add("packaging the SDK for plugins".into(), Box::new(package::sdk));
     Ok(checks)
 }
 

@@ -8,9 +8,14 @@
 //! home folder. Who also calls cargo by hand sets `CARGO_TARGET_DIR` to that folder, as `.ci/run` does.
 
 mod bench;
+mod book;
+mod contract;
 mod guests;
 mod layers;
 mod lint;
+#[cfg(test)]
+mod made_up;
+mod package;
 mod process;
 mod public_items;
 mod start;
@@ -47,7 +52,8 @@ fn main() -> ExitCode {
         ["guests"] => guests::run(None),
         ["guests", "--with", way] => guests::run(Some(way)),
         ["bench"] => bench::run(),
-        ["lint"] => lint::run(),
+        ["lint"] => lint::run(None),
+        ["lint", filter] if !filter.starts_with('-') => lint::run(Some(filter)),
         ["structure"] => structure::run(),
         ["structure", from, to] => structure::between(from, to),
         ["help" | "-h" | "--help"] => {

@@ -13,6 +13,9 @@ use crate::{process, say, workspace};
 /// The release of cargo-deny that `deny.toml` is written for.
 const CARGO_DENY: &str = "0.20";
 
+/// The release of mdBook that `docs/book.toml` is written for.
+const MDBOOK: &str = "0.5";
+
 /// Where a program is found in `PATH`.
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
@@ -69,21 +72,31 @@ pub(crate) fn rust_components() -> Result<()> {
 
 /// cargo-deny of the release that the repository is checked with.
 pub(crate) fn cargo_deny() -> Result<PathBuf> {
+    installed("cargo-deny", "cargo-deny ", CARGO_DENY, &[])
+}
+
+/// mdBook of the release that the book is written for. Without its server and its search, which a check does not need.
+pub(crate) fn mdbook() -> Result<PathBuf> {
+    installed("mdbook", "mdbook v", MDBOOK, &["--no-default-features"])
+}
+
+/// A program of a crate of its own name, from `PATH` or installed into the cache. `prefix` is what `--version` prints
+/// before the number.
+fn installed(name: &str, prefix: &str, release: &str, features: &[&str]) -> Result<PathBuf> {
     let fits = |program: &Path| {
         let version = process::read(Command::new(program).arg("--version")).unwrap_or_default();
-        version.starts_with(&format!("cargo-deny {CARGO_DENY}."))
+        version.starts_with(&format!("{prefix}{release}."))
     };
-    if let Some(found) = find("cargo-deny").filter(|found| fits(found)) {
+    if let Some(found) = find(name).filter(|found| fits(found)) {
         return Ok(found);
     }
     let tools = workspace::cache()?.join("tools");
-    let program = tools.join("bin/cargo-deny");
+    let program = tools.join("bin").join(name);
     if !fits(&program) {
-        say("installing cargo-deny, once; this takes some minutes\n");
-        let version = format!("~{CARGO_DENY}");
+        say(&format!("installing {name}, once; this takes some minutes\n"));
         let mut install = workspace::cargo()?;
-        install.args(["install", "--quiet", "--locked", "--force", "cargo-deny", "--version", &version]);
-        install.arg("--root").arg(&tools);
+        install.args(["install", "--quiet", "--locked", "--force", name, "--version", &format!("~{release}")]);
+        install.args(features).arg("--root").arg(&tools);
         install.env("CARGO_TARGET_DIR", workspace::cache()?.join("tools-target"));
         process::run(&mut install)?;
     }

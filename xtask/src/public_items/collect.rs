@@ -20,6 +20,8 @@ struct Walk<'tree> {
     paths: BTreeMap<Definition, Vec<String>>,
     /// Re-exports of other crates: the path here, the path there.
     foreign: BTreeMap<Vec<String>, String>,
+    /// Public modules with a macro call that may make items: the path, the macro.
+    generated: BTreeMap<Vec<String>, String>,
     /// Modules to walk and the path under which their items are public.
     open: VecDeque<(usize, Vec<String>)>,
     seen: BTreeSet<(usize, Vec<String>)>,
@@ -32,6 +34,7 @@ pub(crate) fn list(tree: &Tree) -> Public {
         scopes: Scopes::of(tree),
         paths: BTreeMap::new(),
         foreign: BTreeMap::new(),
+        generated: BTreeMap::new(),
         open: VecDeque::from([(0, vec![CRATE.to_owned()])]),
         seen: BTreeSet::new(),
     };
@@ -57,6 +60,12 @@ impl Walk<'_> {
                         for leaf in scope::leaves(item) {
                             self.leaf(module, &leaf, path);
                         }
+                    }
+                    // What the macro makes is not known; that it makes public items here is.
+                    syn::Item::Macro(syn::ItemMacro { ident: None, mac, .. }) => {
+                        let name = mac.path.segments.iter().map(|segment| scope::plain(&segment.ident));
+                        let name = name.collect::<Vec<_>>().join("::");
+                        self.generated.insert(path.to_vec(), name);
                     }
                     item => {
                         if let Some((name, visibility)) = scope::definition(item)
@@ -142,6 +151,9 @@ impl Walk<'_> {
         let mut lines = BTreeSet::new();
         for (path, foreign) in &self.foreign {
             lines.insert((path.clone(), format!("pub use {} = {foreign}", path.join("::"))));
+        }
+        for (path, macro_name) in &self.generated {
+            lines.insert((path.clone(), format!("pub items of {macro_name}! in {}", path.join("::"))));
         }
         for ((module, name, kind), path) in &self.paths {
             let item = self.item(*module, name, kind);

@@ -1,6 +1,5 @@
 //! One line for one item or member.
 
-use quote::ToTokens as _;
 use syn::{ImplItem, Item, TraitItem};
 
 use super::signature::text;

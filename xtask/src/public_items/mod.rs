@@ -4,8 +4,8 @@
 //! writes it.
 //!
 //! Invariant: an item is listed once, at its shortest path. Items are types, traits, functions, constants, macros,
-//! modules and re-exports of other crates; methods, fields and variants are their members. Trait implementations are not
-//! listed.
+//! modules and re-exports of other crates; methods, fields and variants are their members. Not here: trait
+//! implementations, and what a macro generates; of that the call is listed.
 
 mod collect;
 mod line;
@@ -63,7 +63,7 @@ fn compare(lines: &[String], file: &Path, bless: bool) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::structure::made_up;
+    use crate::made_up::made_up;
 
     fn public(files: &[(&str, &str)]) -> Public {
         let folder = made_up(files);
@@ -90,7 +90,7 @@ mod tests {
              #[macro_export]\nmacro_rules! exported { () => {} }\nmacro_rules! local { () => {} }\n\
              pub use jiff::Timestamp;\n\
              #[cfg(test)]\npub fn only_in_tests() {}\n\
-             pub mod inner { pub(crate) struct Hidden; }\n",
+             pub mod inner { pub(crate) struct Hidden; wasmtime::component::bindgen!({ path: \"wit\" }); }\n",
         )]);
         let expected = [
             "pub type wardroom::Alias = Box<dyn Fn(u8) -> u8 + Send>",
@@ -114,10 +114,11 @@ mod tests {
             "pub struct wardroom::Unit",
             "pub macro wardroom::exported",
             "pub fn wardroom::free(_: [u8; 4])",
+            "pub items of wasmtime::component::bindgen! in wardroom::inner",
             "pub mod wardroom::inner",
         ];
         assert_eq!(public.lines, expected);
-        assert_eq!((public.items, public.members), (12, 10));
+        assert_eq!((public.items, public.members), (13, 10));
     }
 
     #[test]

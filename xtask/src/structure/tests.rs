@@ -1,6 +1,7 @@
 //! The numbers, on made-up crates.
 
 use super::*;
+use crate::made_up::made_up;
 
 fn structure(files: &[(&str, &str)]) -> Structure {
     let folder = made_up(files);
