@@ -1,4 +1,4 @@
-//! `cargo xtask start | test | guests | bench | lint`: what a person needs to build, try and check Wardroom.
+//! `cargo xtask start | test | lint | structure | guests | bench`: what a person needs to build, try and check Wardroom.
 //!
 //! Invariant: a machine with Rust and the package registries needs nothing else; what is missing is
 //! installed, or named with the command that installs it. Nothing here is part of the product.
@@ -18,6 +18,7 @@ mod made_up;
 mod package;
 mod process;
 mod public_items;
+mod slowest;
 mod start;
 mod step;
 mod structure;
@@ -35,10 +36,14 @@ const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
   start [-- ARGUMENT...]   build the guests and a small host, and run it on plugins.toml
-  test [FILTER]            install what is missing, and run every test
+  test [--all] [FILTER]    install what is missing, and run every test or those whose name contains FILTER;
+                           --all runs every combination in tests that otherwise take a sample
+  lint [FILTER]            format, clippy, documentation, licences, layers, packages and house rules,
+                           or the checks whose name contains FILTER; WARDROOM_BLESS=1 writes the public items
+  structure [FROM TO]      folder pairs and files of the engine that import each other, sizes, public items;
+                           with two folders: every place where FROM imports TO
   guests [--with WAY]      build guests/*.wasm; WAY is `installed`, `rustup` or `debian`, else the first that works
   bench                    measure the figures of the design
-  lint                     format, clippy, documentation, licences, house rules
 ";
 
 fn main() -> ExitCode {
@@ -47,8 +52,10 @@ fn main() -> ExitCode {
     let outcome = match *arguments.as_slice() {
         ["start"] => start::run(&[]),
         ["start", "--", ref rest @ ..] => start::run(rest),
-        ["test"] => test::run(None),
-        ["test", filter] if !filter.starts_with('-') => test::run(Some(filter)),
+        ["test", ref rest @ ..] => match test::Selection::parse(rest) {
+            Some(selection) => test::run(&selection),
+            None => return usage(),
+        },
         ["guests"] => guests::run(None),
         ["guests", "--with", way] => guests::run(Some(way)),
         ["bench"] => bench::run(),
@@ -60,10 +67,7 @@ fn main() -> ExitCode {
             say(USAGE);
             return ExitCode::SUCCESS;
         }
-        _ => {
-            say(USAGE);
-            return ExitCode::from(2);
-        }
+        _ => return usage(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -72,6 +76,11 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn usage() -> ExitCode {
+    say(USAGE);
+    ExitCode::from(2)
 }
 
 /// To standard error: standard output belongs to the program that is run.

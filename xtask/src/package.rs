@@ -35,7 +35,8 @@ fn package(cargo: fn() -> Result<Command>, name: &str, arguments: &[&str]) -> Re
     let missing = missing(&listed, contract.chain(["README.md".to_owned()]));
     if !missing.is_empty() {
         bail!(
-            "the package `{name}` does not contain {}; `cargo package --list --package {name}` shows what it contains",
+            "the package `{name}` does not contain {}; `README.md` comes from `readme` in its `Cargo.toml`, the contract \
+             from `cp -r {CONTRACT}` into its folder",
             missing.join(", ")
         );
     }

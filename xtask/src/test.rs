@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::slowest::{self, Slowest};
 use crate::step::{Steps, seconds};
 use crate::{guests, process, synapse, workspace};
 
@@ -34,10 +35,34 @@ struct Counts {
 /// What a test is handed: paths, by the names of variables.
 type Paths = Vec<(&'static str, PathBuf)>;
 
-/// Runs every test, or those whose name holds `filter`.
-pub(crate) fn run(filter: Option<&str>) -> Result<()> {
+/// What `cargo xtask test` was asked for.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Selection<'a> {
+    /// Only tests whose name contains it.
+    filter: Option<&'a str>,
+    /// `--all`: a test that takes a sample of many combinations takes them all.
+    all: bool,
+}
+
+impl<'a> Selection<'a> {
+    /// Reads `[--all] [FILTER]`; `None` where the arguments are something else.
+    pub(crate) fn parse(arguments: &[&'a str]) -> Option<Self> {
+        let mut selection = Self::default();
+        for argument in arguments {
+            match *argument {
+                "--all" => selection.all = true,
+                filter if !filter.starts_with('-') && selection.filter.is_none() => selection.filter = Some(filter),
+                _ => return None,
+            }
+        }
+        Some(selection)
+    }
+}
+
+/// Runs the tests.
+pub(crate) fn run(selection: &Selection<'_>) -> Result<()> {
     let begun = Instant::now();
-    let mut steps = Steps::new(PREPARATIONS.len() + 2);
+    let mut steps = Steps::new(PREPARATIONS.len() + 4);
     let mut rows = Vec::new();
     let mut paths: Paths = vec![("WARDROOM_GUESTS", workspace::guests())];
 
@@ -47,14 +72,28 @@ pub(crate) fn run(filter: Option<&str>) -> Result<()> {
         paths.extend(variable.zip(outcome.ok()));
         rows.push(Row { what: (*what).to_owned(), took, counts: Counts::default(), error });
     }
-    let cargo = workspace::cargo().map(|mut cargo| {
+    let mut slowest = Slowest::default();
+    let whole = || -> Result<Command> {
+        let mut cargo = workspace::cargo()?;
         cargo.arg("test").args(workspace::WHOLE).envs(paths.iter().cloned());
-        cargo
-    });
-    rows.push(tested(&mut steps, "the workspace", cargo, filter));
-    rows.push(tested(&mut steps, "guests", workspace::guests_cargo().map(with_test), filter));
+        Ok(cargo)
+    };
+    let guests = || -> Result<Command> {
+        let mut cargo = workspace::guests_cargo()?;
+        cargo.arg("test");
+        Ok(cargo)
+    };
+    for (what, cargo) in [("the workspace", whole()), ("guests", guests())] {
+        let cargo = cargo.map(|cargo| with(cargo, &["--tests", "--config", slowest::RUNNER], selection));
+        rows.push(tested(&mut steps, what, cargo, &mut slowest));
+    }
+    // Apart: examples in the documentation share one process where a runner starts them.
+    for (what, cargo) in [("the documentation", whole()), ("the documentation of guests", guests())] {
+        let cargo = cargo.map(|cargo| with(cargo, &["--doc"], selection));
+        rows.push(tested(&mut steps, what, cargo, &mut slowest));
+    }
     let (table, failed) = summary(&rows, begun.elapsed());
-    std::io::stdout().write_all(table.as_bytes())?;
+    std::io::stdout().write_all((slowest.table() + &table).as_bytes())?;
     if failed > 0 {
         bail!("not everything passed");
     }
@@ -96,17 +135,21 @@ fn keep(built: &Path, kept: &Path) -> std::io::Result<()> {
     fs::rename(&passing, kept)
 }
 
-fn with_test(mut cargo: Command) -> Command {
-    cargo.arg("test");
+fn with(mut cargo: Command, arguments: &[&str], selection: &Selection<'_>) -> Command {
+    cargo.args(arguments).arg("--no-fail-fast").args(selection.filter);
+    if selection.all {
+        cargo.env("WARDROOM_TEST_ALL", "1");
+    }
     cargo
 }
 
-fn tested(steps: &mut Steps, package: &str, cargo: Result<Command>, filter: Option<&str>) -> Row {
+fn tested(steps: &mut Steps, package: &str, cargo: Result<Command>, slowest: &mut Slowest) -> Row {
     let mut counts = Counts::default();
     let (outcome, took) = steps.timed(&format!("testing {package}"), || {
-        let mut cargo = cargo?;
-        cargo.arg("--no-fail-fast").args(filter);
-        let succeeded = process::watch(&mut cargo, |line| counts.add(line))?;
+        let succeeded = process::watch(&mut cargo?, |line| {
+            counts.add(line);
+            slowest.add(line);
+        })?;
         match (succeeded, counts) {
             (_, Counts { ignored: 1.., .. }) => bail!("{} ignored", counts.ignored),
             (true, _) => Ok(()),
@@ -167,6 +210,16 @@ mod tests {
         counts.add("test result: ok. 6 passed; 0 failed; 0 ignored; 0 measured; 3 filtered out; finished in 0.00s");
         counts.add("test result: FAILED. 1 passed; 2 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.1s");
         assert_eq!(counts, Counts { passed: 7, failed: 2, ignored: 1 });
+    }
+
+    #[test]
+    fn arguments_are_a_filter_and_all() {
+        let filter = Some("matrix");
+        assert_eq!(Selection::parse(&[]), Some(Selection { filter: None, all: false }));
+        assert_eq!(Selection::parse(&["--all", "matrix"]), Some(Selection { filter, all: true }));
+        assert_eq!(Selection::parse(&["matrix", "--all"]), Some(Selection { filter, all: true }));
+        assert_eq!(Selection::parse(&["--everything"]), None);
+        assert_eq!(Selection::parse(&["two", "filters"]), None);
     }
 
     #[test]

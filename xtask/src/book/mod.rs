@@ -9,6 +9,7 @@
 //! Not here: links to other sites.
 
 mod block;
+mod include;
 mod link;
 mod page;
 
@@ -43,7 +44,7 @@ pub(crate) fn build() -> Result<()> {
     let output = mdbook.output().context("cannot run `mdbook`")?;
     let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     // A missing include is only logged.
-    let complains = said.contains("ERROR") || said.contains("WARN");
+    let complains = said.lines().any(|line| ["ERROR", "WARN"].iter().any(|level| line.trim_start().starts_with(level)));
     if !output.status.success() || complains {
         bail!("`mdbook build docs` failed:\n{}", said.trim());
     }
@@ -174,6 +175,14 @@ mod tests {
                 "docs/src/start.md:14: the link `../../plugins.toml#two` names no heading of plugins.toml",
             ]
         );
+    }
+
+    #[test]
+    fn headings_of_an_included_page_are_headings_of_the_page() {
+        let start = "{{#include ../../CHANGELOG.md}}\n\n## First steps\n\n[a](#changelog) [b](#gone)\n";
+        let expected = ["docs/src/start.md:5: the link `#gone` names no heading of docs/src/start.md"];
+        let rooms = ("docs/src/rooms/index.md", "# Rooms\n");
+        assert_eq!(found(&[("docs/src/start.md", start), rooms]), expected);
     }
 
     #[test]

@@ -9,6 +9,8 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use pulldown_cmark::{BrokenLink, CodeBlockKind, CowStr, Event, LinkType, Options, Parser, Tag, TagEnd};
 
+use super::include;
+
 /// A page, parsed.
 pub(super) struct Page {
     pub(super) lines: usize,
@@ -37,7 +39,14 @@ pub(super) struct Block {
 impl Page {
     pub(super) fn read(file: &Path) -> Result<Self> {
         let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-        Ok(Self::parse(&text))
+        let mut page = Self::parse(&text);
+        // The headings of an included page are this page's too; its links are checked where it stands itself.
+        if let Ok(expanded) = include::expanded(file, &text)
+            && expanded != text
+        {
+            page.anchors = Self::parse(&expanded).anchors;
+        }
+        Ok(page)
     }
 
     fn parse(text: &str) -> Self {
