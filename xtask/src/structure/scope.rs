@@ -31,10 +31,18 @@ struct Name {
 
 enum Meaning {
     Module(usize),
-    /// Defined here.
-    Item,
+    /// Defined here. A type or a trait has names in it, a function or a macro has none.
+    Item {
+        container: bool,
+    },
     /// Another path, seen from this module.
     Import(Vec<String>),
+}
+
+impl Meaning {
+    fn is_container(&self) -> bool {
+        matches!(self, Self::Module(_) | Self::Item { container: true })
+    }
 }
 
 /// What a path leads to.
@@ -111,11 +119,12 @@ impl<'tree> Scopes<'tree> {
                 } else {
                     self.macros.insert(name.to_string(), module);
                 }
-                self.name(module, &name.to_string(), Meaning::Item, &public());
+                self.name(module, &name.to_string(), Meaning::Item { container: false }, &public());
             }
             other => {
                 if let Some((name, visibility)) = definition(other) {
-                    self.name(module, &name, Meaning::Item, visibility);
+                    let container = !matches!(other, syn::Item::Fn(_) | syn::Item::Const(_) | syn::Item::Static(_));
+                    self.name(module, &name, Meaning::Item { container }, visibility);
                 }
             }
         }
@@ -217,10 +226,14 @@ impl Walk<'_> {
         let scopes = self.scopes;
         let mut found = Vec::new();
         let names = scopes.modules[at].names.get(name).map(Vec::as_slice).unwrap_or_default();
-        for candidate in names.iter().filter(|candidate| !candidate.private || scopes.is_inside(from, at)) {
+        let visible = |name: &&Name| !name.private || scopes.is_inside(from, at);
+        // Only one name can have others in it. A function of the same name is not meant where the path goes on.
+        let container = names.iter().filter(visible).find(|name| !rest.is_empty() && name.means.is_container());
+        let meant = |name: &&Name| container.is_none_or(|container| std::ptr::eq(container, *name));
+        for candidate in names.iter().filter(visible).filter(meant) {
             match &candidate.means {
                 Meaning::Module(child) => found.extend(self.walk(from, *child, rest, through.to_vec())),
-                Meaning::Item => {
+                Meaning::Item { .. } => {
                     found.push(Found { target: Target::Item(at, name.to_owned()), through: through.to_vec() });
                 }
                 Meaning::Import(path) => {

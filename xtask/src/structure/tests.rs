@@ -44,6 +44,19 @@ fn a_module_file_that_defines_items_is_part_of_a_cycle() {
 }
 
 #[test]
+fn a_function_with_the_name_of_its_module_is_told_apart() {
+    let structure = structure(&[
+        ("lib.rs", "mod a;\nmod b;\n"),
+        ("a/mod.rs", "mod show;\npub use show::show;\npub use show::Other;\nfn own() {}\n"),
+        ("a/show.rs", "pub fn show() {}\npub struct Other;\nfn f() { super::own() }\n"),
+        ("b.rs", "fn f(_: crate::a::Other) { crate::a::show() }\n"),
+    ]);
+    let items = structure.imports().into_iter().map(|import| import.item).collect::<Vec<_>>();
+    assert_eq!(items, ["a::show::Other", "a::show::show"]);
+    assert_eq!(structure.cycle(), ["a/mod.rs", "a/show.rs"]);
+}
+
+#[test]
 fn globs_and_imports_that_form_a_loop_end() {
     let structure = structure(&[
         ("lib.rs", "mod a;\nmod b;\nmod c;\npub use a::*;\npub use b::*;\n"),
