@@ -1,7 +1,7 @@
 //! Builds `guests/*.wasm`.
 //!
-//! Invariant: a module in `guests/` is the one that its sources make; where sources, contract and
-//! modules are as they were after the last build, nothing is done.
+//! Invariant: a module in `guests/` is built from the present sources. If sources, contract and modules are unchanged since
+//! the last build, nothing is built.
 
 use std::collections::hash_map::DefaultHasher;
 use std::fs;
@@ -12,31 +12,33 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::step::Steps;
 use crate::toolchain::Toolchain;
-use crate::{process, say, workspace};
+use crate::{process, report, workspace};
 
 /// `cargo xtask guests`.
-pub(crate) fn run(way: Option<&str>) -> Result<()> {
-    Steps::new(1).run("building the guests", || build(way))
+pub(crate) fn run(toolchain: Option<&str>) -> Result<()> {
+    Steps::new(1).run("building the guests", || build(toolchain))
 }
 
-/// Builds them where anything changed. A way that is asked for by name is always gone.
-pub(crate) fn build(way: Option<&str>) -> Result<()> {
+/// Builds the guests if anything changed, and in any case with a toolchain that is given by name.
+pub(crate) fn build(toolchain: Option<&str>) -> Result<()> {
     let plugins = plugins()?;
-    let mark = workspace::target()?.join("guests.digest");
-    if way.is_none() && fs::read_to_string(&mark).is_ok_and(|kept| Ok(kept) == digest(&plugins).map_err(drop)) {
-        say("nothing changed\n");
+    let digest_file = workspace::target()?.join("guests.digest");
+    if toolchain.is_none()
+        && fs::read_to_string(&digest_file).is_ok_and(|stored| Ok(stored) == digest(&plugins).map_err(drop))
+    {
+        report("unchanged since the last build\n");
         return Ok(());
     }
-    let toolchain = Toolchain::choose(way)?;
+    let toolchain = Toolchain::choose(toolchain)?;
     process::run(&mut toolchain.build()?)?;
     let output = toolchain.output()?;
     for plugin in &plugins {
         let built = output.join(format!("{}.wasm", plugin.replace('-', "_")));
         let bytes = fs::read(&built).with_context(|| format!("cannot read {}", built.display()))?;
         replace(&module(plugin), &bytes)?;
-        say(&format!("guests/{plugin}.wasm: {} bytes\n", bytes.len()));
+        report(&format!("guests/{plugin}.wasm: {} bytes\n", bytes.len()));
     }
-    fs::write(&mark, digest(&plugins)?).with_context(|| format!("cannot write {}", mark.display()))
+    fs::write(&digest_file, digest(&plugins)?).with_context(|| format!("cannot write {}", digest_file.display()))
 }
 
 /// The plugins: the folders of `guests/` whose crate is a `cdylib`.
@@ -49,7 +51,7 @@ fn plugins() -> Result<Vec<String>> {
         }
     }
     if plugins.is_empty() {
-        bail!("there is no plugin in {}", workspace::guests().display());
+        bail!("no folder of {} is a plugin", workspace::guests().display());
     }
     Ok(plugins)
 }
@@ -58,14 +60,14 @@ fn module(plugin: &str) -> PathBuf {
     workspace::guests().join(format!("{plugin}.wasm"))
 }
 
-/// Puts a whole file in the place of another, so that a host that reads it never sees half of one.
+/// Replaces a file atomically: a host that reads it gets the old or the new bytes, never a part.
 fn replace(file: &Path, bytes: &[u8]) -> Result<()> {
-    let passing = file.with_extension("wasm.tmp");
-    fs::write(&passing, bytes).with_context(|| format!("cannot write {}", passing.display()))?;
-    fs::rename(&passing, file).with_context(|| format!("cannot write {}", file.display()))
+    let temporary = file.with_extension("wasm.tmp");
+    fs::write(&temporary, bytes).with_context(|| format!("cannot write {}", temporary.display()))?;
+    fs::rename(&temporary, file).with_context(|| format!("cannot write {}", file.display()))
 }
 
-/// One number for sources, contract and modules. It guards against forgetting, not against anybody.
+/// A hash of sources, contract and modules. It detects a forgotten build, not an attack.
 fn digest(plugins: &[String]) -> Result<String> {
     let mut files = Vec::new();
     collect(&workspace::guests(), &mut files)?;
@@ -82,7 +84,7 @@ fn digest(plugins: &[String]) -> Result<String> {
     Ok(format!("{:016x}", hasher.finish()))
 }
 
-/// The sources under a folder, in the order of their names.
+/// The sources under a folder, sorted by name.
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     for entry in entries(folder)? {
         let is = |extension: &str| entry.extension().is_some_and(|found| found == extension);
@@ -107,14 +109,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn plugins_are_the_crates_that_become_modules() {
+    fn plugins_are_the_cdylib_crates() {
         let plugins = plugins().unwrap();
         assert!(plugins.contains(&"deploy".to_owned()), "{plugins:?}");
         assert!(!plugins.contains(&"sdk".to_owned()), "{plugins:?}");
     }
 
     #[test]
-    fn the_digest_is_the_same_twice_and_needs_the_modules() {
+    fn the_digest_is_stable_and_fails_without_a_module() {
         assert_eq!(digest(&[]).unwrap(), digest(&[]).unwrap());
         assert!(digest(&["no-such-plugin".to_owned()]).is_err());
     }

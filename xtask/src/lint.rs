@@ -1,6 +1,6 @@
-//! `cargo xtask lint`: format, clippy, documentation, licences, house rules.
+//! `cargo xtask lint`: format, clippy, documentation, licences, layers, packages, house rules.
 //!
-//! Invariant: every check is made, also after one failed, and a warning is an error.
+//! Invariant: every check runs, also after one failed, and a warning is an error.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,11 +8,11 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 use crate::step::Steps;
-use crate::{book, contract, layers, package, process, public_items, say, tidy, tools, workspace};
+use crate::{book, contract, layers, package, process, public_items, report, tidy, tools, workspace};
 
 type Check = (String, Box<dyn FnOnce() -> Result<()>>);
 
-/// Makes all checks, or those whose name contains `filter`.
+/// Runs all checks, or those whose name contains `filter`.
 pub(crate) fn run(filter: Option<&str>) -> Result<()> {
     let mut checks = checks()?;
     if let Some(filter) = filter {
@@ -26,14 +26,14 @@ pub(crate) fn run(filter: Option<&str>) -> Result<()> {
     let mut failed = Vec::new();
     for (what, check) in checks {
         if let Err(error) = steps.run(&what, check) {
-            say(&format!("{error:#}\n"));
+            report(&format!("{error:#}\n"));
             failed.push(what);
         }
     }
     if failed.is_empty() {
         return Ok(());
     }
-    bail!("these failed: {}", failed.join(", "))
+    bail!("failed checks: {}", failed.join(", "))
 }
 
 fn checks() -> Result<Vec<Check>> {
@@ -53,7 +53,7 @@ fn checks() -> Result<Vec<Check>> {
     {
         add(what.into(), Box::new(move || process::run(clippy(workspace::cargo()?.arg("clippy").args(packages)))));
     }
-    // For this machine: a Rust that builds for wasm32 may come without clippy, and the code is the same.
+    // For this machine: the toolchain that builds for wasm32 may have no clippy, and the code is the same.
     add("clippy guests".into(), Box::new(|| process::run(clippy(workspace::guests_cargo()?.arg("clippy")))));
     add(
         "documentation".into(),
@@ -80,7 +80,7 @@ fn documentation(cargo: &mut Command) -> &mut Command {
 
 fn deny(workspace: &Path) -> Result<()> {
     let mut command = Command::new(tools::cargo_deny()?);
-    // A duplicate is a warning; the list of them is for who asks cargo-deny itself.
+    // Duplicates are warnings, which are hidden here; `cargo deny check bans` lists them.
     command.current_dir(workspace).args(["--log-level", "error", "--all-features", "--config"]);
     command.arg(workspace::root().join("deny.toml")).args(["check", "bans", "licenses", "sources"]);
     process::run(&mut command)

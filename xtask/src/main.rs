@@ -1,11 +1,12 @@
-//! `cargo xtask start | test | lint | structure | guests | bench`: what a person needs to build, try and check Wardroom.
+//! `cargo xtask start | test | lint | structure | guests | bench`: builds, runs and checks
+//! Wardroom.
 //!
-//! Invariant: a machine with Rust and the package registries needs nothing else; what is missing is
-//! installed, or named with the command that installs it. Nothing here is part of the product.
+//! Invariant: a machine with Rust and the package registries needs nothing else. A missing program is installed, or the
+//! error gives the command that installs it. Nothing here is part of the product.
 //!
-//! What the tasks build goes to `$CARGO_TARGET_DIR`, else to `~/.cache/wardroom/target`, so that clones
-//! share it. Only this program itself goes where cargo puts it: a cargo configuration cannot name the
-//! home folder. Who also calls cargo by hand sets `CARGO_TARGET_DIR` to that folder, as `.ci/run` does.
+//! The tasks build into `$CARGO_TARGET_DIR`, else into `~/.cache/wardroom/target`, so that clones share one target folder.
+//! Only this program is built into cargo's default folder: a cargo configuration cannot name the home folder. Set
+//! `CARGO_TARGET_DIR` to the shared folder before you run cargo by hand, as `.ci/run` does.
 
 mod bench;
 mod book;
@@ -42,8 +43,9 @@ usage: cargo xtask COMMAND
                            or the checks whose name contains FILTER; WARDROOM_BLESS=1 writes the public items
   structure [FROM TO]      folder pairs and files of the engine that import each other, sizes, public items;
                            with two folders: every place where FROM imports TO
-  guests [--with WAY]      build guests/*.wasm; WAY is `installed`, `rustup` or `debian`, else the first that works
-  bench                    measure the figures of the design
+  guests [--with TOOLCHAIN] build guests/*.wasm; TOOLCHAIN is `installed`, `rustup` or `debian`, by default the
+                           first that works
+  bench                    measure release builds against the limits of the design
 ";
 
 fn main() -> ExitCode {
@@ -57,14 +59,14 @@ fn main() -> ExitCode {
             None => return usage(),
         },
         ["guests"] => guests::run(None),
-        ["guests", "--with", way] => guests::run(Some(way)),
+        ["guests", "--with", toolchain] => guests::run(Some(toolchain)),
         ["bench"] => bench::run(),
         ["lint"] => lint::run(None),
         ["lint", filter] if !filter.starts_with('-') => lint::run(Some(filter)),
         ["structure"] => structure::run(),
         ["structure", from, to] => structure::between(from, to),
         ["help" | "-h" | "--help"] => {
-            say(USAGE);
+            report(USAGE);
             return ExitCode::SUCCESS;
         }
         _ => return usage(),
@@ -72,19 +74,19 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            say(&format!("error: {error:#}\n"));
+            report(&format!("error: {error:#}\n"));
             ExitCode::FAILURE
         }
     }
 }
 
 fn usage() -> ExitCode {
-    say(USAGE);
+    report(USAGE);
     ExitCode::from(2)
 }
 
-/// To standard error: standard output belongs to the program that is run.
-fn say(text: &str) {
-    // Nobody is left to tell where this fails.
+/// Writes to standard error. Standard output belongs to the program that a task runs.
+fn report(text: &str) {
+    // There is no other place to report a failure to.
     let _ = std::io::stderr().write_all(text.as_bytes());
 }

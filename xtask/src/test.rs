@@ -1,6 +1,6 @@
 //! `cargo xtask test`: installs, builds and tests everything.
 //!
-//! Invariant: what is missing or does not build is a failure. No test is left out: an ignored one is a failure too.
+//! Invariant: a missing program or a failed build is a failure. No test is skipped: an ignored test is a failure too.
 //! The whole workspace is built with one set of features: a set of its own for each package would compile the
 //! heavy dependencies again and again.
 
@@ -24,7 +24,7 @@ struct Row {
     error: Option<String>,
 }
 
-/// What test programs said.
+/// The results of test programs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Counts {
     passed: usize,
@@ -32,7 +32,7 @@ struct Counts {
     ignored: usize,
 }
 
-/// What a test is handed: paths, by the names of variables.
+/// Environment variables for the tests, each with a path.
 type Paths = Vec<(&'static str, PathBuf)>;
 
 /// What `cargo xtask test` was asked for.
@@ -61,7 +61,7 @@ impl<'a> Selection<'a> {
 
 /// Runs the tests.
 pub(crate) fn run(selection: &Selection<'_>) -> Result<()> {
-    let begun = Instant::now();
+    let started = Instant::now();
     let mut steps = Steps::new(PREPARATIONS.len() + 4);
     let mut rows = Vec::new();
     let mut paths: Paths = vec![("WARDROOM_GUESTS", workspace::guests())];
@@ -92,18 +92,18 @@ pub(crate) fn run(selection: &Selection<'_>) -> Result<()> {
         let cargo = cargo.map(|cargo| with(cargo, &["--doc"], selection));
         rows.push(tested(&mut steps, what, cargo, &mut slowest));
     }
-    let (table, failed) = summary(&rows, begun.elapsed());
+    let (table, failed) = summary(&rows, started.elapsed());
     std::io::stdout().write_all((slowest.table() + &table).as_bytes())?;
     if failed > 0 {
-        bail!("not everything passed");
+        bail!("there are failures");
     }
     Ok(())
 }
 
-/// What it is, the variable that hands it to the tests, how it is made.
+/// The name of the step, the variable that passes its result to the tests, and the function that runs it.
 type Preparation = (&'static str, Option<&'static str>, fn() -> Result<PathBuf>);
 
-/// What tests need.
+/// Steps before the tests.
 const PREPARATIONS: &[Preparation] = &[
     ("installing Synapse", Some("WARDROOM_SYNAPSE_VENV"), synapse::install),
     ("building the guests", None, || guests::build(None).map(|()| workspace::guests())),
@@ -112,27 +112,27 @@ const PREPARATIONS: &[Preparation] = &[
         let everything: Vec<&str> = workspace::WHOLE.iter().copied().chain(["--bins", "--examples"]).collect();
         host("wardroom-full", &everything)
     }),
-    // Built with the full host.
+    // Built together with the full host.
     ("finding the embedding example", Some("WARDROOM_EMBED"), || {
         let example = workspace::target()?.join("debug/examples/embed");
-        if example.is_file() { Ok(example) } else { bail!("there is no {}", example.display()) }
+        if example.is_file() { Ok(example) } else { bail!("{} is missing", example.display()) }
     }),
 ];
 
-/// Builds the host and keeps it under a name of its own: the next build of the package replaces it.
+/// Builds the host and copies it to a name of its own: the next build of the package overwrites it.
 fn host(name: &str, what: &[&str]) -> Result<PathBuf> {
     process::run(workspace::cargo()?.arg("build").args(what))?;
     let built = workspace::target()?.join("debug/wardroom");
-    let kept = workspace::target()?.join(name);
-    keep(&built, &kept).with_context(|| format!("cannot copy {} to {}", built.display(), kept.display()))?;
-    Ok(kept)
+    let copy = workspace::target()?.join(name);
+    replace(&built, &copy).with_context(|| format!("cannot copy {} to {}", built.display(), copy.display()))?;
+    Ok(copy)
 }
 
-/// A copy in two moves: a program that runs cannot be written over, but its name can be taken.
-fn keep(built: &Path, kept: &Path) -> std::io::Result<()> {
-    let passing = kept.with_extension("tmp");
-    fs::copy(built, &passing)?;
-    fs::rename(&passing, kept)
+/// Copies and renames: a running program cannot be overwritten, but its name can be reused.
+fn replace(built: &Path, copy: &Path) -> std::io::Result<()> {
+    let temporary = copy.with_extension("tmp");
+    fs::copy(built, &temporary)?;
+    fs::rename(&temporary, copy)
 }
 
 fn with(mut cargo: Command, arguments: &[&str], selection: &Selection<'_>) -> Command {
@@ -153,7 +153,9 @@ fn tested(steps: &mut Steps, package: &str, cargo: Result<Command>, slowest: &mu
         match (succeeded, counts) {
             (_, Counts { ignored: 1.., .. }) => bail!("{} ignored", counts.ignored),
             (true, _) => Ok(()),
-            (false, Counts { failed: 0, .. }) => bail!("did not build, or ended before its tests did"),
+            (false, Counts { failed: 0, .. }) => {
+                bail!("the build failed, or a test program stopped before its tests ended")
+            }
             (false, _) => bail!("{} failed", counts.failed),
         }
     });
@@ -191,7 +193,7 @@ fn summary(rows: &[Row], took: Duration) -> (String, usize) {
         let tests = if row.counts == Counts::default() { String::new() } else { row.counts.passed.to_string() };
         text.push_str(&format!("{:<32} {:>12} {tests:>6}  {end}\n", row.what, seconds(row.took)));
         passed += row.counts.passed;
-        // What could not even be tried counts as one.
+        // A step that could not run counts as one failure.
         failed += row.counts.failed.max(usize::from(row.error.is_some()));
     }
     text.push_str(&format!("{:<32} {:>12}\n", "all", seconds(took)));
@@ -223,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn what_did_not_build_is_a_failure() {
+    fn a_failed_build_is_a_failure() {
         let row = |error: Option<&str>, passed| Row {
             what: "wardroom".into(),
             took: Duration::ZERO,

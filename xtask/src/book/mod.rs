@@ -20,7 +20,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{say, tools, workspace};
+use crate::{report, tools, workspace};
 use page::Page;
 
 /// The pages outside of the book.
@@ -48,7 +48,7 @@ pub(crate) fn build() -> Result<()> {
     if !output.status.success() || complains {
         bail!("`mdbook build docs` failed:\n{}", said.trim());
     }
-    say(&format!("the book is in {}\n", workspace::target()?.join("book").display()));
+    report(&format!("the book is in {}\n", workspace::target()?.join("book").display()));
     Ok(())
 }
 

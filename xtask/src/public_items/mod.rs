@@ -18,7 +18,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::structure::ENGINE;
 use crate::structure::tree::Tree;
-use crate::{say, workspace};
+use crate::{report, workspace};
 
 pub(crate) use collect::list;
 
@@ -35,7 +35,7 @@ pub(crate) struct Public {
 /// Compares the engine with the committed list, or writes the list.
 pub(crate) fn check() -> Result<()> {
     let public = list(&Tree::read(&workspace::root().join(ENGINE))?);
-    say(&format!("public items: {}, with {} members\n", public.items, public.members));
+    report(&format!("public items: {}, with {} members\n", public.items, public.members));
     let bless = std::env::var_os("WARDROOM_BLESS").is_some_and(|bless| bless == "1");
     compare(&public.lines, &workspace::root().join(FILE), bless)
 }
