@@ -85,3 +85,14 @@ fn deny(workspace: &Path) -> Result<()> {
     command.arg(workspace::root().join("deny.toml")).args(["check", "bans", "licenses", "sources"]);
     process::run(&mut command)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_without_a_check_is_an_error_that_lists_the_checks() {
+        let error = run(Some("no such check")).unwrap_err().to_string();
+        assert!(error.starts_with("no check has `no such check` in its name; the checks are `tools`, "), "{error}");
+    }
+}

@@ -45,6 +45,8 @@ fn parse(line: &str) -> Option<(Duration, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::made_up::made_up;
+    use crate::workspace;
 
     #[test]
     fn the_slowest_tests_are_listed_slowest_first() {
@@ -62,6 +64,29 @@ mod tests {
         assert_eq!(lines[0], "     20.0 s  door::tests::it_breaks - should panic");
         assert_eq!(lines[1], "      1.2 s  door::tests::it_opens");
         assert_eq!(lines[2], "      0.0 s  fast_19");
+    }
+
+    #[test]
+    fn test_programs_print_times_and_are_not_built_again() {
+        let folder = made_up(&[
+            ("Cargo.toml", "[package]\nname = \"made-up\"\nedition = \"2024\"\n[workspace]\n"),
+            ("src/lib.rs", "#[test]\nfn it_runs() {}\n"),
+        ]);
+        let test = |arguments: &[&str]| {
+            let mut cargo = workspace::cargo().unwrap();
+            cargo.current_dir(&folder).env("CARGO_TARGET_DIR", folder.path().join("target"));
+            // Set for this program where cargo started it through the runner.
+            cargo.env_remove("RUSTC_BOOTSTRAP");
+            let output = cargo.args(["test", "--tests", "--offline"]).args(arguments).output().unwrap();
+            (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+        };
+        let (_, built) = test(&["--no-run"]);
+        assert!(built.contains("Compiling made-up"), "{built}");
+        let (printed, built) = test(&["--config", RUNNER]);
+        assert!(!built.contains("Compiling"), "{built}");
+        let mut slowest = Slowest::default();
+        printed.lines().for_each(|line| slowest.add(line));
+        assert!(slowest.table().ends_with(" s  it_runs\n"), "{printed}{built}");
     }
 
     #[test]

@@ -148,7 +148,7 @@ mod tests {
     fn a_link_to_a_missing_file_is_a_breach() {
         let start = "# Start\n\n## First steps\n\n[gone](gone.md), [out](../../../../etc/passwd) and\n\
                      ![picture](picture.png) <img src=\"other.png\">\n[absolute](/rooms/index.md) [reference][nowhere]\n\
-                     [site](https://example.org/x.md) [mail](mailto:a@example.org)\n";
+                     [site](https://example.org/x.md) [mail](mailto:a@example.org) <a@example.org>\n\n<!-- <a href=\"old.md\"> -->\n";
         assert_eq!(
             found(&[("docs/src/start.md", start)]),
             [

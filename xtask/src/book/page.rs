@@ -85,6 +85,7 @@ impl Page {
                         page.anchor(&id.unwrap_or_else(|| slug(&text)));
                     }
                 }
+                Event::Start(Tag::Link { link_type: LinkType::Email, .. }) => {}
                 Event::Start(Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. }) => {
                     page.links.push(Link { line: line(start), target: dest_url.to_string() });
                 }
@@ -93,7 +94,7 @@ impl Page {
                     block = Some(Block { line: line(start) + 1, language, text: String::new() });
                 }
                 Event::End(TagEnd::CodeBlock) => page.blocks.extend(block.take()),
-                Event::Html(html) | Event::InlineHtml(html) => {
+                Event::Html(html) | Event::InlineHtml(html) if !html.starts_with("<!--") => {
                     let targets = ["href", "src"].into_iter().flat_map(|name| values(&html, name));
                     page.links.extend(targets.map(|target| Link { line: line(start), target }));
                     page.anchors.extend(["id", "name"].into_iter().flat_map(|name| values(&html, name)));
