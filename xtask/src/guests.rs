@@ -1,7 +1,7 @@
 //! Builds `guests/*.wasm`.
 //!
-//! Invariant: a module in `guests/` is built from the present sources. If sources, contract and modules are unchanged since
-//! the last build, nothing is built.
+//! Invariant: a module in `guests/` is the one that its sources make; where sources, contract and
+//! modules are as they were after the last build, nothing is done.
 
 use std::collections::hash_map::DefaultHasher;
 use std::fs;
@@ -15,21 +15,21 @@ use crate::toolchain::Toolchain;
 use crate::{process, report, workspace};
 
 /// `cargo xtask guests`.
-pub(crate) fn run(toolchain: Option<&str>) -> Result<()> {
-    Steps::new(1).run("building the guests", || build(toolchain))
+pub(crate) fn run(way: Option<&str>) -> Result<()> {
+    Steps::new(1).run("building the guests", || build(way))
 }
 
-/// Builds the guests if anything changed, and in any case with a toolchain that is given by name.
-pub(crate) fn build(toolchain: Option<&str>) -> Result<()> {
+/// Builds them where anything changed. A way that is asked for by name is always gone.
+pub(crate) fn build(way: Option<&str>) -> Result<()> {
     let plugins = plugins()?;
     let digest_file = workspace::target()?.join("guests.digest");
-    if toolchain.is_none()
+    if way.is_none()
         && fs::read_to_string(&digest_file).is_ok_and(|stored| Ok(stored) == digest(&plugins).map_err(drop))
     {
         report("unchanged since the last build\n");
         return Ok(());
     }
-    let toolchain = Toolchain::choose(toolchain)?;
+    let toolchain = Toolchain::choose(way)?;
     process::run(&mut toolchain.build()?)?;
     let output = toolchain.output()?;
     for plugin in &plugins {
@@ -60,14 +60,14 @@ fn module(plugin: &str) -> PathBuf {
     workspace::guests().join(format!("{plugin}.wasm"))
 }
 
-/// Replaces a file atomically: a host that reads it gets the old or the new bytes, never a part.
+/// Puts a whole file in the place of another, so that a host that reads it never sees half of one.
 fn replace(file: &Path, bytes: &[u8]) -> Result<()> {
-    let temporary = file.with_extension("wasm.tmp");
-    fs::write(&temporary, bytes).with_context(|| format!("cannot write {}", temporary.display()))?;
-    fs::rename(&temporary, file).with_context(|| format!("cannot write {}", file.display()))
+    let passing = file.with_extension("wasm.tmp");
+    fs::write(&passing, bytes).with_context(|| format!("cannot write {}", passing.display()))?;
+    fs::rename(&passing, file).with_context(|| format!("cannot write {}", file.display()))
 }
 
-/// A hash of sources, contract and modules. It detects a forgotten build, not an attack.
+/// One number for sources, contract and modules. It guards against forgetting, not against anybody.
 fn digest(plugins: &[String]) -> Result<String> {
     let mut files = Vec::new();
     collect(&workspace::guests(), &mut files)?;
@@ -84,7 +84,7 @@ fn digest(plugins: &[String]) -> Result<String> {
     Ok(format!("{:016x}", hasher.finish()))
 }
 
-/// The sources under a folder, sorted by name.
+/// The sources under a folder, in the order of their names.
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     for entry in entries(folder)? {
         let is = |extension: &str| entry.extension().is_some_and(|found| found == extension);
@@ -109,14 +109,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn plugins_are_the_cdylib_crates() {
+    fn plugins_are_the_crates_that_become_modules() {
         let plugins = plugins().unwrap();
         assert!(plugins.contains(&"deploy".to_owned()), "{plugins:?}");
         assert!(!plugins.contains(&"sdk".to_owned()), "{plugins:?}");
     }
 
     #[test]
-    fn the_digest_is_stable_and_fails_without_a_module() {
+    fn the_digest_is_the_same_twice_and_needs_the_modules() {
         assert_eq!(digest(&[]).unwrap(), digest(&[]).unwrap());
         assert!(digest(&["no-such-plugin".to_owned()]).is_err());
     }

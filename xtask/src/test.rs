@@ -112,14 +112,14 @@ const PREPARATIONS: &[Preparation] = &[
         let everything: Vec<&str> = workspace::WHOLE.iter().copied().chain(["--bins", "--examples"]).collect();
         host("wardroom-full", &everything)
     }),
-    // Built together with the full host.
+    // Built with the full host.
     ("finding the embedding example", Some("WARDROOM_EMBED"), || {
         let example = workspace::target()?.join("debug/examples/embed");
-        if example.is_file() { Ok(example) } else { bail!("{} is missing", example.display()) }
+        if example.is_file() { Ok(example) } else { bail!("there is no {}", example.display()) }
     }),
 ];
 
-/// Builds the host and copies it to a name of its own: the next build of the package overwrites it.
+/// Builds the host and keeps it under a name of its own: the next build of the package replaces it.
 fn host(name: &str, what: &[&str]) -> Result<PathBuf> {
     process::run(workspace::cargo()?.arg("build").args(what))?;
     let built = workspace::target()?.join("debug/wardroom");

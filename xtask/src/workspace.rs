@@ -10,8 +10,8 @@ use anyhow::{Context as _, Result};
 
 use crate::process;
 
-/// Cargo arguments for the whole workspace with every adapter and the crash points for tests. One set of features for all
-/// builds, so that the heavy dependencies are compiled once.
+/// Asks cargo for the whole workspace with every adapter and the places where tests crash the host. One set of features for all of it, so that the heavy
+/// dependencies are compiled once.
 pub(crate) const WHOLE: &[&str] = &[
     "--workspace",
     "--features",
