@@ -75,8 +75,6 @@ mod tests {
         let test = |arguments: &[&str]| {
             let mut cargo = workspace::cargo().unwrap();
             cargo.current_dir(&folder).env("CARGO_TARGET_DIR", folder.path().join("target"));
-            // Set for this program where cargo started it through the runner.
-            cargo.env_remove("RUSTC_BOOTSTRAP");
             let output = cargo.args(["test", "--tests", "--offline"]).args(arguments).output().unwrap();
             (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
         };

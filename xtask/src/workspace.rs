@@ -55,6 +55,8 @@ pub(crate) fn cargo() -> Result<Command> {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(program);
     command.current_dir(root()).env("CARGO_TARGET_DIR", target()?);
+    // Test programs have it in their environment, see `slowest`. With it cargo would build everything again.
+    command.env_remove("RUSTC_BOOTSTRAP");
     Ok(command)
 }
 
