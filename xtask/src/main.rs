@@ -40,7 +40,8 @@ usage: cargo xtask COMMAND
   test [--all] [FILTER]    install what is missing, and run every test or those whose name contains FILTER;
                            --all runs every combination in tests that otherwise take a sample
   lint [FILTER]            format, clippy, documentation, licences, layers, packages and house rules,
-                           or the checks whose name contains FILTER; WARDROOM_BLESS=1 writes the public items
+                           or the checks whose name contains FILTER; `WARDROOM_BLESS=1 cargo xtask lint public`
+                           writes the list of public items
   structure [FROM TO]      folder pairs and files of the engine that import each other, sizes, public items;
                            with two folders: every place where FROM imports TO
   guests [--with TOOLCHAIN] build guests/*.wasm; TOOLCHAIN is `installed`, `rustup` or `debian`, by default the

@@ -1,6 +1,6 @@
 //! The public interface of the engine: everything that another crate can name, one line each.
 //!
-//! The list is committed, so that a change of the interface is seen in review. `WARDROOM_BLESS=1 cargo xtask lint`
+//! The list is committed, so that a change of the interface is seen in review. `WARDROOM_BLESS=1 cargo xtask lint public`
 //! writes it.
 //!
 //! Invariant: an item is listed once, at its shortest path. Items are types, traits, functions, constants, macros,
@@ -46,7 +46,7 @@ fn compare(lines: &[String], file: &Path, bless: bool) -> Result<()> {
         return fs::write(file, text).with_context(|| format!("cannot write {}", file.display()));
     }
     if !file.exists() {
-        bail!("{FILE} is missing; write it with `WARDROOM_BLESS=1 cargo xtask lint` and commit it");
+        bail!("{FILE} is missing; write it with `WARDROOM_BLESS=1 cargo xtask lint public` and commit it");
     }
     let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     let committed = text.lines().collect::<Vec<_>>();
@@ -57,7 +57,7 @@ fn compare(lines: &[String], file: &Path, bless: bool) -> Result<()> {
     let new = lines.iter().filter(|line| !committed.contains(&line.as_str())).map(|line| format!("+ {line}"));
     let changes = gone.chain(new).collect::<Vec<_>>();
     let changes = if changes.is_empty() { "the order of the lines differs".to_owned() } else { changes.join("\n") };
-    bail!("{changes}\n{FILE} differs from the code; write it with `WARDROOM_BLESS=1 cargo xtask lint` and review it")
+    bail!("{changes}\n{FILE} differs from the code; write it with `WARDROOM_BLESS=1 cargo xtask lint public` and review it")
 }
 
 #[cfg(test)]
@@ -155,7 +155,7 @@ mod tests {
         let file = folder.path().join("public-items.txt");
         let lines = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>();
         let error = compare(&lines(&["a", "b"]), &file, false).unwrap_err().to_string();
-        assert!(error.contains("is missing; write it with `WARDROOM_BLESS=1 cargo xtask lint`"), "{error}");
+        assert!(error.contains("is missing; write it with `WARDROOM_BLESS=1 cargo xtask lint public`"), "{error}");
         compare(&lines(&["a", "b"]), &file, true).unwrap();
         assert_eq!(fs::read_to_string(&file).unwrap(), "a\nb\n");
         compare(&lines(&["a", "b"]), &file, false).unwrap();
