@@ -44,7 +44,7 @@ usage: cargo xtask COMMAND
                            writes the list of public items
   structure [FROM TO]      folder pairs and files of the engine that import each other, sizes, public items;
                            with two folders: every place where FROM imports TO
-  guests [--with TOOLCHAIN] build guests/*.wasm; TOOLCHAIN is `installed`, `rustup` or `debian`, by default the
+  guests [--with NAME]     build guests/*.wasm with the toolchain `installed`, `rustup` or `debian`, by default the
                            first that works
   bench                    measure release builds against the limits of the design
 ";

@@ -57,7 +57,9 @@ fn compare(lines: &[String], file: &Path, bless: bool) -> Result<()> {
     let new = lines.iter().filter(|line| !committed.contains(&line.as_str())).map(|line| format!("+ {line}"));
     let changes = gone.chain(new).collect::<Vec<_>>();
     let changes = if changes.is_empty() { "the order of the lines differs".to_owned() } else { changes.join("\n") };
-    bail!("{changes}\n{FILE} differs from the code; write it with `WARDROOM_BLESS=1 cargo xtask lint public` and review it")
+    bail!(
+        "{changes}\n{FILE} differs from the code; write it with `WARDROOM_BLESS=1 cargo xtask lint public` and review it"
+    )
 }
 
 #[cfg(test)]
