@@ -146,7 +146,7 @@ impl Open<'_> {
         Ok(())
     }
 
-    fn inboxes(&self) -> Vec<&Arc<Inbox>> {
+    fn inboxes(&self) -> Vec<&Arc<dyn Inbox>> {
         let bots: Vec<String> = self.office.chats.lock().expect("nobody panics with it").keys().cloned().collect();
         bots.iter().filter_map(|bot| self.engine.inbox(bot, MemoryChat::NETWORK)).collect()
     }
@@ -223,7 +223,7 @@ impl Chat for Desk {
         self.rooms.clone()
     }
 
-    async fn serve(&self, inbox: Arc<Inbox>, stop: CancellationToken) -> Result<()> {
+    async fn serve(&self, inbox: Arc<dyn Inbox>, stop: CancellationToken) -> Result<()> {
         self.chat.serve(inbox, stop).await
     }
 

@@ -145,6 +145,6 @@ impl Wired {
             .map_err(|error| anyhow::anyhow!("{error:#}"))
             .context("the WebAssembly engine does not start")?;
         let cache = self.state.folder.is_dir().then(|| self.cache());
-        Ok(Plugins::load(&self.config, &Loader::new(runtime, cache), lock).await)
+        Ok(Plugins::load(&self.config.plugins, &Loader::new(runtime, cache), lock).await)
     }
 }

@@ -23,7 +23,7 @@ impl Chat for Pager {
         "pager"
     }
 
-    async fn serve(&self, inbox: Arc<Inbox>, _stop: CancellationToken) -> anyhow::Result<()> {
+    async fn serve(&self, inbox: Arc<dyn Inbox>, _stop: CancellationToken) -> anyhow::Result<()> {
         let mut lines = BufReader::new(tokio::io::stdin()).lines();
         let mut event = 0;
         while let Some(text) = lines.next_line().await? {

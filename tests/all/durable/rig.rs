@@ -327,7 +327,7 @@ impl Chat for MortalChat {
         self.mortal.inner.abilities()
     }
 
-    async fn serve(&self, inbox: Arc<Inbox>, stop: CancellationToken) -> anyhow::Result<()> {
+    async fn serve(&self, inbox: Arc<dyn Inbox>, stop: CancellationToken) -> anyhow::Result<()> {
         self.served.notify_one();
         self.mortal.inner.serve(inbox, stop).await
     }

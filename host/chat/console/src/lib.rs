@@ -97,7 +97,7 @@ impl Chat for Console {
         vec![ROOM.to_owned()]
     }
 
-    async fn serve(&self, inbox: Arc<Inbox>, stop: CancellationToken) -> anyhow::Result<()> {
+    async fn serve(&self, inbox: Arc<dyn Inbox>, stop: CancellationToken) -> anyhow::Result<()> {
         self.read_lines(inbox, stop).await
     }
 

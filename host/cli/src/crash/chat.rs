@@ -65,7 +65,7 @@ impl Chat for Watched {
         self.chat.members(room).await
     }
 
-    async fn serve(&self, inbox: Arc<Inbox>, stop: CancellationToken) -> anyhow::Result<()> {
+    async fn serve(&self, inbox: Arc<dyn Inbox>, stop: CancellationToken) -> anyhow::Result<()> {
         self.chat.serve(inbox, stop).await
     }
 

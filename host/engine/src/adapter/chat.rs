@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 use super::link::Link;
-use crate::{base::{Table, Text}, messaging::Inbox, model::{BotIdentity, Person}};
+use crate::{base::{Table, Text}, model::{BotIdentity, Person}};
+use crate::adapter::Inbox;
 
 /// What a network can do beyond plain messages. Text alone must always be enough.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,7 +124,7 @@ pub trait Chat: Send + Sync + 'static {
     ///
     /// # Errors
     /// Why it can never go on.
-    async fn serve(&self, inbox: Arc<Inbox>, stop: CancellationToken) -> anyhow::Result<()>;
+    async fn serve(&self, inbox: Arc<dyn Inbox>, stop: CancellationToken) -> anyhow::Result<()>;
 
     /// Sends one message and gives the network's id of it. Must be safe to call before [`Chat::serve`]
     /// has connected: it then answers [`SendError::Later`].

@@ -1,5 +1,7 @@
 //! adapter
 
+mod inbox;
+mod accounts;
 mod backends;
 mod chat;
 mod clock;
@@ -11,7 +13,6 @@ mod link;
 mod memory;
 mod monotonic_clock;
 mod pipelines;
-mod secret;
 
 pub use backends::Backends;
 pub use chat::{Abilities, Body, Chat, ChatFactory, Outgoing, ReadyChat, SendError};
@@ -25,4 +26,5 @@ pub use link::{Link, LinkState};
 pub use memory::{MemoryChat, MemoryClock, MemoryDirectory, MemoryPipelines, MemoryPipelinesFactory};
 pub(crate) use monotonic_clock::Steady;
 pub use pipelines::{PipelineError, Pipelines, PipelinesBuilder, PipelinesFactory, RunEnd, RunState};
-pub use secret::{Secret, SecretRef};
+pub(crate) use accounts::Accounts;
+pub use inbox::Inbox;

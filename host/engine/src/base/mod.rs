@@ -1,5 +1,6 @@
 //! base
 
+mod secret;
 mod activity;
 mod cron;
 mod duration;
@@ -24,3 +25,4 @@ pub use time_zone::show;
 pub(crate) use time_zone::zone;
 pub use tree::{Field, Node, Value, parse};
 pub(crate) use typed_time::typed;
+pub use secret::{Secret, SecretRef};

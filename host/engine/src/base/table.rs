@@ -3,7 +3,7 @@
 use std::{collections::{BTreeMap, BTreeSet}, path::PathBuf, sync::Arc, time::Duration};
 
 use super::{duration::parse_duration, problem::{At, Problems}, text::nearest, tree::{Field, Node, Value}};
-use crate::adapter::SecretRef;
+use super::secret::SecretRef;
 
 /// A value together with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! command
 
+mod asker;
 mod builtin;
 mod composed;
 mod help;
@@ -20,3 +21,5 @@ pub use spec::{CommandKind, Parameter, ParameterType, Spec, SpecError, Target};
 pub use table::{CommandTable, Parsed};
 pub(crate) use tokens::{quoted, words};
 pub use vocabulary::Vocabulary;
+pub use asker::Asker;
+pub use vocabulary::Visibility;

@@ -156,7 +156,7 @@ impl Command {
             Attribute::Version => kind == ParameterType::Version,
             Attribute::Person => kind == ParameterType::Person,
             Attribute::Role => kind == ParameterType::Role,
-            Attribute::Parameter | Attribute::Pipeline | Attribute::Key => false,
+            Attribute::Parameter | Attribute::Pipeline | Attribute::Key | Attribute::Named(_) => false,
         };
         self.arguments().filter_map(move |(parameter, value)| match value {
             Value::Text(text) if fits(parameter.kind) => Some(text.as_str()),

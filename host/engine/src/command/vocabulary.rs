@@ -1,36 +1,45 @@
 //! The apps and environments that one person knows of: what the parser takes, and what its hints may name.
 
-use std::sync::Arc;
+use super::asker::Asker;
+use crate::model::{App, Catalog, Deployment};
 
-use crate::{model::{App, Catalog, Deployment}, policy::{Access, Asker, Role}};
+/// What people see of the configuration.
+pub trait Visibility: Sync {
+    /// Whether a person has any right on an app and an environment.
+    fn sees(&self, person: Asker<'_>, app: Option<&str>, environment: Option<&str>) -> bool;
+
+    /// The roles that people can be added to in chat. Their names are no secret.
+    fn roles_given_in_chat(&self) -> Vec<&str>;
+}
 
 /// What a person knows of.
 #[derive(Clone, Copy)]
 pub struct Vocabulary<'a> {
     catalog: &'a Catalog,
+    policy: Option<&'a dyn Visibility>,
     // `None` sees everything: the operator's own tools.
-    person: Option<(&'a Access, Asker<'a>)>,
-    roles: &'a [Arc<Role>],
+    person: Option<Asker<'a>>,
 }
 
 impl<'a> Vocabulary<'a> {
     /// Everything there is.
     pub fn all(catalog: &'a Catalog) -> Self {
-        Self { catalog, person: None, roles: &[] }
+        Self { catalog, policy: None, person: None }
     }
 
     /// Everything there is, with the roles that people can be added to.
-    pub fn all_with_roles(catalog: &'a Catalog, access: &'a Access) -> Self {
-        Self { catalog, person: None, roles: &access.roles }
+    pub fn all_with_roles(catalog: &'a Catalog, policy: &'a dyn Visibility) -> Self {
+        Self { catalog, policy: Some(policy), person: None }
     }
 
     /// What the roles of a person name.
-    pub fn of(catalog: &'a Catalog, access: &'a Access, person: impl Into<Asker<'a>>) -> Self {
-        Self { catalog, person: Some((access, person.into())), roles: &access.roles }
+    pub fn of(catalog: &'a Catalog, policy: &'a dyn Visibility, person: impl Into<Asker<'a>>) -> Self {
+        Self { catalog, policy: Some(policy), person: Some(person.into()) }
     }
 
     fn sees(&self, app: Option<&str>, environment: Option<&str>) -> bool {
-        self.person.is_none_or(|(access, person)| access.sees(person, app, environment))
+        let (Some(policy), Some(person)) = (self.policy, self.person) else { return true };
+        policy.sees(person, app, environment)
     }
 
     /// The apps that the person may see, by name. One that they may not is to them as if it were not there.
@@ -50,7 +59,7 @@ impl<'a> Vocabulary<'a> {
 
     /// The roles that people can be added to in chat. Their names are no secret.
     pub(crate) fn roles(&self) -> impl Iterator<Item = &'a str> + Clone + use<'a> {
-        self.roles.iter().filter(|role| role.grant_in_chat).map(|role| role.name.as_str())
+        self.policy.map(|policy| policy.roles_given_in_chat()).unwrap_or_default().into_iter()
     }
 
     /// The environments that a hint may name.

@@ -4,6 +4,7 @@ use std::{collections::{BTreeMap, BTreeSet}, sync::Arc, time::Duration};
 
 use super::people::{known, patterns};
 use crate::{base::{At, Located, Table, nearest}, model::{Attribute, CallKind, Catalog, RoomName}, policy::{Approval, BreakGlass, Member, Role, Scope}};
+use crate::model::CallTable;
 
 /// How long people have if nothing is said.
 const WITHIN: Duration = Duration::from_secs(3600);
@@ -121,6 +122,7 @@ fn check_role(table: &Table, role: &Located<String>, roles: &[Arc<Role>]) {
 /// Reads all rules: those of the environments, then `[[approval]]`.
 pub(crate) fn read(
     root: &mut Table,
+    calls: &CallTable,
     catalog: &Catalog,
     environments: &BTreeMap<String, Terms>,
     roles: &[Arc<Role>],
@@ -138,9 +140,9 @@ pub(crate) fn read(
     }
     for mut table in root.array("approval") {
         let terms = Terms::read(&mut table, networks);
-        let matched = matched(&mut table, catalog);
+        let matched = matched(&mut table, calls, catalog);
         approvals.push(terms.approval(&table, roles, matched, "[[approval]]"));
-        for attribute in Attribute::ALL {
+        for attribute in calls.attributes() {
             table.expect(attribute.as_str());
         }
         table.finish();
@@ -149,8 +151,8 @@ pub(crate) fn read(
 }
 
 /// Which effects a rule is about.
-fn matched(table: &mut Table, catalog: &Catalog) -> (Vec<crate::policy::Pattern>, Scope) {
-    let acts = || crate::hostcall::TABLE.iter().filter(|row| row.kind == CallKind::Acts);
+fn matched(table: &mut Table, all: &CallTable, catalog: &Catalog) -> (Vec<crate::policy::Pattern>, Scope) {
+    let acts = || all.iter().filter(|row| row.kind == CallKind::Acts);
     let texts = table.strings("call").map(|calls| calls.value).unwrap_or_default();
     let calls = patterns(table, &texts);
     for (pattern, text) in calls.iter().zip(&texts) {
@@ -165,7 +167,7 @@ fn matched(table: &mut Table, catalog: &Catalog) -> (Vec<crate::policy::Pattern>
         .flat_map(|row| row.attributes.iter().copied())
         .collect();
     for key in table.keys() {
-        let Some(attribute) = Attribute::parse(&key.value) else { continue };
+        let Some(attribute) = all.attribute(&key.value) else { continue };
         let Some(values) = table.strings(attribute.as_str()) else { continue };
         if !known_attributes.contains(&attribute) {
             let message = format!("no call of this rule has `{}`, so it would match always", key.value);

@@ -4,9 +4,10 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use super::rules;
 use crate::{base::{At, Located, Table}, model::{Catalog, Limits}, plugin::PluginConfig, policy::Grants};
+use crate::model::CallTable;
 
 /// Reads all plugins, in the order of the file.
-pub(crate) fn read(root: &mut Table, catalog: &Catalog, roles: &[&str]) -> Vec<PluginConfig> {
+pub(crate) fn read(root: &mut Table, calls: &CallTable, catalog: &Catalog, roles: &[&str]) -> Vec<PluginConfig> {
     let mut plugins = Vec::new();
     for (name, mut table) in root.tables("plugin") {
         let at = table.at().clone();
@@ -19,7 +20,7 @@ pub(crate) fn read(root: &mut Table, catalog: &Catalog, roles: &[&str]) -> Vec<P
         }
         let module = table.required_string("module", &format!("\"guests/{}.wasm\"", name.value));
         let rules = table.array("allow");
-        let rules = rules.into_iter().filter_map(|rule| rules::allow(rule, &name.value, catalog, roles)).collect();
+        let rules = rules.into_iter().filter_map(|rule| rules::allow(rule, &name.value, calls, catalog, roles)).collect();
         let limits = table.table("limits").map(read_limits).unwrap_or_default();
         let settings_at = table.at_key("config");
         let settings = table.table("config").map(read_settings).unwrap_or_default();
@@ -31,7 +32,7 @@ pub(crate) fn read(root: &mut Table, catalog: &Catalog, roles: &[&str]) -> Vec<P
             at,
             module: folder.join(&module.value),
             module_text: module.value,
-            grants: Arc::new(Grants::new(rules)),
+            grants: Arc::new(Grants::new(rules, calls)),
             limits,
             settings,
             settings_at,

@@ -6,6 +6,7 @@ use jiff::tz::TimeZone;
 
 use super::{approvals, apps::{self, Apps}, bots::{self, BotConfig}, expect::{self, Expect}, freezes, http::{self, HttpConfig}, include, members::Members, notices, people, plugins, triggers};
 use crate::{adapter::{Backends, Chat, ChatFactory, PipelinesFactory}, base::{Located, Problem, Problems, Table, nearest}, messaging::Notices, model::{Catalog, RoomName}, plugin::PluginConfig, policy::{Access, Approval, Bot, Bots, Policy, Window}, trigger::Starters};
+use crate::hostcall::{Capability, HostCalls};
 
 /// The kinds of adapters that a build has.
 #[derive(Default)]
@@ -16,6 +17,8 @@ pub struct Registry {
     pub left_out: Vec<&'static str>,
     /// Whether this build leaves out the listener for other machines, though there is one.
     pub no_http: bool,
+    /// Capabilities: host calls beside those of the contract.
+    pub capabilities: Vec<Arc<dyn Capability>>,
     /// Pipelines systems, by `kind`.
     pub pipelines: Vec<Arc<dyn PipelinesFactory>>,
 }
@@ -44,6 +47,8 @@ pub struct Config {
     pub approvals: Arc<Vec<Approval>>,
     /// The windows in which nothing begins, in the order of the file.
     pub freezes: Vec<Window>,
+    /// Every host call that plugins can make.
+    pub calls: Arc<HostCalls>,
     /// Plugins, in the order of the file.
     pub plugins: Vec<PluginConfig>,
     /// What sets commands off besides typing them.
@@ -148,6 +153,16 @@ pub fn read(path: &Path, registry: &Registry) -> Result<Config, Vec<Problem>> {
     };
     let folder = std::path::absolute(&folder).unwrap_or(folder);
     let mut root = Table::new("", tree, &problems, Arc::new(folder.clone()));
+    let calls = match HostCalls::new(&registry.capabilities) {
+        Ok(calls) => Arc::new(calls),
+        Err(why) => {
+            root.problem(&root.at().clone(), why, None);
+            return Err(problems.sorted());
+        }
+    };
+    for capability in &registry.capabilities {
+        capability.read(&mut root);
+    }
     let (store, keep) = store(&mut root);
     let networks: Vec<&str> = registry.chats.iter().map(|factory| factory.network()).collect();
     let Apps { catalog, backends, terms } = apps::read(&mut root, &registry.pipelines, &networks);
@@ -157,10 +172,10 @@ pub fn read(path: &Path, registry: &Registry) -> Result<Config, Vec<Problem>> {
     let roles = people::roles(&mut root, &catalog, &members);
     let owners = people::owners(&root, &catalog, &members);
     let names: Vec<&str> = roles.iter().map(|role| role.name.as_str()).collect();
-    let approvals = approvals::read(&mut root, &catalog, &terms, &roles, &networks);
+    let approvals = approvals::read(&mut root, calls.table(), &catalog, &terms, &roles, &networks);
     let zone = bots.first().map_or(TimeZone::UTC, |bot| bot.time_zone.clone());
     let freezes = freezes::read(&mut root, &catalog, &zone);
-    let plugins = plugins::read(&mut root, &catalog, &names);
+    let plugins = plugins::read(&mut root, calls.table(), &catalog, &names);
     let expectations = expect::read(&mut root, &members);
     let notices = notices::read(&mut root, &catalog, &members);
     let starters = triggers::read(&mut root, &members, &bots, &zone);
@@ -196,6 +211,7 @@ pub fn read(path: &Path, registry: &Registry) -> Result<Config, Vec<Problem>> {
         backends: Arc::new(backends),
         approvals: Arc::new(approvals),
         freezes,
+        calls,
         plugins,
         expectations,
         starters: Arc::new(starters),

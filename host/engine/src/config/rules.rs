@@ -3,42 +3,49 @@
 use std::collections::BTreeSet;
 
 use super::people::{known, patterns};
-use crate::{base::{Located, Table, nearest}, hostcall::Row, model::{Attribute, CallKind, Catalog}, policy::{Allow, Scope}};
+use crate::{base::{Located, Table, nearest}, model::{Attribute, CallKind, Catalog}, policy::{Allow, Scope}};
+use crate::model::{CallSpec, CallTable};
 
 /// Reads one rule.
-pub(crate) fn allow(mut table: Table, plugin: &str, catalog: &Catalog, roles: &[&str]) -> Option<Allow> {
+pub(crate) fn allow(
+    mut table: Table,
+    plugin: &str,
+    all: &CallTable,
+    catalog: &Catalog,
+    roles: &[&str],
+) -> Option<Allow> {
     let at = table.at().clone();
     if !table.has("call") {
         table.missing("call", "[\"pipelines.wait\", \"catalog.*\"]");
     }
     let texts = table.strings("call").map(|list| list.value).unwrap_or_default();
     let calls = patterns(&table, &texts);
-    let rows = named_rows(&table, &texts);
+    let rows = named_rows(&table, all, &texts);
     let mut limits = Scope::default();
     let mut beyond = BTreeSet::new();
     let mut commands = None;
     for key in table.keys() {
         if key.value == "beyond" {
-            beyond = read_beyond(&mut table, &rows);
+            beyond = read_beyond(&mut table, all, &rows);
         } else if key.value == "command" {
             commands = table.strings("command").map(|names| patterns(&table, &names.value));
-        } else if let Some(attribute) = Attribute::parse(&key.value) {
+        } else if let Some(attribute) = all.attribute(&key.value) {
             limit(&mut table, attribute, &rows, &mut limits, (catalog, roles));
         }
     }
-    table.finish_rule();
+    finish(table, all);
     let text = format!("plugin.{plugin}, {at}").into();
     (!calls.is_empty()).then_some(Allow { at, calls, commands, limits, beyond, text })
 }
 
 /// The rows that a rule's calls name; a call that names none is a problem.
-fn named_rows(table: &Table, texts: &[Located<String>]) -> Vec<&'static Row> {
-    let mut rows: Vec<&'static Row> = Vec::new();
+fn named_rows<'c>(table: &Table, all: &'c CallTable, texts: &[Located<String>]) -> Vec<&'c CallSpec> {
+    let mut rows: Vec<&'c CallSpec> = Vec::new();
     for text in texts {
         let Ok(pattern) = crate::policy::Pattern::new(text.value.as_str()) else { continue };
-        let hits: Vec<&Row> = crate::hostcall::TABLE.iter().filter(|row| pattern.matches(row.name)).collect();
+        let hits: Vec<&CallSpec> = all.iter().filter(|row| pattern.matches(row.name)).collect();
         if hits.is_empty() {
-            let fix = nearest(&text.value, crate::hostcall::TABLE.iter().map(|row| row.name))
+            let fix = nearest(&text.value, all.iter().map(|row| row.name))
                 .map(|meant| format!("call = \"{meant}\""));
             table.problem(&text.at, format!("there is no call `{}`", text.value), fix);
         }
@@ -50,7 +57,7 @@ fn named_rows(table: &Table, texts: &[Located<String>]) -> Vec<&'static Row> {
 fn limit(
     table: &mut Table,
     attribute: Attribute,
-    rows: &[&Row],
+    rows: &[&CallSpec],
     limits: &mut Scope,
     (catalog, roles): (&Catalog, &[&str]),
 ) {
@@ -79,12 +86,12 @@ fn limit(
             known(table, "pipeline", &values.value, names.into_iter());
         }
         Attribute::Role => known(table, "role", &values.value, roles.iter().copied()),
-        Attribute::Version | Attribute::Parameter | Attribute::Key | Attribute::Person => {}
+        Attribute::Version | Attribute::Parameter | Attribute::Key | Attribute::Person | Attribute::Named(_) => {}
     }
     limits.set(attribute, patterns(table, &values.value));
 }
 
-fn read_beyond(table: &mut Table, rows: &[&Row]) -> BTreeSet<Attribute> {
+fn read_beyond(table: &mut Table, all: &CallTable, rows: &[&CallSpec]) -> BTreeSet<Attribute> {
     const EXAMPLE: &str = "beyond = [\"version\"]";
     let Some(names) = table.strings("beyond") else { return BTreeSet::new() };
     if !rows.iter().any(|row| row.kind == CallKind::Acts) {
@@ -92,7 +99,7 @@ fn read_beyond(table: &mut Table, rows: &[&Row]) -> BTreeSet<Attribute> {
     }
     let mut beyond = BTreeSet::new();
     for name in names.value {
-        match Attribute::parse(&name.value) {
+        match all.attribute(&name.value) {
             Some(attribute @ (Attribute::App | Attribute::Environment | Attribute::Version | Attribute::Parameter)) => {
                 beyond.insert(attribute);
             }
@@ -106,14 +113,12 @@ fn read_beyond(table: &mut Table, rows: &[&Row]) -> BTreeSet<Attribute> {
     beyond
 }
 
-impl Table {
-    /// Like [`Table::finish`], and knows all words that some rule may have.
-    fn finish_rule(mut self) {
-        for attribute in Attribute::ALL {
-            self.expect(attribute.as_str());
-        }
-        self.expect("beyond");
-        self.expect("command");
-        self.finish();
+/// Like [`Table::finish`], and knows all words that some rule may have.
+fn finish(mut table: Table, all: &CallTable) {
+    for attribute in all.attributes() {
+        table.expect(attribute.as_str());
     }
+    table.expect("beyond");
+    table.expect("command");
+    table.finish();
 }

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use super::builder::Host;
-use crate::{hostcall::{ShownIn, opening}, job::first as first_card, messaging::TAKEN_UP, plugin::LoadedPlugin, policy::Authorized, store::{Phase, Stand, StoreError, Write}};
+use crate::{hostcall::{opening}, job::first as first_card, messaging::TAKEN_UP, policy::Authorized, store::{Phase, Stand, StoreError, Write}};
+use crate::hostcall::Plugin;
+use crate::hostcall::shown_in;
+use crate::job::ShownIn;
 
 /// How often a job's id is drawn again when it is taken.
 const DRAWS: u32 = 8;
@@ -12,11 +15,11 @@ impl Host {
     /// Opens a job in the transaction that marks its message as dealt with, and has it taken up.
     pub(crate) async fn action(
         self: &Arc<Self>,
-        plugin: Arc<LoadedPlugin>,
+        plugin: Arc<Plugin>,
         authorized: Arc<Authorized>,
     ) -> Result<(), StoreError> {
         let message = authorized.message();
-        let shown = ShownIn::of(&self.shared, &authorized).await;
+        let shown = shown_in(&self.shared, &authorized).await;
         let mut draws = 0;
         loop {
             let now = self.shared.clock.now();

@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use jiff::Timestamp;
 
 use super::builder::Host;
-use crate::{base::{Text, clean}, messaging::{Arrival, Inbox, Spot}, model::{Person, RoomName}, store::{InboxKey, InboxRow, OutboxRow, Started, StoreError, Write, is_announced}};
+use crate::{base::{Text, clean}, messaging::{Arrival, AccountInbox, Spot}, model::{Person, RoomName}, store::{InboxKey, InboxRow, OutboxRow, Started, StoreError, Write, is_announced}};
 
 /// So long is the message waited for that a command's answers hang on: without it they stand in the room by themselves.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -20,7 +20,7 @@ const ASKED: Duration = Duration::from_secs(5);
 /// Where commands that nobody typed are seen.
 #[derive(Clone)]
 pub(crate) struct Venue {
-    inbox: Arc<Inbox>,
+    inbox: Arc<AccountInbox>,
     room: String,
 }
 
@@ -67,7 +67,7 @@ impl Host {
         }
     }
 
-    fn inbox_of(&self, bot: &str, network: &str) -> Option<Arc<Inbox>> {
+    fn inbox_of(&self, bot: &str, network: &str) -> Option<Arc<AccountInbox>> {
         self.inboxes.iter().find(|inbox| inbox.bot == bot && inbox.network == network).cloned()
     }
 

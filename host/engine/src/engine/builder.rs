@@ -12,7 +12,10 @@ use tokio::{sync::{Notify, Semaphore, mpsc}, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::health::Gone;
-use crate::{adapter::{Chat, Clock, Directory, Steady, SystemClock}, base::{Activity, AtWork}, config::{BotConfig, Config}, engine::builtin::Votes, hostcall::Shared, job::{Claims, Places}, messaging::{Account, Addressing, Courtesy, Inbox, Outbox}, metrics::Commands, model::BotIdentity, plugin::{Loader, Lock, MOST_GUESTS, Plugins, Runtime}, policy::Freezes, runner::Jobs, store::{InboxRow, Store, StoreError}, trigger::Starters};
+use crate::{adapter::{Chat, Clock, Directory, Steady, SystemClock}, base::{Activity, AtWork}, config::{BotConfig, Config}, engine::builtin::Votes, hostcall::Shared, job::{Claims, Places}, messaging::{Account, Addressing, Courtesy, AccountInbox, Outbox}, metrics::Commands, model::BotIdentity, plugin::{Lock, MOST_GUESTS, Runtime}, policy::Freezes, runner::Jobs, store::{InboxRow, Store, StoreError}, trigger::Starters};
+use crate::hostcall::Loader;
+use crate::hostcall::Plugins;
+use crate::adapter::Inbox;
 
 /// Puts an [`Engine`] together.
 pub struct EngineBuilder {
@@ -28,7 +31,7 @@ pub struct EngineBuilder {
 pub struct Engine {
     pub(crate) host: Arc<Host>,
     rows: Mutex<Option<mpsc::UnboundedReceiver<(InboxRow, bool, AtWork)>>>,
-    accounts: Vec<(Account, Arc<Inbox>)>,
+    accounts: Vec<(Account, Arc<AccountInbox>)>,
     keep: Duration,
 }
 
@@ -38,7 +41,7 @@ pub(crate) struct Host {
     pub(crate) plugins: Arc<Plugins>,
     pub(crate) jobs: Arc<Jobs>,
     pub(crate) activity: Activity,
-    pub(crate) inboxes: Vec<Arc<Inbox>>,
+    pub(crate) inboxes: Vec<Arc<AccountInbox>>,
     pub(crate) starters: Arc<Starters>,
     pub(crate) voices: HashMap<String, Voice>,
     pub(crate) courtesy: Courtesy,
@@ -123,8 +126,8 @@ impl EngineBuilder {
     /// [`BuildError`]. A plugin that does not load is none: it is among [`Plugins::not_loaded`].
     pub async fn build(self) -> Result<Engine, BuildError> {
         let runtime = Runtime::new().map_err(|error| BuildError::Runtime(format!("{error:#}")))?;
-        let loader = Loader::new(runtime, self.cache);
-        let plugins = Plugins::load(&self.config, &loader, self.lock.as_ref()).await;
+        let loader = Loader::new(runtime, self.cache, self.config.calls.clone().into());
+        let plugins = Plugins::load(&self.config.plugins, &loader, self.lock.as_ref()).await;
         let activity = Activity::default();
         let access = self.config.access;
         if let Some(directory) = self.directory {
@@ -136,7 +139,8 @@ impl EngineBuilder {
             tracing::warn!("{warning}");
         }
         let (bots, starters) = (self.config.bots, self.config.starters);
-        crate::metrics::begin(&starters);
+        let schedules = starters.schedules.iter().map(|schedule| schedule.name.as_str());
+        crate::metrics::begin(schedules, starters.hooks.iter().map(|hook| hook.name.as_str()));
         let account =
             |bot: &BotConfig, chat: &Arc<dyn Chat>| Account { bot: bot.identity.name.clone(), chat: chat.clone() };
         let all: Vec<Account> = bots.iter().flat_map(|bot| bot.chats.iter().map(|chat| account(bot, chat))).collect();
@@ -152,12 +156,12 @@ impl EngineBuilder {
         let (send, rows) = mpsc::unbounded_channel();
         let identities = bots.iter().map(|bot| (bot.identity.name.clone(), bot.identity.clone()));
         let identities: HashMap<String, BotIdentity> = identities.collect();
-        let mut accounts: Vec<(Account, Arc<Inbox>)> = Vec::new();
+        let mut accounts: Vec<(Account, Arc<AccountInbox>)> = Vec::new();
         for account in all {
             let network = account.chat.network();
             let first = accounts.iter().all(|(other, _)| other.chat.network() != network);
             let prefix = identities.get(&account.bot).map(|identity| identity.prefix.clone()).unwrap_or_default();
-            let inbox = Arc::new(Inbox {
+            let inbox = Arc::new(AccountInbox {
                 bot: account.bot.clone(),
                 network,
                 first,
@@ -167,7 +171,7 @@ impl EngineBuilder {
                 others: others(&identities, &account.bot),
                 admins: access.admin_ids(),
                 access: access.clone(),
-                starters: starters.clone(),
+                listener: starters.clone(),
                 activity: activity.clone(),
                 rows: send.clone(),
             });
@@ -185,6 +189,7 @@ impl EngineBuilder {
             store: self.store,
             clock: self.clock,
             outbox,
+            calls: self.config.calls,
             catalog: self.config.catalog,
             backends: self.config.backends,
             access,
@@ -235,9 +240,10 @@ impl Engine {
 
     /// Where messages of an account can be brought by a program that does so itself; `None` where the configuration has no
     /// such account.
-    pub fn inbox(&self, bot: &str, network: &str) -> Option<&Arc<Inbox>> {
+    pub fn inbox(&self, bot: &str, network: &str) -> Option<Arc<dyn Inbox>> {
         let fits = |account: &Account| account.bot == bot && account.chat.network() == network;
-        self.accounts.iter().find(|(account, _)| fits(account)).map(|(_, inbox)| inbox)
+        let (_, inbox) = self.accounts.iter().find(|(account, _)| fits(account))?;
+        Some(inbox.clone())
     }
 
     /// Serves until every chat has ended by itself and what is at work came to rest, or until `stop`: then no command is

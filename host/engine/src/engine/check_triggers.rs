@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::{base::{At, Problem}, command::{Builtin, CommandKind, Spec, Target, Vocabulary}, config::Config, model::{Person, RoomName}, plugin::Plugins, policy::Asker, trigger::Template};
+use crate::{base::{At, Problem}, command::{Builtin, CommandKind, Spec, Target, Vocabulary}, config::Config, model::{Person, RoomName}, trigger::Template};
+use crate::command::Asker;
+use crate::hostcall::Plugins;
 
 impl Plugins {
     /// Starters whose commands are none, and short forms that hide a command.
@@ -36,7 +38,7 @@ impl Plugins {
 
     /// The command of a starter; what is wrong with it goes to the problems.
     fn look(&self, config: &Config, at: &At, command: &Template, problems: &mut Vec<Problem>) -> Option<Arc<Spec>> {
-        let vocabulary = Vocabulary::all_with_roles(&config.catalog, &config.access);
+        let vocabulary = Vocabulary::all_with_roles(&config.catalog, &*config.access);
         let named = command.gaps().map(|gap| (gap.to_owned(), format!("{{{gap}}}"))).collect();
         match self.table().check_words(&command.filled(&named), &vocabulary) {
             Ok(spec) => Some(spec),

@@ -3,7 +3,9 @@
 //! Invariant: only the file counts here. What was granted in chat changes no expectation, and rooms are not asked.
 
 use super::explain::Explainer;
-use crate::{base::{Problem, clean}, command::Vocabulary, config::{Config, Expect}, plugin::Plugins, policy::{Asker, Member, Role}};
+use crate::{base::{Problem, clean}, command::Vocabulary, config::{Config, Expect}, policy::{Member, Role}};
+use crate::command::Asker;
+use crate::hostcall::Plugins;
 
 impl Plugins {
     /// The expectations that the rules do not meet.
@@ -15,7 +17,7 @@ impl Plugins {
         let explainer =
             Explainer { access: &config.access, catalog: &config.catalog, plugins: self, approvals: &config.approvals };
         let room = expect.room.as_ref().map(|room| config.access.room_of(room));
-        let vocabulary = Vocabulary::all_with_roles(&config.catalog, &config.access);
+        let vocabulary = Vocabulary::all_with_roles(&config.catalog, &*config.access);
         let wrong = |message: String, fix: Option<String>| Some(Problem { at: expect.at.clone(), message, fix });
         match explainer.line(Asker { room, ..Asker::from(&expect.who) }, &expect.command, &vocabulary) {
             Err(why) => wrong(format!("`{}` is no command to expect anything of: {why}", clean(&expect.command)), None),

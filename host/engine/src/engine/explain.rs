@@ -6,7 +6,10 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use super::{builder::Host, verdict::Refusal};
-use crate::{base::clean, command::{Command, Parsed, Target, Value, Vocabulary}, hostcall::TABLE, model::{Attribute, Attributes, CallKind, Catalog}, plugin::{LoadedPlugin, Plugins}, policy::{Access, Allow, Approval, Asker, Member, Rights, Role}};
+use crate::{base::clean, command::{Command, Parsed, Target, Value, Vocabulary}, model::{Attribute, Attributes, CallKind, Catalog}, policy::{Access, Allow, Approval, Member, Rights, Role}};
+use crate::command::Asker;
+use crate::hostcall::Plugin;
+use crate::hostcall::Plugins;
 
 /// What a question about rights comes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,11 +117,11 @@ impl Explainer<'_> {
         if command.spec().kind == crate::command::CommandKind::Query {
             return Ok(Vec::new());
         }
-        let acts = TABLE.iter().enumerate().filter(|(_, row)| row.kind == CallKind::Acts && calls(plugin, row.name));
+        let acts = plugin.calls.iter().filter(|row| row.kind == CallKind::Acts);
         let (mut notes, mut refused) = (Vec::new(), Vec::new());
-        for (index, row) in acts {
+        for row in acts {
             let rules: Vec<&Allow> =
-                plugin.grants.naming(index).filter(|rule| rule.is_for(&command.spec().name)).collect();
+                plugin.grants.naming(row.name).filter(|rule| rule.is_for(&command.spec().name)).collect();
             match rules.iter().find(|rule| misses(rule, command).is_none()) {
                 Some(rule) => {
                     notes.push(format!("plugin {name} may call {}: {}", row.name, rule.at));
@@ -158,7 +161,7 @@ impl Explainer<'_> {
     }
 }
 
-fn calls(plugin: &LoadedPlugin, call: &str) -> bool {
+fn calls(plugin: &Plugin, call: &str) -> bool {
     plugin.calls.iter().any(|row| row.name == call)
 }
 

@@ -5,7 +5,8 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use futures_util::FutureExt as _;
 
 use super::{builder::{Host, Voice}, verdict::{Refusal, Verdict}};
-use crate::{adapter::{Body, Outgoing}, base::{AtWork, Text}, command::{Builtin, CommandKind, Parsed, Spec, Target, Vocabulary}, hostcall::refuses, policy::{Asker, Authorized}, store::{InboxRow, JobQuery, Line, StoreError, Word, Write, is_announced}};
+use crate::{adapter::{Body, Outgoing}, base::{AtWork, Text}, command::{Builtin, CommandKind, Parsed, Spec, Target, Vocabulary}, hostcall::refuses, policy::{Authorized}, store::{InboxRow, JobQuery, Line, StoreError, Word, Write, is_announced}};
+use crate::command::Asker;
 
 /// An answer that takes longer is announced by a sign that somebody types.
 const MOMENT: Duration = Duration::from_millis(300);
@@ -168,7 +169,7 @@ impl Host {
     pub(crate) async fn decide(&self, row: &InboxRow) -> Verdict {
         let asker = Asker::from(row);
         // Who is in the rooms that rules name is asked before anything is judged.
-        self.shared.access.look(&self.shared.outbox).await;
+        self.shared.access.look(&*self.shared.outbox).await;
         if row.started.is_none()
             && let Some(answer) = self.starters.said(&row.text)
         {
@@ -189,7 +190,7 @@ impl Host {
         {
             return Verdict::Refused(Refusal::Denied(self.shared.access.missing(&spec.name, None, None)));
         }
-        let vocabulary = Vocabulary::of(&self.shared.catalog, &self.shared.access, asker);
+        let vocabulary = Vocabulary::of(&self.shared.catalog, &*self.shared.access, asker);
         let parsed = match &words {
             Some(words) => table.parse_words(words, &vocabulary),
             None => table.parse(&row.text, &vocabulary),

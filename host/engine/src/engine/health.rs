@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use super::builder::{Engine, Host};
 use crate::{adapter::LinkState, messaging::Account, store::{JobRow, Phase, StoreError}};
+use crate::metrics;
 
 /// No more late jobs than this are looked through for one that is ours.
 const MOST_LATE: u32 = 256;
@@ -40,7 +41,24 @@ pub struct AccountHealth {
     pub reconnects: u64,
 }
 
+impl Health {
+    /// Sets the gauges and counters of the metrics to these values.
+    pub fn record(&self) {
+        for phase in Phase::ALL {
+            let count = self.jobs.iter().find(|(known, _)| *known == phase).map_or(0, |(_, count)| *count);
+            metrics::open_jobs(phase, count);
+        }
+        metrics::overdue(self.overdue.as_ref().map_or(Duration::ZERO, |overdue| overdue.late));
+        metrics::plugins(self.loaded, self.not_loaded);
+    }
+}
+
 impl AccountHealth {
+    /// Sets this account's metrics to these values.
+    pub fn record(&self) {
+        metrics::account(&self.bot, self.network, self.is_up(), self.reconnects);
+    }
+
     /// Whether messages flow.
     pub fn is_up(&self) -> bool {
         self.link.as_ref().is_none_or(LinkState::is_up)

@@ -1,5 +1,6 @@
 //! engine
 
+mod plugin_problems;
 mod action;
 mod announce;
 mod ask;

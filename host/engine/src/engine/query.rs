@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use super::builder::Host;
-use crate::{base::Text, hostcall::{Invocation, Past, Purpose, Tally, asked, draw_id}, job::{Replay, plan_lines}, plugin::{GuestEnd, LoadedPlugin}, policy::{Authorized, Need}, runner::refusals, store::Line};
+use crate::{base::Text, hostcall::{Invocation, Past, Purpose, Tally, asked, draw_id}, job::{Replay, plan_lines}, plugin::{GuestEnd}, policy::{Authorized, Need}, runner::refusals, store::Line};
+use crate::hostcall::Plugin;
 
 impl Host {
     /// Tells what an action would do, and does nothing of it.
-    pub(crate) async fn dry_run(&self, plugin: &Arc<LoadedPlugin>, authorized: &Arc<Authorized>) -> (Text, Line) {
+    pub(crate) async fn dry_run(&self, plugin: &Arc<Plugin>, authorized: &Arc<Authorized>) -> (Text, Line) {
         let Ok(_turn) = self.query_turns.acquire().await else { unreachable!("the semaphore is never closed") };
         let past = Past::new(Replay::default(), plugin.settings.to_vec());
         let asked = asked(authorized, &draw_id());
@@ -41,7 +42,7 @@ impl Host {
     }
 
     /// Runs a query; gives its words and its line.
-    pub(crate) async fn query(&self, plugin: &Arc<LoadedPlugin>, authorized: &Arc<Authorized>) -> (Text, Line) {
+    pub(crate) async fn query(&self, plugin: &Arc<Plugin>, authorized: &Arc<Authorized>) -> (Text, Line) {
         let Ok(_turn) = self.query_turns.acquire().await else { unreachable!("the semaphore is never closed") };
         let invocation =
             Invocation::new(self.shared.clone(), authorized.clone(), Purpose::Query, plugin.clone(), plugin.limits);
@@ -67,7 +68,7 @@ impl Host {
     }
 
     /// The line that a plugin's calls leave.
-    fn line_of(&self, plugin: &LoadedPlugin, authorized: &Authorized, tally: &Tally) -> Line {
+    fn line_of(&self, plugin: &Plugin, authorized: &Authorized, tally: &Tally) -> Line {
         let denied = tally.denied.iter();
         let denials = denied.map(|denied| format!("{} {}: {}", denied.call, denied.about, denied.texts())).collect();
         self.line(authorized.message(), Some(plugin.name.to_string()), tally.counts(), denials)

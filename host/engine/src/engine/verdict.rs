@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::{base::Text, metrics::Became, plugin::LoadedPlugin, policy::Authorized, store::Line};
+use crate::{base::Text, metrics::Became, policy::Authorized, store::Line};
+use crate::hostcall::Plugin;
 
 /// What a message comes to.
 pub(crate) enum Verdict {
@@ -12,7 +13,7 @@ pub(crate) enum Verdict {
     /// the mark that the message is dealt with.
     CarriedOut(Text),
     /// An action that its caller may run.
-    Action(Arc<LoadedPlugin>, Arc<Authorized>),
+    Action(Arc<Plugin>, Arc<Authorized>),
     /// Nothing.
     Refused(Refusal),
 }

@@ -8,8 +8,9 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::{authorize::Rule, invocation::{Invocation, Purpose, Stop}, table::{Row, TABLE}};
+use super::{authorize::Rule, invocation::{Invocation, Purpose, Stop}};
 use crate::{base::clean, job::{Decision, Effect, Reason}, model::{Attribute, Attributes, CallKind, Outcome, RoomName, who_is}, policy::{Approval, Need}, store::{Entry, ReleaseQuery, StoreError}};
+use crate::model::CallSpec;
 
 /// A job whose plan changes asks again so often, and no more.
 const MOST_ASKS: u32 = 5;
@@ -42,12 +43,11 @@ impl Invocation {
     /// to be asked.
     pub(crate) async fn approved(
         &mut self,
-        index: usize,
+        row: &CallSpec,
         attributes: &Attributes,
         params: &impl Serialize,
         rule: Rule,
     ) -> wasmtime::Result<Result<Rule, Vec<Reason>>> {
-        let row = &TABLE[index];
         let Some(past) = self.seen_past().filter(|_| row.kind == CallKind::Acts) else { return Ok(Ok(rule)) };
         let place = past.effects.len();
         let seen =
@@ -108,11 +108,11 @@ impl Invocation {
     }
 
     /// The rules that oblige an effect.
-    fn obliging(&self, row: &Row, attributes: &Attributes) -> impl Iterator<Item = &Approval> {
+    fn obliging(&self, row: &CallSpec, attributes: &Attributes) -> impl Iterator<Item = &Approval> {
         self.shared().approvals.iter().filter(|rule| rule.obliges(row.name, attributes))
     }
 
-    async fn wanted(&self, row: &Row, attributes: &Attributes) -> Result<Wanted, StoreError> {
+    async fn wanted(&self, row: &CallSpec, attributes: &Attributes) -> Result<Wanted, StoreError> {
         let (access, caller, who) = (&self.shared().access, self.authorized().caller(), self.authorized().asker());
         let command = self.authorized().command();
         let mut wanted = Wanted::default();
@@ -157,7 +157,7 @@ impl Invocation {
     }
 
     /// Why `--override` does not help here.
-    fn not_overridden(&self, row: &Row, attributes: &Attributes) -> Vec<Reason> {
+    fn not_overridden(&self, row: &CallSpec, attributes: &Attributes) -> Vec<Reason> {
         let caller = &self.authorized().caller().id;
         let reason = |rule: &Approval| {
             let text = match &rule.break_glass {
@@ -179,7 +179,7 @@ impl Invocation {
 
     /// Whether this very version succeeded at this very place before, by this host: what somebody recorded is a word, and with
     /// other parameters it is another deployment.
-    async fn is_known_good(&self, row: &Row, attributes: &Attributes) -> Result<bool, StoreError> {
+    async fn is_known_good(&self, row: &CallSpec, attributes: &Attributes) -> Result<bool, StoreError> {
         if row.name != "pipelines.trigger" || attributes.contains_key(&Attribute::Parameter) {
             return Ok(false);
         }
@@ -203,13 +203,13 @@ impl Invocation {
     }
 
     /// Under which name something is foretold in a dry run; `None` where it is done, or where it is no dry run.
-    pub(crate) fn rehearsed(&mut self, row: &Row) -> Option<String> {
+    pub(crate) fn rehearsed(&mut self, row: &CallSpec) -> Option<String> {
         let place = self.rehearsal()?.past.effects.len();
         matches!(row.kind, CallKind::Acts | CallKind::Waits).then(|| Effect::placeholder(place + 1))
     }
 
     /// Counts an effect that was tried, with the id that it gave.
-    pub(crate) fn count_effect(&mut self, row: &Row, attributes: &Attributes, answer: &impl Serialize) {
+    pub(crate) fn count_effect(&mut self, row: &CallSpec, attributes: &Attributes, answer: &impl Serialize) {
         if row.kind != CallKind::Acts {
             return;
         }
@@ -218,7 +218,7 @@ impl Invocation {
     }
 
     /// Counts an effect that was tried before.
-    pub(crate) fn replay_effect(&mut self, row: &Row, begun: &Entry, answer: &impl Serialize) {
+    pub(crate) fn replay_effect(&mut self, row: &CallSpec, begun: &Entry, answer: &impl Serialize) {
         let environments = begun.attributes.get(Attribute::Environment.as_str()).cloned().unwrap_or_default();
         if let Some(rehearsal) = self.rehearsal() {
             let arguments = begun.body["arguments"].clone();

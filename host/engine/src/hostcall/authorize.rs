@@ -4,8 +4,9 @@
 
 use std::sync::Arc;
 
-use super::{invocation::Invocation, table::{Row, TABLE}};
+use super::{invocation::Invocation};
 use crate::{job::Reason, model::{Attribute, Attributes, CallKind, EnvironmentFrom, NO_RULE, RoomName}, policy::Allow};
+use crate::model::CallSpec;
 
 /// The rule that lets a call pass.
 #[derive(Debug, Clone)]
@@ -34,8 +35,7 @@ thread_local! {
 
 impl Invocation {
     /// Lets a call pass, or says everything that stands in its way.
-    pub(crate) fn judge(&self, index: usize, attributes: &Attributes) -> Result<Rule, Vec<Reason>> {
-        let row = &TABLE[index];
+    pub(crate) fn judge(&self, row: &CallSpec, attributes: &Attributes) -> Result<Rule, Vec<Reason>> {
         if self.seen_past().is_none() && !row.kind.in_query() {
             let command = &self.authorized().command().spec().name;
             let text = format!("`{command}` is a query, and {} {}", row.name, row.kind.as_str());
@@ -45,7 +45,7 @@ impl Invocation {
             return Ok(Rule { grant: NONE.with(Arc::clone), role: None, approval: None, tell: Vec::new() });
         }
         let mut reasons = Vec::new();
-        let grant = self.judge_grant(index, attributes, &mut reasons);
+        let grant = self.judge_grant(row, attributes, &mut reasons);
         let role = self.judge_role(row, attributes, &mut reasons);
         match grant {
             Some(grant) if reasons.is_empty() => Ok(Rule { grant, role, approval: None, tell: Vec::new() }),
@@ -54,15 +54,14 @@ impl Invocation {
     }
 
     /// The `allow` that permits this call and, where it acts, all in which it differs from what was typed.
-    fn judge_grant(&self, index: usize, attributes: &Attributes, reasons: &mut Vec<Reason>) -> Option<Arc<str>> {
-        let row = &TABLE[index];
+    fn judge_grant(&self, row: &CallSpec, attributes: &Attributes, reasons: &mut Vec<Reason>) -> Option<Arc<str>> {
         let untyped = if row.kind == CallKind::Acts { self.untyped(attributes) } else { Vec::new() };
         let grants = self.grants();
         // For a target that the host does not know there is no rule to suggest: without a limit it would be one for everything.
         let unknown = row.kind == CallKind::Acts && !attributes.contains_key(&Attribute::Environment);
         let suggestion = || (!unknown).then(|| suggest(self.plugin(), row, attributes, &untyped));
         let command = self.authorized().command().spec().name.as_str();
-        match grants.permitting(index, command, attributes) {
+        match grants.permitting(row.name, command, attributes) {
             Ok(mut rules) => {
                 let mut last: Option<&Allow> = None;
                 let hit = rules.find(|rule| {
@@ -78,7 +77,7 @@ impl Invocation {
             }
             Err(misses) => {
                 let text = match misses.first() {
-                    None if grants.naming(index).next().is_some() => {
+                    None if grants.naming(row.name).next().is_some() => {
                         format!("no rule of [plugin.{}] that names {} is for `{command}`", self.plugin(), row.name)
                     }
                     None => format!("no rule of [plugin.{}] names {}", self.plugin(), row.name),
@@ -102,7 +101,7 @@ impl Invocation {
     }
 
     /// The role that lets the caller do this, on the call's own app and environment where it has them, else on the command's.
-    fn judge_role(&self, row: &Row, attributes: &Attributes, reasons: &mut Vec<Reason>) -> Option<String> {
+    fn judge_role(&self, row: &CallSpec, attributes: &Attributes, reasons: &mut Vec<Reason>) -> Option<String> {
         let command = self.authorized().command();
         let access = &self.shared().access;
         // As they are now: a right that was taken back counts for no call after that.
@@ -171,7 +170,7 @@ fn beyond(untyped: &[(Attribute, String)]) -> String {
 }
 
 /// The rule that would allow exactly this call.
-fn suggest(plugin: &str, row: &Row, attributes: &Attributes, untyped: &[(Attribute, String)]) -> String {
+fn suggest(plugin: &str, row: &CallSpec, attributes: &Attributes, untyped: &[(Attribute, String)]) -> String {
     let mut lines = vec![format!("[[plugin.{plugin}.allow]]"), format!("call = \"{}\"", row.name)];
     for (attribute, values) in attributes {
         // A version changes with every command: a rule that names it would serve once.

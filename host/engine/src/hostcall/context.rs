@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{adapter::{Backends, Clock, Steady}, job::{Claims, Places}, messaging::{Notices, Outbox}, model::Catalog, policy::{Access, Approval, Freezes}, store::Store};
+use super::table::HostCalls;
 
 /// What all invocations share.
 pub(crate) struct Shared {
@@ -12,6 +13,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) steady: Steady,
     pub(crate) outbox: Arc<Outbox>,
+    pub(crate) calls: Arc<HostCalls>,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) backends: Arc<Backends>,
     pub(crate) access: Arc<Access>,

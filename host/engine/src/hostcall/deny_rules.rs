@@ -5,15 +5,18 @@
 //! already it holds a place, by the intent in its journal, and goes on. From this check to the intent nobody freezes anything.
 //! Not here: who freezes what (`approval::freeze`), and what a plugin is granted (`judge`).
 
-use super::{direct_message::{ShownIn, refuses}, invocation::{Invocation, Stop}, table::Row};
+use super::{direct_message::refuses, invocation::{Invocation, Stop}};
 use crate::{job::Reason, model::{Attribute, Attributes, CallKind, Outcome}, policy::{Frozen, OutOfOrder}, store::{ReleaseQuery, StoreError, Write}};
+use crate::model::CallSpec;
+use super::direct_message::shown_in_room_of;
+use crate::job::ShownIn;
 
 impl Invocation {
     /// All that forbids a call that the rules permit; nothing for one that does not act.
     ///
     /// # Errors
     /// What ran where cannot be read now.
-    pub(crate) async fn forbidden(&mut self, row: &Row, attributes: &Attributes) -> wasmtime::Result<Vec<Reason>> {
+    pub(crate) async fn forbidden(&mut self, row: &CallSpec, attributes: &Attributes) -> wasmtime::Result<Vec<Reason>> {
         if row.kind != CallKind::Acts || self.seen_past().is_none() {
             return Ok(Vec::new());
         }
@@ -95,7 +98,7 @@ impl Invocation {
         let mut writes = Vec::new();
         for app in attributes.get(&Attribute::App).into_iter().flatten().filter(|app| command.app() != Some(app)) {
             let Some(app) = shared.catalog.app(app) else { continue };
-            let room = ShownIn::of_app(shared, message, app).await;
+            let room = shown_in_room_of(shared, message, app).await;
             writes.extend(room.map(|room| room.touches(job.row(), &app.name)));
         }
         writes

@@ -8,15 +8,16 @@ use std::{borrow::Cow, collections::{BTreeMap, BTreeSet}, sync::Arc};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::{approval_gate::Unapproved, authorize::Rule, context::Shared, gate::Parking, tally::Tally};
-use crate::{adapter::{Clock, Steady}, base::Text, job::{Ask, Claim, Claims, Effect, Job, JobRun, Places, Replay}, messaging::{Notices, Outbox}, metrics::Decision, model::{Attributes, Catalog, RunKey}, plugin::{LoadedPlugin, Meter}, policy::{Access, Approval, Authorized, Freezes, Grants, Rights, Still}, store::{Place, Store, StoreError, Write}};
+use super::{approval_gate::Unapproved, authorize::Rule, context::Shared, host_call::Parking, tally::Tally};
+use crate::{adapter::{Clock, Steady}, base::Text, job::{Ask, Claim, Claims, Effect, Job, JobRun, Places, Replay}, messaging::{Notices, Outbox}, metrics::Decision, model::{Attributes, Catalog, RunKey}, plugin::{GuestData, LoadedPlugin, Meter}, policy::{Access, Approval, Authorized, Freezes, Grants, Rights, Still}, store::{Place, Store, StoreError, Write}};
+use crate::model::CallSpec;
 
 /// How often one invocation may say something before it answers.
 const MOST_SAYS: u32 = 20;
 
 /// Why the host ends a guest that did nothing wrong. It goes on from its journal, now or later.
 #[derive(Debug, Clone, thiserror::Error)]
-pub(crate) enum Stop {
+pub enum Stop {
     /// It waits.
     #[error("it waits")]
     Parked,
@@ -117,12 +118,23 @@ impl Life {
     }
 }
 
+/// A loaded plugin of this host.
+pub type Plugin = LoadedPlugin<Invocation>;
+
+impl GuestData for Invocation {
+    type Stop = Stop;
+
+    fn meter(&mut self) -> &mut Meter {
+        &mut self.meter
+    }
+}
+
 /// One run of a guest.
 pub struct Invocation {
     shared: Arc<Shared>,
     authorized: Arc<Authorized>,
     pub(crate) purpose: Purpose,
-    plugin: Arc<LoadedPlugin>,
+    plugin: Arc<Plugin>,
     pub(crate) meter: Meter,
     /// The number of the intent that is being done.
     pub(crate) intent: u32,
@@ -138,7 +150,7 @@ pub struct Invocation {
 
 /// A call that was allowed and is being done.
 pub(crate) struct Begun {
-    pub(crate) index: usize,
+    pub(crate) row: CallSpec,
     pub(crate) number: u32,
     pub(crate) rule: Rule,
     pub(crate) attributes: Attributes,
@@ -149,7 +161,7 @@ impl Invocation {
         shared: Arc<Shared>,
         authorized: Arc<Authorized>,
         purpose: Purpose,
-        plugin: Arc<LoadedPlugin>,
+        plugin: Arc<Plugin>,
         limits: crate::model::Limits,
     ) -> Self {
         Self {
@@ -181,11 +193,11 @@ impl Invocation {
     }
 
     /// Counts a call that was judged.
-    pub(crate) fn judged(&self, call: usize, decision: Decision) {
-        self.plugin.counted.count(call, decision);
+    pub(crate) fn judged(&self, call: &CallSpec, decision: Decision) {
+        self.plugin.counted.count(call.name, decision);
     }
 
-    pub(crate) fn loaded(&self) -> &Arc<LoadedPlugin> {
+    pub(crate) fn loaded(&self) -> &Arc<Plugin> {
         &self.plugin
     }
 
@@ -269,6 +281,16 @@ impl Invocation {
         self.meter.calls()
     }
 
+    /// The idempotency key of the effect that is being done: the same after a crash, and that of no other effect.
+    pub fn key(&self) -> String {
+        crate::model::RunKey::new(self.job_id(), self.intent).as_str().to_owned()
+    }
+
+    /// Who typed the command.
+    pub fn caller(&self) -> &crate::model::Person {
+        self.authorized.caller()
+    }
+
     /// The number of the intent that is being done.
     pub(crate) fn intent(&self) -> u32 {
         self.intent
@@ -332,7 +354,7 @@ impl Invocation {
     }
 
     /// Counts a call and its bytes against the limits.
-    pub(crate) fn meter(&mut self, params: &impl Serialize) -> wasmtime::Result<()> {
+    pub(crate) fn count_call(&mut self, params: &impl Serialize) -> wasmtime::Result<()> {
         self.meter.call(params)
     }
 }

@@ -6,8 +6,9 @@
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::{authorize::Rule, gate::{HostCall, Parking, problem}, invocation::{Begun, Invocation, Life, Stop}, table::{Row, TABLE}};
+use super::{authorize::Rule, host_call::{HostCall, Parking, problem}, invocation::{Begun, Invocation, Life, Stop}};
 use crate::{base::Text, job::{Denied, NoReplay, Reason}, metrics::{Decision, ends, job_ended}, model::{Attribute, Attributes, CallKind, RoomName}, plugin::bindings::types, store::{Entry, EntryKind, Place, Stand, StoreError, Write}};
+use crate::model::CallSpec;
 
 /// A call's answer by the host's side.
 type Answered<C> = Result<<C as HostCall>::Answer, <C as HostCall>::Error>;
@@ -16,10 +17,10 @@ impl Invocation {
     /// The answer of a call that was made before.
     pub(crate) async fn replay<C: HostCall>(
         &mut self,
-        index: usize,
+        call: &C,
+        row: &CallSpec,
         params: &C::Params,
     ) -> wasmtime::Result<Option<Answered<C>>> {
-        let row = &TABLE[index];
         let shared = self.shared().clone();
         let job = self.job().is_some();
         let Some(past) = self.past() else { return Ok(None) };
@@ -36,12 +37,12 @@ impl Invocation {
         let answer: Answered<C> = serde::Deserialize::deserialize(answer)
             .map_err(|error| Stop::Diverged(format!("the answer of entry {} cannot be read: {error}", begun.number)))?;
         if begun.kind == EntryKind::Denied {
-            self.tally.refuse(index);
+            self.tally.refuse(row);
             if let Ok(denied) = serde_json::from_value::<Denied>(begun.body["denied"].clone()) {
                 self.tally.denied(denied);
             }
         } else {
-            self.tally.allow(index);
+            self.tally.allow(row);
             if row.kind == CallKind::Acts {
                 self.meter.act();
                 self.replay_effect(row, &begun, &answer);
@@ -49,7 +50,7 @@ impl Invocation {
                 self.meter.answer(&answer)?;
             }
         }
-        C::replayed(self, params, &answer, &begun);
+        call.replayed(self, params, &answer, &begun);
         Ok(Some(answer))
     }
 
@@ -65,16 +66,15 @@ impl Invocation {
     /// Records a refused call, for journal, log and room.
     pub(crate) async fn deny<A: Serialize, E: Serialize>(
         &mut self,
-        index: usize,
+        row: &CallSpec,
         attributes: &Attributes,
         reasons: Vec<Reason>,
         params: &impl Serialize,
         answer: &Result<A, E>,
     ) -> wasmtime::Result<()> {
-        let row = &TABLE[index];
         self.still = None;
-        self.tally.refuse(index);
-        self.judged(index, Decision::Denied);
+        self.tally.refuse(row);
+        self.judged(row, Decision::Denied);
         let denied = Denied { call: row.name.to_owned(), about: about(attributes), reasons };
         let why = denied.texts();
         let add = denied.reasons.iter().find_map(|reason| reason.add.as_deref());
@@ -91,7 +91,7 @@ impl Invocation {
         );
         if self.job().is_some() {
             let body = json!({ "arguments": params, "answer": answer, "denied": denied });
-            let entry = self.entry(EntryKind::Denied, index, &why, attributes, body);
+            let entry = self.entry(EntryKind::Denied, row, &why, attributes, body);
             self.note(entry).await?;
         }
         self.tally.denied(denied);
@@ -101,16 +101,16 @@ impl Invocation {
     /// Records an effect that was not tried, because its place is another job's or its own job was called off.
     pub(crate) async fn turn_away<A: Serialize, E: Serialize>(
         &mut self,
-        index: usize,
+        row: &CallSpec,
         attributes: &Attributes,
         params: &impl Serialize,
         answer: &Result<A, E>,
     ) -> wasmtime::Result<()> {
         self.still = None;
-        self.tally.refuse(index);
-        self.judged(index, Decision::TurnedAway);
+        self.tally.refuse(row);
+        self.judged(row, Decision::TurnedAway);
         let body = json!({ "arguments": params, "answer": answer });
-        let entry = self.entry(EntryKind::Denied, index, "not tried", attributes, body);
+        let entry = self.entry(EntryKind::Denied, row, "not tried", attributes, body);
         self.note(entry).await
     }
 
@@ -122,18 +122,18 @@ impl Invocation {
     }
 
     /// Why an effect is not tried, if its job was called off and the plugin does not know yet.
-    pub(crate) fn called_off(&mut self, row: &Row) -> Option<Turned> {
+    pub(crate) fn called_off(&mut self, row: &CallSpec) -> Option<Turned> {
         let life = self.life().filter(|life| row.kind == CallKind::Acts && life.job.is_cancelled() && !life.told)?;
         life.told = true;
         Some(Turned { code: "cancelled", message: "the job was called off".to_owned() })
     }
 
     /// Why an effect is not tried now, if another job holds its place.
-    pub(crate) fn take_places(&mut self, row: &Row, attributes: &Attributes) -> wasmtime::Result<Result<(), Turned>> {
+    pub(crate) fn take_places(&mut self, row: &CallSpec, attributes: &Attributes) -> wasmtime::Result<Result<(), Turned>> {
         let shared = self.shared().clone();
         let wait = self.authorized().command().wait();
         let (CallKind::Acts, Some(life)) = (row.kind, self.life()) else { return Ok(Ok(())) };
-        let places = if row.takes_place() { places(attributes) } else { Vec::new() };
+        let places = if row.locks { places(attributes) } else { Vec::new() };
         match shared.places.take(&places, life.job.row()) {
             Ok(taken) => life.taken = taken,
             Err(busy) if wait && !busy.holds_another => return Err(Stop::InLine(busy.place).into()),
@@ -145,14 +145,14 @@ impl Invocation {
     /// Keeps the intent of a call that acts, before it is done.
     pub(crate) async fn begin(
         &mut self,
-        index: usize,
+        row: &CallSpec,
         attributes: &Attributes,
         rule: Rule,
         params: &impl Serialize,
     ) -> wasmtime::Result<Begun> {
         let mut number = 0;
-        if TABLE[index].kind == CallKind::Acts {
-            let entry = self.entry(EntryKind::Intent, index, &rule.text(), attributes, json!({ "arguments": params }));
+        if row.kind == CallKind::Acts {
+            let entry = self.entry(EntryKind::Intent, row, &rule.text(), attributes, json!({ "arguments": params }));
             let shared = self.shared().clone();
             let mut told = self.shown(attributes).await;
             told.extend(rule.tell.iter().enumerate().filter_map(|(nth, (room, words))| self.tells(nth, room, words)));
@@ -170,10 +170,10 @@ impl Invocation {
             self.intent = number;
             self.still = None;
         }
-        self.tally.allow(index);
-        self.judged(index, Decision::Allowed);
+        self.tally.allow(row);
+        self.judged(row, Decision::Allowed);
         let attributes = if self.job().is_some() { attributes.clone() } else { Attributes::new() };
-        Ok(Begun { index, number, rule, attributes })
+        Ok(Begun { row: *row, number, rule, attributes })
     }
 
     /// What a room of the configuration is told before an effect.
@@ -212,7 +212,7 @@ impl Invocation {
             CallKind::Acts => (EntryKind::Result, json!({ "answer": answer })),
             _ => (EntryKind::Call, json!({ "arguments": params, "answer": answer })),
         };
-        let mut entry = self.entry(entry_kind, begun.index, &begun.rule.text(), &begun.attributes, body);
+        let mut entry = self.entry(entry_kind, &begun.row, &begun.rule.text(), &begun.attributes, body);
         entry.of = (kind == CallKind::Acts).then_some(begun.number);
         let _claims = std::mem::take(&mut self.claims);
         let writes = std::mem::take(&mut self.writes);
@@ -233,7 +233,7 @@ impl Invocation {
         let mut body = Map::from_iter([("arguments".to_owned(), json!(params))]);
         body.extend(more);
         let entry =
-            self.entry(EntryKind::Wait, begun.index, &begun.rule.text(), &begun.attributes, Value::Object(body));
+            self.entry(EntryKind::Wait, &begun.row, &begun.rule.text(), &begun.attributes, Value::Object(body));
         let writes = std::mem::take(&mut self.writes);
         if let Some(job) = self.job() {
             job.enter_and_stand(&*self.shared().store, vec![entry], stand, writes).await.map_err(Stop::Unkept)?;
@@ -272,14 +272,14 @@ impl Invocation {
         Ok(())
     }
 
-    fn entry(&self, kind: EntryKind, index: usize, rule: &str, attributes: &Attributes, body: Value) -> Entry {
+    fn entry(&self, kind: EntryKind, row: &CallSpec, rule: &str, attributes: &Attributes, body: Value) -> Entry {
         let attributes = attributes.iter().map(|(attribute, values)| (attribute.as_str().to_owned(), values.clone()));
         Entry {
             job: self.job_id().to_owned(),
             number: 0,
             kind,
             plugin: self.plugin().to_owned(),
-            call: TABLE[index].name.to_owned(),
+            call: row.name.to_owned(),
             of: None,
             rule: rule.to_owned(),
             attributes: attributes.collect(),
@@ -297,7 +297,7 @@ pub(crate) struct Turned {
 }
 
 impl Turned {
-    pub(crate) fn into_error<E: super::gate::GuestError>(self) -> E {
+    pub(crate) fn into_error<E: super::host_call::GuestError>(self) -> E {
         problem(self.code, self.message)
     }
 }

@@ -4,12 +4,14 @@ mod access;
 mod approval_gate;
 mod authorize;
 mod catalog;
+mod capability;
 mod chat;
 mod clock;
 mod context;
 mod deny_rules;
 mod direct_message;
 mod gate;
+mod host_call;
 mod invocation;
 mod jobs;
 mod journaling;
@@ -18,20 +20,26 @@ mod opening;
 mod pipelines;
 mod settings;
 mod store;
-pub(crate) mod table;
+mod table;
 mod tally;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use approval_gate::Unapproved;
 pub(crate) use context::Shared;
-pub(crate) use direct_message::{ShownIn, refuses};
-pub(crate) use gate::Recovered;
-pub use invocation::Invocation;
+pub(crate) use direct_message::{refuses, shown_in, shown_in_room_of};
+pub use invocation::{Invocation, Plugin};
 pub(crate) use invocation::{Life, Past, Purpose, Rehearsal, Stop, Timer};
 pub(crate) use journaling::working;
 pub(crate) use opening::opening;
 pub(crate) use opening::{asked, draw_id, is_job_id};
 pub(crate) use pipelines::{RUN, Timers, ending, reached, ready, until};
-pub use table::{CONTRACT, Row, TABLE};
+pub use table::{CallRow, HostCalls};
+pub use capability::Capability;
+pub use host_call::{Doubt, GuestError, HostCall, Recovered};
 pub use tally::Tally;
+
+/// The plugins of this host.
+pub type Plugins = crate::plugin::Plugins<Invocation>;
+/// What loads the plugins of this host.
+pub type Loader = crate::plugin::Loader<Invocation>;

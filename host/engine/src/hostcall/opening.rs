@@ -2,14 +2,17 @@
 
 use serde_json::json;
 
-use super::{context::Shared, direct_message::ShownIn};
-use crate::{command::Value, job::{Begun, entry}, model::Limits, plugin::{LoadedPlugin, bindings::{commands, types}}, policy::Authorized, store::{Entry, EntryKind, JobRow, Stand}};
+use super::{context::Shared, };
+use crate::{command::Value, job::{Begun, entry}, model::Limits, plugin::{bindings::{commands, types}}, policy::Authorized, store::{Entry, EntryKind, JobRow, Stand}};
+use super::invocation::Plugin;
+use crate::job::{GuestArgument, GuestInvocation, GuestValue};
+use crate::job::ShownIn;
 
 /// A job's row and its first entry, in the name of the one who typed the message. `parent` is the job that leaves this
 /// one for later, `shown` the room that it is shown in beside its own.
 pub(crate) fn opening(
     shared: &Shared,
-    plugin: &LoadedPlugin,
+    plugin: &Plugin,
     (settings, limits): (Vec<(String, String)>, Limits),
     authorized: &Authorized,
     parent: Option<&JobRow>,
@@ -51,20 +54,20 @@ pub(crate) fn opening(
 }
 
 /// What the guest is given.
-pub(crate) fn asked(authorized: &Authorized, job: &str) -> commands::Invocation {
+pub(crate) fn asked(authorized: &Authorized, job: &str) -> GuestInvocation {
     let value = |value: &Value| match value {
-        Value::Text(text) => commands::Value::Text(text.clone()),
-        Value::Integer(number) => commands::Value::Integer(*number),
-        Value::Boolean(yes) => commands::Value::Boolean(*yes),
+        Value::Text(text) => GuestValue::Text(text.clone()),
+        Value::Integer(number) => GuestValue::Integer(*number),
+        Value::Boolean(yes) => GuestValue::Boolean(*yes),
     };
     let arguments = authorized.command().arguments();
-    commands::Invocation {
+    GuestInvocation {
         job: job.to_owned(),
         command: authorized.command().spec().name.clone(),
         arguments: arguments
-            .map(|(parameter, given)| commands::Argument { name: parameter.name.clone(), value: value(given) })
+            .map(|(parameter, given)| GuestArgument { name: parameter.name.clone(), value: value(given) })
             .collect(),
-        caller: types::Person { id: authorized.caller().id.clone(), name: authorized.caller().name.clone() },
+        caller: authorized.caller().clone(),
     }
 }
 

@@ -1,265 +1,165 @@
-//! What a guest can ask the host for: the table of all calls, and the one function that every call goes through.
+//! The call table: every host call of a host, those of the contract and those of its capabilities.
 //!
-//! To add a call: its function in `wit/`, a type that implements [`HostCall`] in the folder of its
-//! interface, and its row in [`TABLE`]. A function of the contract without a row fails a test.
-//!
-//! Architecture Invariant: `call::through` is the only way from a guest to an effect: check, do, record.
+//! Invariant: a row registers its own function and no other; a function of a package without a row cannot be imported.
+
+use std::{collections::BTreeMap, sync::Arc};
 
 use futures_util::future::BoxFuture;
-use wasmtime::component::Linker;
+use serde_json::Value;
+use wasmtime::component::{ComponentNamedList, Linker, Lower};
 
-use super::{context::Shared, gate::{self, Recover, Recovered}, invocation::Invocation};
-use crate::{model::{Attribute::{self, App, Environment, Key, Parameter, Person, Pipeline, Role, Version}, CallKind, EnvironmentFrom}, store::{Entry, JobRow}};
+use super::{access, capability::Capability, catalog, chat, clock, gate::through, host_call::{Doubt, HostCall, Recovered}, invocation::Invocation, jobs, log, pipelines, settings, store};
+use crate::model::{Attribute::{App, Environment, Key, Parameter, Person, Pipeline, Role, Version}, CONTRACT, CallKind, CallSpec, CallTable, EnvironmentFrom, Risk};
+use crate::plugin::HostFunctions;
 
-/// One host function.
-pub struct Row {
-    /// `interface.function`, as in rules, journal and reports.
-    pub name: &'static str,
-    /// What it can do.
-    pub kind: CallKind,
-    /// The attributes that a rule can match.
-    pub attributes: &'static [Attribute],
-    /// Where its environment comes from.
-    pub environment: EnvironmentFrom,
-    /// What it does, for reports.
-    pub summary: &'static str,
-    /// How an effect is recovered that a crash left without a result; `None` for what does not act.
-    pub(crate) recovery: Option<Recovery>,
-    register: fn(&mut Linker<Invocation>, usize) -> wasmtime::Result<()>,
+/// One host call with what it does.
+pub struct CallRow {
+    spec: CallSpec,
+    call: Arc<dyn AnyCall>,
 }
 
-/// How an effect is recovered that a crash left without a result.
-pub(crate) struct Recovery {
-    /// Asks whether it happened.
-    pub(crate) recover: for<'a> fn(&'a Shared, &'a JobRow, &'a Entry) -> BoxFuture<'a, Recovered>,
-    /// The answer where people say that it did.
-    pub(crate) assumed: fn(&JobRow, &Entry) -> serde_json::Value,
-}
-
-impl Recovery {
-    const fn of<R: Recover>() -> Self {
-        Self { recover: R::recover, assumed: R::assumed }
+impl CallRow {
+    /// A row of the table.
+    pub fn new<C: HostCall>(spec: CallSpec, call: C) -> Self
+    where
+        Result<C::Answer, C::Error>: Lower,
+        (Result<C::Answer, C::Error>,): ComponentNamedList,
+    {
+        Self { spec, call: Arc::new(Typed(Arc::new(call))) }
     }
 }
 
-impl std::fmt::Debug for Row {
+/// A call whose types are known to it alone.
+trait AnyCall: Send + Sync {
+    fn register(&self, spec: CallSpec, linker: &mut Linker<Invocation>) -> wasmtime::Result<()>;
+    fn recover<'a>(&'a self, doubt: Doubt<'a>) -> BoxFuture<'a, Recovered<Value>>;
+    fn assumed(&self, doubt: &Doubt<'_>) -> Option<Value>;
+}
+
+struct Typed<C>(Arc<C>);
+
+impl<C: HostCall> AnyCall for Typed<C>
+where
+    Result<C::Answer, C::Error>: Lower,
+    (Result<C::Answer, C::Error>,): ComponentNamedList,
+{
+    fn register(&self, spec: CallSpec, linker: &mut Linker<Invocation>) -> wasmtime::Result<()> {
+        let (package, version) = spec.package.split_once('@').unwrap_or((spec.package, ""));
+        let interface = format!("{package}/{}@{version}", spec.interface());
+        let call = self.0.clone();
+        linker.instance(&interface)?.func_wrap_async(spec.function(), move |mut store, params: C::Params| {
+            let call = call.clone();
+            Box::new(async move { Ok((through(&*call, &spec, store.data_mut(), params).await?,)) })
+        })
+    }
+
+    fn recover<'a>(&'a self, doubt: Doubt<'a>) -> BoxFuture<'a, Recovered<Value>> {
+        Box::pin(async move {
+            match self.0.recover(&doubt).await {
+                Recovered::Happened(answer) => Recovered::Happened(answered(&answer)),
+                Recovered::Not => Recovered::Not,
+                Recovered::Unknowable(why) => Recovered::Unknowable(why),
+                Recovered::Away(why) => Recovered::Away(why),
+            }
+        })
+    }
+
+    fn assumed(&self, doubt: &Doubt<'_>) -> Option<Value> {
+        self.0.assumed(doubt).map(|answer| answered(&answer))
+    }
+}
+
+/// An answer in the form of the journal.
+fn answered(answer: &impl serde::Serialize) -> Value {
+    serde_json::json!({ "Ok": answer })
+}
+
+/// All host calls of a host.
+pub struct HostCalls {
+    table: CallTable,
+    calls: BTreeMap<&'static str, CallRow>,
+}
+
+impl HostCalls {
+    /// The calls of the contract and of these capabilities.
+    ///
+    /// # Errors
+    /// Two calls have one name, or a name is not `interface.function`; which.
+    pub fn new(capabilities: &[Arc<dyn Capability>]) -> Result<Self, String> {
+        let mut calls = BTreeMap::new();
+        for row in own_calls().into_iter().chain(capabilities.iter().flat_map(|capability| capability.calls())) {
+            let name = row.spec.name;
+            if row.spec.function().is_empty() {
+                return Err(format!("the call `{name}` of {} is not named `interface.function`", row.spec.package));
+            }
+            if calls.insert(name, row).is_some() {
+                return Err(format!("two capabilities have the call `{name}`"));
+            }
+        }
+        Ok(Self { table: CallTable::new(calls.values().map(|row| row.spec).collect()), calls })
+    }
+
+    /// What is known of each.
+    pub fn table(&self) -> &CallTable {
+        &self.table
+    }
+
+    /// Defines one function, and no other, in a plugin's linker.
+    pub(crate) fn register(&self, name: &str, linker: &mut Linker<Invocation>) -> wasmtime::Result<()> {
+        let row = self.calls.get(name).ok_or_else(|| wasmtime::format_err!("there is no call `{name}`"))?;
+        row.call.register(row.spec, linker)
+    }
+
+    /// Asks the system of an acting call in doubt; `None` where no call of that name is there any more.
+    pub(crate) async fn recover(&self, doubt: Doubt<'_>) -> Option<Recovered<Value>> {
+        let row = self.calls.get(doubt.intent.call.as_str())?;
+        Some(row.call.recover(doubt).await)
+    }
+
+    /// The answer of an acting call in doubt that people say happened.
+    pub(crate) fn assumed(&self, doubt: &Doubt<'_>) -> Option<Value> {
+        self.calls.get(doubt.intent.call.as_str())?.call.assumed(doubt)
+    }
+}
+
+impl From<Arc<HostCalls>> for HostFunctions<Invocation> {
+    fn from(calls: Arc<HostCalls>) -> Self {
+        Self::new(calls.table.clone(), move |name, linker| calls.register(name, linker))
+    }
+}
+
+impl std::fmt::Debug for HostCalls {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.name)
+        f.debug_list().entries(self.calls.keys()).finish()
     }
 }
 
-impl Row {
-    /// Defines this function, and no other, in a plugin's linker.
-    pub(crate) fn register(&'static self, linker: &mut Linker<Invocation>) -> wasmtime::Result<()> {
-        let index = TABLE.iter().position(|row| std::ptr::eq(row, self)).unwrap_or(usize::MAX);
-        (self.register)(linker, index)
-    }
-
-    /// The interface's name in the contract.
-    pub fn interface(&self) -> &'static str {
-        self.name.split_once('.').map_or(self.name, |(interface, _)| interface)
-    }
-
-    /// Whether an effect of it takes the place that it touches. What is left for later takes its place when it begins, and
-    /// rights can change while something is deployed.
-    pub(crate) fn takes_place(&self) -> bool {
-        self.kind == CallKind::Acts && !matches!(self.interface(), "jobs" | "access")
-    }
-
-    /// The function's name in its interface.
-    pub fn function(&self) -> &'static str {
-        self.name.split_once('.').map_or("", |(_, function)| function)
-    }
+const fn own(name: &'static str, kind: CallKind, summary: &'static str) -> CallSpec {
+    CallSpec::new(CONTRACT, name, kind, summary)
 }
 
-/// The package and version of the contract.
-pub const CONTRACT: &str = "wardroom:plugin@0.1.0";
-
-/// All host functions there are.
-pub static TABLE: [Row; 20] = [
-    Row {
-        name: "access.grant",
-        kind: CallKind::Acts,
-        attributes: &[Person, Role, App, Environment],
-        environment: EnvironmentFrom::Command,
-        summary: "adds a person to a role on an app, as it was typed",
-        recovery: Some(Recovery::of::<super::gate::WithItsResult>()),
-        register: gate::register::<crate::hostcall::access::Grant>,
-    },
-    Row {
-        name: "access.list",
-        kind: CallKind::Reads,
-        attributes: &[Person, App],
-        environment: EnvironmentFrom::Command,
-        summary: "reads what was granted in chat",
-        recovery: None,
-        register: gate::register::<crate::hostcall::access::List>,
-    },
-    Row {
-        name: "access.revoke",
-        kind: CallKind::Acts,
-        attributes: &[Person, Role, App, Environment],
-        environment: EnvironmentFrom::Command,
-        summary: "takes back what was granted in chat, as it was typed",
-        recovery: Some(Recovery::of::<super::gate::WithItsResult>()),
-        register: gate::register::<crate::hostcall::access::Revoke>,
-    },
-    Row {
-        name: "catalog.apps",
-        kind: CallKind::Reads,
-        attributes: &[App],
-        environment: EnvironmentFrom::Command,
-        summary: "reads the configured apps and how each is deployed",
-        recovery: None,
-        register: gate::register::<crate::hostcall::catalog::Apps>,
-    },
-    Row {
-        name: "catalog.releases",
-        kind: CallKind::Reads,
-        attributes: &[App, Environment],
-        environment: EnvironmentFrom::Target,
-        summary: "reads which versions ran where, since when and by whom",
-        recovery: None,
-        register: gate::register::<crate::hostcall::catalog::Releases>,
-    },
-    Row {
-        name: "chat.say",
-        kind: CallKind::Notes,
-        attributes: &[],
-        environment: EnvironmentFrom::Command,
-        summary: "says something in the job's own thread",
-        recovery: None,
-        register: gate::register::<crate::hostcall::chat::Say>,
-    },
-    Row {
-        name: "chat.stage",
-        kind: CallKind::Notes,
-        attributes: &[],
-        environment: EnvironmentFrom::Command,
-        summary: "puts a word on the job's status card",
-        recovery: None,
-        register: gate::register::<crate::hostcall::chat::Stage>,
-    },
-    Row {
-        name: "clock.after",
-        kind: CallKind::Given,
-        attributes: &[],
-        environment: EnvironmentFrom::Nothing,
-        summary: "sets a timer that can be waited for",
-        recovery: None,
-        register: gate::register::<crate::hostcall::clock::After>,
-    },
-    Row {
-        name: "clock.now",
-        kind: CallKind::Given,
-        attributes: &[],
-        environment: EnvironmentFrom::Nothing,
-        summary: "reads the time",
-        recovery: None,
-        register: gate::register::<crate::hostcall::clock::Now>,
-    },
-    Row {
-        name: "jobs.cancel",
-        kind: CallKind::Acts,
-        attributes: &[App, Environment],
-        environment: EnvironmentFrom::Target,
-        summary: "calls off work that the plugin left for later",
-        recovery: Some(Recovery::of::<super::gate::WithItsResult>()),
-        register: gate::register::<crate::hostcall::jobs::Cancel>,
-    },
-    Row {
-        name: "jobs.later",
-        kind: CallKind::Acts,
-        attributes: &[App, Environment, Version, Parameter],
-        environment: EnvironmentFrom::Target,
-        summary: "leaves work of the plugin's own for later",
-        recovery: Some(Recovery::of::<super::gate::WithItsResult>()),
-        register: gate::register::<crate::hostcall::jobs::Later>,
-    },
-    Row {
-        name: "jobs.list",
-        kind: CallKind::Reads,
-        attributes: &[],
-        environment: EnvironmentFrom::Nothing,
-        summary: "reads what the plugin left for later",
-        recovery: None,
-        register: gate::register::<crate::hostcall::jobs::List>,
-    },
-    Row {
-        name: "log.write",
-        kind: CallKind::Notes,
-        attributes: &[],
-        environment: EnvironmentFrom::Nothing,
-        summary: "writes a line to the operator's log",
-        recovery: None,
-        register: gate::register::<crate::hostcall::log::Write>,
-    },
-    Row {
-        name: "pipelines.trigger",
-        kind: CallKind::Acts,
-        attributes: &[Pipeline, App, Environment, Version, Parameter],
-        environment: EnvironmentFrom::Target,
-        summary: "starts a pipeline",
-        recovery: Some(Recovery::of::<crate::hostcall::pipelines::Trigger>()),
-        register: gate::register::<crate::hostcall::pipelines::Trigger>,
-    },
-    Row {
-        name: "pipelines.wait",
-        kind: CallKind::Waits,
-        attributes: &[Pipeline, App, Environment],
-        environment: EnvironmentFrom::Target,
-        summary: "waits for runs of the same job, and for times",
-        recovery: None,
-        register: gate::register::<crate::hostcall::pipelines::Wait>,
-    },
-    Row {
-        name: "settings.all",
-        kind: CallKind::Given,
-        attributes: &[],
-        environment: EnvironmentFrom::Nothing,
-        summary: "reads the plugin's own settings",
-        recovery: None,
-        register: gate::register::<crate::hostcall::settings::All>,
-    },
-    Row {
-        name: "store.delete",
-        kind: CallKind::Keeps,
-        attributes: &[Key],
-        environment: EnvironmentFrom::Nothing,
-        summary: "forgets one of the plugin's own values",
-        recovery: None,
-        register: gate::register::<crate::hostcall::store::Delete>,
-    },
-    Row {
-        name: "store.get",
-        kind: CallKind::Reads,
-        attributes: &[Key],
-        environment: EnvironmentFrom::Nothing,
-        summary: "reads one of the plugin's own values",
-        recovery: None,
-        register: gate::register::<crate::hostcall::store::Get>,
-    },
-    Row {
-        name: "store.list",
-        kind: CallKind::Reads,
-        attributes: &[],
-        environment: EnvironmentFrom::Nothing,
-        summary: "reads the plugin's own values",
-        recovery: None,
-        register: gate::register::<crate::hostcall::store::List>,
-    },
-    Row {
-        name: "store.set",
-        kind: CallKind::Keeps,
-        attributes: &[Key],
-        environment: EnvironmentFrom::Nothing,
-        summary: "keeps a value of the plugin's own",
-        recovery: None,
-        register: gate::register::<crate::hostcall::store::Set>,
-    },
-];
-
-/// The row of a name.
-pub fn row(name: &str) -> Option<&'static Row> {
-    TABLE.iter().find(|row| row.name == name)
+/// The host calls of the contract.
+fn own_calls() -> Vec<CallRow> {
+    vec![
+        CallRow::new(own("access.grant", CallKind::Acts, "adds a person to a role on an app, as it was typed").on(&[Person, Role, App, Environment], EnvironmentFrom::Command).without_lock().risk(Risk::High), crate::hostcall::access::Grant),
+        CallRow::new(own("access.list", CallKind::Reads, "reads what was granted in chat").on(&[Person, App], EnvironmentFrom::Command), crate::hostcall::access::List),
+        CallRow::new(own("access.revoke", CallKind::Acts, "takes back what was granted in chat, as it was typed").on(&[Person, Role, App, Environment], EnvironmentFrom::Command).without_lock().risk(Risk::High), crate::hostcall::access::Revoke),
+        CallRow::new(own("catalog.apps", CallKind::Reads, "reads the configured apps and how each is deployed").on(&[App], EnvironmentFrom::Command), crate::hostcall::catalog::Apps),
+        CallRow::new(own("catalog.releases", CallKind::Reads, "reads which versions ran where, since when and by whom").on(&[App, Environment], EnvironmentFrom::Target), crate::hostcall::catalog::Releases),
+        CallRow::new(own("chat.say", CallKind::Notes, "says something in the job's own thread").on(&[], EnvironmentFrom::Command), crate::hostcall::chat::Say),
+        CallRow::new(own("chat.stage", CallKind::Notes, "puts a word on the job's status card").on(&[], EnvironmentFrom::Command), crate::hostcall::chat::Stage),
+        CallRow::new(own("clock.after", CallKind::Given, "sets a timer that can be waited for"), crate::hostcall::clock::After),
+        CallRow::new(own("clock.now", CallKind::Given, "reads the time"), crate::hostcall::clock::Now),
+        CallRow::new(own("jobs.cancel", CallKind::Acts, "calls off work that the plugin left for later").on(&[App, Environment], EnvironmentFrom::Target).without_lock(), crate::hostcall::jobs::Cancel),
+        CallRow::new(own("jobs.later", CallKind::Acts, "leaves work of the plugin's own for later").on(&[App, Environment, Version, Parameter], EnvironmentFrom::Target).without_lock(), crate::hostcall::jobs::Later),
+        CallRow::new(own("jobs.list", CallKind::Reads, "reads what the plugin left for later"), crate::hostcall::jobs::List),
+        CallRow::new(own("log.write", CallKind::Notes, "writes a line to the operator's log"), crate::hostcall::log::Write),
+        CallRow::new(own("pipelines.trigger", CallKind::Acts, "starts a pipeline").on(&[Pipeline, App, Environment, Version, Parameter], EnvironmentFrom::Target).risk(Risk::High), crate::hostcall::pipelines::Trigger),
+        CallRow::new(own("pipelines.wait", CallKind::Waits, "waits for runs of the same job, and for times").on(&[Pipeline, App, Environment], EnvironmentFrom::Target), crate::hostcall::pipelines::Wait),
+        CallRow::new(own("settings.all", CallKind::Given, "reads the plugin's own settings"), crate::hostcall::settings::All),
+        CallRow::new(own("store.delete", CallKind::Keeps, "forgets one of the plugin's own values").on(&[Key], EnvironmentFrom::Nothing), crate::hostcall::store::Delete),
+        CallRow::new(own("store.get", CallKind::Reads, "reads one of the plugin's own values").on(&[Key], EnvironmentFrom::Nothing), crate::hostcall::store::Get),
+        CallRow::new(own("store.list", CallKind::Reads, "reads the plugin's own values"), crate::hostcall::store::List),
+        CallRow::new(own("store.set", CallKind::Keeps, "keeps a value of the plugin's own").on(&[Key], EnvironmentFrom::Nothing), crate::hostcall::store::Set),
+    ]
 }

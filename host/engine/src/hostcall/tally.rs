@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::table::TABLE;
-use crate::{job::{Denied, Reason}, model::CallKind, store::CallCount};
+use crate::{job::{Denied, Reason}, model::{CallKind, CallSpec}, store::CallCount};
 
 /// What an invocation did.
 #[derive(Debug, Default)]
 pub struct Tally {
-    // By the row's place in the table: how often it was allowed, and how often refused.
-    counts: BTreeMap<usize, (u64, u64)>,
+    // By the call's name: how often it was allowed, and how often refused.
+    counts: BTreeMap<&'static str, (u64, u64)>,
+    acted: bool,
     /// Each refused call, in order; at most [`Tally::MOST_DENIED`] are kept, all are counted.
     pub denied: Vec<Denied>,
 }
@@ -27,24 +27,24 @@ impl Tally {
         }
     }
 
-    pub(crate) fn allow(&mut self, index: usize) {
-        self.counts.entry(index).or_default().0 += 1;
+    pub(crate) fn allow(&mut self, call: &CallSpec) {
+        self.acted |= matches!(call.kind, CallKind::Acts | CallKind::Keeps);
+        self.counts.entry(call.name).or_default().0 += 1;
     }
 
-    pub(crate) fn refuse(&mut self, index: usize) {
-        self.counts.entry(index).or_default().1 += 1;
+    pub(crate) fn refuse(&mut self, call: &CallSpec) {
+        self.counts.entry(call.name).or_default().1 += 1;
     }
 
     /// Whether a call that changes anything was allowed, whatever came of it.
     pub fn acted(&self) -> bool {
-        let changes = |index: &usize| matches!(TABLE[*index].kind, CallKind::Acts | CallKind::Keeps);
-        self.counts.iter().any(|(index, (allowed, _))| changes(index) && *allowed > 0)
+        self.acted
     }
 
     /// How often each call was made.
     pub fn counts(&self) -> Vec<CallCount> {
-        let rows = self.counts.iter().map(|(index, (allowed, refused))| CallCount {
-            call: TABLE[*index].name.to_owned(),
+        let rows = self.counts.iter().map(|(call, (allowed, refused))| CallCount {
+            call: (*call).to_owned(),
             allowed: *allowed,
             refused: *refused,
         });

@@ -3,7 +3,9 @@
 use serde_json::json;
 
 use super::entry::entry;
-use crate::{base::Text, hostcall::ShownIn, model::Person, runner::close, store::{EntryKind, JobOutcome, JobRow, Write}};
+use crate::{base::Text, model::Person, store::{EntryKind, JobOutcome, JobRow, Write}};
+use super::close::close;
+use super::shown_in::ShownIn;
 
 /// Closes a job of which nothing was done yet. `next` is the number of its next entry.
 pub(crate) fn call_off(

@@ -7,7 +7,7 @@ use std::{sync::{Arc, Mutex, PoisonError}, time::Duration};
 use tokio::{sync::watch, task::JoinHandle};
 
 use super::said::said;
-use crate::{base::{Text, clean}, messaging::Outbox, store::{JobOutcome, JobRow, OutboxRow, Phase, Purpose, Stand, Store, Write}};
+use crate::{base::{Text, clean}, store::{JobOutcome, JobRow, OutboxRow, Phase, Purpose, Stand, Store, Write}};
 
 /// The least time between two texts of a card: networks limit edits.
 const PACE: Duration = Duration::from_secs(2);
@@ -34,8 +34,8 @@ pub struct JobCard {
 }
 
 impl JobCard {
-    /// Begins to show a job.
-    pub(crate) fn begin(row: Arc<JobRow>, store: Arc<dyn Store>, outbox: Arc<Outbox>) -> Self {
+    /// Begins to show a job. `stored` is called after each new text is in the outbox.
+    pub(crate) fn begin(row: Arc<JobRow>, store: Arc<dyn Store>, stored: impl Fn() + Send + 'static) -> Self {
         let (state, mut seen) = watch::channel(State::default());
         let of = row.clone();
         // Written together with where the job rests: what a restart finds there is not said again.
@@ -53,7 +53,7 @@ impl JobCard {
                         // A card that could not be kept is shown by the next change; the closing line does not depend on it.
                         let row = card_row(&of, text.clone(), state.rests.is_some());
                         if store.commit(vec![Write::Say(row)]).await.is_ok() {
-                            outbox.wake();
+                            stored();
                         }
                         *shown = Some(text);
                     }

@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{hostcall::Tally, plugin::GuestEnd};
 
 /// How a plugin ended, as it stands in the journal.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -26,18 +25,6 @@ impl Ended {
     pub(crate) fn called_off(text: String) -> Self {
         let code = "cancelled".to_owned();
         Self { end: Way::Failure, text, code, warnings: false, denied: Vec::new(), acted: false }
-    }
-
-    pub(crate) fn of(end: GuestEnd, tally: Tally) -> Self {
-        let (end, text, code, warnings) = match end {
-            GuestEnd::Reply(reply) => (Way::Reply, reply.text, String::new(), reply.warnings),
-            GuestEnd::Failure(failure) => (Way::Failure, failure.message, failure.code, false),
-            GuestEnd::Limit(limit) => (Way::Limit, limit.to_string(), String::new(), false),
-            GuestEnd::Trap(why) => (Way::Trap, why, String::new(), false),
-            // The host ends those to run them anew; taken for an end, they would be one that is nobody's.
-            GuestEnd::Stopped(stop) => (Way::Trap, stop.to_string(), String::new(), false),
-        };
-        Self { end, text, code, warnings, acted: tally.acted(), denied: tally.denied }
     }
 }
 
@@ -85,3 +72,5 @@ pub struct Reason {
     /// The rule to add, if the operator wants to allow it.
     pub add: Option<String>,
 }
+
+

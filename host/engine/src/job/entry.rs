@@ -25,3 +25,11 @@ pub(crate) fn entry(row: &JobRow, kind: EntryKind, body: Value, at: jiff::Timest
 pub(crate) fn result(row: &JobRow, of: &Entry, body: Value, at: jiff::Timestamp) -> Entry {
     Entry { call: of.call.clone(), of: Some(of.number), ..entry(row, EntryKind::Result, body, at) }
 }
+
+/// An effect in words: `pipelines.trigger cms/staging 1.0.2`.
+pub(crate) fn about(intent: &Entry) -> String {
+    let one = |name: &str| intent.attributes.get(name).map(|values| values.join(", "));
+    let target = one("pipeline").or_else(|| Some(format!("{}/{}", one("app")?, one("environment")?)));
+    let words = [Some(intent.call.clone()), target, one("version")];
+    crate::base::clean(&words.into_iter().flatten().collect::<Vec<_>>().join(" "))
+}

@@ -6,7 +6,9 @@
 use serde::Deserialize;
 
 use super::{approval_request::{Ask, latest}, job_run::JobRun};
-use crate::{command::Options, hostcall::ShownIn, journal::{blob, check_entries_behind, read::read}, model::{Catalog, Limits, RunKey}, plugin::bindings::commands, store::{Entry, EntryKind, JobRow, Store, StoreError}};
+use crate::{command::Options, journal::{blob, check_entries_behind, read::read}, model::{Catalog, Limits, RunKey}, store::{Entry, EntryKind, JobRow, Store, StoreError}};
+use super::invocation::GuestInvocation;
+use super::shown_in::ShownIn;
 
 /// The call whose intents name runs.
 pub(crate) const TRIGGER: &str = "pipelines.trigger";
@@ -19,7 +21,7 @@ pub(crate) const CANCEL: &str = "cancel";
 #[derive(Debug, Clone, serde::Serialize, Deserialize)]
 pub(crate) struct Begun {
     /// What the plugin is given.
-    pub(crate) invocation: commands::Invocation,
+    pub(crate) invocation: GuestInvocation,
     /// The same in one line.
     pub(crate) line: String,
     /// The digest of the plugin's bytes.

@@ -1,5 +1,8 @@
 //! job
 
+mod invocation;
+mod close;
+mod shown_in;
 mod approval_request;
 pub(crate) mod approval_text;
 mod cancel;
@@ -32,3 +35,7 @@ pub(crate) use plan::{Effect, Plan, PlanEnd};
 pub(crate) use replay::{Found, NoReplay, Replay};
 pub(crate) use said::said;
 pub use status::{Status, status_line};
+pub(crate) use shown_in::ShownIn;
+pub(crate) use close::{close, reaction};
+pub(crate) use entry::about;
+pub(crate) use invocation::{GuestArgument, GuestInvocation, GuestValue};

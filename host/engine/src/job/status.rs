@@ -5,7 +5,8 @@
 //! Not here: who may see a job (`engine::desk`), and its journal line by line (`journal::show`).
 
 use super::history::{Standing, Tape};
-use crate::{base::{clean, moment, took}, runner::about, store::{JobRow, Phase, Place, Store}};
+use crate::{base::{clean, moment, took}, store::{JobRow, Phase, Place, Store}};
+use super::entry::about;
 
 /// What a job's journal and its places say of it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::outbox::{LONGEST_MESSAGE, LONGEST_SAID, Outbox, longest};
 use crate::{adapter::Chat, base::Text, store::{InboxRow, OutboxRow, Purpose, is_announced}};
+use crate::adapter::Accounts;
 
 /// One account of one identity.
 #[derive(Clone)]
@@ -32,6 +33,14 @@ impl Spot {
     pub(crate) fn say(self, key: String, text: Text) -> OutboxRow {
         let Self { bot, network, room } = self;
         OutboxRow { key, bot, network, room, thread: None, purpose: Purpose::Message, text }
+    }
+}
+
+impl Accounts for Outbox {
+    fn of_room(&self, network: &str, room: &str) -> Vec<Arc<dyn Chat>> {
+        let fits = self.accounts.iter().filter(|account| account.chat.network() == network);
+        let (named, others): (Vec<_>, Vec<_>) = fits.partition(|account| names(account, room));
+        named.into_iter().chain(others).map(|account| account.chat.clone()).collect()
     }
 }
 
@@ -77,13 +86,6 @@ impl Outbox {
     /// At how many bytes words are cut that others come behind, so that both get through.
     pub(crate) fn longest_said(&self, bot: &str, network: &str) -> usize {
         self.chat(bot, network).map_or(LONGEST_MESSAGE, |chat| longest(&**chat)).div_euclid(2).min(LONGEST_SAID)
-    }
-
-    /// The accounts on a network, first those whose tables name a room.
-    pub(crate) fn accounts(&self, network: &str, room: &str) -> Vec<Arc<dyn Chat>> {
-        let fits = self.accounts.iter().filter(|account| account.chat.network() == network);
-        let (named, others): (Vec<_>, Vec<_>) = fits.partition(|account| names(account, room));
-        named.into_iter().chain(others).map(|account| account.chat.clone()).collect()
     }
 
     /// Where a room that the configuration names is, and who speaks there: the identity named if its table names the room,

@@ -6,7 +6,10 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use super::{addressing::Addressing, outbox::Outbox};
-use crate::{adapter::{Incoming, Position}, base::{Activity, Text}, job::approval_text, model::Person, policy::Access, store::{InboxKey, InboxRow, Mark, OutboxRow, PendingRow, Purpose, Reaction, Started, Store, StoreError, Write}, trigger::Starters};
+use crate::{adapter::{Incoming, Position}, base::{Activity, Text}, job::approval_text, model::Person, policy::Access, store::{InboxKey, InboxRow, Mark, OutboxRow, PendingRow, Purpose, Reaction, Started, Store, StoreError, Write}};
+use crate::model::RoomName;
+use async_trait::async_trait;
+use crate::adapter::Inbox;
 
 /// What came.
 pub(crate) struct Arrival {
@@ -19,8 +22,14 @@ pub(crate) struct Arrival {
     pub(crate) words: Vec<OutboxRow>,
 }
 
+/// Matches messages that are not addressed to the bot.
+pub(crate) trait Listener: Send + Sync {
+    /// The command that a message starts, if it does. `is_here` says whether the message's room has this name.
+    fn heard(&self, text: &str, is_here: &dyn Fn(&RoomName) -> bool) -> Option<Started>;
+}
+
 /// Where the adapter of one account brings messages.
-pub struct Inbox {
+pub(crate) struct AccountInbox {
     pub(crate) bot: String,
     pub(crate) network: &'static str,
     // Whether this is the first account of its network.
@@ -32,18 +41,14 @@ pub struct Inbox {
     pub(crate) others: Vec<Addressing>,
     pub(crate) admins: Vec<String>,
     pub(crate) access: Arc<Access>,
-    pub(crate) starters: Arc<Starters>,
+    pub(crate) listener: Arc<dyn Listener>,
     pub(crate) activity: Activity,
     pub(crate) rows: mpsc::UnboundedSender<(InboxRow, bool, crate::base::AtWork)>,
 }
 
-impl Inbox {
-    /// The bot is in a room. The first time this is kept as the moment before which nothing is handled;
-    /// gives the mark that stands.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn enter(&self, room: &str, now: Timestamp) -> Result<Position, StoreError> {
+#[async_trait]
+impl Inbox for AccountInbox {
+    async fn enter(&self, room: &str, now: Timestamp) -> Result<Position, StoreError> {
         if let Some(position) = self.mark(room).await? {
             return Ok(position);
         }
@@ -52,11 +57,7 @@ impl Inbox {
         Ok(position)
     }
 
-    /// How far a room was read; `None` where the bot never was.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn mark(&self, room: &str) -> Result<Option<Position>, StoreError> {
+    async fn mark(&self, room: &str) -> Result<Option<Position>, StoreError> {
         let own = self.store.mark(&self.bot, self.network, room).await?;
         let mark = match own {
             // A host that had one identity only kept its marks without a name.
@@ -66,18 +67,7 @@ impl Inbox {
         Ok(mark.map(|mark| Position { event: mark.event, at: mark.at }))
     }
 
-    fn mark_at(&self, room: &str, position: Position) -> Mark {
-        let Position { event, at } = position;
-        Mark { bot: self.bot.clone(), network: self.network.into(), room: room.into(), event, at }
-    }
-
-    /// Takes messages of one room, oldest first, and moves its mark in the same transaction. What is not
-    /// addressed to the bot is left, what is known already is ignored. When this returns, the rest is on
-    /// disk and being handled: the adapter's own sync position may move on. Gives how many were new.
-    ///
-    /// # Errors
-    /// [`StoreError`]; nothing was taken, bring the same messages again.
-    pub async fn receive(
+    async fn receive(
         &self,
         room: &str,
         messages: Vec<Incoming>,
@@ -112,9 +102,38 @@ impl Inbox {
         self.take(arrivals, mark.into_iter().map(Write::Mark).collect()).await
     }
 
-    /// Whether something becomes of a message here: it is a command to us, or what the operator listens for.
-    pub fn takes(&self, room: &str, message: &Incoming) -> bool {
+    fn takes(&self, room: &str, message: &Incoming) -> bool {
         self.meant(room, message).is_some()
+    }
+
+    async fn say_once(&self, room: &str, key: &str, text: Text, thread: Option<String>) -> Result<(), StoreError> {
+        let row = OutboxRow {
+            key: format!("{}/{}/{room}/{key}", self.bot, self.network),
+            bot: self.bot.clone(),
+            network: self.network.into(),
+            room: room.into(),
+            thread,
+            purpose: Purpose::Message,
+            text,
+        };
+        self.store.commit(vec![Write::Say(row)]).await?;
+        self.outbox.wake();
+        Ok(())
+    }
+
+    fn is_admin(&self, person: &str) -> bool {
+        self.admins.iter().any(|admin| admin == person)
+    }
+
+    async fn settled(&self) {
+        self.activity.rest().await;
+    }
+}
+
+impl AccountInbox {
+    fn mark_at(&self, room: &str, position: Position) -> Mark {
+        let Position { event, at } = position;
+        Mark { bot: self.bot.clone(), network: self.network.into(), room: room.into(), event, at }
     }
 
     /// What a message is to us, if it is anything: words, and what set them off where nobody typed them to us.
@@ -132,7 +151,7 @@ impl Inbox {
 
     /// What the operator listens for in a message that is not for us. Of it only that is kept.
     fn heard(&self, room: &str, message: &Incoming) -> Option<Started> {
-        self.starters.heard(&message.text, |name| self.access.is_room(name, (self.network, room)))
+        self.listener.heard(&message.text, &|name| self.access.is_room(name, (self.network, room)))
     }
 
     /// Takes what came and other changes in one transaction, and has that handled which is new; gives how many.
@@ -193,35 +212,6 @@ impl Inbox {
                 }
             }
         }
-    }
-
-    /// Says something that no command asked for, once per room and key, for ever; `thread` is the event at its root.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn say_once(&self, room: &str, key: &str, text: Text, thread: Option<String>) -> Result<(), StoreError> {
-        let row = OutboxRow {
-            key: format!("{}/{}/{room}/{key}", self.bot, self.network),
-            bot: self.bot.clone(),
-            network: self.network.into(),
-            room: room.into(),
-            thread,
-            purpose: Purpose::Message,
-            text,
-        };
-        self.store.commit(vec![Write::Say(row)]).await?;
-        self.outbox.wake();
-        Ok(())
-    }
-
-    /// Whether this person may invite the bot.
-    pub fn is_admin(&self, person: &str) -> bool {
-        self.admins.iter().any(|admin| admin == person)
-    }
-
-    /// Waits until no message is being handled, no job is at work and everything said was sent.
-    pub async fn settled(&self) {
-        self.activity.rest().await;
     }
 }
 

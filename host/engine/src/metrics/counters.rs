@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use metrics::Counter;
 
 use super::metric::Label;
-use crate::hostcall::TABLE as CALLS;
+use std::collections::HashMap;
 
 /// The counters of commands.
 pub(crate) struct Commands([Counter; Became::ALL.len()]);
@@ -53,23 +53,24 @@ impl Decision {
 /// The counters of one plugin's calls, each made when it is first needed.
 pub(crate) struct Calls {
     plugin: Arc<str>,
-    // A row for each call of the contract.
-    counters: Vec<[OnceLock<Counter>; Decision::ALL.len()]>,
+    // By the call's name.
+    counters: HashMap<Arc<str>, [OnceLock<Counter>; Decision::ALL.len()]>,
 }
 
 impl Calls {
-    /// Those of a plugin.
-    pub(crate) fn of(plugin: Arc<str>) -> Self {
-        Self { plugin, counters: CALLS.iter().map(|_| Default::default()).collect() }
+    /// Those of a plugin that can make these calls.
+    pub(crate) fn of(plugin: Arc<str>, calls: impl Iterator<Item = Arc<str>>) -> Self {
+        Self { plugin, counters: calls.map(|call| (call, Default::default())).collect() }
     }
 
-    /// A call, by its row in the table of calls, was judged.
-    pub(crate) fn count(&self, call: usize, decision: Decision) {
+    /// A call was authorized or refused.
+    pub(crate) fn count(&self, call: &str, decision: Decision) {
+        let Some((name, counters)) = self.counters.get_key_value(call) else { return };
         let Some(at) = Decision::ALL.iter().position(|known| *known == decision) else { return };
-        let counter = self.counters[call][at].get_or_init(|| {
+        let counter = counters[at].get_or_init(|| {
             super::table::CALLS.counter([
                 (Label::Plugin, self.plugin.clone().into()),
-                (Label::Call, CALLS[call].name.into()),
+                (Label::Call, name.clone().into()),
                 (Label::Decision, decision.as_str().into()),
             ])
         });

@@ -13,6 +13,7 @@ mod tests;
 pub(crate) use counters::{Became, Calls, Commands, Decision};
 pub(crate) use first_response::FirstAnswers;
 pub use metric::{Label, MetricKind, describe};
-pub use record::{Asked, accounts, health, hook, outbound};
+pub use record::{Asked, hook, outbound};
+pub(crate) use record::{account, open_jobs, overdue, plugins};
 pub(crate) use record::{Ran, begin, ends, job_ended, rate_limited, scheduled, woken};
 pub use table::TABLE;

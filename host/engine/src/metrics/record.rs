@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::metric::Label;
-use crate::{engine::{AccountHealth, Health}, store::{JobOutcome, Phase, Write}, trigger::Starters};
+use crate::{store::{JobOutcome, Phase, Write}};
 
 /// What came of a request to another machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,40 +67,39 @@ fn hooks_counter(hook: &str, answer: &'static str) -> metrics::Counter {
     super::table::HOOKS.counter([(Label::Hook, hook.to_owned().into()), (Label::Answer, answer.into())])
 }
 
-/// How the accounts stand, at the moment of a scrape.
-pub fn accounts(accounts: &[AccountHealth]) {
-    for account in accounts {
-        let labels = || {
-            let bot = metrics::SharedString::from(account.bot.clone());
-            [(Label::Bot, bot), (Label::Network, account.network.into())]
-        };
-        super::table::LINK_UP.gauge(labels()).set(if account.is_up() { 1.0 } else { 0.0 });
-        super::table::RECONNECTS.counter(labels()).absolute(account.reconnects);
-    }
+/// Whether messages flow between an account and its network, and how often they flowed again after they had not.
+pub(crate) fn account(bot: &str, network: &'static str, up: bool, reconnects: u64) {
+    let labels = || [(Label::Bot, metrics::SharedString::from(bot.to_owned())), (Label::Network, network.into())];
+    super::table::LINK_UP.gauge(labels()).set(if up { 1.0 } else { 0.0 });
+    super::table::RECONNECTS.counter(labels()).absolute(reconnects);
 }
 
-/// How the host stands beside its accounts, at the moment of a scrape.
-pub fn health(health: &Health) {
-    for phase in Phase::ALL {
-        let count = health.jobs.iter().find(|(known, _)| *known == phase).map_or(0, |(_, count)| *count);
-        super::table::JOBS.gauge([(Label::Phase, word(phase).into())]).set(count as f64);
-    }
-    let overdue = health.overdue.as_ref().map_or(Duration::ZERO, |overdue| overdue.late);
-    super::table::OVERDUE.gauge([]).set(overdue.as_secs_f64());
-    for (state, count) in [("loaded", health.loaded), ("not-loaded", health.not_loaded)] {
+/// How many jobs are open in a phase.
+pub(crate) fn open_jobs(phase: Phase, count: u64) {
+    super::table::JOBS.gauge([(Label::Phase, word(phase).into())]).set(count as f64);
+}
+
+/// By how much the job is late that should have gone on longest ago.
+pub(crate) fn overdue(late: Duration) {
+    super::table::OVERDUE.gauge([]).set(late.as_secs_f64());
+}
+
+/// How many plugins are loaded and not loaded.
+pub(crate) fn plugins(loaded: usize, not_loaded: usize) {
+    for (state, count) in [("loaded", loaded), ("not-loaded", not_loaded)] {
         super::table::PLUGINS.gauge([(Label::State, state.into())]).set(count as f64);
     }
 }
 
 /// Shows what has not happened yet as none, of what is rare: who watches sees a first time only where there was a none before.
-pub(crate) fn begin(starters: &Starters) {
-    for schedule in &starters.schedules {
-        scheduled(&schedule.name, Ran::Fired, 0);
-        scheduled(&schedule.name, Ran::Skipped, 0);
+pub(crate) fn begin<'a>(schedules: impl Iterator<Item = &'a str>, hooks: impl Iterator<Item = &'a str>) {
+    for schedule in schedules {
+        scheduled(schedule, Ran::Fired, 0);
+        scheduled(schedule, Ran::Skipped, 0);
     }
-    for hook in &starters.hooks {
+    for hook in hooks {
         for answer in ["taken", "unauthorized"] {
-            hooks_counter(&hook.name, answer).increment(0);
+            hooks_counter(hook, answer).increment(0);
         }
     }
     hooks_counter("", "unknown").increment(0);

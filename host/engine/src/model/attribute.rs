@@ -28,6 +28,8 @@ pub enum Attribute {
     Person,
     /// A role of the configuration.
     Role,
+    /// An attribute of an embedder's own calls, by its key in rules.
+    Named(&'static str),
 }
 
 impl Attribute {
@@ -54,6 +56,7 @@ impl Attribute {
             Self::Key => "key",
             Self::Person => "person",
             Self::Role => "role",
+            Self::Named(name) => name,
         }
     }
 

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use wit_component::{ComponentEncoder, DecodedWasm};
 use wit_parser::{InterfaceId, Resolve, WorldId, WorldItem, WorldKey};
 
-use crate::hostcall::{CONTRACT, Row, table};
+use crate::model::{CONTRACT, CallSpec, CallTable};
 
 /// Larger files are not looked at.
 pub const LARGEST: u64 = 16 << 20;
@@ -21,7 +21,7 @@ pub struct Artifact {
     /// The contract's version that it was built for.
     pub contract: String,
     /// Every function it can call, in the table's order.
-    pub calls: Vec<&'static Row>,
+    pub calls: Vec<CallSpec>,
 }
 
 /// Why bytes are no plugin.
@@ -33,14 +33,16 @@ pub enum ArtifactError {
     /// A core module that was not built for the contract.
     #[error("a core module that is no plugin: {0}")]
     NotEncodable(String),
-    /// It imports things that are not in the contract.
+    /// It imports things that are in no package of this host.
     #[error("it imports what no plugin can have: {}", .0.join(", "))]
     Imports(Vec<String>),
-    /// It was built for another version of the contract.
-    #[error("it is built for {found}, and this host has {CONTRACT}")]
+    /// It was built for another version of the contract or of a capability.
+    #[error("it is built for {found}, and this host has {ours}")]
     Version {
         /// What it names.
         found: String,
+        /// What this host has.
+        ours: &'static str,
     },
     /// It does not export what a plugin gives.
     #[error("it does not export wardroom:plugin/commands")]
@@ -63,24 +65,24 @@ impl Artifact {
     ///
     /// # Errors
     /// [`ArtifactError`].
-    pub fn read(path: &std::path::Path) -> Result<Self, ArtifactError> {
-        Self::from_bytes(&read_file(path)?)
+    pub fn read(path: &std::path::Path, table: &CallTable) -> Result<Self, ArtifactError> {
+        Self::from_bytes(&read_file(path)?, table)
     }
 
     /// Looks at bytes: a finished component, or a core module with the contract's types inside.
     ///
     /// # Errors
     /// [`ArtifactError`].
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, ArtifactError> {
+    pub fn from_bytes(bytes: &[u8], table: &CallTable) -> Result<Self, ArtifactError> {
         if bytes.len() as u64 > LARGEST {
             return Err(ArtifactError::TooLarge(bytes.len() as u64));
         }
-        let component = component(bytes)?;
+        let component = component(bytes, table)?;
         let decoded = wit_component::decode(&component).map_err(|error| ArtifactError::NotWasm(chain(&error)))?;
         let DecodedWasm::Component(resolve, world) = decoded else {
             return Err(ArtifactError::NotWasm("it is a WIT package, and no code".to_owned()));
         };
-        let (calls, contract) = imports(&resolve, world)?;
+        let (calls, contract) = imports(&resolve, world, table)?;
         let contract = exports(&resolve, world, contract)?;
         Ok(Self { digest: digest(bytes), component, contract, calls })
     }
@@ -100,7 +102,7 @@ pub fn read_file(path: &std::path::Path) -> Result<Vec<u8>, ArtifactError> {
     std::fs::read(path).map_err(unreadable)
 }
 
-fn component(bytes: &[u8]) -> Result<Vec<u8>, ArtifactError> {
+fn component(bytes: &[u8], table: &CallTable) -> Result<Vec<u8>, ArtifactError> {
     if wasmparser::Parser::is_component(bytes) {
         // Broken bytes are found here, with a message, and not in the middle of compiling.
         let mut validator = wasmparser::Validator::new_with_features(wasmparser::WasmFeatures::default());
@@ -111,7 +113,7 @@ fn component(bytes: &[u8]) -> Result<Vec<u8>, ArtifactError> {
         return Err(ArtifactError::NotWasm("it does not begin like one".to_owned()));
     }
     wasmparser::validate(bytes).map_err(|error| ArtifactError::NotWasm(shown(&error.to_string())))?;
-    let outside = outside(bytes);
+    let outside = outside(bytes, table);
     if !outside.is_empty() {
         return Err(ArtifactError::Imports(outside));
     }
@@ -120,12 +122,13 @@ fn component(bytes: &[u8]) -> Result<Vec<u8>, ArtifactError> {
 }
 
 /// What a core module imports from elsewhere than the contract: WASI, or a JavaScript host.
-fn outside(bytes: &[u8]) -> Vec<String> {
+fn outside(bytes: &[u8], table: &CallTable) -> Vec<String> {
     let mut outside = Vec::new();
     for payload in wasmparser::Parser::new(0).parse_all(bytes).flatten() {
         let wasmparser::Payload::ImportSection(section) = payload else { continue };
         for import in section.into_imports().flatten() {
-            if !import.module.starts_with("wardroom:plugin/") {
+            let package = import.module.split_once('/').map_or("", |(package, _)| package);
+            if package != name(CONTRACT) && !table.iter().any(|row| name(row.package) == package) {
                 outside.push(shown(&format!("{}.{}", import.module, import.name)));
             }
         }
@@ -146,26 +149,41 @@ fn shown(name: &str) -> String {
     name
 }
 
-fn imports(resolve: &Resolve, world: WorldId) -> Result<(Vec<&'static Row>, Option<String>), ArtifactError> {
+/// Every function that a component can call, and the contract's version where it imports the contract.
+fn imports(
+    resolve: &Resolve,
+    world: WorldId,
+    table: &CallTable,
+) -> Result<(Vec<CallSpec>, Option<String>), ArtifactError> {
     let (mut calls, mut outside, mut version) = (Vec::new(), Vec::new(), None);
     for (key, item) in &resolve.worlds[world].imports {
-        let name = resolve.name_world_key(key);
+        let import = resolve.name_world_key(key);
         let WorldItem::Interface { id, .. } = item else {
-            outside.push(shown(&name));
+            outside.push(shown(&import));
             continue;
         };
-        match ours(resolve, *id) {
-            Some((interface, found)) if found == CONTRACT => {
-                version = Some(found);
-                for function in resolve.interfaces[*id].functions.keys() {
-                    match table::row(&format!("{interface}.{function}")) {
-                        Some(row) => calls.push(row),
-                        None => outside.push(shown(&format!("{name}.{function}"))),
-                    }
-                }
+        let Some((interface, package)) = named(resolve, *id) else {
+            outside.push(shown(&import));
+            continue;
+        };
+        // An interface of types alone has no functions, and so no rows.
+        let known = |package: &str| package == CONTRACT || table.iter().any(|row| row.package == package);
+        if !known(&package) {
+            let ours = table.iter().map(|row| row.package).find(|ours| name(ours) == name(&package));
+            match ours.or((name(CONTRACT) == name(&package)).then_some(CONTRACT)) {
+                Some(ours) => return Err(ArtifactError::Version { found: shown(&package), ours }),
+                None => outside.push(shown(&import)),
             }
-            Some((_, found)) => return Err(ArtifactError::Version { found }),
-            None => outside.push(shown(&name)),
+            continue;
+        }
+        for function in resolve.interfaces[*id].functions.keys() {
+            match table.get(&format!("{interface}.{function}")).filter(|row| row.package == package) {
+                Some(row) => calls.push(*row),
+                None => outside.push(shown(&format!("{import}.{function}"))),
+            }
+        }
+        if package == CONTRACT {
+            version = Some(package);
         }
     }
     // A list of a thousand names helps nobody.
@@ -176,23 +194,29 @@ fn imports(resolve: &Resolve, world: WorldId) -> Result<(Vec<&'static Row>, Opti
 fn exports(resolve: &Resolve, world: WorldId, contract: Option<String>) -> Result<String, ArtifactError> {
     for (key, item) in &resolve.worlds[world].exports {
         let (WorldKey::Interface(_), WorldItem::Interface { id, .. }) = (key, item) else { continue };
-        match ours(resolve, *id) {
+        match named(resolve, *id) {
             Some((interface, found)) if interface == "commands" && found == CONTRACT => {
                 return Ok(contract.unwrap_or(found));
             }
-            Some((interface, found)) if interface == "commands" => return Err(ArtifactError::Version { found }),
+            Some((interface, found)) if interface == "commands" && name(&found) == name(CONTRACT) => {
+                return Err(ArtifactError::Version { found: shown(&found), ours: CONTRACT });
+            },
             _ => {}
         }
     }
     Err(ArtifactError::NoCommands)
 }
 
-/// The interface's name and the package with its version, where it is one of the contract's.
-fn ours(resolve: &Resolve, id: InterfaceId) -> Option<(String, String)> {
+/// The interface's name and its package with the version.
+fn named(resolve: &Resolve, id: InterfaceId) -> Option<(String, String)> {
     let interface = &resolve.interfaces[id];
     let package = &resolve.packages[interface.package?].name;
-    (package.namespace == "wardroom" && package.name == "plugin").then(|| {
-        let version = package.version.as_ref().map(|version| format!("@{version}")).unwrap_or_default();
-        (interface.name.clone().unwrap_or_default(), format!("wardroom:plugin{version}"))
-    })
+    let version = package.version.as_ref().map(|version| format!("@{version}")).unwrap_or_default();
+    let package = format!("{}:{}{version}", package.namespace, package.name);
+    Some((interface.name.clone().unwrap_or_default(), package))
+}
+
+/// A package's name without its version.
+fn name(package: &str) -> &str {
+    package.split_once('@').map_or(package, |(name, _)| name)
 }

@@ -6,10 +6,12 @@ use serde::{Deserialize, Serialize};
 use wasmtime::component::{Component, Linker};
 
 use super::{artifact::{Artifact, ArtifactError, digest, read_file}, cache::Cache, config::PluginConfig, describe::{self, Description}, lock::{Lock, Locked}, runtime::Runtime};
-use crate::{base::{At, nearest}, command::CommandTable, hostcall::{Invocation, Row, table}, metrics::{Calls, describe}, model::{CallKind, Limits}, plugin::bindings::{PluginPre, commands}, policy::Grants};
+use crate::{base::{At, nearest}, command::CommandTable, metrics::Calls, model::{CallKind, CallSpec, EnvironmentFrom, Limits}, plugin::bindings::{PluginPre, commands}, policy::Grants};
+use super::host_functions::{GuestData, HostFunctions};
+use crate::metrics::TABLE;
 
 /// A plugin that can run.
-pub struct LoadedPlugin {
+pub struct LoadedPlugin<D: GuestData> {
     /// Its name in the configuration.
     pub name: Arc<str>,
     /// Where it stands there.
@@ -19,7 +21,7 @@ pub struct LoadedPlugin {
     /// The contract's version.
     pub contract: String,
     /// Every function it can call.
-    pub calls: Vec<&'static Row>,
+    pub calls: Vec<CallSpec>,
     /// Its commands and settings.
     pub description: Description,
     /// What it is granted.
@@ -28,7 +30,7 @@ pub struct LoadedPlugin {
     pub limits: Limits,
     /// Its settings.
     pub settings: Arc<[(String, String)]>,
-    pub(crate) pre: PluginPre<Invocation>,
+    pub(crate) pre: PluginPre<D>,
     /// How often it made which call.
     pub(crate) counted: Calls,
     // Until they are in the store, where open jobs find them again.
@@ -79,7 +81,7 @@ pub enum LoadError {
     #[error("it can call {}, and no rule names that", .calls.join(", "))]
     NotGranted {
         /// The calls.
-        calls: Vec<&'static str>,
+        calls: Vec<String>,
         /// The rule to add.
         add: String,
     },
@@ -120,16 +122,22 @@ const NOTE: &str = "plugin.json";
 const NOTE_FORMAT: u32 = 1;
 
 /// Loads plugins.
-#[derive(Clone)]
-pub struct Loader {
+pub struct Loader<D: GuestData> {
     runtime: Runtime,
     cache: Cache,
+    pub(crate) functions: HostFunctions<D>,
 }
 
-impl Loader {
+impl<D: GuestData> Clone for Loader<D> {
+    fn clone(&self) -> Self {
+        Self { runtime: self.runtime.clone(), cache: self.cache.clone(), functions: self.functions.clone() }
+    }
+}
+
+impl<D: GuestData> Loader<D> {
     /// A loader that keeps compiled code in a folder, or nowhere.
-    pub fn new(runtime: Runtime, cache: Option<PathBuf>) -> Self {
-        Self { runtime, cache: Cache::new(cache) }
+    pub fn new(runtime: Runtime, cache: Option<PathBuf>, functions: HostFunctions<D>) -> Self {
+        Self { runtime, cache: Cache::new(cache), functions }
     }
 
     /// The engine that the plugins run in.
@@ -146,7 +154,7 @@ impl Loader {
         config: &PluginConfig,
         lock: Option<&Lock>,
         table: &mut CommandTable,
-    ) -> Result<Arc<LoadedPlugin>, NotLoaded> {
+    ) -> Result<Arc<LoadedPlugin<D>>, NotLoaded> {
         let locked = lock.and_then(|lock| lock.0.get(&config.name));
         let mut commands = locked.map(|locked| locked.commands.clone()).unwrap_or_default();
         let loaded = self.prepare(config, lock, &mut commands).await.and_then(|plugin| {
@@ -175,7 +183,7 @@ impl Loader {
         config: &PluginConfig,
         lock: Option<&Lock>,
         commands: &mut Vec<String>,
-    ) -> Result<LoadedPlugin, LoadError> {
+    ) -> Result<LoadedPlugin<D>, LoadError> {
         let bytes = read_file(&config.module)?;
         let digest = digest(&bytes);
         if let Some(lock) = lock {
@@ -196,11 +204,11 @@ impl Loader {
         let compile = |error: wasmtime::Error| LoadError::Compile(format!("{error:#}").replace('\n', " "));
         let mut linker = Linker::new(self.runtime.engine());
         for row in &calls {
-            row.register(&mut linker).map_err(compile)?;
+            self.functions.register(row.name, &mut linker).map_err(compile)?;
         }
         let pre = linker.instantiate_pre(&component).and_then(PluginPre::new).map_err(compile)?;
         Ok(LoadedPlugin {
-            counted: Calls::of(name.clone()),
+            counted: Calls::of(name.clone(), calls.iter().map(|call| call.name.into())),
             name,
             at: config.at.clone(),
             digest,
@@ -221,11 +229,11 @@ impl Loader {
         &self,
         bytes: &[u8],
         digest: &str,
-    ) -> Result<(Component, Note, Vec<&'static Row>), LoadError> {
+    ) -> Result<(Component, Note, Vec<CallSpec>), LoadError> {
         let engine = self.runtime.engine();
         if let Some(note) = self.cache.note::<Note>(engine, digest, NOTE)
             && note.format == NOTE_FORMAT
-            && let Some(calls) = note.calls.iter().map(|name| table::row(name)).collect::<Option<Vec<_>>>()
+            && let Some(calls) = note.calls.iter().map(|name| self.functions.table().get(name).copied()).collect::<Option<Vec<_>>>()
             && let Some(component) = self.cache.compiled(engine, digest)
         {
             return Ok((component, note, calls));
@@ -233,8 +241,9 @@ impl Loader {
         let (bytes, cache, runtime, name) =
             (bytes.to_vec(), self.cache.clone(), self.runtime.clone(), digest.to_owned());
         // Compiling takes long and would hold up every guest of this thread.
+        let table = self.functions.table().clone();
         let compiled = tokio::task::spawn_blocking(move || {
-            let artifact = Artifact::from_bytes(&bytes)?;
+            let artifact = Artifact::from_bytes(&bytes, &table)?;
             let component = cache
                 .compile(runtime.engine(), &name, &artifact.component)
                 .map_err(|error| LoadError::Compile(format!("{error:#}").replace('\n', " ")))?;
@@ -249,7 +258,7 @@ impl Loader {
     }
 }
 
-impl LoadedPlugin {
+impl<D: GuestData> LoadedPlugin<D> {
     /// Its bytes, once.
     pub(crate) fn take_bytes(&self) -> Option<Vec<u8>> {
         self.bytes.lock().unwrap_or_else(PoisonError::into_inner).take()
@@ -266,16 +275,13 @@ impl LoadedPlugin {
 }
 
 /// Every call that needs a rule is named by one.
-fn granted(plugin: &str, grants: &Grants, calls: &[&'static Row]) -> Result<(), LoadError> {
-    let unnamed = |row: &&&'static Row| {
-        let index = crate::hostcall::TABLE.iter().position(|known| known.name == row.name);
-        row.kind.needs_rule() && index.is_none_or(|index| grants.naming(index).next().is_none())
-    };
-    let missing: Vec<&'static Row> = calls.iter().filter(unnamed).copied().collect();
+fn granted(plugin: &str, grants: &Grants, calls: &[CallSpec]) -> Result<(), LoadError> {
+    let unnamed = |row: &&CallSpec| row.kind.needs_rule() && grants.naming(row.name).next().is_none();
+    let missing: Vec<&CallSpec> = calls.iter().filter(unnamed).collect();
     if missing.is_empty() {
         return Ok(());
     }
-    let rule = |rows: &[&&'static Row], limit: &str| {
+    let rule = |rows: &[&&CallSpec], limit: &str| {
         let names: Vec<String> = rows.iter().map(|row| format!("\"{}\"", row.name)).collect();
         format!("[[plugin.{plugin}.allow]]\ncall = [{}]{limit}", names.join(", "))
     };
@@ -294,7 +300,7 @@ fn granted(plugin: &str, grants: &Grants, calls: &[&'static Row]) -> Result<(), 
     if !typed.is_empty() {
         rules.push(rule(&typed, "\nrole = [\"...\"]"));
     }
-    Err(LoadError::NotGranted { calls: missing.iter().map(|row| row.name).collect(), add: rules.join("\n") })
+    Err(LoadError::NotGranted { calls: missing.iter().map(|row| row.name.to_owned()).collect(), add: rules.join("\n") })
 }
 
 /// The settings as the guest sees them, in the order of its description.

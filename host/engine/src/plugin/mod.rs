@@ -1,5 +1,6 @@
 //! plugin
 
+mod host_functions;
 mod artifact;
 pub(crate) mod bindings;
 mod cache;
@@ -25,3 +26,4 @@ pub(crate) use run::GuestEnd;
 pub(crate) use run::run;
 pub use runtime::{MOST_GUESTS, Memory, Runtime, config};
 pub use set::Plugins;
+pub use host_functions::{GuestData, HostFunctions};

@@ -9,8 +9,9 @@ use wasmtime::component::Linker;
 
 use super::{artifact, describe, load::{LoadError, LoadedPlugin, Loader}};
 use crate::{base::At, model::Limits, plugin::bindings::PluginPre, policy::Grants};
+use super::host_functions::GuestData;
 
-impl Loader {
+impl<D: GuestData> Loader<D> {
     /// Loads bytes that were kept, under the name and with the grants that its plugin has now.
     ///
     /// # Errors
@@ -21,7 +22,7 @@ impl Loader {
         bytes: &[u8],
         grants: Arc<Grants>,
         limits: Limits,
-    ) -> Result<LoadedPlugin, LoadError> {
+    ) -> Result<LoadedPlugin<D>, LoadError> {
         let digest = artifact::digest(bytes);
         let (component, note, calls) = self.look(bytes, &digest).await?;
         let name: Arc<str> = name.into();
@@ -29,12 +30,12 @@ impl Loader {
         let compile = |error: wasmtime::Error| LoadError::Compile(format!("{error:#}").replace('\n', " "));
         let mut linker = Linker::new(self.runtime().engine());
         for row in &calls {
-            row.register(&mut linker).map_err(compile)?;
+            self.functions.register(row.name, &mut linker).map_err(compile)?;
         }
         let pre = linker.instantiate_pre(&component).and_then(PluginPre::new).map_err(compile)?;
         Ok(LoadedPlugin {
             at: At { file: name.clone(), line: 0 },
-            counted: crate::metrics::Calls::of(name.clone()),
+            counted: crate::metrics::Calls::of(name.clone(), calls.iter().map(|call| call.name.into())),
             name,
             digest,
             contract: note.contract,

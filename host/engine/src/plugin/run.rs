@@ -5,11 +5,13 @@ use std::time::Duration;
 use wasmtime::{AsContextMut, Store, Trap, UpdateDeadline};
 
 use super::{limits::LimitReached, load::LoadedPlugin, runtime::TICK};
-use crate::{base::size, hostcall::{Invocation, Stop}, model::Limits, plugin::bindings::{Plugin, PluginPre, commands}};
+use crate::{base::size, model::Limits, plugin::bindings::{Plugin, PluginPre, commands, types}};
+use super::host_functions::GuestData;
+use crate::job::{GuestArgument, GuestInvocation, GuestValue};
 
 /// How a guest ended.
 #[derive(Debug)]
-pub(crate) enum GuestEnd {
+pub enum GuestEnd<S> {
     /// It did its work.
     Reply(commands::Reply),
     /// It says that it did not.
@@ -19,31 +21,36 @@ pub(crate) enum GuestEnd {
     /// It broke.
     Trap(String),
     /// The host ended it, and runs it anew when it can go on.
-    Stopped(Stop),
+    Stopped(S),
 }
 
 /// A guest that ended, and what it did.
-pub(crate) struct GuestRun {
+pub(crate) struct GuestRun<D: GuestData> {
     /// How it ended.
-    pub(crate) end: GuestEnd,
+    pub(crate) end: GuestEnd<D::Stop>,
     /// The host's side of it.
-    pub(crate) invocation: Invocation,
+    pub(crate) invocation: D,
 }
 
 /// Runs one invocation to its end. Safe to drop: the guest is then gone, and what it began stands in the journal.
-pub(crate) async fn run(plugin: &LoadedPlugin, invocation: Invocation, asked: &commands::Invocation) -> GuestRun {
-    let limits = *invocation.meter.limits();
+pub(crate) async fn run<D: GuestData>(
+    plugin: &LoadedPlugin<D>,
+    mut invocation: D,
+    asked: &GuestInvocation,
+) -> GuestRun<D> {
+    let asked = &asked.to_contract();
+    let limits = *invocation.meter().limits();
     let mut store = Store::new(plugin.pre.engine(), invocation);
-    store.limiter(|invocation| &mut invocation.meter);
+    store.limiter(|invocation| invocation.meter());
     limit_copies(&mut store, &limits);
     limit_cpu(&mut store, limits.cpu);
     let ended = tokio::time::timeout(limits.wall, call(&plugin.pre, &mut store, asked)).await;
     let end = match ended {
         Err(_) => GuestEnd::Limit(LimitReached::Wall(limits.wall)),
-        Ok(Err(error)) => broken(&error, limits.bytes_out),
+        Ok(Err(error)) => broken::<D::Stop>(&error, limits.bytes_out),
         // What a guest answers is its words too.
-        Ok(Ok(answer)) => match (store.data_mut().meter.bytes(size(&answer)), answer) {
-            (Err(error), _) => broken(&error, limits.bytes_out),
+        Ok(Ok(answer)) => match (store.data_mut().meter().bytes(size(&answer)), answer) {
+            (Err(error), _) => broken::<D::Stop>(&error, limits.bytes_out),
             (Ok(()), Ok(reply)) => GuestEnd::Reply(reply),
             (Ok(()), Err(failure)) => GuestEnd::Failure(failure),
         },
@@ -51,9 +58,9 @@ pub(crate) async fn run(plugin: &LoadedPlugin, invocation: Invocation, asked: &c
     GuestRun { end, invocation: store.into_data() }
 }
 
-async fn call(
-    pre: &PluginPre<Invocation>,
-    store: &mut Store<Invocation>,
+async fn call<D: GuestData>(
+    pre: &PluginPre<D>,
+    store: &mut Store<D>,
     asked: &commands::Invocation,
 ) -> wasmtime::Result<Result<commands::Reply, commands::Failure>> {
     let plugin: Plugin = pre.instantiate_async(store.as_context_mut()).await?;
@@ -81,8 +88,11 @@ pub(crate) fn limit_copies<T: 'static>(store: &mut Store<T>, limits: &Limits) {
     store.set_hostcall_fuel(limits.bytes_out.saturating_mul(4));
 }
 
-fn broken(error: &wasmtime::Error, bytes_out: usize) -> GuestEnd {
-    if let Some(stop) = error.downcast_ref::<Stop>() {
+fn broken<S: std::error::Error + Clone + Send + Sync + 'static>(
+    error: &wasmtime::Error,
+    bytes_out: usize,
+) -> GuestEnd<S> {
+    if let Some(stop) = error.downcast_ref::<S>() {
         return GuestEnd::Stopped(stop.clone());
     }
     if let Some(limit) = error.downcast_ref::<LimitReached>() {
@@ -111,4 +121,23 @@ pub(crate) fn why(error: &wasmtime::Error) -> String {
 /// Wasmtime has no type for it that can be named outside.
 fn is_too_much_at_once(error: &wasmtime::Error) -> bool {
     error.root_cause().to_string().contains("fuel allocated for hostcalls")
+}
+
+impl GuestInvocation {
+    /// In the contract's own types.
+    fn to_contract(&self) -> commands::Invocation {
+        let value = |value: &GuestValue| match value {
+            GuestValue::Text(text) => commands::Value::Text(text.clone()),
+            GuestValue::Integer(number) => commands::Value::Integer(*number),
+            GuestValue::Boolean(yes) => commands::Value::Boolean(*yes),
+        };
+        let argument =
+            |given: &GuestArgument| commands::Argument { name: given.name.clone(), value: value(&given.value) };
+        commands::Invocation {
+            job: self.job.clone(),
+            command: self.command.clone(),
+            arguments: self.arguments.iter().map(argument).collect(),
+            caller: types::Person { id: self.caller.id.clone(), name: self.caller.name.clone() },
+        }
+    }
 }

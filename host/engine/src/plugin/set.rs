@@ -3,25 +3,26 @@
 use std::{collections::HashMap, sync::{Arc, Mutex, PoisonError}};
 
 use super::{config::PluginConfig, load::{LoadedPlugin, Loader, NotLoaded}, lock::Lock};
-use crate::{base::{Problem, nearest}, command::CommandTable, config::Config, job::{Begun, TapeError}, policy::Grants, store::{JobRow, Store, StoreError, Write}};
+use crate::{base::{Problem, nearest}, command::CommandTable, job::{Begun, TapeError}, policy::Grants, store::{JobRow, Store, StoreError, Write}};
+use super::host_functions::GuestData;
 
 /// The plugins of a host.
-pub struct Plugins {
-    loaded: Vec<Arc<LoadedPlugin>>,
+pub struct Plugins<D: GuestData> {
+    loaded: Vec<Arc<LoadedPlugin<D>>>,
     by_name: HashMap<Arc<str>, usize>,
     not_loaded: Vec<NotLoaded>,
     table: CommandTable,
     locked: bool,
-    loader: Loader,
+    loader: Loader<D>,
     /// What each plugin of the configuration is granted, loaded or not.
     grants: HashMap<String, Arc<Grants>>,
     /// Plugins of open jobs that are not those that are loaded now, by name and digest.
-    revived: Mutex<HashMap<(String, String), Arc<LoadedPlugin>>>,
+    revived: Mutex<HashMap<(String, String), Arc<LoadedPlugin<D>>>>,
 }
 
-impl Plugins {
+impl<D: GuestData> Plugins<D> {
     /// Loads all plugins of a configuration, in the order of the file.
-    pub async fn load(config: &Config, loader: &Loader, lock: Option<&Lock>) -> Self {
+    pub async fn load(configured: &[PluginConfig], loader: &Loader<D>, lock: Option<&Lock>) -> Self {
         let mut plugins = Self {
             loaded: Vec::new(),
             by_name: HashMap::new(),
@@ -29,10 +30,10 @@ impl Plugins {
             table: CommandTable::new(),
             locked: lock.is_some(),
             loader: loader.clone(),
-            grants: config.plugins.iter().map(|plugin| (plugin.name.clone(), plugin.grants.clone())).collect(),
+            grants: configured.iter().map(|plugin| (plugin.name.clone(), plugin.grants.clone())).collect(),
             revived: Mutex::default(),
         };
-        for plugin in &config.plugins {
+        for plugin in configured {
             match loader.load(plugin, lock, &mut plugins.table).await {
                 Ok(loaded) => {
                     plugins.by_name.insert(loaded.name.clone(), plugins.loaded.len());
@@ -50,7 +51,7 @@ impl Plugins {
     }
 
     /// Those that run, in the order of the file.
-    pub fn loaded(&self) -> &[Arc<LoadedPlugin>] {
+    pub fn loaded(&self) -> &[Arc<LoadedPlugin<D>>] {
         &self.loaded
     }
 
@@ -70,7 +71,7 @@ impl Plugins {
     }
 
     /// One that runs.
-    pub fn get(&self, name: &str) -> Option<&Arc<LoadedPlugin>> {
+    pub fn get(&self, name: &str) -> Option<&Arc<LoadedPlugin<D>>> {
         self.by_name.get(name).map(|index| &self.loaded[*index])
     }
 
@@ -100,7 +101,7 @@ impl Plugins {
         row: &JobRow,
         begun: &Begun,
         store: &dyn Store,
-    ) -> Result<Arc<LoadedPlugin>, TapeError> {
+    ) -> Result<Arc<LoadedPlugin<D>>, TapeError> {
         if let Some(plugin) = self.get(&row.plugin).filter(|plugin| plugin.digest == row.digest) {
             return Ok(plugin.clone());
         }
@@ -130,77 +131,5 @@ impl Plugins {
     /// The plugin that has a command and did not load.
     pub fn missing(&self, command: &str) -> Option<&NotLoaded> {
         self.not_loaded.iter().find(|plugin| plugin.commands.iter().any(|known| known.eq_ignore_ascii_case(command)))
-    }
-
-    /// All that is wrong once plugins are known: those that did not load, roles that name commands which do not exist, and
-    /// expectations that the rules do not meet.
-    pub fn problems(&self, config: &Config) -> Vec<Problem> {
-        let mut problems: Vec<Problem> = self
-            .not_loaded
-            .iter()
-            .map(|plugin| Problem {
-                at: plugin.at.clone(),
-                message: format!("plugin {} is not loaded: {}", plugin.name, plugin.error),
-                fix: plugin.error.fix(),
-            })
-            .collect();
-        // What a plugin without a description may have nobody knows: roles are not blamed for it.
-        let unknown = self.not_loaded.iter().any(|plugin| plugin.commands.is_empty());
-        if unknown {
-            return problems;
-        }
-        let missing = self.not_loaded.iter().flat_map(|plugin| plugin.commands.iter().map(String::as_str));
-        problems.extend(config.plugins.iter().flat_map(|plugin| self.unknown_commands(plugin)));
-        let names: Vec<&str> = self.table.specs().iter().map(|spec| spec.name.as_str()).chain(missing).collect();
-        for role in &config.access.roles {
-            for pattern in role.commands.iter().filter(|pattern| pattern.is_literal()) {
-                if !names.contains(&pattern.as_str()) {
-                    let meant = nearest(pattern.as_str(), names.iter().copied());
-                    problems.push(Problem {
-                        at: role.at.clone(),
-                        message: format!(
-                            "role {} names the command `{}`, which no plugin has",
-                            role.name,
-                            pattern.as_str()
-                        ),
-                        fix: meant.map(|meant| format!("\"{meant}\"")),
-                    });
-                }
-            }
-        }
-        for notice in config.notices.iter() {
-            for pattern in notice.commands.iter().flatten().filter(|pattern| pattern.is_literal()) {
-                if !names.contains(&pattern.as_str()) {
-                    let message = format!("[[notify]] names the command `{}`, which no plugin has", pattern.as_str());
-                    let meant = nearest(pattern.as_str(), names.iter().copied());
-                    let fix = meant.map(|meant| format!("\"{meant}\""));
-                    problems.push(Problem { at: notice.at.clone(), message, fix });
-                }
-            }
-        }
-        problems.extend(self.misled(config));
-        problems.extend(self.unmet(config));
-        problems.sort();
-        problems
-    }
-
-    /// The rules of a plugin that are for commands which it does not have.
-    fn unknown_commands(&self, plugin: &PluginConfig) -> Vec<Problem> {
-        let Some(loaded) = self.get(&plugin.name) else { return Vec::new() };
-        let names: Vec<&str> = loaded.description.commands.iter().map(|spec| spec.name.as_str()).collect();
-        let rules = plugin.grants.rules().iter();
-        let named = rules.flat_map(|rule| rule.commands.iter().flatten().map(move |command| (rule, command)));
-        let unknown = named.filter(|(_, command)| !names.iter().any(|name| command.matches(name)));
-        unknown
-            .map(|(rule, command)| Problem {
-                at: rule.at.clone(),
-                message: format!(
-                    "a rule of plugin {} is for the command `{}`, which it does not have",
-                    plugin.name,
-                    command.as_str()
-                ),
-                fix: nearest(command.as_str(), names.iter().copied()).map(|meant| format!("command = [\"{meant}\"]")),
-            })
-            .collect()
     }
 }

@@ -36,6 +36,10 @@ fn checked(commands: Vec<commands::Command>, settings: Vec<commands::Setting>) -
     describe::check(&"plugin".into(), commands::Description { commands, settings })
 }
 
+fn calls() -> crate::model::CallTable {
+    crate::hostcall::HostCalls::new(&[]).unwrap().table().clone()
+}
+
 #[test]
 fn a_good_description_is_taken_and_cleaned() {
     let mut painted = command("paint");
@@ -83,9 +87,9 @@ fn what_a_plugin_may_not_say_of_itself() {
 
 #[test]
 fn bytes_that_are_no_plugin() {
-    let component = |text: &str| Artifact::from_bytes(&wat::parse_str(text).unwrap());
-    assert!(matches!(Artifact::from_bytes(b""), Err(ArtifactError::NotWasm(_))));
-    assert!(matches!(Artifact::from_bytes(b"\0asm\x01\0\0\0\xff"), Err(ArtifactError::NotWasm(_))));
+    let component = |text: &str| Artifact::from_bytes(&wat::parse_str(text).unwrap(), &calls());
+    assert!(matches!(Artifact::from_bytes(b"", &calls()), Err(ArtifactError::NotWasm(_))));
+    assert!(matches!(Artifact::from_bytes(b"\0asm\x01\0\0\0\xff", &calls()), Err(ArtifactError::NotWasm(_))));
     assert!(matches!(component("(component)"), Err(ArtifactError::NoCommands)));
     assert!(matches!(component("(module)"), Err(ArtifactError::NoCommands | ArtifactError::NotEncodable(_))));
     let wasi = r#"(module (import "wasi_snapshot_preview1" "fd_write" (func)))"#;
@@ -93,10 +97,10 @@ fn bytes_that_are_no_plugin() {
         matches!(component(wasi), Err(ArtifactError::Imports(imports)) if imports == ["wasi_snapshot_preview1.fd_write"])
     );
     let huge = vec![0; usize::try_from(artifact::LARGEST).unwrap() + 1];
-    assert!(matches!(Artifact::from_bytes(&huge), Err(ArtifactError::TooLarge(_))));
+    assert!(matches!(Artifact::from_bytes(&huge, &calls()), Err(ArtifactError::TooLarge(_))));
     let folder = tempfile::tempdir().unwrap();
-    assert!(matches!(Artifact::read(&folder.path().join("gone.wasm")), Err(ArtifactError::Unreadable(_))));
-    assert!(matches!(Artifact::read(folder.path()), Err(ArtifactError::Unreadable(_))), "a folder is no plugin");
+    assert!(matches!(Artifact::read(&folder.path().join("gone.wasm"), &calls()), Err(ArtifactError::Unreadable(_))));
+    assert!(matches!(Artifact::read(folder.path(), &calls()), Err(ArtifactError::Unreadable(_))), "a folder is no plugin");
 }
 
 #[test]

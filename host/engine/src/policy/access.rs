@@ -7,8 +7,10 @@ use std::{collections::{BTreeMap, BTreeSet, HashSet}, sync::{Arc, OnceLock, Pois
 
 use jiff::Timestamp;
 
-use super::{asker::Asker, bots::Bots, chat_grants::Granted, machines::Machines, people::People, role::{Held, Member, Rights, Role}, role_index::Index, room_members::Rooms};
-use crate::{adapter::{Directory, GroupFiles, Steady}, command::Target, messaging::Outbox, model::RoomName, store::{Grant, Write}};
+use super::{bots::Bots, chat_grants::Granted, machines::Machines, people::People, role::{Held, Member, Rights, Role}, role_index::Index, room_members::Rooms};
+use crate::{adapter::{Directory, GroupFiles, Steady}, command::Target, model::RoomName, store::{Grant, Write}};
+use crate::adapter::Accounts;
+use crate::command::{Asker, Visibility};
 
 /// The people and roles of the configuration, and what is known of them now.
 pub struct Access {
@@ -359,8 +361,8 @@ impl Access {
 
     /// Asks the networks who is in the rooms that the configuration names, where that is not known. Quick where it names
     /// none, and never longer than a few seconds.
-    pub(crate) async fn look(&self, outbox: &Outbox) {
-        self.rooms.look(outbox).await;
+    pub(crate) async fn look(&self, accounts: &dyn Accounts) {
+        self.rooms.look(accounts).await;
     }
 
     /// Who tells who is in a group, instead of the files of the configuration.
@@ -383,5 +385,15 @@ impl Access {
 impl std::fmt::Debug for Access {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Access").field("bots", &self.bots).field("roles", &self.roles.len()).finish_non_exhaustive()
+    }
+}
+
+impl Visibility for Access {
+    fn sees(&self, person: Asker<'_>, app: Option<&str>, environment: Option<&str>) -> bool {
+        Access::sees(self, person, app, environment)
+    }
+
+    fn roles_given_in_chat(&self) -> Vec<&str> {
+        self.roles.iter().filter(|role| role.grant_in_chat).map(|role| role.name.as_str()).collect()
     }
 }

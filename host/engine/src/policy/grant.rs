@@ -1,9 +1,9 @@
 //! What the operator grants a plugin: its `allow` rules, sorted by the calls they name.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::{BTreeSet, HashMap}, sync::Arc};
 
 use super::{pattern::Pattern, scope::{Mismatch, Scope}};
-use crate::{base::At, model::Attribute};
+use crate::{base::At, model::{Attribute, CallTable}};
 
 /// One `[[plugin.NAME.allow]]`.
 #[derive(Debug)]
@@ -33,19 +33,19 @@ impl Allow {
 #[derive(Debug, Default)]
 pub struct Grants {
     rules: Vec<Allow>,
-    // For each row of the call table, the rules that name it: what a call costs must not grow with the file.
-    by_row: Vec<Vec<usize>>,
+    // For each call, the rules that name it: what a call costs must not grow with the file.
+    by_call: HashMap<&'static str, Vec<usize>>,
 }
 
 impl Grants {
     /// Sorts rules by call.
-    pub fn new(rules: Vec<Allow>) -> Self {
+    pub fn new(rules: Vec<Allow>, calls: &CallTable) -> Self {
         let naming = |name: &str| {
             let named = |(_, rule): &(usize, &Allow)| rule.calls.iter().any(|call| call.matches(name));
             rules.iter().enumerate().filter(named).map(|(index, _)| index).collect()
         };
-        let by_row = crate::hostcall::TABLE.iter().map(|row| naming(row.name)).collect();
-        Self { rules, by_row }
+        let by_call = calls.iter().map(|call| (call.name, naming(call.name))).collect();
+        Self { rules, by_call }
     }
 
     /// All rules, in the order of the file.
@@ -53,21 +53,21 @@ impl Grants {
         &self.rules
     }
 
-    /// The rules that name a row of the call table.
-    pub fn naming(&self, row: usize) -> impl Iterator<Item = &Allow> {
-        self.by_row.get(row).into_iter().flatten().map(|index| &self.rules[*index])
+    /// The rules that name a call.
+    pub fn naming(&self, call: &str) -> impl Iterator<Item = &Allow> {
+        self.by_call.get(call).into_iter().flatten().map(|index| &self.rules[*index])
     }
 
-    /// The rules for a row and a command that match, and why the others do not.
+    /// The rules for a call and a command that match, and why the others do not.
     pub(crate) fn permitting<'a>(
         &'a self,
-        row: usize,
+        call: &str,
         command: &str,
         attributes: &crate::model::Attributes,
     ) -> Result<impl Iterator<Item = &'a Allow> + use<'a>, Vec<(&'a Allow, Mismatch)>> {
         let mut hits: Vec<&Allow> = Vec::new();
         let mut misses = Vec::new();
-        for rule in self.naming(row).filter(|rule| rule.is_for(command)) {
+        for rule in self.naming(call).filter(|rule| rule.is_for(command)) {
             match rule.limits.permit(attributes) {
                 Ok(()) => hits.push(rule),
                 Err(miss) => misses.push((rule, miss)),

@@ -2,7 +2,6 @@
 
 mod access;
 mod approval_rule;
-mod asker;
 mod authorize;
 mod bots;
 mod chat_grants;
@@ -23,7 +22,6 @@ mod tests;
 pub use access::{Access, Policy};
 pub(crate) use approval_rule::Need;
 pub use approval_rule::{Approval, BreakGlass};
-pub use asker::Asker;
 pub use authorize::Authorized;
 pub use bots::{Bot, Bots};
 pub use freeze_window::{Ends, Window};

@@ -1,13 +1,14 @@
 //! What is known of the rooms that the configuration names: their ids, and who is in them.
 //!
 //! Invariant: what is not known, or not any more, is nobody.
-//! Not here: which networks there are; the outbox knows them.
+//! Not here: which networks there are; [`Accounts`] knows them.
 
 use std::{collections::{HashMap, HashSet}, sync::{PoisonError, RwLock}, time::{Duration, Instant}};
 
 use futures_util::future::join_all;
 
-use crate::{adapter::{Chat, SendError}, messaging::Outbox, model::RoomName};
+use crate::{adapter::{Chat, SendError}, model::RoomName};
+use crate::adapter::Accounts;
 
 /// So long is who is in a room not asked for again.
 const FRESH: Duration = Duration::from_secs(5);
@@ -79,13 +80,13 @@ impl Rooms {
     }
 
     /// Asks the networks for what is not known or was not asked for some seconds.
-    pub(crate) async fn look(&self, outbox: &Outbox) {
+    pub(crate) async fn look(&self, accounts: &dyn Accounts) {
         if self.all.is_empty() {
             return;
         }
         // One look serves all who wait for it.
         let _one = self.looking.lock().await;
-        let looks = self.all.iter().filter(|name| !self.is_fresh(name)).map(|name| self.look_at(name, outbox));
+        let looks = self.all.iter().filter(|name| !self.is_fresh(name)).map(|name| self.look_at(name, accounts));
         join_all(looks).await;
     }
 
@@ -105,10 +106,10 @@ impl Rooms {
         known.get(name).is_some_and(fresh)
     }
 
-    async fn look_at(&self, name: &RoomName, outbox: &Outbox) {
+    async fn look_at(&self, name: &RoomName, accounts: &dyn Accounts) {
         let network = self.network_of(name);
         // Of several identities in one network each may be in some of its rooms only.
-        let accounts = outbox.accounts(network, &name.name);
+        let accounts = accounts.of_room(network, &name.name);
         if accounts.is_empty() {
             return;
         }

@@ -6,6 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::*;
 use crate::{adapter::{Abilities, MemoryChat, MemoryDirectory, MemoryPipelines, MemoryPipelinesFactory, ReadyChat, Steady}, base::Activity, command::Target, config::Registry, messaging::{Account, Outbox}, model::Person, store::{Grant, MemoryStore, Write}};
+use crate::command::Asker;
 
 const CONFIG: &str = r#"
 [bot.marvin.memory]

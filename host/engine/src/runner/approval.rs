@@ -9,7 +9,10 @@ use std::{sync::Arc, time::Duration};
 use serde_json::json;
 
 use super::{drive::{Step, Trouble}, jobs::Jobs};
-use crate::{hostcall::{Invocation, Past, Purpose, Rehearsal, Stop, Unapproved, working}, job::{Ask, Begun, Decision, Effect, Event, Job, Plan, PlanEnd, Replay, Tape, approval_text, entry}, messaging::Spot, model::Limits, plugin::{GuestEnd, LoadedPlugin, bindings::commands}, policy::{Asker, Authorized, Need}, store::{EntryKind, JobRow, OutboxRow, Phase, Purpose as OutboxPurpose, Stand, StoreError, Write}};
+use crate::{hostcall::{Invocation, Past, Purpose, Rehearsal, Stop, Unapproved, working}, job::{Ask, Begun, Decision, Effect, Event, Job, Plan, PlanEnd, Replay, Tape, approval_text, entry}, messaging::Spot, model::Limits, plugin::{GuestEnd, bindings::commands}, policy::{Authorized, Need}, store::{EntryKind, JobRow, OutboxRow, Phase, Purpose as OutboxPurpose, Stand, StoreError, Write}};
+use crate::command::Asker;
+use crate::hostcall::Plugin;
+use crate::job::GuestInvocation;
 
 /// No more people than this are called by name.
 const MOST_CALLED: usize = 20;
@@ -19,7 +22,7 @@ impl Jobs {
     pub(crate) async fn ask_others(
         &self,
         job: &Arc<Job>,
-        plugin: &Arc<LoadedPlugin>,
+        plugin: &Arc<Plugin>,
         authorized: &Arc<Authorized>,
         begun: &Begun,
         held: Unapproved,
@@ -81,11 +84,11 @@ impl Jobs {
     /// What it reads cannot be read now.
     pub(crate) async fn rehearse(
         &self,
-        plugin: &Arc<LoadedPlugin>,
+        plugin: &Arc<Plugin>,
         authorized: &Arc<Authorized>,
         past: Past,
         limits: Limits,
-        asked: &commands::Invocation,
+        asked: &GuestInvocation,
     ) -> Result<(Plan, Invocation), StoreError> {
         let purpose = Purpose::Plan(Box::new(Rehearsal::new(past, asked.job.clone())));
         let invocation = Invocation::new(self.shared.clone(), authorized.clone(), purpose, plugin.clone(), limits);

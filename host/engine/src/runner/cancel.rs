@@ -5,7 +5,8 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::{doubt::WithOrder, finish::close_unread, jobs::Jobs};
-use crate::{hostcall::{ShownIn, working}, job::{CANCEL, Claim, Ended, Standing, Tape, TapeError, call_off, entry}, metrics::{ends, job_ended}, model::Person, store::{EntryKind, JobRow, Phase, StoreError, Write}};
+use crate::{hostcall::{working}, job::{CANCEL, Claim, Ended, Standing, Tape, TapeError, call_off, entry}, metrics::{ends, job_ended}, model::Person, store::{EntryKind, JobRow, Phase, StoreError, Write}};
+use crate::job::ShownIn;
 
 impl Jobs {
     /// Calls a job off. Gives what happens now, one line; `with` is given the same.

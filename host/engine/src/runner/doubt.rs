@@ -7,7 +7,8 @@ use std::{sync::Arc, time::Duration};
 use serde_json::{Value, json};
 
 use super::{drive::{Step, Trouble}, jobs::Jobs};
-use crate::{base::Text, hostcall::{Recovered, table, working}, job::{Ended, Job, Standing, Tape, entry, said, title}, model::Person, store::{Entry, EntryKind, JobRow, Phase, Stand, StoreError, Write}};
+use crate::{base::Text, hostcall::{Doubt, Recovered, working}, job::{Ended, Job, Standing, Tape, entry, said, title}, model::Person, store::{Entry, EntryKind, JobRow, Phase, Stand, StoreError, Write}};
+use crate::job::about;
 
 /// The first and the longest wait between two questions to a system that is away.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
@@ -31,14 +32,16 @@ pub(crate) enum Said {
 impl Jobs {
     /// Finds out whether an effect happened.
     pub(crate) async fn settle(&self, job: &Arc<Job>, intent: &Entry) -> Result<Step, Trouble> {
-        let row = table::row(&intent.call).and_then(|row| row.recovery.as_ref());
-        let Some(recovery) = row else {
-            return Err(Trouble::Hold(format!("{} is no call that can be recovered", intent.call), true));
-        };
+        let calls = &self.shared.calls;
         let mut wait = FIRST_WAIT;
         let body = loop {
-            let asked = tokio::time::timeout(ANSWER, (recovery.recover)(&self.shared, job.row(), intent)).await;
-            match asked.unwrap_or_else(|_| Recovered::Away("it does not answer".to_owned())) {
+            let doubt = Doubt { context: &self.shared, job: job.row(), intent };
+            let away = || Some(Recovered::Away("it does not answer".to_owned()));
+            let asked = tokio::time::timeout(ANSWER, calls.recover(doubt)).await.unwrap_or_else(|_| away());
+            let Some(recovered) = asked else {
+                return Err(Trouble::Hold(format!("this host has no call {}", intent.call), true));
+            };
+            match recovered {
                 Recovered::Happened(answer) => break json!({ "answer": answer, "settled": "it happened" }),
                 Recovered::Not => break json!({ "settled": "it did not happen" }),
                 Recovered::Unknowable(reason) => return self.ask(job, intent, &reason).await,
@@ -112,12 +115,16 @@ impl Jobs {
         let told = match (row.stand.phase, tape.standing(), said) {
             (Phase::Asked, Standing::InDoubt(at), said) => {
                 let intent = &tape.entries()[at];
-                let recovery = table::row(&intent.call).and_then(|row| row.recovery.as_ref());
-                let body = match (said, recovery) {
-                    (Said::Done, Some(recovery)) => json!({
-                        "answer": (recovery.assumed)(&row, intent), "settled": "assumed", "by": by.id,
-                    }),
-                    _ => json!({ "settled": "again", "by": by.id }),
+                let doubt = Doubt { context: &self.shared, job: &row, intent };
+                let body = match said {
+                    Said::Done => {
+                        let Some(answer) = self.shared.calls.assumed(&doubt) else {
+                            let call = &intent.call;
+                            return Err(format!("{call} has no answer that could be assumed: job {} again", row.id));
+                        };
+                        json!({ "answer": answer, "settled": "assumed", "by": by.id })
+                    }
+                    Said::Again => json!({ "settled": "again", "by": by.id }),
                 };
                 let mut result = entry::result(&row, intent, body, self.shared.clock.now());
                 result.number = tape.next();
@@ -146,10 +153,3 @@ impl Jobs {
     }
 }
 
-/// An effect in words: `pipelines.trigger cms/staging 1.0.2`.
-pub(crate) fn about(intent: &Entry) -> String {
-    let one = |name: &str| intent.attributes.get(name).map(|values| values.join(", "));
-    let target = one("pipeline").or_else(|| Some(format!("{}/{}", one("app")?, one("environment")?)));
-    let words = [Some(intent.call.clone()), target, one("version")];
-    crate::base::clean(&words.into_iter().flatten().collect::<Vec<_>>().join(" "))
-}

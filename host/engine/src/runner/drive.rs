@@ -8,7 +8,10 @@ use std::{sync::Arc, time::Duration};
 use serde_json::json;
 
 use super::jobs::Jobs;
-use crate::{adapter::{Body, Outgoing}, base::Text, command::{Command, Value}, hostcall::{Invocation, Life, Past, Purpose, Stop, working}, job::{Ended, Job, Replay, Standing, Tape, TapeError, entry, said, title}, plugin::{GuestEnd, LoadedPlugin, bindings::commands}, policy::Authorized, store::{EntryKind, InboxRow, JobRow, Phase, Place, Stand, StoreError, Write}};
+use crate::{adapter::{Body, Outgoing}, base::Text, command::{Command, Value}, hostcall::{Invocation, Life, Past, Purpose, Stop, working}, job::{Ended, Job, Replay, Standing, Tape, TapeError, entry, said, title}, plugin::{GuestEnd, bindings::commands}, policy::Authorized, store::{EntryKind, InboxRow, JobRow, Phase, Place, Stand, StoreError, Write}};
+use crate::hostcall::Plugin;
+use crate::job::GuestValue;
+use super::finish::guest_ended;
 
 /// The first and the longest wait before a job is tried again whose journal could not be read or written.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
@@ -118,7 +121,7 @@ impl Jobs {
         let row = job.row();
         let plugin = self.plugins.of_job(row, &begun, &*self.shared.store).await?;
         // The rights that count are those of this moment, also where rooms say who has them.
-        self.shared.access.look(&self.shared.outbox).await;
+        self.shared.access.look(&*self.shared.outbox).await;
         let authorized = self.authorized(row, &plugin, &begun)?;
         // Before the plugin reads anything: what it reads must be as it is when its turn comes.
         if let (true, true, Some(place)) = (begun.options.wait && !job.is_cancelled(), tape.is_fresh(), row.place())
@@ -149,7 +152,7 @@ impl Jobs {
             (GuestEnd::Trap(why), Some(left)) => Err(unlike(&format!("it broke: {why}"), &left)),
             (GuestEnd::Reply(_) | GuestEnd::Failure(_), Some(left)) => Err(unlike("it ended", &left)),
             (end, None) => {
-                let ended = Ended::of(end, ran.invocation.tally);
+                let ended = guest_ended(end, ran.invocation.tally);
                 let entry = entry(row, EntryKind::End, json!(ended), self.shared.clock.now());
                 job.enter(&*self.shared.store, vec![entry], Vec::new()).await?;
                 Ok(Step::GoOn)
@@ -196,7 +199,7 @@ impl Jobs {
     fn authorized(
         &self,
         row: &JobRow,
-        plugin: &LoadedPlugin,
+        plugin: &Plugin,
         begun: &crate::job::Begun,
     ) -> Result<Authorized, Trouble> {
         let asked = &begun.invocation;
@@ -209,9 +212,9 @@ impl Jobs {
             .iter()
             .map(|argument| {
                 let value = match &argument.value {
-                    commands::Value::Text(text) => Value::Text(text.clone()),
-                    commands::Value::Integer(number) => Value::Integer(*number),
-                    commands::Value::Boolean(yes) => Value::Boolean(*yes),
+                    GuestValue::Text(text) => Value::Text(text.clone()),
+                    GuestValue::Integer(number) => Value::Integer(*number),
+                    GuestValue::Boolean(yes) => Value::Boolean(*yes),
                 };
                 (argument.name.clone(), value)
             })

@@ -7,7 +7,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{closing::closing, drive::{Step, Trouble}, follow::{Followed, follow}, jobs::Jobs};
-use crate::{base::{Text, took}, hostcall::{ShownIn, Tally}, job::{Ask, Decision, Denied, Effect, Ended, Job, Tape, emoji, entry, run_of, said, title}, metrics::job_ended, model::{Outcome, Person}, plugin::GuestEnd, store::{Entry, EntryKind, JobEnd, JobOutcome, JobRow, OutboxRow, Purpose, Write}};
+use crate::{base::{Text, took}, hostcall::{Tally}, job::{Ask, Decision, Denied, Effect, Ended, Job, Tape, emoji, entry, run_of, said, title}, metrics::job_ended, model::{Outcome, Person}, plugin::GuestEnd, store::{Entry, EntryKind, JobEnd, JobOutcome, JobRow, OutboxRow, Purpose, Write}};
+use crate::job::close;
+use crate::hostcall::shown_in_room_of;
+use crate::job::Way;
+use crate::hostcall::Stop;
+use crate::job::ShownIn;
 
 impl Jobs {
     /// Follows the runs that the plugin did not wait for, and closes the job: its last entry, the last card, the closing
@@ -62,7 +67,7 @@ impl Jobs {
         let message = crate::runner::drive::message(row, begun.direct);
         for app in tape.apps().into_iter().filter(|app| row.app.as_deref() != Some(app)) {
             let Some(app) = self.shared.catalog.app(app) else { continue };
-            shown.extend(ShownIn::of_app(&self.shared, &message, app).await);
+            shown.extend(shown_in_room_of(&self.shared, &message, app).await);
         }
         shown.sort();
         shown.dedup();
@@ -85,29 +90,6 @@ fn left_out(tape: &Tape, ask: &Ask) -> Option<String> {
     (!left.is_empty()).then(|| format!("Approved, and not done: {}.", left.join("; ")))
 }
 
-/// The last entry of a job, and all that goes with it.
-pub(crate) fn close(
-    row: &JobRow,
-    outcome: JobOutcome,
-    text: Text,
-    card: OutboxRow,
-    shown: &[ShownIn],
-    now: jiff::Timestamp,
-) -> (crate::store::Entry, Vec<Write>) {
-    let end = JobEnd { outcome, at: now, summary: text.plain() };
-    let body = json!({ "outcome": outcome.as_str(), "said": end.summary });
-    let closed = entry(row, EntryKind::Closed, body, now);
-    let told: Vec<Write> = shown.iter().map(|room| room.closed(row, text.clone())).collect();
-    let mut writes =
-        vec![Write::Close { job: row.id.clone(), end }, Write::Say(card), Write::Say(said(row, "closing", text))];
-    writes.extend(told);
-    // One that was left for later has no message of its own.
-    if row.parent.is_none() {
-        writes.push(Write::Say(reaction(row, emoji(outcome))));
-    }
-    (closed, writes)
-}
-
 /// Closes a job whose journal is broken, and enters nothing behind what cannot be trusted.
 pub(crate) fn close_unread(row: &JobRow, by: &Person, shown: Option<&ShownIn>, now: jiff::Timestamp) -> Vec<Write> {
     let who = crate::base::clean(&by.name);
@@ -115,17 +97,6 @@ pub(crate) fn close_unread(row: &JobRow, by: &Person, shown: Option<&ShownIn>, n
     text.push_lines("Its journal is broken: what it had begun stays as it is, and how far it came is not known.");
     let card = crate::job::last(row, JobOutcome::Unknown, "closed as it stood");
     close(row, JobOutcome::Unknown, text, card, shown.map_or(&[], std::slice::from_ref), now).1
-}
-
-/// An emoji on the message that caused a job.
-fn reaction(row: &JobRow, emoji: &str) -> OutboxRow {
-    let key = &row.inbox;
-    OutboxRow {
-        key: format!("{}/{}/{emoji}", key.room, key.event),
-        thread: None,
-        purpose: Purpose::Reaction { event: key.event.clone(), emoji: emoji.to_owned() },
-        ..said(row, "reaction", Text::default())
-    }
 }
 
 /// A job is not better than a run that nobody waited for.
@@ -138,4 +109,17 @@ fn with_run(outcome: JobOutcome, run: Option<Outcome>) -> JobOutcome {
         }
         (outcome, _) => outcome,
     }
+}
+
+/// How a guest ended, as it is entered.
+pub(crate) fn guest_ended(end: GuestEnd<Stop>, tally: Tally) -> Ended {
+    let (end, text, code, warnings) = match end {
+        GuestEnd::Reply(reply) => (Way::Reply, reply.text, String::new(), reply.warnings),
+        GuestEnd::Failure(failure) => (Way::Failure, failure.message, failure.code, false),
+        GuestEnd::Limit(limit) => (Way::Limit, limit.to_string(), String::new(), false),
+        GuestEnd::Trap(why) => (Way::Trap, why, String::new(), false),
+        // The host ends those to run them anew; taken for an end, they would be one that is nobody's.
+        GuestEnd::Stopped(stop) => (Way::Trap, stop.to_string(), String::new(), false),
+    };
+    Ended { end, text, code, warnings, acted: tally.acted(), denied: tally.denied }
 }

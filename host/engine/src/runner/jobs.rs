@@ -10,7 +10,8 @@ use std::{collections::HashMap, panic::AssertUnwindSafe, sync::{Arc, Mutex, Mute
 use futures_util::FutureExt as _;
 use tokio::sync::Semaphore;
 
-use crate::{base::Activity, hostcall::Shared, job::{Claim, Job, JobCard, Tape, TapeError}, plugin::Plugins, store::{JobQuery, JobRow, Phase, Place, StoreError}};
+use crate::{base::Activity, hostcall::Shared, job::{Claim, Job, JobCard, Tape, TapeError}, store::{JobQuery, JobRow, Phase, Place, StoreError}};
+use crate::hostcall::Plugins;
 
 /// How long until a job is looked at again that somebody else changes now.
 const SOON: std::time::Duration = std::time::Duration::from_millis(50);
@@ -96,7 +97,8 @@ impl Jobs {
             return self.look_soon(row.id);
         };
         let row = Arc::new(row);
-        let card = JobCard::begin(row.clone(), self.shared.store.clone(), self.shared.outbox.clone());
+        let outbox = self.shared.outbox.clone();
+        let card = JobCard::begin(row.clone(), self.shared.store.clone(), move || outbox.wake());
         let job = Arc::new(Job::new(row.clone(), card));
         live.insert(row.id.clone(), Live { job: job.clone(), again: false });
         drop(live);

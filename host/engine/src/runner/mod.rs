@@ -13,7 +13,6 @@ mod wait;
 mod wake;
 
 pub(crate) use closing::refusals;
-pub(crate) use doubt::{Said, about};
-pub(crate) use finish::close;
+pub(crate) use doubt::Said;
 pub(crate) use jobs::Jobs;
 pub(crate) use vote::{NoVote, Vote};

@@ -9,7 +9,8 @@ use std::{collections::BTreeSet, sync::Arc};
 use serde_json::json;
 
 use super::{doubt::WithOrder, jobs::Jobs};
-use crate::{base::clean, hostcall::working, job::{Ask, Counted, Decision, Event, Standing, Tape, TapeError, approval_text, entry, first as first_card}, model::who_is, policy::Asker, store::{Entry, EntryKind, InboxRow, JobRow, Phase, StoreError, Write}};
+use crate::{base::clean, hostcall::working, job::{Ask, Counted, Decision, Event, Standing, Tape, TapeError, approval_text, entry, first as first_card}, model::who_is, store::{Entry, EntryKind, InboxRow, JobRow, Phase, StoreError, Write}};
+use crate::command::Asker;
 
 /// A reason is kept up to here, in bytes.
 const LONGEST_REASON: usize = 500;
@@ -67,7 +68,7 @@ impl Jobs {
         // A job that does not ask is at work, perhaps for long: nobody waits for that.
         self.asking(&row.id, number, &vote).await?;
         // Who is in which room and group, as it is now.
-        self.shared.access.look(&self.shared.outbox).await;
+        self.shared.access.look(&*self.shared.outbox).await;
         let Some(claim) = self.shared.claims.claim_soon(&row.id).await else {
             return Err(NoVote::Unable(format!("job {} is being looked at; try again", row.id)));
         };

@@ -5,7 +5,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{base::Text, model::Person, trigger::EVENTS};
+use crate::{base::Text, model::Person};
 
 /// Names a message for ever.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -160,3 +160,6 @@ pub struct PendingRow {
 pub(crate) fn is_announced(event: &str) -> bool {
     EVENTS.iter().any(|begin| event.starts_with(begin))
 }
+
+/// What the events begin with that are on no network.
+pub(crate) const EVENTS: [&str; 2] = ["schedule/", "hook/"];

@@ -133,10 +133,10 @@ mod tests {
 
     #[test]
     fn only_captures_are_handed_over() {
-        let started = starters().heard("hey, is cms up? my password is x", |_| true).unwrap();
+        let started = starters().heard("hey, is cms up? my password is x", &|_| true).unwrap();
         assert_eq!(started.line(), "where cms");
-        assert!(starters().heard("is it raining", |_| true).is_none());
+        assert!(starters().heard("is it raining", &|_| true).is_none());
         let long = format!("is {} up?", "x".repeat(300));
-        assert!(starters().heard(&long, |_| true).is_none());
+        assert!(starters().heard(&long, &|_| true).is_none());
     }
 }

@@ -8,10 +8,8 @@ use std::{collections::BTreeMap, time::Duration};
 use serde_json::Value;
 
 use super::template::Template;
-use crate::{adapter::SecretRef, base::{At, Cron}, model::{Person, RoomName}};
-
-/// What the events begin with that are on no network.
-pub(crate) const EVENTS: [&str; 2] = ["schedule/", "hook/"];
+use crate::{base::{At, Cron}, model::{Person, RoomName}};
+use crate::base::SecretRef;
 
 /// A command that another machine announces over HTTP.
 #[derive(Debug, Clone)]

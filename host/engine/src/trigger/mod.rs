@@ -9,7 +9,6 @@ mod triggers;
 
 pub(crate) use alias::is_gap;
 pub use alias::{Alias, Said};
-pub(crate) use hook::EVENTS;
 pub use hook::{Hook, HookAuth, NotTaken};
 pub use listen::Listen;
 pub use schedule::{Missed, Schedule};

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{alias::{Alias, LONGEST_GIVEN, LONGEST_HEARD, OPTIONS, Said, Short, fixed, is_gap, same}, hook::Hook, listen::Listen, schedule::Schedule};
 use crate::{base::Text, command::words, model::RoomName, store::{Started, Word}};
+use crate::messaging::Listener;
 
 /// All starters of a configuration.
 #[derive(Debug, Clone, Default)]
@@ -18,6 +19,31 @@ pub struct Starters {
     pub schedules: Vec<Schedule>,
     /// Hooks.
     pub hooks: Vec<Hook>,
+}
+
+impl Listener for Starters {
+    fn heard(&self, text: &str, is_here: &dyn Fn(&RoomName) -> bool) -> Option<Started> {
+        if text.len() > LONGEST_HEARD {
+            return None;
+        }
+        self.listens.iter().enumerate().find_map(|(number, listen)| {
+            if listen.rooms.as_ref().is_some_and(|rooms| !rooms.iter().any(is_here)) {
+                return None;
+            }
+            let captures = listen.pattern.captures(text)?;
+            let names = listen.pattern.capture_names().flatten();
+            let values: BTreeMap<String, String> =
+                names.filter_map(|name| Some((name.to_owned(), captures.name(name)?.as_str().to_owned()))).collect();
+            let fits = |name: &str| {
+                values.get(name).is_some_and(|value| !value.is_empty() && value.chars().count() <= LONGEST_GIVEN)
+            };
+            listen
+                .command
+                .gaps()
+                .all(fits)
+                .then(|| Started { by: format!("listen {}", number + 1), words: listen.command.filled(&values) })
+        })
+    }
 }
 
 impl Starters {
@@ -64,30 +90,6 @@ impl Starters {
         let values = gaps.map(|(known, word)| (known.clone(), word.clone())).collect();
         let options = options.into_iter().map(|option| Word::Written(option.clone())).collect();
         Ok(Some(Short { words: alias.command.filled(&values), options }))
-    }
-
-    /// What is set off by something that somebody said in a room to others. `is` tells whether the room has a name.
-    pub(crate) fn heard(&self, text: &str, is: impl Fn(&RoomName) -> bool) -> Option<Started> {
-        if text.len() > LONGEST_HEARD {
-            return None;
-        }
-        self.listens.iter().enumerate().find_map(|(number, listen)| {
-            if listen.rooms.as_ref().is_some_and(|rooms| !rooms.iter().any(&is)) {
-                return None;
-            }
-            let captures = listen.pattern.captures(text)?;
-            let names = listen.pattern.capture_names().flatten();
-            let values: BTreeMap<String, String> =
-                names.filter_map(|name| Some((name.to_owned(), captures.name(name)?.as_str().to_owned()))).collect();
-            let fits = |name: &str| {
-                values.get(name).is_some_and(|value| !value.is_empty() && value.chars().count() <= LONGEST_GIVEN)
-            };
-            listen
-                .command
-                .gaps()
-                .all(fits)
-                .then(|| Started { by: format!("listen {}", number + 1), words: listen.command.filled(&values) })
-        })
     }
 
     /// What there is besides commands, for help: how it is typed, and what it stands for.

@@ -57,7 +57,7 @@ impl Chat for Wired {
         vec!["ops".to_owned()]
     }
 
-    async fn serve(&self, inbox: Arc<Inbox>, stop: CancellationToken) -> anyhow::Result<()> {
+    async fn serve(&self, inbox: Arc<dyn Inbox>, stop: CancellationToken) -> anyhow::Result<()> {
         self.chat.serve(inbox, stop).await
     }
 

@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::{adapter::chat::{Abilities, Body, Chat, Outgoing, SendError}, messaging::Inbox, model::Person};
+use crate::{adapter::chat::{Abilities, Body, Chat, Outgoing, SendError}, model::Person};
+use crate::adapter::Inbox;
 
 /// A chat network in memory.
 #[derive(Debug)]
@@ -63,7 +64,7 @@ impl Chat for MemoryChat {
         self.abilities
     }
 
-    async fn serve(&self, _inbox: Arc<Inbox>, stop: CancellationToken) -> anyhow::Result<()> {
+    async fn serve(&self, _inbox: Arc<dyn Inbox>, stop: CancellationToken) -> anyhow::Result<()> {
         stop.cancelled().await;
         Ok(())
     }

@@ -5,7 +5,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::{command::{CommandKind, Target}, engine::explain::Explainer, policy::{Asker, Held, Member}};
+use crate::{command::{CommandKind, Target}, engine::explain::Explainer, policy::{Held, Member}};
+use crate::command::Asker;
 
 /// What somebody may do with one app in one environment.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]

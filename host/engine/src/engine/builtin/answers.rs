@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use crate::{base::{Text, nearest}, command::{Builtin, Spec, Value, help_all, help_one}, engine::{builder::Host, verdict::Verdict}, model::Person, policy::{Asker, Authorized, Held, Rights}};
+use crate::{base::{Text, nearest}, command::{Builtin, Spec, Value, help_all, help_one}, engine::{builder::Host, verdict::Verdict}, model::Person, policy::{Authorized, Held, Rights}};
+use crate::command::Asker;
 
 impl Host {
     /// One of the host's own commands.

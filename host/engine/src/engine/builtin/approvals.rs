@@ -8,7 +8,8 @@ use std::sync::{Mutex, PoisonError};
 use tokio::sync::oneshot;
 
 use super::jobs::{carried_out, malformed, text, unread};
-use crate::{base::Text, command::{Builtin, Target}, engine::{builder::Host, verdict::{Refusal, Verdict}}, hostcall::is_job_id, job::{Tape, TapeError, Thumb, approval_text, thumb}, messaging::asks_unsent, policy::{Asker, Authorized}, runner::{NoVote, Vote}, store::{InboxKey, InboxRow, JobQuery, JobRow, PendingRow, Phase, Reaction, Store, StoreError, Write}};
+use crate::{base::Text, command::{Builtin, Target}, engine::{builder::Host, verdict::{Refusal, Verdict}}, hostcall::is_job_id, job::{Tape, TapeError, Thumb, approval_text, thumb}, messaging::asks_unsent, policy::{Authorized}, runner::{NoVote, Vote}, store::{InboxKey, InboxRow, JobQuery, JobRow, PendingRow, Phase, Reaction, Store, StoreError, Write}};
+use crate::command::Asker;
 
 /// The line of those messages that say something of a job that asks: they are handled one after the other, in the order in
 /// which they came, so that nobody's word overtakes another of theirs.

@@ -3,7 +3,8 @@
 //! Invariant: a job is shown to who asked for it, to admins, and to who has rights where it works. It is changed by who
 //! asked for it and by who may start its command there.
 
-use crate::{base::{Text, clean}, command::{Target, Value}, engine::{builder::Host, verdict::{Refusal, Verdict}}, job::{Status, Tape, history, status}, model::{Attribute, Outcome, Person, RunKey}, policy::{Asker, Authorized}, runner::Said, store::{InboxRow, JobQuery, JobRow, Phase, Release, StoreError, Write}};
+use crate::{base::{Text, clean}, command::{Target, Value}, engine::{builder::Host, verdict::{Refusal, Verdict}}, job::{Status, Tape, history, status}, model::{Attribute, Outcome, Person, RunKey}, policy::{Authorized}, runner::Said, store::{InboxRow, JobQuery, JobRow, Phase, Release, StoreError, Write}};
+use crate::command::Asker;
 
 /// The most jobs that one answer lists.
 const MOST_LISTED: u32 = 50;

@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use super::jobs::unread;
-use crate::{adapter::{LinkState, Seen}, base::{clean, moment, took}, engine::{builder::Host, health::AccountHealth, verdict::Refusal}, model::Person, policy::Asker, store::Phase};
+use crate::{adapter::{LinkState, Seen}, base::{clean, moment, took}, engine::{builder::Host, health::AccountHealth, verdict::Refusal}, model::Person, store::Phase};
+use crate::command::Asker;
 
 impl Host {
     /// `status`

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::target::{Asked, environments, kept, objections, shown};
-use crate::{base::{Text, moment}, hostcall::{clock::later as clock_later, gate::{HostCall, problem}, invocation::Invocation}, job::Reason, model::{Attribute, Attributes}, plugin::bindings::{access::Granted as Shown, types}, policy::Held, store::Write};
+use crate::{base::{Text, moment}, hostcall::{clock::later as clock_later, host_call::{Doubt, HostCall, Recovered, problem}, invocation::Invocation}, job::Reason, model::{Attribute, Attributes}, plugin::bindings::{access::Granted as Shown, types}, policy::Held, store::Write};
 
 /// `access.grant`
 pub(crate) struct Grant;
@@ -13,15 +13,15 @@ impl HostCall for Grant {
     type Answer = Shown;
     type Error = types::Error;
 
-    async fn attributes(invocation: &Invocation, (): &()) -> Attributes {
+    async fn attributes(&self, invocation: &Invocation, (): &()) -> Attributes {
         Asked::of(invocation).attributes(&invocation.shared().access)
     }
 
-    fn objections(invocation: &Invocation, (): &()) -> Vec<Reason> {
+    fn objections(&self, invocation: &Invocation, (): &()) -> Vec<Reason> {
         objections(invocation)
     }
 
-    async fn perform(invocation: &mut Invocation, (): &()) -> Result<Shown, types::Error> {
+    async fn perform(&self, invocation: &mut Invocation, (): &()) -> Result<Shown, types::Error> {
         let name = format!("{}/{}", invocation.job_id(), invocation.intent());
         let (answer, grant) = granted(invocation, &name)?;
         if answer.added {
@@ -35,8 +35,13 @@ impl HostCall for Grant {
         Ok(answer)
     }
 
-    fn foretold(invocation: &mut Invocation, (): &(), name: &str) -> Option<Result<Shown, types::Error>> {
+    fn dry_run(&self, invocation: &mut Invocation, (): &(), name: &str) -> Option<Result<Shown, types::Error>> {
         Some(granted(invocation, name).map(|(answer, _)| answer))
+    }
+
+    async fn recover(&self, _: &Doubt<'_>) -> Recovered<Self::Answer> {
+        // The effect is a write in the transaction of its result.
+        Recovered::Not
     }
 }
 
@@ -114,7 +119,7 @@ impl HostCall for Revoke {
     type Answer = Vec<Shown>;
     type Error = types::Error;
 
-    async fn attributes(invocation: &Invocation, (): &()) -> Attributes {
+    async fn attributes(&self, invocation: &Invocation, (): &()) -> Attributes {
         let (access, asked) = (&invocation.shared().access, Asked::of(invocation));
         let mut attributes = asked.attributes(access);
         // The roles that it would take back, which may be several where none was typed.
@@ -129,11 +134,11 @@ impl HostCall for Revoke {
         attributes
     }
 
-    fn objections(invocation: &Invocation, (): &()) -> Vec<Reason> {
+    fn objections(&self, invocation: &Invocation, (): &()) -> Vec<Reason> {
         objections(invocation)
     }
 
-    async fn perform(invocation: &mut Invocation, (): &()) -> Result<Vec<Shown>, types::Error> {
+    async fn perform(&self, invocation: &mut Invocation, (): &()) -> Result<Vec<Shown>, types::Error> {
         let name = format!("{}/{}", invocation.job_id(), invocation.intent());
         let (answer, writes) = taken(invocation, &name)?;
         let all: Vec<String> = answer.iter().map(words).collect();
@@ -144,8 +149,13 @@ impl HostCall for Revoke {
         Ok(answer)
     }
 
-    fn foretold(invocation: &mut Invocation, (): &(), name: &str) -> Option<Result<Vec<Shown>, types::Error>> {
+    fn dry_run(&self, invocation: &mut Invocation, (): &(), name: &str) -> Option<Result<Vec<Shown>, types::Error>> {
         Some(taken(invocation, name).map(|(answer, _)| answer))
+    }
+
+    async fn recover(&self, _: &Doubt<'_>) -> Recovered<Self::Answer> {
+        // The effect is a write in the transaction of its result.
+        Recovered::Not
     }
 }
 
@@ -225,13 +235,13 @@ impl HostCall for List {
     type Answer = Vec<Shown>;
     type Error = types::Error;
 
-    async fn attributes(invocation: &Invocation, (): &()) -> Attributes {
+    async fn attributes(&self, invocation: &Invocation, (): &()) -> Attributes {
         let mut attributes = Asked::of(invocation).attributes(&invocation.shared().access);
         attributes.retain(|attribute, _| matches!(attribute, Attribute::Person | Attribute::App));
         attributes
     }
 
-    async fn perform(invocation: &mut Invocation, (): &()) -> Result<Vec<Shown>, types::Error> {
+    async fn perform(&self, invocation: &mut Invocation, (): &()) -> Result<Vec<Shown>, types::Error> {
         let (access, asked) = (&invocation.shared().access, Asked::of(invocation));
         let asker = invocation.authorized().asker();
         let mut answer = Vec::new();

@@ -4,7 +4,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{command::ParameterType, hostcall::{clock::instant as clock_instant, gate::problem, invocation::Invocation}, job::Reason, model::{Attribute, Attributes, Person, handle as handle_of}, plugin::bindings::{access::Granted, types}, policy::{Access, Role}};
+use crate::{command::ParameterType, hostcall::{clock::instant as clock_instant, host_call::problem, invocation::Invocation}, job::Reason, model::{Attribute, Attributes, Person, handle as handle_of}, plugin::bindings::{access::Granted, types}, policy::{Access, Role}};
 
 /// What was typed.
 pub(crate) struct Asked {

@@ -1,6 +1,6 @@
 //! The contract's side of `catalog`.
 
-use crate::{hostcall::{clock::instant as clock_instant, gate::{HostCall, problem}, invocation::Invocation}, model::{App as ConfiguredApp, Attribute, Attributes, Outcome}, plugin::bindings::{catalog::{App, AppQuery, Deployment, Release, ReleaseQuery}, types}};
+use crate::{hostcall::{clock::instant as clock_instant, host_call::{HostCall, problem}, invocation::Invocation}, model::{App as ConfiguredApp, Attribute, Attributes, Outcome}, plugin::bindings::{catalog::{App, AppQuery, Deployment, Release, ReleaseQuery}, types}};
 
 /// The most releases of one answer.
 const MOST_RELEASES: u32 = 200;
@@ -13,11 +13,11 @@ impl HostCall for Apps {
     type Answer = Vec<App>;
     type Error = types::Error;
 
-    async fn attributes(_: &Invocation, (query,): &(AppQuery,)) -> Attributes {
+    async fn attributes(&self, _: &Invocation, (query,): &(AppQuery,)) -> Attributes {
         query.app.iter().map(|app| (Attribute::App, vec![app.clone()])).collect()
     }
 
-    async fn perform(invocation: &mut Invocation, (query,): &(AppQuery,)) -> Result<Vec<App>, types::Error> {
+    async fn perform(&self, invocation: &mut Invocation, (query,): &(AppQuery,)) -> Result<Vec<App>, types::Error> {
         let wanted = |app: &&ConfiguredApp| query.app.as_ref().is_none_or(|name| *name == app.name);
         let apps = invocation.shared().catalog.apps().filter(wanted);
         Ok(apps.filter_map(|app| visible(invocation, app)).collect())
@@ -50,13 +50,13 @@ impl HostCall for Releases {
     type Answer = Vec<Release>;
     type Error = types::Error;
 
-    async fn attributes(_: &Invocation, (query,): &(ReleaseQuery,)) -> Attributes {
+    async fn attributes(&self, _: &Invocation, (query,): &(ReleaseQuery,)) -> Attributes {
         let app = query.app.iter().map(|app| (Attribute::App, vec![app.clone()]));
         let environment = query.environment.iter().map(|name| (Attribute::Environment, vec![name.clone()]));
         app.chain(environment).collect()
     }
 
-    async fn perform(invocation: &mut Invocation, (query,): &(ReleaseQuery,)) -> Result<Vec<Release>, types::Error> {
+    async fn perform(&self, invocation: &mut Invocation, (query,): &(ReleaseQuery,)) -> Result<Vec<Release>, types::Error> {
         let limit = query.limit.clamp(1, MOST_RELEASES) as usize;
         let wanted = crate::store::ReleaseQuery {
             app: query.app.clone(),

@@ -1,6 +1,6 @@
 //! The contract's side of `chat`.
 
-use crate::{base::{Text, clean}, hostcall::{gate::{HostCall, problem}, invocation::Invocation}, job::said, messaging::LONGEST_SAID, plugin::bindings::{chat::Message, types}, store::{Entry, Write}};
+use crate::{base::{Text, clean}, hostcall::{host_call::{HostCall, problem}, invocation::Invocation}, job::said, messaging::LONGEST_SAID, plugin::bindings::{chat::Message, types}, store::{Entry, Write}};
 
 /// A stage is cut here, in bytes.
 const LONGEST_STAGE: usize = 80;
@@ -13,7 +13,7 @@ impl HostCall for Say {
     type Answer = ();
     type Error = types::Error;
 
-    async fn perform(invocation: &mut Invocation, (message,): &(Message,)) -> Result<(), types::Error> {
+    async fn perform(&self, invocation: &mut Invocation, (message,): &(Message,)) -> Result<(), types::Error> {
         let text = Text::lines(&message.text).clamped(LONGEST_SAID);
         if text.is_empty() {
             return Err(problem("invalid", "there is nothing to say"));
@@ -33,7 +33,7 @@ impl HostCall for Say {
         Ok(())
     }
 
-    fn replayed(invocation: &mut Invocation, _: &Self::Params, _: &Result<(), types::Error>, _: &Entry) {
+    fn replayed(&self, invocation: &mut Invocation, _: &Self::Params, _: &Result<(), types::Error>, _: &Entry) {
         invocation.may_say();
     }
 }
@@ -46,12 +46,12 @@ impl HostCall for Stage {
     type Answer = ();
     type Error = types::Error;
 
-    async fn perform(invocation: &mut Invocation, (message,): &(Message,)) -> Result<(), types::Error> {
+    async fn perform(&self, invocation: &mut Invocation, (message,): &(Message,)) -> Result<(), types::Error> {
         show(invocation, message);
         Ok(())
     }
 
-    fn replayed(invocation: &mut Invocation, (message,): &(Message,), _: &Result<(), types::Error>, _: &Entry) {
+    fn replayed(&self, invocation: &mut Invocation, (message,): &(Message,), _: &Result<(), types::Error>, _: &Entry) {
         // The card of a job that goes on begins empty.
         show(invocation, message);
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{hostcall::{gate::{HostCall, problem}, invocation::{Invocation, Timer}}, plugin::bindings::{clock::{Span, Timer as GuestTimer}, types}, store::Entry};
+use crate::{hostcall::{host_call::{HostCall, problem}, invocation::{Invocation, Timer}}, plugin::bindings::{clock::{Span, Timer as GuestTimer}, types}, store::Entry};
 
 /// The longest time that can be waited for or left for later.
 pub(crate) const LONGEST_SPAN: Duration = Duration::from_secs(400 * 24 * 3600);
@@ -15,7 +15,7 @@ impl HostCall for Now {
     type Answer = types::Instant;
     type Error = types::Error;
 
-    async fn perform(invocation: &mut Invocation, (): &()) -> Result<types::Instant, types::Error> {
+    async fn perform(&self, invocation: &mut Invocation, (): &()) -> Result<types::Instant, types::Error> {
         let now = invocation.shared().clock.now();
         instant(now).ok_or_else(|| problem("unavailable", "the clock stands before 1970"))
     }
@@ -29,7 +29,7 @@ impl HostCall for After {
     type Answer = GuestTimer;
     type Error = types::Error;
 
-    async fn perform(invocation: &mut Invocation, (span,): &(Span,)) -> Result<GuestTimer, types::Error> {
+    async fn perform(&self, invocation: &mut Invocation, (span,): &(Span,)) -> Result<GuestTimer, types::Error> {
         if invocation.past().is_none() {
             return Err(problem("invalid", "a query cannot wait, so it needs no timer"));
         }
@@ -46,7 +46,7 @@ impl HostCall for After {
         Ok(answer)
     }
 
-    fn replayed(invocation: &mut Invocation, (span,): &(Span,), answer: &Result<GuestTimer, types::Error>, _: &Entry) {
+    fn replayed(&self, invocation: &mut Invocation, (span,): &(Span,), answer: &Result<GuestTimer, types::Error>, _: &Entry) {
         let (Ok(timer), Some(past)) = (answer, invocation.past()) else { return };
         let at = i64::try_from(timer.at.unix_ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
         let Some(at) = at else { return };

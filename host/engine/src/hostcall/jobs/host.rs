@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::{base::moment, command::{Command, CommandKind, Vocabulary, parse}, hostcall::{clock::{instant as clock_instant, later as clock_later}, direct_message::ShownIn, gate::{HostCall, problem}, invocation::Invocation, opening::opening}, job::{Reason, call_off, first as first_card}, model::{Attribute, Attributes}, plugin::bindings::{jobs::{LaterRequest, Left, Which}, types}, policy::Rights, store::{JobQuery, JobRow, Phase, Stand, Write}};
+use crate::{base::moment, command::{Command, CommandKind, Vocabulary, parse}, hostcall::{clock::{instant as clock_instant, later as clock_later}, host_call::{Doubt, HostCall, Recovered, problem}, invocation::Invocation, opening::opening}, job::{Reason, call_off, first as first_card}, model::{Attribute, Attributes}, plugin::bindings::{jobs::{LaterRequest, Left, Which}, types}, policy::Rights, store::{JobQuery, JobRow, Phase, Stand, Write}};
+use crate::hostcall::direct_message::shown_in;
+use crate::job::ShownIn;
 
 /// The most jobs that one listing gives, and that are looked through for it.
 const MOST_LEFT: usize = 1_000;
@@ -20,7 +22,7 @@ impl HostCall for Later {
     type Answer = Left;
     type Error = types::Error;
 
-    async fn attributes(invocation: &Invocation, (request,): &(LaterRequest,)) -> Attributes {
+    async fn attributes(&self, invocation: &Invocation, (request,): &(LaterRequest,)) -> Attributes {
         let mut attributes = Attributes::new();
         match command(invocation, request) {
             Ok(command) => {
@@ -48,7 +50,7 @@ impl HostCall for Later {
         attributes
     }
 
-    fn objections(invocation: &Invocation, (request,): &(LaterRequest,)) -> Vec<Reason> {
+    fn objections(&self, invocation: &Invocation, (request,): &(LaterRequest,)) -> Vec<Reason> {
         let access = &invocation.shared().access;
         let (asker, person) = (invocation.authorized().asker(), &invocation.authorized().caller().id);
         // What is no command of this plugin is said when it is tried.
@@ -70,7 +72,7 @@ impl HostCall for Later {
         reasons
     }
 
-    async fn perform(invocation: &mut Invocation, (request,): &(LaterRequest,)) -> Result<Left, types::Error> {
+    async fn perform(&self, invocation: &mut Invocation, (request,): &(LaterRequest,)) -> Result<Left, types::Error> {
         let command = command(invocation, request).map_err(|message| problem::<types::Error>("invalid", message))?;
         let shared = invocation.shared().clone();
         let begins = clock_later(shared.steady.now(), request.milliseconds)?;
@@ -81,7 +83,7 @@ impl HostCall for Later {
         let Some(parent) = invocation.job().cloned() else { return Err(problem("invalid", "only a job leaves work")) };
         // Its own, also where the plugin's file holds other bytes by now.
         let given = (invocation.settings().to_vec(), *invocation.meter.limits());
-        let shown = ShownIn::of(&shared, &authorized).await;
+        let shown = shown_in(&shared, &authorized).await;
         let parent = Some(parent.row());
         let (row, entry) = opening(&shared, invocation.loaded(), given, &authorized, parent, shown.clone(), stand);
         let left = Left {
@@ -98,8 +100,8 @@ impl HostCall for Later {
         Ok(left)
     }
 
-    fn foretold(
-        invocation: &mut Invocation,
+    fn dry_run(
+        &self, invocation: &mut Invocation,
         (request,): &(LaterRequest,),
         name: &str,
     ) -> Option<Result<Left, types::Error>> {
@@ -111,6 +113,11 @@ impl HostCall for Later {
             Ok(Left { id: name.to_owned(), line: crate::base::clean(command.line()), at })
         };
         Some(left())
+    }
+
+    async fn recover(&self, _: &Doubt<'_>) -> Recovered<Self::Answer> {
+        // The effect is a write in the transaction of its result.
+        Recovered::Not
     }
 }
 
@@ -157,7 +164,7 @@ fn command(invocation: &Invocation, request: &LaterRequest) -> Result<Command, S
     let words: Vec<String> =
         request.arguments.iter().map(|argument| format!("--{}={}", argument.name, argument.value)).collect();
     let shared = invocation.shared();
-    let vocabulary = Vocabulary::of(&shared.catalog, &shared.access, invocation.authorized().asker());
+    let vocabulary = Vocabulary::of(&shared.catalog, &*shared.access, invocation.authorized().asker());
     parse::arguments(spec, &words, &vocabulary).map_err(|misparse| misparse.to_string())
 }
 
@@ -169,7 +176,7 @@ impl HostCall for List {
     type Answer = Vec<Left>;
     type Error = types::Error;
 
-    async fn perform(invocation: &mut Invocation, (): &()) -> Result<Vec<Left>, types::Error> {
+    async fn perform(&self, invocation: &mut Invocation, (): &()) -> Result<Vec<Left>, types::Error> {
         let query = JobQuery {
             open: Some(true),
             phases: Some(vec![Phase::Later]),
@@ -207,7 +214,7 @@ impl HostCall for Cancel {
     type Answer = ();
     type Error = types::Error;
 
-    async fn attributes(invocation: &Invocation, (which,): &(Which,)) -> Attributes {
+    async fn attributes(&self, invocation: &Invocation, (which,): &(Which,)) -> Attributes {
         let mut attributes = Attributes::new();
         // What cannot be read now is said when it is tried.
         // Of another plugin's jobs nothing is told.
@@ -219,7 +226,7 @@ impl HostCall for Cancel {
         attributes
     }
 
-    async fn perform(invocation: &mut Invocation, (which,): &(Which,)) -> Result<(), types::Error> {
+    async fn perform(&self, invocation: &mut Invocation, (which,): &(Which,)) -> Result<(), types::Error> {
         let shared = invocation.shared().clone();
         let unavailable = |error: crate::store::StoreError| problem::<types::Error>("unavailable", error.to_string());
         let plugin = invocation.plugin().to_owned();
@@ -249,7 +256,12 @@ impl HostCall for Cancel {
     }
 
     /// What is called off is not looked at: what was left by then may be another one.
-    fn foretold(_: &mut Invocation, _: &(Which,), _: &str) -> Option<Result<(), types::Error>> {
+    fn dry_run(&self, _: &mut Invocation, _: &(Which,), _: &str) -> Option<Result<(), types::Error>> {
         Some(Ok(()))
+    }
+
+    async fn recover(&self, _: &Doubt<'_>) -> Recovered<Self::Answer> {
+        // The effect is a write in the transaction of its result.
+        Recovered::Not
     }
 }

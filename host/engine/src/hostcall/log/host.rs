@@ -1,6 +1,6 @@
 //! The contract's side of `log`.
 
-use crate::{base::clean, hostcall::{gate::HostCall, invocation::Invocation}, plugin::bindings::{log::{Level, Line}, types}};
+use crate::{base::clean, hostcall::{host_call::HostCall, invocation::Invocation}, plugin::bindings::{log::{Level, Line}, types}};
 
 /// A line of the log is cut here.
 const LONGEST: usize = 2_000;
@@ -13,7 +13,7 @@ impl HostCall for Write {
     type Answer = ();
     type Error = types::Error;
 
-    async fn perform(invocation: &mut Invocation, (line,): &(Line,)) -> Result<(), types::Error> {
+    async fn perform(&self, invocation: &mut Invocation, (line,): &(Line,)) -> Result<(), types::Error> {
         let mut text = clean(&line.text);
         text.truncate(text.floor_char_boundary(LONGEST));
         let (plugin, job) = (invocation.plugin(), invocation.job_id());

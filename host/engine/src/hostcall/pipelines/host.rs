@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use futures_util::future::BoxFuture;
 
-use crate::{adapter::{Backends, PipelineError, RunState}, hostcall::{context::Shared, gate::{HostCall, Recover, Recovered, problem}, invocation::Invocation}, job::{JobRun, run_of}, model::{Attribute, Attributes, Deployment, RunKey}, plugin::bindings::{pipelines::{Request, Run}, types}, store::{Entry, JobRow}};
+use crate::{adapter::{Backends, PipelineError, RunState}, hostcall::{context::Shared, host_call::{Doubt, HostCall, Recovered, problem}, invocation::Invocation}, job::{JobRun, run_of}, model::{Attribute, Attributes, Deployment, RunKey}, plugin::bindings::{pipelines::{Request, Run}, types}, store::{Entry, JobRow}};
 
 /// The parameter that is a deployment's version.
 const VERSION: &str = "version";
@@ -19,7 +19,7 @@ impl HostCall for Trigger {
     type Answer = Run;
     type Error = types::Error;
 
-    async fn attributes(invocation: &Invocation, (request,): &(Request,)) -> Attributes {
+    async fn attributes(&self, invocation: &Invocation, (request,): &(Request,)) -> Attributes {
         let mut attributes = Attributes::from([(Attribute::Pipeline, vec![request.pipeline.clone()])]);
         if let Some(deployment) = invocation.shared().catalog.pipeline(&request.pipeline) {
             attributes.insert(Attribute::App, vec![deployment.app.clone()]);
@@ -45,7 +45,7 @@ impl HostCall for Trigger {
         attributes
     }
 
-    async fn perform(invocation: &mut Invocation, (request,): &(Request,)) -> Result<Run, types::Error> {
+    async fn perform(&self, invocation: &mut Invocation, (request,): &(Request,)) -> Result<Run, types::Error> {
         let shared = invocation.shared().clone();
         let Some(job) = invocation.job().cloned() else {
             return Err(problem("invalid", "only a job starts pipelines"));
@@ -63,7 +63,7 @@ impl HostCall for Trigger {
         Ok(answer)
     }
 
-    fn foretold(invocation: &mut Invocation, (request,): &(Request,), name: &str) -> Option<Result<Run, types::Error>> {
+    fn dry_run(&self, invocation: &mut Invocation, (request,): &(Request,), name: &str) -> Option<Result<Run, types::Error>> {
         let shared = invocation.shared().clone();
         let (deployment, parameters) = match checked(&shared, request) {
             Ok(checked) => checked,
@@ -76,7 +76,7 @@ impl HostCall for Trigger {
     }
 
     fn replayed(
-        invocation: &mut Invocation,
+        &self, invocation: &mut Invocation,
         (request,): &(Request,),
         answer: &Result<Run, types::Error>,
         begun: &Entry,
@@ -88,27 +88,23 @@ impl HostCall for Trigger {
             past.runs.insert(key, known);
         }
     }
-}
 
-impl Recover for Trigger {
-    fn recover<'a>(shared: &'a Shared, job: &'a JobRow, intent: &'a Entry) -> BoxFuture<'a, Recovered> {
-        Box::pin(async move {
-            let Some(run) = run_of(&shared.catalog, intent) else {
-                return Recovered::Unknowable("its pipeline is no longer configured".to_owned());
-            };
-            match shared.backends.get(run.backend).state(&run.key, &run.pipeline).await {
-                Ok(RunState::Running | RunState::Ended(_)) => Recovered::Happened(Self::assumed(job, intent)),
-                Ok(RunState::Absent) => Recovered::Not,
-                Ok(RunState::Unknowable(reason)) => Recovered::Unknowable(reason),
-                Err(PipelineError::Refused { message }) => Recovered::Unknowable(message),
-                Err(PipelineError::Unavailable { message }) => Recovered::Away(message),
-            }
-        })
+    async fn recover(&self, doubt: &Doubt<'_>) -> Recovered<Run> {
+        let shared = doubt.context;
+        let Some(run) = run_of(&shared.catalog, doubt.intent) else {
+            return Recovered::Unknowable("its pipeline is no longer configured".to_owned());
+        };
+        match shared.backends.get(run.backend).state(&run.key, &run.pipeline).await {
+            Ok(RunState::Running | RunState::Ended(_)) => Recovered::Happened(Run { id: doubt.key(), url: None }),
+            Ok(RunState::Absent) => Recovered::Not,
+            Ok(RunState::Unknowable(reason)) => Recovered::Unknowable(reason),
+            Err(PipelineError::Refused { message }) => Recovered::Unknowable(message),
+            Err(PipelineError::Unavailable { message }) => Recovered::Away(message),
+        }
     }
 
-    fn assumed(job: &JobRow, intent: &Entry) -> serde_json::Value {
-        let run = Run { id: RunKey::new(&job.id, intent.number).as_str().to_owned(), url: None };
-        serde_json::json!(Ok::<_, types::Error>(run))
+    fn assumed(&self, doubt: &Doubt<'_>) -> Option<Run> {
+        Some(Run { id: doubt.key(), url: None })
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{adapter::{Backends, RunEnd}, base::{Text, moment}, hostcall::{clock::instant as clock_instant, gate::{HostCall, Parking, problem}, invocation::{Invocation, Timer}}, job::{JobRun, said}, model::{Attribute, Attributes, Outcome, RunKey}, plugin::bindings::types::Entry, store::{JobRow, OutboxRow, Phase, Release, Stand, Write}};
+use crate::{adapter::{Backends, RunEnd}, base::{Text, moment}, hostcall::{clock::instant as clock_instant, host_call::{HostCall, Parking, problem}, invocation::{Invocation, Timer}}, job::{JobRun, said}, model::{Attribute, Attributes, Outcome, RunKey}, plugin::bindings::types::Entry, store::{JobRow, OutboxRow, Phase, Release, Stand, Write}};
 
 pub(crate) use crate::plugin::bindings::pipelines::{Ready, WaitError, Waitable};
 
@@ -30,7 +30,7 @@ impl HostCall for Wait {
     type Answer = Ready;
     type Error = WaitError;
 
-    async fn attributes(invocation: &Invocation, (items,): &(Vec<Waitable>,)) -> Attributes {
+    async fn attributes(&self, invocation: &Invocation, (items,): &(Vec<Waitable>,)) -> Attributes {
         let mut attributes = Attributes::new();
         for item in items {
             if let Some(Item::Run(Some(run))) = known(invocation, item) {
@@ -42,7 +42,7 @@ impl HostCall for Wait {
         attributes
     }
 
-    async fn perform(invocation: &mut Invocation, (items,): &(Vec<Waitable>,)) -> Result<Ready, WaitError> {
+    async fn perform(&self, invocation: &mut Invocation, (items,): &(Vec<Waitable>,)) -> Result<Ready, WaitError> {
         let parking = parking(invocation, items)?;
         invocation.park(parking);
         // Nobody sees this: the guest is ended once the wait is on disk.
@@ -50,7 +50,7 @@ impl HostCall for Wait {
     }
 
     /// The first run succeeds at once; where there is none, the earliest time comes.
-    fn foretold(invocation: &mut Invocation, (items,): &(Vec<Waitable>,), _: &str) -> Option<Result<Ready, WaitError>> {
+    fn dry_run(&self, invocation: &mut Invocation, (items,): &(Vec<Waitable>,), _: &str) -> Option<Result<Ready, WaitError>> {
         if let Err(error) = parking(invocation, items) {
             return Some(Err(error));
         }

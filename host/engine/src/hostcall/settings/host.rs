@@ -1,6 +1,6 @@
 //! The contract's side of `settings`.
 
-use crate::{hostcall::{gate::HostCall, invocation::Invocation}, plugin::bindings::types};
+use crate::{hostcall::{host_call::HostCall, invocation::Invocation}, plugin::bindings::types};
 
 /// `settings.all`
 pub(crate) struct All;
@@ -10,7 +10,7 @@ impl HostCall for All {
     type Answer = Vec<types::Entry>;
     type Error = types::Error;
 
-    async fn perform(invocation: &mut Invocation, (): &()) -> Result<Vec<types::Entry>, types::Error> {
+    async fn perform(&self, invocation: &mut Invocation, (): &()) -> Result<Vec<types::Entry>, types::Error> {
         let entry = |(name, value): &(String, String)| types::Entry { name: name.clone(), value: value.clone() };
         Ok(invocation.settings().iter().map(entry).collect())
     }

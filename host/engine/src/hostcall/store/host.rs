@@ -1,6 +1,6 @@
 //! The contract's side of `store`.
 
-use crate::{hostcall::{gate::{HostCall, problem}, invocation::Invocation}, model::{Attribute, Attributes}, plugin::bindings::{store::{Item, Key, Prefix}, types}, store::Write};
+use crate::{hostcall::{host_call::{HostCall, problem}, invocation::Invocation}, model::{Attribute, Attributes}, plugin::bindings::{store::{Item, Key, Prefix}, types}, store::Write};
 
 /// The longest key, in bytes.
 const LONGEST_KEY: usize = 512;
@@ -30,11 +30,11 @@ impl HostCall for Get {
     type Answer = Option<Item>;
     type Error = types::Error;
 
-    async fn attributes(_: &Invocation, (key,): &(Key,)) -> Attributes {
+    async fn attributes(&self, _: &Invocation, (key,): &(Key,)) -> Attributes {
         key_attribute(&key.name)
     }
 
-    async fn perform(invocation: &mut Invocation, (key,): &(Key,)) -> Result<Option<Item>, types::Error> {
+    async fn perform(&self, invocation: &mut Invocation, (key,): &(Key,)) -> Result<Option<Item>, types::Error> {
         checked(&key.name)?;
         if let Some(kept) = invocation.rehearsal().and_then(|rehearsal| rehearsal.kept.get(&key.name)) {
             return Ok(kept.clone().map(|value| Item { name: key.name.clone(), value }));
@@ -53,7 +53,7 @@ impl HostCall for List {
     type Answer = Vec<Item>;
     type Error = types::Error;
 
-    async fn perform(invocation: &mut Invocation, (prefix,): &(Prefix,)) -> Result<Vec<Item>, types::Error> {
+    async fn perform(&self, invocation: &mut Invocation, (prefix,): &(Prefix,)) -> Result<Vec<Item>, types::Error> {
         let limit = prefix.limit.clamp(1, MOST_ITEMS);
         let changed = invocation.rehearsal().map_or(0, |rehearsal| rehearsal.kept.len());
         let most = limit.saturating_add(u32::try_from(changed).unwrap_or(u32::MAX));
@@ -86,11 +86,11 @@ impl HostCall for Set {
     type Answer = ();
     type Error = types::Error;
 
-    async fn attributes(_: &Invocation, (item,): &(Item,)) -> Attributes {
+    async fn attributes(&self, _: &Invocation, (item,): &(Item,)) -> Attributes {
         key_attribute(&item.name)
     }
 
-    async fn perform(invocation: &mut Invocation, (item,): &(Item,)) -> Result<(), types::Error> {
+    async fn perform(&self, invocation: &mut Invocation, (item,): &(Item,)) -> Result<(), types::Error> {
         checked(&item.name)?;
         if item.value.len() > LARGEST_VALUE {
             let message = format!("a value has at most {LARGEST_VALUE} bytes, and this has {}", item.value.len());
@@ -110,11 +110,11 @@ impl HostCall for Delete {
     type Answer = ();
     type Error = types::Error;
 
-    async fn attributes(_: &Invocation, (key,): &(Key,)) -> Attributes {
+    async fn attributes(&self, _: &Invocation, (key,): &(Key,)) -> Attributes {
         key_attribute(&key.name)
     }
 
-    async fn perform(invocation: &mut Invocation, (key,): &(Key,)) -> Result<(), types::Error> {
+    async fn perform(&self, invocation: &mut Invocation, (key,): &(Key,)) -> Result<(), types::Error> {
         checked(&key.name)?;
         let plugin = invocation.plugin().to_owned();
         invocation.also_write(Write::Delete { plugin, key: key.name.clone() });

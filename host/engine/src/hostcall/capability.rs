@@ -1,0 +1,16 @@
+//! A capability: a WIT package whose functions plugins can import, beside the contract.
+//!
+//! A capability is made of the same parts as the contract's own interfaces, and its calls pass the same gate: grants, roles,
+//! approvals, dry run, journal, replay and audit hold for them without a line in the engine.
+
+use super::table::CallRow;
+use crate::base::Table;
+
+/// A WIT package of host calls, handed to the engine's builder.
+pub trait Capability: Send + Sync + 'static {
+    /// The rows of the call table. Each names its WIT package, such as `acme:tickets@0.1.0`.
+    fn calls(&self) -> Vec<CallRow>;
+
+    /// Reads its tables of `plugins.toml`; problems go to the table's list. Must not connect, and must not resolve secrets.
+    fn read(&self, _root: &mut Table) {}
+}

@@ -1,0 +1,40 @@
+//! What is written when a job ends.
+
+use serde_json::json;
+
+use super::{card::emoji, entry::entry, said::said, shown_in::ShownIn};
+use crate::{base::Text, store::{EntryKind, JobEnd, JobOutcome, JobRow, OutboxRow, Purpose, Write}};
+
+/// The last entry of a job, and all that goes with it.
+pub(crate) fn close(
+    row: &JobRow,
+    outcome: JobOutcome,
+    text: Text,
+    card: OutboxRow,
+    shown: &[ShownIn],
+    now: jiff::Timestamp,
+) -> (crate::store::Entry, Vec<Write>) {
+    let end = JobEnd { outcome, at: now, summary: text.plain() };
+    let body = json!({ "outcome": outcome.as_str(), "said": end.summary });
+    let closed = entry(row, EntryKind::Closed, body, now);
+    let told: Vec<Write> = shown.iter().map(|room| room.closed(row, text.clone())).collect();
+    let mut writes =
+        vec![Write::Close { job: row.id.clone(), end }, Write::Say(card), Write::Say(said(row, "closing", text))];
+    writes.extend(told);
+    // One that was left for later has no message of its own.
+    if row.parent.is_none() {
+        writes.push(Write::Say(reaction(row, emoji(outcome))));
+    }
+    (closed, writes)
+}
+
+/// An emoji on the message that caused a job.
+pub(crate) fn reaction(row: &JobRow, emoji: &str) -> OutboxRow {
+    let key = &row.inbox;
+    OutboxRow {
+        key: format!("{}/{}/{emoji}", key.room, key.event),
+        thread: None,
+        purpose: Purpose::Reaction { event: key.event.clone(), emoji: emoji.to_owned() },
+        ..said(row, "reaction", Text::default())
+    }
+}

@@ -1,0 +1,52 @@
+//! What the layers above give to a plugin's sandbox: the functions that it can import, and the data of its store.
+
+use std::sync::Arc;
+
+use wasmtime::component::Linker;
+
+use super::limits::Meter;
+use crate::model::CallTable;
+
+/// The data of a guest's store.
+pub trait GuestData: Sized + Send + 'static {
+    /// Why the host ends a guest that did nothing wrong.
+    type Stop: std::error::Error + Clone + Send + Sync + 'static;
+
+    /// Counts what the guest uses.
+    fn meter(&mut self) -> &mut Meter;
+}
+
+/// Defines the function of one call, by its name, and no other.
+type Register<D> = dyn Fn(&str, &mut Linker<D>) -> wasmtime::Result<()> + Send + Sync;
+
+/// The functions that plugins can import.
+pub struct HostFunctions<D: 'static> {
+    table: CallTable,
+    register: Arc<Register<D>>,
+}
+
+impl<D> Clone for HostFunctions<D> {
+    fn clone(&self) -> Self {
+        Self { table: self.table.clone(), register: self.register.clone() }
+    }
+}
+
+impl<D> HostFunctions<D> {
+    /// The functions of a call table.
+    pub(crate) fn new(
+        table: CallTable,
+        register: impl Fn(&str, &mut Linker<D>) -> wasmtime::Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        Self { table, register: Arc::new(register) }
+    }
+
+    /// What is known of each.
+    pub(crate) fn table(&self) -> &CallTable {
+        &self.table
+    }
+
+    /// Defines one function in a linker.
+    pub(crate) fn register(&self, call: &str, linker: &mut Linker<D>) -> wasmtime::Result<()> {
+        (self.register)(call, linker)
+    }
+}
