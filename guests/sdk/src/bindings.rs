@@ -7,7 +7,7 @@
 #![allow(missing_docs, unsafe_code, unreachable_pub, clippy::allow_attributes_without_reason, reason = "generated")]
 
 wit_bindgen::generate!({
-    path: "../../wit",
+    path: "wit",
     world: "plugin",
     generate_all,
     runtime_path: "::wardroom_guest::wit_bindgen::rt",

@@ -67,6 +67,7 @@ mod arguments;
 #[doc(hidden)]
 pub mod bindings;
 mod command;
+mod import;
 mod later;
 mod plugin;
 mod wait;
@@ -77,13 +78,13 @@ pub use arguments::Arguments;
 pub use bindings::exports::wardroom::plugin::commands::{Failure, Invocation, Kind, Reply, Value};
 pub use bindings::wardroom::plugin::pipelines::WaitError;
 pub use bindings::wardroom::plugin::types::{Denial, Entry, Error, Instant, Person, Problem};
-pub use bindings::wardroom::plugin::{access, catalog, chat, clock, jobs, log, pipelines, settings, store};
+pub use bindings::wardroom::plugin::{access, catalog, chat, clock, jobs, log, pipelines, settings, store, types};
 pub use command::{Command, Handler, Parameter, Setting};
 pub use later::Later;
 pub use plugin::Plugin;
 #[doc(hidden)]
 pub use plugin::{describe, run};
 pub use wait::{first_of, sleep, timer, wait_for, wait_until};
-#[doc(hidden)]
+/// The generator that [`import!`] calls, for options that it does not have.
 pub use wit_bindgen;
 pub use words::{duration, moment, took, typed};
