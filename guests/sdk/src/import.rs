@@ -2,10 +2,10 @@
 
 /// Generates the imports of a WIT package that a capability of the host provides.
 ///
-/// The macro takes the options of [`wit_bindgen::generate!`](crate::wit_bindgen::generate) in braces: `path`, the folders
-/// of the package and of the packages that it uses, and `world`, a world that only imports. It adds the options that the
-/// SDK needs. The contract's `types` are this crate's [`types`](crate::types), so the package's `error` is an
-/// [`Error`](crate::Error).
+/// The macro takes the options of [`wit_bindgen::generate!`](crate::wit_bindgen::generate) in braces: `path`, the
+/// folders of the package and of the packages that it uses, and `world`, a world that only imports. It adds the options
+/// that the SDK needs. The contract's `types` are this crate's [`types`](crate::types), so the package's `error` is
+/// an [`Error`](crate::Error).
 ///
 /// ```no_run
 /// mod bindings {

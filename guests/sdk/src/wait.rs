@@ -1,7 +1,7 @@
 //! Waiting for a run, for a time, or for the first of several.
 //!
-//! Invariant: all functions use the contract's only waiting call, so a plugin that only waits for runs imports no clock.
-//! [`crate::Later`] schedules jobs.
+//! Invariant: all functions use the contract's only waiting call, so a plugin that only waits for runs imports no
+//! clock. [`crate::Later`] schedules jobs.
 
 use core::time::Duration;
 

@@ -9,8 +9,8 @@ const MINUTE: u64 = 60 * SECOND;
 const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
 
-/// Formats a duration in milliseconds with its two largest units: `less than a second`, `2 s`, `6 min 1 s`, `1 h 3 min`,
-/// `2 d 4 h`.
+/// Formats a duration in milliseconds with its two largest units: `less than a second`, `2 s`, `6 min 1 s`,
+/// `1 h 3 min`, `2 d 4 h`.
 pub fn duration(milliseconds: u64) -> String {
     if milliseconds < SECOND {
         return "less than a second".to_owned();
