@@ -2,7 +2,7 @@
 //!
 //! Invariant: the functions are pure. The line has an undo command if another version was deployed before.
 
-use wardroom_guest::{Failure, Reply, typed};
+use wardroom_guest::{Failure, Reply, command_line};
 use wardroom_strategy::{Closing, Ended, Target, undo};
 
 /// Returns the closing line of `deploy`. `before` is the last version that succeeded there.
@@ -12,7 +12,7 @@ use wardroom_strategy::{Closing, Ended, Target, undo};
 pub(crate) fn line(target: &Target, version: &str, before: Option<&str>, ended: &Ended) -> Result<Reply, Failure> {
     let environment = target.environment();
     let done = format!("deployed version {version} to {environment}");
-    let again = typed(&["deploy", &target.app, environment, version]);
+    let again = command_line(&["deploy", &target.app, environment, version]);
     closing_line(target, version, done, again, before, ended)
 }
 
@@ -29,7 +29,7 @@ pub(crate) fn promoted(
 ) -> Result<Reply, Failure> {
     let environment = target.environment();
     let done = format!("promoted version {version} from {from} to {environment}");
-    let again = typed(&["promote", &target.app, environment]);
+    let again = command_line(&["promote", &target.app, environment]);
     closing_line(target, version, done, again, before, ended)
 }
 
@@ -79,7 +79,7 @@ mod tests {
             },
         };
         let reason = "in step migrate (exit code 3)".to_owned();
-        match line(&target, version, before, &Ended { outcome, reason, took: Some(took.to_owned()) }) {
+        match line(&target, version, before, &Ended { outcome, reason, duration: Some(took.to_owned()) }) {
             Ok(reply) => reply.text,
             Err(failure) => failure.message,
         }

@@ -3,7 +3,7 @@
 //! Invariant: the version is certain to run in the previous environment: no attempt there is newer than its success.
 
 use wardroom_guest::catalog::{self, App, AppQuery, Deployment};
-use wardroom_guest::{Arguments, Failure, Reply, typed};
+use wardroom_guest::{Arguments, Failure, Reply, command_line};
 use wardroom_strategy::{History, Target, outcome};
 
 use crate::closing;
@@ -88,7 +88,7 @@ fn runs(app: &str, past: &History<'_>, before: &str, environment: &str) -> Resul
         (None, Some(newest), Some(good)) => Err(format!(
             "{} in {before}. To deploy the last good version: {}",
             outcome(newest),
-            typed(&["deploy", app, environment, &good.version])
+            command_line(&["deploy", app, environment, &good.version])
         )),
     }
 }
@@ -112,7 +112,7 @@ fn choose<'a>(app: &App, steps: &'a [Step], one_typed: bool) -> Result<(&'a Step
         (_, Some(last)) => {
             open.push(last);
             let lines = open.iter().map(|(step, next)| {
-                format!("{} ({next} from {})", typed(&["promote", &app.name, &step.environment]), step.before)
+                format!("{} ({next} from {})", command_line(&["promote", &app.name, &step.environment]), step.before)
             });
             Err(Failure::invalid(format!(
                 "{title}: several environments are behind. Type one of: {}",

@@ -4,7 +4,7 @@
 //! truncated listing says so. `history` marks exactly the releases that `rollback` accepts.
 
 use wardroom_guest::catalog::{self, App, AppQuery, Release, ReleaseQuery};
-use wardroom_guest::{Arguments, Failure, Reply, moment, took};
+use wardroom_guest::{Arguments, Failure, Reply, elapsed, moment};
 use wardroom_strategy::{History, MAX_RELEASES, Outcome, attribution, outcome};
 
 /// The maximum number of lines of `history`.
@@ -124,7 +124,7 @@ fn head(app: &App) -> String {
 
 /// Formats the duration, which is not known for a recorded release.
 fn span(release: &Release) -> String {
-    let took = took(release.started, release.ended);
+    let took = elapsed(release.started, release.ended);
     match Outcome::of(&release.outcome) {
         _ if release.recorded => String::new(),
         Outcome::Succeeded => format!(" in {took}"),

@@ -3,7 +3,7 @@
 //! Invariant: the functions are pure. A refusal names the versions or the command that can be typed instead, if any.
 
 use wardroom_guest::catalog::Release;
-use wardroom_guest::{Failure, typed};
+use wardroom_guest::{Failure, command_line};
 use wardroom_strategy::{History, MAX_RELEASES, Target};
 
 /// The maximum number of versions that a refusal names.
@@ -28,7 +28,7 @@ pub(crate) fn typed_version<'a>(target: &Target, past: &History<'a>, version: &s
     let Target { app, title, .. } = target;
     let environment = target.environment();
     if past.current() == Some(version) {
-        let again = typed(&["deploy", app, environment, version]);
+        let again = command_line(&["deploy", app, environment, version]);
         return Err(Failure::invalid(format!(
             "{title}: {version} runs on {environment} already. To deploy it again: {again}"
         )));

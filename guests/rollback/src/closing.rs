@@ -4,7 +4,7 @@
 //! rollback.
 
 use wardroom_guest::catalog::Release;
-use wardroom_guest::{Failure, Reply, typed};
+use wardroom_guest::{Failure, Reply, command_line};
 use wardroom_strategy::{Closing, Ended, History, Target, attribution, outcome, undo};
 
 /// Returns the closing line. `past` has the attempts before this job.
@@ -37,7 +37,7 @@ pub(crate) fn line(target: &Target, to: &Release, past: &History<'_>, ended: &En
         next,
         tried: format!("version {version} back to {environment}"),
         last_good: past.last_good().map(|release| release.version.as_str()),
-        again: typed(&["rollback", &target.app, environment, version]),
+        again: command_line(&["rollback", &target.app, environment, version]),
     };
     closing.line(ended)
 }
@@ -84,7 +84,7 @@ pub(crate) mod tests {
 
     /// The closing line of a rollback to the oldest of these.
     fn said(past: &[Release], outcome: Outcome, reason: &str) -> String {
-        let ended = Ended { outcome, reason: reason.into(), took: Some("6 s".into()) };
+        let ended = Ended { outcome, reason: reason.into(), duration: Some("6 s".into()) };
         match line(&target(), past.last().unwrap(), &History::of(past), &ended) {
             Ok(reply) => reply.text,
             Err(failure) => format!("{}> {}", failure.code, failure.message),

@@ -7,29 +7,29 @@
 
 extern crate self as wardroom_guest;
 
-mod answer;
 mod arguments;
 #[doc(hidden)]
 pub mod bindings;
 mod command;
+mod format;
 mod import;
 mod later;
 mod plugin;
+mod reply;
 mod wait;
-mod words;
 
-pub use answer::code;
 pub use arguments::Arguments;
 pub use bindings::exports::wardroom::plugin::commands::{Failure, Invocation, Kind, Reply, Value};
 pub use bindings::wardroom::plugin::pipelines::WaitError;
 pub use bindings::wardroom::plugin::types::{Denial, Entry, Error, Instant, Person, Problem};
 pub use bindings::wardroom::plugin::{access, catalog, chat, clock, jobs, log, pipelines, settings, store, types};
 pub use command::{Command, Handler, Parameter, Setting};
+pub use format::{command_line, duration, elapsed, moment};
 pub use later::Later;
 pub use plugin::Plugin;
 #[doc(hidden)]
 pub use plugin::{describe, run};
+pub use reply::code;
 pub use wait::{first_of, sleep, timer, wait_for, wait_until};
 /// The generator behind [`import!`], for options that the macro does not set.
 pub use wit_bindgen;
-pub use words::{duration, moment, took, typed};

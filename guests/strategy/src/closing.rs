@@ -3,7 +3,7 @@
 //! Invariant: the functions are pure. Each command in a line is valid as it stands.
 //! The plugins supply the text of the success.
 
-use wardroom_guest::{Failure, Reply, code, typed};
+use wardroom_guest::{Failure, Reply, code, command_line};
 
 use crate::{Ended, Outcome, Target};
 
@@ -34,7 +34,7 @@ impl Closing<'_> {
     pub fn line(&self, ended: &Ended) -> Result<Reply, Failure> {
         let Self { tried, again, .. } = self;
         let title = &self.target.title;
-        let after = |word: &str| ended.took.as_ref().map(|took| format!(" {word} {took}")).unwrap_or_default();
+        let after = |word: &str| ended.duration.as_ref().map(|took| format!(" {word} {took}")).unwrap_or_default();
         let reason = reason(&ended.reason);
         let next = format!("Last good: {}. Again: {again}", self.last_good.unwrap_or("none"));
         match ended.outcome {
@@ -69,7 +69,7 @@ impl Closing<'_> {
 
 /// Returns the undo command of a success that changed the version: `Undo: rollback cms staging`.
 pub fn undo(target: &Target) -> String {
-    format!("Undo: {}", typed(&["rollback", &target.app, target.environment()]))
+    format!("Undo: {}", command_line(&["rollback", &target.app, target.environment()]))
 }
 
 /// Formats a reason. A reason that starts with `in` (`in step migrate (exit code 3)`) continues the sentence; others
@@ -113,7 +113,7 @@ mod tests {
             last_good,
             again: "deploy cms staging 1.0.3".into(),
         };
-        let ended = Ended { outcome, reason: reason.into(), took: took.map(str::to_owned) };
+        let ended = Ended { outcome, reason: reason.into(), duration: took.map(str::to_owned) };
         match closing.line(&ended) {
             Ok(reply) => reply.text,
             Err(failure) => format!("{}> {}", failure.code, failure.message),

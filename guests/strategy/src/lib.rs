@@ -24,7 +24,7 @@ pub struct Ended {
     /// Why it did not succeed, for people; may be empty.
     pub reason: String,
     /// The formatted duration; `None` if it is not known.
-    pub took: Option<String>,
+    pub duration: Option<String>,
 }
 
 /// The outcome of an attempt.

@@ -2,7 +2,7 @@
 
 use wardroom_guest::chat::Message;
 use wardroom_guest::pipelines::{Ready, Request, WaitError};
-use wardroom_guest::{Entry, Error, Failure, chat, code, pipelines, took, wait_for};
+use wardroom_guest::{Entry, Error, Failure, chat, code, elapsed, pipelines, wait_for};
 
 use crate::{Ended, Outcome, Target};
 
@@ -41,7 +41,7 @@ fn not_started(target: &Target, version: &str, error: Error) -> Result<Ended, Fa
         return Err(failure);
     }
     if failure.code == code::UNKNOWN {
-        return Ok(Ended { outcome: Outcome::Unknown, reason: failure.message, took: None });
+        return Ok(Ended { outcome: Outcome::Unknown, reason: failure.message, duration: None });
     }
     let message =
         format!("{}: version {version} to {} did not start: {}", target.title, target.environment(), failure.message);
@@ -52,12 +52,12 @@ fn ended(waited: Result<Ready, WaitError>) -> Ended {
     match waited {
         Ok(ready) => Ended {
             outcome: Outcome::of(&ready.outcome),
-            took: Some(took(ready.started, ready.ended)),
+            duration: Some(elapsed(ready.started, ready.ended)),
             reason: ready.message,
         },
-        Err(WaitError::Cancelled) => Ended { outcome: Outcome::Cancelled, reason: String::new(), took: None },
+        Err(WaitError::Cancelled) => Ended { outcome: Outcome::Cancelled, reason: String::new(), duration: None },
         // The run continues, and its end is not observed.
-        Err(error) => Ended { outcome: Outcome::Unknown, reason: Failure::from(error).message, took: None },
+        Err(error) => Ended { outcome: Outcome::Unknown, reason: Failure::from(error).message, duration: None },
     }
 }
 
@@ -133,7 +133,7 @@ mod tests {
         };
         let end = ended(Ok(ready));
         assert_eq!(
-            (end.outcome, end.took.as_deref()),
+            (end.outcome, end.duration.as_deref()),
             (Outcome::Unknown, Some("2 s")),
             "an outcome of a newer contract"
         );

@@ -28,7 +28,7 @@ pub fn duration(milliseconds: u64) -> String {
 }
 
 /// Formats the duration between two moments like [`duration`]. It is zero if `ended` is before `started`.
-pub fn took(started: Instant, ended: Instant) -> String {
+pub fn elapsed(started: Instant, ended: Instant) -> String {
     duration(ended.unix_ms.saturating_sub(started.unix_ms))
 }
 
@@ -40,7 +40,7 @@ pub fn moment(instant: Instant) -> String {
 }
 
 /// Joins words to a command line that a person can type. Words with spaces or special characters are quoted.
-pub fn typed(words: &[&str]) -> String {
+pub fn command_line(words: &[&str]) -> String {
     let quoted = |word: &&str| {
         let plain = |c: char| c.is_alphanumeric() || "-_./:@+=,~#".contains(c);
         if !word.is_empty() && word.chars().all(plain) {
@@ -89,7 +89,7 @@ mod tests {
         let wanted = ["less than a second", "2 s", "2 s", "59 s", "1 min", "6 min 1 s", "1 h", "1 h 3 min", "2 d 4 h"];
         assert_eq!(said, wanted);
         assert_eq!(
-            took(Instant { unix_ms: 9 }, Instant { unix_ms: 4 }),
+            elapsed(Instant { unix_ms: 9 }, Instant { unix_ms: 4 }),
             "less than a second",
             "the clock was set back"
         );
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn words_with_special_characters_are_quoted() {
-        assert_eq!(typed(&["deploy", "cms", "1.0.2+b/7"]), "deploy cms 1.0.2+b/7");
-        assert_eq!(typed(&["say", "two words", "", "a\"b"]), "say \"two words\" \"\" \"a\\\"b\"");
+        assert_eq!(command_line(&["deploy", "cms", "1.0.2+b/7"]), "deploy cms 1.0.2+b/7");
+        assert_eq!(command_line(&["say", "two words", "", "a\"b"]), "say \"two words\" \"\" \"a\\\"b\"");
     }
 }
