@@ -7,10 +7,10 @@ mod format;
 
 use wardroom_guest::{Arguments, Command, Failure, Parameter, Plugin, Reply, access};
 
-const USER: Parameter = Parameter::person("user", "The person: an id, a handle or an unambiguous display name.");
-const APP: Parameter = Parameter::app("app", "The app.");
+const USER: Parameter = Parameter::person("user", "the person: an id, a handle or an unambiguous display name");
+const APP: Parameter = Parameter::app("app", "the app");
 const ENVIRONMENT: Parameter =
-    Parameter::environment("environment", "The environment; default: all that this bot may touch.").optional();
+    Parameter::environment("environment", "the environment; default: all that this bot may touch").optional();
 
 struct Auth;
 
@@ -22,20 +22,20 @@ impl Plugin for Auth {
                 USER,
                 APP,
                 ENVIRONMENT,
-                Parameter::role("role", "The role; default: the only one that fits.").optional(),
-                Parameter::duration("for", "The duration; default: until it is revoked.").optional().named(),
+                Parameter::role("role", "the role; default: the only one that fits").optional(),
+                Parameter::duration("for", "the duration; default: until it is revoked").optional().named(),
             ]),
         Command::action("auth revoke", "Revokes grants made in chat.", revoke)
             .examples(&["auth revoke jbrueder cms", "auth revoke @bob cms production"])
             .parameters(&[
                 USER,
                 APP,
-                Parameter::environment("environment", "The environment; default: all environments.").optional(),
-                Parameter::role("role", "The role; default: all roles.").optional(),
+                Parameter::environment("environment", "the environment; default: all environments").optional(),
+                Parameter::role("role", "the role; default: all roles").optional(),
             ]),
         Command::query("auth list", "Lists grants made in chat.", list)
             .examples(&["auth list", "auth list cms", "auth list @bob:example.org"])
-            .parameters(&[Parameter::text("user-or-app", "The person or the app; default: all.").optional()]),
+            .parameters(&[Parameter::text("user-or-app", "the person or the app; default: all").optional()]),
     ];
 }
 

@@ -5,8 +5,8 @@
 use wardroom_guest::store::{Item, Key};
 use wardroom_guest::{Arguments, Command, Failure, Parameter, Plugin, Reply, clock, pipelines, sleep, store};
 
-const COUNT: Parameter = Parameter::integer("count", "The number of calls.");
-const SPAN: Parameter = Parameter::duration("span", "The duration.");
+const COUNT: Parameter = Parameter::integer("count", "the number of calls");
+const SPAN: Parameter = Parameter::duration("span", "the duration");
 
 struct Bench;
 
@@ -17,8 +17,8 @@ impl Plugin for Bench {
         Command::action("effects", "Starts runs, one per call, without waiting.", effects)
             .examples(&["effects cms staging 64"])
             .parameters(&[
-                Parameter::app("app", "The app."),
-                Parameter::environment("environment", "The environment."),
+                Parameter::app("app", "the app"),
+                Parameter::environment("environment", "the environment"),
                 COUNT,
             ]),
         Command::action("reads", "Reads values, one per call, then waits.", reads)

@@ -15,9 +15,9 @@ impl Plugin for Coffee {
         Command::action("coffee", "Makes coffee.", coffee).examples(&["coffee"]),
         Command::action("brew", "Brews a version of an app.", brew).examples(&["brew cms staging 1.0.2"]).parameters(
             &[
-                Parameter::app("app", "The beans."),
-                Parameter::environment("environment", "The cup."),
-                Parameter::version("version", "The roast."),
+                Parameter::app("app", "the beans"),
+                Parameter::environment("environment", "the cup"),
+                Parameter::version("version", "the roast"),
             ],
         ),
     ];

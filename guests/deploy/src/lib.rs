@@ -18,25 +18,25 @@ impl Plugin for Deploy {
         Command::action("deploy", "Deploys a version of an app to an environment.", deploy)
             .examples(&["deploy cms staging 1.0.2"])
             .parameters(&[
-                Parameter::app("app", "The app."),
-                Parameter::environment("environment", "The environment to deploy to."),
-                Parameter::version("version", "The version."),
+                Parameter::app("app", "the app"),
+                Parameter::environment("environment", "the environment to deploy to"),
+                Parameter::version("version", "the version"),
             ]),
         Command::action("promote", "Deploys the version that runs in the previous environment.", promote::promote)
             .examples(&["promote cms", "promote cms production"])
             .parameters(&[
-                Parameter::app("app", "The app."),
-                Parameter::environment("environment", "The environment to deploy to; default: the one that is behind.")
+                Parameter::app("app", "the app"),
+                Parameter::environment("environment", "the environment to deploy to; default: the one that is behind")
                     .optional(),
             ]),
         Command::query("where", "Shows the version that runs in each environment.", releases::newest)
             .examples(&["where", "where cms"])
-            .parameters(&[Parameter::app("app", "The app; default: all apps.").optional()]),
+            .parameters(&[Parameter::app("app", "the app; default: all apps").optional()]),
         Command::query("history", "Lists deployments including failures, newest first.", releases::history)
             .examples(&["history cms", "history cms staging"])
             .parameters(&[
-                Parameter::app("app", "The app."),
-                Parameter::environment("environment", "The environment; default: all environments.").optional(),
+                Parameter::app("app", "the app"),
+                Parameter::environment("environment", "the environment; default: all environments").optional(),
             ]),
     ];
 }

@@ -10,10 +10,10 @@ impl Plugin for Remind {
     const COMMANDS: &'static [Command] = &[Command::action("remind", "Reminds you after a delay.", remind)
         .examples(&["remind me in 2h look at the graphs"])
         .parameters(&[
-            Parameter::text("who", "Always `me`.").choices(&["me"]),
-            Parameter::text("in", "Always `in`.").choices(&["in"]),
-            Parameter::duration("span", "The delay."),
-            Parameter::rest("text", "The text of the reminder."),
+            Parameter::text("who", "always `me`").choices(&["me"]),
+            Parameter::text("in", "always `in`").choices(&["in"]),
+            Parameter::duration("span", "the delay"),
+            Parameter::rest("text", "the text of the reminder"),
         ])];
 }
 

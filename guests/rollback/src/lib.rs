@@ -17,9 +17,9 @@ impl Plugin for Rollback {
         &[Command::action("rollback", "Rolls an environment back to an earlier version.", rollback)
             .examples(&["rollback cms staging", "rollback cms staging 1.0.2"])
             .parameters(&[
-                Parameter::app("app", "The app."),
-                Parameter::environment("environment", "The environment to roll back."),
-                Parameter::version("version", "The version; default: the last good version before the current one.")
+                Parameter::app("app", "the app"),
+                Parameter::environment("environment", "the environment to roll back"),
+                Parameter::version("version", "the version; default: the last good version before the current one")
                     .optional(),
             ])];
 }

@@ -75,6 +75,8 @@ impl Command {
 }
 
 /// A parameter of a command. It is required unless it is [`Parameter::optional`].
+///
+/// The name is typed in `--name VALUE`. The summary follows it in `help`: a fragment in lower case without a full stop.
 #[derive(Debug, Clone, Copy)]
 pub struct Parameter {
     name: &'static str,

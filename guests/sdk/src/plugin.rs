@@ -67,7 +67,7 @@ mod tests {
         const COMMANDS: &'static [Command] =
             &[Command::query("echo", "Says it again.", |arguments| Ok(Reply::new(arguments.text("words")?)))
                 .aliases(&["say"])
-                .parameters(&[Parameter::rest("words", "What to say.").optional()])];
+                .parameters(&[Parameter::rest("words", "what to say").optional()])];
         const SETTINGS: &'static [Setting] = &[Setting::new("volume", "How loud.").pattern("[0-9]+")];
     }
 

@@ -16,14 +16,14 @@ impl Plugin for Tickets {
     const COMMANDS: &'static [Command] = &[
         Command::query("tickets", "Lists tickets.", list)
             .examples(&["tickets", "tickets disk full"])
-            .parameters(&[Parameter::rest("query", "Words in the id or title; default: all tickets.").optional()]),
+            .parameters(&[Parameter::rest("query", "words in the id or title; default: all tickets").optional()]),
         Command::action("close-ticket", "Closes a ticket.", close)
             .examples(&["close-ticket cms staging OPS-17", "close-ticket cms staging OPS-17 fixed in 1.0.2"])
             .parameters(&[
-                Parameter::app("app", "The app that the ticket is about."),
-                Parameter::environment("environment", "The environment that the ticket is about."),
-                Parameter::text("id", "The ticket's id."),
-                Parameter::rest("reason", "Why it is closed.").optional(),
+                Parameter::app("app", "the app that the ticket is about"),
+                Parameter::environment("environment", "the environment that the ticket is about"),
+                Parameter::text("id", "the ticket's id"),
+                Parameter::rest("reason", "why it is closed").optional(),
             ]),
     ];
 }
