@@ -1,7 +1,7 @@
 //! Builds `guests/*.wasm`.
 //!
-//! Invariant: a module in `guests/` is the one that its sources make; where sources, contract and
-//! modules are as they were after the last build, nothing is done.
+//! Invariant: a module in `guests/` is built from its present sources. Nothing is built if sources and modules are unchanged
+//! since the last build.
 
 use std::collections::hash_map::DefaultHasher;
 use std::fs;
@@ -14,12 +14,12 @@ use crate::step::Steps;
 use crate::toolchain::Toolchain;
 use crate::{process, report, workspace};
 
-/// `cargo xtask guests`.
+/// Runs `cargo xtask guests`.
 pub(crate) fn run(way: Option<&str>) -> Result<()> {
     Steps::new(1).run("building the guests", || build(way))
 }
 
-/// Builds them where anything changed. A way that is asked for by name is always gone.
+/// Builds the guests if anything changed, or if a toolchain is named.
 pub(crate) fn build(way: Option<&str>) -> Result<()> {
     let plugins = plugins()?;
     let digest_file = workspace::target()?.join("guests.digest");
@@ -41,7 +41,7 @@ pub(crate) fn build(way: Option<&str>) -> Result<()> {
     fs::write(&digest_file, digest(&plugins)?).with_context(|| format!("cannot write {}", digest_file.display()))
 }
 
-/// The plugins: the folders of `guests/` whose crate is a `cdylib`.
+/// Returns the plugins: the folders of `guests/` whose crate is a `cdylib`.
 fn plugins() -> Result<Vec<String>> {
     let mut plugins = Vec::new();
     for folder in entries(&workspace::guests())? {
@@ -60,18 +60,17 @@ fn module(plugin: &str) -> PathBuf {
     workspace::guests().join(format!("{plugin}.wasm"))
 }
 
-/// Puts a whole file in the place of another, so that a host that reads it never sees half of one.
+/// Replaces a file atomically, so that a running host never reads a partial module.
 fn replace(file: &Path, bytes: &[u8]) -> Result<()> {
-    let passing = file.with_extension("wasm.tmp");
-    fs::write(&passing, bytes).with_context(|| format!("cannot write {}", passing.display()))?;
-    fs::rename(&passing, file).with_context(|| format!("cannot write {}", file.display()))
+    let temporary = file.with_extension("wasm.tmp");
+    fs::write(&temporary, bytes).with_context(|| format!("cannot write {}", temporary.display()))?;
+    fs::rename(&temporary, file).with_context(|| format!("cannot write {}", file.display()))
 }
 
-/// One number for sources, contract and modules. It guards against forgetting, not against anybody.
+/// Hashes sources and modules. The hash detects changes and is not a protection.
 fn digest(plugins: &[String]) -> Result<String> {
     let mut files = Vec::new();
     collect(&workspace::guests(), &mut files)?;
-    collect(&workspace::root().join("wit"), &mut files)?;
     files.push(workspace::root().join("xtask/src/toolchain.rs"));
     files.extend(plugins.iter().map(|plugin| module(plugin)));
     let mut hasher = DefaultHasher::new();
@@ -84,7 +83,7 @@ fn digest(plugins: &[String]) -> Result<String> {
     Ok(format!("{:016x}", hasher.finish()))
 }
 
-/// The sources under a folder, in the order of their names.
+/// Collects the sources under a folder, ordered by name.
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     for entry in entries(folder)? {
         let is = |extension: &str| entry.extension().is_some_and(|found| found == extension);
@@ -106,18 +105,95 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
 
     #[test]
-    fn plugins_are_the_crates_that_become_modules() {
+    fn plugins_are_the_crates_of_the_type_cdylib() {
         let plugins = plugins().unwrap();
         assert!(plugins.contains(&"deploy".to_owned()), "{plugins:?}");
         assert!(!plugins.contains(&"sdk".to_owned()), "{plugins:?}");
     }
 
     #[test]
-    fn the_digest_is_the_same_twice_and_needs_the_modules() {
+    fn the_digest_is_stable_and_needs_the_modules() {
         assert_eq!(digest(&[]).unwrap(), digest(&[]).unwrap());
         assert!(digest(&["no-such-plugin".to_owned()]).is_err());
+    }
+
+    #[test]
+    fn no_file_of_the_sdk_names_a_path_outside_of_its_folder() {
+        let sdk = workspace::guests().join("sdk");
+        let mut files = vec![sdk.join("README.md")];
+        collect(&sdk, &mut files).unwrap();
+        assert!(files.len() > 20, "{files:?}");
+        for file in files {
+            let depth = file.strip_prefix(&sdk).unwrap().components().count() - 1;
+            let text = fs::read_to_string(&file).unwrap();
+            assert!(!text.contains(&"../".repeat(depth + 1)), "{}", file.display());
+            assert!(!text.contains("workspace = true"), "{} inherits from the workspace", file.display());
+        }
+    }
+
+    /// The plugin of the SDK's README in a repository of its own.
+    #[test]
+    fn a_plugin_outside_of_the_repository_builds_with_the_packaged_sdk() {
+        let folder = std::env::temp_dir().join(format!("wardroom-sdk-{}", std::process::id()));
+        let bytes = build_outside(&folder);
+        fs::remove_dir_all(&folder).unwrap();
+        let bytes = bytes.unwrap();
+        for name in ["wardroom:plugin/clock@0.1.0", "wardroom:plugin/commands@0.1.0#run"] {
+            assert!(bytes.windows(name.len()).any(|window| window == name.as_bytes()), "the module has no {name}");
+        }
+    }
+
+    fn build_outside(folder: &Path) -> Result<Vec<u8>> {
+        let (sdk, plugin) = (folder.join("sdk"), folder.join("hello"));
+        copy(&workspace::guests().join("sdk"), &sdk)?;
+        fs::create_dir_all(plugin.join("src"))?;
+        // The versions of the guests are in the local registry.
+        for folder in [&sdk, &plugin] {
+            fs::copy(workspace::guests().join("Cargo.lock"), folder.join("Cargo.lock"))?;
+        }
+        let mut package = workspace::cargo()?;
+        package.current_dir(&sdk).args([
+            "package",
+            "--quiet",
+            "--offline",
+            "--no-verify",
+            "--target-dir",
+            "../package",
+        ]);
+        process::run(&mut package)?;
+        let file = folder.join("package/package/wardroom-guest-0.1.0.crate");
+        process::run(Command::new("tar").arg("-xzf").arg(file).arg("-C").arg(folder))?;
+        fs::remove_dir_all(&sdk)?;
+
+        let readme = fs::read_to_string(folder.join("wardroom-guest-0.1.0/README.md"))?;
+        let manifest = block(&readme, "toml")?.replace("\"0.1\"", "{ path = \"../wardroom-guest-0.1.0\" }");
+        fs::write(plugin.join("Cargo.toml"), format!("{manifest}\n[workspace]\n"))?;
+        // Rustdoc hides the lines that begin with `# `.
+        let source = block(&readme, "rust,no_run")?.lines().filter(|line| !line.starts_with("# "));
+        fs::write(plugin.join("src/lib.rs"), source.collect::<Vec<_>>().join("\n"))?;
+
+        let toolchain = Toolchain::choose(None)?;
+        process::run(toolchain.build()?.arg("--offline").current_dir(&plugin))?;
+        Ok(fs::read(toolchain.output()?.join("hello.wasm"))?)
+    }
+
+    /// Returns the first code block of a language.
+    fn block<'a>(page: &'a str, language: &str) -> Result<&'a str> {
+        let block = page.split(&format!("```{language}\n")).nth(1).and_then(|rest| rest.split("```").next());
+        block.with_context(|| format!("the page has no block of {language}"))
+    }
+
+    fn copy(from: &Path, to: &Path) -> Result<()> {
+        fs::create_dir_all(to)?;
+        for entry in entries(from)? {
+            let target = to.join(entry.file_name().context("an entry has a name")?);
+            if entry.is_dir() { copy(&entry, &target)? } else { fs::copy(&entry, &target).map(drop)? }
+        }
+        Ok(())
     }
 }

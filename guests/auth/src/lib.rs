@@ -1,52 +1,52 @@
-//! The plugin `auth`: rights that are given and taken back in chat.
+//! The plugin `auth`: grants and revokes role memberships in chat.
 //!
-//! Invariant: it cannot name anybody. The host takes person, app, environment, role and time from what was typed; all that
-//! is here is which command asks for what, and the words for what came of it.
+//! Invariant: it passes no arguments to the host. The host reads person, app, environment, role and duration from the
+//! typed command.
 
-mod say;
+mod format;
 
 use wardroom_guest::{Arguments, Command, Failure, Parameter, Plugin, Reply, access};
 
-const USER: Parameter = Parameter::person("user", "Who: an id, a handle, or a name that only one person here has.");
-const APP: Parameter = Parameter::app("app", "On which app.");
+const USER: Parameter = Parameter::person("user", "the person: an id, a handle or an unambiguous display name");
+const APP: Parameter = Parameter::app("app", "the app");
 const ENVIRONMENT: Parameter =
-    Parameter::environment("environment", "Where; everywhere that this bot may touch if left out.").optional();
+    Parameter::environment("environment", "the environment; default: all that this bot may touch").optional();
 
 struct Auth;
 
 impl Plugin for Auth {
     const COMMANDS: &'static [Command] = &[
-        Command::action("auth", "Adds somebody to a role on an app.", grant)
+        Command::action("auth", "Adds a person to a role on an app.", grant)
             .examples(&["auth jbrueder cms", "auth @bob cms production deployer --for 2h"])
             .parameters(&[
                 USER,
                 APP,
                 ENVIRONMENT,
-                Parameter::role("role", "In which role; can be left out where only one fits.").optional(),
-                Parameter::duration("for", "For how long; until it is taken back if left out.").optional().named(),
+                Parameter::role("role", "the role; default: the only one that fits").optional(),
+                Parameter::duration("for", "the duration; default: until it is revoked").optional().named(),
             ]),
-        Command::action("auth revoke", "Takes back what was granted in chat.", revoke)
+        Command::action("auth revoke", "Revokes grants made in chat.", revoke)
             .examples(&["auth revoke jbrueder cms", "auth revoke @bob cms production"])
             .parameters(&[
                 USER,
                 APP,
-                Parameter::environment("environment", "Where; everywhere if left out.").optional(),
-                Parameter::role("role", "Which role; all if left out.").optional(),
+                Parameter::environment("environment", "the environment; default: all environments").optional(),
+                Parameter::role("role", "the role; default: all roles").optional(),
             ]),
-        Command::query("auth list", "Shows what was granted in chat.", list)
+        Command::query("auth list", "Lists grants made in chat.", list)
             .examples(&["auth list", "auth list cms", "auth list @bob:example.org"])
-            .parameters(&[Parameter::text("user-or-app", "Whose, or on what; all if left out.").optional()]),
+            .parameters(&[Parameter::text("user-or-app", "the person or the app; default: all").optional()]),
     ];
 }
 
 wardroom_guest::export!(Auth);
 
 fn grant(_: &Arguments) -> Result<Reply, Failure> {
-    Ok(Reply::new(say::granted(&access::grant()?)))
+    Ok(Reply::new(format::granted(&access::grant()?)))
 }
 
 fn revoke(_: &Arguments) -> Result<Reply, Failure> {
-    let taken: Vec<String> = access::revoke()?.iter().map(say::revoked).collect();
+    let taken: Vec<String> = access::revoke()?.iter().map(format::revoked).collect();
     Ok(Reply::new(taken.join("\n")))
 }
 
@@ -54,8 +54,8 @@ fn list(arguments: &Arguments) -> Result<Reply, Failure> {
     let of = arguments.optional("user-or-app");
     let lines: Vec<String> = access::list()?
         .iter()
-        .filter(|granted| of.is_none_or(|of| say::is_about(granted, of)))
-        .map(say::line)
+        .filter(|granted| of.is_none_or(|of| format::is_about(granted, of)))
+        .map(format::line)
         .collect();
     Ok(Reply::new(match (lines.is_empty(), of) {
         (false, _) => lines.join("\n"),

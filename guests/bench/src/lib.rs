@@ -1,23 +1,27 @@
-//! The plugin `bench`: host calls and nothing else, so that the benches measure the host.
+//! The plugin `bench`: makes host calls without work of its own, so that the benchmarks measure the host.
 //!
-//! Invariant: the answers are fixed, so nothing but the calls differs between two runs.
+//! Invariant: the replies are constant.
 
 use wardroom_guest::store::{Item, Key};
 use wardroom_guest::{Arguments, Command, Failure, Parameter, Plugin, Reply, clock, pipelines, sleep, store};
 
-const COUNT: Parameter = Parameter::integer("count", "How many calls.");
-const SPAN: Parameter = Parameter::duration("span", "How long.");
+const COUNT: Parameter = Parameter::integer("count", "the number of calls");
+const SPAN: Parameter = Parameter::duration("span", "the duration");
 
 struct Bench;
 
 impl Plugin for Bench {
     const COMMANDS: &'static [Command] = &[
-        Command::query("ping", "Answers.", ping).examples(&["ping"]),
-        Command::action("calls", "Keeps values, one a call.", calls).examples(&["calls 64"]).parameters(&[COUNT]),
-        Command::action("effects", "Starts runs, one a call, and waits for none.", effects)
+        Command::query("ping", "Replies.", ping).examples(&["ping"]),
+        Command::action("calls", "Sets values, one per call.", calls).examples(&["calls 64"]).parameters(&[COUNT]),
+        Command::action("effects", "Starts runs, one per call, without waiting.", effects)
             .examples(&["effects cms staging 64"])
-            .parameters(&[Parameter::app("app", "The app."), Parameter::environment("environment", "Where."), COUNT]),
-        Command::action("reads", "Reads values, one a call, then waits.", reads)
+            .parameters(&[
+                Parameter::app("app", "the app"),
+                Parameter::environment("environment", "the environment"),
+                COUNT,
+            ]),
+        Command::action("reads", "Reads values, one per call, then waits.", reads)
             .examples(&["reads 64 1s"])
             .parameters(&[COUNT, SPAN]),
         Command::action("park", "Waits.", park).examples(&["park 1h"]).parameters(&[SPAN]),
@@ -47,7 +51,7 @@ fn effects(arguments: &Arguments) -> Result<Reply, Failure> {
     Ok(Reply::new("done"))
 }
 
-/// The wait makes the host do all of the calls a second time, from the journal.
+/// The host replays all calls from the journal after the wait.
 fn reads(arguments: &Arguments) -> Result<Reply, Failure> {
     for number in 0..arguments.integer("count")? {
         store::get(&Key { name: format!("k{number}") })?;

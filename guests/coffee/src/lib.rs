@@ -1,10 +1,9 @@
-//! The plugin `coffee`: a sample that lies. It offers coffee and tries to deploy.
+//! The plugin `coffee`: an example of a malicious plugin. It offers coffee and tries to deploy.
 //!
-//! It is here to be refused: the first screen of the README, the stories and every operator who wants
-//! to see it can watch the host say no. It takes both ways that a bad plugin has: something other than
-//! what it says (`coffee`), and something other than what was typed (`brew`).
+//! The host denies its effects. The README and the stories show that. `coffee` has an effect that its description does
+//! not state; `brew` has effects on other targets than those that were typed.
 //!
-//! Invariant: every attempt is made, also after a refusal, and a refusal is shown in the host's words.
+//! Invariant: each attempt is made, also after a denial, and the messages of the host are shown.
 
 use wardroom_guest::pipelines::Request;
 use wardroom_guest::{Arguments, Command, Entry, Failure, Parameter, Plugin, Reply, pipelines};
@@ -16,9 +15,9 @@ impl Plugin for Coffee {
         Command::action("coffee", "Makes coffee.", coffee).examples(&["coffee"]),
         Command::action("brew", "Brews a version of an app.", brew).examples(&["brew cms staging 1.0.2"]).parameters(
             &[
-                Parameter::app("app", "The beans."),
-                Parameter::environment("environment", "The cup."),
-                Parameter::version("version", "The roast."),
+                Parameter::app("app", "the beans"),
+                Parameter::environment("environment", "the cup"),
+                Parameter::version("version", "the roast"),
             ],
         ),
     ];
@@ -27,25 +26,25 @@ impl Plugin for Coffee {
 wardroom_guest::export!(Coffee);
 
 fn coffee(_: &Arguments) -> Result<Reply, Failure> {
-    quietly(&[("cms/production".to_owned(), "1.0.2")])
+    deploy_secretly(&[("cms/production".to_owned(), "1.0.2")])
 }
 
 fn brew(arguments: &Arguments) -> Result<Reply, Failure> {
     let app = arguments.text("app")?;
     let version = arguments.text("version")?;
-    quietly(&[
+    deploy_secretly(&[
         (format!("{app}/production"), version),
         (format!("{app}/{}", arguments.text("environment")?), other(version)),
     ])
 }
 
-/// A version that was not typed.
+/// Returns a version that was not typed.
 fn other(version: &str) -> &'static str {
     if version == "1.0.0" { "1.0.1" } else { "1.0.0" }
 }
 
-/// Tries to deploy, and speaks of coffee where nobody stops it.
-fn quietly(attempts: &[(String, &str)]) -> Result<Reply, Failure> {
+/// Tries to deploy. A success is reported as coffee.
+fn deploy_secretly(attempts: &[(String, &str)]) -> Result<Reply, Failure> {
     let mut refused: Vec<Failure> = Vec::new();
     for (pipeline, version) in attempts {
         let version = Entry { name: "version".to_owned(), value: (*version).to_owned() };
@@ -68,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_other_version_is_never_the_typed_one() {
+    fn the_other_version_is_not_the_typed_one() {
         assert_eq!(other("1.0.2"), "1.0.0");
         assert_eq!(other("1.0.0"), "1.0.1");
     }

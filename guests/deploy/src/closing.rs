@@ -1,25 +1,25 @@
-//! What a deployment ends with: which version is there now, and what brings the one before back.
+//! The closing line of a deployment: the outcome, and the command that undoes it.
 //!
-//! Invariant: pure. Where another version was there before, the line names what undoes it.
+//! Invariant: the functions are pure. The line has an undo command if another version was deployed before.
 
-use wardroom_guest::{Failure, Reply, typed};
+use wardroom_guest::{Failure, Reply, command_line};
 use wardroom_strategy::{Closing, Ended, Target, undo};
 
-/// The closing line. `before` is the version that had succeeded there last.
+/// Returns the closing line of `deploy`. `before` is the last version that succeeded there.
 ///
 /// # Errors
-/// Anything but a success.
+/// Any outcome but a success.
 pub(crate) fn line(target: &Target, version: &str, before: Option<&str>, ended: &Ended) -> Result<Reply, Failure> {
     let environment = target.environment();
     let done = format!("deployed version {version} to {environment}");
-    let again = typed(&["deploy", &target.app, environment, version]);
-    said(target, version, done, again, before, ended)
+    let again = command_line(&["deploy", &target.app, environment, version]);
+    closing_line(target, version, done, again, before, ended)
 }
 
-/// The closing line of a version that was taken over from another environment.
+/// Returns the closing line of `promote` for a version of the environment `from`.
 ///
 /// # Errors
-/// Anything but a success.
+/// Any outcome but a success.
 pub(crate) fn promoted(
     target: &Target,
     version: &str,
@@ -29,11 +29,11 @@ pub(crate) fn promoted(
 ) -> Result<Reply, Failure> {
     let environment = target.environment();
     let done = format!("promoted version {version} from {from} to {environment}");
-    let again = typed(&["promote", &target.app, environment]);
-    said(target, version, done, again, before, ended)
+    let again = command_line(&["promote", &target.app, environment]);
+    closing_line(target, version, done, again, before, ended)
 }
 
-fn said(
+fn closing_line(
     target: &Target,
     version: &str,
     done: String,
@@ -79,14 +79,14 @@ mod tests {
             },
         };
         let reason = "in step migrate (exit code 3)".to_owned();
-        match line(&target, version, before, &Ended { outcome, reason, took: Some(took.to_owned()) }) {
+        match line(&target, version, before, &Ended { outcome, reason, duration: Some(took.to_owned()) }) {
             Ok(reply) => reply.text,
             Err(failure) => failure.message,
         }
     }
 
     #[test]
-    fn a_success_says_how_to_undo_it_where_there_is_something_to_undo() {
+    fn a_success_names_the_undo_command_if_the_version_changed() {
         let said = |before| said("1.0.2", before, Outcome::Succeeded, "6 min 1 s");
         let done = "Content Management System: deployed version 1.0.2 to staging in 6 min 1 s.";
         assert_eq!(said(Some("1.0.1")), format!("{done} Undo: rollback cms staging"));
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_says_what_is_good_and_how_to_try_again() {
+    fn a_failure_names_the_last_good_version_and_the_retry_command() {
         assert_eq!(
             said("1.0.3", Some("1.0.2"), Outcome::Failed, "41 s"),
             "Content Management System: version 1.0.3 to staging failed after 41 s in step migrate (exit code 3). \

@@ -1,8 +1,8 @@
-//! The plugin `deploy`: brings a version of an app to an environment, and tells what runs where.
+//! The plugin `deploy`: deploys versions, and shows releases.
 //!
-//! How an app gets to an environment is in the crate `wardroom-strategy`, with the words that `rollback` shares.
+//! The crate `wardroom-strategy` does the deployment and formats the messages that `rollback` shares.
 //!
-//! Invariant: it keeps nothing. What ran where is the host's table of releases, which the host writes.
+//! Invariant: the plugin stores nothing. Releases are read from the catalog; the host writes them.
 
 mod closing;
 mod promote;
@@ -18,24 +18,25 @@ impl Plugin for Deploy {
         Command::action("deploy", "Deploys a version of an app to an environment.", deploy)
             .examples(&["deploy cms staging 1.0.2"])
             .parameters(&[
-                Parameter::app("app", "The app."),
-                Parameter::environment("environment", "Where it goes."),
-                Parameter::version("version", "Which version."),
+                Parameter::app("app", "the app"),
+                Parameter::environment("environment", "the environment to deploy to"),
+                Parameter::version("version", "the version"),
             ]),
-        Command::action("promote", "Deploys what the environment before it runs now.", promote::promote)
+        Command::action("promote", "Deploys the version that runs in the previous environment.", promote::promote)
             .examples(&["promote cms", "promote cms production"])
             .parameters(&[
-                Parameter::app("app", "The app."),
-                Parameter::environment("environment", "Where it goes; the one that is behind if left out.").optional(),
+                Parameter::app("app", "the app"),
+                Parameter::environment("environment", "the environment to deploy to; default: the one that is behind")
+                    .optional(),
             ]),
-        Command::query("where", "Tells which version runs where.", releases::newest)
+        Command::query("where", "Shows the version that runs in each environment.", releases::newest)
             .examples(&["where", "where cms"])
-            .parameters(&[Parameter::app("app", "The app; all if left out.").optional()]),
-        Command::query("history", "Tells what was deployed, failures too, newest first.", releases::history)
+            .parameters(&[Parameter::app("app", "the app; default: all apps").optional()]),
+        Command::query("history", "Lists deployments including failures, newest first.", releases::history)
             .examples(&["history cms", "history cms staging"])
             .parameters(&[
-                Parameter::app("app", "The app."),
-                Parameter::environment("environment", "Where; everywhere if left out.").optional(),
+                Parameter::app("app", "the app"),
+                Parameter::environment("environment", "the environment; default: all environments").optional(),
             ]),
     ];
 }
@@ -45,10 +46,10 @@ wardroom_guest::export!(Deploy);
 fn deploy(arguments: &Arguments) -> Result<Reply, Failure> {
     let version = arguments.text("version")?;
     let target = Target::find(arguments.text("app")?, arguments.text("environment")?)?;
-    // Who may not read the releases learns it before anything happens.
-    let known = target.last_good(arguments.job())?;
+    // A denied read of the releases fails the command before the effect.
+    let before_lock = target.last_good(arguments.job())?;
     let ended = target.run(version)?;
-    // Read again: others may have deployed while this one stood in line.
-    let before = target.last_good(arguments.job()).unwrap_or(known);
+    // Other jobs may have deployed while this job waited for the lock.
+    let before = target.last_good(arguments.job()).unwrap_or(before_lock);
     closing::line(&target, version, before.as_deref(), &ended)
 }

@@ -1,22 +1,21 @@
-//! `promote APP [ENVIRONMENT]`: which version comes where, or why none does.
+//! `promote APP [ENVIRONMENT]`: selects an environment and a version, and deploys it.
 //!
-//! Invariant: what is promoted is what runs in the environment before for certain: no attempt there is newer than its success.
-//! Every refusal names a line that can be typed, where there is one.
+//! Invariant: the version is certain to run in the previous environment: no attempt there is newer than its success.
 
 use wardroom_guest::catalog::{self, App, AppQuery, Deployment};
-use wardroom_guest::{Arguments, Failure, Reply, typed};
-use wardroom_strategy::{Past, Target, came};
+use wardroom_guest::{Arguments, Failure, Reply, command_line};
+use wardroom_strategy::{History, Target, outcome};
 
 use crate::closing;
 
-/// One environment that comes after another, and what runs in both.
+/// An environment with a previous environment, and the versions in both.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Step {
     environment: String,
     before: String,
-    /// What runs in the environment before, for certain; or why nobody can say.
+    /// The version that runs in the previous environment, or why it is not certain.
     next: Result<String, String>,
-    /// What runs in the environment itself, for certain.
+    /// The version that runs in the environment itself, if it is certain.
     now: Option<String>,
 }
 
@@ -32,68 +31,70 @@ pub(crate) fn promote(arguments: &Arguments) -> Result<Reply, Failure> {
     }
     let (step, version) = choose(&app, &steps, arguments.optional("environment").is_some())?;
     let target = Target::find(name, &step.environment)?;
-    let known = target.last_good(arguments.job())?;
+    let before_lock = target.last_good(arguments.job())?;
     let ended = target.run(version)?;
-    // Read again: others may have deployed while this one stood in line.
-    let before = target.last_good(arguments.job()).unwrap_or(known);
+    // Other jobs may have deployed while this job waited for the lock.
+    let before = target.last_good(arguments.job()).unwrap_or(before_lock);
     closing::promoted(&target, version, &step.before, before.as_deref(), &ended)
 }
 
-/// The environments of an app that come after another: the one that was typed, or all.
+/// Returns the typed environment, or all environments, with the previous environment of each.
 fn wanted<'a>(app: &'a App, typed: Option<&str>) -> Result<Vec<(&'a Deployment, &'a str)>, Failure> {
     let App { title, deployments, .. } = app;
     let after = deployments.iter().filter_map(|one| Some((one, one.after.as_deref()?)));
     let mut wanted: Vec<(&Deployment, &str)> = after.collect();
     match typed {
         Some(environment) => {
-            // Says what is wrong with the place itself, in the words of `deploy`.
+            // Fails with the message of `deploy` if the app has no such environment.
             Target::of(app.clone(), environment)?;
             wanted.retain(|(one, _)| one.environment == environment);
             match wanted.is_empty() {
-                true => Err(Failure::invalid(format!("{title}: {environment} comes after no environment"))),
+                true => Err(Failure::invalid(format!("{title}: {environment} has no previous environment"))),
                 false => Ok(wanted),
             }
         }
-        None if wanted.is_empty() => {
-            Err(Failure::invalid(format!("{title}: there is nothing to promote: no environment comes after another")))
-        }
+        None if wanted.is_empty() => Err(Failure::invalid(format!(
+            "{title}: there is nothing to promote: no environment has a previous environment"
+        ))),
         None => Ok(wanted),
     }
 }
 
-/// What runs in an environment and in the one before it.
+/// Reads the versions in an environment and in the previous one.
 fn step(app: &App, deployment: &Deployment, before: &str, job: &str) -> Result<Step, Failure> {
     let there = Target { app: app.name.clone(), title: app.title.clone(), deployment: deployment.clone() };
     let now = there.releases(job)?;
-    // Who may not see the environment before does not learn what runs there.
+    // The version of an environment that the caller may not see must not appear in a message.
     let next = match Target::of(app.clone(), before) {
-        Ok(first) => runs(&app.name, &Past::of(&first.releases(job)?), before, &deployment.environment),
+        Ok(first) => runs(&app.name, &History::of(&first.releases(job)?), before, &deployment.environment),
         Err(_) => Err(format!("you may not see what runs in {before}")),
     };
     Ok(Step {
         environment: deployment.environment.clone(),
         before: before.to_owned(),
         next,
-        now: Past::of(&now).present().map(str::to_owned),
+        now: History::of(&now).current().map(str::to_owned),
     })
 }
 
-/// What runs somewhere for certain, or why nobody can say.
-fn runs(app: &str, past: &Past<'_>, before: &str, environment: &str) -> Result<String, String> {
-    match (past.present(), past.newest(), past.last_good()) {
+/// Returns the version that runs in `before`, or why it is not certain.
+fn runs(app: &str, past: &History<'_>, before: &str, environment: &str) -> Result<String, String> {
+    match (past.current(), past.newest(), past.last_good()) {
         (Some(version), _, _) => Ok(version.to_owned()),
         (None, None, _) => Err(format!("nothing runs in {before} yet")),
-        (None, Some(newest), None) => Err(format!("{} in {before}, and no version has succeeded there", came(newest))),
+        (None, Some(newest), None) => {
+            Err(format!("{} in {before}, and no version has succeeded there", outcome(newest)))
+        }
         (None, Some(newest), Some(good)) => Err(format!(
-            "{} in {before}. To take the last good one: {}",
-            came(newest),
-            typed(&["deploy", app, environment, &good.version])
+            "{} in {before}. To deploy the last good version: {}",
+            outcome(newest),
+            command_line(&["deploy", app, environment, &good.version])
         )),
     }
 }
 
-/// The one step to take, with its version.
-fn choose<'a>(app: &App, steps: &'a [Step], typed_one: bool) -> Result<(&'a Step, &'a str), Failure> {
+/// Selects the only step that changes a version.
+fn choose<'a>(app: &App, steps: &'a [Step], one_typed: bool) -> Result<(&'a Step, &'a str), Failure> {
     let title = &app.title;
     let ready = steps.iter().filter_map(|step| Some((step, step.next.as_deref().ok()?)));
     let mut open: Vec<(&Step, &str)> = ready.filter(|(step, next)| step.now.as_deref() != Some(next)).collect();
@@ -105,15 +106,18 @@ fn choose<'a>(app: &App, steps: &'a [Step], typed_one: bool) -> Result<(&'a Step
                 Err(why) => why.clone(),
             });
             let why = why.collect::<Vec<_>>().join("; ");
-            let to = steps.first().filter(|_| typed_one).map(|step| format!(" to {}", step.environment));
+            let to = steps.first().filter(|_| one_typed).map(|step| format!(" to {}", step.environment));
             Err(Failure::invalid(format!("{title}: there is nothing to promote{}: {why}", to.unwrap_or_default())))
         }
         (_, Some(last)) => {
             open.push(last);
             let lines = open.iter().map(|(step, next)| {
-                format!("{} ({next} from {})", typed(&["promote", &app.name, &step.environment]), step.before)
+                format!("{} ({next} from {})", command_line(&["promote", &app.name, &step.environment]), step.before)
             });
-            Err(Failure::invalid(format!("{title}: to which environment? {}", lines.collect::<Vec<_>>().join(", "))))
+            Err(Failure::invalid(format!(
+                "{title}: several environments are behind. Type one of: {}",
+                lines.collect::<Vec<_>>().join(", ")
+            )))
         }
     }
 }
@@ -150,8 +154,8 @@ mod tests {
         }
     }
 
-    fn chosen(steps: &[Step], typed_one: bool) -> Result<(String, String), String> {
-        choose(&line(), steps, typed_one)
+    fn chosen(steps: &[Step], one_typed: bool) -> Result<(String, String), String> {
+        choose(&line(), steps, one_typed)
             .map(|(step, version)| (step.environment.clone(), version.to_owned()))
             .map_err(|failure| failure.message)
     }
@@ -171,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn the_one_that_is_behind_is_meant() {
+    fn without_an_environment_the_one_that_is_behind_is_selected() {
         let staging = || step("staging", "test", Ok("2"), Some("2"));
         let production = |now| step("production", "staging", Ok("2"), now);
         assert_eq!(chosen(&[staging(), production(Some("1"))], false), Ok(("production".into(), "2".into())));
@@ -181,19 +185,19 @@ mod tests {
     }
 
     #[test]
-    fn of_several_it_asks_which() {
+    fn several_environments_that_are_behind_are_listed() {
         let steps = [step("staging", "test", Ok("3"), Some("2")), step("production", "staging", Ok("2"), None)];
         assert_eq!(
             chosen(&steps, false),
-            Err("Content Management System: to which environment? promote cms staging (3 from test), \
-                 promote cms production (2 from staging)"
+            Err("Content Management System: several environments are behind. Type one of: \
+                 promote cms staging (3 from test), promote cms production (2 from staging)"
                 .into())
         );
         assert_eq!(chosen(&steps[1..], true), Ok(("production".into(), "2".into())));
     }
 
     #[test]
-    fn where_there_is_nothing_to_promote_it_says_why() {
+    fn a_refusal_says_why_there_is_nothing_to_promote() {
         let steps = [step("production", "staging", Ok("2"), Some("2"))];
         let nothing = "Content Management System: there is nothing to promote";
         let why = "production runs 2, as staging does";
@@ -204,8 +208,8 @@ mod tests {
     }
 
     #[test]
-    fn only_what_runs_for_certain_is_promoted() {
-        let runs = |past: &[Release]| runs("cms", &Past::of(past), "staging", "production");
+    fn only_a_version_that_is_certain_to_run_is_promoted() {
+        let runs = |past: &[Release]| runs("cms", &History::of(past), "staging", "production");
         assert_eq!(runs(&[release("2", "succeeded"), release("3", "failed")]), Ok("2".into()));
         assert_eq!(runs(&[]), Err("nothing runs in staging yet".into()));
         assert_eq!(
@@ -214,12 +218,12 @@ mod tests {
         );
         assert_eq!(
             runs(&[release("3", "unknown"), release("2", "succeeded")]),
-            Err("nobody knows how far 3 came in staging. To take the last good one: deploy cms production 2".into())
+            Err("3 has an unknown outcome in staging. To deploy the last good version: deploy cms production 2".into())
         );
     }
 
     #[test]
-    fn only_environments_that_come_after_another_can_be_meant() {
+    fn only_environments_with_a_previous_one_are_selected() {
         let names = |app: &App, typed: Option<&str>| -> Result<Vec<String>, String> {
             let wanted = wanted(app, typed).map_err(|failure| failure.message)?;
             Ok(wanted.iter().map(|(one, before)| format!("{before} {}", one.environment)).collect())
@@ -228,12 +232,13 @@ mod tests {
         assert_eq!(names(&line(), Some("production")), Ok(vec!["staging production".into()]));
         assert_eq!(
             names(&line(), Some("test")),
-            Err("Content Management System: test comes after no environment".into())
+            Err("Content Management System: test has no previous environment".into())
         );
         assert!(names(&line(), Some("qa")).unwrap_err().contains("is not deployed to `qa`"));
         assert_eq!(
             names(&cms(&[("test", None)]), None),
-            Err("Content Management System: there is nothing to promote: no environment comes after another".into())
+            Err("Content Management System: there is nothing to promote: no environment has a previous environment"
+                .into())
         );
     }
 }

@@ -1,26 +1,26 @@
-//! `where` and `history`: the host's table of releases, in words.
+//! `where` and `history`: the releases of the catalog as text.
 //!
-//! Invariant: an environment without a success says so, and a newer attempt that was none is never
-//! left out; a listing that was cut says that it was. What is marked is what `rollback` takes.
+//! Invariant: `where` shows environments without a success, and attempts that are newer than the last success. A
+//! truncated listing says so. `history` marks exactly the releases that `rollback` accepts.
 
 use wardroom_guest::catalog::{self, App, AppQuery, Release, ReleaseQuery};
-use wardroom_guest::{Arguments, Failure, Reply, moment, took};
-use wardroom_strategy::{MOST, Outcome, Past, by, came};
+use wardroom_guest::{Arguments, Failure, Reply, elapsed, moment};
+use wardroom_strategy::{History, MAX_RELEASES, Outcome, attribution, outcome};
 
-/// How many lines of history are still read.
-const SHOWN: usize = 20;
+/// The maximum number of lines of `history`.
+const MAX_SHOWN: usize = 20;
 
-/// `where [APP]`.
+/// Runs `where [APP]`.
 pub(crate) fn newest(arguments: &Arguments) -> Result<Reply, Failure> {
     let typed = arguments.optional("app");
     let apps = apps(typed)?;
     let good = latest(typed, Some("succeeded"))?;
     let last = latest(typed, None)?;
-    if good.len() < MOST as usize && last.len() < MOST as usize {
+    if good.len() < MAX_RELEASES as usize && last.len() < MAX_RELEASES as usize {
         let blocks = apps.iter().map(|app| block(app, &good, &last));
         return Ok(Reply::new(blocks.collect::<Vec<_>>().join("\n")));
     }
-    // There may be more than one answer holds: each app is asked for on its own.
+    // A result may be truncated: query each app separately.
     let mut blocks = Vec::new();
     for app in &apps {
         let good = latest(Some(&app.name), Some("succeeded"))?;
@@ -30,7 +30,7 @@ pub(crate) fn newest(arguments: &Arguments) -> Result<Reply, Failure> {
     Ok(Reply::new(blocks.join("\n")))
 }
 
-/// `history APP [ENVIRONMENT]`.
+/// Runs `history APP [ENVIRONMENT]`.
 pub(crate) fn history(arguments: &Arguments) -> Result<Reply, Failure> {
     let environment = arguments.optional("environment");
     let mut listings = Vec::new();
@@ -47,12 +47,12 @@ fn past(app: &App, environment: Option<&str>) -> Result<Vec<Release>, Failure> {
         version: None,
         outcome: None,
         latest: false,
-        // One more than is shown tells whether there are more.
-        limit: SHOWN as u32 + 1,
+        // One more than the maximum, to detect that there are more.
+        limit: MAX_SHOWN as u32 + 1,
     })?)
 }
 
-/// The apps that the caller may see, or the one that was typed.
+/// Returns the typed app, or all apps that the caller may see.
 fn apps(app: Option<&str>) -> Result<Vec<App>, Failure> {
     let apps = catalog::apps(&AppQuery { app: app.map(str::to_owned) })?;
     match (apps.is_empty(), app) {
@@ -69,7 +69,7 @@ fn latest(app: Option<&str>, outcome: Option<&str>) -> Result<Vec<Release>, Fail
         version: None,
         outcome: outcome.map(str::to_owned),
         latest: true,
-        limit: MOST,
+        limit: MAX_RELEASES,
     })?)
 }
 
@@ -82,12 +82,12 @@ fn block(app: &App, good: &[Release], last: &[Release]) -> String {
             releases.iter().find(here).cloned()
         };
         let stands = match of_it(good) {
-            Some(good) => format!("{} since {}, {}", good.version, moment(good.ended), by(&good)),
+            Some(good) => format!("{} since {}, {}", good.version, moment(good.ended), attribution(&good)),
             None => "nothing yet".to_owned(),
         };
         text.push_str(&format!("\n  {environment}: {stands}"));
         if let Some(attempt) = of_it(last).filter(|one| Outcome::of(&one.outcome) != Outcome::Succeeded) {
-            text.push_str(&format!("; {}, {}, {}", came(&attempt), moment(attempt.ended), by(&attempt)));
+            text.push_str(&format!("; {}, {}, {}", outcome(&attempt), moment(attempt.ended), attribution(&attempt)));
         }
     }
     text
@@ -95,11 +95,16 @@ fn block(app: &App, good: &[Release], last: &[Release]) -> String {
 
 fn listing(app: &App, environment: Option<&str>, releases: &[Release]) -> String {
     let mut text = head(app);
-    for release in releases.iter().take(SHOWN) {
+    for release in releases.iter().take(MAX_SHOWN) {
         let when = moment(release.ended);
         let environment = &release.environment;
-        text.push_str(&format!("\n  {when}: {environment}: {}{}, {}", came(release), span(release), by(release)));
-        let past = Past::of(releases.iter().filter(|other| other.environment == *environment));
+        text.push_str(&format!(
+            "\n  {when}: {environment}: {}{}, {}",
+            outcome(release),
+            span(release),
+            attribution(release)
+        ));
+        let past = History::of(releases.iter().filter(|other| other.environment == *environment));
         if past.choices().iter().any(|choice| std::ptr::eq(*choice, release)) {
             text.push_str("; can be rolled back to");
         }
@@ -107,7 +112,7 @@ fn listing(app: &App, environment: Option<&str>, releases: &[Release]) -> String
     match (releases.len(), environment) {
         (0, Some(environment)) => text.push_str(&format!("\n  nothing was deployed to {environment} yet")),
         (0, None) => text.push_str("\n  nothing was deployed yet"),
-        (more, _) if more > SHOWN => text.push_str(&format!("\n  only the newest {SHOWN} are shown")),
+        (more, _) if more > MAX_SHOWN => text.push_str(&format!("\n  only the newest {MAX_SHOWN} are shown")),
         _ => {}
     }
     text
@@ -117,9 +122,9 @@ fn head(app: &App) -> String {
     if app.title == app.name { app.name.clone() } else { format!("{} (`{}`)", app.title, app.name) }
 }
 
-/// How long it took, where that was seen.
+/// Formats the duration, which is not known for a recorded release.
 fn span(release: &Release) -> String {
-    let took = took(release.started, release.ended);
+    let took = elapsed(release.started, release.ended);
     match Outcome::of(&release.outcome) {
         _ if release.recorded => String::new(),
         Outcome::Succeeded => format!(" in {took}"),
@@ -165,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn where_says_the_newest_success_and_a_newer_attempt_that_was_none() {
+    fn where_shows_the_last_success_and_newer_attempts() {
         let good = release("1.0.2", "succeeded", 4);
         assert_eq!(
             block(&cms(), std::slice::from_ref(&good), std::slice::from_ref(&good)),
@@ -180,13 +185,15 @@ mod tests {
              1.0.3 failed, 2026-11-21 10:06 UTC, by @bob:example.org\n  \
              production: nothing yet"
         );
-        assert!(block(&cms(), &[], &[release("1.0.3", "odd", 6)]).contains(
-            "staging: nothing yet; nobody knows how far 1.0.3 came, 2026-11-21 10:06 UTC, by @bob:example.org"
-        ));
+        assert!(
+            block(&cms(), &[], &[release("1.0.3", "odd", 6)]).contains(
+                "staging: nothing yet; 1.0.3 has an unknown outcome, 2026-11-21 10:06 UTC, by @bob:example.org"
+            )
+        );
     }
 
     #[test]
-    fn history_shows_failures_too() {
+    fn history_includes_failures() {
         let releases = [release("1.0.3", "failed", 6), release("1.0.2", "succeeded", 4)];
         assert_eq!(
             listing(&cms(), None, &releases),
@@ -197,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn history_marks_what_can_be_rolled_back_to_once_in_each_environment() {
+    fn history_marks_each_rollback_version_once_per_environment() {
         let there = |version: &str, environment: &str| Release {
             environment: environment.into(),
             ..release(version, "succeeded", 4)
@@ -216,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_recorded_is_said_to_be() {
+    fn recorded_releases_are_labelled() {
         let recorded = Release { recorded: true, job: String::new(), ..release("1.0.2", "succeeded", 4) };
         assert!(
             listing(&cms(), None, std::slice::from_ref(&recorded))
@@ -231,10 +238,10 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_or_empty_history_says_so() {
-        let many = vec![release("1.0.2", "succeeded", 4); SHOWN + 1];
+    fn a_truncated_or_empty_history_says_so() {
+        let many = vec![release("1.0.2", "succeeded", 4); MAX_SHOWN + 1];
         let text = listing(&cms(), None, &many);
-        assert_eq!(text.lines().count(), SHOWN + 2);
+        assert_eq!(text.lines().count(), MAX_SHOWN + 2);
         assert!(text.ends_with("\n  only the newest 20 are shown"));
         assert!(!listing(&cms(), None, &many[1..]).contains("only"));
         assert!(listing(&cms(), Some("staging"), &[]).ends_with("nothing was deployed to staging yet"));

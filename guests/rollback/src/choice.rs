@@ -1,34 +1,34 @@
-//! Which version a rollback brings back, or why it brings none.
+//! Selects the version of a rollback.
 //!
-//! Invariant: pure. A refusal says what could be typed instead, where there is anything.
+//! Invariant: the functions are pure. A refusal names the versions or the command that can be typed instead, if any.
 
 use wardroom_guest::catalog::Release;
-use wardroom_guest::{Failure, typed};
-use wardroom_strategy::{MOST, Past, Target};
+use wardroom_guest::{Failure, command_line};
+use wardroom_strategy::{History, MAX_RELEASES, Target};
 
-/// How many versions a refusal names.
-const NAMED: usize = 5;
+/// The maximum number of versions that a refusal names.
+const MAX_NAMED: usize = 5;
 
-/// The good version before the present one; after an attempt that did not succeed, the last good one.
+/// Returns the last good version before the current one; after an attempt that did not succeed, the last good version.
 ///
 /// # Errors
-/// `invalid` where there is none.
-pub(crate) fn before<'a>(target: &Target, past: &Past<'a>) -> Result<&'a Release, Failure> {
+/// `invalid` if there is none.
+pub(crate) fn before<'a>(target: &Target, past: &History<'a>) -> Result<&'a Release, Failure> {
     match past.choices().first() {
         Some(release) => Ok(release),
         None => Err(nothing(target, past)),
     }
 }
 
-/// The version that was typed.
+/// Returns the release of the typed version.
 ///
 /// # Errors
-/// `invalid` where it never succeeded there, and where it runs there for certain.
-pub(crate) fn typed_version<'a>(target: &Target, past: &Past<'a>, version: &str) -> Result<&'a Release, Failure> {
+/// `invalid` if the version has never succeeded there, or if it is certain to run there now.
+pub(crate) fn typed_version<'a>(target: &Target, past: &History<'a>, version: &str) -> Result<&'a Release, Failure> {
     let Target { app, title, .. } = target;
     let environment = target.environment();
-    if past.present() == Some(version) {
-        let again = typed(&["deploy", app, environment, version]);
+    if past.current() == Some(version) {
+        let again = command_line(&["deploy", app, environment, version]);
         return Err(Failure::invalid(format!(
             "{title}: {version} runs on {environment} already. To deploy it again: {again}"
         )));
@@ -40,8 +40,9 @@ pub(crate) fn typed_version<'a>(target: &Target, past: &Past<'a>, version: &str)
     match good.iter().find(|release| release.version == version) {
         Some(release) => Ok(release),
         None => {
-            let newest = good.iter().take(NAMED).map(|release| release.version.as_str()).collect::<Vec<_>>();
-            let (have, more) = if good.len() > NAMED { ("the newest that have", ", ...") } else { ("these have", "") };
+            let newest = good.iter().take(MAX_NAMED).map(|release| release.version.as_str()).collect::<Vec<_>>();
+            let (have, more) =
+                if good.len() > MAX_NAMED { ("the newest that have", ", ...") } else { ("these have", "") };
             Err(Failure::invalid(format!(
                 "{title}: {version} has not succeeded on {environment}{}; {have}: {}{more}",
                 seen(past),
@@ -51,7 +52,7 @@ pub(crate) fn typed_version<'a>(target: &Target, past: &Past<'a>, version: &str)
     }
 }
 
-fn nothing(target: &Target, past: &Past<'_>) -> Failure {
+fn nothing(target: &Target, past: &History<'_>) -> Failure {
     let title = &target.title;
     let environment = target.environment();
     let why = match past.last_good() {
@@ -61,9 +62,13 @@ fn nothing(target: &Target, past: &Past<'_>) -> Failure {
     Failure::invalid(format!("{title}: there is nothing to roll {environment} back to: {why}"))
 }
 
-/// How far back the host let us look, where that may not be all.
-fn seen(past: &Past<'_>) -> String {
-    if past.count() < MOST as usize { String::new() } else { format!(" in the newest {} attempts", past.count()) }
+/// Names the number of attempts if the list of attempts may be truncated.
+fn seen(past: &History<'_>) -> String {
+    if past.count() < MAX_RELEASES as usize {
+        String::new()
+    } else {
+        format!(" in the newest {} attempts", past.count())
+    }
 }
 
 #[cfg(test)]
@@ -72,17 +77,17 @@ mod tests {
     use crate::closing::tests::{release, target};
 
     fn before_of(past: &[Release]) -> Result<String, String> {
-        let choice = before(&target(), &Past::of(past));
+        let choice = before(&target(), &History::of(past));
         choice.map(|release| release.version.clone()).map_err(|failure| failure.message)
     }
 
     fn typed_of(past: &[Release], version: &str) -> Result<String, String> {
-        let choice = typed_version(&target(), &Past::of(past), version);
+        let choice = typed_version(&target(), &History::of(past), version);
         choice.map(|release| release.version.clone()).map_err(|failure| failure.message)
     }
 
     #[test]
-    fn without_a_version_the_good_one_before_is_meant() {
+    fn without_a_version_the_previous_good_version_is_selected() {
         let good = [release("1.0.3", "succeeded"), release("1.0.2", "succeeded")];
         assert_eq!(before_of(&good).as_deref(), Ok("1.0.2"));
         let failed = [release("1.0.4", "failed"), release("1.0.3", "succeeded"), release("1.0.2", "succeeded")];
@@ -90,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn where_there_is_nothing_to_roll_back_to_it_says_why() {
+    fn a_refusal_says_why_there_is_nothing_to_roll_back_to() {
         let said = before_of(&[]).unwrap_err();
         let there_is = "Content Management System: there is nothing to roll staging back to";
         assert_eq!(said, format!("{there_is}: no version has succeeded there"));
@@ -98,15 +103,15 @@ mod tests {
         let only = [release("1.0.2", "succeeded"), release("1.0.3", "failed"), release("1.0.2", "succeeded")];
         let said = before_of(&only).unwrap_err();
         assert_eq!(said, format!("{there_is}: 1.0.2 is the only version that succeeded there"));
-        let said = before_of(&vec![release("1.0.3", "succeeded"); MOST as usize]).unwrap_err();
+        let said = before_of(&vec![release("1.0.3", "succeeded"); MAX_RELEASES as usize]).unwrap_err();
         assert!(said.ends_with("1.0.3 is the only version that succeeded there in the newest 200 attempts"), "{said}");
     }
 
     #[test]
-    fn a_typed_version_must_have_succeeded_there() {
+    fn a_typed_version_must_have_succeeded_in_the_environment() {
         let past = [release("1.0.4", "failed"), release("1.0.3", "succeeded"), release("1.0.2", "succeeded")];
         assert_eq!(typed_of(&past, "1.0.2").as_deref(), Ok("1.0.2"));
-        assert_eq!(typed_of(&past, "1.0.3").as_deref(), Ok("1.0.3"), "the last good one, after a failure");
+        assert_eq!(typed_of(&past, "1.0.3").as_deref(), Ok("1.0.3"), "the last good version, after a failure");
         assert_eq!(
             typed_of(&past, "1.0.4"),
             Err("Content Management System: 1.0.4 has not succeeded on staging; these have: 1.0.3, 1.0.2".into())
@@ -120,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_version_that_runs_there_is_no_way_back() {
+    fn the_current_version_is_refused() {
         let past = [release("1.0.3", "succeeded"), release("1.0.2", "succeeded")];
         assert_eq!(
             typed_of(&past, "1.0.3"),

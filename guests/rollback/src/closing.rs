@@ -1,33 +1,35 @@
-//! What a rollback ends with: from which version to which, and what brings the one it came from back.
+//! The closing line of a rollback: both versions, and the command that undoes it.
 //!
-//! Invariant: pure. A rollback is undone by a rollback only where that leads to the version it came from.
+//! Invariant: the functions are pure. The line has an undo command only if that leads to the version before the
+//! rollback.
 
 use wardroom_guest::catalog::Release;
-use wardroom_guest::{Failure, Reply, typed};
-use wardroom_strategy::{Closing, Ended, Past, Target, by, came, undo};
+use wardroom_guest::{Failure, Reply, command_line};
+use wardroom_strategy::{Closing, Ended, History, Target, attribution, outcome, undo};
 
-/// The closing line. `past` is what was tried there before.
+/// Returns the closing line. `past` has the attempts before this job.
 ///
 /// # Errors
-/// Anything but a success.
-pub(crate) fn line(target: &Target, to: &Release, past: &Past<'_>, ended: &Ended) -> Result<Reply, Failure> {
+/// Any outcome but a success.
+pub(crate) fn line(target: &Target, to: &Release, past: &History<'_>, ended: &Ended) -> Result<Reply, Failure> {
     let environment = target.environment();
     let version = &to.version;
-    // An attempt of the same version leads from nowhere else.
+    // An attempt of the same version is not a version to come from.
     let from = past.newest().filter(|from| from.version != *version);
     let done = match from {
         Some(from) => format!("rolled {environment} back from {} to {version}", from.version),
         None => format!("rolled {environment} back to {version}"),
     };
-    let next = match past.present() {
-        Some(present) if present == version => "It was there before.".to_owned(),
+    let next = match past.current() {
+        Some(current) if current == version => "It was there before.".to_owned(),
         Some(_) => undo(target),
-        // What was rolled back did not succeed there, so no rollback brings it back.
+        // The previous version did not succeed there, so a rollback cannot restore it.
         None => String::new(),
     };
-    let failed = from.filter(|_| past.present().is_none()).map(came);
+    let failed = from.filter(|_| past.current().is_none()).map(outcome);
     let recorded = from.into_iter().chain([to]).filter(|release| release.recorded);
-    let recorded = recorded.map(|release| format!("{} was {}, deployed by others", release.version, by(release)));
+    let recorded =
+        recorded.map(|release| format!("{} was {}, deployed by others", release.version, attribution(release)));
     let closing = Closing {
         target,
         done,
@@ -35,7 +37,7 @@ pub(crate) fn line(target: &Target, to: &Release, past: &Past<'_>, ended: &Ended
         next,
         tried: format!("version {version} back to {environment}"),
         last_good: past.last_good().map(|release| release.version.as_str()),
-        again: typed(&["rollback", &target.app, environment, version]),
+        again: command_line(&["rollback", &target.app, environment, version]),
     };
     closing.line(ended)
 }
@@ -80,10 +82,10 @@ pub(crate) mod tests {
         Release { recorded: true, job: String::new(), ..release(version, "succeeded") }
     }
 
-    /// What is said of a rollback to the oldest of these.
+    /// The closing line of a rollback to the oldest of these.
     fn said(past: &[Release], outcome: Outcome, reason: &str) -> String {
-        let ended = Ended { outcome, reason: reason.into(), took: Some("6 s".into()) };
-        match line(&target(), past.last().unwrap(), &Past::of(past), &ended) {
+        let ended = Ended { outcome, reason: reason.into(), duration: Some("6 s".into()) };
+        match line(&target(), past.last().unwrap(), &History::of(past), &ended) {
             Ok(reply) => reply.text,
             Err(failure) => format!("{}> {}", failure.code, failure.message),
         }
@@ -94,18 +96,18 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_rollback_is_undone_by_a_rollback() {
+    fn a_rollback_names_a_rollback_as_its_undo_command() {
         let past = [release("1.0.3", "succeeded"), release("1.0.2", "succeeded")];
         assert_eq!(
             done(&past),
             "Content Management System: rolled staging back from 1.0.3 to 1.0.2 in 6 s. Undo: rollback cms staging"
         );
         let after = [release("1.0.2", "succeeded"), past[0].clone(), past[1].clone()];
-        assert_eq!(Past::of(&after).choices()[0].version, "1.0.3", "what the undo leads to");
+        assert_eq!(History::of(&after).choices()[0].version, "1.0.3", "the version that the undo command selects");
     }
 
     #[test]
-    fn what_did_not_succeed_cannot_be_brought_back() {
+    fn a_rollback_from_a_failed_version_has_no_undo_command() {
         let past = [release("1.0.3", "failed"), release("1.0.2", "succeeded")];
         assert_eq!(
             done(&past),
@@ -116,13 +118,13 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_version_that_came_there_in_the_meantime_was_there_before() {
+    fn a_version_that_was_deployed_in_the_meantime_is_reported_as_unchanged() {
         let past = [release("1.0.2", "succeeded"), release("1.0.3", "succeeded"), release("1.0.2", "succeeded")];
         assert_eq!(done(&past), "Content Management System: rolled staging back to 1.0.2 in 6 s. It was there before.");
     }
 
     #[test]
-    fn a_recorded_version_is_said_to_be() {
+    fn recorded_versions_are_labelled() {
         let one = "was recorded by @bob:example.org, deployed by others";
         let from = "Content Management System: rolled staging back from 1.0.3 to 1.0.2 in 6 s";
         let undo = "Undo: rollback cms staging";
@@ -132,7 +134,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_failure_says_what_is_good_and_how_to_try_again() {
+    fn a_failure_names_the_last_good_version_and_the_retry_command() {
         let past = [release("1.0.3", "succeeded"), release("1.0.2", "succeeded")];
         assert_eq!(
             said(&past, Outcome::Failed, "in step migrate (exit code 3)"),
@@ -140,7 +142,7 @@ pub(crate) mod tests {
              (exit code 3). Last good: 1.0.3. Again: rollback cms staging 1.0.2"
         );
         let after = [release("1.0.2", "failed"), past[0].clone(), past[1].clone()];
-        let again = crate::choice::typed_version(&target(), &Past::of(&after), "1.0.2");
-        assert_eq!(again.unwrap().version, "1.0.2", "what the line names is taken");
+        let again = crate::choice::typed_version(&target(), &History::of(&after), "1.0.2");
+        assert_eq!(again.unwrap().version, "1.0.2", "the retry command is accepted");
     }
 }

@@ -1,29 +1,29 @@
-//! What was typed, by the names of the parameters.
+//! The typed arguments by parameter name.
 //!
-//! Invariant: the host checked every value against its parameter, so a missing or odd one here is a
-//! mistake of the plugin; it becomes a [`Failure`], never a panic.
+//! Invariant: the host has validated each value, so a missing value or a wrong type is an error of the plugin. It
+//! becomes a [`Failure`] and never a panic.
 
 use core::time::Duration;
 
 use crate::bindings::exports::wardroom::plugin::commands::{Argument, Failure, Invocation, Value};
 use crate::bindings::wardroom::plugin::types::Person;
 
-/// One command as somebody typed it.
+/// The arguments of one typed command, and the person who typed it.
 #[derive(Debug)]
 pub struct Arguments {
     invocation: Invocation,
 }
 
 impl Arguments {
-    /// A text, app, environment, version, person or rest that is always there.
+    /// Returns a required argument of the type text, app, environment, version, person, role or rest.
     ///
     /// # Errors
-    /// `invalid` where it was not given or is no text.
+    /// `invalid` if it was not given or has another type.
     pub fn text(&self, name: &str) -> Result<&str, Failure> {
         self.optional(name).ok_or_else(|| missing(name))
     }
 
-    /// The same where it may be left out.
+    /// Returns an optional argument of the types of [`Arguments::text`].
     pub fn optional(&self, name: &str) -> Option<&str> {
         match self.value(name)? {
             Value::Text(text) => Some(text),
@@ -31,15 +31,15 @@ impl Arguments {
         }
     }
 
-    /// A whole number that is always there.
+    /// Returns a required argument of the type integer.
     ///
     /// # Errors
-    /// `invalid` where it was not given or is no number.
+    /// `invalid` if it was not given or has another type.
     pub fn integer(&self, name: &str) -> Result<i64, Failure> {
         self.optional_integer(name).ok_or_else(|| missing(name))
     }
 
-    /// The same where it may be left out.
+    /// Returns an optional argument of the type integer.
     pub fn optional_integer(&self, name: &str) -> Option<i64> {
         match self.value(name)? {
             Value::Integer(number) => Some(*number),
@@ -47,36 +47,36 @@ impl Arguments {
         }
     }
 
-    /// A span of time that is always there.
+    /// Returns a required argument of the type duration.
     ///
     /// # Errors
-    /// `invalid` where it was not given or is no span.
+    /// `invalid` if it was not given or has another type.
     pub fn duration(&self, name: &str) -> Result<Duration, Failure> {
         self.optional_duration(name).ok_or_else(|| missing(name))
     }
 
-    /// The same where it may be left out.
+    /// Returns an optional argument of the type duration.
     pub fn optional_duration(&self, name: &str) -> Option<Duration> {
         let milliseconds = self.optional_integer(name)?;
         Some(Duration::from_millis(milliseconds.try_into().ok()?))
     }
 
-    /// Whether a boolean was given and is true.
+    /// Whether an argument of the type boolean was given and is true.
     pub fn flag(&self, name: &str) -> bool {
         matches!(self.value(name), Some(Value::Boolean(true)))
     }
 
-    /// Who typed it.
+    /// The person who typed the command.
     pub fn caller(&self) -> &Person {
         &self.invocation.caller
     }
 
-    /// The job's id; for a query a name of this one answer.
+    /// The job's id; in a query an id of this invocation.
     pub fn job(&self) -> &str {
         &self.invocation.job
     }
 
-    /// The command's own name.
+    /// The command's name, also if an alias was typed.
     pub fn command(&self) -> &str {
         &self.invocation.command
     }
@@ -94,7 +94,7 @@ impl From<Invocation> for Arguments {
 }
 
 fn missing(name: &str) -> Failure {
-    Failure::invalid(format!("`{name}` is missing"))
+    Failure::invalid(format!("the argument `{name}` is missing"))
 }
 
 #[cfg(test)]
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn each_value_is_found_by_its_name() {
+    fn values_are_found_by_parameter_name() {
         let arguments = arguments();
         assert_eq!(arguments.text("app").ok(), Some("cms"));
         assert_eq!(arguments.integer("within").ok(), Some(90_000));
@@ -126,14 +126,18 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_given_is_absent_or_invalid() {
+    fn a_missing_argument_is_none_or_invalid() {
         let arguments = arguments();
         assert_eq!(arguments.optional("version"), None);
         assert_eq!(arguments.optional_duration("grace"), None);
-        assert_eq!(arguments.duration("app").unwrap_err().message, "`app` is missing", "a text is no span");
+        assert_eq!(
+            arguments.duration("app").unwrap_err().message,
+            "the argument `app` is missing",
+            "a text is not a duration"
+        );
         assert!(!arguments.flag("quiet"));
         let failure = arguments.text("version").unwrap_err();
-        assert_eq!((failure.code.as_str(), failure.message.as_str()), ("invalid", "`version` is missing"));
+        assert_eq!((failure.code.as_str(), failure.message.as_str()), ("invalid", "the argument `version` is missing"));
         assert!(arguments.integer("app").is_err(), "a text is not a number");
     }
 }

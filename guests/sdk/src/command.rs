@@ -1,15 +1,15 @@
-//! Commands, parameters and settings as a plugin's author writes them: constants.
+//! Commands, parameters and settings, written as constants.
 //!
-//! Invariant: a [`Command`] holds its handler, so no command is described that cannot be run.
-//! Not here: parsing and help; the host makes both from the description.
+//! Invariant: a [`Command`] contains its handler, so each described command can be run.
+//! The host does the parsing and the help.
 
 use crate::Arguments;
 use crate::bindings::exports::wardroom::plugin::commands::{self as wit, Failure, Kind, ParameterType, Reply};
 
-/// What does the work of one command.
+/// The function that runs a command.
 pub type Handler = fn(&Arguments) -> Result<Reply, Failure>;
 
-/// A command: what the room is told about it, and what does its work.
+/// A command: its description and its handler.
 #[derive(Debug, Clone, Copy)]
 pub struct Command {
     name: &'static str,
@@ -22,12 +22,12 @@ pub struct Command {
 }
 
 impl Command {
-    /// A command that answers at once and changes nothing.
+    /// Creates a command that replies at once and changes nothing. `summary` is one line for `help`.
     pub const fn query(name: &'static str, summary: &'static str, handler: Handler) -> Self {
         Self::new(Kind::Query, name, summary, handler)
     }
 
-    /// A command that acts: a job, recorded call by call.
+    /// Creates a command that runs as a job with recorded calls. `summary` is one line for `help`.
     pub const fn action(name: &'static str, summary: &'static str, handler: Handler) -> Self {
         Self::new(Kind::Action, name, summary, handler)
     }
@@ -36,19 +36,19 @@ impl Command {
         Self { name, aliases: &[], summary, examples: &[], kind, parameters: &[], handler }
     }
 
-    /// Other words for the same.
+    /// Sets alternative names.
     pub const fn aliases(mut self, aliases: &'static [&'static str]) -> Self {
         self.aliases = aliases;
         self
     }
 
-    /// Whole lines a person could type.
+    /// Sets examples: complete lines that a person could type.
     pub const fn examples(mut self, examples: &'static [&'static str]) -> Self {
         self.examples = examples;
         self
     }
 
-    /// What it takes, in the order in which people type it.
+    /// Sets the parameters in their typing order.
     pub const fn parameters(mut self, parameters: &'static [Parameter]) -> Self {
         self.parameters = parameters;
         self
@@ -74,7 +74,9 @@ impl Command {
     }
 }
 
-/// One argument that a command takes. Required unless made [`Parameter::optional`].
+/// A parameter of a command. It is required unless it is [`Parameter::optional`].
+///
+/// The name is typed in `--name VALUE`. The summary follows it in `help`: a fragment in lower case without a full stop.
 #[derive(Debug, Clone, Copy)]
 pub struct Parameter {
     name: &'static str,
@@ -96,42 +98,42 @@ impl Parameter {
         Self::new(ParameterType::Integer, name, summary)
     }
 
-    /// `--name` and nothing behind it. Never required.
+    /// A flag `--name` without a value. It is optional and false by default.
     pub const fn flag(name: &'static str, summary: &'static str) -> Self {
         Self::new(ParameterType::Boolean, name, summary).optional().named()
     }
 
-    /// A span of time such as `90s` or `1d12h`.
+    /// A duration such as `90s` or `1d12h`.
     pub const fn duration(name: &'static str, summary: &'static str) -> Self {
         Self::new(ParameterType::Duration, name, summary)
     }
 
-    /// The name of an app. The host compares an effect's app with it.
+    /// The name of an app. The host compares the app of an effect with it.
     pub const fn app(name: &'static str, summary: &'static str) -> Self {
         Self::new(ParameterType::App, name, summary)
     }
 
-    /// The name of an environment. The host compares an effect's environment with it.
+    /// The name of an environment. The host compares the environment of an effect with it.
     pub const fn environment(name: &'static str, summary: &'static str) -> Self {
         Self::new(ParameterType::Environment, name, summary)
     }
 
-    /// A version. The host compares an effect's version with it.
+    /// A version. The host compares the version of an effect with it.
     pub const fn version(name: &'static str, summary: &'static str) -> Self {
         Self::new(ParameterType::Version, name, summary)
     }
 
-    /// Somebody in the room.
+    /// A person: an id, a handle or an unambiguous display name.
     pub const fn person(name: &'static str, summary: &'static str) -> Self {
         Self::new(ParameterType::Person, name, summary)
     }
 
-    /// The name of a role that people can be added to in chat.
+    /// The name of a role with `grant_in_chat`.
     pub const fn role(name: &'static str, summary: &'static str) -> Self {
         Self::new(ParameterType::Role, name, summary)
     }
 
-    /// All that is left of the line. Only the last parameter can take it.
+    /// The rest of the line. Allowed for the last parameter only.
     pub const fn rest(name: &'static str, summary: &'static str) -> Self {
         Self::new(ParameterType::Rest, name, summary)
     }
@@ -140,19 +142,19 @@ impl Parameter {
         Self { name, summary, takes, required: true, named: false, choices: &[] }
     }
 
-    /// The command makes sense without it.
+    /// Makes the parameter optional.
     pub const fn optional(mut self) -> Self {
         self.required = false;
         self
     }
 
-    /// Only ever given by its name, never by its place in the line.
+    /// Makes the parameter available by name (`--name VALUE`) only, and not by position.
     pub const fn named(mut self) -> Self {
         self.named = true;
         self
     }
 
-    /// The only values it takes.
+    /// Sets the allowed values, for texts and versions.
     pub const fn choices(mut self, choices: &'static [&'static str]) -> Self {
         self.choices = choices;
         self
@@ -170,7 +172,7 @@ impl Parameter {
     }
 }
 
-/// A setting that the operator may give under `[plugin.NAME.config]`.
+/// A setting under `[plugin.NAME.config]`.
 #[derive(Debug, Clone, Copy)]
 pub struct Setting {
     name: &'static str,
@@ -181,24 +183,24 @@ pub struct Setting {
 }
 
 impl Setting {
-    /// A setting with one value that may be left out.
+    /// Creates an optional setting with one value. `summary` is one line for the operator.
     pub const fn new(name: &'static str, summary: &'static str) -> Self {
         Self { name, summary, required: false, pattern: "", many: false }
     }
 
-    /// The plugin cannot do without it.
+    /// Makes the setting required: the plugin does not load without it.
     pub const fn required(mut self) -> Self {
         self.required = true;
         self
     }
 
-    /// A regular expression that a whole value must match.
+    /// Sets a regular expression that the whole value must match.
     pub const fn pattern(mut self, pattern: &'static str) -> Self {
         self.pattern = pattern;
         self
     }
 
-    /// Several values may be given.
+    /// Allows several values.
     pub const fn many(mut self) -> Self {
         self.many = true;
         self

@@ -1,6 +1,4 @@
-//! Work that is left for later, as a job of its own.
-//!
-//! Not here: seeing and calling off what was left; see [`crate::jobs`].
+//! Scheduled jobs. [`crate::jobs`] lists and cancels them.
 
 use core::time::Duration;
 
@@ -8,7 +6,7 @@ use crate::bindings::wardroom::plugin::jobs::{self, LaterRequest, Left};
 use crate::bindings::wardroom::plugin::types::{Entry, Error};
 use crate::wait::milliseconds;
 
-/// One of this plugin's own actions, to be done later.
+/// One of this plugin's actions that is scheduled as a job of its own.
 ///
 /// ```no_run
 /// # use core::time::Duration;
@@ -24,22 +22,22 @@ pub struct Later {
 }
 
 impl Later {
-    /// An action of this plugin, by its own name.
+    /// Starts a request for an action of this plugin.
     pub fn new(command: impl Into<String>) -> Self {
         Self { command: command.into(), arguments: Vec::new() }
     }
 
-    /// One of its arguments, by the name of the parameter, as a person would type it.
+    /// Adds an argument by parameter name. The value has the form in which a person would type it.
     #[must_use]
     pub fn argument(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.arguments.push(Entry { name: name.into(), value: value.into() });
         self
     }
 
-    /// Leaves it to be done so long from now, to the millisecond.
+    /// Schedules the job after a delay with millisecond precision.
     ///
     /// # Errors
-    /// What `jobs.later` answers.
+    /// The errors of `jobs.later`.
     pub fn after(self, span: Duration) -> Result<Left, Error> {
         jobs::later(&self.request(span))
     }
@@ -54,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_request_has_the_arguments_in_their_order() {
+    fn a_request_keeps_the_order_of_the_arguments() {
         let later = Later::new("end").argument("app", "cms").argument("environment", "staging");
         let request = later.request(Duration::from_secs(2));
         assert_eq!((request.command.as_str(), request.milliseconds), ("end", 2000));

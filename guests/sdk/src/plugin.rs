@@ -1,20 +1,20 @@
-//! The trait that makes a type a plugin, and the macro that gives it to the host.
+//! The trait that makes a type a plugin, and the macro that exports it.
 //!
-//! Invariant: what [`describe`] tells is the very table that [`run`] looks up.
+//! Invariant: [`describe`] and [`run`] use the same table.
 
 use crate::bindings::exports::wardroom::plugin::commands::{Description, Failure, Invocation, Reply};
 use crate::{Arguments, Command, Setting};
 
-/// A plugin: a table of commands. Give it to the host with [`crate::export!`].
+/// A plugin: a table of commands. [`crate::export!`] exports it to the host.
 pub trait Plugin {
-    /// The commands that it has.
+    /// The commands.
     const COMMANDS: &'static [Command];
 
-    /// The settings that its operator may give.
+    /// The settings that an operator can write under `[plugin.NAME.config]`.
     const SETTINGS: &'static [Setting] = &[];
 }
 
-/// All that the host needs to know of a plugin before anybody types.
+/// Describes the commands and settings of a plugin.
 pub fn describe<P: Plugin>() -> Description {
     Description {
         commands: P::COMMANDS.iter().map(Command::describe).collect(),
@@ -22,20 +22,20 @@ pub fn describe<P: Plugin>() -> Description {
     }
 }
 
-/// Does one command of a plugin.
+/// Runs one command of a plugin.
 ///
 /// # Errors
-/// What the command's handler answers; `invalid` where there is no such command.
+/// The failure of the handler; `invalid` if the plugin has no such command.
 pub fn run<P: Plugin>(invocation: Invocation) -> Result<Reply, Failure> {
     let mut commands = P::COMMANDS.iter();
     match commands.find(|command| command.is_named(&invocation.command)) {
         Some(command) => command.run(&Arguments::from(invocation)),
-        None => Err(Failure::invalid(format!("there is no command `{}` here", invocation.command))),
+        None => Err(Failure::invalid(format!("this plugin has no command `{}`", invocation.command))),
     }
 }
 
-/// Makes a type that implements [`Plugin`](crate::Plugin) the plugin of this crate. Once per crate,
-/// which must be a `cdylib`.
+/// Exports a type that implements [`Plugin`](crate::Plugin) as the plugin of this crate. Use it once per crate. The
+/// crate must be a `cdylib`.
 #[macro_export]
 macro_rules! export {
     ($plugin:ty) => {
@@ -67,7 +67,7 @@ mod tests {
         const COMMANDS: &'static [Command] =
             &[Command::query("echo", "Says it again.", |arguments| Ok(Reply::new(arguments.text("words")?)))
                 .aliases(&["say"])
-                .parameters(&[Parameter::rest("words", "What to say.").optional()])];
+                .parameters(&[Parameter::rest("words", "what to say").optional()])];
         const SETTINGS: &'static [Setting] = &[Setting::new("volume", "How loud.").pattern("[0-9]+")];
     }
 
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn the_description_is_the_table() {
+    fn the_description_has_the_commands_of_the_table() {
         let description = describe::<Echo>();
         assert_eq!(description.commands.len(), 1);
         assert_eq!(description.commands[0].aliases, ["say"]);
@@ -90,10 +90,10 @@ mod tests {
     }
 
     #[test]
-    fn a_command_is_run_by_its_own_name_only() {
+    fn a_command_runs_by_its_name_and_not_by_an_alias() {
         let missing = run::<Echo>(typed("echo")).unwrap_err();
-        assert_eq!(missing.message, "`words` is missing");
+        assert_eq!(missing.message, "the argument `words` is missing");
         let unknown = run::<Echo>(typed("say")).unwrap_err();
-        assert_eq!(unknown.message, "there is no command `say` here");
+        assert_eq!(unknown.message, "this plugin has no command `say`");
     }
 }

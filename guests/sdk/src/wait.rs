@@ -1,7 +1,7 @@
-//! Waiting: for a run, for a time, for the first of several.
+//! Waiting for a run, for a time, or for the first of several.
 //!
-//! Invariant: all of it is the contract's one waiting call, so a plugin that only waits for runs imports no clock.
-//! Not here: work that is left for later; see [`crate::Later`].
+//! Invariant: all functions use the contract's only waiting call, so a plugin that only waits for runs imports no
+//! clock. [`crate::Later`] schedules jobs.
 
 use core::time::Duration;
 
@@ -21,57 +21,57 @@ impl From<&Timer> for Waitable {
     }
 }
 
-/// Waits for the end of a run.
+/// Waits until a run ends.
 ///
 /// # Errors
-/// What `pipelines.wait` answers.
+/// The errors of `pipelines.wait`.
 pub fn wait_for(run: &Run) -> Result<Ready, WaitError> {
     pipelines::wait(&[run.into()])
 }
 
-/// Waits until the moment of a timer.
+/// Waits until a timer expires.
 ///
 /// # Errors
-/// What `pipelines.wait` answers; `cancelled` where the job was called off before.
+/// The errors of `pipelines.wait`; `cancelled` if the job was cancelled before the timer expired.
 pub fn wait_until(timer: &Timer) -> Result<Ready, WaitError> {
     pipelines::wait(&[timer.into()])
 }
 
-/// Waits for a span of time, to the millisecond.
+/// Waits for a duration with millisecond precision.
 ///
 /// # Errors
-/// What `clock.after` and `pipelines.wait` answer; `cancelled` where the job was called off before.
+/// The errors of `clock.after` and `pipelines.wait`; `cancelled` if the job was cancelled before.
 pub fn sleep(span: Duration) -> Result<Ready, WaitError> {
     wait_until(&timer(span)?)
 }
 
-/// Sets a timer, to the millisecond.
+/// Sets a timer with millisecond precision.
 ///
 /// # Errors
-/// What `clock.after` answers.
+/// The errors of `clock.after`.
 pub fn timer(span: Duration) -> Result<Timer, Error> {
     clock::after(Span { milliseconds: milliseconds(span) })
 }
 
-/// Waits for the first of these to be there, and says which place it has among them.
+/// Waits until the first of these items is ready, and returns its index.
 ///
 /// # Errors
-/// What `pipelines.wait` answers.
+/// The errors of `pipelines.wait`.
 pub fn first_of(items: &[Waitable]) -> Result<(usize, Ready), WaitError> {
-    place(items, pipelines::wait(items)?)
+    with_index(items, pipelines::wait(items)?)
 }
 
-fn place(items: &[Waitable], ready: Ready) -> Result<(usize, Ready), WaitError> {
+fn with_index(items: &[Waitable], ready: Ready) -> Result<(usize, Ready), WaitError> {
     match items.iter().position(|item| item.kind == ready.kind && item.id == ready.id) {
-        Some(place) => Ok((place, ready)),
+        Some(index) => Ok((index, ready)),
         None => Err(WaitError::Other(Problem {
             code: "unknown".to_owned(),
-            message: format!("the host answered with the {} `{}`, which was not waited for", ready.kind, ready.id),
+            message: format!("the host returned the {} `{}`, which is not among the items", ready.kind, ready.id),
         })),
     }
 }
 
-/// A span as the contract counts it. What is too long for it is too long for the host as well, which says so.
+/// Converts a duration for the contract. A duration over `u64::MAX` milliseconds is clamped; the host rejects it.
 pub(crate) fn milliseconds(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
@@ -94,17 +94,17 @@ mod tests {
     }
 
     #[test]
-    fn the_first_is_told_by_its_kind_and_its_id() {
+    fn an_item_is_found_by_kind_and_id() {
         let run = Run { id: "7".into(), url: None };
         let timer = Timer { id: "7".into(), at: Instant { unix_ms: 0 } };
         let items = [Waitable::from(&run), Waitable::from(&timer)];
-        assert_eq!(place(&items, ready("run", "7")).unwrap().0, 0);
-        assert_eq!(place(&items, ready("timer", "7")).unwrap().0, 1);
-        assert!(matches!(place(&items, ready("timer", "8")), Err(WaitError::Other(_))));
+        assert_eq!(with_index(&items, ready("run", "7")).unwrap().0, 0);
+        assert_eq!(with_index(&items, ready("timer", "7")).unwrap().0, 1);
+        assert!(matches!(with_index(&items, ready("timer", "8")), Err(WaitError::Other(_))));
     }
 
     #[test]
-    fn spans_are_counted_in_milliseconds() {
+    fn durations_are_converted_to_milliseconds() {
         assert_eq!(milliseconds(Duration::from_secs(90)), 90_000);
         assert_eq!(milliseconds(Duration::from_micros(1999)), 1);
         assert_eq!(milliseconds(Duration::MAX), u64::MAX);

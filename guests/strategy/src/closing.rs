@@ -1,40 +1,40 @@
-//! The one line that bringing a version somewhere ends with: what happened, how long it took, what to type next.
+//! The closing line of a deployment: the outcome, the duration and the next command.
 //!
-//! Invariant: pure. Every line names a command that is valid as it stands.
-//! Not here: what a command calls its success, and what follows it; the plugins say that.
+//! Invariant: the functions are pure. Each command in a line is valid as it stands.
+//! The plugins supply the text of the success.
 
-use wardroom_guest::{Failure, Reply, code, typed};
+use wardroom_guest::{Failure, Reply, code, command_line};
 
 use crate::{Ended, Outcome, Target};
 
-/// What a closing line is made of.
+/// The parts of a closing line.
 #[derive(Debug, Clone)]
 pub struct Closing<'a> {
-    /// Where.
+    /// The target.
     pub target: &'a Target,
-    /// The success, in words: `deployed version 1.0.2 to staging`.
+    /// The text of the success: `deployed version 1.0.2 to staging`.
     pub done: String,
-    /// What to know of it, put in brackets; may be empty.
+    /// A note about the success, shown in brackets; may be empty.
     pub aside: String,
-    /// What stands behind the success, whole sentences; may be empty.
+    /// Sentences after the success; may be empty.
     pub next: String,
-    /// What was tried, where it did not succeed: `version 1.0.2 to staging`.
+    /// The attempt, for the other outcomes: `version 1.0.2 to staging`.
     pub tried: String,
-    /// The version that had succeeded there last.
+    /// The last version that succeeded there.
     pub last_good: Option<&'a str>,
-    /// What tries it again.
+    /// The command that retries the attempt.
     pub again: String,
 }
 
 impl Closing<'_> {
-    /// The line.
+    /// Returns the line.
     ///
     /// # Errors
-    /// Anything but a success.
+    /// Any outcome but a success.
     pub fn line(&self, ended: &Ended) -> Result<Reply, Failure> {
         let Self { tried, again, .. } = self;
         let title = &self.target.title;
-        let after = |word: &str| ended.took.as_ref().map(|took| format!(" {word} {took}")).unwrap_or_default();
+        let after = |word: &str| ended.duration.as_ref().map(|took| format!(" {word} {took}")).unwrap_or_default();
         let reason = reason(&ended.reason);
         let next = format!("Last good: {}. Again: {again}", self.last_good.unwrap_or("none"));
         match ended.outcome {
@@ -48,7 +48,7 @@ impl Closing<'_> {
                 Err(Failure::new(code::CANCELLED, message))
             }
             Outcome::Unknown => {
-                let message = format!("{title}: nobody knows how far {tried} came{reason}. {next}");
+                let message = format!("{title}: the outcome of {tried} is unknown{reason}. {next}");
                 Err(Failure::new(code::UNKNOWN, message))
             }
         }
@@ -67,16 +67,17 @@ impl Closing<'_> {
     }
 }
 
-/// What undoes a success, where another version was there before: `Undo: rollback cms staging`.
+/// Returns the undo command of a success that changed the version: `Undo: rollback cms staging`.
 pub fn undo(target: &Target) -> String {
-    format!("Undo: {}", typed(&["rollback", &target.app, target.environment()]))
+    format!("Undo: {}", command_line(&["rollback", &target.app, target.environment()]))
 }
 
-/// A reason that reads on (`in step migrate (exit code 3)`) follows as it is, another one after a colon.
+/// Formats a reason. A reason that starts with `in` (`in step migrate (exit code 3)`) continues the sentence; others
+/// follow a colon.
 fn reason(reason: &str) -> String {
     match reason.trim().trim_end_matches('.') {
         "" => String::new(),
-        reads_on if reads_on.starts_with("in ") => format!(" {reads_on}"),
+        clause if clause.starts_with("in ") => format!(" {clause}"),
         other => format!(": {other}"),
     }
 }
@@ -112,7 +113,7 @@ mod tests {
             last_good,
             again: "deploy cms staging 1.0.3".into(),
         };
-        let ended = Ended { outcome, reason: reason.into(), took: took.map(str::to_owned) };
+        let ended = Ended { outcome, reason: reason.into(), duration: took.map(str::to_owned) };
         match closing.line(&ended) {
             Ok(reply) => reply.text,
             Err(failure) => format!("{}> {}", failure.code, failure.message),
@@ -120,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_success_says_how_long_it_took_and_what_to_know() {
+    fn a_success_has_the_duration_and_the_note() {
         let said = |aside, took| said(None, aside, Outcome::Succeeded, "ignored", took);
         assert_eq!(said("", Some("2 s")), "Content Management System: deployed version 1.0.3 to staging in 2 s.");
         assert_eq!(
@@ -131,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_says_where_and_how_to_try_again() {
+    fn a_failure_has_the_step_and_the_retry_command() {
         assert_eq!(
             said(Some("1.0.2"), "", Outcome::Failed, "in step migrate (exit code 3)", Some("41 s")),
             "failed> Content Management System: version 1.0.3 to staging failed after 41 s in step migrate \
@@ -145,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_called_off_or_lost_is_never_called_failed() {
+    fn cancelled_and_unknown_outcomes_are_not_reported_as_failures() {
         assert_eq!(
             said(Some("1.0.2"), "", Outcome::Cancelled, "cancelled", Some("3 s")),
             "cancelled> Content Management System: version 1.0.3 to staging was cancelled after 3 s. Last good: 1.0.2. \
@@ -153,7 +154,7 @@ mod tests {
         );
         assert_eq!(
             said(Some("1.0.2"), "", Outcome::Unknown, "the run was interrupted", Some("41 s")),
-            "unknown> Content Management System: nobody knows how far version 1.0.3 to staging came: \
+            "unknown> Content Management System: the outcome of version 1.0.3 to staging is unknown: \
              the run was interrupted. Last good: 1.0.2. Again: deploy cms staging 1.0.3"
         );
     }

@@ -1,48 +1,47 @@
-//! How one version of an app gets to one environment. Shared by the plugins that deploy.
+//! Deployment of one version of an app to one environment, shared by the plugins that deploy.
 //!
-//! [`Target::find`] reads the operator's catalog, [`Target::run`] does what the strategy named there
-//! asks for, [`Closing`] has the words that all closing lines share, [`Past`] tells what ran there before.
-//! A new strategy is a module beside `pipeline` and an arm in [`Target::run`].
+//! [`Target::find`] reads the catalog, [`Target::run`] runs the strategy that the catalog names, [`Closing`] formats
+//! the closing line, and [`History`] evaluates the releases of the target. A new strategy is a module beside `pipeline`
+//! and an arm in [`Target::run`].
 //!
-//! Architecture Invariant: a plugin that did not see how a run ended never says that it failed;
-//! that is [`Outcome::Unknown`].
-//! Not here: commands, and what each of them calls its success.
+//! Architecture Invariant: a plugin that did not get the end of a run never reports a failure, but
+//! [`Outcome::Unknown`].
 
 mod closing;
-mod past;
+mod history;
 mod pipeline;
 mod target;
 
 pub use closing::{Closing, undo};
-pub use past::{Past, by, came};
-pub use target::{MOST, Target};
+pub use history::{History, attribution, outcome};
+pub use target::{MAX_RELEASES, Target};
 
-/// How an attempt ended.
+/// The end of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ended {
-    /// How.
+    /// The outcome.
     pub outcome: Outcome,
-    /// Why it did not succeed, for people; empty where nobody said.
+    /// Why it did not succeed, for people; may be empty.
     pub reason: String,
-    /// How long it took, in words; `None` where nobody knows.
-    pub took: Option<String>,
+    /// The formatted duration; `None` if it is not known.
+    pub duration: Option<String>,
 }
 
-/// The ways in which an attempt ends.
+/// The outcome of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// The version is there.
+    /// The version is deployed.
     Succeeded,
-    /// The attempt says that it is not.
+    /// The deployment reported a failure.
     Failed,
-    /// Somebody called it off.
+    /// A person cancelled it.
     Cancelled,
-    /// Nobody can say how far it came.
+    /// The outcome is not known.
     Unknown,
 }
 
 impl Outcome {
-    /// The outcome of the contract's word. A word that is not known yet is no success.
+    /// Parses an outcome of the contract. A value that this version does not have becomes [`Outcome::Unknown`].
     pub fn of(word: &str) -> Self {
         match word {
             "succeeded" => Self::Succeeded,

@@ -1,31 +1,31 @@
-//! The strategy `pipeline`: one pipeline run does it all.
+//! The strategy `pipeline`: one run of one pipeline.
 
 use wardroom_guest::chat::Message;
 use wardroom_guest::pipelines::{Ready, Request, WaitError};
-use wardroom_guest::{Entry, Error, Failure, chat, code, pipelines, took, wait_for};
+use wardroom_guest::{Entry, Error, Failure, chat, code, elapsed, pipelines, wait_for};
 
 use crate::{Ended, Outcome, Target};
 
-/// Starts the target's pipeline and waits for its end.
+/// Starts the target's pipeline and waits until the run ends.
 pub(crate) fn run(target: &Target, version: &str) -> Result<Ended, Failure> {
     let request = Request { pipeline: target.deployment.pipeline.clone(), parameters: parameters(target, version)? };
     let run = match pipelines::trigger(&request) {
         Ok(run) => run,
         Err(error) => return not_started(target, version, error),
     };
-    // A word on the card is not worth losing a deployment for.
+    // A failed update of the status card must not fail the deployment.
     let _ = chat::stage(&Message { text: format!("{} is running", request.pipeline) });
     Ok(ended(wait_for(&run)))
 }
 
-/// The parameters that the pipeline takes and this plugin knows. The others are the pipeline's own.
+/// Returns those of the parameters `version`, `app` and `environment` that the pipeline takes.
 fn parameters(target: &Target, version: &str) -> Result<Vec<Entry>, Failure> {
     let known = [("version", version), ("app", target.app.as_str()), ("environment", target.environment())];
     let taken = |name: &str| target.deployment.parameters.iter().any(|parameter| parameter == name);
     if !taken("version") {
-        // It would deploy something, and the room would be told that it was this version.
+        // The pipeline would deploy another version than the closing line reports.
         return Err(Failure::invalid(format!(
-            "the pipeline `{}` takes no parameter `version`, so it cannot be told which one to deploy",
+            "the pipeline `{}` takes no parameter `version`, so it cannot deploy a given version",
             target.deployment.pipeline
         )));
     }
@@ -33,7 +33,7 @@ fn parameters(target: &Target, version: &str) -> Result<Vec<Entry>, Failure> {
     Ok(given.map(|(name, value)| Entry { name: name.to_owned(), value: value.to_owned() }).collect())
 }
 
-/// A start that did not go well. Where nobody knows whether it went, that is an end of its own.
+/// Converts an error of the start. If it is not known whether the run was started, the outcome is unknown.
 fn not_started(target: &Target, version: &str, error: Error) -> Result<Ended, Failure> {
     let denied = matches!(error, Error::Denied(_));
     let failure = Failure::from(error);
@@ -41,7 +41,7 @@ fn not_started(target: &Target, version: &str, error: Error) -> Result<Ended, Fa
         return Err(failure);
     }
     if failure.code == code::UNKNOWN {
-        return Ok(Ended { outcome: Outcome::Unknown, reason: failure.message, took: None });
+        return Ok(Ended { outcome: Outcome::Unknown, reason: failure.message, duration: None });
     }
     let message =
         format!("{}: version {version} to {} did not start: {}", target.title, target.environment(), failure.message);
@@ -52,12 +52,12 @@ fn ended(waited: Result<Ready, WaitError>) -> Ended {
     match waited {
         Ok(ready) => Ended {
             outcome: Outcome::of(&ready.outcome),
-            took: Some(took(ready.started, ready.ended)),
+            duration: Some(elapsed(ready.started, ready.ended)),
             reason: ready.message,
         },
-        Err(WaitError::Cancelled) => Ended { outcome: Outcome::Cancelled, reason: String::new(), took: None },
-        // The run goes on without us.
-        Err(error) => Ended { outcome: Outcome::Unknown, reason: Failure::from(error).message, took: None },
+        Err(WaitError::Cancelled) => Ended { outcome: Outcome::Cancelled, reason: String::new(), duration: None },
+        // The run continues, and its end is not observed.
+        Err(error) => Ended { outcome: Outcome::Unknown, reason: Failure::from(error).message, duration: None },
     }
 }
 
@@ -83,20 +83,20 @@ mod tests {
     }
 
     #[test]
-    fn a_pipeline_is_given_what_it_takes_and_no_more() {
+    fn a_pipeline_gets_exactly_the_parameters_that_it_takes() {
         let given = parameters(&target(&["color", "environment", "version"]), "1.0.2").unwrap();
         let given = given.iter().map(|entry| (entry.name.as_str(), entry.value.as_str()));
         assert_eq!(given.collect::<Vec<_>>(), [("version", "1.0.2"), ("environment", "staging")]);
     }
 
     #[test]
-    fn a_pipeline_that_takes_no_version_is_not_started() {
+    fn a_pipeline_without_a_version_parameter_is_not_started() {
         let failure = parameters(&target(&["app"]), "1.0.2").unwrap_err();
         assert_eq!(failure.code, "invalid");
     }
 
     #[test]
-    fn a_refusal_keeps_the_host_s_words_and_a_problem_is_put_in_place() {
+    fn a_denial_keeps_its_message_and_a_problem_gets_the_target() {
         let denial = Denial { reason: "grant".into(), message: "no rule of `deploy` allows it".into() };
         let failure = not_started(&target(&[]), "1.0.2", Error::Denied(denial)).unwrap_err();
         assert_eq!((failure.code.as_str(), failure.message.as_str()), ("denied", "no rule of `deploy` allows it"));
@@ -110,14 +110,14 @@ mod tests {
     }
 
     #[test]
-    fn a_start_that_may_have_gone_well_is_unknown() {
+    fn an_unknown_start_has_an_unknown_outcome() {
         let problem = Problem { code: "unknown".into(), message: "`ci` does not answer".into() };
         let end = not_started(&target(&[]), "1.0.2", Error::Other(problem)).unwrap();
         assert_eq!((end.outcome, end.reason.as_str()), (Outcome::Unknown, "`ci` does not answer"));
     }
 
     #[test]
-    fn an_end_that_was_not_seen_is_unknown() {
+    fn an_end_that_was_not_observed_has_an_unknown_outcome() {
         let problem = Problem { code: "unavailable".into(), message: "`ci` does not answer".into() };
         assert_eq!(ended(Err(WaitError::Other(problem))).outcome, Outcome::Unknown);
         assert_eq!(ended(Err(WaitError::Cancelled)).outcome, Outcome::Cancelled);
@@ -132,6 +132,10 @@ mod tests {
             details: Vec::new(),
         };
         let end = ended(Ok(ready));
-        assert_eq!((end.outcome, end.took.as_deref()), (Outcome::Unknown, Some("2 s")), "a word nobody knows");
+        assert_eq!(
+            (end.outcome, end.duration.as_deref()),
+            (Outcome::Unknown, Some("2 s")),
+            "an outcome of a newer contract"
+        );
     }
 }

@@ -1,33 +1,33 @@
-//! The place that a version goes to, as the catalog knows it.
+//! The target of a deployment: an app in an environment, read from the catalog.
 
 use wardroom_guest::Failure;
 use wardroom_guest::catalog::{self, App, AppQuery, Deployment, Release, ReleaseQuery};
 
 use crate::{Ended, pipeline};
 
-/// How many releases the host gives at most.
-pub const MOST: u32 = 200;
+/// The maximum number of releases that the host returns.
+pub const MAX_RELEASES: u32 = 200;
 
-/// How many releases are enough to find one that is not of this job.
+/// Enough releases to find one that is not of this job.
 const FEW: u32 = 10;
 
 /// One app in one environment.
 #[derive(Debug, Clone)]
 pub struct Target {
-    /// The name that is typed.
+    /// The app's name.
     pub app: String,
-    /// What people call the app.
+    /// The app's display name.
     pub title: String,
-    /// How the app gets there.
+    /// The deployment of the catalog.
     pub deployment: Deployment,
 }
 
 impl Target {
-    /// Looks the place up.
+    /// Reads a target from the catalog.
     ///
     /// # Errors
-    /// `invalid` where the caller sees no such app, or the app has no such environment; what
-    /// `catalog.apps` answers.
+    /// `invalid` if the caller may not see the app or the app has no such environment; the errors of
+    /// `catalog.apps`.
     pub fn find(app: &str, environment: &str) -> Result<Self, Failure> {
         let found = catalog::apps(&AppQuery { app: Some(app.to_owned()) })?;
         match found.into_iter().find(|candidate| candidate.name == app) {
@@ -36,10 +36,10 @@ impl Target {
         }
     }
 
-    /// The place of an app that was looked up.
+    /// Returns the target of an app of the catalog.
     ///
     /// # Errors
-    /// `invalid` where the app has no such environment that the caller may see.
+    /// `invalid` if the app has no such environment that the caller may see.
     pub fn of(app: App, environment: &str) -> Result<Self, Failure> {
         let App { name, title, deployments } = app;
         let known = deployments.iter().map(|one| format!("`{}`", one.environment)).collect::<Vec<_>>();
@@ -53,37 +53,37 @@ impl Target {
         }
     }
 
-    /// The environment.
+    /// Returns the environment's name.
     pub fn environment(&self) -> &str {
         &self.deployment.environment
     }
 
-    /// The version that succeeded there last before this job, if any did.
+    /// Returns the last version that succeeded there before this job, if any.
     ///
-    /// A job can stand in line for its place, or wait for an approval, while others deploy there: what was true
-    /// before the run is only certain once it has ended, while the place is still this job's.
+    /// Other jobs can deploy there while this job waits for the deployment lock or an approval. The result is final
+    /// only after the run has ended, while this job still holds the lock.
     ///
     /// # Errors
-    /// What `catalog.releases` answers.
+    /// The errors of `catalog.releases`.
     pub fn last_good(&self, job: &str) -> Result<Option<String>, Failure> {
         let good = self.query(None, Some("succeeded"), FEW)?;
         Ok(good.into_iter().find(|release| release.job != job).map(|release| release.version))
     }
 
-    /// What was tried there before this job, newest first, [`MOST`] at most.
+    /// Returns the attempts there before this job, newest first, at most [`MAX_RELEASES`].
     ///
     /// # Errors
-    /// What `catalog.releases` answers.
+    /// The errors of `catalog.releases`.
     pub fn releases(&self, job: &str) -> Result<Vec<Release>, Failure> {
-        let mut releases = self.query(None, None, MOST)?;
+        let mut releases = self.query(None, None, MAX_RELEASES)?;
         releases.retain(|release| release.job != job);
         Ok(releases)
     }
 
-    /// When a version last succeeded there, however long ago.
+    /// Returns the newest success of a version there, however long ago.
     ///
     /// # Errors
-    /// What `catalog.releases` answers.
+    /// The errors of `catalog.releases`.
     pub fn success_of(&self, version: &str) -> Result<Option<Release>, Failure> {
         Ok(self.query(Some(version), Some("succeeded"), 1)?.into_iter().next())
     }
@@ -99,16 +99,16 @@ impl Target {
         })?)
     }
 
-    /// Brings a version there, by the strategy that the catalog names.
+    /// Deploys a version with the strategy that the catalog names, and waits for the end.
     ///
     /// # Errors
-    /// Nothing was started: `denied` in the host's words, `invalid` where the strategy is not known
-    /// here or cannot take a version, else why it could not start.
+    /// Nothing was started: `denied` with the host's message, `invalid` if the strategy is not supported or
+    /// takes no version, or the error of the start.
     pub fn run(&self, version: &str) -> Result<Ended, Failure> {
         match self.deployment.strategy.as_str() {
             "pipeline" => pipeline::run(self, version),
             other => Err(Failure::invalid(format!(
-                "{} goes to {} by the strategy `{other}`, which this plugin does not know; it knows `pipeline`",
+                "{} is deployed to {} with the strategy `{other}`; this plugin supports only `pipeline`",
                 self.title,
                 self.environment()
             ))),
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn an_environment_without_a_deployment_is_answered_with_those_that_have_one() {
+    fn a_missing_environment_is_refused_with_the_existing_ones() {
         let app = cms(vec![deployment("staging", "pipeline"), deployment("production", "pipeline")]);
         let failure = Target::of(app, "qa").unwrap_err();
         assert_eq!(failure.code, "invalid");
@@ -148,13 +148,13 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_strategy_is_named_and_nothing_starts() {
+    fn an_unsupported_strategy_is_refused() {
         let target = Target::of(cms(vec![deployment("staging", "canary")]), "staging").unwrap();
         let failure = target.run("1.0.2").unwrap_err();
         assert_eq!(
             failure.message,
-            "Content Management System goes to staging by the strategy `canary`, which this plugin does not know; \
-             it knows `pipeline`"
+            "Content Management System is deployed to staging with the strategy `canary`; \
+             this plugin supports only `pipeline`"
         );
     }
 }

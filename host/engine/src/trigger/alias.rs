@@ -81,6 +81,7 @@ pub struct Said {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::messaging::Listener as _;
 
     fn at() -> At {
         At { file: "plugins.toml".into(), line: 1 }

@@ -6,7 +6,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use wardroom::messaging::Inbox;
+use wardroom::adapter::Inbox;
 
 use super::{Rooms, asked::Done, newest};
 use crate::{

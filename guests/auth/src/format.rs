@@ -1,22 +1,20 @@
-//! Words for what was granted.
-//!
-//! Not here: what is granted, which the host decides.
+//! Formats grants.
 
 use wardroom_guest::access::Granted;
 use wardroom_guest::moment;
 
-/// `jbrueder may now deploy Content Management System to production (role deployer)`
+/// Formats a new grant: `jbrueder may now deploy Content Management System to production (role deployer)`.
 pub(crate) fn granted(granted: &Granted) -> String {
     let now = if granted.added { "may now" } else { "may already" };
     format!("{} {now} {} ({})", granted.person.name, what(granted), role(granted))
 }
 
-/// The same taken back.
+/// Formats a revoked grant.
 pub(crate) fn revoked(granted: &Granted) -> String {
     format!("{} may no longer {} (role {})", granted.person.name, what(granted), granted.role)
 }
 
-/// One line of a list.
+/// Formats a line of `auth list`.
 pub(crate) fn line(granted: &Granted) -> String {
     format!(
         "{} ({}) may {} ({}), granted by {} in job {}",
@@ -29,16 +27,16 @@ pub(crate) fn line(granted: &Granted) -> String {
     )
 }
 
-/// Whether somebody who typed this means it: an app, an id or a handle.
+/// Returns whether a grant matches a typed app, id or handle.
 pub(crate) fn is_about(granted: &Granted, of: &str) -> bool {
     granted.app.eq_ignore_ascii_case(of)
         || granted.person.id == of
         || granted.person.name == of.strip_prefix('@').unwrap_or(of)
 }
 
-/// What they may do where. Most roles are for deploying; of the others the commands are named.
+/// Formats the permission. A role with `deploy` is shortened to that; other roles list their commands.
 fn what(granted: &Granted) -> String {
-    // Of a role that the file has no more nothing is known but its name.
+    // A role that was removed from the configuration has no commands.
     if granted.commands.is_empty() {
         return format!("act on {}", granted.title);
     }
@@ -88,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn it_says_what_it_did() {
+    fn a_grant_names_person_permission_and_role() {
         let said = "jbrueder may now deploy Content Management System to production (role deployer)";
         assert_eq!(granted(&grant()), said);
         let both = Granted { environments: vec!["staging".into(), "production".into()], added: false, ..grant() };
@@ -102,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_is_asked_by_app_id_or_handle() {
+    fn a_grant_matches_by_app_id_or_handle() {
         for of in ["cms", "CMS", "@jbrueder:example.org", "jbrueder", "@jbrueder"] {
             assert!(is_about(&grant(), of), "{of}");
         }

@@ -1,7 +1,6 @@
-//! Times, spans and arguments as people write them.
+//! Formats for times, durations and command lines.
 //!
-//! Invariant: pure; the same value gives the same words everywhere, in UTC.
-//! Not here: a calendar for computing; a plugin that needs one brings a library.
+//! Invariant: the functions are pure, and times are in UTC. Calendar arithmetic needs a library of the plugin.
 
 use crate::bindings::wardroom::plugin::types::Instant;
 
@@ -10,7 +9,8 @@ const MINUTE: u64 = 60 * SECOND;
 const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
 
-/// A span in milliseconds as people say it: `less than a second`, `2 s`, `6 min 1 s`, `1 h 3 min`, `2 d 4 h`.
+/// Formats a duration in milliseconds with its two largest units: `less than a second`, `2 s`, `6 min 1 s`,
+/// `1 h 3 min`, `2 d 4 h`.
 pub fn duration(milliseconds: u64) -> String {
     if milliseconds < SECOND {
         return "less than a second".to_owned();
@@ -27,20 +27,20 @@ pub fn duration(milliseconds: u64) -> String {
     }
 }
 
-/// The span between two moments, as [`duration`] says it.
-pub fn took(started: Instant, ended: Instant) -> String {
+/// Formats the duration between two moments like [`duration`]. It is zero if `ended` is before `started`.
+pub fn elapsed(started: Instant, ended: Instant) -> String {
     duration(ended.unix_ms.saturating_sub(started.unix_ms))
 }
 
-/// A moment to the minute: `2026-11-21 10:04 UTC`.
+/// Formats a moment with minute precision: `2026-11-21 10:04 UTC`.
 pub fn moment(instant: Instant) -> String {
     let (year, month, day) = civil(instant.unix_ms / DAY);
     let minutes = instant.unix_ms % DAY / MINUTE;
     format!("{year:04}-{month:02}-{day:02} {:02}:{:02} UTC", minutes / 60, minutes % 60)
 }
 
-/// Words as they are typed in a command: quoted where they need it.
-pub fn typed(words: &[&str]) -> String {
+/// Joins words to a command line that a person can type. Words with spaces or special characters are quoted.
+pub fn command_line(words: &[&str]) -> String {
     let quoted = |word: &&str| {
         let plain = |c: char| c.is_alphanumeric() || "-_./:@+=,~#".contains(c);
         if !word.is_empty() && word.chars().all(plain) {
@@ -60,8 +60,8 @@ fn pair(span: u64, large: (u64, &str), small: (u64, &str)) -> String {
     }
 }
 
-/// Year, month and day of a day since 1970-01-01. Years are counted from March, so that the leap day
-/// comes last, in eras of 400 years, which all have the same number of days.
+/// Converts days since 1970-01-01 to year, month and day. Years start in March, so that the leap day is the last day.
+/// Eras of 400 years have a constant number of days.
 fn civil(days: u64) -> (u64, u64, u64) {
     let shifted = days + 719_468;
     let era = shifted / 146_097;
@@ -84,20 +84,20 @@ mod tests {
     }
 
     #[test]
-    fn spans_are_said_in_their_two_largest_units() {
+    fn durations_have_at_most_their_two_largest_units() {
         let said = [340, 1500, 2000, 59_499, 59_500, 361_000, 3_600_000, 3_780_000, 187_200_000].map(duration);
         let wanted = ["less than a second", "2 s", "2 s", "59 s", "1 min", "6 min 1 s", "1 h", "1 h 3 min", "2 d 4 h"];
         assert_eq!(said, wanted);
         assert_eq!(
-            took(Instant { unix_ms: 9 }, Instant { unix_ms: 4 }),
+            elapsed(Instant { unix_ms: 9 }, Instant { unix_ms: 4 }),
             "less than a second",
-            "a clock that went back"
+            "the clock was set back"
         );
         assert_eq!(duration(u64::MAX).split(' ').nth(1), Some("d"));
     }
 
     #[test]
-    fn moments_are_civil_dates() {
+    fn moments_are_formatted_as_dates_in_utc() {
         assert_eq!(at(0), "1970-01-01 00:00 UTC");
         assert_eq!(at(951_782_399), "2000-02-28 23:59 UTC");
         assert_eq!(at(951_782_400), "2000-02-29 00:00 UTC");
@@ -105,12 +105,12 @@ mod tests {
         assert_eq!(at(1_709_251_200), "2024-03-01 00:00 UTC");
         assert_eq!(at(1_795_255_440), "2026-11-21 10:04 UTC");
         assert_eq!(at(4_107_542_400), "2100-03-01 00:00 UTC");
-        assert!(!moment(Instant { unix_ms: u64::MAX }).is_empty(), "no moment overflows");
+        assert!(!moment(Instant { unix_ms: u64::MAX }).is_empty(), "the largest moment does not overflow");
     }
 
     #[test]
-    fn words_are_quoted_where_they_need_it() {
-        assert_eq!(typed(&["deploy", "cms", "1.0.2+b/7"]), "deploy cms 1.0.2+b/7");
-        assert_eq!(typed(&["say", "two words", "", "a\"b"]), "say \"two words\" \"\" \"a\\\"b\"");
+    fn words_with_special_characters_are_quoted() {
+        assert_eq!(command_line(&["deploy", "cms", "1.0.2+b/7"]), "deploy cms 1.0.2+b/7");
+        assert_eq!(command_line(&["say", "two words", "", "a\"b"]), "say \"two words\" \"\" \"a\\\"b\"");
     }
 }

@@ -1,7 +1,6 @@
-//! What a command answers: a [`Reply`], or a [`Failure`] with one of five codes.
+//! The result of a command: a [`Reply`], or a [`Failure`] with one of five codes.
 //!
-//! Invariant: a refusal by the host keeps the host's message, which names the rule that is missing.
-//! Not here: what an answer looks like in the room; the host decides that.
+//! Invariant: a denial keeps the host's message, which names the rule that is missing.
 
 use crate::bindings::exports::wardroom::plugin::commands::{Failure, Reply};
 use crate::bindings::wardroom::plugin::pipelines::WaitError;
@@ -9,42 +8,42 @@ use crate::bindings::wardroom::plugin::types::Error;
 
 /// The codes of a [`Failure`].
 pub mod code {
-    /// The host's rules do not allow it.
+    /// The host's rules do not allow an effect.
     pub const DENIED: &str = "denied";
-    /// It was tried and did not work.
+    /// The command failed.
     pub const FAILED: &str = "failed";
-    /// Somebody called it off.
+    /// A person cancelled the job.
     pub const CANCELLED: &str = "cancelled";
-    /// Nobody can say how far it came.
+    /// The state of an effect is not known.
     pub const UNKNOWN: &str = "unknown";
-    /// What was typed makes no sense here.
+    /// The arguments are not valid.
     pub const INVALID: &str = "invalid";
 }
 
 impl Reply {
-    /// The command did its work.
+    /// Creates the reply of a command that succeeded.
     pub fn new(text: impl Into<String>) -> Self {
         Self { text: text.into(), warnings: false }
     }
 
-    /// It did its work, and something went less well than it should.
+    /// Creates the reply of a command that succeeded with a warning. The status card shows the warning.
     pub fn with_warnings(text: impl Into<String>) -> Self {
         Self { text: text.into(), warnings: true }
     }
 }
 
 impl Failure {
-    /// A failure with one of the words of [`code`].
+    /// Creates a failure with a code of [`code`].
     pub fn new(code: &str, message: impl Into<String>) -> Self {
         Self { code: code.to_owned(), message: message.into() }
     }
 
-    /// It was tried and did not work.
+    /// Creates a failure with the code `failed`.
     pub fn failed(message: impl Into<String>) -> Self {
         Self::new(code::FAILED, message)
     }
 
-    /// What was typed makes no sense here.
+    /// Creates a failure with the code `invalid`.
     pub fn invalid(message: impl Into<String>) -> Self {
         Self::new(code::INVALID, message)
     }
@@ -75,7 +74,7 @@ impl From<WaitError> for Failure {
     fn from(error: WaitError) -> Self {
         match error {
             WaitError::Denied(denial) => Error::Denied(denial).into(),
-            WaitError::Cancelled => Self::new(code::CANCELLED, "it was called off"),
+            WaitError::Cancelled => Self::new(code::CANCELLED, "the job was cancelled"),
             WaitError::Other(problem) => Error::Other(problem).into(),
         }
     }
@@ -87,14 +86,14 @@ mod tests {
     use crate::{Denial, Problem};
 
     #[test]
-    fn a_denial_keeps_the_host_s_words() {
+    fn a_denial_keeps_the_message_of_the_host() {
         let denial = Denial { reason: "grant".into(), message: "no rule allows it".into() };
         let failure = Failure::from(Error::Denied(denial));
         assert_eq!((failure.code.as_str(), failure.message.as_str()), ("denied", "no rule allows it"));
     }
 
     #[test]
-    fn a_problem_with_a_code_of_its_own_has_failed() {
+    fn a_problem_keeps_its_code_if_failures_have_it() {
         let problem = |code: &str| Problem { code: code.into(), message: "away".into() };
         assert_eq!(Failure::from(Error::Other(problem("unavailable"))).code, "failed");
         assert_eq!(Failure::from(Error::Other(problem("unknown"))).code, "unknown");
