@@ -20,4 +20,4 @@ mod journal;
 mod office;
 
 mod live_matrix;
-mod readme;
+mod book;
