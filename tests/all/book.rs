@@ -34,9 +34,10 @@ use page::Page;
 /// Plugins that pages may load from `guests/`.
 const GUESTS: [&str; 5] = ["deploy.wasm", "rollback.wasm", "auth.wasm", "remind.wasm", "coffee.wasm"];
 
-/// A folder as a new user has it: the sample's pipeline and the built plugins, with this `plugins.toml`.
+/// A folder as a new user has it: the sample's pipeline, a script of their own and the built plugins, with this `plugins.toml`.
 fn scratch(config: &str) -> Result<House> {
     let house = House::new(config)?;
+    house.script("deploy.sh", "#!/bin/sh\n")?;
     for name in GUESTS {
         house.copy_in(&guests().join(name), &format!("guests/{name}"))?;
     }
