@@ -36,6 +36,7 @@ pub(super) fn run(page: &Page) -> Result<Option<House>> {
         if !(block.is("text") && block.is("session")) {
             continue;
         }
+        ensure!(block.raw == block.text, "the session of line {} is indented, and so cannot be blessed", block.line);
         let at = match house.take() {
             Some(house) => house,
             None => scratch(&sample()?)?,
