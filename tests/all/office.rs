@@ -12,14 +12,17 @@ use anyhow::{Context as _, Result, anyhow};
 use async_trait::async_trait;
 use tokio::task::JoinHandle;
 use wardroom::{
-    CancellationToken, Engine, Timestamp,
-    config::{BotIdentity, Problem, Registry, Table, read},
-    engine::RunError,
-    message::{Inbox, Incoming, Person},
-    port::{
-        Abilities, Chat, ChatFactory, Outcome, Outgoing, SendError,
-        memory::{MemoryChat, MemoryClock, MemoryPipelines, MemoryPipelinesFactory, MemoryStore},
+    CancellationToken, Timestamp,
+    adapter::{
+        Abilities, Chat, ChatFactory, Incoming, MemoryChat, MemoryClock, MemoryPipelines, MemoryPipelinesFactory,
+        Outgoing, SendError,
     },
+    base::{Problem, Table},
+    config::Registry,
+    engine::{Engine, RunError},
+    messaging::Inbox,
+    model::{BotIdentity, Outcome, Person},
+    store::MemoryStore,
 };
 
 use crate::house::guests;
@@ -98,7 +101,7 @@ impl Office {
     pub(crate) fn said(&self, bot: &str) -> Vec<String> {
         let Some(chat) = self.chats.lock().expect("nobody panics with it").get(bot).cloned() else { return Vec::new() };
         let sent = chat.sent().into_iter().filter_map(|message| {
-            let (wardroom::port::Body::Say { text, .. } | wardroom::port::Body::Edit { text, .. }) = message.body
+            let (wardroom::adapter::Body::Say { text, .. } | wardroom::adapter::Body::Edit { text, .. }) = message.body
             else {
                 return None;
             };

@@ -1,21 +1,21 @@
-//! `cargo xtask bench`: the figures of the design, from release builds.
+//! `cargo xtask bench`: measures release builds against the limits of the design.
 
 use anyhow::{Context as _, Result};
 
 use crate::step::Steps;
 use crate::{guests, process, synapse, workspace};
 
-/// Builds what is measured and what measures, then measures.
+/// Builds the hosts and the benches, then runs the benches.
 pub(crate) fn run() -> Result<()> {
     let mut steps = Steps::new(6);
     let release = workspace::target()?.join("release");
     steps.run("building the guests", || guests::build(None))?;
     let build = |arguments: &[&str]| process::run(workspace::cargo()?.args(["build", "--release"]).args(arguments));
-    // Built first and put aside: the other one has the same name.
+    // Built first and copied: the next build writes a program of the same name.
     let matrix = release.join("wardroom-matrix");
-    steps.run("building a release host that can speak Matrix", || {
+    steps.run("building a release host with Matrix", || {
         build(&["--package", "wardroom-cli", "--features", "matrix"])?;
-        std::fs::copy(release.join("wardroom"), &matrix).map(drop).context("cannot put the host aside")
+        std::fs::copy(release.join("wardroom"), &matrix).map(drop).context("cannot copy the host")
     })?;
     steps.run("building a release host with console, exec and sqlite", || build(&["--package", "wardroom-cli"]))?;
     steps.run("building the benches", || build(&["--package", "wardroom-bench"]))?;

@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::step::Steps;
 use crate::toolchain::Toolchain;
-use crate::{process, say, workspace};
+use crate::{process, report, workspace};
 
 /// `cargo xtask guests`.
 pub(crate) fn run(way: Option<&str>) -> Result<()> {
@@ -22,9 +22,11 @@ pub(crate) fn run(way: Option<&str>) -> Result<()> {
 /// Builds them where anything changed. A way that is asked for by name is always gone.
 pub(crate) fn build(way: Option<&str>) -> Result<()> {
     let plugins = plugins()?;
-    let mark = workspace::target()?.join("guests.digest");
-    if way.is_none() && fs::read_to_string(&mark).is_ok_and(|kept| Ok(kept) == digest(&plugins).map_err(drop)) {
-        say("nothing changed\n");
+    let digest_file = workspace::target()?.join("guests.digest");
+    if way.is_none()
+        && fs::read_to_string(&digest_file).is_ok_and(|stored| Ok(stored) == digest(&plugins).map_err(drop))
+    {
+        report("unchanged since the last build\n");
         return Ok(());
     }
     let toolchain = Toolchain::choose(way)?;
@@ -34,9 +36,9 @@ pub(crate) fn build(way: Option<&str>) -> Result<()> {
         let built = output.join(format!("{}.wasm", plugin.replace('-', "_")));
         let bytes = fs::read(&built).with_context(|| format!("cannot read {}", built.display()))?;
         replace(&module(plugin), &bytes)?;
-        say(&format!("guests/{plugin}.wasm: {} bytes\n", bytes.len()));
+        report(&format!("guests/{plugin}.wasm: {} bytes\n", bytes.len()));
     }
-    fs::write(&mark, digest(&plugins)?).with_context(|| format!("cannot write {}", mark.display()))
+    fs::write(&digest_file, digest(&plugins)?).with_context(|| format!("cannot write {}", digest_file.display()))
 }
 
 /// The plugins: the folders of `guests/` whose crate is a `cdylib`.
@@ -49,7 +51,7 @@ fn plugins() -> Result<Vec<String>> {
         }
     }
     if plugins.is_empty() {
-        bail!("there is no plugin in {}", workspace::guests().display());
+        bail!("no folder of {} is a plugin", workspace::guests().display());
     }
     Ok(plugins)
 }

@@ -1,18 +1,28 @@
-//! `cargo xtask start | test | guests | bench | lint`: what a person needs to build, try and check Wardroom.
+//! `cargo xtask start | test | lint | structure | guests | bench`: builds, runs and checks
+//! Wardroom.
 //!
-//! Invariant: a machine with Rust and the package registries needs nothing else; what is missing is
-//! installed, or named with the command that installs it. Nothing here is part of the product.
+//! Invariant: a machine with Rust and the package registries needs nothing else. A missing program is installed, or the
+//! error gives the command that installs it. Nothing here is part of the product.
 //!
-//! What the tasks build goes to `$CARGO_TARGET_DIR`, else to `~/.cache/wardroom/target`, so that clones
-//! share it. Only this program itself goes where cargo puts it: a cargo configuration cannot name the
-//! home folder. Who also calls cargo by hand sets `CARGO_TARGET_DIR` to that folder, as `.ci/run` does.
+//! The tasks build into `$CARGO_TARGET_DIR`, else into `~/.cache/wardroom/target`, so that clones share one target folder.
+//! Only this program is built into cargo's default folder: a cargo configuration cannot name the home folder. Set
+//! `CARGO_TARGET_DIR` to the shared folder before you run cargo by hand, as `.ci/run` does.
 
 mod bench;
+mod book;
+mod contract;
 mod guests;
+mod layers;
 mod lint;
+#[cfg(test)]
+mod made_up;
+mod package;
 mod process;
+mod public_items;
+mod slowest;
 mod start;
 mod step;
+mod structure;
 mod synapse;
 mod test;
 mod tidy;
@@ -27,10 +37,16 @@ const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
   start [-- ARGUMENT...]   build the guests and a small host, and run it on plugins.toml
-  test [FILTER]            install what is missing, and run every test
-  guests [--with WAY]      build guests/*.wasm; WAY is `installed`, `rustup` or `debian`, else the first that works
-  bench                    measure the figures of the design
-  lint                     format, clippy, documentation, licences, house rules
+  test [--all] [FILTER]    install what is missing, and run every test or those whose name contains FILTER;
+                           --all runs every combination in tests that otherwise take a sample
+  lint [FILTER]            format, clippy, documentation, licences, layers, packages and house rules,
+                           or the checks whose name contains FILTER; `WARDROOM_BLESS=1 cargo xtask lint public`
+                           writes the list of public items
+  structure [FROM TO]      folder pairs and files of the engine that import each other, sizes, public items;
+                           with two folders: every place where FROM imports TO
+  guests [--with NAME]     build guests/*.wasm with the toolchain `installed`, `rustup` or `debian`, by default the
+                           first that works
+  bench                    measure release builds against the limits of the design
 ";
 
 fn main() -> ExitCode {
@@ -39,32 +55,39 @@ fn main() -> ExitCode {
     let outcome = match *arguments.as_slice() {
         ["start"] => start::run(&[]),
         ["start", "--", ref rest @ ..] => start::run(rest),
-        ["test"] => test::run(None),
-        ["test", filter] if !filter.starts_with('-') => test::run(Some(filter)),
+        ["test", ref rest @ ..] => match test::Selection::parse(rest) {
+            Some(selection) => test::run(&selection),
+            None => return usage(),
+        },
         ["guests"] => guests::run(None),
-        ["guests", "--with", way] => guests::run(Some(way)),
+        ["guests", "--with", toolchain] => guests::run(Some(toolchain)),
         ["bench"] => bench::run(),
-        ["lint"] => lint::run(),
+        ["lint"] => lint::run(None),
+        ["lint", filter] if !filter.starts_with('-') => lint::run(Some(filter)),
+        ["structure"] => structure::run(),
+        ["structure", from, to] => structure::between(from, to),
         ["help" | "-h" | "--help"] => {
-            say(USAGE);
+            report(USAGE);
             return ExitCode::SUCCESS;
         }
-        _ => {
-            say(USAGE);
-            return ExitCode::from(2);
-        }
+        _ => return usage(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            say(&format!("error: {error:#}\n"));
+            report(&format!("error: {error:#}\n"));
             ExitCode::FAILURE
         }
     }
 }
 
-/// To standard error: standard output belongs to the program that is run.
-fn say(text: &str) {
-    // Nobody is left to tell where this fails.
+fn usage() -> ExitCode {
+    report(USAGE);
+    ExitCode::from(2)
+}
+
+/// Writes to standard error. Standard output belongs to the program that a task runs.
+fn report(text: &str) {
+    // There is no other place to report a failure to.
     let _ = std::io::stderr().write_all(text.as_bytes());
 }

@@ -1,4 +1,4 @@
-//! Runs other programs, with errors that name what was run.
+//! Runs other programs. Errors name the command line.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Output, Stdio};
@@ -6,33 +6,34 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
-/// Runs a program, its output passed through.
+/// Runs a program and passes its output through.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
-    let status = command.stdin(Stdio::null()).status().with_context(|| format!("cannot run `{}`", words(command)))?;
+    let status =
+        command.stdin(Stdio::null()).status().with_context(|| format!("cannot run `{}`", command_line(command)))?;
     if !status.success() {
-        bail!("`{}` failed ({status})", words(command));
+        bail!("`{}` failed ({status})", command_line(command));
     }
     Ok(())
 }
 
-/// Runs a program and gives what it said on standard output.
+/// Runs a program and returns its standard output, without the last newline.
 pub(crate) fn read(command: &mut Command) -> Result<String> {
     let Output { status, stdout, stderr } =
-        command.stdin(Stdio::null()).output().with_context(|| format!("cannot run `{}`", words(command)))?;
+        command.stdin(Stdio::null()).output().with_context(|| format!("cannot run `{}`", command_line(command)))?;
     if !status.success() {
-        bail!("`{}` failed ({status}): {}", words(command), String::from_utf8_lossy(&stderr).trim());
+        bail!("`{}` failed ({status}): {}", command_line(command), String::from_utf8_lossy(&stderr).trim());
     }
     Ok(String::from_utf8_lossy(&stdout).trim_end().to_owned())
 }
 
-/// Runs a program, gives each line of its standard output to `line`, and passes it on.
-/// Gives whether the program succeeded.
+/// Runs a program, calls `line` with each line of its standard output, and passes the output through.
+/// Returns whether the program succeeded.
 pub(crate) fn watch(command: &mut Command, mut line: impl FnMut(&str)) -> Result<bool> {
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
-        .with_context(|| format!("cannot run `{}`", words(command)))?;
+        .with_context(|| format!("cannot run `{}`", command_line(command)))?;
     if let Some(output) = child.stdout.take() {
         let mut to = std::io::stdout().lock();
         for read in BufReader::new(output).split(b'\n') {
@@ -44,31 +45,31 @@ pub(crate) fn watch(command: &mut Command, mut line: impl FnMut(&str)) -> Result
     Ok(child.wait()?.success())
 }
 
-/// Runs a program that may hang, for so long at most. What it says goes to nobody.
+/// Runs a program and kills it after `limit`. Its output is discarded.
 pub(crate) fn run_within(command: &mut Command, limit: Duration) -> Result<()> {
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
-        .with_context(|| format!("cannot run `{}`", words(command)))?;
-    let begun = Instant::now();
+        .with_context(|| format!("cannot run `{}`", command_line(command)))?;
+    let started = Instant::now();
     loop {
         match child.try_wait()? {
             Some(status) if status.success() => return Ok(()),
-            Some(status) => bail!("`{}` failed ({status})", words(command)),
-            None if begun.elapsed() > limit => {
+            Some(status) => bail!("`{}` failed ({status})", command_line(command)),
+            None if started.elapsed() > limit => {
                 child.kill()?;
                 child.wait()?;
-                bail!("`{}` took more than {} s", words(command), limit.as_secs());
+                bail!("`{}` took more than {} s", command_line(command), limit.as_secs());
             }
             None => std::thread::sleep(Duration::from_millis(50)),
         }
     }
 }
 
-/// A command as it could be typed.
-fn words(command: &Command) -> String {
+/// The command line, as it can be typed.
+fn command_line(command: &Command) -> String {
     let program = command.get_program().to_string_lossy();
     command.get_args().fold(program.into_owned(), |line, argument| format!("{line} {}", argument.to_string_lossy()))
 }
@@ -92,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_seen_also_of_a_program_that_fails() {
+    fn lines_of_a_failing_program_are_passed_on() {
         let mut seen = Vec::new();
         let succeeded = watch(&mut shell("echo one; echo two; exit 1"), |line| seen.push(line.to_owned()));
         assert!(!succeeded.unwrap());
@@ -100,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_hangs_is_ended() {
+    fn a_program_that_hangs_is_killed() {
         let error = run_within(&mut shell("exec sleep 60"), Duration::from_millis(100)).unwrap_err().to_string();
         assert!(error.contains("took more than"), "{error}");
     }

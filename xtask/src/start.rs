@@ -1,7 +1,7 @@
 //! `cargo xtask start`: from a fresh clone to the prompt.
 //!
-//! Invariant: it becomes the host (same process id, same terminal, same standard input), so that
-//! what is typed and piped goes to the host and its exit code is the task's.
+//! Invariant: the task replaces itself with the host (same process id, terminal and standard input), so that input goes to
+//! the host and the host's exit code is the task's.
 
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
@@ -11,11 +11,11 @@ use anyhow::{Context as _, Result, bail};
 use crate::step::Steps;
 use crate::{guests, process, workspace};
 
-/// Builds guests and host, then runs the host with the arguments given.
+/// Builds guests and host, then runs the host with these arguments.
 pub(crate) fn run(arguments: &[&str]) -> Result<()> {
     let configuration = workspace::root().join("plugins.toml");
     if !configuration.is_file() {
-        bail!("there is no {}", configuration.display());
+        bail!("{} is missing", configuration.display());
     }
     let mut steps = Steps::new(3);
     steps.run("building the guests", || guests::build(None))?;

@@ -1,10 +1,10 @@
-//! Says which step a task is at, and how long each took.
+//! Prints the steps of a task and how long each took.
 
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::say;
+use crate::report;
 
 /// The steps of one task.
 pub(crate) struct Steps {
@@ -13,35 +13,34 @@ pub(crate) struct Steps {
 }
 
 impl Steps {
-    /// So many steps.
     pub(crate) fn new(total: usize) -> Self {
         Self { total, done: 0 }
     }
 
-    /// Does one step, and says when it begins and when it is over.
+    /// Runs one step and prints its start and its end.
     pub(crate) fn run<T>(&mut self, what: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
         self.timed(what, work).0
     }
 
-    /// The same, also giving how long it took.
+    /// As [`Steps::run`], and returns how long the step took.
     pub(crate) fn timed<T>(&mut self, what: &str, work: impl FnOnce() -> Result<T>) -> (Result<T>, Duration) {
         self.begin(what);
-        let begun = Instant::now();
+        let started = Instant::now();
         let outcome = work();
-        let took = begun.elapsed();
+        let took = started.elapsed();
         let word = if outcome.is_ok() { "done" } else { "failed" };
-        say(&format!("[{}/{}] {what}: {word} in {}\n", self.done, self.total, seconds(took)));
+        report(&format!("[{}/{}] {what}: {word} in {}\n", self.done, self.total, seconds(took)));
         (outcome, took)
     }
 
-    /// Begins a step that does not end here.
+    /// Prints the start of a step that does not return.
     pub(crate) fn begin(&mut self, what: &str) {
         self.done += 1;
-        say(&format!("[{}/{}] {what} ...\n", self.done, self.total));
+        report(&format!("[{}/{}] {what} ...\n", self.done, self.total));
     }
 }
 
-/// A time as people read it: `0.4 s`, `12 s`, `2 min 5 s`.
+/// A duration as text: `0.4 s`, `12 s`, `2 min 5 s`.
 pub(crate) fn seconds(span: Duration) -> String {
     let whole = span.as_secs_f64().round() as u64;
     match whole {
@@ -56,13 +55,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_short() {
-        let said = [0.44, 12.3, 59.6, 125.0].map(|span| seconds(Duration::from_secs_f64(span)));
-        assert_eq!(said, ["0.4 s", "12 s", "1 min 0 s", "2 min 5 s"]);
+    fn durations_are_rounded() {
+        let texts = [0.44, 12.3, 59.6, 125.0].map(|span| seconds(Duration::from_secs_f64(span)));
+        assert_eq!(texts, ["0.4 s", "12 s", "1 min 0 s", "2 min 5 s"]);
     }
 
     #[test]
-    fn a_step_that_fails_gives_its_error() {
+    fn the_error_of_a_step_is_returned() {
         let failed = Steps::new(1).run("breaking", || anyhow::bail!("broken") as Result<()>);
         assert_eq!(failed.unwrap_err().to_string(), "broken");
     }

@@ -1,6 +1,6 @@
 //! A Synapse for the live tests, from PyPI, in a virtual environment of its own.
 //!
-//! Invariant: the version is pinned, so a test that fails today failed for what changed here.
+//! Invariant: the version is pinned, so that a test fails only because of a change in this repository.
 //! Not here: starting and stopping it; each live test starts its own.
 
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ const VERSION: &str = "1.163.2";
 /// The oldest Python that this Synapse runs on.
 const PYTHON: &str = "3.10";
 
-/// Installs it where it is missing. Gives the virtual environment's folder.
+/// Installs Synapse if it is missing. Returns the folder of the virtual environment.
 pub(crate) fn install() -> Result<PathBuf> {
     let venv = workspace::cache()?.join("synapse");
     let python = venv.join("bin/python");
@@ -29,12 +29,15 @@ pub(crate) fn install() -> Result<PathBuf> {
     process::run(Command::new(&python).args(["-m", "pip", "install", "--quiet", &wanted]).stdout(std::io::stderr()))
         .context("cannot install Synapse from PyPI")?;
     if !installed(&python) {
-        bail!("Synapse was installed and does not start: try `{} -m synapse.app.homeserver`", python.display());
+        bail!(
+            "Synapse is installed and does not start; for the reason run `{} -m synapse.app.homeserver`",
+            python.display()
+        );
     }
     Ok(venv)
 }
 
-/// Whether this very version can be started.
+/// Whether the pinned version can be started.
 fn installed(python: &PathBuf) -> bool {
     let ask = "import importlib.metadata as m, synapse.app.homeserver; print(m.version('matrix-synapse'))";
     process::read(Command::new(python).args(["-c", ask])).is_ok_and(|version| version == VERSION)
@@ -49,7 +52,7 @@ fn create(venv: &PathBuf) -> Result<()> {
         .with_context(|| format!("Synapse {VERSION} needs Python {PYTHON} or newer as `python3`"))?;
     let make = || process::read(Command::new("python3").args(["-m", "venv", "--clear"]).arg(venv));
     if make().is_err() {
-        // Debian keeps the part that brings pip in a package of its own.
+        // Debian has the part that installs pip in a package of its own.
         tools::apt_install(&["python3-venv"]).context("`python3 -m venv` does not work here")?;
         make()?;
     }

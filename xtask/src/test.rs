@@ -1,6 +1,6 @@
 //! `cargo xtask test`: installs, builds and tests everything.
 //!
-//! Invariant: what is missing or does not build is a failure. No test is left out: an ignored one is a failure too.
+//! Invariant: a missing program or a failed build is a failure. No test is skipped: an ignored test is a failure too.
 //! The whole workspace is built with one set of features: a set of its own for each package would compile the
 //! heavy dependencies again and again.
 
@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::slowest::{self, Slowest};
 use crate::step::{Steps, seconds};
 use crate::{guests, process, synapse, workspace};
 
@@ -23,7 +24,7 @@ struct Row {
     error: Option<String>,
 }
 
-/// What test programs said.
+/// The results of test programs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Counts {
     passed: usize,
@@ -31,13 +32,37 @@ struct Counts {
     ignored: usize,
 }
 
-/// What a test is handed: paths, by the names of variables.
+/// Environment variables for the tests, each with a path.
 type Paths = Vec<(&'static str, PathBuf)>;
 
-/// Runs every test, or those whose name holds `filter`.
-pub(crate) fn run(filter: Option<&str>) -> Result<()> {
-    let begun = Instant::now();
-    let mut steps = Steps::new(PREPARATIONS.len() + 2);
+/// What `cargo xtask test` was asked for.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Selection<'a> {
+    /// Only tests whose name contains it.
+    filter: Option<&'a str>,
+    /// `--all`: a test that takes a sample of many combinations takes them all.
+    all: bool,
+}
+
+impl<'a> Selection<'a> {
+    /// Reads `[--all] [FILTER]`; `None` where the arguments are something else.
+    pub(crate) fn parse(arguments: &[&'a str]) -> Option<Self> {
+        let mut selection = Self::default();
+        for argument in arguments {
+            match *argument {
+                "--all" => selection.all = true,
+                filter if !filter.starts_with('-') && selection.filter.is_none() => selection.filter = Some(filter),
+                _ => return None,
+            }
+        }
+        Some(selection)
+    }
+}
+
+/// Runs the tests.
+pub(crate) fn run(selection: &Selection<'_>) -> Result<()> {
+    let started = Instant::now();
+    let mut steps = Steps::new(PREPARATIONS.len() + 4);
     let mut rows = Vec::new();
     let mut paths: Paths = vec![("WARDROOM_GUESTS", workspace::guests())];
 
@@ -47,24 +72,38 @@ pub(crate) fn run(filter: Option<&str>) -> Result<()> {
         paths.extend(variable.zip(outcome.ok()));
         rows.push(Row { what: (*what).to_owned(), took, counts: Counts::default(), error });
     }
-    let cargo = workspace::cargo().map(|mut cargo| {
+    let mut slowest = Slowest::default();
+    let whole = || -> Result<Command> {
+        let mut cargo = workspace::cargo()?;
         cargo.arg("test").args(workspace::WHOLE).envs(paths.iter().cloned());
-        cargo
-    });
-    rows.push(tested(&mut steps, "the workspace", cargo, filter));
-    rows.push(tested(&mut steps, "guests", workspace::guests_cargo().map(with_test), filter));
-    let (table, failed) = summary(&rows, begun.elapsed());
-    std::io::stdout().write_all(table.as_bytes())?;
+        Ok(cargo)
+    };
+    let guests = || -> Result<Command> {
+        let mut cargo = workspace::guests_cargo()?;
+        cargo.arg("test");
+        Ok(cargo)
+    };
+    for (what, cargo) in [("the workspace", whole()), ("guests", guests())] {
+        let cargo = cargo.map(|cargo| with(cargo, &["--tests", "--config", slowest::RUNNER], selection));
+        rows.push(tested(&mut steps, what, cargo, &mut slowest));
+    }
+    // Apart: examples in the documentation share one process where a runner starts them.
+    for (what, cargo) in [("the documentation", whole()), ("the documentation of guests", guests())] {
+        let cargo = cargo.map(|cargo| with(cargo, &["--doc"], selection));
+        rows.push(tested(&mut steps, what, cargo, &mut slowest));
+    }
+    let (table, failed) = summary(&rows, started.elapsed());
+    std::io::stdout().write_all((slowest.table() + &table).as_bytes())?;
     if failed > 0 {
-        bail!("not everything passed");
+        bail!("there are failures");
     }
     Ok(())
 }
 
-/// What it is, the variable that hands it to the tests, how it is made.
+/// The name of the step, the variable that passes its result to the tests, and the function that runs it.
 type Preparation = (&'static str, Option<&'static str>, fn() -> Result<PathBuf>);
 
-/// What tests need.
+/// Steps before the tests.
 const PREPARATIONS: &[Preparation] = &[
     ("installing Synapse", Some("WARDROOM_SYNAPSE_VENV"), synapse::install),
     ("building the guests", None, || guests::build(None).map(|()| workspace::guests())),
@@ -84,33 +123,39 @@ const PREPARATIONS: &[Preparation] = &[
 fn host(name: &str, what: &[&str]) -> Result<PathBuf> {
     process::run(workspace::cargo()?.arg("build").args(what))?;
     let built = workspace::target()?.join("debug/wardroom");
-    let kept = workspace::target()?.join(name);
-    keep(&built, &kept).with_context(|| format!("cannot copy {} to {}", built.display(), kept.display()))?;
-    Ok(kept)
+    let copy = workspace::target()?.join(name);
+    replace(&built, &copy).with_context(|| format!("cannot copy {} to {}", built.display(), copy.display()))?;
+    Ok(copy)
 }
 
-/// A copy in two moves: a program that runs cannot be written over, but its name can be taken.
-fn keep(built: &Path, kept: &Path) -> std::io::Result<()> {
-    let passing = kept.with_extension("tmp");
-    fs::copy(built, &passing)?;
-    fs::rename(&passing, kept)
+/// Copies and renames: a running program cannot be overwritten, but its name can be reused.
+fn replace(built: &Path, copy: &Path) -> std::io::Result<()> {
+    let temporary = copy.with_extension("tmp");
+    fs::copy(built, &temporary)?;
+    fs::rename(&temporary, copy)
 }
 
-fn with_test(mut cargo: Command) -> Command {
-    cargo.arg("test");
+fn with(mut cargo: Command, arguments: &[&str], selection: &Selection<'_>) -> Command {
+    cargo.args(arguments).arg("--no-fail-fast").args(selection.filter);
+    if selection.all {
+        cargo.env("WARDROOM_TEST_ALL", "1");
+    }
     cargo
 }
 
-fn tested(steps: &mut Steps, package: &str, cargo: Result<Command>, filter: Option<&str>) -> Row {
+fn tested(steps: &mut Steps, package: &str, cargo: Result<Command>, slowest: &mut Slowest) -> Row {
     let mut counts = Counts::default();
     let (outcome, took) = steps.timed(&format!("testing {package}"), || {
-        let mut cargo = cargo?;
-        cargo.arg("--no-fail-fast").args(filter);
-        let succeeded = process::watch(&mut cargo, |line| counts.add(line))?;
+        let succeeded = process::watch(&mut cargo?, |line| {
+            counts.add(line);
+            slowest.add(line);
+        })?;
         match (succeeded, counts) {
             (_, Counts { ignored: 1.., .. }) => bail!("{} ignored", counts.ignored),
             (true, _) => Ok(()),
-            (false, Counts { failed: 0, .. }) => bail!("did not build, or ended before its tests did"),
+            (false, Counts { failed: 0, .. }) => {
+                bail!("the build failed, or a test program stopped before its tests ended")
+            }
             (false, _) => bail!("{} failed", counts.failed),
         }
     });
@@ -148,7 +193,7 @@ fn summary(rows: &[Row], took: Duration) -> (String, usize) {
         let tests = if row.counts == Counts::default() { String::new() } else { row.counts.passed.to_string() };
         text.push_str(&format!("{:<32} {:>12} {tests:>6}  {end}\n", row.what, seconds(row.took)));
         passed += row.counts.passed;
-        // What could not even be tried counts as one.
+        // A step that could not run counts as one failure.
         failed += row.counts.failed.max(usize::from(row.error.is_some()));
     }
     text.push_str(&format!("{:<32} {:>12}\n", "all", seconds(took)));
@@ -170,7 +215,17 @@ mod tests {
     }
 
     #[test]
-    fn what_did_not_build_is_a_failure() {
+    fn arguments_are_a_filter_and_all() {
+        let filter = Some("matrix");
+        assert_eq!(Selection::parse(&[]), Some(Selection { filter: None, all: false }));
+        assert_eq!(Selection::parse(&["--all", "matrix"]), Some(Selection { filter, all: true }));
+        assert_eq!(Selection::parse(&["matrix", "--all"]), Some(Selection { filter, all: true }));
+        assert_eq!(Selection::parse(&["--everything"]), None);
+        assert_eq!(Selection::parse(&["two", "filters"]), None);
+    }
+
+    #[test]
+    fn a_failed_build_is_a_failure() {
         let row = |error: Option<&str>, passed| Row {
             what: "wardroom".into(),
             took: Duration::ZERO,

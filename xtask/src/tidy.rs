@@ -1,12 +1,12 @@
-//! The house rules that no other tool knows.
+//! The house rules that no other tool checks.
 //!
 //! - Every Rust file opens with `//!`, and none has more than 500 lines.
-//! - No word that puts work off, no ignored test.
+//! - No marker for unfinished work, no ignored test.
 //! - The engine depends on no chat network, no cloud, no database driver, no web framework.
-//! - An adapter depends on no other package of the workspace than the engine and, for an account on a chat network, on what such
-//!   accounts have in common.
+//! - An adapter depends on no package of the workspace except the engine and, in a chat adapter, the crate that chat
+//!   adapters share.
 //!
-//! Invariant: all breaches are listed, each with its place.
+//! Invariant: all breaches are listed, each with its file and line.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,10 +15,10 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::workspace;
 
-/// More than this is more than one noun.
+/// A longer file holds more than one noun.
 const MOST_LINES: usize = 500;
 
-/// What is not written here. In two halves, so that this file may be checked too.
+/// Text that no file may contain. Written in two halves, so that this file passes the check.
 const WORDS: &[&str] = &[
     concat!("TO", "DO"),
     concat!("FIX", "ME"),
@@ -27,7 +27,7 @@ const WORDS: &[&str] = &[
     concat!("#[", "ignore"),
 ];
 
-/// What the engine never depends on, by the beginnings of names.
+/// The engine depends on no package whose name begins with one of these.
 const NOT_IN_THE_ENGINE: &[&str] = &[
     "aws-",
     "axum",
@@ -44,7 +44,7 @@ const NOT_IN_THE_ENGINE: &[&str] = &[
     "wardroom-",
 ];
 
-/// Checks them all.
+/// Checks all rules.
 pub(crate) fn check() -> Result<()> {
     let mut breaches = Vec::new();
     for folder in ["guests", "host", "tests", "wit", "xtask"] {
@@ -54,7 +54,7 @@ pub(crate) fn check() -> Result<()> {
             breaches.extend(in_file(&name, &text));
         }
     }
-    breaches.extend(in_layers(&adapters()?, workspace::dependencies)?);
+    breaches.extend(in_packages(&adapters()?, workspace::dependencies)?);
     if breaches.is_empty() {
         return Ok(());
     }
@@ -65,22 +65,24 @@ fn in_file(name: &str, text: &str) -> Vec<String> {
     let mut breaches = Vec::new();
     if name.ends_with(".rs") {
         if !text.starts_with("//!") {
-            breaches.push(format!("{name}:1: does not open with `//!`: what it is, its invariant, what is not here"));
+            breaches.push(format!(
+                "{name}:1: does not begin with `//!`; write what the file is, its invariant and what is not in it"
+            ));
         }
         let lines = text.lines().count();
         if lines > MOST_LINES {
-            breaches.push(format!("{name}:{lines}: has more than {MOST_LINES} lines"));
+            breaches.push(format!("{name}:{lines}: has more than {MOST_LINES} lines; split it"));
         }
     }
     for (number, line) in text.lines().enumerate() {
         for word in WORDS.iter().filter(|word| line.contains(**word)) {
-            breaches.push(format!("{name}:{}: has `{word}`", number + 1));
+            breaches.push(format!("{name}:{}: contains `{word}`", number + 1));
         }
     }
     breaches
 }
 
-fn in_layers(
+fn in_packages(
     adapters: &[String],
     dependencies: impl Fn(&str, &str, Option<&str>) -> Result<Vec<String>>,
 ) -> Result<Vec<String>> {
@@ -94,7 +96,7 @@ fn in_layers(
         let mut seen = std::collections::BTreeSet::new();
         for kinds in ["normal,build", "dev"] {
             for dependency in dependencies(adapter, kinds, Some("1"))? {
-                // Its tests may have a server that is made for tests.
+                // Its tests may use a fake server.
                 let fake = kinds == "dev" && dependency.starts_with("wardroom-fake-");
                 let common = dependency == "wardroom-account";
                 if dependency.starts_with("wardroom-") && dependency != *adapter && !fake && !common {
@@ -121,13 +123,13 @@ fn adapters() -> Result<Vec<String>> {
     for manifest in manifests {
         let text = fs::read_to_string(&manifest).with_context(|| format!("cannot read {}", manifest.display()))?;
         let name = text.lines().find_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"').map(str::to_owned));
-        names.push(name.with_context(|| format!("{} has no name", manifest.display()))?);
+        names.push(name.with_context(|| format!("{} has no `name`", manifest.display()))?);
     }
     names.sort();
     Ok(names)
 }
 
-/// The files under a folder that people wrote.
+/// The source files under a folder.
 fn sources(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     let listing = fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
@@ -149,17 +151,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_rule_for_files_bites() {
+    fn each_breach_in_a_file_is_found() {
         assert_eq!(in_file("a.rs", "//! A file.\n"), Vec::<String>::new());
         assert_eq!(in_file("a.rs", "fn main() {}\n").len(), 1);
-        assert_eq!(in_file("a.rs", &"//! A line.\n".repeat(501)), ["a.rs:501: has more than 500 lines"]);
+        assert_eq!(in_file("a.rs", &"//! A line.\n".repeat(501)), ["a.rs:501: has more than 500 lines; split it"]);
         let ignored = format!("//! A file.\n{}]\n", concat!("#[", "ignore"));
-        assert_eq!(in_file("a.rs", &ignored), [format!("a.rs:2: has `{}`", concat!("#[", "ignore"))]);
+        assert_eq!(in_file("a.rs", &ignored), [format!("a.rs:2: contains `{}`", concat!("#[", "ignore"))]);
         assert_eq!(in_file("a.toml", &format!("# {}\n", concat!("TO", "DO"))).len(), 1);
     }
 
     #[test]
-    fn each_rule_for_layers_bites() {
+    fn each_breach_between_packages_is_found() {
         let adapters = ["wardroom-matrix".to_owned()];
         let tree = |engine: &'static str, adapter: &'static str| {
             move |package: &str, _: &str, _: Option<&str>| {
@@ -167,22 +169,22 @@ mod tests {
                 Ok(names.split_whitespace().map(str::to_owned).collect())
             }
         };
-        let none = in_layers(&adapters, tree("anyhow wasmtime", "wardroom wardroom-matrix matrix-sdk")).unwrap();
+        let none = in_packages(&adapters, tree("anyhow wasmtime", "wardroom wardroom-matrix matrix-sdk")).unwrap();
         assert_eq!(none, Vec::<String>::new());
-        assert_eq!(in_layers(&adapters, tree("sqlx-core", "")).unwrap(), ["the engine depends on `sqlx-core`"]);
+        assert_eq!(in_packages(&adapters, tree("sqlx-core", "")).unwrap(), ["the engine depends on `sqlx-core`"]);
         assert_eq!(
-            in_layers(&adapters, tree("", "wardroom-exec")).unwrap(),
+            in_packages(&adapters, tree("", "wardroom-exec")).unwrap(),
             ["the adapter `wardroom-matrix` depends on `wardroom-exec`"]
         );
-        // What is made for tests is for tests alone.
+        // A fake server is for tests alone.
         let with_fake = |of: &'static str| {
             move |package: &str, kinds: &str, _: Option<&str>| {
                 let has = package != "wardroom" && kinds == of;
                 Ok(has.then(|| "wardroom-fake-matrix".to_owned()).into_iter().collect())
             }
         };
-        assert_eq!(in_layers(&adapters, with_fake("dev")).unwrap(), Vec::<String>::new());
-        assert_eq!(in_layers(&adapters, with_fake("normal,build")).unwrap().len(), 1);
+        assert_eq!(in_packages(&adapters, with_fake("dev")).unwrap(), Vec::<String>::new());
+        assert_eq!(in_packages(&adapters, with_fake("normal,build")).unwrap().len(), 1);
     }
 
     #[test]

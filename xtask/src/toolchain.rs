@@ -1,12 +1,12 @@
-//! A Rust that can build for wasm32-unknown-unknown: three ways to one.
+//! A Rust toolchain that can build for wasm32-unknown-unknown, from one of three sources.
 //!
-//! 1. `installed`: the Rust that runs this task has the target.
+//! 1. `installed`: the toolchain that runs this task has the target.
 //! 2. `rustup`: rustup adds the target.
-//! 3. `debian`: Debian's `rustc-web`, `cargo-web` and `rust-web-src` are a current Rust with the sources
-//!    of its library, which is then built along.
+//! 3. `debian`: Debian's `rustc-web`, `cargo-web` and `rust-web-src` are a current toolchain with the sources of its
+//!    standard library, which is built with the guests.
 //!
-//! Invariant: the third way sees nothing of the first Rust's own variables; two compilers that share
-//! one of them break each other.
+//! Invariant: Debian's toolchain inherits no environment variable of the toolchain that runs this task. Two compilers that
+//! share one break each other.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -15,41 +15,41 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
-use crate::{process, say, tools, workspace};
+use crate::{process, report, tools, workspace};
 
-/// What guests are built for.
+/// The target of the guests.
 pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
 
 const PACKAGES: &[&str] = &["rustc-web", "cargo-web", "rust-web-src"];
 
-/// A way that works on this machine.
+/// A toolchain that works on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Toolchain {
-    /// The Rust that runs this task.
+    /// The toolchain that runs this task.
     Own,
-    /// Debian's, with the linker that it is to use.
+    /// Debian's, with the linker to use.
     Debian(PathBuf),
 }
 
 impl Toolchain {
-    /// The way that was asked for, or the first that works.
-    pub(crate) fn choose(way: Option<&str>) -> Result<Self> {
-        match way {
+    /// The toolchain of this name, or the first that works.
+    pub(crate) fn choose(name: Option<&str>) -> Result<Self> {
+        match name {
             Some("installed") => installed(),
             Some("rustup") => rustup(),
             Some("debian") => debian(),
-            Some(other) => bail!("there is no way `{other}`; there are `installed`, `rustup` and `debian`"),
+            Some(other) => bail!("unknown toolchain `{other}`; the toolchains are `installed`, `rustup` and `debian`"),
             None => {
                 let mut tried = String::new();
-                for (way, attempt) in
+                for (name, attempt) in
                     [("installed", installed as fn() -> Result<Self>), ("rustup", rustup), ("debian", debian)]
                 {
                     match attempt() {
                         Ok(toolchain) => return Ok(toolchain),
-                        Err(error) => tried.push_str(&format!("\n  {way}: {error:#}")),
+                        Err(error) => tried.push_str(&format!("\n  {name}: {error:#}")),
                     }
                 }
-                Err(anyhow!("no Rust here can build for {TARGET}{tried}"))
+                Err(anyhow!("no toolchain on this machine can build for {TARGET}{tried}"))
             }
         }
     }
@@ -61,7 +61,7 @@ impl Toolchain {
             Self::Own => workspace::cargo()?,
             Self::Debian(linker) => {
                 let mut command = Command::new("/usr/bin/cargo");
-                for (name, _) in std::env::vars_os().filter(|(name, _)| is_of_the_other_rust(name)) {
+                for (name, _) in std::env::vars_os().filter(|(name, _)| belongs_to_own_toolchain(name)) {
                     command.env_remove(name);
                 }
                 let path = std::env::var_os("PATH").unwrap_or_default();
@@ -75,7 +75,7 @@ impl Toolchain {
             }
         };
         command.current_dir(workspace::guests()).env("CARGO_TARGET_DIR", folder);
-        command.env_remove("RUSTFLAGS").env("CARGO_ENCODED_RUSTFLAGS", nameless_paths().join("\u{1f}"));
+        command.env_remove("RUSTFLAGS").env("CARGO_ENCODED_RUSTFLAGS", remapped_paths().join("\u{1f}"));
         command.args(["build", "--quiet", "--release", "--target", TARGET]);
         if let Self::Debian(_) = self {
             command.args(["-Z", "build-std=std,panic_abort"]);
@@ -83,7 +83,7 @@ impl Toolchain {
         Ok(command)
     }
 
-    /// Where the finished modules lie.
+    /// The folder of the built modules.
     pub(crate) fn output(&self) -> Result<PathBuf> {
         Ok(self.folder()?.join(TARGET).join("release"))
     }
@@ -99,14 +99,14 @@ impl Toolchain {
 fn installed() -> Result<Toolchain> {
     let library = sysroot()?.join("lib/rustlib").join(TARGET).join("lib");
     if !library.is_dir() {
-        bail!("the Rust in use has no library for it");
+        bail!("the toolchain in use does not have the target {TARGET}");
     }
     Ok(Toolchain::Own)
 }
 
 fn rustup() -> Result<Toolchain> {
-    tools::find("rustup").context("there is no `rustup`")?;
-    say(&format!("adding the target {TARGET} with rustup\n"));
+    tools::find("rustup").context("`rustup` is not installed")?;
+    report(&format!("adding the target {TARGET} with rustup\n"));
     process::run_within(Command::new("rustup").args(["target", "add", TARGET]), Duration::from_secs(180))?;
     installed()
 }
@@ -121,12 +121,12 @@ fn debian() -> Result<Toolchain> {
         tools::apt_install(PACKAGES).with_context(|| format!("{} are missing", PACKAGES.join(", ")))?;
     }
     if !there() {
-        bail!("{} are installed, and the library's sources are not there", PACKAGES.join(", "));
+        bail!("{} are installed, but the sources of the standard library are missing", PACKAGES.join(", "));
     }
     Ok(Toolchain::Debian(linker()?))
 }
 
-/// The `rust-lld` of the Rust in use, or Debian's `wasm-ld`.
+/// The `rust-lld` of the toolchain in use, or Debian's `wasm-ld`.
 fn linker() -> Result<PathBuf> {
     let host = sysroot()?.join("lib/rustlib");
     let folders = std::fs::read_dir(&host).with_context(|| format!("cannot read {}", host.display()))?;
@@ -134,8 +134,9 @@ fn linker() -> Result<PathBuf> {
     if let Some(found) = bundled.find(|file| file.is_file()).or_else(|| tools::find("wasm-ld")) {
         return Ok(found);
     }
-    tools::apt_install(&["lld"]).context("no linker for it: neither `rust-lld` nor `wasm-ld` is here")?;
-    tools::find("wasm-ld").context("`lld` is installed, and `wasm-ld` is not there")
+    tools::apt_install(&["lld"])
+        .with_context(|| format!("no linker for {TARGET}: neither `rust-lld` nor `wasm-ld` is installed"))?;
+    tools::find("wasm-ld").context("`lld` is installed, but `wasm-ld` is missing")
 }
 
 fn sysroot() -> Result<PathBuf> {
@@ -143,19 +144,19 @@ fn sysroot() -> Result<PathBuf> {
     Ok(PathBuf::from(process::read(Command::new(rustc).args(["--print", "sysroot"]))?))
 }
 
-/// Whether a variable speaks of the Rust that runs this task. Where packages come from is not such.
-fn is_of_the_other_rust(name: &OsStr) -> bool {
+/// Whether a variable belongs to the toolchain that runs this task. Those that configure package registries do not.
+fn belongs_to_own_toolchain(name: &OsStr) -> bool {
     const STAY: &[&str] =
         &["CARGO_HOME", "CARGO_HTTP_", "CARGO_NET_", "CARGO_REGISTRIES_", "CARGO_REGISTRY_", "CARGO_SOURCE_"];
     let name = name.to_string_lossy();
     let begins = |with: &&str| name.starts_with(*with);
-    // Cargo puts its own libraries before the system's.
+    // Cargo adds its own libraries to the library path.
     let foreign = ["CARGO", "RUST", "LD_LIBRARY_PATH", "DYLD_"];
     foreign.iter().any(begins) && !STAY.iter().any(begins)
 }
 
-/// Flags that keep this machine's paths out of the modules, so that they are the same elsewhere.
-fn nameless_paths() -> Vec<String> {
+/// Flags that keep paths of this machine out of the modules, so that builds are reproducible.
+fn remapped_paths() -> Vec<String> {
     let home = std::env::var_os("HOME").map(PathBuf::from);
     let packages = std::env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| home.map(|home| home.join(".cargo")));
     let remap = |from: &Path, to: &str| format!("--remap-path-prefix={}={to}", from.display());
@@ -169,16 +170,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_unknown_way_is_answered_with_the_known_ones() {
+    fn an_unknown_toolchain_is_an_error_that_lists_the_known_ones() {
         let error = Toolchain::choose(Some("magic")).unwrap_err().to_string();
-        assert_eq!(error, "there is no way `magic`; there are `installed`, `rustup` and `debian`");
+        assert_eq!(error, "unknown toolchain `magic`; the toolchains are `installed`, `rustup` and `debian`");
     }
 
     #[test]
-    fn only_the_other_rust_s_variables_are_taken_away() {
+    fn only_variables_of_the_own_toolchain_are_removed() {
         let gone = ["CARGO", "CARGO_MANIFEST_DIR", "RUSTUP_TOOLCHAIN", "RUSTC_WRAPPER", "RUSTFLAGS", "LD_LIBRARY_PATH"];
-        assert!(gone.iter().all(|name| is_of_the_other_rust(OsStr::new(name))));
+        assert!(gone.iter().all(|name| belongs_to_own_toolchain(OsStr::new(name))));
         let stay = ["PATH", "HOME", "CARGO_HOME", "CARGO_HTTP_CAINFO", "CARGO_REGISTRIES_CRATES_IO_PROTOCOL"];
-        assert!(!stay.iter().any(|name| is_of_the_other_rust(OsStr::new(name))));
+        assert!(!stay.iter().any(|name| belongs_to_own_toolchain(OsStr::new(name))));
     }
 }

@@ -1,4 +1,4 @@
-//! Where things are: the checkout, the cache, the target folder, what packages depend on.
+//! The checkout, the cache, the target folder, and the dependencies of packages.
 //!
 //! Invariant: every cargo command that a task starts builds into [`target`], never into the checkout.
 
@@ -21,7 +21,7 @@ pub(crate) const WHOLE: &[&str] = &[
 /// The checkout.
 pub(crate) fn root() -> &'static Path {
     static XTASK: OnceLock<PathBuf> = OnceLock::new();
-    // Asked at run time: checkouts that share a target folder share this binary, and it was built in one of them.
+    // Read at run time: checkouts that share a target folder share this binary, which was built in one of them.
     let xtask = XTASK.get_or_init(|| match std::env::var_os("CARGO_MANIFEST_DIR") {
         Some(folder) => folder.into(),
         None => env!("CARGO_MANIFEST_DIR").into(),
@@ -34,17 +34,17 @@ pub(crate) fn guests() -> PathBuf {
     root().join("guests")
 }
 
-/// What is kept between runs and can be thrown away: `~/.cache/wardroom`.
+/// Files that are kept between runs and can be deleted: `~/.cache/wardroom`.
 pub(crate) fn cache() -> Result<PathBuf> {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let base = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")));
     Ok(base.context("neither `HOME` nor `XDG_CACHE_HOME` is set")?.join("wardroom"))
 }
 
-/// Where the workspace is built: `$CARGO_TARGET_DIR`, else a folder in the cache.
+/// The target folder: `$CARGO_TARGET_DIR`, else a folder in the cache.
 pub(crate) fn target() -> Result<PathBuf> {
     match std::env::var_os("CARGO_TARGET_DIR").filter(|value| !value.is_empty()) {
-        // Relative to where the task was called, as cargo takes it.
+        // Relative to the current folder, as in cargo.
         Some(set) => Ok(std::env::current_dir()?.join(set)),
         None => Ok(cache()?.join("target")),
     }
@@ -55,6 +55,8 @@ pub(crate) fn cargo() -> Result<Command> {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(program);
     command.current_dir(root()).env("CARGO_TARGET_DIR", target()?);
+    // Test programs have it in their environment, see `slowest`. With it cargo would build everything again.
+    command.env_remove("RUSTC_BOOTSTRAP");
     Ok(command)
 }
 
@@ -65,7 +67,7 @@ pub(crate) fn guests_cargo() -> Result<Command> {
     Ok(command)
 }
 
-/// What a package depends on, itself left out.
+/// The dependencies of a package, without the package itself.
 pub(crate) fn dependencies(package: &str, edges: &str, depth: Option<&str>) -> Result<Vec<String>> {
     let mut arguments = vec!["--package", package, "--edges", edges];
     if let Some(depth) = depth {

@@ -6,11 +6,13 @@ use std::{io::Write as _, path::Path, sync::Arc};
 
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use wardroom::{
-    CancellationToken, Engine, Timestamp,
-    config::{Registry, read},
-    message::{Inbox, Incoming, Person},
-    port::memory::{MemoryPipelines, MemoryPipelinesFactory, MemoryStore},
-    port::{Body, Chat, Outcome, Outgoing, ReadyChat, SendError},
+    CancellationToken, Timestamp,
+    adapter::{Body, Chat, Incoming, MemoryPipelines, MemoryPipelinesFactory, Outgoing, ReadyChat, SendError},
+    config::Registry,
+    engine::Engine,
+    messaging::Inbox,
+    model::{Outcome, Person},
+    store::MemoryStore,
 };
 
 struct Pager;
@@ -65,7 +67,7 @@ async fn main() -> anyhow::Result<()> {
         ..Registry::default()
     };
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/embed.toml");
-    let config = read(&file, &registry).map_err(|problems| anyhow::anyhow!("{problems:#?}"))?;
+    let config = wardroom::config::read(&file, &registry).map_err(|problems| anyhow::anyhow!("{problems:#?}"))?;
     let engine = Engine::builder(config, Arc::new(MemoryStore::default())).build().await?;
     Ok(engine.run(CancellationToken::new()).await?)
 }

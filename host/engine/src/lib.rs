@@ -9,21 +9,22 @@
 //! Architecture Invariant: this crate knows no chat network, no cloud and no database driver.
 //! Architecture Invariant: each stage is a type that only the stage before can make.
 
-pub mod access;
-pub mod approval;
-pub mod capability;
+pub mod adapter;
+pub mod base;
 pub mod command;
 pub mod config;
 pub mod engine;
-pub mod figures;
+pub mod hostcall;
 pub mod job;
 pub mod journal;
-pub mod message;
+pub mod messaging;
+pub mod metrics;
+pub mod model;
 pub mod plugin;
-pub mod port;
-pub mod reply;
-pub mod schedule;
-pub mod starter;
+pub mod policy;
+pub mod runner;
+pub mod store;
+pub mod trigger;
 
 pub use engine::{Engine, EngineBuilder};
 /// The time type of this crate's interfaces.

@@ -18,8 +18,8 @@ use subtle::ConstantTimeEq as _;
 use tokio::sync::Semaphore;
 use wardroom::{
     Timestamp,
-    port::{Secret, SecretRef},
-    starter::{Hook, HookAuth},
+    adapter::{Secret, SecretRef},
+    trigger::{Hook, HookAuth},
 };
 
 use crate::limit::Bucket;

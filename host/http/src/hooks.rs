@@ -12,9 +12,8 @@ use axum::{
 use http_body_util::{BodyExt as _, Limited};
 use serde_json::{Value, json};
 use wardroom::{
-    Engine,
-    engine::{Delivered, Undelivered},
-    figures,
+    engine::{Delivered, Engine, Undelivered},
+    metrics,
 };
 
 use crate::{
@@ -58,7 +57,7 @@ pub(crate) async fn deliver(
     };
     // A name that there is none of is somebody's text.
     let hook = door.map(|door| door.hook.name.as_str());
-    figures::hook(hook, answered.word());
+    metrics::hook(hook, answered.word());
     // Anybody can bring these about: they are answered cheaply, and only so many of them leave a line.
     if answered.is_anybodys()
         && let Err(wait) = desk.failures.take()

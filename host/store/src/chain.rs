@@ -9,8 +9,7 @@ use std::collections::HashMap;
 use sqlx::{Row, SqliteConnection};
 use wardroom::{
     Timestamp,
-    journal::{line_digest, lines_digest, link_hash},
-    port::store::{Line, Link, LinkKind, StoreError},
+    store::{Line, Link, LinkKind, StoreError, line_digest, lines_digest, link_hash},
 };
 
 use crate::{

@@ -13,11 +13,7 @@ use anyhow::{Context as _, Result, ensure};
 use rustix::time::{ClockId, clock_gettime};
 use wardroom::{
     Timestamp,
-    port::{
-        Store as _,
-        memory::MemoryStore,
-        store::{JobOutcome, JobRow, Phase},
-    },
+    store::{JobOutcome, JobRow, MemoryStore, Phase, Store as _},
 };
 
 use crate::{

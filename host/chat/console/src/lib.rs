@@ -19,9 +19,10 @@ use std::{
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 use wardroom::{
-    config::{BotIdentity, Table},
-    message::{Inbox, Person},
-    port::{Body, Chat, ChatFactory, Outgoing, SendError},
+    adapter::{Body, Chat, ChatFactory, Outgoing, SendError},
+    base::Table,
+    messaging::Inbox,
+    model::{BotIdentity, Person},
 };
 
 /// The network's name.

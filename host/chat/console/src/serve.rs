@@ -8,10 +8,7 @@ use std::{
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use wardroom::{
-    Timestamp,
-    message::{Inbox, Person},
-};
+use wardroom::{Timestamp, messaging::Inbox, model::Person};
 
 use crate::{
     Console, ROOM,

@@ -9,8 +9,9 @@ use async_trait::async_trait;
 use matrix_sdk::{Client, EncryptionState, RoomState, ruma::RoomId};
 use tokio_util::sync::CancellationToken;
 use wardroom::{
-    message::{Inbox, Person},
-    port::{Abilities, Chat, Link, Outgoing, SendError},
+    adapter::{Abilities, Chat, Link, Outgoing, SendError},
+    messaging::Inbox,
+    model::Person,
 };
 use wardroom_account::{Backoff, Outage};
 

@@ -17,8 +17,9 @@ use matrix_sdk::{
 };
 use wardroom::{
     Timestamp,
-    message::{Inbox, Incoming, Position},
-    reply::clean,
+    adapter::{Incoming, Position},
+    base::clean,
+    messaging::Inbox,
 };
 use wardroom_account::Backoff;
 

@@ -29,7 +29,7 @@ use matrix_sdk::{
     sync::SyncResponse,
 };
 use tokio::{sync::mpsc, task::JoinSet};
-use wardroom::{message::Inbox, port::Link};
+use wardroom::{adapter::Link, messaging::Inbox};
 use wardroom_account::{Backoff, LONGEST_ASKED, Outage};
 
 use crate::{

@@ -6,8 +6,9 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use wardroom::{
-    message::{Inbox, Person},
-    port::{Abilities, Chat, Link, Outgoing, Secret, SendError},
+    adapter::{Abilities, Chat, Link, Outgoing, Secret, SendError},
+    messaging::Inbox,
+    model::Person,
 };
 use wardroom_account::{Backoff, Outage};
 

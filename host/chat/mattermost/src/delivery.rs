@@ -7,8 +7,9 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use wardroom::{
-    message::{Inbox, Incoming, Position},
-    reply::Text,
+    adapter::{Incoming, Position},
+    base::Text,
+    messaging::Inbox,
 };
 use wardroom_account::Backoff;
 

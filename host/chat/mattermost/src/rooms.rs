@@ -15,7 +15,7 @@ mod read;
 use std::{sync::Arc, time::Instant};
 
 use tokio::{sync::mpsc, task::JoinSet};
-use wardroom::{Timestamp, message::Inbox, port::Link};
+use wardroom::{Timestamp, adapter::Link, messaging::Inbox};
 use wardroom_account::Backoff;
 
 use crate::{

@@ -7,15 +7,12 @@ use std::{
 
 use serde_json::json;
 use wardroom::{
-    access::{Allow, Attribute, Pattern},
-    capability::TABLE,
     config::BotConfig,
-    engine::Plugins,
-    plugin::LoadedPlugin,
-    port::{
-        Store as _,
-        store::{CallCount, Usage},
-    },
+    hostcall::TABLE,
+    model::Attribute,
+    plugin::{LoadedPlugin, Plugins},
+    policy::{Allow, Pattern},
+    store::{CallCount, Store as _, Usage},
 };
 
 use super::{held, starters};

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use wardroom::{
-    journal::{self, Head},
-    port::{Store as _, StoreError, store::Sealed},
+    journal::Head,
+    store::{Sealed, Store as _, StoreError},
 };
 use wardroom_store::SqliteStore;
 

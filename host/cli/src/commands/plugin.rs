@@ -4,12 +4,9 @@ use std::{collections::BTreeMap, path::Path};
 
 use serde_json::json;
 use wardroom::{
-    capability::Row,
     command::CommandKind,
-    plugin::{
-        Artifact, Description, Runtime, describe_file,
-        lock::{self, Lock},
-    },
+    hostcall::Row,
+    plugin::{Artifact, Description, Lock, Runtime, describe_file},
 };
 
 use crate::{Exit, arguments::Format, report, wiring};
@@ -100,7 +97,7 @@ pub(crate) async fn lock(path: &Path, check: bool) -> anyhow::Result<Exit> {
     let locked: BTreeMap<_, _> =
         plugins.loaded().iter().map(|plugin| (plugin.name.to_string(), plugin.locked())).collect();
     let new = Lock(locked);
-    let file = lock::path(path);
+    let file = plugin::path(path);
     let changes = wired.lock.clone().unwrap_or_default().changes(&new);
     let mut lines = changes.clone();
     let same = changes.is_empty() && wired.lock.is_some();

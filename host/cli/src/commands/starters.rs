@@ -1,10 +1,7 @@
 //! What sets commands off besides typing them, for the report: each one line with its place in the file.
 
 use serde_json::{Value, json};
-use wardroom::{
-    config::{At, Config},
-    reply::Occasion,
-};
+use wardroom::{base::At, config::Config, messaging::Occasion};
 
 /// One of them.
 struct Started {

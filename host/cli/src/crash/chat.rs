@@ -5,9 +5,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use wardroom::{
     CancellationToken,
-    config::{BotIdentity, Table},
-    message::{Inbox, Person},
-    port::{Abilities, Body, Chat, ChatFactory, Link, Outgoing, SendError},
+    adapter::{Abilities, Body, Chat, ChatFactory, Link, Outgoing, SendError},
+    base::Table,
+    messaging::Inbox,
+    model::{BotIdentity, Person},
 };
 
 use super::Points;
@@ -94,7 +95,7 @@ fn name(message: &Outgoing) -> String {
 
 #[cfg(test)]
 mod tests {
-    use wardroom::reply::Text;
+    use wardroom::base::Text;
 
     use super::*;
 

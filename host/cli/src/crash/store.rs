@@ -5,12 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use wardroom::{
     Timestamp,
-    port::{
-        Store, StoreError,
-        store::{
-            EntryKind, Freeze, Grant, InboxKey, InboxRow, JobQuery, JobRow, Line, Link, Mark, PendingRow, Phase, Place,
-            Release, ReleaseQuery, Removed, Sealed, Usage, Write,
-        },
+    store::{
+        EntryKind, Freeze, Grant, InboxKey, InboxRow, JobQuery, JobRow, Line, Link, Mark, PendingRow, Phase, Place,
+        Release, ReleaseQuery, Removed, Sealed, Store, StoreError, Usage, Write,
     },
 };
 

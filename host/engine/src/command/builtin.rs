@@ -80,7 +80,7 @@ impl Builtin {
     }
 
     /// Whether it changes something with these arguments.
-    pub(crate) fn changes(self, command: &super::Command) -> bool {
+    pub(crate) fn changes(self, command: &super::parse::Command) -> bool {
         match self {
             Self::Help | Self::Whoami | Self::Plugins | Self::Status | Self::Stats => false,
             Self::Jobs | Self::Logs | Self::Can => false,
@@ -91,7 +91,7 @@ impl Builtin {
         }
     }
 
-    pub(super) fn spec(self) -> Spec {
+    pub(crate) fn spec(self) -> Spec {
         let parameter = |name: &str, summary: &str, kind: ParameterType| Parameter {
             name: name.to_owned(),
             summary: summary.to_owned(),

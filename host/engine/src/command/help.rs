@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{CommandKind, ParameterType, Spec, Target};
+use super::spec::{CommandKind, ParameterType, Spec, Target};
 
 /// One line for each command, grouped by who does it.
 pub fn help_all<'a>(specs: impl IntoIterator<Item = &'a Spec>, prefix: &str) -> String {

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use super::{CommandTable, Misparse, Spec, Vocabulary, parse};
-use crate::config::nearest;
+use super::{parse::{self, Misparse}, spec::Spec, table::CommandTable, vocabulary::Vocabulary};
+use crate::base::nearest;
 
 /// Words that people put between arguments and that mean nothing.
 const FILLERS: [&str; 4] = ["to", "in", "on", "at"];
 /// More words than this are not tried in other orders.
 const MOST_WORDS: usize = 5;
 
-pub(super) fn unknown_command(word: &str, rest: &[String], table: &CommandTable) -> Misparse {
+pub(crate) fn unknown_command(word: &str, rest: &[String], table: &CommandTable) -> Misparse {
     let shown: String = word.chars().take(40).collect();
     let names = table.specs().iter().flat_map(|spec| std::iter::once(&spec.name).chain(&spec.aliases));
     match nearest(word, names.map(String::as_str)) {
@@ -23,7 +23,7 @@ pub(super) fn unknown_command(word: &str, rest: &[String], table: &CommandTable)
     }
 }
 
-pub(super) fn unknown_value<'a>(what: &str, value: &str, known: impl Iterator<Item = &'a str> + Clone) -> Misparse {
+pub(crate) fn unknown_value<'a>(what: &str, value: &str, known: impl Iterator<Item = &'a str> + Clone) -> Misparse {
     let shown: String = value.chars().take(40).collect();
     match nearest(value, known.clone()) {
         Some(meant) => Misparse::new(format!("Unknown {what} `{shown}`. Did you mean `{meant}`?")),
@@ -38,7 +38,7 @@ pub(super) fn unknown_value<'a>(what: &str, value: &str, known: impl Iterator<It
 }
 
 /// Finds the line that was probably meant: the same words in another order, or with one value mended.
-pub(super) fn improve(misparse: Misparse, spec: &Arc<Spec>, words: &[String], vocabulary: &Vocabulary<'_>) -> Misparse {
+pub(crate) fn improve(misparse: Misparse, spec: &Arc<Spec>, words: &[String], vocabulary: &Vocabulary<'_>) -> Misparse {
     if let Some(line) = reordered(spec, words, vocabulary) {
         return Misparse::new(format!("The words of `{}` come in the order `{}`.", spec.name, spec.usage()))
             .with_hint(line);

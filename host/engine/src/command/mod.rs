@@ -1,12 +1,10 @@
-//! Commands: what plugins and the host describe, and how a typed line becomes one of them.
-//!
-//! Entry point: [`CommandTable::parse`]. Pure: reads the table and the catalog, does nothing.
+//! command
 
-mod bound;
 mod builtin;
+mod composed;
 mod help;
 mod hint;
-mod parse;
+pub(crate) mod parse;
 mod spec;
 mod table;
 #[cfg(test)]
@@ -16,8 +14,8 @@ mod vocabulary;
 
 pub use builtin::Builtin;
 pub use help::{help_all, help_one};
-pub use parse::{Command, Misparse, Value};
-pub(crate) use parse::{Options, arguments};
+pub(crate) use parse::Options;
+pub use parse::{Command, Value};
 pub use spec::{CommandKind, Parameter, ParameterType, Spec, SpecError, Target};
 pub use table::{CommandTable, Parsed};
 pub(crate) use tokens::{quoted, words};

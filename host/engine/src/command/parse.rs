@@ -4,11 +4,8 @@ use std::sync::Arc;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use super::{
-    Vocabulary, hint,
-    spec::{CommandKind, DRY_RUN, OVERRIDE, Parameter, ParameterType, Spec, Target, WAIT},
-};
-use crate::{access::Attribute, config::parse_duration};
+use super::{hint, spec::{CommandKind, DRY_RUN, OVERRIDE, Parameter, ParameterType, Spec, Target, WAIT}, vocabulary::Vocabulary};
+use crate::{base::parse_duration, model::Attribute};
 
 /// An argument's value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -178,11 +175,11 @@ pub struct Misparse {
 }
 
 impl Misparse {
-    pub(super) fn new(message: impl Into<String>) -> Self {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), hint: None }
     }
 
-    pub(super) fn with_hint(self, hint: impl Into<String>) -> Self {
+    pub(crate) fn with_hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
     }
 }
@@ -212,7 +209,7 @@ pub(crate) fn arguments(spec: &Arc<Spec>, words: &[String], vocabulary: &Vocabul
 }
 
 /// Checks words in which some values are not known yet: those with a sign for which `open` is true.
-pub(super) fn check(
+pub(crate) fn check(
     spec: &Arc<Spec>,
     words: &[String],
     vocabulary: &Vocabulary<'_>,
@@ -236,7 +233,7 @@ fn missing(spec: &Spec, parameter: &Parameter) -> Misparse {
 }
 
 /// Reads the words behind a command's name; `back` makes of each word's text what it stands for.
-pub(super) fn arguments_with(
+pub(crate) fn arguments_with(
     spec: &Arc<Spec>,
     words: &[String],
     vocabulary: &Vocabulary<'_>,
@@ -418,7 +415,7 @@ fn together(command: &Command, vocabulary: &Vocabulary<'_>) -> Result<(), Mispar
 }
 
 /// The command as one line that could be typed again.
-pub(super) fn line(spec: &Spec, arguments: &[(usize, Value)], options: &Options) -> String {
+pub(crate) fn line(spec: &Spec, arguments: &[(usize, Value)], options: &Options) -> String {
     let mut words = vec![spec.name.clone()];
     // Before the rest of the line, which would swallow it.
     words.extend(options.wait.then(|| format!("--{WAIT}")));

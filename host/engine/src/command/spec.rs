@@ -1,12 +1,9 @@
 //! What a command is: its names, its parameters, who does it. Made from what a plugin describes, checked once.
 
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, Mutex},
-};
+use std::{collections::BTreeSet, sync::{Arc, Mutex}};
 
 use super::builtin::Builtin;
-use crate::reply::clean;
+use crate::base::clean;
 
 /// Who does a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,7 +103,7 @@ pub struct Spec {
     /// Who does it.
     pub target: Target,
     // Built once; parsing needs it for itself for a moment.
-    pub(super) flags: Mutex<clap::Command>,
+    pub(crate) flags: Mutex<clap::Command>,
 }
 
 /// What is wrong with a described command.

@@ -2,11 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::{
-    Builtin, Command, Misparse, Spec, Vocabulary, hint,
-    parse::{self},
-    tokens,
-};
+use super::{builtin::Builtin, hint, parse::{self, Command, Misparse}, spec::Spec, tokens, vocabulary::Vocabulary};
 
 /// A longer line is no command, in bytes.
 const LONGEST_LINE: usize = 4_096;
@@ -75,7 +71,7 @@ impl CommandTable {
     }
 
     /// The command of one or two words, the one of two before the other; and how many they are.
-    pub(super) fn longest(&self, first: &str, second: Option<&str>) -> Option<(&Arc<Spec>, usize)> {
+    pub(crate) fn longest(&self, first: &str, second: Option<&str>) -> Option<(&Arc<Spec>, usize)> {
         let two = second.and_then(|second| self.get(&format!("{first} {second}")));
         two.map(|spec| (spec, 2)).or_else(|| self.get(first).map(|spec| (spec, 1)))
     }

@@ -5,13 +5,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::{
-    config::{Catalog, Registry, read},
-    port::{
-        ReadyChat,
-        memory::{MemoryChat, MemoryPipelines, MemoryPipelinesFactory},
-    },
-};
+use crate::{adapter::{MemoryChat, MemoryPipelines, MemoryPipelinesFactory, ReadyChat}, config::Registry, model::Catalog};
 
 const CONFIG: &str = r#"
 [bot.marvin.memory]
@@ -35,11 +29,11 @@ fn catalog() -> Arc<Catalog> {
     let path = folder.path().join("plugins.toml");
     std::fs::write(&path, CONFIG).unwrap();
     let registry = Registry {
-        chats: vec![Arc::new(ReadyChat(MemoryChat::new(crate::port::Abilities::PLAIN)))],
+        chats: vec![Arc::new(ReadyChat(MemoryChat::new(crate::adapter::Abilities::PLAIN)))],
         pipelines: vec![Arc::new(MemoryPipelinesFactory(MemoryPipelines::new(None)))],
         ..Registry::default()
     };
-    read(&path, &registry).unwrap_or_else(|problems| panic!("{problems:#?}")).catalog
+    crate::config::read(&path, &registry).unwrap_or_else(|problems| panic!("{problems:#?}")).catalog
 }
 
 fn parameter(name: &str, kind: ParameterType) -> Parameter {

@@ -1,7 +1,7 @@
 //! A typed line as words: what clients turn into typography is folded back, quotes are honoured.
 
 /// Folds what chat clients make of what people type: smart quotes, dashes, odd spaces.
-pub(super) fn fold(text: &str) -> String {
+pub(crate) fn fold(text: &str) -> String {
     let mut folded = String::with_capacity(text.len());
     for letter in text.chars() {
         match letter {

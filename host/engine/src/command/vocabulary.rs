@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{
-    access::{Access, Asker, Role},
-    config::{App, Catalog, Deployment},
-};
+use crate::{model::{App, Catalog, Deployment}, policy::{Access, Asker, Role}};
 
 /// What a person knows of.
 #[derive(Clone, Copy)]
@@ -37,32 +34,32 @@ impl<'a> Vocabulary<'a> {
     }
 
     /// The apps that the person may see, by name. One that they may not is to them as if it were not there.
-    pub(super) fn apps(self) -> impl Iterator<Item = &'a App> + Clone {
+    pub(crate) fn apps(self) -> impl Iterator<Item = &'a App> + Clone {
         self.catalog.apps().filter(move |app| self.sees(Some(&app.name), None))
     }
 
     /// One of them.
-    pub(super) fn app(&self, name: &str) -> Option<&'a App> {
+    pub(crate) fn app(&self, name: &str) -> Option<&'a App> {
         self.apps().find(|app| app.name == name)
     }
 
     /// All environments: their names are no secret, and who may not touch one is told which right is missing.
-    pub(super) fn environments(&self) -> impl Iterator<Item = &'a str> + Clone + use<'a> {
+    pub(crate) fn environments(&self) -> impl Iterator<Item = &'a str> + Clone + use<'a> {
         self.catalog.environments()
     }
 
     /// The roles that people can be added to in chat. Their names are no secret.
-    pub(super) fn roles(&self) -> impl Iterator<Item = &'a str> + Clone + use<'a> {
+    pub(crate) fn roles(&self) -> impl Iterator<Item = &'a str> + Clone + use<'a> {
         self.roles.iter().filter(|role| role.grant_in_chat).map(|role| role.name.as_str())
     }
 
     /// The environments that a hint may name.
-    pub(super) fn seen_environments(self) -> impl Iterator<Item = &'a str> + Clone {
+    pub(crate) fn seen_environments(self) -> impl Iterator<Item = &'a str> + Clone {
         self.catalog.environments().filter(move |environment| self.sees(None, Some(environment)))
     }
 
     /// Those deployments of an app that the person may see.
-    pub(super) fn deployments(self, app: &'a App) -> impl Iterator<Item = &'a Deployment> {
+    pub(crate) fn deployments(self, app: &'a App) -> impl Iterator<Item = &'a Deployment> {
         let seen = move |deployment: &&Deployment| self.sees(Some(&app.name), Some(&deployment.environment));
         app.deployments.iter().filter(seen)
     }

@@ -1,19 +1,9 @@
 //! `approval` of `[environment.*]`, and `[[approval]]`: which effects need other people's word.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::{BTreeMap, BTreeSet}, sync::Arc, time::Duration};
 
-use super::{
-    catalog::Catalog,
-    people::{known, patterns},
-    problem::{At, nearest},
-    room::RoomName,
-    table::{Located, Table},
-};
-use crate::{
-    access::{Attribute, Limits, Member, Role},
-    approval::{Approval, BreakGlass},
-    capability::{self, Kind},
-};
+use super::people::{known, patterns};
+use crate::{base::{At, Located, Table, nearest}, model::{Attribute, CallKind, Catalog, RoomName}, policy::{Approval, BreakGlass, Member, Role, Scope}};
 
 /// How long people have if nothing is said.
 const WITHIN: Duration = Duration::from_secs(3600);
@@ -27,7 +17,7 @@ const KNOWN_GOOD: &str = "known_good";
 
 /// Who has to approve, as it stands in the file: whether there are such roles is not known yet.
 #[derive(Debug, Clone)]
-pub(super) struct Terms {
+pub(crate) struct Terms {
     at: At,
     count: u32,
     from: Vec<Located<String>>,
@@ -38,7 +28,7 @@ pub(super) struct Terms {
 
 impl Terms {
     /// Reads the keys that say who, how many and how long.
-    pub(super) fn read(table: &mut Table, networks: &[&str]) -> Self {
+    pub(crate) fn read(table: &mut Table, networks: &[&str]) -> Self {
         let at = table.at().clone();
         let count = table.integer("count", 1, MOST).map_or(1, |count| count.value);
         if !table.has("from") {
@@ -81,7 +71,7 @@ impl Terms {
         &self,
         table: &Table,
         roles: &[Arc<Role>],
-        (calls, limits): (Vec<crate::access::Pattern>, Limits),
+        (calls, limits): (Vec<crate::policy::Pattern>, Scope),
         what: &str,
     ) -> Approval {
         for role in self.from.iter().chain(self.break_glass.iter().map(|(role, _)| role)) {
@@ -92,11 +82,11 @@ impl Terms {
         let about: Vec<String> = limits
             .iter()
             .map(|(attribute, patterns)| {
-                let patterns: Vec<&str> = patterns.iter().map(crate::access::Pattern::as_str).collect();
+                let patterns: Vec<&str> = patterns.iter().map(crate::policy::Pattern::as_str).collect();
                 format!("{}={}", attribute.as_str(), patterns.join(","))
             })
             .collect();
-        let named: Vec<&str> = calls.iter().map(crate::access::Pattern::as_str).collect();
+        let named: Vec<&str> = calls.iter().map(crate::policy::Pattern::as_str).collect();
         Approval {
             id: format!("{what} {} {}", named.join(","), about.join(" ")).into(),
             at: self.at.clone(),
@@ -129,14 +119,20 @@ fn check_role(table: &Table, role: &Located<String>, roles: &[Arc<Role>]) {
 }
 
 /// Reads all rules: those of the environments, then `[[approval]]`.
-pub(super) fn read(root: &mut Table, catalog: &Catalog, roles: &[Arc<Role>], networks: &[&str]) -> Vec<Approval> {
+pub(crate) fn read(
+    root: &mut Table,
+    catalog: &Catalog,
+    environments: &BTreeMap<String, Terms>,
+    roles: &[Arc<Role>],
+    networks: &[&str],
+) -> Vec<Approval> {
     let mut approvals = Vec::new();
-    for environment in catalog.all_environments() {
-        if let Some(terms) = &environment.approval {
-            let mut limits = Limits::default();
+    for environment in catalog.environments() {
+        if let Some(terms) = environments.get(environment) {
+            let mut limits = Scope::default();
             // A name of an environment has no sign that a pattern would read.
-            limits.set(Attribute::Environment, crate::access::Pattern::new(&environment.name).into_iter().collect());
-            let what = format!("environment {}", environment.name);
+            limits.set(Attribute::Environment, crate::policy::Pattern::new(environment).into_iter().collect());
+            let what = format!("environment {environment}");
             approvals.push(terms.approval(root, roles, (Vec::new(), limits), &what));
         }
     }
@@ -153,8 +149,8 @@ pub(super) fn read(root: &mut Table, catalog: &Catalog, roles: &[Arc<Role>], net
 }
 
 /// Which effects a rule is about.
-fn matched(table: &mut Table, catalog: &Catalog) -> (Vec<crate::access::Pattern>, Limits) {
-    let acts = || capability::TABLE.iter().filter(|row| row.kind == Kind::Acts);
+fn matched(table: &mut Table, catalog: &Catalog) -> (Vec<crate::policy::Pattern>, Scope) {
+    let acts = || crate::hostcall::TABLE.iter().filter(|row| row.kind == CallKind::Acts);
     let texts = table.strings("call").map(|calls| calls.value).unwrap_or_default();
     let calls = patterns(table, &texts);
     for (pattern, text) in calls.iter().zip(&texts) {
@@ -163,7 +159,7 @@ fn matched(table: &mut Table, catalog: &Catalog) -> (Vec<crate::access::Pattern>
             table.problem(&text.at, format!("`{}` is no call that acts", text.value), fix);
         }
     }
-    let mut limits = Limits::default();
+    let mut limits = Scope::default();
     let known_attributes: BTreeSet<Attribute> = acts()
         .filter(|row| calls.is_empty() || calls.iter().any(|pattern| pattern.matches(row.name)))
         .flat_map(|row| row.attributes.iter().copied())

@@ -6,40 +6,11 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::tz::TimeZone;
 
-use super::{
-    catalog::Catalog,
-    freezes, people,
-    problem::At,
-    read::{Registry, SHORTEST_KEEP},
-    room::RoomName,
-    table::{Located, Table},
-};
-use crate::port::Chat;
+use super::{freezes, people, read::{Registry, SHORTEST_KEEP}};
+use crate::{adapter::Chat, base::{At, Located, Table}, model::{BotIdentity, Catalog, RoomName}};
 
 /// The oldest late message that is still handled if nothing is said.
 const MAX_AGE: Duration = Duration::from_secs(15 * 60);
-
-/// What an adapter needs to know of the identity that it speaks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BotIdentity {
-    /// The name in `[bot.NAME]`.
-    pub name: String,
-    /// What stands before a command.
-    pub prefix: String,
-}
-
-impl BotIdentity {
-    /// Whether some line is addressed to this identity and to another one alike.
-    fn shares_lines_with(&self, other: &Self) -> bool {
-        let longer = |one: &str, two: &str| {
-            // `!` and `!!` differ: what follows a prefix is a word.
-            one.strip_prefix(two).is_some_and(|rest| rest.chars().next().is_none_or(char::is_alphanumeric))
-        };
-        self.name.eq_ignore_ascii_case(&other.name)
-            || longer(&self.prefix, &other.prefix)
-            || longer(&other.prefix, &self.prefix)
-    }
-}
 
 /// One `[bot.NAME]`.
 pub struct BotConfig {
@@ -61,14 +32,14 @@ pub struct BotConfig {
 
 impl BotConfig {
     /// Whether the table of one of its accounts names a room.
-    pub(super) fn names(&self, room: &RoomName) -> bool {
+    pub(crate) fn names(&self, room: &RoomName) -> bool {
         let fits = |chat: &&Arc<dyn Chat>| room.network.as_deref().is_none_or(|network| chat.network() == network);
         self.chats.iter().filter(fits).any(|chat| chat.rooms().contains(&room.name))
     }
 }
 
 /// Reads all identities, in the order of the file.
-pub(super) fn read(root: &mut Table, registry: &Registry, catalog: &Catalog) -> Vec<BotConfig> {
+pub(crate) fn read(root: &mut Table, registry: &Registry, catalog: &Catalog) -> Vec<BotConfig> {
     let at = root.at().clone();
     let tables = root.tables("bot");
     if tables.is_empty() {

@@ -2,20 +2,10 @@
 //!
 //! Not here: where they are shown (`job::shown`).
 
-use super::table::Table;
-
-/// What becomes of an action on an app that is typed in a direct message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Direct {
-    /// It is done, and shown in the app's room where it has one.
-    #[default]
-    Show,
-    /// It is refused.
-    Refuse,
-}
+use crate::{base::Table, model::Direct};
 
 /// Reads the key; another word is a problem.
-pub(super) fn read(table: &mut Table) -> Direct {
+pub(crate) fn read(table: &mut Table) -> Direct {
     let Some(word) = table.string("direct") else { return Direct::default() };
     match word.value.as_str() {
         "show" => Direct::Show,

@@ -2,8 +2,8 @@
 //!
 //! Not here: the answer, which needs the plugins' commands.
 
-use super::{members::Members, problem::At, room::RoomName, table::Table};
-use crate::access::Member;
+use super::members::Members;
+use crate::{base::{At, Table}, model::RoomName, policy::Member};
 
 /// One `[[expect]]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub struct Expect {
 }
 
 /// Reads them, in the order of the file.
-pub(super) fn read(root: &mut Table, members: &Members<'_>) -> Vec<Expect> {
+pub(crate) fn read(root: &mut Table, members: &Members<'_>) -> Vec<Expect> {
     let mut all = Vec::new();
     for mut table in root.array("expect") {
         let at = table.at().clone();

@@ -4,22 +4,15 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
-use super::{
-    catalog::Catalog,
-    people::{known, patterns},
-    table::{Located, Table},
-};
-use crate::{
-    approval::{Ends, Window},
-    schedule::{Cron, zone},
-};
+use super::people::{known, patterns};
+use crate::{base::{Cron, Located, Table, zone}, model::Catalog, policy::{Ends, Window}};
 
 /// An example of a begin, and of an end by the clock.
 const FROM: &str = "\"0 17 * * FRI\"";
 const UNTIL: &str = "\"0 8 * * MON\"";
 
 /// Reads all windows, in the order of the file. `here` is the zone of the bot.
-pub(super) fn read(root: &mut Table, catalog: &Catalog, here: &TimeZone) -> Vec<Window> {
+pub(crate) fn read(root: &mut Table, catalog: &Catalog, here: &TimeZone) -> Vec<Window> {
     root.array("freeze").into_iter().filter_map(|table| window(table, catalog, here)).collect()
 }
 
@@ -42,7 +35,7 @@ fn window(mut table: Table, catalog: &Catalog, here: &TimeZone) -> Option<Window
         table.problem(&lasts.at, "`lasts` is at least a minute", "lasts = \"63h\"".to_owned());
     }
     let until = table.string("until");
-    let reason = table.string("reason").map_or_else(String::new, |reason| crate::reply::clean(&reason.value));
+    let reason = table.string("reason").map_or_else(String::new, |reason| crate::base::clean(&reason.value));
     let ends = match (lasts, until) {
         (Some(lasts), None) => Some(Ends::After(lasts.value)),
         (None, Some(until)) => cron(&table, "until", until, zone.as_ref(), UNTIL).map(Ends::At),
@@ -75,13 +68,13 @@ fn cron(table: &Table, key: &str, text: Located<String>, zone: Option<&TimeZone>
 }
 
 /// Reads `time_zone`; a name that is none is a problem.
-pub(super) fn time_zone(table: &mut Table) -> Option<TimeZone> {
+pub(crate) fn time_zone(table: &mut Table) -> Option<TimeZone> {
     let name = table.string("time_zone")?;
     match zone(&name.value) {
         Ok(zone) => Some(zone),
         Err(meant) => {
             let meant = meant.unwrap_or_else(|| "Europe/Berlin".to_owned());
-            let message = format!("there is no time zone `{}`", crate::reply::clean(&name.value));
+            let message = format!("there is no time zone `{}`", crate::base::clean(&name.value));
             table.problem(&name.at, message, format!("time_zone = \"{meant}\""));
             None
         }

@@ -2,13 +2,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{
-    bots::BotConfig,
-    members::Members,
-    starters::{gaps, name, place, template},
-    table::Table,
-};
-use crate::starter::{Hook, HookAuth};
+use super::{bots::BotConfig, members::Members, triggers::{gaps, name, place, template}};
+use crate::{base::Table, trigger::{Hook, HookAuth}};
 
 /// The longest body of a hook if nothing is said, in bytes.
 const MOST_BYTES: i64 = 256 << 10;
@@ -20,7 +15,7 @@ const TOLERANCE: Duration = Duration::from_secs(5 * 60);
 const DELIVERY: &str = "Idempotency-Key";
 
 /// Reads one; `others` stand before it.
-pub(super) fn read(mut table: Table, members: &Members<'_>, bots: &[BotConfig], others: &[Hook]) -> Option<Hook> {
+pub(crate) fn read(mut table: Table, members: &Members<'_>, bots: &[BotConfig], others: &[Hook]) -> Option<Hook> {
     let at = table.at().clone();
     let name = name(&mut table, "build", others.iter().map(|other| other.name.as_str()));
     let command = template(&mut table, "\"deploy cms staging {version}\"");
@@ -121,7 +116,7 @@ fn pointers(table: &mut Table, key: &str) -> BTreeMap<String, Vec<String>> {
         match text.value.starts_with('/') {
             true => drop(all.insert(name.value, vec![text.value])),
             false => {
-                let message = format!("`{}` is no JSON pointer", crate::reply::clean(&text.value));
+                let message = format!("`{}` is no JSON pointer", crate::base::clean(&text.value));
                 part.problem(&text.at, message, format!("{} = \"/build/{}\"", name.value, name.value));
             }
         }
@@ -137,7 +132,7 @@ fn wanted(table: &mut Table) -> BTreeMap<String, Vec<String>> {
     for pointer in part.keys() {
         let Some(values) = part.strings(&pointer.value) else { continue };
         if !pointer.value.starts_with('/') {
-            let message = format!("`{}` is no JSON pointer", crate::reply::clean(&pointer.value));
+            let message = format!("`{}` is no JSON pointer", crate::base::clean(&pointer.value));
             part.problem(&pointer.at, message, "\"/build/status\" = \"SUCCESS\"".to_owned());
         } else {
             all.insert(pointer.value, values.value.into_iter().map(|value| value.value).collect());

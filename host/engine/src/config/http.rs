@@ -2,8 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::{problem::At, table::Table};
-use crate::starter::Starters;
+use crate::{base::{At, Table}, trigger::Starters};
 
 /// Where other machines reach the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,7 +16,7 @@ pub struct HttpConfig {
 const LISTEN: &str = "\"127.0.0.1:8788\"";
 
 /// Reads it. Hooks need it. `left_out`: this build cannot do it.
-pub(super) fn read(root: &mut Table, starters: &Starters, left_out: bool) -> Option<HttpConfig> {
+pub(crate) fn read(root: &mut Table, starters: &Starters, left_out: bool) -> Option<HttpConfig> {
     let Some(mut table) = root.table("http") else {
         if let Some(hook) = starters.hooks.first() {
             root.problem(&hook.at, "hooks need [http], and there is none", format!("[http]\nlisten = {LISTEN}"));
@@ -32,7 +31,7 @@ pub(super) fn read(root: &mut Table, starters: &Starters, left_out: bool) -> Opt
     let listen = text.and_then(|text| match text.value.parse() {
         Ok(listen) => Some(listen),
         Err(_) => {
-            let message = format!("`{}` is no address with a port", crate::reply::clean(&text.value));
+            let message = format!("`{}` is no address with a port", crate::base::clean(&text.value));
             table.problem(&text.at, message, format!("listen = {LISTEN}"));
             None
         }
@@ -45,10 +44,8 @@ pub(super) fn read(root: &mut Table, starters: &Starters, left_out: bool) -> Opt
 mod tests {
     use std::sync::Arc;
 
-    use crate::{
-        config::{Registry, read},
-        port::{Abilities, ReadyChat, memory::MemoryChat},
-    };
+    use crate::config::read::Registry;
+    use crate::adapter::{Abilities, MemoryChat, ReadyChat};
 
     #[test]
     fn a_build_without_it_says_where_it_is_asked_for_and_how_to_get_it() {
@@ -57,8 +54,8 @@ mod tests {
         std::fs::write(&file, "[bot.hal.memory]\n\n[http]\nlisten = \"127.0.0.1:8788\"\n").unwrap();
         let chat = || Arc::new(ReadyChat(MemoryChat::new(Abilities::PLAIN)));
         let registry = Registry { chats: vec![chat()], ..Registry::default() };
-        assert_eq!(read(&file, &registry).ok().and_then(|config| config.http).unwrap().listen.port(), 8788);
-        let problems = read(&file, &Registry { no_http: true, ..registry }).err().unwrap();
+        assert_eq!(crate::config::read(&file, &registry).ok().and_then(|config| config.http).unwrap().listen.port(), 8788);
+        let problems = crate::config::read(&file, &Registry { no_http: true, ..registry }).err().unwrap();
         let [problem] = problems.as_slice() else { panic!("{problems:?}") };
         assert_eq!((problem.at.line, problem.message.as_str()), (3, "this build has no http"));
         assert_eq!(problem.fix.as_deref(), Some("cargo build -p wardroom-cli --features http"));

@@ -4,13 +4,10 @@ use std::path::{Path, PathBuf};
 
 use globset::GlobBuilder;
 
-use super::{
-    problem::{At, Problems},
-    tree::{Field, Node, Value, parse},
-};
+use crate::base::{At, Field, Node, Problems, Value, parse};
 
 /// The whole tree, or `None` where the main file cannot be read.
-pub(super) fn load(path: &Path, problems: &Problems) -> Option<Node> {
+pub(crate) fn load(path: &Path, problems: &Problems) -> Option<Node> {
     let text = read(path, &At { file: path.display().to_string().into(), line: 1 }, problems)?;
     let mut root = parse(path, &text, problems);
     for (pattern, at) in includes(&mut root, problems) {

@@ -4,18 +4,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{
-    problem::nearest,
-    room::RoomName,
-    table::{Located, Table},
-};
-use crate::{
-    access::{GroupFile, GroupFiles, Machines, Member, Named, People, is_id},
-    message::Person,
-};
+use crate::{adapter::{GroupFile, GroupFiles, is_id}, base::{Located, Table, nearest}, model::{Person, RoomName}, policy::{Machines, Member, Named, People}};
 
 /// Whom a list of members can name.
-pub(super) struct Members<'n> {
+pub(crate) struct Members<'n> {
     people: People,
     machines: Machines,
     groups: BTreeMap<String, GroupFile>,
@@ -24,7 +16,7 @@ pub(super) struct Members<'n> {
 
 impl<'n> Members<'n> {
     /// Reads people and groups. `networks` are those that exist.
-    pub(super) fn read(root: &mut Table, networks: &'n [&'n str]) -> Self {
+    pub(crate) fn read(root: &mut Table, networks: &'n [&'n str]) -> Self {
         let mut named = people(root);
         let machines = machines(root, &mut named);
         let people = People::new(named);
@@ -42,12 +34,12 @@ impl<'n> Members<'n> {
     }
 
     /// The networks that exist.
-    pub(super) fn networks(&self) -> &'n [&'n str] {
+    pub(crate) fn networks(&self) -> &'n [&'n str] {
         self.networks
     }
 
     /// Whom one text of a list names; none where that is a problem.
-    pub(super) fn member(&self, table: &Table, text: &Located<String>) -> Option<Member> {
+    pub(crate) fn member(&self, table: &Table, text: &Located<String>) -> Option<Member> {
         let word = text.value.as_str();
         if word == "everyone" {
             return Some(Member::Everyone);
@@ -71,7 +63,7 @@ impl<'n> Members<'n> {
             return Some(Member::Person(first.clone()));
         }
         if !is_id(word) {
-            let message = format!("`{}` is no id of a person", crate::reply::clean(word));
+            let message = format!("`{}` is no id of a person", crate::base::clean(word));
             table.problem(&text.at, message, "\"@bob:example.org\"".to_owned());
             return None;
         }
@@ -79,7 +71,7 @@ impl<'n> Members<'n> {
     }
 
     /// The room that one text of a list names.
-    pub(super) fn room(&self, table: &Table, text: &Located<String>) -> Option<RoomName> {
+    pub(crate) fn room(&self, table: &Table, text: &Located<String>) -> Option<RoomName> {
         if text.value.trim().is_empty() {
             table.problem(&text.at, "that names no room", "\"#ops:example.org\"".to_owned());
             return None;
@@ -88,12 +80,12 @@ impl<'n> Members<'n> {
     }
 
     /// The machines, for good.
-    pub(super) fn machines(&self) -> Machines {
+    pub(crate) fn machines(&self) -> Machines {
         self.machines.clone()
     }
 
     /// The machine that a key names.
-    pub(super) fn machine(&self, table: &mut Table, key: &str) -> Option<Person> {
+    pub(crate) fn machine(&self, table: &mut Table, key: &str) -> Option<Person> {
         let text = table.required_string(key, "\"ci\"")?;
         let name = text.value.as_str();
         if let Some(id) = self.machines.own_id(name) {
@@ -108,12 +100,12 @@ impl<'n> Members<'n> {
     }
 
     /// The groups, for their directory.
-    pub(super) fn take_groups(&mut self) -> GroupFiles {
+    pub(crate) fn take_groups(&mut self) -> GroupFiles {
         GroupFiles::new(std::mem::take(&mut self.groups))
     }
 
     /// The people, for good.
-    pub(super) fn into_people(self) -> People {
+    pub(crate) fn into_people(self) -> People {
         self.people
     }
 }
@@ -135,7 +127,7 @@ fn people(root: &mut Table) -> Vec<Named> {
         }
         for id in listed.map(|ids| ids.value).unwrap_or_default() {
             if !is_id(&id.value) {
-                let message = format!("`{}` is no id of a person", crate::reply::clean(&id.value));
+                let message = format!("`{}` is no id of a person", crate::base::clean(&id.value));
                 table.problem(&id.at, message, format!("ids = {EXAMPLE}"));
             } else if let Some(other) = people.iter().find(|other| other.ids.contains(&id.value)) {
                 let message = format!("`{}` is an id of [person.{}] already", id.value, other.name);
@@ -156,13 +148,13 @@ fn machines(root: &mut Table, people: &mut Vec<Named>) -> Machines {
     for (name, mut table) in root.tables("machine") {
         let at = table.at().clone();
         if !is_id(&name.value) || people.iter().any(|person| person.name == name.value) {
-            let message = format!("[machine.{}] needs a name that nobody else has", crate::reply::clean(&name.value));
+            let message = format!("[machine.{}] needs a name that nobody else has", crate::base::clean(&name.value));
             table.problem(&at, message, "[machine.ci]".to_owned());
         }
         let mut ids = Vec::new();
         for id in table.strings("ids").map(|ids| ids.value).unwrap_or_default() {
             if !is_id(&id.value) {
-                let message = format!("`{}` is no id of a machine", crate::reply::clean(&id.value));
+                let message = format!("`{}` is no id of a machine", crate::base::clean(&id.value));
                 table.problem(&id.at, message, "ids = [\"@ci:example.org\"]".to_owned());
             } else if let Some(other) = people.iter().find(|other| other.ids.contains(&id.value)) {
                 let message = format!("`{}` is an id of `{}` already", id.value, other.name);

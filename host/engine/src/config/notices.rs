@@ -1,23 +1,13 @@
 //! `[[notify]]`: which rooms are told of what.
 
-use super::{
-    catalog::Catalog,
-    members::Members,
-    people::{known, patterns},
-    problem::nearest,
-    room::RoomName,
-    table::Table,
-};
-use crate::{
-    access::Pattern,
-    reply::{GAPS, Notice, Notices, Occasion, gaps},
-};
+use super::{members::Members, people::{known, patterns}};
+use crate::{base::{Table, nearest}, messaging::{GAPS, Notice, Notices, Occasion, gaps}, model::{Catalog, RoomName}, policy::Pattern};
 
 /// What is said if nothing else is.
 const TEXT: &str = "{summary}";
 
 /// Reads them, in the order of the file.
-pub(super) fn read(root: &mut Table, catalog: &Catalog, members: &Members<'_>) -> Notices {
+pub(crate) fn read(root: &mut Table, catalog: &Catalog, members: &Members<'_>) -> Notices {
     Notices::new(root.array("notify").into_iter().filter_map(|table| notice(table, catalog, members)).collect())
 }
 
@@ -36,7 +26,7 @@ fn notice(mut table: Table, catalog: &Catalog, members: &Members<'_>) -> Option<
             None => {
                 let fix = nearest(&word.value, words)
                     .map_or_else(|| format!("one of: {}", words.join(", ")), |meant| format!("\"{meant}\""));
-                table.problem(&word.at, format!("`{}` is nothing to tell of", crate::reply::clean(&word.value)), fix);
+                table.problem(&word.at, format!("`{}` is nothing to tell of", crate::base::clean(&word.value)), fix);
             }
         }
     }
@@ -56,7 +46,7 @@ fn notice(mut table: Table, catalog: &Catalog, members: &Members<'_>) -> Option<
     if let Some(text) = &text {
         for gap in gaps(&text.value) {
             if !GAPS.contains(&gap) {
-                let message = format!("there is no `{{{}}}` to say", crate::reply::clean(gap));
+                let message = format!("there is no `{{{}}}` to say", crate::base::clean(gap));
                 let fix = match nearest(gap, GAPS) {
                     Some(meant) => format!("{{{meant}}}"),
                     None => format!("one of: {}", GAPS.join(", ")),

@@ -4,10 +4,10 @@
 
 use std::collections::HashMap;
 
-use super::{catalog::Environment, problem::nearest, table::Table};
+use crate::{base::{Table, nearest}, model::Environment};
 
 /// Reports names that are none, and circles. What was wrong is taken out.
-pub(super) fn check(root: &Table, environments: &mut [Environment]) {
+pub(crate) fn check(root: &Table, environments: &mut [Environment]) {
     let names: Vec<String> = environments.iter().map(|environment| environment.name.clone()).collect();
     for environment in environments.iter_mut() {
         let known = |name: &str| names.iter().any(|known| known == name);

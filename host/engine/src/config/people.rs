@@ -4,17 +4,11 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{
-    catalog::Catalog,
-    members::Members,
-    problem::nearest,
-    room::RoomName,
-    table::{Located, Table},
-};
-use crate::access::{Member, Pattern, Role};
+use super::members::Members;
+use crate::{base::{Located, Table, nearest}, model::{Catalog, RoomName}, policy::{Member, Pattern, Role}};
 
 /// Reads the admins, and the room that is told of changes of rights.
-pub(super) fn people(root: &mut Table, members: &Members) -> (Vec<String>, Option<RoomName>) {
+pub(crate) fn people(root: &mut Table, members: &Members) -> (Vec<String>, Option<RoomName>) {
     let Some(mut people) = root.table("people") else { return (Vec::new(), None) };
     let listed = people.strings("admins").map(|admins| admins.value).unwrap_or_default();
     let mut admins = Vec::new();
@@ -36,7 +30,7 @@ pub(super) fn people(root: &mut Table, members: &Members) -> (Vec<String>, Optio
 }
 
 /// Reads who owns which app.
-pub(super) fn owners(root: &Table, catalog: &Catalog, members: &Members) -> BTreeMap<String, Vec<Member>> {
+pub(crate) fn owners(root: &Table, catalog: &Catalog, members: &Members) -> BTreeMap<String, Vec<Member>> {
     let mut all = BTreeMap::new();
     for app in catalog.apps() {
         let mut owners = Vec::new();
@@ -57,7 +51,7 @@ pub(super) fn owners(root: &Table, catalog: &Catalog, members: &Members) -> BTre
 }
 
 /// Reads the roles.
-pub(super) fn roles(root: &mut Table, catalog: &Catalog, members: &Members) -> Vec<Arc<Role>> {
+pub(crate) fn roles(root: &mut Table, catalog: &Catalog, members: &Members) -> Vec<Arc<Role>> {
     let mut roles = Vec::new();
     for (name, mut table) in root.tables("role") {
         let at = table.at().clone();
@@ -102,7 +96,7 @@ fn required(table: &mut Table, key: &str, example: &str) -> Vec<Located<String>>
 }
 
 /// Texts as patterns; those that are none are problems.
-pub(super) fn patterns(table: &Table, texts: &[Located<String>]) -> Vec<Pattern> {
+pub(crate) fn patterns(table: &Table, texts: &[Located<String>]) -> Vec<Pattern> {
     let mut patterns = Vec::new();
     for text in texts {
         match Pattern::new(text.value.as_str()) {
@@ -114,7 +108,7 @@ pub(super) fn patterns(table: &Table, texts: &[Located<String>]) -> Vec<Pattern>
 }
 
 /// Reports names without a star that do not exist: such a rule can never match.
-pub(super) fn known<'a>(
+pub(crate) fn known<'a>(
     table: &Table,
     what: &str,
     names: &[Located<String>],

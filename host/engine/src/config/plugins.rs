@@ -2,37 +2,11 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use super::{
-    catalog::Catalog,
-    problem::At,
-    rules,
-    table::{Located, Table},
-};
-use crate::{access::Grants, plugin::Limits};
-
-/// One `[plugin.NAME]`.
-#[derive(Debug)]
-pub struct PluginConfig {
-    /// Its name.
-    pub name: String,
-    /// Where it stands.
-    pub at: At,
-    /// The file with its bytes.
-    pub module: PathBuf,
-    /// The file as it was written.
-    pub module_text: String,
-    /// What it is granted.
-    pub grants: Arc<Grants>,
-    /// What one invocation of it may use.
-    pub limits: Limits,
-    /// Its settings as they were written, each with its values.
-    pub settings: Vec<(Located<String>, Vec<Located<String>>)>,
-    /// Where the settings stand.
-    pub settings_at: At,
-}
+use super::rules;
+use crate::{base::{At, Located, Table}, model::{Catalog, Limits}, plugin::PluginConfig, policy::Grants};
 
 /// Reads all plugins, in the order of the file.
-pub(super) fn read(root: &mut Table, catalog: &Catalog, roles: &[&str]) -> Vec<PluginConfig> {
+pub(crate) fn read(root: &mut Table, catalog: &Catalog, roles: &[&str]) -> Vec<PluginConfig> {
     let mut plugins = Vec::new();
     for (name, mut table) in root.tables("plugin") {
         let at = table.at().clone();

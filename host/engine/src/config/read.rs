@@ -1,37 +1,11 @@
 //! Reads the whole configuration, in the order in which its tables lean on each other.
 
-use std::{
-    collections::BTreeSet,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, path::{Path, PathBuf}, sync::Arc, time::Duration};
 
 use jiff::tz::TimeZone;
 
-use super::{
-    approvals,
-    bots::{self, BotConfig},
-    catalog::{self, Catalog},
-    expect::{self, Expect},
-    freezes,
-    http::{self, HttpConfig},
-    include,
-    members::Members,
-    notices, people,
-    plugins::{self, PluginConfig},
-    problem::{Problem, Problems, nearest},
-    room::RoomName,
-    starters,
-    table::{Located, Table},
-};
-use crate::{
-    access::{Access, Bot, Bots, Policy},
-    approval::{Approval, Window},
-    port::{Chat, ChatFactory, pipelines::PipelinesFactory},
-    reply::Notices,
-    starter::Starters,
-};
+use super::{approvals, apps::{self, Apps}, bots::{self, BotConfig}, expect::{self, Expect}, freezes, http::{self, HttpConfig}, include, members::Members, notices, people, plugins, triggers};
+use crate::{adapter::{Backends, Chat, ChatFactory, PipelinesFactory}, base::{Located, Problem, Problems, Table, nearest}, messaging::Notices, model::{Catalog, RoomName}, plugin::PluginConfig, policy::{Access, Approval, Bot, Bots, Policy, Window}, trigger::Starters};
 
 /// The kinds of adapters that a build has.
 #[derive(Default)]
@@ -62,6 +36,8 @@ pub struct Config {
     pub absent: Vec<Arc<dyn Chat>>,
     /// Apps and environments.
     pub catalog: Arc<Catalog>,
+    /// The pipeline backends, not yet connected.
+    pub backends: Arc<Backends>,
     /// People and roles.
     pub access: Arc<Access>,
     /// What effects need of other people.
@@ -174,20 +150,20 @@ pub fn read(path: &Path, registry: &Registry) -> Result<Config, Vec<Problem>> {
     let mut root = Table::new("", tree, &problems, Arc::new(folder.clone()));
     let (store, keep) = store(&mut root);
     let networks: Vec<&str> = registry.chats.iter().map(|factory| factory.network()).collect();
-    let catalog = catalog::read(&mut root, &registry.pipelines, &networks);
+    let Apps { catalog, backends, terms } = apps::read(&mut root, &registry.pipelines, &networks);
     let bots = bots::read(&mut root, registry, &catalog);
     let mut members = Members::read(&mut root, &networks);
     let (admins, tell) = people::people(&mut root, &members);
     let roles = people::roles(&mut root, &catalog, &members);
     let owners = people::owners(&root, &catalog, &members);
     let names: Vec<&str> = roles.iter().map(|role| role.name.as_str()).collect();
-    let approvals = approvals::read(&mut root, &catalog, &roles, &networks);
+    let approvals = approvals::read(&mut root, &catalog, &terms, &roles, &networks);
     let zone = bots.first().map_or(TimeZone::UTC, |bot| bot.time_zone.clone());
     let freezes = freezes::read(&mut root, &catalog, &zone);
     let plugins = plugins::read(&mut root, &catalog, &names);
     let expectations = expect::read(&mut root, &members);
     let notices = notices::read(&mut root, &catalog, &members);
-    let starters = starters::read(&mut root, &members, &bots, &zone);
+    let starters = triggers::read(&mut root, &members, &bots, &zone);
     let http = http::read(&mut root, &starters, registry.no_http);
     let groups = members.take_groups();
     root.finish();
@@ -217,6 +193,7 @@ pub fn read(path: &Path, registry: &Registry) -> Result<Config, Vec<Problem>> {
         bots,
         absent: Vec::new(),
         catalog: Arc::new(catalog),
+        backends: Arc::new(backends),
         approvals: Arc::new(approvals),
         freezes,
         plugins,
@@ -231,7 +208,7 @@ pub fn read(path: &Path, registry: &Registry) -> Result<Config, Vec<Problem>> {
 /// How long what is over is kept if nothing is said.
 const KEEP: Duration = Duration::from_secs(90 * 24 * 3600);
 /// The shortest time for which it can be kept: a message that is still handled must be known.
-pub(super) const SHORTEST_KEEP: Duration = Duration::from_secs(24 * 3600);
+pub(crate) const SHORTEST_KEEP: Duration = Duration::from_secs(24 * 3600);
 
 fn store(root: &mut Table) -> (Located<String>, Duration) {
     let at = root.at_key("store");

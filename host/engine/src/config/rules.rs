@@ -2,19 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::{
-    catalog::Catalog,
-    people::{known, patterns},
-    problem::nearest,
-    table::{Located, Table},
-};
-use crate::{
-    access::{Allow, Attribute, Limits},
-    capability::{self, Kind, Row},
-};
+use super::people::{known, patterns};
+use crate::{base::{Located, Table, nearest}, hostcall::Row, model::{Attribute, CallKind, Catalog}, policy::{Allow, Scope}};
 
 /// Reads one rule.
-pub(super) fn allow(mut table: Table, plugin: &str, catalog: &Catalog, roles: &[&str]) -> Option<Allow> {
+pub(crate) fn allow(mut table: Table, plugin: &str, catalog: &Catalog, roles: &[&str]) -> Option<Allow> {
     let at = table.at().clone();
     if !table.has("call") {
         table.missing("call", "[\"pipelines.wait\", \"catalog.*\"]");
@@ -22,7 +14,7 @@ pub(super) fn allow(mut table: Table, plugin: &str, catalog: &Catalog, roles: &[
     let texts = table.strings("call").map(|list| list.value).unwrap_or_default();
     let calls = patterns(&table, &texts);
     let rows = named_rows(&table, &texts);
-    let mut limits = Limits::default();
+    let mut limits = Scope::default();
     let mut beyond = BTreeSet::new();
     let mut commands = None;
     for key in table.keys() {
@@ -43,10 +35,10 @@ pub(super) fn allow(mut table: Table, plugin: &str, catalog: &Catalog, roles: &[
 fn named_rows(table: &Table, texts: &[Located<String>]) -> Vec<&'static Row> {
     let mut rows: Vec<&'static Row> = Vec::new();
     for text in texts {
-        let Ok(pattern) = crate::access::Pattern::new(text.value.as_str()) else { continue };
-        let hits: Vec<&Row> = capability::TABLE.iter().filter(|row| pattern.matches(row.name)).collect();
+        let Ok(pattern) = crate::policy::Pattern::new(text.value.as_str()) else { continue };
+        let hits: Vec<&Row> = crate::hostcall::TABLE.iter().filter(|row| pattern.matches(row.name)).collect();
         if hits.is_empty() {
-            let fix = nearest(&text.value, capability::TABLE.iter().map(|row| row.name))
+            let fix = nearest(&text.value, crate::hostcall::TABLE.iter().map(|row| row.name))
                 .map(|meant| format!("call = \"{meant}\""));
             table.problem(&text.at, format!("there is no call `{}`", text.value), fix);
         }
@@ -59,7 +51,7 @@ fn limit(
     table: &mut Table,
     attribute: Attribute,
     rows: &[&Row],
-    limits: &mut Limits,
+    limits: &mut Scope,
     (catalog, roles): (&Catalog, &[&str]),
 ) {
     let name = attribute.as_str();
@@ -95,7 +87,7 @@ fn limit(
 fn read_beyond(table: &mut Table, rows: &[&Row]) -> BTreeSet<Attribute> {
     const EXAMPLE: &str = "beyond = [\"version\"]";
     let Some(names) = table.strings("beyond") else { return BTreeSet::new() };
-    if !rows.iter().any(|row| row.kind == Kind::Acts) {
+    if !rows.iter().any(|row| row.kind == CallKind::Acts) {
         table.problem(&names.at, "`beyond` is for calls that act, and this rule names none", None);
     }
     let mut beyond = BTreeSet::new();

@@ -2,21 +2,15 @@
 
 use std::sync::Arc;
 
-use super::Host;
-use crate::{
-    access::Authorized,
-    job::{ShownIn, first_card, opening},
-    plugin::LoadedPlugin,
-    port::store::{Phase, Stand, StoreError, Write},
-    reply::TAKEN_UP,
-};
+use super::builder::Host;
+use crate::{hostcall::{ShownIn, opening}, job::first as first_card, messaging::TAKEN_UP, plugin::LoadedPlugin, policy::Authorized, store::{Phase, Stand, StoreError, Write}};
 
 /// How often a job's id is drawn again when it is taken.
 const DRAWS: u32 = 8;
 
 impl Host {
     /// Opens a job in the transaction that marks its message as dealt with, and has it taken up.
-    pub(super) async fn action(
+    pub(crate) async fn action(
         self: &Arc<Self>,
         plugin: Arc<LoadedPlugin>,
         authorized: Arc<Authorized>,

@@ -7,14 +7,8 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 
-use super::Host;
-use crate::{
-    config::RoomName,
-    message::{Arrival, Inbox, Person},
-    port::store::{InboxKey, InboxRow, OutboxRow, Started, StoreError, Write},
-    reply::{Spot, Text, clean},
-    starter::is_announced,
-};
+use super::builder::Host;
+use crate::{base::{Text, clean}, messaging::{Arrival, Inbox, Spot}, model::{Person, RoomName}, store::{InboxKey, InboxRow, OutboxRow, Started, StoreError, Write, is_announced}};
 
 /// So long is the message waited for that a command's answers hang on: without it they stand in the room by themselves.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -25,14 +19,14 @@ const ASKED: Duration = Duration::from_secs(5);
 
 /// Where commands that nobody typed are seen.
 #[derive(Clone)]
-pub(super) struct Venue {
+pub(crate) struct Venue {
     inbox: Arc<Inbox>,
     room: String,
 }
 
 impl Venue {
     /// The identity that acts there.
-    pub(super) fn bot(&self) -> &str {
+    pub(crate) fn bot(&self) -> &str {
         &self.inbox.bot
     }
 
@@ -44,24 +38,24 @@ impl Venue {
 }
 
 /// One command that nobody typed.
-pub(super) struct Cue {
+pub(crate) struct Cue {
     /// The event's name.
-    pub(super) event: String,
+    pub(crate) event: String,
     /// The name under which it comes once, where its room may be another one the next time.
-    pub(super) once: Option<String>,
+    pub(crate) once: Option<String>,
     /// In whose name.
-    pub(super) machine: Person,
+    pub(crate) machine: Person,
     /// What.
-    pub(super) started: Started,
+    pub(crate) started: Started,
     /// When.
-    pub(super) at: Timestamp,
+    pub(crate) at: Timestamp,
     /// What else the room is told with it.
-    pub(super) note: Option<String>,
+    pub(crate) note: Option<String>,
 }
 
 impl Host {
     /// The room that a schedule or a hook names. `None` where the bot is not in it, or where that cannot be told now.
-    pub(super) async fn venue(&self, bot: Option<&str>, room: &RoomName) -> Option<Venue> {
+    pub(crate) async fn venue(&self, bot: Option<&str>, room: &RoomName) -> Option<Venue> {
         let spot = self.shared.outbox.spot(bot.unwrap_or_default(), room)?;
         // An identity that was named is the one that acts, also where another one's table has the room.
         let name = bot.unwrap_or(&spot.bot);
@@ -78,7 +72,7 @@ impl Host {
     }
 
     /// Brings a command to the inbox, with changes of the same transaction; gives whether it was new.
-    pub(super) async fn cue(&self, venue: &Venue, cue: Cue, more: Vec<Write>) -> Result<bool, StoreError> {
+    pub(crate) async fn cue(&self, venue: &Venue, cue: Cue, more: Vec<Write>) -> Result<bool, StoreError> {
         let Cue { event, once, machine, started, at, note } = cue;
         let text = started.line();
         let mut words = Text::lines(format!("{} ({}): {}", clean(&machine.name), started.by, text));
@@ -105,7 +99,7 @@ impl Host {
     }
 
     /// Says something in the room of a venue, once.
-    pub(super) async fn tell(
+    pub(crate) async fn tell(
         &self,
         venue: &Venue,
         key: String,
@@ -120,7 +114,7 @@ impl Host {
 
     /// A row with the thread that its answers hang on: of a command that nobody typed the message that announced it, once
     /// that is sent. Where there are no threads its answers come behind it.
-    pub(super) async fn rooted(&self, row: InboxRow) -> InboxRow {
+    pub(crate) async fn rooted(&self, row: InboxRow) -> InboxRow {
         if !is_announced(&row.key.event) || row.thread.is_some() {
             return row;
         }

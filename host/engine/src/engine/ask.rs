@@ -3,14 +3,8 @@
 //! Invariant: what is asked here takes the way of every message, and leaves the same line.
 //! Not here: actions. A job speaks to a room, so its message comes through [`Engine::inbox`].
 
-use super::{
-    Engine,
-    verdict::{Refusal, Verdict},
-};
-use crate::{
-    port::store::{InboxRow, Write},
-    reply::Text,
-};
+use super::{builder::Engine, verdict::{Refusal, Verdict}};
+use crate::{base::Text, store::{InboxRow, Write}};
 
 /// Why [`Engine::ask`] has no answer. Nothing was done.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -62,13 +56,10 @@ mod tests {
 
     use super::*;
     use crate::{
-        config::{Registry, read},
-        message::Person,
-        port::{
-            Abilities, ReadyChat, Store as _,
-            memory::{MemoryChat, MemoryPipelines, MemoryPipelinesFactory, MemoryStore},
-            store::InboxKey,
-        },
+        adapter::{Abilities, MemoryChat, MemoryPipelines, MemoryPipelinesFactory, ReadyChat},
+        config::Registry,
+        model::Person,
+        store::{InboxKey, MemoryStore, Store as _},
     };
 
     fn typed(text: &str) -> InboxRow {
@@ -100,7 +91,7 @@ mod tests {
             pipelines: vec![Arc::new(pipelines)],
             ..Registry::default()
         };
-        let config = read(&file, &registry).map_err(|problems| format!("{problems:?}")).unwrap();
+        let config = crate::config::read(&file, &registry).map_err(|problems| format!("{problems:?}")).unwrap();
         let engine = Engine::builder(config, Arc::new(MemoryStore::new())).build().await.unwrap();
         // Somebody who calls herself as the admin is called, by id and by handle.
         let imitates = |name: &str| Person { id: "@eve:example.org".into(), name: name.into() };
@@ -138,7 +129,7 @@ mod tests {
         std::fs::write(&file, "[bot.hal.memory]\n").unwrap();
         let chat = MemoryChat::new(Abilities::PLAIN);
         let registry = Registry { chats: vec![Arc::new(ReadyChat(chat.clone()))], ..Registry::default() };
-        let config = read(&file, &registry).map_err(|problems| format!("{problems:?}")).unwrap();
+        let config = crate::config::read(&file, &registry).map_err(|problems| format!("{problems:?}")).unwrap();
         let store = Arc::new(MemoryStore::new());
         let engine = Engine::builder(config, store.clone()).build().await.unwrap();
 

@@ -2,17 +2,12 @@
 //!
 //! Invariant: only the file counts here. What was granted in chat changes no expectation, and rooms are not asked.
 
-use super::{Explainer, Plugins};
-use crate::{
-    access::{Asker, Member, Role},
-    command::Vocabulary,
-    config::{Config, Expect, Problem},
-    reply::clean,
-};
+use super::explain::Explainer;
+use crate::{base::{Problem, clean}, command::Vocabulary, config::{Config, Expect}, plugin::Plugins, policy::{Asker, Member, Role}};
 
 impl Plugins {
     /// The expectations that the rules do not meet.
-    pub(super) fn unmet(&self, config: &Config) -> Vec<Problem> {
+    pub(crate) fn unmet(&self, config: &Config) -> Vec<Problem> {
         config.expectations.iter().filter_map(|expect| self.miss(config, expect)).collect()
     }
 

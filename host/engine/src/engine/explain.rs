@@ -5,16 +5,8 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::{Host, Plugins, verdict::Refusal};
-use crate::{
-    access::{Access, Allow, Asker, Attribute, Member, Rights, Role},
-    approval::Approval,
-    capability::{Attributes, Kind, TABLE},
-    command::{Command, Parsed, Target, Value, Vocabulary},
-    config::Catalog,
-    plugin::LoadedPlugin,
-    reply::clean,
-};
+use super::{builder::Host, verdict::Refusal};
+use crate::{base::clean, command::{Command, Parsed, Target, Value, Vocabulary}, hostcall::TABLE, model::{Attribute, Attributes, CallKind, Catalog}, plugin::{LoadedPlugin, Plugins}, policy::{Access, Allow, Approval, Asker, Member, Rights, Role}};
 
 /// What a question about rights comes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,7 +114,7 @@ impl Explainer<'_> {
         if command.spec().kind == crate::command::CommandKind::Query {
             return Ok(Vec::new());
         }
-        let acts = TABLE.iter().enumerate().filter(|(_, row)| row.kind == Kind::Acts && calls(plugin, row.name));
+        let acts = TABLE.iter().enumerate().filter(|(_, row)| row.kind == CallKind::Acts && calls(plugin, row.name));
         let (mut notes, mut refused) = (Vec::new(), Vec::new());
         for (index, row) in acts {
             let rules: Vec<&Allow> =
@@ -189,7 +181,7 @@ fn misses(rule: &Allow, command: &Command) -> Option<String> {
 
 impl Host {
     /// `can USER COMMAND...`
-    pub(super) fn can(&self, authorized: &crate::access::Authorized) -> Result<String, Refusal> {
+    pub(crate) fn can(&self, authorized: &crate::policy::Authorized) -> Result<String, Refusal> {
         let text = |name: &str| {
             authorized.command().arguments().find_map(|(parameter, value)| match value {
                 Value::Text(text) if parameter.name == name => Some(text.as_str()),

@@ -4,19 +4,8 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
 
-use super::{
-    Host, Voice,
-    verdict::{Refusal, Verdict},
-};
-use crate::{
-    access::{Asker, Authorized},
-    command::{Builtin, CommandKind, Parsed, Spec, Target, Vocabulary},
-    job::{AtWork, refuses},
-    port::store::{InboxRow, JobQuery, Line, StoreError, Word, Write},
-    port::{Body, Outgoing},
-    reply::Text,
-    starter::is_announced,
-};
+use super::{builder::{Host, Voice}, verdict::{Refusal, Verdict}};
+use crate::{adapter::{Body, Outgoing}, base::{AtWork, Text}, command::{Builtin, CommandKind, Parsed, Spec, Target, Vocabulary}, hostcall::refuses, policy::{Asker, Authorized}, store::{InboxRow, JobQuery, Line, StoreError, Word, Write, is_announced}};
 
 /// An answer that takes longer is announced by a sign that somebody types.
 const MOMENT: Duration = Duration::from_millis(300);
@@ -27,7 +16,7 @@ fn not_from_there(row: &InboxRow) -> Option<String> {
         return Some("what is only heard sets off no command that acts".to_owned());
     }
     let why = row.unproven.as_deref()?;
-    Some(format!("a command that acts is not taken from there: {}", crate::reply::clean(why)))
+    Some(format!("a command that acts is not taken from there: {}", crate::base::clean(why)))
 }
 
 /// The first and the longest wait before a message that could not be handled is handled again.
@@ -36,7 +25,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 impl Host {
     /// Handles a message in a task of its own. `late`: it was taken by an earlier process.
-    pub(super) fn spawn(self: Arc<Self>, row: InboxRow, at_work: AtWork, late: bool) {
+    pub(crate) fn spawn(self: Arc<Self>, row: InboxRow, at_work: AtWork, late: bool) {
         let (stop, stopping) = (self.shared.stop.clone(), self.shared.stopping.clone());
         if stopping.is_cancelled() {
             // It is on disk, and handled at the next start.
@@ -83,13 +72,13 @@ impl Host {
         let now = self.shared.clock.now();
         let age: Duration = now.duration_since(row.at).try_into().ok()?;
         (age > self.voice(&row.bot).max_age).then(|| {
-            let age = crate::reply::took(row.at, now);
+            let age = crate::base::took(row.at, now);
             format!("I was away when this was said, {age} ago, so it is not done now. Say it again if it still holds.")
         })
     }
 
     /// How the identity of a message is spoken to.
-    pub(super) fn voice(&self, bot: &str) -> Voice {
+    pub(crate) fn voice(&self, bot: &str) -> Voice {
         let name = self.shared.access.bots.get(bot).map_or(bot, |bot| bot.name.as_str());
         self.voices.get(name).cloned().unwrap_or_default()
     }
@@ -176,7 +165,7 @@ impl Host {
 
     /// A message, a command, what its caller may do, and what it does where it is a query. Nothing is written yet, except
     /// where it is an order to the host itself.
-    pub(super) async fn decide(&self, row: &InboxRow) -> Verdict {
+    pub(crate) async fn decide(&self, row: &InboxRow) -> Verdict {
         let asker = Asker::from(row);
         // Who is in the rooms that rules name is asked before anything is judged.
         self.shared.access.look(&self.shared.outbox).await;
@@ -270,7 +259,7 @@ impl Host {
     }
 
     /// What a message begins with, whatever follows.
-    pub(super) fn spec_of(&self, row: &InboxRow) -> Option<Arc<Spec>> {
+    pub(crate) fn spec_of(&self, row: &InboxRow) -> Option<Arc<Spec>> {
         let table = self.plugins.table();
         let spec = match self.words_of(row).ok()? {
             Some(words) => table.command_of_words(&words),
@@ -285,7 +274,7 @@ impl Host {
     }
 
     /// The host's own words, with their line.
-    pub(super) fn said(&self, row: &InboxRow, text: Text) -> Verdict {
+    pub(crate) fn said(&self, row: &InboxRow, text: Text) -> Verdict {
         Verdict::Answered(text, Box::new(self.line(row, None, Vec::new(), Vec::new())))
     }
 
@@ -352,7 +341,7 @@ impl Host {
                 key: format!("{}/{}/answer", row.key.room, row.key.event),
                 room: row.key.room.clone(),
                 body: Body::Say {
-                    text: text.clamped(crate::reply::longest(&*chat)),
+                    text: text.clamped(crate::messaging::longest(&*chat)),
                     thread: self.shared.outbox.thread(row),
                 },
             };

@@ -2,21 +2,12 @@
 //!
 //! Not here: how it is shown to machines (the listener) and in a room (`status`).
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::{Mutex, PoisonError}, time::Duration};
 
 use jiff::Timestamp;
 
-use super::{Engine, Host};
-use crate::{
-    port::{
-        LinkState, StoreError,
-        store::{JobRow, Phase},
-    },
-    reply::Account,
-};
+use super::builder::{Engine, Host};
+use crate::{adapter::LinkState, messaging::Account, store::{JobRow, Phase, StoreError}};
 
 /// No more late jobs than this are looked through for one that is ours.
 const MOST_LATE: u32 = 256;
@@ -67,11 +58,11 @@ pub struct Overdue {
 
 /// The accounts whose adapters have ended for good, since when, and why.
 #[derive(Debug, Default)]
-pub(super) struct Gone(Mutex<Vec<(String, &'static str, Timestamp, String)>>);
+pub(crate) struct Gone(Mutex<Vec<(String, &'static str, Timestamp, String)>>);
 
 impl Gone {
     /// An adapter can never go on.
-    pub(super) fn add(&self, account: &Account, reason: String) {
+    pub(crate) fn add(&self, account: &Account, reason: String) {
         let gone = (account.bot.clone(), account.chat.network(), Timestamp::now(), reason);
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(gone);
     }
@@ -109,19 +100,19 @@ impl Engine {
 }
 
 impl Host {
-    pub(super) fn accounts(&self) -> Vec<AccountHealth> {
+    pub(crate) fn accounts(&self) -> Vec<AccountHealth> {
         let accounts = self.shared.outbox.all().iter();
         let health = |account: &Account| AccountHealth {
             bot: account.bot.clone(),
             network: account.chat.network(),
             link: self.gone.of(account).or_else(|| Some(account.chat.link()?.state())),
-            reconnects: account.chat.link().map_or(0, crate::port::Link::reconnects),
+            reconnects: account.chat.link().map_or(0, crate::adapter::Link::reconnects),
         };
         accounts.map(health).collect()
     }
 
     /// The job of this host that should have been looked at longest ago, of those that fit.
-    pub(super) async fn overdue(&self, fits: impl Fn(&JobRow) -> bool) -> Result<Option<Overdue>, StoreError> {
+    pub(crate) async fn overdue(&self, fits: impl Fn(&JobRow) -> bool) -> Result<Option<Overdue>, StoreError> {
         let shared = &self.shared;
         let now = shared.steady.now();
         let ours = |job: &JobRow| shared.outbox.runs(&job.bot) && self.jobs.at_work(&job.id).is_none() && fits(job);

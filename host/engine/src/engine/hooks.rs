@@ -5,11 +5,8 @@
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::{Engine, announce::Cue};
-use crate::{
-    port::store::{Started, StoreError},
-    starter::{Hook, NotTaken},
-};
+use super::{announce::Cue, builder::Engine};
+use crate::{store::{Started, StoreError}, trigger::{Hook, NotTaken}};
 
 /// What becomes of a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,20 +2,12 @@
 
 use std::sync::Arc;
 
-use super::Host;
-use crate::{
-    access::Authorized,
-    approval::{Need, plan_lines},
-    capability::{Invocation, Past, Purpose, Tally},
-    job::{Replay, asked, draw_id},
-    plugin::{GuestEnd, LoadedPlugin, run},
-    port::store::Line,
-    reply::{Text, refusals},
-};
+use super::builder::Host;
+use crate::{base::Text, hostcall::{Invocation, Past, Purpose, Tally, asked, draw_id}, job::{Replay, plan_lines}, plugin::{GuestEnd, LoadedPlugin}, policy::{Authorized, Need}, runner::refusals, store::Line};
 
 impl Host {
     /// Tells what an action would do, and does nothing of it.
-    pub(super) async fn dry_run(&self, plugin: &Arc<LoadedPlugin>, authorized: &Arc<Authorized>) -> (Text, Line) {
+    pub(crate) async fn dry_run(&self, plugin: &Arc<LoadedPlugin>, authorized: &Arc<Authorized>) -> (Text, Line) {
         let Ok(_turn) = self.query_turns.acquire().await else { unreachable!("the semaphore is never closed") };
         let past = Past::new(Replay::default(), plugin.settings.to_vec());
         let asked = asked(authorized, &draw_id());
@@ -49,11 +41,11 @@ impl Host {
     }
 
     /// Runs a query; gives its words and its line.
-    pub(super) async fn query(&self, plugin: &Arc<LoadedPlugin>, authorized: &Arc<Authorized>) -> (Text, Line) {
+    pub(crate) async fn query(&self, plugin: &Arc<LoadedPlugin>, authorized: &Arc<Authorized>) -> (Text, Line) {
         let Ok(_turn) = self.query_turns.acquire().await else { unreachable!("the semaphore is never closed") };
         let invocation =
             Invocation::new(self.shared.clone(), authorized.clone(), Purpose::Query, plugin.clone(), plugin.limits);
-        let mut ran = run(plugin, invocation, &asked(authorized, "query")).await;
+        let mut ran = crate::plugin::run(plugin, invocation, &asked(authorized, "query")).await;
         let name = &authorized.command().spec().name;
         let mut text = Text::default();
         for said in ran.invocation.take_said() {

@@ -1,29 +1,26 @@
 //! The rows that a message leaves: its line in the journal, an emoji on it, an answer to it.
 
-use super::Host;
-use crate::{
-    port::store::{CallCount, InboxRow, Line, OutboxRow, Purpose},
-    reply::Text,
-};
+use super::builder::Host;
+use crate::{base::Text, store::{CallCount, InboxRow, Line, OutboxRow, Purpose}};
 
 /// A typed line is kept up to here in journal and log, in bytes.
 const LONGEST_COMMAND: usize = 500;
 
 impl Host {
     /// The line that a refused command leaves.
-    pub(super) fn refusal_line(&self, row: &InboxRow, why: String) -> Line {
+    pub(crate) fn refusal_line(&self, row: &InboxRow, why: String) -> Line {
         Line { refused: true, ..self.line(row, None, Vec::new(), vec![why]) }
     }
 
     /// The line that a query leaves.
-    pub(super) fn line(
+    pub(crate) fn line(
         &self,
         row: &InboxRow,
         plugin: Option<String>,
         calls: Vec<CallCount>,
         denials: Vec<String>,
     ) -> Line {
-        let mut command = crate::reply::clean(&row.text);
+        let mut command = crate::base::clean(&row.text);
         command.truncate(command.floor_char_boundary(LONGEST_COMMAND));
         Line {
             inbox: row.key.clone(),
@@ -38,7 +35,7 @@ impl Host {
     }
 
     /// An emoji on a message.
-    pub(super) fn react(&self, row: &InboxRow, emoji: &str) -> OutboxRow {
+    pub(crate) fn react(&self, row: &InboxRow, emoji: &str) -> OutboxRow {
         OutboxRow {
             key: format!("{}/{}/{emoji}", row.key.room, row.key.event),
             bot: row.bot.clone(),
@@ -51,7 +48,7 @@ impl Host {
     }
 
     /// An answer to a message that is kept until it is sent.
-    pub(super) fn say(&self, row: &InboxRow, purpose: &str, text: Text) -> OutboxRow {
+    pub(crate) fn say(&self, row: &InboxRow, purpose: &str, text: Text) -> OutboxRow {
         OutboxRow {
             key: format!("{}/{}/{purpose}", row.key.room, row.key.event),
             bot: row.bot.clone(),

@@ -7,16 +7,8 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 
-use super::{
-    Host,
-    announce::{Cue, Venue},
-};
-use crate::{
-    figures::{Ran, scheduled},
-    port::store::{Mark, Started, StoreError, Write},
-    reply::{Text, moment},
-    starter::{Missed, Schedule},
-};
+use super::{announce::{Cue, Venue}, builder::Host};
+use crate::{base::{Text, moment}, metrics::{Ran, scheduled}, store::{Mark, Started, StoreError, Write}, trigger::{Missed, Schedule}};
 
 /// What a mark of a schedule has for its network.
 const NETWORK: &str = "schedule";
@@ -39,7 +31,7 @@ enum Look {
 
 impl Host {
     /// Sets a schedule off at its times until the host stops.
-    pub(super) async fn keep(self: Arc<Self>, schedule: Schedule) {
+    pub(crate) async fn keep(self: Arc<Self>, schedule: Schedule) {
         let mut without_room = AGAIN;
         loop {
             let pause = match self.step(&schedule).await {

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::{access::Authorized, figures::Became, plugin::LoadedPlugin, port::store::Line, reply::Text};
+use crate::{base::Text, metrics::Became, plugin::LoadedPlugin, policy::Authorized, store::Line};
 
 /// What a message comes to.
-pub(super) enum Verdict {
+pub(crate) enum Verdict {
     /// A query that was run, or a command of the host: its words, and the line that it leaves.
     Answered(Text, Box<Line>),
     /// An order to the host, which was carried out: its words. They are on disk with what it changed, as are its line and
@@ -18,7 +18,7 @@ pub(super) enum Verdict {
 }
 
 /// Why a message is answered with a refusal.
-pub(super) enum Refusal {
+pub(crate) enum Refusal {
     /// It is no command.
     Malformed(String),
     /// It is one, and not for this person or not now.
@@ -31,7 +31,7 @@ pub(super) enum Refusal {
 
 impl Verdict {
     /// The same as a word.
-    pub(super) fn became(&self) -> Became {
+    pub(crate) fn became(&self) -> Became {
         match self {
             Self::Answered(..) => Became::Answered,
             Self::CarriedOut(_) => Became::CarriedOut,
@@ -43,7 +43,7 @@ impl Verdict {
 
 impl Refusal {
     /// The same as a word.
-    pub(super) fn became(&self) -> Became {
+    pub(crate) fn became(&self) -> Became {
         match self {
             Self::Malformed(_) => Became::Malformed,
             Self::Denied(_) => Became::Denied,

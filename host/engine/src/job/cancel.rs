@@ -1,145 +1,27 @@
-//! A job is called off: its runs are asked to stop, and its plugin is told so that it can tidy up.
-
-use std::sync::Arc;
+//! What is written when a job is cancelled.
 
 use serde_json::json;
 
-use super::{
-    CANCEL, Claim, Ended, Jobs, ShownIn, Standing, Tape, TapeError, WithOrder, entry,
-    finish::{call_off, close_unread},
-};
-use crate::{
-    capability::working,
-    figures::{ends, job_ended},
-    message::Person,
-    port::store::{EntryKind, JobRow, Phase, StoreError, Write},
-};
+use super::entry::entry;
+use crate::{base::Text, hostcall::ShownIn, model::Person, runner::close, store::{EntryKind, JobOutcome, JobRow, Write}};
 
-impl Jobs {
-    /// Calls a job off. Gives what happens now, one line; `with` is given the same.
-    ///
-    /// # Errors
-    /// Why that is not possible, one line.
-    pub(crate) async fn cancel(
-        self: &Arc<Self>,
-        row: JobRow,
-        by: &Person,
-        with: WithOrder<'_>,
-    ) -> Result<String, String> {
-        let unkept = |error: StoreError| format!("nothing was changed: {error}");
-        let event = |row: &JobRow| {
-            let about = json!({ "event": CANCEL, "by": by.id, "about": "" });
-            entry(row, EntryKind::Event, about, self.shared.clock.now())
-        };
-        if let Some(job) = self.at_work(&row.id) {
-            if job.is_cancelled() {
-                let told = format!("job {} was called off already; it is still ending", row.id);
-                self.shared.store.commit(with(&told)).await.map_err(unkept)?;
-                return Ok(told);
-            }
-            let told = format!("job {} is called off: `{}` is told to stop", row.id, row.line);
-            job.enter(&*self.shared.store, vec![event(&row)], with(&told)).await.map_err(unkept)?;
-            job.cancel();
-            self.take_up(row.clone());
-            return Ok(told);
-        }
-        let Some(claim) = self.shared.claims.claim_soon(&row.id).await else {
-            return Err(format!("job {} is being looked at; try again", row.id));
-        };
-        // As it stands now, and not as it was when it was looked up.
-        let row = self.shared.store.job(&row.id).await.map_err(unkept)?.unwrap_or(row);
-        if let Some(end) = &row.end {
-            return Err(format!("job {} is over: {}", row.id, end.outcome.as_str()));
-        }
-        let tip = self.shared.store.tip(&row.id).await.map_err(unkept)?;
-        let next = tip.map_or(0, |(next, _)| next);
-        // One that stands in line before its first call has nothing to tidy up.
-        let begun = !(row.stand.phase == Phase::Later || (row.stand.phase == Phase::Line && next == 1));
-        if matches!(row.stand.phase, Phase::Held | Phase::Asked) {
-            match Tape::read(&*self.shared.store, &row.id).await {
-                Ok(tape) => return self.end_as_it_stands(row, &tape, by, claim, with).await,
-                Err(TapeError::Store(error)) => return Err(unkept(error)),
-                // Nothing can be written behind a journal that is broken: the row alone says that it is over.
-                Err(_) => {
-                    let told = format!("job {} is closed as it stands: its journal cannot be read", row.id);
-                    let shown = ShownIn::kept(&*self.shared.store, &row.id).await;
-                    let writes = close_unread(&row, by, shown.as_ref(), self.shared.clock.now());
-                    return self.over(&row, told, writes, claim, with).await;
-                }
-            }
-        }
-        if !begun {
-            let told = format!("job {} is called off", row.id);
-            let shown = ShownIn::kept(&*self.shared.store, &row.id).await;
-            let writes = call_off(&row, next, by, shown.as_ref(), self.shared.clock.now());
-            return self.over(&row, told, writes, claim, with).await;
-        }
-        let mut event = event(&row);
-        event.number = next;
-        let told = format!("job {} is called off: `{}` is told to stop", row.id, row.line);
-        // Taken up at the next start too, if there is one before this goes on.
-        let stand = working(self.shared.clock.now());
-        let mut writes = vec![Write::Enter(event), Write::Stand { job: row.id.clone(), stand }];
-        writes.extend(with(&told));
-        self.shared.store.commit(writes).await.map_err(unkept)?;
-        drop(claim);
-        self.shared.places.leave_lines(&row.id);
-        self.take_up(row);
-        Ok(told)
-    }
-
-    /// A job that nobody can go on with ends where it stands: its plugin is not run again, what it started is asked to stop
-    /// and followed to its end.
-    async fn end_as_it_stands(
-        self: &Arc<Self>,
-        row: JobRow,
-        tape: &Tape,
-        by: &Person,
-        claim: Claim,
-        with: WithOrder<'_>,
-    ) -> Result<String, String> {
-        let now = self.shared.clock.now();
-        let about = json!({ "event": CANCEL, "by": by.id, "about": "" });
-        let mut entries = vec![entry(&row, EntryKind::Event, about, now)];
-        if !matches!(tape.standing(), Standing::Ended(_) | Standing::Over) {
-            let who = crate::reply::clean(&by.name);
-            let text = format!("`{}` (job {}) was called off by {who}, as it stood.", row.line, row.id);
-            entries.push(entry(&row, EntryKind::End, json!(Ended::called_off(text)), now));
-        }
-        let told = format!("job {} is called off", row.id);
-        let mut writes = Vec::new();
-        for (mut entry, number) in entries.into_iter().zip(tape.next()..) {
-            entry.number = number;
-            writes.push(Write::Enter(entry));
-        }
-        writes.push(Write::Stand { job: row.id.clone(), stand: working(now) });
-        writes.extend(with(&told));
-        self.shared.store.commit(writes).await.map_err(|error| format!("nothing was changed: {error}"))?;
-        drop(claim);
-        self.take_up(JobRow { stand: working(now), ..row });
-        Ok(told)
-    }
-
-    /// Closes a job that nobody takes care of, and gives way to the next in line.
-    async fn over(
-        self: &Arc<Self>,
-        row: &JobRow,
-        told: String,
-        closing: Vec<Write>,
-        claim: Claim,
-        with: WithOrder<'_>,
-    ) -> Result<String, String> {
-        let mut writes = with(&told);
-        let shared = &self.shared;
-        writes.extend(shared.notices.closing(&shared.outbox, &shared.catalog, row, &closing));
-        let ends = ends(&closing);
-        writes.extend(closing);
-        self.shared.store.commit(writes).await.map_err(|error| format!("nothing was changed: {error}"))?;
-        ends.into_iter().for_each(job_ended);
-        self.shared.outbox.wake();
-        drop(claim);
-        let free = self.shared.places.release(&row.id);
-        self.call_next(free).await;
-        Ok(told)
-    }
+/// Closes a job of which nothing was done yet. `next` is the number of its next entry.
+pub(crate) fn call_off(
+    row: &JobRow,
+    next: u32,
+    by: &Person,
+    shown: Option<&ShownIn>,
+    now: jiff::Timestamp,
+) -> Vec<Write> {
+    let who = crate::base::clean(&by.name);
+    let mut text = Text::lines(format!("`{}` (job {}) was called off by {who}.", row.line, row.id));
+    text.push_lines("Nothing of it was done.");
+    let about = json!({ "event": crate::job::CANCEL, "by": by.id, "about": "" });
+    let mut event = entry(row, EntryKind::Event, about, now);
+    event.number = next;
+    let card = crate::job::last(row, JobOutcome::Cancelled, "before it began");
+    let (mut closed, writes) =
+        close(row, JobOutcome::Cancelled, text, card, shown.map_or(&[], std::slice::from_ref), now);
+    closed.number = next + 1;
+    [Write::Enter(event), Write::Enter(closed)].into_iter().chain(writes).collect()
 }

@@ -2,18 +2,12 @@
 //!
 //! Invariant: its key is made of the job's id, so a host that was restarted goes on in the same message.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::{Arc, Mutex, PoisonError}, time::Duration};
 
 use tokio::{sync::watch, task::JoinHandle};
 
-use super::said;
-use crate::{
-    port::store::{JobOutcome, JobRow, OutboxRow, Phase, Purpose, Stand, Store, Write},
-    reply::{Outbox, Text, clean},
-};
+use super::said::said;
+use crate::{base::{Text, clean}, messaging::Outbox, store::{JobOutcome, JobRow, OutboxRow, Phase, Purpose, Stand, Store, Write}};
 
 /// The least time between two texts of a card: networks limit edits.
 const PACE: Duration = Duration::from_secs(2);
@@ -188,4 +182,17 @@ fn doing(state: &State) -> Vec<&str> {
 
 fn card_row(row: &JobRow, text: Text, rest: bool) -> OutboxRow {
     OutboxRow { purpose: Purpose::Card { rest }, ..said(row, "card", text) }
+}
+
+/// The emoji of an outcome.
+pub(crate) fn emoji(outcome: JobOutcome) -> &'static str {
+    match outcome {
+        JobOutcome::Succeeded => "✅",
+        JobOutcome::Warnings => "⚠️",
+        JobOutcome::Failed => "❌",
+        JobOutcome::Cancelled => "🚫",
+        JobOutcome::Refused => "⛔",
+        JobOutcome::NotApproved => "✋",
+        JobOutcome::Unknown => "❔",
+    }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::port::store::{Entry, EntryKind, JobRow};
+use crate::store::{Entry, EntryKind, JobRow};
 
 /// An entry of the host's own in a job's journal. Its number is given when it is written.
 pub(crate) fn entry(row: &JobRow, kind: EntryKind, body: Value, at: jiff::Timestamp) -> Entry {

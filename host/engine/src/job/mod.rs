@@ -1,49 +1,34 @@
-//! Jobs: an action that somebody typed, durable through a crash.
-//!
-//! Reading order: `tape` (a journal read back), `jobs` (who takes care of which), `drive` (step by step), `wait`, `approval`,
-//! `vote`, `doubt`, `finish` (the steps), `wake`, `cancel`.
-//!
-//! Architecture Invariant: recovery is replay. After a crash a job is gone on with by the same steps as after any wait,
-//! and nothing of it is kept but its rows.
+//! job
 
-mod activity;
-mod approval;
+mod approval_request;
+pub(crate) mod approval_text;
 mod cancel;
 mod card;
 mod claim;
-mod doubt;
-mod drive;
-mod entry;
-mod finish;
-mod follow;
-mod jobs;
-mod opening;
-mod place;
+mod ending;
+pub(crate) mod entry;
+pub(crate) mod history;
+mod job_run;
+mod lock_table;
+mod plan;
 mod replay;
-mod run;
-mod shown;
-mod status;
-mod steady;
-mod tape;
-mod vote;
-mod wait;
-mod wake;
+mod said;
+pub(crate) mod status;
 
-pub use activity::{Activity, AtWork};
+pub(crate) use approval_request::{Ask, Counted, Decision, Event};
+pub(crate) use approval_text::Thumb;
+pub(crate) use approval_text::{approval_line, plan_lines, thumb};
+pub(crate) use cancel::call_off;
 pub use card::JobCard;
-pub(crate) use card::{first as first_card, last as last_card};
+pub(crate) use card::{emoji, first, last};
 pub(crate) use claim::{Claim, Claims};
-pub(crate) use doubt::{Said, WithOrder, about};
+pub use ending::{Denied, Reason};
+pub(crate) use ending::{Ended, Way};
 pub(crate) use entry::entry;
-pub(crate) use finish::{Ended, Way, call_off};
-pub(crate) use follow::said;
-pub(crate) use jobs::Jobs;
-pub(crate) use opening::{asked, draw_id, is_job_id, opening};
-pub(crate) use place::Places;
+pub(crate) use history::{Begun, CANCEL, Standing, Tape, TapeError, run_of, title};
+pub use job_run::{Job, JobRun};
+pub(crate) use lock_table::Places;
+pub(crate) use plan::{Effect, Plan, PlanEnd};
 pub(crate) use replay::{Found, NoReplay, Replay};
-pub use run::{Job, JobRun};
-pub(crate) use shown::{ShownIn, refuses};
-pub use status::{Status, line};
-pub(crate) use steady::Steady;
-pub(crate) use tape::{Begun, CANCEL, Standing, Tape, TapeError, run_of, title};
-pub(crate) use vote::{NoVote, Vote};
+pub(crate) use said::said;
+pub use status::{Status, status_line};

@@ -7,14 +7,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::Tape;
-use crate::{
-    journal,
-    port::{
-        Store, StoreError,
-        store::{Entry, EntryKind},
-    },
-};
+use super::history::Tape;
+use crate::{journal::blob, store::{Entry, EntryKind, Store, StoreError}};
 
 /// Why a call is not answered from the tape.
 #[derive(Debug, thiserror::Error)]
@@ -77,7 +71,7 @@ impl Replay {
         let arguments = serde_json::to_value(arguments).unwrap_or_default();
         let tape = self.tape.clone();
         while let Some(entry) = tape.entries().get(self.at) {
-            let body = journal::unpack(store, entry).await?;
+            let body = blob::unpack(store, entry).await?;
             if entry.call != call || body["arguments"] != arguments {
                 let expected = self.expected().unwrap_or_default();
                 return Err(NoReplay::Differs(format!("it called {call} {arguments}, and the journal has {expected}")));
@@ -91,7 +85,7 @@ impl Replay {
             let Some(holder) = holder else {
                 return Err(NoReplay::Differs(format!("entry {} has no result", entry.number)));
             };
-            let mut body = if holder.number == entry.number { body } else { journal::unpack(store, holder).await? };
+            let mut body = if holder.number == entry.number { body } else { blob::unpack(store, holder).await? };
             // Settled as not done: the same call comes again, on the tape or beyond it.
             if !body["answer"].is_null() {
                 return Ok(Some(Found { answer: body["answer"].take(), begun: entry.clone() }));
@@ -116,14 +110,14 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::job::tape::tests::{entry, tape};
+    use crate::job::history::tests::{entry, tape};
 
     fn replay(entries: Vec<Entry>) -> Replay {
         Replay::new(Arc::new(tape(entries)))
     }
 
     fn next(replay: &mut Replay, call: &str, arguments: Value) -> Result<Option<Value>, String> {
-        let store = crate::port::memory::MemoryStore::new();
+        let store = crate::store::MemoryStore::new();
         let found = futures_util::FutureExt::now_or_never(replay.next(&store, call, &arguments)).unwrap();
         found.map(|found| found.map(|found| found.answer)).map_err(|error| error.to_string())
     }

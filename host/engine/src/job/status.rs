@@ -4,14 +4,8 @@
 //! what the job's card shows now.
 //! Not here: who may see a job (`engine::desk`), and its journal line by line (`journal::show`).
 
-use super::{Standing, Tape, about};
-use crate::{
-    port::{
-        Store,
-        store::{JobRow, Phase, Place},
-    },
-    reply::{clean, moment, took},
-};
+use super::history::{Standing, Tape};
+use crate::{base::{clean, moment, took}, runner::about, store::{JobRow, Phase, Place, Store}};
 
 /// What a job's journal and its places say of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +39,7 @@ impl Status {
 
     /// All there is to say, the job's line first. `stage` is what its card shows now, where that is known.
     pub fn text(&self, job: &JobRow, stage: Option<&str>) -> String {
-        let mut lines = vec![line(job, stage)];
+        let mut lines = vec![status_line(job, stage)];
         let taken = job.end.as_ref().map(|end| format!(", took {}", took(job.opened, end.at))).unwrap_or_default();
         lines.push(format!("  opened {}{taken}, plugin {}", moment(job.opened), job.plugin));
         if let (Phase::Run, Some(stage), None) = (job.stand.phase, stage, &job.end) {
@@ -74,7 +68,7 @@ impl Status {
 
 /// `7f3ak: deploy cms staging 1.0.2, by Bob: waits for cms/staging, since 2026-11-21 14:05 UTC`. `stage` is what the job's
 /// card shows now, where that is known.
-pub fn line(job: &JobRow, stage: Option<&str>) -> String {
+pub fn status_line(job: &JobRow, stage: Option<&str>) -> String {
     format!("{}: {}, by {}: {}", job.id, job.line, clean(&job.caller.name), stands(job, stage))
 }
 

@@ -1,9 +1,6 @@
 //! Reads one job's journal as it stood at one moment, also while a host writes it.
 
-use crate::port::{
-    Store,
-    store::{Sealed, StoreError},
-};
+use crate::store::{Sealed, Store, StoreError};
 
 /// How often a journal is read again that has fewer entries than were counted.
 const READS: usize = 5;

@@ -5,14 +5,7 @@
 
 use serde_json::Value;
 
-use crate::{
-    capability::NO_RULE,
-    port::{
-        RunKey,
-        store::{Entry, EntryKind, JobRow, Sealed},
-    },
-    reply::clean,
-};
+use crate::{base::clean, model::{NO_RULE, RunKey}, store::{Entry, EntryKind, JobRow, Sealed}};
 
 /// How many characters a line has at most.
 const WIDEST: usize = 240;

@@ -7,17 +7,11 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{
-    Timestamp,
-    message::Person,
-    port::{
-        Store, StoreError,
-        memory::MemoryStore,
-        store::{
-            Entry, EntryKind, InboxKey, JobEnd, JobOutcome, JobRow, Line, Link, LinkKind, Phase, Sealed, Stand, Write,
-        },
-    },
-};
+use crate::{Timestamp, model::Person, store::{Entry, EntryKind, InboxKey, JobEnd, JobOutcome, JobRow, Line, Link, LinkKind, MemoryStore, Phase, Sealed, Stand, Store, StoreError, Write}};
+use crate::store::entry_hash;
+use crate::store::link_hash;
+use crate::store::line_digest;
+use crate::store::lines_digest;
 
 fn at(millis: i64) -> Timestamp {
     Timestamp::from_millisecond(1_780_315_200_000 + millis).unwrap()

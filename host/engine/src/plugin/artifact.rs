@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use wit_component::{ComponentEncoder, DecodedWasm};
 use wit_parser::{InterfaceId, Resolve, WorldId, WorldItem, WorldKey};
 
-use crate::capability::{self, CONTRACT, Row};
+use crate::hostcall::{CONTRACT, Row, table};
 
 /// Larger files are not looked at.
 pub const LARGEST: u64 = 16 << 20;
@@ -141,7 +141,7 @@ fn chain(error: &anyhow::Error) -> String {
 /// A name out of the bytes, as it can be shown to a reviewer: on one line, without signs that paint over it, and cut.
 fn shown(name: &str) -> String {
     const LONGEST: usize = 300;
-    let mut name = crate::reply::clean(name);
+    let mut name = crate::base::clean(name);
     name.truncate(name.floor_char_boundary(LONGEST));
     name
 }
@@ -158,7 +158,7 @@ fn imports(resolve: &Resolve, world: WorldId) -> Result<(Vec<&'static Row>, Opti
             Some((interface, found)) if found == CONTRACT => {
                 version = Some(found);
                 for function in resolve.interfaces[*id].functions.keys() {
-                    match capability::row(&format!("{interface}.{function}")) {
+                    match table::row(&format!("{interface}.{function}")) {
                         Some(row) => calls.push(row),
                         None => outside.push(shown(&format!("{name}.{function}"))),
                     }

@@ -4,7 +4,7 @@
 #![allow(missing_docs, unreachable_pub, reason = "made by a macro; the contract in `wit/` documents every line")]
 
 wasmtime::component::bindgen!({
-    path: "../../wit",
+    path: "wit",
     world: "wardroom:plugin/plugin",
     imports: { default: async },
     exports: { default: async },

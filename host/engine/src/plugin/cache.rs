@@ -3,13 +3,7 @@
 //! Architecture Invariant: an artifact is found by the digest of the plugin's bytes and by the
 //! engine's own compatibility hash; nothing that came from outside is ever deserialized.
 
-use std::{
-    fs,
-    hash::{Hash, Hasher},
-    io::Write as _,
-    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
-    path::{Path, PathBuf},
-};
+use std::{fs, hash::{Hash, Hasher}, io::Write as _, os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _}, path::{Path, PathBuf}};
 
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
@@ -17,13 +11,13 @@ use wasmtime::{Engine, component::Component};
 
 /// The folder with compiled code. Without a folder everything is compiled anew.
 #[derive(Debug, Clone)]
-pub(super) struct Cache {
+pub(crate) struct Cache {
     folder: Option<PathBuf>,
 }
 
 impl Cache {
     /// A cache in a folder, made with mode 0700. One that others can write is not used, and that is said.
-    pub(super) fn new(folder: Option<PathBuf>) -> Self {
+    pub(crate) fn new(folder: Option<PathBuf>) -> Self {
         let usable = folder.filter(|folder| match prepare(folder) {
             Ok(()) => true,
             Err(reason) => {
@@ -45,7 +39,7 @@ impl Cache {
     }
 
     /// The compiled component of a plugin's bytes, if it was kept and is still good.
-    pub(super) fn compiled(&self, engine: &Engine, digest: &str) -> Option<Component> {
+    pub(crate) fn compiled(&self, engine: &Engine, digest: &str) -> Option<Component> {
         let file = self.file(engine, digest, CODE).filter(|file| file.is_file())?;
         match load(engine, &file) {
             Ok(component) => Some(component),
@@ -58,7 +52,7 @@ impl Cache {
     }
 
     /// Compiles a component and keeps the code.
-    pub(super) fn compile(&self, engine: &Engine, digest: &str, component: &[u8]) -> wasmtime::Result<Component> {
+    pub(crate) fn compile(&self, engine: &Engine, digest: &str, component: &[u8]) -> wasmtime::Result<Component> {
         let compiled = Component::new(engine, component)?;
         if let Some(file) = self.file(engine, digest, CODE) {
             keep(&file, &compiled.serialize()?);
@@ -67,12 +61,12 @@ impl Cache {
     }
 
     /// What was kept beside the compiled code under a name.
-    pub(super) fn note<T: DeserializeOwned>(&self, engine: &Engine, digest: &str, ending: &str) -> Option<T> {
+    pub(crate) fn note<T: DeserializeOwned>(&self, engine: &Engine, digest: &str, ending: &str) -> Option<T> {
         serde_json::from_slice(&fs::read(self.file(engine, digest, ending)?).ok()?).ok()
     }
 
     /// Keeps something beside the compiled code.
-    pub(super) fn keep_note(&self, engine: &Engine, digest: &str, ending: &str, note: &impl Serialize) {
+    pub(crate) fn keep_note(&self, engine: &Engine, digest: &str, ending: &str, note: &impl Serialize) {
         if let (Some(file), Ok(bytes)) = (self.file(engine, digest, ending), serde_json::to_vec(note)) {
             keep(&file, &bytes);
         }

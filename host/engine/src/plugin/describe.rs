@@ -3,20 +3,10 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use regex::Regex;
-use wasmtime::{
-    Store,
-    component::{Component, Linker},
-};
+use wasmtime::{Store, component::{Component, Linker}};
 
-use super::{
-    bindings::{Plugin, commands},
-    limits::{Limits, Meter, size},
-    runtime::Runtime,
-};
-use crate::{
-    command::{CommandKind, Parameter, ParameterType, Spec, Target},
-    config::ValuePattern,
-};
+use super::{limits::Meter, runtime::Runtime};
+use crate::{base::size, command::{CommandKind, Parameter, ParameterType, Spec, Target}, model::{Limits, ValuePattern}, plugin::bindings::{Plugin, commands}};
 
 /// What a plugin says of itself.
 #[derive(Debug, Clone)]
@@ -47,22 +37,22 @@ const MOST_COMMANDS: usize = 64;
 /// More settings than this no plugin has.
 const MOST_SETTINGS: usize = 64;
 /// Asks a plugin what it has.
-pub(super) async fn ask(runtime: &Runtime, component: &Component) -> Result<commands::Description, String> {
+pub(crate) async fn ask(runtime: &Runtime, component: &Component) -> Result<commands::Description, String> {
     let limits = Limits::DESCRIBE;
     let mut linker: Linker<Meter> = Linker::new(runtime.engine());
     // Nothing is asked of the host while describing: whoever tries does not describe.
     linker.define_unknown_imports_as_traps(component).map_err(|error| format!("{error:#}"))?;
     let mut store = Store::new(runtime.engine(), Meter::new(limits));
     store.limiter(|meter| meter);
-    super::run::limit_copies(&mut store, &limits);
-    super::run::limit_cpu(&mut store, limits.cpu);
+    crate::plugin::run::limit_copies(&mut store, &limits);
+    crate::plugin::run::limit_cpu(&mut store, limits.cpu);
     let described = async {
         let plugin = Plugin::instantiate_async(&mut store, component, &linker).await?;
         plugin.wardroom_plugin_commands().call_describe(&mut store).await
     };
     match tokio::time::timeout(limits.wall, described).await {
         Err(_) => Err(format!("`describe` did not end within {} s", limits.wall.as_secs())),
-        Ok(Err(error)) => Err(format!("`describe` failed: {}", super::run::why(&error))),
+        Ok(Err(error)) => Err(format!("`describe` failed: {}", crate::plugin::run::why(&error))),
         Ok(Ok(description)) if size(&description) > limits.bytes_out => Err("`describe` says too much".to_owned()),
         Ok(Ok(description)) => Ok(description),
     }
@@ -72,14 +62,14 @@ pub(super) async fn ask(runtime: &Runtime, component: &Component) -> Result<comm
 ///
 /// # Errors
 /// Why it cannot be asked, one line.
-pub async fn describe_file(runtime: &Runtime, artifact: &super::Artifact) -> Result<Description, String> {
+pub async fn describe_file(runtime: &Runtime, artifact: &super::artifact::Artifact) -> Result<Description, String> {
     let component = Component::new(runtime.engine(), &artifact.component)
         .map_err(|error| format!("it cannot be compiled: {error:#}"))?;
     check(&"plugin".into(), ask(runtime, &component).await?)
 }
 
 /// Checks a description and turns it into commands and settings of the host.
-pub(super) fn check(plugin: &Arc<str>, description: commands::Description) -> Result<Description, String> {
+pub(crate) fn check(plugin: &Arc<str>, description: commands::Description) -> Result<Description, String> {
     if description.commands.is_empty() {
         return Err("it has no command".to_owned());
     }
@@ -142,7 +132,7 @@ fn spec(plugin: &Arc<str>, command: commands::Command) -> Result<Spec, crate::co
 }
 
 fn setting(setting: commands::Setting) -> Result<Setting, String> {
-    let name = crate::reply::clean(&setting.name);
+    let name = crate::base::clean(&setting.name);
     if Regex::new("^[a-z][a-z0-9-]{0,31}$").is_ok_and(|shape| !shape.is_match(&setting.name)) {
         return Err(format!("`{name}` is no name for a setting"));
     }
@@ -154,7 +144,7 @@ fn setting(setting: commands::Setting) -> Result<Setting, String> {
     };
     Ok(Setting {
         name,
-        summary: crate::reply::clean(&setting.summary),
+        summary: crate::base::clean(&setting.summary),
         required: setting.required,
         pattern,
         many: setting.many,

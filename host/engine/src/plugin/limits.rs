@@ -5,54 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use wasmtime::ResourceLimiter;
 
-/// The limits of one run of a plugin: of a command, or of the part of one between two waits with all before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Limits {
-    /// Linear memory, in bytes, summed over all memories.
-    pub memory: usize,
-    /// Time on the processor, rounded up to the runtime's tick.
-    pub cpu: Duration,
-    /// Time from start to end of one run of it; each wait ends that run.
-    pub wall: Duration,
-    /// Host calls.
-    pub calls: u32,
-    /// Bytes that it hands to the host in arguments and answers.
-    pub bytes_out: usize,
-    /// Bytes that the host hands to it in answers, as they are written down.
-    pub bytes_in: usize,
-    /// Effects: acting calls that were allowed.
-    pub acts: u32,
-}
-
-impl Limits {
-    /// The most memory that a plugin can be given, in MiB: the size of a slot of the pool.
-    pub const MOST_MEMORY_MIB: usize = 64;
-
-    /// What `describe` may use: it looks at nothing and asks for nothing.
-    pub const DESCRIBE: Self = Self {
-        memory: 16 << 20,
-        cpu: Duration::from_millis(500),
-        wall: Duration::from_secs(5),
-        calls: 0,
-        bytes_out: 256 << 10,
-        bytes_in: 0,
-        acts: 0,
-    };
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            memory: 32 << 20,
-            cpu: Duration::from_secs(1),
-            wall: Duration::from_secs(30),
-            calls: 1_000,
-            bytes_out: 1 << 20,
-            bytes_in: 16 << 20,
-            acts: 16,
-        }
-    }
-}
+use crate::{base::size, model::Limits};
 
 /// A limit that an invocation reached. It ends there.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -142,24 +95,6 @@ impl Meter {
     }
 }
 
-/// How large a value is when it is written down, without writing it down.
-pub(crate) fn size(value: &impl Serialize) -> usize {
-    struct Count(usize);
-    impl std::io::Write for Count {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0 += bytes.len();
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    let mut count = Count(0);
-    // Counting cannot fail, and neither can writing the contract's own types.
-    let _ = serde_json::to_writer(&mut count, value);
-    count.0
-}
-
 impl ResourceLimiter for Meter {
     fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
         // Wasmtime asks for each memory by itself: the sum is what a plugin is allowed.
@@ -192,10 +127,10 @@ impl ResourceLimiter for Meter {
 }
 
 /// The most elements of one table.
-pub(super) const TABLE_ELEMENTS: usize = 20_000;
+pub(crate) const TABLE_ELEMENTS: usize = 20_000;
 /// The most core instances of one component.
-pub(super) const MOST_INSTANCES: usize = 8;
+pub(crate) const MOST_INSTANCES: usize = 8;
 /// The most tables of one component.
-pub(super) const MOST_TABLES: usize = 4;
+pub(crate) const MOST_TABLES: usize = 4;
 /// The most memories of one component.
-pub(super) const MOST_MEMORIES: usize = 2;
+pub(crate) const MOST_MEMORIES: usize = 2;

@@ -1,27 +1,12 @@
 //! Loads plugins: look, compile, describe, link. One that does not load takes out nobody but itself.
 
-use std::{
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{path::PathBuf, sync::{Arc, Mutex, PoisonError}};
 
 use serde::{Deserialize, Serialize};
 use wasmtime::component::{Component, Linker};
 
-use super::{
-    Artifact, ArtifactError, Description, Limits, Runtime, artifact,
-    bindings::{PluginPre, commands},
-    cache::Cache,
-    describe,
-    lock::{Lock, Locked},
-};
-use crate::{
-    access::Grants,
-    capability::{self, Invocation, Kind, Row},
-    command::CommandTable,
-    config::{At, PluginConfig, nearest},
-    figures::Calls,
-};
+use super::{artifact::{Artifact, ArtifactError, digest, read_file}, cache::Cache, config::PluginConfig, describe::{self, Description}, lock::{Lock, Locked}, runtime::Runtime};
+use crate::{base::{At, nearest}, command::CommandTable, hostcall::{Invocation, Row, table}, metrics::{Calls, describe}, model::{CallKind, Limits}, plugin::bindings::{PluginPre, commands}, policy::Grants};
 
 /// A plugin that can run.
 pub struct LoadedPlugin {
@@ -47,9 +32,9 @@ pub struct LoadedPlugin {
     /// How often it made which call.
     pub(crate) counted: Calls,
     // Until they are in the store, where open jobs find them again.
-    pub(super) bytes: Mutex<Option<Vec<u8>>>,
+    pub(crate) bytes: Mutex<Option<Vec<u8>>>,
     // Its clock ticks for as long as something holds the runtime; without it no limit on processor time bites.
-    pub(super) _runtime: Runtime,
+    pub(crate) _runtime: Runtime,
 }
 
 /// A plugin that did not load.
@@ -123,11 +108,11 @@ impl LoadError {
 
 /// What is kept beside the compiled code, so that a known plugin is loaded without looking into it again.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Note {
+pub(crate) struct Note {
     format: u32,
-    pub(super) contract: String,
+    pub(crate) contract: String,
     calls: Vec<String>,
-    pub(super) description: commands::Description,
+    pub(crate) description: commands::Description,
 }
 
 const NOTE: &str = "plugin.json";
@@ -191,8 +176,8 @@ impl Loader {
         lock: Option<&Lock>,
         commands: &mut Vec<String>,
     ) -> Result<LoadedPlugin, LoadError> {
-        let bytes = artifact::read_file(&config.module)?;
-        let digest = artifact::digest(&bytes);
+        let bytes = read_file(&config.module)?;
+        let digest = digest(&bytes);
         if let Some(lock) = lock {
             match lock.0.get(&config.name) {
                 None => return Err(LoadError::NotLocked),
@@ -232,7 +217,7 @@ impl Loader {
     }
 
     /// The compiled component and what is known of it: from an earlier load of the same bytes, or found out now.
-    pub(super) async fn look(
+    pub(crate) async fn look(
         &self,
         bytes: &[u8],
         digest: &str,
@@ -240,7 +225,7 @@ impl Loader {
         let engine = self.runtime.engine();
         if let Some(note) = self.cache.note::<Note>(engine, digest, NOTE)
             && note.format == NOTE_FORMAT
-            && let Some(calls) = note.calls.iter().map(|name| capability::row(name)).collect::<Option<Vec<_>>>()
+            && let Some(calls) = note.calls.iter().map(|name| table::row(name)).collect::<Option<Vec<_>>>()
             && let Some(component) = self.cache.compiled(engine, digest)
         {
             return Ok((component, note, calls));
@@ -283,7 +268,7 @@ impl LoadedPlugin {
 /// Every call that needs a rule is named by one.
 fn granted(plugin: &str, grants: &Grants, calls: &[&'static Row]) -> Result<(), LoadError> {
     let unnamed = |row: &&&'static Row| {
-        let index = capability::TABLE.iter().position(|known| known.name == row.name);
+        let index = crate::hostcall::TABLE.iter().position(|known| known.name == row.name);
         row.kind.needs_rule() && index.is_none_or(|index| grants.naming(index).next().is_none())
     };
     let missing: Vec<&'static Row> = calls.iter().filter(unnamed).copied().collect();
@@ -295,14 +280,14 @@ fn granted(plugin: &str, grants: &Grants, calls: &[&'static Row]) -> Result<(), 
         format!("[[plugin.{plugin}.allow]]\ncall = [{}]{limit}", names.join(", "))
     };
     // An effect is granted with a limit: a rule without one is a rule for everything there will ever be.
-    let (acts, others): (Vec<_>, Vec<_>) = missing.iter().partition(|row| row.kind == Kind::Acts);
+    let (acts, others): (Vec<_>, Vec<_>) = missing.iter().partition(|row| row.kind == CallKind::Acts);
     let mut rules = Vec::new();
     if !others.is_empty() {
         rules.push(rule(&others, ""));
     }
     // Where an environment need not be typed, a rule that names one would refuse what is typed without.
     let (placed, typed): (Vec<_>, Vec<_>) =
-        acts.into_iter().partition(|row| row.environment == capability::EnvironmentFrom::Target);
+        acts.into_iter().partition(|row| row.environment == crate::model::EnvironmentFrom::Target);
     if !placed.is_empty() {
         rules.push(rule(&placed, "\nenvironment = [\"...\"]"));
     }

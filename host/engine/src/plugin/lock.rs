@@ -1,13 +1,8 @@
 //! `plugins.lock`: what each plugin was when somebody reviewed it, as a file whose changes read like a review.
 
-use std::{
-    collections::BTreeMap,
-    fmt::Write as _,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, fmt::Write as _, path::{Path, PathBuf}, sync::Arc};
 
-use crate::config::{Problem, Problems, Table, parse};
+use crate::base::{Problem, Problems, Table, parse};
 
 /// The file's name, beside `plugins.toml`.
 pub const FILE: &str = "plugins.lock";
@@ -45,7 +40,7 @@ impl Lock {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => {
-                let at = crate::config::At { file: path.display().to_string().into(), line: 1 };
+                let at = crate::base::At { file: path.display().to_string().into(), line: 1 };
                 problems.add(&at, format!("cannot be read: {error}"), None);
                 return Err(problems.sorted());
             }

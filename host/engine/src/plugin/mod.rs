@@ -1,29 +1,27 @@
-//! Plugins: from a file's bytes to a linked component, and one fresh sandbox for each invocation.
-//!
-//! Reading order: [`artifact`] (bytes to component, what it imports), [`runtime`] (the one wasmtime
-//! configuration), `cache` (compiled code on disk), `describe`, [`lock`], [`Loader`], `run`.
-//!
-//! Architecture Invariant: a plugin's linker defines only functions that a rule names (or that need
-//! none), so what it is not granted does not exist for it.
-//! Architecture Invariant: bytes from outside are never deserialized as compiled code.
+//! plugin
 
-pub mod artifact;
-pub mod bindings;
+mod artifact;
+pub(crate) mod bindings;
 mod cache;
+mod config;
 mod describe;
 mod limits;
 mod load;
-pub mod lock;
+mod lock;
 mod revive;
 mod run;
-pub mod runtime;
+mod runtime;
+mod set;
 #[cfg(test)]
 mod tests;
 
-pub use artifact::{Artifact, ArtifactError};
-pub use describe::{Description, Setting, describe_file};
-pub(crate) use limits::size;
-pub use limits::{LimitReached, Limits, Meter};
-pub use load::{LoadError, LoadedPlugin, Loader, NotLoaded};
-pub(crate) use run::{GuestEnd, run};
-pub use runtime::Runtime;
+pub use artifact::Artifact;
+pub use config::PluginConfig;
+pub use describe::{Description, describe_file};
+pub use limits::Meter;
+pub use load::{LoadedPlugin, Loader};
+pub use lock::{Lock, path};
+pub(crate) use run::GuestEnd;
+pub(crate) use run::run;
+pub use runtime::{MOST_GUESTS, Memory, Runtime, config};
+pub use set::Plugins;

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use wasmtime::component::Linker;
 
-use super::{Limits, LoadError, LoadedPlugin, Loader, artifact, bindings::PluginPre, describe};
-use crate::{access::Grants, config::At};
+use super::{artifact, describe, load::{LoadError, LoadedPlugin, Loader}};
+use crate::{base::At, model::Limits, plugin::bindings::PluginPre, policy::Grants};
 
 impl Loader {
     /// Loads bytes that were kept, under the name and with the grants that its plugin has now.
@@ -34,7 +34,7 @@ impl Loader {
         let pre = linker.instantiate_pre(&component).and_then(PluginPre::new).map_err(compile)?;
         Ok(LoadedPlugin {
             at: At { file: name.clone(), line: 0 },
-            counted: crate::figures::Calls::of(name.clone()),
+            counted: crate::metrics::Calls::of(name.clone()),
             name,
             digest,
             contract: note.contract,

@@ -4,15 +4,8 @@ use std::time::Duration;
 
 use wasmtime::{AsContextMut, Store, Trap, UpdateDeadline};
 
-use super::{
-    bindings::{Plugin, PluginPre, commands},
-    limits::{LimitReached, Limits, size},
-    runtime::TICK,
-};
-use crate::{
-    capability::{Invocation, Stop},
-    plugin::LoadedPlugin,
-};
+use super::{limits::LimitReached, load::LoadedPlugin, runtime::TICK};
+use crate::{base::size, hostcall::{Invocation, Stop}, model::Limits, plugin::bindings::{Plugin, PluginPre, commands}};
 
 /// How a guest ended.
 #[derive(Debug)]
@@ -68,7 +61,7 @@ async fn call(
 }
 
 /// Yields at every tick, so that one guest never holds a thread, and traps when the budget is used up.
-pub(super) fn limit_cpu<T: 'static>(store: &mut Store<T>, cpu: Duration) {
+pub(crate) fn limit_cpu<T: 'static>(store: &mut Store<T>, cpu: Duration) {
     let ticks = u64::try_from(cpu.as_micros().div_ceil(TICK.as_micros())).unwrap_or(u64::MAX).max(1);
     let mut left = ticks;
     store.set_epoch_deadline(1);
@@ -83,7 +76,7 @@ pub(super) fn limit_cpu<T: 'static>(store: &mut Store<T>, cpu: Duration) {
 
 /// Limits what the host copies out of a guest at one time, before anything is counted: a list of a thousand
 /// strings can point to the same megabytes a thousand times.
-pub(super) fn limit_copies<T: 'static>(store: &mut Store<T>, limits: &Limits) {
+pub(crate) fn limit_copies<T: 'static>(store: &mut Store<T>, limits: &Limits) {
     // What is counted is the written form, which is never shorter than a fraction of what is copied.
     store.set_hostcall_fuel(limits.bytes_out.saturating_mul(4));
 }
@@ -103,7 +96,7 @@ fn broken(error: &wasmtime::Error, bytes_out: usize) -> GuestEnd {
 }
 
 /// Why a guest broke, one line: its own words are hostile, and a backtrace is for the log.
-pub(super) fn why(error: &wasmtime::Error) -> String {
+pub(crate) fn why(error: &wasmtime::Error) -> String {
     tracing::debug!(error = format!("{error:?}"), "a guest broke");
     if let Some(limit) = error.downcast_ref::<LimitReached>() {
         return limit.to_string();
@@ -111,7 +104,7 @@ pub(super) fn why(error: &wasmtime::Error) -> String {
     match error.downcast_ref::<Trap>() {
         Some(trap) => trap.to_string(),
         None if is_too_much_at_once(error) => "it handed over too much at once".to_owned(),
-        None => crate::reply::clean(error.root_cause().to_string().lines().next().unwrap_or("it broke")),
+        None => crate::base::clean(error.root_cause().to_string().lines().next().unwrap_or("it broke")),
     }
 }
 

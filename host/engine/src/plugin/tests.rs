@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use wasmtime::ResourceLimiter as _;
 
-use super::{bindings::commands, *};
+use super::{*, bindings::commands};
+use super::artifact::ArtifactError;
+use crate::model::Limits;
+use super::limits::LimitReached;
 
 fn command(name: &str) -> commands::Command {
     commands::Command {

@@ -24,13 +24,13 @@ use tokio::{
     task::JoinHandle,
 };
 use wardroom::{
-    CancellationToken, Engine, Timestamp,
-    config::{Registry, read},
-    message::{Inbox, Incoming, Person},
-    port::{
-        Abilities, Chat, Link, Outgoing, ReadyChat, SendError,
-        memory::{MemoryChat, MemoryStore},
-    },
+    CancellationToken, Timestamp,
+    adapter::{Abilities, Chat, Incoming, Link, MemoryChat, Outgoing, ReadyChat, SendError},
+    config::Registry,
+    engine::Engine,
+    messaging::Inbox,
+    model::Person,
+    store::MemoryStore,
 };
 
 use crate::{Figures, Listener, metrics::recorder};

@@ -3,10 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use rustix::process::WaitStatus;
-use wardroom::{
-    Timestamp,
-    port::{Outcome, RunEnd},
-};
+use wardroom::{Timestamp, adapter::RunEnd, model::Outcome};
 
 /// The longest name of a step, in characters.
 const STEP: usize = 80;

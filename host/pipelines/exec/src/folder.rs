@@ -27,10 +27,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use wardroom::{
-    Timestamp,
-    port::{RunEnd, RunKey},
-};
+use wardroom::{Timestamp, adapter::RunEnd, model::RunKey};
 
 use crate::{
     convert,

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use wardroom::config::nearest;
+use wardroom::base::nearest;
 
 /// A text with places for parameters.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -22,7 +22,7 @@ use tokio::{
 };
 use wardroom::{
     Timestamp,
-    port::store::{InboxKey, Removed, StoreError, Write},
+    store::{InboxKey, Removed, StoreError, Write},
 };
 
 use crate::{

@@ -3,7 +3,7 @@
 use sqlx::SqlitePool;
 use wardroom::{
     Timestamp,
-    port::store::{Entry, Line, Link, Sealed, StoreError},
+    store::{Entry, Line, Link, Sealed, StoreError},
 };
 
 use super::all;

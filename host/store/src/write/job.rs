@@ -1,10 +1,7 @@
 //! Writes of jobs: opening, standing, taking a place, entering, closing.
 
 use sqlx::SqliteConnection;
-use wardroom::{
-    journal::entry_hash,
-    port::store::{Entry, JobEnd, JobRow, LinkKind, Place, Stand, StoreError},
-};
+use wardroom::store::{Entry, JobEnd, JobRow, LinkKind, Place, Stand, StoreError, entry_hash};
 
 use super::plain;
 use crate::{

@@ -5,12 +5,8 @@ use std::path::Path;
 use proptest::prelude::*;
 use wardroom::{
     Timestamp,
-    journal::{digest, pack, verify},
-    port::{
-        Store,
-        memory::MemoryStore,
-        store::{Entry, EntryKind, JobQuery, JobRow, Line, Phase, Removed, Write},
-    },
+    journal::pack,
+    store::{Entry, EntryKind, JobQuery, JobRow, Line, MemoryStore, Phase, Removed, Store, Write, digest},
 };
 use wardroom_store::SqliteStore;
 

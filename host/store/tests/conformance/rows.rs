@@ -2,15 +2,12 @@
 
 use wardroom::{
     Timestamp,
-    message::Person,
-    port::{
-        Outcome, RunKey,
-        store::{
-            CallCount, Entry, EntryKind, InboxKey, InboxRow, JobEnd, JobOutcome, JobRow, Line, Mark, OutboxRow,
-            PendingRow, Phase, Place, Purpose, Release, Stand, Write,
-        },
+    base::Text,
+    model::{Outcome, Person, RunKey},
+    store::{
+        CallCount, Entry, EntryKind, InboxKey, InboxRow, JobEnd, JobOutcome, JobRow, Line, Mark, OutboxRow, PendingRow,
+        Phase, Place, Purpose, Release, Stand, Write,
     },
-    reply::Text,
 };
 
 /// A moment so many seconds after some other, with a fraction that only nanoseconds can hold.

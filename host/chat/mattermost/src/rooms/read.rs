@@ -6,7 +6,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use wardroom::message::Inbox;
+use wardroom::messaging::Inbox;
 
 use super::{Rooms, asked::Done, newest};
 use crate::{

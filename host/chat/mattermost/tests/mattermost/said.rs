@@ -2,13 +2,10 @@
 
 use anyhow::{Context as _, Result, ensure};
 use wardroom::{
-    message::Position,
-    port::{
-        Outcome, Store as _,
-        memory::MemoryPipelines,
-        store::{OutboxRow, Purpose, Write},
-    },
-    reply::Text,
+    adapter::{MemoryPipelines, Position},
+    base::Text,
+    model::Outcome,
+    store::{OutboxRow, Purpose, Store as _, Write},
 };
 
 use crate::rig::{Rig, until};

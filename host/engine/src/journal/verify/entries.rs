@@ -1,7 +1,6 @@
 //! Checks the entries of one job against each other. Pure.
 
-use super::Fault;
-use crate::{journal::entry_hash, port::store::Sealed};
+use crate::{journal::verify::Fault, store::{Sealed, entry_hash}};
 
 /// Checks one job's entries against each other, and against what was counted when they were written.
 ///
@@ -45,11 +44,11 @@ pub(crate) fn check_entries_behind(
     Ok(())
 }
 
-pub(super) fn missing(job: &str, number: u32) -> Fault {
+pub(crate) fn missing(job: &str, number: u32) -> Fault {
     Fault::of(job, format!("entry {number} of job {job} is missing"))
 }
 
-pub(super) fn changed(job: &str, number: u32) -> Fault {
+pub(crate) fn changed(job: &str, number: u32) -> Fault {
     Fault::of(job, format!("entry {number} of job {job} was changed"))
 }
 

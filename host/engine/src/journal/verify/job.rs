@@ -2,23 +2,14 @@
 
 use serde_json::Value;
 
-use super::{
-    Fault, Stop, check_entries,
-    entries::{changed, missing},
-};
-use crate::{
-    journal::{digest, unpack},
-    port::{
-        Store, StoreError,
-        store::{EntryKind, JobRow, Link, Sealed},
-    },
-};
+use super::entries::{changed, check_entries, missing};
+use crate::{journal::{blob::unpack, verify::{Fault, Stop}}, store::{EntryKind, JobRow, Link, Sealed, Store, StoreError, digest}};
 
 /// How often a job is read again that was written meanwhile.
 const READS: usize = 5;
 
 /// What the store has of a job.
-pub(super) struct Found {
+pub(crate) struct Found {
     row: Option<JobRow>,
     entries: Vec<Sealed>,
     tip: Option<(u32, String)>,
@@ -26,7 +17,7 @@ pub(super) struct Found {
 
 impl Found {
     /// Reads it, again where it was written meanwhile.
-    pub(super) async fn read(store: &dyn Store, job: &str) -> Result<Self, Stop> {
+    pub(crate) async fn read(store: &dyn Store, job: &str) -> Result<Self, Stop> {
         let cannot = |error| Stop::reading(error, Some(job), format!("job {job} cannot be read"));
         let mut reads = 0;
         loop {
@@ -49,22 +40,22 @@ impl Found {
     }
 
     /// Whether there is nothing at all of it.
-    pub(super) fn is_nothing(&self) -> bool {
+    pub(crate) fn is_nothing(&self) -> bool {
         self.row.is_none() && self.entries.is_empty()
     }
 
     /// How many entries there are.
-    pub(super) fn entries(&self) -> u64 {
+    pub(crate) fn entries(&self) -> u64 {
         self.entries.len() as u64
     }
 
     /// The digest of its plugin's bytes.
-    pub(super) fn digest(&self) -> Option<&str> {
+    pub(crate) fn digest(&self) -> Option<&str> {
         self.row.as_ref().map(|row| row.digest.as_str())
     }
 
     /// Checks it against the hash that its opening's link has, and the link of its closing, if there is one.
-    pub(super) async fn check(
+    pub(crate) async fn check(
         &self,
         store: &dyn Store,
         job: &str,
@@ -115,7 +106,7 @@ impl Found {
 }
 
 /// Checks the bytes of a plugin, where they are kept.
-pub(super) async fn check_bytes(store: &dyn Store, job: &str, name: &str) -> Result<(), Stop> {
+pub(crate) async fn check_bytes(store: &dyn Store, job: &str, name: &str) -> Result<(), Stop> {
     let cannot = |error| Stop::reading(error, Some(job), format!("what stands under {name} cannot be read"));
     match store.beside(name).await.map_err(cannot)? {
         Some(bytes) if digest(&bytes) != name => {
@@ -125,7 +116,7 @@ pub(super) async fn check_bytes(store: &dyn Store, job: &str, name: &str) -> Res
     }
 }
 
-pub(super) fn gone(job: &str) -> Fault {
+pub(crate) fn gone(job: &str) -> Fault {
     Fault::of(job, format!("job {job} is missing"))
 }
 

@@ -8,10 +8,11 @@ mod walk;
 
 use std::fmt;
 
-pub use self::entries::check_entries;
-pub(crate) use self::entries::check_entries_behind;
-use self::walk::Walk;
-use crate::port::{Store, StoreError};
+use walk::Walk;
+use crate::store::{Store, StoreError};
+
+pub use entries::check_entries;
+pub(crate) use entries::check_entries_behind;
 
 /// The newest end of the chain. Kept elsewhere, it shows later that nothing was cut off.
 #[derive(Debug, Clone, PartialEq, Eq)]

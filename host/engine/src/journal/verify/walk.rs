@@ -6,17 +6,8 @@ use std::collections::{BTreeMap, HashSet};
 
 use jiff::Timestamp;
 
-use super::{
-    Fault, Head, Stop, Verified,
-    job::{Found, check_bytes, gone},
-};
-use crate::{
-    journal::{line_digest, lines_digest, link_hash},
-    port::{
-        Store,
-        store::{JobQuery, Link, LinkKind},
-    },
-};
+use super::job::{Found, check_bytes, gone};
+use crate::{journal::verify::{Fault, Head, Stop, Verified}, store::{JobQuery, Link, LinkKind, Store, line_digest, lines_digest, link_hash}};
 
 /// How many links are read at once.
 const PAGE: u32 = 500;
@@ -36,7 +27,7 @@ struct Doubt {
 }
 
 /// How far the walk came.
-pub(super) struct Walk<'s> {
+pub(crate) struct Walk<'s> {
     store: &'s dyn Store,
     given: Option<&'s Head>,
     found: Verified,
@@ -50,7 +41,7 @@ pub(super) struct Walk<'s> {
 }
 
 impl<'s> Walk<'s> {
-    pub(super) fn new(store: &'s dyn Store, given: Option<&'s Head>) -> Self {
+    pub(crate) fn new(store: &'s dyn Store, given: Option<&'s Head>) -> Self {
         let head = Head { number: 0, hash: String::new() };
         let found = Verified { links: 0, jobs: 0, entries: 0, lines: 0, removed: 0, head };
         Self {
@@ -65,7 +56,7 @@ impl<'s> Walk<'s> {
     }
 
     /// Walks to the end and looks at what is still open there.
-    pub(super) async fn all(mut self) -> Result<Verified, Stop> {
+    pub(crate) async fn all(mut self) -> Result<Verified, Stop> {
         self.on().await?;
         if let Some(given) = self.given
             && given.number > self.found.head.number

@@ -8,7 +8,10 @@ use std::{
 };
 
 use tokio::task::JoinSet;
-use wardroom::port::{Outcome, PipelineError, RunKey, RunState};
+use wardroom::{
+    adapter::{PipelineError, RunState},
+    model::{Outcome, RunKey},
+};
 
 use crate::harness::{Host, NAME, key, program, refusal, run, values, wait};
 

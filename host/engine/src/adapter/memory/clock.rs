@@ -1,0 +1,29 @@
+//! A clock that stands still until it is moved.
+
+use std::sync::{Mutex, PoisonError};
+
+use jiff::Timestamp;
+
+use crate::adapter::clock::Clock;
+
+/// A clock for tests.
+#[derive(Debug)]
+pub struct MemoryClock(Mutex<Timestamp>);
+
+impl MemoryClock {
+    /// A clock that shows a time.
+    pub fn at(time: Timestamp) -> Self {
+        Self(Mutex::new(time))
+    }
+
+    /// Moves it.
+    pub fn set(&self, time: Timestamp) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = time;
+    }
+}
+
+impl Clock for MemoryClock {
+    fn now(&self) -> Timestamp {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

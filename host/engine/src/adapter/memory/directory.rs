@@ -1,0 +1,29 @@
+//! A directory in memory: who is in a group is said by hand.
+
+use std::{collections::{HashMap, HashSet}, sync::{Arc, Mutex, PoisonError}};
+
+use crate::adapter::directory::{Closed, Directory};
+
+/// A directory in memory.
+#[derive(Debug, Default)]
+pub struct MemoryDirectory(Mutex<HashMap<String, Arc<HashSet<String>>>>);
+
+impl MemoryDirectory {
+    /// Says who is in a group from now on; a group that nobody spoke of is closed.
+    pub fn set(&self, group: &str, members: &[&str]) {
+        let members = members.iter().map(|id| (*id).to_owned()).collect();
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(group.to_owned(), Arc::new(members));
+    }
+
+    /// Closes a group.
+    pub fn close(&self, group: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(group);
+    }
+}
+
+impl Directory for MemoryDirectory {
+    fn members(&self, group: &str) -> Result<Arc<HashSet<String>>, Closed> {
+        let groups = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        groups.get(group).cloned().ok_or_else(|| Closed("nobody said who is in it".to_owned()))
+    }
+}

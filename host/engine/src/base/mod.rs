@@ -1,0 +1,26 @@
+//! base
+
+mod activity;
+mod cron;
+mod duration;
+mod json_size;
+mod problem;
+mod table;
+mod text;
+mod time;
+mod time_zone;
+mod tree;
+mod typed_time;
+
+pub use activity::{Activity, AtWork};
+pub use cron::Cron;
+pub use duration::parse_duration;
+pub(crate) use json_size::size;
+pub use problem::{At, Problem, Problems};
+pub use table::{Located, Table};
+pub use text::{Block, Text, clean, nearest};
+pub(crate) use time::{moment, took};
+pub use time_zone::show;
+pub(crate) use time_zone::zone;
+pub use tree::{Field, Node, Value, parse};
+pub(crate) use typed_time::typed;

@@ -1,0 +1,50 @@
+//! Time zones by their names, and moments as people in one of them read them.
+
+use jiff::{Timestamp, tz::TimeZone};
+
+/// A time zone by its name in the time zone database, such as `Europe/Berlin`.
+///
+/// # Errors
+/// The name that was probably meant, if there is one.
+pub fn zone(name: &str) -> Result<TimeZone, Option<String>> {
+    // What is not a name there could still be a file of the machine's own.
+    let known = || jiff::tz::db().available().map(|known| known.as_str().to_owned());
+    if name == "UTC" {
+        return Ok(TimeZone::UTC);
+    }
+    let zone = TimeZone::get(name).ok().filter(|zone| zone.iana_name().is_some());
+    zone.ok_or_else(|| {
+        let names: Vec<String> = known().collect();
+        crate::base::text::nearest(name, names.iter().map(String::as_str)).map(str::to_owned)
+    })
+}
+
+/// A moment with its zone: `2026-11-21 14:00 UTC`, `2026-11-21 14:00 +01:00 Europe/Berlin`; seconds where they are what
+/// matters.
+pub fn show(at: Timestamp, zone: &TimeZone) -> String {
+    if *zone == TimeZone::UTC {
+        return crate::base::time::moment(at);
+    }
+    let shape = if at.as_second() % 60 == 0 { "%Y-%m-%d %H:%M %:z %Q" } else { "%Y-%m-%d %H:%M:%S %:z %Q" };
+    at.to_zoned(zone.clone()).strftime(shape).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_zone_is_known_by_its_name_and_a_slip_is_seen() {
+        assert_eq!(zone("Europe/Berlin").unwrap().iana_name(), Some("Europe/Berlin"));
+        assert_eq!(zone("UTC").unwrap(), TimeZone::UTC);
+        assert_eq!(zone("Europe/Berlim").unwrap_err().as_deref(), Some("Europe/Berlin"));
+        assert!(zone("../etc/passwd").is_err() && zone("").is_err());
+    }
+
+    #[test]
+    fn a_moment_says_its_zone() {
+        let at: Timestamp = "2026-11-21T13:00:00Z".parse().unwrap();
+        assert_eq!(show(at, &TimeZone::UTC), "2026-11-21 13:00 UTC");
+        assert_eq!(show(at, &zone("Europe/Berlin").unwrap()), "2026-11-21 14:00 +01:00 Europe/Berlin");
+    }
+}

@@ -1,7 +1,0 @@
-//! `chat`: words in the job's own thread, and a word on its status card.
-//!
-//! A guest never speaks in another room, never as somebody else, and never in markup.
-
-mod host;
-
-pub(super) use host::{Say, Stage};

@@ -1,5 +1,0 @@
-//! `store`: the plugin's own keys and values. No plugin sees another's.
-
-mod host;
-
-pub(super) use host::{Delete, Get, List, Set};

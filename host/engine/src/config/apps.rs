@@ -1,0 +1,218 @@
+//! Apps, environments, and how each app reaches each environment: `[environment.*]`, `[app.*]`, `[app.*.deploy.*]`.
+
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use regex::Regex;
+
+use super::{approvals::Terms, direct, order};
+use crate::{adapter::{Backends, Pipelines, PipelinesBuilder, PipelinesFactory, Watched}, base::{At, Located, Table, nearest}, model::{App, BackendId, Catalog, Deployment, Direct, Environment, RoomName, ValuePattern}};
+
+/// The systems of `[pipelines.*]` and the one that inline pipelines of a kind share, while they are being filled.
+pub(crate) struct Systems<'r> {
+    factories: &'r [Arc<dyn PipelinesFactory>],
+    // `None` where the system's own table had problems: what refers to it is not blamed again.
+    named: BTreeMap<String, Option<Box<dyn PipelinesBuilder>>>,
+    inline: BTreeMap<&'static str, Option<Box<dyn PipelinesBuilder>>>,
+}
+
+struct Draft {
+    app: String,
+    environment: String,
+    parameters: BTreeMap<String, ValuePattern>,
+    system: SystemName,
+    at: At,
+}
+
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum SystemName {
+    Named(String),
+    Inline(&'static str),
+}
+
+/// What these tables say.
+pub(crate) struct Apps {
+    pub(crate) catalog: Catalog,
+    pub(crate) backends: Backends,
+    /// `approval` of an environment, by the environment's name.
+    pub(crate) terms: BTreeMap<String, Terms>,
+}
+
+/// Reads the environments, the pipelines systems and the apps.
+pub(crate) fn read(root: &mut Table, factories: &[Arc<dyn PipelinesFactory>], networks: &[&str]) -> Apps {
+    let mut catalog = Catalog::default();
+    let mut terms = BTreeMap::new();
+    for (name, mut table) in root.tables("environment") {
+        if !is_name(&name.value) {
+            table.problem(&name.at, format!("`{}` is no name for an environment", name.value), NAME_RULE.to_owned());
+        }
+        let at = table.at().clone();
+        if let Some(mut approval) = table.table("approval") {
+            terms.insert(name.value.clone(), Terms::read(&mut approval, networks));
+            approval.finish();
+        }
+        let after = table.string("after");
+        table.finish();
+        catalog.environments.push(Environment { name: name.value, at, after });
+    }
+    order::check(root, &mut catalog.environments);
+    let mut systems = Systems::read(root, factories);
+    let mut drafts = Vec::new();
+    for (name, mut table) in root.tables("app") {
+        if !is_name(&name.value) {
+            table.problem(&name.at, format!("`{}` is no name for an app", name.value), NAME_RULE.to_owned());
+        }
+        let title = table.string("title").map_or_else(|| name.value.clone(), |title| crate::base::clean(&title.value));
+        let room = RoomName::read(&mut table, "room", networks);
+        let owners = table.strings("owners").map(|owners| owners.value).unwrap_or_default();
+        let direct = direct::read(&mut table);
+        for (environment, deploy) in table.tables("deploy") {
+            if catalog.environment(&environment.value).is_none() {
+                let meant = nearest(&environment.value, catalog.environments());
+                let fix = meant.map_or_else(
+                    || format!("[environment.{}]", environment.value),
+                    |meant| format!("[app.{}.deploy.{meant}]", name.value),
+                );
+                deploy.problem(&environment.at, format!("there is no environment `{}`", environment.value), fix);
+            }
+            drafts.extend(systems.deployment(&name.value, &environment.value, deploy));
+        }
+        table.finish();
+        catalog
+            .apps
+            .insert(name.value.clone(), App { name: name.value, title, room, owners, direct, deployments: Vec::new() });
+    }
+    let mut backends = Backends::default();
+    let built = systems.build(&mut backends);
+    for draft in drafts {
+        let Some(&backend) = built.get(&draft.system) else { continue };
+        if let Some(app) = catalog.apps.get_mut(&draft.app) {
+            app.deployments.push(Deployment {
+                pipeline: format!("{}/{}", draft.app, draft.environment),
+                app: draft.app,
+                environment: draft.environment,
+                parameters: draft.parameters,
+                backend,
+                at: draft.at,
+            });
+        }
+    }
+    Apps { catalog, backends, terms }
+}
+
+/// What a name of an app or environment looks like.
+const NAME_RULE: &str = "letters, digits, dots, dashes and underscores, beginning with a letter or digit";
+
+fn is_name(name: &str) -> bool {
+    name.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && name.len() <= 64
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
+}
+
+impl<'r> Systems<'r> {
+    fn read(root: &mut Table, factories: &'r [Arc<dyn PipelinesFactory>]) -> Self {
+        let mut systems = Self { factories, named: BTreeMap::new(), inline: BTreeMap::new() };
+        for (name, mut table) in root.tables("pipelines") {
+            let kinds: Vec<&str> = factories.iter().map(|factory| factory.kind()).collect();
+            let kind = table.required_string("kind", &format!("\"{}\"", kinds.first().unwrap_or(&"jenkins")));
+            let mut builder = None;
+            if let Some(kind) = kind {
+                match factories.iter().find(|factory| factory.kind() == kind.value) {
+                    Some(factory) => {
+                        builder = factory.system(Some(&mut table));
+                        table.finish();
+                    }
+                    None => {
+                        let message = format!(
+                            "this build has no pipelines of the kind `{}`; it has: {}",
+                            kind.value,
+                            kinds.join(", ")
+                        );
+                        table.problem(&kind.at, message, None);
+                    }
+                }
+            }
+            systems.named.insert(name.value, builder);
+        }
+        systems
+    }
+
+    fn deployment(&mut self, app: &str, environment: &str, mut table: Table) -> Option<Draft> {
+        let at = table.at().clone();
+        let mut parameters = BTreeMap::new();
+        if let Some(mut patterns) = table.table("parameters") {
+            for key in patterns.keys() {
+                let Some(text) = patterns.string(&key.value) else { continue };
+                match ValuePattern::new(&text.value) {
+                    Ok(pattern) => {
+                        parameters.insert(key.value, pattern);
+                    }
+                    Err(reason) => {
+                        let message = format!("`{}` is no regular expression: {reason}", text.value);
+                        patterns.problem(&text.at, message, format!("{} = '[0-9]+\\.[0-9]+\\.[0-9]+'", key.value));
+                    }
+                }
+            }
+            patterns.finish();
+        }
+        let names: Vec<String> = parameters.keys().cloned().collect();
+        let name = format!("{app}/{environment}");
+        let pipeline = table.string("pipeline");
+        let inline = self.factories.iter().find(|factory| factory.inline_key().is_some_and(|key| table.has(key)));
+        let system = match (pipeline, inline) {
+            (Some(pipeline), None) => {
+                let Some((system, path)) = pipeline.value.split_once(':').filter(|(_, path)| !path.is_empty()) else {
+                    let message = format!("`{}` names no pipeline: a system, a colon, its name there", pipeline.value);
+                    table.problem(&pipeline.at, message, "pipeline = \"ci:cms/deploy\"".to_owned());
+                    return None;
+                };
+                let Some(builder) = self.named.get_mut(system) else {
+                    let meant = nearest(system, self.named.keys().map(String::as_str));
+                    let fix = meant.map_or_else(
+                        || format!("[pipelines.{system}]"),
+                        |meant| format!("pipeline = \"{meant}:{path}\""),
+                    );
+                    table.problem(&pipeline.at, format!("there is no [pipelines.{system}]"), fix);
+                    return None;
+                };
+                builder.as_mut()?.pipeline(&name, Some(path), &names, &mut table);
+                SystemName::Named(system.to_owned())
+            }
+            (None, Some(factory)) => {
+                let kind = factory.kind();
+                let builder = self.inline.entry(kind).or_insert_with(|| factory.system(None));
+                builder.as_mut()?.pipeline(&name, None, &names, &mut table);
+                SystemName::Inline(kind)
+            }
+            (pipeline, _) => {
+                let message = if pipeline.is_some() {
+                    "has both `pipeline` and the keys of another kind"
+                } else {
+                    "says nothing of what to run"
+                };
+                let message = format!("[app.{app}.deploy.{environment}] {message}");
+                table.problem(
+                    &at,
+                    message,
+                    "run = [\"./deploy.sh\", \"{version}\"]   or   pipeline = \"ci:path\"".to_owned(),
+                );
+                return None;
+            }
+        };
+        table.finish();
+        Some(Draft { app: app.to_owned(), environment: environment.to_owned(), parameters, system, at })
+    }
+
+    fn build(self, backends: &mut Backends) -> BTreeMap<SystemName, BackendId> {
+        let named = self.named.into_iter().map(|(name, builder)| (SystemName::Named(name), builder));
+        let inline = self.inline.into_iter().map(|(kind, builder)| (SystemName::Inline(kind), builder));
+        let built = |(name, builder): (SystemName, Option<Box<dyn PipelinesBuilder>>)| {
+            let shown = match &name {
+                SystemName::Named(name) => name.clone(),
+                SystemName::Inline(kind) => (*kind).to_owned(),
+            };
+            let system: Arc<dyn Pipelines> = builder?.build();
+            Some((name, backends.add(Watched::new(shown, system))))
+        };
+        named.chain(inline).filter_map(built).collect()
+    }
+}

@@ -1,0 +1,232 @@
+//! `[[alias]]`, `[[say]]`, `[[listen]]`, `[[schedule]]` and `[[hook]]`: what sets commands off besides typing them.
+//!
+//! Not here: how a hook's sender proves itself and what is taken of its body (`hooks`); whether there are such commands, which only plugins know ([`crate::engine::Plugins::problems`]).
+
+use jiff::tz::TimeZone;
+use regex::RegexBuilder;
+
+use super::{bots::BotConfig, freezes::time_zone, hooks, members::Members};
+use crate::{base::{Cron, Located, Table, nearest}, command::words, model::RoomName, trigger::{Alias, Listen, Missed, Said, Schedule, Starters, Template, is_gap}};
+
+/// Reads them all. `zone` is the time zone where nothing is said.
+pub(crate) fn read(root: &mut Table, members: &Members<'_>, bots: &[BotConfig], zone: &TimeZone) -> Starters {
+    let mut starters = Starters {
+        aliases: root.array("alias").into_iter().filter_map(alias).collect(),
+        said: root.array("say").into_iter().filter_map(said).collect(),
+        listens: root.array("listen").into_iter().filter_map(|table| listen(table, members)).collect(),
+        ..Starters::default()
+    };
+    for table in root.array("schedule") {
+        starters.schedules.extend(schedule(table, members, bots, zone, &starters.schedules));
+    }
+    for table in root.array("hook") {
+        starters.hooks.extend(hooks::read(table, members, bots, &starters.hooks));
+    }
+    doubled(root, &starters);
+    starters
+}
+
+/// Reports short forms and fixed answers that are typed alike.
+fn doubled(root: &Table, starters: &Starters) {
+    let aliases = starters.aliases.iter().map(|alias| (&alias.typed, &alias.at));
+    let said = starters.said.iter().map(|said| (&said.typed, &said.at));
+    let all: Vec<_> = aliases.chain(said).collect();
+    for (index, (typed, at)) in all.iter().enumerate() {
+        // A gap is like any word.
+        let form = |typed: &[String]| {
+            typed
+                .iter()
+                .map(|word| if is_gap(word) { "_".into() } else { word.to_lowercase() })
+                .collect::<Vec<String>>()
+        };
+        if let Some((_, other)) = all[..index].iter().find(|(other, _)| form(other) == form(typed)) {
+            root.problem(at, format!("`{}` is typed as in {other} already", typed.join(" ")), None);
+        }
+    }
+}
+
+fn alias(mut table: Table) -> Option<Alias> {
+    let at = table.at().clone();
+    let text = table.required_string("typed", "\"restart HOST\"");
+    let command = template(&mut table, "\"deploy cms staging {HOST}\"");
+    let typed = text.and_then(|text| typed(&table, &text));
+    if let (Some(typed), Some(command)) = (&typed, &command) {
+        gaps(&table, command, typed.iter().filter(|word| is_gap(word)).map(String::as_str));
+        for word in typed.iter().filter(|word| is_gap(word)) {
+            if typed.iter().filter(|other| *other == word).count() > 1 {
+                table.problem(&at, format!("`{word}` stands there twice"), None);
+            } else if !command.gaps().any(|gap| gap == word) {
+                let fix = format!("command = \"{} {{{word}}}\"", command.as_str());
+                table.problem(&at, format!("what is typed for `{word}` is not used"), fix);
+            }
+        }
+    }
+    table.finish();
+    Some(Alias { at, typed: typed?, command: command? })
+}
+
+fn said(mut table: Table) -> Option<Said> {
+    let at = table.at().clone();
+    let text = table.required_string("typed", "\"oncall\"");
+    let answer = table.required_string("text", "\"Call 123.\"");
+    let typed = text.and_then(|text| typed(&table, &text));
+    table.finish();
+    Some(Said { at, typed: typed?, text: answer?.value })
+}
+
+/// The words of a line that people type.
+fn typed(table: &Table, text: &Located<String>) -> Option<Vec<String>> {
+    match words(&text.value).filter(|words| words.first().is_some_and(|first| !is_gap(first))) {
+        Some(words) => Some(words),
+        None => {
+            let message = format!("`{}` is nothing that can be typed", crate::base::clean(&text.value));
+            table.problem(&text.at, message, "typed = \"restart HOST\"".to_owned());
+            None
+        }
+    }
+}
+
+fn listen(mut table: Table, members: &Members<'_>) -> Option<Listen> {
+    const PATTERN: &str = "'is (?P<app>[a-z]+) up\\?'";
+    let at = table.at().clone();
+    let pattern = table.required_string("pattern", PATTERN);
+    let command = template(&mut table, "\"where {app}\"");
+    let rooms = table
+        .strings("rooms")
+        .map(|rooms| rooms.value.iter().filter_map(|room| members.room(&table, room)).collect::<Vec<RoomName>>());
+    let pattern = pattern.and_then(|text| match RegexBuilder::new(&text.value).size_limit(1 << 20).build() {
+        Ok(pattern) => Some(pattern),
+        Err(error) => {
+            let error = error.to_string();
+            let why = error.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+            let fix = format!("pattern = {PATTERN}");
+            table.problem(&text.at, format!("`pattern` is no regular expression: {why}"), fix);
+            None
+        }
+    });
+    if let (Some(pattern), Some(command)) = (&pattern, &command) {
+        gaps(&table, command, pattern.capture_names().flatten());
+    }
+    table.finish();
+    Some(Listen { at, pattern: pattern?, command: command?, rooms })
+}
+
+fn schedule(
+    mut table: Table,
+    members: &Members<'_>,
+    bots: &[BotConfig],
+    here: &TimeZone,
+    others: &[Schedule],
+) -> Option<Schedule> {
+    const CRON: &str = "\"0 9 * * MON-FRI\"";
+    let at = table.at().clone();
+    let name = name(&mut table, "nightly", others.iter().map(|other| other.name.as_str()));
+    let text = table.required_string("cron", CRON);
+    let zone = if table.has("time_zone") { time_zone(&mut table) } else { Some(here.clone()) };
+    let cron = text.and_then(|text| match Cron::new(&text.value, zone.as_ref().unwrap_or(&TimeZone::UTC)) {
+        Ok(cron) => zone.is_some().then_some(cron),
+        Err(error) => {
+            table.problem(&text.at, error.to_string(), format!("cron = {CRON}"));
+            None
+        }
+    });
+    let command = template(&mut table, "\"where\"");
+    if let Some(command) = &command {
+        gaps(&table, command, std::iter::empty());
+    }
+    let missed = match table.string("missed") {
+        None => Some(Missed::Skip),
+        Some(text) => match text.value.as_str() {
+            "skip" => Some(Missed::Skip),
+            "last" => Some(Missed::Last),
+            _ => {
+                table.problem(&text.at, "`missed` is \"skip\" or \"last\"", "missed = \"skip\"".to_owned());
+                None
+            }
+        },
+    };
+    let (machine, room, bot) = place(&mut table, members, bots);
+    table.finish();
+    Some(Schedule {
+        name: name?,
+        at,
+        cron: cron?,
+        command: command?,
+        machine: machine?,
+        room: room?,
+        bot: bot?,
+        missed: missed?,
+    })
+}
+
+/// `as`, `room` and `bot`.
+pub(crate) fn place(
+    table: &mut Table,
+    members: &Members<'_>,
+    bots: &[BotConfig],
+) -> (Option<crate::model::Person>, Option<RoomName>, Option<Option<String>>) {
+    let machine = members.machine(table, "as");
+    if !table.has("room") {
+        table.missing("room", "\"#ops:example.org\"");
+    }
+    let room = RoomName::read(table, "room", members.networks());
+    let bot = match table.string("bot") {
+        None => Some(None),
+        Some(text) if bots.iter().any(|bot| bot.identity.name == text.value) => Some(Some(text.value)),
+        Some(text) => {
+            let meant = nearest(&text.value, bots.iter().map(|bot| bot.identity.name.as_str()));
+            table.problem(
+                &text.at,
+                format!("there is no [bot.{}]", text.value),
+                meant.map(|meant| format!("bot = \"{meant}\"")),
+            );
+            None
+        }
+    };
+    if let (Some(room), Some(None), [first, _, ..]) = (&room, &bot, bots)
+        && !bots.iter().any(|bot| bot.names(room))
+    {
+        let at = table.at_key("room");
+        let message = format!("no identity's table names the room `{room}`, so it is not known which one acts there");
+        table.problem(&at, message, format!("bot = \"{}\"", first.identity.name));
+    }
+    (machine, room, bot)
+}
+
+/// A name that is part of a path and of keys.
+pub(crate) fn name<'a>(table: &mut Table, example: &str, mut others: impl Iterator<Item = &'a str>) -> Option<String> {
+    let text = table.required_string("name", &format!("\"{example}\""))?;
+    let known = |letter: u8| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == b'-' || letter == b'_';
+    if text.value.is_empty() || text.value.len() > 64 || !text.value.bytes().all(known) {
+        let message = "`name` is made of lower case letters, digits, `-` and `_`";
+        table.problem(&text.at, message, format!("name = \"{example}\""));
+        return None;
+    }
+    if others.any(|other| other == text.value) {
+        let message = format!("[[{}]] `{}` is there already", table.path(), text.value);
+        table.problem(&text.at, message, None);
+        return None;
+    }
+    Some(text.value)
+}
+
+pub(crate) fn template(table: &mut Table, example: &str) -> Option<Template> {
+    let text = table.required_string("command", example)?;
+    match Template::new(&text.value) {
+        Ok(template) => Some(template),
+        Err(error) => {
+            table.problem(&text.at, error.to_string(), format!("command = {example}"));
+            None
+        }
+    }
+}
+
+/// Reports gaps that nothing fills.
+pub(crate) fn gaps<'a>(table: &Table, command: &Template, filled: impl Iterator<Item = &'a str>) {
+    let filled: Vec<&str> = filled.collect();
+    for gap in command.gaps().filter(|gap| !filled.contains(gap)) {
+        let message = format!("nothing fills the gap `{{{gap}}}` of `{}`", command.as_str());
+        let fix = (!filled.is_empty()).then(|| format!("one of: {}", filled.join(", ")));
+        table.problem(table.at(), message, fix);
+    }
+}

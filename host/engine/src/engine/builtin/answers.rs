@@ -1,0 +1,154 @@
+//! What the host's own commands answer. Each shows only what the asker may see.
+
+use std::fmt::Write as _;
+
+use crate::{base::{Text, nearest}, command::{Builtin, Spec, Value, help_all, help_one}, engine::{builder::Host, verdict::Verdict}, model::Person, policy::{Asker, Authorized, Held, Rights}};
+
+impl Host {
+    /// One of the host's own commands.
+    pub(crate) async fn host(&self, builtin: Builtin, authorized: &Authorized) -> Verdict {
+        let (person, message, asker) = (authorized.caller(), authorized.message(), authorized.asker());
+        let words = match builtin {
+            Builtin::Help => match authorized.command().arguments().next() {
+                Some((_, Value::Text(word))) => Ok(self.help_for(asker, word)),
+                _ => Ok(self.help_whole(asker, &message.bot)),
+            },
+            Builtin::Whoami => Ok(self.whoami(person, asker)),
+            Builtin::Plugins => Ok(self.list_plugins(asker)),
+            Builtin::Can => self.can(authorized),
+            Builtin::Status => self.status(person, asker).await,
+            Builtin::Stats => self.stats(authorized).await,
+            Builtin::Jobs => self.list_jobs(person).await,
+            Builtin::Job => return self.one_job(authorized).await.unwrap_or_else(Verdict::Refused),
+            Builtin::Logs => return self.logs(authorized).await,
+            Builtin::Cancel => return self.cancel(authorized).await.unwrap_or_else(Verdict::Refused),
+            Builtin::Approve => return self.approve(authorized).await.unwrap_or_else(Verdict::Refused),
+            Builtin::Deny => return self.deny(authorized).await.unwrap_or_else(Verdict::Refused),
+            Builtin::Release => return self.record(authorized).await.unwrap_or_else(Verdict::Refused),
+            Builtin::Freeze => return self.freeze(authorized).await.unwrap_or_else(Verdict::Refused),
+            Builtin::Unfreeze => return self.unfreeze(authorized).await.unwrap_or_else(Verdict::Refused),
+        };
+        match words {
+            Ok(words) => self.said(message, Text::lines(words)),
+            Err(refused) => Verdict::Refused(refused),
+        }
+    }
+
+    /// The commands that a person may run somewhere.
+    fn visible<'a>(&'a self, asker: Asker<'a>) -> impl Iterator<Item = &'a Spec> {
+        let may = move |spec: &&Spec| self.shared.access.may_run(asker, &spec.name, spec.target.clone());
+        self.plugins.table().specs().iter().map(AsRef::as_ref).filter(may)
+    }
+
+    fn help_whole(&self, asker: Asker<'_>, bot: &str) -> String {
+        let mut text = String::new();
+        let short: Vec<(String, String)> = self.starters.shown().collect();
+        let width = short.iter().map(|(typed, _)| typed.chars().count()).max().unwrap_or(0);
+        if !short.is_empty() {
+            text.push_str("short forms\n");
+        }
+        for (typed, means) in short {
+            let _ = writeln!(text, "  {typed:width$}  {means}");
+        }
+        text.push_str(&help_all(self.visible(asker), &self.voice(bot).prefix));
+        text
+    }
+
+    fn help_for(&self, asker: Asker<'_>, word: &str) -> String {
+        match self.plugins.table().get(word) {
+            Some(spec) => self.explain(asker, spec),
+            None => {
+                let names = self.visible(asker).map(|spec| spec.name.as_str());
+                let meant = nearest(word, names).map(|meant| format!(" Did you mean `{meant}`?")).unwrap_or_default();
+                format!("Unknown command `{}`.{meant}", crate::base::clean(word))
+            }
+        }
+    }
+
+    /// All there is to say about a command, and whether this person may run it.
+    pub(crate) fn explain(&self, asker: Asker<'_>, spec: &Spec) -> String {
+        let below = self.plugins.table().below(spec);
+        let below: Vec<String> = below.map(|spec| format!("\nSee also: {}", spec.usage())).collect();
+        format!("{}{}", help_one(spec, &self.who(asker, spec)), below.concat())
+    }
+
+    fn who(&self, asker: Asker<'_>, spec: &Spec) -> String {
+        match self.shared.access.rights(asker, &spec.name, spec.target.clone()) {
+            Rights::Open => "Everybody may run it.".to_owned(),
+            Rights::Admin => "You may run it as an admin.".to_owned(),
+            Rights::Roles(roles) if roles.is_empty() => match self.shared.access.admins.as_slice() {
+                [] => "You may not run it.".to_owned(),
+                admins => format!("You may not run it: ask {}.", admins.join(" or ")),
+            },
+            Rights::Roles(roles) => {
+                let roles: Vec<String> =
+                    roles.iter().map(|held| format!("{} ({})", held.rule(), reach(held))).collect();
+                format!("You may run it as {}.", roles.join(" and as "))
+            }
+        }
+    }
+
+    fn whoami(&self, person: &Person, asker: Asker<'_>) -> String {
+        let access = &self.shared.access;
+        let mut text = format!(
+            "You are {} ({}) to {}.",
+            crate::base::clean(&person.name),
+            crate::base::clean(&person.id),
+            asker.bot.and_then(|bot| access.bots.get(bot)).map_or("this host", |bot| bot.name.as_str())
+        );
+        if access.is_admin(&person.id) {
+            let _ = write!(
+                text,
+                "\nYou are an admin: every command, app and environment; grants of plugins hold all the same."
+            );
+        }
+        if let Some(named) = access.persons.of(&person.id).filter(|named| named.ids.len() > 1) {
+            let others: Vec<&str> = access.persons.ids(&person.id).skip(1).collect();
+            let _ = write!(text, "\nYou are {} in the configuration, also as {}.", named.name, others.join(", "));
+        }
+        for held in access.held(asker, true) {
+            let commands: Vec<&str> = held.role.commands.iter().map(crate::policy::Pattern::as_str).collect();
+            let _ = write!(text, "\nRole {}: {} ({})", held.rule(), commands.join(", "), reach(&held));
+        }
+        let commands: Vec<&str> = self.visible(asker).map(|spec| spec.name.as_str()).collect();
+        let _ = write!(text, "\nYou may type: {}", commands.join(", "));
+        text
+    }
+
+    fn list_plugins(&self, asker: Asker<'_>) -> String {
+        let mut text = String::new();
+        for plugin in self.plugins.loaded() {
+            let may = |spec: &&std::sync::Arc<Spec>| self.shared.access.may_run(asker, &spec.name, spec.target.clone());
+            let commands: Vec<&str> =
+                plugin.description.commands.iter().filter(may).map(|spec| spec.name.as_str()).collect();
+            if commands.is_empty() {
+                continue;
+            }
+            let short: String = plugin.digest.chars().take("sha256:".len() + 12).collect();
+            let _ = writeln!(text, "{}: {} ({short})", plugin.name, commands.join(", "));
+        }
+        for plugin in self.plugins.not_loaded() {
+            // Why may name files and rules: that is for those who can mend it.
+            let why = if self.shared.access.is_admin(asker.id) { format!(": {}", plugin.error) } else { String::new() };
+            let _ = writeln!(text, "{}: not loaded{why}", plugin.name);
+        }
+        if text.is_empty() {
+            text.push_str("There are no plugins for you here.");
+        }
+        text
+    }
+}
+
+/// What a role that somebody has covers, for people.
+fn reach(held: &Held) -> String {
+    let list = |patterns: &[crate::policy::Pattern]| {
+        patterns.iter().map(crate::policy::Pattern::as_str).collect::<Vec<_>>().join(", ")
+    };
+    let (apps, environments) = match &held.grant {
+        None => (list(&held.role.apps), list(&held.role.environments)),
+        Some(grant) => (grant.app.clone(), grant.environment.clone().unwrap_or_else(|| list(&held.role.environments))),
+    };
+    let until = held.grant.as_ref().and_then(|grant| grant.until);
+    let until = until.map_or_else(String::new, |until| format!(", until {}", crate::base::moment(until)));
+    format!("apps {apps}, environments {environments}{until}")
+}

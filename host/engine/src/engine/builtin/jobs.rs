@@ -1,0 +1,307 @@
+//! The host's own commands about jobs and releases: `jobs`, `job`, `logs`, `cancel`, `release record`.
+//!
+//! Invariant: a job is shown to who asked for it, to admins, and to who has rights where it works. It is changed by who
+//! asked for it and by who may start its command there.
+
+use crate::{base::{Text, clean}, command::{Target, Value}, engine::{builder::Host, verdict::{Refusal, Verdict}}, job::{Status, Tape, history, status}, model::{Attribute, Outcome, Person, RunKey}, policy::{Asker, Authorized}, runner::Said, store::{InboxRow, JobQuery, JobRow, Phase, Release, StoreError, Write}};
+
+/// The most jobs that one answer lists.
+const MOST_LISTED: u32 = 50;
+/// The most jobs that are looked through for it.
+const MOST_READ: u32 = 2_000;
+/// How much of each run's output is shown, in lines, if nothing is said; and at most, in lines and bytes.
+const TAIL: i64 = 20;
+const LONGEST_TAIL: i64 = 200;
+const TAIL_BYTES: usize = 8_000;
+
+type Answer = Result<String, Refusal>;
+
+pub(crate) fn malformed(message: impl Into<String>) -> Refusal {
+    Refusal::Malformed(message.into())
+}
+
+pub(crate) fn unread(error: &StoreError) -> Refusal {
+    Refusal::Unable(format!("the jobs cannot be read now: {error}"))
+}
+
+impl Host {
+    /// `jobs`
+    pub(crate) async fn list_jobs(&self, person: &Person) -> Answer {
+        let jobs = self.open_jobs(person).await?;
+        let mut lines: Vec<String> = jobs.iter().map(|job| self.job_line(job)).collect();
+        let more = lines.len().saturating_sub(MOST_LISTED as usize);
+        lines.truncate(MOST_LISTED as usize);
+        if more > 0 {
+            lines.push(format!("and {more} more"));
+        }
+        if lines.is_empty() {
+            lines.push("No job is open.".to_owned());
+        }
+        Ok(lines.join("\n"))
+    }
+
+    /// A job in one line.
+    fn job_line(&self, job: &JobRow) -> String {
+        status::status_line(job, self.stage(job).as_deref())
+    }
+
+    /// What a job's card shows now, if it is at work.
+    fn stage(&self, job: &JobRow) -> Option<String> {
+        self.jobs.at_work(&job.id).and_then(|job| job.card().shown())
+    }
+
+    /// `job [ID] [assume done | again]`
+    pub(crate) async fn one_job(&self, authorized: &Authorized) -> Result<Verdict, Refusal> {
+        let (person, message) = (authorized.caller(), authorized.message());
+        let (mut id, mut say) = (text(authorized, "id"), text(authorized, "say"));
+        // Where the id is left out the words begin where it would stand.
+        if id.is_some_and(|word| word == "again" || word == "assume") {
+            let words = [id, say].into_iter().flatten().collect::<Vec<_>>().join(" ");
+            say = Some(if words == "again" { "again" } else { "assume done" }).filter(|known| *known == words).or(say);
+            id = None;
+        }
+        let said = match say {
+            None => None,
+            Some("assume done") => Some(Said::Done),
+            Some("again") => Some(Said::Again),
+            Some(other) => {
+                return Err(malformed(format!(
+                    "`{}` says nothing about a job: `assume done` or `again` do.",
+                    clean(other)
+                )));
+            }
+        };
+        let asks = |job: &JobRow| matches!(job.stand.phase, Phase::Asked | Phase::Held);
+        let job = match said {
+            None => self.pick(message, person, id, |_| true).await?,
+            Some(_) => self.pick(message, person, id, asks).await?,
+        };
+        match said {
+            None => {
+                let status = Status::read(&*self.shared.store, &job, self.shared.places.of(&job.id)).await;
+                Ok(self.said(message, Text::lines(status.text(&job, self.stage(&job).as_deref()))))
+            }
+            Some(said) => {
+                self.may_change(person, &job)?;
+                let told = self.jobs.answer(job, person, said, &|told| self.with_order(message, told)).await;
+                carried_out(told.map_err(Refusal::Unable))
+            }
+        }
+    }
+
+    /// `logs [ID] [--tail N]`
+    pub(crate) async fn logs(&self, authorized: &Authorized) -> Verdict {
+        let tail = authorized.command().arguments().find_map(|(parameter, value)| match value {
+            Value::Integer(lines) if parameter.name == "tail" => Some(*lines),
+            _ => None,
+        });
+        let tail = usize::try_from(tail.unwrap_or(TAIL).clamp(1, LONGEST_TAIL)).unwrap_or(1);
+        let id = text(authorized, "id");
+        let job = match self.pick(authorized.message(), authorized.caller(), id, |_| true).await {
+            Ok(job) => job,
+            Err(refused) => return Verdict::Refused(refused),
+        };
+        let tape = match Tape::read(&*self.shared.store, &job.id).await {
+            Ok(tape) => tape,
+            Err(error) => return self.said(authorized.message(), Text::lines(format!("job {}: {error}", job.id))),
+        };
+        let mut said = Text::lines(self.job_line(&job));
+        let starts: Vec<_> = tape.entries().iter().filter(|entry| tape.may_run(entry)).collect();
+        if starts.is_empty() {
+            said.push_lines("It has started no run.");
+        }
+        for intent in starts {
+            let Some(run) = history::run_of(&self.shared.catalog, intent) else {
+                said.push_lines("A run of a pipeline that is no longer configured.");
+                continue;
+            };
+            let access = &self.shared.access;
+            if !access.sees(authorized.asker(), Some(&run.app), Some(&run.environment)) {
+                said.push_lines("A run that you may not see.");
+                continue;
+            }
+            match self.shared.backends.get(run.backend).output(&run.key, &run.pipeline, TAIL_BYTES).await {
+                Ok(output) if output.trim().is_empty() => said.push_lines(format!("{} said nothing.", run.pipeline)),
+                Ok(output) => {
+                    let lines: Vec<&str> = output.lines().collect();
+                    said.push_lines(format!("{} said last:", run.pipeline));
+                    said.push_code(lines[lines.len().saturating_sub(tail)..].join("\n"));
+                }
+                Err(error) => said.push_lines(format!("What {} said cannot be read: {error}", run.pipeline)),
+            }
+        }
+        self.said(authorized.message(), said)
+    }
+
+    /// `cancel [ID]`
+    pub(crate) async fn cancel(&self, authorized: &Authorized) -> Result<Verdict, Refusal> {
+        let (person, message) = (authorized.caller(), authorized.message());
+        let mine = |job: &JobRow| job.end.is_none() && self.may_change(person, job).is_ok();
+        let job = self.pick(message, person, text(authorized, "id"), mine).await?;
+        self.may_change(person, &job)?;
+        if let Some(end) = &job.end {
+            return Err(malformed(format!("Job {} is over: {}.", job.id, end.outcome.as_str())));
+        }
+        let told = self.jobs.cancel(job, person, &|told| self.with_order(message, told)).await;
+        carried_out(told.map_err(Refusal::Unable))
+    }
+
+    /// `release record APP ENVIRONMENT VERSION`
+    pub(crate) async fn record(&self, authorized: &Authorized) -> Result<Verdict, Refusal> {
+        let (person, command, message) = (authorized.caller(), authorized.command(), authorized.message());
+        let typed = |attribute| command.typed(attribute).next().unwrap_or_default().to_owned();
+        let now = self.shared.clock.now();
+        let name = crate::store::digest(format!("{:?}", message.key).as_bytes());
+        let run = RunKey::parse(&format!("recorded-{}", &name["sha256:".len()..][..32]));
+        let Some(run) = run else { return Err(malformed("this cannot be recorded")) };
+        let release = Release {
+            run,
+            app: typed(Attribute::App),
+            environment: typed(Attribute::Environment),
+            version: typed(Attribute::Version),
+            person: person.clone(),
+            job: String::new(),
+            started: now,
+            ended: now,
+            outcome: Outcome::Succeeded,
+            recorded: true,
+        };
+        let told = format!(
+            "Recorded: {} runs {} in {}, deployed by others. It can be rolled back from and to.",
+            release.app, release.version, release.environment
+        );
+        let writes = std::iter::once(Write::Release(release)).chain(self.with_order(message, &told)).collect();
+        let kept = self.shared.store.commit(writes).await;
+        carried_out(
+            kept.map(|_| told).map_err(|error| Refusal::Unable(format!("this cannot be written down now: {error}"))),
+        )
+    }
+
+    /// What is written together with what an order changes: its answer, its line, and that it is dealt with. Handled once
+    /// more after a crash it could be taken for an order about another job that fits by then.
+    pub(crate) fn with_order(&self, message: &InboxRow, told: &str) -> Vec<Write> {
+        let line = Write::Line(self.line(message, None, Vec::new(), Vec::new()));
+        // Whoever asks the engine without a network has the answer by itself.
+        let network = self.shared.outbox.chat(&message.bot, &message.key.network);
+        let say = network.map(|_| Write::Say(self.say(message, "answer", Text::lines(told))));
+        [line, Write::Done(message.key.clone())].into_iter().chain(say).collect()
+    }
+
+    /// The job of an id, or the only one that fits: in a job's thread that one, else the only open one.
+    pub(crate) async fn pick(
+        &self,
+        message: &InboxRow,
+        person: &Person,
+        id: Option<&str>,
+        fits: impl Fn(&JobRow) -> bool,
+    ) -> Result<JobRow, Refusal> {
+        let store = &self.shared.store;
+        if let Some(id) = id {
+            let job = store.job(&id.to_lowercase()).await.map_err(|error| unread(&error))?;
+            // Whether there is a job that somebody may not see is nobody's business.
+            return job
+                .filter(|job| self.may_see(person, job))
+                .ok_or_else(|| malformed(format!("There is no job `{}` that you may see.", clean(id))));
+        }
+        let mut here = Vec::new();
+        if let Some(thread) = &message.thread
+            && self.shared.outbox.believes_thread(message)
+        {
+            let thread = Some((message.key.network.clone(), message.key.room.clone(), thread.clone()));
+            let query = JobQuery { thread, limit: Some(MOST_LISTED), ..JobQuery::default() };
+            here = store.jobs(&query).await.map_err(|error| unread(&error))?;
+            here.retain(|job| self.may_see(person, job) && fits(job));
+            if here.iter().any(|job| job.end.is_none()) {
+                here.retain(|job| job.end.is_none());
+            }
+        }
+        if here.is_empty() {
+            here = self.open_jobs(person).await?;
+            here.retain(|job| fits(job));
+        }
+        match here.len() {
+            1 => here.pop().ok_or_else(|| malformed("There is no such job.")),
+            0 => Err(malformed("There is no job that fits. `jobs` shows those that are open.")),
+            _ => {
+                let ids: Vec<&str> = here.iter().take(5).map(|job| job.id.as_str()).collect();
+                Err(malformed(format!(
+                    "Which job? {} fit: {}. Put its id behind the command.",
+                    here.len(),
+                    ids.join(", ")
+                )))
+            }
+        }
+    }
+
+    /// The open jobs that a person may see, the newest first. Of those that only wait for a time there can be very many:
+    /// the newest are looked through, and all of the person's own.
+    pub(crate) async fn open_jobs(&self, person: &Person) -> Result<Vec<JobRow>, Refusal> {
+        let sleeping = vec![Phase::Time, Phase::Later];
+        let awake = Phase::ALL.into_iter().filter(|phase| !sleeping.contains(phase)).collect();
+        let open = JobQuery { open: Some(true), ..JobQuery::default() };
+        let queries = [
+            JobQuery { phases: Some(awake), ..open.clone() },
+            JobQuery { phases: Some(sleeping.clone()), limit: Some(MOST_READ), ..open.clone() },
+            JobQuery { phases: Some(sleeping), caller: Some(person.id.clone()), limit: Some(MOST_READ), ..open },
+        ];
+        let mut jobs = Vec::new();
+        for query in &queries {
+            jobs.extend(self.shared.store.jobs(query).await.map_err(|error| unread(&error))?);
+        }
+        jobs.retain(|job| self.may_see(person, job));
+        let mut known = std::collections::HashSet::new();
+        jobs.retain(|job| known.insert(job.id.clone()));
+        jobs.sort_by_key(|job| std::cmp::Reverse(job.opened));
+        Ok(jobs)
+    }
+
+    /// Whether a person may see a job.
+    pub(crate) fn may_see(&self, person: &Person, job: &JobRow) -> bool {
+        let access = &self.shared.access;
+        let (app, environment) = (job.app.as_deref(), job.environment.as_deref());
+        access.same_person(&job.caller.id, &person.id)
+            || access.is_admin(&person.id)
+            || self.may_start(person, job)
+            || (app.is_some() && access.sees(through(job, person), app, environment))
+    }
+
+    /// Whether a person may start a job's command where it works. What touches no app is its caller's own.
+    fn may_start(&self, person: &Person, job: &JobRow) -> bool {
+        if job.app.is_none() {
+            return self.shared.access.is_admin(&person.id);
+        }
+        let target = Target::Plugin(job.plugin.as_str().into());
+        let rights = self.shared.access.rights(through(job, person), &job.command, target);
+        let held = self.shared.places.of(&job.id);
+        // Where no environment was typed, those count in which it acts.
+        if job.environment.is_none() && !held.is_empty() {
+            return held.iter().all(|place| rights.rule(Some(&place.app), Some(&place.environment)).is_some());
+        }
+        rights.rule(job.app.as_deref(), job.environment.as_deref()).is_some()
+    }
+
+    /// Whether a person may call a job off, or answer for it.
+    fn may_change(&self, person: &Person, job: &JobRow) -> Result<(), Refusal> {
+        if self.shared.access.same_person(&job.caller.id, &person.id) || self.may_start(person, job) {
+            return Ok(());
+        }
+        let missing = self.shared.access.missing(&job.command, job.app.as_deref(), job.environment.as_deref());
+        Err(Refusal::Denied(format!("job {} is not yours, and {missing}", job.id)))
+    }
+}
+
+/// Somebody who asks about a job: what was granted through another identity than its own does not count for it.
+fn through<'a>(job: &'a JobRow, person: &'a Person) -> Asker<'a> {
+    Asker { bot: Some(&job.bot), ..Asker::from(person) }
+}
+
+pub(crate) fn carried_out(told: Result<String, Refusal>) -> Result<Verdict, Refusal> {
+    Ok(Verdict::CarriedOut(Text::lines(told?)))
+}
+
+pub(crate) fn text<'a>(authorized: &'a Authorized, name: &str) -> Option<&'a str> {
+    authorized.command().arguments().find_map(|(parameter, value)| match value {
+        Value::Text(text) if parameter.name == name => Some(text.as_str()),
+        _ => None,
+    })
+}

@@ -1,0 +1,14 @@
+//! builtin
+
+mod access_report;
+mod answers;
+mod approvals;
+mod freeze;
+mod jobs;
+mod people;
+mod stats;
+mod status;
+
+pub use access_report::{MayRow, MayRun};
+pub(crate) use approvals::Votes;
+pub use people::{NotFound, find_person};

@@ -1,0 +1,170 @@
+//! Whom somebody means: what was typed for a person becomes the id of one.
+//!
+//! Invariant: nobody is guessed. What several people could be is asked back, and rights hang on the id that was found.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use crate::{base::clean, command::Command, engine::{builder::Host, verdict::Refusal}, model::{Person, handle}, policy::Access, store::InboxRow};
+
+/// So long is a network asked who is in the room.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// So many are named where several fit.
+const MOST_NAMED: usize = 5;
+
+impl Host {
+    /// A command with the ids of the people that were typed in it.
+    pub(crate) async fn with_people(&self, mut command: Command, row: &InboxRow) -> Result<Command, Refusal> {
+        let typed: Vec<(usize, String)> = command.people().map(|(place, text)| (place, text.to_owned())).collect();
+        if typed.is_empty() {
+            return Ok(command);
+        }
+        let (here, all) = self.people_of(row).await;
+        for (place, text) in typed {
+            let id = match text.as_str() {
+                "me" => row.sender.id.clone(),
+                text => {
+                    let access = &self.shared.access;
+                    let id = find_person(access, &here, text).map_err(|NotFound(why)| Refusal::Malformed(why))?;
+                    // Somebody else in the room may be called the same.
+                    if !all && id != text {
+                        let text = clean(text);
+                        return Err(Refusal::Unable(format!(
+                            "who is in this room is not known now, so `{text}` could be several: write the full id"
+                        )));
+                    }
+                    id
+                }
+            };
+            command = command.with_person(place, id);
+        }
+        Ok(command)
+    }
+
+    /// Who is in the room of a message now, and whether these are all; whoever wrote it always is.
+    async fn people_of(&self, row: &InboxRow) -> (Vec<Person>, bool) {
+        let mut here = vec![row.sender.clone()];
+        let Some(chat) = self.shared.outbox.chat(&row.bot, &row.key.network) else { return (here, true) };
+        match tokio::time::timeout(PATIENCE, chat.members(&row.key.room)).await {
+            Ok(Ok(members)) => {
+                here.extend(members.into_iter().filter(|member| member.id != row.sender.id));
+                return (here, true);
+            }
+            Ok(Err(error)) => tracing::warn!(%error, "who is in a room is not known"),
+            Err(_) => tracing::warn!(room = row.key.room, "who is in a room was not told in time"),
+        }
+        (here, false)
+    }
+}
+
+/// Why a text means nobody, for whoever typed it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NotFound(pub String);
+
+/// The id of the person that a text means: an id that is known, a name of the configuration, or the handle or display name
+/// of one person only, among those who are here and those who are known by id.
+///
+/// # Errors
+/// [`NotFound`]: nobody, or several.
+pub fn find_person(access: &Access, here: &[Person], text: &str) -> Result<String, NotFound> {
+    let known = access.known_people();
+    if known.iter().any(|id| id == text) || here.iter().any(|person| person.id == text) {
+        return Ok(text.to_owned());
+    }
+    let nobody = || {
+        let text = clean(text);
+        NotFound(format!("Nobody here is called `{text}`: write the id, the handle, or the name as it is shown."))
+    };
+    // What is a full id is nobody's name, whoever calls themselves so.
+    if text.starts_with('@') && text.contains(':') {
+        return Err(nobody());
+    }
+    let word = text.strip_prefix('@').unwrap_or(text);
+    // Of one person with several ids the one that is here is meant.
+    let mut fits: BTreeMap<&str, &Person> = BTreeMap::new();
+    let configured: Vec<Person> = known.into_iter().map(Person::named_by_id).collect();
+    for person in here.iter().chain(&configured) {
+        let named = access.persons.of(&person.id).is_some_and(|named| named.name == word);
+        if handle(&person.id) == word || person.name == text || person.name == word || named {
+            fits.entry(access.persons.one(&person.id)).or_insert(person);
+        }
+    }
+    let mut fits = fits.into_values();
+    match (fits.next(), fits.next()) {
+        (Some(only), None) if here.contains(only) => Ok(only.id.clone()),
+        (Some(only), None) => Ok(access.persons.one(&only.id).to_owned()),
+        (None, _) => Err(nobody()),
+        (Some(first), Some(second)) => {
+            let all: Vec<String> = [first, second].into_iter().chain(fits).take(MOST_NAMED).map(shown).collect();
+            Err(NotFound(format!("Which {}? {}", clean(word), all.join(", "))))
+        }
+    }
+}
+
+/// Somebody with what they call themselves.
+fn shown(person: &Person) -> String {
+    match clean(&person.name) {
+        name if name == person.id => clean(&person.id),
+        name => format!("{} ({name})", clean(&person.id)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::At;
+    use crate::policy::{Named, People, Policy};
+
+    fn access() -> Access {
+        let at = At { file: "plugins.toml".into(), line: 1 };
+        let ids = vec!["@carol:a.org".to_owned(), "@carol.work:b.org".to_owned()];
+        let persons = People::new(vec![Named { name: "carol".into(), ids, at }]);
+        Access::new(Policy { admins: vec!["@alice:a.org".into()], persons, ..Policy::default() })
+    }
+
+    fn person(id: &str, name: &str) -> Person {
+        Person { id: id.into(), name: name.into() }
+    }
+
+    #[test]
+    fn an_id_is_itself_whatever_people_call_themselves() {
+        let here = [person("@eve:a.org", "@alice:a.org"), person("@bob:a.org", "Bob")];
+        assert_eq!(find_person(&access(), &here, "@alice:a.org").as_deref(), Ok("@alice:a.org"));
+        assert_eq!(find_person(&access(), &here, "@bob:a.org").as_deref(), Ok("@bob:a.org"));
+    }
+
+    #[test]
+    fn a_handle_and_a_name_are_enough_where_one_person_has_them() {
+        let here = [person("@bob:a.org", "Robert Smith"), person("@eve:a.org", "Eve")];
+        for text in ["bob", "@bob", "Robert Smith"] {
+            assert_eq!(find_person(&access(), &here, text).as_deref(), Ok("@bob:a.org"), "{text}");
+        }
+        // Where ids are numbers, the name is the handle.
+        assert_eq!(find_person(&access(), &[person("u7", "frank")], "@frank").as_deref(), Ok("u7"));
+        assert!(find_person(&access(), &here, "robert smith").is_err() && find_person(&access(), &here, "").is_err());
+    }
+
+    #[test]
+    fn a_name_that_imitates_somebody_is_asked_back() {
+        let here = [person("@eve:a.org", "alice")];
+        let why = find_person(&access(), &here, "alice").unwrap_err();
+        assert_eq!(why.0, "Which alice? @alice:a.org, @eve:a.org (alice)");
+        let here = [person("@bob:a.org", "Bob"), person("@bob:b.org", "Bob")];
+        let why = find_person(&access(), &here, "bob").unwrap_err();
+        assert_eq!(why.0, "Which bob? @bob:a.org (Bob), @bob:b.org (Bob)");
+    }
+
+    #[test]
+    fn one_person_with_several_ids_is_one() {
+        let here = [person("@carol.work:b.org", "Carol")];
+        assert_eq!(find_person(&access(), &here, "carol").as_deref(), Ok("@carol.work:b.org"));
+        assert_eq!(find_person(&access(), &[], "@carol").as_deref(), Ok("@carol:a.org"));
+    }
+
+    #[test]
+    fn a_full_id_is_nobodys_name() {
+        let here = [Person { id: "@eve:a.org".into(), name: "@dora:a.org".into() }];
+        assert!(find_person(&access(), &here, "@dora:a.org").is_err());
+        assert_eq!(find_person(&access(), &here, "@eve:a.org").as_deref(), Ok("@eve:a.org"));
+    }
+}

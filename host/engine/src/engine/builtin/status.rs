@@ -1,0 +1,124 @@
+//! `status`: whether the host hears and speaks, what it asks of others, what is late.
+//!
+//! Invariant: of accounts and systems only those are named that the asker has to do with, and why one is away is told to
+//! admins alone: reasons may name machines.
+
+use std::sync::Arc;
+
+use super::jobs::unread;
+use crate::{adapter::{LinkState, Seen}, base::{clean, moment, took}, engine::{builder::Host, health::AccountHealth, verdict::Refusal}, model::Person, policy::Asker, store::Phase};
+
+impl Host {
+    /// `status`
+    pub(crate) async fn status(&self, person: &Person, asker: Asker<'_>) -> Result<String, Refusal> {
+        let admin = self.shared.access.is_admin(asker.id);
+        let mut lines: Vec<String> = self
+            .accounts()
+            .iter()
+            .filter(|account| admin || self.is_theirs(asker, account))
+            .map(|a| link(a, admin))
+            .collect();
+        for (id, backend) in self.shared.backends.iter() {
+            let pipelines = self.shared.catalog.apps().flat_map(|app| &app.deployments);
+            let mut own = pipelines.filter(|deployment| deployment.backend == id);
+            let sees = |app: &str, environment: &str| self.shared.access.sees(asker, Some(app), Some(environment));
+            if admin || own.any(|deployment| sees(&deployment.app, &deployment.environment)) {
+                lines.push(format!("pipelines of {}: {}", backend.name(), answered(&backend.seen(), admin)));
+            }
+        }
+        let jobs = self.open_jobs(person).await?;
+        let count = |phase: Phase| (phase, jobs.iter().filter(|job| job.stand.phase == phase).count());
+        let counts: Vec<String> = Phase::ALL
+            .into_iter()
+            .map(count)
+            .filter(|(_, count)| *count > 0)
+            .map(|(phase, count)| format!("{count} {}", stands(phase, count)))
+            .collect();
+        lines.push(match counts.as_slice() {
+            [] => "No job is open.".to_owned(),
+            counts => format!("Open jobs: {}.", counts.join(", ")),
+        });
+        let late = self.overdue(|job| self.may_see(person, job)).await.map_err(|error| unread(&error))?;
+        lines.push(match late.and_then(|late| Some((late.job.stand.wake?, late.job))) {
+            None => "Nothing is overdue.".to_owned(),
+            Some((wake, job)) => {
+                let since = took(wake, self.shared.steady.now());
+                format!("Overdue: job {} (`{}`) should have gone on {since} ago.", job.id, job.line)
+            }
+        });
+        Ok(lines.join("\n"))
+    }
+
+    /// Whether somebody speaks to this account's identity.
+    fn is_theirs(&self, asker: Asker<'_>, account: &AccountHealth) -> bool {
+        let bot = asker.bot.and_then(|bot| self.shared.access.bots.get(bot));
+        // Without a name there is one identity only, or nobody knows which.
+        bot.is_some_and(|bot| bot.name == account.bot)
+    }
+}
+
+fn link(account: &AccountHealth, admin: bool) -> String {
+    let stands = match &account.link {
+        None => "there".to_owned(),
+        Some(LinkState::Up { since }) => format!("up since {}", moment(*since)),
+        Some(LinkState::Down { since, reason }) => {
+            let why = if admin { format!(": {}", clean(reason)) } else { String::new() };
+            format!("down since {}{why}", moment(*since))
+        }
+    };
+    format!("{} on {}: {stands}", account.bot, account.network)
+}
+
+fn answered(seen: &Seen, admin: bool) -> String {
+    match seen {
+        Seen { answered: None, away: None } => "not asked since I was started".to_owned(),
+        Seen { answered: Some(at), away: None } => format!("answered at {}", moment(*at)),
+        Seen { away: Some((at, why)), answered } => {
+            let why = if admin { format!(" ({why})") } else { String::new() };
+            let before = answered.map_or_else(String::new, |at| format!(", and last answered at {}", moment(at)));
+            format!("did not answer at {}{why}{before}", moment(*at))
+        }
+    }
+}
+
+/// Where some jobs stand, behind their number.
+fn stands(phase: Phase, count: usize) -> &'static str {
+    let one = count == 1;
+    match phase {
+        Phase::Working => "at work",
+        Phase::Run if one => "waits for its run",
+        Phase::Run => "wait for their runs",
+        Phase::Time if one => "waits for a time",
+        Phase::Time => "wait for a time",
+        Phase::Line if one => "stands in line",
+        Phase::Line => "stand in line",
+        Phase::Later => "left for later",
+        Phase::Asked if one => "asks what happened",
+        Phase::Asked => "ask what happened",
+        Phase::Approval if one => "waits for approval",
+        Phase::Approval => "wait for approval",
+        Phase::Held => "held",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Timestamp;
+
+    #[test]
+    fn why_something_is_away_is_for_admins() {
+        let at = Timestamp::from_second(1_700_000_000).unwrap();
+        let account = AccountHealth {
+            bot: "marvin".into(),
+            network: "matrix",
+            link: Some(LinkState::Down { since: at, reason: "no route to 10.0.0.1".into() }),
+            reconnects: 0,
+        };
+        assert_eq!(link(&account, true), "marvin on matrix: down since 2023-11-14 22:13:20 UTC: no route to 10.0.0.1");
+        assert_eq!(link(&account, false), "marvin on matrix: down since 2023-11-14 22:13:20 UTC");
+        let seen = Seen { answered: Some(at), away: Some((at, "no route to 10.0.0.1".into())) };
+        assert!(answered(&seen, true).contains("10.0.0.1"));
+        assert!(!answered(&seen, false).contains("10.0.0.1"));
+    }
+}

@@ -1,0 +1,87 @@
+//! The contract's side of `catalog`.
+
+use crate::{hostcall::{clock::instant as clock_instant, gate::{HostCall, problem}, invocation::Invocation}, model::{App as ConfiguredApp, Attribute, Attributes, Outcome}, plugin::bindings::{catalog::{App, AppQuery, Deployment, Release, ReleaseQuery}, types}};
+
+/// The most releases of one answer.
+const MOST_RELEASES: u32 = 200;
+
+/// `catalog.apps`
+pub(crate) struct Apps;
+
+impl HostCall for Apps {
+    type Params = (AppQuery,);
+    type Answer = Vec<App>;
+    type Error = types::Error;
+
+    async fn attributes(_: &Invocation, (query,): &(AppQuery,)) -> Attributes {
+        query.app.iter().map(|app| (Attribute::App, vec![app.clone()])).collect()
+    }
+
+    async fn perform(invocation: &mut Invocation, (query,): &(AppQuery,)) -> Result<Vec<App>, types::Error> {
+        let wanted = |app: &&ConfiguredApp| query.app.as_ref().is_none_or(|name| *name == app.name);
+        let apps = invocation.shared().catalog.apps().filter(wanted);
+        Ok(apps.filter_map(|app| visible(invocation, app)).collect())
+    }
+}
+
+/// An app with those of its deployments that the caller may see; none of it where there are none.
+fn visible(invocation: &Invocation, app: &ConfiguredApp) -> Option<App> {
+    let catalog = &invocation.shared().catalog;
+    let deployments: Vec<Deployment> = app
+        .deployments
+        .iter()
+        .filter(|deployment| invocation.may_see(&app.name, &deployment.environment))
+        .map(|deployment| Deployment {
+            environment: deployment.environment.clone(),
+            strategy: "pipeline".to_owned(),
+            pipeline: deployment.pipeline.clone(),
+            parameters: deployment.parameters.keys().cloned().collect(),
+            after: catalog.before(&app.name, &deployment.environment).map(|(before, _)| before.to_owned()),
+        })
+        .collect();
+    (!deployments.is_empty()).then(|| App { name: app.name.clone(), title: app.title.clone(), deployments })
+}
+
+/// `catalog.releases`
+pub(crate) struct Releases;
+
+impl HostCall for Releases {
+    type Params = (ReleaseQuery,);
+    type Answer = Vec<Release>;
+    type Error = types::Error;
+
+    async fn attributes(_: &Invocation, (query,): &(ReleaseQuery,)) -> Attributes {
+        let app = query.app.iter().map(|app| (Attribute::App, vec![app.clone()]));
+        let environment = query.environment.iter().map(|name| (Attribute::Environment, vec![name.clone()]));
+        app.chain(environment).collect()
+    }
+
+    async fn perform(invocation: &mut Invocation, (query,): &(ReleaseQuery,)) -> Result<Vec<Release>, types::Error> {
+        let limit = query.limit.clamp(1, MOST_RELEASES) as usize;
+        let wanted = crate::store::ReleaseQuery {
+            app: query.app.clone(),
+            environment: query.environment.clone(),
+            version: query.version.clone(),
+            outcome: query.outcome.as_deref().map(Outcome::parse),
+            latest: query.latest,
+        };
+        let releases = invocation.shared().store.releases(&wanted).await;
+        let releases = releases.map_err(|error| problem("unavailable", error.to_string()))?;
+        let seen = releases.into_iter().filter(|release| invocation.may_see(&release.app, &release.environment));
+        Ok(seen.take(limit).filter_map(convert).collect())
+    }
+}
+
+fn convert(release: crate::store::Release) -> Option<Release> {
+    Some(Release {
+        app: release.app,
+        environment: release.environment,
+        version: release.version,
+        person: types::Person { id: release.person.id, name: release.person.name },
+        job: release.job,
+        started: clock_instant(release.started)?,
+        ended: clock_instant(release.ended)?,
+        outcome: release.outcome.as_str().to_owned(),
+        recorded: release.recorded,
+    })
+}

@@ -1,0 +1,66 @@
+//! The contract's side of `chat`.
+
+use crate::{base::{Text, clean}, hostcall::{gate::{HostCall, problem}, invocation::Invocation}, job::said, messaging::LONGEST_SAID, plugin::bindings::{chat::Message, types}, store::{Entry, Write}};
+
+/// A stage is cut here, in bytes.
+const LONGEST_STAGE: usize = 80;
+
+/// `chat.say`
+pub(crate) struct Say;
+
+impl HostCall for Say {
+    type Params = (Message,);
+    type Answer = ();
+    type Error = types::Error;
+
+    async fn perform(invocation: &mut Invocation, (message,): &(Message,)) -> Result<(), types::Error> {
+        let text = Text::lines(&message.text).clamped(LONGEST_SAID);
+        if text.is_empty() {
+            return Err(problem("invalid", "there is nothing to say"));
+        }
+        if !invocation.may_say() {
+            return Err(problem("limit", "this command has said enough"));
+        }
+        let number = invocation.call_number();
+        match invocation.job() {
+            Some(job) => {
+                let row = said(job.row(), &format!("say-{number}"), text);
+                invocation.also_write(Write::Say(row));
+            }
+            // A query has no thread of its own: its words go before its answer.
+            None => invocation.say_with_answer(text),
+        }
+        Ok(())
+    }
+
+    fn replayed(invocation: &mut Invocation, _: &Self::Params, _: &Result<(), types::Error>, _: &Entry) {
+        invocation.may_say();
+    }
+}
+
+/// `chat.stage`
+pub(crate) struct Stage;
+
+impl HostCall for Stage {
+    type Params = (Message,);
+    type Answer = ();
+    type Error = types::Error;
+
+    async fn perform(invocation: &mut Invocation, (message,): &(Message,)) -> Result<(), types::Error> {
+        show(invocation, message);
+        Ok(())
+    }
+
+    fn replayed(invocation: &mut Invocation, (message,): &(Message,), _: &Result<(), types::Error>, _: &Entry) {
+        // The card of a job that goes on begins empty.
+        show(invocation, message);
+    }
+}
+
+fn show(invocation: &Invocation, message: &Message) {
+    let mut stage = clean(message.text.lines().next().unwrap_or_default());
+    stage.truncate(stage.floor_char_boundary(LONGEST_STAGE));
+    if let Some(job) = invocation.job() {
+        job.card().stage(stage);
+    }
+}

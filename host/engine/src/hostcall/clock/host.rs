@@ -1,0 +1,71 @@
+//! The contract's side of `clock`.
+
+use std::time::Duration;
+
+use crate::{hostcall::{gate::{HostCall, problem}, invocation::{Invocation, Timer}}, plugin::bindings::{clock::{Span, Timer as GuestTimer}, types}, store::Entry};
+
+/// The longest time that can be waited for or left for later.
+pub(crate) const LONGEST_SPAN: Duration = Duration::from_secs(400 * 24 * 3600);
+
+/// `clock.now`
+pub(crate) struct Now;
+
+impl HostCall for Now {
+    type Params = ();
+    type Answer = types::Instant;
+    type Error = types::Error;
+
+    async fn perform(invocation: &mut Invocation, (): &()) -> Result<types::Instant, types::Error> {
+        let now = invocation.shared().clock.now();
+        instant(now).ok_or_else(|| problem("unavailable", "the clock stands before 1970"))
+    }
+}
+
+/// `clock.after`
+pub(crate) struct After;
+
+impl HostCall for After {
+    type Params = (Span,);
+    type Answer = GuestTimer;
+    type Error = types::Error;
+
+    async fn perform(invocation: &mut Invocation, (span,): &(Span,)) -> Result<GuestTimer, types::Error> {
+        if invocation.past().is_none() {
+            return Err(problem("invalid", "a query cannot wait, so it needs no timer"));
+        }
+        let set = invocation.shared().steady.now();
+        let at = later(set, span.milliseconds)?;
+        let id = format!("{}-t{}", invocation.job_id(), invocation.call_number());
+        let answer = GuestTimer {
+            id: id.clone(),
+            at: instant(at).ok_or_else(|| problem("unavailable", "the clock stands before 1970"))?,
+        };
+        if let Some(past) = invocation.past() {
+            past.timers.insert(id, Timer { set, at });
+        }
+        Ok(answer)
+    }
+
+    fn replayed(invocation: &mut Invocation, (span,): &(Span,), answer: &Result<GuestTimer, types::Error>, _: &Entry) {
+        let (Ok(timer), Some(past)) = (answer, invocation.past()) else { return };
+        let at = i64::try_from(timer.at.unix_ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+        let Some(at) = at else { return };
+        let span = jiff::SignedDuration::from_millis(i64::try_from(span.milliseconds).unwrap_or(i64::MAX));
+        let set = at.saturating_sub(span).unwrap_or(at);
+        past.timers.insert(timer.id.clone(), Timer { set, at });
+    }
+}
+
+/// The moment so many milliseconds after another.
+pub(crate) fn later(from: jiff::Timestamp, milliseconds: u64) -> Result<jiff::Timestamp, types::Error> {
+    if u128::from(milliseconds) > LONGEST_SPAN.as_millis() {
+        return Err(problem("invalid", "that is too far away: at most 400 days"));
+    }
+    let span = jiff::SignedDuration::from_millis(i64::try_from(milliseconds).unwrap_or(i64::MAX));
+    from.checked_add(span).map_err(|_| problem("invalid", "that is beyond the end of time"))
+}
+
+/// A moment as the contract writes it.
+pub(crate) fn instant(at: jiff::Timestamp) -> Option<types::Instant> {
+    u64::try_from(at.as_millisecond()).ok().map(|unix_ms| types::Instant { unix_ms })
+}

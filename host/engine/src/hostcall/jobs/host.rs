@@ -1,0 +1,255 @@
+//! The contract's side of `jobs`.
+
+use std::sync::Arc;
+
+use crate::{base::moment, command::{Command, CommandKind, Vocabulary, parse}, hostcall::{clock::{instant as clock_instant, later as clock_later}, direct_message::ShownIn, gate::{HostCall, problem}, invocation::Invocation, opening::opening}, job::{Reason, call_off, first as first_card}, model::{Attribute, Attributes}, plugin::bindings::{jobs::{LaterRequest, Left, Which}, types}, policy::Rights, store::{JobQuery, JobRow, Phase, Stand, Write}};
+
+/// The most jobs that one listing gives, and that are looked through for it.
+const MOST_LEFT: usize = 1_000;
+const MOST_READ: u32 = 20_000;
+/// The most work that a plugin leaves for later in one person's name.
+const MOST_OPEN: u32 = 100;
+/// The least time after which work begins that was left by work that was left for later.
+const LEAST_AGAIN: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// `jobs.later`
+pub(crate) struct Later;
+
+impl HostCall for Later {
+    type Params = (LaterRequest,);
+    type Answer = Left;
+    type Error = types::Error;
+
+    async fn attributes(invocation: &Invocation, (request,): &(LaterRequest,)) -> Attributes {
+        let mut attributes = Attributes::new();
+        match command(invocation, request) {
+            Ok(command) => {
+                for attribute in [Attribute::App, Attribute::Environment, Attribute::Version] {
+                    let values: Vec<String> = command.typed(attribute).map(str::to_owned).collect();
+                    if !values.is_empty() {
+                        attributes.insert(attribute, values);
+                    }
+                }
+                let others: Vec<String> = command
+                    .arguments()
+                    .filter(|(parameter, _)| !parameter.kind.is_target())
+                    .map(|(_, value)| value.to_string())
+                    .collect();
+                if !others.is_empty() {
+                    attributes.insert(Attribute::Parameter, others);
+                }
+            }
+            // What cannot be read is said when it is tried; until then all of it counts as not typed.
+            Err(_) => {
+                let values = request.arguments.iter().map(|argument| argument.value.clone()).collect();
+                attributes.insert(Attribute::Parameter, values);
+            }
+        }
+        attributes
+    }
+
+    fn objections(invocation: &Invocation, (request,): &(LaterRequest,)) -> Vec<Reason> {
+        let access = &invocation.shared().access;
+        let (asker, person) = (invocation.authorized().asker(), &invocation.authorized().caller().id);
+        // What is no command of this plugin is said when it is tried.
+        let Ok(command) = command(invocation, request) else { return Vec::new() };
+        let name = &command.spec().name;
+        let mut reasons = Vec::new();
+        if !access.may_run(asker, name, command.spec().target.clone()) {
+            let text = format!("no role lets {person} run `{name}`: {}", access.help());
+            reasons.push(Reason { kind: "role".to_owned(), text, add: None });
+        }
+        // What is left for later is done as if it had been typed: no rule lets a plugin name people or roles in it.
+        let typed = invocation.authorized().command();
+        for attribute in [Attribute::Person, Attribute::Role] {
+            for value in command.typed(attribute).filter(|value| !typed.has_typed(attribute, value)) {
+                let text = format!("`{}` was typed, and not {} `{value}`", typed.line(), attribute.as_str());
+                reasons.push(Reason { kind: "typed".to_owned(), text, add: None });
+            }
+        }
+        reasons
+    }
+
+    async fn perform(invocation: &mut Invocation, (request,): &(LaterRequest,)) -> Result<Left, types::Error> {
+        let command = command(invocation, request).map_err(|message| problem::<types::Error>("invalid", message))?;
+        let shared = invocation.shared().clone();
+        let begins = clock_later(shared.steady.now(), request.milliseconds)?;
+        enough(invocation, request).await?;
+        let about = format!("begins at {}", moment(begins));
+        let stand = Stand { phase: Phase::Later, about, since: shared.clock.now(), wake: Some(begins) };
+        let authorized = Arc::new(shared.access.resume(command, invocation.authorized().message().clone()));
+        let Some(parent) = invocation.job().cloned() else { return Err(problem("invalid", "only a job leaves work")) };
+        // Its own, also where the plugin's file holds other bytes by now.
+        let given = (invocation.settings().to_vec(), *invocation.meter.limits());
+        let shown = ShownIn::of(&shared, &authorized).await;
+        let parent = Some(parent.row());
+        let (row, entry) = opening(&shared, invocation.loaded(), given, &authorized, parent, shown.clone(), stand);
+        let left = Left {
+            id: row.id.clone(),
+            line: row.line.clone(),
+            at: clock_instant(begins).ok_or_else(|| problem::<types::Error>("invalid", "that is before 1970"))?,
+        };
+        invocation.also_write(Write::Say(first_card(&row)));
+        if let Some(shown) = shown {
+            invocation.also_write(shown.opened(&row));
+        }
+        invocation.also_write(Write::Open(row));
+        invocation.also_write(Write::Enter(entry));
+        Ok(left)
+    }
+
+    fn foretold(
+        invocation: &mut Invocation,
+        (request,): &(LaterRequest,),
+        name: &str,
+    ) -> Option<Result<Left, types::Error>> {
+        let left = || {
+            let command =
+                command(invocation, request).map_err(|message| problem::<types::Error>("invalid", message))?;
+            let begins = clock_later(invocation.shared().steady.now(), request.milliseconds)?;
+            let at = clock_instant(begins).ok_or_else(|| problem::<types::Error>("invalid", "that is before 1970"))?;
+            Ok(Left { id: name.to_owned(), line: crate::base::clean(command.line()), at })
+        };
+        Some(left())
+    }
+}
+
+/// Work left for later can leave work for later, and must not become ever more of it.
+async fn enough(invocation: &Invocation, request: &LaterRequest) -> Result<(), types::Error> {
+    let again = invocation.job().is_some_and(|job| job.row().parent.is_some());
+    if again && u128::from(request.milliseconds) < LEAST_AGAIN.as_millis() {
+        let least = LEAST_AGAIN.as_secs();
+        return Err(problem(
+            "limit",
+            format!("what was left for later itself leaves work for {least} s from then at least"),
+        ));
+    }
+    let open = JobQuery {
+        open: Some(true),
+        phases: Some(vec![Phase::Later]),
+        plugin: Some(invocation.plugin().to_owned()),
+        caller: Some(invocation.authorized().caller().id.clone()),
+        limit: Some(MOST_OPEN),
+        ..JobQuery::default()
+    };
+    let open = invocation.shared().store.jobs(&open).await;
+    let open = open.map_err(|error| problem::<types::Error>("unavailable", error.to_string()))?;
+    if open.len() >= MOST_OPEN as usize {
+        return Err(problem("limit", format!("{MOST_OPEN} commands of one person wait to be done later already")));
+    }
+    Ok(())
+}
+
+/// The command that a guest leaves for later, read as if it had been typed.
+fn command(invocation: &Invocation, request: &LaterRequest) -> Result<Command, String> {
+    let own = &invocation.loaded().description.commands;
+    let action = own.iter().find(|spec| spec.name == request.command && spec.kind == CommandKind::Action);
+    let Some(spec) = action else {
+        return Err(format!("`{}` is no action of this plugin", crate::base::clean(&request.command)));
+    };
+    // The flags of the host itself are for people.
+    if let Some(unknown) =
+        request.arguments.iter().find(|given| spec.parameters.iter().all(|known| known.name != given.name))
+    {
+        let name = crate::base::clean(&unknown.name);
+        return Err(format!("`{}` has no parameter `{name}`", spec.name));
+    }
+    let words: Vec<String> =
+        request.arguments.iter().map(|argument| format!("--{}={}", argument.name, argument.value)).collect();
+    let shared = invocation.shared();
+    let vocabulary = Vocabulary::of(&shared.catalog, &shared.access, invocation.authorized().asker());
+    parse::arguments(spec, &words, &vocabulary).map_err(|misparse| misparse.to_string())
+}
+
+/// `jobs.list`
+pub(crate) struct List;
+
+impl HostCall for List {
+    type Params = ();
+    type Answer = Vec<Left>;
+    type Error = types::Error;
+
+    async fn perform(invocation: &mut Invocation, (): &()) -> Result<Vec<Left>, types::Error> {
+        let query = JobQuery {
+            open: Some(true),
+            phases: Some(vec![Phase::Later]),
+            plugin: Some(invocation.plugin().to_owned()),
+            limit: Some(MOST_READ),
+            ..JobQuery::default()
+        };
+        let jobs = invocation.shared().store.jobs(&query).await;
+        let mut jobs = jobs.map_err(|error| problem::<types::Error>("unavailable", error.to_string()))?;
+        jobs.retain(|job| may_see(invocation, job));
+        jobs.sort_by_key(|job| job.stand.wake);
+        jobs.truncate(MOST_LEFT);
+        Ok(jobs.into_iter().filter_map(left).collect())
+    }
+}
+
+fn left(job: JobRow) -> Option<Left> {
+    Some(Left { id: job.id, line: job.line, at: clock_instant(job.stand.wake?)? })
+}
+
+fn may_see(invocation: &Invocation, job: &JobRow) -> bool {
+    let own = job.caller.id == invocation.authorized().caller().id;
+    own || match (&job.app, &job.environment) {
+        (Some(app), Some(environment)) => invocation.may_see(app, environment),
+        // What touches no place is its caller's own.
+        _ => matches!(*invocation.rights(), Rights::Admin),
+    }
+}
+
+/// `jobs.cancel`
+pub(crate) struct Cancel;
+
+impl HostCall for Cancel {
+    type Params = (Which,);
+    type Answer = ();
+    type Error = types::Error;
+
+    async fn attributes(invocation: &Invocation, (which,): &(Which,)) -> Attributes {
+        let mut attributes = Attributes::new();
+        // What cannot be read now is said when it is tried.
+        // Of another plugin's jobs nothing is told.
+        let own = |job: &JobRow| job.plugin == invocation.plugin();
+        if let Some(job) = invocation.shared().store.job(&which.id).await.ok().flatten().filter(own) {
+            attributes.extend(job.app.map(|app| (Attribute::App, vec![app])));
+            attributes.extend(job.environment.map(|name| (Attribute::Environment, vec![name])));
+        }
+        attributes
+    }
+
+    async fn perform(invocation: &mut Invocation, (which,): &(Which,)) -> Result<(), types::Error> {
+        let shared = invocation.shared().clone();
+        let unavailable = |error: crate::store::StoreError| problem::<types::Error>("unavailable", error.to_string());
+        let plugin = invocation.plugin().to_owned();
+        let own = |job: &JobRow| job.plugin == plugin && job.end.is_none() && job.stand.phase == Phase::Later;
+        let job = shared.store.job(&which.id).await.map_err(unavailable)?;
+        if !job.as_ref().is_some_and(own) {
+            return Err(problem("not-found", "this plugin left no such job, or it has begun"));
+        }
+        // Nobody begins it from here on.
+        let Some(claim) = shared.claims.claim(&which.id) else {
+            return Err(problem("not-found", "this plugin left no such job, or it has begun"));
+        };
+        let job = shared.store.job(&which.id).await.map_err(unavailable)?;
+        let Some(job) = job.filter(own) else {
+            return Err(problem("not-found", "this plugin left no such job, or it has begun"));
+        };
+        let tip = shared.store.tip(&job.id).await.map_err(unavailable)?;
+        let by = invocation.authorized().caller().clone();
+        let shown = ShownIn::kept(&*shared.store, &job.id).await;
+        let mut writes = call_off(&job, tip.map_or(0, |(next, _)| next), &by, shown.as_ref(), shared.clock.now());
+        writes.extend(shared.notices.closing(&shared.outbox, &shared.catalog, &job, &writes));
+        for write in writes {
+            invocation.also_write(write);
+        }
+        invocation.hold(claim);
+        Ok(())
+    }
+
+    /// What is called off is not looked at: what was left by then may be another one.
+    fn foretold(_: &mut Invocation, _: &(Which,), _: &str) -> Option<Result<(), types::Error>> {
+        Some(Ok(()))
+    }
+}

@@ -1,0 +1,27 @@
+//! The contract's side of `log`.
+
+use crate::{base::clean, hostcall::{gate::HostCall, invocation::Invocation}, plugin::bindings::{log::{Level, Line}, types}};
+
+/// A line of the log is cut here.
+const LONGEST: usize = 2_000;
+
+/// `log.write`
+pub(crate) struct Write;
+
+impl HostCall for Write {
+    type Params = (Line,);
+    type Answer = ();
+    type Error = types::Error;
+
+    async fn perform(invocation: &mut Invocation, (line,): &(Line,)) -> Result<(), types::Error> {
+        let mut text = clean(&line.text);
+        text.truncate(text.floor_char_boundary(LONGEST));
+        let (plugin, job) = (invocation.plugin(), invocation.job_id());
+        match line.level {
+            Level::Debug => tracing::debug!(plugin, job, "{text}"),
+            Level::Info => tracing::info!(plugin, job, "{text}"),
+            Level::Warning => tracing::warn!(plugin, job, "{text}"),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,205 @@
+//! The contract's side of `pipelines.trigger`.
+
+use std::collections::BTreeMap;
+
+use futures_util::future::BoxFuture;
+
+use crate::{adapter::{Backends, PipelineError, RunState}, hostcall::{context::Shared, gate::{HostCall, Recover, Recovered, problem}, invocation::Invocation}, job::{JobRun, run_of}, model::{Attribute, Attributes, Deployment, RunKey}, plugin::bindings::{pipelines::{Request, Run}, types}, store::{Entry, JobRow}};
+
+/// The parameter that is a deployment's version.
+const VERSION: &str = "version";
+/// The code of an error after which nobody knows whether there is a run.
+const UNKNOWN: &str = "unknown";
+
+/// `pipelines.trigger`
+pub(crate) struct Trigger;
+
+impl HostCall for Trigger {
+    type Params = (Request,);
+    type Answer = Run;
+    type Error = types::Error;
+
+    async fn attributes(invocation: &Invocation, (request,): &(Request,)) -> Attributes {
+        let mut attributes = Attributes::from([(Attribute::Pipeline, vec![request.pipeline.clone()])]);
+        if let Some(deployment) = invocation.shared().catalog.pipeline(&request.pipeline) {
+            attributes.insert(Attribute::App, vec![deployment.app.clone()]);
+            attributes.insert(Attribute::Environment, vec![deployment.environment.clone()]);
+        }
+        let versions: Vec<String> =
+            request.parameters.iter().filter(|entry| entry.name == VERSION).map(|entry| entry.value.clone()).collect();
+        if !versions.is_empty() {
+            attributes.insert(Attribute::Version, versions);
+        }
+        // A parameter that repeats what the host knows of the target says nothing new.
+        let known = |entry: &&types::Entry| match entry.name.as_str() {
+            VERSION => true,
+            "app" => attributes.get(&Attribute::App).is_some_and(|apps| apps.contains(&entry.value)),
+            "environment" => attributes.get(&Attribute::Environment).is_some_and(|names| names.contains(&entry.value)),
+            _ => false,
+        };
+        let others: Vec<String> =
+            request.parameters.iter().filter(|entry| !known(entry)).map(|entry| entry.value.clone()).collect();
+        if !others.is_empty() {
+            attributes.insert(Attribute::Parameter, others);
+        }
+        attributes
+    }
+
+    async fn perform(invocation: &mut Invocation, (request,): &(Request,)) -> Result<Run, types::Error> {
+        let shared = invocation.shared().clone();
+        let Some(job) = invocation.job().cloned() else {
+            return Err(problem("invalid", "only a job starts pipelines"));
+        };
+        let (deployment, parameters) = checked(&shared, request)?;
+        let key = RunKey::new(&job.row().id, invocation.intent());
+        let run = run(&key, deployment, &parameters, shared.clock.now());
+        let url = start(&shared.backends, deployment, &key, &parameters).await.map_err(types::Error::Other)?;
+        tracing::info!(job = job.row().id, run = key.as_str(), pipeline = deployment.pipeline, "started a run");
+        let answer = Run { id: key.as_str().to_owned(), url };
+        show(invocation, &answer, &deployment.pipeline);
+        if let Some(past) = invocation.past() {
+            past.runs.insert(key, Some(run));
+        }
+        Ok(answer)
+    }
+
+    fn foretold(invocation: &mut Invocation, (request,): &(Request,), name: &str) -> Option<Result<Run, types::Error>> {
+        let shared = invocation.shared().clone();
+        let (deployment, parameters) = match checked(&shared, request) {
+            Ok(checked) => checked,
+            Err(error) => return Some(Err(error)),
+        };
+        let key = RunKey::parse(name)?;
+        let run = run(&key, deployment, &parameters, shared.clock.now());
+        invocation.past()?.runs.insert(key, Some(run));
+        Some(Ok(Run { id: name.to_owned(), url: None }))
+    }
+
+    fn replayed(
+        invocation: &mut Invocation,
+        (request,): &(Request,),
+        answer: &Result<Run, types::Error>,
+        begun: &Entry,
+    ) {
+        let Ok(run) = answer else { return };
+        show(invocation, run, &request.pipeline);
+        let known = run_of(&invocation.shared().catalog, begun);
+        if let (Some(key), Some(past)) = (RunKey::parse(&run.id), invocation.past()) {
+            past.runs.insert(key, known);
+        }
+    }
+}
+
+impl Recover for Trigger {
+    fn recover<'a>(shared: &'a Shared, job: &'a JobRow, intent: &'a Entry) -> BoxFuture<'a, Recovered> {
+        Box::pin(async move {
+            let Some(run) = run_of(&shared.catalog, intent) else {
+                return Recovered::Unknowable("its pipeline is no longer configured".to_owned());
+            };
+            match shared.backends.get(run.backend).state(&run.key, &run.pipeline).await {
+                Ok(RunState::Running | RunState::Ended(_)) => Recovered::Happened(Self::assumed(job, intent)),
+                Ok(RunState::Absent) => Recovered::Not,
+                Ok(RunState::Unknowable(reason)) => Recovered::Unknowable(reason),
+                Err(PipelineError::Refused { message }) => Recovered::Unknowable(message),
+                Err(PipelineError::Unavailable { message }) => Recovered::Away(message),
+            }
+        })
+    }
+
+    fn assumed(job: &JobRow, intent: &Entry) -> serde_json::Value {
+        let run = Run { id: RunKey::new(&job.id, intent.number).as_str().to_owned(), url: None };
+        serde_json::json!(Ok::<_, types::Error>(run))
+    }
+}
+
+/// A run of a deployment under a key.
+fn run(
+    key: &RunKey,
+    deployment: &Deployment,
+    parameters: &BTreeMap<String, String>,
+    started: jiff::Timestamp,
+) -> JobRun {
+    JobRun {
+        key: key.clone(),
+        pipeline: deployment.pipeline.clone(),
+        app: deployment.app.clone(),
+        environment: deployment.environment.clone(),
+        version: parameters.get(VERSION).cloned(),
+        started,
+        backend: deployment.backend,
+    }
+}
+
+/// What is started, and with what.
+fn checked<'a>(
+    shared: &'a Shared,
+    request: &Request,
+) -> Result<(&'a Deployment, BTreeMap<String, String>), types::Error> {
+    let Some(deployment) = shared.catalog.pipeline(&request.pipeline) else {
+        let pipeline = crate::base::clean(&request.pipeline);
+        return Err(problem("not-found", format!("there is no pipeline `{pipeline}`")));
+    };
+    Ok((deployment, parameters(deployment, &request.parameters)?))
+}
+
+/// Puts a run on the job's card.
+fn show(invocation: &Invocation, run: &Run, pipeline: &str) {
+    let Some(job) = invocation.job() else { return };
+    let pipeline = crate::base::clean(pipeline);
+    job.card().run(match &run.url {
+        Some(url) => format!("{pipeline} {url}"),
+        None => pipeline,
+    });
+}
+
+/// Starts a run. The code of an error is [`UNKNOWN`] where it may have been started all the same; the host then follows it.
+async fn start(
+    backends: &Backends,
+    deployment: &Deployment,
+    key: &RunKey,
+    parameters: &BTreeMap<String, String>,
+) -> Result<Option<String>, types::Problem> {
+    let problem = |code: &str, message: String| Err(types::Problem { code: code.to_owned(), message });
+    let system = backends.get(deployment.backend);
+    match system.start(key, &deployment.pipeline, parameters).await {
+        Ok(url) => Ok(url),
+        Err(PipelineError::Refused { message }) => problem("refused", message),
+        // The answer was lost, and perhaps not the run: the system itself is asked before anybody is told.
+        Err(PipelineError::Unavailable { message }) => match system.state(key, &deployment.pipeline).await {
+            Ok(RunState::Running | RunState::Ended(_)) => Ok(None),
+            Ok(RunState::Absent) => problem("unavailable", format!("nothing was started: {message}")),
+            Ok(RunState::Unknowable(reason)) => {
+                problem(UNKNOWN, format!("{message}; whether it was started cannot be known: {reason}"))
+            }
+            Err(error) => problem(UNKNOWN, format!("{message}; whether it was started is not known yet: {error}")),
+        },
+    }
+}
+
+/// The parameters as the pipeline takes them: exactly those that it has, each fitting its pattern.
+fn parameters(deployment: &Deployment, given: &[types::Entry]) -> Result<BTreeMap<String, String>, types::Error> {
+    let mut parameters = BTreeMap::new();
+    for entry in given {
+        let Some(pattern) = deployment.parameters.get(&entry.name) else {
+            let known: Vec<&str> = deployment.parameters.keys().map(String::as_str).collect();
+            let name = crate::base::clean(&entry.name);
+            return Err(problem(
+                "invalid",
+                format!("{} takes no parameter `{name}`, but: {}", deployment.pipeline, known.join(", ")),
+            ));
+        };
+        if !pattern.takes(&entry.value) {
+            let value = crate::base::clean(&entry.value);
+            let message =
+                format!("`{value}` is no {} for {}: {}", entry.name, deployment.pipeline, pattern.wanted(&entry.value));
+            return Err(problem("invalid", message));
+        }
+        if parameters.insert(entry.name.clone(), entry.value.clone()).is_some() {
+            return Err(problem("invalid", format!("the parameter `{}` is given twice", entry.name)));
+        }
+    }
+    match deployment.parameters.keys().find(|name| !parameters.contains_key(*name)) {
+        Some(missing) => Err(problem("invalid", format!("{} needs the parameter `{missing}`", deployment.pipeline))),
+        None => Ok(parameters),
+    }
+}

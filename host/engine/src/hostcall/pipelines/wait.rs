@@ -1,0 +1,196 @@
+//! The contract's side of `pipelines.wait`, the one waiting call: what can be waited for, and what its answers look like.
+//!
+//! Not here: the waiting itself, which is the job's (`job::wait`) while no guest is there.
+
+use std::collections::BTreeMap;
+
+use crate::{adapter::{Backends, RunEnd}, base::{Text, moment}, hostcall::{clock::instant as clock_instant, gate::{HostCall, Parking, problem}, invocation::{Invocation, Timer}}, job::{JobRun, said}, model::{Attribute, Attributes, Outcome, RunKey}, plugin::bindings::types::Entry, store::{JobRow, OutboxRow, Phase, Release, Stand, Write}};
+
+pub(crate) use crate::plugin::bindings::pipelines::{Ready, WaitError, Waitable};
+
+/// The kinds of waitables there are.
+pub(crate) const RUN: &str = "run";
+pub(crate) const TIMER: &str = "timer";
+/// More things than this cannot be waited for at once.
+const MOST_ITEMS: usize = 64;
+/// How much of a failed run's output the room sees, in bytes and lines.
+const TAIL_BYTES: usize = 4_000;
+const TAIL_LINES: usize = 20;
+/// How long they are waited for.
+const ANSWER: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// `pipelines.wait`
+pub(crate) struct Wait;
+
+/// What a waiting call leaves in its entry, beside its arguments: what each timer among them is.
+pub(crate) type Timers = BTreeMap<String, Timer>;
+
+impl HostCall for Wait {
+    type Params = (Vec<Waitable>,);
+    type Answer = Ready;
+    type Error = WaitError;
+
+    async fn attributes(invocation: &Invocation, (items,): &(Vec<Waitable>,)) -> Attributes {
+        let mut attributes = Attributes::new();
+        for item in items {
+            if let Some(Item::Run(Some(run))) = known(invocation, item) {
+                attributes.entry(Attribute::Pipeline).or_default().push(run.pipeline);
+                attributes.entry(Attribute::App).or_default().push(run.app);
+                attributes.entry(Attribute::Environment).or_default().push(run.environment);
+            }
+        }
+        attributes
+    }
+
+    async fn perform(invocation: &mut Invocation, (items,): &(Vec<Waitable>,)) -> Result<Ready, WaitError> {
+        let parking = parking(invocation, items)?;
+        invocation.park(parking);
+        // Nobody sees this: the guest is ended once the wait is on disk.
+        Err(problem("parked", "it waits"))
+    }
+
+    /// The first run succeeds at once; where there is none, the earliest time comes.
+    fn foretold(invocation: &mut Invocation, (items,): &(Vec<Waitable>,), _: &str) -> Option<Result<Ready, WaitError>> {
+        if let Err(error) = parking(invocation, items) {
+            return Some(Err(error));
+        }
+        let now = invocation.shared().clock.now();
+        let mut timers = Vec::new();
+        for item in items {
+            match known(invocation, item) {
+                Some(Item::Run(Some(run))) => {
+                    let details = BTreeMap::new();
+                    let end = RunEnd {
+                        outcome: Outcome::Succeeded,
+                        message: String::new(),
+                        started: now,
+                        ended: now,
+                        details,
+                    };
+                    return Some(ready(&run.key, end));
+                }
+                // How it ended nobody can say.
+                Some(Item::Run(None)) => return None,
+                Some(Item::Timer(timer)) => timers.push((item.id.as_str(), timer)),
+                None => {}
+            }
+        }
+        let (id, timer) = timers.into_iter().min_by_key(|(_, timer)| timer.at)?;
+        Some(reached(id, timer))
+    }
+}
+
+/// What is waited for.
+enum Item {
+    /// A run; `None` where its pipeline is no longer configured.
+    Run(Option<JobRun>),
+    Timer(Timer),
+}
+
+fn known(invocation: &Invocation, item: &Waitable) -> Option<Item> {
+    let past = invocation.seen_past()?;
+    match item.kind.as_str() {
+        RUN => past.runs.get(&RunKey::parse(&item.id)?).cloned().map(Item::Run),
+        TIMER => past.timers.get(&item.id).copied().map(Item::Timer),
+        _ => None,
+    }
+}
+
+/// Where a job stands that waits for these.
+fn parking(invocation: &Invocation, items: &[Waitable]) -> Result<Parking, WaitError> {
+    if items.is_empty() || items.len() > MOST_ITEMS {
+        return Err(problem("invalid", format!("1 to {MOST_ITEMS} things can be waited for, and not {}", items.len())));
+    }
+    if let Some(item) = items.iter().find(|item| item.kind != RUN && item.kind != TIMER) {
+        let kind = crate::base::clean(&item.kind);
+        return Err(problem("invalid", format!("`{kind}` cannot be waited for, only `{RUN}` and `{TIMER}`")));
+    }
+    let (mut runs, mut timers) = (Vec::new(), Timers::new());
+    for item in items {
+        match known(invocation, item) {
+            Some(Item::Run(run)) => runs.push(run.map_or_else(|| item.id.clone(), |run| run.pipeline)),
+            Some(Item::Timer(timer)) => {
+                timers.insert(item.id.clone(), timer);
+            }
+            // Whether another job has such a one is nobody's business here.
+            None => return Err(problem("not-found", format!("this job has no such {}", item.kind))),
+        }
+    }
+    let wake = timers.values().map(|timer| timer.at).min();
+    let now = invocation.shared().clock.now();
+    let stand = match wake {
+        Some(at) if runs.is_empty() => until(at, now),
+        _ => Stand { phase: Phase::Run, about: format!("waits for {}", runs.join(", ")), since: now, wake: None },
+    };
+    Ok(Parking { body: serde_json::Map::from_iter([("timers".to_owned(), serde_json::json!(timers))]), stand })
+}
+
+/// Where a job stands that waits for a time.
+pub(crate) fn until(at: jiff::Timestamp, now: jiff::Timestamp) -> Stand {
+    Stand { phase: Phase::Time, about: format!("waits until {}", moment(at)), since: now, wake: Some(at) }
+}
+
+/// What must be on disk together with a run's end: the release, and for a failed run the tail of its output.
+pub(crate) async fn ending(backends: &Backends, job: &JobRow, run: &JobRun, end: &RunEnd) -> Vec<Write> {
+    let mut writes = Vec::new();
+    if let Some(version) = &run.version {
+        writes.push(Write::Release(Release {
+            run: run.key.clone(),
+            app: run.app.clone(),
+            environment: run.environment.clone(),
+            version: version.clone(),
+            person: job.caller.clone(),
+            job: job.id.clone(),
+            started: end.started,
+            ended: end.ended,
+            outcome: end.outcome,
+            recorded: false,
+        }));
+    }
+    if end.outcome != Outcome::Succeeded {
+        // The end of a run is worth more than its words.
+        let tail =
+            tokio::time::timeout(ANSWER, backends.get(run.backend).output(&run.key, &run.pipeline, TAIL_BYTES)).await;
+        let tail = tail.map(Result::unwrap_or_default).unwrap_or_default();
+        let lines: Vec<&str> = tail.lines().collect();
+        let lines = &lines[lines.len().saturating_sub(TAIL_LINES)..];
+        if !lines.is_empty() {
+            let mut text = Text::lines(format!("The end of what {} said:", run.pipeline));
+            text.push_code(lines.join("\n"));
+            writes.push(Write::Say(OutboxRow { key: format!("{}/output", run.key), ..said(job, "output", text) }));
+        }
+    }
+    writes
+}
+
+/// The answer of a wait for a run that ended.
+pub(crate) fn ready(key: &RunKey, end: RunEnd) -> Result<Ready, WaitError> {
+    let (Some(started), Some(ended)) = (clock_instant(end.started), clock_instant(end.ended)) else {
+        return Err(problem("invalid", "the run's times stand before 1970"));
+    };
+    Ok(Ready {
+        kind: RUN.to_owned(),
+        id: key.as_str().to_owned(),
+        outcome: end.outcome.as_str().to_owned(),
+        message: crate::base::clean(&end.message),
+        started,
+        ended,
+        details: end.details.into_iter().map(|(name, value)| Entry { name, value }).collect(),
+    })
+}
+
+/// The answer of a wait for a timer that was reached.
+pub(crate) fn reached(id: &str, timer: Timer) -> Result<Ready, WaitError> {
+    let (Some(started), Some(ended)) = (clock_instant(timer.set), clock_instant(timer.at)) else {
+        return Err(problem("invalid", "the timer stands before 1970"));
+    };
+    Ok(Ready {
+        kind: TIMER.to_owned(),
+        id: id.to_owned(),
+        outcome: "reached".to_owned(),
+        message: String::new(),
+        started,
+        ended,
+        details: Vec::new(),
+    })
+}

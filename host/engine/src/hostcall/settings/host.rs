@@ -1,0 +1,17 @@
+//! The contract's side of `settings`.
+
+use crate::{hostcall::{gate::HostCall, invocation::Invocation}, plugin::bindings::types};
+
+/// `settings.all`
+pub(crate) struct All;
+
+impl HostCall for All {
+    type Params = ();
+    type Answer = Vec<types::Entry>;
+    type Error = types::Error;
+
+    async fn perform(invocation: &mut Invocation, (): &()) -> Result<Vec<types::Entry>, types::Error> {
+        let entry = |(name, value): &(String, String)| types::Entry { name: name.clone(), value: value.clone() };
+        Ok(invocation.settings().iter().map(entry).collect())
+    }
+}

@@ -1,0 +1,123 @@
+//! The contract's side of `store`.
+
+use crate::{hostcall::{gate::{HostCall, problem}, invocation::Invocation}, model::{Attribute, Attributes}, plugin::bindings::{store::{Item, Key, Prefix}, types}, store::Write};
+
+/// The longest key, in bytes.
+const LONGEST_KEY: usize = 512;
+/// The largest value, in bytes.
+const LARGEST_VALUE: usize = 64 * 1024;
+/// The most bytes of one listing.
+const LARGEST_LIST: usize = 1 << 20;
+/// The most items of one listing.
+const MOST_ITEMS: u32 = 1000;
+
+fn checked(name: &str) -> Result<(), types::Error> {
+    if name.is_empty() || name.len() > LONGEST_KEY {
+        return Err(problem("invalid", format!("a key has 1 to {LONGEST_KEY} bytes, and this has {}", name.len())));
+    }
+    Ok(())
+}
+
+fn key_attribute(name: &str) -> Attributes {
+    Attributes::from([(Attribute::Key, vec![name.to_owned()])])
+}
+
+/// `store.get`
+pub(crate) struct Get;
+
+impl HostCall for Get {
+    type Params = (Key,);
+    type Answer = Option<Item>;
+    type Error = types::Error;
+
+    async fn attributes(_: &Invocation, (key,): &(Key,)) -> Attributes {
+        key_attribute(&key.name)
+    }
+
+    async fn perform(invocation: &mut Invocation, (key,): &(Key,)) -> Result<Option<Item>, types::Error> {
+        checked(&key.name)?;
+        if let Some(kept) = invocation.rehearsal().and_then(|rehearsal| rehearsal.kept.get(&key.name)) {
+            return Ok(kept.clone().map(|value| Item { name: key.name.clone(), value }));
+        }
+        let value = invocation.shared().store.value(invocation.plugin(), &key.name).await;
+        let value = value.map_err(|error| problem("unavailable", error.to_string()))?;
+        Ok(value.map(|value| Item { name: key.name.clone(), value }))
+    }
+}
+
+/// `store.list`
+pub(crate) struct List;
+
+impl HostCall for List {
+    type Params = (Prefix,);
+    type Answer = Vec<Item>;
+    type Error = types::Error;
+
+    async fn perform(invocation: &mut Invocation, (prefix,): &(Prefix,)) -> Result<Vec<Item>, types::Error> {
+        let limit = prefix.limit.clamp(1, MOST_ITEMS);
+        let changed = invocation.rehearsal().map_or(0, |rehearsal| rehearsal.kept.len());
+        let most = limit.saturating_add(u32::try_from(changed).unwrap_or(u32::MAX));
+        let values = invocation.shared().store.values(invocation.plugin(), &prefix.name, most).await;
+        let mut values = values.map_err(|error| problem("unavailable", error.to_string()))?;
+        if let Some(rehearsal) = invocation.rehearsal() {
+            let mut all: std::collections::BTreeMap<String, Option<Vec<u8>>> =
+                values.into_iter().map(|(name, value)| (name, Some(value))).collect();
+            let kept = rehearsal.kept.iter().filter(|(name, _)| name.starts_with(&prefix.name));
+            all.extend(kept.map(|(name, value)| (name.clone(), value.clone())));
+            values = all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+            values.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        }
+        let bytes: usize = values.iter().map(|(name, value)| name.len() + value.len()).sum();
+        if bytes > LARGEST_LIST {
+            return Err(problem(
+                "too-large",
+                format!("these values have {bytes} bytes, at most {LARGEST_LIST} are listed"),
+            ));
+        }
+        Ok(values.into_iter().map(|(name, value)| Item { name, value }).collect())
+    }
+}
+
+/// `store.set`
+pub(crate) struct Set;
+
+impl HostCall for Set {
+    type Params = (Item,);
+    type Answer = ();
+    type Error = types::Error;
+
+    async fn attributes(_: &Invocation, (item,): &(Item,)) -> Attributes {
+        key_attribute(&item.name)
+    }
+
+    async fn perform(invocation: &mut Invocation, (item,): &(Item,)) -> Result<(), types::Error> {
+        checked(&item.name)?;
+        if item.value.len() > LARGEST_VALUE {
+            let message = format!("a value has at most {LARGEST_VALUE} bytes, and this has {}", item.value.len());
+            return Err(problem("invalid", message));
+        }
+        let plugin = invocation.plugin().to_owned();
+        invocation.also_write(Write::Set { plugin, key: item.name.clone(), value: item.value.clone() });
+        Ok(())
+    }
+}
+
+/// `store.delete`
+pub(crate) struct Delete;
+
+impl HostCall for Delete {
+    type Params = (Key,);
+    type Answer = ();
+    type Error = types::Error;
+
+    async fn attributes(_: &Invocation, (key,): &(Key,)) -> Attributes {
+        key_attribute(&key.name)
+    }
+
+    async fn perform(invocation: &mut Invocation, (key,): &(Key,)) -> Result<(), types::Error> {
+        checked(&key.name)?;
+        let plugin = invocation.plugin().to_owned();
+        invocation.also_write(Write::Delete { plugin, key: key.name.clone() });
+        Ok(())
+    }
+}

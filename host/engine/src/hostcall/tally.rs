@@ -1,0 +1,53 @@
+//! What an invocation did, for its line, its closing words and the reviewer: counts, and each refusal.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::table::TABLE;
+use crate::{job::{Denied, Reason}, model::CallKind, store::CallCount};
+
+/// What an invocation did.
+#[derive(Debug, Default)]
+pub struct Tally {
+    // By the row's place in the table: how often it was allowed, and how often refused.
+    counts: BTreeMap<usize, (u64, u64)>,
+    /// Each refused call, in order; at most [`Tally::MOST_DENIED`] are kept, all are counted.
+    pub denied: Vec<Denied>,
+}
+
+impl Tally {
+    /// A guest that asks again and again fills no memory.
+    pub const MOST_DENIED: usize = 20;
+
+    /// Keeps a refused call for the room.
+    pub(crate) fn denied(&mut self, denied: Denied) {
+        if self.denied.len() < Self::MOST_DENIED {
+            self.denied.push(denied);
+        }
+    }
+
+    pub(crate) fn allow(&mut self, index: usize) {
+        self.counts.entry(index).or_default().0 += 1;
+    }
+
+    pub(crate) fn refuse(&mut self, index: usize) {
+        self.counts.entry(index).or_default().1 += 1;
+    }
+
+    /// Whether a call that changes anything was allowed, whatever came of it.
+    pub fn acted(&self) -> bool {
+        let changes = |index: &usize| matches!(TABLE[*index].kind, CallKind::Acts | CallKind::Keeps);
+        self.counts.iter().any(|(index, (allowed, _))| changes(index) && *allowed > 0)
+    }
+
+    /// How often each call was made.
+    pub fn counts(&self) -> Vec<CallCount> {
+        let rows = self.counts.iter().map(|(index, (allowed, refused))| CallCount {
+            call: TABLE[*index].name.to_owned(),
+            allowed: *allowed,
+            refused: *refused,
+        });
+        rows.collect()
+    }
+}

@@ -1,0 +1,257 @@
+//! The call table against the contract in `wit/`, and what a refused call is told.
+//!
+//! Invariant: a function of the contract without a row, a row without a function, and a row that cannot be
+//! linked are failures.
+
+use std::{collections::BTreeSet, path::Path, sync::Arc};
+
+use wasmtime::component::Linker;
+use wit_parser::{Resolve, WorldItem};
+
+use super::*;
+use crate::{adapter::{Abilities, MemoryChat, MemoryPipelines, MemoryPipelinesFactory, ReadyChat}, config::{Config, Registry}, engine::Engine, model::Outcome};
+use super::table::row;
+use crate::model::CallKind;
+use crate::model::EnvironmentFrom;
+use crate::model::Attribute;
+
+/// Every function that the contract lets a plugin import, as `interface.function`.
+fn contract() -> (BTreeSet<String>, String) {
+    let mut resolve = Resolve::default();
+    let (package, _) = resolve.push_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit")).unwrap();
+    let world = resolve.select_world(&[package], Some("plugin")).unwrap();
+    let mut functions = BTreeSet::new();
+    for item in resolve.worlds[world].imports.values() {
+        let WorldItem::Interface { id, .. } = item else { panic!("the world imports something that is no interface") };
+        let interface = &resolve.interfaces[*id];
+        let name = interface.name.clone().unwrap();
+        functions.extend(interface.functions.keys().map(|function| format!("{name}.{function}")));
+    }
+    (functions, resolve.packages[package].name.to_string())
+}
+
+#[test]
+fn every_function_of_the_contract_has_a_row_and_every_row_a_function() {
+    let (functions, package) = contract();
+    let rows: BTreeSet<String> = TABLE.iter().map(|row| row.name.to_owned()).collect();
+    assert_eq!(rows, functions);
+    assert_eq!(rows.len(), TABLE.len(), "no row is there twice");
+    assert_eq!(package, CONTRACT);
+}
+
+#[test]
+fn rows_stand_in_the_order_of_their_names_and_are_found_by_them() {
+    assert!(TABLE.windows(2).all(|pair| pair[0].name < pair[1].name), "{TABLE:?}");
+    for known in &TABLE {
+        assert!(row(known.name).is_some_and(|found| std::ptr::eq(found, known)));
+        assert_eq!(format!("{}.{}", known.interface(), known.function()), known.name);
+        assert!(!known.summary.is_empty() && !known.summary.ends_with('.'), "{}", known.name);
+    }
+    assert!(row("pipelines.triger").is_none());
+}
+
+#[test]
+fn only_acts_touch_and_every_act_says_where() {
+    for row in &TABLE {
+        match row.kind {
+            // Without the host's knowledge of the target no rule could hold an act.
+            CallKind::Acts => {
+                assert!(row.kind.needs_rule() && !row.kind.in_query(), "{}", row.name);
+                assert!(row.environment != EnvironmentFrom::Nothing || row.attributes.is_empty(), "{}", row.name);
+            }
+            CallKind::Notes | CallKind::Given => {
+                assert!(row.attributes.is_empty(), "{} needs no rule, so none can name its attributes", row.name);
+                assert!(!row.kind.needs_rule() && row.kind.in_query());
+            }
+            CallKind::Reads => assert!(row.kind.needs_rule() && row.kind.in_query()),
+            CallKind::Keeps | CallKind::Waits => assert!(row.kind.needs_rule() && !row.kind.in_query()),
+        }
+        if row.environment == EnvironmentFrom::Target {
+            assert!(row.attributes.contains(&Attribute::Environment), "{}", row.name);
+        }
+    }
+    let acts: Vec<&str> = TABLE.iter().filter(|row| row.kind == CallKind::Acts).map(|row| row.name).collect();
+    assert_eq!(
+        acts,
+        ["access.grant", "access.revoke", "jobs.cancel", "jobs.later", "pipelines.trigger"],
+        "a new act needs its place in the rules, the audit and the recovery"
+    );
+}
+
+#[test]
+fn every_row_registers_its_own_function_and_no_other() {
+    let engine = wasmtime::Engine::new(&crate::plugin::config(crate::plugin::Memory::OnDemand)).unwrap();
+    let mut all = Linker::new(&engine);
+    for row in &TABLE {
+        row.register(&mut all).unwrap();
+        // A second definition of the same name is refused: what a row registers is exactly its own.
+        let mut one = Linker::new(&engine);
+        row.register(&mut one).unwrap();
+        assert!(row.register(&mut one).is_err(), "{}", row.name);
+        for other in TABLE.iter().filter(|other| other.name != row.name) {
+            other.register(&mut one).unwrap();
+        }
+    }
+}
+
+/// A guest that makes one call, which is refused, and says what it was told.
+const ASKER: &str = r#"
+(module
+  (import "wardroom:plugin/pipelines@0.1.0" "trigger" (func $trigger (param i32 i32 i32 i32 i32)))
+  (memory (export "memory") 2)
+  (global $top (mut i32) (i32.const 8192))
+  (data (i32.const 1024) "ask")
+  (data (i32.const 1032) "Asks.")
+  (data (i32.const 1040) "environment")
+  (data (i32.const 1056) "cms/production")
+  (data (i32.const 1072) "version")
+  (data (i32.const 1080) "1.0.2")
+  (data (i32.const 2048) (i32 1024 3  0 0  1032 5  0 0  1  2176 1))
+  (data (i32.const 2176) (i32 1040 11  1032 5) (i8 5 0 0 0) (i32 0 0))
+  (data (i32.const 2304) (i32 2048 1  0 0))
+  (data (i32.const 2336) (i32 1072 7  1080 5))
+  (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+    (local $at i32)
+    (local.set $at (i32.and (i32.add (global.get $top) (i32.const 7)) (i32.const -8)))
+    (global.set $top (i32.add (local.get $at) (local.get 3)))
+    (local.get $at))
+  (func (export "wardroom:plugin/commands@0.1.0#describe") (result i32) (i32.const 2304))
+  (func (export "wardroom:plugin/commands@0.1.0#run")
+    (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)
+    (call $trigger (i32.const 1056) (i32.const 14) (i32.const 2336) (i32.const 1) (i32.const 0))
+    (i32.store8 (i32.const 512) (i32.load8_u (i32.const 0)))
+    (memory.copy (i32.const 516) (i32.const 8) (i32.const 16))
+    (i32.const 512)))
+"#;
+
+fn asker() -> Vec<u8> {
+    let mut module = wat::parse_str(ASKER).unwrap();
+    let mut resolve = Resolve::default();
+    let (package, _) = resolve.push_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit")).unwrap();
+    let world = resolve.select_world(&[package], Some("plugin")).unwrap();
+    wit_component::embed_component_metadata(&mut module, &resolve, world, wit_component::StringEncoding::UTF8).unwrap();
+    module
+}
+
+struct Asked {
+    said: String,
+    jobs: usize,
+    runs: usize,
+}
+
+/// Types `ask ENVIRONMENT` as somebody, where the plugin has this rule.
+async fn ask(person: &str, typed: &str, rule: &str) -> Asked {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("asker.wasm"), asker()).unwrap();
+    let path = folder.path().join("plugins.toml");
+    let config = format!(
+        r#"
+[bot.marvin]
+environments = ["staging", "production"]
+[bot.marvin.memory]
+[people]
+admins = ["alice"]
+[role.asker]
+members = ["bob"]
+commands = ["ask"]
+apps = ["*"]
+environments = ["staging"]
+[environment.staging]
+[environment.production]
+[app.cms.deploy.production]
+memory = true
+parameters = {{ version = '[0-9.]+' }}
+[app.cms.deploy.staging]
+memory = true
+[plugin.asker]
+module = "asker.wasm"
+allow  = [{{ call = "pipelines.trigger"{rule} }}]
+"#
+    );
+    std::fs::write(&path, config).unwrap();
+    let chat = MemoryChat::new(Abilities::PLAIN);
+    let pipelines = MemoryPipelines::new(Some(Outcome::Succeeded));
+    let registry = Registry {
+        chats: vec![Arc::new(ReadyChat(chat.clone()))],
+        pipelines: vec![Arc::new(MemoryPipelinesFactory(pipelines.clone()))],
+        ..Registry::default()
+    };
+    let config: Config = crate::config::read(&path, &registry).unwrap_or_else(|problems| panic!("{problems:#?}"));
+    let engine = Engine::builder(config, Arc::new(crate::store::MemoryStore::default())).build().await.unwrap();
+    assert!(engine.plugins().not_loaded().is_empty(), "{:?}", engine.plugins().not_loaded());
+    let engine = Arc::new(engine);
+    let stop = crate::CancellationToken::new();
+    let message = crate::adapter::Incoming {
+        reaction: None,
+        event: "one".into(),
+        thread: None,
+        sender: crate::model::Person::named_by_id(person),
+        text: typed.into(),
+        at: crate::Timestamp::now(),
+        direct: true,
+        late: false,
+        machine: false,
+        once: None,
+        unproven: None,
+    };
+    // Before anybody serves: it waits in the store and in the channel, and is handled once.
+    engine.inbox("marvin", MemoryChat::NETWORK).unwrap().receive("room", vec![message], None).await.unwrap();
+    let running = tokio::spawn({
+        let (engine, stop) = (engine.clone(), stop.clone());
+        async move { engine.run(stop).await }
+    });
+    engine.inbox("marvin", MemoryChat::NETWORK).unwrap().settled().await;
+    stop.cancel();
+    running.await.unwrap().unwrap();
+    let said = chat.words().join("\n");
+    Asked { jobs: said.lines().filter(|line| line.starts_with('[')).count(), said, runs: pipelines.runs().len() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_rule_that_stands_in_the_way_is_named() {
+    let beyond = r#", beyond = ["app", "version"]"#;
+    let everything = r#", beyond = ["app", "environment", "version"]"#;
+    let cases = [
+        // Who asks, what is typed, the plugin's rule, what is said.
+        (
+            "alice",
+            "ask production",
+            r#", environment = ["staging"]"#,
+            "line 21 allows environment = [\"staging\"], and not environment `production`",
+        ),
+        (
+            "alice",
+            "ask production",
+            r#", environment = []"#,
+            "line 21 allows environment = [], and not environment `production`",
+        ),
+        (
+            "alice",
+            "ask production",
+            r#", version = ["2.*"]"#,
+            "line 21 allows version = [\"2.*\"], and not version `1.0.2`",
+        ),
+        ("alice", "ask production", "", "`ask production` was typed, and not app `cms`, version `1.0.2`;"),
+        (
+            "alice",
+            "ask staging",
+            beyond,
+            "`ask staging` was typed, and not app `cms`, environment `production`, version `1.0.2`;",
+        ),
+        ("bob", "ask staging", everything, "role: "),
+        ("bob", "ask production", everything, "and no role has that right: ask alice"),
+        ("carol", "ask staging", everything, "which takes the role `asker`: ask alice"),
+    ];
+    for (person, typed, rule, said) in cases {
+        let asked = ask(person, typed, rule).await;
+        assert!(asked.said.contains(said), "{person}: {typed}: {rule}:\n{}\nand not: {said}", asked.said);
+        assert_eq!(asked.runs, 0, "{}", asked.said);
+        assert!(asked.jobs <= 1, "a message is handled once: {}", asked.said);
+    }
+    let asked = ask("alice", "ask staging", "").await;
+    assert!(asked.said.contains("not app `cms`, environment `production`, version `1.0.2`"), "{}", asked.said);
+    for (typed, rule) in [("ask production", beyond), ("ask staging", everything)] {
+        let asked = ask("alice", typed, rule).await;
+        assert_eq!((asked.runs, asked.jobs), (1, 1), "{}", asked.said);
+    }
+}

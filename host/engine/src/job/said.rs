@@ -1,0 +1,16 @@
+//! A message of a job to its room, as a row of the outbox.
+
+use crate::{base::Text, store::{JobRow, OutboxRow, Purpose}};
+
+/// Words in a job's thread.
+pub(crate) fn said(row: &JobRow, purpose: &str, text: Text) -> OutboxRow {
+    OutboxRow {
+        key: format!("{}/{purpose}", row.id),
+        bot: row.bot.clone(),
+        network: row.inbox.network.clone(),
+        room: row.inbox.room.clone(),
+        thread: row.thread.clone(),
+        purpose: Purpose::Message,
+        text,
+    }
+}

@@ -1,0 +1,19 @@
+//! messaging
+
+mod accounts;
+mod addressing;
+mod inbox;
+mod notices;
+mod outbox;
+mod reply_limiter;
+
+pub(crate) use accounts::{Account, Spot};
+pub use addressing::Addressing;
+pub(crate) use inbox::Arrival;
+pub use inbox::Inbox;
+pub(crate) use inbox::asks_unsent;
+pub(crate) use notices::{GAPS, gaps};
+pub use notices::{Notice, Notices, Occasion};
+pub use outbox::Outbox;
+pub(crate) use outbox::{LONGEST_SAID, TAKEN_UP, longest};
+pub(crate) use reply_limiter::Courtesy;

@@ -1,0 +1,214 @@
+//! What other rooms are told: `[[notify]]`, chosen outcomes in words of the operator.
+//!
+//! Invariant: it is said in the transaction of what it tells of, under a key of it, so neither lost nor said twice. A room
+//! that cannot be spoken to holds up nothing.
+
+use super::outbox::Outbox;
+use crate::{base::{At, Text, clean, took}, job::Ask, model::{Catalog, RoomName}, policy::Pattern, store::{JobOutcome, JobRow, Write}};
+
+/// What a room can be told of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Occasion {
+    /// A job did what was asked, with or without warnings.
+    Success,
+    /// A job did not, was refused, or nobody knows.
+    Failure,
+    /// A job was called off.
+    Cancelled,
+    /// Others did not approve of a job.
+    NotApproved,
+    /// A job waits for approval.
+    Approval,
+    /// Somebody has other rights than before.
+    Rights,
+}
+
+impl Occasion {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Success, Self::Failure, Self::Cancelled, Self::NotApproved, Self::Approval, Self::Rights];
+
+    /// The word in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Failure => "failure",
+            Self::Cancelled => "cancelled",
+            Self::NotApproved => "not-approved",
+            Self::Approval => "approval",
+            Self::Rights => "rights",
+        }
+    }
+
+    /// The occasion of a word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|occasion| occasion.as_str() == word)
+    }
+
+    fn of(outcome: JobOutcome) -> Self {
+        match outcome {
+            JobOutcome::Succeeded | JobOutcome::Warnings => Self::Success,
+            JobOutcome::Failed | JobOutcome::Refused | JobOutcome::Unknown => Self::Failure,
+            JobOutcome::Cancelled => Self::Cancelled,
+            JobOutcome::NotApproved => Self::NotApproved,
+        }
+    }
+}
+
+/// What the words of a notice can have in them, in braces.
+pub(crate) const GAPS: [&str; 9] =
+    ["summary", "command", "app", "title", "environment", "person", "outcome", "job", "took"];
+
+/// One `[[notify]]`.
+#[derive(Debug, Clone)]
+pub struct Notice {
+    /// Where it stands.
+    pub at: At,
+    /// When.
+    pub on: Vec<Occasion>,
+    /// The apps that it is for; `None` for all, also for what has none.
+    pub apps: Option<Vec<Pattern>>,
+    /// The environments that it is for.
+    pub environments: Option<Vec<Pattern>>,
+    /// The commands that it is for.
+    pub commands: Option<Vec<Pattern>>,
+    /// The room.
+    pub room: RoomName,
+    /// The words, with the names of what is told in braces.
+    pub text: String,
+}
+
+impl Notice {
+    fn is_for(&self, occasion: Occasion, row: &JobRow) -> bool {
+        let fits = |patterns: &Option<Vec<Pattern>>, value: Option<&str>| {
+            let some = |patterns: &Vec<Pattern>| {
+                value.is_some_and(|value| patterns.iter().any(|pattern| pattern.matches(value)))
+            };
+            patterns.as_ref().is_none_or(some)
+        };
+        self.on.contains(&occasion)
+            && fits(&self.apps, row.app.as_deref())
+            && fits(&self.environments, row.environment.as_deref())
+            && fits(&self.commands, Some(&row.command))
+    }
+}
+
+/// All notices of a configuration.
+#[derive(Debug, Clone, Default)]
+pub struct Notices(Vec<Notice>);
+
+impl Notices {
+    /// In the order of the file.
+    pub fn new(notices: Vec<Notice>) -> Self {
+        Self(notices)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Notice> {
+        self.0.iter()
+    }
+
+    /// What rooms are told of the end of a job, where these changes end it.
+    pub(crate) fn closing(&self, outbox: &Outbox, catalog: &Catalog, row: &JobRow, writes: &[Write]) -> Vec<Write> {
+        let end = writes.iter().find_map(|write| match write {
+            Write::Close { job, end } if *job == row.id => Some(end),
+            _ => None,
+        });
+        let Some(end) = end else { return Vec::new() };
+        let facts = Facts { summary: &end.summary, outcome: end.outcome.as_str(), took: took(row.opened, end.at) };
+        self.tell(outbox, catalog, row, Occasion::of(end.outcome), "closed", &facts)
+    }
+
+    /// What rooms are told of a job that begins to wait for approval.
+    pub(crate) fn asked(&self, outbox: &Outbox, catalog: &Catalog, row: &JobRow, ask: &Ask) -> Vec<Write> {
+        let summary = format!("{}: {}", row.line, crate::job::approval_line(ask));
+        let facts = Facts { summary: &summary, outcome: "waits for approval", took: String::new() };
+        self.tell(outbox, catalog, row, Occasion::Approval, &format!("asked-{}", ask.number), &facts)
+    }
+
+    /// What rooms are told of a change of rights by a job.
+    pub(crate) fn rights(
+        &self,
+        outbox: &Outbox,
+        catalog: &Catalog,
+        row: &JobRow,
+        name: &str,
+        summary: &str,
+    ) -> Vec<Write> {
+        let facts = Facts { summary, outcome: "rights changed", took: String::new() };
+        self.tell(outbox, catalog, row, Occasion::Rights, name, &facts)
+    }
+
+    fn tell(
+        &self,
+        outbox: &Outbox,
+        catalog: &Catalog,
+        row: &JobRow,
+        occasion: Occasion,
+        purpose: &str,
+        facts: &Facts<'_>,
+    ) -> Vec<Write> {
+        let mut writes = Vec::new();
+        for (number, notice) in self.0.iter().enumerate().filter(|(_, notice)| notice.is_for(occasion, row)) {
+            let Some(spot) = outbox.spot(&row.bot, &notice.room) else {
+                tracing::error!(room = %notice.room, "a room is not told: nobody is in its network");
+                continue;
+            };
+            let key = format!("{}/notice-{purpose}-{number}", row.id);
+            writes.push(Write::Say(spot.say(key, Text::lines(words(&notice.text, catalog, row, facts)))));
+        }
+        writes
+    }
+}
+
+/// What is said of one occasion.
+struct Facts<'f> {
+    summary: &'f str,
+    outcome: &'f str,
+    took: String,
+}
+
+/// The gaps of an operator's words, by their names.
+pub(crate) fn gaps(text: &str) -> Vec<&str> {
+    let mut gaps = Vec::new();
+    let mut rest = text;
+    while let Some((name, after)) = rest.split_once('{').and_then(|(_, behind)| behind.split_once('}')) {
+        gaps.push(name);
+        rest = after;
+    }
+    gaps
+}
+
+/// The operator's words with their gaps filled. What fills one is not looked at for gaps.
+fn words(text: &str, catalog: &Catalog, row: &JobRow, facts: &Facts<'_>) -> String {
+    let mut words = String::new();
+    let mut rest = text;
+    while let Some((before, behind)) = rest.split_once('{') {
+        words.push_str(before);
+        let Some((name, after)) = behind.split_once('}') else {
+            words.push('{');
+            rest = behind;
+            continue;
+        };
+        words.push_str(&value(name, catalog, row, facts));
+        rest = after;
+    }
+    words.push_str(rest);
+    words
+}
+
+fn value(name: &str, catalog: &Catalog, row: &JobRow, facts: &Facts<'_>) -> String {
+    let app = row.app.as_deref().unwrap_or_default();
+    match name {
+        "summary" => facts.summary.to_owned(),
+        "command" => row.line.clone(),
+        "app" => app.to_owned(),
+        "title" => catalog.app(app).map_or_else(|| app.to_owned(), |app| app.title.clone()),
+        "environment" => row.environment.clone().unwrap_or_default(),
+        "person" => clean(&row.caller.name),
+        "outcome" => facts.outcome.to_owned(),
+        "job" => row.id.clone(),
+        "took" => facts.took.clone(),
+        _ => format!("{{{name}}}"),
+    }
+}

@@ -1,0 +1,179 @@
+//! Records: one function for each thing that happens.
+
+use std::time::{Duration, Instant};
+
+use super::metric::Label;
+use crate::{engine::{AccountHealth, Health}, store::{JobOutcome, Phase, Write}, trigger::Starters};
+
+/// What came of a request to another machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// It answered with this status of HTTP.
+    Status(u16),
+    /// It did what was asked; no more is known.
+    Done,
+    /// It asks us to be slower.
+    Limited,
+    /// It does not answer, or says that it cannot now.
+    Away,
+    /// It says no.
+    Refused,
+}
+
+impl Asked {
+    fn status(self) -> &'static str {
+        match self {
+            Self::Status(100..200) => "1xx",
+            Self::Status(200..300) => "2xx",
+            Self::Status(300..400) => "3xx",
+            Self::Status(400..500) => "4xx",
+            Self::Status(_) => "5xx",
+            Self::Done => "ok",
+            Self::Limited => "limited",
+            Self::Away => "away",
+            Self::Refused => "refused",
+        }
+    }
+
+    fn success(self) -> bool {
+        matches!(self, Self::Done | Self::Status(100..400))
+    }
+}
+
+/// A request was made since `began`. `target` is the network, or the system's name in the configuration. What the engine asks
+/// of an adapter (to say something, to start a run) it records by itself under its own word. An adapter records the
+/// requests of HTTP that it makes, each under its method.
+pub fn outbound(target: &str, method: &'static str, came: Asked, began: Instant) {
+    let target = metrics::SharedString::from(target.to_owned());
+    super::table::OUTBOUND
+        .counter([
+            (Label::Target, target.clone()),
+            (Label::Method, method.into()),
+            (Label::Status, came.status().into()),
+            (Label::Success, if came.success() { "true" } else { "false" }.into()),
+        ])
+        .increment(1);
+    super::table::OUTBOUND_SECONDS
+        .seconds([(Label::Target, target), (Label::Method, method.into())])
+        .record(began.elapsed().as_secs_f64());
+}
+
+/// A delivery to a hook was answered. `hook` is the name of one that there is; `None` for any other.
+pub fn hook(hook: Option<&str>, answer: &'static str) {
+    hooks_counter(hook.unwrap_or_default(), answer).increment(1);
+}
+
+fn hooks_counter(hook: &str, answer: &'static str) -> metrics::Counter {
+    super::table::HOOKS.counter([(Label::Hook, hook.to_owned().into()), (Label::Answer, answer.into())])
+}
+
+/// How the accounts stand, at the moment of a scrape.
+pub fn accounts(accounts: &[AccountHealth]) {
+    for account in accounts {
+        let labels = || {
+            let bot = metrics::SharedString::from(account.bot.clone());
+            [(Label::Bot, bot), (Label::Network, account.network.into())]
+        };
+        super::table::LINK_UP.gauge(labels()).set(if account.is_up() { 1.0 } else { 0.0 });
+        super::table::RECONNECTS.counter(labels()).absolute(account.reconnects);
+    }
+}
+
+/// How the host stands beside its accounts, at the moment of a scrape.
+pub fn health(health: &Health) {
+    for phase in Phase::ALL {
+        let count = health.jobs.iter().find(|(known, _)| *known == phase).map_or(0, |(_, count)| *count);
+        super::table::JOBS.gauge([(Label::Phase, word(phase).into())]).set(count as f64);
+    }
+    let overdue = health.overdue.as_ref().map_or(Duration::ZERO, |overdue| overdue.late);
+    super::table::OVERDUE.gauge([]).set(overdue.as_secs_f64());
+    for (state, count) in [("loaded", health.loaded), ("not-loaded", health.not_loaded)] {
+        super::table::PLUGINS.gauge([(Label::State, state.into())]).set(count as f64);
+    }
+}
+
+/// Shows what has not happened yet as none, of what is rare: who watches sees a first time only where there was a none before.
+pub(crate) fn begin(starters: &Starters) {
+    for schedule in &starters.schedules {
+        scheduled(&schedule.name, Ran::Fired, 0);
+        scheduled(&schedule.name, Ran::Skipped, 0);
+    }
+    for hook in &starters.hooks {
+        for answer in ["taken", "unauthorized"] {
+            hooks_counter(&hook.name, answer).increment(0);
+        }
+    }
+    hooks_counter("", "unknown").increment(0);
+    for outcome in [JobOutcome::Succeeded, JobOutcome::Failed, JobOutcome::Unknown] {
+        ended(outcome, 0);
+    }
+}
+
+/// The ends of jobs that some changes bring, to be counted once they are on disk.
+pub(crate) fn ends(writes: &[Write]) -> Vec<JobOutcome> {
+    let end = |write: &Write| match write {
+        Write::Close { end, .. } => Some(end.outcome),
+        _ => None,
+    };
+    writes.iter().filter_map(end).collect()
+}
+
+/// A job is over, and that is on disk.
+pub(crate) fn job_ended(outcome: JobOutcome) {
+    ended(outcome, 1);
+}
+
+fn ended(outcome: JobOutcome, count: u64) {
+    let word = match outcome {
+        JobOutcome::Succeeded => "succeeded",
+        JobOutcome::Warnings => "warnings",
+        JobOutcome::Failed => "failed",
+        JobOutcome::Cancelled => "cancelled",
+        JobOutcome::Refused => "refused",
+        JobOutcome::NotApproved => "not-approved",
+        JobOutcome::Unknown => "unknown",
+    };
+    super::table::JOBS_ENDED.counter([(Label::Outcome, word.into())]).increment(count);
+}
+
+/// A job is woken so much later than its time.
+pub(crate) fn woken(late: Duration) {
+    super::table::WAKE_LAG.seconds([]).record(late.as_secs_f64());
+}
+
+/// What became of a schedule's time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ran {
+    /// It was set off.
+    Fired,
+    /// It was not.
+    Skipped,
+}
+
+/// Times of a schedule came.
+pub(crate) fn scheduled(schedule: &str, ran: Ran, times: usize) {
+    let word = match ran {
+        Ran::Fired => "fired",
+        Ran::Skipped => "skipped",
+    };
+    let labels = [(Label::Schedule, schedule.to_owned().into()), (Label::Outcome, word.into())];
+    super::table::SCHEDULES.counter(labels).increment(u64::try_from(times).unwrap_or(u64::MAX));
+}
+
+/// A network asks us to wait.
+pub(crate) fn rate_limited(network: &'static str, wait: Duration) {
+    super::table::RATE_LIMITED.seconds([(Label::Network, network.into())]).record(wait.as_secs_f64());
+}
+
+fn word(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Working => "working",
+        Phase::Run => "run",
+        Phase::Time => "time",
+        Phase::Line => "line",
+        Phase::Later => "later",
+        Phase::Asked => "asked",
+        Phase::Approval => "approval",
+        Phase::Held => "held",
+    }
+}

@@ -1,0 +1,23 @@
+//! model
+
+mod attribute;
+mod bot;
+mod call;
+mod catalog;
+mod limits;
+mod person;
+mod room;
+mod run;
+mod value_pattern;
+
+pub use attribute::{Attribute, Attributes};
+pub use bot::BotIdentity;
+pub(crate) use call::NO_RULE;
+pub use call::{CallKind, EnvironmentFrom};
+pub use catalog::{App, BackendId, Catalog, Deployment, Direct, Environment};
+pub use limits::Limits;
+pub use person::Person;
+pub(crate) use person::{handle, who_is};
+pub use room::RoomName;
+pub use run::{Outcome, RunKey};
+pub use value_pattern::ValuePattern;

@@ -1,0 +1,69 @@
+//! What a parameter takes: a regular expression on the whole value.
+
+use regex::Regex;
+
+/// What a parameter takes: a regular expression on the whole value.
+#[derive(Debug, Clone)]
+pub struct ValuePattern {
+    text: String,
+    whole: Regex,
+    dash: bool,
+}
+
+impl ValuePattern {
+    /// Reads an expression.
+    ///
+    /// # Errors
+    /// What is wrong with it, one line.
+    pub fn new(text: &str) -> Result<Self, String> {
+        let whole = Regex::new(&format!(r"\A(?:{text})\z")).map_err(|error| match error {
+            regex::Error::Syntax(message) => {
+                message.lines().last().unwrap_or("").trim_start_matches("error: ").to_owned()
+            }
+            other => other.to_string(),
+        })?;
+        // A value such as `-rf` becomes a program's flag: it is taken only where the expression itself begins with a dash.
+        let bare = text.trim_start_matches(['^', '(', '?', ':']);
+        let dash = bare.starts_with('-') || bare.starts_with("\\-") || bare.starts_with("[-");
+        Ok(Self { text: text.to_owned(), whole, dash })
+    }
+
+    /// Whether a whole value fits.
+    pub fn takes(&self, value: &str) -> bool {
+        (self.dash || !value.starts_with('-')) && !value.contains('\0') && self.whole.is_match(value)
+    }
+
+    /// What a value that does not fit must do, for people.
+    pub fn wanted(&self, value: &str) -> String {
+        match value.starts_with('-') && !self.dash {
+            true => "it must not begin with a dash".to_owned(),
+            false => format!("it must match {}", self.text),
+        }
+    }
+
+    /// The expression as it was written.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_is_on_the_whole_value() {
+        let version = ValuePattern::new(r"[0-9]+\.[0-9]+|latest").unwrap();
+        assert!(version.takes("1.2") && version.takes("latest"));
+        for value in ["1.2.3", "x1.2", "latest ", "1.2\n", "latest\nx"] {
+            assert!(!version.takes(value), "{value:?}");
+        }
+    }
+
+    #[test]
+    fn a_leading_dash_needs_an_expression_that_begins_with_one() {
+        assert!(!ValuePattern::new(".*").unwrap().takes("-rf"));
+        assert!(ValuePattern::new("-?[0-9]+").unwrap().takes("-5"));
+        assert!(ValuePattern::new(".*").unwrap().takes("a-rf"));
+    }
+}

@@ -1,0 +1,206 @@
+//! The plugins of a host: those that run, those that did not load, and the commands of all.
+
+use std::{collections::HashMap, sync::{Arc, Mutex, PoisonError}};
+
+use super::{config::PluginConfig, load::{LoadedPlugin, Loader, NotLoaded}, lock::Lock};
+use crate::{base::{Problem, nearest}, command::CommandTable, config::Config, job::{Begun, TapeError}, policy::Grants, store::{JobRow, Store, StoreError, Write}};
+
+/// The plugins of a host.
+pub struct Plugins {
+    loaded: Vec<Arc<LoadedPlugin>>,
+    by_name: HashMap<Arc<str>, usize>,
+    not_loaded: Vec<NotLoaded>,
+    table: CommandTable,
+    locked: bool,
+    loader: Loader,
+    /// What each plugin of the configuration is granted, loaded or not.
+    grants: HashMap<String, Arc<Grants>>,
+    /// Plugins of open jobs that are not those that are loaded now, by name and digest.
+    revived: Mutex<HashMap<(String, String), Arc<LoadedPlugin>>>,
+}
+
+impl Plugins {
+    /// Loads all plugins of a configuration, in the order of the file.
+    pub async fn load(config: &Config, loader: &Loader, lock: Option<&Lock>) -> Self {
+        let mut plugins = Self {
+            loaded: Vec::new(),
+            by_name: HashMap::new(),
+            not_loaded: Vec::new(),
+            table: CommandTable::new(),
+            locked: lock.is_some(),
+            loader: loader.clone(),
+            grants: config.plugins.iter().map(|plugin| (plugin.name.clone(), plugin.grants.clone())).collect(),
+            revived: Mutex::default(),
+        };
+        for plugin in &config.plugins {
+            match loader.load(plugin, lock, &mut plugins.table).await {
+                Ok(loaded) => {
+                    plugins.by_name.insert(loaded.name.clone(), plugins.loaded.len());
+                    plugins.loaded.push(loaded);
+                }
+                Err(not_loaded) => {
+                    let (plugin, at) = (&not_loaded.name, not_loaded.at.to_string());
+                    let fix = not_loaded.error.fix().unwrap_or_default();
+                    tracing::error!(plugin, at, error = %not_loaded.error, fix, "a plugin is not loaded");
+                    plugins.not_loaded.push(not_loaded);
+                }
+            }
+        }
+        plugins
+    }
+
+    /// Those that run, in the order of the file.
+    pub fn loaded(&self) -> &[Arc<LoadedPlugin>] {
+        &self.loaded
+    }
+
+    /// Those that do not.
+    pub fn not_loaded(&self) -> &[NotLoaded] {
+        &self.not_loaded
+    }
+
+    /// The commands of all that run, and of the host.
+    pub fn table(&self) -> &CommandTable {
+        &self.table
+    }
+
+    /// Whether a lock holds their bytes.
+    pub fn locked(&self) -> bool {
+        self.locked
+    }
+
+    /// One that runs.
+    pub fn get(&self, name: &str) -> Option<&Arc<LoadedPlugin>> {
+        self.by_name.get(name).map(|index| &self.loaded[*index])
+    }
+
+    /// Keeps the bytes of all that run in the store, where open jobs find them again when the files hold others.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(crate) async fn keep(&self, store: &dyn Store) -> Result<(), StoreError> {
+        for plugin in &self.loaded {
+            let Some(bytes) = plugin.take_bytes() else { continue };
+            if store.beside(&plugin.digest).await?.is_none() {
+                store.commit(vec![Write::Keep { digest: plugin.digest.clone(), bytes }]).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The digests of all that run.
+    pub(crate) fn digests(&self) -> Vec<String> {
+        self.loaded.iter().map(|plugin| plugin.digest.clone()).collect()
+    }
+
+    /// The plugin of a job: the one that runs, if it has the same bytes; else those that were kept, with what their
+    /// plugin is granted now, which is nothing where it is no longer configured.
+    pub(crate) async fn of_job(
+        &self,
+        row: &JobRow,
+        begun: &Begun,
+        store: &dyn Store,
+    ) -> Result<Arc<LoadedPlugin>, TapeError> {
+        if let Some(plugin) = self.get(&row.plugin).filter(|plugin| plugin.digest == row.digest) {
+            return Ok(plugin.clone());
+        }
+        let name = (row.plugin.clone(), row.digest.clone());
+        let known = self.revived.lock().unwrap_or_else(PoisonError::into_inner).get(&name).cloned();
+        if let Some(plugin) = known {
+            return Ok(plugin);
+        }
+        let bytes = store.beside(&row.digest).await?;
+        let bytes = bytes.filter(|bytes| crate::store::digest(bytes) == row.digest);
+        let bytes = bytes.ok_or_else(|| TapeError::Plugin(format!("the bytes of plugin {} are gone", row.plugin)))?;
+        let grants = self.grants.get(&row.plugin).cloned().unwrap_or_default();
+        let loaded = self.loader.revive(&row.plugin, &bytes, grants, begun.limits).await;
+        let plugin =
+            loaded.map_err(|error| TapeError::Plugin(format!("plugin {} does not load: {error}", row.plugin)))?;
+        let plugin = Arc::new(plugin);
+        tracing::warn!(
+            job = row.id,
+            plugin = row.plugin,
+            digest = row.digest,
+            "a job goes on with the bytes that it began with"
+        );
+        self.revived.lock().unwrap_or_else(PoisonError::into_inner).insert(name, plugin.clone());
+        Ok(plugin)
+    }
+
+    /// The plugin that has a command and did not load.
+    pub fn missing(&self, command: &str) -> Option<&NotLoaded> {
+        self.not_loaded.iter().find(|plugin| plugin.commands.iter().any(|known| known.eq_ignore_ascii_case(command)))
+    }
+
+    /// All that is wrong once plugins are known: those that did not load, roles that name commands which do not exist, and
+    /// expectations that the rules do not meet.
+    pub fn problems(&self, config: &Config) -> Vec<Problem> {
+        let mut problems: Vec<Problem> = self
+            .not_loaded
+            .iter()
+            .map(|plugin| Problem {
+                at: plugin.at.clone(),
+                message: format!("plugin {} is not loaded: {}", plugin.name, plugin.error),
+                fix: plugin.error.fix(),
+            })
+            .collect();
+        // What a plugin without a description may have nobody knows: roles are not blamed for it.
+        let unknown = self.not_loaded.iter().any(|plugin| plugin.commands.is_empty());
+        if unknown {
+            return problems;
+        }
+        let missing = self.not_loaded.iter().flat_map(|plugin| plugin.commands.iter().map(String::as_str));
+        problems.extend(config.plugins.iter().flat_map(|plugin| self.unknown_commands(plugin)));
+        let names: Vec<&str> = self.table.specs().iter().map(|spec| spec.name.as_str()).chain(missing).collect();
+        for role in &config.access.roles {
+            for pattern in role.commands.iter().filter(|pattern| pattern.is_literal()) {
+                if !names.contains(&pattern.as_str()) {
+                    let meant = nearest(pattern.as_str(), names.iter().copied());
+                    problems.push(Problem {
+                        at: role.at.clone(),
+                        message: format!(
+                            "role {} names the command `{}`, which no plugin has",
+                            role.name,
+                            pattern.as_str()
+                        ),
+                        fix: meant.map(|meant| format!("\"{meant}\"")),
+                    });
+                }
+            }
+        }
+        for notice in config.notices.iter() {
+            for pattern in notice.commands.iter().flatten().filter(|pattern| pattern.is_literal()) {
+                if !names.contains(&pattern.as_str()) {
+                    let message = format!("[[notify]] names the command `{}`, which no plugin has", pattern.as_str());
+                    let meant = nearest(pattern.as_str(), names.iter().copied());
+                    let fix = meant.map(|meant| format!("\"{meant}\""));
+                    problems.push(Problem { at: notice.at.clone(), message, fix });
+                }
+            }
+        }
+        problems.extend(self.misled(config));
+        problems.extend(self.unmet(config));
+        problems.sort();
+        problems
+    }
+
+    /// The rules of a plugin that are for commands which it does not have.
+    fn unknown_commands(&self, plugin: &PluginConfig) -> Vec<Problem> {
+        let Some(loaded) = self.get(&plugin.name) else { return Vec::new() };
+        let names: Vec<&str> = loaded.description.commands.iter().map(|spec| spec.name.as_str()).collect();
+        let rules = plugin.grants.rules().iter();
+        let named = rules.flat_map(|rule| rule.commands.iter().flatten().map(move |command| (rule, command)));
+        let unknown = named.filter(|(_, command)| !names.iter().any(|name| command.matches(name)));
+        unknown
+            .map(|(rule, command)| Problem {
+                at: rule.at.clone(),
+                message: format!(
+                    "a rule of plugin {} is for the command `{}`, which it does not have",
+                    plugin.name,
+                    command.as_str()
+                ),
+                fix: nearest(command.as_str(), names.iter().copied()).map(|meant| format!("command = [\"{meant}\"]")),
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,387 @@
+//! Who has which rights, as the file, the directory, the rooms and the grants in chat say it now.
+//!
+//! Invariant: every question is answered at once, from memory; [`Access::look`] is the one function that waits for a network.
+//! Not here: the check of a command (`authorize`).
+
+use std::{collections::{BTreeMap, BTreeSet, HashSet}, sync::{Arc, OnceLock, PoisonError, RwLock}};
+
+use jiff::Timestamp;
+
+use super::{asker::Asker, bots::Bots, chat_grants::Granted, machines::Machines, people::People, role::{Held, Member, Rights, Role}, role_index::Index, room_members::Rooms};
+use crate::{adapter::{Directory, GroupFiles, Steady}, command::Target, messaging::Outbox, model::RoomName, store::{Grant, Write}};
+
+/// The people and roles of the configuration, and what is known of them now.
+pub struct Access {
+    /// The ids of those who may do everything.
+    pub admins: Vec<String>,
+    /// The roles, in the order of the file.
+    pub roles: Vec<Arc<Role>>,
+    /// The identities, and what may be touched through each.
+    pub bots: Bots,
+    /// The machines that may talk.
+    pub machines: Machines,
+    /// People with several ids.
+    pub persons: People,
+    /// Who owns an app: they grant roles on it in chat.
+    pub owners: BTreeMap<String, Vec<Member>>,
+    /// The room that is told of each change of rights.
+    pub tell: Option<RoomName>,
+    apps: HashSet<String>,
+    admin_ids: HashSet<String>,
+    index: Index,
+    granted: Granted,
+    rooms: Rooms,
+    directory: RwLock<Arc<dyn Directory>>,
+    clock: OnceLock<Steady>,
+}
+
+/// What the configuration says of people.
+#[derive(Debug, Default)]
+pub struct Policy {
+    /// The ids of those who may do everything.
+    pub admins: Vec<String>,
+    /// The roles, in the order of the file.
+    pub roles: Vec<Arc<Role>>,
+    /// The identities, and what may be touched through each.
+    pub bots: Bots,
+    /// The machines that may talk.
+    pub machines: Machines,
+    /// People with several ids.
+    pub persons: People,
+    /// Who owns an app.
+    pub owners: BTreeMap<String, Vec<Member>>,
+    /// The room that is told of each change of rights.
+    pub tell: Option<RoomName>,
+    /// The groups that are files.
+    pub groups: GroupFiles,
+    /// The names of the apps.
+    pub apps: HashSet<String>,
+    /// The network of rooms that are named without one.
+    pub network: String,
+}
+
+impl Access {
+    /// Sorts what the configuration says, so that a decision is quick.
+    pub fn new(policy: Policy) -> Self {
+        let Policy { admins, roles, bots, machines, persons, owners, tell, groups, apps, network } = policy;
+        let members = roles.iter().flat_map(|role| &role.members).chain(owners.values().flatten());
+        let peopled = members.filter_map(|member| match member {
+            Member::Room(name) => Some(name.clone()),
+            Member::Everyone | Member::Person(_) | Member::Group(_) => None,
+        });
+        let named = roles.iter().filter_map(|role| role.rooms.as_ref()).flatten().cloned();
+        Self {
+            admin_ids: admins.iter().map(|id| persons.one(id).to_owned()).collect(),
+            index: Index::new(&roles, &persons),
+            rooms: Rooms::new(peopled, named, network),
+            granted: Granted::default(),
+            directory: RwLock::new(Arc::new(groups)),
+            clock: OnceLock::new(),
+            admins,
+            roles,
+            bots,
+            machines,
+            persons,
+            owners,
+            tell,
+            apps,
+        }
+    }
+
+    /// What lets a person run a command, before app and environment are looked at.
+    pub fn rights<'a>(&self, who: impl Into<Asker<'a>>, command: &str, target: Target) -> Rights {
+        let who = who.into();
+        if target.is_open() {
+            Rights::Open
+        } else if self.is_admin(who.id) {
+            Rights::Admin
+        } else if target.is_for_admins() {
+            Rights::Roles(Vec::new())
+        } else {
+            Rights::Roles(self.held(who, true).into_iter().filter(|held| held.role.runs(command)).collect())
+        }
+    }
+
+    /// The roles that a person has where they ask; `everyone`: also those that all have.
+    pub fn held<'a>(&self, who: impl Into<Asker<'a>>, everyone: bool) -> Vec<Held> {
+        let who = who.into();
+        let one = self.persons.one(who.id);
+        // What all in a room have is for people.
+        let everyone = everyone && !self.machines.has(who.id);
+        let places = self.index.of(
+            one,
+            everyone,
+            |group| self.in_group(group, who.id),
+            |room| self.rooms.has(room, self.persons.ids(who.id)),
+        );
+        let named = places.into_iter().map(|place| Held { role: self.roles[place].clone(), grant: None, reach: None });
+        let now = self.now();
+        let here = |grant: &Arc<Grant>| who.bot.is_none_or(|bot| self.is_bot(bot, &grant.bot));
+        let granted = self.granted.of(one).into_iter().filter(here).filter_map(|grant| self.counting(grant, now));
+        named.chain(granted).filter(|held| self.counts_in(&held.role, who)).collect()
+    }
+
+    /// A grant with its role, where it counts now.
+    fn counting(&self, grant: Arc<Grant>, now: Timestamp) -> Option<Held> {
+        let role = self.role(&grant.role)?;
+        let counts = grant.until.is_none_or(|until| now < until) && self.fault(&grant, role).is_none();
+        let reach = counts.then(|| self.bots.environments(&grant.bot).into())?;
+        Some(Held { role: role.clone(), grant: Some(grant), reach: Some(reach) })
+    }
+
+    /// Why a grant of a role counts no more, if it does not: the file is the ceiling of what is granted in chat.
+    fn fault(&self, grant: &Grant, role: &Role) -> Option<String> {
+        if !role.grant_in_chat {
+            Some(format!("role {} has no `grant_in_chat = true`", role.name))
+        } else if !self.apps.contains(&grant.app) {
+            Some(format!("there is no app {}", grant.app))
+        } else if !role.covers(Some(&grant.app), grant.environment.as_deref()) {
+            Some(format!("role {} does not cover that", role.name))
+        } else if self.bots.get(&grant.bot).is_none() {
+            Some(format!("it was granted through bot {}, which there is no more", grant.bot))
+        } else {
+            None
+        }
+    }
+
+    /// Whether two names are one identity's.
+    fn is_bot(&self, one: &str, other: &str) -> bool {
+        let name = |name| self.bots.get(name).map(|bot| &bot.name);
+        name(one).is_some() && name(one) == name(other)
+    }
+
+    /// Whether a role counts where somebody asks.
+    fn counts_in(&self, role: &Role, who: Asker<'_>) -> bool {
+        let Some(rooms) = &role.rooms else { return true };
+        who.room.is_some_and(|room| rooms.iter().any(|name| self.rooms.is(name, room)))
+    }
+
+    fn in_group(&self, group: &str, person: &str) -> bool {
+        let members = self.group(group);
+        members.is_ok_and(|members| self.persons.ids(person).any(|id| members.contains(id)))
+    }
+
+    /// Where a room is that the configuration names, as far as that is known without asking its network: as somebody asks
+    /// from there.
+    pub fn room_of<'a>(&'a self, room: &'a RoomName) -> (&'a str, &'a str) {
+        (self.rooms.network_of(room), &room.name)
+    }
+
+    /// The network of rooms that are named without one.
+    pub fn network(&self) -> &str {
+        self.rooms.network()
+    }
+
+    /// Whether a room of a network is the one that the configuration calls so.
+    pub(crate) fn is_room(&self, name: &RoomName, room: (&str, &str)) -> bool {
+        self.rooms.is(name, room)
+    }
+
+    /// Who is in a group now.
+    ///
+    /// # Errors
+    /// Why nobody counts among it.
+    pub fn group(&self, group: &str) -> Result<Arc<HashSet<String>>, crate::adapter::Closed> {
+        let directory = self.directory.read().unwrap_or_else(PoisonError::into_inner).clone();
+        directory.members(group)
+    }
+
+    /// Whether a person is among these.
+    pub fn is_among<'a>(&self, members: &[Member], who: impl Into<Asker<'a>>) -> bool {
+        let who = who.into();
+        members.iter().any(|member| match member {
+            Member::Everyone => !self.machines.has(who.id),
+            Member::Person(id) => self.same_person(id, who.id),
+            Member::Group(group) => self.in_group(group, who.id),
+            Member::Room(room) => self.rooms.has(room, self.persons.ids(who.id)),
+        })
+    }
+
+    /// Whether a person owns an app, and so may grant roles on it in chat.
+    pub fn owns<'a>(&self, who: impl Into<Asker<'a>>, app: &str) -> bool {
+        self.owners.get(app).is_some_and(|owners| self.is_among(owners, who))
+    }
+
+    /// Whether a person has any right on an app and an environment: what they have none on they are not told of.
+    pub fn sees<'a>(&self, who: impl Into<Asker<'a>>, app: Option<&str>, environment: Option<&str>) -> bool {
+        let who = who.into();
+        self.is_admin(who.id) || self.held(who, true).iter().any(|held| held.covers(app, environment))
+    }
+
+    /// Whether two ids are one person's.
+    pub fn same_person(&self, one: &str, other: &str) -> bool {
+        self.persons.same(one, other)
+    }
+
+    /// A role by its name.
+    pub fn role(&self, name: &str) -> Option<&Arc<Role>> {
+        self.index.role(name).map(|place| &self.roles[place])
+    }
+
+    /// Whether a person has a role on an app and an environment, and not only as one of everyone: a right that counts for
+    /// approvals. No machine has one.
+    pub fn stands_for<'a>(
+        &self,
+        role: &str,
+        who: impl Into<Asker<'a>>,
+        app: Option<&str>,
+        environment: Option<&str>,
+    ) -> bool {
+        let who = who.into();
+        !self.machines.has(who.id)
+            && self.held(who, false).iter().any(|held| held.role.name == role && held.covers(app, environment))
+    }
+
+    /// Whether more people are in a role than are known by id: those of a room.
+    pub fn names_a_room(&self, role: &str) -> bool {
+        let room = |member: &Member| matches!(member, Member::Room(_));
+        self.role(role).is_some_and(|role| role.members.iter().any(room))
+    }
+
+    /// The ids of those who have a role and are known by id: by the file, its groups, and what was granted. Of a person
+    /// with several the first.
+    pub fn named_in(&self, role: &str) -> Vec<String> {
+        let mut ids = Vec::new();
+        for member in self.role(role).map(|role| role.members.as_slice()).unwrap_or_default() {
+            match member {
+                Member::Person(id) => ids.push(id.clone()),
+                Member::Group(group) => {
+                    let members = self.group(group);
+                    let mut members: Vec<String> = members.iter().flat_map(|ids| ids.iter().cloned()).collect();
+                    members.sort();
+                    ids.extend(members);
+                }
+                Member::Everyone | Member::Room(_) => {}
+            }
+        }
+        let granted = self.grants().into_iter().filter(|held| held.role.name == role);
+        ids.extend(granted.filter_map(|held| held.grant).map(|grant| grant.person.id.clone()));
+        let mut seen = HashSet::new();
+        let ones = ids.iter().map(|id| self.persons.one(id).to_owned());
+        ones.filter(|id| seen.insert(id.clone())).collect()
+    }
+
+    /// Whether a person may do everything.
+    pub fn is_admin(&self, person: &str) -> bool {
+        self.admin_ids.contains(self.persons.one(person))
+    }
+
+    /// Whether a person may run a command at all, wherever.
+    pub fn may_run<'a>(&self, who: impl Into<Asker<'a>>, command: &str, target: Target) -> bool {
+        match self.rights(who, command, target) {
+            Rights::Open | Rights::Admin => true,
+            Rights::Roles(roles) => !roles.is_empty(),
+        }
+    }
+
+    /// All ids of the admins.
+    pub(crate) fn admin_ids(&self) -> Vec<String> {
+        let all = self.admins.iter().flat_map(|admin| self.persons.ids(admin));
+        all.map(str::to_owned).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// Everybody whom the configuration names, by id.
+    pub fn people(&self) -> Vec<String> {
+        let members = self.roles.iter().flat_map(|role| &role.members).chain(self.owners.values().flatten());
+        let named = members.filter_map(|member| match member {
+            Member::Person(id) => Some(id.as_str()),
+            Member::Everyone | Member::Group(_) | Member::Room(_) => None,
+        });
+        let several = self.persons.iter().flat_map(|person| &person.ids).map(String::as_str);
+        let all = self.admins.iter().map(String::as_str).chain(named).chain(several);
+        all.map(str::to_owned).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// Everybody who is known by id now: those of the configuration, of its groups, and whom something was granted.
+    pub fn known_people(&self) -> Vec<String> {
+        let mut all: BTreeSet<String> = self.people().into_iter().collect();
+        for group in self.groups() {
+            all.extend(self.group(group).iter().flat_map(|members| members.iter().cloned()));
+        }
+        all.extend(self.granted.all().iter().map(|grant| grant.person.id.clone()));
+        all.into_iter().collect()
+    }
+
+    /// The groups that roles and owners name.
+    pub fn groups(&self) -> impl Iterator<Item = &str> {
+        let members = self.roles.iter().flat_map(|role| &role.members).chain(self.owners.values().flatten());
+        let groups = members.filter_map(|member| match member {
+            Member::Group(name) => Some(name.as_str()),
+            Member::Everyone | Member::Person(_) | Member::Room(_) => None,
+        });
+        groups.collect::<BTreeSet<_>>().into_iter()
+    }
+
+    /// The grants that count now, the oldest first.
+    pub fn grants(&self) -> Vec<Held> {
+        let now = self.now();
+        self.granted.all().into_iter().filter_map(|grant| self.counting(grant, now)).collect()
+    }
+
+    /// Every grant of one person, also those that count no more, the oldest first.
+    pub(crate) fn granted_to(&self, person: &str) -> Vec<Arc<Grant>> {
+        self.granted.of(self.persons.one(person))
+    }
+
+    /// Takes up what the store holds; gives one line for each grant that counts no more, and why.
+    pub fn restore(&self, grants: Vec<Grant>) -> Vec<String> {
+        let mut warnings = Vec::new();
+        for grant in grants {
+            let fault = match self.role(&grant.role) {
+                None => Some(format!("there is no role {}", grant.role)),
+                Some(role) => self.fault(&grant, role),
+            };
+            if let Some(why) = fault {
+                let place = grant
+                    .environment
+                    .as_ref()
+                    .map_or_else(|| grant.app.clone(), |name| format!("{}/{name}", grant.app));
+                warnings.push(format!(
+                    "{} has the role {} on {place} no more, which {} granted: {why}",
+                    grant.person.id, grant.role, grant.by.id
+                ));
+            }
+            self.granted.add(self.persons.one(&grant.person.id), grant.clone());
+        }
+        warnings
+    }
+
+    /// Takes up what a transaction changed that is on disk.
+    pub(crate) fn changed(&self, writes: &[Write]) {
+        for write in writes {
+            match write {
+                Write::Grant(grant) => self.granted.add(self.persons.one(&grant.person.id), grant.clone()),
+                Write::Revoke(id) => self.granted.remove(id),
+                _ => {}
+            }
+        }
+    }
+
+    /// Asks the networks who is in the rooms that the configuration names, where that is not known. Quick where it names
+    /// none, and never longer than a few seconds.
+    pub(crate) async fn look(&self, outbox: &Outbox) {
+        self.rooms.look(outbox).await;
+    }
+
+    /// Who tells who is in a group, instead of the files of the configuration.
+    pub(crate) fn ask_directory(&self, directory: Arc<dyn Directory>) {
+        *self.directory.write().unwrap_or_else(PoisonError::into_inner) = directory;
+    }
+
+    /// The clock by which grants end.
+    pub(crate) fn keep_time(&self, clock: Steady) {
+        // Whoever sets it first is the engine that serves.
+        let _ = self.clock.set(clock);
+    }
+
+    /// The time by which grants end.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.get().map_or_else(Timestamp::now, Steady::now)
+    }
+}
+
+impl std::fmt::Debug for Access {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Access").field("bots", &self.bots).field("roles", &self.roles.len()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,232 @@
+//! One `[[freeze]]`: environments in which nothing begins from one moment to another, again and again.
+//!
+//! Invariant: pure. A window whose end cannot be told does not end.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::pattern::Pattern;
+use crate::base::{At, Cron};
+use crate::base::zone;
+
+/// How far back the begin of a window that ends by a line of cron is looked for: from one 29 February to the next.
+const BACK: Duration = Duration::from_secs(4 * 366 * 86_400);
+
+/// One `[[freeze]]`.
+#[derive(Debug, Clone)]
+pub struct Window {
+    /// Where it stands.
+    pub at: At,
+    /// The environments.
+    pub environments: Vec<Pattern>,
+    /// When it begins.
+    pub from: Cron,
+    /// When it ends.
+    pub ends: Ends,
+    /// Why, in the operator's words; may be empty.
+    pub reason: String,
+}
+
+/// How a window ends.
+#[derive(Debug, Clone)]
+pub enum Ends {
+    /// So long after it began, by a clock that nobody puts forward or back.
+    After(Duration),
+    /// At the next of these moments.
+    At(Cron),
+}
+
+impl Window {
+    /// Whether it is for an environment.
+    pub fn is_for(&self, environment: &str) -> bool {
+        self.environments.iter().any(|pattern| pattern.matches(environment))
+    }
+
+    /// When it ends, if this moment is in it. Its begin is in it, its end is not.
+    pub fn covers(&self, at: Timestamp) -> Option<Timestamp> {
+        let within = match self.ends {
+            Ends::After(lasts) => lasts,
+            Ends::At(_) => BACK,
+        };
+        // The begin that is nearest has the end that is farthest.
+        let begin = self.from.last(at, within)?;
+        Some(self.end(begin)).filter(|end| *end > at)
+    }
+
+    /// The next time behind this moment at which it begins, and when it ends then.
+    pub fn next(&self, after: Timestamp) -> Option<(Timestamp, Timestamp)> {
+        let begin = self.from.next(after)?;
+        Some((begin, self.end(begin)))
+    }
+
+    fn end(&self, begin: Timestamp) -> Timestamp {
+        match &self.ends {
+            Ends::After(lasts) => {
+                let lasts = SignedDuration::try_from(*lasts).unwrap_or(SignedDuration::MAX);
+                begin.saturating_add(lasts).unwrap_or(Timestamp::MAX)
+            }
+            Ends::At(until) => until.next(begin).unwrap_or(Timestamp::MAX),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, sync::Arc};
+
+    use jiff::tz::TimeZone;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn window(from: &str, ends: Result<&str, &str>, name: &str) -> Window {
+        let zone = zone(name).unwrap();
+        Window {
+            at: At { file: Arc::from("plugins.toml"), line: 7 },
+            environments: vec![Pattern::new("production").unwrap()],
+            from: Cron::new(from, &zone).unwrap(),
+            ends: match ends {
+                Ok(lasts) => Ends::After(crate::base::parse_duration(lasts).unwrap()),
+                Err(until) => Ends::At(Cron::new(until, &zone).unwrap()),
+            },
+            reason: String::new(),
+        }
+    }
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_weekend_begins_and_ends_on_the_dot() {
+        for ends in [Ok("63h"), Err("0 8 * * MON")] {
+            let weekend = window("0 17 * * FRI", ends, "Europe/Berlin");
+            let monday = Some(at("2026-11-23T07:00:00Z"));
+            assert_eq!(weekend.covers(at("2026-11-20T15:59:59Z")), None);
+            assert_eq!(weekend.covers(at("2026-11-20T16:00:00Z")), monday);
+            assert_eq!(weekend.covers(at("2026-11-23T06:59:59Z")), monday);
+            assert_eq!(weekend.covers(at("2026-11-23T07:00:00Z")), None);
+            assert_eq!(weekend.next(at("2026-11-23T07:00:00Z")).unwrap().0, at("2026-11-27T16:00:00Z"));
+        }
+        assert!(window("0 17 * * FRI", Ok("1h"), "UTC").is_for("production"));
+        assert!(!window("0 17 * * FRI", Ok("1h"), "UTC").is_for("staging"));
+    }
+
+    #[test]
+    fn over_a_change_of_the_clock_a_span_is_a_span_and_a_line_of_cron_is_what_the_clock_shows() {
+        // Clocks in Berlin are put forward in the night to 29 March 2026, and back in the night to 25 October.
+        let end = |ends, moment| window("0 17 * * FRI", ends, "Europe/Berlin").covers(at(moment)).unwrap();
+        assert_eq!(end(Ok("63h"), "2026-03-28T12:00:00Z"), at("2026-03-30T07:00:00Z"), "9:00 there");
+        assert_eq!(end(Err("0 8 * * MON"), "2026-03-28T12:00:00Z"), at("2026-03-30T06:00:00Z"), "8:00 there");
+        assert_eq!(end(Ok("63h"), "2026-10-24T12:00:00Z"), at("2026-10-26T06:00:00Z"), "7:00 there");
+        assert_eq!(end(Err("0 8 * * MON"), "2026-10-24T12:00:00Z"), at("2026-10-26T07:00:00Z"), "8:00 there");
+        // What begins while the clock is put forward begins all the same.
+        let night = window("30 2 * * SUN", Ok("2h"), "Europe/Berlin");
+        assert_eq!(night.covers(at("2026-03-29T01:00:00Z")), Some(at("2026-03-29T03:00:00Z")));
+        assert_eq!(night.covers(at("2026-03-29T00:59:59Z")), None);
+        // What begins twice lasts from the first to the end of the second.
+        assert_eq!(night.covers(at("2026-10-25T00:30:00Z")), Some(at("2026-10-25T02:30:00Z")));
+        assert_eq!(night.covers(at("2026-10-25T03:29:59Z")), Some(at("2026-10-25T03:30:00Z")));
+        assert_eq!(night.covers(at("2026-10-25T03:30:00Z")), None);
+    }
+
+    #[test]
+    fn a_window_of_once_in_four_years_is_found() {
+        let leap = window("0 0 29 2 *", Err("0 0 1 3 *"), "UTC");
+        assert_eq!(leap.covers(at("2028-02-29T12:00:00Z")), Some(at("2028-03-01T00:00:00Z")));
+        assert_eq!(leap.covers(at("2027-02-28T12:00:00Z")), None);
+        let long = window("0 0 29 2 *", Err("0 0 28 2 *"), "UTC");
+        assert_eq!(long.covers(at("2028-12-29T12:00:00Z")), Some(at("2029-02-28T00:00:00Z")));
+    }
+
+    /// What is drawn for a field: some of its values.
+    fn field(values: std::ops::RangeInclusive<i8>) -> impl Strategy<Value = BTreeSet<i8>> {
+        proptest::collection::btree_set(values, 1..4)
+    }
+
+    fn text(values: &BTreeSet<i8>) -> String {
+        values.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+    }
+
+    /// A window by its parts: a line of cron is what its fields say.
+    #[derive(Debug, Clone)]
+    struct Drawn {
+        minutes: BTreeSet<i8>,
+        hours: BTreeSet<i8>,
+        weekdays: Option<BTreeSet<i8>>,
+        zone: &'static str,
+        lasts: i64,
+    }
+
+    impl Drawn {
+        fn window(&self) -> Window {
+            let weekdays = self.weekdays.as_ref().map_or("*".to_owned(), text);
+            let from = format!("{} {} * * {weekdays}", text(&self.minutes), text(&self.hours));
+            window(&from, Ok(&format!("{}m", self.lasts)), self.zone)
+        }
+
+        fn shows(&self, clock: jiff::civil::DateTime) -> bool {
+            let weekday = clock.weekday().to_sunday_zero_offset();
+            self.minutes.contains(&clock.minute())
+                && self.hours.contains(&clock.hour())
+                && self.weekdays.as_ref().is_none_or(|days| days.contains(&weekday))
+        }
+
+        /// Whether the window begins at this very minute: the clock shows it, or it is put forward over it.
+        fn begins(&self, zone: &TimeZone, minute: Timestamp) -> bool {
+            let clock = zone.to_datetime(minute);
+            let before = zone.to_datetime(minute.saturating_sub(SignedDuration::from_mins(1)).unwrap());
+            let minutes = |count: i64| before.saturating_add(SignedDuration::from_mins(count));
+            let skipped = (1..).map(minutes).take_while(|skipped| *skipped < clock);
+            self.shows(clock) || skipped.into_iter().any(|skipped| self.shows(skipped))
+        }
+
+        /// The same as `Window::covers`, minute by minute.
+        fn covers(&self, at: Timestamp) -> Option<Timestamp> {
+            let zone = zone(self.zone).unwrap();
+            let minute = Timestamp::from_second(at.as_second().div_euclid(60) * 60).unwrap();
+            let ago = |count| minute.saturating_sub(SignedDuration::from_mins(count)).unwrap();
+            let begin = (0..=self.lasts).map(ago).find(|begin| self.begins(&zone, *begin))?;
+            let end = begin.saturating_add(SignedDuration::from_mins(self.lasts)).unwrap();
+            (end > at).then_some(end)
+        }
+    }
+
+    fn drawn() -> impl Strategy<Value = Drawn> {
+        let zones = prop_oneof![
+            Just("UTC"),
+            Just("Europe/Berlin"),
+            Just("America/New_York"),
+            Just("Australia/Lord_Howe"), // by half an hour
+            Just("Asia/Kolkata"),
+        ];
+        let weekdays = proptest::option::of(field(0..=6));
+        (field(0..=59), field(0..=23), weekdays, zones, 1..2_000_i64)
+            .prop_map(|(minutes, hours, weekdays, zone, lasts)| Drawn { minutes, hours, weekdays, zone, lasts })
+    }
+
+    /// Any second of a year; half of them within two days of a change of some clock.
+    fn moment() -> impl Strategy<Value = Timestamp> {
+        let changes = prop_oneof![
+            Just(at("2026-03-29T01:00:00Z")),
+            Just(at("2026-10-25T01:00:00Z")),
+            Just(at("2026-03-08T07:00:00Z")),
+            Just(at("2026-11-01T06:00:00Z")),
+            Just(at("2026-04-04T15:00:00Z")),
+            Just(at("2026-10-03T15:30:00Z")),
+        ];
+        let near = (changes, -172_800..172_800_i64).prop_map(|(change, by)| (change.as_second(), by));
+        let any = (0..31_536_000_i64).prop_map(|by| (at("2026-01-01T00:00:00Z").as_second(), by));
+        prop_oneof![near, any].prop_map(|(from, by)| Timestamp::from_second(from + by).unwrap())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn windows_agree_with_a_look_at_every_minute(drawn in drawn(), moment in moment()) {
+            prop_assert_eq!(drawn.window().covers(moment), drawn.covers(moment));
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! Which environments are frozen: by somebody in the room, or by a window of `plugins.toml`.
+//!
+//! Invariant: what is said in the room is changed here and in the store together, while no effect is between its check and
+//! its intent: once the room reads that an environment is frozen, nothing begins there.
+
+use std::{collections::BTreeMap, fmt, sync::{Arc, PoisonError, RwLock}};
+
+use jiff::{Timestamp, tz::TimeZone};
+
+use super::freeze_window::Window;
+use crate::{base::{At, clean, show}, store::Freeze};
+
+/// What is frozen.
+#[derive(Debug)]
+pub struct Freezes {
+    windows: Vec<Window>,
+    // All there are, in the order of the file.
+    environments: Vec<String>,
+    zone: TimeZone,
+    said: RwLock<BTreeMap<String, Freeze>>,
+    still: Arc<tokio::sync::RwLock<()>>,
+}
+
+/// While it is held, nobody freezes anything.
+#[derive(Debug)]
+pub(crate) struct Still {
+    _held: tokio::sync::OwnedRwLockReadGuard<()>,
+}
+
+/// One reason why nothing begins in an environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frozen {
+    /// Which one.
+    pub environment: String,
+    /// Until when; `None` until somebody lifts it.
+    pub until: Option<Timestamp>,
+    /// Why; may be empty.
+    pub reason: String,
+    /// By whom or what.
+    pub by: FrozenBy,
+}
+
+/// Who or what freezes an environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FrozenBy {
+    /// Somebody, by id.
+    Person(String),
+    /// A `[[freeze]]`, by its place.
+    Window(At),
+}
+
+impl From<&Freeze> for Frozen {
+    fn from(freeze: &Freeze) -> Self {
+        Self {
+            environment: freeze.environment.clone(),
+            until: freeze.until,
+            reason: freeze.reason.clone(),
+            by: FrozenBy::Person(freeze.by.id.clone()),
+        }
+    }
+}
+
+impl fmt::Display for FrozenBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Person(id) => f.write_str(&clean(id)),
+            Self::Window(at) => at.fmt(f),
+        }
+    }
+}
+
+impl Freezes {
+    /// The windows of a configuration, and what was said in the room and not lifted. `zone` is the one that moments are
+    /// shown in.
+    pub fn new(windows: Vec<Window>, environments: Vec<String>, zone: TimeZone, said: Vec<Freeze>) -> Self {
+        let said = said.into_iter().map(|freeze| (freeze.environment.clone(), freeze)).collect();
+        Self { windows, environments, zone, said: RwLock::new(said), still: Arc::default() }
+    }
+
+    /// The zone that moments are typed and shown in.
+    pub fn zone(&self) -> &TimeZone {
+        &self.zone
+    }
+
+    /// Why an environment is frozen at a moment: nothing where it is not.
+    pub fn of(&self, environment: &str, at: Timestamp) -> Vec<Frozen> {
+        let said = self.said(environment, at).as_ref().map(Frozen::from);
+        let windows = self.windows.iter().filter(|window| window.is_for(environment)).filter_map(|window| {
+            Some(Frozen {
+                environment: environment.to_owned(),
+                until: Some(window.covers(at)?),
+                reason: window.reason.clone(),
+                by: FrozenBy::Window(window.at.clone()),
+            })
+        });
+        said.into_iter().chain(windows).collect()
+    }
+
+    /// Why an environment is frozen at a moment, of all that there are.
+    pub fn all(&self, at: Timestamp) -> Vec<Frozen> {
+        self.environments.iter().flat_map(|environment| self.of(environment, at)).collect()
+    }
+
+    /// What was said of an environment in the room, if it holds at this moment.
+    pub fn said(&self, environment: &str, at: Timestamp) -> Option<Freeze> {
+        let said = self.said.read().unwrap_or_else(PoisonError::into_inner);
+        said.get(environment).filter(|freeze| freeze.until.is_none_or(|until| at < until)).cloned()
+    }
+
+    /// All that stands and what comes next, for people: a line each.
+    pub fn listing(&self, at: Timestamp) -> String {
+        let mut lines: Vec<String> = self.all(at).iter().map(|frozen| self.line(frozen)).collect();
+        for environment in &self.environments {
+            for window in self.windows.iter().filter(|window| window.is_for(environment)) {
+                // One that holds now is shown above; what comes next comes behind it.
+                let Some((begin, end)) = window.next(window.covers(at).unwrap_or(at)) else { continue };
+                let (begin, end) = (show(begin, &self.zone), show(end, &self.zone));
+                let why = because(&window.reason);
+                lines.push(format!("{environment} will be frozen from {begin} until {end} by {}{why}", window.at));
+            }
+        }
+        if lines.is_empty() { "Nothing is frozen, and no window is configured.".to_owned() } else { lines.join("\n") }
+    }
+
+    /// `production is frozen until 2026-11-21 14:00 UTC by @alice:example.org: the database moves`
+    pub fn line(&self, frozen: &Frozen) -> String {
+        let until = match frozen.until {
+            Some(until) => format!(" until {}", show(until, &self.zone)),
+            None => String::new(),
+        };
+        format!("{} is frozen{until} by {}{}", frozen.environment, frozen.by, because(&frozen.reason))
+    }
+
+    /// Keeps everything as it is for as long as the answer lives.
+    pub(crate) async fn still(&self) -> Still {
+        Still { _held: self.still.clone().read_owned().await }
+    }
+
+    /// Waits until no effect is between its check and its intent, and keeps it so for as long as the answer lives.
+    pub(crate) async fn alone(&self) -> tokio::sync::OwnedRwLockWriteGuard<()> {
+        self.still.clone().write_owned().await
+    }
+
+    /// What was just written: an environment is frozen.
+    pub(crate) fn froze(&self, freeze: Freeze) {
+        self.said.write().unwrap_or_else(PoisonError::into_inner).insert(freeze.environment.clone(), freeze);
+    }
+
+    /// What was just written: an environment is no longer frozen.
+    pub(crate) fn thawed(&self, environment: &str) {
+        self.said.write().unwrap_or_else(PoisonError::into_inner).remove(environment);
+    }
+}
+
+fn because(reason: &str) -> String {
+    if reason.is_empty() { String::new() } else { format!(": {}", clean(reason)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::policy::{freeze_window::Ends, pattern::Pattern};
+    use crate::{base::Cron, model::Person};
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn freeze(environment: &str, until: Option<&str>) -> Freeze {
+        Freeze {
+            environment: environment.to_owned(),
+            until: until.map(at),
+            reason: "the database moves".to_owned(),
+            by: Person { id: "@alice:example.org".to_owned(), name: "operator".to_owned() },
+            at: at("2026-11-20T12:00:00Z"),
+        }
+    }
+
+    fn freezes(said: Vec<Freeze>) -> Freezes {
+        let weekend = Window {
+            at: At { file: Arc::from("plugins.toml"), line: 7 },
+            environments: vec![Pattern::new("prod*").unwrap()],
+            from: Cron::new("0 17 * * FRI", &TimeZone::UTC).unwrap(),
+            ends: Ends::After(Duration::from_secs(63 * 3600)),
+            reason: "weekend".to_owned(),
+        };
+        let environments = ["staging", "production"].map(str::to_owned).to_vec();
+        Freezes::new(vec![weekend], environments, TimeZone::UTC, said)
+    }
+
+    #[test]
+    fn what_was_said_holds_until_its_moment_or_until_it_is_lifted() {
+        let freezes = freezes(vec![freeze("staging", Some("2026-11-21T14:00:00Z"))]);
+        let frozen = |moment: &str| freezes.of("staging", at(moment)).len();
+        assert_eq!((frozen("2026-11-21T13:59:59Z"), frozen("2026-11-21T14:00:00Z")), (1, 0));
+        freezes.froze(freeze("staging", None));
+        assert_eq!(frozen("2030-01-01T00:00:00Z"), 1);
+        freezes.thawed("staging");
+        assert_eq!(frozen("2026-11-20T12:00:00Z"), 0);
+    }
+
+    #[test]
+    fn the_room_and_the_file_are_both_named() {
+        let freezes = freezes(vec![freeze("production", None)]);
+        let lines: Vec<String> =
+            freezes.all(at("2026-11-21T12:00:00Z")).iter().map(|frozen| freezes.line(frozen)).collect();
+        assert_eq!(
+            lines,
+            [
+                "production is frozen by @alice:example.org: the database moves",
+                "production is frozen until 2026-11-23 08:00 UTC by plugins.toml line 7: weekend"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_listing_says_what_stands_and_what_comes() {
+        let freezes = freezes(Vec::new());
+        let next = "production will be frozen from 2026-11-27 17:00 UTC until 2026-11-30 08:00 UTC by plugins.toml line 7: weekend";
+        assert_eq!(freezes.listing(at("2026-11-24T12:00:00Z")), next);
+        assert_eq!(
+            freezes.listing(at("2026-11-21T12:00:00Z")),
+            format!("production is frozen until 2026-11-23 08:00 UTC by plugins.toml line 7: weekend\n{next}")
+        );
+    }
+
+    #[tokio::test]
+    async fn nobody_freezes_between_a_check_and_its_intent() {
+        let freezes = freezes(Vec::new());
+        let still = freezes.still().await;
+        let alone = freezes.alone();
+        tokio::pin!(alone);
+        assert!(futures_util::poll!(alone.as_mut()).is_pending());
+        drop(still);
+        let _alone = alone.await;
+        assert!(futures_util::FutureExt::now_or_never(freezes.still()).is_none());
+    }
+}

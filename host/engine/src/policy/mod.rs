@@ -1,0 +1,39 @@
+//! policy
+
+mod access;
+mod approval_rule;
+mod asker;
+mod authorize;
+mod bots;
+mod chat_grants;
+mod freeze_window;
+mod freezes;
+mod grant;
+mod machines;
+mod pattern;
+mod people;
+mod promotion_order;
+mod role;
+mod role_index;
+mod room_members;
+mod scope;
+#[cfg(test)]
+mod tests;
+
+pub use access::{Access, Policy};
+pub(crate) use approval_rule::Need;
+pub use approval_rule::{Approval, BreakGlass};
+pub use asker::Asker;
+pub use authorize::Authorized;
+pub use bots::{Bot, Bots};
+pub use freeze_window::{Ends, Window};
+pub(crate) use freezes::Still;
+pub use freezes::{Freezes, Frozen, FrozenBy};
+pub use grant::{Allow, Grants};
+pub use machines::Machines;
+pub use pattern::Pattern;
+pub use people::{Named, People};
+pub(crate) use promotion_order::OutOfOrder;
+pub(crate) use role::granting_job;
+pub use role::{Held, Member, Rights, Role};
+pub use scope::Scope;

@@ -1,0 +1,65 @@
+//! Which roles name whom, sorted beforehand.
+//!
+//! Invariant: what a decision costs grows with the roles of one person, not with those of the file.
+
+use std::{collections::HashMap, sync::Arc};
+
+use super::{people::People, role::{Member, Role}};
+use crate::model::RoomName;
+
+/// The roles of a configuration by whom they name, each as its place in the file.
+#[derive(Debug, Default)]
+pub(crate) struct Index {
+    by_name: HashMap<String, usize>,
+    by_person: HashMap<String, Vec<usize>>,
+    by_group: HashMap<String, Vec<usize>>,
+    by_room: HashMap<RoomName, Vec<usize>>,
+    everyone: Vec<usize>,
+}
+
+impl Index {
+    pub(crate) fn new(roles: &[Arc<Role>], people: &People) -> Self {
+        let mut index = Self::default();
+        for (place, role) in roles.iter().enumerate() {
+            index.by_name.entry(role.name.clone()).or_insert(place);
+            for member in &role.members {
+                let list = match member {
+                    Member::Everyone => &mut index.everyone,
+                    Member::Person(id) => index.by_person.entry(people.one(id).to_owned()).or_default(),
+                    Member::Group(name) => index.by_group.entry(name.clone()).or_default(),
+                    Member::Room(name) => index.by_room.entry(name.clone()).or_default(),
+                };
+                if list.last() != Some(&place) {
+                    list.push(place);
+                }
+            }
+        }
+        index
+    }
+
+    /// A role by its name.
+    pub(crate) fn role(&self, name: &str) -> Option<usize> {
+        self.by_name.get(name).copied()
+    }
+
+    /// The roles of the person for whom this id stands, in the order of the file. `everyone`: also those of all.
+    pub(crate) fn of(
+        &self,
+        person: &str,
+        everyone: bool,
+        in_group: impl Fn(&str) -> bool,
+        in_room: impl Fn(&RoomName) -> bool,
+    ) -> Vec<usize> {
+        let mut places: Vec<usize> = self.by_person.get(person).cloned().unwrap_or_default();
+        if everyone {
+            places.extend(&self.everyone);
+        }
+        let groups = self.by_group.iter().filter(|(name, _)| in_group(name)).flat_map(|(_, places)| places);
+        places.extend(groups);
+        let rooms = self.by_room.iter().filter(|(name, _)| in_room(name)).flat_map(|(_, places)| places);
+        places.extend(rooms);
+        places.sort_unstable();
+        places.dedup();
+        places
+    }
+}

@@ -1,0 +1,155 @@
+//! Effects whose result is not in the journal: the system is asked, and where it cannot say, people are.
+//!
+//! Invariant: an effect is tried again only when the system or a person said that it did not happen.
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::{Value, json};
+
+use super::{drive::{Step, Trouble}, jobs::Jobs};
+use crate::{base::Text, hostcall::{Recovered, table, working}, job::{Ended, Job, Standing, Tape, entry, said, title}, model::Person, store::{Entry, EntryKind, JobRow, Phase, Stand, StoreError, Write}};
+
+/// The first and the longest wait between two questions to a system that is away.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// How long an answer is waited for.
+const ANSWER: Duration = Duration::from_secs(90);
+
+/// What must be on disk together with what an order changes, made of the words that answer it.
+pub(crate) type WithOrder<'a> = &'a (dyn Fn(&str) -> Vec<Write> + Sync);
+
+/// What people can say of an effect that nobody knows of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Said {
+    /// It happened.
+    Done,
+    /// It did not: it is done again.
+    Again,
+}
+
+impl Jobs {
+    /// Finds out whether an effect happened.
+    pub(crate) async fn settle(&self, job: &Arc<Job>, intent: &Entry) -> Result<Step, Trouble> {
+        let row = table::row(&intent.call).and_then(|row| row.recovery.as_ref());
+        let Some(recovery) = row else {
+            return Err(Trouble::Hold(format!("{} is no call that can be recovered", intent.call), true));
+        };
+        let mut wait = FIRST_WAIT;
+        let body = loop {
+            let asked = tokio::time::timeout(ANSWER, (recovery.recover)(&self.shared, job.row(), intent)).await;
+            match asked.unwrap_or_else(|_| Recovered::Away("it does not answer".to_owned())) {
+                Recovered::Happened(answer) => break json!({ "answer": answer, "settled": "it happened" }),
+                Recovered::Not => break json!({ "settled": "it did not happen" }),
+                Recovered::Unknowable(reason) => return self.ask(job, intent, &reason).await,
+                Recovered::Away(reason) => {
+                    tracing::warn!(job = job.row().id, reason, "whether an effect happened is not known yet");
+                    job.card().stage(format!("whether {} happened is not known yet", intent.call));
+                    tokio::select! {
+                        () = tokio::time::sleep(wait) => wait = (wait * 2).min(LONGEST_WAIT),
+                        () = self.shared.stopping.cancelled() => return Ok(Step::Rest),
+                    }
+                }
+            }
+        };
+        self.settled(job, intent, body).await?;
+        Ok(Step::GoOn)
+    }
+
+    /// Asks the room.
+    async fn ask(&self, job: &Arc<Job>, intent: &Entry, reason: &str) -> Result<Step, Trouble> {
+        let row = job.row();
+        let now = self.shared.clock.now();
+        // Somebody called it off while its system was asked: nobody is asked any more.
+        if job.is_cancelled() {
+            let text = format!("`{}` (job {}) was called off, as it stood.", row.line, row.id);
+            let end = entry(row, EntryKind::End, json!(Ended::called_off(text)), now);
+            job.enter(&*self.shared.store, vec![end], Vec::new()).await?;
+            return Ok(Step::GoOn);
+        }
+        let what = about(intent);
+        let since = if row.stand.phase == Phase::Asked { row.stand.since } else { now };
+        let stand = Stand { phase: Phase::Asked, about: format!("asks whether {what} happened"), since, wake: None };
+        let text = format!(
+            "{}: whether {what} happened cannot be known: {reason}. Look, and say `job {} assume done` if it did, or \
+             `job {} again` if it did not. Nothing is done until then.",
+            title(row),
+            row.id,
+            row.id
+        );
+        let say = Write::Say(said(row, &format!("doubt-{}", intent.number), Text::lines(text)));
+        job.enter_and_stand(&*self.shared.store, Vec::new(), stand, vec![say]).await?;
+        self.shared.outbox.wake();
+        Ok(Step::Rest)
+    }
+
+    async fn settled(&self, job: &Job, intent: &Entry, body: Value) -> Result<(), StoreError> {
+        let now = self.shared.clock.now();
+        let result = entry::result(job.row(), intent, body, now);
+        job.enter_and_stand(&*self.shared.store, vec![result], working(now), Vec::new()).await
+    }
+
+    /// Somebody said what became of an effect that a job asks about, or that one that is held is to be tried again.
+    ///
+    /// # Errors
+    /// Why that is not possible, one line.
+    pub(crate) async fn answer(
+        self: &Arc<Self>,
+        row: JobRow,
+        by: &Person,
+        said: Said,
+        with: WithOrder<'_>,
+    ) -> Result<String, String> {
+        let unkept = |error: StoreError| format!("nothing was changed: {error}");
+        // Nobody else takes care of a job that asks or is held.
+        let Some(claim) = self.shared.claims.claim_soon(&row.id).await else {
+            return Err(format!("job {} is being looked at; try again", row.id));
+        };
+        // As it stands now, and not as it was when it was looked up.
+        let row = self.shared.store.job(&row.id).await.map_err(unkept)?.unwrap_or(row);
+        let tape = Tape::read(&*self.shared.store, &row.id).await.map_err(|error| error.to_string())?;
+        let mut writes = vec![Write::Stand { job: row.id.clone(), stand: working(self.shared.clock.now()) }];
+        let told = match (row.stand.phase, tape.standing(), said) {
+            (Phase::Asked, Standing::InDoubt(at), said) => {
+                let intent = &tape.entries()[at];
+                let recovery = table::row(&intent.call).and_then(|row| row.recovery.as_ref());
+                let body = match (said, recovery) {
+                    (Said::Done, Some(recovery)) => json!({
+                        "answer": (recovery.assumed)(&row, intent), "settled": "assumed", "by": by.id,
+                    }),
+                    _ => json!({ "settled": "again", "by": by.id }),
+                };
+                let mut result = entry::result(&row, intent, body, self.shared.clock.now());
+                result.number = tape.next();
+                writes.insert(0, Write::Enter(result));
+                match said {
+                    Said::Done => format!("job {} goes on: {} is taken as done", row.id, about(intent)),
+                    Said::Again => format!("job {} goes on: {} is done again", row.id, about(intent)),
+                }
+            }
+            (Phase::Held, _, Said::Again) => {
+                let about = json!({ "event": "again", "by": by.id, "about": "" });
+                let mut event = entry(&row, EntryKind::Event, about, self.shared.clock.now());
+                event.number = tape.next();
+                writes.insert(0, Write::Enter(event));
+                format!("job {} is tried again", row.id)
+            }
+            (Phase::Held, _, Said::Done) => return Err(format!("job {} asks nothing, it is held", row.id)),
+            _ => return Err(format!("job {} asks nothing: {}", row.id, row.stand.phase.as_str())),
+        };
+        writes.extend(with(&told));
+        self.shared.store.commit(writes).await.map_err(unkept)?;
+        drop(claim);
+        let stand = working(self.shared.clock.now());
+        self.take_up(JobRow { stand, ..row });
+        Ok(told)
+    }
+}
+
+/// An effect in words: `pipelines.trigger cms/staging 1.0.2`.
+pub(crate) fn about(intent: &Entry) -> String {
+    let one = |name: &str| intent.attributes.get(name).map(|values| values.join(", "));
+    let target = one("pipeline").or_else(|| Some(format!("{}/{}", one("app")?, one("environment")?)));
+    let words = [Some(intent.call.clone()), target, one("version")];
+    crate::base::clean(&words.into_iter().flatten().collect::<Vec<_>>().join(" "))
+}

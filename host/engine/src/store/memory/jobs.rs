@@ -1,0 +1,144 @@
+//! The jobs of the twin: rows, journals, places, and which of them are asked for.
+//!
+//! Invariant: `open` and `wakes` say of every job what its row says.
+//! Not here: the chain (`state`), and whether a change may be made (`check`).
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use jiff::Timestamp;
+
+use crate::store::{chain::entry_hash, jobs::{JobEnd, JobQuery, JobRow, Phase, Place, Stand}, journal::{Entry, Sealed}};
+
+/// A job with its journal.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) row: JobRow,
+    pub(crate) entries: Vec<Sealed>,
+}
+
+impl Job {
+    /// How many entries there are, and the hash of the last one.
+    pub(crate) fn tip(&self) -> (u32, String) {
+        let hash = self.entries.last().map(|sealed| sealed.hash.clone()).unwrap_or_default();
+        (u32::try_from(self.entries.len()).unwrap_or(u32::MAX), hash)
+    }
+}
+
+/// All jobs, in the order in which they came.
+#[derive(Debug, Default)]
+pub(crate) struct Jobs {
+    came: u64,
+    rows: BTreeMap<u64, Job>,
+    ids: HashMap<String, u64>,
+    open: BTreeSet<u64>,
+    wakes: BTreeSet<(Timestamp, u64)>,
+    places: BTreeMap<Place, String>,
+}
+
+impl Jobs {
+    pub(crate) fn get(&self, id: &str) -> Option<&Job> {
+        self.rows.get(self.ids.get(id)?)
+    }
+
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Job> {
+        self.rows.values()
+    }
+
+    pub(crate) fn places(&self) -> &BTreeMap<Place, String> {
+        &self.places
+    }
+
+    pub(crate) fn add(&mut self, row: JobRow) {
+        self.came += 1;
+        self.ids.insert(row.id.clone(), self.came);
+        self.open.insert(self.came);
+        self.wakes.extend(row.stand.wake.map(|wake| (wake, self.came)));
+        self.rows.insert(self.came, Job { row, entries: Vec::new() });
+    }
+
+    pub(crate) fn stand(&mut self, id: &str, stand: Stand) {
+        let Some((at, job)) = self.find(id) else { return };
+        let old = std::mem::replace(&mut job.row.stand, stand);
+        let new = job.row.stand.wake;
+        if let Some(wake) = old.wake {
+            self.wakes.remove(&(wake, at));
+        }
+        self.wakes.extend(new.map(|wake| (wake, at)));
+    }
+
+    pub(crate) fn take(&mut self, place: Place, job: String) {
+        self.places.insert(place, job);
+    }
+
+    /// Adds an entry and gives its hash.
+    pub(crate) fn enter(&mut self, entry: Entry) -> String {
+        let Some((_, job)) = self.find(&entry.job) else { return String::new() };
+        let hash = entry_hash(&job.tip().1, &entry);
+        job.entries.push(Sealed { entry, hash: hash.clone() });
+        hash
+    }
+
+    /// Ends a job and gives the hash of its last entry.
+    pub(crate) fn close(&mut self, id: &str, end: JobEnd) -> String {
+        let Some((at, job)) = self.find(id) else { return String::new() };
+        job.row.end = Some(end);
+        let (wake, hash) = (job.row.stand.wake, job.tip().1);
+        if let Some(wake) = wake {
+            self.wakes.remove(&(wake, at));
+        }
+        self.open.remove(&at);
+        self.places.retain(|_, holder| holder != id);
+        hash
+    }
+
+    /// Forgets a job that is over.
+    pub(crate) fn remove(&mut self, id: &str) -> Option<Job> {
+        self.rows.remove(&self.ids.remove(id)?)
+    }
+
+    /// The jobs that a query means, the newest first.
+    pub(crate) fn query(&self, query: &JobQuery) -> Vec<JobRow> {
+        let most = query.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
+        let rows: Box<dyn Iterator<Item = &Job>> = match query.open {
+            Some(true) => Box::new(self.open.iter().rev().filter_map(|at| self.rows.get(at))),
+            _ => Box::new(self.rows.values().rev()),
+        };
+        rows.map(|job| &job.row).filter(|row| fits(query, row)).take(most).cloned().collect()
+    }
+
+    /// The open jobs that are to be looked at by then, the earliest first.
+    pub(crate) fn due(&self, now: Timestamp, most: u32) -> Vec<JobRow> {
+        let due = self.wakes.iter().take_while(|(wake, _)| *wake <= now);
+        let rows = due.filter_map(|(_, at)| self.rows.get(at)).map(|job| job.row.clone());
+        rows.take(usize::try_from(most).unwrap_or(usize::MAX)).collect()
+    }
+
+    pub(crate) fn next_wake(&self) -> Option<Timestamp> {
+        self.wakes.first().map(|(wake, _)| *wake)
+    }
+
+    /// How many open jobs stand where.
+    pub(crate) fn open(&self) -> Vec<(Phase, u64)> {
+        let standing: Vec<Phase> = self.open.iter().filter_map(|at| Some(self.rows.get(at)?.row.stand.phase)).collect();
+        let count = |phase| standing.iter().filter(|other| **other == phase).count() as u64;
+        Phase::ALL.into_iter().map(|phase| (phase, count(phase))).filter(|(_, count)| *count > 0).collect()
+    }
+
+    fn find(&mut self, id: &str) -> Option<(u64, &mut Job)> {
+        let at = *self.ids.get(id)?;
+        Some((at, self.rows.get_mut(&at)?))
+    }
+}
+
+fn fits(query: &JobQuery, row: &JobRow) -> bool {
+    let thread = |(network, room, root): &(String, String, String)| {
+        row.inbox.network == *network && row.inbox.room == *room && row.thread.as_ref() == Some(root)
+    };
+    query.open.is_none_or(|open| open == row.end.is_none())
+        && (!query.overrides || row.overrides.is_some())
+        && query.phases.as_ref().is_none_or(|phases| phases.contains(&row.stand.phase))
+        && query.plugin.as_ref().is_none_or(|plugin| *plugin == row.plugin)
+        && query.caller.as_ref().is_none_or(|caller| *caller == row.caller.id)
+        && query.thread.as_ref().is_none_or(thread)
+        && query.inbox.as_ref().is_none_or(|inbox| *inbox == row.inbox)
+}

@@ -1,0 +1,230 @@
+//! The database in memory: the rules of [`Store`] without a disk.
+//!
+//! Architecture Invariant: a list of writes is checked as a whole before the first of them is made, and
+//! making them cannot fail, so that a bad list changes nothing.
+//! Not here: durability. What is in it ends with the process.
+
+mod check;
+mod jobs;
+mod remove;
+mod state;
+
+use std::{collections::{BTreeMap, HashSet}, ops::Bound, sync::{Mutex, MutexGuard, PoisonError}};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use super::{jobs::{JobQuery, JobRow, Phase, Place}, journal::{CallCount, EntryKind, Line, Link, Removed, Sealed, Usage}, messages::{InboxKey, InboxRow, Mark, PendingRow}, releases::{Release, ReleaseQuery}, rights::{Freeze, Grant}, traits::{Store, StoreError, Write}};
+use crate::store::memory::{jobs::Job, state::State};
+
+/// A [`Store`] that keeps everything in memory.
+///
+/// A commit waits for nothing, and a note only joins a queue that the next commit or read makes part of the rest.
+#[derive(Debug, Default)]
+pub struct MemoryStore {
+    // Apart from the rest, so that a note waits for no reader.
+    notes: Mutex<Vec<Vec<Write>>>,
+    state: Mutex<State>,
+}
+
+impl MemoryStore {
+    /// An empty one.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// All jobs, open and over, oldest first.
+    pub fn all_jobs(&self) -> Vec<JobRow> {
+        self.state().jobs.all().map(|job| job.row.clone()).collect()
+    }
+
+    /// All lines that queries and refusals left, in the order of their links.
+    pub fn all_lines(&self) -> Vec<Line> {
+        self.state().lines.values().flatten().cloned().collect()
+    }
+
+    /// The state with all notes in it.
+    fn state(&self) -> MutexGuard<'_, State> {
+        let mut state = self.noted();
+        state.seal();
+        state
+    }
+
+    /// The state with all notes in it, their lines not linked yet.
+    fn noted(&self) -> MutexGuard<'_, State> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        // Taken under the state's lock: notes cannot be overtaken by a commit that began after them.
+        let notes = std::mem::take(&mut *self.notes.lock().unwrap_or_else(PoisonError::into_inner));
+        for note in notes {
+            if let Err(error) = state.commit(note) {
+                tracing::error!(%error, "a note was not kept");
+            }
+        }
+        state
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    async fn commit(&self, writes: Vec<Write>) -> Result<Vec<InboxKey>, StoreError> {
+        let mut state = self.noted();
+        let committed = state.commit(writes);
+        state.seal();
+        committed
+    }
+
+    fn note(&self, writes: Vec<Write>) {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).push(writes);
+    }
+
+    async fn waiting(&self) -> Result<Vec<InboxRow>, StoreError> {
+        let state = self.state();
+        Ok(state.waiting.iter().filter_map(|at| state.inbox.get(at)).cloned().collect())
+    }
+
+    async fn mark(&self, bot: &str, network: &str, room: &str) -> Result<Option<Mark>, StoreError> {
+        Ok(self.state().marks.get(&(bot.to_owned(), network.to_owned(), room.to_owned())).cloned())
+    }
+
+    async fn outbox(&self) -> Result<Vec<PendingRow>, StoreError> {
+        let state = self.state();
+        Ok(state.unsent.iter().filter_map(|at| state.outbox.get(at)).map(|slot| slot.pending.clone()).collect())
+    }
+
+    async fn sent_as(&self, network: &str, event: &str) -> Result<Option<String>, StoreError> {
+        let state = self.state();
+        let is = |pending: &PendingRow| pending.row.network == network && pending.event.as_deref() == Some(event);
+        let found = state.outbox.values().map(|slot| &slot.pending).find(|pending| is(pending));
+        Ok(found.map(|pending| pending.row.key.clone()))
+    }
+
+    async fn sent_event(&self, key: &str) -> Result<Option<String>, StoreError> {
+        let state = self.state();
+        let found = state.outbox.values().map(|slot| &slot.pending).find(|pending| pending.row.key == key);
+        Ok(found.and_then(|pending| pending.event.clone()))
+    }
+
+    async fn job(&self, id: &str) -> Result<Option<JobRow>, StoreError> {
+        Ok(self.state().jobs.get(id).map(|job| job.row.clone()))
+    }
+
+    async fn jobs(&self, query: &JobQuery) -> Result<Vec<JobRow>, StoreError> {
+        Ok(self.state().jobs.query(query))
+    }
+
+    async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<JobRow>, StoreError> {
+        Ok(self.state().jobs.due(now, limit))
+    }
+
+    async fn next_wake(&self) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self.state().jobs.next_wake())
+    }
+
+    async fn open_jobs(&self) -> Result<Vec<(Phase, u64)>, StoreError> {
+        Ok(self.state().jobs.open())
+    }
+
+    async fn places(&self) -> Result<Vec<(Place, String)>, StoreError> {
+        Ok(self.state().jobs.places().clone().into_iter().collect())
+    }
+
+    async fn entries(&self, job: &str) -> Result<Vec<Sealed>, StoreError> {
+        Ok(self.state().jobs.get(job).map(|job| job.entries.clone()).unwrap_or_default())
+    }
+
+    async fn tip(&self, job: &str) -> Result<Option<(u32, String)>, StoreError> {
+        Ok(self.state().jobs.get(job).map(Job::tip))
+    }
+
+    async fn newest(&self) -> Result<Option<Timestamp>, StoreError> {
+        let state = self.state();
+        let entries = state.jobs.all().filter_map(|job| job.entries.last()).map(|sealed| sealed.entry.at);
+        Ok(entries.chain(state.links.last().map(|link| link.at)).max())
+    }
+
+    async fn beside(&self, digest: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.state().beside.get(digest).cloned())
+    }
+
+    async fn links(&self, after: u64, limit: u32) -> Result<Vec<Link>, StoreError> {
+        let behind = usize::try_from(after).unwrap_or(usize::MAX);
+        let most = usize::try_from(limit).unwrap_or(usize::MAX);
+        Ok(self.state().links.iter().skip(behind).take(most).cloned().collect())
+    }
+
+    async fn lines(&self, link: u64) -> Result<Vec<Line>, StoreError> {
+        Ok(self.state().lines.get(&link).cloned().unwrap_or_default())
+    }
+
+    async fn remove(&self, before: Timestamp, loaded: &[String]) -> Result<Removed, StoreError> {
+        Ok(self.state().remove(before, loaded))
+    }
+
+    async fn releases(&self, query: &ReleaseQuery) -> Result<Vec<Release>, StoreError> {
+        let mut releases: Vec<Release> = self.state().releases.iter().filter(|row| fits(query, row)).cloned().collect();
+        // Of those that ended at one moment the later one is the newer one; the sort is stable.
+        releases.reverse();
+        releases.sort_by_key(|release| std::cmp::Reverse(release.ended));
+        if query.latest {
+            let mut seen = HashSet::new();
+            releases.retain(|release| seen.insert((release.app.clone(), release.environment.clone())));
+        }
+        Ok(releases)
+    }
+
+    async fn grants(&self) -> Result<Vec<Grant>, StoreError> {
+        Ok(self.state().grants.clone())
+    }
+
+    async fn freezes(&self) -> Result<Vec<Freeze>, StoreError> {
+        Ok(self.state().freezes.values().cloned().collect())
+    }
+
+    async fn value(&self, plugin: &str, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.state().values.get(plugin).and_then(|values| values.get(key)).cloned())
+    }
+
+    async fn values(&self, plugin: &str, prefix: &str, limit: u32) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        let state = self.state();
+        let Some(values) = state.values.get(plugin) else { return Ok(Vec::new()) };
+        Ok(values
+            .range::<str, _>((Bound::Included(prefix), Bound::Unbounded))
+            .take_while(|(key, _)| key.starts_with(prefix))
+            .take(usize::try_from(limit).unwrap_or(usize::MAX))
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect())
+    }
+
+    async fn usage(&self) -> Result<Vec<Usage>, StoreError> {
+        let state = self.state();
+        let mut counts: BTreeMap<(&str, &str), (u64, u64)> = BTreeMap::new();
+        for entry in state.jobs.all().flat_map(|job| &job.entries).map(|sealed| &sealed.entry) {
+            let (allowed, refused) = match entry.kind {
+                EntryKind::Call | EntryKind::Intent | EntryKind::Wait => (1, 0),
+                EntryKind::Denied => (0, 1),
+                _ => continue,
+            };
+            let count = counts.entry((&entry.plugin, &entry.call)).or_default();
+            *count = (count.0 + allowed, count.1 + refused);
+        }
+        for line in state.lines.values().flatten() {
+            let Some(plugin) = &line.plugin else { continue };
+            for call in &line.calls {
+                let count = counts.entry((plugin, &call.call)).or_default();
+                *count = (count.0 + call.allowed, count.1 + call.refused);
+            }
+        }
+        let usage = counts.into_iter().map(|((plugin, call), (allowed, refused))| Usage {
+            plugin: plugin.to_owned(),
+            count: CallCount { call: call.to_owned(), allowed, refused },
+        });
+        Ok(usage.collect())
+    }
+}
+
+fn fits(query: &ReleaseQuery, release: &Release) -> bool {
+    query.app.as_ref().is_none_or(|app| *app == release.app)
+        && query.environment.as_ref().is_none_or(|environment| *environment == release.environment)
+        && query.version.as_ref().is_none_or(|version| *version == release.version)
+        && query.outcome.is_none_or(|outcome| outcome == release.outcome)
+}

@@ -1,0 +1,191 @@
+//! The tables of the twin, and how a write changes them.
+//!
+//! Invariant: making a write that was checked cannot fail.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, hash_map::Entry};
+
+use jiff::Timestamp;
+
+use super::{check::check, jobs::Jobs};
+use crate::{model::RunKey, store::{chain::{line_digest, lines_digest, link_hash}, journal::{Line, Link, LinkKind}, messages::{InboxKey, InboxRow, Mark, OutboxRow, PendingRow, Purpose}, releases::Release, rights::{Freeze, Grant}, traits::{StoreError, Write}}};
+
+/// The tables. Rows stand under numbers in the order in which they came; the sets hold those that are asked for.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    came: u64,
+    pub(crate) inbox: BTreeMap<u64, InboxRow>,
+    pub(crate) inbox_keys: HashMap<InboxKey, u64>,
+    pub(crate) waiting: BTreeSet<u64>,
+    /// What came once, and when.
+    pub(crate) names: HashMap<String, Timestamp>,
+    pub(crate) marks: HashMap<(String, String, String), Mark>,
+    pub(crate) outbox: BTreeMap<u64, Slot>,
+    pub(crate) outbox_keys: HashMap<String, u64>,
+    pub(crate) unsent: BTreeSet<u64>,
+    pub(crate) jobs: Jobs,
+    pub(crate) beside: HashMap<String, Vec<u8>>,
+    pub(crate) links: Vec<Link>,
+    /// The ids of all jobs that ever were.
+    pub(crate) opened: HashSet<String>,
+    pub(crate) lines: BTreeMap<u64, Vec<Line>>,
+    /// Lines that share the next link of lines.
+    gathered: Vec<Line>,
+    pub(crate) releases: Vec<Release>,
+    runs: HashSet<RunKey>,
+    pub(crate) grants: Vec<Grant>,
+    pub(crate) freezes: BTreeMap<String, Freeze>,
+    pub(crate) values: HashMap<String, BTreeMap<String, Vec<u8>>>,
+}
+
+/// A row of the outbox.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    pub(crate) pending: PendingRow,
+    sent: u64,
+    given_up: bool,
+    /// When it was first said.
+    pub(crate) at: Timestamp,
+}
+
+impl State {
+    pub(crate) fn commit(&mut self, writes: Vec<Write>) -> Result<Vec<InboxKey>, StoreError> {
+        check(self, &writes)?;
+        let mut new = Vec::new();
+        for write in writes {
+            self.make(write, &mut new);
+        }
+        Ok(new)
+    }
+
+    /// Links the lines that were gathered since the last time.
+    pub(crate) fn seal(&mut self) {
+        let lines = std::mem::take(&mut self.gathered);
+        self.link_lines(LinkKind::Lines, lines);
+    }
+
+    /// Adds a link to the chain and gives its number.
+    pub(crate) fn link(&mut self, kind: LinkKind, subject: String, digest: String, at: Timestamp) -> u64 {
+        let before = self.links.last();
+        let number = before.map_or(0, |link| link.number) + 1;
+        let mut link = Link { number, kind, subject, digest, at, hash: String::new() };
+        link.hash = link_hash(before.map_or("", |link| &link.hash), &link);
+        if kind == LinkKind::Open {
+            self.opened.insert(link.subject.clone());
+        }
+        self.links.push(link);
+        number
+    }
+
+    fn link_lines(&mut self, kind: LinkKind, lines: Vec<Line>) {
+        let Some(at) = lines.iter().map(|line| line.at).max() else { return };
+        let number = self.link(kind, String::new(), lines_digest(lines.iter().map(line_digest)), at);
+        self.lines.insert(number, lines);
+    }
+
+    fn receive(&mut self, row: InboxRow, new: &mut Vec<InboxKey>) {
+        if !self.inbox_keys.contains_key(&row.key) {
+            self.came += 1;
+            new.push(row.key.clone());
+            self.inbox_keys.insert(row.key.clone(), self.came);
+            self.waiting.insert(self.came);
+            self.inbox.insert(self.came, row);
+        }
+    }
+
+    fn make(&mut self, write: Write, new: &mut Vec<InboxKey>) {
+        match write {
+            Write::Receive(row) => self.receive(row, new),
+            Write::Once { name, came, row, words } => {
+                if let Entry::Vacant(free) = self.names.entry(name) {
+                    free.insert(came);
+                    self.receive(row, new);
+                    words.into_iter().for_each(|row| self.say(row));
+                }
+            }
+            Write::Done(key) => {
+                if let Some(at) = self.inbox_keys.get(&key) {
+                    self.waiting.remove(at);
+                }
+            }
+            Write::Mark(mark) => {
+                let key = (mark.bot.clone(), mark.network.clone(), mark.room.clone());
+                if self.marks.get(&key).is_none_or(|old| old.at <= mark.at) {
+                    self.marks.insert(key, mark);
+                }
+            }
+            Write::Say(row) => self.say(row),
+            Write::Sent { key, version, event } => self.sent(&key, version, event),
+            Write::Open(row) => self.jobs.add(row),
+            Write::Stand { job, stand } => self.jobs.stand(&job, stand),
+            Write::Take { place, job } => self.jobs.take(place, job),
+            Write::Enter(entry) => {
+                let (first, job, at) = (entry.number == 0, entry.job.clone(), entry.at);
+                let hash = self.jobs.enter(entry);
+                if first {
+                    self.link(LinkKind::Open, job, hash, at);
+                }
+            }
+            Write::Close { job, end } => {
+                let at = end.at;
+                let tip = self.jobs.close(&job, end);
+                self.link(LinkKind::Close, job, tip, at);
+            }
+            Write::Keep { digest, bytes } => drop(self.beside.entry(digest).or_insert(bytes)),
+            Write::Line(line) if line.refused => self.link_lines(LinkKind::Refusal, vec![line]),
+            Write::Line(line) => self.gathered.push(line),
+            Write::Release(release) => {
+                if self.runs.insert(release.run.clone()) {
+                    self.releases.push(release);
+                }
+            }
+            Write::Grant(grant) => {
+                if self.grants.iter().all(|known| known.id != grant.id) {
+                    self.grants.push(grant);
+                }
+            }
+            Write::Revoke(id) => self.grants.retain(|grant| grant.id != id),
+            Write::Freeze(freeze) => drop(self.freezes.insert(freeze.environment.clone(), freeze)),
+            Write::Thaw(environment) => drop(self.freezes.remove(&environment)),
+            Write::Set { plugin, key, value } => {
+                self.values.entry(plugin).or_default().insert(key, value);
+            }
+            Write::Delete { plugin, key } => {
+                if let Some(values) = self.values.get_mut(&plugin) {
+                    values.remove(&key);
+                }
+            }
+        }
+    }
+
+    fn say(&mut self, row: OutboxRow) {
+        let Some(at) = self.outbox_keys.get(&row.key).copied() else {
+            self.came += 1;
+            self.outbox_keys.insert(row.key.clone(), self.came);
+            self.unsent.insert(self.came);
+            let pending = PendingRow { row, event: None, version: 1 };
+            self.outbox.insert(self.came, Slot { pending, sent: 0, given_up: false, at: Timestamp::now() });
+            return;
+        };
+        let Some(Slot { pending, given_up, .. }) = self.outbox.get_mut(&at) else { return };
+        if let (Purpose::Card { .. }, Purpose::Card { .. }) = (&pending.row.purpose, &row.purpose) {
+            // The place stays: what was sent cannot be moved to another room or thread.
+            pending.row.purpose = row.purpose;
+            pending.row.text = row.text;
+            pending.version += 1;
+            if !*given_up {
+                self.unsent.insert(at);
+            }
+        }
+    }
+
+    fn sent(&mut self, key: &str, version: u64, event: Option<String>) {
+        let Some(at) = self.outbox_keys.get(key) else { return };
+        let Some(slot) = self.outbox.get_mut(at) else { return };
+        slot.sent = slot.sent.max(version.min(slot.pending.version));
+        slot.given_up |= event.is_none();
+        slot.pending.event = slot.pending.event.take().or(event);
+        if slot.given_up || slot.sent == slot.pending.version {
+            self.unsent.remove(at);
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! What a person sets off by typing: `[[alias]]`, `[[say]]` and `[[listen]]`.
+
+use std::collections::BTreeMap;
+
+use regex::Regex;
+
+use super::{hook::Hook, schedule::Schedule, template::Template};
+use crate::{base::{At, Text}, command::{quoted, words}, model::RoomName, store::{Started, Word}};
+use super::triggers::Starters;
+use super::listen::Listen;
+
+/// A short form of a longer command: `restart HOST`.
+#[derive(Debug, Clone)]
+pub struct Alias {
+    /// Where it stands.
+    pub at: At,
+    /// Its words; those in capitals are gaps.
+    pub typed: Vec<String>,
+    /// What it stands for.
+    pub command: Template,
+}
+
+/// The options of the host that can be typed behind an alias.
+pub(crate) const OPTIONS: [&str; 3] = ["--wait", "--dry-run", "--help"];
+/// A longer message is not looked through, in bytes.
+pub(crate) const LONGEST_HEARD: usize = 4_096;
+/// A captured text that is longer sets nothing off, in characters.
+pub(crate) const LONGEST_GIVEN: usize = 256;
+
+/// What a short form stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Short {
+    /// The words of the command.
+    pub(crate) words: Vec<Word>,
+    /// The options of the host that were typed with it.
+    pub(crate) options: Vec<Word>,
+}
+
+/// The words of an alias before its first gap.
+pub(crate) fn fixed(alias: &Alias) -> impl Iterator<Item = &String> {
+    alias.typed.iter().take_while(|word| !is_gap(word))
+}
+
+/// Whether a word of an alias is a gap: it is written in capitals.
+pub(crate) fn is_gap(word: &str) -> bool {
+    word.starts_with(|first: char| first.is_ascii_uppercase())
+        && word.chars().all(|letter| letter.is_ascii_uppercase() || letter.is_ascii_digit() || letter == '_')
+}
+
+pub(crate) fn same(known: &str, word: &str) -> bool {
+    known.to_lowercase() == word.to_lowercase()
+}
+
+impl Started {
+    /// The command as one line, for people; it is never read again.
+    pub(crate) fn line(&self) -> String {
+        line(&self.words)
+    }
+}
+
+/// Words as one line, for people.
+fn line(words: &[Word]) -> String {
+    let shown = |word: &Word| match word {
+        Word::Written(word) => quoted(word).into_owned(),
+        Word::Given { before, text } => format!("{before}{}", quoted(&crate::base::clean(text))),
+    };
+    words.iter().map(shown).collect::<Vec<_>>().join(" ")
+}
+
+/// A fixed answer.
+#[derive(Debug, Clone)]
+pub struct Said {
+    /// Where it stands.
+    pub at: At,
+    /// The words that ask for it.
+    pub typed: Vec<String>,
+    /// The answer.
+    pub text: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at() -> At {
+        At { file: "plugins.toml".into(), line: 1 }
+    }
+
+    fn starters() -> Starters {
+        let alias = |typed: &str, command: &str| Alias {
+            at: at(),
+            typed: typed.split(' ').map(str::to_owned).collect(),
+            command: Template::new(command).unwrap(),
+        };
+        Starters {
+            aliases: vec![
+                alias("restart HOST", "deploy {HOST} staging 1.0.0"),
+                alias("restart HOST VERSION", "deploy {HOST} staging {VERSION}"),
+                alias("ship it", "deploy cms staging 1.0.1"),
+            ],
+            said: vec![Said { at: at(), typed: vec!["lunch".into()], text: "At noon.".into() }],
+            listens: vec![Listen {
+                at: at(),
+                pattern: Regex::new(r"(?i)is (?P<app>\S+) up\?").unwrap(),
+                command: Template::new("where {app}").unwrap(),
+                rooms: None,
+            }],
+            ..Starters::default()
+        }
+    }
+
+    #[test]
+    fn an_alias_hands_over_arguments() {
+        let starters = starters();
+        let Short { words, options } = starters.alias("Restart \"a --wait b\" --dry-run").unwrap().unwrap();
+        assert_eq!(options, [Word::Written("--dry-run".into())]);
+        assert_eq!(words[1], Word::Given { before: String::new(), text: "a --wait b".into() });
+        assert_eq!(line(&words), "deploy 'a --wait b' staging 1.0.0");
+        // Of two that begin alike the one that fits.
+        let words = |line: &str| starters.alias(line).unwrap().unwrap().words;
+        assert_eq!(line(&words("restart a b")), "deploy a staging b");
+        assert_eq!(line(&words("restart a")), "deploy a staging 1.0.0");
+        assert!(starters.alias("restart").is_err() && starters.alias("restart a b c").is_err());
+        assert!(starters.alias("ship it").unwrap().is_some() && starters.alias("ship").unwrap().is_none());
+        assert!(starters.alias("deploy cms").unwrap().is_none());
+    }
+
+    #[test]
+    fn a_fixed_answer_is_for_its_very_words() {
+        assert_eq!(starters().said("Lunch").unwrap().plain(), "At noon.");
+        assert!(starters().said("lunch today").is_none());
+    }
+
+    #[test]
+    fn only_captures_are_handed_over() {
+        let started = starters().heard("hey, is cms up? my password is x", |_| true).unwrap();
+        assert_eq!(started.line(), "where cms");
+        assert!(starters().heard("is it raining", |_| true).is_none());
+        let long = format!("is {} up?", "x".repeat(300));
+        assert!(starters().heard(&long, |_| true).is_none());
+    }
+}

@@ -1,0 +1,17 @@
+//! trigger
+
+mod alias;
+mod hook;
+mod listen;
+mod schedule;
+mod template;
+mod triggers;
+
+pub(crate) use alias::is_gap;
+pub use alias::{Alias, Said};
+pub(crate) use hook::EVENTS;
+pub use hook::{Hook, HookAuth, NotTaken};
+pub use listen::Listen;
+pub use schedule::{Missed, Schedule};
+pub use template::Template;
+pub use triggers::Starters;

@@ -1,0 +1,99 @@
+//! All triggers of a configuration.
+
+use std::collections::BTreeMap;
+
+use super::{alias::{Alias, LONGEST_GIVEN, LONGEST_HEARD, OPTIONS, Said, Short, fixed, is_gap, same}, hook::Hook, listen::Listen, schedule::Schedule};
+use crate::{base::Text, command::words, model::RoomName, store::{Started, Word}};
+
+/// All starters of a configuration.
+#[derive(Debug, Clone, Default)]
+pub struct Starters {
+    /// Short forms, in the order of the file.
+    pub aliases: Vec<Alias>,
+    /// Fixed answers.
+    pub said: Vec<Said>,
+    /// Patterns that are listened for.
+    pub listens: Vec<Listen>,
+    /// Schedules.
+    pub schedules: Vec<Schedule>,
+    /// Hooks.
+    pub hooks: Vec<Hook>,
+}
+
+impl Starters {
+    /// The fixed answer to a line, if it has one.
+    pub(crate) fn said(&self, line: &str) -> Option<Text> {
+        // Most hosts have none, and every command comes by here.
+        if self.said.is_empty() {
+            return None;
+        }
+        let typed = words(line)?;
+        let said = self.said.iter().find(|said| {
+            said.typed.len() == typed.len() && said.typed.iter().zip(&typed).all(|(known, word)| same(known, word))
+        })?;
+        Some(Text::lines(&said.text))
+    }
+
+    /// The command that a line is a short form of, if it is one.
+    ///
+    /// # Errors
+    /// It begins as one and has other words; how it is typed.
+    pub(crate) fn alias(&self, line: &str) -> Result<Option<Short>, String> {
+        if self.aliases.is_empty() {
+            return Ok(None);
+        }
+        let Some(typed) = words(line) else { return Ok(None) };
+        // Of two that begin alike the longer one.
+        let begins = |alias: &&Alias| {
+            fixed(alias).zip(&typed).all(|(known, word)| same(known, word)) && fixed(alias).count() <= typed.len()
+        };
+        let (options, given): (Vec<&String>, Vec<&String>) =
+            typed.iter().partition(|word| OPTIONS.contains(&word.as_str()));
+        let fits = |alias: &&Alias| {
+            let word = |(known, word): (&String, &&String)| is_gap(known) || same(known, word);
+            alias.typed.len() == given.len() && alias.typed.iter().zip(&given).all(word)
+        };
+        let most = |alias: &&Alias| fixed(alias).count();
+        let Some(alias) = self.aliases.iter().filter(fits).max_by_key(most) else {
+            let meant = self.aliases.iter().filter(begins).max_by_key(most);
+            return meant.map_or(Ok(None), |alias| {
+                Err(format!("`{}` stands for `{}`.", alias.typed.join(" "), alias.command.as_str()))
+            });
+        };
+        let gaps = alias.typed.iter().zip(given).filter(|(known, _)| is_gap(known));
+        let values = gaps.map(|(known, word)| (known.clone(), word.clone())).collect();
+        let options = options.into_iter().map(|option| Word::Written(option.clone())).collect();
+        Ok(Some(Short { words: alias.command.filled(&values), options }))
+    }
+
+    /// What is set off by something that somebody said in a room to others. `is` tells whether the room has a name.
+    pub(crate) fn heard(&self, text: &str, is: impl Fn(&RoomName) -> bool) -> Option<Started> {
+        if text.len() > LONGEST_HEARD {
+            return None;
+        }
+        self.listens.iter().enumerate().find_map(|(number, listen)| {
+            if listen.rooms.as_ref().is_some_and(|rooms| !rooms.iter().any(&is)) {
+                return None;
+            }
+            let captures = listen.pattern.captures(text)?;
+            let names = listen.pattern.capture_names().flatten();
+            let values: BTreeMap<String, String> =
+                names.filter_map(|name| Some((name.to_owned(), captures.name(name)?.as_str().to_owned()))).collect();
+            let fits = |name: &str| {
+                values.get(name).is_some_and(|value| !value.is_empty() && value.chars().count() <= LONGEST_GIVEN)
+            };
+            listen
+                .command
+                .gaps()
+                .all(fits)
+                .then(|| Started { by: format!("listen {}", number + 1), words: listen.command.filled(&values) })
+        })
+    }
+
+    /// What there is besides commands, for help: how it is typed, and what it stands for.
+    pub(crate) fn shown(&self) -> impl Iterator<Item = (String, String)> {
+        let alias = |alias: &Alias| (alias.typed.join(" "), format!("Stands for `{}`.", alias.command.as_str()));
+        let said = |said: &Said| (said.typed.join(" "), "Has a fixed answer.".to_owned());
+        self.aliases.iter().map(alias).chain(self.said.iter().map(said))
+    }
+}
