@@ -1,5 +1,6 @@
 //! All tests of the whole host, in one binary. What they need is in environment variables that `cargo xtask test` sets.
 
+mod book;
 mod coverage;
 mod crash;
 mod durable;
@@ -20,4 +21,3 @@ mod journal;
 mod office;
 
 mod live_matrix;
-mod readme;

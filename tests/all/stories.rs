@@ -285,7 +285,7 @@ pub(crate) fn filtered(text: &str, house: &House) -> String {
 }
 
 /// The lines of two texts, those that differ marked.
-fn difference(expected: &str, came: &str) -> String {
+pub(crate) fn difference(expected: &str, came: &str) -> String {
     let (expected, came): (Vec<&str>, Vec<&str>) = (expected.lines().collect(), came.lines().collect());
     let same = expected.iter().zip(&came).take_while(|(a, b)| a == b).count();
     let same_end = expected[same..].iter().rev().zip(came[same..].iter().rev()).take_while(|(a, b)| a == b).count();

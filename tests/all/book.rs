@@ -1,0 +1,138 @@
+//! The README and the book are true: what they show is typed and must come back, what they configure is checked.
+//!
+//! The info string of a code block says what is done with it:
+//!
+//! ```text
+//! text,session            command lines after `$ `; what is typed into a host after `> `; what each prints, line for line
+//! toml,complete           a whole plugins.toml: `wardroom check` finds no problem in it
+//! toml,complete,session   the same, and the sessions below it on its page run on it; without one they run on the sample
+//! toml                    part of a file: it parses
+//! ```
+//!
+//! The sessions of a page share one scratch folder, from the top of the page to its end. `$ cargo xtask start` and `$ wardroom run`
+//! start a host on it. What differs from run to run is filtered as in the stories, and `WARDROOM_BLESS=1` rewrites a session that
+//! came back otherwise.
+//!
+//! Not here: links, anchors and the table of contents, which `cargo xtask lint` checks.
+
+mod page;
+mod reference;
+mod session;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::house::{House, guests, repository};
+use page::Page;
+
+/// Plugins that pages may load from `guests/`.
+const GUESTS: [&str; 5] = ["deploy.wasm", "rollback.wasm", "auth.wasm", "remind.wasm", "coffee.wasm"];
+
+/// A folder as a new user has it: the sample's pipeline, a script of their own and the built plugins, with this `plugins.toml`.
+fn scratch(config: &str) -> Result<House> {
+    let house = House::new(config)?;
+    house.script("deploy.sh", "#!/bin/sh\n")?;
+    for name in GUESTS {
+        house.copy_in(&guests().join(name), &format!("guests/{name}"))?;
+    }
+    Ok(house)
+}
+
+/// The repository's own `plugins.toml`.
+fn sample() -> Result<String> {
+    Ok(fs::read_to_string(repository().join("plugins.toml"))?)
+}
+
+/// The README and the pages of the book.
+fn pages() -> Result<Vec<Page>> {
+    let mut files = vec![repository().join("README.md"), repository().join("CONTRIBUTING.md")];
+    markdown(&repository().join("docs/src"), &mut files)?;
+    files.iter().map(|file| Page::read(file)).collect()
+}
+
+fn markdown(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    for entry in fs::read_dir(folder).with_context(|| format!("there is no {}", folder.display()))? {
+        let path = entry?.path();
+        if path.is_dir() {
+            markdown(&path, files)?;
+        } else if path.extension().is_some_and(|end| end == "md") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(())
+}
+
+/// Runs one check for each page side by side, and gives what is wrong with all of them.
+fn on_every_page(check: impl Fn(&Page) -> Result<()> + Sync) -> Result<()> {
+    let pages = pages()?;
+    let wrong: Vec<String> = std::thread::scope(|scope| {
+        let checks: Vec<_> = pages.iter().map(|page| scope.spawn(|| check(page))).collect();
+        let ended = checks.into_iter().map(|check| check.join().unwrap_or_else(|_| bail!("the check panicked")));
+        ended.zip(&pages).filter_map(|(ended, page)| Some(format!("{page}: {:#}", ended.err()?))).collect()
+    });
+    ensure!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+    Ok(())
+}
+
+#[test]
+fn every_session_comes_back_as_it_is_written() -> Result<()> {
+    on_every_page(|page| session::run(page).map(drop))
+}
+
+#[test]
+fn the_readme_shows_a_deployment_and_a_refusal() -> Result<()> {
+    let page = Page::read(&repository().join("README.md"))?;
+    let house = session::run(&page)?.context("the README has no session")?;
+    let version = fs::read_to_string(house.path("sample/site/staging/current/index.html"))?;
+    assert!(version.contains("1.0.1"), "{version}");
+    // The plugin that lies started nothing.
+    assert!(!house.path("sample/site/production").exists());
+    Ok(())
+}
+
+#[test]
+fn complete_configurations_pass_their_check_and_parts_parse() -> Result<()> {
+    on_every_page(|page| {
+        for block in page.blocks.iter().filter(|block| block.is("toml")) {
+            if block.is("complete") {
+                let house = scratch(&block.text)?;
+                let check = house.wardroom(&["check"], "")?;
+                ensure!(check.code == Some(0), "line {}: {}{}", block.line, check.out, check.err);
+            } else {
+                block.text.parse::<toml::Table>().with_context(|| format!("line {}", block.line))?;
+            }
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn the_sample_passes_its_own_check() -> Result<()> {
+    let check = scratch(&sample()?)?.wardroom(&["check"], "")?;
+    assert_eq!(check.code, Some(0), "{}{}", check.out, check.err);
+    Ok(())
+}
+
+#[test]
+fn the_engine_runs_in_another_program() -> Result<()> {
+    let mut child = Command::new(std::env::var_os("WARDROOM_EMBED").context("WARDROOM_EMBED names no example to run")?)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let typed = "!deploy cms staging 1.0.2\nnothing for the bot\n!where\n!nonsense\n";
+    std::io::Write::write_all(&mut child.stdin.take().context("no input")?, typed.as_bytes())?;
+    let output = child.wait_with_output()?;
+    assert!(output.status.success());
+    let out = String::from_utf8(output.stdout)?;
+    assert!(out.contains("*beep* Content Management System: deployed version 1.0.2 to staging in"), "{out}");
+    assert!(out.contains("staging: 1.0.2 since"), "{out}");
+    assert!(out.contains("Unknown command `nonsense`"), "{out}");
+    assert_eq!(out.matches("*beep*").count(), 4, "{out}");
+    Ok(())
+}

@@ -1,0 +1,111 @@
+//! Runs the sessions of a page.
+//!
+//! A host is given a mark after each typed line. It repeats the mark when all that the line caused is printed, so that each answer
+//! is known to belong to its line and a session can be written anew from what came.
+
+use std::{env, fs};
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::{page::Page, sample, scratch};
+use crate::{
+    house::{self, House},
+    stories::{difference, filtered},
+};
+
+/// What begins a command line, and what begins a line that is typed into a host.
+const COMMAND: &str = "$ ";
+const TYPED: &str = "> ";
+/// Commands that start a host on the folder's `plugins.toml`.
+const STARTS: [&str; 2] = ["cargo xtask start", "wardroom run"];
+/// No console knows this command, and says so with its name.
+const MARK: &str = "/mark-";
+
+/// Runs all sessions of a page; gives the folder in which they ran, if there is one.
+///
+/// # Errors
+/// What came back otherwise.
+pub(super) fn run(page: &Page) -> Result<Option<House>> {
+    let mut house = None;
+    let mut text = page.text.clone();
+    let mut wrong = Vec::new();
+    for block in &page.blocks {
+        if block.is("toml") && block.is("session") {
+            house = Some(scratch(&block.text)?);
+        }
+        if !(block.is("text") && block.is("session")) {
+            continue;
+        }
+        ensure!(block.raw == block.text, "the session of line {} is indented, and so cannot be blessed", block.line);
+        let at = match house.take() {
+            Some(house) => house,
+            None => scratch(&sample()?)?,
+        };
+        let came = play(&block.text, &at).with_context(|| format!("the session of line {}", block.line))?;
+        let (wanted, shown) = (filtered(&squeezed(&block.text), &at), filtered(&squeezed(&came), &at));
+        if wanted != shown && env::var_os("WARDROOM_BLESS").is_some() {
+            text = text.replacen(&block.raw, &came, 1);
+        } else if wanted != shown {
+            wrong.push(format!("the session of line {}:\n{}", block.line, difference(&wanted, &shown)));
+        }
+        house = Some(at);
+    }
+    if text != page.text {
+        fs::write(&page.file, text)?;
+    }
+    ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(house)
+}
+
+/// A session as it goes today.
+fn play(session: &str, house: &House) -> Result<String> {
+    let mut steps: Vec<(&str, Vec<&str>)> = Vec::new();
+    for line in session.lines() {
+        if let Some(command) = line.strip_prefix(COMMAND) {
+            steps.push((command, Vec::new()));
+        } else if let Some(typed) = line.strip_prefix(TYPED) {
+            steps.last_mut().context("something is typed before a host is started")?.1.push(typed);
+        }
+    }
+    ensure!(!steps.is_empty(), "it has no command line");
+    let parts = steps.into_iter().map(|(command, typed)| match STARTS.contains(&command) {
+        true => hosted(command, &typed, house),
+        false => shell(command, house),
+    });
+    Ok(parts.collect::<Result<Vec<_>>>()?.join("\n"))
+}
+
+/// A host, from its start to the end of what is typed.
+fn hosted(command: &str, typed: &[&str], house: &House) -> Result<String> {
+    let input: String = typed.iter().enumerate().map(|(at, line)| format!("{line}\n{MARK}{at}\n")).collect();
+    let ran = house.wardroom(&["run"], input)?;
+    ensure!(ran.code == Some(0), "the host ended with {:?}:\n{}{}", ran.code, ran.out, ran.err);
+    let mut came = format!("{COMMAND}{command}\n");
+    let mut said = ran.out.lines();
+    for (at, line) in typed.iter().enumerate() {
+        came.push_str(&format!("{TYPED}{line}\n"));
+        let mark = format!("`{MARK}{at}`");
+        let answer = said.by_ref().take_while(|said| !said.contains(&mark));
+        came.extend(answer.map(|said| format!("{said}\n")));
+    }
+    came.extend(said.map(|said| format!("{said}\n")));
+    Ok(came)
+}
+
+/// Any other command line.
+fn shell(command: &str, house: &House) -> Result<String> {
+    let mut shell = house.command("sh");
+    shell.args(["-c", command]);
+    let ran = house::run(shell, "")?;
+    let mut came = format!("{COMMAND}{command}\n{}{}", ran.out, ran.err);
+    if ran.code != Some(0) {
+        let code = ran.code.map_or("none".to_owned(), |code| code.to_string());
+        came.push_str(&format!("[exit code {code}]\n"));
+    }
+    Ok(came)
+}
+
+/// Without empty lines, which are for the eye.
+fn squeezed(session: &str) -> String {
+    session.lines().filter(|line| !line.trim().is_empty()).map(|line| format!("{line}\n")).collect()
+}
