@@ -4,16 +4,16 @@
 
 use std::sync::Arc;
 
-use super::{health::Watched, pipelines::Pipelines};
+use super::{health::ObservedBackend, pipelines::Pipelines};
 use crate::model::BackendId;
 
 /// All backends: those of `[pipelines.*]` by name, then one for each kind that inline pipelines share.
 #[derive(Default)]
-pub struct Backends(Vec<Arc<Watched>>);
+pub struct Backends(Vec<Arc<ObservedBackend>>);
 
 impl Backends {
     /// Adds a backend.
-    pub(crate) fn add(&mut self, backend: Watched) -> BackendId {
+    pub(crate) fn add(&mut self, backend: ObservedBackend) -> BackendId {
         self.0.push(Arc::new(backend));
         BackendId(self.0.len() - 1)
     }
@@ -24,7 +24,7 @@ impl Backends {
     }
 
     /// Each backend with its id.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (BackendId, &Watched)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (BackendId, &ObservedBackend)> {
         self.0.iter().enumerate().map(|(number, backend)| (BackendId(number), &**backend))
     }
 }

@@ -6,8 +6,11 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 use super::link::Link;
-use crate::{base::{Table, Text}, model::{BotIdentity, Person}};
-use crate::adapter::Inbox;
+use crate::{
+    adapter::Inbox,
+    base::{Table, Text},
+    model::{BotIdentity, Person},
+};
 
 /// What a network can do beyond plain messages. Text alone must always be enough.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,7 +3,14 @@
 //! Invariant: a file that is missing, unreadable, odd or too old is a group without anybody in it, and the log says so once.
 //! Not here: any other place that knows who is in a group; that is a [`Directory`] of the embedder's own.
 
-use std::{collections::{BTreeMap, HashSet}, fs::{File, Metadata}, io::Read as _, path::PathBuf, sync::{Arc, Mutex, PoisonError}, time::{Duration, SystemTime}};
+use std::{
+    collections::{BTreeMap, HashSet},
+    fs::{File, Metadata},
+    io::Read as _,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime},
+};
 
 use super::directory::{Closed, Directory};
 

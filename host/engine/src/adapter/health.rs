@@ -2,16 +2,23 @@
 //!
 //! Invariant: it asks nothing of its own and changes no answer; what is known of a system is what it was asked for anyway.
 
-use std::{collections::BTreeMap, sync::{Arc, Mutex, MutexGuard, PoisonError}, time::Instant};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::pipelines::{PipelineError, Pipelines, RunEnd, RunState};
-use crate::{metrics::{Asked, outbound}, model::RunKey};
+use crate::{
+    metrics::{RequestOutcome, outbound},
+    model::RunKey,
+};
 
 /// A pipelines system under watch.
-pub struct Watched {
+pub struct ObservedBackend {
     name: String,
     system: Arc<dyn Pipelines>,
     seen: Mutex<Seen>,
@@ -26,7 +33,7 @@ pub struct Seen {
     pub away: Option<(Timestamp, String)>,
 }
 
-impl Watched {
+impl ObservedBackend {
     /// Watches over a system. `name` is that of its table, or its kind where it has none.
     pub(crate) fn new(name: String, system: Arc<dyn Pipelines>) -> Self {
         Self { name, system, seen: Mutex::default() }
@@ -50,9 +57,9 @@ impl Watched {
         came: Result<T, PipelineError>,
     ) -> Result<T, PipelineError> {
         let asked = match &came {
-            Ok(_) => Asked::Done,
-            Err(PipelineError::Refused { .. }) => Asked::Refused,
-            Err(PipelineError::Unavailable { .. }) => Asked::Away,
+            Ok(_) => RequestOutcome::Done,
+            Err(PipelineError::Refused { .. }) => RequestOutcome::Refused,
+            Err(PipelineError::Unavailable { .. }) => RequestOutcome::Away,
         };
         outbound(&self.name, method, asked, began);
         self.keep(&came);
@@ -74,7 +81,7 @@ impl Watched {
 }
 
 #[async_trait]
-impl Pipelines for Watched {
+impl Pipelines for ObservedBackend {
     async fn start(
         &self,
         key: &RunKey,

@@ -28,12 +28,7 @@ pub trait Inbox: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError`]; nothing was taken, bring the same messages again.
-    async fn receive(
-        &self,
-        room: &str,
-        messages: Vec<Incoming>,
-        mark: Option<Position>,
-    ) -> Result<usize, StoreError>;
+    async fn receive(&self, room: &str, messages: Vec<Incoming>, mark: Option<Position>) -> Result<usize, StoreError>;
 
     /// Whether something becomes of a message here: it is a command to us, or what the operator listens for.
     fn takes(&self, room: &str, message: &Incoming) -> bool;

@@ -1,6 +1,5 @@
 //! adapter
 
-mod inbox;
 mod accounts;
 mod backends;
 mod chat;
@@ -8,23 +7,24 @@ mod clock;
 mod directory;
 mod group_files;
 mod health;
+mod inbox;
 mod incoming;
 mod link;
 mod memory;
 mod monotonic_clock;
 mod pipelines;
 
+pub(crate) use accounts::Accounts;
 pub use backends::Backends;
 pub use chat::{Abilities, Body, Chat, ChatFactory, Outgoing, ReadyChat, SendError};
 pub use clock::{Clock, SystemClock};
 pub use directory::{Closed, Directory};
 pub(crate) use group_files::is_id;
 pub use group_files::{GroupFile, GroupFiles};
-pub use health::{Seen, Watched};
+pub use health::{ObservedBackend, Seen};
+pub use inbox::Inbox;
 pub use incoming::{Incoming, Position};
 pub use link::{Link, LinkState};
 pub use memory::{MemoryChat, MemoryClock, MemoryDirectory, MemoryPipelines, MemoryPipelinesFactory};
-pub(crate) use monotonic_clock::Steady;
+pub(crate) use monotonic_clock::MonotonicClock;
 pub use pipelines::{PipelineError, Pipelines, PipelinesBuilder, PipelinesFactory, RunEnd, RunState};
-pub(crate) use accounts::Accounts;
-pub use inbox::Inbox;

@@ -9,12 +9,12 @@ use jiff::{SignedDuration, Timestamp};
 
 /// A clock that only goes on.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Steady {
+pub(crate) struct MonotonicClock {
     wall: Timestamp,
     began: Instant,
 }
 
-impl Steady {
+impl MonotonicClock {
     /// A clock that shows this now.
     pub(crate) fn starting_at(wall: Timestamp) -> Self {
         Self { wall, began: Instant::now() }
@@ -39,7 +39,7 @@ mod tests {
     #[test]
     fn a_moment_comes_nearer_and_never_goes_below_nothing() {
         let start = Timestamp::from_second(1_000).unwrap();
-        let clock = Steady::starting_at(start);
+        let clock = MonotonicClock::starting_at(start);
         let soon = start.saturating_add(SignedDuration::from_secs(60)).unwrap();
         assert!(clock.until(soon) <= Duration::from_secs(60) && clock.until(soon) > Duration::from_secs(50));
         assert_eq!(clock.until(start), Duration::ZERO);

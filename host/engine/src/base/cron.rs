@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
+
 use super::time_zone::zone;
 
 /// Moments that come again.

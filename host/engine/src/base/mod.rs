@@ -1,11 +1,11 @@
 //! base
 
-mod secret;
 mod activity;
 mod cron;
 mod duration;
 mod json_size;
 mod problem;
+mod secret;
 mod table;
 mod text;
 mod time;
@@ -18,6 +18,7 @@ pub use cron::Cron;
 pub use duration::parse_duration;
 pub(crate) use json_size::size;
 pub use problem::{At, Problem, Problems};
+pub use secret::{Secret, SecretRef};
 pub use table::{Located, Table};
 pub use text::{Block, Text, clean, nearest};
 pub(crate) use time::{moment, took};
@@ -25,4 +26,3 @@ pub use time_zone::show;
 pub(crate) use time_zone::zone;
 pub use tree::{Field, Node, Value, parse};
 pub(crate) use typed_time::typed;
-pub use secret::{Secret, SecretRef};

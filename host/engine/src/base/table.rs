@@ -1,9 +1,19 @@
 //! Reads one table of the configuration, key by key; a key that nobody read is a problem.
 
-use std::{collections::{BTreeMap, BTreeSet}, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
-use super::{duration::parse_duration, problem::{At, Problems}, text::nearest, tree::{Field, Node, Value}};
-use super::secret::SecretRef;
+use super::{
+    duration::parse_duration,
+    problem::{At, Problems},
+    secret::SecretRef,
+    text::nearest,
+    tree::{Field, Node, Value},
+};
 
 /// A value together with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]

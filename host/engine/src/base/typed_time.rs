@@ -4,8 +4,7 @@
 
 use jiff::{SignedDuration, Timestamp, civil, tz::TimeZone};
 
-use super::duration::parse_duration;
-use super::time_zone::zone;
+use super::{duration::parse_duration, time_zone::zone};
 
 /// What was typed behind an order that ends by itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

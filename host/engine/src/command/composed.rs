@@ -5,8 +5,13 @@
 
 use std::sync::Arc;
 
-use super::{parse::{self, Command, Misparse}, spec::Spec, table::{CommandTable, Parsed}, vocabulary::Vocabulary};
-use crate::store::Word;
+use super::{
+    parse::{self, Command, Misparse},
+    spec::Spec,
+    table::{CommandTable, Parsed},
+    vocabulary::Vocabulary,
+};
+use crate::store::GivenArgument;
 
 /// The first of the signs that stand for what was given: private, so that nobody means anything by them.
 const FIRST: u32 = 0xF_0000;
@@ -20,7 +25,7 @@ struct Aside<'w> {
 }
 
 impl<'w> Aside<'w> {
-    fn put(words: &'w [Word]) -> Result<Self, Misparse> {
+    fn put(words: &'w [GivenArgument]) -> Result<Self, Misparse> {
         if words.len() > MOST {
             return Err(Misparse::new(format!("That command has more than {MOST} words.")));
         }
@@ -28,8 +33,8 @@ impl<'w> Aside<'w> {
         for word in words {
             match word {
                 // The operator has no use for these signs either.
-                Word::Written(word) => aside.words.push(word.replace(is_sign, "")),
-                Word::Given { before, text } => {
+                GivenArgument::Written(word) => aside.words.push(word.replace(is_sign, "")),
+                GivenArgument::Given { before, text } => {
                     let sign = u32::try_from(aside.given.len()).ok().and_then(|number| char::from_u32(FIRST + number));
                     let sign = sign.ok_or_else(|| Misparse::new("That command has too many words."))?;
                     aside.given.push(text);
@@ -65,10 +70,10 @@ fn is_sign(letter: char) -> bool {
 
 impl CommandTable {
     /// The command that these words begin with, whatever follows.
-    pub(crate) fn command_of_words(&self, words: &[Word]) -> Option<&Arc<Spec>> {
-        let written = |word: &Word| match word {
-            Word::Written(word) => Some(word.clone()),
-            Word::Given { .. } => None,
+    pub(crate) fn command_of_words(&self, words: &[GivenArgument]) -> Option<&Arc<Spec>> {
+        let written = |word: &GivenArgument| match word {
+            GivenArgument::Written(word) => Some(word.clone()),
+            GivenArgument::Given { .. } => None,
         };
         let first = written(words.first()?)?;
         let second = words.get(1).and_then(written);
@@ -76,7 +81,11 @@ impl CommandTable {
     }
 
     /// Words with options of the host behind the command's own, where no argument swallows them.
-    pub(crate) fn with_options(&self, mut words: Vec<Word>, options: Vec<Word>) -> Vec<Word> {
+    pub(crate) fn with_options(
+        &self,
+        mut words: Vec<GivenArgument>,
+        options: Vec<GivenArgument>,
+    ) -> Vec<GivenArgument> {
         let two = matches!(self.command_of_words(&words), Some(spec) if spec.name.contains(' '));
         let place = words.len().min(1 + usize::from(two));
         words.splice(place..place, options);
@@ -87,7 +96,7 @@ impl CommandTable {
     ///
     /// # Errors
     /// [`Misparse`].
-    pub(crate) fn parse_words(&self, words: &[Word], vocabulary: &Vocabulary<'_>) -> Result<Parsed, Misparse> {
+    pub(crate) fn parse_words(&self, words: &[GivenArgument], vocabulary: &Vocabulary<'_>) -> Result<Parsed, Misparse> {
         let aside = Aside::put(words)?;
         let (spec, rest) = self.begin(&aside)?;
         if rest.iter().any(|word| word == "--help") {
@@ -102,7 +111,11 @@ impl CommandTable {
     ///
     /// # Errors
     /// [`Misparse`].
-    pub(crate) fn check_words(&self, words: &[Word], vocabulary: &Vocabulary<'_>) -> Result<Arc<Spec>, Misparse> {
+    pub(crate) fn check_words(
+        &self,
+        words: &[GivenArgument],
+        vocabulary: &Vocabulary<'_>,
+    ) -> Result<Arc<Spec>, Misparse> {
         let aside = Aside::put(words)?;
         let (spec, rest) = self.begin(&aside)?;
         parse::check(spec, rest, vocabulary, is_sign).map_err(|misparse| aside.shown(misparse))?;

@@ -2,7 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{parse::{self, Misparse}, spec::Spec, table::CommandTable, vocabulary::Vocabulary};
+use super::{
+    parse::{self, Misparse},
+    spec::Spec,
+    table::CommandTable,
+    vocabulary::Vocabulary,
+};
 use crate::base::nearest;
 
 /// Words that people put between arguments and that mean nothing.

@@ -13,6 +13,7 @@ mod tests;
 mod tokens;
 mod vocabulary;
 
+pub use asker::Asker;
 pub use builtin::Builtin;
 pub use help::{help_all, help_one};
 pub(crate) use parse::Options;
@@ -20,6 +21,5 @@ pub use parse::{Command, Value};
 pub use spec::{CommandKind, Parameter, ParameterType, Spec, SpecError, Target};
 pub use table::{CommandTable, Parsed};
 pub(crate) use tokens::{quoted, words};
-pub use vocabulary::Vocabulary;
-pub use asker::Asker;
 pub use vocabulary::Visibility;
+pub use vocabulary::Vocabulary;

@@ -4,7 +4,11 @@ use std::sync::Arc;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use super::{hint, spec::{CommandKind, DRY_RUN, OVERRIDE, Parameter, ParameterType, Spec, Target, WAIT}, vocabulary::Vocabulary};
+use super::{
+    hint,
+    spec::{CommandKind, DRY_RUN, OVERRIDE, Parameter, ParameterType, Spec, Target, WAIT},
+    vocabulary::Vocabulary,
+};
 use crate::{base::parse_duration, model::Attribute};
 
 /// An argument's value.
@@ -41,7 +45,7 @@ pub struct Command {
 /// What the host itself takes with every action.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Options {
-    /// Stand in line for a place that another job holds.
+    /// JobStatus in line for a place that another job holds.
     #[serde(default)]
     pub(crate) wait: bool,
     /// Do nothing, and tell what would be done.

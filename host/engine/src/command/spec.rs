@@ -1,6 +1,9 @@
 //! What a command is: its names, its parameters, who does it. Made from what a plugin describes, checked once.
 
-use std::{collections::BTreeSet, sync::{Arc, Mutex}};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+};
 
 use super::builtin::Builtin;
 use crate::base::clean;

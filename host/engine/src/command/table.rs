@@ -2,7 +2,14 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::{builtin::Builtin, hint, parse::{self, Command, Misparse}, spec::Spec, tokens, vocabulary::Vocabulary};
+use super::{
+    builtin::Builtin,
+    hint,
+    parse::{self, Command, Misparse},
+    spec::Spec,
+    tokens,
+    vocabulary::Vocabulary,
+};
 
 /// A longer line is no command, in bytes.
 const LONGEST_LINE: usize = 4_096;

@@ -5,7 +5,11 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::{adapter::{MemoryChat, MemoryPipelines, MemoryPipelinesFactory, ReadyChat}, config::Registry, model::Catalog};
+use crate::{
+    adapter::{MemoryChat, MemoryPipelines, MemoryPipelinesFactory, ReadyChat},
+    config::Registry,
+    model::Catalog,
+};
 
 const CONFIG: &str = r#"
 [bot.marvin.memory]

@@ -1,10 +1,17 @@
 //! `approval` of `[environment.*]`, and `[[approval]]`: which effects need other people's word.
 
-use std::{collections::{BTreeMap, BTreeSet}, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use super::people::{known, patterns};
-use crate::{base::{At, Located, Table, nearest}, model::{Attribute, CallKind, Catalog, RoomName}, policy::{Approval, BreakGlass, Member, Role, Scope}};
-use crate::model::CallTable;
+use crate::{
+    base::{At, Located, Table, nearest},
+    model::{Attribute, CallKind, CallTable, Catalog, RoomName},
+    policy::{Approval, BreakGlass, Member, Role, Scope},
+};
 
 /// How long people have if nothing is said.
 const WITHIN: Duration = Duration::from_secs(3600);

@@ -5,7 +5,11 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 use regex::Regex;
 
 use super::{approvals::Terms, direct, order};
-use crate::{adapter::{Backends, Pipelines, PipelinesBuilder, PipelinesFactory, Watched}, base::{At, Located, Table, nearest}, model::{App, BackendId, Catalog, Deployment, Direct, Environment, RoomName, ValuePattern}};
+use crate::{
+    adapter::{Backends, ObservedBackend, Pipelines, PipelinesBuilder, PipelinesFactory},
+    base::{At, Located, Table, nearest},
+    model::{App, BackendId, Catalog, Deployment, Direct, Environment, RoomName, ValuePattern},
+};
 
 /// The systems of `[pipelines.*]` and the one that inline pipelines of a kind share, while they are being filled.
 pub(crate) struct Systems<'r> {
@@ -211,7 +215,7 @@ impl<'r> Systems<'r> {
                 SystemName::Inline(kind) => (*kind).to_owned(),
             };
             let system: Arc<dyn Pipelines> = builder?.build();
-            Some((name, backends.add(Watched::new(shown, system))))
+            Some((name, backends.add(ObservedBackend::new(shown, system))))
         };
         named.chain(inline).filter_map(built).collect()
     }

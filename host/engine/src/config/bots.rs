@@ -6,8 +6,15 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::tz::TimeZone;
 
-use super::{freezes, people, read::{Registry, SHORTEST_KEEP}};
-use crate::{adapter::Chat, base::{At, Located, Table}, model::{BotIdentity, Catalog, RoomName}};
+use super::{
+    freezes, people,
+    read::{Registry, SHORTEST_KEEP},
+};
+use crate::{
+    adapter::Chat,
+    base::{At, Located, Table},
+    model::{BotIdentity, Catalog, RoomName},
+};
 
 /// The oldest late message that is still handled if nothing is said.
 const MAX_AGE: Duration = Duration::from_secs(15 * 60);

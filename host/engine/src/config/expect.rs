@@ -3,7 +3,11 @@
 //! Not here: the answer, which needs the plugins' commands.
 
 use super::members::Members;
-use crate::{base::{At, Table}, model::RoomName, policy::Member};
+use crate::{
+    base::{At, Table},
+    model::RoomName,
+    policy::Member,
+};
 
 /// One `[[expect]]`.
 #[derive(Debug, Clone, PartialEq, Eq)]

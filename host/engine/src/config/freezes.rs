@@ -5,7 +5,11 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 
 use super::people::{known, patterns};
-use crate::{base::{Cron, Located, Table, zone}, model::Catalog, policy::{Ends, Window}};
+use crate::{
+    base::{Cron, Located, Table, zone},
+    model::Catalog,
+    policy::{Ends, Window},
+};
 
 /// An example of a begin, and of an end by the clock.
 const FROM: &str = "\"0 17 * * FRI\"";

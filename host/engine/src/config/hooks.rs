@@ -2,8 +2,15 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{bots::BotConfig, members::Members, triggers::{gaps, name, place, template}};
-use crate::{base::Table, trigger::{Hook, HookAuth}};
+use super::{
+    bots::BotConfig,
+    members::Members,
+    triggers::{gaps, name, place, template},
+};
+use crate::{
+    base::Table,
+    trigger::{Hook, HookAuth},
+};
 
 /// The longest body of a hook if nothing is said, in bytes.
 const MOST_BYTES: i64 = 256 << 10;

@@ -2,7 +2,10 @@
 
 use std::net::SocketAddr;
 
-use crate::{base::{At, Table}, trigger::Starters};
+use crate::{
+    base::{At, Table},
+    trigger::Triggers,
+};
 
 /// Where other machines reach the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,9 +19,9 @@ pub struct HttpConfig {
 const LISTEN: &str = "\"127.0.0.1:8788\"";
 
 /// Reads it. Hooks need it. `left_out`: this build cannot do it.
-pub(crate) fn read(root: &mut Table, starters: &Starters, left_out: bool) -> Option<HttpConfig> {
+pub(crate) fn read(root: &mut Table, triggers: &Triggers, left_out: bool) -> Option<HttpConfig> {
     let Some(mut table) = root.table("http") else {
-        if let Some(hook) = starters.hooks.first() {
+        if let Some(hook) = triggers.hooks.first() {
             root.problem(&hook.at, "hooks need [http], and there is none", format!("[http]\nlisten = {LISTEN}"));
         }
         return None;
@@ -44,8 +47,8 @@ pub(crate) fn read(root: &mut Table, starters: &Starters, left_out: bool) -> Opt
 mod tests {
     use std::sync::Arc;
 
-    use crate::config::read::Registry;
     use crate::adapter::{Abilities, MemoryChat, ReadyChat};
+    use crate::config::read::Registry;
 
     #[test]
     fn a_build_without_it_says_where_it_is_asked_for_and_how_to_get_it() {
@@ -54,7 +57,10 @@ mod tests {
         std::fs::write(&file, "[bot.hal.memory]\n\n[http]\nlisten = \"127.0.0.1:8788\"\n").unwrap();
         let chat = || Arc::new(ReadyChat(MemoryChat::new(Abilities::PLAIN)));
         let registry = Registry { chats: vec![chat()], ..Registry::default() };
-        assert_eq!(crate::config::read(&file, &registry).ok().and_then(|config| config.http).unwrap().listen.port(), 8788);
+        assert_eq!(
+            crate::config::read(&file, &registry).ok().and_then(|config| config.http).unwrap().listen.port(),
+            8788
+        );
         let problems = crate::config::read(&file, &Registry { no_http: true, ..registry }).err().unwrap();
         let [problem] = problems.as_slice() else { panic!("{problems:?}") };
         assert_eq!((problem.at.line, problem.message.as_str()), (3, "this build has no http"));

@@ -4,7 +4,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::{adapter::{GroupFile, GroupFiles, is_id}, base::{Located, Table, nearest}, model::{Person, RoomName}, policy::{Machines, Member, Named, People}};
+use crate::{
+    adapter::{GroupFile, GroupFiles, is_id},
+    base::{Located, Table, nearest},
+    model::{Person, RoomName},
+    policy::{Machines, Member, Named, People},
+};
 
 /// Whom a list of members can name.
 pub(crate) struct Members<'n> {

@@ -21,5 +21,5 @@ mod triggers;
 pub use bots::BotConfig;
 pub use expect::Expect;
 pub use http::HttpConfig;
-pub use read::{Config, DEFAULT_STORE, Peek, Registry, peek};
 pub use read::read;
+pub use read::{Config, DEFAULT_STORE, Peek, Registry, peek};

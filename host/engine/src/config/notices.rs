@@ -1,7 +1,15 @@
 //! `[[notify]]`: which rooms are told of what.
 
-use super::{members::Members, people::{known, patterns}};
-use crate::{base::{Table, nearest}, messaging::{GAPS, Notice, Notices, Occasion, gaps}, model::{Catalog, RoomName}, policy::Pattern};
+use super::{
+    members::Members,
+    people::{known, patterns},
+};
+use crate::{
+    base::{Table, nearest},
+    messaging::{GAPS, Notice, Notices, Occasion, gaps},
+    model::{Catalog, RoomName},
+    policy::Pattern,
+};
 
 /// What is said if nothing else is.
 const TEXT: &str = "{summary}";

@@ -4,7 +4,10 @@
 
 use std::collections::HashMap;
 
-use crate::{base::{Table, nearest}, model::Environment};
+use crate::{
+    base::{Table, nearest},
+    model::Environment,
+};
 
 /// Reports names that are none, and circles. What was wrong is taken out.
 pub(crate) fn check(root: &Table, environments: &mut [Environment]) {

@@ -5,7 +5,11 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::members::Members;
-use crate::{base::{Located, Table, nearest}, model::{Catalog, RoomName}, policy::{Member, Pattern, Role}};
+use crate::{
+    base::{Located, Table, nearest},
+    model::{Catalog, RoomName},
+    policy::{Member, Pattern, Role},
+};
 
 /// Reads the admins, and the room that is told of changes of rights.
 pub(crate) fn people(root: &mut Table, members: &Members) -> (Vec<String>, Option<RoomName>) {

@@ -3,8 +3,12 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use super::rules;
-use crate::{base::{At, Located, Table}, model::{Catalog, Limits}, plugin::PluginConfig, policy::Grants};
-use crate::model::CallTable;
+use crate::{
+    base::{At, Located, Table},
+    model::{CallTable, Catalog, Limits},
+    plugin::PluginConfig,
+    policy::Grants,
+};
 
 /// Reads all plugins, in the order of the file.
 pub(crate) fn read(root: &mut Table, calls: &CallTable, catalog: &Catalog, roles: &[&str]) -> Vec<PluginConfig> {
@@ -20,7 +24,8 @@ pub(crate) fn read(root: &mut Table, calls: &CallTable, catalog: &Catalog, roles
         }
         let module = table.required_string("module", &format!("\"guests/{}.wasm\"", name.value));
         let rules = table.array("allow");
-        let rules = rules.into_iter().filter_map(|rule| rules::allow(rule, &name.value, calls, catalog, roles)).collect();
+        let rules =
+            rules.into_iter().filter_map(|rule| rules::allow(rule, &name.value, calls, catalog, roles)).collect();
         let limits = table.table("limits").map(read_limits).unwrap_or_default();
         let settings_at = table.at_key("config");
         let settings = table.table("config").map(read_settings).unwrap_or_default();

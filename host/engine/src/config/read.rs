@@ -1,12 +1,35 @@
 //! Reads the whole configuration, in the order in which its tables lean on each other.
 
-use std::{collections::BTreeSet, path::{Path, PathBuf}, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use jiff::tz::TimeZone;
 
-use super::{approvals, apps::{self, Apps}, bots::{self, BotConfig}, expect::{self, Expect}, freezes, http::{self, HttpConfig}, include, members::Members, notices, people, plugins, triggers};
-use crate::{adapter::{Backends, Chat, ChatFactory, PipelinesFactory}, base::{Located, Problem, Problems, Table, nearest}, messaging::Notices, model::{Catalog, RoomName}, plugin::PluginConfig, policy::{Access, Approval, Bot, Bots, Policy, Window}, trigger::Starters};
-use crate::hostcall::{Capability, HostCalls};
+use super::{
+    approvals,
+    apps::{self, Apps},
+    bots::{self, BotConfig},
+    expect::{self, Expect},
+    freezes,
+    http::{self, HttpConfig},
+    include,
+    members::Members,
+    notices, people, plugins, triggers,
+};
+use crate::{
+    adapter::{Backends, Chat, ChatFactory, PipelinesFactory},
+    base::{Located, Problem, Problems, Table, nearest},
+    hostcall::{Capability, HostCalls},
+    messaging::Notices,
+    model::{Catalog, RoomName},
+    plugin::PluginConfig,
+    policy::{Access, Approval, Bot, Bots, Policy, Window},
+    trigger::Triggers,
+};
 
 /// The kinds of adapters that a build has.
 #[derive(Default)]
@@ -52,7 +75,7 @@ pub struct Config {
     /// Plugins, in the order of the file.
     pub plugins: Vec<PluginConfig>,
     /// What sets commands off besides typing them.
-    pub starters: Arc<Starters>,
+    pub triggers: Arc<Triggers>,
     /// Which rooms are told of what.
     pub notices: Arc<Notices>,
     /// The listener for other machines, if there is to be one.
@@ -76,10 +99,10 @@ impl Config {
             return Err(nearest(bot, names).map(str::to_owned));
         }
         // What another one would say is left to it.
-        let mut starters = Starters::clone(&self.starters);
-        starters.schedules.retain(|schedule| self.is_of(bot, schedule.bot.as_deref(), &schedule.room));
-        starters.hooks.retain(|hook| self.is_of(bot, hook.bot.as_deref(), &hook.room));
-        self.starters = Arc::new(starters);
+        let mut triggers = Triggers::clone(&self.triggers);
+        triggers.schedules.retain(|schedule| self.is_of(bot, schedule.bot.as_deref(), &schedule.room));
+        triggers.hooks.retain(|hook| self.is_of(bot, hook.bot.as_deref(), &hook.room));
+        self.triggers = Arc::new(triggers);
         let (own, others): (Vec<_>, Vec<_>) = self.bots.drain(..).partition(|known| known.identity.name == bot);
         let anothers = |room: &RoomName| {
             let named_by = |bots: &[BotConfig]| bots.iter().any(|known| known.names(room));
@@ -178,8 +201,8 @@ pub fn read(path: &Path, registry: &Registry) -> Result<Config, Vec<Problem>> {
     let plugins = plugins::read(&mut root, calls.table(), &catalog, &names);
     let expectations = expect::read(&mut root, &members);
     let notices = notices::read(&mut root, &catalog, &members);
-    let starters = triggers::read(&mut root, &members, &bots, &zone);
-    let http = http::read(&mut root, &starters, registry.no_http);
+    let triggers = triggers::read(&mut root, &members, &bots, &zone);
+    let http = http::read(&mut root, &triggers, registry.no_http);
     let groups = members.take_groups();
     root.finish();
     if problems.count() > 0 {
@@ -214,7 +237,7 @@ pub fn read(path: &Path, registry: &Registry) -> Result<Config, Vec<Problem>> {
         calls,
         plugins,
         expectations,
-        starters: Arc::new(starters),
+        triggers: Arc::new(triggers),
         http,
         notices: Arc::new(notices),
         problems,

@@ -3,8 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::people::{known, patterns};
-use crate::{base::{Located, Table, nearest}, model::{Attribute, CallKind, Catalog}, policy::{Allow, Scope}};
-use crate::model::{CallSpec, CallTable};
+use crate::{
+    base::{Located, Table, nearest},
+    model::{Attribute, CallKind, CallSpec, CallTable, Catalog},
+    policy::{Allow, Scope},
+};
 
 /// Reads one rule.
 pub(crate) fn allow(
@@ -45,8 +48,7 @@ fn named_rows<'c>(table: &Table, all: &'c CallTable, texts: &[Located<String>]) 
         let Ok(pattern) = crate::policy::Pattern::new(text.value.as_str()) else { continue };
         let hits: Vec<&CallSpec> = all.iter().filter(|row| pattern.matches(row.name)).collect();
         if hits.is_empty() {
-            let fix = nearest(&text.value, all.iter().map(|row| row.name))
-                .map(|meant| format!("call = \"{meant}\""));
+            let fix = nearest(&text.value, all.iter().map(|row| row.name)).map(|meant| format!("call = \"{meant}\""));
             table.problem(&text.at, format!("there is no call `{}`", text.value), fix);
         }
         rows.extend(hits);

@@ -6,30 +6,35 @@ use jiff::tz::TimeZone;
 use regex::RegexBuilder;
 
 use super::{bots::BotConfig, freezes::time_zone, hooks, members::Members};
-use crate::{base::{Cron, Located, Table, nearest}, command::words, model::RoomName, trigger::{Alias, Listen, Missed, Said, Schedule, Starters, Template, is_gap}};
+use crate::{
+    base::{Cron, Located, Table, nearest},
+    command::words,
+    model::RoomName,
+    trigger::{Alias, Listen, Missed, Said, Schedule, Template, Triggers, is_gap},
+};
 
 /// Reads them all. `zone` is the time zone where nothing is said.
-pub(crate) fn read(root: &mut Table, members: &Members<'_>, bots: &[BotConfig], zone: &TimeZone) -> Starters {
-    let mut starters = Starters {
+pub(crate) fn read(root: &mut Table, members: &Members<'_>, bots: &[BotConfig], zone: &TimeZone) -> Triggers {
+    let mut triggers = Triggers {
         aliases: root.array("alias").into_iter().filter_map(alias).collect(),
         said: root.array("say").into_iter().filter_map(said).collect(),
         listens: root.array("listen").into_iter().filter_map(|table| listen(table, members)).collect(),
-        ..Starters::default()
+        ..Triggers::default()
     };
     for table in root.array("schedule") {
-        starters.schedules.extend(schedule(table, members, bots, zone, &starters.schedules));
+        triggers.schedules.extend(schedule(table, members, bots, zone, &triggers.schedules));
     }
     for table in root.array("hook") {
-        starters.hooks.extend(hooks::read(table, members, bots, &starters.hooks));
+        triggers.hooks.extend(hooks::read(table, members, bots, &triggers.hooks));
     }
-    doubled(root, &starters);
-    starters
+    doubled(root, &triggers);
+    triggers
 }
 
 /// Reports short forms and fixed answers that are typed alike.
-fn doubled(root: &Table, starters: &Starters) {
-    let aliases = starters.aliases.iter().map(|alias| (&alias.typed, &alias.at));
-    let said = starters.said.iter().map(|said| (&said.typed, &said.at));
+fn doubled(root: &Table, triggers: &Triggers) {
+    let aliases = triggers.aliases.iter().map(|alias| (&alias.typed, &alias.at));
+    let said = triggers.said.iter().map(|said| (&said.typed, &said.at));
     let all: Vec<_> = aliases.chain(said).collect();
     for (index, (typed, at)) in all.iter().enumerate() {
         // A gap is like any word.

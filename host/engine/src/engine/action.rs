@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use super::builder::Host;
-use crate::{hostcall::{opening}, job::first as first_card, messaging::TAKEN_UP, policy::Authorized, store::{Phase, Stand, StoreError, Write}};
-use crate::hostcall::Plugin;
-use crate::hostcall::shown_in;
-use crate::job::ShownIn;
+use crate::{
+    hostcall::{Plugin, opening, shown_in},
+    job::{ShownIn, first as first_card},
+    messaging::TAKEN_UP,
+    policy::Authorized,
+    store::{JobPhase, JobStatus, StoreError, Write},
+};
 
 /// How often a job's id is drawn again when it is taken.
 const DRAWS: u32 = 8;
@@ -19,13 +22,13 @@ impl Host {
         authorized: Arc<Authorized>,
     ) -> Result<(), StoreError> {
         let message = authorized.message();
-        let shown = shown_in(&self.shared, &authorized).await;
+        let shown = shown_in(&self.context, &authorized).await;
         let mut draws = 0;
         loop {
-            let now = self.shared.clock.now();
-            let stand = Stand { phase: Phase::Working, about: String::new(), since: now, wake: None };
+            let now = self.context.clock.now();
+            let stand = JobStatus { phase: JobPhase::Working, about: String::new(), since: now, wake: None };
             let given = (plugin.settings.to_vec(), plugin.limits);
-            let (row, entry) = opening(&self.shared, &plugin, given, &authorized, None, shown.clone(), stand);
+            let (row, entry) = opening(&self.context, &plugin, given, &authorized, None, shown.clone(), stand);
             let mut writes = vec![
                 Write::Open(row.clone()),
                 Write::Enter(entry),
@@ -34,10 +37,10 @@ impl Host {
                 Write::Say(first_card(&row)),
             ];
             writes.extend(shown.iter().map(|room| room.opened(&row)));
-            match self.shared.store.commit(writes).await {
+            match self.context.store.commit(writes).await {
                 Ok(_) => {
-                    self.shared.outbox.waiting.became(&message.key, &row.id);
-                    self.shared.outbox.wake();
+                    self.context.outbox.waiting.became(&message.key, &row.id);
+                    self.context.outbox.wake();
                     self.jobs.take_up(row);
                     return Ok(());
                 }

@@ -8,7 +8,12 @@ use std::{sync::Arc, time::Duration};
 use jiff::Timestamp;
 
 use super::builder::Host;
-use crate::{base::{Text, clean}, messaging::{Arrival, AccountInbox, Spot}, model::{Person, RoomName}, store::{InboxKey, InboxRow, OutboxRow, Started, StoreError, Write, is_announced}};
+use crate::{
+    base::{Text, clean},
+    messaging::{AccountInbox, Arrival, Destination},
+    model::{Person, RoomName},
+    store::{InboxKey, InboxRow, OutboxRow, StoreError, TriggerSource, Write, is_announced},
+};
 
 /// So long is the message waited for that a command's answers hang on: without it they stand in the room by themselves.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -19,12 +24,12 @@ const ASKED: Duration = Duration::from_secs(5);
 
 /// Where commands that nobody typed are seen.
 #[derive(Clone)]
-pub(crate) struct Venue {
+pub(crate) struct TriggerRoom {
     inbox: Arc<AccountInbox>,
     room: String,
 }
 
-impl Venue {
+impl TriggerRoom {
     /// The identity that acts there.
     pub(crate) fn bot(&self) -> &str {
         &self.inbox.bot
@@ -33,12 +38,12 @@ impl Venue {
     /// A message to its room.
     fn say(&self, key: String, text: Text) -> OutboxRow {
         let (bot, network) = (self.inbox.bot.clone(), self.inbox.network.to_owned());
-        Spot { bot, network, room: self.room.clone() }.say(key, text)
+        Destination { bot, network, room: self.room.clone() }.say(key, text)
     }
 }
 
 /// One command that nobody typed.
-pub(crate) struct Cue {
+pub(crate) struct TriggeredCommand {
     /// The event's name.
     pub(crate) event: String,
     /// The name under which it comes once, where its room may be another one the next time.
@@ -46,7 +51,7 @@ pub(crate) struct Cue {
     /// In whose name.
     pub(crate) machine: Person,
     /// What.
-    pub(crate) started: Started,
+    pub(crate) started: TriggerSource,
     /// When.
     pub(crate) at: Timestamp,
     /// What else the room is told with it.
@@ -55,14 +60,14 @@ pub(crate) struct Cue {
 
 impl Host {
     /// The room that a schedule or a hook names. `None` where the bot is not in it, or where that cannot be told now.
-    pub(crate) async fn venue(&self, bot: Option<&str>, room: &RoomName) -> Option<Venue> {
-        let spot = self.shared.outbox.spot(bot.unwrap_or_default(), room)?;
+    pub(crate) async fn venue(&self, bot: Option<&str>, room: &RoomName) -> Option<TriggerRoom> {
+        let spot = self.context.outbox.spot(bot.unwrap_or_default(), room)?;
         // An identity that was named is the one that acts, also where another one's table has the room.
         let name = bot.unwrap_or(&spot.bot);
         let inbox = self.inbox_of(name, &spot.network)?;
-        let chat = self.shared.outbox.chat(name, &spot.network)?;
+        let chat = self.context.outbox.chat(name, &spot.network)?;
         match tokio::time::timeout(ASKED, chat.room(&spot.room)).await {
-            Ok(Ok(room)) => Some(Venue { inbox, room: room? }),
+            Ok(Ok(room)) => Some(TriggerRoom { inbox, room: room? }),
             Ok(Err(_)) | Err(_) => None,
         }
     }
@@ -72,8 +77,13 @@ impl Host {
     }
 
     /// Brings a command to the inbox, with changes of the same transaction; gives whether it was new.
-    pub(crate) async fn cue(&self, venue: &Venue, cue: Cue, more: Vec<Write>) -> Result<bool, StoreError> {
-        let Cue { event, once, machine, started, at, note } = cue;
+    pub(crate) async fn cue(
+        &self,
+        venue: &TriggerRoom,
+        cue: TriggeredCommand,
+        more: Vec<Write>,
+    ) -> Result<bool, StoreError> {
+        let TriggeredCommand { event, once, machine, started, at, note } = cue;
         let text = started.line();
         let mut words = Text::lines(format!("{} ({}): {}", clean(&machine.name), started.by, text));
         if let Some(note) = note {
@@ -94,21 +104,21 @@ impl Host {
             started: Some(started),
         };
         let new = venue.inbox.take(vec![Arrival { row, late: false, once, words }], more).await?;
-        self.shared.outbox.wake();
+        self.context.outbox.wake();
         Ok(new > 0)
     }
 
     /// Says something in the room of a venue, once.
     pub(crate) async fn tell(
         &self,
-        venue: &Venue,
+        venue: &TriggerRoom,
         key: String,
         text: Text,
         mut more: Vec<Write>,
     ) -> Result<(), StoreError> {
         more.push(Write::Say(venue.say(key, text)));
-        self.shared.store.commit(more).await?;
-        self.shared.outbox.wake();
+        self.context.store.commit(more).await?;
+        self.context.outbox.wake();
         Ok(())
     }
 
@@ -118,12 +128,12 @@ impl Host {
         if !is_announced(&row.key.event) || row.thread.is_some() {
             return row;
         }
-        let chat = self.shared.outbox.chat(&row.bot, &row.key.network);
+        let chat = self.context.outbox.chat(&row.bot, &row.key.network);
         let threads = chat.is_some_and(|chat| chat.abilities().threads);
         let key = announcement(&row.key);
         let until = tokio::time::Instant::now() + PATIENCE;
         while tokio::time::Instant::now() < until {
-            match self.shared.store.sent_event(&key).await {
+            match self.context.store.sent_event(&key).await {
                 Ok(Some(event)) => return InboxRow { thread: threads.then_some(event), ..row },
                 Ok(None) => tokio::time::sleep(LOOK).await,
                 Err(_) => break,

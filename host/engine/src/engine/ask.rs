@@ -3,8 +3,14 @@
 //! Invariant: what is asked here takes the way of every message, and leaves the same line.
 //! Not here: actions. A job speaks to a room, so its message comes through [`Engine::inbox`].
 
-use super::{builder::Engine, verdict::{Refusal, Verdict}};
-use crate::{base::Text, store::{InboxRow, Write}};
+use super::{
+    builder::Engine,
+    verdict::{Refusal, Verdict},
+};
+use crate::{
+    base::Text,
+    store::{InboxRow, Write},
+};
 
 /// Why [`Engine::ask`] has no answer. Nothing was done.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -45,7 +51,7 @@ impl Engine {
                 (Err(NoAnswer::Refused(why)), line)
             }
         };
-        self.host.shared.store.note(vec![Write::Line(line)]);
+        self.host.context.store.note(vec![Write::AuditRecord(line)]);
         answer
     }
 }

@@ -5,17 +5,37 @@
 //! Embedding: read a configuration with [`crate::config::read`], give a store to [`Engine::builder`], and
 //! [`Engine::run`] it. `examples/embed.rs` does so with a chat of its own.
 
-use std::{collections::{HashMap, HashSet}, path::PathBuf, sync::{Arc, Mutex, PoisonError}, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use jiff::tz::TimeZone;
-use tokio::{sync::{Notify, Semaphore, mpsc}, task::JoinSet};
+use tokio::{
+    sync::{Notify, Semaphore, mpsc},
+    task::JoinSet,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::health::Gone;
-use crate::{adapter::{Chat, Clock, Directory, Steady, SystemClock}, base::{Activity, AtWork}, config::{BotConfig, Config}, engine::builtin::Votes, hostcall::Shared, job::{Claims, Places}, messaging::{Account, Addressing, Courtesy, AccountInbox, Outbox}, metrics::Commands, model::BotIdentity, plugin::{Lock, MOST_GUESTS, Runtime}, policy::Freezes, runner::Jobs, store::{InboxRow, Store, StoreError}, trigger::Starters};
-use crate::hostcall::Loader;
-use crate::hostcall::Plugins;
-use crate::adapter::Inbox;
+use crate::{
+    adapter::{Chat, Clock, Directory, Inbox, MonotonicClock, SystemClock},
+    base::{Activity, AtWork},
+    config::{BotConfig, Config},
+    engine::builtin::ReactionQueue,
+    hostcall::{Context, Loader, Plugins},
+    job::{Claims, LockTable},
+    messaging::{Account, AccountInbox, Addressing, Outbox, ReplyLimiter},
+    metrics::Commands,
+    model::BotIdentity,
+    plugin::{Lock, MOST_GUESTS, Runtime},
+    policy::Freezes,
+    runner::Jobs,
+    store::{InboxRow, Store, StoreError},
+    trigger::Triggers,
+};
 
 /// Puts an [`Engine`] together.
 pub struct EngineBuilder {
@@ -37,15 +57,15 @@ pub struct Engine {
 
 /// What handling a message needs.
 pub(crate) struct Host {
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) context: Arc<Context>,
     pub(crate) plugins: Arc<Plugins>,
     pub(crate) jobs: Arc<Jobs>,
     pub(crate) activity: Activity,
     pub(crate) inboxes: Vec<Arc<AccountInbox>>,
-    pub(crate) starters: Arc<Starters>,
-    pub(crate) voices: HashMap<String, Voice>,
-    pub(crate) courtesy: Courtesy,
-    pub(crate) votes: Votes,
+    pub(crate) triggers: Arc<Triggers>,
+    pub(crate) bot_settings: HashMap<String, BotSettings>,
+    pub(crate) reply_limiter: ReplyLimiter,
+    pub(crate) votes: ReactionQueue,
     pub(crate) commands: Commands,
     pub(crate) gone: Gone,
     // Half of the pool; the other half is for jobs, so that neither keeps the other from its turn.
@@ -54,7 +74,7 @@ pub(crate) struct Host {
 
 /// How one identity is spoken to.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Voice {
+pub(crate) struct BotSettings {
     pub(crate) prefix: String,
     pub(crate) max_age: Duration,
 }
@@ -133,14 +153,14 @@ impl EngineBuilder {
         if let Some(directory) = self.directory {
             access.ask_directory(directory);
         }
-        let steady = Steady::starting_at(self.clock.now());
+        let steady = MonotonicClock::starting_at(self.clock.now());
         access.keep_time(steady);
         for warning in access.restore(self.store.grants().await?) {
             tracing::warn!("{warning}");
         }
-        let (bots, starters) = (self.config.bots, self.config.starters);
-        let schedules = starters.schedules.iter().map(|schedule| schedule.name.as_str());
-        crate::metrics::begin(schedules, starters.hooks.iter().map(|hook| hook.name.as_str()));
+        let (bots, triggers) = (self.config.bots, self.config.triggers);
+        let schedules = triggers.schedules.iter().map(|schedule| schedule.name.as_str());
+        crate::metrics::begin(schedules, triggers.hooks.iter().map(|hook| hook.name.as_str()));
         let account =
             |bot: &BotConfig, chat: &Arc<dyn Chat>| Account { bot: bot.identity.name.clone(), chat: chat.clone() };
         let all: Vec<Account> = bots.iter().flat_map(|bot| bot.chats.iter().map(|chat| account(bot, chat))).collect();
@@ -171,18 +191,19 @@ impl EngineBuilder {
                 others: others(&identities, &account.bot),
                 admins: access.admin_ids(),
                 access: access.clone(),
-                listener: starters.clone(),
+                listener: triggers.clone(),
                 activity: activity.clone(),
                 rows: send.clone(),
             });
             accounts.push((account, inbox));
         }
         let time_zone = bots.first().map_or(TimeZone::UTC, |bot| bot.time_zone.clone());
-        let voice = |bot: BotConfig| (bot.identity.name, Voice { prefix: bot.identity.prefix, max_age: bot.max_age });
+        let voice =
+            |bot: BotConfig| (bot.identity.name, BotSettings { prefix: bot.identity.prefix, max_age: bot.max_age });
         let environments = self.config.catalog.environments().map(str::to_owned).collect();
         let said = self.store.freezes().await?;
         let freezes = Freezes::new(self.config.freezes, environments, time_zone, said);
-        let shared = Arc::new(Shared {
+        let context = Arc::new(Context {
             steady,
             approvals: self.config.approvals,
             notices: self.config.notices,
@@ -194,7 +215,7 @@ impl EngineBuilder {
             backends: self.config.backends,
             access,
             freezes,
-            places: Places::default(),
+            places: LockTable::default(),
             claims: Claims::default(),
             stopping: CancellationToken::new(),
             stop: CancellationToken::new(),
@@ -202,17 +223,17 @@ impl EngineBuilder {
         });
         let plugins = Arc::new(plugins);
         let half = MOST_GUESTS as usize / 2;
-        let jobs = Arc::new(Jobs::new(shared.clone(), plugins.clone(), activity.clone(), half));
+        let jobs = Arc::new(Jobs::new(context.clone(), plugins.clone(), activity.clone(), half));
         let host = Arc::new(Host {
-            shared,
+            context,
             plugins,
             jobs,
             activity,
             inboxes: accounts.iter().map(|(_, inbox)| inbox.clone()).collect(),
-            starters,
-            voices: bots.into_iter().map(voice).collect(),
-            courtesy: Courtesy::default(),
-            votes: Votes::default(),
+            triggers,
+            bot_settings: bots.into_iter().map(voice).collect(),
+            reply_limiter: ReplyLimiter::default(),
+            votes: ReactionQueue::default(),
             commands: Commands::default(),
             gone: Gone::default(),
             query_turns: Semaphore::new(half),
@@ -255,16 +276,16 @@ impl Engine {
     pub async fn run(&self, stop: CancellationToken) -> Result<(), RunError> {
         let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(mut rows) = rows else { return Err(RunError::Again) };
-        let shared = &self.host.shared;
+        let context = &self.host.context;
         // Whichever way this ends, nothing of it goes on after it.
-        let _stopping = shared.stopping.clone().drop_guard();
-        let _stop = shared.stop.clone().drop_guard();
+        let _stopping = context.stopping.clone().drop_guard();
+        let _stop = context.stop.clone().drop_guard();
         let mut tasks = JoinSet::new();
         self.look_at_the_clock().await?;
-        self.host.plugins.keep(&*shared.store).await?;
+        self.host.plugins.keep(&*context.store).await?;
         // What is left to be sent is work from the first moment on.
-        shared.outbox.wake();
-        tasks.spawn(shared.outbox.clone().run());
+        context.outbox.wake();
+        tasks.spawn(context.outbox.clone().run());
         self.host.jobs.resume().await?;
         // What came due while nobody was there is work from the first moment on too.
         self.host.jobs.wake().await;
@@ -272,11 +293,11 @@ impl Engine {
         tasks.spawn(self.host.clone().tidy(self.keep));
         // What was brought while this process was not yet serving waits in the store and in the channel too.
         let mut taken = HashSet::new();
-        for row in shared.store.waiting().await? {
+        for row in context.store.waiting().await? {
             taken.insert(row.key.clone());
             self.host.clone().spawn(row, self.host.activity.begin(), true);
         }
-        for schedule in &self.host.starters.schedules {
+        for schedule in &self.host.triggers.schedules {
             tasks.spawn(self.host.clone().keep(schedule.clone()));
         }
         let host = self.host.clone();
@@ -292,7 +313,7 @@ impl Engine {
             self.host.activity.rest().await;
         }
         // No command is begun from here on, and what is at work comes to a place from which it goes on at the next start.
-        shared.stopping.cancel();
+        context.stopping.cancel();
         handling.abort();
         if tokio::time::timeout(GRACE, self.host.activity.rest()).await.is_err() {
             tracing::warn!("not everything came to rest in time; it goes on at the next start");
@@ -302,9 +323,9 @@ impl Engine {
 
     /// A clock that stands behind what was written says that somebody set it, and that times may fire late.
     async fn look_at_the_clock(&self) -> Result<(), StoreError> {
-        let shared = &self.host.shared;
-        let now = shared.clock.now();
-        match shared.store.newest().await? {
+        let context = &self.host.context;
+        let now = context.clock.now();
+        match context.store.newest().await? {
             Some(newest) if newest > now => tracing::error!(
                 %now, %newest,
                 "the clock stands behind the newest entry of the journal: what waits for a time waits longer"

@@ -2,41 +2,46 @@
 
 use std::sync::Arc;
 
-use crate::{base::{At, Problem}, command::{Builtin, CommandKind, Spec, Target, Vocabulary}, config::Config, model::{Person, RoomName}, trigger::Template};
-use crate::command::Asker;
-use crate::hostcall::Plugins;
+use crate::{
+    base::{At, Problem},
+    command::{Asker, Builtin, CommandKind, Spec, Target, Vocabulary},
+    config::Config,
+    hostcall::Plugins,
+    model::{Person, RoomName},
+    trigger::Template,
+};
 
 impl Plugins {
-    /// Starters whose commands are none, and short forms that hide a command.
+    /// Triggers whose commands are none, and short forms that hide a command.
     pub(crate) fn misled(&self, config: &Config) -> Vec<Problem> {
-        let starters = &config.starters;
+        let triggers = &config.triggers;
         let mut problems = Vec::new();
-        for alias in &starters.aliases {
+        for alias in &triggers.aliases {
             self.look(config, &alias.at, &alias.command, &mut problems);
             self.hidden(&alias.at, &alias.typed, &mut problems);
         }
-        for said in &starters.said {
+        for said in &triggers.said {
             self.hidden(&said.at, &said.typed, &mut problems);
         }
-        for listen in &starters.listens {
+        for listen in &triggers.listens {
             let Some(spec) = self.look(config, &listen.at, &listen.command, &mut problems) else { continue };
             if !only_answers(&spec) {
                 let message = format!("`{}` acts, and what is only heard sets off queries alone", spec.name);
                 problems.push(Problem { at: listen.at.clone(), message, fix: Some("[[alias]]".to_owned()) });
             }
         }
-        for schedule in &starters.schedules {
+        for schedule in &triggers.schedules {
             let spec = self.look(config, &schedule.at, &schedule.command, &mut problems);
             powerless(config, &schedule.at, spec, &schedule.machine, &schedule.room, &mut problems);
         }
-        for hook in &starters.hooks {
+        for hook in &triggers.hooks {
             let spec = self.look(config, &hook.at, &hook.command, &mut problems);
             powerless(config, &hook.at, spec, &hook.machine, &hook.room, &mut problems);
         }
         problems
     }
 
-    /// The command of a starter; what is wrong with it goes to the problems.
+    /// The command of a trigger; what is wrong with it goes to the problems.
     fn look(&self, config: &Config, at: &At, command: &Template, problems: &mut Vec<Problem>) -> Option<Arc<Spec>> {
         let vocabulary = Vocabulary::all_with_roles(&config.catalog, &*config.access);
         let named = command.gaps().map(|gap| (gap.to_owned(), format!("{{{gap}}}"))).collect();

@@ -3,9 +3,13 @@
 //! Invariant: only the file counts here. What was granted in chat changes no expectation, and rooms are not asked.
 
 use super::explain::Explainer;
-use crate::{base::{Problem, clean}, command::Vocabulary, config::{Config, Expect}, policy::{Member, Role}};
-use crate::command::Asker;
-use crate::hostcall::Plugins;
+use crate::{
+    base::{Problem, clean},
+    command::{Asker, Vocabulary},
+    config::{Config, Expect},
+    hostcall::Plugins,
+    policy::{Member, Role},
+};
 
 impl Plugins {
     /// The expectations that the rules do not meet.

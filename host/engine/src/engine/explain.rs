@@ -6,10 +6,13 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use super::{builder::Host, verdict::Refusal};
-use crate::{base::clean, command::{Command, Parsed, Target, Value, Vocabulary}, model::{Attribute, Attributes, CallKind, Catalog}, policy::{Access, Allow, Approval, Member, Rights, Role}};
-use crate::command::Asker;
-use crate::hostcall::Plugin;
-use crate::hostcall::Plugins;
+use crate::{
+    base::clean,
+    command::{Asker, Command, Parsed, Target, Value, Vocabulary},
+    hostcall::{Plugin, Plugins},
+    model::{Attribute, Attributes, CallKind, Catalog},
+    policy::{Access, Allow, Approval, Member, Rights, Role},
+};
 
 /// What a question about rights comes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -192,15 +195,15 @@ impl Host {
             })
         };
         let (who, line) = (text("user").unwrap_or_default(), text("command").unwrap_or_default());
-        let (asker, access) = (authorized.asker(), &*self.shared.access);
+        let (asker, access) = (authorized.asker(), &*self.context.access);
         let explainer = Explainer {
             access,
-            catalog: &self.shared.catalog,
+            catalog: &self.context.catalog,
             plugins: &self.plugins,
-            approvals: &self.shared.approvals,
+            approvals: &self.context.approvals,
         };
         // With the words that the asker knows: an app that they may not see is none.
-        let vocabulary = Vocabulary::of(&self.shared.catalog, access, asker);
+        let vocabulary = Vocabulary::of(&self.context.catalog, access, asker);
         let explained = explainer.line(asker.named(who), line, &vocabulary);
         explained.map(|explained| explained.to_string()).map_err(Refusal::Malformed)
     }

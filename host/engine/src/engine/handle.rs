@@ -4,9 +4,18 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
 
-use super::{builder::{Host, Voice}, verdict::{Refusal, Verdict}};
-use crate::{adapter::{Body, Outgoing}, base::{AtWork, Text}, command::{Builtin, CommandKind, Parsed, Spec, Target, Vocabulary}, hostcall::refuses, policy::{Authorized}, store::{InboxRow, JobQuery, Line, StoreError, Word, Write, is_announced}};
-use crate::command::Asker;
+use super::{
+    builder::{BotSettings, Host},
+    verdict::{Refusal, Verdict},
+};
+use crate::{
+    adapter::{Body, Outgoing},
+    base::{AtWork, Text},
+    command::{Asker, Builtin, CommandKind, Parsed, Spec, Target, Vocabulary},
+    hostcall::refuses,
+    policy::Authorized,
+    store::{AuditRecord, GivenArgument, InboxRow, JobQuery, StoreError, Write, is_announced},
+};
 
 /// An answer that takes longer is announced by a sign that somebody types.
 const MOMENT: Duration = Duration::from_millis(300);
@@ -27,7 +36,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 impl Host {
     /// Handles a message in a task of its own. `late`: it was taken by an earlier process.
     pub(crate) fn spawn(self: Arc<Self>, row: InboxRow, at_work: AtWork, late: bool) {
-        let (stop, stopping) = (self.shared.stop.clone(), self.shared.stopping.clone());
+        let (stop, stopping) = (self.context.stop.clone(), self.context.stopping.clone());
         if stopping.is_cancelled() {
             // It is on disk, and handled at the next start.
             return;
@@ -70,7 +79,7 @@ impl Host {
         if row.reaction.is_some() || is_announced(&row.key.event) {
             return None;
         }
-        let now = self.shared.clock.now();
+        let now = self.context.clock.now();
         let age: Duration = now.duration_since(row.at).try_into().ok()?;
         (age > self.voice(&row.bot).max_age).then(|| {
             let age = crate::base::took(row.at, now);
@@ -79,9 +88,9 @@ impl Host {
     }
 
     /// How the identity of a message is spoken to.
-    pub(crate) fn voice(&self, bot: &str) -> Voice {
-        let name = self.shared.access.bots.get(bot).map_or(bot, |bot| bot.name.as_str());
-        self.voices.get(name).cloned().unwrap_or_default()
+    pub(crate) fn voice(&self, bot: &str) -> BotSettings {
+        let name = self.context.access.bots.get(bot).map_or(bot, |bot| bot.name.as_str());
+        self.bot_settings.get(name).cloned().unwrap_or_default()
     }
 
     /// Handles a message; a mistake of our own ends that message, not the bot's word that every command is answered.
@@ -99,7 +108,7 @@ impl Host {
             Err(_) => {
                 tracing::error!(room = row.key.room, event = row.key.event, "the handling of a message panicked");
                 let opened = JobQuery { open: Some(true), inbox: Some(row.key.clone()), ..JobQuery::default() };
-                if let Some(job) = self.shared.store.jobs(&opened).await?.pop() {
+                if let Some(job) = self.context.store.jobs(&opened).await?.pop() {
                     self.jobs.take_up(job);
                     return Ok(());
                 }
@@ -111,7 +120,7 @@ impl Host {
 
     /// Tells the room why nothing happens. The store cannot keep these words, so they are sent as they are.
     async fn say_unkept(&self, row: &InboxRow, error: &StoreError) {
-        let Some(chat) = self.shared.outbox.chat(&row.bot, &row.key.network).cloned() else { return };
+        let Some(chat) = self.context.outbox.chat(&row.bot, &row.key.network).cloned() else { return };
         let text = match error {
             StoreError::Unavailable(_) => {
                 "Nothing was done: this cannot be written down now. It is tried again until it can."
@@ -123,9 +132,9 @@ impl Host {
         let message = Outgoing {
             key: format!("{}/{}/unkept", row.key.room, row.key.event),
             room: row.key.room.clone(),
-            body: Body::Say { text: Text::lines(text), thread: self.shared.outbox.thread(row) },
+            body: Body::Say { text: Text::lines(text), thread: self.context.outbox.thread(row) },
         };
-        self.shared.outbox.send(&chat, &message, false).await;
+        self.context.outbox.send(&chat, &message, false).await;
     }
 
     /// A message, what it comes to, what the room is told.
@@ -138,7 +147,7 @@ impl Host {
         let became = verdict.became();
         match verdict {
             Verdict::Answered(text, line) => self.answer(&row, text, *line, late).await?,
-            Verdict::CarriedOut(_) => self.shared.outbox.wake(),
+            Verdict::CarriedOut(_) => self.context.outbox.wake(),
             Verdict::Action(plugin, authorized) => self.action(plugin, authorized).await?,
             Verdict::Refused(refusal) => return self.refuse(row, refusal).await,
         }
@@ -151,7 +160,8 @@ impl Host {
         let mut decided = std::pin::pin!(self.decide(row));
         let typing = async {
             tokio::time::sleep(MOMENT).await;
-            if let Some(chat) = self.shared.outbox.chat(&row.bot, &row.key.network).filter(|_| !Self::is_overheard(row))
+            if let Some(chat) =
+                self.context.outbox.chat(&row.bot, &row.key.network).filter(|_| !Self::is_overheard(row))
             {
                 chat.typing(&row.key.room).await;
             }
@@ -169,9 +179,9 @@ impl Host {
     pub(crate) async fn decide(&self, row: &InboxRow) -> Verdict {
         let asker = Asker::from(row);
         // Who is in the rooms that rules name is asked before anything is judged.
-        self.shared.access.look(&*self.shared.outbox).await;
+        self.context.access.look(&*self.context.outbox).await;
         if row.started.is_none()
-            && let Some(answer) = self.starters.said(&row.text)
+            && let Some(answer) = self.triggers.said(&row.text)
         {
             return self.said(row, answer);
         }
@@ -186,11 +196,11 @@ impl Host {
         };
         // Before the arguments are looked at: hints on them name apps and environments.
         if let Some(spec) = spec
-            && !self.shared.access.may_run(asker, &spec.name, spec.target.clone())
+            && !self.context.access.may_run(asker, &spec.name, spec.target.clone())
         {
-            return Verdict::Refused(Refusal::Denied(self.shared.access.missing(&spec.name, None, None)));
+            return Verdict::Refused(Refusal::Denied(self.context.access.missing(&spec.name, None, None)));
         }
-        let vocabulary = Vocabulary::of(&self.shared.catalog, &*self.shared.access, asker);
+        let vocabulary = Vocabulary::of(&self.context.catalog, &*self.context.access, asker);
         let parsed = match &words {
             Some(words) => table.parse_words(words, &vocabulary),
             None => table.parse(&row.text, &vocabulary),
@@ -216,7 +226,7 @@ impl Host {
         {
             return Verdict::Refused(Refusal::Denied(why));
         }
-        let authorized = match self.shared.access.authorize(command, row.clone()) {
+        let authorized = match self.context.access.authorize(command, row.clone()) {
             Ok(authorized) => Arc::new(authorized),
             Err(refused) => return Verdict::Refused(Refusal::Denied(refused.message)),
         };
@@ -249,11 +259,11 @@ impl Host {
     ///
     /// # Errors
     /// It begins as a short form and is typed otherwise; how it is.
-    fn words_of(&self, row: &InboxRow) -> Result<Option<Vec<Word>>, String> {
+    fn words_of(&self, row: &InboxRow) -> Result<Option<Vec<GivenArgument>>, String> {
         match &row.started {
             Some(started) => Ok(Some(started.words.clone())),
             None => Ok(self
-                .starters
+                .triggers
                 .alias(&row.text)?
                 .map(|short| self.plugins.table().with_options(short.words, short.options))),
         }
@@ -271,7 +281,7 @@ impl Host {
 
     /// Why an action is not taken from where it was typed, if it is not.
     async fn not_from_here(&self, authorized: &Authorized) -> Option<String> {
-        refuses(&self.shared, authorized.message(), authorized.command().app()?).await
+        refuses(&self.context, authorized.message(), authorized.command().app()?).await
     }
 
     /// The host's own words, with their line.
@@ -305,13 +315,14 @@ impl Host {
             // Whoever said something right is always answered.
             Refusal::Unable(message) => ("⚠️", message, false),
         };
-        let now = self.shared.clock.now();
-        let mut writes = vec![Write::Line(self.refusal_line(&row, message.clone())), Write::Done(row.key.clone())];
+        let now = self.context.clock.now();
+        let mut writes =
+            vec![Write::AuditRecord(self.refusal_line(&row, message.clone())), Write::Done(row.key.clone())];
         tracing::info!(person = row.sender.id, room = row.key.room, why = message, "refused a command");
         let answered = if Self::is_overheard(&row) {
             None
         } else if counted {
-            self.courtesy.answer(&row.sender.id, &row.key.room, now)
+            self.reply_limiter.answer(&row.sender.id, &row.key.room, now)
         } else {
             Some(0)
         };
@@ -324,33 +335,33 @@ impl Host {
             writes.push(Write::Say(self.say(&row, "refusal", text)));
         }
         if answered.is_none() {
-            self.shared.outbox.waiting.forget(&row.key);
+            self.context.outbox.waiting.forget(&row.key);
         }
-        self.shared.store.commit(writes).await?;
+        self.context.store.commit(writes).await?;
         self.commands.count(became);
-        self.shared.outbox.wake();
+        self.context.outbox.wake();
         Ok(())
     }
 
     /// Answers a query: the words first, then its line and the mark that it is done.
-    async fn answer(&self, row: &InboxRow, text: Text, line: Line, late: bool) -> Result<(), StoreError> {
+    async fn answer(&self, row: &InboxRow, text: Text, line: AuditRecord, late: bool) -> Result<(), StoreError> {
         // Whoever only talks to others did not ask, and is answered with measure.
-        let now = self.shared.clock.now();
-        let wanted = !Self::is_overheard(row) || self.courtesy.answer("overheard", &row.key.room, now).is_some();
-        if wanted && let Some(chat) = self.shared.outbox.chat(&row.bot, &row.key.network).cloned() {
+        let now = self.context.clock.now();
+        let wanted = !Self::is_overheard(row) || self.reply_limiter.answer("overheard", &row.key.room, now).is_some();
+        if wanted && let Some(chat) = self.context.outbox.chat(&row.bot, &row.key.network).cloned() {
             let message = Outgoing {
                 key: format!("{}/{}/answer", row.key.room, row.key.event),
                 room: row.key.room.clone(),
                 body: Body::Say {
                     text: text.clamped(crate::messaging::longest(&*chat)),
-                    thread: self.shared.outbox.thread(row),
+                    thread: self.context.outbox.thread(row),
                 },
             };
-            self.shared.outbox.send(&chat, &message, late).await;
+            self.context.outbox.send(&chat, &message, late).await;
         } else {
-            self.shared.outbox.waiting.forget(&row.key);
+            self.context.outbox.waiting.forget(&row.key);
         }
-        self.shared.store.note(vec![Write::Line(line), Write::Done(row.key.clone())]);
+        self.context.store.note(vec![Write::AuditRecord(line), Write::Done(row.key.clone())]);
         Ok(())
     }
 }

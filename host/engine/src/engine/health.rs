@@ -2,13 +2,20 @@
 //!
 //! Not here: how it is shown to machines (the listener) and in a room (`status`).
 
-use std::{sync::{Mutex, PoisonError}, time::Duration};
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 
 use super::builder::{Engine, Host};
-use crate::{adapter::LinkState, messaging::Account, store::{JobRow, Phase, StoreError}};
-use crate::metrics;
+use crate::{
+    adapter::LinkState,
+    messaging::Account,
+    metrics,
+    store::{JobPhase, JobRow, StoreError},
+};
 
 /// No more late jobs than this are looked through for one that is ours.
 const MOST_LATE: u32 = 256;
@@ -19,7 +26,7 @@ pub struct Health {
     /// Its accounts, in the order of the file.
     pub accounts: Vec<AccountHealth>,
     /// How many open jobs stand where; what is left out is none.
-    pub jobs: Vec<(Phase, u64)>,
+    pub jobs: Vec<(JobPhase, u64)>,
     /// The job that should have been looked at longest ago and was not, if there is one.
     pub overdue: Option<Overdue>,
     /// How many plugins are loaded.
@@ -44,7 +51,7 @@ pub struct AccountHealth {
 impl Health {
     /// Sets the gauges and counters of the metrics to these values.
     pub fn record(&self) {
-        for phase in Phase::ALL {
+        for phase in JobPhase::ALL {
             let count = self.jobs.iter().find(|(known, _)| *known == phase).map_or(0, |(_, count)| *count);
             metrics::open_jobs(phase, count);
         }
@@ -109,7 +116,7 @@ impl Engine {
         let host = &self.host;
         Ok(Health {
             accounts: host.accounts(),
-            jobs: host.shared.store.open_jobs().await?,
+            jobs: host.context.store.open_jobs().await?,
             overdue: host.overdue(|_| true).await?,
             loaded: host.plugins.loaded().len(),
             not_loaded: host.plugins.not_loaded().len(),
@@ -119,7 +126,7 @@ impl Engine {
 
 impl Host {
     pub(crate) fn accounts(&self) -> Vec<AccountHealth> {
-        let accounts = self.shared.outbox.all().iter();
+        let accounts = self.context.outbox.all().iter();
         let health = |account: &Account| AccountHealth {
             bot: account.bot.clone(),
             network: account.chat.network(),
@@ -131,10 +138,10 @@ impl Host {
 
     /// The job of this host that should have been looked at longest ago, of those that fit.
     pub(crate) async fn overdue(&self, fits: impl Fn(&JobRow) -> bool) -> Result<Option<Overdue>, StoreError> {
-        let shared = &self.shared;
-        let now = shared.steady.now();
-        let ours = |job: &JobRow| shared.outbox.runs(&job.bot) && self.jobs.at_work(&job.id).is_none() && fits(job);
-        let late = shared.store.due(now, MOST_LATE).await?.into_iter().find(ours);
+        let context = &self.context;
+        let now = context.steady.now();
+        let ours = |job: &JobRow| context.outbox.runs(&job.bot) && self.jobs.at_work(&job.id).is_none() && fits(job);
+        let late = context.store.due(now, MOST_LATE).await?.into_iter().find(ours);
         Ok(late.and_then(|job| {
             let late = now.duration_since(job.stand.wake?).try_into().unwrap_or_default();
             Some(Overdue { job, late })

@@ -5,8 +5,11 @@
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::{announce::Cue, builder::Engine};
-use crate::{store::{Started, StoreError}, trigger::{Hook, NotTaken}};
+use super::{announce::TriggeredCommand, builder::Engine};
+use crate::{
+    store::{StoreError, TriggerSource},
+    trigger::{Hook, NotTaken},
+};
 
 /// What becomes of a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,12 +36,12 @@ pub enum Undelivered {
 impl Engine {
     /// A hook by its name, of those whose identity runs here.
     pub fn hook(&self, name: &str) -> Option<&Hook> {
-        self.host.starters.hooks.iter().find(|hook| hook.name == name)
+        self.host.triggers.hooks.iter().find(|hook| hook.name == name)
     }
 
     /// The hooks whose identity runs here.
     pub fn hooks(&self) -> &[Hook] {
-        &self.host.starters.hooks
+        &self.host.triggers.hooks
     }
 
     /// Takes what was delivered to a hook. `delivery` names it: the same name is taken once, whatever the
@@ -58,12 +61,12 @@ impl Engine {
         let venue =
             venue.ok_or_else(|| Undelivered::Later("the room of this hook cannot be reached now".to_owned()))?;
         let name = hex::encode(Sha256::digest(delivery.as_bytes()));
-        let cue = Cue {
+        let cue = TriggeredCommand {
             event: format!("hook/{}/{}", hook.name, &name[..32]),
             once: Some(format!("hook/{}/{name}", hook.name)),
             machine: hook.machine.clone(),
-            started: Started { by: format!("hook {}", hook.name), words: hook.command.filled(&values) },
-            at: host.shared.clock.now(),
+            started: TriggerSource { by: format!("hook {}", hook.name), words: hook.command.filled(&values) },
+            at: host.context.clock.now(),
             note: None,
         };
         match host.cue(&venue, cue, Vec::new()).await {

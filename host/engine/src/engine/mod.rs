@@ -1,6 +1,5 @@
 //! engine
 
-mod plugin_problems;
 mod action;
 mod announce;
 mod ask;
@@ -12,6 +11,7 @@ mod explain;
 mod handle;
 mod health;
 mod hooks;
+mod plugin_problems;
 mod query;
 mod retention;
 mod rows;

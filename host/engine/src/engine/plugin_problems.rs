@@ -1,7 +1,11 @@
 //! What is wrong with a configuration once its plugins are known.
 
-use crate::{base::{Problem, nearest}, config::Config, plugin::{PluginConfig}};
-use crate::hostcall::Plugins;
+use crate::{
+    base::{Problem, nearest},
+    config::Config,
+    hostcall::Plugins,
+    plugin::PluginConfig,
+};
 
 impl Plugins {
     /// All that is wrong once plugins are known: those that did not load, roles that name commands which do not exist, and

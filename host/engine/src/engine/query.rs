@@ -3,18 +3,25 @@
 use std::sync::Arc;
 
 use super::builder::Host;
-use crate::{base::Text, hostcall::{Invocation, Past, Purpose, Tally, asked, draw_id}, job::{Replay, plan_lines}, plugin::{GuestEnd}, policy::{Authorized, Need}, runner::refusals, store::Line};
-use crate::hostcall::Plugin;
+use crate::{
+    base::Text,
+    hostcall::{Invocation, Plugin, ReplayState, RunMode, Tally, asked, draw_id},
+    job::{Replay, plan_lines},
+    plugin::GuestEnd,
+    policy::{Authorized, Need},
+    runner::refusals,
+    store::AuditRecord,
+};
 
 impl Host {
     /// Tells what an action would do, and does nothing of it.
-    pub(crate) async fn dry_run(&self, plugin: &Arc<Plugin>, authorized: &Arc<Authorized>) -> (Text, Line) {
+    pub(crate) async fn dry_run(&self, plugin: &Arc<Plugin>, authorized: &Arc<Authorized>) -> (Text, AuditRecord) {
         let Ok(_turn) = self.query_turns.acquire().await else { unreachable!("the semaphore is never closed") };
-        let past = Past::new(Replay::default(), plugin.settings.to_vec());
+        let replay = ReplayState::new(Replay::default(), plugin.settings.to_vec());
         let asked = asked(authorized, &draw_id());
-        let rehearsed = self.jobs.rehearse(plugin, authorized, past, plugin.limits, &asked).await;
-        let (plan, invocation) = match rehearsed {
-            Ok(rehearsed) => rehearsed,
+        let dry_run_name = self.jobs.rehearse(plugin, authorized, replay, plugin.limits, &asked).await;
+        let (plan, invocation) = match dry_run_name {
+            Ok(dry_run_name) => dry_run_name,
             Err(error) => {
                 let text = Text::lines(format!("What it would do cannot be told now: {error}"));
                 return (text, self.line_of(plugin, authorized, &Tally::default()));
@@ -42,10 +49,10 @@ impl Host {
     }
 
     /// Runs a query; gives its words and its line.
-    pub(crate) async fn query(&self, plugin: &Arc<Plugin>, authorized: &Arc<Authorized>) -> (Text, Line) {
+    pub(crate) async fn query(&self, plugin: &Arc<Plugin>, authorized: &Arc<Authorized>) -> (Text, AuditRecord) {
         let Ok(_turn) = self.query_turns.acquire().await else { unreachable!("the semaphore is never closed") };
         let invocation =
-            Invocation::new(self.shared.clone(), authorized.clone(), Purpose::Query, plugin.clone(), plugin.limits);
+            Invocation::new(self.context.clone(), authorized.clone(), RunMode::Query, plugin.clone(), plugin.limits);
         let mut ran = crate::plugin::run(plugin, invocation, &asked(authorized, "query")).await;
         let name = &authorized.command().spec().name;
         let mut text = Text::default();
@@ -54,7 +61,7 @@ impl Host {
         }
         // What it says last must not be cut off by what it said before.
         let message = authorized.message();
-        let most = self.shared.outbox.longest_said(&message.bot, &message.key.network);
+        let most = self.context.outbox.longest_said(&message.bot, &message.key.network);
         let mut text = text.clamped(most);
         match &ran.end {
             GuestEnd::Reply(reply) => text.push_lines(&reply.text),
@@ -68,7 +75,7 @@ impl Host {
     }
 
     /// The line that a plugin's calls leave.
-    fn line_of(&self, plugin: &Plugin, authorized: &Authorized, tally: &Tally) -> Line {
+    fn line_of(&self, plugin: &Plugin, authorized: &Authorized, tally: &Tally) -> AuditRecord {
         let denied = tally.denied.iter();
         let denials = denied.map(|denied| format!("{} {}: {}", denied.call, denied.about, denied.texts())).collect();
         self.line(authorized.message(), Some(plugin.name.to_string()), tally.counts(), denials)

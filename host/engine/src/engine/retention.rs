@@ -20,16 +20,16 @@ impl Host {
     }
 
     async fn remove(&self, keep: Duration) -> Result<(), StoreError> {
-        let shared = &self.shared;
+        let context = &self.context;
         let keep = jiff::SignedDuration::try_from(keep).unwrap_or(jiff::SignedDuration::MAX);
         // A clock that was set ahead while the host runs makes nothing older.
-        let now = shared.clock.now().min(shared.steady.now());
+        let now = context.clock.now().min(context.steady.now());
         let Ok(before) = now.checked_sub(keep) else { return Ok(()) };
         loop {
-            let removed = shared.store.remove(before, &self.plugins.digests()).await?;
+            let removed = context.store.remove(before, &self.plugins.digests()).await?;
             for (key, pipeline) in removed.jobs.iter().flat_map(|(_, runs)| runs) {
-                let Some(deployment) = shared.catalog.pipeline(pipeline) else { continue };
-                if let Err(error) = shared.backends.get(deployment.backend).forget(key, pipeline).await {
+                let Some(deployment) = context.catalog.pipeline(pipeline) else { continue };
+                if let Err(error) = context.backends.get(deployment.backend).forget(key, pipeline).await {
                     tracing::warn!(run = key.as_str(), %error, "what is left of a run cannot be removed");
                 }
             }

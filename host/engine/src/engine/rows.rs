@@ -1,15 +1,18 @@
 //! The rows that a message leaves: its line in the journal, an emoji on it, an answer to it.
 
 use super::builder::Host;
-use crate::{base::Text, store::{CallCount, InboxRow, Line, OutboxRow, Purpose}};
+use crate::{
+    base::Text,
+    store::{AuditRecord, CallCount, InboxRow, OutboxKind, OutboxRow},
+};
 
 /// A typed line is kept up to here in journal and log, in bytes.
 const LONGEST_COMMAND: usize = 500;
 
 impl Host {
     /// The line that a refused command leaves.
-    pub(crate) fn refusal_line(&self, row: &InboxRow, why: String) -> Line {
-        Line { refused: true, ..self.line(row, None, Vec::new(), vec![why]) }
+    pub(crate) fn refusal_line(&self, row: &InboxRow, why: String) -> AuditRecord {
+        AuditRecord { refused: true, ..self.line(row, None, Vec::new(), vec![why]) }
     }
 
     /// The line that a query leaves.
@@ -19,15 +22,15 @@ impl Host {
         plugin: Option<String>,
         calls: Vec<CallCount>,
         denials: Vec<String>,
-    ) -> Line {
+    ) -> AuditRecord {
         let mut command = crate::base::clean(&row.text);
         command.truncate(command.floor_char_boundary(LONGEST_COMMAND));
-        Line {
+        AuditRecord {
             inbox: row.key.clone(),
             caller: row.sender.clone(),
             plugin,
             command,
-            at: self.shared.clock.now(),
+            at: self.context.clock.now(),
             calls,
             denials,
             refused: false,
@@ -42,7 +45,7 @@ impl Host {
             network: row.key.network.clone(),
             room: row.key.room.clone(),
             thread: None,
-            purpose: Purpose::Reaction { event: row.key.event.clone(), emoji: emoji.to_owned() },
+            purpose: OutboxKind::Reaction { event: row.key.event.clone(), emoji: emoji.to_owned() },
             text: Text::default(),
         }
     }
@@ -54,8 +57,8 @@ impl Host {
             bot: row.bot.clone(),
             network: row.key.network.clone(),
             room: row.key.room.clone(),
-            thread: self.shared.outbox.thread(row),
-            purpose: Purpose::Message,
+            thread: self.context.outbox.thread(row),
+            purpose: OutboxKind::Message,
             text,
         }
     }

@@ -7,8 +7,16 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 
-use super::{announce::{Cue, Venue}, builder::Host};
-use crate::{base::{Text, moment}, metrics::{Ran, scheduled}, store::{Mark, Started, StoreError, Write}, trigger::{Missed, Schedule}};
+use super::{
+    announce::{TriggerRoom, TriggeredCommand},
+    builder::Host,
+};
+use crate::{
+    base::{Text, moment},
+    metrics::{ScheduleOutcome, scheduled},
+    store::{Mark, StoreError, TriggerSource, Write},
+    trigger::{Missed, Schedule},
+};
 
 /// What a mark of a schedule has for its network.
 const NETWORK: &str = "schedule";
@@ -61,8 +69,8 @@ impl Host {
 
     /// Sets it off if its time has come.
     async fn step(&self, schedule: &Schedule) -> Result<Look, StoreError> {
-        let store = &self.shared.store;
-        let now = self.shared.clock.now();
+        let store = &self.context.store;
+        let now = self.context.clock.now();
         let Some(mark) = store.mark("", NETWORK, &schedule.name).await? else {
             // It is new: no time before this moment was ever its.
             store.commit(vec![at(schedule, now)]).await?;
@@ -92,7 +100,7 @@ impl Host {
     async fn fire(
         &self,
         schedule: &Schedule,
-        venue: &Venue,
+        venue: &TriggerRoom,
         due: Timestamp,
         before: usize,
         late: bool,
@@ -107,28 +115,34 @@ impl Host {
                 counted(before)
             ));
         }
-        let cue = Cue {
+        let cue = TriggeredCommand {
             event: format!("schedule/{}/{}", schedule.name, due.as_second()),
             once: None,
             machine: schedule.machine.clone(),
-            started: Started {
+            started: TriggerSource {
                 by: format!("schedule {}", schedule.name),
                 words: schedule.command.filled(&Default::default()),
             },
             // Not its time: how old it may be was judged here.
-            at: self.shared.clock.now(),
+            at: self.context.clock.now(),
             note: (!notes.is_empty()).then(|| notes.join(" ")),
         };
         if self.cue(venue, cue, vec![at(schedule, due)]).await? {
-            scheduled(&schedule.name, Ran::Fired, 1);
+            scheduled(&schedule.name, ScheduleOutcome::Fired, 1);
         }
         if before > 0 {
-            scheduled(&schedule.name, Ran::Skipped, before);
+            scheduled(&schedule.name, ScheduleOutcome::Skipped, before);
         }
         Ok(())
     }
 
-    async fn skip(&self, schedule: &Schedule, venue: &Venue, due: Timestamp, times: usize) -> Result<(), StoreError> {
+    async fn skip(
+        &self,
+        schedule: &Schedule,
+        venue: &TriggerRoom,
+        due: Timestamp,
+        times: usize,
+    ) -> Result<(), StoreError> {
         let text = format!(
             "Schedule {}: {} of its times came while I was away, the last at {}, and are not made up for.",
             schedule.name,
@@ -138,7 +152,7 @@ impl Host {
         tracing::warn!(schedule = schedule.name, times, "times of a schedule are skipped");
         let key = format!("schedule/{}/{}/skipped", schedule.name, due.as_second());
         self.tell(venue, key, Text::lines(text), vec![at(schedule, due)]).await?;
-        scheduled(&schedule.name, Ran::Skipped, times);
+        scheduled(&schedule.name, ScheduleOutcome::Skipped, times);
         Ok(())
     }
 }

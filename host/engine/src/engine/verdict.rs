@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::{base::Text, metrics::Became, policy::Authorized, store::Line};
-use crate::hostcall::Plugin;
+use crate::{base::Text, hostcall::Plugin, metrics::CommandOutcome, policy::Authorized, store::AuditRecord};
 
 /// What a message comes to.
 pub(crate) enum Verdict {
     /// A query that was run, or a command of the host: its words, and the line that it leaves.
-    Answered(Text, Box<Line>),
+    Answered(Text, Box<AuditRecord>),
     /// An order to the host, which was carried out: its words. They are on disk with what it changed, as are its line and
     /// the mark that the message is dealt with.
     CarriedOut(Text),
@@ -32,11 +31,11 @@ pub(crate) enum Refusal {
 
 impl Verdict {
     /// The same as a word.
-    pub(crate) fn became(&self) -> Became {
+    pub(crate) fn became(&self) -> CommandOutcome {
         match self {
-            Self::Answered(..) => Became::Answered,
-            Self::CarriedOut(_) => Became::CarriedOut,
-            Self::Action(..) => Became::Started,
+            Self::Answered(..) => CommandOutcome::Answered,
+            Self::CarriedOut(_) => CommandOutcome::CarriedOut,
+            Self::Action(..) => CommandOutcome::TriggerSource,
             Self::Refused(refusal) => refusal.became(),
         }
     }
@@ -44,12 +43,12 @@ impl Verdict {
 
 impl Refusal {
     /// The same as a word.
-    pub(crate) fn became(&self) -> Became {
+    pub(crate) fn became(&self) -> CommandOutcome {
         match self {
-            Self::Malformed(_) => Became::Malformed,
-            Self::Denied(_) => Became::Denied,
-            Self::Late(_) => Became::Late,
-            Self::Unable(_) => Became::Unable,
+            Self::Malformed(_) => CommandOutcome::Malformed,
+            Self::Denied(_) => CommandOutcome::Denied,
+            Self::Late(_) => CommandOutcome::Late,
+            Self::Unable(_) => CommandOutcome::Unable,
         }
     }
 }

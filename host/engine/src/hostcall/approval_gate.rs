@@ -8,9 +8,17 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::{authorize::Rule, invocation::{Invocation, Purpose, Stop}};
-use crate::{base::clean, job::{Decision, Effect, Reason}, model::{Attribute, Attributes, CallKind, Outcome, RoomName, who_is}, policy::{Approval, Need}, store::{Entry, ReleaseQuery, StoreError}};
-use crate::model::CallSpec;
+use super::{
+    authorize::Rule,
+    invocation::{GuestStop, Invocation, RunMode},
+};
+use crate::{
+    base::clean,
+    job::{Decision, Effect, Reason},
+    model::{Attribute, Attributes, CallKind, CallSpec, Outcome, RoomName, who_is},
+    policy::{Approval, Need},
+    store::{Entry, ReleaseQuery, StoreError},
+};
 
 /// A job whose plan changes asks again so often, and no more.
 const MOST_ASKS: u32 = 5;
@@ -48,35 +56,35 @@ impl Invocation {
         params: &impl Serialize,
         rule: Rule,
     ) -> wasmtime::Result<Result<Rule, Vec<Reason>>> {
-        let Some(past) = self.seen_past().filter(|_| row.kind == CallKind::Acts) else { return Ok(Ok(rule)) };
-        let place = past.effects.len();
+        let Some(replay) = self.replay_state().filter(|_| row.kind == CallKind::Acts) else { return Ok(Ok(rule)) };
+        let place = replay.effects.len();
         let seen =
             attributes.iter().map(|(attribute, values)| (attribute.as_str().to_owned(), values.clone())).collect();
-        let mut effect = Effect::new(row.name, seen, serde_json::json!(params), &past.effects);
-        let Wanted { needs, waived, tell } = self.wanted(row, attributes).await.map_err(Stop::Unkept)?;
+        let mut effect = Effect::new(row.name, seen, serde_json::json!(params), &replay.effects);
+        let Wanted { needs, waived, tell } = self.wanted(row, attributes).await.map_err(GuestStop::Unkept)?;
         if self.authorized().command().override_reason().is_some() && !needs.is_empty() {
             return Ok(Err(self.not_overridden(row, attributes)));
         }
         effect.needs = needs;
-        if let Some(rehearsal) = self.rehearsal() {
-            rehearsal.effects.push(effect);
+        if let Some(dry_run_state) = self.dry_run_state() {
+            dry_run_state.effects.push(effect);
             return Ok(Ok(rule));
         }
-        let Purpose::Job(life) = &self.purpose else { return Ok(Ok(rule)) };
+        let RunMode::Job(job_run) = &self.purpose else { return Ok(Ok(rule)) };
         let waived = (!waived.is_empty()).then(|| waived.join("; "));
         let rule = Rule { approval: waived, tell, ..rule };
         let held = |again: Option<String>, ask: u32| {
-            Stop::Approval(Box::new(Unapproved { place, effect: effect.clone(), again, ask }))
+            GuestStop::Approval(Box::new(Unapproved { place, effect: effect.clone(), again, ask }))
         };
         let refused = |text: String| Ok(Err(vec![Reason { kind: "approval".to_owned(), text, add: None }]));
         // Nobody is asked for a job that was called off.
         let no_more =
             |why: &str| refused(format!("the job was called off, and this needs an approval of its own: {why}"));
-        let called_off = life.job.is_cancelled();
-        if called_off && life.ask.is_none() && !effect.needs.is_empty() {
+        let called_off = job_run.job.is_cancelled();
+        if called_off && job_run.ask.is_none() && !effect.needs.is_empty() {
             return no_more("nobody was asked");
         }
-        let Some(ask) = &life.ask else {
+        let Some(ask) = &job_run.ask else {
             return if effect.needs.is_empty() { Ok(Ok(rule)) } else { Err(held(None, 1).into()) };
         };
         match &ask.decision {
@@ -109,11 +117,11 @@ impl Invocation {
 
     /// The rules that oblige an effect.
     fn obliging(&self, row: &CallSpec, attributes: &Attributes) -> impl Iterator<Item = &Approval> {
-        self.shared().approvals.iter().filter(|rule| rule.obliges(row.name, attributes))
+        self.context().approvals.iter().filter(|rule| rule.obliges(row.name, attributes))
     }
 
     async fn wanted(&self, row: &CallSpec, attributes: &Attributes) -> Result<Wanted, StoreError> {
-        let (access, caller, who) = (&self.shared().access, self.authorized().caller(), self.authorized().asker());
+        let (access, caller, who) = (&self.context().access, self.authorized().caller(), self.authorized().asker());
         let command = self.authorized().command();
         let mut wanted = Wanted::default();
         let places = self.places(attributes);
@@ -127,7 +135,7 @@ impl Invocation {
             match (command.override_reason(), &rule.break_glass) {
                 // Where nobody would hear of it, it does not happen.
                 (Some(reason), Some(glass))
-                    if may(&glass.role) && self.shared().outbox.spot(self.bot(), &glass.tell).is_some() =>
+                    if may(&glass.role) && self.context().outbox.spot(self.bot(), &glass.tell).is_some() =>
                 {
                     let reason = clean(reason);
                     let why = format!("{} overridden by {} (role {}): {reason}", rule.text, caller.id, glass.role);
@@ -161,7 +169,7 @@ impl Invocation {
         let caller = &self.authorized().caller().id;
         let reason = |rule: &Approval| {
             let text = match &rule.break_glass {
-                Some(glass) if self.shared().outbox.spot(self.bot(), &glass.tell).is_none() => {
+                Some(glass) if self.context().outbox.spot(self.bot(), &glass.tell).is_none() => {
                     format!("{}: nobody would hear of `--override`: the bot is not where {} is", rule.text, glass.tell)
                 }
                 Some(glass) => {
@@ -199,12 +207,12 @@ impl Invocation {
             outcome: Some(Outcome::Succeeded),
             latest: false,
         };
-        Ok(self.shared().store.releases(&query).await?.iter().any(|release| !release.recorded))
+        Ok(self.context().store.releases(&query).await?.iter().any(|release| !release.recorded))
     }
 
     /// Under which name something is foretold in a dry run; `None` where it is done, or where it is no dry run.
-    pub(crate) fn rehearsed(&mut self, row: &CallSpec) -> Option<String> {
-        let place = self.rehearsal()?.past.effects.len();
+    pub(crate) fn dry_run_name(&mut self, row: &CallSpec) -> Option<String> {
+        let place = self.dry_run_state()?.replay.effects.len();
         matches!(row.kind, CallKind::Acts | CallKind::Waits).then(|| Effect::placeholder(place + 1))
     }
 
@@ -220,11 +228,11 @@ impl Invocation {
     /// Counts an effect that was tried before.
     pub(crate) fn replay_effect(&mut self, row: &CallSpec, begun: &Entry, answer: &impl Serialize) {
         let environments = begun.attributes.get(Attribute::Environment.as_str()).cloned().unwrap_or_default();
-        if let Some(rehearsal) = self.rehearsal() {
+        if let Some(dry_run_state) = self.dry_run_state() {
             let arguments = begun.body["arguments"].clone();
             // As the plugin gives them: one value where the call takes one.
-            let effect = Effect::new(row.name, begun.attributes.clone(), arguments, &rehearsal.past.effects);
-            rehearsal.effects.push(Effect { done: true, ..effect });
+            let effect = Effect::new(row.name, begun.attributes.clone(), arguments, &dry_run_state.replay.effects);
+            dry_run_state.effects.push(Effect { done: true, ..effect });
         }
         self.count(environments, answer);
     }
@@ -232,19 +240,19 @@ impl Invocation {
     /// The apps and environments of an effect. One of which they are not known counts as all: whoever approves of it stands for
     /// all of them.
     fn places(&self, attributes: &Attributes) -> BTreeSet<(Option<String>, Option<String>)> {
-        let shared = self.shared();
-        let apps = shared.catalog.apps().map(|app| app.name.clone());
+        let context = self.context();
+        let apps = context.catalog.apps().map(|app| app.name.clone());
         let apps = values(attributes, Attribute::App, apps);
         let environments =
-            values(attributes, Attribute::Environment, shared.access.bots.environments(self.bot()).iter().cloned());
+            values(attributes, Attribute::Environment, context.access.bots.environments(self.bot()).iter().cloned());
         apps.iter().flat_map(|app| environments.iter().map(move |name| (app.clone(), name.clone()))).collect()
     }
 
     fn count(&mut self, environments: Vec<String>, answer: &impl Serialize) {
-        let Some(past) = self.past() else { return };
+        let Some(replay) = self.replay_state_mut() else { return };
         let id = serde_json::to_value(answer).ok().and_then(|answer| answer["Ok"]["id"].as_str().map(str::to_owned));
-        past.effects.push(id);
-        past.touched.extend(environments);
+        replay.effects.push(id);
+        replay.touched.extend(environments);
     }
 }
 

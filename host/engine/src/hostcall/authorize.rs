@@ -4,9 +4,12 @@
 
 use std::sync::Arc;
 
-use super::{invocation::Invocation};
-use crate::{job::Reason, model::{Attribute, Attributes, CallKind, EnvironmentFrom, NO_RULE, RoomName}, policy::Allow};
-use crate::model::CallSpec;
+use super::invocation::Invocation;
+use crate::{
+    job::Reason,
+    model::{Attribute, Attributes, CallKind, CallSpec, EnvironmentFrom, NO_RULE, RoomName},
+    policy::Allow,
+};
 
 /// The rule that lets a call pass.
 #[derive(Debug, Clone)]
@@ -36,7 +39,7 @@ thread_local! {
 impl Invocation {
     /// Lets a call pass, or says everything that stands in its way.
     pub(crate) fn judge(&self, row: &CallSpec, attributes: &Attributes) -> Result<Rule, Vec<Reason>> {
-        if self.seen_past().is_none() && !row.kind.in_query() {
+        if self.replay_state().is_none() && !row.kind.in_query() {
             let command = &self.authorized().command().spec().name;
             let text = format!("`{command}` is a query, and {} {}", row.name, row.kind.as_str());
             return Err(vec![Reason { kind: "query".to_owned(), text, add: None }]);
@@ -103,7 +106,7 @@ impl Invocation {
     /// The role that lets the caller do this, on the call's own app and environment where it has them, else on the command's.
     fn judge_role(&self, row: &CallSpec, attributes: &Attributes, reasons: &mut Vec<Reason>) -> Option<String> {
         let command = self.authorized().command();
-        let access = &self.shared().access;
+        let access = &self.context().access;
         // As they are now: a right that was taken back counts for no call after that.
         let rights = self.rights();
         let values = |attribute: Attribute, typed: Option<&str>| -> Vec<Option<String>> {

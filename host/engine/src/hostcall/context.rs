@@ -4,21 +4,28 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::{adapter::{Backends, Clock, Steady}, job::{Claims, Places}, messaging::{Notices, Outbox}, model::Catalog, policy::{Access, Approval, Freezes}, store::Store};
 use super::table::HostCalls;
+use crate::{
+    adapter::{Backends, Clock, MonotonicClock},
+    job::{Claims, LockTable},
+    messaging::{Notices, Outbox},
+    model::Catalog,
+    policy::{Access, Approval, Freezes},
+    store::Store,
+};
 
 /// What all invocations share.
-pub(crate) struct Shared {
+pub(crate) struct Context {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) steady: Steady,
+    pub(crate) steady: MonotonicClock,
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) calls: Arc<HostCalls>,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) backends: Arc<Backends>,
     pub(crate) access: Arc<Access>,
     pub(crate) freezes: Freezes,
-    pub(crate) places: Places,
+    pub(crate) places: LockTable,
     pub(crate) claims: Claims,
     /// What effects need of other people.
     pub(crate) approvals: Arc<Vec<Approval>>,

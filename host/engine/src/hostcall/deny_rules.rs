@@ -5,11 +5,16 @@
 //! already it holds a place, by the intent in its journal, and goes on. From this check to the intent nobody freezes anything.
 //! Not here: who freezes what (`approval::freeze`), and what a plugin is granted (`judge`).
 
-use super::{direct_message::refuses, invocation::{Invocation, Stop}};
-use crate::{job::Reason, model::{Attribute, Attributes, CallKind, Outcome}, policy::{Frozen, OutOfOrder}, store::{ReleaseQuery, StoreError, Write}};
-use crate::model::CallSpec;
-use super::direct_message::shown_in_room_of;
-use crate::job::ShownIn;
+use super::{
+    direct_message::{refuses, shown_in_room_of},
+    invocation::{GuestStop, Invocation},
+};
+use crate::{
+    job::{Reason, ShownIn},
+    model::{Attribute, Attributes, CallKind, CallSpec, Outcome},
+    policy::{Frozen, OutOfOrder},
+    store::{ReleaseQuery, StoreError, Write},
+};
 
 impl Invocation {
     /// All that forbids a call that the rules permit; nothing for one that does not act.
@@ -17,34 +22,34 @@ impl Invocation {
     /// # Errors
     /// What ran where cannot be read now.
     pub(crate) async fn forbidden(&mut self, row: &CallSpec, attributes: &Attributes) -> wasmtime::Result<Vec<Reason>> {
-        if row.kind != CallKind::Acts || self.seen_past().is_none() {
+        if row.kind != CallKind::Acts || self.replay_state().is_none() {
             return Ok(Vec::new());
         }
         // A dry run tells what would be refused, and keeps nobody from freezing.
         if self.job().is_some() {
-            self.still = Some(self.shared().freezes.still().await);
+            self.still = Some(self.context().freezes.still().await);
         }
         let mut reasons = self.frozen(attributes);
-        reasons.extend(self.out_of_order(attributes).await.map_err(Stop::Unkept)?);
+        reasons.extend(self.out_of_order(attributes).await.map_err(GuestStop::Unkept)?);
         reasons.extend(self.not_from_here(attributes).await);
         Ok(reasons)
     }
 
     /// The freezes of what an effect would touch, where this job does not act already.
     fn frozen(&self, attributes: &Attributes) -> Vec<Reason> {
-        let shared = self.shared();
-        let now = shared.steady.now();
+        let context = self.context();
+        let now = context.steady.now();
         let known = attributes.get(&Attribute::Environment).map(Vec::as_slice).unwrap_or_default();
         let frozen: Vec<Frozen> = match known {
             // Nobody knows where: that is everywhere.
-            [] => shared.freezes.all(now),
-            known => known.iter().flat_map(|environment| shared.freezes.of(environment, now)).collect(),
+            [] => context.freezes.all(now),
+            known => known.iter().flat_map(|environment| context.freezes.of(environment, now)).collect(),
         };
-        let touched = |name: &String| self.seen_past().is_some_and(|past| past.touched.contains(name));
-        let acts = |name: &String| touched(name) || shared.places.acts(self.job_id(), name);
+        let touched = |name: &String| self.replay_state().is_some_and(|replay| replay.touched.contains(name));
+        let acts = |name: &String| touched(name) || context.places.acts(self.job_id(), name);
         let new = frozen.iter().filter(|frozen| !acts(&frozen.environment));
         new.map(|frozen| {
-            let line = shared.freezes.line(frozen);
+            let line = context.freezes.line(frozen);
             let text = match known {
                 [] => format!("{line}; where this effect takes place is not known, so it counts as everywhere"),
                 _ => line,
@@ -58,7 +63,7 @@ impl Invocation {
     /// succeeded there itself was there already, and can come back.
     async fn out_of_order(&self, attributes: &Attributes) -> Result<Vec<Reason>, StoreError> {
         let values = |attribute| attributes.get(&attribute).map(Vec::as_slice).unwrap_or_default();
-        let catalog = &self.shared().catalog;
+        let catalog = &self.context().catalog;
         let mut reasons = Vec::new();
         for environment in values(Attribute::Environment) {
             for app in values(Attribute::App) {
@@ -70,7 +75,7 @@ impl Invocation {
                         continue;
                     }
                     // What runs there is for those who may see it.
-                    let sees = self.shared().access.sees(self.authorized().asker(), Some(app), Some(before));
+                    let sees = self.context().access.sees(self.authorized().asker(), Some(app), Some(before));
                     let runs = if sees { self.succeeded(app, before, None).await? } else { None };
                     let line = self.authorized().command().line_for(before);
                     let missing = OutOfOrder { app, version, environment, before, rule, runs: runs.as_deref(), line };
@@ -85,7 +90,7 @@ impl Invocation {
     async fn not_from_here(&self, attributes: &Attributes) -> Vec<Reason> {
         let mut reasons = Vec::new();
         for app in attributes.get(&Attribute::App).into_iter().flatten() {
-            let refused = refuses(self.shared(), self.authorized().message(), app).await;
+            let refused = refuses(self.context(), self.authorized().message(), app).await;
             reasons.extend(refused.map(|text| Reason { kind: "direct".to_owned(), text, add: None }));
         }
         reasons
@@ -93,12 +98,12 @@ impl Invocation {
 
     /// The rooms of apps that an effect touches and nobody typed: they are told, with the intent.
     pub(crate) async fn shown(&self, attributes: &Attributes) -> Vec<Write> {
-        let (shared, command, message) = (self.shared(), self.authorized().command(), self.authorized().message());
+        let (context, command, message) = (self.context(), self.authorized().command(), self.authorized().message());
         let Some(job) = self.job().filter(|_| message.direct) else { return Vec::new() };
         let mut writes = Vec::new();
         for app in attributes.get(&Attribute::App).into_iter().flatten().filter(|app| command.app() != Some(app)) {
-            let Some(app) = shared.catalog.app(app) else { continue };
-            let room = shown_in_room_of(shared, message, app).await;
+            let Some(app) = context.catalog.app(app) else { continue };
+            let room = shown_in_room_of(context, message, app).await;
             writes.extend(room.map(|room| room.touches(job.row(), &app.name)));
         }
         writes
@@ -118,6 +123,6 @@ impl Invocation {
             outcome: Some(Outcome::Succeeded),
             latest: true,
         };
-        Ok(self.shared().store.releases(&query).await?.into_iter().next().map(|release| release.version))
+        Ok(self.context().store.releases(&query).await?.into_iter().next().map(|release| release.version))
     }
 }

@@ -5,32 +5,39 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::context::Shared;
-use crate::{base::Text, job::{Begun, said, title}, journal::blob, messaging::Spot, model::{App, Direct}, policy::Authorized, store::{InboxRow, JobRow, OutboxRow, Store, Write}};
-use crate::job::ShownIn;
+use super::context::Context;
+use crate::{
+    base::Text,
+    job::{ShownIn, StartEntry, said, title},
+    journal::blob,
+    messaging::Destination,
+    model::{App, Direct},
+    policy::Authorized,
+    store::{InboxRow, JobRow, OutboxRow, Store, Write},
+};
 
 /// So long is a network asked which room a name is: an effect may wait for the answer, and a freeze for the effect.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// The room of what was typed, if it is to be shown: the app's, for an action from a direct message elsewhere.
-pub(crate) async fn shown_in(shared: &Shared, authorized: &Authorized) -> Option<ShownIn> {
-    let app = shared.catalog.app(authorized.command().app()?)?;
-    shown_in_room_of(shared, authorized.message(), app).await
+pub(crate) async fn shown_in(context: &Context, authorized: &Authorized) -> Option<ShownIn> {
+    let app = context.catalog.app(authorized.command().app()?)?;
+    shown_in_room_of(context, authorized.message(), app).await
 }
 
 /// The room of an app that a direct message from elsewhere touches.
-pub(crate) async fn shown_in_room_of(shared: &Shared, message: &InboxRow, app: &App) -> Option<ShownIn> {
-    if !message.direct || is_at_home(shared, message, app).await {
+pub(crate) async fn shown_in_room_of(context: &Context, message: &InboxRow, app: &App) -> Option<ShownIn> {
+    if !message.direct || is_at_home(context, message, app).await {
         return None;
     }
-    let Spot { bot, network, room } = shared.outbox.spot(&message.bot, app.room.as_ref()?)?;
+    let Destination { bot, network, room } = context.outbox.spot(&message.bot, app.room.as_ref()?)?;
     Some(ShownIn { bot, network, room })
 }
 
 /// Why an app takes no action from a message, if it does not: it is a direct one, and not in the app's own room.
-pub(crate) async fn refuses(shared: &Shared, message: &InboxRow, app: &str) -> Option<String> {
-    let app = shared.catalog.app(app)?;
-    if app.direct != Direct::Refuse || !message.direct || is_at_home(shared, message, app).await {
+pub(crate) async fn refuses(context: &Context, message: &InboxRow, app: &str) -> Option<String> {
+    let app = context.catalog.app(app)?;
+    if app.direct != Direct::Refuse || !message.direct || is_at_home(context, message, app).await {
         return None;
     }
     let place =
@@ -39,15 +46,15 @@ pub(crate) async fn refuses(shared: &Shared, message: &InboxRow, app: &str) -> O
 }
 
 /// Whether a message stands in an app's own room.
-async fn is_at_home(shared: &Shared, message: &InboxRow, app: &App) -> bool {
-    let Some(spot) = app.room.as_ref().and_then(|room| shared.outbox.spot(&message.bot, room)) else { return false };
+async fn is_at_home(context: &Context, message: &InboxRow, app: &App) -> bool {
+    let Some(spot) = app.room.as_ref().and_then(|room| context.outbox.spot(&message.bot, room)) else { return false };
     if spot.network != message.key.network {
         return false;
     }
     if spot.room == message.key.room {
         return true;
     }
-    let Some(chat) = shared.outbox.chat(&spot.bot, &spot.network) else { return false };
+    let Some(chat) = context.outbox.chat(&spot.bot, &spot.network) else { return false };
     // Where that cannot be told now it counts as another room: said twice is better than not at all.
     let id = tokio::time::timeout(PATIENCE, chat.room(&spot.room)).await;
     matches!(id, Ok(Ok(Some(id))) if id == message.key.room)

@@ -2,8 +2,14 @@
 //!
 //! Invariant: [`through`] is the only way from a guest to an effect.
 
-use super::{host_call::{GuestError as _, HostCall}, invocation::{Invocation, Stop}};
-use crate::{job::Reason, model::{Attributes, CallKind, CallSpec}};
+use super::{
+    host_call::{GuestError as _, HostCall},
+    invocation::{GuestStop, Invocation},
+};
+use crate::{
+    job::Reason,
+    model::{Attributes, CallKind, CallSpec},
+};
 
 /// Answer from the journal, or check, do, record. An error ends the guest: it used up one of its limits, or it waits,
 /// or the host cannot go on with it now.
@@ -14,7 +20,7 @@ pub(crate) async fn through<C: HostCall>(
     params: C::Params,
 ) -> wasmtime::Result<Result<C::Answer, C::Error>> {
     invocation.count_call(&params)?;
-    if let Some(answer) = invocation.replay(call, row, &params).await? {
+    if let Some(answer) = invocation.answer_from_journal(call, row, &params).await? {
         return Ok(answer);
     }
     let attributes = call.attributes(invocation, &params).await;
@@ -40,7 +46,7 @@ pub(crate) async fn through<C: HostCall>(
         return deny::<C>(invocation, row, &attributes, &params, forbidden).await;
     }
     let approved = invocation.approved(row, &attributes, &params, rule).await;
-    if approved.is_err() || invocation.is_rehearsal() {
+    if approved.is_err() || invocation.is_dry_run() {
         // Nothing is done now, so nobody has to be kept from freezing.
         invocation.still = None;
     }
@@ -48,13 +54,13 @@ pub(crate) async fn through<C: HostCall>(
         Ok(rule) => rule,
         Err(reasons) => return deny::<C>(invocation, row, &attributes, &params, reasons).await,
     };
-    if let Some(name) = invocation.rehearsed(row) {
+    if let Some(name) = invocation.dry_run_name(row) {
         return match call.dry_run(invocation, &params, &name) {
             Some(answer) => {
                 invocation.count_effect(row, &attributes, &answer);
                 Ok(answer)
             }
-            None => Err(Stop::Unforetold.into()),
+            None => Err(GuestStop::Unforetold.into()),
         };
     }
     if let Err(turned) = invocation.take_places(row, &attributes)? {
@@ -66,7 +72,7 @@ pub(crate) async fn through<C: HostCall>(
     let answer = call.perform(invocation, &params).await;
     if let Some(parking) = invocation.parking() {
         invocation.wait(begun, &params, parking).await?;
-        return Err(Stop::Parked.into());
+        return Err(GuestStop::Parked.into());
     }
     // An effect's answer is small, and must be recorded whatever was asked for before.
     if row.kind != CallKind::Acts {

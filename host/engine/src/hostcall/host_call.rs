@@ -4,8 +4,13 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use wasmtime::component::{ComponentNamedList, Lift, Lower};
 
-use super::{context::Shared, invocation::Invocation};
-use crate::{job::Reason, model::Attributes, plugin::bindings::{pipelines::WaitError, types}, store::{Entry, JobRow}};
+use super::{context::Context, invocation::Invocation};
+use crate::{
+    job::Reason,
+    model::Attributes,
+    plugin::bindings::{pipelines::WaitError, types},
+    store::{Entry, JobRow},
+};
 
 /// An error type of the contract.
 pub trait GuestError: Serialize + DeserializeOwned + Send + Sync + 'static {
@@ -43,11 +48,7 @@ pub trait HostCall: Send + Sync + 'static {
     type Error: GuestError;
 
     /// The attributes that rules match. Never fails: what the host does not find is absent.
-    fn attributes(
-        &self,
-        _invocation: &Invocation,
-        _params: &Self::Params,
-    ) -> impl Future<Output = Attributes> + Send {
+    fn attributes(&self, _invocation: &Invocation, _params: &Self::Params) -> impl Future<Output = Attributes> + Send {
         std::future::ready(Attributes::new())
     }
 
@@ -87,12 +88,12 @@ pub trait HostCall: Send + Sync + 'static {
 
     /// Asks the system whether an acting call in doubt happened. It may be asked any number of times and changes nothing;
     /// [`Recovered::Not`] is final. Without it people are asked in the room.
-    fn recover(&self, _doubt: &Doubt<'_>) -> impl Future<Output = Recovered<Self::Answer>> + Send {
+    fn recover(&self, _doubt: &InDoubt<'_>) -> impl Future<Output = Recovered<Self::Answer>> + Send {
         std::future::ready(Recovered::Unknowable("its system cannot be asked".to_owned()))
     }
 
     /// The answer of an acting call in doubt that people say happened; `None` where there is none to give.
-    fn assumed(&self, _doubt: &Doubt<'_>) -> Option<Self::Answer> {
+    fn assumed(&self, _doubt: &InDoubt<'_>) -> Option<Self::Answer> {
         None
     }
 }
@@ -111,13 +112,13 @@ pub enum Recovered<A> {
 }
 
 /// An acting call whose intent is in the journal and whose result is not.
-pub struct Doubt<'a> {
-    pub(crate) context: &'a Shared,
+pub struct InDoubt<'a> {
+    pub(crate) context: &'a Context,
     pub(crate) job: &'a JobRow,
     pub(crate) intent: &'a Entry,
 }
 
-impl Doubt<'_> {
+impl InDoubt<'_> {
     /// The key of the effect, as [`Invocation::key`] gave it.
     pub fn key(&self) -> String {
         crate::model::RunKey::new(&self.job.id, self.intent.number).as_str().to_owned()
@@ -134,7 +135,7 @@ pub(crate) struct Parking {
     /// What it waits for, beside the arguments.
     pub(crate) body: serde_json::Map<String, Value>,
     /// Where the job then stands.
-    pub(crate) stand: crate::store::Stand,
+    pub(crate) stand: crate::store::JobStatus,
 }
 
 /// A problem with a stable code, as a guest's error.

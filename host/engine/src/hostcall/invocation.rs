@@ -3,27 +3,40 @@
 //! This is the data of the wasmtime store: it lives as long as the guest does and no longer.
 //! Not here: what is written down and what is read back (`journaling`), and the rules (`judge`).
 
-use std::{borrow::Cow, collections::{BTreeMap, BTreeSet}, sync::Arc};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::{approval_gate::Unapproved, authorize::Rule, context::Shared, host_call::Parking, tally::Tally};
-use crate::{adapter::{Clock, Steady}, base::Text, job::{Ask, Claim, Claims, Effect, Job, JobRun, Places, Replay}, messaging::{Notices, Outbox}, metrics::Decision, model::{Attributes, Catalog, RunKey}, plugin::{GuestData, LoadedPlugin, Meter}, policy::{Access, Approval, Authorized, Freezes, Grants, Rights, Still}, store::{Place, Store, StoreError, Write}};
-use crate::model::CallSpec;
+use super::{approval_gate::Unapproved, authorize::Rule, context::Context, host_call::Parking, tally::Tally};
+use crate::{
+    adapter::{Clock, MonotonicClock},
+    base::Text,
+    job::{ApprovalRequest, Claim, Claims, Effect, Job, LockTable, PipelineRun, Replay},
+    messaging::{Notices, Outbox},
+    metrics::Decision,
+    model::{Attributes, CallSpec, Catalog, RunKey},
+    plugin::{GuestData, LoadedPlugin, Meter},
+    policy::{Access, Approval, Authorized, FreezeGuard, Freezes, Grants, Rights},
+    store::{DeploymentLock, Store, StoreError, Write},
+};
 
 /// How often one invocation may say something before it answers.
 const MOST_SAYS: u32 = 20;
 
 /// Why the host ends a guest that did nothing wrong. It goes on from its journal, now or later.
 #[derive(Debug, Clone, thiserror::Error)]
-pub enum Stop {
+pub enum GuestStop {
     /// It waits.
     #[error("it waits")]
     Parked,
     /// It stands in line for a place.
     #[error("it stands in line for {0}")]
-    InLine(Place),
+    InLine(DeploymentLock),
     /// What it did cannot be written down now.
     #[error("{0}")]
     Unkept(StoreError),
@@ -42,22 +55,22 @@ pub enum Stop {
 }
 
 /// Whether a guest runs for a query or a job.
-pub(crate) enum Purpose {
+pub(crate) enum RunMode {
     /// Nothing it does can change anything.
     Query,
     /// Its calls are journaled, and those that were are answered from the journal.
-    Job(Box<Life>),
+    Job(Box<JobRun>),
     /// A dry run: nothing happens, and what would is listed.
-    Plan(Box<Rehearsal>),
+    Plan(Box<DryRun>),
 }
 
 /// What was done so far: by the same guest before a crash or a wait, and by this run of it.
-pub(crate) struct Past {
+pub(crate) struct ReplayState {
     pub(crate) replay: Replay,
     /// What the operator wrote for the plugin when the job began.
     pub(crate) settings: Vec<(String, String)>,
     /// The runs that it started, as far as it has come; `None` for one whose pipeline is no longer configured.
-    pub(crate) runs: BTreeMap<RunKey, Option<JobRun>>,
+    pub(crate) runs: BTreeMap<RunKey, Option<PipelineRun>>,
     pub(crate) timers: BTreeMap<String, Timer>,
     /// Its effects in their order: the ids that they gave.
     pub(crate) effects: Vec<Option<String>>,
@@ -65,7 +78,7 @@ pub(crate) struct Past {
     pub(crate) touched: BTreeSet<String>,
 }
 
-impl Past {
+impl ReplayState {
     pub(crate) fn new(replay: Replay, settings: Vec<(String, String)>) -> Self {
         let (runs, timers) = (BTreeMap::new(), BTreeMap::new());
         Self { replay, settings, runs, timers, effects: Vec::new(), touched: BTreeSet::new() }
@@ -73,8 +86,8 @@ impl Past {
 }
 
 /// One dry run.
-pub(crate) struct Rehearsal {
-    pub(crate) past: Past,
+pub(crate) struct DryRun {
+    pub(crate) replay: ReplayState,
     /// The job's id: names that a plugin is given are made of it.
     job: String,
     /// What would happen.
@@ -83,23 +96,23 @@ pub(crate) struct Rehearsal {
     pub(crate) kept: BTreeMap<String, Option<Vec<u8>>>,
 }
 
-impl Rehearsal {
+impl DryRun {
     /// One for a job of this id, or for one that there could be.
-    pub(crate) fn new(past: Past, job: String) -> Self {
-        Self { past, job, effects: Vec::new(), kept: BTreeMap::new() }
+    pub(crate) fn new(replay: ReplayState, job: String) -> Self {
+        Self { replay, job, effects: Vec::new(), kept: BTreeMap::new() }
     }
 }
 
 /// One run of a job's guest.
-pub(crate) struct Life {
+pub(crate) struct JobRun {
     pub(crate) job: Arc<Job>,
-    pub(crate) past: Past,
+    pub(crate) replay: ReplayState,
     /// What the job asked other people, and what they said.
-    pub(crate) ask: Option<Ask>,
+    pub(crate) ask: Option<ApprovalRequest>,
     /// Whether the plugin was told that its job was called off.
     pub(crate) told: bool,
     /// The places that the call at hand took.
-    pub(crate) taken: Vec<Place>,
+    pub(crate) taken: Vec<DeploymentLock>,
     pub(crate) parking: Option<Parking>,
 }
 
@@ -108,13 +121,13 @@ pub(crate) struct Life {
 pub(crate) struct Timer {
     /// When it was set.
     pub(crate) set: jiff::Timestamp,
-    /// When it is reached, by [`Steady`].
+    /// When it is reached, by [`MonotonicClock`].
     pub(crate) at: jiff::Timestamp,
 }
 
-impl Life {
-    pub(crate) fn new(job: Arc<Job>, past: Past, ask: Option<Ask>, told: bool) -> Self {
-        Self { job, past, ask, told, taken: Vec::new(), parking: None }
+impl JobRun {
+    pub(crate) fn new(job: Arc<Job>, replay: ReplayState, ask: Option<ApprovalRequest>, told: bool) -> Self {
+        Self { job, replay, ask, told, taken: Vec::new(), parking: None }
     }
 }
 
@@ -122,7 +135,7 @@ impl Life {
 pub type Plugin = LoadedPlugin<Invocation>;
 
 impl GuestData for Invocation {
-    type Stop = Stop;
+    type GuestStop = GuestStop;
 
     fn meter(&mut self) -> &mut Meter {
         &mut self.meter
@@ -131,9 +144,9 @@ impl GuestData for Invocation {
 
 /// One run of a guest.
 pub struct Invocation {
-    shared: Arc<Shared>,
+    context: Arc<Context>,
     authorized: Arc<Authorized>,
-    pub(crate) purpose: Purpose,
+    pub(crate) purpose: RunMode,
     plugin: Arc<Plugin>,
     pub(crate) meter: Meter,
     /// The number of the intent that is being done.
@@ -144,12 +157,12 @@ pub struct Invocation {
     // Jobs that nobody else may touch until this call's result is on disk.
     pub(crate) claims: Vec<Claim>,
     // From the check of an effect to its intent nobody freezes anything.
-    pub(crate) still: Option<Still>,
+    pub(crate) still: Option<FreezeGuard>,
     pub(crate) tally: Tally,
 }
 
 /// A call that was allowed and is being done.
-pub(crate) struct Begun {
+pub(crate) struct CallInProgress {
     pub(crate) row: CallSpec,
     pub(crate) number: u32,
     pub(crate) rule: Rule,
@@ -158,14 +171,14 @@ pub(crate) struct Begun {
 
 impl Invocation {
     pub(crate) fn new(
-        shared: Arc<Shared>,
+        context: Arc<Context>,
         authorized: Arc<Authorized>,
-        purpose: Purpose,
+        purpose: RunMode,
         plugin: Arc<Plugin>,
         limits: crate::model::Limits,
     ) -> Self {
         Self {
-            shared,
+            context,
             authorized,
             purpose,
             plugin,
@@ -180,8 +193,8 @@ impl Invocation {
         }
     }
 
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.shared
+    pub(crate) fn context(&self) -> &Arc<Context> {
+        &self.context
     }
 
     pub(crate) fn authorized(&self) -> &Arc<Authorized> {
@@ -207,73 +220,73 @@ impl Invocation {
 
     pub(crate) fn settings(&self) -> &[(String, String)] {
         match &self.purpose {
-            Purpose::Query => &self.plugin.settings,
-            Purpose::Job(life) => &life.past.settings,
-            Purpose::Plan(rehearsal) => &rehearsal.past.settings,
+            RunMode::Query => &self.plugin.settings,
+            RunMode::Job(job_run) => &job_run.replay.settings,
+            RunMode::Plan(dry_run_state) => &dry_run_state.replay.settings,
         }
     }
 
-    pub(crate) fn life(&mut self) -> Option<&mut Life> {
+    pub(crate) fn job_run(&mut self) -> Option<&mut JobRun> {
         match &mut self.purpose {
-            Purpose::Query | Purpose::Plan(_) => None,
-            Purpose::Job(life) => Some(life),
+            RunMode::Query | RunMode::Plan(_) => None,
+            RunMode::Job(job_run) => Some(job_run),
         }
     }
 
-    pub(crate) fn past(&mut self) -> Option<&mut Past> {
+    pub(crate) fn replay_state_mut(&mut self) -> Option<&mut ReplayState> {
         match &mut self.purpose {
-            Purpose::Query => None,
-            Purpose::Job(life) => Some(&mut life.past),
-            Purpose::Plan(rehearsal) => Some(&mut rehearsal.past),
+            RunMode::Query => None,
+            RunMode::Job(job_run) => Some(&mut job_run.replay),
+            RunMode::Plan(dry_run_state) => Some(&mut dry_run_state.replay),
         }
     }
 
     /// What was done so far, where anything can be.
-    pub(crate) fn seen_past(&self) -> Option<&Past> {
+    pub(crate) fn replay_state(&self) -> Option<&ReplayState> {
         match &self.purpose {
-            Purpose::Query => None,
-            Purpose::Job(life) => Some(&life.past),
-            Purpose::Plan(rehearsal) => Some(&rehearsal.past),
+            RunMode::Query => None,
+            RunMode::Job(job_run) => Some(&job_run.replay),
+            RunMode::Plan(dry_run_state) => Some(&dry_run_state.replay),
         }
     }
 
-    pub(crate) fn rehearsal(&mut self) -> Option<&mut Rehearsal> {
+    pub(crate) fn dry_run_state(&mut self) -> Option<&mut DryRun> {
         match &mut self.purpose {
-            Purpose::Query | Purpose::Job(_) => None,
-            Purpose::Plan(rehearsal) => Some(rehearsal),
+            RunMode::Query | RunMode::Job(_) => None,
+            RunMode::Plan(dry_run_state) => Some(dry_run_state),
         }
     }
 
     /// Whether it is a dry run.
-    pub(crate) fn is_rehearsal(&self) -> bool {
-        matches!(self.purpose, Purpose::Plan(_))
+    pub(crate) fn is_dry_run(&self) -> bool {
+        matches!(self.purpose, RunMode::Plan(_))
     }
 
     /// What a dry run would do.
     pub(crate) fn take_effects(&mut self) -> Vec<Effect> {
-        self.rehearsal().map(|rehearsal| std::mem::take(&mut rehearsal.effects)).unwrap_or_default()
+        self.dry_run_state().map(|dry_run_state| std::mem::take(&mut dry_run_state.effects)).unwrap_or_default()
     }
 
     /// The job that it runs for; none for a query and a dry run.
     pub(crate) fn job(&self) -> Option<&Arc<Job>> {
         match &self.purpose {
-            Purpose::Query | Purpose::Plan(_) => None,
-            Purpose::Job(life) => Some(&life.job),
+            RunMode::Query | RunMode::Plan(_) => None,
+            RunMode::Job(job_run) => Some(&job_run.job),
         }
     }
 
     pub(crate) fn job_id(&self) -> &str {
         match &self.purpose {
-            Purpose::Query => "query",
-            Purpose::Job(life) => &life.job.row().id,
-            Purpose::Plan(rehearsal) => &rehearsal.job,
+            RunMode::Query => "query",
+            RunMode::Job(job_run) => &job_run.job.row().id,
+            RunMode::Plan(dry_run_state) => &dry_run_state.job,
         }
     }
 
     /// Whether all that the guest did so far was answered from the journal, and more of it is there.
     pub(crate) fn replays(&self) -> Option<String> {
-        let past = self.seen_past().filter(|past| !past.replay.is_over())?;
-        past.replay.expected()
+        let replay = self.replay_state().filter(|replay| !replay.replay.is_over())?;
+        replay.replay.expected()
     }
 
     /// Counts the calls of this run, this one included; the same one each time it runs.
@@ -303,7 +316,7 @@ impl Invocation {
             return Cow::Borrowed(self.authorized.rights());
         }
         let spec = self.authorized.command().spec();
-        Cow::Owned(self.shared.access.rights(self.authorized.asker(), &spec.name, spec.target.clone()))
+        Cow::Owned(self.context.access.rights(self.authorized.asker(), &spec.name, spec.target.clone()))
     }
 
     /// The identity through which this was asked.
@@ -313,7 +326,7 @@ impl Invocation {
 
     /// Whether the caller may see what runs of an app in an environment.
     pub(crate) fn may_see(&self, app: &str, environment: &str) -> bool {
-        self.shared.access.bots.touches(self.bot(), environment)
+        self.context.access.bots.touches(self.bot(), environment)
             && self.rights().rule(Some(app), Some(environment)).is_some()
     }
 
@@ -329,13 +342,13 @@ impl Invocation {
 
     /// Ends the guest once what it waits for is on disk.
     pub(crate) fn park(&mut self, parking: Parking) {
-        if let Some(life) = self.life() {
-            life.parking = Some(parking);
+        if let Some(job_run) = self.job_run() {
+            job_run.parking = Some(parking);
         }
     }
 
     pub(crate) fn parking(&mut self) -> Option<Parking> {
-        self.life()?.parking.take()
+        self.job_run()?.parking.take()
     }
 
     /// Counts something said; false where there was enough: a room is for people.

@@ -6,36 +6,47 @@
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::{authorize::Rule, host_call::{HostCall, Parking, problem}, invocation::{Begun, Invocation, Life, Stop}};
-use crate::{base::Text, job::{Denied, NoReplay, Reason}, metrics::{Decision, ends, job_ended}, model::{Attribute, Attributes, CallKind, RoomName}, plugin::bindings::types, store::{Entry, EntryKind, Place, Stand, StoreError, Write}};
-use crate::model::CallSpec;
+use super::{
+    authorize::Rule,
+    host_call::{HostCall, Parking, problem},
+    invocation::{CallInProgress, GuestStop, Invocation, JobRun},
+};
+use crate::{
+    base::Text,
+    job::{Denied, NoReplay, Reason},
+    metrics::{Decision, ends, job_ended},
+    model::{Attribute, Attributes, CallKind, CallSpec, RoomName},
+    plugin::bindings::types,
+    store::{DeploymentLock, Entry, EntryKind, JobStatus, StoreError, Write},
+};
 
 /// A call's answer by the host's side.
 type Answered<C> = Result<<C as HostCall>::Answer, <C as HostCall>::Error>;
 
 impl Invocation {
     /// The answer of a call that was made before.
-    pub(crate) async fn replay<C: HostCall>(
+    pub(crate) async fn answer_from_journal<C: HostCall>(
         &mut self,
         call: &C,
         row: &CallSpec,
         params: &C::Params,
     ) -> wasmtime::Result<Option<Answered<C>>> {
-        let shared = self.shared().clone();
+        let context = self.context().clone();
         let job = self.job().is_some();
-        let Some(past) = self.past() else { return Ok(None) };
-        let found = past.replay.next(&*shared.store, row.name, params).await.map_err(|error| match error {
-            NoReplay::Differs(why) => Stop::Diverged(why),
+        let Some(replay) = self.replay_state_mut() else { return Ok(None) };
+        let found = replay.replay.next(&*context.store, row.name, params).await.map_err(|error| match error {
+            NoReplay::Differs(why) => GuestStop::Diverged(why),
             // What stood beside an entry is gone or was changed: the journal is broken there.
-            NoReplay::Store(StoreError::Failed(why)) => Stop::Diverged(why),
-            NoReplay::Store(error) => Stop::Unkept(error),
+            NoReplay::Store(StoreError::Failed(why)) => GuestStop::Diverged(why),
+            NoReplay::Store(error) => GuestStop::Unkept(error),
         })?;
-        let Some(crate::job::Found { answer, begun }) = found else {
+        let Some(crate::job::ReplayStep { answer, begun }) = found else {
             // What is beyond the journal waits for the next start.
-            return if job && shared.stopping.is_cancelled() { Err(Stop::Stopping.into()) } else { Ok(None) };
+            return if job && context.stopping.is_cancelled() { Err(GuestStop::Stopping.into()) } else { Ok(None) };
         };
-        let answer: Answered<C> = serde::Deserialize::deserialize(answer)
-            .map_err(|error| Stop::Diverged(format!("the answer of entry {} cannot be read: {error}", begun.number)))?;
+        let answer: Answered<C> = serde::Deserialize::deserialize(answer).map_err(|error| {
+            GuestStop::Diverged(format!("the answer of entry {} cannot be read: {error}", begun.number))
+        })?;
         if begun.kind == EntryKind::Denied {
             self.tally.refuse(row);
             if let Ok(denied) = serde_json::from_value::<Denied>(begun.body["denied"].clone()) {
@@ -122,22 +133,28 @@ impl Invocation {
     }
 
     /// Why an effect is not tried, if its job was called off and the plugin does not know yet.
-    pub(crate) fn called_off(&mut self, row: &CallSpec) -> Option<Turned> {
-        let life = self.life().filter(|life| row.kind == CallKind::Acts && life.job.is_cancelled() && !life.told)?;
-        life.told = true;
-        Some(Turned { code: "cancelled", message: "the job was called off".to_owned() })
+    pub(crate) fn called_off(&mut self, row: &CallSpec) -> Option<NotTried> {
+        let job_run = self
+            .job_run()
+            .filter(|job_run| row.kind == CallKind::Acts && job_run.job.is_cancelled() && !job_run.told)?;
+        job_run.told = true;
+        Some(NotTried { code: "cancelled", message: "the job was called off".to_owned() })
     }
 
     /// Why an effect is not tried now, if another job holds its place.
-    pub(crate) fn take_places(&mut self, row: &CallSpec, attributes: &Attributes) -> wasmtime::Result<Result<(), Turned>> {
-        let shared = self.shared().clone();
+    pub(crate) fn take_places(
+        &mut self,
+        row: &CallSpec,
+        attributes: &Attributes,
+    ) -> wasmtime::Result<Result<(), NotTried>> {
+        let context = self.context().clone();
         let wait = self.authorized().command().wait();
-        let (CallKind::Acts, Some(life)) = (row.kind, self.life()) else { return Ok(Ok(())) };
+        let (CallKind::Acts, Some(job_run)) = (row.kind, self.job_run()) else { return Ok(Ok(())) };
         let places = if row.locks { places(attributes) } else { Vec::new() };
-        match shared.places.take(&places, life.job.row()) {
-            Ok(taken) => life.taken = taken,
-            Err(busy) if wait && !busy.holds_another => return Err(Stop::InLine(busy.place).into()),
-            Err(busy) => return Ok(Err(Turned { code: "busy", message: busy.to_string() })),
+        match context.places.take(&places, job_run.job.row()) {
+            Ok(taken) => job_run.taken = taken,
+            Err(busy) if wait && !busy.holds_another => return Err(GuestStop::InLine(busy.place).into()),
+            Err(busy) => return Ok(Err(NotTried { code: "busy", message: busy.to_string() })),
         }
         Ok(Ok(()))
     }
@@ -149,22 +166,22 @@ impl Invocation {
         attributes: &Attributes,
         rule: Rule,
         params: &impl Serialize,
-    ) -> wasmtime::Result<Begun> {
+    ) -> wasmtime::Result<CallInProgress> {
         let mut number = 0;
         if row.kind == CallKind::Acts {
             let entry = self.entry(EntryKind::Intent, row, &rule.text(), attributes, json!({ "arguments": params }));
-            let shared = self.shared().clone();
+            let context = self.context().clone();
             let mut told = self.shown(attributes).await;
             told.extend(rule.tell.iter().enumerate().filter_map(|(nth, (room, words))| self.tells(nth, room, words)));
             let says = !told.is_empty();
-            if let Some(Life { job, taken, .. }) = self.life() {
+            if let Some(JobRun { job, taken, .. }) = self.job_run() {
                 let takes = std::mem::take(taken);
-                let take = |place: &Place| Write::Take { place: place.clone(), job: job.row().id.clone() };
+                let take = |place: &DeploymentLock| Write::Take { place: place.clone(), job: job.row().id.clone() };
                 let writes = takes.iter().map(take).chain(told).collect();
-                number = job.enter(&*shared.store, vec![entry], writes).await.map_err(Stop::Unkept)?;
-                shared.places.wrote(&takes);
+                number = job.enter(&*context.store, vec![entry], writes).await.map_err(GuestStop::Unkept)?;
+                context.places.wrote(&takes);
                 if says {
-                    shared.outbox.wake();
+                    context.outbox.wake();
                 }
             }
             self.intent = number;
@@ -173,27 +190,27 @@ impl Invocation {
         self.tally.allow(row);
         self.judged(row, Decision::Allowed);
         let attributes = if self.job().is_some() { attributes.clone() } else { Attributes::new() };
-        Ok(Begun { row: *row, number, rule, attributes })
+        Ok(CallInProgress { row: *row, number, rule, attributes })
     }
 
     /// What a room of the configuration is told before an effect.
     fn tells(&self, nth: usize, room: &RoomName, words: &str) -> Option<Write> {
-        let (job, past) = (self.job()?, self.seen_past()?);
-        let spot = self.shared().outbox.spot(&job.row().bot, room)?;
-        let key = format!("{}/told-{}-{nth}-{}", job.row().id, past.effects.len(), spot.room);
+        let (job, replay) = (self.job()?, self.replay_state()?);
+        let spot = self.context().outbox.spot(&job.row().bot, room)?;
+        let key = format!("{}/told-{}-{nth}-{}", job.row().id, replay.effects.len(), spot.room);
         Some(Write::Say(spot.say(key, Text::lines(words))))
     }
 
     /// Keeps what came of a call, with everything that must be on disk together with it.
     pub(crate) async fn record<A: Serialize, E: Serialize>(
         &mut self,
-        begun: Begun,
+        begun: CallInProgress,
         kind: CallKind,
         params: &impl Serialize,
         answer: &Result<A, E>,
     ) -> wasmtime::Result<()> {
-        if let Some(rehearsal) = self.rehearsal() {
-            let mut kept = std::mem::take(&mut rehearsal.kept);
+        if let Some(dry_run_state) = self.dry_run_state() {
+            let mut kept = std::mem::take(&mut dry_run_state.kept);
             for write in std::mem::take(&mut self.writes) {
                 match write {
                     Write::Set { key, value, .. } => drop(kept.insert(key, Some(value))),
@@ -201,8 +218,8 @@ impl Invocation {
                     _ => {}
                 }
             }
-            if let Some(rehearsal) = self.rehearsal() {
-                rehearsal.kept = kept;
+            if let Some(dry_run_state) = self.dry_run_state() {
+                dry_run_state.kept = kept;
             }
         }
         if self.job().is_none() {
@@ -225,22 +242,21 @@ impl Invocation {
     /// Keeps what the guest waits for; it is ended after this.
     pub(crate) async fn wait(
         &mut self,
-        begun: Begun,
+        begun: CallInProgress,
         params: &impl Serialize,
         parking: Parking,
     ) -> wasmtime::Result<()> {
         let Parking { body: more, stand } = parking;
         let mut body = Map::from_iter([("arguments".to_owned(), json!(params))]);
         body.extend(more);
-        let entry =
-            self.entry(EntryKind::Wait, &begun.row, &begun.rule.text(), &begun.attributes, Value::Object(body));
+        let entry = self.entry(EntryKind::Wait, &begun.row, &begun.rule.text(), &begun.attributes, Value::Object(body));
         let writes = std::mem::take(&mut self.writes);
         if let Some(job) = self.job() {
-            job.enter_and_stand(&*self.shared().store, vec![entry], stand, writes).await.map_err(Stop::Unkept)?;
-            self.shared().outbox.wake();
+            job.enter_and_stand(&*self.context().store, vec![entry], stand, writes).await.map_err(GuestStop::Unkept)?;
+            self.context().outbox.wake();
         }
         // It may be earlier than what is slept for.
-        self.shared().alarm.notify_one();
+        self.context().alarm.notify_one();
         Ok(())
     }
 
@@ -251,23 +267,23 @@ impl Invocation {
         let rights = |write: &&Write| matches!(write, Write::Grant(_) | Write::Revoke(_));
         let rights: Vec<Write> = writes.iter().filter(rights).cloned().collect();
         if let Some(job) = self.job() {
-            job.enter(&*self.shared().store, vec![entry], writes).await.map_err(Stop::Unkept)?;
+            job.enter(&*self.context().store, vec![entry], writes).await.map_err(GuestStop::Unkept)?;
         }
         ends.into_iter().for_each(job_ended);
-        self.shared().access.changed(&rights);
+        self.context().access.changed(&rights);
         if says {
-            self.shared().outbox.wake();
+            self.context().outbox.wake();
         }
         if leaves {
             // What was left for later may begin before what is slept for.
-            self.shared().alarm.notify_one();
+            self.context().alarm.notify_one();
         }
         Ok(())
     }
 
     async fn note(&mut self, entry: Entry) -> wasmtime::Result<()> {
         if let Some(job) = self.job() {
-            job.note(&*self.shared().store, entry).await;
+            job.note(&*self.context().store, entry).await;
         }
         Ok(())
     }
@@ -285,29 +301,29 @@ impl Invocation {
             attributes: attributes.collect(),
             body,
             beside: None,
-            at: self.shared().clock.now(),
+            at: self.context().clock.now(),
         }
     }
 }
 
 /// Why an effect that the rules allow is not tried now.
-pub(crate) struct Turned {
+pub(crate) struct NotTried {
     code: &'static str,
     message: String,
 }
 
-impl Turned {
+impl NotTried {
     pub(crate) fn into_error<E: super::host_call::GuestError>(self) -> E {
         problem(self.code, self.message)
     }
 }
 
 /// The places that an effect touches.
-fn places(attributes: &Attributes) -> Vec<Place> {
+fn places(attributes: &Attributes) -> Vec<DeploymentLock> {
     let values = |attribute| attributes.get(&attribute).map(Vec::as_slice).unwrap_or_default();
     let environments = values(Attribute::Environment);
     let of = |app: &String| {
-        let place = |environment: &String| Place { app: app.clone(), environment: environment.clone() };
+        let place = |environment: &String| DeploymentLock { app: app.clone(), environment: environment.clone() };
         environments.iter().map(place).collect::<Vec<_>>()
     };
     values(Attribute::App).iter().flat_map(of).collect()
@@ -328,6 +344,6 @@ fn about(attributes: &Attributes) -> String {
 }
 
 /// Where a job stands while its plugin works.
-pub(crate) fn working(now: jiff::Timestamp) -> Stand {
-    Stand { phase: crate::store::Phase::Working, about: String::new(), since: now, wake: None }
+pub(crate) fn working(now: jiff::Timestamp) -> JobStatus {
+    JobStatus { phase: crate::store::JobPhase::Working, about: String::new(), since: now, wake: None }
 }

@@ -3,8 +3,8 @@
 mod access;
 mod approval_gate;
 mod authorize;
-mod catalog;
 mod capability;
+mod catalog;
 mod chat;
 mod clock;
 mod context;
@@ -26,17 +26,17 @@ mod tally;
 mod tests;
 
 pub(crate) use approval_gate::Unapproved;
-pub(crate) use context::Shared;
+pub use capability::Capability;
+pub(crate) use context::Context;
 pub(crate) use direct_message::{refuses, shown_in, shown_in_room_of};
+pub use host_call::{GuestError, HostCall, InDoubt, Recovered};
+pub(crate) use invocation::{DryRun, GuestStop, JobRun, ReplayState, RunMode, Timer};
 pub use invocation::{Invocation, Plugin};
-pub(crate) use invocation::{Life, Past, Purpose, Rehearsal, Stop, Timer};
 pub(crate) use journaling::working;
 pub(crate) use opening::opening;
 pub(crate) use opening::{asked, draw_id, is_job_id};
 pub(crate) use pipelines::{RUN, Timers, ending, reached, ready, until};
 pub use table::{CallRow, HostCalls};
-pub use capability::Capability;
-pub use host_call::{Doubt, GuestError, HostCall, Recovered};
 pub use tally::Tally;
 
 /// The plugins of this host.

@@ -2,30 +2,34 @@
 
 use serde_json::json;
 
-use super::{context::Shared, };
-use crate::{command::Value, job::{Begun, entry}, model::Limits, plugin::{bindings::{commands, types}}, policy::Authorized, store::{Entry, EntryKind, JobRow, Stand}};
-use super::invocation::Plugin;
-use crate::job::{GuestArgument, GuestInvocation, GuestValue};
-use crate::job::ShownIn;
+use super::{context::Context, invocation::Plugin};
+use crate::{
+    command::Value,
+    job::{GuestArgument, GuestInvocation, GuestValue, ShownIn, StartEntry, entry},
+    model::Limits,
+    plugin::bindings::{commands, types},
+    policy::Authorized,
+    store::{Entry, EntryKind, JobRow, JobStatus},
+};
 
 /// A job's row and its first entry, in the name of the one who typed the message. `parent` is the job that leaves this
 /// one for later, `shown` the room that it is shown in beside its own.
 pub(crate) fn opening(
-    shared: &Shared,
+    context: &Context,
     plugin: &Plugin,
     (settings, limits): (Vec<(String, String)>, Limits),
     authorized: &Authorized,
     parent: Option<&JobRow>,
     shown: Option<ShownIn>,
-    stand: Stand,
+    stand: JobStatus,
 ) -> (JobRow, Entry) {
     let message = authorized.message();
     let command = authorized.command();
     let row = JobRow {
         id: draw_id(),
         inbox: message.key.clone(),
-        thread: parent.map_or_else(|| shared.outbox.thread(message), |parent| parent.thread.clone()),
-        bot: shared.access.bots.get(&message.bot).map_or_else(|| message.bot.clone(), |bot| bot.name.clone()),
+        thread: parent.map_or_else(|| context.outbox.thread(message), |parent| parent.thread.clone()),
+        bot: context.access.bots.get(&message.bot).map_or_else(|| message.bot.clone(), |bot| bot.name.clone()),
         caller: message.sender.clone(),
         plugin: plugin.name.to_string(),
         digest: plugin.digest.clone(),
@@ -35,11 +39,11 @@ pub(crate) fn opening(
         line: crate::base::clean(command.line()),
         parent: parent.map(|parent| parent.id.clone()),
         overrides: command.override_reason().map(crate::base::clean),
-        opened: shared.clock.now(),
+        opened: context.clock.now(),
         stand,
         end: None,
     };
-    let begun = Begun {
+    let begun = StartEntry {
         invocation: asked(authorized, &row.id),
         line: row.line.clone(),
         digest: row.digest.clone(),

@@ -8,9 +8,22 @@ use futures_util::future::BoxFuture;
 use serde_json::Value;
 use wasmtime::component::{ComponentNamedList, Linker, Lower};
 
-use super::{access, capability::Capability, catalog, chat, clock, gate::through, host_call::{Doubt, HostCall, Recovered}, invocation::Invocation, jobs, log, pipelines, settings, store};
-use crate::model::{Attribute::{App, Environment, Key, Parameter, Person, Pipeline, Role, Version}, CONTRACT, CallKind, CallSpec, CallTable, EnvironmentFrom, Risk};
-use crate::plugin::HostFunctions;
+use super::{
+    access,
+    capability::Capability,
+    catalog, chat, clock,
+    gate::through,
+    host_call::{HostCall, InDoubt, Recovered},
+    invocation::Invocation,
+    jobs, log, pipelines, settings, store,
+};
+use crate::{
+    model::{
+        Attribute::{App, Environment, Key, Parameter, Person, Pipeline, Role, Version},
+        CONTRACT, CallKind, CallSpec, CallTable, EnvironmentFrom, Risk,
+    },
+    plugin::HostFunctions,
+};
 
 /// One host call with what it does.
 pub struct CallRow {
@@ -32,8 +45,8 @@ impl CallRow {
 /// A call whose types are known to it alone.
 trait AnyCall: Send + Sync {
     fn register(&self, spec: CallSpec, linker: &mut Linker<Invocation>) -> wasmtime::Result<()>;
-    fn recover<'a>(&'a self, doubt: Doubt<'a>) -> BoxFuture<'a, Recovered<Value>>;
-    fn assumed(&self, doubt: &Doubt<'_>) -> Option<Value>;
+    fn recover<'a>(&'a self, doubt: InDoubt<'a>) -> BoxFuture<'a, Recovered<Value>>;
+    fn assumed(&self, doubt: &InDoubt<'_>) -> Option<Value>;
 }
 
 struct Typed<C>(Arc<C>);
@@ -53,7 +66,7 @@ where
         })
     }
 
-    fn recover<'a>(&'a self, doubt: Doubt<'a>) -> BoxFuture<'a, Recovered<Value>> {
+    fn recover<'a>(&'a self, doubt: InDoubt<'a>) -> BoxFuture<'a, Recovered<Value>> {
         Box::pin(async move {
             match self.0.recover(&doubt).await {
                 Recovered::Happened(answer) => Recovered::Happened(answered(&answer)),
@@ -64,7 +77,7 @@ where
         })
     }
 
-    fn assumed(&self, doubt: &Doubt<'_>) -> Option<Value> {
+    fn assumed(&self, doubt: &InDoubt<'_>) -> Option<Value> {
         self.0.assumed(doubt).map(|answer| answered(&answer))
     }
 }
@@ -111,13 +124,13 @@ impl HostCalls {
     }
 
     /// Asks the system of an acting call in doubt; `None` where no call of that name is there any more.
-    pub(crate) async fn recover(&self, doubt: Doubt<'_>) -> Option<Recovered<Value>> {
+    pub(crate) async fn recover(&self, doubt: InDoubt<'_>) -> Option<Recovered<Value>> {
         let row = self.calls.get(doubt.intent.call.as_str())?;
         Some(row.call.recover(doubt).await)
     }
 
     /// The answer of an acting call in doubt that people say happened.
-    pub(crate) fn assumed(&self, doubt: &Doubt<'_>) -> Option<Value> {
+    pub(crate) fn assumed(&self, doubt: &InDoubt<'_>) -> Option<Value> {
         self.calls.get(doubt.intent.call.as_str())?.call.assumed(doubt)
     }
 }
@@ -141,25 +154,99 @@ const fn own(name: &'static str, kind: CallKind, summary: &'static str) -> CallS
 /// The host calls of the contract.
 fn own_calls() -> Vec<CallRow> {
     vec![
-        CallRow::new(own("access.grant", CallKind::Acts, "adds a person to a role on an app, as it was typed").on(&[Person, Role, App, Environment], EnvironmentFrom::Command).without_lock().risk(Risk::High), crate::hostcall::access::Grant),
-        CallRow::new(own("access.list", CallKind::Reads, "reads what was granted in chat").on(&[Person, App], EnvironmentFrom::Command), crate::hostcall::access::List),
-        CallRow::new(own("access.revoke", CallKind::Acts, "takes back what was granted in chat, as it was typed").on(&[Person, Role, App, Environment], EnvironmentFrom::Command).without_lock().risk(Risk::High), crate::hostcall::access::Revoke),
-        CallRow::new(own("catalog.apps", CallKind::Reads, "reads the configured apps and how each is deployed").on(&[App], EnvironmentFrom::Command), crate::hostcall::catalog::Apps),
-        CallRow::new(own("catalog.releases", CallKind::Reads, "reads which versions ran where, since when and by whom").on(&[App, Environment], EnvironmentFrom::Target), crate::hostcall::catalog::Releases),
-        CallRow::new(own("chat.say", CallKind::Notes, "says something in the job's own thread").on(&[], EnvironmentFrom::Command), crate::hostcall::chat::Say),
-        CallRow::new(own("chat.stage", CallKind::Notes, "puts a word on the job's status card").on(&[], EnvironmentFrom::Command), crate::hostcall::chat::Stage),
-        CallRow::new(own("clock.after", CallKind::Given, "sets a timer that can be waited for"), crate::hostcall::clock::After),
+        CallRow::new(
+            own("access.grant", CallKind::Acts, "adds a person to a role on an app, as it was typed")
+                .on(&[Person, Role, App, Environment], EnvironmentFrom::Command)
+                .without_lock()
+                .risk(Risk::High),
+            crate::hostcall::access::Grant,
+        ),
+        CallRow::new(
+            own("access.list", CallKind::Reads, "reads what was granted in chat")
+                .on(&[Person, App], EnvironmentFrom::Command),
+            crate::hostcall::access::List,
+        ),
+        CallRow::new(
+            own("access.revoke", CallKind::Acts, "takes back what was granted in chat, as it was typed")
+                .on(&[Person, Role, App, Environment], EnvironmentFrom::Command)
+                .without_lock()
+                .risk(Risk::High),
+            crate::hostcall::access::Revoke,
+        ),
+        CallRow::new(
+            own("catalog.apps", CallKind::Reads, "reads the configured apps and how each is deployed")
+                .on(&[App], EnvironmentFrom::Command),
+            crate::hostcall::catalog::Apps,
+        ),
+        CallRow::new(
+            own("catalog.releases", CallKind::Reads, "reads which versions ran where, since when and by whom")
+                .on(&[App, Environment], EnvironmentFrom::Target),
+            crate::hostcall::catalog::Releases,
+        ),
+        CallRow::new(
+            own("chat.say", CallKind::Notes, "says something in the job's own thread")
+                .on(&[], EnvironmentFrom::Command),
+            crate::hostcall::chat::Say,
+        ),
+        CallRow::new(
+            own("chat.stage", CallKind::Notes, "puts a word on the job's status card")
+                .on(&[], EnvironmentFrom::Command),
+            crate::hostcall::chat::Stage,
+        ),
+        CallRow::new(
+            own("clock.after", CallKind::Given, "sets a timer that can be waited for"),
+            crate::hostcall::clock::After,
+        ),
         CallRow::new(own("clock.now", CallKind::Given, "reads the time"), crate::hostcall::clock::Now),
-        CallRow::new(own("jobs.cancel", CallKind::Acts, "calls off work that the plugin left for later").on(&[App, Environment], EnvironmentFrom::Target).without_lock(), crate::hostcall::jobs::Cancel),
-        CallRow::new(own("jobs.later", CallKind::Acts, "leaves work of the plugin's own for later").on(&[App, Environment, Version, Parameter], EnvironmentFrom::Target).without_lock(), crate::hostcall::jobs::Later),
-        CallRow::new(own("jobs.list", CallKind::Reads, "reads what the plugin left for later"), crate::hostcall::jobs::List),
-        CallRow::new(own("log.write", CallKind::Notes, "writes a line to the operator's log"), crate::hostcall::log::Write),
-        CallRow::new(own("pipelines.trigger", CallKind::Acts, "starts a pipeline").on(&[Pipeline, App, Environment, Version, Parameter], EnvironmentFrom::Target).risk(Risk::High), crate::hostcall::pipelines::Trigger),
-        CallRow::new(own("pipelines.wait", CallKind::Waits, "waits for runs of the same job, and for times").on(&[Pipeline, App, Environment], EnvironmentFrom::Target), crate::hostcall::pipelines::Wait),
-        CallRow::new(own("settings.all", CallKind::Given, "reads the plugin's own settings"), crate::hostcall::settings::All),
-        CallRow::new(own("store.delete", CallKind::Keeps, "forgets one of the plugin's own values").on(&[Key], EnvironmentFrom::Nothing), crate::hostcall::store::Delete),
-        CallRow::new(own("store.get", CallKind::Reads, "reads one of the plugin's own values").on(&[Key], EnvironmentFrom::Nothing), crate::hostcall::store::Get),
+        CallRow::new(
+            own("jobs.cancel", CallKind::Acts, "calls off work that the plugin left for later")
+                .on(&[App, Environment], EnvironmentFrom::Target)
+                .without_lock(),
+            crate::hostcall::jobs::Cancel,
+        ),
+        CallRow::new(
+            own("jobs.later", CallKind::Acts, "leaves work of the plugin's own for later")
+                .on(&[App, Environment, Version, Parameter], EnvironmentFrom::Target)
+                .without_lock(),
+            crate::hostcall::jobs::Later,
+        ),
+        CallRow::new(
+            own("jobs.list", CallKind::Reads, "reads what the plugin left for later"),
+            crate::hostcall::jobs::List,
+        ),
+        CallRow::new(
+            own("log.write", CallKind::Notes, "writes a line to the operator's log"),
+            crate::hostcall::log::Write,
+        ),
+        CallRow::new(
+            own("pipelines.trigger", CallKind::Acts, "starts a pipeline")
+                .on(&[Pipeline, App, Environment, Version, Parameter], EnvironmentFrom::Target)
+                .risk(Risk::High),
+            crate::hostcall::pipelines::Trigger,
+        ),
+        CallRow::new(
+            own("pipelines.wait", CallKind::Waits, "waits for runs of the same job, and for times")
+                .on(&[Pipeline, App, Environment], EnvironmentFrom::Target),
+            crate::hostcall::pipelines::Wait,
+        ),
+        CallRow::new(
+            own("settings.all", CallKind::Given, "reads the plugin's own settings"),
+            crate::hostcall::settings::All,
+        ),
+        CallRow::new(
+            own("store.delete", CallKind::Keeps, "forgets one of the plugin's own values")
+                .on(&[Key], EnvironmentFrom::Nothing),
+            crate::hostcall::store::Delete,
+        ),
+        CallRow::new(
+            own("store.get", CallKind::Reads, "reads one of the plugin's own values")
+                .on(&[Key], EnvironmentFrom::Nothing),
+            crate::hostcall::store::Get,
+        ),
         CallRow::new(own("store.list", CallKind::Reads, "reads the plugin's own values"), crate::hostcall::store::List),
-        CallRow::new(own("store.set", CallKind::Keeps, "keeps a value of the plugin's own").on(&[Key], EnvironmentFrom::Nothing), crate::hostcall::store::Set),
+        CallRow::new(
+            own("store.set", CallKind::Keeps, "keeps a value of the plugin's own").on(&[Key], EnvironmentFrom::Nothing),
+            crate::hostcall::store::Set,
+        ),
     ]
 }

@@ -4,7 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{job::{Denied, Reason}, model::{CallKind, CallSpec}, store::CallCount};
+use crate::{
+    job::{Denied, Reason},
+    model::{CallKind, CallSpec},
+    store::CallCount,
+};
 
 /// What an invocation did.
 #[derive(Debug, Default)]

@@ -9,13 +9,13 @@ use wasmtime::component::Linker;
 use wit_parser::{Resolve, WorldItem};
 
 use super::*;
-use crate::{adapter::{Abilities, MemoryChat, MemoryPipelines, MemoryPipelinesFactory, ReadyChat}, config::{Config, Registry}, engine::Engine, model::Outcome};
-use crate::model::CallKind;
-use crate::model::EnvironmentFrom;
-use crate::model::Attribute;
-use crate::metrics::TABLE;
-use crate::model::CONTRACT;
-use crate::model::Risk;
+use crate::{
+    adapter::{Abilities, MemoryChat, MemoryPipelines, MemoryPipelinesFactory, ReadyChat},
+    config::{Config, Registry},
+    engine::Engine,
+    metrics::TABLE,
+    model::{Attribute, CONTRACT, CallKind, EnvironmentFrom, Outcome, Risk},
+};
 
 /// Every function that the contract lets a plugin import, as `interface.function`.
 fn contract() -> (BTreeSet<String>, String) {

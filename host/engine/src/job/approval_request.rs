@@ -10,7 +10,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::plan::Plan;
-use crate::{policy::Need, store::{Entry, EntryKind}};
+use crate::{
+    policy::Need,
+    store::{Entry, EntryKind},
+};
 
 /// What is written down of an approval.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,7 +92,7 @@ pub(crate) enum Decision {
 
 /// What a job asked, and how that stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Ask {
+pub(crate) struct ApprovalRequest {
     /// Counts the times that this job asked, from 1.
     pub(crate) number: u32,
     /// What the rules want.
@@ -104,7 +107,7 @@ pub(crate) struct Ask {
     pub(crate) decision: Option<Decision>,
 }
 
-impl Ask {
+impl ApprovalRequest {
     /// How many count for a need.
     pub(crate) fn count(&self, need: usize) -> u32 {
         let counts = self.given.iter().filter(|given| given.counts.contains(&need)).count();
@@ -147,13 +150,13 @@ impl Ask {
 }
 
 /// The newest ask of a job, as its journal has it.
-pub(crate) fn latest(entries: &[Entry]) -> Option<Ask> {
-    let mut latest: Option<Ask> = None;
+pub(crate) fn latest(entries: &[Entry]) -> Option<ApprovalRequest> {
+    let mut latest: Option<ApprovalRequest> = None;
     for entry in entries.iter().filter(|entry| entry.kind == EntryKind::Event) {
         let Some(event) = read(&entry.body) else { continue };
         match (event, &mut latest) {
             (Event::ApprovalAsked { ask, needs, until, plan, .. }, latest) => {
-                *latest = Some(Ask { number: ask, needs, until, plan, given: Vec::new(), decision: None });
+                *latest = Some(ApprovalRequest { number: ask, needs, until, plan, given: Vec::new(), decision: None });
             }
             (event, Some(ask)) => ask.apply(&event),
             _ => {}
@@ -176,8 +179,8 @@ fn read(body: &Value) -> Option<Event> {
 mod tests {
     use serde_json::json;
 
-    use crate::job::plan::PlanEnd;
     use super::*;
+    use crate::job::plan::PlanEnd;
 
     fn counted(id: &str, counts: &[usize]) -> Counted {
         Counted { id: id.to_owned(), name: id.to_owned(), counts: counts.iter().copied().collect(), reaction: None }
@@ -198,9 +201,9 @@ mod tests {
         }
     }
 
-    fn ask(needs: Vec<Need>) -> Ask {
+    fn ask(needs: Vec<Need>) -> ApprovalRequest {
         let plan = Plan { effects: Vec::new(), end: PlanEnd::Ended };
-        Ask { number: 1, needs, until: Timestamp::UNIX_EPOCH, plan, given: Vec::new(), decision: None }
+        ApprovalRequest { number: 1, needs, until: Timestamp::UNIX_EPOCH, plan, given: Vec::new(), decision: None }
     }
 
     #[test]

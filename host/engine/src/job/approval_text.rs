@@ -2,8 +2,16 @@
 
 use jiff::Timestamp;
 
-use super::{approval_request::{Ask, Decision}, plan::{Plan, PlanEnd}};
-use crate::{base::{Text, clean, moment}, model::who_is, policy::Need, store::JobRow};
+use super::{
+    approval_request::{ApprovalRequest, Decision},
+    plan::{Plan, PlanEnd},
+};
+use crate::{
+    base::{Text, clean, moment},
+    model::who_is,
+    policy::Need,
+    store::JobRow,
+};
 
 /// More effects than this cannot be approved at once, nor such that take more bytes to be shown.
 const MOST_SHOWN: usize = 40;
@@ -37,7 +45,7 @@ pub(crate) fn handle_parts(word: &str) -> (&str, Option<u32>) {
 }
 
 /// Where a job stands that asks: `waits for approval, 1 of 2 (deployer)`.
-pub(crate) fn approval_line(ask: &Ask) -> String {
+pub(crate) fn approval_line(ask: &ApprovalRequest) -> String {
     let needs: Vec<String> = ask
         .needs
         .iter()
@@ -87,7 +95,7 @@ fn left(until: Timestamp, now: Timestamp) -> String {
 
 /// The message that asks: what, who, until when; or how it ended. `asked` are the ids of those who can approve;
 /// `thumbs`: whether reactions count there.
-pub(crate) fn message(row: &JobRow, ask: &Ask, asked: &[String], now: Timestamp, thumbs: bool) -> Text {
+pub(crate) fn message(row: &JobRow, ask: &ApprovalRequest, asked: &[String], now: Timestamp, thumbs: bool) -> Text {
     let who = who_is(&row.caller.id, &row.caller.name);
     let mut text = Text::default();
     match &ask.decision {

@@ -2,10 +2,12 @@
 
 use serde_json::json;
 
-use super::entry::entry;
-use crate::{base::Text, model::Person, store::{EntryKind, JobOutcome, JobRow, Write}};
-use super::close::close;
-use super::shown_in::ShownIn;
+use super::{close::close, entry::entry, shown_in::ShownIn};
+use crate::{
+    base::Text,
+    model::Person,
+    store::{EntryKind, JobOutcome, JobRow, Write},
+};
 
 /// Closes a job of which nothing was done yet. `next` is the number of its next entry.
 pub(crate) fn call_off(

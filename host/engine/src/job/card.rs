@@ -2,12 +2,18 @@
 //!
 //! Invariant: its key is made of the job's id, so a host that was restarted goes on in the same message.
 
-use std::{sync::{Arc, Mutex, PoisonError}, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use tokio::{sync::watch, task::JoinHandle};
 
 use super::said::said;
-use crate::{base::{Text, clean}, store::{JobOutcome, JobRow, OutboxRow, Phase, Purpose, Stand, Store, Write}};
+use crate::{
+    base::{Text, clean},
+    store::{JobOutcome, JobPhase, JobRow, JobStatus, OutboxKind, OutboxRow, Store, Write},
+};
 
 /// The least time between two texts of a card: networks limit edits.
 const PACE: Duration = Duration::from_secs(2);
@@ -97,7 +103,7 @@ impl JobCard {
     }
 
     /// It comes to rest, or is taken up again: the card's row, to be kept in the same transaction.
-    pub(crate) async fn rests(&self, stand: &Stand) -> Option<OutboxRow> {
+    pub(crate) async fn rests(&self, stand: &JobStatus) -> Option<OutboxRow> {
         let about = rests(stand).then(|| stand.about.clone());
         let mut shown = self.shown.lock().await;
         let mut text = None;
@@ -143,7 +149,7 @@ impl Drop for JobCard {
 
 /// The first text of a card, kept in the transaction that opens the job.
 pub(crate) fn first(row: &JobRow) -> OutboxRow {
-    let rests = (row.stand.phase != Phase::Working).then(|| row.stand.about.clone());
+    let rests = (row.stand.phase != JobPhase::Working).then(|| row.stand.about.clone());
     let rest = rests.is_some();
     card_row(row, at_work(row, &State { rests, ..State::default() }), rest)
 }
@@ -154,8 +160,8 @@ pub(crate) fn last(row: &JobRow, outcome: JobOutcome, took: &str) -> OutboxRow {
 }
 
 /// Whether a job that stands here does nothing by itself.
-fn rests(stand: &Stand) -> bool {
-    !matches!(stand.phase, Phase::Working | Phase::Run)
+fn rests(stand: &JobStatus) -> bool {
+    !matches!(stand.phase, JobPhase::Working | JobPhase::Run)
 }
 
 fn at_work(row: &JobRow, state: &State) -> Text {
@@ -181,7 +187,7 @@ fn doing(state: &State) -> Vec<&str> {
 }
 
 fn card_row(row: &JobRow, text: Text, rest: bool) -> OutboxRow {
-    OutboxRow { purpose: Purpose::Card { rest }, ..said(row, "card", text) }
+    OutboxRow { purpose: OutboxKind::Card { rest }, ..said(row, "card", text) }
 }
 
 /// The emoji of an outcome.

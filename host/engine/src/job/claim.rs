@@ -1,6 +1,10 @@
 //! Which jobs are being taken care of, so that no two do it at once.
 
-use std::{collections::HashSet, sync::{Arc, Mutex, PoisonError}, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 /// How often, and after which pauses, a job is tried to be had that somebody else has.
 const TRIES: u32 = 40;

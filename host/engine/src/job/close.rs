@@ -3,7 +3,10 @@
 use serde_json::json;
 
 use super::{card::emoji, entry::entry, said::said, shown_in::ShownIn};
-use crate::{base::Text, store::{EntryKind, JobEnd, JobOutcome, JobRow, OutboxRow, Purpose, Write}};
+use crate::{
+    base::Text,
+    store::{EntryKind, JobEnd, JobOutcome, JobRow, OutboxKind, OutboxRow, Write},
+};
 
 /// The last entry of a job, and all that goes with it.
 pub(crate) fn close(
@@ -34,7 +37,7 @@ pub(crate) fn reaction(row: &JobRow, emoji: &str) -> OutboxRow {
     OutboxRow {
         key: format!("{}/{}/{emoji}", key.room, key.event),
         thread: None,
-        purpose: Purpose::Reaction { event: key.event.clone(), emoji: emoji.to_owned() },
+        purpose: OutboxKind::Reaction { event: key.event.clone(), emoji: emoji.to_owned() },
         ..said(row, "reaction", Text::default())
     }
 }

@@ -2,12 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-
 /// How a plugin ended, as it stands in the journal.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Ended {
+pub(crate) struct GuestOutcome {
     /// How.
-    pub(crate) end: Way,
+    pub(crate) end: GuestEndKind,
     /// What it said, or why it was ended.
     pub(crate) text: String,
     /// A failure's code.
@@ -20,18 +19,18 @@ pub(crate) struct Ended {
     pub(crate) acted: bool,
 }
 
-impl Ended {
+impl GuestOutcome {
     /// The end of a plugin that is not run again, because its job was called off.
     pub(crate) fn called_off(text: String) -> Self {
         let code = "cancelled".to_owned();
-        Self { end: Way::Failure, text, code, warnings: false, denied: Vec::new(), acted: false }
+        Self { end: GuestEndKind::Failure, text, code, warnings: false, denied: Vec::new(), acted: false }
     }
 }
 
 /// The ways in which a plugin ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Way {
+pub(crate) enum GuestEndKind {
     /// It did its work.
     Reply,
     /// It says that it did not.
@@ -72,5 +71,3 @@ pub struct Reason {
     /// The rule to add, if the operator wants to allow it.
     pub add: Option<String>,
 }
-
-

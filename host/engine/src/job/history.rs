@@ -5,10 +5,18 @@
 
 use serde::Deserialize;
 
-use super::{approval_request::{Ask, latest}, job_run::JobRun};
-use crate::{command::Options, journal::{blob, check_entries_behind, read::read}, model::{Catalog, Limits, RunKey}, store::{Entry, EntryKind, JobRow, Store, StoreError}};
-use super::invocation::GuestInvocation;
-use super::shown_in::ShownIn;
+use super::{
+    approval_request::{ApprovalRequest, latest},
+    invocation::GuestInvocation,
+    pipeline_run::PipelineRun,
+    shown_in::ShownIn,
+};
+use crate::{
+    command::Options,
+    journal::{blob, check_entries_behind, read::read},
+    model::{Catalog, Limits, RunKey},
+    store::{Entry, EntryKind, JobRow, Store, StoreError},
+};
 
 /// The call whose intents name runs.
 pub(crate) const TRIGGER: &str = "pipelines.trigger";
@@ -19,7 +27,7 @@ pub(crate) const CANCEL: &str = "cancel";
 
 /// What an invocation's entry holds.
 #[derive(Debug, Clone, serde::Serialize, Deserialize)]
-pub(crate) struct Begun {
+pub(crate) struct StartEntry {
     /// What the plugin is given.
     pub(crate) invocation: GuestInvocation,
     /// The same in one line.
@@ -43,7 +51,7 @@ pub(crate) struct Begun {
 
 /// Where a job stands by its journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub(crate) enum ReplayPosition {
     /// Its plugin runs, from the beginning, with what is recorded as answers.
     Runs,
     /// It waits, by the entry at this place.
@@ -60,13 +68,13 @@ pub(crate) enum Standing {
 
 /// A job's journal.
 #[derive(Debug, Default)]
-pub(crate) struct Tape {
+pub(crate) struct JobHistory {
     entries: Vec<Entry>,
 }
 
 /// Why a journal cannot be gone on from.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum TapeError {
+pub(crate) enum HistoryError {
     /// It cannot be read now.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -78,9 +86,9 @@ pub(crate) enum TapeError {
     Plugin(String),
 }
 
-impl Tape {
+impl JobHistory {
     /// Reads a job's journal and checks every entry.
-    pub(crate) async fn read(store: &dyn Store, job: &str) -> Result<Self, TapeError> {
+    pub(crate) async fn read(store: &dyn Store, job: &str) -> Result<Self, HistoryError> {
         Self::read_behind(store, job, &mut None).await
     }
 
@@ -89,11 +97,11 @@ impl Tape {
         store: &dyn Store,
         job: &str,
         checked: &mut Option<(u32, String)>,
-    ) -> Result<Self, TapeError> {
+    ) -> Result<Self, HistoryError> {
         let (sealed, tip) = read(store, job).await?;
-        let tip = tip.ok_or_else(|| TapeError::Broken("there is no such job".to_owned()))?;
+        let tip = tip.ok_or_else(|| HistoryError::Broken("there is no such job".to_owned()))?;
         let good = check_entries_behind(job, &sealed, &tip, checked.as_ref());
-        good.map_err(|fault| TapeError::Broken(fault.message))?;
+        good.map_err(|fault| HistoryError::Broken(fault.message))?;
         *checked = Some(tip);
         let mut entries: Vec<Entry> = sealed.into_iter().map(|sealed| sealed.entry).collect();
         // What only a replay reads may be large, and is read one by one when it is its turn.
@@ -101,7 +109,7 @@ impl Tape {
         for entry in entries.iter_mut().filter(|entry| entry.beside.is_some()).filter(now) {
             entry.body = match blob::unpack(store, entry).await {
                 Ok(body) => body,
-                Err(StoreError::Failed(reason)) => return Err(TapeError::Broken(reason)),
+                Err(StoreError::Failed(reason)) => return Err(HistoryError::Broken(reason)),
                 Err(error) => return Err(error.into()),
             };
         }
@@ -119,9 +127,10 @@ impl Tape {
     }
 
     /// What the job began with.
-    pub(crate) fn begun(&self) -> Result<Begun, TapeError> {
-        let first = self.entries.first().ok_or_else(|| TapeError::Broken("it has no entry".to_owned()))?;
-        Begun::deserialize(&first.body).map_err(|error| TapeError::Broken(format!("entry 0 cannot be read: {error}")))
+    pub(crate) fn begun(&self) -> Result<StartEntry, HistoryError> {
+        let first = self.entries.first().ok_or_else(|| HistoryError::Broken("it has no entry".to_owned()))?;
+        StartEntry::deserialize(&first.body)
+            .map_err(|error| HistoryError::Broken(format!("entry 0 cannot be read: {error}")))
     }
 
     /// Whether its plugin did nothing yet.
@@ -130,19 +139,19 @@ impl Tape {
     }
 
     /// What it asked other people last, and how that stands.
-    pub(crate) fn ask(&self) -> Option<Ask> {
+    pub(crate) fn ask(&self) -> Option<ApprovalRequest> {
         latest(&self.entries)
     }
 
     /// Where the job stands.
-    pub(crate) fn standing(&self) -> Standing {
+    pub(crate) fn standing(&self) -> ReplayPosition {
         let mut open = None;
         for (index, entry) in self.entries.iter().enumerate() {
             match entry.kind {
-                EntryKind::Closed => return Standing::Over,
-                EntryKind::End => open = Some(Standing::Ended(index)),
-                EntryKind::Intent => open = Some(Standing::InDoubt(index)),
-                EntryKind::Wait => open = Some(Standing::Waits(index)),
+                EntryKind::Closed => return ReplayPosition::Over,
+                EntryKind::End => open = Some(ReplayPosition::Ended(index)),
+                EntryKind::Intent => open = Some(ReplayPosition::InDoubt(index)),
+                EntryKind::Wait => open = Some(ReplayPosition::Waits(index)),
                 EntryKind::Result => open = None,
                 EntryKind::Invocation | EntryKind::Call | EntryKind::Denied | EntryKind::Event => {}
             }
@@ -150,10 +159,10 @@ impl Tape {
         match open {
             Some(standing) => standing,
             // One that was called off runs, to be told so.
-            None if self.cancelled() => Standing::Runs,
+            None if self.cancelled() => ReplayPosition::Runs,
             None => match self.ask() {
-                Some(Ask { decision: None, .. }) => Standing::Asks,
-                _ => Standing::Runs,
+                Some(ApprovalRequest { decision: None, .. }) => ReplayPosition::Asks,
+                _ => ReplayPosition::Runs,
             },
         }
     }
@@ -201,7 +210,7 @@ impl Tape {
     }
 
     /// The run of an id, if the job started one under it; the inner `None` where its pipeline is no longer configured.
-    pub(crate) fn run(&self, catalog: &Catalog, id: &str) -> Option<Option<JobRun>> {
+    pub(crate) fn run(&self, catalog: &Catalog, id: &str) -> Option<Option<PipelineRun>> {
         let key = RunKey::parse(id)?;
         let started = self.starts().find(|(intent, _)| RunKey::new(&intent.job, intent.number) == key)?;
         Some(run_of(catalog, started.0))
@@ -236,10 +245,10 @@ fn may_run(result: Option<&Entry>) -> bool {
 }
 
 /// The run that an intent would have started; `None` where its pipeline is no longer configured.
-pub(crate) fn run_of(catalog: &Catalog, intent: &Entry) -> Option<JobRun> {
+pub(crate) fn run_of(catalog: &Catalog, intent: &Entry) -> Option<PipelineRun> {
     let one = |name: &str| intent.attributes.get(name).and_then(|values| values.first()).cloned();
     let deployment = catalog.pipeline(&one("pipeline")?)?;
-    Some(JobRun {
+    Some(PipelineRun {
         key: RunKey::new(&intent.job, intent.number),
         pipeline: deployment.pipeline.clone(),
         app: deployment.app.clone(),
@@ -278,12 +287,12 @@ pub(crate) mod tests {
         }
     }
 
-    /// A tape of entries in their order.
-    pub(in crate::job) fn tape(mut entries: Vec<Entry>) -> Tape {
+    /// A history of entries in their order.
+    pub(in crate::job) fn history(mut entries: Vec<Entry>) -> JobHistory {
         for (entry, number) in entries.iter_mut().zip(0..) {
             entry.number = number;
         }
-        Tape { entries }
+        JobHistory { entries }
     }
 
     fn result(of: u32, call: &str, answer: Value) -> Entry {
@@ -297,17 +306,17 @@ pub(crate) mod tests {
         let wait = entry(EntryKind::Wait, WAIT, json!({}));
         let cancel = entry(EntryKind::Event, "", json!({ "event": CANCEL }));
         let run = || result(1, TRIGGER, json!({ "Ok": { "id": "j-1" } }));
-        assert_eq!(tape(vec![first.clone()]).standing(), Standing::Runs);
-        assert!(tape(vec![first.clone(), cancel.clone()]).is_fresh());
-        assert_eq!(tape(vec![first.clone(), intent.clone(), cancel.clone()]).standing(), Standing::InDoubt(1));
-        let waits = tape(vec![first.clone(), intent.clone(), run(), wait.clone()]);
-        assert_eq!(waits.standing(), Standing::Waits(3));
+        assert_eq!(history(vec![first.clone()]).standing(), ReplayPosition::Runs);
+        assert!(history(vec![first.clone(), cancel.clone()]).is_fresh());
+        assert_eq!(history(vec![first.clone(), intent.clone(), cancel.clone()]).standing(), ReplayPosition::InDoubt(1));
+        let waits = history(vec![first.clone(), intent.clone(), run(), wait.clone()]);
+        assert_eq!(waits.standing(), ReplayPosition::Waits(3));
         assert_eq!(waits.unfinished().len(), 1, "its end is not known to the plugin");
         assert!(!waits.is_fresh());
         let ended = entry(EntryKind::End, "", json!({}));
         let seen = result(3, WAIT, json!({ "Ok": { "id": "j-1" } }));
-        let over = tape(vec![first, intent, run(), wait, seen, ended.clone()]);
-        assert_eq!(over.standing(), Standing::Ended(5));
+        let over = history(vec![first, intent, run(), wait, seen, ended.clone()]);
+        assert_eq!(over.standing(), ReplayPosition::Ended(5));
         assert!(over.unfinished().is_empty());
     }
 
@@ -316,16 +325,16 @@ pub(crate) mod tests {
         let cancel = || entry(EntryKind::Event, "", json!({ "event": CANCEL }));
         let first = || entry(EntryKind::Invocation, "", json!({}));
         let wait = || entry(EntryKind::Wait, WAIT, json!({}));
-        assert!(!tape(vec![first(), wait(), result(1, WAIT, json!({ "Ok": {} })), cancel()]).told());
+        assert!(!history(vec![first(), wait(), result(1, WAIT, json!({ "Ok": {} })), cancel()]).told());
         // What was there in the same moment says nothing of it.
         let reached = json!({ "Ok": { "outcome": "reached" } });
-        assert!(!tape(vec![first(), wait(), cancel(), result(1, WAIT, reached)]).told());
+        assert!(!history(vec![first(), wait(), cancel(), result(1, WAIT, reached)]).told());
         let stopped = json!({ "Ok": { "outcome": "cancelled" } });
-        assert!(tape(vec![first(), wait(), cancel(), result(1, WAIT, stopped)]).told());
-        assert!(tape(vec![first(), wait(), cancel(), result(1, WAIT, json!({ "Err": "Cancelled" }))]).told());
+        assert!(history(vec![first(), wait(), cancel(), result(1, WAIT, stopped)]).told());
+        assert!(history(vec![first(), wait(), cancel(), result(1, WAIT, json!({ "Err": "Cancelled" }))]).told());
         let turned =
             entry(EntryKind::Denied, TRIGGER, json!({ "answer": { "Err": { "Other": { "code": "cancelled" } } } }));
-        assert!(tape(vec![first(), cancel(), turned]).told());
+        assert!(history(vec![first(), cancel(), turned]).told());
     }
 
     #[test]
@@ -334,7 +343,7 @@ pub(crate) mod tests {
         let intent = || entry(EntryKind::Intent, TRIGGER, json!({}));
         let refused = json!({ "Err": { "Other": { "code": "refused" } } });
         let unknown = json!({ "Err": { "Other": { "code": "unknown" } } });
-        assert_eq!(tape(vec![first(), intent(), result(1, TRIGGER, refused)]).unfinished().len(), 0);
-        assert_eq!(tape(vec![first(), intent(), result(1, TRIGGER, unknown)]).unfinished().len(), 1);
+        assert_eq!(history(vec![first(), intent(), result(1, TRIGGER, refused)]).unfinished().len(), 0);
+        assert_eq!(history(vec![first(), intent(), result(1, TRIGGER, unknown)]).unfinished().len(), 1);
     }
 }

@@ -4,20 +4,24 @@
 //! in the same transaction as the intent of that effect, so that a restart knows it.
 //! Invariant: a job stands in line only while it holds nothing, so no two jobs wait for each other.
 
-use std::{collections::{BTreeMap, BTreeSet, HashMap}, fmt, sync::{Mutex, MutexGuard, PoisonError}};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    fmt,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use jiff::Timestamp;
 
-use crate::store::{JobRow, Place};
+use crate::store::{DeploymentLock, JobRow};
 
 /// The places that are held, and the lines in front of them.
 #[derive(Debug, Default)]
-pub(crate) struct Places(Mutex<State>);
+pub(crate) struct LockTable(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    held: HashMap<Place, Holder>,
-    lines: BTreeMap<Place, BTreeSet<(Timestamp, String)>>,
+    held: HashMap<DeploymentLock, Holder>,
+    lines: BTreeMap<DeploymentLock, BTreeSet<(Timestamp, String)>>,
 }
 
 /// A job that holds a place, in the words that others need of it.
@@ -40,7 +44,7 @@ impl Holder {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Busy {
     /// Which place.
-    pub(crate) place: Place,
+    pub(crate) place: DeploymentLock,
     /// Whether the job that wants it holds another one, and so must not stand in line.
     pub(crate) holds_another: bool,
     holder: Holder,
@@ -58,10 +62,10 @@ impl fmt::Display for Busy {
     }
 }
 
-impl Places {
+impl LockTable {
     /// Takes places for a job, all or none. Gives those that are to be written down: what it did not hold yet, and what
     /// was only kept for it.
-    pub(crate) fn take(&self, places: &[Place], job: &JobRow) -> Result<Vec<Place>, Box<Busy>> {
+    pub(crate) fn take(&self, places: &[DeploymentLock], job: &JobRow) -> Result<Vec<DeploymentLock>, Box<Busy>> {
         if places.is_empty() {
             return Ok(Vec::new());
         }
@@ -73,8 +77,8 @@ impl Places {
             let holds_another = state.held.values().any(|holder| holder.job == job.id && holder.written);
             return Err(Box::new(Busy { place: place.clone(), holds_another, holder: holder.clone() }));
         }
-        let unwritten = |place: &&Place| state.held.get(place).is_none_or(|holder| !holder.written);
-        let new: Vec<Place> = places.iter().filter(unwritten).cloned().collect();
+        let unwritten = |place: &&DeploymentLock| state.held.get(place).is_none_or(|holder| !holder.written);
+        let new: Vec<DeploymentLock> = places.iter().filter(unwritten).cloned().collect();
         for place in &new {
             state.held.insert(place.clone(), Holder::of(job, false));
         }
@@ -82,7 +86,7 @@ impl Places {
     }
 
     /// What was taken is written down.
-    pub(crate) fn wrote(&self, places: &[Place]) {
+    pub(crate) fn wrote(&self, places: &[DeploymentLock]) {
         let mut state = self.lock();
         for place in places {
             if let Some(holder) = state.held.get_mut(place) {
@@ -92,18 +96,18 @@ impl Places {
     }
 
     /// A job lets go of what is only kept for it. Gives the jobs that are next.
-    pub(crate) fn let_go(&self, job: &str) -> Vec<String> {
+    pub(crate) fn release_held(&self, job: &str) -> Vec<String> {
         self.free(job, |holder| !holder.written)
     }
 
     /// A holding that an earlier process wrote down.
-    pub(crate) fn restore(&self, place: Place, job: &JobRow) {
+    pub(crate) fn restore(&self, place: DeploymentLock, job: &JobRow) {
         self.lock().held.insert(place, Holder::of(job, true));
     }
 
     /// Puts a job in line, by the moment since which it waits; gives where it stands, in words. `None` where the place is
     /// free by now: then it is kept for the job, which can go on.
-    pub(crate) fn line_up(&self, place: &Place, job: &JobRow, since: Timestamp) -> Option<String> {
+    pub(crate) fn enqueue(&self, place: &DeploymentLock, job: &JobRow, since: Timestamp) -> Option<String> {
         let mut state = self.lock();
         match state.held.get(place) {
             Some(holder) if holder.job != job.id => {
@@ -123,14 +127,14 @@ impl Places {
     /// A job is over, or waits no longer: its places are free and it stands in no line. Gives the jobs that are next;
     /// nobody else can take the place of one before it has tried.
     pub(crate) fn release(&self, job: &str) -> Vec<String> {
-        self.leave_lines(job);
+        self.leave_queues(job);
         self.free(job, |_| true)
     }
 
     fn free(&self, job: &str, which: impl Fn(&Holder) -> bool) -> Vec<String> {
         let mut state = self.lock();
         let held = state.held.iter().filter(|(_, holder)| holder.job == job && which(holder));
-        let free: Vec<Place> = held.map(|(place, _)| place.clone()).collect();
+        let free: Vec<DeploymentLock> = held.map(|(place, _)| place.clone()).collect();
         let mut next = Vec::new();
         for place in free {
             state.held.remove(&place);
@@ -144,7 +148,7 @@ impl Places {
     }
 
     /// Takes a job out of every line.
-    pub(crate) fn leave_lines(&self, job: &str) {
+    pub(crate) fn leave_queues(&self, job: &str) {
         self.lock().lines.retain(|_, line| {
             line.retain(|(_, id)| id != job);
             !line.is_empty()
@@ -152,10 +156,10 @@ impl Places {
     }
 
     /// The places that a job holds, in order.
-    pub(crate) fn of(&self, job: &str) -> Vec<Place> {
+    pub(crate) fn of(&self, job: &str) -> Vec<DeploymentLock> {
         let state = self.lock();
         let held = state.held.iter().filter(|(_, holder)| holder.job == job && holder.written);
-        let mut places: Vec<Place> = held.map(|(place, _)| place.clone()).collect();
+        let mut places: Vec<DeploymentLock> = held.map(|(place, _)| place.clone()).collect();
         places.sort();
         places
     }
@@ -163,7 +167,7 @@ impl Places {
     /// Whether a job acts in an environment now.
     pub(crate) fn acts(&self, job: &str, environment: &str) -> bool {
         let state = self.lock();
-        let here = |(place, holder): (&Place, &Holder)| {
+        let here = |(place, holder): (&DeploymentLock, &Holder)| {
             place.environment == environment && holder.job == job && holder.written
         };
         state.held.iter().any(here)

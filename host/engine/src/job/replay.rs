@@ -1,19 +1,22 @@
-//! A tape read back to a plugin that runs anew.
+//! A history read back to a plugin that runs anew.
 //!
 //! Invariant: a call is answered with what its own entry holds, or not at all: one that differs from its entry holds the job.
-//! Not here: where the tape comes from (`tape`), and what is done beyond its end (`capability`).
+//! Not here: where the history comes from (`history`), and what is done beyond its end (`capability`).
 
 use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::history::Tape;
-use crate::{journal::blob, store::{Entry, EntryKind, Store, StoreError}};
+use super::history::JobHistory;
+use crate::{
+    journal::blob,
+    store::{Entry, EntryKind, Store, StoreError},
+};
 
-/// Why a call is not answered from the tape.
+/// Why a call is not answered from the history.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NoReplay {
-    /// The tape has another call here; both in one line.
+    /// The history has another call here; both in one line.
     #[error("{0}")]
     Differs(String),
     /// What stands beside it cannot be read.
@@ -21,16 +24,16 @@ pub(crate) enum NoReplay {
     Store(#[from] StoreError),
 }
 
-/// Reads a tape back for a plugin that runs anew.
+/// Reads a history back for a plugin that runs anew.
 #[derive(Debug, Default)]
 pub(crate) struct Replay {
-    tape: Arc<Tape>,
+    history: Arc<JobHistory>,
     at: usize,
 }
 
-/// What a call finds on the tape.
+/// What a call finds on the history.
 #[derive(Debug)]
-pub(crate) struct Found {
+pub(crate) struct ReplayStep {
     /// Its answer.
     pub(crate) answer: Value,
     /// The entry that it began with.
@@ -38,24 +41,24 @@ pub(crate) struct Found {
 }
 
 impl Replay {
-    pub(crate) fn new(tape: Arc<Tape>) -> Self {
-        let mut replay = Self { tape, at: 1 };
+    pub(crate) fn new(history: Arc<JobHistory>) -> Self {
+        let mut replay = Self { history, at: 1 };
         replay.skip();
         replay
     }
 
     /// Whether what comes now was recorded.
     pub(crate) fn is_over(&self) -> bool {
-        self.at >= self.tape.entries().len()
+        self.at >= self.history.entries().len()
     }
 
-    /// The call that comes next on the tape, for people.
+    /// The call that comes next on the history, for people.
     pub(crate) fn expected(&self) -> Option<String> {
-        let entry = self.tape.entries().get(self.at)?;
+        let entry = self.history.entries().get(self.at)?;
         Some(format!("entry {}, {} {}", entry.number, entry.call, entry.body["arguments"]))
     }
 
-    /// The answer of this call; `None` where the tape ends.
+    /// The answer of this call; `None` where the history ends.
     ///
     /// # Errors
     /// [`NoReplay`].
@@ -64,13 +67,13 @@ impl Replay {
         store: &dyn Store,
         call: &str,
         arguments: &(impl serde::Serialize + Sync),
-    ) -> Result<Option<Found>, NoReplay> {
+    ) -> Result<Option<ReplayStep>, NoReplay> {
         if self.is_over() {
             return Ok(None);
         }
         let arguments = serde_json::to_value(arguments).unwrap_or_default();
-        let tape = self.tape.clone();
-        while let Some(entry) = tape.entries().get(self.at) {
+        let history = self.history.clone();
+        while let Some(entry) = history.entries().get(self.at) {
             let body = blob::unpack(store, entry).await?;
             if entry.call != call || body["arguments"] != arguments {
                 let expected = self.expected().unwrap_or_default();
@@ -79,16 +82,16 @@ impl Replay {
             self.at += 1;
             self.skip();
             let holder = match entry.kind {
-                EntryKind::Intent | EntryKind::Wait => tape.result_of(entry.number),
+                EntryKind::Intent | EntryKind::Wait => history.result_of(entry.number),
                 _ => Some(entry),
             };
             let Some(holder) = holder else {
                 return Err(NoReplay::Differs(format!("entry {} has no result", entry.number)));
             };
             let mut body = if holder.number == entry.number { body } else { blob::unpack(store, holder).await? };
-            // Settled as not done: the same call comes again, on the tape or beyond it.
+            // Settled as not done: the same call comes again, on the history or beyond it.
             if !body["answer"].is_null() {
-                return Ok(Some(Found { answer: body["answer"].take(), begun: entry.clone() }));
+                return Ok(Some(ReplayStep { answer: body["answer"].take(), begun: entry.clone() }));
             }
         }
         Ok(None)
@@ -99,7 +102,7 @@ impl Replay {
         let own = |entry: &Entry| {
             matches!(entry.kind, EntryKind::Call | EntryKind::Denied | EntryKind::Intent | EntryKind::Wait)
         };
-        while self.tape.entries().get(self.at).is_some_and(|entry| !own(entry)) {
+        while self.history.entries().get(self.at).is_some_and(|entry| !own(entry)) {
             self.at += 1;
         }
     }
@@ -110,10 +113,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::job::history::tests::{entry, tape};
+    use crate::job::history::tests::{entry, history};
 
     fn replay(entries: Vec<Entry>) -> Replay {
-        Replay::new(Arc::new(tape(entries)))
+        Replay::new(Arc::new(history(entries)))
     }
 
     fn next(replay: &mut Replay, call: &str, arguments: Value) -> Result<Option<Value>, String> {

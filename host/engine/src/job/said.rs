@@ -1,6 +1,9 @@
 //! A message of a job to its room, as a row of the outbox.
 
-use crate::{base::Text, store::{JobRow, OutboxRow, Purpose}};
+use crate::{
+    base::Text,
+    store::{JobRow, OutboxKind, OutboxRow},
+};
 
 /// Words in a job's thread.
 pub(crate) fn said(row: &JobRow, purpose: &str, text: Text) -> OutboxRow {
@@ -10,7 +13,7 @@ pub(crate) fn said(row: &JobRow, purpose: &str, text: Text) -> OutboxRow {
         network: row.inbox.network.clone(),
         room: row.inbox.room.clone(),
         thread: row.thread.clone(),
-        purpose: Purpose::Message,
+        purpose: OutboxKind::Message,
         text,
     }
 }

@@ -2,8 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{history::{Begun, title}, said::said};
-use crate::{base::Text, journal::blob, store::{JobRow, OutboxRow, Store, Write}};
+use super::{
+    history::{StartEntry, title},
+    said::said,
+};
+use crate::{
+    base::Text,
+    journal::blob,
+    store::{JobRow, OutboxRow, Store, Write},
+};
 
 /// A room that a job is shown in.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -18,7 +25,7 @@ impl ShownIn {
     /// The room that a job is shown in, by its entry 0. Of a journal that cannot be read nothing is shown.
     pub(crate) async fn kept(store: &dyn Store, job: &str) -> Option<Self> {
         let first = store.entries(job).await.ok()?.into_iter().next()?.entry;
-        let begun: Begun = serde_json::from_value(blob::unpack(store, &first).await.ok()?).ok()?;
+        let begun: StartEntry = serde_json::from_value(blob::unpack(store, &first).await.ok()?).ok()?;
         begun.shown
     }
 

@@ -4,15 +4,20 @@
 //! what the job's card shows now.
 //! Not here: who may see a job (`engine::desk`), and its journal line by line (`journal::show`).
 
-use super::history::{Standing, Tape};
-use crate::{base::{clean, moment, took}, store::{JobRow, Phase, Place, Store}};
-use super::entry::about;
+use super::{
+    entry::about,
+    history::{JobHistory, ReplayPosition},
+};
+use crate::{
+    base::{clean, moment, took},
+    store::{DeploymentLock, JobPhase, JobRow, Store},
+};
 
 /// What a job's journal and its places say of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
     /// The places that it holds.
-    pub places: Vec<Place>,
+    pub places: Vec<DeploymentLock>,
     /// The effect of which nobody knows whether it happened, while it is open.
     pub in_doubt: Option<String>,
     /// Whether it was called off and has not ended yet.
@@ -23,15 +28,15 @@ pub struct Status {
 
 impl Status {
     /// Reads a job's journal. A journal that cannot be read is said, and is no error.
-    pub async fn read(store: &dyn Store, job: &JobRow, places: Vec<Place>) -> Self {
-        match Tape::read(store, &job.id).await {
-            Ok(tape) => Self {
-                in_doubt: match (tape.standing(), &job.end) {
-                    (Standing::InDoubt(at), None) => Some(about(&tape.entries()[at])),
+    pub async fn read(store: &dyn Store, job: &JobRow, places: Vec<DeploymentLock>) -> Self {
+        match JobHistory::read(store, &job.id).await {
+            Ok(history) => Self {
+                in_doubt: match (history.standing(), &job.end) {
+                    (ReplayPosition::InDoubt(at), None) => Some(about(&history.entries()[at])),
                     _ => None,
                 },
-                called_off: tape.cancelled() && job.end.is_none(),
-                entries: Ok(tape.entries().len()),
+                called_off: history.cancelled() && job.end.is_none(),
+                entries: Ok(history.entries().len()),
                 places,
             },
             Err(error) => Self { places, in_doubt: None, called_off: false, entries: Err(error.to_string()) },
@@ -43,7 +48,7 @@ impl Status {
         let mut lines = vec![status_line(job, stage)];
         let taken = job.end.as_ref().map(|end| format!(", took {}", took(job.opened, end.at))).unwrap_or_default();
         lines.push(format!("  opened {}{taken}, plugin {}", moment(job.opened), job.plugin));
-        if let (Phase::Run, Some(stage), None) = (job.stand.phase, stage, &job.end) {
+        if let (JobPhase::Run, Some(stage), None) = (job.stand.phase, stage, &job.end) {
             lines.push(format!("  stage: {stage}"));
         }
         lines.extend(job.parent.iter().map(|parent| format!("  left for later by job {parent}")));
@@ -79,8 +84,8 @@ fn stands(job: &JobRow, stage: Option<&str>) -> String {
         return format!("{} at {}", end.outcome.as_str(), moment(end.at));
     }
     let about = match (job.stand.phase, stage) {
-        (Phase::Working, Some(stage)) => format!("at work, {stage}"),
-        (Phase::Working, None) => "at work".to_owned(),
+        (JobPhase::Working, Some(stage)) => format!("at work, {stage}"),
+        (JobPhase::Working, None) => "at work".to_owned(),
         _ => job.stand.about.clone(),
     };
     format!("{about}, since {}", moment(job.stand.since))

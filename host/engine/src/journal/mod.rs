@@ -8,8 +8,8 @@ mod tests;
 mod verify;
 
 pub use blob::{pack, unpack};
-pub(crate) use verify::check_entries_behind;
-pub use verify::{Head, Verified, check_entries};
 pub use read::read;
 pub use show::show;
+pub(crate) use verify::check_entries_behind;
 pub use verify::verify;
+pub use verify::{Head, Verified, check_entries};

@@ -5,7 +5,11 @@
 
 use serde_json::Value;
 
-use crate::{base::clean, model::{NO_RULE, RunKey}, store::{Entry, EntryKind, JobRow, Sealed}};
+use crate::{
+    base::clean,
+    model::{NO_RULE, RunKey},
+    store::{Entry, EntryKind, HashedEntry, JobRow},
+};
 
 /// How many characters a line has at most.
 const WIDEST: usize = 240;
@@ -13,7 +17,7 @@ const WIDEST: usize = 240;
 const BRIEF: usize = 100;
 
 /// A job's life, one line an entry.
-pub fn show(job: &JobRow, entries: &[Sealed]) -> String {
+pub fn show(job: &JobRow, entries: &[HashedEntry]) -> String {
     let mut lines = vec![
         format!("job {}: {}", job.id, job.line),
         format!(
@@ -27,7 +31,7 @@ pub fn show(job: &JobRow, entries: &[Sealed]) -> String {
     ];
     lines.extend(job.parent.iter().map(|parent| format!("left for later by job {parent}")));
     let mut day = None;
-    for Sealed { entry, .. } in entries {
+    for HashedEntry { entry, .. } in entries {
         let date = entry.at.strftime("%Y-%m-%d").to_string();
         let time = entry.at.strftime("%H:%M:%S.%3f");
         let when = if day.as_ref() == Some(&date) { time.to_string() } else { format!("{date} {time}") };

@@ -7,11 +7,14 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{Timestamp, model::Person, store::{Entry, EntryKind, InboxKey, JobEnd, JobOutcome, JobRow, Line, Link, LinkKind, MemoryStore, Phase, Sealed, Stand, Store, StoreError, Write}};
-use crate::store::entry_hash;
-use crate::store::link_hash;
-use crate::store::line_digest;
-use crate::store::lines_digest;
+use crate::{
+    Timestamp,
+    model::Person,
+    store::{
+        AuditRecord, Entry, EntryKind, HashedEntry, InboxKey, JobEnd, JobOutcome, JobPhase, JobRow, JobStatus, Link,
+        LinkKind, MemoryStore, Store, StoreError, Write, entry_hash, line_digest, lines_digest, link_hash,
+    },
+};
 
 fn at(millis: i64) -> Timestamp {
     Timestamp::from_millisecond(1_780_315_200_000 + millis).unwrap()
@@ -33,8 +36,8 @@ fn job() -> JobRow {
         parent: None,
         overrides: None,
         opened: at(0),
-        stand: Stand {
-            phase: Phase::Run,
+        stand: JobStatus {
+            phase: JobPhase::Run,
             about: "cms/staging is running".into(),
             since: at(1391),
             wake: Some(at(9000)),
@@ -59,20 +62,20 @@ fn entry(number: u32, kind: EntryKind, body: Value) -> Entry {
     }
 }
 
-fn sealed(entries: Vec<Entry>) -> Vec<Sealed> {
+fn sealed(entries: Vec<Entry>) -> Vec<HashedEntry> {
     let mut before = String::new();
     let seal = |entry| {
         before = entry_hash(&before, &entry);
-        Sealed { entry, hash: before.clone() }
+        HashedEntry { entry, hash: before.clone() }
     };
     entries.into_iter().map(seal).collect()
 }
 
-fn tip(entries: &[Sealed]) -> (u32, String) {
+fn tip(entries: &[HashedEntry]) -> (u32, String) {
     (u32::try_from(entries.len()).unwrap(), entries.last().unwrap().hash.clone())
 }
 
-fn six() -> Vec<Sealed> {
+fn six() -> Vec<HashedEntry> {
     sealed((0..6).map(|number| entry(number, EntryKind::Call, json!({ "answer": { "Ok": number } }))).collect())
 }
 
@@ -129,7 +132,7 @@ fn a_link_covers_every_field_but_its_own_hash() {
 
 #[test]
 fn the_order_of_lines_counts() {
-    let line = |command: &str| Line {
+    let line = |command: &str| AuditRecord {
         inbox: job().inbox,
         caller: job().caller,
         plugin: None,
@@ -220,7 +223,7 @@ async fn a_large_body_stands_beside_its_entry() {
 }
 
 /// A whole life, with words from outside that are not to be trusted.
-fn life() -> Vec<Sealed> {
+fn life() -> Vec<HashedEntry> {
     let asked = json!({
         "job": "7f3a", "command": "deploy", "caller": { "id": "@bob:example.org", "name": "Bob" },
         "arguments": [{ "name": "app", "value": { "Text": "cms" } }, { "name": "version", "value": { "Text": "1.0.2" } }],

@@ -5,8 +5,11 @@
 use std::sync::Arc;
 
 use super::outbox::{LONGEST_MESSAGE, LONGEST_SAID, Outbox, longest};
-use crate::{adapter::Chat, base::Text, store::{InboxRow, OutboxRow, Purpose, is_announced}};
-use crate::adapter::Accounts;
+use crate::{
+    adapter::{Accounts, Chat},
+    base::Text,
+    store::{InboxRow, OutboxKind, OutboxRow, is_announced},
+};
 
 /// One account of one identity.
 #[derive(Clone)]
@@ -19,7 +22,7 @@ pub(crate) struct Account {
 
 /// A room, and the account that speaks there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Spot {
+pub(crate) struct Destination {
     /// The identity's name.
     pub(crate) bot: String,
     /// The network.
@@ -28,11 +31,11 @@ pub(crate) struct Spot {
     pub(crate) room: String,
 }
 
-impl Spot {
+impl Destination {
     /// A message to this room, outside of any thread.
     pub(crate) fn say(self, key: String, text: Text) -> OutboxRow {
         let Self { bot, network, room } = self;
-        OutboxRow { key, bot, network, room, thread: None, purpose: Purpose::Message, text }
+        OutboxRow { key, bot, network, room, thread: None, purpose: OutboxKind::Message, text }
     }
 }
 
@@ -90,7 +93,7 @@ impl Outbox {
 
     /// Where a room that the configuration names is, and who speaks there: the identity named if its table names the room,
     /// else another one whose does, else the one named. `None` where nobody is in that network.
-    pub(crate) fn spot(&self, bot: &str, room: &crate::model::RoomName) -> Option<Spot> {
+    pub(crate) fn spot(&self, bot: &str, room: &crate::model::RoomName) -> Option<Destination> {
         let network = room.network.as_ref().unwrap_or(&self.network);
         let fits = || self.accounts.iter().filter(|account| account.chat.network() == network.as_str());
         let own = || fits().filter(|account| account.bot == bot);
@@ -99,7 +102,7 @@ impl Outbox {
             .or_else(|| fits().find(|account| names(account, &room.name)))
             .or_else(|| own().next())
             .or_else(|| fits().next())?;
-        Some(Spot { bot: account.bot.clone(), network: network.clone(), room: room.name.clone() })
+        Some(Destination { bot: account.bot.clone(), network: network.clone(), room: room.name.clone() })
     }
 
     /// The thread that answers to a message go to: its own, or one below it; `None` where the network has none.

@@ -2,14 +2,21 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use super::{addressing::Addressing, outbox::Outbox};
-use crate::{adapter::{Incoming, Position}, base::{Activity, Text}, job::approval_text, model::Person, policy::Access, store::{InboxKey, InboxRow, Mark, OutboxRow, PendingRow, Purpose, Reaction, Started, Store, StoreError, Write}};
-use crate::model::RoomName;
-use async_trait::async_trait;
-use crate::adapter::Inbox;
+use crate::{
+    adapter::{Inbox, Incoming, Position},
+    base::{Activity, Text},
+    job::approval_text,
+    model::{Person, RoomName},
+    policy::Access,
+    store::{
+        InboxKey, InboxRow, Mark, OutboxKind, OutboxRow, PendingRow, Reaction, Store, StoreError, TriggerSource, Write,
+    },
+};
 
 /// What came.
 pub(crate) struct Arrival {
@@ -25,7 +32,7 @@ pub(crate) struct Arrival {
 /// Matches messages that are not addressed to the bot.
 pub(crate) trait Listener: Send + Sync {
     /// The command that a message starts, if it does. `is_here` says whether the message's room has this name.
-    fn heard(&self, text: &str, is_here: &dyn Fn(&RoomName) -> bool) -> Option<Started>;
+    fn heard(&self, text: &str, is_here: &dyn Fn(&RoomName) -> bool) -> Option<TriggerSource>;
 }
 
 /// Where the adapter of one account brings messages.
@@ -67,12 +74,7 @@ impl Inbox for AccountInbox {
         Ok(mark.map(|mark| Position { event: mark.event, at: mark.at }))
     }
 
-    async fn receive(
-        &self,
-        room: &str,
-        messages: Vec<Incoming>,
-        mark: Option<Position>,
-    ) -> Result<usize, StoreError> {
+    async fn receive(&self, room: &str, messages: Vec<Incoming>, mark: Option<Position>) -> Result<usize, StoreError> {
         let mark = mark.map(|position| self.mark_at(room, position));
         let mut kept = Vec::new();
         for message in messages {
@@ -113,7 +115,7 @@ impl Inbox for AccountInbox {
             network: self.network.into(),
             room: room.into(),
             thread,
-            purpose: Purpose::Message,
+            purpose: OutboxKind::Message,
             text,
         };
         self.store.commit(vec![Write::Say(row)]).await?;
@@ -137,7 +139,7 @@ impl AccountInbox {
     }
 
     /// What a message is to us, if it is anything: words, and what set them off where nobody typed them to us.
-    fn meant(&self, room: &str, message: &Incoming) -> Option<(String, Option<Started>)> {
+    fn meant(&self, room: &str, message: &Incoming) -> Option<(String, Option<TriggerSource>)> {
         if message.reaction.is_some() {
             return Some((String::new(), None));
         }
@@ -150,7 +152,7 @@ impl AccountInbox {
     }
 
     /// What the operator listens for in a message that is not for us. Of it only that is kept.
-    fn heard(&self, room: &str, message: &Incoming) -> Option<Started> {
+    fn heard(&self, room: &str, message: &Incoming) -> Option<TriggerSource> {
         self.listener.heard(&message.text, &|name| self.access.is_room(name, (self.network, room)))
     }
 

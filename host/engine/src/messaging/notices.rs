@@ -4,7 +4,13 @@
 //! that cannot be spoken to holds up nothing.
 
 use super::outbox::Outbox;
-use crate::{base::{At, Text, clean, took}, job::Ask, model::{Catalog, RoomName}, policy::Pattern, store::{JobOutcome, JobRow, Write}};
+use crate::{
+    base::{At, Text, clean, took},
+    job::ApprovalRequest,
+    model::{Catalog, RoomName},
+    policy::Pattern,
+    store::{JobOutcome, JobRow, Write},
+};
 
 /// What a room can be told of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,7 +126,7 @@ impl Notices {
     }
 
     /// What rooms are told of a job that begins to wait for approval.
-    pub(crate) fn asked(&self, outbox: &Outbox, catalog: &Catalog, row: &JobRow, ask: &Ask) -> Vec<Write> {
+    pub(crate) fn asked(&self, outbox: &Outbox, catalog: &Catalog, row: &JobRow, ask: &ApprovalRequest) -> Vec<Write> {
         let summary = format!("{}: {}", row.line, crate::job::approval_line(ask));
         let facts = Facts { summary: &summary, outcome: "waits for approval", took: String::new() };
         self.tell(outbox, catalog, row, Occasion::Approval, &format!("asked-{}", ask.number), &facts)

@@ -1,12 +1,22 @@
 //! Works off the rows of the outbox: each room in order but for the sign that a command was taken up, no room waiting for
 //! another, nothing sent twice that the network can tell.
 
-use std::{collections::{HashMap, HashSet}, hash::{DefaultHasher, Hash as _, Hasher as _}, sync::{Arc, Mutex, PoisonError}, time::{Duration, Instant}};
+use std::{
+    collections::{HashMap, HashSet},
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use tokio::sync::mpsc;
 
 use super::accounts::Account;
-use crate::{adapter::{Body, Chat, Outgoing, SendError}, base::{Activity, AtWork}, metrics::{Asked, FirstAnswers, outbound, rate_limited}, store::{PendingRow, Purpose, Store, Write, is_announced}};
+use crate::{
+    adapter::{Body, Chat, Outgoing, SendError},
+    base::{Activity, AtWork},
+    metrics::{FirstAnswers, RequestOutcome, outbound, rate_limited},
+    store::{OutboxKind, PendingRow, Store, Write, is_announced},
+};
 
 /// The first wait after a network said "later" without saying when.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
@@ -104,7 +114,7 @@ impl Outbox {
             for row in in_order(rows) {
                 let Some(chat) = self.chat(&row.row.bot, &row.row.network) else { continue };
                 // Without edits a card is shown once, when its job is at rest.
-                if matches!(row.row.purpose, Purpose::Card { rest: false }) && !chat.abilities().edits {
+                if matches!(row.row.purpose, OutboxKind::Card { rest: false }) && !chat.abilities().edits {
                     continue;
                 }
                 let name = (row.row.key.clone(), row.version);
@@ -133,11 +143,11 @@ impl Outbox {
                     row.event = cards.get(&row.row.key).cloned();
                 }
                 // A newer text of this card is waiting: it says all that this one would.
-                let newer = matches!(row.row.purpose, Purpose::Card { .. })
+                let newer = matches!(row.row.purpose, OutboxKind::Card { .. })
                     && lock(&flight).queued.iter().any(|(key, version)| *key == name.0 && *version > name.1);
                 if !newer {
                     let event = self.deliver(&chat, &row, left_over).await;
-                    if let (Purpose::Card { rest }, Some(event)) = (&row.row.purpose, &event) {
+                    if let (OutboxKind::Card { rest }, Some(event)) = (&row.row.purpose, &event) {
                         if *rest {
                             cards.remove(&name.0);
                         } else {
@@ -170,17 +180,17 @@ impl Outbox {
     async fn deliver(&self, chat: &Arc<dyn Chat>, row: &PendingRow, left_over: bool) -> Option<String> {
         let text = || row.row.text.clone().clamped(longest(&**chat));
         let (key, body) = match (&row.row.purpose, &row.event) {
-            (Purpose::Reaction { event, emoji }, _) => {
+            (OutboxKind::Reaction { event, emoji }, _) => {
                 // What nobody typed cannot be marked.
                 if !chat.abilities().reactions || is_announced(event) {
                     return None;
                 }
                 (row.row.key.clone(), Body::React { event: event.clone(), emoji: emoji.clone() })
             }
-            (Purpose::Card { .. }, Some(event)) => {
+            (OutboxKind::Card { .. }, Some(event)) => {
                 (format!("{}/{}", row.row.key, row.version), Body::Edit { event: event.clone(), text: text() })
             }
-            (Purpose::Card { .. } | Purpose::Message, _) => {
+            (OutboxKind::Card { .. } | OutboxKind::Message, _) => {
                 (row.row.key.clone(), Body::Say { text: text(), thread: row.row.thread.clone() })
             }
         };
@@ -228,19 +238,19 @@ impl Outbox {
 }
 
 /// What came of a question to a network.
-fn asked<T>(tried: &Result<T, SendError>) -> Asked {
+fn asked<T>(tried: &Result<T, SendError>) -> RequestOutcome {
     match tried {
-        Ok(_) => Asked::Done,
-        Err(SendError::Never { .. }) => Asked::Refused,
-        Err(SendError::Later { after: Some(_), .. }) => Asked::Limited,
-        Err(SendError::Later { after: None, .. }) => Asked::Away,
+        Ok(_) => RequestOutcome::Done,
+        Err(SendError::Never { .. }) => RequestOutcome::Refused,
+        Err(SendError::Later { after: Some(_), .. }) => RequestOutcome::Limited,
+        Err(SendError::Later { after: None, .. }) => RequestOutcome::Away,
     }
 }
 
 /// The lane beside a room's usual one, for the sign that a command was taken up: who typed it sees that at once, however much
 /// the room is still to be told.
 fn beside(row: &PendingRow) -> Option<u64> {
-    let Purpose::Reaction { event, emoji } = &row.row.purpose else { return None };
+    let OutboxKind::Reaction { event, emoji } = &row.row.purpose else { return None };
     let mut hasher = DefaultHasher::new();
     event.hash(&mut hasher);
     (emoji == TAKEN_UP).then(|| hasher.finish() % LANES_BESIDE)
@@ -258,7 +268,7 @@ fn in_order(rows: Vec<PendingRow>) -> Vec<PendingRow> {
     let closings: HashMap<String, usize> =
         rows.iter().enumerate().filter_map(|(index, row)| Some((job(row, "/closing")?, index))).collect();
     let place = |(index, row): (usize, PendingRow)| {
-        let unseen = row.row.purpose == Purpose::Card { rest: true } && row.event.is_none();
+        let unseen = row.row.purpose == OutboxKind::Card { rest: true } && row.event.is_none();
         let closing = job(&row, "/card").filter(|_| unseen).and_then(|job| closings.get(&job));
         (closing.map_or(2 * index + 1, |closing| 2 * closing), row)
     };
@@ -278,7 +288,7 @@ mod tests {
 
     #[test]
     fn a_card_that_nobody_saw_comes_right_before_its_closing_line() {
-        let row = |key: &str, purpose: Purpose, event: Option<&str>| PendingRow {
+        let row = |key: &str, purpose: OutboxKind, event: Option<&str>| PendingRow {
             row: OutboxRow {
                 key: key.into(),
                 bot: "marvin".into(),
@@ -291,15 +301,15 @@ mod tests {
             event: event.map(str::to_owned),
             version: 1,
         };
-        let rest = Purpose::Card { rest: true };
+        let rest = OutboxKind::Card { rest: true };
         let rows = vec![
             row("a/card", rest.clone(), None),
             row("b/card", rest.clone(), Some("seen")),
-            row("c/card", Purpose::Card { rest: false }, None),
-            row("a/output", Purpose::Message, None),
+            row("c/card", OutboxKind::Card { rest: false }, None),
+            row("a/output", OutboxKind::Message, None),
             row("d/card", rest, None),
-            row("a/closing", Purpose::Message, None),
-            row("b/closing", Purpose::Message, None),
+            row("a/closing", OutboxKind::Message, None),
+            row("b/closing", OutboxKind::Message, None),
         ];
         let keys: Vec<String> = in_order(rows).into_iter().map(|row| row.row.key).collect();
         assert_eq!(keys, ["b/card", "c/card", "a/output", "d/card", "a/card", "a/closing", "b/closing"]);

@@ -1,6 +1,9 @@
 //! How many refusals one person gets in one room: enough to learn from, not enough to flood a room with.
 
-use std::{collections::HashMap, sync::{Mutex, PoisonError}};
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+};
 
 use jiff::Timestamp;
 
@@ -13,7 +16,7 @@ const MOST_REMEMBERED: usize = 10_000;
 
 /// Counts refusals.
 #[derive(Debug, Default)]
-pub(crate) struct Courtesy(Mutex<HashMap<(String, String), Count>>);
+pub(crate) struct ReplyLimiter(Mutex<HashMap<(String, String), Count>>);
 
 #[derive(Debug, Clone, Copy)]
 struct Count {
@@ -22,7 +25,7 @@ struct Count {
     unsaid: u64,
 }
 
-impl Courtesy {
+impl ReplyLimiter {
     /// Whether a refusal is answered: how many were not since the last answer, or `None` where this one is not either.
     pub(crate) fn answer(&self, person: &str, room: &str, now: Timestamp) -> Option<u64> {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -53,14 +56,14 @@ mod tests {
 
     #[test]
     fn a_flood_is_counted_and_said_later() {
-        let courtesy = Courtesy::default();
+        let reply_limiter = ReplyLimiter::default();
         let at = |second| Timestamp::from_second(second).unwrap();
         for _ in 0..MOST {
-            assert_eq!(courtesy.answer("bob", "ops", at(0)), Some(0));
+            assert_eq!(reply_limiter.answer("bob", "ops", at(0)), Some(0));
         }
-        assert_eq!(courtesy.answer("bob", "ops", at(1)), None);
-        assert_eq!(courtesy.answer("bob", "ops", at(2)), None);
-        assert_eq!(courtesy.answer("carol", "ops", at(2)), Some(0));
-        assert_eq!(courtesy.answer("bob", "ops", at(61)), Some(2));
+        assert_eq!(reply_limiter.answer("bob", "ops", at(1)), None);
+        assert_eq!(reply_limiter.answer("bob", "ops", at(2)), None);
+        assert_eq!(reply_limiter.answer("carol", "ops", at(2)), Some(0));
+        assert_eq!(reply_limiter.answer("bob", "ops", at(61)), Some(2));
     }
 }

@@ -1,4 +1,4 @@
-//! When somebody should look: rules for Prometheus, beside the figures that they lean on.
+//! When somebody should look: rules for Prometheus, beside the metrics that they lean on.
 
 /// One rule.
 #[derive(Debug)]

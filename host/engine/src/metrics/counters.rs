@@ -2,26 +2,31 @@
 //!
 //! Invariant: they belong to one engine, and are made after its process installed a recorder.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    collections::HashMap,
+    sync::{Arc, OnceLock},
+};
 
 use metrics::Counter;
 
 use super::metric::Label;
-use std::collections::HashMap;
 
 /// The counters of commands.
-pub(crate) struct Commands([Counter; Became::ALL.len()]);
+pub(crate) struct Commands([Counter; CommandOutcome::ALL.len()]);
 
 impl Default for Commands {
     fn default() -> Self {
-        Self(Became::ALL.map(|became| super::table::COMMANDS.counter([(Label::Outcome, became.as_str().into())])))
+        Self(
+            CommandOutcome::ALL
+                .map(|became| super::table::COMMANDS.counter([(Label::Outcome, became.as_str().into())])),
+        )
     }
 }
 
 impl Commands {
     /// This became of a command.
-    pub(crate) fn count(&self, became: Became) {
-        if let Some(at) = Became::ALL.iter().position(|known| *known == became) {
+    pub(crate) fn count(&self, became: CommandOutcome) {
+        if let Some(at) = CommandOutcome::ALL.iter().position(|known| *known == became) {
             self.0[at].increment(1);
         }
     }
@@ -80,13 +85,13 @@ impl Calls {
 
 /// What becomes of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Became {
+pub(crate) enum CommandOutcome {
     /// A query or a command of the host was answered.
     Answered,
     /// An order to the host was carried out.
     CarriedOut,
     /// A job began.
-    Started,
+    TriggerSource,
     /// It was no command.
     Malformed,
     /// It was not for this person.
@@ -97,15 +102,22 @@ pub(crate) enum Became {
     Unable,
 }
 
-impl Became {
-    const ALL: [Self; 7] =
-        [Self::Answered, Self::CarriedOut, Self::Started, Self::Malformed, Self::Denied, Self::Late, Self::Unable];
+impl CommandOutcome {
+    const ALL: [Self; 7] = [
+        Self::Answered,
+        Self::CarriedOut,
+        Self::TriggerSource,
+        Self::Malformed,
+        Self::Denied,
+        Self::Late,
+        Self::Unable,
+    ];
 
     fn as_str(self) -> &'static str {
         match self {
             Self::Answered => "answered",
             Self::CarriedOut => "carried-out",
-            Self::Started => "started",
+            Self::TriggerSource => "started",
             Self::Malformed => "malformed",
             Self::Denied => "denied",
             Self::Late => "late",

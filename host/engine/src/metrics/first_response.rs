@@ -2,7 +2,11 @@
 //!
 //! Invariant: what is never answered is forgotten, so this holds little memory whatever is typed.
 
-use std::{collections::HashMap, sync::{Mutex, MutexGuard, PoisonError}, time::{Duration, Instant}};
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
 
 use super::metric::Label;
 use crate::store::InboxKey;

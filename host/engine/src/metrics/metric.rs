@@ -1,11 +1,11 @@
 //! What the host counts and measures, for who watches over it: one table, and small functions that record.
 //!
-//! Invariant: a figure has a row in [`TABLE`], and nothing else is recorded: names and labels are values of this folder's
+//! Invariant: a metric has a row in [`TABLE`], and nothing else is recorded: names and labels are values of this folder's
 //! types, so none can be misspelt. A label's value is a word of the host, of the contract or of the operator's file, never
 //! of what somebody typed or sent.
 //! What is recorded goes to the recorder of the crate `metrics` that the process has installed before it builds an
 //! [`crate::Engine`]; without one it goes nowhere and costs next to nothing.
-//! Not here: how figures are shown to others. `METRICS.md` and `packaging/alerts.yml` are written from the table
+//! Not here: how metrics are shown to others. `METRICS.md` and `packaging/alerts.yml` are written from the table
 //! ([`page`], [`alerts`]).
 
 use metrics::{Counter, Gauge, Histogram, Key, Level, Metadata, SharedString, Unit};
@@ -14,7 +14,7 @@ use super::{alert::Alert, table::TABLE};
 
 /// One row of the table.
 #[derive(Debug)]
-pub struct Figure {
+pub struct Metric {
     /// Its name, as a scrape shows it.
     pub name: &'static str,
     /// What it is.
@@ -27,7 +27,7 @@ pub struct Figure {
     pub alerts: &'static [Alert],
 }
 
-/// What a figure is.
+/// What a metric is.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum MetricKind {
     /// It only goes up.
@@ -38,7 +38,7 @@ pub enum MetricKind {
     Seconds(&'static [f64]),
 }
 
-/// What figures are told apart by. The list is closed.
+/// What metrics are told apart by. The list is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Label {
     /// How it ended, in one word.
@@ -48,7 +48,7 @@ pub enum Label {
     /// A chat network.
     Network,
     /// Where an open job stands.
-    Phase,
+    JobPhase,
     /// A plugin of the configuration.
     Plugin,
     /// A call of the contract.
@@ -79,7 +79,7 @@ impl Label {
         Self::Outcome,
         Self::Bot,
         Self::Network,
-        Self::Phase,
+        Self::JobPhase,
         Self::Plugin,
         Self::Call,
         Self::Decision,
@@ -99,7 +99,7 @@ impl Label {
             Self::Outcome => "outcome",
             Self::Bot => "bot",
             Self::Network => "network",
-            Self::Phase => "phase",
+            Self::JobPhase => "phase",
             Self::Plugin => "plugin",
             Self::Call => "call",
             Self::Decision => "decision",
@@ -120,7 +120,9 @@ impl Label {
             Self::Outcome => "how it ended, one word of a fixed list",
             Self::Bot => "an identity, by its name in `[bot.NAME]`",
             Self::Network => "a chat network: `console`, `matrix`, `mattermost`",
-            Self::Phase => "where a job stands: `working`, `run`, `time`, `line`, `later`, `asked`, `approval`, `held`",
+            Self::JobPhase => {
+                "where a job stands: `working`, `run`, `time`, `line`, `later`, `asked`, `approval`, `held`"
+            }
             Self::Plugin => "a plugin, by its name in `[plugin.NAME]`",
             Self::Call => "a call of the contract: `pipelines.trigger`",
             Self::Decision => {
@@ -146,7 +148,7 @@ impl Label {
 
 const METADATA: Metadata<'static> = Metadata::new("wardroom", Level::INFO, None);
 
-impl Figure {
+impl Metric {
     /// What it is told apart by, given in the order of its row.
     fn key<const N: usize>(&self, labels: [(Label, SharedString); N]) -> Key {
         debug_assert!(
@@ -180,9 +182,9 @@ impl Figure {
 
 /// Tells the installed recorder what there is. Once, before the first scrape.
 pub fn describe() {
-    for figure in TABLE {
-        let (name, help) = (figure.name.into(), figure.help.into());
-        metrics::with_recorder(|recorder| match figure.kind {
+    for metric in TABLE {
+        let (name, help) = (metric.name.into(), metric.help.into());
+        metrics::with_recorder(|recorder| match metric.kind {
             MetricKind::Counter => recorder.describe_counter(name, None, help),
             MetricKind::Gauge => recorder.describe_gauge(name, None, help),
             MetricKind::Seconds(_) => recorder.describe_histogram(name, Some(Unit::Seconds), help),

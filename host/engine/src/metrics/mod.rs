@@ -10,10 +10,10 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use counters::{Became, Calls, Commands, Decision};
+pub(crate) use counters::{Calls, CommandOutcome, Commands, Decision};
 pub(crate) use first_response::FirstAnswers;
 pub use metric::{Label, MetricKind, describe};
-pub use record::{Asked, hook, outbound};
+pub use record::{RequestOutcome, hook, outbound};
+pub(crate) use record::{ScheduleOutcome, begin, ends, job_ended, rate_limited, scheduled, woken};
 pub(crate) use record::{account, open_jobs, overdue, plugins};
-pub(crate) use record::{Ran, begin, ends, job_ended, rate_limited, scheduled, woken};
 pub use table::TABLE;

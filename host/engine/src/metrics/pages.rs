@@ -4,35 +4,38 @@
 
 use std::fmt::Write as _;
 
-use super::{metric::{Figure, Label, MetricKind}, table::TABLE};
+use super::{
+    metric::{Label, Metric, MetricKind},
+    table::TABLE,
+};
 
 /// `METRICS.md`.
 pub fn page() -> String {
     let mut text = String::from(
         "# Figures\n\n\
          `GET /metrics` of the listener (`[http]` in `plugins.toml`) gives these to Prometheus. This page and the rules in\n\
-         [packaging/alerts.yml](packaging/alerts.yml) are written from one table, `host/engine/src/figures/table.rs`.\n\n\
+         [packaging/alerts.yml](packaging/alerts.yml) are written from one table, `host/engine/src/metrics/table.rs`.\n\n\
          No label holds anything that somebody typed or sent. Times are in seconds.\n\n\
-         | figure | what it is | told apart by | what it says |\n|---|---|---|---|\n",
+         | metric | what it is | told apart by | what it says |\n|---|---|---|---|\n",
     );
-    for figure in TABLE {
-        let labels: Vec<String> = figure.labels.iter().map(|label| format!("`{}`", label.as_str())).collect();
+    for metric in TABLE {
+        let labels: Vec<String> = metric.labels.iter().map(|label| format!("`{}`", label.as_str())).collect();
         let labels = if labels.is_empty() { "nothing".to_owned() } else { labels.join(", ") };
-        let _ = writeln!(text, "| `{}` | {} | {labels} | {} |", figure.name, kind(figure), figure.help);
+        let _ = writeln!(text, "| `{}` | {} | {labels} | {} |", metric.name, kind(metric), metric.help);
     }
     text.push_str("\nWhat they are told apart by:\n\n| label | its values |\n|---|---|\n");
     for label in Label::ALL {
         let _ = writeln!(text, "| `{}` | {} |", label.as_str(), label.values());
     }
     text.push_str("\nHow times are sorted, in seconds:\n\n");
-    for figure in TABLE {
-        if let MetricKind::Seconds(bounds) = figure.kind {
+    for metric in TABLE {
+        if let MetricKind::Seconds(bounds) = metric.kind {
             let bounds: Vec<String> = bounds.iter().map(f64::to_string).collect();
-            let _ = writeln!(text, "- `{}`: {}", figure.name, bounds.join(", "));
+            let _ = writeln!(text, "- `{}`: {}", metric.name, bounds.join(", "));
         }
     }
     text.push_str("\n## Alerts\n\n| alert | when | for | severity | what it means |\n|---|---|---|---|---|\n");
-    for alert in TABLE.iter().flat_map(|figure| figure.alerts) {
+    for alert in TABLE.iter().flat_map(|metric| metric.alerts) {
         let expr = alert.expr.replace('|', "\\|");
         let _ = writeln!(
             text,
@@ -46,8 +49,8 @@ pub fn page() -> String {
     text
 }
 
-fn kind(figure: &Figure) -> &'static str {
-    match figure.kind {
+fn kind(metric: &Metric) -> &'static str {
+    match metric.kind {
         MetricKind::Counter => "counter",
         MetricKind::Gauge => "gauge",
         MetricKind::Seconds(_) => "histogram",
@@ -57,10 +60,10 @@ fn kind(figure: &Figure) -> &'static str {
 /// `packaging/alerts.yml`.
 pub fn alerts() -> String {
     let mut text = String::from(
-        "# Rules for Prometheus. Written from the table in host/engine/src/figures/table.rs; METRICS.md explains the figures.\n\
+        "# Rules for Prometheus. Written from the table in host/engine/src/metrics/table.rs; METRICS.md explains the metrics.\n\
          groups:\n  - name: wardroom\n    rules:\n",
     );
-    for alert in TABLE.iter().flat_map(|figure| figure.alerts) {
+    for alert in TABLE.iter().flat_map(|metric| metric.alerts) {
         let _ = write!(
             text,
             "      - alert: {}\n        expr: {}\n        for: {}\n        labels:\n          severity: {}\n        \

@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use super::metric::Label;
-use crate::{store::{JobOutcome, Phase, Write}};
+use crate::store::{JobOutcome, JobPhase, Write};
 
 /// What came of a request to another machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Asked {
+pub enum RequestOutcome {
     /// It answered with this status of HTTP.
     Status(u16),
     /// It did what was asked; no more is known.
@@ -20,7 +20,7 @@ pub enum Asked {
     Refused,
 }
 
-impl Asked {
+impl RequestOutcome {
     fn status(self) -> &'static str {
         match self {
             Self::Status(100..200) => "1xx",
@@ -43,7 +43,7 @@ impl Asked {
 /// A request was made since `began`. `target` is the network, or the system's name in the configuration. What the engine asks
 /// of an adapter (to say something, to start a run) it records by itself under its own word. An adapter records the
 /// requests of HTTP that it makes, each under its method.
-pub fn outbound(target: &str, method: &'static str, came: Asked, began: Instant) {
+pub fn outbound(target: &str, method: &'static str, came: RequestOutcome, began: Instant) {
     let target = metrics::SharedString::from(target.to_owned());
     super::table::OUTBOUND
         .counter([
@@ -75,8 +75,8 @@ pub(crate) fn account(bot: &str, network: &'static str, up: bool, reconnects: u6
 }
 
 /// How many jobs are open in a phase.
-pub(crate) fn open_jobs(phase: Phase, count: u64) {
-    super::table::JOBS.gauge([(Label::Phase, word(phase).into())]).set(count as f64);
+pub(crate) fn open_jobs(phase: JobPhase, count: u64) {
+    super::table::JOBS.gauge([(Label::JobPhase, word(phase).into())]).set(count as f64);
 }
 
 /// By how much the job is late that should have gone on longest ago.
@@ -94,8 +94,8 @@ pub(crate) fn plugins(loaded: usize, not_loaded: usize) {
 /// Shows what has not happened yet as none, of what is rare: who watches sees a first time only where there was a none before.
 pub(crate) fn begin<'a>(schedules: impl Iterator<Item = &'a str>, hooks: impl Iterator<Item = &'a str>) {
     for schedule in schedules {
-        scheduled(schedule, Ran::Fired, 0);
-        scheduled(schedule, Ran::Skipped, 0);
+        scheduled(schedule, ScheduleOutcome::Fired, 0);
+        scheduled(schedule, ScheduleOutcome::Skipped, 0);
     }
     for hook in hooks {
         for answer in ["taken", "unauthorized"] {
@@ -142,7 +142,7 @@ pub(crate) fn woken(late: Duration) {
 
 /// What became of a schedule's time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ran {
+pub(crate) enum ScheduleOutcome {
     /// It was set off.
     Fired,
     /// It was not.
@@ -150,10 +150,10 @@ pub(crate) enum Ran {
 }
 
 /// Times of a schedule came.
-pub(crate) fn scheduled(schedule: &str, ran: Ran, times: usize) {
+pub(crate) fn scheduled(schedule: &str, ran: ScheduleOutcome, times: usize) {
     let word = match ran {
-        Ran::Fired => "fired",
-        Ran::Skipped => "skipped",
+        ScheduleOutcome::Fired => "fired",
+        ScheduleOutcome::Skipped => "skipped",
     };
     let labels = [(Label::Schedule, schedule.to_owned().into()), (Label::Outcome, word.into())];
     super::table::SCHEDULES.counter(labels).increment(u64::try_from(times).unwrap_or(u64::MAX));
@@ -164,15 +164,15 @@ pub(crate) fn rate_limited(network: &'static str, wait: Duration) {
     super::table::RATE_LIMITED.seconds([(Label::Network, network.into())]).record(wait.as_secs_f64());
 }
 
-fn word(phase: Phase) -> &'static str {
+fn word(phase: JobPhase) -> &'static str {
     match phase {
-        Phase::Working => "working",
-        Phase::Run => "run",
-        Phase::Time => "time",
-        Phase::Line => "line",
-        Phase::Later => "later",
-        Phase::Asked => "asked",
-        Phase::Approval => "approval",
-        Phase::Held => "held",
+        JobPhase::Working => "working",
+        JobPhase::Run => "run",
+        JobPhase::Time => "time",
+        JobPhase::Line => "line",
+        JobPhase::Later => "later",
+        JobPhase::Asked => "asked",
+        JobPhase::Approval => "approval",
+        JobPhase::Held => "held",
     }
 }

@@ -1,6 +1,9 @@
-//! The table: every figure there is, with its alerts.
+//! The table: every metric there is, with its alerts.
 
-use super::{alert::{Alert, Severity}, metric::{Figure, Label, MetricKind}};
+use super::{
+    alert::{Alert, Severity},
+    metric::{Label, Metric, MetricKind},
+};
 
 /// Bounds for what a person waits for; the first answer is promised within a second.
 const ANSWERS: &[f64] = &[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
@@ -9,8 +12,8 @@ const REQUESTS: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 /// Bounds for what should not be at all.
 const WAITS: &[f64] = &[0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0, 3600.0];
 
-/// Every figure, in the order of the page.
-pub const TABLE: &[&Figure] = &[
+/// Every metric, in the order of the page.
+pub const TABLE: &[&Metric] = &[
     &LINK_UP,
     &RECONNECTS,
     &COMMANDS,
@@ -28,7 +31,7 @@ pub const TABLE: &[&Figure] = &[
     &PLUGINS,
 ];
 
-pub(crate) const LINK_UP: Figure = Figure {
+pub(crate) const LINK_UP: Metric = Metric {
     name: "wardroom_link_up",
     kind: MetricKind::Gauge,
     labels: &[Label::Bot, Label::Network],
@@ -39,7 +42,7 @@ pub(crate) const LINK_UP: Figure = Figure {
             expr: "absent(wardroom_link_up)",
             lasts: "5m",
             severity: Severity::Critical,
-            summary: "No Wardroom host gives figures. Is it running, and is its /metrics scraped?",
+            summary: "No Wardroom host gives metrics. Is it running, and is its /metrics scraped?",
         },
         Alert {
             name: "WardroomDeaf",
@@ -52,7 +55,7 @@ pub(crate) const LINK_UP: Figure = Figure {
     ],
 };
 
-pub(crate) const RECONNECTS: Figure = Figure {
+pub(crate) const RECONNECTS: Metric = Metric {
     name: "wardroom_reconnects_total",
     kind: MetricKind::Counter,
     labels: &[Label::Bot, Label::Network],
@@ -66,7 +69,7 @@ pub(crate) const RECONNECTS: Figure = Figure {
     }],
 };
 
-pub(crate) const COMMANDS: Figure = Figure {
+pub(crate) const COMMANDS: Metric = Metric {
     name: "wardroom_commands_total",
     kind: MetricKind::Counter,
     labels: &[Label::Outcome],
@@ -74,7 +77,7 @@ pub(crate) const COMMANDS: Figure = Figure {
     alerts: &[],
 };
 
-pub(crate) const FIRST_ANSWER: Figure = Figure {
+pub(crate) const FIRST_ANSWER: Metric = Metric {
     name: "wardroom_first_answer_seconds",
     kind: MetricKind::Seconds(ANSWERS),
     labels: &[Label::Network],
@@ -88,10 +91,10 @@ pub(crate) const FIRST_ANSWER: Figure = Figure {
     }],
 };
 
-pub(crate) const JOBS: Figure = Figure {
+pub(crate) const JOBS: Metric = Metric {
     name: "wardroom_jobs",
     kind: MetricKind::Gauge,
-    labels: &[Label::Phase],
+    labels: &[Label::JobPhase],
     help: "Open jobs by where they stand.",
     alerts: &[Alert {
         name: "WardroomJobNeedsSomebody",
@@ -102,7 +105,7 @@ pub(crate) const JOBS: Figure = Figure {
     }],
 };
 
-pub(crate) const JOBS_ENDED: Figure = Figure {
+pub(crate) const JOBS_ENDED: Metric = Metric {
     name: "wardroom_jobs_ended_total",
     kind: MetricKind::Counter,
     labels: &[Label::Outcome],
@@ -118,7 +121,7 @@ pub(crate) const JOBS_ENDED: Figure = Figure {
     }],
 };
 
-pub(crate) const WAKE_LAG: Figure = Figure {
+pub(crate) const WAKE_LAG: Metric = Metric {
     name: "wardroom_wake_lag_seconds",
     kind: MetricKind::Seconds(WAITS),
     labels: &[],
@@ -126,7 +129,7 @@ pub(crate) const WAKE_LAG: Figure = Figure {
     alerts: &[],
 };
 
-pub(crate) const OVERDUE: Figure = Figure {
+pub(crate) const OVERDUE: Metric = Metric {
     name: "wardroom_overdue_wake_seconds",
     kind: MetricKind::Gauge,
     labels: &[],
@@ -140,7 +143,7 @@ pub(crate) const OVERDUE: Figure = Figure {
     }],
 };
 
-pub(crate) const CALLS: Figure = Figure {
+pub(crate) const CALLS: Metric = Metric {
     name: "wardroom_calls_total",
     kind: MetricKind::Counter,
     labels: &[Label::Plugin, Label::Call, Label::Decision],
@@ -154,7 +157,7 @@ pub(crate) const CALLS: Figure = Figure {
     }],
 };
 
-pub(crate) const OUTBOUND: Figure = Figure {
+pub(crate) const OUTBOUND: Metric = Metric {
     name: "wardroom_outbound_requests_total",
     kind: MetricKind::Counter,
     labels: &[Label::Target, Label::Method, Label::Status, Label::Success],
@@ -169,7 +172,7 @@ pub(crate) const OUTBOUND: Figure = Figure {
     }],
 };
 
-pub(crate) const OUTBOUND_SECONDS: Figure = Figure {
+pub(crate) const OUTBOUND_SECONDS: Metric = Metric {
     name: "wardroom_outbound_request_seconds",
     kind: MetricKind::Seconds(REQUESTS),
     labels: &[Label::Target, Label::Method],
@@ -177,7 +180,7 @@ pub(crate) const OUTBOUND_SECONDS: Figure = Figure {
     alerts: &[],
 };
 
-pub(crate) const RATE_LIMITED: Figure = Figure {
+pub(crate) const RATE_LIMITED: Metric = Metric {
     name: "wardroom_rate_limit_wait_seconds",
     kind: MetricKind::Seconds(WAITS),
     labels: &[Label::Network],
@@ -191,7 +194,7 @@ pub(crate) const RATE_LIMITED: Figure = Figure {
     }],
 };
 
-pub(crate) const HOOKS: Figure = Figure {
+pub(crate) const HOOKS: Metric = Metric {
     name: "wardroom_hooks_total",
     kind: MetricKind::Counter,
     labels: &[Label::Hook, Label::Answer],
@@ -205,7 +208,7 @@ pub(crate) const HOOKS: Figure = Figure {
     }],
 };
 
-pub(crate) const SCHEDULES: Figure = Figure {
+pub(crate) const SCHEDULES: Metric = Metric {
     name: "wardroom_schedules_total",
     kind: MetricKind::Counter,
     labels: &[Label::Schedule, Label::Outcome],
@@ -219,7 +222,7 @@ pub(crate) const SCHEDULES: Figure = Figure {
     }],
 };
 
-pub(crate) const PLUGINS: Figure = Figure {
+pub(crate) const PLUGINS: Metric = Metric {
     name: "wardroom_plugins",
     kind: MetricKind::Gauge,
     labels: &[Label::State],

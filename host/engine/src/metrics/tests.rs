@@ -2,19 +2,20 @@
 
 use std::{collections::BTreeSet, env, fs, path::Path};
 
-use super::*;
-use super::pages::page;
-use super::pages::alerts;
+use super::{
+    pages::{alerts, page},
+    *,
+};
 
 #[test]
 fn every_row_is_well_formed() {
     let (mut names, mut alerts) = (BTreeSet::new(), BTreeSet::new());
-    for figure in TABLE {
-        let name = figure.name;
+    for metric in TABLE {
+        let name = metric.name;
         assert!(names.insert(name), "{name} is there twice");
         assert!(name.starts_with("wardroom_"), "{name}");
         assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') && !name.contains("__"), "{name}");
-        match figure.kind {
+        match metric.kind {
             MetricKind::Counter => assert!(name.ends_with("_total"), "{name}"),
             MetricKind::Gauge => assert!(!name.ends_with("_total"), "{name}"),
             MetricKind::Seconds(bounds) => {
@@ -25,10 +26,10 @@ fn every_row_is_well_formed() {
                 );
             }
         }
-        assert!(figure.help.ends_with('.') && !figure.help.contains('|'), "{name}: {}", figure.help);
-        let labels: BTreeSet<_> = figure.labels.iter().collect();
-        assert_eq!(labels.len(), figure.labels.len(), "{name} has a label twice");
-        for alert in figure.alerts {
+        assert!(metric.help.ends_with('.') && !metric.help.contains('|'), "{name}: {}", metric.help);
+        let labels: BTreeSet<_> = metric.labels.iter().collect();
+        assert_eq!(labels.len(), metric.labels.len(), "{name} has a label twice");
+        for alert in metric.alerts {
             assert!(alerts.insert(alert.name), "{} is there twice", alert.name);
             assert!(alert.expr.contains(name), "{} leans on {name}", alert.name);
             let duration = crate::base::parse_duration(alert.lasts);
@@ -36,12 +37,12 @@ fn every_row_is_well_formed() {
             assert!(alert.summary.ends_with(['.', '?']) && !alert.summary.contains('\n'), "{}", alert.name);
         }
     }
-    let used: BTreeSet<_> = TABLE.iter().flat_map(|figure| figure.labels).copied().collect();
-    assert_eq!(used, Label::ALL.into_iter().collect(), "a label that no figure has");
-    // An alert leans on figures and labels that there are.
+    let used: BTreeSet<_> = TABLE.iter().flat_map(|metric| metric.labels).copied().collect();
+    assert_eq!(used, Label::ALL.into_iter().collect(), "a label that no metric has");
+    // An alert leans on metrics and labels that there are.
     let word = regex::Regex::new(r"wardroom_[a-z_]+").unwrap();
     let label = regex::Regex::new(r"\$labels\.([a-z]+)").unwrap();
-    for alert in TABLE.iter().flat_map(|figure| figure.alerts) {
+    for alert in TABLE.iter().flat_map(|metric| metric.alerts) {
         for found in word.find_iter(alert.expr) {
             let base = ["_bucket", "_sum", "_count"].iter().find_map(|end| found.as_str().strip_suffix(end));
             assert!(names.contains(found.as_str()) || base.is_some_and(|base| names.contains(base)), "{}", alert.expr);

@@ -3,6 +3,7 @@
 //! Not here: what a call does (`hostcall`).
 
 use std::{collections::BTreeSet, sync::Arc};
+
 use super::attribute::Attribute;
 
 /// What a call can do, and so how it is checked and recorded.

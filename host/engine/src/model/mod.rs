@@ -12,6 +12,8 @@ mod value_pattern;
 
 pub use attribute::{Attribute, Attributes};
 pub use bot::BotIdentity;
+pub(crate) use call::NO_RULE;
+pub use call::{CONTRACT, CallKind, CallSpec, CallTable, EnvironmentFrom, Risk};
 pub use catalog::{App, BackendId, Catalog, Deployment, Direct, Environment};
 pub use limits::Limits;
 pub use person::Person;
@@ -19,5 +21,3 @@ pub(crate) use person::{handle, who_is};
 pub use room::RoomName;
 pub use run::{Outcome, RunKey};
 pub use value_pattern::ValuePattern;
-pub use call::{CONTRACT, CallKind, CallSpec, CallTable, EnvironmentFrom, Risk};
-pub(crate) use call::NO_RULE;

@@ -200,7 +200,7 @@ fn exports(resolve: &Resolve, world: WorldId, contract: Option<String>) -> Resul
             }
             Some((interface, found)) if interface == "commands" && name(&found) == name(CONTRACT) => {
                 return Err(ArtifactError::Version { found: shown(&found), ours: CONTRACT });
-            },
+            }
             _ => {}
         }
     }

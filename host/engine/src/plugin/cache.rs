@@ -3,7 +3,13 @@
 //! Architecture Invariant: an artifact is found by the digest of the plugin's bytes and by the
 //! engine's own compatibility hash; nothing that came from outside is ever deserialized.
 
-use std::{fs, hash::{Hash, Hasher}, io::Write as _, os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _}, path::{Path, PathBuf}};
+use std::{
+    fs,
+    hash::{Hash, Hasher},
+    io::Write as _,
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+};
 
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};

@@ -2,7 +2,11 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use crate::{base::{At, Located}, model::Limits, policy::Grants};
+use crate::{
+    base::{At, Located},
+    model::Limits,
+    policy::Grants,
+};
 
 /// One `[plugin.NAME]`.
 #[derive(Debug)]

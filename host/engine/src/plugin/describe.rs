@@ -3,10 +3,18 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use regex::Regex;
-use wasmtime::{Store, component::{Component, Linker}};
+use wasmtime::{
+    Store,
+    component::{Component, Linker},
+};
 
 use super::{limits::Meter, runtime::Runtime};
-use crate::{base::size, command::{CommandKind, Parameter, ParameterType, Spec, Target}, model::{Limits, ValuePattern}, plugin::bindings::{Plugin, commands}};
+use crate::{
+    base::size,
+    command::{CommandKind, Parameter, ParameterType, Spec, Target},
+    model::{Limits, ValuePattern},
+    plugin::bindings::{Plugin, commands},
+};
 
 /// What a plugin says of itself.
 #[derive(Debug, Clone)]

@@ -10,7 +10,7 @@ use crate::model::CallTable;
 /// The data of a guest's store.
 pub trait GuestData: Sized + Send + 'static {
     /// Why the host ends a guest that did nothing wrong.
-    type Stop: std::error::Error + Clone + Send + Sync + 'static;
+    type GuestStop: std::error::Error + Clone + Send + Sync + 'static;
 
     /// Counts what the guest uses.
     fn meter(&mut self) -> &mut Meter;

@@ -1,14 +1,30 @@
 //! Loads plugins: look, compile, describe, link. One that does not load takes out nobody but itself.
 
-use std::{path::PathBuf, sync::{Arc, Mutex, PoisonError}};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use serde::{Deserialize, Serialize};
 use wasmtime::component::{Component, Linker};
 
-use super::{artifact::{Artifact, ArtifactError, digest, read_file}, cache::Cache, config::PluginConfig, describe::{self, Description}, lock::{Lock, Locked}, runtime::Runtime};
-use crate::{base::{At, nearest}, command::CommandTable, metrics::Calls, model::{CallKind, CallSpec, EnvironmentFrom, Limits}, plugin::bindings::{PluginPre, commands}, policy::Grants};
-use super::host_functions::{GuestData, HostFunctions};
-use crate::metrics::TABLE;
+use super::{
+    artifact::{Artifact, ArtifactError, digest, read_file},
+    cache::Cache,
+    config::PluginConfig,
+    describe::{self, Description},
+    host_functions::{GuestData, HostFunctions},
+    lock::{Lock, Locked},
+    runtime::Runtime,
+};
+use crate::{
+    base::{At, nearest},
+    command::CommandTable,
+    metrics::{Calls, TABLE},
+    model::{CallKind, CallSpec, EnvironmentFrom, Limits},
+    plugin::bindings::{PluginPre, commands},
+    policy::Grants,
+};
 
 /// A plugin that can run.
 pub struct LoadedPlugin<D: GuestData> {
@@ -225,15 +241,12 @@ impl<D: GuestData> Loader<D> {
     }
 
     /// The compiled component and what is known of it: from an earlier load of the same bytes, or found out now.
-    pub(crate) async fn look(
-        &self,
-        bytes: &[u8],
-        digest: &str,
-    ) -> Result<(Component, Note, Vec<CallSpec>), LoadError> {
+    pub(crate) async fn look(&self, bytes: &[u8], digest: &str) -> Result<(Component, Note, Vec<CallSpec>), LoadError> {
         let engine = self.runtime.engine();
         if let Some(note) = self.cache.note::<Note>(engine, digest, NOTE)
             && note.format == NOTE_FORMAT
-            && let Some(calls) = note.calls.iter().map(|name| self.functions.table().get(name).copied()).collect::<Option<Vec<_>>>()
+            && let Some(calls) =
+                note.calls.iter().map(|name| self.functions.table().get(name).copied()).collect::<Option<Vec<_>>>()
             && let Some(component) = self.cache.compiled(engine, digest)
         {
             return Ok((component, note, calls));

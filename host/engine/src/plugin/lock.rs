@@ -1,6 +1,11 @@
 //! `plugins.lock`: what each plugin was when somebody reviewed it, as a file whose changes read like a review.
 
-use std::{collections::BTreeMap, fmt::Write as _, path::{Path, PathBuf}, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use crate::base::{Problem, Problems, Table, parse};
 

@@ -1,11 +1,11 @@
 //! plugin
 
-mod host_functions;
 mod artifact;
 pub(crate) mod bindings;
 mod cache;
 mod config;
 mod describe;
+mod host_functions;
 mod limits;
 mod load;
 mod lock;
@@ -19,6 +19,7 @@ mod tests;
 pub use artifact::Artifact;
 pub use config::PluginConfig;
 pub use describe::{Description, describe_file};
+pub use host_functions::{GuestData, HostFunctions};
 pub use limits::Meter;
 pub use load::{LoadedPlugin, Loader};
 pub use lock::{Lock, path};
@@ -26,4 +27,3 @@ pub(crate) use run::GuestEnd;
 pub(crate) use run::run;
 pub use runtime::{MOST_GUESTS, Memory, Runtime, config};
 pub use set::Plugins;
-pub use host_functions::{GuestData, HostFunctions};

@@ -7,9 +7,12 @@ use std::sync::Arc;
 
 use wasmtime::component::Linker;
 
-use super::{artifact, describe, load::{LoadError, LoadedPlugin, Loader}};
+use super::{
+    artifact, describe,
+    host_functions::GuestData,
+    load::{LoadError, LoadedPlugin, Loader},
+};
 use crate::{base::At, model::Limits, plugin::bindings::PluginPre, policy::Grants};
-use super::host_functions::GuestData;
 
 impl<D: GuestData> Loader<D> {
     /// Loads bytes that were kept, under the name and with the grants that its plugin has now.

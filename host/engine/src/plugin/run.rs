@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use wasmtime::{AsContextMut, Store, Trap, UpdateDeadline};
 
-use super::{limits::LimitReached, load::LoadedPlugin, runtime::TICK};
-use crate::{base::size, model::Limits, plugin::bindings::{Plugin, PluginPre, commands, types}};
-use super::host_functions::GuestData;
-use crate::job::{GuestArgument, GuestInvocation, GuestValue};
+use super::{host_functions::GuestData, limits::LimitReached, load::LoadedPlugin, runtime::TICK};
+use crate::{
+    base::size,
+    job::{GuestArgument, GuestInvocation, GuestValue},
+    model::Limits,
+    plugin::bindings::{Plugin, PluginPre, commands, types},
+};
 
 /// How a guest ended.
 #[derive(Debug)]
@@ -27,7 +30,7 @@ pub enum GuestEnd<S> {
 /// A guest that ended, and what it did.
 pub(crate) struct GuestRun<D: GuestData> {
     /// How it ended.
-    pub(crate) end: GuestEnd<D::Stop>,
+    pub(crate) end: GuestEnd<D::GuestStop>,
     /// The host's side of it.
     pub(crate) invocation: D,
 }
@@ -47,10 +50,10 @@ pub(crate) async fn run<D: GuestData>(
     let ended = tokio::time::timeout(limits.wall, call(&plugin.pre, &mut store, asked)).await;
     let end = match ended {
         Err(_) => GuestEnd::Limit(LimitReached::Wall(limits.wall)),
-        Ok(Err(error)) => broken::<D::Stop>(&error, limits.bytes_out),
+        Ok(Err(error)) => broken::<D::GuestStop>(&error, limits.bytes_out),
         // What a guest answers is its words too.
         Ok(Ok(answer)) => match (store.data_mut().meter().bytes(size(&answer)), answer) {
-            (Err(error), _) => broken::<D::Stop>(&error, limits.bytes_out),
+            (Err(error), _) => broken::<D::GuestStop>(&error, limits.bytes_out),
             (Ok(()), Ok(reply)) => GuestEnd::Reply(reply),
             (Ok(()), Err(failure)) => GuestEnd::Failure(failure),
         },

@@ -1,10 +1,23 @@
 //! The plugins of a host: those that run, those that did not load, and the commands of all.
 
-use std::{collections::HashMap, sync::{Arc, Mutex, PoisonError}};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
-use super::{config::PluginConfig, load::{LoadedPlugin, Loader, NotLoaded}, lock::Lock};
-use crate::{base::{Problem, nearest}, command::CommandTable, job::{Begun, TapeError}, policy::Grants, store::{JobRow, Store, StoreError, Write}};
-use super::host_functions::GuestData;
+use super::{
+    config::PluginConfig,
+    host_functions::GuestData,
+    load::{LoadedPlugin, Loader, NotLoaded},
+    lock::Lock,
+};
+use crate::{
+    base::{Problem, nearest},
+    command::CommandTable,
+    job::{HistoryError, StartEntry},
+    policy::Grants,
+    store::{JobRow, Store, StoreError, Write},
+};
 
 /// The plugins of a host.
 pub struct Plugins<D: GuestData> {
@@ -99,9 +112,9 @@ impl<D: GuestData> Plugins<D> {
     pub(crate) async fn of_job(
         &self,
         row: &JobRow,
-        begun: &Begun,
+        begun: &StartEntry,
         store: &dyn Store,
-    ) -> Result<Arc<LoadedPlugin<D>>, TapeError> {
+    ) -> Result<Arc<LoadedPlugin<D>>, HistoryError> {
         if let Some(plugin) = self.get(&row.plugin).filter(|plugin| plugin.digest == row.digest) {
             return Ok(plugin.clone());
         }
@@ -112,11 +125,12 @@ impl<D: GuestData> Plugins<D> {
         }
         let bytes = store.beside(&row.digest).await?;
         let bytes = bytes.filter(|bytes| crate::store::digest(bytes) == row.digest);
-        let bytes = bytes.ok_or_else(|| TapeError::Plugin(format!("the bytes of plugin {} are gone", row.plugin)))?;
+        let bytes =
+            bytes.ok_or_else(|| HistoryError::Plugin(format!("the bytes of plugin {} are gone", row.plugin)))?;
         let grants = self.grants.get(&row.plugin).cloned().unwrap_or_default();
         let loaded = self.loader.revive(&row.plugin, &bytes, grants, begun.limits).await;
         let plugin =
-            loaded.map_err(|error| TapeError::Plugin(format!("plugin {} does not load: {error}", row.plugin)))?;
+            loaded.map_err(|error| HistoryError::Plugin(format!("plugin {} does not load: {error}", row.plugin)))?;
         let plugin = Arc::new(plugin);
         tracing::warn!(
             job = row.id,

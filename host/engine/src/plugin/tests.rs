@@ -6,10 +6,8 @@ use std::time::Duration;
 
 use wasmtime::ResourceLimiter as _;
 
-use super::{*, bindings::commands};
-use super::artifact::ArtifactError;
+use super::{artifact::ArtifactError, bindings::commands, limits::LimitReached, *};
 use crate::model::Limits;
-use super::limits::LimitReached;
 
 fn command(name: &str) -> commands::Command {
     commands::Command {
@@ -100,7 +98,10 @@ fn bytes_that_are_no_plugin() {
     assert!(matches!(Artifact::from_bytes(&huge, &calls()), Err(ArtifactError::TooLarge(_))));
     let folder = tempfile::tempdir().unwrap();
     assert!(matches!(Artifact::read(&folder.path().join("gone.wasm"), &calls()), Err(ArtifactError::Unreadable(_))));
-    assert!(matches!(Artifact::read(folder.path(), &calls()), Err(ArtifactError::Unreadable(_))), "a folder is no plugin");
+    assert!(
+        matches!(Artifact::read(folder.path(), &calls()), Err(ArtifactError::Unreadable(_))),
+        "a folder is no plugin"
+    );
 }
 
 #[test]

@@ -3,14 +3,28 @@
 //! Invariant: every question is answered at once, from memory; [`Access::look`] is the one function that waits for a network.
 //! Not here: the check of a command (`authorize`).
 
-use std::{collections::{BTreeMap, BTreeSet, HashSet}, sync::{Arc, OnceLock, PoisonError, RwLock}};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    sync::{Arc, OnceLock, PoisonError, RwLock},
+};
 
 use jiff::Timestamp;
 
-use super::{bots::Bots, chat_grants::Granted, machines::Machines, people::People, role::{Held, Member, Rights, Role}, role_index::Index, room_members::Rooms};
-use crate::{adapter::{Directory, GroupFiles, Steady}, command::Target, model::RoomName, store::{Grant, Write}};
-use crate::adapter::Accounts;
-use crate::command::{Asker, Visibility};
+use super::{
+    bots::Bots,
+    chat_grants::Granted,
+    machines::Machines,
+    people::People,
+    role::{Held, Member, Rights, Role},
+    role_index::Index,
+    room_members::Rooms,
+};
+use crate::{
+    adapter::{Accounts, Directory, GroupFiles, MonotonicClock},
+    command::{Asker, Target, Visibility},
+    model::RoomName,
+    store::{Grant, Write},
+};
 
 /// The people and roles of the configuration, and what is known of them now.
 pub struct Access {
@@ -34,7 +48,7 @@ pub struct Access {
     granted: Granted,
     rooms: Rooms,
     directory: RwLock<Arc<dyn Directory>>,
-    clock: OnceLock<Steady>,
+    clock: OnceLock<MonotonicClock>,
 }
 
 /// What the configuration says of people.
@@ -371,14 +385,14 @@ impl Access {
     }
 
     /// The clock by which grants end.
-    pub(crate) fn keep_time(&self, clock: Steady) {
+    pub(crate) fn keep_time(&self, clock: MonotonicClock) {
         // Whoever sets it first is the engine that serves.
         let _ = self.clock.set(clock);
     }
 
     /// The time by which grants end.
     pub(crate) fn now(&self) -> Timestamp {
-        self.clock.get().map_or_else(Timestamp::now, Steady::now)
+        self.clock.get().map_or_else(Timestamp::now, MonotonicClock::now)
     }
 }
 

@@ -8,7 +8,10 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::{pattern::Pattern, scope::Scope};
-use crate::{base::At, model::{Attributes, RoomName}};
+use crate::{
+    base::At,
+    model::{Attributes, RoomName},
+};
 
 /// A rule that effects need other people's word.
 #[derive(Debug, Clone)]

@@ -1,8 +1,14 @@
 //! The check of a typed command: may this person run it, there, through this bot?
 
-use super::{access::Access, role::{Member, Rights}};
-use crate::{command::Command, model::Person, store::InboxRow};
-use crate::command::Asker;
+use super::{
+    access::Access,
+    role::{Member, Rights},
+};
+use crate::{
+    command::{Asker, Command},
+    model::Person,
+    store::InboxRow,
+};
 
 /// A command that its caller may run. Only [`Access::authorize`] makes one, and a job that goes on has its own again.
 ///

@@ -3,7 +3,13 @@
 //! Invariant: it changes only after the transaction that holds the change.
 //! Not here: whether a grant counts now, which the file and the clock say.
 
-use std::{collections::HashMap, sync::{Arc, PoisonError, RwLock, RwLockReadGuard, atomic::{AtomicBool, Ordering}}};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, PoisonError, RwLock, RwLockReadGuard,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use crate::store::Grant;
 

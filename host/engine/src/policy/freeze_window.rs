@@ -7,8 +7,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::pattern::Pattern;
-use crate::base::{At, Cron};
-use crate::base::zone;
+use crate::base::{At, Cron, zone};
 
 /// How far back the begin of a window that ends by a line of cron is looked for: from one 29 February to the next.
 const BACK: Duration = Duration::from_secs(4 * 366 * 86_400);

@@ -3,12 +3,19 @@
 //! Invariant: what is said in the room is changed here and in the store together, while no effect is between its check and
 //! its intent: once the room reads that an environment is frozen, nothing begins there.
 
-use std::{collections::BTreeMap, fmt, sync::{Arc, PoisonError, RwLock}};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 use jiff::{Timestamp, tz::TimeZone};
 
 use super::freeze_window::Window;
-use crate::{base::{At, clean, show}, store::Freeze};
+use crate::{
+    base::{At, clean, show},
+    store::Freeze,
+};
 
 /// What is frozen.
 #[derive(Debug)]
@@ -23,7 +30,7 @@ pub struct Freezes {
 
 /// While it is held, nobody freezes anything.
 #[derive(Debug)]
-pub(crate) struct Still {
+pub(crate) struct FreezeGuard {
     _held: tokio::sync::OwnedRwLockReadGuard<()>,
 }
 
@@ -132,8 +139,8 @@ impl Freezes {
     }
 
     /// Keeps everything as it is for as long as the answer lives.
-    pub(crate) async fn still(&self) -> Still {
-        Still { _held: self.still.clone().read_owned().await }
+    pub(crate) async fn still(&self) -> FreezeGuard {
+        FreezeGuard { _held: self.still.clone().read_owned().await }
     }
 
     /// Waits until no effect is between its check and its intent, and keeps it so for as long as the answer lives.

@@ -1,9 +1,18 @@
 //! What the operator grants a plugin: its `allow` rules, sorted by the calls they name.
 
-use std::{collections::{BTreeSet, HashMap}, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
-use super::{pattern::Pattern, scope::{Mismatch, Scope}};
-use crate::{base::At, model::{Attribute, CallTable}};
+use super::{
+    pattern::Pattern,
+    scope::{Mismatch, Scope},
+};
+use crate::{
+    base::At,
+    model::{Attribute, CallTable},
+};
 
 /// One `[[plugin.NAME.allow]]`.
 #[derive(Debug)]

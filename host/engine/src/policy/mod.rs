@@ -25,7 +25,7 @@ pub use approval_rule::{Approval, BreakGlass};
 pub use authorize::Authorized;
 pub use bots::{Bot, Bots};
 pub use freeze_window::{Ends, Window};
-pub(crate) use freezes::Still;
+pub(crate) use freezes::FreezeGuard;
 pub use freezes::{Freezes, Frozen, FrozenBy};
 pub use grant::{Allow, Grants};
 pub use machines::Machines;

@@ -4,7 +4,10 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::{people::People, role::{Member, Role}};
+use super::{
+    people::People,
+    role::{Member, Role},
+};
 use crate::model::RoomName;
 
 /// The roles of a configuration by whom they name, each as its place in the file.

@@ -3,12 +3,18 @@
 //! Invariant: what is not known, or not any more, is nobody.
 //! Not here: which networks there are; [`Accounts`] knows them.
 
-use std::{collections::{HashMap, HashSet}, sync::{PoisonError, RwLock}, time::{Duration, Instant}};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{PoisonError, RwLock},
+    time::{Duration, Instant},
+};
 
 use futures_util::future::join_all;
 
-use crate::{adapter::{Chat, SendError}, model::RoomName};
-use crate::adapter::Accounts;
+use crate::{
+    adapter::{Accounts, Chat, SendError},
+    model::RoomName,
+};
 
 /// So long is who is in a room not asked for again.
 const FRESH: Duration = Duration::from_secs(5);

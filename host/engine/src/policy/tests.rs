@@ -5,8 +5,17 @@
 use std::{sync::Arc, time::Duration};
 
 use super::*;
-use crate::{adapter::{Abilities, MemoryChat, MemoryDirectory, MemoryPipelines, MemoryPipelinesFactory, ReadyChat, Steady}, base::Activity, command::Target, config::Registry, messaging::{Account, Outbox}, model::Person, store::{Grant, MemoryStore, Write}};
-use crate::command::Asker;
+use crate::{
+    adapter::{
+        Abilities, MemoryChat, MemoryDirectory, MemoryPipelines, MemoryPipelinesFactory, MonotonicClock, ReadyChat,
+    },
+    base::Activity,
+    command::{Asker, Target},
+    config::Registry,
+    messaging::{Account, Outbox},
+    model::Person,
+    store::{Grant, MemoryStore, Write},
+};
 
 const CONFIG: &str = r#"
 [bot.marvin.memory]
@@ -203,7 +212,7 @@ fn the_file_is_the_ceiling_of_what_is_granted() {
 #[test]
 fn a_grant_ends_when_its_time_is_over() {
     let scene = scene();
-    let clock = Steady::starting_at(jiff::Timestamp::now());
+    let clock = MonotonicClock::starting_at(jiff::Timestamp::now());
     scene.access.keep_time(clock);
     let until = |span: Duration| Some(clock.now().checked_add(span).unwrap());
     let soon = Grant { until: until(Duration::from_millis(60)), ..grant("a/1", "eve", "deployer", "cms", None) };

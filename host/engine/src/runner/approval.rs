@@ -8,11 +8,23 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::json;
 
-use super::{drive::{Step, Trouble}, jobs::Jobs};
-use crate::{hostcall::{Invocation, Past, Purpose, Rehearsal, Stop, Unapproved, working}, job::{Ask, Begun, Decision, Effect, Event, Job, Plan, PlanEnd, Replay, Tape, approval_text, entry}, messaging::Spot, model::Limits, plugin::{GuestEnd, bindings::commands}, policy::{Authorized, Need}, store::{EntryKind, JobRow, OutboxRow, Phase, Purpose as OutboxPurpose, Stand, StoreError, Write}};
-use crate::command::Asker;
-use crate::hostcall::Plugin;
-use crate::job::GuestInvocation;
+use super::{
+    drive::{DriveError, Step},
+    jobs::Jobs,
+};
+use crate::{
+    command::Asker,
+    hostcall::{DryRun, GuestStop, Invocation, Plugin, ReplayState, RunMode, Unapproved, working},
+    job::{
+        ApprovalRequest, Decision, Effect, Event, GuestInvocation, Job, JobHistory, Plan, PlanEnd, Replay, StartEntry,
+        approval_text, entry,
+    },
+    messaging::Destination,
+    model::Limits,
+    plugin::{GuestEnd, bindings::commands},
+    policy::{Authorized, Need},
+    store::{EntryKind, JobPhase, JobRow, JobStatus, OutboxKind, OutboxRow, StoreError, Write},
+};
 
 /// No more people than this are called by name.
 const MOST_CALLED: usize = 20;
@@ -24,12 +36,12 @@ impl Jobs {
         job: &Arc<Job>,
         plugin: &Arc<Plugin>,
         authorized: &Arc<Authorized>,
-        begun: &Begun,
+        begun: &StartEntry,
         held: Unapproved,
-    ) -> Result<Step, Trouble> {
-        let tape = Arc::new(job.read(&*self.shared.store).await?);
-        let past = Past::new(Replay::new(tape.clone()), begun.settings.clone());
-        let (plan, _) = self.rehearse(plugin, authorized, past, begun.limits, &begun.invocation).await?;
+    ) -> Result<Step, DriveError> {
+        let history = Arc::new(job.read(&*self.context.store).await?);
+        let replay = ReplayState::new(Replay::new(history.clone()), begun.settings.clone());
+        let (plan, _) = self.rehearse(plugin, authorized, replay, begun.limits, &begun.invocation).await?;
         // The plugin cannot know that it is a dry run before its first effect is held; one that does something else has guessed.
         let same = plan.effects.get(held.place).is_some_and(|effect| {
             (&effect.call, &effect.attributes, &effect.arguments)
@@ -38,10 +50,10 @@ impl Jobs {
         if !same {
             let why =
                 format!("its plugin does something else in a dry run: {} is not in its plan", held.effect.about());
-            return Err(Trouble::Hold(why, true));
+            return Err(DriveError::Hold(why, true));
         }
         // One that leaves what was approved is asked for by those who approved of that.
-        let before = tape.ask().filter(|_| held.again.is_some()).map(|ask| ask.needs);
+        let before = history.ask().filter(|_| held.again.is_some()).map(|ask| ask.needs);
         let mut needs: Vec<Need> = before.unwrap_or_default();
         for effect in plan.effects.iter().filter(|effect| !effect.done) {
             Need::join(&mut needs, &effect.needs);
@@ -52,12 +64,12 @@ impl Jobs {
         }
         if !approval_text::fits(&plan) {
             let why = "what it is about to do is too long to be shown whole, so nobody can approve of it".to_owned();
-            return Err(Trouble::Hold(why, true));
+            return Err(DriveError::Hold(why, true));
         }
         let within = needs.iter().map(|need| need.within).min().unwrap_or(0);
         let within = jiff::SignedDuration::from_millis(i64::try_from(within).unwrap_or(i64::MAX));
-        let until = self.shared.steady.now().saturating_add(within).unwrap_or(jiff::Timestamp::MAX);
-        let ask = Ask { number: held.ask, needs, until, plan, given: Vec::new(), decision: None };
+        let until = self.context.steady.now().saturating_add(within).unwrap_or(jiff::Timestamp::MAX);
+        let ask = ApprovalRequest { number: held.ask, needs, until, plan, given: Vec::new(), decision: None };
         let again = held.again.map(|why| format!("asks again: {why}; ")).unwrap_or_default();
         let event = Event::ApprovalAsked {
             ask: ask.number,
@@ -66,15 +78,15 @@ impl Jobs {
             plan: ask.plan.clone(),
             about: format!("{again}{}", approval_text::approval_line(&ask)),
         };
-        let now = self.shared.clock.now();
+        let now = self.context.clock.now();
         let entry = entry(job.row(), EntryKind::Event, json!(event), now);
         let stand = self.stand_of(job.row(), &ask, now);
         let mut writes = vec![Write::Say(self.asks(job.row(), &ask, now))];
-        let shared = &self.shared;
-        writes.extend(shared.notices.asked(&shared.outbox, &shared.catalog, job.row(), &ask));
-        job.enter_and_stand(&*self.shared.store, vec![entry], stand, writes).await?;
-        self.shared.outbox.wake();
-        self.shared.alarm.notify_one();
+        let context = &self.context;
+        writes.extend(context.notices.asked(&context.outbox, &context.catalog, job.row(), &ask));
+        job.enter_and_stand(&*self.context.store, vec![entry], stand, writes).await?;
+        self.context.outbox.wake();
+        self.context.alarm.notify_one();
         Ok(Step::Rest)
     }
 
@@ -86,19 +98,19 @@ impl Jobs {
         &self,
         plugin: &Arc<Plugin>,
         authorized: &Arc<Authorized>,
-        past: Past,
+        replay: ReplayState,
         limits: Limits,
         asked: &GuestInvocation,
     ) -> Result<(Plan, Invocation), StoreError> {
-        let purpose = Purpose::Plan(Box::new(Rehearsal::new(past, asked.job.clone())));
-        let invocation = Invocation::new(self.shared.clone(), authorized.clone(), purpose, plugin.clone(), limits);
+        let purpose = RunMode::Plan(Box::new(DryRun::new(replay, asked.job.clone())));
+        let invocation = Invocation::new(self.context.clone(), authorized.clone(), purpose, plugin.clone(), limits);
         let mut ran = crate::plugin::run(plugin, invocation, asked).await;
         let end = match ran.end {
             GuestEnd::Reply(_) => PlanEnd::Ended,
             // Its code and not its sentence: the words of a plan are the host's.
             GuestEnd::Failure(failure) => PlanEnd::Broke(format!("with the failure `{}`", code(&failure.code))),
-            GuestEnd::Stopped(Stop::Unforetold) => PlanEnd::Depends,
-            GuestEnd::Stopped(Stop::Unkept(error)) => return Err(error),
+            GuestEnd::Stopped(GuestStop::Unforetold) => PlanEnd::Depends,
+            GuestEnd::Stopped(GuestStop::Unkept(error)) => return Err(error),
             GuestEnd::Stopped(stop) => PlanEnd::Broke(stop.to_string()),
             GuestEnd::Limit(limit) => PlanEnd::Broke(limit.to_string()),
             GuestEnd::Trap(why) => PlanEnd::Broke(format!("it breaks: {why}")),
@@ -108,70 +120,70 @@ impl Jobs {
     }
 
     /// A job that asked is looked at: the time may be over, or what is left of it is to be shown anew.
-    pub(crate) async fn wait_for_others(&self, job: &Arc<Job>, tape: &Tape) -> Result<Step, Trouble> {
-        let Some(ask) = tape.ask() else { return Ok(Step::GoOn) };
-        let (row, now) = (job.row(), self.shared.clock.now());
-        if self.shared.steady.now() >= ask.until {
+    pub(crate) async fn wait_for_others(&self, job: &Arc<Job>, history: &JobHistory) -> Result<Step, DriveError> {
+        let Some(ask) = history.ask() else { return Ok(Step::GoOn) };
+        let (row, now) = (job.row(), self.context.clock.now());
+        if self.context.steady.now() >= ask.until {
             let names: Vec<String> = ask.needs.iter().map(|need| need.from.join(" or ")).collect();
             let about = format!("there was no approval ({}) in time", names.join(" and "));
             let event = Event::NotApproved { ask: ask.number, by: None, about };
             let say = Write::Say(self.asks(row, &ask.with(&event), now));
             let entry = entry(row, EntryKind::Event, json!(event), now);
-            job.enter_and_stand(&*self.shared.store, vec![entry], working(now), vec![say]).await?;
-            self.shared.outbox.wake();
+            job.enter_and_stand(&*self.context.store, vec![entry], working(now), vec![say]).await?;
+            self.context.outbox.wake();
             return Ok(Step::GoOn);
         }
         let stand = self.stand_of(row, &ask, now);
-        if row.stand.phase != Phase::Approval || row.stand.wake != stand.wake {
+        if row.stand.phase != JobPhase::Approval || row.stand.wake != stand.wake {
             let say = Write::Say(self.asks(row, &ask, now));
-            job.enter_and_stand(&*self.shared.store, Vec::new(), stand, vec![say]).await?;
-            self.shared.outbox.wake();
-            self.shared.alarm.notify_one();
+            job.enter_and_stand(&*self.context.store, Vec::new(), stand, vec![say]).await?;
+            self.context.outbox.wake();
+            self.context.alarm.notify_one();
         }
         Ok(Step::Rest)
     }
 
     /// Where a job stands that asked. It is looked at when the time is over, and before that to say how much is left.
-    pub(crate) fn stand_of(&self, row: &JobRow, ask: &Ask, now: jiff::Timestamp) -> Stand {
-        let since = if row.stand.phase == Phase::Approval { row.stand.since } else { now };
+    pub(crate) fn stand_of(&self, row: &JobRow, ask: &ApprovalRequest, now: jiff::Timestamp) -> JobStatus {
+        let since = if row.stand.phase == JobPhase::Approval { row.stand.since } else { now };
         let spot = self.spot_of(row, ask);
-        let edits = self.shared.outbox.chat(&spot.bot, &spot.network).is_some_and(|chat| chat.abilities().edits);
-        let wake = if edits { next_look(self.shared.steady.now(), ask.until) } else { ask.until };
+        let edits = self.context.outbox.chat(&spot.bot, &spot.network).is_some_and(|chat| chat.abilities().edits);
+        let wake = if edits { next_look(self.context.steady.now(), ask.until) } else { ask.until };
         let mut about = approval_text::approval_line(ask);
         if (&spot.network, &spot.room) != (&row.inbox.network, &row.inbox.room) {
             about.push_str(&format!(", asked for in {}", spot.room));
         }
-        Stand { phase: Phase::Approval, about, since, wake: Some(wake) }
+        JobStatus { phase: JobPhase::Approval, about, since, wake: Some(wake) }
     }
 
     /// Where an ask is shown: in the app's room, or where it was typed.
-    fn spot_of(&self, row: &JobRow, ask: &Ask) -> Spot {
+    fn spot_of(&self, row: &JobRow, ask: &ApprovalRequest) -> Destination {
         let apps = ask.needs.iter().flat_map(|need| &need.places).find_map(|(app, _)| app.clone());
-        let room = apps.or_else(|| row.app.clone()).and_then(|app| self.shared.catalog.app(&app)?.room.clone());
-        let configured = room.and_then(|room| self.shared.outbox.spot(&row.bot, &room));
+        let room = apps.or_else(|| row.app.clone()).and_then(|app| self.context.catalog.app(&app)?.room.clone());
+        let configured = room.and_then(|room| self.context.outbox.spot(&row.bot, &room));
         let (bot, network, room) = (row.bot.clone(), row.inbox.network.clone(), row.inbox.room.clone());
-        configured.unwrap_or(Spot { bot, network, room })
+        configured.unwrap_or(Destination { bot, network, room })
     }
 
     /// The message that asks, as it stands now.
-    pub(crate) fn asks(&self, row: &JobRow, ask: &Ask, now: jiff::Timestamp) -> OutboxRow {
+    pub(crate) fn asks(&self, row: &JobRow, ask: &ApprovalRequest, now: jiff::Timestamp) -> OutboxRow {
         let spot = self.spot_of(row, ask);
-        let thumbs = self.shared.outbox.believes_relations(&spot.bot, &spot.network, &spot.room);
+        let thumbs = self.context.outbox.believes_relations(&spot.bot, &spot.network, &spot.room);
         let text = approval_text::message(row, ask, &self.called(row, ask), now, thumbs);
         let say = spot.say(approval_text::key(&row.id, ask.number), text);
-        OutboxRow { purpose: OutboxPurpose::Card { rest: true }, ..say }
+        OutboxRow { purpose: OutboxKind::Card { rest: true }, ..say }
     }
 
     /// The message of an ask that nobody answers any more, because its job is over.
-    pub(crate) fn asks_no_more(&self, row: &JobRow, ask: Ask) -> Option<Write> {
+    pub(crate) fn asks_no_more(&self, row: &JobRow, ask: ApprovalRequest) -> Option<Write> {
         let decision = Some(Decision::NotApproved("the job is over".to_owned()));
-        let over = ask.decision.is_none().then_some(Ask { decision, ..ask })?;
-        Some(Write::Say(self.asks(row, &over, self.shared.clock.now())))
+        let over = ask.decision.is_none().then_some(ApprovalRequest { decision, ..ask })?;
+        Some(Write::Say(self.asks(row, &over, self.context.clock.now())))
     }
 
     /// Those who can approve and are named by the rules.
-    pub(crate) fn called(&self, row: &JobRow, ask: &Ask) -> Vec<String> {
-        let access = &self.shared.access;
+    pub(crate) fn called(&self, row: &JobRow, ask: &ApprovalRequest) -> Vec<String> {
+        let access = &self.context.access;
         let mut ids = Vec::new();
         for need in &ask.needs {
             // Where a role counts in some rooms alone, who says something there is judged when they do.
@@ -191,7 +203,7 @@ impl Jobs {
 
     /// Whether a person stands for all that a need is about.
     pub(crate) fn stands(&self, need: &Need, who: Asker<'_>) -> bool {
-        let access = &self.shared.access;
+        let access = &self.context.access;
         let in_role = |role: &String| {
             need.places
                 .iter()

@@ -5,8 +5,13 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::{doubt::WithOrder, finish::close_unread, jobs::Jobs};
-use crate::{hostcall::{working}, job::{CANCEL, Claim, Ended, Standing, Tape, TapeError, call_off, entry}, metrics::{ends, job_ended}, model::Person, store::{EntryKind, JobRow, Phase, StoreError, Write}};
-use crate::job::ShownIn;
+use crate::{
+    hostcall::working,
+    job::{CANCEL, Claim, GuestOutcome, HistoryError, JobHistory, ReplayPosition, ShownIn, call_off, entry},
+    metrics::{ends, job_ended},
+    model::Person,
+    store::{EntryKind, JobPhase, JobRow, StoreError, Write},
+};
 
 impl Jobs {
     /// Calls a job off. Gives what happens now, one line; `with` is given the same.
@@ -22,61 +27,61 @@ impl Jobs {
         let unkept = |error: StoreError| format!("nothing was changed: {error}");
         let event = |row: &JobRow| {
             let about = json!({ "event": CANCEL, "by": by.id, "about": "" });
-            entry(row, EntryKind::Event, about, self.shared.clock.now())
+            entry(row, EntryKind::Event, about, self.context.clock.now())
         };
         if let Some(job) = self.at_work(&row.id) {
             if job.is_cancelled() {
                 let told = format!("job {} was called off already; it is still ending", row.id);
-                self.shared.store.commit(with(&told)).await.map_err(unkept)?;
+                self.context.store.commit(with(&told)).await.map_err(unkept)?;
                 return Ok(told);
             }
             let told = format!("job {} is called off: `{}` is told to stop", row.id, row.line);
-            job.enter(&*self.shared.store, vec![event(&row)], with(&told)).await.map_err(unkept)?;
+            job.enter(&*self.context.store, vec![event(&row)], with(&told)).await.map_err(unkept)?;
             job.cancel();
             self.take_up(row.clone());
             return Ok(told);
         }
-        let Some(claim) = self.shared.claims.claim_soon(&row.id).await else {
+        let Some(claim) = self.context.claims.claim_soon(&row.id).await else {
             return Err(format!("job {} is being looked at; try again", row.id));
         };
         // As it stands now, and not as it was when it was looked up.
-        let row = self.shared.store.job(&row.id).await.map_err(unkept)?.unwrap_or(row);
+        let row = self.context.store.job(&row.id).await.map_err(unkept)?.unwrap_or(row);
         if let Some(end) = &row.end {
             return Err(format!("job {} is over: {}", row.id, end.outcome.as_str()));
         }
-        let tip = self.shared.store.tip(&row.id).await.map_err(unkept)?;
+        let tip = self.context.store.tip(&row.id).await.map_err(unkept)?;
         let next = tip.map_or(0, |(next, _)| next);
         // One that stands in line before its first call has nothing to tidy up.
-        let begun = !(row.stand.phase == Phase::Later || (row.stand.phase == Phase::Line && next == 1));
-        if matches!(row.stand.phase, Phase::Held | Phase::Asked) {
-            match Tape::read(&*self.shared.store, &row.id).await {
-                Ok(tape) => return self.end_as_it_stands(row, &tape, by, claim, with).await,
-                Err(TapeError::Store(error)) => return Err(unkept(error)),
+        let begun = !(row.stand.phase == JobPhase::Later || (row.stand.phase == JobPhase::Line && next == 1));
+        if matches!(row.stand.phase, JobPhase::Held | JobPhase::Asked) {
+            match JobHistory::read(&*self.context.store, &row.id).await {
+                Ok(history) => return self.end_as_it_stands(row, &history, by, claim, with).await,
+                Err(HistoryError::Store(error)) => return Err(unkept(error)),
                 // Nothing can be written behind a journal that is broken: the row alone says that it is over.
                 Err(_) => {
                     let told = format!("job {} is closed as it stands: its journal cannot be read", row.id);
-                    let shown = ShownIn::kept(&*self.shared.store, &row.id).await;
-                    let writes = close_unread(&row, by, shown.as_ref(), self.shared.clock.now());
+                    let shown = ShownIn::kept(&*self.context.store, &row.id).await;
+                    let writes = close_unread(&row, by, shown.as_ref(), self.context.clock.now());
                     return self.over(&row, told, writes, claim, with).await;
                 }
             }
         }
         if !begun {
             let told = format!("job {} is called off", row.id);
-            let shown = ShownIn::kept(&*self.shared.store, &row.id).await;
-            let writes = call_off(&row, next, by, shown.as_ref(), self.shared.clock.now());
+            let shown = ShownIn::kept(&*self.context.store, &row.id).await;
+            let writes = call_off(&row, next, by, shown.as_ref(), self.context.clock.now());
             return self.over(&row, told, writes, claim, with).await;
         }
         let mut event = event(&row);
         event.number = next;
         let told = format!("job {} is called off: `{}` is told to stop", row.id, row.line);
         // Taken up at the next start too, if there is one before this goes on.
-        let stand = working(self.shared.clock.now());
-        let mut writes = vec![Write::Enter(event), Write::Stand { job: row.id.clone(), stand }];
+        let stand = working(self.context.clock.now());
+        let mut writes = vec![Write::Enter(event), Write::JobStatus { job: row.id.clone(), stand }];
         writes.extend(with(&told));
-        self.shared.store.commit(writes).await.map_err(unkept)?;
+        self.context.store.commit(writes).await.map_err(unkept)?;
         drop(claim);
-        self.shared.places.leave_lines(&row.id);
+        self.context.places.leave_queues(&row.id);
         self.take_up(row);
         Ok(told)
     }
@@ -86,28 +91,28 @@ impl Jobs {
     async fn end_as_it_stands(
         self: &Arc<Self>,
         row: JobRow,
-        tape: &Tape,
+        history: &JobHistory,
         by: &Person,
         claim: Claim,
         with: WithOrder<'_>,
     ) -> Result<String, String> {
-        let now = self.shared.clock.now();
+        let now = self.context.clock.now();
         let about = json!({ "event": CANCEL, "by": by.id, "about": "" });
         let mut entries = vec![entry(&row, EntryKind::Event, about, now)];
-        if !matches!(tape.standing(), Standing::Ended(_) | Standing::Over) {
+        if !matches!(history.standing(), ReplayPosition::Ended(_) | ReplayPosition::Over) {
             let who = crate::base::clean(&by.name);
             let text = format!("`{}` (job {}) was called off by {who}, as it stood.", row.line, row.id);
-            entries.push(entry(&row, EntryKind::End, json!(Ended::called_off(text)), now));
+            entries.push(entry(&row, EntryKind::End, json!(GuestOutcome::called_off(text)), now));
         }
         let told = format!("job {} is called off", row.id);
         let mut writes = Vec::new();
-        for (mut entry, number) in entries.into_iter().zip(tape.next()..) {
+        for (mut entry, number) in entries.into_iter().zip(history.next()..) {
             entry.number = number;
             writes.push(Write::Enter(entry));
         }
-        writes.push(Write::Stand { job: row.id.clone(), stand: working(now) });
+        writes.push(Write::JobStatus { job: row.id.clone(), stand: working(now) });
         writes.extend(with(&told));
-        self.shared.store.commit(writes).await.map_err(|error| format!("nothing was changed: {error}"))?;
+        self.context.store.commit(writes).await.map_err(|error| format!("nothing was changed: {error}"))?;
         drop(claim);
         self.take_up(JobRow { stand: working(now), ..row });
         Ok(told)
@@ -123,15 +128,15 @@ impl Jobs {
         with: WithOrder<'_>,
     ) -> Result<String, String> {
         let mut writes = with(&told);
-        let shared = &self.shared;
-        writes.extend(shared.notices.closing(&shared.outbox, &shared.catalog, row, &closing));
+        let context = &self.context;
+        writes.extend(context.notices.closing(&context.outbox, &context.catalog, row, &closing));
         let ends = ends(&closing);
         writes.extend(closing);
-        self.shared.store.commit(writes).await.map_err(|error| format!("nothing was changed: {error}"))?;
+        self.context.store.commit(writes).await.map_err(|error| format!("nothing was changed: {error}"))?;
         ends.into_iter().for_each(job_ended);
-        self.shared.outbox.wake();
+        self.context.outbox.wake();
         drop(claim);
-        let free = self.shared.places.release(&row.id);
+        let free = self.context.places.release(&row.id);
         self.call_next(free).await;
         Ok(told)
     }

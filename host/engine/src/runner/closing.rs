@@ -2,18 +2,22 @@
 
 use jiff::Timestamp;
 
-use crate::{base::Text, job::{Denied, Ended, Way}, store::{JobOutcome, JobRow}};
+use crate::{
+    base::Text,
+    job::{Denied, GuestEndKind, GuestOutcome},
+    store::{JobOutcome, JobRow},
+};
 
 /// What a job says at its end is cut here, in bytes, and so is what it was refused.
 const LONGEST: usize = 8_000;
 
 /// How a job ended, and what the room is told.
-pub(crate) fn closing(row: &JobRow, ended: &Ended) -> (JobOutcome, Text) {
+pub(crate) fn closing(row: &JobRow, ended: &GuestOutcome) -> (JobOutcome, Text) {
     let denied = &ended.denied;
     let name = &row.command;
     let (outcome, mut text) = match ended.end {
         // Whatever the plugin makes of it.
-        Way::Reply | Way::Failure if denied.iter().any(is_not_approved) => {
+        GuestEndKind::Reply | GuestEndKind::Failure if denied.iter().any(is_not_approved) => {
             let mut text = match ended.acted {
                 true => Text::lines(format!("`{}` was not approved in the middle.", row.line)),
                 false => Text::lines(format!("`{}` was not approved, and nothing was done.", row.line)),
@@ -23,13 +27,13 @@ pub(crate) fn closing(row: &JobRow, ended: &Ended) -> (JobOutcome, Text) {
             }
             (JobOutcome::NotApproved, text)
         }
-        Way::Reply => {
+        GuestEndKind::Reply => {
             // A plugin that was refused something and says nothing of it does not get to say that all is well.
             let warned = ended.warnings || !denied.is_empty();
             let outcome = if warned { JobOutcome::Warnings } else { JobOutcome::Succeeded };
             (outcome, Text::lines(&ended.text))
         }
-        Way::Failure => {
+        GuestEndKind::Failure => {
             let outcome = match ended.code.as_str() {
                 "denied" if !denied.is_empty() => JobOutcome::Refused,
                 "cancelled" => JobOutcome::Cancelled,
@@ -44,8 +48,8 @@ pub(crate) fn closing(row: &JobRow, ended: &Ended) -> (JobOutcome, Text) {
             };
             (outcome, text)
         }
-        Way::Limit => (JobOutcome::Failed, Text::lines(format!("`{name}` was ended: {}.", ended.text))),
-        Way::Trap => (JobOutcome::Failed, Text::lines(format!("`{name}` broke: {}.", ended.text))),
+        GuestEndKind::Limit => (JobOutcome::Failed, Text::lines(format!("`{name}` was ended: {}.", ended.text))),
+        GuestEndKind::Trap => (JobOutcome::Failed, Text::lines(format!("`{name}` broke: {}.", ended.text))),
     };
     if text.is_empty() {
         text = Text::lines(format!("`{}` {}.", row.line, outcome.as_str()));

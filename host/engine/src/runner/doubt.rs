@@ -6,9 +6,17 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 
-use super::{drive::{Step, Trouble}, jobs::Jobs};
-use crate::{base::Text, hostcall::{Doubt, Recovered, working}, job::{Ended, Job, Standing, Tape, entry, said, title}, model::Person, store::{Entry, EntryKind, JobRow, Phase, Stand, StoreError, Write}};
-use crate::job::about;
+use super::{
+    drive::{DriveError, Step},
+    jobs::Jobs,
+};
+use crate::{
+    base::Text,
+    hostcall::{InDoubt, Recovered, working},
+    job::{GuestOutcome, Job, JobHistory, ReplayPosition, about, entry, said, title},
+    model::Person,
+    store::{Entry, EntryKind, JobPhase, JobRow, JobStatus, StoreError, Write},
+};
 
 /// The first and the longest wait between two questions to a system that is away.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
@@ -31,15 +39,15 @@ pub(crate) enum Said {
 
 impl Jobs {
     /// Finds out whether an effect happened.
-    pub(crate) async fn settle(&self, job: &Arc<Job>, intent: &Entry) -> Result<Step, Trouble> {
-        let calls = &self.shared.calls;
+    pub(crate) async fn settle(&self, job: &Arc<Job>, intent: &Entry) -> Result<Step, DriveError> {
+        let calls = &self.context.calls;
         let mut wait = FIRST_WAIT;
         let body = loop {
-            let doubt = Doubt { context: &self.shared, job: job.row(), intent };
+            let doubt = InDoubt { context: &self.context, job: job.row(), intent };
             let away = || Some(Recovered::Away("it does not answer".to_owned()));
             let asked = tokio::time::timeout(ANSWER, calls.recover(doubt)).await.unwrap_or_else(|_| away());
             let Some(recovered) = asked else {
-                return Err(Trouble::Hold(format!("this host has no call {}", intent.call), true));
+                return Err(DriveError::Hold(format!("this host has no call {}", intent.call), true));
             };
             match recovered {
                 Recovered::Happened(answer) => break json!({ "answer": answer, "settled": "it happened" }),
@@ -50,7 +58,7 @@ impl Jobs {
                     job.card().stage(format!("whether {} happened is not known yet", intent.call));
                     tokio::select! {
                         () = tokio::time::sleep(wait) => wait = (wait * 2).min(LONGEST_WAIT),
-                        () = self.shared.stopping.cancelled() => return Ok(Step::Rest),
+                        () = self.context.stopping.cancelled() => return Ok(Step::Rest),
                     }
                 }
             }
@@ -60,19 +68,20 @@ impl Jobs {
     }
 
     /// Asks the room.
-    async fn ask(&self, job: &Arc<Job>, intent: &Entry, reason: &str) -> Result<Step, Trouble> {
+    async fn ask(&self, job: &Arc<Job>, intent: &Entry, reason: &str) -> Result<Step, DriveError> {
         let row = job.row();
-        let now = self.shared.clock.now();
+        let now = self.context.clock.now();
         // Somebody called it off while its system was asked: nobody is asked any more.
         if job.is_cancelled() {
             let text = format!("`{}` (job {}) was called off, as it stood.", row.line, row.id);
-            let end = entry(row, EntryKind::End, json!(Ended::called_off(text)), now);
-            job.enter(&*self.shared.store, vec![end], Vec::new()).await?;
+            let end = entry(row, EntryKind::End, json!(GuestOutcome::called_off(text)), now);
+            job.enter(&*self.context.store, vec![end], Vec::new()).await?;
             return Ok(Step::GoOn);
         }
         let what = about(intent);
-        let since = if row.stand.phase == Phase::Asked { row.stand.since } else { now };
-        let stand = Stand { phase: Phase::Asked, about: format!("asks whether {what} happened"), since, wake: None };
+        let since = if row.stand.phase == JobPhase::Asked { row.stand.since } else { now };
+        let stand =
+            JobStatus { phase: JobPhase::Asked, about: format!("asks whether {what} happened"), since, wake: None };
         let text = format!(
             "{}: whether {what} happened cannot be known: {reason}. Look, and say `job {} assume done` if it did, or \
              `job {} again` if it did not. Nothing is done until then.",
@@ -81,15 +90,15 @@ impl Jobs {
             row.id
         );
         let say = Write::Say(said(row, &format!("doubt-{}", intent.number), Text::lines(text)));
-        job.enter_and_stand(&*self.shared.store, Vec::new(), stand, vec![say]).await?;
-        self.shared.outbox.wake();
+        job.enter_and_stand(&*self.context.store, Vec::new(), stand, vec![say]).await?;
+        self.context.outbox.wake();
         Ok(Step::Rest)
     }
 
     async fn settled(&self, job: &Job, intent: &Entry, body: Value) -> Result<(), StoreError> {
-        let now = self.shared.clock.now();
+        let now = self.context.clock.now();
         let result = entry::result(job.row(), intent, body, now);
-        job.enter_and_stand(&*self.shared.store, vec![result], working(now), Vec::new()).await
+        job.enter_and_stand(&*self.context.store, vec![result], working(now), Vec::new()).await
     }
 
     /// Somebody said what became of an effect that a job asks about, or that one that is held is to be tried again.
@@ -105,20 +114,20 @@ impl Jobs {
     ) -> Result<String, String> {
         let unkept = |error: StoreError| format!("nothing was changed: {error}");
         // Nobody else takes care of a job that asks or is held.
-        let Some(claim) = self.shared.claims.claim_soon(&row.id).await else {
+        let Some(claim) = self.context.claims.claim_soon(&row.id).await else {
             return Err(format!("job {} is being looked at; try again", row.id));
         };
         // As it stands now, and not as it was when it was looked up.
-        let row = self.shared.store.job(&row.id).await.map_err(unkept)?.unwrap_or(row);
-        let tape = Tape::read(&*self.shared.store, &row.id).await.map_err(|error| error.to_string())?;
-        let mut writes = vec![Write::Stand { job: row.id.clone(), stand: working(self.shared.clock.now()) }];
-        let told = match (row.stand.phase, tape.standing(), said) {
-            (Phase::Asked, Standing::InDoubt(at), said) => {
-                let intent = &tape.entries()[at];
-                let doubt = Doubt { context: &self.shared, job: &row, intent };
+        let row = self.context.store.job(&row.id).await.map_err(unkept)?.unwrap_or(row);
+        let history = JobHistory::read(&*self.context.store, &row.id).await.map_err(|error| error.to_string())?;
+        let mut writes = vec![Write::JobStatus { job: row.id.clone(), stand: working(self.context.clock.now()) }];
+        let told = match (row.stand.phase, history.standing(), said) {
+            (JobPhase::Asked, ReplayPosition::InDoubt(at), said) => {
+                let intent = &history.entries()[at];
+                let doubt = InDoubt { context: &self.context, job: &row, intent };
                 let body = match said {
                     Said::Done => {
-                        let Some(answer) = self.shared.calls.assumed(&doubt) else {
+                        let Some(answer) = self.context.calls.assumed(&doubt) else {
                             let call = &intent.call;
                             return Err(format!("{call} has no answer that could be assumed: job {} again", row.id));
                         };
@@ -126,30 +135,29 @@ impl Jobs {
                     }
                     Said::Again => json!({ "settled": "again", "by": by.id }),
                 };
-                let mut result = entry::result(&row, intent, body, self.shared.clock.now());
-                result.number = tape.next();
+                let mut result = entry::result(&row, intent, body, self.context.clock.now());
+                result.number = history.next();
                 writes.insert(0, Write::Enter(result));
                 match said {
                     Said::Done => format!("job {} goes on: {} is taken as done", row.id, about(intent)),
                     Said::Again => format!("job {} goes on: {} is done again", row.id, about(intent)),
                 }
             }
-            (Phase::Held, _, Said::Again) => {
+            (JobPhase::Held, _, Said::Again) => {
                 let about = json!({ "event": "again", "by": by.id, "about": "" });
-                let mut event = entry(&row, EntryKind::Event, about, self.shared.clock.now());
-                event.number = tape.next();
+                let mut event = entry(&row, EntryKind::Event, about, self.context.clock.now());
+                event.number = history.next();
                 writes.insert(0, Write::Enter(event));
                 format!("job {} is tried again", row.id)
             }
-            (Phase::Held, _, Said::Done) => return Err(format!("job {} asks nothing, it is held", row.id)),
+            (JobPhase::Held, _, Said::Done) => return Err(format!("job {} asks nothing, it is held", row.id)),
             _ => return Err(format!("job {} asks nothing: {}", row.id, row.stand.phase.as_str())),
         };
         writes.extend(with(&told));
-        self.shared.store.commit(writes).await.map_err(unkept)?;
+        self.context.store.commit(writes).await.map_err(unkept)?;
         drop(claim);
-        let stand = working(self.shared.clock.now());
+        let stand = working(self.context.clock.now());
         self.take_up(JobRow { stand, ..row });
         Ok(told)
     }
 }
-

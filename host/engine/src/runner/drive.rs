@@ -7,11 +7,17 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::json;
 
-use super::jobs::Jobs;
-use crate::{adapter::{Body, Outgoing}, base::Text, command::{Command, Value}, hostcall::{Invocation, Life, Past, Purpose, Stop, working}, job::{Ended, Job, Replay, Standing, Tape, TapeError, entry, said, title}, plugin::{GuestEnd, bindings::commands}, policy::Authorized, store::{EntryKind, InboxRow, JobRow, Phase, Place, Stand, StoreError, Write}};
-use crate::hostcall::Plugin;
-use crate::job::GuestValue;
-use super::finish::guest_ended;
+use super::{finish::guest_ended, jobs::Jobs};
+use crate::{
+    adapter::{Body, Outgoing},
+    base::Text,
+    command::{Command, Value},
+    hostcall::{GuestStop, Invocation, JobRun, Plugin, ReplayState, RunMode, working},
+    job::{GuestOutcome, GuestValue, HistoryError, Job, JobHistory, Replay, ReplayPosition, entry, said, title},
+    plugin::{GuestEnd, bindings::commands},
+    policy::Authorized,
+    store::{DeploymentLock, EntryKind, InboxRow, JobPhase, JobRow, JobStatus, StoreError, Write},
+};
 
 /// The first and the longest wait before a job is tried again whose journal could not be read or written.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
@@ -28,25 +34,25 @@ pub(crate) enum Step {
 }
 
 /// Why a step came to nothing.
-pub(crate) enum Trouble {
+pub(crate) enum DriveError {
     /// The store. Nothing was written; the step is taken again.
     Store(StoreError),
     /// The job cannot go on by itself. Whether its journal is whole.
     Hold(String, bool),
 }
 
-impl From<StoreError> for Trouble {
+impl From<StoreError> for DriveError {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
     }
 }
 
-impl From<TapeError> for Trouble {
-    fn from(error: TapeError) -> Self {
+impl From<HistoryError> for DriveError {
+    fn from(error: HistoryError) -> Self {
         match error {
-            TapeError::Store(error) => Self::Store(error),
-            broken @ TapeError::Broken(_) => Self::Hold(broken.to_string(), false),
-            TapeError::Plugin(reason) => Self::Hold(reason, true),
+            HistoryError::Store(error) => Self::Store(error),
+            broken @ HistoryError::Broken(_) => Self::Hold(broken.to_string(), false),
+            HistoryError::Plugin(reason) => Self::Hold(reason, true),
         }
     }
 }
@@ -60,8 +66,8 @@ impl Jobs {
             match self.step(job).await {
                 Ok(Step::GoOn) => (wait, tries) = (FIRST_WAIT, 0),
                 Ok(Step::Rest) => return,
-                Err(Trouble::Hold(reason, whole)) => return self.hold(job, &reason, whole).await,
-                Err(Trouble::Store(error)) => {
+                Err(DriveError::Hold(reason, whole)) => return self.hold(job, &reason, whole).await,
+                Err(DriveError::Store(error)) => {
                     tracing::error!(job = job.row().id, %error, "a job cannot go on now; it is tried again");
                     tries += 1;
                     if tries == 2 {
@@ -73,39 +79,39 @@ impl Jobs {
                     }
                     tokio::select! {
                         () = tokio::time::sleep(wait) => wait = (wait * 2).min(LONGEST_WAIT),
-                        () = self.shared.stopping.cancelled() => return,
+                        () = self.context.stopping.cancelled() => return,
                     }
                 }
             }
         }
     }
 
-    async fn step(self: &Arc<Self>, job: &Arc<Job>) -> Result<Step, Trouble> {
+    async fn step(self: &Arc<Self>, job: &Arc<Job>) -> Result<Step, DriveError> {
         // Before the journal is read: what many that wake at once have read must not fill the memory.
         let Ok(turn) = self.turns.acquire().await else { unreachable!("the semaphore is never closed") };
-        let tape = job.read(&*self.shared.store).await?;
-        match tape.standing() {
-            Standing::Over => Ok(Step::Rest),
-            Standing::Waits(at) => {
-                let waits = self.waits(&tape, at)?;
-                drop((tape, turn));
+        let history = job.read(&*self.context.store).await?;
+        match history.standing() {
+            ReplayPosition::Over => Ok(Step::Rest),
+            ReplayPosition::Waits(at) => {
+                let waits = self.waits(&history, at)?;
+                drop((history, turn));
                 self.wait(job, waits).await
             }
-            Standing::InDoubt(at) => {
-                let intent = tape.entries()[at].clone();
-                drop((tape, turn));
+            ReplayPosition::InDoubt(at) => {
+                let intent = history.entries()[at].clone();
+                drop((history, turn));
                 self.settle(job, &intent).await
             }
-            Standing::Asks => {
+            ReplayPosition::Asks => {
                 drop(turn);
-                self.wait_for_others(job, &tape).await
+                self.wait_for_others(job, &history).await
             }
-            Standing::Ended(at) => {
+            ReplayPosition::Ended(at) => {
                 drop(turn);
-                self.finish(job, &tape, at).await
+                self.finish(job, &history, at).await
             }
-            Standing::Runs => {
-                let ran = self.run(job, tape).await;
+            ReplayPosition::Runs => {
+                let ran = self.run(job, history).await;
                 drop(turn);
                 ran
             }
@@ -113,37 +119,37 @@ impl Jobs {
     }
 
     /// Runs the plugin, from its beginning through what is recorded and on.
-    async fn run(self: &Arc<Self>, job: &Arc<Job>, tape: Tape) -> Result<Step, Trouble> {
-        if self.shared.stopping.is_cancelled() {
+    async fn run(self: &Arc<Self>, job: &Arc<Job>, history: JobHistory) -> Result<Step, DriveError> {
+        if self.context.stopping.is_cancelled() {
             return Ok(Step::Rest);
         }
-        let begun = tape.begun()?;
+        let begun = history.begun()?;
         let row = job.row();
-        let plugin = self.plugins.of_job(row, &begun, &*self.shared.store).await?;
+        let plugin = self.plugins.of_job(row, &begun, &*self.context.store).await?;
         // The rights that count are those of this moment, also where rooms say who has them.
-        self.shared.access.look(&*self.shared.outbox).await;
+        self.context.access.look(&*self.context.outbox).await;
         let authorized = self.authorized(row, &plugin, &begun)?;
         // Before the plugin reads anything: what it reads must be as it is when its turn comes.
-        if let (true, true, Some(place)) = (begun.options.wait && !job.is_cancelled(), tape.is_fresh(), row.place())
-            && let Step::Rest = self.line_up(job, &place).await?
+        if let (true, true, Some(place)) = (begun.options.wait && !job.is_cancelled(), history.is_fresh(), row.place())
+            && let Step::Rest = self.enqueue(job, &place).await?
         {
             return Ok(Step::Rest);
         }
-        if job.phase() != Phase::Working {
-            let stand = working(self.shared.clock.now());
-            job.enter_and_stand(&*self.shared.store, Vec::new(), stand, Vec::new()).await?;
-            self.shared.outbox.wake();
+        if job.phase() != JobPhase::Working {
+            let stand = working(self.context.clock.now());
+            job.enter_and_stand(&*self.context.store, Vec::new(), stand, Vec::new()).await?;
+            self.context.outbox.wake();
         }
-        let (told, ask) = (tape.told(), tape.ask());
+        let (told, ask) = (history.told(), history.ask());
         let authorized = Arc::new(authorized);
-        let past = Past::new(Replay::new(Arc::new(tape)), begun.settings.clone());
-        let purpose = Purpose::Job(Box::new(Life::new(job.clone(), past, ask, told)));
+        let replay = ReplayState::new(Replay::new(Arc::new(history)), begun.settings.clone());
+        let purpose = RunMode::Job(Box::new(JobRun::new(job.clone(), replay, ask, told)));
         let invocation =
-            Invocation::new(self.shared.clone(), authorized.clone(), purpose, plugin.clone(), begun.limits);
+            Invocation::new(self.context.clone(), authorized.clone(), purpose, plugin.clone(), begun.limits);
         let ran = crate::plugin::run(&plugin, invocation, &begun.invocation).await;
         let left = ran.invocation.replays();
         match (ran.end, left) {
-            (GuestEnd::Stopped(Stop::Approval(held)), _) => {
+            (GuestEnd::Stopped(GuestStop::Approval(held)), _) => {
                 self.let_others_pass(job).await;
                 self.ask_others(job, &plugin, &authorized, &begun, *held).await
             }
@@ -153,45 +159,47 @@ impl Jobs {
             (GuestEnd::Reply(_) | GuestEnd::Failure(_), Some(left)) => Err(unlike("it ended", &left)),
             (end, None) => {
                 let ended = guest_ended(end, ran.invocation.tally);
-                let entry = entry(row, EntryKind::End, json!(ended), self.shared.clock.now());
-                job.enter(&*self.shared.store, vec![entry], Vec::new()).await?;
+                let entry = entry(row, EntryKind::End, json!(ended), self.context.clock.now());
+                job.enter(&*self.context.store, vec![entry], Vec::new()).await?;
                 Ok(Step::GoOn)
             }
         }
     }
 
     /// The host ended the plugin.
-    async fn stopped(self: &Arc<Self>, job: &Arc<Job>, stop: Stop) -> Result<Step, Trouble> {
+    async fn stopped(self: &Arc<Self>, job: &Arc<Job>, stop: GuestStop) -> Result<Step, DriveError> {
         // Who waits, or stands in line elsewhere, holds nothing but what its effects took: others would wait for each other.
-        if matches!(stop, Stop::Parked | Stop::InLine(_)) {
+        if matches!(stop, GuestStop::Parked | GuestStop::InLine(_)) {
             self.let_others_pass(job).await;
         }
         match stop {
-            Stop::Parked => Ok(Step::GoOn),
-            Stop::Stopping => Ok(Step::Rest),
-            Stop::Unkept(error) => Err(error.into()),
-            Stop::Diverged(why) => Err(Trouble::Hold(format!("its plugin does not do what it did: {why}"), true)),
-            Stop::InLine(place) => self.line_up(job, &place).await,
+            GuestStop::Parked => Ok(Step::GoOn),
+            GuestStop::Stopping => Ok(Step::Rest),
+            GuestStop::Unkept(error) => Err(error.into()),
+            GuestStop::Diverged(why) => {
+                Err(DriveError::Hold(format!("its plugin does not do what it did: {why}"), true))
+            }
+            GuestStop::InLine(place) => self.enqueue(job, &place).await,
             // The one is taken before, the other ends dry runs alone.
-            stop @ (Stop::Approval(_) | Stop::Unforetold) => Err(Trouble::Hold(stop.to_string(), true)),
+            stop @ (GuestStop::Approval(_) | GuestStop::Unforetold) => Err(DriveError::Hold(stop.to_string(), true)),
         }
     }
 
     /// Lets go of a place that was only kept for a job.
     async fn let_others_pass(self: &Arc<Self>, job: &Job) {
-        let next = self.shared.places.let_go(&job.row().id);
+        let next = self.context.places.release_held(&job.row().id);
         self.call_next(next).await;
     }
 
     /// Puts a job in line for a place.
-    async fn line_up(&self, job: &Arc<Job>, place: &Place) -> Result<Step, Trouble> {
+    async fn enqueue(&self, job: &Arc<Job>, place: &DeploymentLock) -> Result<Step, DriveError> {
         let row = job.row();
-        let now = self.shared.clock.now();
-        let since = if row.stand.phase == Phase::Line { row.stand.since } else { now };
-        let Some(about) = self.shared.places.line_up(place, row, since) else { return Ok(Step::GoOn) };
-        let stand = Stand { phase: Phase::Line, about, since, wake: None };
-        job.enter_and_stand(&*self.shared.store, Vec::new(), stand, Vec::new()).await?;
-        self.shared.outbox.wake();
+        let now = self.context.clock.now();
+        let since = if row.stand.phase == JobPhase::Line { row.stand.since } else { now };
+        let Some(about) = self.context.places.enqueue(place, row, since) else { return Ok(Step::GoOn) };
+        let stand = JobStatus { phase: JobPhase::Line, about, since, wake: None };
+        job.enter_and_stand(&*self.context.store, Vec::new(), stand, Vec::new()).await?;
+        self.context.outbox.wake();
         Ok(Step::Rest)
     }
 
@@ -200,12 +208,12 @@ impl Jobs {
         &self,
         row: &JobRow,
         plugin: &Plugin,
-        begun: &crate::job::Begun,
-    ) -> Result<Authorized, Trouble> {
+        begun: &crate::job::StartEntry,
+    ) -> Result<Authorized, DriveError> {
         let asked = &begun.invocation;
         let spec = plugin.description.commands.iter().find(|spec| spec.name == asked.command);
         let Some(spec) = spec else {
-            return Err(Trouble::Hold(format!("its plugin has no command `{}`", row.command), true));
+            return Err(DriveError::Hold(format!("its plugin has no command `{}`", row.command), true));
         };
         let given: Vec<(String, Value)> = asked
             .arguments
@@ -220,15 +228,15 @@ impl Jobs {
             })
             .collect();
         let command = Command::recorded(spec.clone(), &given, begun.line.clone(), begun.options.clone());
-        Ok(self.shared.access.resume(command, message(row, begun.direct)))
+        Ok(self.context.access.resume(command, message(row, begun.direct)))
     }
 
     /// A job cannot go on by itself: it stays open, and the room and the operator are told.
     pub(crate) async fn hold(self: &Arc<Self>, job: &Arc<Job>, reason: &str, whole: bool) {
         let row = job.row();
         tracing::error!(job = row.id, line = row.line, reason, "a job is held");
-        let now = self.shared.clock.now();
-        let stand = Stand { phase: Phase::Held, about: format!("held: {reason}"), since: now, wake: None };
+        let now = self.context.clock.now();
+        let stand = JobStatus { phase: JobPhase::Held, about: format!("held: {reason}"), since: now, wake: None };
         let text = format!(
             "{} is held: {reason}. Nothing more of it is done until somebody looks at it: `job {}` shows where it stands, \
              `job {} again` tries again, `cancel {}` ends it.",
@@ -244,24 +252,24 @@ impl Jobs {
         let entries = if whole { vec![entry(row, EntryKind::Event, about, now)] } else { Vec::new() };
         let mut wait = FIRST_WAIT;
         while let Err(error) =
-            job.enter_and_stand(&*self.shared.store, entries.clone(), stand.clone(), vec![say.clone()]).await
+            job.enter_and_stand(&*self.context.store, entries.clone(), stand.clone(), vec![say.clone()]).await
         {
             tracing::error!(job = row.id, %error, "that a job is held cannot be kept; trying again");
             tokio::select! {
                 () = tokio::time::sleep(wait) => wait = (wait * 2).min(LONGEST_WAIT),
-                () = self.shared.stopping.cancelled() => return,
+                () = self.context.stopping.cancelled() => return,
             }
         }
-        self.shared.outbox.wake();
+        self.context.outbox.wake();
         // It may have been kept a place that it does not take now.
-        let next = self.shared.places.let_go(&row.id);
+        let next = self.context.places.release_held(&row.id);
         self.call_next(next).await;
     }
 
     /// Tells the room why a job does not go on. The store cannot keep these words, so they are sent as they are.
     async fn say_unkept(self: Arc<Self>, job: Arc<Job>) {
         let row = job.row();
-        let Some(chat) = self.shared.outbox.chat(&row.bot, &row.inbox.network).cloned() else { return };
+        let Some(chat) = self.context.outbox.chat(&row.bot, &row.inbox.network).cloned() else { return };
         let text = format!(
             "{} waits: what it does cannot be written down now. It goes on when it can; nothing more is started until then.",
             title(row)
@@ -271,8 +279,8 @@ impl Jobs {
             room: row.inbox.room.clone(),
             body: Body::Say { text: Text::lines(text), thread: row.thread.clone() },
         };
-        let stop = self.shared.stop.clone();
-        stop.run_until_cancelled(self.shared.outbox.send(&chat, &message, false)).await;
+        let stop = self.context.stop.clone();
+        stop.run_until_cancelled(self.context.outbox.send(&chat, &message, false)).await;
     }
 }
 
@@ -293,6 +301,6 @@ pub(crate) fn message(row: &JobRow, direct: bool) -> InboxRow {
 }
 
 /// A plugin that runs anew ended differently, which is never the outcome.
-fn unlike(how: &str, left: &str) -> Trouble {
-    Trouble::Hold(format!("its plugin does not do what it did: {how}, and the journal has {left}"), true)
+fn unlike(how: &str, left: &str) -> DriveError {
+    DriveError::Hold(format!("its plugin does not do what it did: {how}, and the journal has {left}"), true)
 }

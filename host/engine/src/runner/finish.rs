@@ -6,30 +6,46 @@ use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{closing::closing, drive::{Step, Trouble}, follow::{Followed, follow}, jobs::Jobs};
-use crate::{base::{Text, took}, hostcall::{Tally}, job::{Ask, Decision, Denied, Effect, Ended, Job, Tape, emoji, entry, run_of, said, title}, metrics::job_ended, model::{Outcome, Person}, plugin::GuestEnd, store::{Entry, EntryKind, JobEnd, JobOutcome, JobRow, OutboxRow, Purpose, Write}};
-use crate::job::close;
-use crate::hostcall::shown_in_room_of;
-use crate::job::Way;
-use crate::hostcall::Stop;
-use crate::job::ShownIn;
+use super::{
+    closing::closing,
+    drive::{DriveError, Step},
+    follow::{Followed, follow},
+    jobs::Jobs,
+};
+use crate::{
+    base::{Text, took},
+    hostcall::{GuestStop, Tally, shown_in_room_of},
+    job::{
+        ApprovalRequest, Decision, Denied, Effect, GuestEndKind, GuestOutcome, Job, JobHistory, ShownIn, close, emoji,
+        entry, run_of, said, title,
+    },
+    metrics::job_ended,
+    model::{Outcome, Person},
+    plugin::GuestEnd,
+    store::{Entry, EntryKind, JobEnd, JobOutcome, JobRow, OutboxKind, OutboxRow, Write},
+};
 
 impl Jobs {
     /// Follows the runs that the plugin did not wait for, and closes the job: its last entry, the last card, the closing
     /// line and the emoji are one transaction.
-    pub(crate) async fn finish(self: &Arc<Self>, job: &Arc<Job>, tape: &Tape, at: usize) -> Result<Step, Trouble> {
+    pub(crate) async fn finish(
+        self: &Arc<Self>,
+        job: &Arc<Job>,
+        history: &JobHistory,
+        at: usize,
+    ) -> Result<Step, DriveError> {
         let row = job.row();
-        let ended: Ended = serde_json::from_value(tape.entries()[at].body.clone())
-            .map_err(|error| Trouble::Hold(format!("entry {at} cannot be read: {error}"), true))?;
+        let ended: GuestOutcome = serde_json::from_value(history.entries()[at].body.clone())
+            .map_err(|error| DriveError::Hold(format!("entry {at} cannot be read: {error}"), true))?;
         let (mut outcome, mut text) = closing(row, &ended);
-        let unfinished = tape.unfinished();
+        let unfinished = history.unfinished();
         if !unfinished.is_empty() {
             job.card().stage("the plugin ended before its run".to_owned());
             let meanwhile = format!("{} ended before its run did.", title(row));
             let runs = unfinished.iter().map(|intent| async {
-                match (tape.followed(intent), run_of(&self.shared.catalog, intent)) {
+                match (history.followed(intent), run_of(&self.context.catalog, intent)) {
                     (Some(followed), _) => Ok(Some(followed)),
-                    (None, Some(run)) => follow(self, job, &run, &meanwhile, tape.tidies_up(&run.key)).await,
+                    (None, Some(run)) => follow(self, job, &run, &meanwhile, history.tidies_up(&run.key)).await,
                     (None, None) => Ok(Some(Followed::lost())),
                 }
             });
@@ -39,35 +55,35 @@ impl Jobs {
                 text.push_lines(followed.line);
             }
         }
-        let ask = tape.ask();
+        let ask = history.ask();
         let good = matches!(outcome, JobOutcome::Succeeded | JobOutcome::Warnings);
-        if let Some(left_out) = ask.as_ref().and_then(|ask| left_out(tape, ask)).filter(|_| good) {
+        if let Some(left_out) = ask.as_ref().and_then(|ask| left_out(history, ask)).filter(|_| good) {
             outcome = JobOutcome::Warnings;
             text.push_lines(left_out);
         }
-        let now = self.shared.clock.now();
+        let now = self.context.clock.now();
         let card = job.card().end(outcome, &took(row.opened, now)).await;
-        let shown = self.shown_in(row, tape).await?;
+        let shown = self.shown_in(row, history).await?;
         let (closed, mut writes) = close(row, outcome, text, card, &shown, now);
         writes.extend(ask.and_then(|ask| self.asks_no_more(row, ask)));
-        let shared = &self.shared;
-        writes.extend(shared.notices.closing(&shared.outbox, &shared.catalog, row, &writes));
-        job.enter(&*self.shared.store, vec![closed], writes).await?;
+        let context = &self.context;
+        writes.extend(context.notices.closing(&context.outbox, &context.catalog, row, &writes));
+        job.enter(&*self.context.store, vec![closed], writes).await?;
         job_ended(outcome);
-        self.shared.outbox.wake();
-        let next = self.shared.places.release(&row.id);
+        self.context.outbox.wake();
+        let next = self.context.places.release(&row.id);
         self.call_next(next).await;
         Ok(Step::Rest)
     }
 
     /// The rooms that a job is shown in beside its own: that of the app that was typed, and of those that it touched.
-    async fn shown_in(&self, row: &JobRow, tape: &Tape) -> Result<Vec<ShownIn>, Trouble> {
-        let begun = tape.begun()?;
+    async fn shown_in(&self, row: &JobRow, history: &JobHistory) -> Result<Vec<ShownIn>, DriveError> {
+        let begun = history.begun()?;
         let mut shown: Vec<ShownIn> = begun.shown.into_iter().collect();
         let message = crate::runner::drive::message(row, begun.direct);
-        for app in tape.apps().into_iter().filter(|app| row.app.as_deref() != Some(app)) {
-            let Some(app) = self.shared.catalog.app(app) else { continue };
-            shown.extend(shown_in_room_of(&self.shared, &message, app).await);
+        for app in history.apps().into_iter().filter(|app| row.app.as_deref() != Some(app)) {
+            let Some(app) = self.context.catalog.app(app) else { continue };
+            shown.extend(shown_in_room_of(&self.context, &message, app).await);
         }
         shown.sort();
         shown.dedup();
@@ -76,16 +92,16 @@ impl Jobs {
 }
 
 /// What was approved and did not happen, in words.
-fn left_out(tape: &Tape, ask: &Ask) -> Option<String> {
+fn left_out(history: &JobHistory, ask: &ApprovalRequest) -> Option<String> {
     if ask.decision != Some(Decision::Approved) {
         return None;
     }
     // One that did not happen was tried again, or is not done.
     let happened = |entry: &&Entry| {
-        let result = tape.result_of(entry.number).filter(|_| entry.kind == EntryKind::Intent);
+        let result = history.result_of(entry.number).filter(|_| entry.kind == EntryKind::Intent);
         result.is_some_and(|result| !result.body["answer"].is_null())
     };
-    let done = tape.entries().iter().filter(happened).count();
+    let done = history.entries().iter().filter(happened).count();
     let left: Vec<String> = ask.plan.effects.iter().skip(done).map(Effect::about).collect();
     (!left.is_empty()).then(|| format!("Approved, and not done: {}.", left.join("; ")))
 }
@@ -112,14 +128,14 @@ fn with_run(outcome: JobOutcome, run: Option<Outcome>) -> JobOutcome {
 }
 
 /// How a guest ended, as it is entered.
-pub(crate) fn guest_ended(end: GuestEnd<Stop>, tally: Tally) -> Ended {
+pub(crate) fn guest_ended(end: GuestEnd<GuestStop>, tally: Tally) -> GuestOutcome {
     let (end, text, code, warnings) = match end {
-        GuestEnd::Reply(reply) => (Way::Reply, reply.text, String::new(), reply.warnings),
-        GuestEnd::Failure(failure) => (Way::Failure, failure.message, failure.code, false),
-        GuestEnd::Limit(limit) => (Way::Limit, limit.to_string(), String::new(), false),
-        GuestEnd::Trap(why) => (Way::Trap, why, String::new(), false),
+        GuestEnd::Reply(reply) => (GuestEndKind::Reply, reply.text, String::new(), reply.warnings),
+        GuestEnd::Failure(failure) => (GuestEndKind::Failure, failure.message, failure.code, false),
+        GuestEnd::Limit(limit) => (GuestEndKind::Limit, limit.to_string(), String::new(), false),
+        GuestEnd::Trap(why) => (GuestEndKind::Trap, why, String::new(), false),
         // The host ends those to run them anew; taken for an end, they would be one that is nobody's.
-        GuestEnd::Stopped(stop) => (Way::Trap, stop.to_string(), String::new(), false),
+        GuestEnd::Stopped(stop) => (GuestEndKind::Trap, stop.to_string(), String::new(), false),
     };
-    Ended { end, text, code, warnings, acted: tally.acted(), denied: tally.denied }
+    GuestOutcome { end, text, code, warnings, acted: tally.acted(), denied: tally.denied }
 }

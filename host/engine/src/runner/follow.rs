@@ -5,7 +5,14 @@ use std::{sync::Arc, time::Duration};
 use serde_json::json;
 
 use super::{jobs::Jobs, wait::cancel_run};
-use crate::{adapter::{PipelineError, RunEnd, RunState}, base::{Text, took}, hostcall::{Shared, ending}, job::{Job, JobRun, Tape, entry, said}, model::{Outcome, RunKey}, store::{Entry, EntryKind, JobRow, OutboxRow, Purpose, StoreError, Write}};
+use crate::{
+    adapter::{PipelineError, RunEnd, RunState},
+    base::{Text, took},
+    hostcall::{Context, ending},
+    job::{Job, JobHistory, PipelineRun, entry, said},
+    model::{Outcome, RunKey},
+    store::{Entry, EntryKind, JobRow, OutboxKind, OutboxRow, StoreError, Write},
+};
 
 /// An event's word: a run that nobody waited for ended.
 const RUN_ENDED: &str = "run ended";
@@ -38,25 +45,25 @@ impl Followed {
 pub(crate) async fn follow(
     jobs: &Jobs,
     job: &Arc<Job>,
-    run: &JobRun,
+    run: &PipelineRun,
     meanwhile: &str,
     tidies_up: bool,
 ) -> Result<Option<Followed>, StoreError> {
-    let (shared, row, pipeline) = (&jobs.shared, job.row(), &run.pipeline);
+    let (context, row, pipeline) = (&jobs.context, job.row(), &run.pipeline);
     let nothing = |line: String| Ok(Some(Followed { line, outcome: None }));
     let mut wait = FIRST_WAIT;
     loop {
-        let away = match shared.backends.get(run.backend).state(&run.key, pipeline).await {
+        let away = match context.backends.get(run.backend).state(&run.key, pipeline).await {
             Ok(RunState::Absent) => return nothing(format!("Its run of {pipeline} was never started.")),
             Ok(RunState::Unknowable(reason)) => {
                 return nothing(format!("Whether its run of {pipeline} was started cannot be known: {reason}."));
             }
-            Ok(RunState::Ended(end)) => return ended(shared, job, run, end).await.map(Some),
+            Ok(RunState::Ended(end)) => return ended(context, job, run, end).await.map(Some),
             Ok(RunState::Running) => {
-                say(shared, row, format!("{meanwhile} Its run of {pipeline} goes on; its end is told here.")).await;
-                match end(shared, job, run, tidies_up).await {
+                say(context, row, format!("{meanwhile} Its run of {pipeline} goes on; its end is told here.")).await;
+                match end(context, job, run, tidies_up).await {
                     None => return Ok(None),
-                    Some(Ok(end)) => return ended(shared, job, run, end).await.map(Some),
+                    Some(Ok(end)) => return ended(context, job, run, end).await.map(Some),
                     Some(Err(error)) => error,
                 }
             }
@@ -68,10 +75,10 @@ pub(crate) async fn follow(
             }
             PipelineError::Unavailable { message } => {
                 let text = format!("{meanwhile} How its run of {pipeline} stands is not known yet: {message}");
-                say(shared, row, text).await;
+                say(context, row, text).await;
                 tokio::select! {
                     () = tokio::time::sleep(wait) => wait = (wait * 2).min(LONGEST_WAIT),
-                    () = shared.stopping.cancelled() => return Ok(None),
+                    () = context.stopping.cancelled() => return Ok(None),
                 }
             }
         }
@@ -79,9 +86,14 @@ pub(crate) async fn follow(
 }
 
 /// A run's end. Where its job was called off it is asked to stop, unless it tidies up.
-async fn end(shared: &Shared, job: &Arc<Job>, run: &JobRun, tidies_up: bool) -> Option<Result<RunEnd, PipelineError>> {
+async fn end(
+    context: &Context,
+    job: &Arc<Job>,
+    run: &PipelineRun,
+    tidies_up: bool,
+) -> Option<Result<RunEnd, PipelineError>> {
     let mut line = |line: &str| job.card().line(line);
-    let backend = shared.backends.get(run.backend);
+    let backend = context.backends.get(run.backend);
     let mut ended = std::pin::pin!(backend.ended(&run.key, &run.pipeline, &mut line));
     let mut asked = tidies_up;
     loop {
@@ -90,16 +102,16 @@ async fn end(shared: &Shared, job: &Arc<Job>, run: &JobRun, tidies_up: bool) -> 
             end = &mut ended => return Some(end),
             () = job.cancelled(), if !asked => {
                 asked = true;
-                cancel_run(&shared.backends, run).await;
+                cancel_run(&context.backends, run).await;
             }
-            () = shared.stopping.cancelled() => return None,
+            () = context.stopping.cancelled() => return None,
         }
     }
 }
 
 /// Keeps a run's end with its release, and puts it in words.
-async fn ended(shared: &Arc<Shared>, job: &Arc<Job>, run: &JobRun, end: RunEnd) -> Result<Followed, StoreError> {
-    let writes = ending(&shared.backends, job.row(), run, &end).await;
+async fn ended(context: &Arc<Context>, job: &Arc<Job>, run: &PipelineRun, end: RunEnd) -> Result<Followed, StoreError> {
+    let writes = ending(&context.backends, job.row(), run, &end).await;
     let why = if end.message.is_empty() { String::new() } else { format!(" ({})", crate::base::clean(&end.message)) };
     let took = took(end.started, end.ended);
     let line = match end.outcome {
@@ -107,13 +119,13 @@ async fn ended(shared: &Arc<Shared>, job: &Arc<Job>, run: &JobRun, end: RunEnd) 
         outcome => format!("Its run of {} {} after {took}{why}.", run.pipeline, outcome.as_str()),
     };
     let body = json!({ "event": RUN_ENDED, "run": run.key, "outcome": end.outcome, "about": line });
-    let event = entry(job.row(), EntryKind::Event, body, shared.clock.now());
-    job.enter(&*shared.store, vec![event], writes).await?;
-    shared.outbox.wake();
+    let event = entry(job.row(), EntryKind::Event, body, context.clock.now());
+    job.enter(&*context.store, vec![event], writes).await?;
+    context.outbox.wake();
     Ok(Followed { line, outcome: Some(end.outcome) })
 }
 
-impl Tape {
+impl JobHistory {
     /// What became of a run that was followed to its end already.
     pub(crate) fn followed(&self, intent: &Entry) -> Option<Followed> {
         let key = RunKey::new(&intent.job, intent.number);
@@ -128,10 +140,10 @@ impl Tape {
     }
 }
 
-async fn say(shared: &Shared, row: &JobRow, text: String) {
+async fn say(context: &Context, row: &JobRow, text: String) {
     let row = said(row, "meanwhile", Text::lines(text));
-    match shared.store.commit(vec![Write::Say(row)]).await {
-        Ok(_) => shared.outbox.wake(),
+    match context.store.commit(vec![Write::Say(row)]).await {
+        Ok(_) => context.outbox.wake(),
         // The closing line says it all again.
         Err(error) => tracing::error!(%error, "a report could not be kept"),
     }

@@ -5,20 +5,28 @@
 //! A job that waits for a time, a person or a place is a row and nothing else; one that waits for a run is a task that
 //! listens for its end.
 
-use std::{collections::HashMap, panic::AssertUnwindSafe, sync::{Arc, Mutex, MutexGuard, PoisonError}};
+use std::{
+    collections::HashMap,
+    panic::AssertUnwindSafe,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use futures_util::FutureExt as _;
 use tokio::sync::Semaphore;
 
-use crate::{base::Activity, hostcall::Shared, job::{Claim, Job, JobCard, Tape, TapeError}, store::{JobQuery, JobRow, Phase, Place, StoreError}};
-use crate::hostcall::Plugins;
+use crate::{
+    base::Activity,
+    hostcall::{Context, Plugins},
+    job::{Claim, HistoryError, Job, JobCard, JobHistory},
+    store::{DeploymentLock, JobPhase, JobQuery, JobRow, StoreError},
+};
 
 /// How long until a job is looked at again that somebody else changes now.
 const SOON: std::time::Duration = std::time::Duration::from_millis(50);
 
 /// All jobs of a host.
 pub(crate) struct Jobs {
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) context: Arc<Context>,
     pub(crate) plugins: Arc<Plugins>,
     pub(crate) turns: Semaphore,
     activity: Activity,
@@ -33,8 +41,8 @@ struct Live {
 }
 
 impl Jobs {
-    pub(crate) fn new(shared: Arc<Shared>, plugins: Arc<Plugins>, activity: Activity, turns: usize) -> Self {
-        Self { shared, plugins, turns: Semaphore::new(turns), activity, live: Mutex::default() }
+    pub(crate) fn new(context: Arc<Context>, plugins: Arc<Plugins>, activity: Activity, turns: usize) -> Self {
+        Self { context, plugins, turns: Semaphore::new(turns), activity, live: Mutex::default() }
     }
 
     /// Takes up what an earlier process left: all but the jobs that wait for a time or are held. One that asks has its system
@@ -43,20 +51,20 @@ impl Jobs {
     /// # Errors
     /// The store cannot be read.
     pub(crate) async fn resume(self: &Arc<Self>) -> Result<(), StoreError> {
-        let store = &self.shared.store;
+        let store = &self.context.store;
         for (place, job) in store.places().await? {
             if let Some(row) = store.job(&job).await? {
-                self.shared.places.restore(place, &row);
+                self.context.places.restore(place, &row);
             }
         }
-        let phases = Some(vec![Phase::Working, Phase::Run, Phase::Line, Phase::Asked]);
+        let phases = Some(vec![JobPhase::Working, JobPhase::Run, JobPhase::Line, JobPhase::Asked]);
         let mut rows = store.jobs(&JobQuery { open: Some(true), phases, ..JobQuery::default() }).await?;
         rows.sort_by_key(|row| row.stand.since);
         // Those whose turn it was have it, and those that stood in line stand there again, before anybody goes on.
-        for phase in [Phase::Working, Phase::Line] {
+        for phase in [JobPhase::Working, JobPhase::Line] {
             for row in rows.iter().filter(|row| row.stand.phase == phase) {
                 if let Some(place) = self.first_place(row).await? {
-                    self.shared.places.line_up(&place, row, row.stand.since);
+                    self.context.places.enqueue(&place, row, row.stand.since);
                 }
             }
         }
@@ -69,12 +77,12 @@ impl Jobs {
 
     /// The place that a job waits for before its plugin does anything. One that did something already may stand in line for
     /// another place than was typed.
-    async fn first_place(&self, row: &JobRow) -> Result<Option<Place>, StoreError> {
-        let store = &*self.shared.store;
+    async fn first_place(&self, row: &JobRow) -> Result<Option<DeploymentLock>, StoreError> {
+        let store = &*self.context.store;
         let (Some(place), Some((1, _))) = (row.place(), store.tip(&row.id).await?) else { return Ok(None) };
-        match Tape::read(store, &row.id).await {
-            Ok(tape) => Ok(tape.begun().is_ok_and(|begun| begun.options.wait).then_some(place)),
-            Err(TapeError::Store(error)) => Err(error),
+        match JobHistory::read(store, &row.id).await {
+            Ok(history) => Ok(history.begun().is_ok_and(|begun| begun.options.wait).then_some(place)),
+            Err(HistoryError::Store(error)) => Err(error),
             // It is held when it is taken up.
             Err(_) => Ok(None),
         }
@@ -83,7 +91,7 @@ impl Jobs {
     /// Has a job looked at: by a task of its own, or once more by the one that takes care of it.
     pub(crate) fn take_up(self: &Arc<Self>, row: JobRow) {
         // What was asked through an identity that does not run here is left to the host that runs it.
-        if !self.shared.outbox.runs(&row.bot) {
+        if !self.context.outbox.runs(&row.bot) {
             return;
         }
         let mut live = self.live();
@@ -92,20 +100,20 @@ impl Jobs {
             return;
         }
         // Somebody changes it at this moment: it is looked at after that.
-        let Some(claim) = self.shared.claims.claim(&row.id) else {
+        let Some(claim) = self.context.claims.claim(&row.id) else {
             drop(live);
             return self.look_soon(row.id);
         };
         let row = Arc::new(row);
-        let outbox = self.shared.outbox.clone();
-        let card = JobCard::begin(row.clone(), self.shared.store.clone(), move || outbox.wake());
+        let outbox = self.context.outbox.clone();
+        let card = JobCard::begin(row.clone(), self.context.store.clone(), move || outbox.wake());
         let job = Arc::new(Job::new(row.clone(), card));
         live.insert(row.id.clone(), Live { job: job.clone(), again: false });
         drop(live);
         let at_work = self.activity.begin();
         let jobs = self.clone();
         tokio::spawn(async move {
-            let stop = jobs.shared.stop.clone();
+            let stop = jobs.context.stop.clone();
             stop.run_until_cancelled(jobs.care(&job, claim)).await;
             drop(at_work);
         });
@@ -133,14 +141,14 @@ impl Jobs {
 
     /// Has a job looked at in a moment, and again until that can be done.
     fn look_soon(self: &Arc<Self>, id: String) {
-        let (jobs, stopping) = (self.clone(), self.shared.stopping.clone());
+        let (jobs, stopping) = (self.clone(), self.context.stopping.clone());
         let look = async move {
             loop {
                 tokio::time::sleep(SOON).await;
-                match jobs.shared.store.job(&id).await {
+                match jobs.context.store.job(&id).await {
                     Ok(Some(row)) if row.end.is_none() => return jobs.take_up(row),
                     Ok(_) => {
-                        let next = jobs.shared.places.release(&id);
+                        let next = jobs.context.places.release(&id);
                         return jobs.call_next(next).await;
                     }
                     Err(error) => tracing::error!(job = id, %error, "a job cannot be read; trying again"),
@@ -163,11 +171,11 @@ impl Jobs {
     /// Has the jobs looked at whose turn at a place has come.
     pub(crate) async fn call_next(self: &Arc<Self>, ids: Vec<String>) {
         for id in ids {
-            match self.shared.store.job(&id).await {
+            match self.context.store.job(&id).await {
                 Ok(Some(row)) if row.end.is_none() => self.take_up(row),
                 // Over meanwhile: the one behind it is next.
                 Ok(_) => {
-                    let next = self.shared.places.release(&id);
+                    let next = self.context.places.release(&id);
                     Box::pin(self.call_next(next)).await;
                 }
                 Err(error) => {

@@ -9,8 +9,17 @@ use std::{collections::BTreeSet, sync::Arc};
 use serde_json::json;
 
 use super::{doubt::WithOrder, jobs::Jobs};
-use crate::{base::clean, hostcall::working, job::{Ask, Counted, Decision, Event, Standing, Tape, TapeError, approval_text, entry, first as first_card}, model::who_is, store::{Entry, EntryKind, InboxRow, JobRow, Phase, StoreError, Write}};
-use crate::command::Asker;
+use crate::{
+    base::clean,
+    command::Asker,
+    hostcall::working,
+    job::{
+        ApprovalRequest, Counted, Decision, Event, HistoryError, JobHistory, ReplayPosition, approval_text, entry,
+        first as first_card,
+    },
+    model::who_is,
+    store::{Entry, EntryKind, InboxRow, JobPhase, JobRow, StoreError, Write},
+};
 
 /// A reason is kept up to here, in bytes.
 const LONGEST_REASON: usize = 500;
@@ -40,13 +49,13 @@ pub(crate) enum NoVote {
 impl Jobs {
     /// Whether a person may answer for a job that asks.
     pub(crate) async fn may_vote(&self, row: &JobRow, who: Asker<'_>) -> bool {
-        if row.stand.phase != Phase::Approval || self.shared.access.same_person(&row.caller.id, who.id) {
+        if row.stand.phase != JobPhase::Approval || self.context.access.same_person(&row.caller.id, who.id) {
             return false;
         }
-        match Tape::read(&*self.shared.store, &row.id).await {
-            Ok(tape) => {
+        match JobHistory::read(&*self.context.store, &row.id).await {
+            Ok(history) => {
                 let who = Asker { bot: Some(&row.bot), ..who };
-                tape.ask().is_some_and(|ask| ask.needs.iter().any(|need| self.stands(need, who)))
+                history.ask().is_some_and(|ask| ask.needs.iter().any(|need| self.stands(need, who)))
             }
             Err(_) => false,
         }
@@ -68,35 +77,35 @@ impl Jobs {
         // A job that does not ask is at work, perhaps for long: nobody waits for that.
         self.asking(&row.id, number, &vote).await?;
         // Who is in which room and group, as it is now.
-        self.shared.access.look(&*self.shared.outbox).await;
-        let Some(claim) = self.shared.claims.claim_soon(&row.id).await else {
+        self.context.access.look(&*self.context.outbox).await;
+        let Some(claim) = self.context.claims.claim_soon(&row.id).await else {
             return Err(NoVote::Unable(format!("job {} is being looked at; try again", row.id)));
         };
-        let (row, tape, ask) = self.asking(&row.id, number, &vote).await?;
+        let (row, history, ask) = self.asking(&row.id, number, &vote).await?;
         let (events, told) = self.counted(&row, &ask, message, vote)?;
-        let now = self.shared.clock.now();
-        let after = events.iter().fold(ask, Ask::with);
+        let now = self.context.clock.now();
+        let after = events.iter().fold(ask, ApprovalRequest::with);
         let decided = after.decision.is_some();
         let mut writes = Vec::new();
-        for (event, number) in events.iter().zip(tape.next()..) {
+        for (event, number) in events.iter().zip(history.next()..) {
             let entry = entry(&row, EntryKind::Event, json!(event), now);
             writes.push(Write::Enter(Entry { number, ..entry }));
         }
         if !events.is_empty() {
             let stand = if decided { working(now) } else { self.stand_of(&row, &after, now) };
-            writes.push(Write::Stand { job: row.id.clone(), stand: stand.clone() });
+            writes.push(Write::JobStatus { job: row.id.clone(), stand: stand.clone() });
             writes.push(Write::Say(self.asks(&row, &after, now)));
             let edits =
-                self.shared.outbox.chat(&row.bot, &row.inbox.network).is_some_and(|chat| chat.abilities().edits);
+                self.context.outbox.chat(&row.bot, &row.inbox.network).is_some_and(|chat| chat.abilities().edits);
             // Elsewhere the message that asks says it once more, and that is enough.
             if !decided && edits {
                 writes.push(Write::Say(first_card(&JobRow { stand, ..row.clone() })));
             }
         }
         writes.extend(with(&told));
-        self.shared.store.commit(writes).await.map_err(|error| unable(&error))?;
-        self.shared.outbox.wake();
-        self.shared.alarm.notify_one();
+        self.context.store.commit(writes).await.map_err(|error| unable(&error))?;
+        self.context.outbox.wake();
+        self.context.alarm.notify_one();
         drop(claim);
         if decided {
             self.take_up(JobRow { stand: working(now), ..row });
@@ -105,21 +114,28 @@ impl Jobs {
     }
 
     /// What a job asks now.
-    async fn asking(&self, id: &str, number: Option<u32>, vote: &Vote) -> Result<(JobRow, Tape, Ask), NoVote> {
+    async fn asking(
+        &self,
+        id: &str,
+        number: Option<u32>,
+        vote: &Vote,
+    ) -> Result<(JobRow, JobHistory, ApprovalRequest), NoVote> {
         let over = |why: &str| NoVote::Over(format!("Job {id} waits for no approval{why}."));
-        let row = self.shared.store.job(id).await.map_err(|error| unable(&error))?.ok_or_else(|| over(""))?;
+        let row = self.context.store.job(id).await.map_err(|error| unable(&error))?.ok_or_else(|| over(""))?;
         if row.end.is_some() {
             return Err(over(": it is over"));
         }
-        let tape = match Tape::read(&*self.shared.store, id).await {
-            Ok(tape) => tape,
-            Err(TapeError::Store(error)) => return Err(unable(&error)),
+        let history = match JobHistory::read(&*self.context.store, id).await {
+            Ok(history) => history,
+            Err(HistoryError::Store(error)) => return Err(unable(&error)),
             Err(broken) => return Err(over(&format!(": {broken}"))),
         };
-        let ask = match (tape.standing(), tape.ask()) {
-            (Standing::Asks, Some(ask)) => ask,
-            (_, Some(Ask { decision: Some(Decision::Approved), .. })) => return Err(over(": it was approved")),
-            (_, Some(Ask { decision: Some(Decision::NotApproved(_)), .. })) => {
+        let ask = match (history.standing(), history.ask()) {
+            (ReplayPosition::Asks, Some(ask)) => ask,
+            (_, Some(ApprovalRequest { decision: Some(Decision::Approved), .. })) => {
+                return Err(over(": it was approved"));
+            }
+            (_, Some(ApprovalRequest { decision: Some(Decision::NotApproved(_)), .. })) => {
                 return Err(over(": it was not approved"));
             }
             _ => return Err(over("")),
@@ -137,15 +153,21 @@ impl Jobs {
             }
             _ => {}
         }
-        if self.shared.steady.now() >= ask.until {
+        if self.context.steady.now() >= ask.until {
             return Err(over(" any more: the time is over"));
         }
-        Ok((row, tape, ask))
+        Ok((row, history, ask))
     }
 
     /// What an answer adds to the journal, and what is told.
-    fn counted(&self, row: &JobRow, ask: &Ask, message: &InboxRow, vote: Vote) -> Result<(Vec<Event>, String), NoVote> {
-        let (access, number) = (&self.shared.access, ask.number);
+    fn counted(
+        &self,
+        row: &JobRow,
+        ask: &ApprovalRequest,
+        message: &InboxRow,
+        vote: Vote,
+    ) -> Result<(Vec<Event>, String), NoVote> {
+        let (access, number) = (&self.context.access, ask.number);
         // What was granted through another identity than the job's does not count for it.
         let (by, who) = (&message.sender, Asker { bot: Some(&row.bot), ..Asker::from(message) });
         let name = who_is(&by.id, &by.name);
@@ -206,7 +228,7 @@ impl Jobs {
     }
 
     /// Who can approve, in words.
-    fn who_can(&self, row: &JobRow, ask: &Ask) -> String {
+    fn who_can(&self, row: &JobRow, ask: &ApprovalRequest) -> String {
         let roles: BTreeSet<&str> = ask.needs.iter().flat_map(|need| &need.from).map(String::as_str).collect();
         let roles: Vec<&str> = roles.into_iter().collect();
         let called = self.called(row, ask);

@@ -1,6 +1,6 @@
 //! Wakes the jobs whose time has come, by the rows that say when.
 //!
-//! Invariant: a moment is compared with [`super::Steady`], so a clock that is set neither fires a timer nor delays it while the process
+//! Invariant: a moment is compared with [`super::MonotonicClock`], so a clock that is set neither fires a timer nor delays it while the process
 //! runs. A time fires once: what it wakes writes that it was reached before it goes on.
 
 use std::{sync::Arc, time::Duration};
@@ -23,8 +23,8 @@ impl Jobs {
     /// Wakes jobs until the host stops.
     pub(crate) async fn wakes(self: Arc<Self>) {
         loop {
-            let pause = match self.shared.store.next_wake().await {
-                Ok(Some(at)) => match self.shared.steady.until(at) {
+            let pause = match self.context.store.next_wake().await {
+                Ok(Some(at)) => match self.context.steady.until(at) {
                     Duration::ZERO => self.wake().await,
                     until => until.min(LONGEST),
                 },
@@ -36,8 +36,8 @@ impl Jobs {
             };
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
-                () = self.shared.alarm.notified() => {}
-                () = self.shared.stopping.cancelled() => return,
+                () = self.context.alarm.notified() => {}
+                () = self.context.stopping.cancelled() => return,
             }
         }
     }
@@ -47,15 +47,15 @@ impl Jobs {
         if self.count() >= MOST_AT_WORK {
             return SOON;
         }
-        match self.shared.store.due(self.shared.steady.now(), BATCH).await {
+        match self.context.store.due(self.context.steady.now(), BATCH).await {
             Ok(rows) => {
                 let (ours, others): (Vec<_>, Vec<_>) =
-                    rows.into_iter().partition(|row| self.shared.outbox.runs(&row.bot));
+                    rows.into_iter().partition(|row| self.context.outbox.runs(&row.bot));
                 if ours.is_empty() && !others.is_empty() {
                     return AGAIN;
                 }
                 for row in ours.into_iter().filter(|row| self.at_work(&row.id).is_none()) {
-                    let late = row.stand.wake.map(|wake| self.shared.steady.now().duration_since(wake));
+                    let late = row.stand.wake.map(|wake| self.context.steady.now().duration_since(wake));
                     woken(late.and_then(|late| late.try_into().ok()).unwrap_or_default());
                     self.take_up(row);
                 }

@@ -2,7 +2,7 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::journal::{Entry, Line, Link};
+use super::journal::{AuditRecord, Entry, Link};
 
 /// The name of some bytes: `sha256:` and 64 hexadecimal digits.
 pub fn digest(bytes: &[u8]) -> String {
@@ -29,7 +29,7 @@ pub fn lines_digest(lines: impl IntoIterator<Item = String>) -> String {
 }
 
 /// The digest of one line.
-pub fn line_digest(line: &Line) -> String {
+pub fn line_digest(line: &AuditRecord) -> String {
     hash("", line)
 }
 

@@ -40,23 +40,23 @@ pub struct JobRow {
     /// When it was opened.
     pub opened: Timestamp,
     /// Where it stands, or stood when it ended.
-    pub stand: Stand,
+    pub stand: JobStatus,
     /// How it ended; `None` while it is open.
     pub end: Option<JobEnd>,
 }
 
 impl JobRow {
     /// The place that was typed, if one was.
-    pub fn place(&self) -> Option<Place> {
-        Some(Place { app: self.app.clone()?, environment: self.environment.clone()? })
+    pub fn place(&self) -> Option<DeploymentLock> {
+        Some(DeploymentLock { app: self.app.clone()?, environment: self.environment.clone()? })
     }
 }
 
 /// Where an open job stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stand {
+pub struct JobStatus {
     /// What has to happen for it to go on.
-    pub phase: Phase,
+    pub phase: JobPhase,
     /// The same in words, for people: `cms/staging is running`.
     pub about: String,
     /// Since when.
@@ -68,7 +68,7 @@ pub struct Stand {
 /// What has to happen for an open job to go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Phase {
+pub enum JobPhase {
     /// Nothing: its plugin runs, or its end is being told.
     Working,
     /// A run has to end.
@@ -87,7 +87,7 @@ pub enum Phase {
     Held,
 }
 
-impl Phase {
+impl JobPhase {
     /// All of them.
     pub const ALL: [Self; 8] =
         [Self::Working, Self::Run, Self::Time, Self::Line, Self::Later, Self::Asked, Self::Approval, Self::Held];
@@ -109,14 +109,14 @@ impl Phase {
 
 /// One app in one environment: what a job holds from its first effect there to its closing line.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Place {
+pub struct DeploymentLock {
     /// The app.
     pub app: String,
     /// The environment.
     pub environment: String,
 }
 
-impl std::fmt::Display for Place {
+impl std::fmt::Display for DeploymentLock {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}/{}", self.app, self.environment)
     }
@@ -128,7 +128,7 @@ pub struct JobQuery {
     /// Only those that are open (true) or over (false).
     pub open: Option<bool>,
     /// Only those that stand here.
-    pub phases: Option<Vec<Phase>>,
+    pub phases: Option<Vec<JobPhase>>,
     /// Only those of this plugin.
     pub plugin: Option<String>,
     /// Only those that this person asked for.

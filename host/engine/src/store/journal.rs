@@ -63,7 +63,7 @@ pub struct Entry {
 
 /// An entry as it stands in the store, with its link to the one before it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Sealed {
+pub struct HashedEntry {
     /// The entry.
     pub entry: Entry,
     /// [`crate::journal::entry_hash`] of the hash before it and the entry.
@@ -105,7 +105,7 @@ pub enum LinkKind {
 
 /// The one line that a query or a refused command leaves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Line {
+pub struct AuditRecord {
     /// The message.
     pub inbox: InboxKey,
     /// Who.

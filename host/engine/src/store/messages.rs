@@ -44,22 +44,22 @@ pub struct InboxRow {
     pub unproven: Option<String>,
     /// What set it off where nobody typed it.
     #[serde(default)]
-    pub started: Option<Started>,
+    pub started: Option<TriggerSource>,
 }
 
 /// What sets a command off that nobody types: a hook or a schedule of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Started {
+pub struct TriggerSource {
     /// Its table and name: `hook build`.
     pub by: String,
     /// The words of the command.
-    pub words: Vec<Word>,
+    pub words: Vec<GivenArgument>,
 }
 
 /// One word of a command that nobody typed as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Word {
+pub enum GivenArgument {
     /// What the operator wrote.
     Written(String),
     /// What somebody else gave: one argument, whatever is in it.
@@ -107,7 +107,7 @@ pub struct Mark {
 
 /// What a row of the outbox is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Purpose {
+pub enum OutboxKind {
     /// A message, sent once.
     Message,
     /// A status card: one message, edited while its text changes. Only the newest text is kept.
@@ -140,7 +140,7 @@ pub struct OutboxRow {
     /// The thread it belongs to.
     pub thread: Option<String>,
     /// What it is.
-    pub purpose: Purpose,
+    pub purpose: OutboxKind,
     /// The words; empty for a reaction.
     pub text: Text,
 }

@@ -9,7 +9,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use super::{jobs::{JobEnd, JobQuery, JobRow, Phase, Place, Stand}, journal::{Entry, Line, Link, Removed, Sealed, Usage}, messages::{InboxKey, InboxRow, Mark, OutboxRow, PendingRow}, releases::{Release, ReleaseQuery}, rights::{Freeze, Grant}};
+use super::{
+    jobs::{DeploymentLock, JobEnd, JobPhase, JobQuery, JobRow, JobStatus},
+    journal::{AuditRecord, Entry, HashedEntry, Link, Removed, Usage},
+    messages::{InboxKey, InboxRow, Mark, OutboxRow, PendingRow},
+    releases::{Release, ReleaseQuery},
+    rights::{Freeze, Grant},
+};
 
 /// So much longer than messages the names of those are kept that come once ([`Write::Once`]).
 pub const NAMES_LONGER: Duration = Duration::from_secs(366 * 24 * 60 * 60);
@@ -49,16 +55,16 @@ pub enum Write {
     /// A job begins. Its first entry must follow in the same list; that one adds the link of its opening.
     Open(JobRow),
     /// An open job stands somewhere else.
-    Stand {
+    JobStatus {
         /// Its id.
         job: String,
         /// Where.
-        stand: Stand,
+        stand: JobStatus,
     },
     /// A job takes a place. An error where another job has it, or where it is not open.
     Take {
         /// The place.
-        place: Place,
+        place: DeploymentLock,
         /// The job's id.
         job: String,
     },
@@ -79,7 +85,7 @@ pub enum Write {
         bytes: Vec<u8>,
     },
     /// A query's or a refusal's line. Those of one transaction share a link, a refusal has one of its own.
-    Line(Line),
+    AuditRecord(AuditRecord),
     /// A deployment ended.
     Release(Release),
     /// Somebody was added to a role. One of the same id is left as it is.
@@ -191,19 +197,19 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn open_jobs(&self) -> Result<Vec<(Phase, u64)>, StoreError>;
+    async fn open_jobs(&self) -> Result<Vec<(JobPhase, u64)>, StoreError>;
 
     /// The places that are held, with the jobs that hold them.
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn places(&self) -> Result<Vec<(Place, String)>, StoreError>;
+    async fn places(&self) -> Result<Vec<(DeploymentLock, String)>, StoreError>;
 
     /// One job's journal, in its order. What was noted before is in it.
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn entries(&self, job: &str) -> Result<Vec<Sealed>, StoreError>;
+    async fn entries(&self, job: &str) -> Result<Vec<HashedEntry>, StoreError>;
 
     /// How many entries a job has, and the hash of the last one, as they were counted when it was written; `None`
     /// where there is no such job.
@@ -234,7 +240,7 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn lines(&self, link: u64) -> Result<Vec<Line>, StoreError>;
+    async fn lines(&self, link: u64) -> Result<Vec<AuditRecord>, StoreError>;
 
     /// Removes some of what was over before a moment: closed jobs with their entries, lines, messages that were
     /// dealt with, words that were sent, and what then stands beside nothing (the digests in `loaded` stay). Names of what

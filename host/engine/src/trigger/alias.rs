@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 
 use regex::Regex;
 
-use super::{hook::Hook, schedule::Schedule, template::Template};
-use crate::{base::{At, Text}, command::{quoted, words}, model::RoomName, store::{Started, Word}};
-use super::triggers::Starters;
-use super::listen::Listen;
+use super::{hook::Hook, listen::Listen, schedule::Schedule, template::Template, triggers::Triggers};
+use crate::{
+    base::{At, Text},
+    command::{quoted, words},
+    model::RoomName,
+    store::{GivenArgument, TriggerSource},
+};
 
 /// A short form of a longer command: `restart HOST`.
 #[derive(Debug, Clone)]
@@ -31,9 +34,9 @@ pub(crate) const LONGEST_GIVEN: usize = 256;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Short {
     /// The words of the command.
-    pub(crate) words: Vec<Word>,
+    pub(crate) words: Vec<GivenArgument>,
     /// The options of the host that were typed with it.
-    pub(crate) options: Vec<Word>,
+    pub(crate) options: Vec<GivenArgument>,
 }
 
 /// The words of an alias before its first gap.
@@ -51,7 +54,7 @@ pub(crate) fn same(known: &str, word: &str) -> bool {
     known.to_lowercase() == word.to_lowercase()
 }
 
-impl Started {
+impl TriggerSource {
     /// The command as one line, for people; it is never read again.
     pub(crate) fn line(&self) -> String {
         line(&self.words)
@@ -59,10 +62,10 @@ impl Started {
 }
 
 /// Words as one line, for people.
-fn line(words: &[Word]) -> String {
-    let shown = |word: &Word| match word {
-        Word::Written(word) => quoted(word).into_owned(),
-        Word::Given { before, text } => format!("{before}{}", quoted(&crate::base::clean(text))),
+fn line(words: &[GivenArgument]) -> String {
+    let shown = |word: &GivenArgument| match word {
+        GivenArgument::Written(word) => quoted(word).into_owned(),
+        GivenArgument::Given { before, text } => format!("{before}{}", quoted(&crate::base::clean(text))),
     };
     words.iter().map(shown).collect::<Vec<_>>().join(" ")
 }
@@ -87,13 +90,13 @@ mod tests {
         At { file: "plugins.toml".into(), line: 1 }
     }
 
-    fn starters() -> Starters {
+    fn triggers() -> Triggers {
         let alias = |typed: &str, command: &str| Alias {
             at: at(),
             typed: typed.split(' ').map(str::to_owned).collect(),
             command: Template::new(command).unwrap(),
         };
-        Starters {
+        Triggers {
             aliases: vec![
                 alias("restart HOST", "deploy {HOST} staging 1.0.0"),
                 alias("restart HOST VERSION", "deploy {HOST} staging {VERSION}"),
@@ -106,38 +109,38 @@ mod tests {
                 command: Template::new("where {app}").unwrap(),
                 rooms: None,
             }],
-            ..Starters::default()
+            ..Triggers::default()
         }
     }
 
     #[test]
     fn an_alias_hands_over_arguments() {
-        let starters = starters();
-        let Short { words, options } = starters.alias("Restart \"a --wait b\" --dry-run").unwrap().unwrap();
-        assert_eq!(options, [Word::Written("--dry-run".into())]);
-        assert_eq!(words[1], Word::Given { before: String::new(), text: "a --wait b".into() });
+        let triggers = triggers();
+        let Short { words, options } = triggers.alias("Restart \"a --wait b\" --dry-run").unwrap().unwrap();
+        assert_eq!(options, [GivenArgument::Written("--dry-run".into())]);
+        assert_eq!(words[1], GivenArgument::Given { before: String::new(), text: "a --wait b".into() });
         assert_eq!(line(&words), "deploy 'a --wait b' staging 1.0.0");
         // Of two that begin alike the one that fits.
-        let words = |line: &str| starters.alias(line).unwrap().unwrap().words;
+        let words = |line: &str| triggers.alias(line).unwrap().unwrap().words;
         assert_eq!(line(&words("restart a b")), "deploy a staging b");
         assert_eq!(line(&words("restart a")), "deploy a staging 1.0.0");
-        assert!(starters.alias("restart").is_err() && starters.alias("restart a b c").is_err());
-        assert!(starters.alias("ship it").unwrap().is_some() && starters.alias("ship").unwrap().is_none());
-        assert!(starters.alias("deploy cms").unwrap().is_none());
+        assert!(triggers.alias("restart").is_err() && triggers.alias("restart a b c").is_err());
+        assert!(triggers.alias("ship it").unwrap().is_some() && triggers.alias("ship").unwrap().is_none());
+        assert!(triggers.alias("deploy cms").unwrap().is_none());
     }
 
     #[test]
     fn a_fixed_answer_is_for_its_very_words() {
-        assert_eq!(starters().said("Lunch").unwrap().plain(), "At noon.");
-        assert!(starters().said("lunch today").is_none());
+        assert_eq!(triggers().said("Lunch").unwrap().plain(), "At noon.");
+        assert!(triggers().said("lunch today").is_none());
     }
 
     #[test]
     fn only_captures_are_handed_over() {
-        let started = starters().heard("hey, is cms up? my password is x", &|_| true).unwrap();
+        let started = triggers().heard("hey, is cms up? my password is x", &|_| true).unwrap();
         assert_eq!(started.line(), "where cms");
-        assert!(starters().heard("is it raining", &|_| true).is_none());
+        assert!(triggers().heard("is it raining", &|_| true).is_none());
         let long = format!("is {} up?", "x".repeat(300));
-        assert!(starters().heard(&long, &|_| true).is_none());
+        assert!(triggers().heard(&long, &|_| true).is_none());
     }
 }

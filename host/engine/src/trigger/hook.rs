@@ -8,8 +8,10 @@ use std::{collections::BTreeMap, time::Duration};
 use serde_json::Value;
 
 use super::template::Template;
-use crate::{base::{At, Cron}, model::{Person, RoomName}};
-use crate::base::SecretRef;
+use crate::{
+    base::{At, Cron, SecretRef},
+    model::{Person, RoomName},
+};
 
 /// A command that another machine announces over HTTP.
 #[derive(Debug, Clone)]
@@ -53,12 +55,12 @@ pub enum HookAuth {
     /// HMAC-SHA-256 of the body in `X-Hub-Signature-256`, as code hosts do. It says nothing of when it was made, so the very
     /// same body is taken once for as long as messages are kept.
     Hub {
-        /// The shared secret.
+        /// The context secret.
         secret: SecretRef,
     },
     /// HMAC-SHA-256 of id, time and body, as [Standard Webhooks](https://www.standardwebhooks.com) has it.
     Standard {
-        /// The shared secret: bytes, or `whsec_` and base64.
+        /// The context secret: bytes, or `whsec_` and base64.
         secret: SecretRef,
         /// How far the sender's clock may be off.
         tolerance: Duration,

@@ -13,4 +13,4 @@ pub use hook::{Hook, HookAuth, NotTaken};
 pub use listen::Listen;
 pub use schedule::{Missed, Schedule};
 pub use template::Template;
-pub use triggers::Starters;
+pub use triggers::Triggers;

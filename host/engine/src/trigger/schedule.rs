@@ -1,7 +1,10 @@
 //! `[[schedule]]`: commands at set times.
 
 use super::template::Template;
-use crate::{base::{At, Cron}, model::{Person, RoomName}};
+use crate::{
+    base::{At, Cron},
+    model::{Person, RoomName},
+};
 
 /// A command at times.
 #[derive(Debug, Clone)]

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{command::words, store::Word};
+use crate::{command::words, store::GivenArgument};
 
 /// A command with gaps.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,11 +66,11 @@ impl Template {
     }
 
     /// The command with its gaps filled. What has no value stays empty, which no command takes.
-    pub fn filled(&self, values: &BTreeMap<String, String>) -> Vec<Word> {
+    pub fn filled(&self, values: &BTreeMap<String, String>) -> Vec<GivenArgument> {
         let fill = |piece: &Piece| match piece {
-            Piece::Written(word) => Word::Written(word.clone()),
+            Piece::Written(word) => GivenArgument::Written(word.clone()),
             Piece::Gap { before, name } => {
-                Word::Given { before: before.clone(), text: values.get(name).cloned().unwrap_or_default() }
+                GivenArgument::Given { before: before.clone(), text: values.get(name).cloned().unwrap_or_default() }
             }
         };
         self.words.iter().map(fill).collect()
@@ -121,7 +121,7 @@ mod tests {
     fn what_fills_a_gap_stays_one_word() {
         let template = Template::new("deploy {app} staging").unwrap();
         let words = template.filled(&BTreeMap::from([("app".to_owned(), "cms production --wait".to_owned())]));
-        assert_eq!(words[1], Word::Given { before: String::new(), text: "cms production --wait".into() });
+        assert_eq!(words[1], GivenArgument::Given { before: String::new(), text: "cms production --wait".into() });
         assert_eq!(words.len(), 3);
     }
 }

@@ -2,13 +2,23 @@
 
 use std::collections::BTreeMap;
 
-use super::{alias::{Alias, LONGEST_GIVEN, LONGEST_HEARD, OPTIONS, Said, Short, fixed, is_gap, same}, hook::Hook, listen::Listen, schedule::Schedule};
-use crate::{base::Text, command::words, model::RoomName, store::{Started, Word}};
-use crate::messaging::Listener;
+use super::{
+    alias::{Alias, LONGEST_GIVEN, LONGEST_HEARD, OPTIONS, Said, Short, fixed, is_gap, same},
+    hook::Hook,
+    listen::Listen,
+    schedule::Schedule,
+};
+use crate::{
+    base::Text,
+    command::words,
+    messaging::Listener,
+    model::RoomName,
+    store::{GivenArgument, TriggerSource},
+};
 
-/// All starters of a configuration.
+/// All triggers of a configuration.
 #[derive(Debug, Clone, Default)]
-pub struct Starters {
+pub struct Triggers {
     /// Short forms, in the order of the file.
     pub aliases: Vec<Alias>,
     /// Fixed answers.
@@ -21,8 +31,8 @@ pub struct Starters {
     pub hooks: Vec<Hook>,
 }
 
-impl Listener for Starters {
-    fn heard(&self, text: &str, is_here: &dyn Fn(&RoomName) -> bool) -> Option<Started> {
+impl Listener for Triggers {
+    fn heard(&self, text: &str, is_here: &dyn Fn(&RoomName) -> bool) -> Option<TriggerSource> {
         if text.len() > LONGEST_HEARD {
             return None;
         }
@@ -41,12 +51,12 @@ impl Listener for Starters {
                 .command
                 .gaps()
                 .all(fits)
-                .then(|| Started { by: format!("listen {}", number + 1), words: listen.command.filled(&values) })
+                .then(|| TriggerSource { by: format!("listen {}", number + 1), words: listen.command.filled(&values) })
         })
     }
 }
 
-impl Starters {
+impl Triggers {
     /// The fixed answer to a line, if it has one.
     pub(crate) fn said(&self, line: &str) -> Option<Text> {
         // Most hosts have none, and every command comes by here.
@@ -88,7 +98,7 @@ impl Starters {
         };
         let gaps = alias.typed.iter().zip(given).filter(|(known, _)| is_gap(known));
         let values = gaps.map(|(known, word)| (known.clone(), word.clone())).collect();
-        let options = options.into_iter().map(|option| Word::Written(option.clone())).collect();
+        let options = options.into_iter().map(|option| GivenArgument::Written(option.clone())).collect();
         Ok(Some(Short { words: alias.command.filled(&values), options }))
     }
 

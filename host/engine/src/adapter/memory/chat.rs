@@ -1,13 +1,21 @@
 //! A chat network in memory: what is sent can be looked at, and what is typed is brought by hand.
 
-use std::{collections::HashMap, sync::{Arc, Mutex, PoisonError}};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use async_trait::async_trait;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::{adapter::chat::{Abilities, Body, Chat, Outgoing, SendError}, model::Person};
-use crate::adapter::Inbox;
+use crate::{
+    adapter::{
+        Inbox,
+        chat::{Abilities, Body, Chat, Outgoing, SendError},
+    },
+    model::Person,
+};
 
 /// A chat network in memory.
 #[derive(Debug)]

@@ -1,6 +1,9 @@
 //! A directory in memory: who is in a group is said by hand.
 
-use std::{collections::{HashMap, HashSet}, sync::{Arc, Mutex, PoisonError}};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use crate::adapter::directory::{Closed, Directory};
 

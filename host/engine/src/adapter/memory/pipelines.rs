@@ -1,12 +1,19 @@
 //! A pipelines system in memory: its runs end when somebody says so, or at once.
 
-use std::{collections::BTreeMap, sync::{Arc, Mutex, MutexGuard, PoisonError}};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use crate::{adapter::pipelines::{PipelineError, Pipelines, PipelinesBuilder, PipelinesFactory, RunEnd, RunState}, base::Table, model::{Outcome, RunKey}};
+use crate::{
+    adapter::pipelines::{PipelineError, Pipelines, PipelinesBuilder, PipelinesFactory, RunEnd, RunState},
+    base::Table,
+    model::{Outcome, RunKey},
+};
 
 /// A pipelines system in memory.
 #[derive(Debug)]

@@ -5,8 +5,11 @@
 
 use std::collections::BTreeSet;
 
-use crate::{command::{CommandKind, Target}, engine::explain::Explainer, policy::{Held, Member}};
-use crate::command::Asker;
+use crate::{
+    command::{Asker, CommandKind, Target},
+    engine::explain::Explainer,
+    policy::{Held, Member},
+};
 
 /// What somebody may do with one app in one environment.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]

@@ -2,8 +2,13 @@
 
 use std::fmt::Write as _;
 
-use crate::{base::{Text, nearest}, command::{Builtin, Spec, Value, help_all, help_one}, engine::{builder::Host, verdict::Verdict}, model::Person, policy::{Authorized, Held, Rights}};
-use crate::command::Asker;
+use crate::{
+    base::{Text, nearest},
+    command::{Asker, Builtin, Spec, Value, help_all, help_one},
+    engine::{builder::Host, verdict::Verdict},
+    model::Person,
+    policy::{Authorized, Held, Rights},
+};
 
 impl Host {
     /// One of the host's own commands.
@@ -37,13 +42,13 @@ impl Host {
 
     /// The commands that a person may run somewhere.
     fn visible<'a>(&'a self, asker: Asker<'a>) -> impl Iterator<Item = &'a Spec> {
-        let may = move |spec: &&Spec| self.shared.access.may_run(asker, &spec.name, spec.target.clone());
+        let may = move |spec: &&Spec| self.context.access.may_run(asker, &spec.name, spec.target.clone());
         self.plugins.table().specs().iter().map(AsRef::as_ref).filter(may)
     }
 
     fn help_whole(&self, asker: Asker<'_>, bot: &str) -> String {
         let mut text = String::new();
-        let short: Vec<(String, String)> = self.starters.shown().collect();
+        let short: Vec<(String, String)> = self.triggers.shown().collect();
         let width = short.iter().map(|(typed, _)| typed.chars().count()).max().unwrap_or(0);
         if !short.is_empty() {
             text.push_str("short forms\n");
@@ -74,10 +79,10 @@ impl Host {
     }
 
     fn who(&self, asker: Asker<'_>, spec: &Spec) -> String {
-        match self.shared.access.rights(asker, &spec.name, spec.target.clone()) {
+        match self.context.access.rights(asker, &spec.name, spec.target.clone()) {
             Rights::Open => "Everybody may run it.".to_owned(),
             Rights::Admin => "You may run it as an admin.".to_owned(),
-            Rights::Roles(roles) if roles.is_empty() => match self.shared.access.admins.as_slice() {
+            Rights::Roles(roles) if roles.is_empty() => match self.context.access.admins.as_slice() {
                 [] => "You may not run it.".to_owned(),
                 admins => format!("You may not run it: ask {}.", admins.join(" or ")),
             },
@@ -90,7 +95,7 @@ impl Host {
     }
 
     fn whoami(&self, person: &Person, asker: Asker<'_>) -> String {
-        let access = &self.shared.access;
+        let access = &self.context.access;
         let mut text = format!(
             "You are {} ({}) to {}.",
             crate::base::clean(&person.name),
@@ -119,7 +124,8 @@ impl Host {
     fn list_plugins(&self, asker: Asker<'_>) -> String {
         let mut text = String::new();
         for plugin in self.plugins.loaded() {
-            let may = |spec: &&std::sync::Arc<Spec>| self.shared.access.may_run(asker, &spec.name, spec.target.clone());
+            let may =
+                |spec: &&std::sync::Arc<Spec>| self.context.access.may_run(asker, &spec.name, spec.target.clone());
             let commands: Vec<&str> =
                 plugin.description.commands.iter().filter(may).map(|spec| spec.name.as_str()).collect();
             if commands.is_empty() {
@@ -130,7 +136,8 @@ impl Host {
         }
         for plugin in self.plugins.not_loaded() {
             // Why may name files and rules: that is for those who can mend it.
-            let why = if self.shared.access.is_admin(asker.id) { format!(": {}", plugin.error) } else { String::new() };
+            let why =
+                if self.context.access.is_admin(asker.id) { format!(": {}", plugin.error) } else { String::new() };
             let _ = writeln!(text, "{}: not loaded{why}", plugin.name);
         }
         if text.is_empty() {

@@ -8,13 +8,25 @@ use std::sync::{Mutex, PoisonError};
 use tokio::sync::oneshot;
 
 use super::jobs::{carried_out, malformed, text, unread};
-use crate::{base::Text, command::{Builtin, Target}, engine::{builder::Host, verdict::{Refusal, Verdict}}, hostcall::is_job_id, job::{Tape, TapeError, Thumb, approval_text, thumb}, messaging::asks_unsent, policy::{Authorized}, runner::{NoVote, Vote}, store::{InboxKey, InboxRow, JobQuery, JobRow, PendingRow, Phase, Reaction, Store, StoreError, Write}};
-use crate::command::Asker;
+use crate::{
+    base::Text,
+    command::{Asker, Builtin, Target},
+    engine::{
+        builder::Host,
+        verdict::{Refusal, Verdict},
+    },
+    hostcall::is_job_id,
+    job::{HistoryError, JobHistory, Thumb, approval_text, thumb},
+    messaging::asks_unsent,
+    policy::Authorized,
+    runner::{NoVote, Vote},
+    store::{InboxKey, InboxRow, JobPhase, JobQuery, JobRow, PendingRow, Reaction, Store, StoreError, Write},
+};
 
 /// The line of those messages that say something of a job that asks: they are handled one after the other, in the order in
 /// which they came, so that nobody's word overtakes another of theirs.
 #[derive(Debug, Default)]
-pub(crate) struct Votes(Mutex<Option<oneshot::Receiver<()>>>);
+pub(crate) struct ReactionQueue(Mutex<Option<oneshot::Receiver<()>>>);
 
 /// A place in the line.
 #[derive(Debug)]
@@ -24,9 +36,9 @@ pub(crate) struct Turn {
     _done: oneshot::Sender<()>,
 }
 
-impl Votes {
+impl ReactionQueue {
     /// Takes the next place.
-    pub(crate) fn line_up(&self) -> Turn {
+    pub(crate) fn enqueue(&self) -> Turn {
         let (done, next) = oneshot::channel();
         let before = self.0.lock().unwrap_or_else(PoisonError::into_inner).replace(next);
         Turn { before, _done: done }
@@ -59,7 +71,7 @@ impl Host {
         let answers = |builtin: &Builtin| matches!(builtin, Builtin::Approve | Builtin::Deny);
         let is_vote = row.reaction.is_some()
             || command().is_some_and(|spec| matches!(&spec.target, Target::Host(builtin) if answers(builtin)));
-        is_vote.then(|| self.votes.line_up())
+        is_vote.then(|| self.votes.enqueue())
     }
 
     /// `approve [ID]`
@@ -83,7 +95,7 @@ impl Host {
 
     async fn say_of_job(&self, authorized: &Authorized, id: Option<&str>, vote: Vote) -> Result<Verdict, Refusal> {
         let message = authorized.message();
-        if id.is_none() && !self.shared.outbox.believes_thread(message) {
+        if id.is_none() && !self.context.outbox.believes_thread(message) {
             let why = "In this room it cannot be proven which thread a message stands in. Put the job's id behind the command.";
             return Err(malformed(why));
         }
@@ -102,16 +114,16 @@ impl Host {
     /// The job whose asking message a thread hangs on.
     async fn asked_in(&self, message: &InboxRow) -> Result<Option<(JobRow, u32)>, StoreError> {
         let Some(root) = &message.thread else { return Ok(None) };
-        let Some(key) = self.shared.store.sent_as(&message.key.network, root).await? else { return Ok(None) };
+        let Some(key) = self.context.store.sent_as(&message.key.network, root).await? else { return Ok(None) };
         match approval_text::key_parts(&key) {
-            Some((job, ask)) => Ok(self.shared.store.job(job).await?.map(|job| (job, ask))),
+            Some((job, ask)) => Ok(self.context.store.job(job).await?.map(|job| (job, ask))),
             None => Ok(None),
         }
     }
 
     /// The job of an id, for whoever may answer it, whatever else they may see.
     async fn asking(&self, message: &InboxRow, id: &str) -> Result<JobRow, Refusal> {
-        let job = self.shared.store.job(&id.to_lowercase()).await.map_err(|error| unread(&error))?;
+        let job = self.context.store.job(&id.to_lowercase()).await.map_err(|error| unread(&error))?;
         if let Some(job) = job
             && self.jobs.may_vote(&job, Asker::from(message)).await
         {
@@ -122,8 +134,8 @@ impl Host {
 
     /// The only job that asks and that a person may answer; where there is none, the only one that asks.
     async fn only_asking(&self, message: &InboxRow) -> Result<JobRow, Refusal> {
-        let asking = JobQuery { open: Some(true), phases: Some(vec![Phase::Approval]), ..JobQuery::default() };
-        let rows = self.shared.store.jobs(&asking).await.map_err(|error| unread(&error))?;
+        let asking = JobQuery { open: Some(true), phases: Some(vec![JobPhase::Approval]), ..JobQuery::default() };
+        let rows = self.context.store.jobs(&asking).await.map_err(|error| unread(&error))?;
         let mut may = Vec::new();
         for row in rows {
             if self.jobs.may_vote(&row, Asker::from(message)).await {
@@ -133,7 +145,7 @@ impl Host {
         match may.len() {
             1 => may.pop().ok_or_else(|| malformed("There is no such job.")),
             // Whoever may not answer the only one there is, is told why.
-            0 => self.pick(message, &message.sender, None, |job| job.stand.phase == Phase::Approval).await,
+            0 => self.pick(message, &message.sender, None, |job| job.stand.phase == JobPhase::Approval).await,
             _ => {
                 let ids: Vec<&str> = may.iter().take(5).map(|job| job.id.as_str()).collect();
                 Err(malformed(format!(
@@ -151,10 +163,10 @@ impl Host {
     /// # Errors
     /// The store's; the reaction is kept and handled again.
     pub(crate) async fn reacted(&self, row: &InboxRow, reaction: &Reaction) -> Result<(), StoreError> {
-        let store = &self.shared.store;
+        let store = &self.context.store;
         let meant = match reaction {
             // As if it had not been given.
-            Reaction::Given { .. } if !self.shared.outbox.believes_thread(row) => None,
+            Reaction::Given { .. } if !self.context.outbox.believes_thread(row) => None,
             Reaction::Given { on, emoji } => {
                 let key = store.sent_as(&row.key.network, on).await?;
                 if key.is_none() && asks_unsent(&**store, &row.key.network).await? {
@@ -192,12 +204,13 @@ impl Host {
             // Said below the message that asks: a reaction has no thread of its own.
             Err(NoVote::Denied(why) | NoVote::Over(why)) => {
                 let said = InboxRow { thread, ..row.clone() };
-                let mut writes = vec![Write::Line(self.refusal_line(&said, why.clone())), Write::Done(row.key.clone())];
-                if self.courtesy.answer(&row.sender.id, &row.key.room, self.shared.clock.now()).is_some() {
+                let mut writes =
+                    vec![Write::AuditRecord(self.refusal_line(&said, why.clone())), Write::Done(row.key.clone())];
+                if self.reply_limiter.answer(&row.sender.id, &row.key.room, self.context.clock.now()).is_some() {
                     writes.push(Write::Say(self.say(&said, "refusal", Text::lines(why))));
                 }
                 store.commit(writes).await?;
-                self.shared.outbox.wake();
+                self.context.outbox.wake();
                 Ok(())
             }
         }
@@ -206,10 +219,10 @@ impl Host {
     /// The job that asks, where it was caused by this message and who takes the message back is who wrote it.
     async fn asked_by(&self, row: &InboxRow, event: &str) -> Result<Option<JobRow>, StoreError> {
         let cause = InboxKey { event: event.to_owned(), ..row.key.clone() };
-        let phases = Some(vec![Phase::Approval]);
+        let phases = Some(vec![JobPhase::Approval]);
         let query = JobQuery { open: Some(true), phases, inbox: Some(cause), ..JobQuery::default() };
-        let jobs = self.shared.store.jobs(&query).await?;
-        Ok(jobs.into_iter().find(|job| self.shared.access.same_person(&job.caller.id, &row.sender.id)))
+        let jobs = self.context.store.jobs(&query).await?;
+        Ok(jobs.into_iter().find(|job| self.context.access.same_person(&job.caller.id, &row.sender.id)))
     }
 
     /// Whoever takes their command back before anybody approved of it calls it off.
@@ -223,16 +236,18 @@ impl Host {
 
     /// The job of which something was said by a reaction.
     async fn given_by(&self, reaction: &str) -> Result<Option<JobRow>, StoreError> {
-        let asking = JobQuery { open: Some(true), phases: Some(vec![Phase::Approval]), ..JobQuery::default() };
-        for row in self.shared.store.jobs(&asking).await? {
-            let tape = match Tape::read(&*self.shared.store, &row.id).await {
-                Ok(tape) => tape,
-                Err(TapeError::Store(error)) => return Err(error),
+        let asking = JobQuery { open: Some(true), phases: Some(vec![JobPhase::Approval]), ..JobQuery::default() };
+        for row in self.context.store.jobs(&asking).await? {
+            let history = match JobHistory::read(&*self.context.store, &row.id).await {
+                Ok(history) => history,
+                Err(HistoryError::Store(error)) => return Err(error),
                 // It is held when it is taken up.
                 Err(_) => continue,
             };
-            let gave = |ask: crate::job::Ask| ask.given.iter().any(|given| given.reaction.as_deref() == Some(reaction));
-            if tape.ask().is_some_and(gave) {
+            let gave = |ask: crate::job::ApprovalRequest| {
+                ask.given.iter().any(|given| given.reaction.as_deref() == Some(reaction))
+            };
+            if history.ask().is_some_and(gave) {
                 return Ok(Some(row));
             }
         }

@@ -4,7 +4,17 @@
 //! environment. What is written and what calls are judged by change together.
 
 use super::jobs::{carried_out, text};
-use crate::{base::{Text, clean}, command::Target, engine::{builder::Host, verdict::{Refusal, Verdict}}, model::App, policy::{Authorized, FrozenBy}, store::{Freeze, StoreError, Write}};
+use crate::{
+    base::{Text, clean},
+    command::Target,
+    engine::{
+        builder::Host,
+        verdict::{Refusal, Verdict},
+    },
+    model::App,
+    policy::{Authorized, FrozenBy},
+    store::{Freeze, StoreError, Write},
+};
 
 /// A reason is cut here, in bytes.
 const LONGEST_REASON: usize = 300;
@@ -15,8 +25,8 @@ impl Host {
     /// `freeze [ENVIRONMENT] [until MOMENT | for SPAN] [reason WORDS]`
     pub(crate) async fn freeze(&self, authorized: &Authorized) -> Result<Verdict, Refusal> {
         let (person, message) = (authorized.caller(), authorized.message());
-        let freezes = &self.shared.freezes;
-        let now = self.shared.steady.now();
+        let freezes = &self.context.freezes;
+        let now = self.context.steady.now();
         let Some(environment) = authorized.command().environment() else {
             return Ok(self.said(message, Text::lines(freezes.listing(now))));
         };
@@ -33,7 +43,7 @@ impl Host {
             until: typed.until,
             reason,
             by: person.clone(),
-            at: self.shared.clock.now(),
+            at: self.context.clock.now(),
         };
         // From here on no job begins to act until the freeze holds.
         let _alone = freezes.alone().await;
@@ -43,13 +53,13 @@ impl Host {
             (Some(before), Some(until)) => until < before,
             (_, None) => false,
         };
-        let others = |before: &Freeze| !self.shared.access.same_person(&before.by.id, &person.id);
+        let others = |before: &Freeze| !self.context.access.same_person(&before.by.id, &person.id);
         if freezes.said(environment, now).is_some_and(|before| sooner(&before) && others(&before)) {
             self.may_freeze(authorized, "unfreeze", environment)?;
         }
         let told = self.frozen(&freeze, freezes.said(environment, now).as_ref()).await;
         let writes = std::iter::once(Write::Freeze(freeze.clone())).chain(self.with_order(message, &told));
-        self.shared.store.commit(writes.collect()).await.map_err(|error| unkept(&error))?;
+        self.context.store.commit(writes.collect()).await.map_err(|error| unkept(&error))?;
         freezes.froze(freeze);
         carried_out(Ok(told))
     }
@@ -59,8 +69,8 @@ impl Host {
         let message = authorized.message();
         let environment = authorized.command().environment().unwrap_or_default();
         self.may_freeze(authorized, "unfreeze", environment)?;
-        let freezes = &self.shared.freezes;
-        let now = self.shared.steady.now();
+        let freezes = &self.context.freezes;
+        let now = self.context.steady.now();
         let _alone = freezes.alone().await;
         let others = freezes.of(environment, now).into_iter().filter(|frozen| matches!(frozen.by, FrozenBy::Window(_)));
         let others: Vec<String> = others.map(|frozen| freezes.line(&frozen)).collect();
@@ -72,10 +82,12 @@ impl Host {
         }
         let told = match others.as_slice() {
             [] => format!("{environment} is no longer frozen."),
-            lines => format!("The freeze of {environment} that was said here is lifted. Still: {}", lines.join("; ")),
+            lines => {
+                format!("The freeze of {environment} that was said here is lifted. FreezeGuard: {}", lines.join("; "))
+            }
         };
         let writes = std::iter::once(Write::Thaw(environment.to_owned())).chain(self.with_order(message, &told));
-        self.shared.store.commit(writes.collect()).await.map_err(|error| unkept(&error))?;
+        self.context.store.commit(writes.collect()).await.map_err(|error| unkept(&error))?;
         freezes.thawed(environment);
         carried_out(Ok(told))
     }
@@ -83,10 +95,10 @@ impl Host {
     /// A change takes the right that a command of a plugin would, on every app that is deployed there: whoever may only look is
     /// refused here.
     fn may_freeze(&self, authorized: &Authorized, name: &str, environment: &str) -> Result<(), Refusal> {
-        let access = &self.shared.access;
+        let access = &self.context.access;
         let rights = access.rights(authorized.asker(), name, Target::Plugin(name.into()));
         let deployed = |app: &&App| app.deployments.iter().any(|deployment| deployment.environment == environment);
-        let apps = self.shared.catalog.apps().filter(deployed).map(|app| Some(app.name.as_str()));
+        let apps = self.context.catalog.apps().filter(deployed).map(|app| Some(app.name.as_str()));
         match std::iter::once(None).chain(apps).find(|app| rights.rule(*app, Some(environment)).is_none()) {
             None => Ok(()),
             Some(app) => Err(Refusal::Denied(access.missing(name, app, Some(environment)))),
@@ -95,15 +107,15 @@ impl Host {
 
     /// What an environment's freeze means, for the room.
     async fn frozen(&self, freeze: &Freeze, before: Option<&Freeze>) -> String {
-        let freezes = &self.shared.freezes;
+        let freezes = &self.context.freezes;
         let environment = &freeze.environment;
         let mut lines = vec![format!("{}.", freezes.line(&freeze.into()))];
         lines.extend(before.map(|before| format!("Before: {}.", freezes.line(&before.into()))));
-        let acting = self.shared.places.acting(environment);
+        let acting = self.context.places.acting(environment);
         let mut named = Vec::new();
         for (id, line) in &acting {
             // A job that somebody may not see is one of those that go on, and no more.
-            let job = self.shared.store.job(id).await.ok().flatten();
+            let job = self.context.store.job(id).await.ok().flatten();
             if named.len() < MOST_NAMED && job.is_some_and(|job| self.may_see(&freeze.by, &job)) {
                 named.push(format!("{id} goes on to its end: {line}"));
             }

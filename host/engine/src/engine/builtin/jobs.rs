@@ -3,8 +3,19 @@
 //! Invariant: a job is shown to who asked for it, to admins, and to who has rights where it works. It is changed by who
 //! asked for it and by who may start its command there.
 
-use crate::{base::{Text, clean}, command::{Target, Value}, engine::{builder::Host, verdict::{Refusal, Verdict}}, job::{Status, Tape, history, status}, model::{Attribute, Outcome, Person, RunKey}, policy::{Authorized}, runner::Said, store::{InboxRow, JobQuery, JobRow, Phase, Release, StoreError, Write}};
-use crate::command::Asker;
+use crate::{
+    base::{Text, clean},
+    command::{Asker, Target, Value},
+    engine::{
+        builder::Host,
+        verdict::{Refusal, Verdict},
+    },
+    job::{JobHistory, Status, history, status},
+    model::{Attribute, Outcome, Person, RunKey},
+    policy::Authorized,
+    runner::Said,
+    store::{InboxRow, JobPhase, JobQuery, JobRow, Release, StoreError, Write},
+};
 
 /// The most jobs that one answer lists.
 const MOST_LISTED: u32 = 50;
@@ -72,14 +83,14 @@ impl Host {
                 )));
             }
         };
-        let asks = |job: &JobRow| matches!(job.stand.phase, Phase::Asked | Phase::Held);
+        let asks = |job: &JobRow| matches!(job.stand.phase, JobPhase::Asked | JobPhase::Held);
         let job = match said {
             None => self.pick(message, person, id, |_| true).await?,
             Some(_) => self.pick(message, person, id, asks).await?,
         };
         match said {
             None => {
-                let status = Status::read(&*self.shared.store, &job, self.shared.places.of(&job.id)).await;
+                let status = Status::read(&*self.context.store, &job, self.context.places.of(&job.id)).await;
                 Ok(self.said(message, Text::lines(status.text(&job, self.stage(&job).as_deref()))))
             }
             Some(said) => {
@@ -102,26 +113,26 @@ impl Host {
             Ok(job) => job,
             Err(refused) => return Verdict::Refused(refused),
         };
-        let tape = match Tape::read(&*self.shared.store, &job.id).await {
-            Ok(tape) => tape,
+        let history = match JobHistory::read(&*self.context.store, &job.id).await {
+            Ok(history) => history,
             Err(error) => return self.said(authorized.message(), Text::lines(format!("job {}: {error}", job.id))),
         };
         let mut said = Text::lines(self.job_line(&job));
-        let starts: Vec<_> = tape.entries().iter().filter(|entry| tape.may_run(entry)).collect();
+        let starts: Vec<_> = history.entries().iter().filter(|entry| history.may_run(entry)).collect();
         if starts.is_empty() {
             said.push_lines("It has started no run.");
         }
         for intent in starts {
-            let Some(run) = history::run_of(&self.shared.catalog, intent) else {
+            let Some(run) = history::run_of(&self.context.catalog, intent) else {
                 said.push_lines("A run of a pipeline that is no longer configured.");
                 continue;
             };
-            let access = &self.shared.access;
+            let access = &self.context.access;
             if !access.sees(authorized.asker(), Some(&run.app), Some(&run.environment)) {
                 said.push_lines("A run that you may not see.");
                 continue;
             }
-            match self.shared.backends.get(run.backend).output(&run.key, &run.pipeline, TAIL_BYTES).await {
+            match self.context.backends.get(run.backend).output(&run.key, &run.pipeline, TAIL_BYTES).await {
                 Ok(output) if output.trim().is_empty() => said.push_lines(format!("{} said nothing.", run.pipeline)),
                 Ok(output) => {
                     let lines: Vec<&str> = output.lines().collect();
@@ -151,7 +162,7 @@ impl Host {
     pub(crate) async fn record(&self, authorized: &Authorized) -> Result<Verdict, Refusal> {
         let (person, command, message) = (authorized.caller(), authorized.command(), authorized.message());
         let typed = |attribute| command.typed(attribute).next().unwrap_or_default().to_owned();
-        let now = self.shared.clock.now();
+        let now = self.context.clock.now();
         let name = crate::store::digest(format!("{:?}", message.key).as_bytes());
         let run = RunKey::parse(&format!("recorded-{}", &name["sha256:".len()..][..32]));
         let Some(run) = run else { return Err(malformed("this cannot be recorded")) };
@@ -172,7 +183,7 @@ impl Host {
             release.app, release.version, release.environment
         );
         let writes = std::iter::once(Write::Release(release)).chain(self.with_order(message, &told)).collect();
-        let kept = self.shared.store.commit(writes).await;
+        let kept = self.context.store.commit(writes).await;
         carried_out(
             kept.map(|_| told).map_err(|error| Refusal::Unable(format!("this cannot be written down now: {error}"))),
         )
@@ -181,9 +192,9 @@ impl Host {
     /// What is written together with what an order changes: its answer, its line, and that it is dealt with. Handled once
     /// more after a crash it could be taken for an order about another job that fits by then.
     pub(crate) fn with_order(&self, message: &InboxRow, told: &str) -> Vec<Write> {
-        let line = Write::Line(self.line(message, None, Vec::new(), Vec::new()));
+        let line = Write::AuditRecord(self.line(message, None, Vec::new(), Vec::new()));
         // Whoever asks the engine without a network has the answer by itself.
-        let network = self.shared.outbox.chat(&message.bot, &message.key.network);
+        let network = self.context.outbox.chat(&message.bot, &message.key.network);
         let say = network.map(|_| Write::Say(self.say(message, "answer", Text::lines(told))));
         [line, Write::Done(message.key.clone())].into_iter().chain(say).collect()
     }
@@ -196,7 +207,7 @@ impl Host {
         id: Option<&str>,
         fits: impl Fn(&JobRow) -> bool,
     ) -> Result<JobRow, Refusal> {
-        let store = &self.shared.store;
+        let store = &self.context.store;
         if let Some(id) = id {
             let job = store.job(&id.to_lowercase()).await.map_err(|error| unread(&error))?;
             // Whether there is a job that somebody may not see is nobody's business.
@@ -206,7 +217,7 @@ impl Host {
         }
         let mut here = Vec::new();
         if let Some(thread) = &message.thread
-            && self.shared.outbox.believes_thread(message)
+            && self.context.outbox.believes_thread(message)
         {
             let thread = Some((message.key.network.clone(), message.key.room.clone(), thread.clone()));
             let query = JobQuery { thread, limit: Some(MOST_LISTED), ..JobQuery::default() };
@@ -237,8 +248,8 @@ impl Host {
     /// The open jobs that a person may see, the newest first. Of those that only wait for a time there can be very many:
     /// the newest are looked through, and all of the person's own.
     pub(crate) async fn open_jobs(&self, person: &Person) -> Result<Vec<JobRow>, Refusal> {
-        let sleeping = vec![Phase::Time, Phase::Later];
-        let awake = Phase::ALL.into_iter().filter(|phase| !sleeping.contains(phase)).collect();
+        let sleeping = vec![JobPhase::Time, JobPhase::Later];
+        let awake = JobPhase::ALL.into_iter().filter(|phase| !sleeping.contains(phase)).collect();
         let open = JobQuery { open: Some(true), ..JobQuery::default() };
         let queries = [
             JobQuery { phases: Some(awake), ..open.clone() },
@@ -247,7 +258,7 @@ impl Host {
         ];
         let mut jobs = Vec::new();
         for query in &queries {
-            jobs.extend(self.shared.store.jobs(query).await.map_err(|error| unread(&error))?);
+            jobs.extend(self.context.store.jobs(query).await.map_err(|error| unread(&error))?);
         }
         jobs.retain(|job| self.may_see(person, job));
         let mut known = std::collections::HashSet::new();
@@ -258,7 +269,7 @@ impl Host {
 
     /// Whether a person may see a job.
     pub(crate) fn may_see(&self, person: &Person, job: &JobRow) -> bool {
-        let access = &self.shared.access;
+        let access = &self.context.access;
         let (app, environment) = (job.app.as_deref(), job.environment.as_deref());
         access.same_person(&job.caller.id, &person.id)
             || access.is_admin(&person.id)
@@ -269,11 +280,11 @@ impl Host {
     /// Whether a person may start a job's command where it works. What touches no app is its caller's own.
     fn may_start(&self, person: &Person, job: &JobRow) -> bool {
         if job.app.is_none() {
-            return self.shared.access.is_admin(&person.id);
+            return self.context.access.is_admin(&person.id);
         }
         let target = Target::Plugin(job.plugin.as_str().into());
-        let rights = self.shared.access.rights(through(job, person), &job.command, target);
-        let held = self.shared.places.of(&job.id);
+        let rights = self.context.access.rights(through(job, person), &job.command, target);
+        let held = self.context.places.of(&job.id);
         // Where no environment was typed, those count in which it acts.
         if job.environment.is_none() && !held.is_empty() {
             return held.iter().all(|place| rights.rule(Some(&place.app), Some(&place.environment)).is_some());
@@ -283,10 +294,10 @@ impl Host {
 
     /// Whether a person may call a job off, or answer for it.
     fn may_change(&self, person: &Person, job: &JobRow) -> Result<(), Refusal> {
-        if self.shared.access.same_person(&job.caller.id, &person.id) || self.may_start(person, job) {
+        if self.context.access.same_person(&job.caller.id, &person.id) || self.may_start(person, job) {
             return Ok(());
         }
-        let missing = self.shared.access.missing(&job.command, job.app.as_deref(), job.environment.as_deref());
+        let missing = self.context.access.missing(&job.command, job.app.as_deref(), job.environment.as_deref());
         Err(Refusal::Denied(format!("job {} is not yours, and {missing}", job.id)))
     }
 }

@@ -10,5 +10,5 @@ mod stats;
 mod status;
 
 pub use access_report::{MayRow, MayRun};
-pub(crate) use approvals::Votes;
+pub(crate) use approvals::ReactionQueue;
 pub use people::{NotFound, find_person};

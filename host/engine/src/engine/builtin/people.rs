@@ -4,7 +4,14 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use crate::{base::clean, command::Command, engine::{builder::Host, verdict::Refusal}, model::{Person, handle}, policy::Access, store::InboxRow};
+use crate::{
+    base::clean,
+    command::Command,
+    engine::{builder::Host, verdict::Refusal},
+    model::{Person, handle},
+    policy::Access,
+    store::InboxRow,
+};
 
 /// So long is a network asked who is in the room.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -23,7 +30,7 @@ impl Host {
             let id = match text.as_str() {
                 "me" => row.sender.id.clone(),
                 text => {
-                    let access = &self.shared.access;
+                    let access = &self.context.access;
                     let id = find_person(access, &here, text).map_err(|NotFound(why)| Refusal::Malformed(why))?;
                     // Somebody else in the room may be called the same.
                     if !all && id != text {
@@ -43,7 +50,7 @@ impl Host {
     /// Who is in the room of a message now, and whether these are all; whoever wrote it always is.
     async fn people_of(&self, row: &InboxRow) -> (Vec<Person>, bool) {
         let mut here = vec![row.sender.clone()];
-        let Some(chat) = self.shared.outbox.chat(&row.bot, &row.key.network) else { return (here, true) };
+        let Some(chat) = self.context.outbox.chat(&row.bot, &row.key.network) else { return (here, true) };
         match tokio::time::timeout(PATIENCE, chat.members(&row.key.room)).await {
             Ok(Ok(members)) => {
                 here.extend(members.into_iter().filter(|member| member.id != row.sender.id));

@@ -8,7 +8,14 @@ use std::{collections::BTreeMap, time::Duration};
 use jiff::{SignedDuration, Timestamp};
 
 use super::jobs::unread;
-use crate::{base::{clean, moment, took}, command::Value, engine::{builder::Host, verdict::Refusal}, model::{Attribute, Outcome}, policy::Authorized, store::{Place, Release, ReleaseQuery}};
+use crate::{
+    base::{clean, moment, took},
+    command::Value,
+    engine::{builder::Host, verdict::Refusal},
+    model::{Attribute, Outcome},
+    policy::Authorized,
+    store::{DeploymentLock, Release, ReleaseQuery},
+};
 
 /// How far back is counted if nothing is said.
 const SINCE: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -34,14 +41,15 @@ impl Host {
             _ => None,
         });
         let since = SignedDuration::try_from(since.map_or(SINCE, Duration::from_millis)).unwrap_or(SignedDuration::MAX);
-        let from = self.shared.clock.now().checked_sub(since).unwrap_or(Timestamp::MIN);
+        let from = self.context.clock.now().checked_sub(since).unwrap_or(Timestamp::MIN);
         let query = ReleaseQuery { app: app.clone(), ..ReleaseQuery::default() };
-        let mut releases = self.shared.store.releases(&query).await.map_err(|error| unread(&error))?;
+        let mut releases = self.context.store.releases(&query).await.map_err(|error| unread(&error))?;
         let asker = authorized.asker();
-        let mut seen: BTreeMap<Place, bool> = BTreeMap::new();
+        let mut seen: BTreeMap<DeploymentLock, bool> = BTreeMap::new();
         releases.retain(|release| {
-            let place = Place { app: release.app.clone(), environment: release.environment.clone() };
-            let sees = |place: &Place| self.shared.access.sees(asker, Some(&place.app), Some(&place.environment));
+            let place = DeploymentLock { app: release.app.clone(), environment: release.environment.clone() };
+            let sees =
+                |place: &DeploymentLock| self.context.access.sees(asker, Some(&place.app), Some(&place.environment));
             *seen.entry(place).or_insert_with_key(sees)
         });
         let counts = count(releases, from);
@@ -55,13 +63,13 @@ impl Host {
 }
 
 /// Counts releases, which come in any order.
-fn count(mut releases: Vec<Release>, from: Timestamp) -> BTreeMap<Place, Counts> {
+fn count(mut releases: Vec<Release>, from: Timestamp) -> BTreeMap<DeploymentLock, Counts> {
     releases.sort_by_key(|release| release.ended);
-    let mut counts: BTreeMap<Place, Counts> = BTreeMap::new();
+    let mut counts: BTreeMap<DeploymentLock, Counts> = BTreeMap::new();
     // The versions that succeeded at each place up to then, the newest last.
-    let mut good: BTreeMap<Place, Vec<String>> = BTreeMap::new();
+    let mut good: BTreeMap<DeploymentLock, Vec<String>> = BTreeMap::new();
     for release in releases {
-        let place = Place { app: release.app, environment: release.environment };
+        let place = DeploymentLock { app: release.app, environment: release.environment };
         let before = good.entry(place.clone()).or_default();
         let succeeded = release.outcome == Outcome::Succeeded;
         if !release.recorded && release.ended >= from {

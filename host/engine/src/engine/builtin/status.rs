@@ -6,30 +6,36 @@
 use std::sync::Arc;
 
 use super::jobs::unread;
-use crate::{adapter::{LinkState, Seen}, base::{clean, moment, took}, engine::{builder::Host, health::AccountHealth, verdict::Refusal}, model::Person, store::Phase};
-use crate::command::Asker;
+use crate::{
+    adapter::{LinkState, Seen},
+    base::{clean, moment, took},
+    command::Asker,
+    engine::{builder::Host, health::AccountHealth, verdict::Refusal},
+    model::Person,
+    store::JobPhase,
+};
 
 impl Host {
     /// `status`
     pub(crate) async fn status(&self, person: &Person, asker: Asker<'_>) -> Result<String, Refusal> {
-        let admin = self.shared.access.is_admin(asker.id);
+        let admin = self.context.access.is_admin(asker.id);
         let mut lines: Vec<String> = self
             .accounts()
             .iter()
             .filter(|account| admin || self.is_theirs(asker, account))
             .map(|a| link(a, admin))
             .collect();
-        for (id, backend) in self.shared.backends.iter() {
-            let pipelines = self.shared.catalog.apps().flat_map(|app| &app.deployments);
+        for (id, backend) in self.context.backends.iter() {
+            let pipelines = self.context.catalog.apps().flat_map(|app| &app.deployments);
             let mut own = pipelines.filter(|deployment| deployment.backend == id);
-            let sees = |app: &str, environment: &str| self.shared.access.sees(asker, Some(app), Some(environment));
+            let sees = |app: &str, environment: &str| self.context.access.sees(asker, Some(app), Some(environment));
             if admin || own.any(|deployment| sees(&deployment.app, &deployment.environment)) {
                 lines.push(format!("pipelines of {}: {}", backend.name(), answered(&backend.seen(), admin)));
             }
         }
         let jobs = self.open_jobs(person).await?;
-        let count = |phase: Phase| (phase, jobs.iter().filter(|job| job.stand.phase == phase).count());
-        let counts: Vec<String> = Phase::ALL
+        let count = |phase: JobPhase| (phase, jobs.iter().filter(|job| job.stand.phase == phase).count());
+        let counts: Vec<String> = JobPhase::ALL
             .into_iter()
             .map(count)
             .filter(|(_, count)| *count > 0)
@@ -43,7 +49,7 @@ impl Host {
         lines.push(match late.and_then(|late| Some((late.job.stand.wake?, late.job))) {
             None => "Nothing is overdue.".to_owned(),
             Some((wake, job)) => {
-                let since = took(wake, self.shared.steady.now());
+                let since = took(wake, self.context.steady.now());
                 format!("Overdue: job {} (`{}`) should have gone on {since} ago.", job.id, job.line)
             }
         });
@@ -52,7 +58,7 @@ impl Host {
 
     /// Whether somebody speaks to this account's identity.
     fn is_theirs(&self, asker: Asker<'_>, account: &AccountHealth) -> bool {
-        let bot = asker.bot.and_then(|bot| self.shared.access.bots.get(bot));
+        let bot = asker.bot.and_then(|bot| self.context.access.bots.get(bot));
         // Without a name there is one identity only, or nobody knows which.
         bot.is_some_and(|bot| bot.name == account.bot)
     }
@@ -83,22 +89,22 @@ fn answered(seen: &Seen, admin: bool) -> String {
 }
 
 /// Where some jobs stand, behind their number.
-fn stands(phase: Phase, count: usize) -> &'static str {
+fn stands(phase: JobPhase, count: usize) -> &'static str {
     let one = count == 1;
     match phase {
-        Phase::Working => "at work",
-        Phase::Run if one => "waits for its run",
-        Phase::Run => "wait for their runs",
-        Phase::Time if one => "waits for a time",
-        Phase::Time => "wait for a time",
-        Phase::Line if one => "stands in line",
-        Phase::Line => "stand in line",
-        Phase::Later => "left for later",
-        Phase::Asked if one => "asks what happened",
-        Phase::Asked => "ask what happened",
-        Phase::Approval if one => "waits for approval",
-        Phase::Approval => "wait for approval",
-        Phase::Held => "held",
+        JobPhase::Working => "at work",
+        JobPhase::Run if one => "waits for its run",
+        JobPhase::Run => "wait for their runs",
+        JobPhase::Time if one => "waits for a time",
+        JobPhase::Time => "wait for a time",
+        JobPhase::Line if one => "stands in line",
+        JobPhase::Line => "stand in line",
+        JobPhase::Later => "left for later",
+        JobPhase::Asked if one => "asks what happened",
+        JobPhase::Asked => "ask what happened",
+        JobPhase::Approval if one => "waits for approval",
+        JobPhase::Approval => "wait for approval",
+        JobPhase::Held => "held",
     }
 }
 

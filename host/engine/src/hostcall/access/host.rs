@@ -2,8 +2,20 @@
 
 use std::sync::Arc;
 
-use super::target::{Asked, environments, kept, objections, shown};
-use crate::{base::{Text, moment}, hostcall::{clock::later as clock_later, host_call::{Doubt, HostCall, Recovered, problem}, invocation::Invocation}, job::Reason, model::{Attribute, Attributes}, plugin::bindings::{access::Granted as Shown, types}, policy::Held, store::Write};
+use super::target::{GrantRequest, environments, kept, objections, shown};
+use crate::{
+    base::{Text, moment},
+    hostcall::{
+        clock::later as clock_later,
+        host_call::{HostCall, InDoubt, Recovered, problem},
+        invocation::Invocation,
+    },
+    job::Reason,
+    model::{Attribute, Attributes},
+    plugin::bindings::{access::Granted as Shown, types},
+    policy::Held,
+    store::Write,
+};
 
 /// `access.grant`
 pub(crate) struct Grant;
@@ -14,7 +26,7 @@ impl HostCall for Grant {
     type Error = types::Error;
 
     async fn attributes(&self, invocation: &Invocation, (): &()) -> Attributes {
-        Asked::of(invocation).attributes(&invocation.shared().access)
+        GrantRequest::of(invocation).attributes(&invocation.context().access)
     }
 
     fn objections(&self, invocation: &Invocation, (): &()) -> Vec<Reason> {
@@ -39,7 +51,7 @@ impl HostCall for Grant {
         Some(granted(invocation, name).map(|(answer, _)| answer))
     }
 
-    async fn recover(&self, _: &Doubt<'_>) -> Recovered<Self::Answer> {
+    async fn recover(&self, _: &InDoubt<'_>) -> Recovered<Self::Answer> {
         // The effect is a write in the transaction of its result.
         Recovered::Not
     }
@@ -47,8 +59,8 @@ impl HostCall for Grant {
 
 /// What would be granted under a name, and how that is shown; nothing is changed.
 fn granted(invocation: &Invocation, name: &str) -> Result<(Shown, crate::store::Grant), types::Error> {
-    let (shared, asked) = (invocation.shared(), Asked::of(invocation));
-    let access = &shared.access;
+    let (context, asked) = (invocation.context(), GrantRequest::of(invocation));
+    let access = &context.access;
     let (person, app) = asked.target()?;
     if access.is_admin(person) {
         return Err(problem("refused", format!("{person} is an admin, who may do everything already")));
@@ -67,7 +79,7 @@ fn granted(invocation: &Invocation, name: &str) -> Result<(Shown, crate::store::
         environment: asked.environment.clone(),
         by: kept(&invocation.authorized().caller().id),
         bot: invocation.authorized().message().bot.clone(),
-        at: shared.clock.now(),
+        at: context.clock.now(),
         until,
     };
     let already = already(invocation, &grant);
@@ -78,7 +90,7 @@ fn granted(invocation: &Invocation, name: &str) -> Result<(Shown, crate::store::
 
 /// What somebody has already that gives them all that a grant would, for at least as long.
 fn already(invocation: &Invocation, grant: &crate::store::Grant) -> Option<Held> {
-    let access = &invocation.shared().access;
+    let access = &invocation.context().access;
     let places = match &grant.environment {
         Some(environment) => vec![environment.clone()],
         None => access.role(&grant.role).map(|role| environments(access, &grant.bot, role)).unwrap_or_default(),
@@ -99,7 +111,7 @@ fn already(invocation: &Invocation, grant: &crate::store::Grant) -> Option<Held>
 
 /// The ids of those grants of the same person that are over, or that a new one says again and better.
 fn superseded(invocation: &Invocation, new: &crate::store::Grant) -> Vec<String> {
-    let access = &invocation.shared().access;
+    let access = &invocation.context().access;
     let now = access.now();
     let same = |old: &Arc<crate::store::Grant>| {
         let place = new.environment.is_none() || old.environment == new.environment;
@@ -120,7 +132,7 @@ impl HostCall for Revoke {
     type Error = types::Error;
 
     async fn attributes(&self, invocation: &Invocation, (): &()) -> Attributes {
-        let (access, asked) = (&invocation.shared().access, Asked::of(invocation));
+        let (access, asked) = (&invocation.context().access, GrantRequest::of(invocation));
         let mut attributes = asked.attributes(access);
         // The roles that it would take back, which may be several where none was typed.
         let granted = asked.person.as_ref().map(|person| access.granted_to(person)).unwrap_or_default();
@@ -153,7 +165,7 @@ impl HostCall for Revoke {
         Some(taken(invocation, name).map(|(answer, _)| answer))
     }
 
-    async fn recover(&self, _: &Doubt<'_>) -> Recovered<Self::Answer> {
+    async fn recover(&self, _: &InDoubt<'_>) -> Recovered<Self::Answer> {
         // The effect is a write in the transaction of its result.
         Recovered::Not
     }
@@ -161,7 +173,7 @@ impl HostCall for Revoke {
 
 /// What would be taken back, and how that is written; nothing is changed.
 fn taken(invocation: &Invocation, name: &str) -> Result<(Vec<Shown>, Vec<Write>), types::Error> {
-    let (access, asked) = (&invocation.shared().access, Asked::of(invocation));
+    let (access, asked) = (&invocation.context().access, GrantRequest::of(invocation));
     let (person, app) = asked.target()?;
     if access.is_admin(person) {
         let why =
@@ -215,7 +227,7 @@ fn taken(invocation: &Invocation, name: &str) -> Result<(Vec<Shown>, Vec<Write>)
 
 /// Why there is nothing to take back, and what they have all the same.
 fn nothing(invocation: &Invocation, person: &str, app: &str) -> String {
-    let held = invocation.shared().access.held(person, false).into_iter();
+    let held = invocation.context().access.held(person, false).into_iter();
     let by_file: Vec<String> = held
         .filter(|held| held.grant.is_none() && held.role.covers(Some(app), None))
         .map(|held| format!("role {} ({})", held.role.name, held.role.at))
@@ -236,13 +248,13 @@ impl HostCall for List {
     type Error = types::Error;
 
     async fn attributes(&self, invocation: &Invocation, (): &()) -> Attributes {
-        let mut attributes = Asked::of(invocation).attributes(&invocation.shared().access);
+        let mut attributes = GrantRequest::of(invocation).attributes(&invocation.context().access);
         attributes.retain(|attribute, _| matches!(attribute, Attribute::Person | Attribute::App));
         attributes
     }
 
     async fn perform(&self, invocation: &mut Invocation, (): &()) -> Result<Vec<Shown>, types::Error> {
-        let (access, asked) = (&invocation.shared().access, Asked::of(invocation));
+        let (access, asked) = (&invocation.context().access, GrantRequest::of(invocation));
         let asker = invocation.authorized().asker();
         let mut answer = Vec::new();
         for held in access.grants() {
@@ -263,16 +275,16 @@ impl HostCall for List {
 
 /// Posts a change of rights to the room that is told of them, in the transaction that makes the change.
 fn tell(invocation: &mut Invocation, name: &str, what: &str) {
-    let shared = invocation.shared().clone();
+    let context = invocation.context().clone();
     let by = &invocation.authorized().caller().id;
     let summary = format!("Rights: {by} {what} (job {})", invocation.job_id());
     if let Some(job) = invocation.job() {
-        let writes = shared.notices.rights(&shared.outbox, &shared.catalog, job.row(), name, &summary);
+        let writes = context.notices.rights(&context.outbox, &context.catalog, job.row(), name, &summary);
         writes.into_iter().for_each(|write| invocation.also_write(write));
     }
-    let Some(room) = &shared.access.tell else { return };
+    let Some(room) = &context.access.tell else { return };
     let bot = &invocation.authorized().message().bot;
-    let Some(spot) = shared.outbox.spot(bot, room) else {
+    let Some(spot) = context.outbox.spot(bot, room) else {
         tracing::error!(%room, "a change of rights is told nobody: the bot is in no such network");
         return;
     };

@@ -4,10 +4,17 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{command::ParameterType, hostcall::{clock::instant as clock_instant, host_call::problem, invocation::Invocation}, job::Reason, model::{Attribute, Attributes, Person, handle as handle_of}, plugin::bindings::{access::Granted, types}, policy::{Access, Role}};
+use crate::{
+    command::ParameterType,
+    hostcall::{clock::instant as clock_instant, host_call::problem, invocation::Invocation},
+    job::Reason,
+    model::{Attribute, Attributes, Person, handle as handle_of},
+    plugin::bindings::{access::Granted, types},
+    policy::{Access, Role},
+};
 
 /// What was typed.
-pub(crate) struct Asked {
+pub(crate) struct GrantRequest {
     /// The identity through which it was asked.
     pub(crate) bot: String,
     pub(crate) person: Option<String>,
@@ -17,7 +24,7 @@ pub(crate) struct Asked {
     pub(crate) span: Option<Duration>,
 }
 
-impl Asked {
+impl GrantRequest {
     pub(crate) fn of(invocation: &Invocation) -> Self {
         let command = invocation.authorized().command();
         let typed = |attribute| command.typed(attribute).next().map(str::to_owned);
@@ -96,8 +103,8 @@ pub(crate) fn environments(access: &Access, bot: &str, role: &Role) -> Vec<Strin
 
 /// Why nothing is given or taken: nobody was typed, or it is not this person's to give.
 pub(crate) fn objections(invocation: &Invocation) -> Vec<Reason> {
-    let access = &invocation.shared().access;
-    let (asker, asked) = (invocation.authorized().asker(), Asked::of(invocation));
+    let access = &invocation.context().access;
+    let (asker, asked) = (invocation.authorized().asker(), GrantRequest::of(invocation));
     if asked.target().is_err() {
         let line = invocation.authorized().command().line();
         let text = format!("`{line}` was typed, and no person and app; nothing else can be granted or taken back");
@@ -124,8 +131,8 @@ pub(crate) fn objections(invocation: &Invocation) -> Vec<Reason> {
 }
 
 /// The environments that are meant where none was typed, and that the asker's own right to this command does not cover.
-fn beyond_reach(invocation: &Invocation, asked: &Asked) -> Vec<Reason> {
-    let access = &invocation.shared().access;
+fn beyond_reach(invocation: &Invocation, asked: &GrantRequest) -> Vec<Reason> {
+    let access = &invocation.context().access;
     let (None, Ok(role)) = (&asked.environment, asked.pick(access)) else { return Vec::new() };
     let (command, rights) = (&invocation.authorized().command().spec().name, invocation.rights());
     let beyond = environments(access, invocation.bot(), role).into_iter();
@@ -139,11 +146,11 @@ fn beyond_reach(invocation: &Invocation, asked: &Asked) -> Vec<Reason> {
 
 /// A grant as guests see it. `role` is absent where the file has it no more.
 pub(crate) fn shown(invocation: &Invocation, role: Option<&Role>, grant: &crate::store::Grant, added: bool) -> Granted {
-    let shared = invocation.shared();
-    let title = shared.catalog.app(&grant.app).map_or_else(|| grant.app.clone(), |app| app.title.clone());
+    let context = invocation.context();
+    let title = context.catalog.app(&grant.app).map_or_else(|| grant.app.clone(), |app| app.title.clone());
     let environments = match &grant.environment {
         Some(environment) => vec![environment.clone()],
-        None => role.map(|role| environments(&shared.access, &grant.bot, role)).unwrap_or_default(),
+        None => role.map(|role| environments(&context.access, &grant.bot, role)).unwrap_or_default(),
     };
     Granted {
         person: person(&grant.person.id),

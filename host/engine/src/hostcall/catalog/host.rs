@@ -1,6 +1,17 @@
 //! The contract's side of `catalog`.
 
-use crate::{hostcall::{clock::instant as clock_instant, host_call::{HostCall, problem}, invocation::Invocation}, model::{App as ConfiguredApp, Attribute, Attributes, Outcome}, plugin::bindings::{catalog::{App, AppQuery, Deployment, Release, ReleaseQuery}, types}};
+use crate::{
+    hostcall::{
+        clock::instant as clock_instant,
+        host_call::{HostCall, problem},
+        invocation::Invocation,
+    },
+    model::{App as ConfiguredApp, Attribute, Attributes, Outcome},
+    plugin::bindings::{
+        catalog::{App, AppQuery, Deployment, Release, ReleaseQuery},
+        types,
+    },
+};
 
 /// The most releases of one answer.
 const MOST_RELEASES: u32 = 200;
@@ -19,14 +30,14 @@ impl HostCall for Apps {
 
     async fn perform(&self, invocation: &mut Invocation, (query,): &(AppQuery,)) -> Result<Vec<App>, types::Error> {
         let wanted = |app: &&ConfiguredApp| query.app.as_ref().is_none_or(|name| *name == app.name);
-        let apps = invocation.shared().catalog.apps().filter(wanted);
+        let apps = invocation.context().catalog.apps().filter(wanted);
         Ok(apps.filter_map(|app| visible(invocation, app)).collect())
     }
 }
 
 /// An app with those of its deployments that the caller may see; none of it where there are none.
 fn visible(invocation: &Invocation, app: &ConfiguredApp) -> Option<App> {
-    let catalog = &invocation.shared().catalog;
+    let catalog = &invocation.context().catalog;
     let deployments: Vec<Deployment> = app
         .deployments
         .iter()
@@ -56,7 +67,11 @@ impl HostCall for Releases {
         app.chain(environment).collect()
     }
 
-    async fn perform(&self, invocation: &mut Invocation, (query,): &(ReleaseQuery,)) -> Result<Vec<Release>, types::Error> {
+    async fn perform(
+        &self,
+        invocation: &mut Invocation,
+        (query,): &(ReleaseQuery,),
+    ) -> Result<Vec<Release>, types::Error> {
         let limit = query.limit.clamp(1, MOST_RELEASES) as usize;
         let wanted = crate::store::ReleaseQuery {
             app: query.app.clone(),
@@ -65,7 +80,7 @@ impl HostCall for Releases {
             outcome: query.outcome.as_deref().map(Outcome::parse),
             latest: query.latest,
         };
-        let releases = invocation.shared().store.releases(&wanted).await;
+        let releases = invocation.context().store.releases(&wanted).await;
         let releases = releases.map_err(|error| problem("unavailable", error.to_string()))?;
         let seen = releases.into_iter().filter(|release| invocation.may_see(&release.app, &release.environment));
         Ok(seen.take(limit).filter_map(convert).collect())

@@ -1,6 +1,16 @@
 //! The contract's side of `chat`.
 
-use crate::{base::{Text, clean}, hostcall::{host_call::{HostCall, problem}, invocation::Invocation}, job::said, messaging::LONGEST_SAID, plugin::bindings::{chat::Message, types}, store::{Entry, Write}};
+use crate::{
+    base::{Text, clean},
+    hostcall::{
+        host_call::{HostCall, problem},
+        invocation::Invocation,
+    },
+    job::said,
+    messaging::LONGEST_SAID,
+    plugin::bindings::{chat::Message, types},
+    store::{Entry, Write},
+};
 
 /// A stage is cut here, in bytes.
 const LONGEST_STAGE: usize = 80;

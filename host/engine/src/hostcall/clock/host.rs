@@ -2,7 +2,17 @@
 
 use std::time::Duration;
 
-use crate::{hostcall::{host_call::{HostCall, problem}, invocation::{Invocation, Timer}}, plugin::bindings::{clock::{Span, Timer as GuestTimer}, types}, store::Entry};
+use crate::{
+    hostcall::{
+        host_call::{HostCall, problem},
+        invocation::{Invocation, Timer},
+    },
+    plugin::bindings::{
+        clock::{Span, Timer as GuestTimer},
+        types,
+    },
+    store::Entry,
+};
 
 /// The longest time that can be waited for or left for later.
 pub(crate) const LONGEST_SPAN: Duration = Duration::from_secs(400 * 24 * 3600);
@@ -16,7 +26,7 @@ impl HostCall for Now {
     type Error = types::Error;
 
     async fn perform(&self, invocation: &mut Invocation, (): &()) -> Result<types::Instant, types::Error> {
-        let now = invocation.shared().clock.now();
+        let now = invocation.context().clock.now();
         instant(now).ok_or_else(|| problem("unavailable", "the clock stands before 1970"))
     }
 }
@@ -30,29 +40,35 @@ impl HostCall for After {
     type Error = types::Error;
 
     async fn perform(&self, invocation: &mut Invocation, (span,): &(Span,)) -> Result<GuestTimer, types::Error> {
-        if invocation.past().is_none() {
+        if invocation.replay_state_mut().is_none() {
             return Err(problem("invalid", "a query cannot wait, so it needs no timer"));
         }
-        let set = invocation.shared().steady.now();
+        let set = invocation.context().steady.now();
         let at = later(set, span.milliseconds)?;
         let id = format!("{}-t{}", invocation.job_id(), invocation.call_number());
         let answer = GuestTimer {
             id: id.clone(),
             at: instant(at).ok_or_else(|| problem("unavailable", "the clock stands before 1970"))?,
         };
-        if let Some(past) = invocation.past() {
-            past.timers.insert(id, Timer { set, at });
+        if let Some(replay) = invocation.replay_state_mut() {
+            replay.timers.insert(id, Timer { set, at });
         }
         Ok(answer)
     }
 
-    fn replayed(&self, invocation: &mut Invocation, (span,): &(Span,), answer: &Result<GuestTimer, types::Error>, _: &Entry) {
-        let (Ok(timer), Some(past)) = (answer, invocation.past()) else { return };
+    fn replayed(
+        &self,
+        invocation: &mut Invocation,
+        (span,): &(Span,),
+        answer: &Result<GuestTimer, types::Error>,
+        _: &Entry,
+    ) {
+        let (Ok(timer), Some(replay)) = (answer, invocation.replay_state_mut()) else { return };
         let at = i64::try_from(timer.at.unix_ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
         let Some(at) = at else { return };
         let span = jiff::SignedDuration::from_millis(i64::try_from(span.milliseconds).unwrap_or(i64::MAX));
         let set = at.saturating_sub(span).unwrap_or(at);
-        past.timers.insert(timer.id.clone(), Timer { set, at });
+        replay.timers.insert(timer.id.clone(), Timer { set, at });
     }
 }
 

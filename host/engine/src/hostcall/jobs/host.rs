@@ -2,9 +2,25 @@
 
 use std::sync::Arc;
 
-use crate::{base::moment, command::{Command, CommandKind, Vocabulary, parse}, hostcall::{clock::{instant as clock_instant, later as clock_later}, host_call::{Doubt, HostCall, Recovered, problem}, invocation::Invocation, opening::opening}, job::{Reason, call_off, first as first_card}, model::{Attribute, Attributes}, plugin::bindings::{jobs::{LaterRequest, Left, Which}, types}, policy::Rights, store::{JobQuery, JobRow, Phase, Stand, Write}};
-use crate::hostcall::direct_message::shown_in;
-use crate::job::ShownIn;
+use crate::{
+    base::moment,
+    command::{Command, CommandKind, Vocabulary, parse},
+    hostcall::{
+        clock::{instant as clock_instant, later as clock_later},
+        direct_message::shown_in,
+        host_call::{HostCall, InDoubt, Recovered, problem},
+        invocation::Invocation,
+        opening::opening,
+    },
+    job::{Reason, ShownIn, call_off, first as first_card},
+    model::{Attribute, Attributes},
+    plugin::bindings::{
+        jobs::{LaterRequest, Left, Which},
+        types,
+    },
+    policy::Rights,
+    store::{JobPhase, JobQuery, JobRow, JobStatus, Write},
+};
 
 /// The most jobs that one listing gives, and that are looked through for it.
 const MOST_LEFT: usize = 1_000;
@@ -51,7 +67,7 @@ impl HostCall for Later {
     }
 
     fn objections(&self, invocation: &Invocation, (request,): &(LaterRequest,)) -> Vec<Reason> {
-        let access = &invocation.shared().access;
+        let access = &invocation.context().access;
         let (asker, person) = (invocation.authorized().asker(), &invocation.authorized().caller().id);
         // What is no command of this plugin is said when it is tried.
         let Ok(command) = command(invocation, request) else { return Vec::new() };
@@ -74,18 +90,18 @@ impl HostCall for Later {
 
     async fn perform(&self, invocation: &mut Invocation, (request,): &(LaterRequest,)) -> Result<Left, types::Error> {
         let command = command(invocation, request).map_err(|message| problem::<types::Error>("invalid", message))?;
-        let shared = invocation.shared().clone();
-        let begins = clock_later(shared.steady.now(), request.milliseconds)?;
+        let context = invocation.context().clone();
+        let begins = clock_later(context.steady.now(), request.milliseconds)?;
         enough(invocation, request).await?;
         let about = format!("begins at {}", moment(begins));
-        let stand = Stand { phase: Phase::Later, about, since: shared.clock.now(), wake: Some(begins) };
-        let authorized = Arc::new(shared.access.resume(command, invocation.authorized().message().clone()));
+        let stand = JobStatus { phase: JobPhase::Later, about, since: context.clock.now(), wake: Some(begins) };
+        let authorized = Arc::new(context.access.resume(command, invocation.authorized().message().clone()));
         let Some(parent) = invocation.job().cloned() else { return Err(problem("invalid", "only a job leaves work")) };
         // Its own, also where the plugin's file holds other bytes by now.
         let given = (invocation.settings().to_vec(), *invocation.meter.limits());
-        let shown = shown_in(&shared, &authorized).await;
+        let shown = shown_in(&context, &authorized).await;
         let parent = Some(parent.row());
-        let (row, entry) = opening(&shared, invocation.loaded(), given, &authorized, parent, shown.clone(), stand);
+        let (row, entry) = opening(&context, invocation.loaded(), given, &authorized, parent, shown.clone(), stand);
         let left = Left {
             id: row.id.clone(),
             line: row.line.clone(),
@@ -101,21 +117,22 @@ impl HostCall for Later {
     }
 
     fn dry_run(
-        &self, invocation: &mut Invocation,
+        &self,
+        invocation: &mut Invocation,
         (request,): &(LaterRequest,),
         name: &str,
     ) -> Option<Result<Left, types::Error>> {
         let left = || {
             let command =
                 command(invocation, request).map_err(|message| problem::<types::Error>("invalid", message))?;
-            let begins = clock_later(invocation.shared().steady.now(), request.milliseconds)?;
+            let begins = clock_later(invocation.context().steady.now(), request.milliseconds)?;
             let at = clock_instant(begins).ok_or_else(|| problem::<types::Error>("invalid", "that is before 1970"))?;
             Ok(Left { id: name.to_owned(), line: crate::base::clean(command.line()), at })
         };
         Some(left())
     }
 
-    async fn recover(&self, _: &Doubt<'_>) -> Recovered<Self::Answer> {
+    async fn recover(&self, _: &InDoubt<'_>) -> Recovered<Self::Answer> {
         // The effect is a write in the transaction of its result.
         Recovered::Not
     }
@@ -133,13 +150,13 @@ async fn enough(invocation: &Invocation, request: &LaterRequest) -> Result<(), t
     }
     let open = JobQuery {
         open: Some(true),
-        phases: Some(vec![Phase::Later]),
+        phases: Some(vec![JobPhase::Later]),
         plugin: Some(invocation.plugin().to_owned()),
         caller: Some(invocation.authorized().caller().id.clone()),
         limit: Some(MOST_OPEN),
         ..JobQuery::default()
     };
-    let open = invocation.shared().store.jobs(&open).await;
+    let open = invocation.context().store.jobs(&open).await;
     let open = open.map_err(|error| problem::<types::Error>("unavailable", error.to_string()))?;
     if open.len() >= MOST_OPEN as usize {
         return Err(problem("limit", format!("{MOST_OPEN} commands of one person wait to be done later already")));
@@ -163,8 +180,8 @@ fn command(invocation: &Invocation, request: &LaterRequest) -> Result<Command, S
     }
     let words: Vec<String> =
         request.arguments.iter().map(|argument| format!("--{}={}", argument.name, argument.value)).collect();
-    let shared = invocation.shared();
-    let vocabulary = Vocabulary::of(&shared.catalog, &*shared.access, invocation.authorized().asker());
+    let context = invocation.context();
+    let vocabulary = Vocabulary::of(&context.catalog, &*context.access, invocation.authorized().asker());
     parse::arguments(spec, &words, &vocabulary).map_err(|misparse| misparse.to_string())
 }
 
@@ -179,12 +196,12 @@ impl HostCall for List {
     async fn perform(&self, invocation: &mut Invocation, (): &()) -> Result<Vec<Left>, types::Error> {
         let query = JobQuery {
             open: Some(true),
-            phases: Some(vec![Phase::Later]),
+            phases: Some(vec![JobPhase::Later]),
             plugin: Some(invocation.plugin().to_owned()),
             limit: Some(MOST_READ),
             ..JobQuery::default()
         };
-        let jobs = invocation.shared().store.jobs(&query).await;
+        let jobs = invocation.context().store.jobs(&query).await;
         let mut jobs = jobs.map_err(|error| problem::<types::Error>("unavailable", error.to_string()))?;
         jobs.retain(|job| may_see(invocation, job));
         jobs.sort_by_key(|job| job.stand.wake);
@@ -219,7 +236,7 @@ impl HostCall for Cancel {
         // What cannot be read now is said when it is tried.
         // Of another plugin's jobs nothing is told.
         let own = |job: &JobRow| job.plugin == invocation.plugin();
-        if let Some(job) = invocation.shared().store.job(&which.id).await.ok().flatten().filter(own) {
+        if let Some(job) = invocation.context().store.job(&which.id).await.ok().flatten().filter(own) {
             attributes.extend(job.app.map(|app| (Attribute::App, vec![app])));
             attributes.extend(job.environment.map(|name| (Attribute::Environment, vec![name])));
         }
@@ -227,27 +244,27 @@ impl HostCall for Cancel {
     }
 
     async fn perform(&self, invocation: &mut Invocation, (which,): &(Which,)) -> Result<(), types::Error> {
-        let shared = invocation.shared().clone();
+        let context = invocation.context().clone();
         let unavailable = |error: crate::store::StoreError| problem::<types::Error>("unavailable", error.to_string());
         let plugin = invocation.plugin().to_owned();
-        let own = |job: &JobRow| job.plugin == plugin && job.end.is_none() && job.stand.phase == Phase::Later;
-        let job = shared.store.job(&which.id).await.map_err(unavailable)?;
+        let own = |job: &JobRow| job.plugin == plugin && job.end.is_none() && job.stand.phase == JobPhase::Later;
+        let job = context.store.job(&which.id).await.map_err(unavailable)?;
         if !job.as_ref().is_some_and(own) {
             return Err(problem("not-found", "this plugin left no such job, or it has begun"));
         }
         // Nobody begins it from here on.
-        let Some(claim) = shared.claims.claim(&which.id) else {
+        let Some(claim) = context.claims.claim(&which.id) else {
             return Err(problem("not-found", "this plugin left no such job, or it has begun"));
         };
-        let job = shared.store.job(&which.id).await.map_err(unavailable)?;
+        let job = context.store.job(&which.id).await.map_err(unavailable)?;
         let Some(job) = job.filter(own) else {
             return Err(problem("not-found", "this plugin left no such job, or it has begun"));
         };
-        let tip = shared.store.tip(&job.id).await.map_err(unavailable)?;
+        let tip = context.store.tip(&job.id).await.map_err(unavailable)?;
         let by = invocation.authorized().caller().clone();
-        let shown = ShownIn::kept(&*shared.store, &job.id).await;
-        let mut writes = call_off(&job, tip.map_or(0, |(next, _)| next), &by, shown.as_ref(), shared.clock.now());
-        writes.extend(shared.notices.closing(&shared.outbox, &shared.catalog, &job, &writes));
+        let shown = ShownIn::kept(&*context.store, &job.id).await;
+        let mut writes = call_off(&job, tip.map_or(0, |(next, _)| next), &by, shown.as_ref(), context.clock.now());
+        writes.extend(context.notices.closing(&context.outbox, &context.catalog, &job, &writes));
         for write in writes {
             invocation.also_write(write);
         }
@@ -260,7 +277,7 @@ impl HostCall for Cancel {
         Some(Ok(()))
     }
 
-    async fn recover(&self, _: &Doubt<'_>) -> Recovered<Self::Answer> {
+    async fn recover(&self, _: &InDoubt<'_>) -> Recovered<Self::Answer> {
         // The effect is a write in the transaction of its result.
         Recovered::Not
     }

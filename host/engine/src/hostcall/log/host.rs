@@ -1,6 +1,13 @@
 //! The contract's side of `log`.
 
-use crate::{base::clean, hostcall::{host_call::HostCall, invocation::Invocation}, plugin::bindings::{log::{Level, Line}, types}};
+use crate::{
+    base::clean,
+    hostcall::{host_call::HostCall, invocation::Invocation},
+    plugin::bindings::{
+        log::{Level, Line},
+        types,
+    },
+};
 
 /// A line of the log is cut here.
 const LONGEST: usize = 2_000;

@@ -4,7 +4,21 @@ use std::collections::BTreeMap;
 
 use futures_util::future::BoxFuture;
 
-use crate::{adapter::{Backends, PipelineError, RunState}, hostcall::{context::Shared, host_call::{Doubt, HostCall, Recovered, problem}, invocation::Invocation}, job::{JobRun, run_of}, model::{Attribute, Attributes, Deployment, RunKey}, plugin::bindings::{pipelines::{Request, Run}, types}, store::{Entry, JobRow}};
+use crate::{
+    adapter::{Backends, PipelineError, RunState},
+    hostcall::{
+        context::Context,
+        host_call::{HostCall, InDoubt, Recovered, problem},
+        invocation::Invocation,
+    },
+    job::{PipelineRun, run_of},
+    model::{Attribute, Attributes, Deployment, RunKey},
+    plugin::bindings::{
+        pipelines::{Request, Run},
+        types,
+    },
+    store::{Entry, JobRow},
+};
 
 /// The parameter that is a deployment's version.
 const VERSION: &str = "version";
@@ -21,7 +35,7 @@ impl HostCall for Trigger {
 
     async fn attributes(&self, invocation: &Invocation, (request,): &(Request,)) -> Attributes {
         let mut attributes = Attributes::from([(Attribute::Pipeline, vec![request.pipeline.clone()])]);
-        if let Some(deployment) = invocation.shared().catalog.pipeline(&request.pipeline) {
+        if let Some(deployment) = invocation.context().catalog.pipeline(&request.pipeline) {
             attributes.insert(Attribute::App, vec![deployment.app.clone()]);
             attributes.insert(Attribute::Environment, vec![deployment.environment.clone()]);
         }
@@ -46,55 +60,61 @@ impl HostCall for Trigger {
     }
 
     async fn perform(&self, invocation: &mut Invocation, (request,): &(Request,)) -> Result<Run, types::Error> {
-        let shared = invocation.shared().clone();
+        let context = invocation.context().clone();
         let Some(job) = invocation.job().cloned() else {
             return Err(problem("invalid", "only a job starts pipelines"));
         };
-        let (deployment, parameters) = checked(&shared, request)?;
+        let (deployment, parameters) = checked(&context, request)?;
         let key = RunKey::new(&job.row().id, invocation.intent());
-        let run = run(&key, deployment, &parameters, shared.clock.now());
-        let url = start(&shared.backends, deployment, &key, &parameters).await.map_err(types::Error::Other)?;
+        let run = run(&key, deployment, &parameters, context.clock.now());
+        let url = start(&context.backends, deployment, &key, &parameters).await.map_err(types::Error::Other)?;
         tracing::info!(job = job.row().id, run = key.as_str(), pipeline = deployment.pipeline, "started a run");
         let answer = Run { id: key.as_str().to_owned(), url };
         show(invocation, &answer, &deployment.pipeline);
-        if let Some(past) = invocation.past() {
-            past.runs.insert(key, Some(run));
+        if let Some(replay) = invocation.replay_state_mut() {
+            replay.runs.insert(key, Some(run));
         }
         Ok(answer)
     }
 
-    fn dry_run(&self, invocation: &mut Invocation, (request,): &(Request,), name: &str) -> Option<Result<Run, types::Error>> {
-        let shared = invocation.shared().clone();
-        let (deployment, parameters) = match checked(&shared, request) {
+    fn dry_run(
+        &self,
+        invocation: &mut Invocation,
+        (request,): &(Request,),
+        name: &str,
+    ) -> Option<Result<Run, types::Error>> {
+        let context = invocation.context().clone();
+        let (deployment, parameters) = match checked(&context, request) {
             Ok(checked) => checked,
             Err(error) => return Some(Err(error)),
         };
         let key = RunKey::parse(name)?;
-        let run = run(&key, deployment, &parameters, shared.clock.now());
-        invocation.past()?.runs.insert(key, Some(run));
+        let run = run(&key, deployment, &parameters, context.clock.now());
+        invocation.replay_state_mut()?.runs.insert(key, Some(run));
         Some(Ok(Run { id: name.to_owned(), url: None }))
     }
 
     fn replayed(
-        &self, invocation: &mut Invocation,
+        &self,
+        invocation: &mut Invocation,
         (request,): &(Request,),
         answer: &Result<Run, types::Error>,
         begun: &Entry,
     ) {
         let Ok(run) = answer else { return };
         show(invocation, run, &request.pipeline);
-        let known = run_of(&invocation.shared().catalog, begun);
-        if let (Some(key), Some(past)) = (RunKey::parse(&run.id), invocation.past()) {
-            past.runs.insert(key, known);
+        let known = run_of(&invocation.context().catalog, begun);
+        if let (Some(key), Some(replay)) = (RunKey::parse(&run.id), invocation.replay_state_mut()) {
+            replay.runs.insert(key, known);
         }
     }
 
-    async fn recover(&self, doubt: &Doubt<'_>) -> Recovered<Run> {
-        let shared = doubt.context;
-        let Some(run) = run_of(&shared.catalog, doubt.intent) else {
+    async fn recover(&self, doubt: &InDoubt<'_>) -> Recovered<Run> {
+        let context = doubt.context;
+        let Some(run) = run_of(&context.catalog, doubt.intent) else {
             return Recovered::Unknowable("its pipeline is no longer configured".to_owned());
         };
-        match shared.backends.get(run.backend).state(&run.key, &run.pipeline).await {
+        match context.backends.get(run.backend).state(&run.key, &run.pipeline).await {
             Ok(RunState::Running | RunState::Ended(_)) => Recovered::Happened(Run { id: doubt.key(), url: None }),
             Ok(RunState::Absent) => Recovered::Not,
             Ok(RunState::Unknowable(reason)) => Recovered::Unknowable(reason),
@@ -103,7 +123,7 @@ impl HostCall for Trigger {
         }
     }
 
-    fn assumed(&self, doubt: &Doubt<'_>) -> Option<Run> {
+    fn assumed(&self, doubt: &InDoubt<'_>) -> Option<Run> {
         Some(Run { id: doubt.key(), url: None })
     }
 }
@@ -114,8 +134,8 @@ fn run(
     deployment: &Deployment,
     parameters: &BTreeMap<String, String>,
     started: jiff::Timestamp,
-) -> JobRun {
-    JobRun {
+) -> PipelineRun {
+    PipelineRun {
         key: key.clone(),
         pipeline: deployment.pipeline.clone(),
         app: deployment.app.clone(),
@@ -128,10 +148,10 @@ fn run(
 
 /// What is started, and with what.
 fn checked<'a>(
-    shared: &'a Shared,
+    context: &'a Context,
     request: &Request,
 ) -> Result<(&'a Deployment, BTreeMap<String, String>), types::Error> {
-    let Some(deployment) = shared.catalog.pipeline(&request.pipeline) else {
+    let Some(deployment) = context.catalog.pipeline(&request.pipeline) else {
         let pipeline = crate::base::clean(&request.pipeline);
         return Err(problem("not-found", format!("there is no pipeline `{pipeline}`")));
     };

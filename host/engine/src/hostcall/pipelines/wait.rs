@@ -4,7 +4,19 @@
 
 use std::collections::BTreeMap;
 
-use crate::{adapter::{Backends, RunEnd}, base::{Text, moment}, hostcall::{clock::instant as clock_instant, host_call::{HostCall, Parking, problem}, invocation::{Invocation, Timer}}, job::{JobRun, said}, model::{Attribute, Attributes, Outcome, RunKey}, plugin::bindings::types::Entry, store::{JobRow, OutboxRow, Phase, Release, Stand, Write}};
+use crate::{
+    adapter::{Backends, RunEnd},
+    base::{Text, moment},
+    hostcall::{
+        clock::instant as clock_instant,
+        host_call::{HostCall, Parking, problem},
+        invocation::{Invocation, Timer},
+    },
+    job::{PipelineRun, said},
+    model::{Attribute, Attributes, Outcome, RunKey},
+    plugin::bindings::types::Entry,
+    store::{JobPhase, JobRow, JobStatus, OutboxRow, Release, Write},
+};
 
 pub(crate) use crate::plugin::bindings::pipelines::{Ready, WaitError, Waitable};
 
@@ -50,11 +62,16 @@ impl HostCall for Wait {
     }
 
     /// The first run succeeds at once; where there is none, the earliest time comes.
-    fn dry_run(&self, invocation: &mut Invocation, (items,): &(Vec<Waitable>,), _: &str) -> Option<Result<Ready, WaitError>> {
+    fn dry_run(
+        &self,
+        invocation: &mut Invocation,
+        (items,): &(Vec<Waitable>,),
+        _: &str,
+    ) -> Option<Result<Ready, WaitError>> {
         if let Err(error) = parking(invocation, items) {
             return Some(Err(error));
         }
-        let now = invocation.shared().clock.now();
+        let now = invocation.context().clock.now();
         let mut timers = Vec::new();
         for item in items {
             match known(invocation, item) {
@@ -83,15 +100,15 @@ impl HostCall for Wait {
 /// What is waited for.
 enum Item {
     /// A run; `None` where its pipeline is no longer configured.
-    Run(Option<JobRun>),
+    Run(Option<PipelineRun>),
     Timer(Timer),
 }
 
 fn known(invocation: &Invocation, item: &Waitable) -> Option<Item> {
-    let past = invocation.seen_past()?;
+    let replay = invocation.replay_state()?;
     match item.kind.as_str() {
-        RUN => past.runs.get(&RunKey::parse(&item.id)?).cloned().map(Item::Run),
-        TIMER => past.timers.get(&item.id).copied().map(Item::Timer),
+        RUN => replay.runs.get(&RunKey::parse(&item.id)?).cloned().map(Item::Run),
+        TIMER => replay.timers.get(&item.id).copied().map(Item::Timer),
         _ => None,
     }
 }
@@ -117,21 +134,23 @@ fn parking(invocation: &Invocation, items: &[Waitable]) -> Result<Parking, WaitE
         }
     }
     let wake = timers.values().map(|timer| timer.at).min();
-    let now = invocation.shared().clock.now();
+    let now = invocation.context().clock.now();
     let stand = match wake {
         Some(at) if runs.is_empty() => until(at, now),
-        _ => Stand { phase: Phase::Run, about: format!("waits for {}", runs.join(", ")), since: now, wake: None },
+        _ => {
+            JobStatus { phase: JobPhase::Run, about: format!("waits for {}", runs.join(", ")), since: now, wake: None }
+        }
     };
     Ok(Parking { body: serde_json::Map::from_iter([("timers".to_owned(), serde_json::json!(timers))]), stand })
 }
 
 /// Where a job stands that waits for a time.
-pub(crate) fn until(at: jiff::Timestamp, now: jiff::Timestamp) -> Stand {
-    Stand { phase: Phase::Time, about: format!("waits until {}", moment(at)), since: now, wake: Some(at) }
+pub(crate) fn until(at: jiff::Timestamp, now: jiff::Timestamp) -> JobStatus {
+    JobStatus { phase: JobPhase::Time, about: format!("waits until {}", moment(at)), since: now, wake: Some(at) }
 }
 
 /// What must be on disk together with a run's end: the release, and for a failed run the tail of its output.
-pub(crate) async fn ending(backends: &Backends, job: &JobRow, run: &JobRun, end: &RunEnd) -> Vec<Write> {
+pub(crate) async fn ending(backends: &Backends, job: &JobRow, run: &PipelineRun, end: &RunEnd) -> Vec<Write> {
     let mut writes = Vec::new();
     if let Some(version) = &run.version {
         writes.push(Write::Release(Release {

@@ -1,6 +1,9 @@
 //! The contract's side of `settings`.
 
-use crate::{hostcall::{host_call::HostCall, invocation::Invocation}, plugin::bindings::types};
+use crate::{
+    hostcall::{host_call::HostCall, invocation::Invocation},
+    plugin::bindings::types,
+};
 
 /// `settings.all`
 pub(crate) struct All;

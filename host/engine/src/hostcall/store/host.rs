@@ -1,6 +1,17 @@
 //! The contract's side of `store`.
 
-use crate::{hostcall::{host_call::{HostCall, problem}, invocation::Invocation}, model::{Attribute, Attributes}, plugin::bindings::{store::{Item, Key, Prefix}, types}, store::Write};
+use crate::{
+    hostcall::{
+        host_call::{HostCall, problem},
+        invocation::Invocation,
+    },
+    model::{Attribute, Attributes},
+    plugin::bindings::{
+        store::{Item, Key, Prefix},
+        types,
+    },
+    store::Write,
+};
 
 /// The longest key, in bytes.
 const LONGEST_KEY: usize = 512;
@@ -36,10 +47,10 @@ impl HostCall for Get {
 
     async fn perform(&self, invocation: &mut Invocation, (key,): &(Key,)) -> Result<Option<Item>, types::Error> {
         checked(&key.name)?;
-        if let Some(kept) = invocation.rehearsal().and_then(|rehearsal| rehearsal.kept.get(&key.name)) {
+        if let Some(kept) = invocation.dry_run_state().and_then(|dry_run_state| dry_run_state.kept.get(&key.name)) {
             return Ok(kept.clone().map(|value| Item { name: key.name.clone(), value }));
         }
-        let value = invocation.shared().store.value(invocation.plugin(), &key.name).await;
+        let value = invocation.context().store.value(invocation.plugin(), &key.name).await;
         let value = value.map_err(|error| problem("unavailable", error.to_string()))?;
         Ok(value.map(|value| Item { name: key.name.clone(), value }))
     }
@@ -55,14 +66,14 @@ impl HostCall for List {
 
     async fn perform(&self, invocation: &mut Invocation, (prefix,): &(Prefix,)) -> Result<Vec<Item>, types::Error> {
         let limit = prefix.limit.clamp(1, MOST_ITEMS);
-        let changed = invocation.rehearsal().map_or(0, |rehearsal| rehearsal.kept.len());
+        let changed = invocation.dry_run_state().map_or(0, |dry_run_state| dry_run_state.kept.len());
         let most = limit.saturating_add(u32::try_from(changed).unwrap_or(u32::MAX));
-        let values = invocation.shared().store.values(invocation.plugin(), &prefix.name, most).await;
+        let values = invocation.context().store.values(invocation.plugin(), &prefix.name, most).await;
         let mut values = values.map_err(|error| problem("unavailable", error.to_string()))?;
-        if let Some(rehearsal) = invocation.rehearsal() {
+        if let Some(dry_run_state) = invocation.dry_run_state() {
             let mut all: std::collections::BTreeMap<String, Option<Vec<u8>>> =
                 values.into_iter().map(|(name, value)| (name, Some(value))).collect();
-            let kept = rehearsal.kept.iter().filter(|(name, _)| name.starts_with(&prefix.name));
+            let kept = dry_run_state.kept.iter().filter(|(name, _)| name.starts_with(&prefix.name));
             all.extend(kept.map(|(name, value)| (name.clone(), value.clone())));
             values = all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
             values.truncate(usize::try_from(limit).unwrap_or(usize::MAX));

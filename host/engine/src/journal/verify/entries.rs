@@ -1,12 +1,15 @@
 //! Checks the entries of one job against each other. Pure.
 
-use crate::{journal::verify::Fault, store::{Sealed, entry_hash}};
+use crate::{
+    journal::verify::Fault,
+    store::{HashedEntry, entry_hash},
+};
 
 /// Checks one job's entries against each other, and against what was counted when they were written.
 ///
 /// # Errors
 /// The first that was changed, removed or moved.
-pub fn check_entries(job: &str, entries: &[Sealed], tip: &(u32, String)) -> Result<(), Fault> {
+pub fn check_entries(job: &str, entries: &[HashedEntry], tip: &(u32, String)) -> Result<(), Fault> {
     check_entries_behind(job, entries, tip, None)
 }
 
@@ -14,7 +17,7 @@ pub fn check_entries(job: &str, entries: &[Sealed], tip: &(u32, String)) -> Resu
 /// hashed again.
 pub(crate) fn check_entries_behind(
     job: &str,
-    entries: &[Sealed],
+    entries: &[HashedEntry],
     tip: &(u32, String),
     checked: Option<&(u32, String)>,
 ) -> Result<(), Fault> {
@@ -53,7 +56,7 @@ pub(crate) fn changed(job: &str, number: u32) -> Fault {
 }
 
 /// What became of an entry that does not follow the one with the hash `before`.
-fn explain(job: &str, entries: &[Sealed], number: u32, before: &str) -> Fault {
+fn explain(job: &str, entries: &[HashedEntry], number: u32, before: &str) -> Fault {
     let here = entries.iter().find(|sealed| sealed.entry.number == number);
     // The entry itself may stand somewhere else, with its hash or without.
     let moved = entries.iter().filter(|sealed| sealed.entry.number != number).find(|sealed| {
@@ -64,7 +67,7 @@ fn explain(job: &str, entries: &[Sealed], number: u32, before: &str) -> Fault {
         hash == sealed.hash || here.is_some_and(|here| here.hash == hash)
     });
     match (moved, here) {
-        (Some(Sealed { entry, .. }), _) => {
+        (Some(HashedEntry { entry, .. }), _) => {
             Fault::of(job, format!("entry {number} of job {job} stands where entry {} stood", entry.number))
         }
         (None, Some(_)) => changed(job, number),

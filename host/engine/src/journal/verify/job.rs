@@ -3,7 +3,13 @@
 use serde_json::Value;
 
 use super::entries::{changed, check_entries, missing};
-use crate::{journal::{blob::unpack, verify::{Fault, Stop}}, store::{EntryKind, JobRow, Link, Sealed, Store, StoreError, digest}};
+use crate::{
+    journal::{
+        blob::unpack,
+        verify::{Fault, GuestStop},
+    },
+    store::{EntryKind, HashedEntry, JobRow, Link, Store, StoreError, digest},
+};
 
 /// How often a job is read again that was written meanwhile.
 const READS: usize = 5;
@@ -11,14 +17,14 @@ const READS: usize = 5;
 /// What the store has of a job.
 pub(crate) struct Found {
     row: Option<JobRow>,
-    entries: Vec<Sealed>,
+    entries: Vec<HashedEntry>,
     tip: Option<(u32, String)>,
 }
 
 impl Found {
     /// Reads it, again where it was written meanwhile.
-    pub(crate) async fn read(store: &dyn Store, job: &str) -> Result<Self, Stop> {
-        let cannot = |error| Stop::reading(error, Some(job), format!("job {job} cannot be read"));
+    pub(crate) async fn read(store: &dyn Store, job: &str) -> Result<Self, GuestStop> {
+        let cannot = |error| GuestStop::reading(error, Some(job), format!("job {job} cannot be read"));
         let mut reads = 0;
         loop {
             let found = Self {
@@ -61,7 +67,7 @@ impl Found {
         job: &str,
         opening: &str,
         closing: Option<&Link>,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), GuestStop> {
         let (Some(row), Some(tip)) = (&self.row, &self.tip) else { return Err(gone(job).into()) };
         check_entries(job, &self.entries, tip)?;
         let (Some(first), Some(last)) = (self.entries.first(), self.entries.last()) else {
@@ -106,8 +112,8 @@ impl Found {
 }
 
 /// Checks the bytes of a plugin, where they are kept.
-pub(crate) async fn check_bytes(store: &dyn Store, job: &str, name: &str) -> Result<(), Stop> {
-    let cannot = |error| Stop::reading(error, Some(job), format!("what stands under {name} cannot be read"));
+pub(crate) async fn check_bytes(store: &dyn Store, job: &str, name: &str) -> Result<(), GuestStop> {
+    let cannot = |error| GuestStop::reading(error, Some(job), format!("what stands under {name} cannot be read"));
     match store.beside(name).await.map_err(cannot)? {
         Some(bytes) if digest(&bytes) != name => {
             Err(Fault::of(job, format!("the plugin of job {job}, {name}, was changed")).into())
@@ -121,7 +127,7 @@ pub(crate) fn gone(job: &str) -> Fault {
 }
 
 /// What a row says otherwise than an entry does. What an entry does not say contradicts nothing.
-fn contradiction(row: &JobRow, Sealed { entry, .. }: &Sealed, body: &Value) -> Option<&'static str> {
+fn contradiction(row: &JobRow, HashedEntry { entry, .. }: &HashedEntry, body: &Value) -> Option<&'static str> {
     let differs = |value: &Value, told: &str| value.as_str().is_some_and(|value| value != told);
     match entry.kind {
         EntryKind::Invocation if entry.number == 0 => {

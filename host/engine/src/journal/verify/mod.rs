@@ -8,8 +8,8 @@ mod walk;
 
 use std::fmt;
 
-use walk::Walk;
 use crate::store::{Store, StoreError};
+use walk::Walk;
 
 pub use entries::check_entries;
 pub(crate) use entries::check_entries_behind;
@@ -57,24 +57,24 @@ impl fmt::Display for Fault {
 
 /// Why a check ends early.
 #[derive(Debug)]
-enum Stop {
+enum GuestStop {
     Store(StoreError),
     Fault(Fault),
 }
 
-impl From<StoreError> for Stop {
+impl From<StoreError> for GuestStop {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
     }
 }
 
-impl From<Fault> for Stop {
+impl From<Fault> for GuestStop {
     fn from(fault: Fault) -> Self {
         Self::Fault(fault)
     }
 }
 
-impl Stop {
+impl GuestStop {
     /// What could not be read for good was changed by somebody: the store reads all that it wrote.
     fn reading(error: StoreError, job: Option<&str>, what: String) -> Self {
         match error {
@@ -103,7 +103,7 @@ impl Fault {
 pub async fn verify(store: &dyn Store, head: Option<&Head>) -> Result<Result<Verified, Fault>, StoreError> {
     match Walk::new(store, head).all().await {
         Ok(verified) => Ok(Ok(verified)),
-        Err(Stop::Fault(fault)) => Ok(Err(fault)),
-        Err(Stop::Store(error)) => Err(error),
+        Err(GuestStop::Fault(fault)) => Ok(Err(fault)),
+        Err(GuestStop::Store(error)) => Err(error),
     }
 }

@@ -7,7 +7,10 @@ use std::collections::{BTreeMap, HashSet};
 use jiff::Timestamp;
 
 use super::job::{Found, check_bytes, gone};
-use crate::{journal::verify::{Fault, Head, Stop, Verified}, store::{JobQuery, Link, LinkKind, Store, line_digest, lines_digest, link_hash}};
+use crate::{
+    journal::verify::{Fault, GuestStop, Head, Verified},
+    store::{JobQuery, Link, LinkKind, Store, line_digest, lines_digest, link_hash},
+};
 
 /// How many links are read at once.
 const PAGE: u32 = 500;
@@ -15,7 +18,7 @@ const PAGE: u32 = 500;
 const LOOKS: usize = 5;
 
 /// Something over that is not there or not as it was. A later removal may explain it.
-struct Doubt {
+struct InDoubt {
     job: Option<String>,
     /// When it was over.
     at: Timestamp,
@@ -35,7 +38,7 @@ pub(crate) struct Walk<'s> {
     open: BTreeMap<String, String>,
     /// Jobs that are over and were found whole.
     over: HashSet<String>,
-    doubts: Vec<Doubt>,
+    doubts: Vec<InDoubt>,
     /// Plugins whose bytes were checked.
     plugins: HashSet<String>,
 }
@@ -56,7 +59,7 @@ impl<'s> Walk<'s> {
     }
 
     /// Walks to the end and looks at what is still open there.
-    pub(crate) async fn all(mut self) -> Result<Verified, Stop> {
+    pub(crate) async fn all(mut self) -> Result<Verified, GuestStop> {
         self.on().await?;
         if let Some(given) = self.given
             && given.number > self.found.head.number
@@ -70,7 +73,7 @@ impl<'s> Walk<'s> {
         let mut looks = 0;
         while let Err(stop) = self.rest().await {
             looks += 1;
-            let more = matches!(stop, Stop::Fault(_)) && looks < LOOKS && self.on().await?;
+            let more = matches!(stop, GuestStop::Fault(_)) && looks < LOOKS && self.on().await?;
             if !more {
                 return Err(stop);
             }
@@ -79,11 +82,12 @@ impl<'s> Walk<'s> {
     }
 
     /// Reads the links that there are behind the last one; whether there were any.
-    async fn on(&mut self) -> Result<bool, Stop> {
+    async fn on(&mut self) -> Result<bool, GuestStop> {
         let mut any = false;
         loop {
             let behind = self.found.head.number;
-            let cannot = |error| Stop::reading(error, None, format!("the chain behind link {behind} cannot be read"));
+            let cannot =
+                |error| GuestStop::reading(error, None, format!("the chain behind link {behind} cannot be read"));
             let page = self.store.links(behind, PAGE).await.map_err(cannot)?;
             if page.is_empty() {
                 return Ok(any);
@@ -95,7 +99,7 @@ impl<'s> Walk<'s> {
         }
     }
 
-    async fn link(&mut self, link: &Link, page: &[Link]) -> Result<(), Stop> {
+    async fn link(&mut self, link: &Link, page: &[Link]) -> Result<(), GuestStop> {
         let number = self.found.head.number + 1;
         if link.number != number || link_hash(&self.found.head.hash, link) != link.hash {
             return Err(explain(page, number, &self.found.head.hash).into());
@@ -133,15 +137,15 @@ impl<'s> Walk<'s> {
     }
 
     /// A job that is over.
-    async fn closed(&mut self, job: &str, opening: &str, link: &Link) -> Result<(), Stop> {
-        let doubt = |fault, other| Doubt { job: Some(job.to_owned()), at: link.at, fault, other, removed: false };
+    async fn closed(&mut self, job: &str, opening: &str, link: &Link) -> Result<(), GuestStop> {
+        let doubt = |fault, other| InDoubt { job: Some(job.to_owned()), at: link.at, fault, other, removed: false };
         let found = match Found::read(self.store, job).await {
             Ok(found) if found.is_nothing() => {
                 self.doubts.push(doubt(gone(job), false));
                 return Ok(());
             }
             Ok(found) => found,
-            Err(Stop::Fault(fault)) => {
+            Err(GuestStop::Fault(fault)) => {
                 self.doubts.push(doubt(fault, true));
                 return Ok(());
             }
@@ -154,7 +158,7 @@ impl<'s> Walk<'s> {
                 Ok(())
             }
             // Perhaps this one was removed, and its id is used again.
-            Err(Stop::Fault(fault)) => {
+            Err(GuestStop::Fault(fault)) => {
                 self.doubts.push(doubt(fault, true));
                 Ok(())
             }
@@ -162,7 +166,7 @@ impl<'s> Walk<'s> {
         }
     }
 
-    async fn whole(&mut self, job: &str, found: &Found) -> Result<(), Stop> {
+    async fn whole(&mut self, job: &str, found: &Found) -> Result<(), GuestStop> {
         if let Some(name) = found.digest()
             && self.plugins.insert(name.to_owned())
         {
@@ -173,13 +177,13 @@ impl<'s> Walk<'s> {
         Ok(())
     }
 
-    async fn lines(&mut self, link: &Link) -> Result<(), Stop> {
+    async fn lines(&mut self, link: &Link) -> Result<(), GuestStop> {
         let number = link.number;
-        let cannot = |error| Stop::reading(error, None, format!("a line of link {number} cannot be read"));
+        let cannot = |error| GuestStop::reading(error, None, format!("a line of link {number} cannot be read"));
         let lines = self.store.lines(number).await.map_err(cannot)?;
         if lines.is_empty() {
             let fault = Fault::link(format!("the lines of link {number} are missing"));
-            self.doubts.push(Doubt { job: None, at: link.at, fault, other: false, removed: false });
+            self.doubts.push(InDoubt { job: None, at: link.at, fault, other: false, removed: false });
             return Ok(());
         }
         if lines_digest(lines.iter().map(line_digest)) != link.digest {
@@ -211,10 +215,10 @@ impl<'s> Walk<'s> {
     }
 
     /// What no link closes, and what no link speaks of.
-    async fn rest(&mut self) -> Result<(), Stop> {
+    async fn rest(&mut self) -> Result<(), GuestStop> {
         for at in (0..self.doubts.len()).rev() {
             // It may have been removed while it was looked at.
-            if let Doubt { job: Some(job), removed: true, .. } = &self.doubts[at]
+            if let InDoubt { job: Some(job), removed: true, .. } = &self.doubts[at]
                 && Found::read(self.store, job).await?.is_nothing()
             {
                 self.doubts.remove(at);
@@ -232,14 +236,14 @@ impl<'s> Walk<'s> {
         rest
     }
 
-    async fn open_jobs(&mut self) -> Result<(), Stop> {
+    async fn open_jobs(&mut self) -> Result<(), GuestStop> {
         let open: Vec<(String, String)> = self.open.iter().map(|(job, first)| (job.clone(), first.clone())).collect();
         for (job, opening) in open {
             let found = Found::read(self.store, &job).await?;
             found.check(self.store, &job, &opening, None).await?;
             self.whole(&job, &found).await?;
         }
-        let cannot = |error| Stop::reading(error, None, "the jobs cannot be read".to_owned());
+        let cannot = |error| GuestStop::reading(error, None, "the jobs cannot be read".to_owned());
         let rows = self.store.jobs(&JobQuery::default()).await.map_err(cannot)?;
         match rows.iter().rev().map(|row| &row.id).find(|id| !self.open.contains_key(*id) && !self.over.contains(*id)) {
             Some(job) => Err(Fault::of(job, format!("job {job} was added: no link opens it")).into()),

@@ -5,7 +5,10 @@
 use std::collections::HashMap;
 
 use super::state::State;
-use crate::store::{jobs::Place, traits::{StoreError, Write}};
+use crate::store::{
+    jobs::DeploymentLock,
+    traits::{StoreError, Write},
+};
 
 /// What a list makes of a job.
 struct Look {
@@ -18,7 +21,7 @@ struct Look {
 struct Seen<'w> {
     state: &'w State,
     jobs: HashMap<&'w str, Look>,
-    places: HashMap<&'w Place, &'w str>,
+    places: HashMap<&'w DeploymentLock, &'w str>,
 }
 
 /// # Errors
@@ -43,7 +46,7 @@ impl<'w> Seen<'w> {
                 }
                 self.jobs.insert(&row.id, Look { open: true, entries: 0, new: true });
             }
-            Write::Stand { job, .. } => drop(self.open(job)?),
+            Write::JobStatus { job, .. } => drop(self.open(job)?),
             Write::Take { place, job } => {
                 self.open(job)?;
                 match self.holder(place) {
@@ -87,7 +90,7 @@ impl<'w> Seen<'w> {
     }
 
     /// Who holds a place. Who was closed holds none.
-    fn holder(&self, place: &Place) -> Option<&str> {
+    fn holder(&self, place: &DeploymentLock) -> Option<&str> {
         let taken = self.places.get(place).copied();
         let open = |holder: &&str| self.jobs.get(holder).is_none_or(|look| look.open);
         let held = || self.state.jobs.places().get(place).map(String::as_str);

@@ -7,13 +7,17 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
 
-use crate::store::{chain::entry_hash, jobs::{JobEnd, JobQuery, JobRow, Phase, Place, Stand}, journal::{Entry, Sealed}};
+use crate::store::{
+    chain::entry_hash,
+    jobs::{DeploymentLock, JobEnd, JobPhase, JobQuery, JobRow, JobStatus},
+    journal::{Entry, HashedEntry},
+};
 
 /// A job with its journal.
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) row: JobRow,
-    pub(crate) entries: Vec<Sealed>,
+    pub(crate) entries: Vec<HashedEntry>,
 }
 
 impl Job {
@@ -32,7 +36,7 @@ pub(crate) struct Jobs {
     ids: HashMap<String, u64>,
     open: BTreeSet<u64>,
     wakes: BTreeSet<(Timestamp, u64)>,
-    places: BTreeMap<Place, String>,
+    places: BTreeMap<DeploymentLock, String>,
 }
 
 impl Jobs {
@@ -44,7 +48,7 @@ impl Jobs {
         self.rows.values()
     }
 
-    pub(crate) fn places(&self) -> &BTreeMap<Place, String> {
+    pub(crate) fn places(&self) -> &BTreeMap<DeploymentLock, String> {
         &self.places
     }
 
@@ -56,7 +60,7 @@ impl Jobs {
         self.rows.insert(self.came, Job { row, entries: Vec::new() });
     }
 
-    pub(crate) fn stand(&mut self, id: &str, stand: Stand) {
+    pub(crate) fn stand(&mut self, id: &str, stand: JobStatus) {
         let Some((at, job)) = self.find(id) else { return };
         let old = std::mem::replace(&mut job.row.stand, stand);
         let new = job.row.stand.wake;
@@ -66,7 +70,7 @@ impl Jobs {
         self.wakes.extend(new.map(|wake| (wake, at)));
     }
 
-    pub(crate) fn take(&mut self, place: Place, job: String) {
+    pub(crate) fn take(&mut self, place: DeploymentLock, job: String) {
         self.places.insert(place, job);
     }
 
@@ -74,7 +78,7 @@ impl Jobs {
     pub(crate) fn enter(&mut self, entry: Entry) -> String {
         let Some((_, job)) = self.find(&entry.job) else { return String::new() };
         let hash = entry_hash(&job.tip().1, &entry);
-        job.entries.push(Sealed { entry, hash: hash.clone() });
+        job.entries.push(HashedEntry { entry, hash: hash.clone() });
         hash
     }
 
@@ -118,10 +122,11 @@ impl Jobs {
     }
 
     /// How many open jobs stand where.
-    pub(crate) fn open(&self) -> Vec<(Phase, u64)> {
-        let standing: Vec<Phase> = self.open.iter().filter_map(|at| Some(self.rows.get(at)?.row.stand.phase)).collect();
+    pub(crate) fn open(&self) -> Vec<(JobPhase, u64)> {
+        let standing: Vec<JobPhase> =
+            self.open.iter().filter_map(|at| Some(self.rows.get(at)?.row.stand.phase)).collect();
         let count = |phase| standing.iter().filter(|other| **other == phase).count() as u64;
-        Phase::ALL.into_iter().map(|phase| (phase, count(phase))).filter(|(_, count)| *count > 0).collect()
+        JobPhase::ALL.into_iter().map(|phase| (phase, count(phase))).filter(|(_, count)| *count > 0).collect()
     }
 
     fn find(&mut self, id: &str) -> Option<(u64, &mut Job)> {

@@ -9,12 +9,23 @@ mod jobs;
 mod remove;
 mod state;
 
-use std::{collections::{BTreeMap, HashSet}, ops::Bound, sync::{Mutex, MutexGuard, PoisonError}};
+use std::{
+    collections::{BTreeMap, HashSet},
+    ops::Bound,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use super::{jobs::{JobQuery, JobRow, Phase, Place}, journal::{CallCount, EntryKind, Line, Link, Removed, Sealed, Usage}, messages::{InboxKey, InboxRow, Mark, PendingRow}, releases::{Release, ReleaseQuery}, rights::{Freeze, Grant}, traits::{Store, StoreError, Write}};
+use super::{
+    jobs::{DeploymentLock, JobPhase, JobQuery, JobRow},
+    journal::{AuditRecord, CallCount, EntryKind, HashedEntry, Link, Removed, Usage},
+    messages::{InboxKey, InboxRow, Mark, PendingRow},
+    releases::{Release, ReleaseQuery},
+    rights::{Freeze, Grant},
+    traits::{Store, StoreError, Write},
+};
 use crate::store::memory::{jobs::Job, state::State};
 
 /// A [`Store`] that keeps everything in memory.
@@ -39,7 +50,7 @@ impl MemoryStore {
     }
 
     /// All lines that queries and refusals left, in the order of their links.
-    pub fn all_lines(&self) -> Vec<Line> {
+    pub fn all_lines(&self) -> Vec<AuditRecord> {
         self.state().lines.values().flatten().cloned().collect()
     }
 
@@ -120,15 +131,15 @@ impl Store for MemoryStore {
         Ok(self.state().jobs.next_wake())
     }
 
-    async fn open_jobs(&self) -> Result<Vec<(Phase, u64)>, StoreError> {
+    async fn open_jobs(&self) -> Result<Vec<(JobPhase, u64)>, StoreError> {
         Ok(self.state().jobs.open())
     }
 
-    async fn places(&self) -> Result<Vec<(Place, String)>, StoreError> {
+    async fn places(&self) -> Result<Vec<(DeploymentLock, String)>, StoreError> {
         Ok(self.state().jobs.places().clone().into_iter().collect())
     }
 
-    async fn entries(&self, job: &str) -> Result<Vec<Sealed>, StoreError> {
+    async fn entries(&self, job: &str) -> Result<Vec<HashedEntry>, StoreError> {
         Ok(self.state().jobs.get(job).map(|job| job.entries.clone()).unwrap_or_default())
     }
 
@@ -152,7 +163,7 @@ impl Store for MemoryStore {
         Ok(self.state().links.iter().skip(behind).take(most).cloned().collect())
     }
 
-    async fn lines(&self, link: u64) -> Result<Vec<Line>, StoreError> {
+    async fn lines(&self, link: u64) -> Result<Vec<AuditRecord>, StoreError> {
         Ok(self.state().lines.get(&link).cloned().unwrap_or_default())
     }
 

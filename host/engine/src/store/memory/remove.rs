@@ -7,8 +7,18 @@ use std::collections::HashSet;
 
 use jiff::Timestamp;
 
-use super::{jobs::Job, state::{Slot, State}};
-use crate::{model::RunKey, store::{journal::{Entry, EntryKind, LinkKind, Removed, Sealed}, messages::{InboxKey, InboxRow}, traits::NAMES_LONGER}};
+use super::{
+    jobs::Job,
+    state::{Slot, State},
+};
+use crate::{
+    model::RunKey,
+    store::{
+        journal::{Entry, EntryKind, HashedEntry, LinkKind, Removed},
+        messages::{InboxKey, InboxRow},
+        traits::NAMES_LONGER,
+    },
+};
 
 /// How many jobs are removed at once.
 const BATCH: usize = 500;
@@ -95,7 +105,7 @@ impl Slot {
 }
 
 /// The keys and pipelines of the runs that a job may have started.
-fn runs(entries: &[Sealed]) -> Vec<(RunKey, String)> {
+fn runs(entries: &[HashedEntry]) -> Vec<(RunKey, String)> {
     let intents = entries.iter().map(|sealed| &sealed.entry).filter(|entry| entry.kind == EntryKind::Intent);
     let triggers = intents.filter(|intent| intent.call == "pipelines.trigger");
     let run = |intent: &Entry| {

@@ -7,7 +7,17 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, hash_map::Entry};
 use jiff::Timestamp;
 
 use super::{check::check, jobs::Jobs};
-use crate::{model::RunKey, store::{chain::{line_digest, lines_digest, link_hash}, journal::{Line, Link, LinkKind}, messages::{InboxKey, InboxRow, Mark, OutboxRow, PendingRow, Purpose}, releases::Release, rights::{Freeze, Grant}, traits::{StoreError, Write}}};
+use crate::{
+    model::RunKey,
+    store::{
+        chain::{line_digest, lines_digest, link_hash},
+        journal::{AuditRecord, Link, LinkKind},
+        messages::{InboxKey, InboxRow, Mark, OutboxKind, OutboxRow, PendingRow},
+        releases::Release,
+        rights::{Freeze, Grant},
+        traits::{StoreError, Write},
+    },
+};
 
 /// The tables. Rows stand under numbers in the order in which they came; the sets hold those that are asked for.
 #[derive(Debug, Default)]
@@ -27,9 +37,9 @@ pub(crate) struct State {
     pub(crate) links: Vec<Link>,
     /// The ids of all jobs that ever were.
     pub(crate) opened: HashSet<String>,
-    pub(crate) lines: BTreeMap<u64, Vec<Line>>,
+    pub(crate) lines: BTreeMap<u64, Vec<AuditRecord>>,
     /// Lines that share the next link of lines.
-    gathered: Vec<Line>,
+    gathered: Vec<AuditRecord>,
     pub(crate) releases: Vec<Release>,
     runs: HashSet<RunKey>,
     pub(crate) grants: Vec<Grant>,
@@ -76,7 +86,7 @@ impl State {
         number
     }
 
-    fn link_lines(&mut self, kind: LinkKind, lines: Vec<Line>) {
+    fn link_lines(&mut self, kind: LinkKind, lines: Vec<AuditRecord>) {
         let Some(at) = lines.iter().map(|line| line.at).max() else { return };
         let number = self.link(kind, String::new(), lines_digest(lines.iter().map(line_digest)), at);
         self.lines.insert(number, lines);
@@ -116,7 +126,7 @@ impl State {
             Write::Say(row) => self.say(row),
             Write::Sent { key, version, event } => self.sent(&key, version, event),
             Write::Open(row) => self.jobs.add(row),
-            Write::Stand { job, stand } => self.jobs.stand(&job, stand),
+            Write::JobStatus { job, stand } => self.jobs.stand(&job, stand),
             Write::Take { place, job } => self.jobs.take(place, job),
             Write::Enter(entry) => {
                 let (first, job, at) = (entry.number == 0, entry.job.clone(), entry.at);
@@ -131,8 +141,8 @@ impl State {
                 self.link(LinkKind::Close, job, tip, at);
             }
             Write::Keep { digest, bytes } => drop(self.beside.entry(digest).or_insert(bytes)),
-            Write::Line(line) if line.refused => self.link_lines(LinkKind::Refusal, vec![line]),
-            Write::Line(line) => self.gathered.push(line),
+            Write::AuditRecord(line) if line.refused => self.link_lines(LinkKind::Refusal, vec![line]),
+            Write::AuditRecord(line) => self.gathered.push(line),
             Write::Release(release) => {
                 if self.runs.insert(release.run.clone()) {
                     self.releases.push(release);
@@ -167,7 +177,7 @@ impl State {
             return;
         };
         let Some(Slot { pending, given_up, .. }) = self.outbox.get_mut(&at) else { return };
-        if let (Purpose::Card { .. }, Purpose::Card { .. }) = (&pending.row.purpose, &row.purpose) {
+        if let (OutboxKind::Card { .. }, OutboxKind::Card { .. }) = (&pending.row.purpose, &row.purpose) {
             // The place stays: what was sent cannot be moved to another room or thread.
             pending.row.purpose = row.purpose;
             pending.row.text = row.text;

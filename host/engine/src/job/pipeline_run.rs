@@ -6,12 +6,19 @@ use jiff::Timestamp;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use super::{card::JobCard, history::{Tape, TapeError}};
-use crate::{journal::blob, model::{BackendId, RunKey}, store::{Entry, JobRow, Phase, Stand, Store, StoreError, Write}};
+use super::{
+    card::JobCard,
+    history::{HistoryError, JobHistory},
+};
+use crate::{
+    journal::blob,
+    model::{BackendId, RunKey},
+    store::{Entry, JobPhase, JobRow, JobStatus, Store, StoreError, Write},
+};
 
 /// A run that a job started.
 #[derive(Clone)]
-pub struct JobRun {
+pub struct PipelineRun {
     /// Its key.
     pub key: RunKey,
     /// The pipeline's name, for example `cms/staging`.
@@ -37,7 +44,7 @@ pub struct Job {
     next: Mutex<Option<u32>>,
     // How many entries were found good since this job was taken up, and the hash of the last of them.
     checked: Mutex<Option<(u32, String)>>,
-    phase: std::sync::Mutex<Phase>,
+    phase: std::sync::Mutex<JobPhase>,
     cancelled: CancellationToken,
 }
 
@@ -64,7 +71,7 @@ impl Job {
     }
 
     /// Where it stands, as it was written last.
-    pub(crate) fn phase(&self) -> Phase {
+    pub(crate) fn phase(&self) -> JobPhase {
         *self.phase.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -86,15 +93,15 @@ impl Job {
     /// Reads its journal back.
     ///
     /// # Errors
-    /// [`TapeError`].
-    pub(crate) async fn read(&self, store: &dyn Store) -> Result<Tape, TapeError> {
+    /// [`HistoryError`].
+    pub(crate) async fn read(&self, store: &dyn Store) -> Result<JobHistory, HistoryError> {
         let mut next = self.next.lock().await;
-        let tape = Tape::read_behind(store, &self.row.id, &mut *self.checked.lock().await).await?;
-        *next = Some(tape.next());
-        if tape.cancelled() {
+        let history = JobHistory::read_behind(store, &self.row.id, &mut *self.checked.lock().await).await?;
+        *next = Some(history.next());
+        if history.cancelled() {
             self.cancelled.cancel();
         }
-        Ok(tape)
+        Ok(history)
     }
 
     /// Writes entries and what belongs with them as one transaction. Gives the number of the first.
@@ -142,7 +149,7 @@ impl Job {
         &self,
         store: &dyn Store,
         entries: Vec<Entry>,
-        stand: Stand,
+        stand: JobStatus,
         mut more: Vec<Write>,
     ) -> Result<(), StoreError> {
         let phase = stand.phase;
@@ -160,9 +167,9 @@ impl Job {
     }
 
     /// Its row, and its card where it came to rest.
-    async fn stands(&self, stand: Stand) -> Vec<Write> {
+    async fn stands(&self, stand: JobStatus) -> Vec<Write> {
         let card = self.card.rests(&stand).await.map(Write::Say);
-        [Write::Stand { job: self.row.id.clone(), stand }].into_iter().chain(card).collect()
+        [Write::JobStatus { job: self.row.id.clone(), stand }].into_iter().chain(card).collect()
     }
 }
 
