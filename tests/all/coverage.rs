@@ -6,7 +6,7 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 use anyhow::{Context as _, Result, ensure};
-use wardroom::hostcall::TABLE;
+use wardroom::capability::TABLE;
 
 use crate::{
     host::{Host, eventually},

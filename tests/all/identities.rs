@@ -1,7 +1,7 @@
 //! Two identities in one host: one for staging, open to all, and one for production, for some.
 
 use anyhow::Result;
-use wardroom::store::Store as _;
+use wardroom::port::Store as _;
 
 use crate::office::{Office, account};
 

@@ -12,17 +12,14 @@ use anyhow::{Context as _, Result, anyhow};
 use async_trait::async_trait;
 use tokio::task::JoinHandle;
 use wardroom::{
-    CancellationToken, Timestamp,
-    adapter::{
-        Abilities, Chat, ChatFactory, Incoming, MemoryChat, MemoryClock, MemoryPipelines, MemoryPipelinesFactory,
-        Outgoing, SendError,
+    CancellationToken, Engine, Timestamp,
+    config::{BotIdentity, Problem, Registry, Table, read},
+    engine::RunError,
+    message::{Inbox, Incoming, Person},
+    port::{
+        Abilities, Chat, ChatFactory, Outcome, Outgoing, SendError,
+        memory::{MemoryChat, MemoryClock, MemoryPipelines, MemoryPipelinesFactory, MemoryStore},
     },
-    base::{Problem, Table},
-    config::Registry,
-    engine::{Engine, RunError},
-    messaging::Inbox,
-    model::{BotIdentity, Outcome, Person},
-    store::MemoryStore,
 };
 
 use crate::house::guests;
@@ -101,7 +98,7 @@ impl Office {
     pub(crate) fn said(&self, bot: &str) -> Vec<String> {
         let Some(chat) = self.chats.lock().expect("nobody panics with it").get(bot).cloned() else { return Vec::new() };
         let sent = chat.sent().into_iter().filter_map(|message| {
-            let (wardroom::adapter::Body::Say { text, .. } | wardroom::adapter::Body::Edit { text, .. }) = message.body
+            let (wardroom::port::Body::Say { text, .. } | wardroom::port::Body::Edit { text, .. }) = message.body
             else {
                 return None;
             };
@@ -146,7 +143,7 @@ impl Open<'_> {
         Ok(())
     }
 
-    fn inboxes(&self) -> Vec<&Arc<dyn Inbox>> {
+    fn inboxes(&self) -> Vec<&Arc<Inbox>> {
         let bots: Vec<String> = self.office.chats.lock().expect("nobody panics with it").keys().cloned().collect();
         bots.iter().filter_map(|bot| self.engine.inbox(bot, MemoryChat::NETWORK)).collect()
     }
@@ -223,7 +220,7 @@ impl Chat for Desk {
         self.rooms.clone()
     }
 
-    async fn serve(&self, inbox: Arc<dyn Inbox>, stop: CancellationToken) -> Result<()> {
+    async fn serve(&self, inbox: Arc<Inbox>, stop: CancellationToken) -> Result<()> {
         self.chat.serve(inbox, stop).await
     }
 

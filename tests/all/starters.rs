@@ -3,9 +3,9 @@
 use anyhow::{Context as _, Result};
 use serde_json::json;
 use wardroom::{
-    adapter::Incoming,
     engine::{Delivered, Undelivered},
-    store::Store as _,
+    message::Incoming,
+    port::Store as _,
 };
 
 use crate::office::{Office, message};

@@ -3,7 +3,7 @@
 use std::io::{IsTerminal as _, Write as _};
 
 use tracing_subscriber::EnvFilter;
-use wardroom::base::Problem;
+use wardroom::config::Problem;
 
 use crate::arguments::{Arguments, Command};
 

@@ -7,9 +7,9 @@ use std::{
 
 use anyhow::Context as _;
 use wardroom::{
-    base::Problem,
-    config::{Config, Peek, Registry, peek},
-    plugin::{Loader, Lock, Plugins, Runtime},
+    config::{Config, Peek, Problem, Registry, peek, read},
+    engine::Plugins,
+    plugin::{Loader, Runtime, lock::Lock},
 };
 use wardroom_store::SqliteStore;
 
@@ -42,7 +42,7 @@ pub(crate) fn wire(path: &Path) -> Result<Wired, Vec<Problem>> {
     let peek = peek(path);
     let state = state(path, &peek);
     let config = read(path, &registry(&peek, state.as_ref().map_or(Path::new("state"), |state| &state.folder)));
-    let lock = Lock::read(&wardroom::plugin::path(path));
+    let lock = Lock::read(&wardroom::plugin::lock::path(path));
     match (config, lock, state) {
         (Ok(config), Ok(lock), Ok(state)) => Ok(Wired { config, state, lock }),
         (config, lock, state) => {
@@ -51,7 +51,7 @@ pub(crate) fn wire(path: &Path) -> Result<Wired, Vec<Problem>> {
             if let Err(message) = state {
                 let at = match &config {
                     Ok(config) => config.store.at.clone(),
-                    Err(_) => wardroom::base::At { file: path.display().to_string().into(), line: 1 },
+                    Err(_) => wardroom::config::At { file: path.display().to_string().into(), line: 1 },
                 };
                 problems.push(Problem {
                     at,
@@ -126,7 +126,7 @@ impl Wired {
 
     /// Reads what was granted in chat, where there is a database yet; gives one line for each grant that counts no more.
     pub(crate) async fn grants(&self) -> anyhow::Result<Vec<String>> {
-        use wardroom::store::Store as _;
+        use wardroom::port::Store as _;
         let grants = match SqliteStore::open_read_only(&self.state.database).await {
             Ok(store) => {
                 let grants = store.grants().await;
@@ -145,6 +145,6 @@ impl Wired {
             .map_err(|error| anyhow::anyhow!("{error:#}"))
             .context("the WebAssembly engine does not start")?;
         let cache = self.state.folder.is_dir().then(|| self.cache());
-        Ok(Plugins::load(&self.config.plugins, &Loader::new(runtime, cache), lock).await)
+        Ok(Plugins::load(&self.config, &Loader::new(runtime, cache), lock).await)
     }
 }

@@ -18,8 +18,8 @@ use subtle::ConstantTimeEq as _;
 use tokio::sync::Semaphore;
 use wardroom::{
     Timestamp,
-    adapter::{Secret, SecretRef},
-    trigger::{Hook, HookAuth},
+    port::{Secret, SecretRef},
+    starter::{Hook, HookAuth},
 };
 
 use crate::limit::Bucket;

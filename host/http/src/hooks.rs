@@ -12,8 +12,9 @@ use axum::{
 use http_body_util::{BodyExt as _, Limited};
 use serde_json::{Value, json};
 use wardroom::{
-    engine::{Delivered, Engine, Undelivered},
-    metrics,
+    Engine,
+    engine::{Delivered, Undelivered},
+    figures,
 };
 
 use crate::{
@@ -57,7 +58,7 @@ pub(crate) async fn deliver(
     };
     // A name that there is none of is somebody's text.
     let hook = door.map(|door| door.hook.name.as_str());
-    metrics::hook(hook, answered.word());
+    figures::hook(hook, answered.word());
     // Anybody can bring these about: they are answered cheaply, and only so many of them leave a line.
     if answered.is_anybodys()
         && let Err(wait) = desk.failures.take()

@@ -26,7 +26,7 @@ use axum::{
     routing::{get, post},
 };
 use tokio::net::{TcpListener, TcpSocket};
-use wardroom::{CancellationToken, config::HttpConfig, engine::Engine};
+use wardroom::{CancellationToken, Engine, config::HttpConfig};
 
 use auth::Doors;
 use limit::Bucket;

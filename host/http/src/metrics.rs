@@ -9,7 +9,7 @@ use axum::{
     http::{HeaderValue, Response, header},
 };
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
-use wardroom::metrics::{Kind, TABLE};
+use wardroom::figures::{self, Kind, TABLE};
 
 use crate::{Desk, health::health};
 
@@ -26,7 +26,7 @@ impl Figures {
         let recorder = recorder()?;
         let figures = Self(recorder.handle());
         metrics::set_global_recorder(recorder).ok().context("the figures are kept by something else already")?;
-        metrics::describe();
+        figures::describe();
         Ok(figures)
     }
 
@@ -55,9 +55,9 @@ pub(crate) fn recorder() -> anyhow::Result<PrometheusRecorder> {
 /// All figures, in the text format of Prometheus.
 pub(crate) async fn metrics(State(desk): State<Arc<Desk>>) -> Response<Body> {
     // What is known without the store is told without it.
-    metrics::accounts(&desk.engine.accounts());
+    figures::accounts(&desk.engine.accounts());
     if let Some(health) = health(&desk).await {
-        metrics::health(&health);
+        figures::health(&health);
     }
     let mut response = Response::new(Body::from(desk.figures.0.render()));
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");

@@ -9,7 +9,8 @@ use std::collections::HashMap;
 use sqlx::{Row, SqliteConnection};
 use wardroom::{
     Timestamp,
-    store::{Line, Link, LinkKind, StoreError, line_digest, lines_digest, link_hash},
+    journal::{line_digest, lines_digest, link_hash},
+    port::store::{Line, Link, LinkKind, StoreError},
 };
 
 use crate::{

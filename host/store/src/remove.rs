@@ -11,8 +11,10 @@ use std::collections::HashMap;
 use sqlx::SqliteConnection;
 use wardroom::{
     Timestamp,
-    model::RunKey,
-    store::{LinkKind, NAMES_LONGER, Removed, StoreError},
+    port::{
+        RunKey,
+        store::{LinkKind, NAMES_LONGER, Removed, StoreError},
+    },
 };
 
 use crate::{

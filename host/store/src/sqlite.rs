@@ -6,9 +6,12 @@ use async_trait::async_trait;
 use sqlx::SqlitePool;
 use wardroom::{
     Timestamp,
-    store::{
-        Freeze, Grant, InboxKey, InboxRow, JobQuery, JobRow, Line, Link, Mark, PendingRow, Phase, Place, Release,
-        ReleaseQuery, Removed, Sealed, Store, StoreError, Usage, Write,
+    port::{
+        Store, StoreError,
+        store::{
+            Freeze, Grant, InboxKey, InboxRow, JobQuery, JobRow, Line, Link, Mark, PendingRow, Phase, Place, Release,
+            ReleaseQuery, Removed, Sealed, Usage, Write,
+        },
     },
 };
 

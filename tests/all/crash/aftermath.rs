@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use wardroom::{
-    journal::Verified,
-    store::{JobQuery, JobRow, Release, ReleaseQuery, Store as _},
+    journal::{self, Verified},
+    port::{
+        Store as _,
+        store::{JobQuery, JobRow, Release, ReleaseQuery},
+    },
 };
 use wardroom_store::SqliteStore;
 

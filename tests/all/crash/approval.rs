@@ -1,7 +1,7 @@
 //! A deployment that somebody else approves, with a crash at every place of it: approved once, done once, asked for in one message.
 
 use anyhow::{Context as _, Result, ensure};
-use wardroom::store::JobOutcome;
+use wardroom::port::store::JobOutcome;
 
 use super::{
     aftermath::kept,

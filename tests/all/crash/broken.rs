@@ -4,7 +4,7 @@
 use std::{fs, time::Duration};
 
 use anyhow::{Result, ensure};
-use wardroom::store::{JobOutcome, Phase};
+use wardroom::port::store::{JobOutcome, Phase};
 
 use super::{
     aftermath::{Kept, kept, live_until, look},

@@ -5,7 +5,7 @@
 use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
-use wardroom::store::{JobOutcome, Phase};
+use wardroom::port::store::{JobOutcome, Phase};
 
 use super::{
     aftermath::{kept, live_until},

@@ -4,8 +4,8 @@
 use std::fs;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use wardroom::{
-    model::Outcome,
+use wardroom::port::{
+    Outcome,
     store::{JobOutcome, JobRow},
 };
 

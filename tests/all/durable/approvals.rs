@@ -5,8 +5,8 @@ use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::{Result, ensure};
 use proptest::{prelude::*, test_runner::TestCaseError};
-use wardroom::{
-    model::Outcome,
+use wardroom::port::{
+    Outcome,
     store::{EntryKind, JobOutcome, Phase},
 };
 

@@ -1,7 +1,7 @@
 //! What is asked for in a direct message is shown in the app's room: as it begins and as it ends, whatever crashes between.
 
 use anyhow::{Result, ensure};
-use wardroom::{adapter::Body, model::Outcome};
+use wardroom::port::{Body, Outcome};
 
 use super::{
     replay,

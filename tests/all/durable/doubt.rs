@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use wardroom::{
-    model::Outcome,
+use wardroom::port::{
+    Outcome,
     store::{EntryKind, JobOutcome, Phase},
 };
 
@@ -32,7 +32,7 @@ fn in_doubt(runs: usize) -> Result<World> {
     anyhow::bail!("no moment leaves {runs} runs in doubt")
 }
 
-fn only(world: &World) -> Result<wardroom::store::JobRow> {
+fn only(world: &World) -> Result<wardroom::port::store::JobRow> {
     world.jobs().pop().context("a job")
 }
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use proptest::{prelude::*, test_runner::TestCaseError};
-use wardroom::{
-    model::Outcome,
+use wardroom::port::{
+    Outcome,
     store::{EntryKind, JobOutcome, Phase, Place},
 };
 

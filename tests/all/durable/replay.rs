@@ -4,9 +4,9 @@ use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Result, ensure};
 use proptest::{prelude::*, test_runner::TestCaseError};
-use wardroom::{
-    model::Outcome,
-    store::{EntryKind, JobOutcome, Phase, Store as _},
+use wardroom::port::{
+    Outcome, Store as _,
+    store::{EntryKind, JobOutcome, Phase},
 };
 
 use super::rig::World;

@@ -15,19 +15,19 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use async_trait::async_trait;
 use tokio::sync::Notify;
 use wardroom::{
-    CancellationToken, Timestamp,
-    adapter::{
-        Abilities, Chat, ChatFactory, Clock, Incoming, MemoryChat, MemoryPipelines, Outgoing, PipelineError, Pipelines,
-        PipelinesBuilder, PipelinesFactory, RunEnd, RunState, SendError,
-    },
-    base::Table,
-    config::Registry,
-    engine::Engine,
-    messaging::Inbox,
-    model::{BotIdentity, Outcome, Person, RunKey},
-    store::{
-        Freeze, Grant, InboxKey, InboxRow, JobQuery, JobRow, Link, Mark, MemoryStore, PendingRow, Phase, Place,
-        Reaction, Release, ReleaseQuery, Removed, Sealed, Store, StoreError, Usage, Write,
+    CancellationToken, Engine, Timestamp,
+    config::{BotIdentity, Registry, Table, read},
+    journal,
+    message::{Inbox, Incoming, Person},
+    port::{
+        Abilities, Chat, ChatFactory, Clock, Outcome, Outgoing, PipelineError, Pipelines, PipelinesFactory, RunEnd,
+        RunKey, RunState, SendError, Store, StoreError,
+        memory::{MemoryChat, MemoryPipelines, MemoryStore},
+        pipelines::PipelinesBuilder,
+        store::{
+            Freeze, Grant, InboxKey, InboxRow, JobQuery, JobRow, Link, Mark, PendingRow, Phase, Place, Reaction,
+            Release, ReleaseQuery, Removed, Sealed, Usage, Write,
+        },
     },
 };
 
@@ -327,7 +327,7 @@ impl Chat for MortalChat {
         self.mortal.inner.abilities()
     }
 
-    async fn serve(&self, inbox: Arc<dyn Inbox>, stop: CancellationToken) -> anyhow::Result<()> {
+    async fn serve(&self, inbox: Arc<Inbox>, stop: CancellationToken) -> anyhow::Result<()> {
         self.served.notify_one();
         self.mortal.inner.serve(inbox, stop).await
     }
@@ -462,7 +462,7 @@ impl Store for Mortal<MemoryStore> {
         self.inner.links(after, limit).await
     }
 
-    async fn lines(&self, link: u64) -> Result<Vec<wardroom::store::Line>, StoreError> {
+    async fn lines(&self, link: u64) -> Result<Vec<wardroom::port::store::Line>, StoreError> {
         self.inner.lines(link).await
     }
 

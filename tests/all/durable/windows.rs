@@ -1,7 +1,10 @@
 //! A freeze of the configuration holds from its begin to its end, by the clock on the wall at the start of the host.
 
 use anyhow::{Result, ensure};
-use wardroom::{Timestamp, model::Outcome, store::JobOutcome};
+use wardroom::{
+    Timestamp,
+    port::{Outcome, store::JobOutcome},
+};
 
 use super::{replay, rig::World};
 

@@ -8,7 +8,8 @@ use std::{path::Path, time::Instant};
 use anyhow::{Context as _, Result, anyhow, bail};
 use wardroom::{
     config::Config,
-    plugin::{Loader, Plugins, Runtime},
+    engine::Plugins,
+    plugin::{Loader, Runtime},
 };
 
 use crate::{

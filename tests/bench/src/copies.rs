@@ -8,9 +8,10 @@ use std::{path::Path, sync::Arc};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::{Serialize, de::DeserializeOwned};
-use wardroom::{
-    adapter::MemoryChat,
-    store::{EntryKind, JobQuery, MemoryStore, Phase, Store as _, Write},
+use wardroom::port::{
+    Store as _,
+    memory::{MemoryChat, MemoryStore},
+    store::{EntryKind, JobQuery, Phase, Write},
 };
 use wardroom_store::SqliteStore;
 

@@ -17,7 +17,10 @@ use std::{collections::HashMap, path::Path, sync::Arc, time::Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use tokio::{sync::Barrier, task::JoinSet};
-use wardroom::store::{EntryKind, JobOutcome, JobQuery, Store as _, Write};
+use wardroom::port::{
+    Store as _,
+    store::{EntryKind, JobOutcome, JobQuery, Write},
+};
 use wardroom_store::SqliteStore;
 
 use crate::{

@@ -20,15 +20,18 @@ use std::{
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use wardroom::{
-    Timestamp,
-    base::Text,
-    engine::Engine,
-    model::{Limits, Person},
+    Engine, Timestamp,
+    message::Person,
     plugin::{
-        Artifact, Memory, Meter, Runtime,
+        Artifact, Limits, Meter, Runtime,
         bindings::{PluginPre, commands, types},
+        runtime::Memory,
     },
-    store::{InboxKey, InboxRow, MemoryStore},
+    port::{
+        memory::MemoryStore,
+        store::{InboxKey, InboxRow},
+    },
+    reply::Text,
 };
 use wasmtime::{
     Store, UpdateDeadline,

@@ -13,7 +13,11 @@ use anyhow::{Context as _, Result, ensure};
 use rustix::time::{ClockId, clock_gettime};
 use wardroom::{
     Timestamp,
-    store::{JobOutcome, JobRow, MemoryStore, Phase, Store as _},
+    port::{
+        Store as _,
+        memory::MemoryStore,
+        store::{JobOutcome, JobRow, Phase},
+    },
 };
 
 use crate::{

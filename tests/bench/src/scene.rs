@@ -7,9 +7,11 @@ use std::{
 
 use anyhow::{Context as _, Result, anyhow};
 use wardroom::{
-    adapter::{Abilities, MemoryChat, MemoryPipelines, MemoryPipelinesFactory, ReadyChat},
-    config::{Config, Registry},
-    model::Outcome,
+    config::{Config, Registry, read},
+    port::{
+        Abilities, Outcome, ReadyChat,
+        memory::{MemoryChat, MemoryPipelines, MemoryPipelinesFactory},
+    },
 };
 
 /// Where the measured things are.

@@ -13,11 +13,10 @@ use std::{
 use anyhow::{Result, bail};
 use tokio::task::JoinHandle;
 use wardroom::{
-    CancellationToken, Timestamp,
-    adapter::{Incoming, MemoryChat},
-    engine::{Engine, RunError},
-    model::Person,
-    store::Store,
+    CancellationToken, Engine, Timestamp,
+    engine::RunError,
+    message::{Incoming, Person},
+    port::{Store, memory::MemoryChat},
 };
 
 use crate::scene::{self, PERSON};
@@ -49,7 +48,7 @@ impl Serving {
         Ok(Self { engine, stop, running, typed: AtomicUsize::new(0) })
     }
 
-    fn inbox(&self) -> &wardroom::adapter::Inbox {
+    fn inbox(&self) -> &wardroom::message::Inbox {
         let inbox = self.engine.inbox("bench", MemoryChat::NETWORK);
         inbox.expect("every configuration of the bench has this account")
     }

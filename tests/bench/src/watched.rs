@@ -12,9 +12,12 @@ use async_trait::async_trait;
 use tokio::sync::Barrier;
 use wardroom::{
     Timestamp,
-    store::{
-        Freeze, Grant, InboxKey, InboxRow, JobQuery, JobRow, Line, Link, Mark, PendingRow, Phase, Place, Release,
-        ReleaseQuery, Removed, Sealed, Store, StoreError, Usage, Write,
+    port::{
+        Store, StoreError,
+        store::{
+            Freeze, Grant, InboxKey, InboxRow, JobQuery, JobRow, Line, Link, Mark, PendingRow, Phase, Place, Release,
+            ReleaseQuery, Removed, Sealed, Usage, Write,
+        },
     },
 };
 

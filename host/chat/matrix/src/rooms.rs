@@ -12,7 +12,10 @@ use matrix_sdk::{
     },
 };
 use tokio::task::JoinSet;
-use wardroom::{adapter::SendError, messaging::Inbox, model::Person};
+use wardroom::{
+    message::{Inbox, Person},
+    port::SendError,
+};
 use wardroom_account::Backoff;
 
 use crate::{delivery::shown, moves, places::Places, trouble::Trouble};

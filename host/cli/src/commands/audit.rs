@@ -7,12 +7,15 @@ use std::{
 
 use serde_json::json;
 use wardroom::{
+    access::{Allow, Attribute, Pattern},
+    capability::TABLE,
     config::BotConfig,
-    hostcall::TABLE,
-    model::Attribute,
-    plugin::{LoadedPlugin, Plugins},
-    policy::{Allow, Pattern},
-    store::{CallCount, Store as _, Usage},
+    engine::Plugins,
+    plugin::LoadedPlugin,
+    port::{
+        Store as _,
+        store::{CallCount, Usage},
+    },
 };
 
 use super::{held, starters};

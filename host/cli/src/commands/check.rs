@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_json::json;
-use wardroom::base::Problem;
+use wardroom::config::Problem;
 
 use super::held;
 use crate::{Exit, arguments::Format, report, wiring};

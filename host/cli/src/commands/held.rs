@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use wardroom::{
-    policy::{Access, Approval},
-    store::{JobQuery, JobRow},
+    access::Access,
+    approval::Approval,
+    port::store::{JobQuery, JobRow},
 };
 
 /// No more jobs than this are listed, the newest.
@@ -35,13 +36,13 @@ pub(super) fn overridden_fact(job: &JobRow) -> Value {
 pub(super) fn rule_line(rule: &Approval) -> String {
     let mut line = format!("approval: {}: {} of {}", rule.text, rule.count, rule.from.join(" or "));
     if !rule.calls.is_empty() {
-        let calls: Vec<&str> = rule.calls.iter().map(wardroom::policy::Pattern::as_str).collect();
+        let calls: Vec<&str> = rule.calls.iter().map(wardroom::access::Pattern::as_str).collect();
         line.push_str(&format!(", for {}", calls.join(", ")));
     }
     // That of an environment says so in its name.
     let named = rule.text.starts_with("environment");
     for (attribute, patterns) in rule.limits.iter().filter(|_| !named) {
-        let patterns: Vec<&str> = patterns.iter().map(wardroom::policy::Pattern::as_str).collect();
+        let patterns: Vec<&str> = patterns.iter().map(wardroom::access::Pattern::as_str).collect();
         line.push_str(&format!(", {} {}", attribute.as_str(), patterns.join(", ")));
     }
     line.push_str(&format!(", within {}", span(rule.within.as_secs())));

@@ -6,8 +6,11 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use wardroom::{
-    job::Status,
-    store::{JobQuery, JobRow, Place, Store as _},
+    job::{self, Status},
+    port::{
+        Store as _,
+        store::{JobQuery, JobRow, Place},
+    },
 };
 
 use crate::{Exit, arguments::Format, report, wiring};
@@ -46,7 +49,7 @@ pub(crate) async fn job(path: &Path, id: &str, format: Format) -> anyhow::Result
         let Some(row) = store.job(&id.to_lowercase()).await? else { return Ok(None) };
         let places = store.places().await?.into_iter().filter(|(_, holder)| *holder == row.id);
         let status = Status::read(&store, &row, places.map(|(place, _)| place).collect()).await;
-        Ok::<_, wardroom::store::StoreError>(Some((row, status)))
+        Ok::<_, wardroom::port::StoreError>(Some((row, status)))
     };
     let read = read.await;
     store.close().await;
@@ -68,7 +71,7 @@ pub(crate) async fn job(path: &Path, id: &str, format: Format) -> anyhow::Result
 
 /// There is no job of this id.
 pub(super) fn no_job(id: &str) -> Exit {
-    report::error(&format!("there is no job `{}`", wardroom::base::clean(id)));
+    report::error(&format!("there is no job `{}`", wardroom::reply::clean(id)));
     Exit::Failed
 }
 

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use wardroom::{
-    journal::Head,
-    store::{Sealed, Store as _, StoreError},
+    journal::{self, Head},
+    port::{Store as _, StoreError, store::Sealed},
 };
 use wardroom_store::SqliteStore;
 

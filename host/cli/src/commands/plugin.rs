@@ -4,9 +4,12 @@ use std::{collections::BTreeMap, path::Path};
 
 use serde_json::json;
 use wardroom::{
+    capability::Row,
     command::CommandKind,
-    hostcall::Row,
-    plugin::{Artifact, Description, Lock, Runtime, describe_file},
+    plugin::{
+        Artifact, Description, Runtime, describe_file,
+        lock::{self, Lock},
+    },
 };
 
 use crate::{Exit, arguments::Format, report, wiring};
@@ -97,7 +100,7 @@ pub(crate) async fn lock(path: &Path, check: bool) -> anyhow::Result<Exit> {
     let locked: BTreeMap<_, _> =
         plugins.loaded().iter().map(|plugin| (plugin.name.to_string(), plugin.locked())).collect();
     let new = Lock(locked);
-    let file = plugin::path(path);
+    let file = lock::path(path);
     let changes = wired.lock.clone().unwrap_or_default().changes(&new);
     let mut lines = changes.clone();
     let same = changes.is_empty() && wired.lock.is_some();

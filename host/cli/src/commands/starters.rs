@@ -1,7 +1,10 @@
 //! What sets commands off besides typing them, for the report: each one line with its place in the file.
 
 use serde_json::{Value, json};
-use wardroom::{base::At, config::Config, messaging::Occasion};
+use wardroom::{
+    config::{At, Config},
+    reply::Occasion,
+};
 
 /// One of them.
 struct Started {

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use wardroom::{
     CancellationToken,
-    adapter::{Abilities, Body, Chat, ChatFactory, Link, Outgoing, SendError},
-    base::Table,
-    messaging::Inbox,
-    model::{BotIdentity, Person},
+    config::{BotIdentity, Table},
+    message::{Inbox, Person},
+    port::{Abilities, Body, Chat, ChatFactory, Link, Outgoing, SendError},
 };
 
 use super::Points;
@@ -65,7 +64,7 @@ impl Chat for Watched {
         self.chat.members(room).await
     }
 
-    async fn serve(&self, inbox: Arc<dyn Inbox>, stop: CancellationToken) -> anyhow::Result<()> {
+    async fn serve(&self, inbox: Arc<Inbox>, stop: CancellationToken) -> anyhow::Result<()> {
         self.chat.serve(inbox, stop).await
     }
 
@@ -95,7 +94,7 @@ fn name(message: &Outgoing) -> String {
 
 #[cfg(test)]
 mod tests {
-    use wardroom::base::Text;
+    use wardroom::reply::Text;
 
     use super::*;
 

@@ -19,7 +19,7 @@ use std::{
 };
 
 use rustix::process::{Signal, getpid, kill_process};
-use wardroom::{config::Registry, store::Store};
+use wardroom::{config::Registry, port::Store};
 
 /// Puts a watch before the store.
 pub(crate) fn store(store: Arc<dyn Store>) -> Arc<dyn Store> {

@@ -4,9 +4,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use wardroom::{
-    adapter::{PipelineError, Pipelines, PipelinesBuilder, PipelinesFactory, RunEnd, RunState},
-    base::Table,
-    model::RunKey,
+    config::Table,
+    port::{PipelineError, Pipelines, PipelinesFactory, RunEnd, RunKey, RunState, pipelines::PipelinesBuilder},
 };
 
 use super::Points;

@@ -5,9 +5,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use wardroom::{
     Timestamp,
-    store::{
-        EntryKind, Freeze, Grant, InboxKey, InboxRow, JobQuery, JobRow, Line, Link, Mark, PendingRow, Phase, Place,
-        Release, ReleaseQuery, Removed, Sealed, Store, StoreError, Usage, Write,
+    port::{
+        Store, StoreError,
+        store::{
+            EntryKind, Freeze, Grant, InboxKey, InboxRow, JobQuery, JobRow, Line, Link, Mark, PendingRow, Phase, Place,
+            Release, ReleaseQuery, Removed, Sealed, Usage, Write,
+        },
     },
 };
 

@@ -24,13 +24,13 @@ use tokio::{
     task::JoinHandle,
 };
 use wardroom::{
-    CancellationToken, Timestamp,
-    adapter::{Abilities, Chat, Incoming, Link, MemoryChat, Outgoing, ReadyChat, SendError},
-    config::Registry,
-    engine::Engine,
-    messaging::Inbox,
-    model::Person,
-    store::MemoryStore,
+    CancellationToken, Engine, Timestamp,
+    config::{Registry, read},
+    message::{Inbox, Incoming, Person},
+    port::{
+        Abilities, Chat, Link, Outgoing, ReadyChat, SendError,
+        memory::{MemoryChat, MemoryStore},
+    },
 };
 
 use crate::{Figures, Listener, metrics::recorder};
@@ -57,7 +57,7 @@ impl Chat for Wired {
         vec!["ops".to_owned()]
     }
 
-    async fn serve(&self, inbox: Arc<dyn Inbox>, stop: CancellationToken) -> anyhow::Result<()> {
+    async fn serve(&self, inbox: Arc<Inbox>, stop: CancellationToken) -> anyhow::Result<()> {
         self.chat.serve(inbox, stop).await
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use wardroom::metrics::{Kind, Label, TABLE};
+use wardroom::figures::{Kind, Label, TABLE};
 
 use super::*;
 
@@ -36,7 +36,7 @@ async fn figures_are_those_of_the_table_and_hold_no_word_of_anybody() {
     let recorder = recorder().unwrap();
     let _here = metrics::set_default_local_recorder(&recorder);
     let house = House::new(&[hook("build", TOKEN)], Some(Figures::of(&recorder))).await;
-    wardroom::metrics::describe();
+    wardroom::figures::describe();
     house.wired.link.up();
     house.say("1", "whoami").await;
     house.say("2", "xyzzy-word").await;
@@ -106,6 +106,6 @@ async fn asked_to_stop_it_finishes_what_it_answers_and_takes_nothing_new() {
     for task in house.tasks.drain(..) {
         tokio::time::timeout(Duration::from_secs(10), task).await.unwrap().unwrap();
     }
-    use wardroom::store::Store as _;
+    use wardroom::port::Store as _;
     assert_eq!(house.store.waiting().await.unwrap().len(), 1);
 }

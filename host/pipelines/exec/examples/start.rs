@@ -5,9 +5,8 @@
 use std::{collections::BTreeMap, io::Write, path::Path, sync::Arc};
 
 use wardroom::{
-    adapter::PipelinesFactory,
-    base::{Problems, Table, parse},
-    model::RunKey,
+    config::{Problems, Table, parse},
+    port::{PipelinesFactory, RunKey},
 };
 use wardroom_exec::ExecFactory;
 

@@ -11,10 +11,7 @@ use tokio::{
     sync::OnceCell,
     time::{Instant, sleep, timeout},
 };
-use wardroom::{
-    adapter::{PipelineError, Pipelines, RunEnd, RunState},
-    model::RunKey,
-};
+use wardroom::port::{PipelineError, Pipelines, RunEnd, RunKey, RunState};
 
 use crate::{
     config::Entry,

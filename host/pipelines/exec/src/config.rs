@@ -10,8 +10,8 @@ use std::{
 };
 
 use wardroom::{
-    adapter::SecretRef,
-    base::{Located, Table},
+    config::{Located, Table},
+    port::SecretRef,
 };
 
 use crate::{order::Launch, template::Template};
@@ -238,7 +238,7 @@ fn is_executable(path: &PathBuf) -> bool {
     std::fs::metadata(path).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
 }
 
-fn as_text(path: &Path, at: &wardroom::base::At, table: &Table) -> Option<String> {
+fn as_text(path: &Path, at: &wardroom::config::At, table: &Table) -> Option<String> {
     if path.to_str().is_none() {
         table.problem(at, format!("`{}` is not UTF-8", path.display()), "a path of plain letters".to_owned());
     }

@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use rustix::process::WaitStatus;
-use wardroom::{Timestamp, adapter::RunEnd, model::Outcome};
+use wardroom::{
+    Timestamp,
+    port::{Outcome, RunEnd},
+};
 
 /// The longest name of a step, in characters.
 const STEP: usize = 80;

@@ -27,7 +27,10 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use wardroom::{Timestamp, adapter::RunEnd, model::RunKey};
+use wardroom::{
+    Timestamp,
+    port::{RunEnd, RunKey},
+};
 
 use crate::{
     convert,

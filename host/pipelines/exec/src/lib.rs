@@ -48,8 +48,8 @@ mod template;
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use wardroom::{
-    adapter::{Pipelines, PipelinesBuilder, PipelinesFactory},
-    base::Table,
+    config::Table,
+    port::{Pipelines, PipelinesFactory, pipelines::PipelinesBuilder},
 };
 
 pub use supervisor::supervise;

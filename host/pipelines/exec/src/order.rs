@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use wardroom::model::RunKey;
+use wardroom::port::RunKey;
 
 /// What a supervisor is to do.
 #[derive(Serialize, Deserialize)]

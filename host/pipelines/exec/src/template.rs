@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use wardroom::base::nearest;
+use wardroom::config::nearest;
 
 /// A text with places for parameters.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -22,7 +22,7 @@ use tokio::{
 };
 use wardroom::{
     Timestamp,
-    store::{InboxKey, Removed, StoreError, Write},
+    port::store::{InboxKey, Removed, StoreError, Write},
 };
 
 use crate::{

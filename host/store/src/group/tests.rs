@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use sqlx::Row;
 use wardroom::{
-    model::Person,
-    store::{Entry, EntryKind, JobRow, Phase, Stand},
+    message::Person,
+    port::store::{Entry, EntryKind, JobRow, Phase, Stand},
 };
 
 use super::*;

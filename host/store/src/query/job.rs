@@ -3,7 +3,7 @@
 use sqlx::{QueryBuilder, Sqlite, SqlitePool, sqlite::SqliteRow};
 use wardroom::{
     Timestamp,
-    store::{JobEnd, JobQuery, JobRow, Phase, Place, Stand, StoreError},
+    port::store::{JobEnd, JobQuery, JobRow, Phase, Place, Stand, StoreError},
 };
 
 use super::all;
@@ -137,7 +137,7 @@ mod tests {
         let all = JobQuery::default();
         let open = JobQuery { open: Some(true), ..all.clone() };
         let thread = ("matrix".to_owned(), "!ops".to_owned(), "$root".to_owned());
-        let inbox = wardroom::store::InboxKey { network: "n".into(), room: "r".into(), event: "e".into() };
+        let inbox = wardroom::port::store::InboxKey { network: "n".into(), room: "r".into(), event: "e".into() };
         for (query, found) in [
             (open.clone(), "SCAN job USING INDEX job_open"),
             (JobQuery { open: Some(false), ..all.clone() }, "SCAN job USING INDEX job_over"),

@@ -3,7 +3,7 @@
 use sqlx::SqlitePool;
 use wardroom::{
     Timestamp,
-    store::{Entry, Line, Link, Sealed, StoreError},
+    port::store::{Entry, Line, Link, Sealed, StoreError},
 };
 
 use super::all;

@@ -1,7 +1,7 @@
 //! What was granted in chat, and what is frozen.
 
 use sqlx::SqlitePool;
-use wardroom::store::{Freeze, Grant, StoreError};
+use wardroom::port::store::{Freeze, Grant, StoreError};
 
 use super::all;
 use crate::convert::Columns;

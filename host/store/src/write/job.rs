@@ -1,7 +1,10 @@
 //! Writes of jobs: opening, standing, taking a place, entering, closing.
 
 use sqlx::SqliteConnection;
-use wardroom::store::{Entry, JobEnd, JobRow, LinkKind, Place, Stand, StoreError, entry_hash};
+use wardroom::{
+    journal::entry_hash,
+    port::store::{Entry, JobEnd, JobRow, LinkKind, Place, Stand, StoreError},
+};
 
 use super::plain;
 use crate::{

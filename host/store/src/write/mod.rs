@@ -8,7 +8,7 @@ mod rights;
 use sqlx::{SqliteConnection, sqlite::SqliteQueryResult};
 use wardroom::{
     Timestamp,
-    store::{InboxKey, InboxRow, Line, LinkKind, Mark, OutboxRow, Purpose, Release, StoreError, Write},
+    port::store::{InboxKey, InboxRow, Line, LinkKind, Mark, OutboxRow, Purpose, Release, StoreError, Write},
 };
 
 use crate::{

@@ -1,7 +1,7 @@
 //! Writes of rights: what is granted in chat, and what is frozen.
 
 use sqlx::SqliteConnection;
-use wardroom::store::{Freeze, Grant, StoreError};
+use wardroom::port::store::{Freeze, Grant, StoreError};
 
 use super::plain;
 use crate::convert::time;

@@ -1,11 +1,14 @@
 //! The rules of [`Store`], each as a check that any store must pass.
 
 use wardroom::{
-    journal::Verified,
-    model::{Outcome, Person},
-    store::{
-        CallCount, EntryKind, Freeze, Grant, InboxKey, InboxRow, JobQuery, JobRow, Mark, OutboxRow, Phase,
-        ReleaseQuery, Store, StoreError, Usage, Write,
+    journal::{self, Verified},
+    message::Person,
+    port::{
+        Outcome, Store, StoreError,
+        store::{
+            CallCount, EntryKind, Freeze, Grant, InboxKey, InboxRow, JobQuery, JobRow, Mark, OutboxRow, Phase,
+            ReleaseQuery, Usage, Write,
+        },
     },
 };
 

@@ -2,8 +2,10 @@
 
 use wardroom::{
     Timestamp, journal,
-    model::RunKey,
-    store::{EntryKind, InboxKey, JobQuery, JobRow, LinkKind, Phase, Place, Store, Write},
+    port::{
+        RunKey, Store,
+        store::{EntryKind, InboxKey, JobQuery, JobRow, LinkKind, Phase, Place, Write},
+    },
 };
 
 use crate::{
@@ -62,8 +64,8 @@ pub(crate) async fn entries_stand_in_the_order_of_their_numbers(store: &dyn Stor
     let kinds = [EntryKind::Call, EntryKind::Intent, EntryKind::Result, EntryKind::Denied, EntryKind::End];
     let mut entries: Vec<_> = (1..).zip(kinds).map(|(number, kind)| entry("7f", number, kind)).collect();
     entries[2].of = Some(2);
-    entries[3].beside = Some(store::digest(b"{}"));
-    let keep = Write::Keep { digest: store::digest(b"{}"), bytes: b"{}".to_vec() };
+    entries[3].beside = Some(journal::digest(b"{}"));
+    let keep = Write::Keep { digest: journal::digest(b"{}"), bytes: b"{}".to_vec() };
     commit(store, [opening("7f"), opening("0b"), vec![keep]].concat()).await;
     let (noted, last) = entries.split_at(3);
     store.note(noted.iter().cloned().map(Write::Enter).collect());
@@ -75,7 +77,7 @@ pub(crate) async fn entries_stand_in_the_order_of_their_numbers(store: &dyn Stor
     assert_eq!(found[1..], entries);
     let mut before = "";
     for sealed in &sealed {
-        assert_eq!(sealed.hash, store::entry_hash(before, &sealed.entry), "entry {}", sealed.entry.number);
+        assert_eq!(sealed.hash, journal::entry_hash(before, &sealed.entry), "entry {}", sealed.entry.number);
         before = &sealed.hash;
     }
     assert_eq!(store.tip("7f").await.expect("a tip"), Some((6, before.to_owned())));
@@ -208,7 +210,7 @@ pub(crate) async fn what_stands_beside_is_kept_once(store: &dyn Store) {
 }
 
 pub(crate) async fn everything_is_a_link_of_the_chain(store: &dyn Store) {
-    let refused = |number| wardroom::store::Line { refused: true, inbox: key(number), ..line(None, &[]) };
+    let refused = |number| wardroom::port::store::Line { refused: true, inbox: key(number), ..line(None, &[]) };
     let lines = [line(Some("deploy"), &[("log.info", 1, 0)]), line(None, &[])];
     let writes = [
         vec![Write::Line(lines[0].clone()), Write::Line(refused(1))],
@@ -229,7 +231,7 @@ pub(crate) async fn everything_is_a_link_of_the_chain(store: &dyn Store) {
     assert_eq!(store.lines(2).await.expect("lines"), []);
     let mut before = "";
     for (number, link) in (1..).zip(&links) {
-        assert_eq!((link.number, &link.hash), (number, &store::link_hash(before, link)));
+        assert_eq!((link.number, &link.hash), (number, &journal::link_hash(before, link)));
         before = &link.hash;
     }
     assert_eq!(store.links(2, 2).await.expect("links"), links[2..4]);
@@ -274,10 +276,10 @@ pub(crate) async fn what_is_over_is_removed(store: &dyn Store) {
     let mut other = entry("a", 2, EntryKind::Intent);
     other.call = "chat.say".into();
     let mut large = entry("a", 3, EntryKind::Call);
-    large.beside = Some(store::digest(b"{}"));
-    let keep = |bytes: &[u8]| Write::Keep { digest: store::digest(bytes), bytes: bytes.to_vec() };
+    large.beside = Some(journal::digest(b"{}"));
+    let keep = |bytes: &[u8]| Write::Keep { digest: journal::digest(bytes), bytes: bytes.to_vec() };
     let beside = vec![keep(b"{}"), keep(b"orphan"), keep(b"loaded"), keep(b"kept")];
-    let kept = JobRow { digest: store::digest(b"kept"), ..job("c") };
+    let kept = JobRow { digest: journal::digest(b"kept"), ..job("c") };
     let writes = [
         beside,
         vec![Write::Receive(message(1)), Write::Done(key(1)), Write::Receive(message(2))],
@@ -293,12 +295,12 @@ pub(crate) async fn what_is_over_is_removed(store: &dyn Store) {
         vec![Write::Say(words("!ops/$x", "never")), sent("!ops/$x", 1, None), Write::Say(words("later", "unsent"))],
     ];
     commit(store, writes.concat()).await;
-    let refused = |second| wardroom::store::Line { refused: true, at: at(second), ..line(None, &[]) };
+    let refused = |second| wardroom::port::store::Line { refused: true, at: at(second), ..line(None, &[]) };
     commit(store, vec![Write::Line(refused(5)), Write::Line(refused(15))]).await;
     let mut group = [line(None, &[]), line(None, &[])];
     group[1].at = at(15);
     commit(store, group.map(Write::Line).to_vec()).await;
-    let loaded = [store::digest(b"loaded")];
+    let loaded = [journal::digest(b"loaded")];
 
     let removed = store.remove(at(10), &loaded).await.expect("removes");
     let run = (RunKey::new("a", 1), "cms/staging".to_owned());
@@ -312,7 +314,7 @@ pub(crate) async fn what_is_over_is_removed(store: &dyn Store) {
     let again = [1, 20, 3].map(|number| Write::Receive(message(number)));
     assert_eq!(commit(store, again.to_vec()).await, [key(1)], "of 20 it is too early, and 3 caused a job that is open");
     for (bytes, there) in [(&b"{}"[..], false), (b"orphan", false), (b"loaded", true), (b"kept", true)] {
-        let found = store.beside(&store::digest(bytes)).await.expect("bytes");
+        let found = store.beside(&journal::digest(bytes)).await.expect("bytes");
         assert_eq!(found.is_some(), there, "{}", String::from_utf8_lossy(bytes));
     }
     let last = store.links(0, 99).await.expect("links").pop().expect("a link");
@@ -321,11 +323,11 @@ pub(crate) async fn what_is_over_is_removed(store: &dyn Store) {
     assert_eq!((whole.jobs, whole.removed, whole.lines), (2, 1, 3), "a group goes as a whole");
 
     let nothing = store.remove(at(10), &loaded).await.expect("removes");
-    assert_eq!(nothing, wardroom::store::Removed { rows: 0, ..Default::default() });
+    assert_eq!(nothing, wardroom::port::store::Removed { rows: 0, ..Default::default() });
     assert_eq!(verified(store).await.links, whole.links, "nothing was removed, and no link says so");
     // Its id is given to no other: its runs and releases are still known by it.
     let again = store.commit(opening("a")).await;
-    assert!(matches!(&again, Err(wardroom::store::StoreError::Failed(_))), "{again:?}");
+    assert!(matches!(&again, Err(wardroom::port::StoreError::Failed(_))), "{again:?}");
     commit(store, opening("d")).await;
     commit(store, vec![Write::Say(card("d/card", "anew", false)), Write::Say(card("c/card", "anew", false))]).await;
     let keys = store.outbox().await.expect("rows").into_iter().map(|pending| (pending.row.key, pending.event));

@@ -8,7 +8,10 @@ use std::{
 };
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use wardroom::store::{EntryKind, Store, StoreError, Write};
+use wardroom::port::{
+    Store, StoreError,
+    store::{EntryKind, Write},
+};
 use wardroom_store::{OpenError, SqliteStore};
 
 use crate::{

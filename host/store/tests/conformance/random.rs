@@ -5,8 +5,12 @@ use std::path::Path;
 use proptest::prelude::*;
 use wardroom::{
     Timestamp,
-    journal::pack,
-    store::{Entry, EntryKind, JobQuery, JobRow, Line, MemoryStore, Phase, Removed, Store, Write, digest},
+    journal::{digest, pack, verify},
+    port::{
+        Store,
+        memory::MemoryStore,
+        store::{Entry, EntryKind, JobQuery, JobRow, Line, Phase, Removed, Write},
+    },
 };
 use wardroom_store::SqliteStore;
 

@@ -2,12 +2,15 @@
 
 use wardroom::{
     Timestamp,
-    base::Text,
-    model::{Outcome, Person, RunKey},
-    store::{
-        CallCount, Entry, EntryKind, InboxKey, InboxRow, JobEnd, JobOutcome, JobRow, Line, Mark, OutboxRow, PendingRow,
-        Phase, Place, Purpose, Release, Stand, Write,
+    message::Person,
+    port::{
+        Outcome, RunKey,
+        store::{
+            CallCount, Entry, EntryKind, InboxKey, InboxRow, JobEnd, JobOutcome, JobRow, Line, Mark, OutboxRow,
+            PendingRow, Phase, Place, Purpose, Release, Stand, Write,
+        },
     },
+    reply::Text,
 };
 
 /// A moment so many seconds after some other, with a fraction that only nanoseconds can hold.

@@ -4,9 +4,9 @@ use std::{os::unix::fs::PermissionsExt, path::Path, process::Command, sync::Arc}
 
 use futures_util::future::join_all;
 use sqlx::{ConnectOptions, sqlite::SqliteConnectOptions};
-use wardroom::{
-    model::Outcome,
-    store::{EntryKind, ReleaseQuery, Store, StoreError, Write},
+use wardroom::port::{
+    Outcome, Store, StoreError,
+    store::{EntryKind, ReleaseQuery, Write},
 };
 use wardroom_store::{OpenError, SqliteStore};
 

@@ -4,8 +4,11 @@ use std::path::{Path, PathBuf};
 
 use sqlx::{ConnectOptions, Connection, sqlite::SqliteConnectOptions};
 use wardroom::{
-    journal::Head,
-    store::{EntryKind, JobRow, Line, Store, Write},
+    journal::{self, Head},
+    port::{
+        Store,
+        store::{EntryKind, JobRow, Line, Write},
+    },
 };
 use wardroom_store::SqliteStore;
 
@@ -30,7 +33,7 @@ impl Scene {
         let folder = tempfile::tempdir().expect("a folder");
         let store = SqliteStore::open(&folder.path().join("wardroom.db")).await.expect("opens");
         let bytes = b"the plugin".to_vec();
-        let digest = store::digest(&bytes);
+        let digest = journal::digest(&bytes);
         let mut large = entry("7f3a", 1, EntryKind::Call);
         large.body = serde_json::json!({ "arguments": "x".repeat(20_000) });
         let beside = journal::pack(&mut large).expect("it is large");

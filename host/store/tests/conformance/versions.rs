@@ -7,9 +7,9 @@ use sqlx::{
     migrate::{Migration, MigrationType, Migrator},
     sqlite::SqliteConnectOptions,
 };
-use wardroom::{
-    model::Outcome,
-    store::{JobQuery, Purpose, ReleaseQuery, Store},
+use wardroom::port::{
+    Outcome, Store,
+    store::{JobQuery, Purpose, ReleaseQuery},
 };
 use wardroom_store::{Claim, OpenError, SqliteStore};
 

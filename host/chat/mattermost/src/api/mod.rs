@@ -14,8 +14,8 @@ use std::{
 use reqwest::{Certificate, Client, Method, RequestBuilder, Url, redirect::Policy};
 use serde_json::Value;
 use wardroom::{
-    adapter::Secret,
-    metrics::{Asked, outbound},
+    figures::{Asked, outbound},
+    port::Secret,
 };
 
 use crate::{

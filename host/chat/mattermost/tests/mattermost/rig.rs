@@ -11,12 +11,12 @@ use std::{
 use anyhow::{Context as _, Result, anyhow, bail};
 use tokio::runtime::{Builder, Runtime};
 use wardroom::{
-    CancellationToken,
-    adapter::{MemoryPipelines, MemoryPipelinesFactory},
-    config::Registry,
-    engine::Engine,
-    model::Outcome,
-    store::MemoryStore,
+    CancellationToken, Engine,
+    config::{Registry, read},
+    port::{
+        Outcome,
+        memory::{MemoryPipelines, MemoryPipelinesFactory, MemoryStore},
+    },
 };
 use wardroom_fake_mattermost::{Age, Person, Post, Server};
 use wardroom_mattermost::MattermostFactory;

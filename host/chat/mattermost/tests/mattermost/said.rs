@@ -2,10 +2,13 @@
 
 use anyhow::{Context as _, Result, ensure};
 use wardroom::{
-    adapter::{MemoryPipelines, Position},
-    base::Text,
-    model::Outcome,
-    store::{OutboxRow, Purpose, Store as _, Write},
+    message::Position,
+    port::{
+        Outcome, Store as _,
+        memory::MemoryPipelines,
+        store::{OutboxRow, Purpose, Write},
+    },
+    reply::Text,
 };
 
 use crate::rig::{Rig, until};

@@ -17,7 +17,7 @@ use rustix::{
         waitpid,
     },
 };
-use wardroom::{Timestamp, adapter::RunEnd};
+use wardroom::{Timestamp, port::RunEnd};
 
 use crate::{
     convert::{self, Steps, Stop},

@@ -3,8 +3,8 @@
 use std::{fs, path::Path, sync::Arc};
 
 use wardroom::{
-    adapter::PipelinesFactory,
-    base::{Problems, Table, parse},
+    config::{Problems, Table, parse},
+    port::PipelinesFactory,
 };
 use wardroom_exec::ExecFactory;
 

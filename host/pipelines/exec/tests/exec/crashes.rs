@@ -7,7 +7,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use wardroom::{adapter::RunState, model::Outcome};
+use wardroom::port::{Outcome, RunState};
 
 use crate::harness::{Host, NAME, eventually, is_alive, key, program, run, values, wait};
 

@@ -9,9 +9,8 @@ use std::{
 };
 
 use wardroom::{
-    adapter::{PipelineError, Pipelines, PipelinesFactory, RunEnd},
-    base::{Problems, Table, parse},
-    model::RunKey,
+    config::{Problems, Table, parse},
+    port::{PipelineError, Pipelines, PipelinesFactory, RunEnd, RunKey},
 };
 use wardroom_exec::ExecFactory;
 

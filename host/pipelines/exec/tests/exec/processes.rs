@@ -1,6 +1,6 @@
 //! What belongs to a run ends with it.
 
-use wardroom::model::Outcome;
+use wardroom::port::Outcome;
 
 use crate::harness::{Host, eventually, is_alive, run};
 

@@ -8,10 +8,7 @@ use std::{
 };
 
 use tokio::task::JoinSet;
-use wardroom::{
-    adapter::{PipelineError, RunState},
-    model::{Outcome, RunKey},
-};
+use wardroom::port::{Outcome, PipelineError, RunKey, RunState};
 
 use crate::harness::{Host, NAME, key, program, refusal, run, values, wait};
 

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, process::Command, sync::Arc};
 
-use wardroom::{adapter::Pipelines, model::Outcome};
+use wardroom::port::{Outcome, Pipelines};
 
 use crate::harness::{Host, run};
 

@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
-use wardroom::model::Outcome;
+use wardroom::port::Outcome;
 
 use crate::harness::{Host, NAME, key, refusal, run, values};
 
