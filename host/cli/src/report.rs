@@ -13,7 +13,7 @@ pub(crate) fn log(arguments: &Arguments) {
         // The Matrix library logs each failed request; the adapter says the same once, in a line that can be read.
         Command::Run { .. } if std::io::stdin().is_terminal() => "warn,matrix_sdk=off",
         Command::Run { .. } => {
-            "warn,matrix_sdk=off,wardroom=info,wardroom_exec=info,wardroom_matrix=info,wardroom_store=info"
+            "warn,matrix_sdk=off,wardroom=info,wardroom_exec=info,wardroom_matrix=info,wardroom_sqlite=info"
         }
         // A report says which plugins do not load and in which groups nobody is, and says it better.
         _ => "warn,matrix_sdk=off,wardroom::engine::plugins=off,wardroom::access::group=off",

@@ -11,7 +11,7 @@ use wardroom::{
     engine::Plugins,
     plugin::{Loader, Runtime, lock::Lock},
 };
-use wardroom_store::SqliteStore;
+use wardroom_sqlite::SqliteStore;
 
 use crate::report;
 
@@ -84,7 +84,7 @@ pub(crate) async fn look(path: &Path) -> anyhow::Result<Option<SqliteStore>> {
 fn state(path: &Path, peek: &Peek) -> Result<State, String> {
     let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let folder = std::path::absolute(folder).map_err(|error| error.to_string())?;
-    let database = wardroom_store::parse_url(&peek.store, &folder)?;
+    let database = wardroom_sqlite::parse_url(&peek.store, &folder)?;
     let folder = database.parent().map(Path::to_owned).unwrap_or(folder);
     Ok(State { database, folder })
 }
@@ -133,7 +133,7 @@ impl Wired {
                 store.close().await;
                 grants?
             }
-            Err(wardroom_store::OpenError::Missing { .. }) => Vec::new(),
+            Err(wardroom_sqlite::OpenError::Missing { .. }) => Vec::new(),
             Err(error) => return Err(error.into()),
         };
         Ok(self.config.access.restore(grants))

@@ -34,13 +34,13 @@ struct Finding {
 pub(crate) async fn audit(path: &Path, format: Format) -> anyhow::Result<Exit> {
     let Some(wired) = wiring::wire_or_report(path) else { return Ok(Exit::Wrong) };
     let plugins = wired.plugins(wired.lock.as_ref()).await?;
-    let (usage, overridden) = match wardroom_store::SqliteStore::open_read_only(&wired.state.database).await {
+    let (usage, overridden) = match wardroom_sqlite::SqliteStore::open_read_only(&wired.state.database).await {
         Ok(store) => {
             let read = (store.usage().await, store.jobs(&held::overridden()).await);
             store.close().await;
             (read.0?, read.1?)
         }
-        Err(wardroom_store::OpenError::Missing { .. }) => (Vec::new(), Vec::new()),
+        Err(wardroom_sqlite::OpenError::Missing { .. }) => (Vec::new(), Vec::new()),
         Err(error) => return Err(error.into()),
     };
     let mut warnings = warnings(&plugins, &wired.config.bots);

@@ -9,7 +9,7 @@ use wardroom::{
     journal::{self, Head},
     port::{Store as _, StoreError, store::Sealed},
 };
-use wardroom_store::SqliteStore;
+use wardroom_sqlite::SqliteStore;
 
 use super::jobs::{fact, no_job};
 use crate::{Exit, arguments::Format, report, wiring};

@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
 use wardroom::{CancellationToken, Engine};
-use wardroom_store::SqliteStore;
+use wardroom_sqlite::SqliteStore;
 
 use crate::{Exit, report, wiring};
 

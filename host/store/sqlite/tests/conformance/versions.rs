@@ -11,7 +11,7 @@ use wardroom::port::{
     Outcome, Store,
     store::{JobQuery, Purpose, ReleaseQuery},
 };
-use wardroom_store::{Claim, OpenError, SqliteStore};
+use wardroom_sqlite::{Claim, OpenError, SqliteStore};
 
 use crate::{
     checks::verified,

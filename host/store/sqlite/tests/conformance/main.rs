@@ -23,7 +23,7 @@ macro_rules! on_every_store {
             $(#[tokio::test]
             async fn $check() {
                 let folder = tempfile::tempdir().expect("a folder");
-                let store = wardroom_store::SqliteStore::open(&folder.path().join("wardroom.db")).await.expect("opens");
+                let store = wardroom_sqlite::SqliteStore::open(&folder.path().join("wardroom.db")).await.expect("opens");
                 crate::$module::$check(&store).await;
                 store.close().await;
             })*

@@ -12,7 +12,7 @@ use wardroom::port::{
     Store, StoreError,
     store::{EntryKind, Write},
 };
-use wardroom_store::{OpenError, SqliteStore};
+use wardroom_sqlite::{OpenError, SqliteStore};
 
 use crate::{
     checks::verified,

@@ -8,7 +8,7 @@ use wardroom::port::{
     Outcome, Store, StoreError,
     store::{EntryKind, ReleaseQuery, Write},
 };
-use wardroom_store::{OpenError, SqliteStore};
+use wardroom_sqlite::{OpenError, SqliteStore};
 
 use crate::{
     checks::{open_jobs, verified},

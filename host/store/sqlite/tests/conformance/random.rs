@@ -12,7 +12,7 @@ use wardroom::{
         store::{Entry, EntryKind, JobQuery, JobRow, Line, Phase, Removed, Write},
     },
 };
-use wardroom_store::SqliteStore;
+use wardroom_sqlite::SqliteStore;
 
 use crate::rows::{at, card, closing_at, entry, job, key, line, message, opening_of, sent, stand, take};
 

@@ -10,7 +10,7 @@ use wardroom::{
         store::{EntryKind, JobRow, Line, Write},
     },
 };
-use wardroom_store::SqliteStore;
+use wardroom_sqlite::SqliteStore;
 
 use crate::rows::{at, closing, closing_at, entry, job, key, line, opening, opening_of};
 
