@@ -1,54 +1,55 @@
-//! What the host and a supervisor say to each other through the pipes between them: one order, one answer.
+//! The messages between the host and a supervisor: one request, one response, through the supervisor's standard input and
+//! output.
 //!
-//! Secrets are in an order, so it prints nothing of itself and is never written to a file.
+//! Invariant: a request holds secrets. It has no `Debug` and is never written to a file.
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use wardroom::port::RunKey;
 
-/// What a supervisor is to do.
+/// Asks a supervisor to start one run.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct Order {
-    /// Where the folders of runs are.
+pub(crate) struct StartRequest {
+    /// The folder that holds the folders of all runs.
     pub(crate) runs: PathBuf,
     pub(crate) key: RunKey,
-    /// The pipeline's name, for whoever looks into the folder.
+    /// The pipeline's name, recorded in the run's folder.
     pub(crate) pipeline: String,
-    pub(crate) launch: Launch,
+    pub(crate) program: ProgramSpec,
     pub(crate) timeout: Duration,
-    /// Between SIGTERM and SIGKILL.
+    /// The time between SIGTERM and SIGKILL.
     pub(crate) grace: Duration,
-    /// The arguments with which this program becomes a supervisor.
-    pub(crate) leading: Vec<String>,
+    /// The leading arguments that make the host's program a supervisor.
+    pub(crate) supervisor_arguments: Vec<String>,
 }
 
 /// The program of a run.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct Launch {
+pub(crate) struct ProgramSpec {
     /// An absolute path.
-    pub(crate) program: String,
-    /// What it is told that it is called.
+    pub(crate) path: String,
+    /// `argv[0]`.
     pub(crate) name: String,
     pub(crate) arguments: Vec<String>,
-    /// Its working folder, an absolute path.
+    /// The working folder, an absolute path.
     pub(crate) directory: String,
-    /// All of its environment but `HOME`, which is its user's unless it stands here.
+    /// The whole environment. A missing `HOME` becomes the user's home.
     pub(crate) environment: BTreeMap<String, String>,
-    /// Another user than the host's.
+    /// `None` for the host's own user.
     pub(crate) user: Option<String>,
 }
 
-/// What came of an order. A supervisor that says nothing may have started the run or not.
+/// A supervisor's response. Without one, the run may have started or not.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum Answer {
+pub(crate) enum StartResponse {
     /// The program runs.
     Started,
-    /// The key's folder was there: nothing was done.
-    Taken,
-    /// The program cannot be started, and the folder says so.
+    /// The key has a folder already; nothing was started.
+    KeyInUse,
+    /// The program cannot be started. The folder records the same.
     Refused(String),
-    /// Nothing was done, for a reason that has nothing to do with this run.
+    /// Nothing was started, for a reason outside this run, such as a full disk.
     Failed(String),
 }

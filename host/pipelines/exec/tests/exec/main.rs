@@ -1,4 +1,4 @@
-//! Exec pipelines from the outside: through the engine's trait, with real programs and real supervisors.
+//! Exec pipelines through the engine's trait, with real programs and real supervisors.
 
 mod config;
 mod crashes;
