@@ -1,4 +1,4 @@
-//! The store itself: one writer, a few readers, one host.
+//! [`SqliteStore`]: one writing connection and a pool of reading ones.
 
 use std::path::Path;
 
@@ -15,58 +15,58 @@ use wardroom::{
     },
 };
 
-use crate::{Claim, OpenError, group::Group, machine, open, query};
+use crate::{MachineClaim, OpenError, machine_id, open, query, writer::Writer};
 
 /// A [`Store`] in one SQLite file.
 ///
-/// Must be made and used on a tokio runtime. Dropping it writes what was noted if the runtime still runs;
-/// [`SqliteStore::close`] makes sure.
+/// It needs a tokio runtime. Dropping it writes the submitted notes only if the runtime keeps running; call
+/// [`SqliteStore::close`] to be sure.
 #[derive(Debug)]
 pub struct SqliteStore {
-    // `None` where it was opened for reading only.
-    writer: Option<Group>,
+    /// `None` for a read-only store.
+    writer: Option<Writer>,
     readers: SqlitePool,
 }
 
 impl SqliteStore {
-    /// Opens a database to work on it, and makes it where there is none: its folder for this user alone (0700),
-    /// the file too (0600). The folder belongs to this process until the store is closed or the process ends.
+    /// Opens a database for a host, and creates it where it is missing: the folder with mode 0700, the file with mode 0600.
+    /// The folder stays locked for this process until the store is closed or the process ends.
     ///
     /// # Errors
-    /// [`OpenError::InUse`] where another host has the folder, [`OpenError::OtherMachine`] where another machine used
-    /// the database, [`OpenError::Newer`] for a newer build's database, else what kept it from being opened.
+    /// [`OpenError::InUse`] where another host holds the folder, [`OpenError::OtherMachine`] where another machine used
+    /// the database, [`OpenError::Newer`] for the database of a newer build, and I/O and SQLite errors.
     pub async fn open(path: &Path) -> Result<Self, OpenError> {
-        Self::open_as(path, &Claim { machine: machine(), adopt: false }).await
+        Self::open_as(path, &MachineClaim { machine: machine_id(), adopt: false }).await
     }
 
-    /// The same, and takes over a database that another machine used.
+    /// As [`SqliteStore::open`], and takes over a database that another machine used.
     ///
     /// # Errors
     /// As for [`SqliteStore::open`], without [`OpenError::OtherMachine`].
     pub async fn open_adopting(path: &Path) -> Result<Self, OpenError> {
-        Self::open_as(path, &Claim { machine: machine(), adopt: true }).await
+        Self::open_as(path, &MachineClaim { machine: machine_id(), adopt: true }).await
     }
 
-    /// The same, by a claim that says which machine this is.
+    /// As [`SqliteStore::open`], with the given machine id.
     ///
     /// # Errors
     /// As for [`SqliteStore::open`].
-    pub async fn open_as(path: &Path, claim: &Claim) -> Result<Self, OpenError> {
-        let (connection, lock) = open::writing(path, claim).await?;
-        Ok(Self { writer: Some(Group::start(connection, lock)), readers: open::reading(path) })
+    pub async fn open_as(path: &Path, claim: &MachineClaim) -> Result<Self, OpenError> {
+        let (connection, lock) = open::open_writer(path, claim).await?;
+        Ok(Self { writer: Some(Writer::start(connection, lock)), readers: open::reader_pool(path) })
     }
 
-    /// Opens a database to look at it, also while a host works on it. Every commit answers [`StoreError::Failed`].
+    /// Opens a database for reading, also while a host uses it. Every commit returns [`StoreError::Failed`].
     ///
     /// # Errors
-    /// [`OpenError::Missing`] where there is none, [`OpenError::Newer`] and [`OpenError::Older`] for another
-    /// build's database, else what kept it from being opened.
+    /// [`OpenError::Missing`] where there is no database, [`OpenError::Newer`] and [`OpenError::Older`] for the database of
+    /// another build, and I/O and SQLite errors.
     pub async fn open_read_only(path: &Path) -> Result<Self, OpenError> {
-        open::readable(path).await?;
-        Ok(Self { writer: None, readers: open::reading(path) })
+        open::check_readable(path).await?;
+        Ok(Self { writer: None, readers: open::reader_pool(path) })
     }
 
-    /// Waits until what was noted is written, where this store writes.
+    /// Waits until earlier notes are written; does nothing in a read-only store.
     async fn flush(&self) -> Result<(), StoreError> {
         match &self.writer {
             Some(writer) => writer.flush().await,
@@ -74,16 +74,14 @@ impl SqliteStore {
         }
     }
 
-    /// How many transactions were committed since it was opened. Far below the number of commits where many
-    /// come at once.
+    /// The number of transactions since the store was opened. Concurrent commits share transactions.
     pub fn transactions(&self) -> u64 {
-        self.writer.as_ref().map_or(0, Group::transactions)
+        self.writer.as_ref().map_or(0, Writer::transactions)
     }
 
-    /// Writes what was noted, closes the database and lets go of its folder. Whatever is asked of the store
-    /// from then on fails.
+    /// Writes the submitted notes, closes the database and unlocks its folder. Later calls fail.
     pub async fn close(&self) {
-        // Readers first: the last connection to go tidies up the log of writes, and readers cannot.
+        // Readers first: the last connection checkpoints the write-ahead log, which readers cannot do.
         self.readers.close().await;
         if let Some(writer) = &self.writer {
             writer.close().await;
@@ -91,19 +89,23 @@ impl SqliteStore {
     }
 }
 
+fn read_only() -> StoreError {
+    StoreError::Failed("it was opened for reading only".into())
+}
+
 #[async_trait]
 impl Store for SqliteStore {
     async fn commit(&self, writes: Vec<Write>) -> Result<Vec<InboxKey>, StoreError> {
         match &self.writer {
             Some(writer) => writer.commit(writes).await,
-            None => Err(StoreError::Failed("it was opened for reading only".into())),
+            None => Err(read_only()),
         }
     }
 
     fn note(&self, writes: Vec<Write>) {
         match &self.writer {
             Some(writer) => writer.note(writes),
-            None => tracing::error!("a note was not kept: the store was opened for reading only"),
+            None => tracing::error!("a note is lost: the store is read-only"),
         }
     }
 
@@ -180,7 +182,7 @@ impl Store for SqliteStore {
     async fn remove(&self, before: Timestamp, loaded: &[String]) -> Result<Removed, StoreError> {
         match &self.writer {
             Some(writer) => writer.remove(before, loaded).await,
-            None => Err(StoreError::Failed("it was opened for reading only".into())),
+            None => Err(read_only()),
         }
     }
 

@@ -1,26 +1,26 @@
-//! Reads the `url` of `[store]`: which database, and where.
+//! The `url` of `[store]`.
 
 use std::path::{Path, PathBuf};
 
-/// The database file that a `url` such as `sqlite:state/wardroom.db` names; `folder` is what a relative path is
-/// relative to.
+const EXAMPLE: &str = "`sqlite:state/wardroom.db`";
+
+/// The path of the database file in a URL such as `sqlite:state/wardroom.db`. A relative path is relative to `folder`.
 ///
 /// # Errors
-/// One line that says what is wrong and what to write instead.
+/// One line with the problem and what to write instead.
 pub fn parse_url(url: &str, folder: &Path) -> Result<PathBuf, String> {
-    const EXAMPLE: &str = "`sqlite:state/wardroom.db`";
     let Some((scheme, path)) = url.split_once(':') else {
         return Err(format!("the store `{url}` names no kind of database; write for example {EXAMPLE}"));
     };
     if scheme != "sqlite" {
-        // Only the scheme is repeated: what follows it may hold a password.
+        // The message leaves out the rest of the URL, which may hold a password.
         return Err(format!("this build has no store of the kind `{scheme}`; it has `sqlite`, for example {EXAMPLE}"));
     }
     if path.starts_with("//") {
-        return Err(format!("the store `{url}` names a server, and SQLite is a file; write for example {EXAMPLE}"));
+        return Err(format!("the store `{url}` names a server, but SQLite is a file; write for example {EXAMPLE}"));
     }
     if path.contains(":memory:") {
-        return Err(format!("the store `{url}` would forget everything at the end; write for example {EXAMPLE}"));
+        return Err(format!("the store `{url}` loses its data at exit; write for example {EXAMPLE}"));
     }
     if path.contains(['?', '#', '\0']) {
         return Err(format!("the store `{url}` takes no options; write for example {EXAMPLE}"));
@@ -43,12 +43,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_sqlite_file_is_refused_with_what_to_write() {
+    fn an_invalid_url_is_refused_with_an_example() {
         for (url, reason) in [
             ("state/wardroom.db", "names no kind of database"),
             ("postgres://marvin:secret@db/wardroom", "this build has no store of the kind `postgres`"),
             ("sqlite://state/wardroom.db", "SQLite is a file"),
-            ("sqlite::memory:", "would forget everything"),
+            ("sqlite::memory:", "loses its data"),
             ("sqlite:wardroom.db?mode=ro", "takes no options"),
             ("sqlite:", "names no file"),
             ("sqlite:state/", "names no file"),
@@ -56,7 +56,7 @@ mod tests {
         ] {
             let error = parse_url(url, Path::new("/srv")).expect_err(url);
             assert!(error.contains(reason), "{url}: {error}");
-            assert!(error.contains("`sqlite:state/wardroom.db`"), "{url}: {error}");
+            assert!(error.contains(EXAMPLE), "{url}: {error}");
             assert!(!error.contains("secret"), "{url}: {error}");
         }
     }

@@ -1,7 +1,7 @@
-//! Which machine works with a database: a row in it. The lock on the folder keeps hosts of one machine apart; a folder
-//! that two machines see, or a copy of it, is beyond what a lock can know.
+//! The row that names the machine which uses a database. The folder's lock works between the hosts of one machine only; this row
+//! covers a folder that two machines share, and a copy of one.
 //!
-//! Invariant: a database that names another machine is not changed before somebody says that it is to be taken over.
+//! Invariant: a database that names another machine is not changed until an operator takes it over.
 
 use std::path::Path;
 
@@ -10,34 +10,38 @@ use wardroom::{Timestamp, journal::digest};
 
 use crate::{
     OpenError,
-    convert::{database, time},
+    convert::{open_error, time_column},
 };
 
-/// Who opens a database.
+/// The machine that opens a database.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Claim {
-    /// What tells this machine from others; `None` where nothing does, and then nothing is compared.
+pub struct MachineClaim {
+    /// The machine's id. With `None`, the row is neither compared nor changed.
     pub machine: Option<String>,
-    /// Whether a database of another machine is taken over.
+    /// Whether to take over the database of another machine.
     pub adopt: bool,
 }
 
-/// What tells this machine from others: a digest of its own id, which is not for other eyes. `None` where it has none.
-pub fn machine() -> Option<String> {
+/// A digest of the operating system's machine id, which is confidential itself. `None` where there is no id.
+pub fn machine_id() -> Option<String> {
     let files = ["/etc/machine-id", "/var/lib/dbus/machine-id"];
-    files.iter().find_map(|file| named(&std::fs::read_to_string(file).ok()?))
+    files.iter().find_map(|file| hashed(&std::fs::read_to_string(file).ok()?))
 }
 
-fn named(id: &str) -> Option<String> {
+fn hashed(id: &str) -> Option<String> {
     let id = id.trim();
-    // An image that was never started has this word there.
+    // The content in an image that was never booted.
     (!id.is_empty() && id != "uninitialized").then(|| digest(format!("wardroom store {id}").as_bytes()))
 }
 
-/// Whether a database may be opened by this machine. One without the row may.
-pub(crate) async fn check(connection: &mut SqliteConnection, file: &Path, claim: &Claim) -> Result<(), OpenError> {
+/// Checks that this machine may open the database. Any machine may open one without the row.
+pub(crate) async fn check(
+    connection: &mut SqliteConnection,
+    file: &Path,
+    claim: &MachineClaim,
+) -> Result<(), OpenError> {
     let Some(machine) = claim.machine.as_ref().filter(|_| !claim.adopt) else { return Ok(()) };
-    let failed = |error| database(file, &error);
+    let failed = |error| open_error(file, &error);
     let table: Option<i64> = sqlx::query_scalar("select 1 from sqlite_schema where type = 'table' and name = 'lease'")
         .fetch_optional(&mut *connection)
         .await
@@ -56,19 +60,23 @@ pub(crate) async fn check(connection: &mut SqliteConnection, file: &Path, claim:
     }
 }
 
-/// Writes down that this machine has it from now on. A machine without an id leaves what stands there.
-pub(crate) async fn take(connection: &mut SqliteConnection, file: &Path, claim: &Claim) -> Result<(), OpenError> {
+/// Stores the id of this machine. Without an id, the row stays as it is.
+pub(crate) async fn take(
+    connection: &mut SqliteConnection,
+    file: &Path,
+    claim: &MachineClaim,
+) -> Result<(), OpenError> {
     let Some(machine) = &claim.machine else { return Ok(()) };
     sqlx::query(
         "insert into lease (one, machine, at) values (1, ?, ?)
          on conflict (one) do update set machine = excluded.machine, at = excluded.at",
     )
     .bind(machine)
-    .bind(time(Timestamp::now()))
+    .bind(time_column(Timestamp::now()))
     .execute(connection)
     .await
     .map(drop)
-    .map_err(|error| database(file, &error))
+    .map_err(|error| open_error(file, &error))
 }
 
 #[cfg(test)]
@@ -76,12 +84,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_is_not_shown_and_none_is_none() {
-        let name = named("3f2a\n").expect("it has an id");
-        assert!(!name.contains("3f2a"));
-        assert_eq!(Some(name), named(" 3f2a "));
-        assert_ne!(named("3f2a"), named("3f2b"));
-        assert_eq!(named("\n"), None);
-        assert_eq!(named("uninitialized\n"), None);
+    fn a_machine_id_is_hashed_and_may_be_missing() {
+        let id = hashed("3f2a\n").expect("an id");
+        assert!(!id.contains("3f2a"));
+        assert_eq!(Some(id), hashed(" 3f2a "));
+        assert_ne!(hashed("3f2a"), hashed("3f2b"));
+        assert_eq!(hashed("\n"), None);
+        assert_eq!(hashed("uninitialized\n"), None);
     }
 }

@@ -1,28 +1,28 @@
-//! The database of a host: inbox, outbox, journal, releases and the plugins' keys in one SQLite file.
+//! The database of a host in one SQLite file: inbox, outbox, journal, releases and the plugins' keys.
 //!
-//! [`SqliteStore::open`] takes the state folder for one host alone, brings the schema up to date and gives a
-//! [`wardroom::port::Store`]; a database that another machine used is opened by [`SqliteStore::open_adopting`]. [`SqliteStore::open_read_only`] looks on while a host runs. [`parse_url`] reads
-//! the `url` of `[store]`.
+//! [`SqliteStore::open`] locks the state folder for this process, migrates the schema and returns a
+//! [`wardroom::port::Store`]. [`SqliteStore::open_adopting`] also takes over the database of another machine.
+//! [`SqliteStore::open_read_only`] reads the database while a host runs. [`parse_url`] reads the `url` of `[store]`.
 //!
-//! Architecture Invariant: there is one writer. Whatever waits to be written when it is free becomes one
-//! transaction with one sync, in the order in which it was handed over.
-//! Not here: which writes belong together, and for how long what is over is kept (the engine says so).
+//! Architecture Invariant: there is one writer. All lists of writes that wait while it is busy become one transaction with one
+//! sync, in the order in which they were submitted.
+//! Not here: which writes belong together, and how long finished jobs are kept (the engine).
 
 mod chain;
+mod client;
+mod config;
 mod convert;
-mod group;
 mod lease;
-mod ledger;
 mod lock;
 mod open;
 mod query;
-mod remove;
+mod retention;
 mod schema;
-mod sqlite;
-mod url;
+mod transaction;
 mod write;
+mod writer;
 
-pub use lease::{Claim, machine};
+pub use client::SqliteStore;
+pub use config::parse_url;
+pub use lease::{MachineClaim, machine_id};
 pub use open::OpenError;
-pub use sqlite::SqliteStore;
-pub use url::parse_url;

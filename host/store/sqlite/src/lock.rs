@@ -1,7 +1,7 @@
-//! The state folder belongs to one host at a time: a lock of the kernel on the file `lock` in it.
+//! The lock on a state folder: a kernel lock on its file `lock`, so that one host uses the folder at a time.
 //!
-//! Architecture Invariant: the lock ends with the process that holds it, however that ends, and no child
-//! inherits it (Rust opens files close-on-exec).
+//! Architecture Invariant: the lock ends with its process, however that ends. No child inherits it, because Rust opens files
+//! close-on-exec.
 
 use std::{
     fs::{DirBuilder, File, OpenOptions, TryLockError},
@@ -13,28 +13,29 @@ use std::{
 
 use crate::OpenError;
 
-/// How long a lock is tried for: a host that was just killed may still be on its way out.
-const PATIENCE: Duration = Duration::from_millis(700);
+/// How long to retry. A host that was just killed may still be exiting.
+const TIMEOUT: Duration = Duration::from_millis(700);
+const RETRY_INTERVAL: Duration = Duration::from_millis(20);
 
-/// The hold on a state folder; let go of when dropped.
+/// A locked state folder; dropping this releases the lock.
 #[derive(Debug)]
-pub(crate) struct Lock {
+pub(crate) struct FolderLock {
     _file: File,
 }
 
-impl Lock {
-    /// Takes a folder, and makes it first where it does not exist.
-    pub(crate) async fn take(folder: &Path) -> Result<Self, OpenError> {
-        make_folder(folder).map_err(|source| OpenError::Folder { path: folder.to_owned(), source })?;
+impl FolderLock {
+    /// Locks a folder, and creates it where it is missing.
+    pub(crate) async fn acquire(folder: &Path) -> Result<Self, OpenError> {
+        create_private_folder(folder).map_err(|source| OpenError::Folder { path: folder.to_owned(), source })?;
         let path = folder.join("lock");
         let failed = |source| OpenError::Folder { path: path.clone(), source };
-        let file = private(&path).map_err(failed)?;
+        let file = open_private(&path).map_err(failed)?;
         let start = Instant::now();
         loop {
             match file.try_lock() {
                 Ok(()) => return Ok(Self { _file: file }),
-                Err(TryLockError::WouldBlock) if start.elapsed() < PATIENCE => {
-                    tokio::time::sleep(Duration::from_millis(20)).await;
+                Err(TryLockError::WouldBlock) if start.elapsed() < TIMEOUT => {
+                    tokio::time::sleep(RETRY_INTERVAL).await;
                 }
                 Err(TryLockError::WouldBlock) => return Err(OpenError::InUse { folder: folder.to_owned() }),
                 Err(TryLockError::Error(source)) => return Err(failed(source)),
@@ -43,12 +44,12 @@ impl Lock {
     }
 }
 
-/// Makes a folder that is the host's alone. One that is there already keeps the rights its operator gave it.
-fn make_folder(folder: &Path) -> io::Result<()> {
+/// Creates a folder with mode 0700. An existing folder keeps its mode.
+fn create_private_folder(folder: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
-/// Makes a file that is the host's alone, or opens the one that is there.
-pub(crate) fn private(path: &Path) -> io::Result<File> {
+/// Opens a file, and creates it with mode 0600 where it is missing.
+pub(crate) fn open_private(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
 }

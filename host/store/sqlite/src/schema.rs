@@ -1,7 +1,6 @@
-//! The versions of the schema, and whether a database is one that this build understands.
+//! The versions of the schema: migrates a database, and checks its version.
 //!
-//! Architecture Invariant: a migration that was released never changes; the next one goes into a new file,
-//! listed in [`VERSIONS`].
+//! Architecture Invariant: a released migration never changes. A new one is a new file, listed in [`VERSIONS`].
 
 use std::path::Path;
 
@@ -10,9 +9,9 @@ use sqlx::{
     migrate::{MigrateError, Migration, MigrationType, Migrator},
 };
 
-use crate::{OpenError, convert::database};
+use crate::{OpenError, convert::open_error};
 
-/// Number, name and statements of every version, oldest first.
+/// The number, name and statements of every version, oldest first.
 const VERSIONS: &[(i64, &str, &str)] = &[
     (1, "first", include_str!("../migrations/0001_first.sql")),
     (2, "durable", include_str!("../migrations/0002_durable.sql")),
@@ -21,12 +20,12 @@ const VERSIONS: &[(i64, &str, &str)] = &[
     (5, "names", include_str!("../migrations/0005_names.sql")),
 ];
 
-/// The newest version that this build knows.
-fn newest() -> i64 {
+/// The newest version that this build supports.
+fn newest_version() -> i64 {
     VERSIONS.last().map_or(0, |(number, ..)| *number)
 }
 
-/// Brings a database up to this build's version. A newer one is refused and left as it is.
+/// Migrates a database to this build's version. A newer database is refused and not changed.
 pub(crate) async fn migrate(connection: &mut SqliteConnection, file: &Path) -> Result<(), OpenError> {
     let migrations = VERSIONS.iter().map(|(number, name, sql)| {
         Migration::new(*number, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)
@@ -34,23 +33,23 @@ pub(crate) async fn migrate(connection: &mut SqliteConnection, file: &Path) -> R
     match Migrator::with_migrations(migrations.collect()).run_direct(None, connection, false).await {
         Ok(()) => Ok(()),
         Err(MigrateError::VersionMissing(found)) => {
-            Err(OpenError::Newer { file: file.to_owned(), found, known: newest() })
+            Err(OpenError::Newer { file: file.to_owned(), found, known: newest_version() })
         }
         Err(error) => Err(OpenError::Database { file: file.to_owned(), reason: error.to_string() }),
     }
 }
 
-/// Whether a database that must not be changed is of this build's version.
+/// Checks the version of a database without changing it.
 pub(crate) async fn check(connection: &mut SqliteConnection, file: &Path) -> Result<(), OpenError> {
     let found: Result<Option<i64>, _> =
         sqlx::query_scalar("select max(version) from _sqlx_migrations").fetch_one(connection).await;
     let found = match found {
         Ok(found) => found.unwrap_or(0),
-        Err(error) => return Err(database(file, &error)),
+        Err(error) => return Err(open_error(file, &error)),
     };
-    match found.cmp(&newest()) {
+    match found.cmp(&newest_version()) {
         std::cmp::Ordering::Equal => Ok(()),
-        std::cmp::Ordering::Greater => Err(OpenError::Newer { file: file.to_owned(), found, known: newest() }),
-        std::cmp::Ordering::Less => Err(OpenError::Older { file: file.to_owned(), found, known: newest() }),
+        std::cmp::Ordering::Greater => Err(OpenError::Newer { file: file.to_owned(), found, known: newest_version() }),
+        std::cmp::Ordering::Less => Err(OpenError::Older { file: file.to_owned(), found, known: newest_version() }),
     }
 }

@@ -1,7 +1,7 @@
-//! The writing connection with what it remembers: one transaction at a time.
+//! The writing connection: runs one transaction at a time.
 //!
-//! Architecture Invariant: what a transaction did is remembered after it was committed, and not before.
-//! Not here: which lists share a transaction (`group`).
+//! Architecture Invariant: the cached chain changes after a commit, and not before.
+//! Not here: which lists share a transaction (`writer`).
 
 use std::sync::{
     Arc,
@@ -15,98 +15,98 @@ use wardroom::{
 };
 
 use crate::{
-    chain::{Chain, Draft},
-    convert::store,
-    remove, write,
+    chain::{ChainCache, ChainDraft},
+    convert::store_error,
+    retention, write,
 };
 
 /// Why a transaction was not committed.
-pub(crate) enum Broken {
-    /// It did not even begin, so no other would.
-    AtBegin(StoreError),
-    /// One of its lists is bad, or there is no room for all of them.
-    Within(StoreError),
+pub(crate) enum TransactionError {
+    /// The transaction did not begin; a smaller one would not either.
+    Begin(StoreError),
+    /// One of its lists is invalid, or the disk has no room for all of them.
+    Write(StoreError),
 }
 
-pub(crate) struct Ledger {
+pub(crate) struct WriteConnection {
     connection: SqliteConnection,
-    chain: Chain,
-    transactions: Arc<AtomicU64>,
+    chain: ChainCache,
+    committed: Arc<AtomicU64>,
 }
 
-impl Ledger {
-    /// One that counts its transactions.
-    pub(crate) fn new(connection: SqliteConnection, transactions: Arc<AtomicU64>) -> Self {
-        Self { connection, chain: Chain::default(), transactions }
+impl WriteConnection {
+    /// `committed` counts the transactions.
+    pub(crate) fn new(connection: SqliteConnection, committed: Arc<AtomicU64>) -> Self {
+        Self { connection, chain: ChainCache::default(), committed }
     }
 
-    /// Writes lists in one transaction. Gives for each the keys of the messages that were new.
-    pub(crate) async fn write(&mut self, lists: &[&[Write]]) -> Result<Vec<Vec<InboxKey>>, Broken> {
+    /// Writes lists in one transaction. Returns, for each list, the keys of the messages that were new.
+    pub(crate) async fn write(&mut self, lists: &[&[Write]]) -> Result<Vec<Vec<InboxKey>>, TransactionError> {
         if lists.iter().all(|list| list.is_empty()) {
             return Ok(vec![Vec::new(); lists.len()]);
         }
-        // Taking the lock for writing at the start means that nothing after it finds the database busy.
-        self.run("begin immediate").await.map_err(Broken::AtBegin)?;
-        let mut draft = Draft::default();
-        let made = make(&mut self.connection, &self.chain, &mut draft, lists).await;
-        self.end(made, draft).await.map_err(Broken::Within)
+        // `immediate` takes the write lock here, so that no later statement finds the database busy.
+        self.execute("begin immediate").await.map_err(TransactionError::Begin)?;
+        let mut draft = ChainDraft::default();
+        let written = write_lists(&mut self.connection, &self.chain, &mut draft, lists).await;
+        self.finish(written, draft).await.map_err(TransactionError::Write)
     }
 
-    /// One transaction that removes some of what was over before a moment.
+    /// Removes, in one transaction, a part of what ended before a time.
     pub(crate) async fn remove(&mut self, before: Timestamp, loaded: &[String]) -> Result<Removed, StoreError> {
-        self.run("begin immediate").await?;
-        let mut draft = Draft::default();
-        let removed = remove::some(&mut self.connection, &self.chain, &mut draft, before, loaded).await;
-        self.end(removed, draft).await
+        self.execute("begin immediate").await?;
+        let mut draft = ChainDraft::default();
+        let removed = retention::remove_some(&mut self.connection, &self.chain, &mut draft, before, loaded).await;
+        self.finish(removed, draft).await
     }
 
     pub(crate) async fn close(self) -> Result<(), sqlx::Error> {
         self.connection.close().await
     }
 
-    /// Commits what was done and remembers it, or takes it back and forgets it.
-    async fn end<T>(&mut self, done: Result<T, StoreError>, draft: Draft<'_>) -> Result<T, StoreError> {
-        let done = match done {
-            Ok(done) => self.run("commit").await.map(|()| done),
+    /// Commits and updates the cache, or rolls back and clears it.
+    async fn finish<T>(&mut self, result: Result<T, StoreError>, draft: ChainDraft<'_>) -> Result<T, StoreError> {
+        let result = match result {
+            Ok(value) => self.execute("commit").await.map(|()| value),
             Err(error) => Err(error),
         };
-        match done {
-            Ok(done) => {
+        match result {
+            Ok(value) => {
                 self.chain.adopt(draft);
-                self.transactions.fetch_add(1, Ordering::Relaxed);
-                Ok(done)
+                self.committed.fetch_add(1, Ordering::Relaxed);
+                Ok(value)
             }
             Err(error) => {
-                // An error here says that SQLite has rolled back by itself.
-                let _ = self.run("rollback").await;
-                // Where the disk itself failed, only the disk knows what is on it.
-                self.chain = Chain::default();
+                // This fails where SQLite has rolled back by itself.
+                let _ = self.execute("rollback").await;
+                // After a disk error, the content of the disk is unknown: the next transaction reads it.
+                self.chain = ChainCache::default();
                 Err(error)
             }
         }
     }
 
-    async fn run(&mut self, statement: &'static str) -> Result<(), StoreError> {
-        sqlx::query(statement).execute(&mut self.connection).await.map(drop).map_err(|error| store(&error))
+    async fn execute(&mut self, statement: &'static str) -> Result<(), StoreError> {
+        sqlx::query(statement).execute(&mut self.connection).await.map(drop).map_err(|error| store_error(&error))
     }
 }
 
-/// Makes the writes of all lists, one list after the other, and what they share.
-async fn make<'w>(
+/// Executes all lists in order, then the links that they share.
+async fn write_lists<'w>(
     connection: &mut SqliteConnection,
-    chain: &Chain,
-    draft: &mut Draft<'w>,
+    chain: &ChainCache,
+    draft: &mut ChainDraft<'w>,
     lists: &[&'w [Write]],
 ) -> Result<Vec<Vec<InboxKey>>, StoreError> {
-    let mut answers = Vec::with_capacity(lists.len());
+    let mut results = Vec::with_capacity(lists.len());
     for list in lists {
         let mut new = Vec::new();
         for write in *list {
-            write::make(connection, chain, draft, write, &mut new).await?;
+            write::execute(connection, chain, draft, write, &mut new).await?;
         }
         draft.end_list()?;
-        answers.push(new);
+        results.push(new);
     }
-    draft.end(connection, chain).await?;
-    Ok(answers)
+    draft.end_transaction(connection, chain).await?;
+    Ok(results)
 }

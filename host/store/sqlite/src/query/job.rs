@@ -1,4 +1,5 @@
-//! Jobs and the places they hold. Each question has its index: a hundred thousand jobs that wait slow none down.
+//! Queries for jobs and the deployment locks that they hold. Each query has an index, so that a hundred thousand parked jobs do
+//! not slow it down.
 
 use sqlx::{QueryBuilder, Sqlite, SqlitePool, sqlite::SqliteRow};
 use wardroom::{
@@ -7,7 +8,7 @@ use wardroom::{
 };
 
 use super::all;
-use crate::convert::{Columns, store, time, word};
+use crate::convert::{Columns, enum_column, store_error, time_column};
 
 const DUE: &str = "select * from job where ended is null and wake is not null and wake <= ? order by wake, seq limit ?";
 const NEXT_WAKE: &str = "select min(wake) as wake from job where ended is null and wake is not null";
@@ -16,7 +17,7 @@ const OPEN_JOBS: &str = "select phase, count(*) as jobs from job where ended is 
 
 pub(crate) async fn job(pool: &SqlitePool, id: &str) -> Result<Option<JobRow>, StoreError> {
     let row = sqlx::query("select * from job where id = ?").bind(id).fetch_optional(pool).await;
-    row.map_err(|error| store(&error))?.as_ref().map(read).transpose()
+    row.map_err(|error| store_error(&error))?.as_ref().map(read).transpose()
 }
 
 pub(crate) async fn jobs(pool: &SqlitePool, query: &JobQuery) -> Result<Vec<JobRow>, StoreError> {
@@ -24,7 +25,7 @@ pub(crate) async fn jobs(pool: &SqlitePool, query: &JobQuery) -> Result<Vec<JobR
     all(statement.build().fetch_all(pool).await, read)
 }
 
-/// The statement that finds the jobs a query means.
+/// Builds the statement of a query.
 fn select(start: &str, query: &JobQuery) -> Result<QueryBuilder<Sqlite>, StoreError> {
     let mut statement = QueryBuilder::<Sqlite>::new(start);
     statement.push(" where 1");
@@ -35,9 +36,9 @@ fn select(start: &str, query: &JobQuery) -> Result<QueryBuilder<Sqlite>, StoreEr
     });
     if let Some(phases) = &query.phases {
         statement.push(" and phase in (");
-        let mut words = statement.separated(", ");
+        let mut list = statement.separated(", ");
         for phase in phases {
-            words.push_bind(word(phase)?);
+            list.push_bind(enum_column(phase)?);
         }
         statement.push(")");
     }
@@ -68,15 +69,15 @@ fn select(start: &str, query: &JobQuery) -> Result<QueryBuilder<Sqlite>, StoreEr
 }
 
 pub(crate) async fn due(pool: &SqlitePool, now: Timestamp, limit: u32) -> Result<Vec<JobRow>, StoreError> {
-    all(sqlx::query(DUE).bind(time(now)).bind(limit).fetch_all(pool).await, read)
+    all(sqlx::query(DUE).bind(time_column(now)).bind(limit).fetch_all(pool).await, read)
 }
 
 pub(crate) async fn next_wake(pool: &SqlitePool) -> Result<Option<Timestamp>, StoreError> {
-    sqlx::query(NEXT_WAKE).fetch_one(pool).await.map_err(|error| store(&error))?.maybe_time("wake")
+    sqlx::query(NEXT_WAKE).fetch_one(pool).await.map_err(|error| store_error(&error))?.optional_time("wake")
 }
 
 pub(crate) async fn open_jobs(pool: &SqlitePool) -> Result<Vec<(Phase, u64)>, StoreError> {
-    all(sqlx::query(OPEN_JOBS).fetch_all(pool).await, |row| Ok((row.word("phase")?, row.number("jobs")?)))
+    all(sqlx::query(OPEN_JOBS).fetch_all(pool).await, |row| Ok((row.variant("phase")?, row.number("jobs")?)))
 }
 
 pub(crate) async fn places(pool: &SqlitePool) -> Result<Vec<(Place, String)>, StoreError> {
@@ -87,30 +88,30 @@ pub(crate) async fn places(pool: &SqlitePool) -> Result<Vec<(Place, String)>, St
 }
 
 fn read(row: &SqliteRow) -> Result<JobRow, StoreError> {
-    let end = match row.maybe_time("ended")? {
-        Some(at) => Some(JobEnd { outcome: row.word("outcome")?, at, summary: row.text("summary")? }),
+    let end = match row.optional_time("ended")? {
+        Some(at) => Some(JobEnd { outcome: row.variant("outcome")?, at, summary: row.text("summary")? }),
         None => None,
     };
     Ok(JobRow {
         id: row.text("id")?,
         inbox: row.inbox_key()?,
-        thread: row.maybe("thread")?,
+        thread: row.optional_text("thread")?,
         bot: row.text("bot")?,
         caller: row.person("caller_id", "caller_name")?,
         plugin: row.text("plugin")?,
         digest: row.text("digest")?,
         command: row.text("command")?,
-        app: row.maybe("app")?,
-        environment: row.maybe("environment")?,
+        app: row.optional_text("app")?,
+        environment: row.optional_text("environment")?,
         line: row.text("line")?,
-        parent: row.maybe("parent")?,
-        overrides: row.maybe("overrides")?,
+        parent: row.optional_text("parent")?,
+        overrides: row.optional_text("overrides")?,
         opened: row.time("opened")?,
         stand: Stand {
-            phase: row.word("phase")?,
+            phase: row.variant("phase")?,
             about: row.text("about")?,
             since: row.time("since")?,
-            wake: row.maybe_time("wake")?,
+            wake: row.optional_time("wake")?,
         },
         end,
     })
@@ -121,19 +122,19 @@ mod tests {
     use sqlx::Row;
 
     use super::*;
-    use crate::{Claim, open};
+    use crate::{MachineClaim, open};
 
-    /// How SQLite would find these jobs.
-    async fn plan(statement: &mut QueryBuilder<Sqlite>) -> String {
+    /// SQLite's query plan.
+    async fn query_plan(statement: &mut QueryBuilder<Sqlite>) -> String {
         let folder = tempfile::tempdir().expect("a folder");
         let (mut connection, _lock) =
-            open::writing(&folder.path().join("wardroom.db"), &Claim::default()).await.expect("opens");
+            open::open_writer(&folder.path().join("wardroom.db"), &MachineClaim::default()).await.expect("opens");
         let rows = statement.build().fetch_all(&mut connection).await.expect("a plan");
         rows.iter().map(|row| row.get::<String, _>("detail")).collect::<Vec<_>>().join("; ")
     }
 
     #[tokio::test]
-    async fn every_question_has_its_index() {
+    async fn every_query_uses_an_index() {
         let all = JobQuery::default();
         let open = JobQuery { open: Some(true), ..all.clone() };
         let thread = ("matrix".to_owned(), "!ops".to_owned(), "$root".to_owned());
@@ -168,7 +169,7 @@ mod tests {
             ),
         ] {
             let mut statement = select("explain query plan select * from job", &query).expect("a statement");
-            assert_eq!(plan(&mut statement).await, found, "{query:?}");
+            assert_eq!(query_plan(&mut statement).await, found, "{query:?}");
         }
         for (statement, found) in [
             (DUE, "SEARCH job USING INDEX job_wake (wake>? AND wake<?)"),
@@ -176,7 +177,7 @@ mod tests {
             (OPEN_JOBS, "SCAN job USING INDEX job_phase"),
         ] {
             let mut statement = QueryBuilder::new(format!("explain query plan {statement}"));
-            assert_eq!(plan(&mut statement).await, found);
+            assert_eq!(query_plan(&mut statement).await, found);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Entries, links, lines, and what stands beside.
+//! Queries for entries, links, lines and blobs.
 
 use sqlx::SqlitePool;
 use wardroom::{
@@ -7,7 +7,7 @@ use wardroom::{
 };
 
 use super::all;
-use crate::convert::{Columns, store};
+use crate::convert::{Columns, store_error};
 
 pub(crate) async fn entries(pool: &SqlitePool, job: &str) -> Result<Vec<Sealed>, StoreError> {
     let rows = sqlx::query(
@@ -19,14 +19,14 @@ pub(crate) async fn entries(pool: &SqlitePool, job: &str) -> Result<Vec<Sealed>,
         let entry = Entry {
             job: job.to_owned(),
             number: row.number("number")?,
-            kind: row.word("kind")?,
+            kind: row.variant("kind")?,
             plugin: row.text("plugin")?,
             call: row.text("call")?,
             of: u32::try_from(of).ok(),
             rule: row.text("rule")?,
             attributes: row.json("attributes")?,
             body: row.json("body")?,
-            beside: row.maybe("beside")?,
+            beside: row.optional_text("beside")?,
             at: row.time("at")?,
         };
         Ok(Sealed { entry, hash: row.text("hash")? })
@@ -35,7 +35,7 @@ pub(crate) async fn entries(pool: &SqlitePool, job: &str) -> Result<Vec<Sealed>,
 
 pub(crate) async fn tip(pool: &SqlitePool, job: &str) -> Result<Option<(u32, String)>, StoreError> {
     let row = sqlx::query("select entries, tip from job where id = ?").bind(job).fetch_optional(pool).await;
-    let row = row.map_err(|error| store(&error))?;
+    let row = row.map_err(|error| store_error(&error))?;
     row.map(|row| Ok((row.number("entries")?, row.text("tip")?))).transpose()
 }
 
@@ -44,7 +44,7 @@ pub(crate) async fn newest(pool: &SqlitePool) -> Result<Option<Timestamp>, Store
         "select max(at) as at from (select at from (select at from entry order by seq desc limit 1)
          union all select at from (select at from link order by number desc limit 1))",
     );
-    row.fetch_one(pool).await.map_err(|error| store(&error))?.maybe_time("at")
+    row.fetch_one(pool).await.map_err(|error| store_error(&error))?.optional_time("at")
 }
 
 pub(crate) async fn beside(pool: &SqlitePool, digest: &str) -> Result<Option<Vec<u8>>, StoreError> {
@@ -52,7 +52,7 @@ pub(crate) async fn beside(pool: &SqlitePool, digest: &str) -> Result<Option<Vec
         .bind(digest)
         .fetch_optional(pool)
         .await
-        .map_err(|error| store(&error))
+        .map_err(|error| store_error(&error))
 }
 
 pub(crate) async fn links(pool: &SqlitePool, after: u64, limit: u32) -> Result<Vec<Link>, StoreError> {
@@ -62,7 +62,7 @@ pub(crate) async fn links(pool: &SqlitePool, after: u64, limit: u32) -> Result<V
     all(rows.bind(i64::try_from(after).unwrap_or(i64::MAX)).bind(limit).fetch_all(pool).await, |row| {
         Ok(Link {
             number: row.number("number")?,
-            kind: row.word("kind")?,
+            kind: row.variant("kind")?,
             subject: row.text("subject")?,
             digest: row.text("digest")?,
             at: row.time("at")?,
@@ -80,7 +80,7 @@ pub(crate) async fn lines(pool: &SqlitePool, link: u64) -> Result<Vec<Line>, Sto
         Ok(Line {
             inbox: row.inbox_key()?,
             caller: row.person("caller_id", "caller_name")?,
-            plugin: row.maybe("plugin")?,
+            plugin: row.optional_text("plugin")?,
             command: row.text("command")?,
             at: row.time("at")?,
             calls: row.json("calls")?,

@@ -1,4 +1,4 @@
-//! The questions that the engine asks, over connections that cannot write.
+//! Queries over reading connections.
 
 mod job;
 mod journal;
@@ -14,13 +14,14 @@ use wardroom::port::{
     store::{CallCount, InboxRow, Mark, OutboxRow, PendingRow, Release, ReleaseQuery, StoreError, Usage},
 };
 
-use crate::convert::{Columns, store, word};
+use crate::convert::{Columns, enum_column, store_error};
 
+/// Reads all rows of a result.
 fn all<T>(
     rows: Result<Vec<SqliteRow>, sqlx::Error>,
     read: impl Fn(&SqliteRow) -> Result<T, StoreError>,
 ) -> Result<Vec<T>, StoreError> {
-    rows.map_err(|error| store(&error))?.iter().map(read).collect()
+    rows.map_err(|error| store_error(&error))?.iter().map(read).collect()
 }
 
 pub(crate) async fn waiting(pool: &SqlitePool) -> Result<Vec<InboxRow>, StoreError> {
@@ -32,15 +33,15 @@ pub(crate) async fn waiting(pool: &SqlitePool) -> Result<Vec<InboxRow>, StoreErr
     all(rows.fetch_all(pool).await, |row| {
         Ok(InboxRow {
             key: row.inbox_key()?,
-            thread: row.maybe("thread")?,
+            thread: row.optional_text("thread")?,
             sender: row.person("sender_id", "sender_name")?,
             text: row.text("text")?,
             at: row.time("at")?,
             direct: row.flag("direct")?,
-            reaction: row.maybe_json("reaction")?,
+            reaction: row.optional_json("reaction")?,
             bot: row.text("bot")?,
-            unproven: row.maybe("unproven")?,
-            started: row.maybe_json("started")?,
+            unproven: row.optional_text("unproven")?,
+            started: row.optional_json("started")?,
         })
     })
 }
@@ -51,7 +52,7 @@ pub(crate) async fn sent_as(pool: &SqlitePool, network: &str, event: &str) -> Re
         .bind(event)
         .fetch_optional(pool)
         .await
-        .map_err(|error| store(&error))
+        .map_err(|error| store_error(&error))
 }
 
 pub(crate) async fn sent_event(pool: &SqlitePool, key: &str) -> Result<Option<String>, StoreError> {
@@ -59,7 +60,7 @@ pub(crate) async fn sent_event(pool: &SqlitePool, key: &str) -> Result<Option<St
         .bind(key)
         .fetch_optional(pool)
         .await
-        .map_err(|error| store(&error))?;
+        .map_err(|error| store_error(&error))?;
     Ok(event.flatten())
 }
 
@@ -70,9 +71,9 @@ pub(crate) async fn mark(pool: &SqlitePool, bot: &str, network: &str, room: &str
         .bind(room)
         .fetch_optional(pool)
         .await
-        .map_err(|error| store(&error))?;
+        .map_err(|error| store_error(&error))?;
     row.map(|row| {
-        let (event, at) = (row.maybe("event")?, row.time("at")?);
+        let (event, at) = (row.optional_text("event")?, row.time("at")?);
         Ok(Mark { bot: bot.into(), network: network.into(), room: room.into(), event, at })
     })
     .transpose()
@@ -89,11 +90,11 @@ pub(crate) async fn outbox(pool: &SqlitePool) -> Result<Vec<PendingRow>, StoreEr
             bot: row.text("bot")?,
             network: row.text("network")?,
             room: row.text("room")?,
-            thread: row.maybe("thread")?,
+            thread: row.optional_text("thread")?,
             purpose: row.json("purpose")?,
             text: row.json("text")?,
         };
-        Ok(PendingRow { row: pending, event: row.maybe("event")?, version: row.number("version")? })
+        Ok(PendingRow { row: pending, event: row.optional_text("event")?, version: row.number("version")? })
     })
 }
 
@@ -112,7 +113,7 @@ pub(crate) async fn releases(pool: &SqlitePool, query: &ReleaseQuery) -> Result<
         statement.push(" and version = ").push_bind(version);
     }
     if let Some(outcome) = &query.outcome {
-        statement.push(" and outcome = ").push_bind(word(outcome)?);
+        statement.push(" and outcome = ").push_bind(enum_column(outcome)?);
     }
     statement.push(")");
     if query.latest {
@@ -122,7 +123,7 @@ pub(crate) async fn releases(pool: &SqlitePool, query: &ReleaseQuery) -> Result<
     all(statement.build().fetch_all(pool).await, |row| {
         let run = row.text("run")?;
         Ok(Release {
-            run: RunKey::parse(&run).ok_or_else(|| StoreError::Failed(format!("`{run}` is no run")))?,
+            run: RunKey::parse(&run).ok_or_else(|| StoreError::Failed(format!("`{run}` is not a run key")))?,
             app: row.text("app")?,
             environment: row.text("environment")?,
             version: row.text("version")?,
@@ -130,7 +131,7 @@ pub(crate) async fn releases(pool: &SqlitePool, query: &ReleaseQuery) -> Result<
             job: row.text("job")?,
             started: row.time("started")?,
             ended: row.time("ended")?,
-            outcome: row.word("outcome")?,
+            outcome: row.variant("outcome")?,
             recorded: row.flag("recorded")?,
         })
     })
@@ -142,7 +143,7 @@ pub(crate) async fn value(pool: &SqlitePool, plugin: &str, key: &str) -> Result<
         .bind(key)
         .fetch_optional(pool)
         .await
-        .map_err(|error| store(&error))
+        .map_err(|error| store_error(&error))
 }
 
 pub(crate) async fn values(
@@ -151,25 +152,25 @@ pub(crate) async fn values(
     prefix: &str,
     limit: u32,
 ) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
-    // A range, not `like`: nothing in a prefix is a wildcard, and the index serves it.
+    // A range instead of `like`: it uses the index, and `%` in a prefix is no wildcard.
     sqlx::query_as(
         "select key, value from value where plugin = ?1 and key >= ?2 and (?3 is null or key < ?3) order by key limit ?4",
     )
     .bind(plugin)
     .bind(prefix)
-    .bind(beyond(prefix))
+    .bind(prefix_end(prefix))
     .bind(limit)
     .fetch_all(pool)
     .await
-    .map_err(|error| store(&error))
+    .map_err(|error| store_error(&error))
 }
 
-/// The least text after all that begin with a prefix; `None` where all text comes before it. The order of
-/// UTF-8 bytes is the order of characters.
-fn beyond(prefix: &str) -> Option<String> {
+/// The upper bound of the texts that begin with a prefix, exclusive; `None` where there is no bound. The order of UTF-8 bytes is
+/// the order of characters.
+fn prefix_end(prefix: &str) -> Option<String> {
     let mut text = prefix.to_owned();
     while let Some(last) = text.pop() {
-        // The numbers of surrogates are no characters; the range steps over them.
+        // The range of `char` leaves out the surrogates.
         if let Some(next) = (last..=char::MAX).nth(1) {
             text.push(next);
             return Some(text);
@@ -201,11 +202,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn beyond_a_prefix_is_the_next_text() {
-        assert_eq!(beyond("ab").as_deref(), Some("ac"));
-        assert_eq!(beyond("a\u{10ffff}").as_deref(), Some("b"));
-        assert_eq!(beyond("\u{d7ff}").as_deref(), Some("\u{e000}"));
-        assert_eq!(beyond("\u{10ffff}"), None);
-        assert_eq!(beyond(""), None);
+    fn a_prefix_ends_at_the_next_text() {
+        assert_eq!(prefix_end("ab").as_deref(), Some("ac"));
+        assert_eq!(prefix_end("a\u{10ffff}").as_deref(), Some("b"));
+        assert_eq!(prefix_end("\u{d7ff}").as_deref(), Some("\u{e000}"));
+        assert_eq!(prefix_end("\u{10ffff}"), None);
+        assert_eq!(prefix_end(""), None);
     }
 }

@@ -1,4 +1,4 @@
-//! What was granted in chat, and what is frozen.
+//! Queries for grants in chat and freezes.
 
 use sqlx::SqlitePool;
 use wardroom::port::store::{Freeze, Grant, StoreError};
@@ -14,11 +14,11 @@ pub(crate) async fn grants(pool: &SqlitePool) -> Result<Vec<Grant>, StoreError> 
             person: row.person("person_id", "person_name")?,
             role: row.text("role")?,
             app: row.text("app")?,
-            environment: row.maybe("environment")?,
+            environment: row.optional_text("environment")?,
             by: row.person("by_id", "by_name")?,
             bot: row.text("bot")?,
             at: row.time("at")?,
-            until: row.maybe_time("until")?,
+            until: row.optional_time("until")?,
         })
     })
 }
@@ -28,7 +28,7 @@ pub(crate) async fn freezes(pool: &SqlitePool) -> Result<Vec<Freeze>, StoreError
     all(rows.fetch_all(pool).await, |row| {
         Ok(Freeze {
             environment: row.text("environment")?,
-            until: row.maybe_time("until")?,
+            until: row.optional_time("until")?,
             reason: row.text("reason")?,
             by: row.person("by_id", "by_name")?,
             at: row.time("at")?,

@@ -1,4 +1,4 @@
-//! Writes of jobs: opening, standing, taking a place, entering, closing.
+//! Writes of jobs: opening, status, deployment lock, journal entry, closing.
 
 use sqlx::SqliteConnection;
 use wardroom::{
@@ -6,32 +6,32 @@ use wardroom::{
     port::store::{Entry, JobEnd, JobRow, LinkKind, Place, Stand, StoreError},
 };
 
-use super::plain;
+use super::done;
 use crate::{
-    chain::{Chain, Draft},
-    convert::{json, store, time, word},
+    chain::{ChainCache, ChainDraft},
+    convert::{enum_column, json_column, store_error, time_column},
 };
 
 pub(super) async fn open<'w>(
     connection: &mut SqliteConnection,
-    chain: &Chain,
-    draft: &mut Draft<'w>,
+    chain: &ChainCache,
+    draft: &mut ChainDraft<'w>,
     job: &'w JobRow,
 ) -> Result<(), StoreError> {
     let before = || StoreError::Failed(format!("job `{}` was opened before", job.id));
     if job.end.is_some() || draft.tip(connection, chain, &job.id).await?.is_some() {
         return Err(before());
     }
-    // Also one that was removed: its runs and releases are still known by its id.
+    // The id of a removed job is not reused either: its runs and releases still have it.
     let ever: Option<i64> = sqlx::query_scalar("select 1 from link where subject = ? and kind = 'open' limit 1")
         .bind(&job.id)
         .fetch_optional(&mut *connection)
         .await
-        .map_err(|error| store(&error))?;
+        .map_err(|error| store_error(&error))?;
     if ever.is_some() {
         return Err(before());
     }
-    let done = sqlx::query(
+    let result = sqlx::query(
         "insert into job (id, network, room, event, thread, bot, caller_id, caller_name, plugin, digest, command, app,
          environment, line, parent, overrides, opened, phase, about, since, wake)
          values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -52,45 +52,45 @@ pub(super) async fn open<'w>(
     .bind(&job.line)
     .bind(&job.parent)
     .bind(&job.overrides)
-    .bind(time(job.opened))
-    .bind(word(&job.stand.phase)?)
+    .bind(time_column(job.opened))
+    .bind(enum_column(&job.stand.phase)?)
     .bind(&job.stand.about)
-    .bind(time(job.stand.since))
-    .bind(job.stand.wake.map(time))
+    .bind(time_column(job.stand.since))
+    .bind(job.stand.wake.map(time_column))
     .execute(connection)
     .await;
-    plain(done)?;
-    draft.opened(&job.id);
+    done(result)?;
+    draft.add_job(&job.id);
     Ok(())
 }
 
 pub(super) async fn stand(
     connection: &mut SqliteConnection,
-    chain: &Chain,
-    draft: &mut Draft<'_>,
+    chain: &ChainCache,
+    draft: &mut ChainDraft<'_>,
     job: &str,
     stand: &Stand,
 ) -> Result<(), StoreError> {
-    draft.open(connection, chain, job).await?;
-    let done = sqlx::query("update job set phase = ?, about = ?, since = ?, wake = ? where id = ?")
-        .bind(word(&stand.phase)?)
+    draft.open_tip(connection, chain, job).await?;
+    let result = sqlx::query("update job set phase = ?, about = ?, since = ?, wake = ? where id = ?")
+        .bind(enum_column(&stand.phase)?)
         .bind(&stand.about)
-        .bind(time(stand.since))
-        .bind(stand.wake.map(time))
+        .bind(time_column(stand.since))
+        .bind(stand.wake.map(time_column))
         .bind(job)
         .execute(connection)
         .await;
-    plain(done)
+    done(result)
 }
 
 pub(super) async fn take(
     connection: &mut SqliteConnection,
-    chain: &Chain,
-    draft: &mut Draft<'_>,
+    chain: &ChainCache,
+    draft: &mut ChainDraft<'_>,
     place: &Place,
     job: &str,
 ) -> Result<(), StoreError> {
-    draft.open(connection, chain, job).await?;
+    draft.open_tip(connection, chain, job).await?;
     let holder: String = sqlx::query_scalar(
         "insert into place (app, environment, job) values (?, ?, ?)
          on conflict (app, environment) do update set job = job returning job",
@@ -100,7 +100,7 @@ pub(super) async fn take(
     .bind(job)
     .fetch_one(connection)
     .await
-    .map_err(|error| store(&error))?;
+    .map_err(|error| store_error(&error))?;
     if holder != job {
         return Err(StoreError::Failed(format!("the place `{place}` is held by job `{holder}`")));
     }
@@ -109,8 +109,8 @@ pub(super) async fn take(
 
 pub(super) async fn enter(
     connection: &mut SqliteConnection,
-    chain: &Chain,
-    draft: &mut Draft<'_>,
+    chain: &ChainCache,
+    draft: &mut ChainDraft<'_>,
     entry: &Entry,
 ) -> Result<(), StoreError> {
     let (job, number) = (&entry.job, entry.number);
@@ -131,53 +131,53 @@ pub(super) async fn enter(
     tip.entries += 1;
     tip.hash.clone_from(&hash);
     tip.changed = true;
-    let done = sqlx::query(
+    let result = sqlx::query(
         "insert into entry (job, number, kind, plugin, call, of, rule, attributes, body, beside, at, hash)
          values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(job)
     .bind(number)
-    .bind(word(&entry.kind)?)
+    .bind(enum_column(&entry.kind)?)
     .bind(&entry.plugin)
     .bind(&entry.call)
     .bind(entry.of)
     .bind(&entry.rule)
-    .bind(json(&entry.attributes)?)
-    .bind(json(&entry.body)?)
+    .bind(json_column(&entry.attributes)?)
+    .bind(json_column(&entry.body)?)
     .bind(&entry.beside)
-    .bind(time(entry.at))
+    .bind(time_column(entry.at))
     .bind(&hash)
     .execute(&mut *connection)
     .await;
-    plain(done)?;
+    done(result)?;
     if number == 0 {
-        draft.link(connection, chain, LinkKind::Open, job, &hash, entry.at).await?;
+        draft.write_link(connection, chain, LinkKind::Open, job, &hash, entry.at).await?;
     }
     Ok(())
 }
 
 pub(super) async fn close(
     connection: &mut SqliteConnection,
-    chain: &Chain,
-    draft: &mut Draft<'_>,
+    chain: &ChainCache,
+    draft: &mut ChainDraft<'_>,
     job: &str,
     end: &JobEnd,
 ) -> Result<(), StoreError> {
-    let tip = draft.open(connection, chain, job).await?;
+    let tip = draft.open_tip(connection, chain, job).await?;
     tip.open = false;
     tip.changed = false;
     let (entries, hash) = (tip.entries, tip.hash.clone());
-    let done = sqlx::query("update job set outcome = ?, ended = ?, summary = ?, entries = ?, tip = ? where id = ?")
-        .bind(word(&end.outcome)?)
-        .bind(time(end.at))
+    let result = sqlx::query("update job set outcome = ?, ended = ?, summary = ?, entries = ?, tip = ? where id = ?")
+        .bind(enum_column(&end.outcome)?)
+        .bind(time_column(end.at))
         .bind(&end.summary)
         .bind(entries)
         .bind(&hash)
         .bind(job)
         .execute(&mut *connection)
         .await;
-    plain(done)?;
-    plain(sqlx::query("delete from place where job = ?").bind(job).execute(&mut *connection).await)?;
-    draft.link(connection, chain, LinkKind::Close, job, &hash, end.at).await?;
+    done(result)?;
+    done(sqlx::query("delete from place where job = ?").bind(job).execute(&mut *connection).await)?;
+    draft.write_link(connection, chain, LinkKind::Close, job, &hash, end.at).await?;
     Ok(())
 }

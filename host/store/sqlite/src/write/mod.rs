@@ -1,6 +1,6 @@
-//! One [`Write`] as statements, inside a transaction that somebody else holds.
+//! Executes one [`Write`] inside the transaction of the caller.
 //!
-//! Not here: which writes share a transaction (`group`), and what is remembered of jobs and links (`chain`).
+//! Not here: which writes share a transaction (`writer`), and the links of the chain (`chain`).
 
 mod job;
 mod rights;
@@ -12,15 +12,15 @@ use wardroom::{
 };
 
 use crate::{
-    chain::{Chain, Draft},
-    convert::{json, store, time, word},
+    chain::{ChainCache, ChainDraft},
+    convert::{enum_column, json_column, store_error, time_column},
 };
 
-/// Makes one change. The key of a message that was new is added to `new`.
-pub(crate) async fn make<'w>(
+/// Executes one write. Adds the key of a new message to `new`.
+pub(crate) async fn execute<'w>(
     connection: &mut SqliteConnection,
-    chain: &Chain,
-    draft: &mut Draft<'w>,
+    chain: &ChainCache,
+    draft: &mut ChainDraft<'w>,
     write: &'w Write,
     new: &mut Vec<InboxKey>,
 ) -> Result<(), StoreError> {
@@ -35,7 +35,7 @@ pub(crate) async fn make<'w>(
             }
             Ok(())
         }
-        Write::Done(key) => done(connection, key).await,
+        Write::Done(key) => mark_done(connection, key).await,
         Write::Mark(row) => mark(connection, row).await,
         Write::Say(row) => say(connection, row).await,
         Write::Sent { key, version, event } => sent(connection, key, *version, event.as_deref()).await,
@@ -45,9 +45,9 @@ pub(crate) async fn make<'w>(
         Write::Close { job, end } => job::close(connection, chain, draft, job, end).await,
         Write::Enter(row) => job::enter(connection, chain, draft, row).await,
         Write::Keep { digest, bytes } => keep(connection, digest, bytes).await,
-        Write::Line(row) if row.refused => draft.link_lines(connection, chain, LinkKind::Refusal, &[row]).await,
+        Write::Line(row) if row.refused => draft.write_lines(connection, chain, LinkKind::Refusal, &[row]).await,
         Write::Line(row) => {
-            draft.gather(row);
+            draft.add_line(row);
             Ok(())
         }
         Write::Release(row) => release(connection, row).await,
@@ -60,14 +60,13 @@ pub(crate) async fn make<'w>(
     }
 }
 
-type Done = Result<SqliteQueryResult, sqlx::Error>;
-
-fn plain(done: Done) -> Result<(), StoreError> {
-    done.map(drop).map_err(|error| store(&error))
+/// Drops the result of a statement whose number of rows does not matter.
+fn done(result: Result<SqliteQueryResult, sqlx::Error>) -> Result<(), StoreError> {
+    result.map(drop).map_err(|error| store_error(&error))
 }
 
 async fn receive(connection: &mut SqliteConnection, row: &InboxRow, new: &mut Vec<InboxKey>) -> Result<(), StoreError> {
-    let done = sqlx::query(
+    let result = sqlx::query(
         "insert into inbox (network, room, event, thread, sender_id, sender_name, text, at, direct, reaction, bot,
          unproven, started) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (network, room, event) do nothing",
     )
@@ -78,44 +77,44 @@ async fn receive(connection: &mut SqliteConnection, row: &InboxRow, new: &mut Ve
     .bind(&row.sender.id)
     .bind(&row.sender.name)
     .bind(&row.text)
-    .bind(time(row.at))
+    .bind(time_column(row.at))
     .bind(row.direct)
-    .bind(row.reaction.as_ref().map(json).transpose()?)
+    .bind(row.reaction.as_ref().map(json_column).transpose()?)
     .bind(&row.bot)
     .bind(&row.unproven)
-    .bind(row.started.as_ref().map(json).transpose()?)
+    .bind(row.started.as_ref().map(json_column).transpose()?)
     .execute(connection)
     .await
-    .map_err(|error| store(&error))?;
-    if done.rows_affected() > 0 {
+    .map_err(|error| store_error(&error))?;
+    if result.rows_affected() > 0 {
         new.push(row.key.clone());
     }
     Ok(())
 }
 
-/// Whether nothing came under a name before; something has from now on.
+/// Stores a name. `false` where it is stored already.
 async fn is_new(connection: &mut SqliteConnection, name: &str, came: Timestamp) -> Result<bool, StoreError> {
-    let done = sqlx::query("insert into came (name, at) values (?, ?) on conflict (name) do nothing")
+    let result = sqlx::query("insert into came (name, at) values (?, ?) on conflict (name) do nothing")
         .bind(name)
-        .bind(time(came))
+        .bind(time_column(came))
         .execute(connection)
         .await
-        .map_err(|error| store(&error))?;
-    Ok(done.rows_affected() > 0)
+        .map_err(|error| store_error(&error))?;
+    Ok(result.rows_affected() > 0)
 }
 
-async fn done(connection: &mut SqliteConnection, key: &InboxKey) -> Result<(), StoreError> {
-    let done = sqlx::query("update inbox set done = 1 where network = ? and room = ? and event = ?")
+async fn mark_done(connection: &mut SqliteConnection, key: &InboxKey) -> Result<(), StoreError> {
+    let result = sqlx::query("update inbox set done = 1 where network = ? and room = ? and event = ?")
         .bind(&key.network)
         .bind(&key.room)
         .bind(&key.event)
         .execute(connection)
         .await;
-    plain(done)
+    done(result)
 }
 
 async fn mark(connection: &mut SqliteConnection, mark: &Mark) -> Result<(), StoreError> {
-    let done = sqlx::query(
+    let result = sqlx::query(
         "insert into mark (bot, network, room, event, at) values (?, ?, ?, ?, ?)
          on conflict (bot, network, room) do update set event = excluded.event, at = excluded.at where excluded.at >= at",
     )
@@ -123,15 +122,15 @@ async fn mark(connection: &mut SqliteConnection, mark: &Mark) -> Result<(), Stor
     .bind(&mark.network)
     .bind(&mark.room)
     .bind(&mark.event)
-    .bind(time(mark.at))
+    .bind(time_column(mark.at))
     .execute(connection)
     .await;
-    plain(done)
+    done(result)
 }
 
 async fn say(connection: &mut SqliteConnection, row: &OutboxRow) -> Result<(), StoreError> {
-    // The place of a card stays: what was sent cannot be moved to another room or thread.
-    let done = sqlx::query(
+    // A card keeps its room and thread, because a sent message cannot move.
+    let result = sqlx::query(
         "insert into outbox (key, network, room, thread, card, purpose, text, at, bot) values (?, ?, ?, ?, ?, ?, ?, ?, ?)
          on conflict (key) do update set purpose = excluded.purpose, text = excluded.text, version = version + 1
          where card = 1 and excluded.card = 1",
@@ -141,13 +140,13 @@ async fn say(connection: &mut SqliteConnection, row: &OutboxRow) -> Result<(), S
     .bind(&row.room)
     .bind(&row.thread)
     .bind(matches!(row.purpose, Purpose::Card { .. }))
-    .bind(json(&row.purpose)?)
-    .bind(json(&row.text)?)
-    .bind(time(Timestamp::now()))
+    .bind(json_column(&row.purpose)?)
+    .bind(json_column(&row.text)?)
+    .bind(time_column(Timestamp::now()))
     .bind(&row.bot)
     .execute(connection)
     .await;
-    plain(done)
+    done(result)
 }
 
 async fn sent(
@@ -156,7 +155,7 @@ async fn sent(
     version: u64,
     event: Option<&str>,
 ) -> Result<(), StoreError> {
-    let done = sqlx::query(
+    let result = sqlx::query(
         "update outbox set sent = max(sent, min(?1, version)), event = coalesce(event, ?2),
          given_up = max(given_up, ?2 is null) where key = ?3",
     )
@@ -165,21 +164,21 @@ async fn sent(
     .bind(key)
     .execute(connection)
     .await;
-    plain(done)
+    done(result)
 }
 
 async fn keep(connection: &mut SqliteConnection, digest: &str, bytes: &[u8]) -> Result<(), StoreError> {
-    let done = sqlx::query("insert into beside (digest, bytes) values (?, ?) on conflict (digest) do nothing")
+    let result = sqlx::query("insert into beside (digest, bytes) values (?, ?) on conflict (digest) do nothing")
         .bind(digest)
         .bind(bytes)
         .execute(connection)
         .await;
-    plain(done)
+    done(result)
 }
 
-/// A line under its link.
-pub(crate) async fn line(connection: &mut SqliteConnection, line: &Line, link: u64) -> Result<(), StoreError> {
-    let done = sqlx::query(
+/// Inserts a line of a query or a refusal under its link.
+pub(crate) async fn insert_line(connection: &mut SqliteConnection, line: &Line, link: u64) -> Result<(), StoreError> {
+    let result = sqlx::query(
         "insert into line (link, network, room, event, caller_id, caller_name, plugin, command, at, calls, denials,
          refused) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
@@ -191,17 +190,17 @@ pub(crate) async fn line(connection: &mut SqliteConnection, line: &Line, link: u
     .bind(&line.caller.name)
     .bind(&line.plugin)
     .bind(&line.command)
-    .bind(time(line.at))
-    .bind(json(&line.calls)?)
-    .bind(json(&line.denials)?)
+    .bind(time_column(line.at))
+    .bind(json_column(&line.calls)?)
+    .bind(json_column(&line.denials)?)
     .bind(line.refused)
     .execute(connection)
     .await;
-    plain(done)
+    done(result)
 }
 
 async fn release(connection: &mut SqliteConnection, release: &Release) -> Result<(), StoreError> {
-    let done = sqlx::query(
+    let result = sqlx::query(
         "insert into release (run, app, environment, version, person_id, person_name, job, started, ended, outcome,
          recorded) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (run) do nothing",
     )
@@ -212,17 +211,17 @@ async fn release(connection: &mut SqliteConnection, release: &Release) -> Result
     .bind(&release.person.id)
     .bind(&release.person.name)
     .bind(&release.job)
-    .bind(time(release.started))
-    .bind(time(release.ended))
-    .bind(word(&release.outcome)?)
+    .bind(time_column(release.started))
+    .bind(time_column(release.ended))
+    .bind(enum_column(&release.outcome)?)
     .bind(release.recorded)
     .execute(connection)
     .await;
-    plain(done)
+    done(result)
 }
 
 async fn set(connection: &mut SqliteConnection, plugin: &str, key: &str, value: &[u8]) -> Result<(), StoreError> {
-    let done = sqlx::query(
+    let result = sqlx::query(
         "insert into value (plugin, key, value) values (?, ?, ?)
          on conflict (plugin, key) do update set value = excluded.value",
     )
@@ -231,11 +230,11 @@ async fn set(connection: &mut SqliteConnection, plugin: &str, key: &str, value: 
     .bind(value)
     .execute(connection)
     .await;
-    plain(done)
+    done(result)
 }
 
 async fn delete(connection: &mut SqliteConnection, plugin: &str, key: &str) -> Result<(), StoreError> {
-    let done =
+    let result =
         sqlx::query("delete from value where plugin = ? and key = ?").bind(plugin).bind(key).execute(connection).await;
-    plain(done)
+    done(result)
 }

@@ -1,4 +1,4 @@
-//! The writer where there is no room: what fits is written, what waits keeps its order.
+//! The writer on a full disk: lists that fit are written, and notes keep their order.
 
 use std::collections::BTreeMap;
 
@@ -9,39 +9,39 @@ use wardroom::{
 };
 
 use super::*;
-use crate::{Claim, open};
+use crate::{MachineClaim, open};
 
 fn set(key: &str, bytes: usize) -> Vec<Write> {
     vec![Write::Set { plugin: "deploy".into(), key: key.into(), value: vec![7; bytes] }]
 }
 
 #[tokio::test]
-async fn a_full_database_takes_what_fits_and_works_again() {
+async fn a_full_disk_fails_only_lists_that_do_not_fit() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("wardroom.db");
-    drop(open::writing(&file, &Claim::default()).await.expect("makes the schema"));
-    // SQLite's own limit gives the error of a full disk, to any user.
+    drop(open::open_writer(&file, &MachineClaim::default()).await.expect("makes the schema"));
+    // A limit on pages causes the error of a full disk, without a full disk.
     let options = open::options(&file).pragma("max_page_count", "130");
-    let group = Group::start(open::connect(&options).await.expect("connects"), None);
+    let writer = Writer::start(open::connect(&options).await.expect("connects"), None);
 
-    group.commit(set("large", 250_000)).await.expect("there is room for one");
-    let before = group.transactions();
-    group.note(set("noted", 250_000));
-    // These three share a transaction, which is too large for what is left; one of them is not.
+    writer.commit(set("large", 250_000)).await.expect("there is room for one");
+    let before = writer.transactions();
+    writer.note(set("noted", 250_000));
+    // These three share a transaction that is too large; one of them fits alone.
     let (first, second, small) = tokio::join!(
-        group.commit(set("first", 250_000)),
-        group.commit(set("second", 250_000)),
-        group.commit(set("small", 1))
+        writer.commit(set("first", 250_000)),
+        writer.commit(set("second", 250_000)),
+        writer.commit(set("small", 1))
     );
     for refused in [first, second] {
         assert!(matches!(&refused, Err(StoreError::Unavailable(reason)) if reason.contains("full")), "{refused:?}");
     }
-    small.expect("what fits is written");
-    assert_eq!(group.transactions(), before + 1);
+    small.expect("the small list fits");
+    assert_eq!(writer.transactions(), before + 1);
 
-    group.commit(vec![Write::Delete { plugin: "deploy".into(), key: "large".into() }]).await.expect("makes room");
-    group.commit(set("last", 1)).await.expect("works again");
-    group.close().await;
+    writer.commit(vec![Write::Delete { plugin: "deploy".into(), key: "large".into() }]).await.expect("makes room");
+    writer.commit(set("last", 1)).await.expect("works again");
+    writer.close().await;
     let mut connection = open::connect(&options).await.expect("connects");
     let rows = sqlx::query("select key from value order by key").fetch_all(&mut connection).await.expect("rows");
     let keys: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
@@ -49,21 +49,21 @@ async fn a_full_database_takes_what_fits_and_works_again() {
 }
 
 #[tokio::test]
-async fn an_entry_behind_a_note_without_room_waits_for_it() {
+async fn an_entry_behind_an_unwritten_note_is_unavailable() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("wardroom.db");
-    drop(open::writing(&file, &Claim::default()).await.expect("makes the schema"));
+    drop(open::open_writer(&file, &MachineClaim::default()).await.expect("makes the schema"));
     let options = open::options(&file).pragma("max_page_count", "130");
-    let group = Group::start(open::connect(&options).await.expect("connects"), None);
+    let writer = Writer::start(open::connect(&options).await.expect("connects"), None);
     let entry = |number, bytes| Write::Enter(Entry { body: "x".repeat(bytes).into(), ..entry(number) });
-    group.commit(vec![Write::Open(job()), entry(0, 1)]).await.expect("a commit");
-    group.commit(set("large", 250_000)).await.expect("there is room for one");
-    group.note(vec![entry(1, 250_000)]);
-    let refused = group.commit(vec![entry(2, 1)]).await;
+    writer.commit(vec![Write::Open(job()), entry(0, 1)]).await.expect("a commit");
+    writer.commit(set("large", 250_000)).await.expect("there is room for one");
+    writer.note(vec![entry(1, 250_000)]);
+    let refused = writer.commit(vec![entry(2, 1)]).await;
     assert!(matches!(&refused, Err(StoreError::Unavailable(reason)) if reason.contains("not the next")), "{refused:?}");
-    group.commit(vec![Write::Delete { plugin: "deploy".into(), key: "large".into() }]).await.expect("makes room");
-    group.commit(vec![entry(2, 1)]).await.expect("the note was written before it");
-    group.close().await;
+    writer.commit(vec![Write::Delete { plugin: "deploy".into(), key: "large".into() }]).await.expect("makes room");
+    writer.commit(vec![entry(2, 1)]).await.expect("the note was written before it");
+    writer.close().await;
 }
 
 fn job() -> JobRow {

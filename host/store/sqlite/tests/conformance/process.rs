@@ -1,4 +1,4 @@
-//! What is left when the process ends badly or its disk is full: the tests run themselves again as a child.
+//! Crashes and a full disk. Each test runs itself again as a child process.
 
 use std::{
     io::{BufRead, BufReader, Write as _},
@@ -15,20 +15,20 @@ use wardroom::port::{
 use wardroom_sqlite::{OpenError, SqliteStore};
 
 use crate::{
-    checks::verified,
+    helpers::verified,
     rows::{closing, entry, key, line, message, opening, set},
 };
 
-/// Set in a child: the database that it works on.
+/// Set in a child: the path of its database.
 const FILE: &str = "WARDROOM_STORE_TEST_FILE";
 
-/// The database of the parent, if this is a child.
-fn role() -> Option<PathBuf> {
+/// The path of the database, where this process is a child.
+fn child_database() -> Option<PathBuf> {
     std::env::var_os(FILE).map(PathBuf::from)
 }
 
-/// This binary again, at one test only. `shell` is run before it, in the same process.
-fn again(test: &str, file: &Path, shell: &str) -> Child {
+/// Runs one test of this binary in a child process, after the `shell` commands.
+fn spawn_child(test: &str, file: &Path, shell: &str) -> Child {
     let binary = std::env::current_exe().expect("this binary");
     Command::new("bash")
         .args(["-c", &format!("{shell}\nexec \"$0\" \"$@\"")])
@@ -40,20 +40,20 @@ fn again(test: &str, file: &Path, shell: &str) -> Child {
         .expect("a child")
 }
 
-/// Tells the parent something, at once. The test harness writes to the same pipe, so a line has a mark.
-fn tell(word: &str) {
+/// Sends a line to the parent. The test harness writes to the same pipe, so these lines have a prefix.
+fn send_to_parent(word: &str) {
     let mut out = std::io::stdout().lock();
-    writeln!(out, "\n@{word}").and_then(|()| out.flush()).expect("the parent listens");
+    writeln!(out, "\n@{word}").and_then(|()| out.flush()).expect("the parent reads");
 }
 
-/// What the child tells, until its end.
-fn told(child: &mut Child) -> impl Iterator<Item = String> + use<> {
+/// The lines that the child sends, until its end.
+fn lines_of(child: &mut Child) -> impl Iterator<Item = String> + use<> {
     let out = child.stdout.take().expect("a pipe");
     BufReader::new(out).lines().map_while(Result::ok).filter_map(|line| line.strip_prefix('@').map(str::to_owned))
 }
 
-/// A job of this process, and an entry of the one that it opened first.
-fn work(number: u32) -> Vec<Write> {
+/// Opens and closes a job, and adds an entry to the first job of this process.
+fn job_writes(number: u32) -> Vec<Write> {
     let id = |number: u32| format!("{:x}-{number}", std::process::id());
     let entry = (number > 0).then(|| Write::Enter(entry(&id(0), number, EntryKind::Call)));
     let closing = if number > 0 { closing(&id(number), 1) } else { Vec::new() };
@@ -61,8 +61,8 @@ fn work(number: u32) -> Vec<Write> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_acknowledged_outlives_kill_9() {
-    if let Some(file) = role() {
+async fn acknowledged_commits_survive_sigkill() {
+    if let Some(file) = child_database() {
         let store = SqliteStore::open(&file).await.expect("opens");
         for number in 0.. {
             let writes = vec![
@@ -70,18 +70,18 @@ async fn what_was_acknowledged_outlives_kill_9() {
                 set("deploy", &format!("{number:08}"), &[7; 3000]),
                 set("deploy", "newest", &number.to_le_bytes()),
             ];
-            store.commit([writes, work(number)].concat()).await.expect("a commit");
+            store.commit([writes, job_writes(number)].concat()).await.expect("a commit");
             store.note(vec![Write::Line(line(None, &[]))]);
-            tell(&number.to_string());
+            send_to_parent(&number.to_string());
         }
     }
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("state/wardroom.db");
     let mut next = 0_u32;
     for round in 1..=3_u32 {
-        let mut child = again("process::what_was_acknowledged_outlives_kill_9", &file, "");
-        // The child counts from nothing each time; what it writes again changes nothing.
-        let mut words = told(&mut child);
+        let mut child = spawn_child("process::acknowledged_commits_survive_sigkill", &file, "");
+        // Each child counts from 0; repeated writes change nothing.
+        let mut words = lines_of(&mut child);
         let goal = next + 40 * round;
         let newest = words.by_ref().map(|word| word.parse::<u32>().expect("a number")).find(|number| *number >= goal);
         let refused = SqliteStore::open(&file).await.expect_err("the child holds the folder");
@@ -91,7 +91,7 @@ async fn what_was_acknowledged_outlives_kill_9() {
         let store = SqliteStore::open(&file).await.expect("opens right after the kill");
         assert!(start.elapsed() < Duration::from_secs(5));
         child.wait().expect("the child is gone");
-        // It may have said more between the last word that was read and its end.
+        // The child may have sent further lines before it was killed.
         let acknowledged = words.filter_map(|word| word.parse().ok()).last().or(newest).expect("it committed");
 
         let whole = verified(&store).await;
@@ -111,16 +111,16 @@ async fn what_was_acknowledged_outlives_kill_9() {
 }
 
 #[tokio::test]
-async fn a_disk_without_room_costs_nothing_but_time() {
-    if let Some(file) = role() {
-        return fill(&file).await;
+async fn a_full_disk_loses_nothing() {
+    if let Some(file) = child_database() {
+        return fill_disk(&file).await;
     }
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("wardroom.db");
-    // No file of the child may grow beyond this many kilobytes, until it lifts the limit itself.
+    // Limits each file of the child to 2048 KiB, until the child lifts the limit.
     let shell = "trap '' XFSZ; ulimit -S -f 2048";
-    let mut child = again("process::a_disk_without_room_costs_nothing_but_time", &file, shell);
-    let words: Vec<String> = told(&mut child).collect();
+    let mut child = spawn_child("process::a_full_disk_loses_nothing", &file, shell);
+    let words: Vec<String> = lines_of(&mut child).collect();
     assert!(child.wait().expect("the child ends").success(), "{words:?}");
     assert_eq!(words, ["full", "room again"]);
     let store = SqliteStore::open(&file).await.expect("opens");
@@ -129,8 +129,8 @@ async fn a_disk_without_room_costs_nothing_but_time() {
     store.close().await;
 }
 
-/// The child: fills the disk, sees that nothing was changed, has room again and goes on.
-async fn fill(file: &Path) {
+/// Runs in the child: fills the disk, checks that a refused list changed nothing, lifts the limit and writes again.
+async fn fill_disk(file: &Path) {
     let store = SqliteStore::open(file).await.expect("opens");
     let bulk = vec![7; 50_000];
     let mut written = 0;
@@ -148,9 +148,9 @@ async fn fill(file: &Path) {
     store.note(vec![set("deploy", "noted", b"v")]);
     let again = store.commit(vec![set("deploy", "more", &bulk.repeat(4))]).await;
     assert!(matches!(again, Err(StoreError::Unavailable(_))), "{again:?}");
-    assert_eq!(store.waiting().await.expect("rows").len(), written as usize, "nothing of the refused list is there");
+    assert_eq!(store.waiting().await.expect("rows").len(), written as usize, "the refused list changed nothing");
     assert_eq!(store.values("deploy", "bulk", u32::MAX).await.expect("values").len(), written as usize);
-    tell("full");
+    send_to_parent("full");
 
     let limit = getrlimit(Resource::Fsize);
     setrlimit(Resource::Fsize, Rlimit { current: limit.maximum, maximum: limit.maximum }).expect("room again");
@@ -158,5 +158,5 @@ async fn fill(file: &Path) {
     assert_eq!(new.expect("works again"), [key(written)]);
     assert_eq!(store.waiting().await.expect("rows").len(), written as usize + 1);
     store.close().await;
-    tell("room again");
+    send_to_parent("room again");
 }

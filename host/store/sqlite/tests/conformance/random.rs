@@ -1,4 +1,4 @@
-//! Random lists, notes, crashes and removals: the chain always holds, and the store in memory says the same as SQLite.
+//! Random lists, notes, crashes and removals: the chain stays valid, and the in-memory store and SQLite agree.
 
 use std::path::Path;
 
@@ -16,14 +16,14 @@ use wardroom_sqlite::SqliteStore;
 
 use crate::rows::{at, card, closing_at, entry, job, key, line, message, opening_of, sent, stand, take};
 
-/// One thing that a list does. Jobs are few, so that much of it goes wrong.
+/// A part of a list. There are few jobs, so that many lists are invalid.
 #[derive(Debug, Clone)]
 enum Act {
     Open {
         job: u8,
         message: u8,
     },
-    /// With a number that is `off` less one beside the next.
+    /// The number of the entry is the next one plus `off` minus one.
     Enter {
         job: u8,
         kind: usize,
@@ -61,13 +61,13 @@ enum Act {
 #[derive(Debug, Clone)]
 enum Step {
     Commit(Vec<Act>),
-    /// Handed over, and lost if a crash comes before the next commit.
+    /// Submitted with the next commit, or lost in a crash before it.
     Note(Vec<Act>),
-    /// So many of the notes before were written.
+    /// Of the earlier notes, this many were written.
     Crash {
         written: usize,
     },
-    /// What was over so many steps ago.
+    /// Removes what ended this many commits ago.
     Remove {
         ago: i64,
     },
@@ -95,7 +95,7 @@ fn act() -> impl Strategy<Value = Act> {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        // A long list is mostly a bad one.
+        // Short lists, because a long one is mostly invalid.
         8 => proptest::collection::vec(act(), 1..4).prop_map(Step::Commit),
         4 => proptest::collection::vec(act(), 1..3).prop_map(Step::Note),
         1 => (0..3_usize).prop_map(|written| Step::Crash { written }),
@@ -103,7 +103,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What the writer of a list must know: the number of the next entry, which lists before may have changed.
+/// Builds a list. The number of a job's next entry comes from the store and from the earlier writes of the list.
 async fn writes(memory: &MemoryStore, acts: &[Act], now: i64) -> Vec<Write> {
     let mut writes = Vec::new();
     for act in acts {
@@ -160,7 +160,7 @@ fn name(job: u8) -> String {
     format!("{job:02x}")
 }
 
-/// All that both must agree on. Links are not in it: which lines share one is each store's own.
+/// All content that the stores must agree on. It leaves out links, because each store chooses the lines that share one.
 async fn everything(store: &dyn Store) -> String {
     store.commit(Vec::new()).await.expect("writes what was noted");
     let jobs = store.jobs(&JobQuery::default()).await.expect("jobs");
@@ -172,7 +172,7 @@ async fn everything(store: &dyn Store) -> String {
     for number in 0..5 {
         said += &format!("{:?}", store.beside(&digest(&[number])).await.expect("bytes"));
     }
-    let whole = verify(store, None).await.expect("readable").expect("nothing was changed");
+    let whole = verify(store, None).await.expect("a readable store").expect("a valid chain");
     said += &format!(
         "{:#?}",
         (
@@ -193,7 +193,7 @@ async fn reopened(file: &Path) -> SqliteStore {
     SqliteStore::open(file).await.expect("opens")
 }
 
-/// Removes all that there is to remove, in an order of its own.
+/// Removes in as many calls as needed. Returns the jobs sorted.
 async fn removed(store: &dyn Store, before: Timestamp) -> Removed {
     let mut all = Removed::default();
     loop {
@@ -213,7 +213,7 @@ async fn both_agree(steps: Vec<Step>) {
     let mut sqlite = reopened(&file).await;
     let memory = MemoryStore::new();
     let mut noted: Vec<Vec<Write>> = Vec::new();
-    // All that is handed over between two commits has one moment: which of its lines share a link matters to nothing.
+    // All writes between two commits have the same time, so the grouping of lines into links has no effect on the result.
     let mut now = 0;
     for step in steps {
         let note = |sqlite: &SqliteStore, noted: &mut Vec<Vec<Write>>, most: usize| {
@@ -252,7 +252,7 @@ async fn both_agree(steps: Vec<Step>) {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
-    fn whatever_is_written_the_chain_holds(steps in proptest::collection::vec(step(), 1..60)) {
+    fn the_chain_stays_valid_and_both_stores_agree(steps in proptest::collection::vec(step(), 1..60)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(both_agree(steps));
     }

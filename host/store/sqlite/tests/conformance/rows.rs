@@ -1,4 +1,4 @@
-//! Rows to write, told apart by a number or a name.
+//! Sample rows, distinguished by a number or a name.
 
 use wardroom::{
     Timestamp,
@@ -13,7 +13,7 @@ use wardroom::{
     reply::Text,
 };
 
-/// A moment so many seconds after some other, with a fraction that only nanoseconds can hold.
+/// A time with nanoseconds, `seconds` after a fixed one.
 pub(crate) fn at(seconds: i64) -> Timestamp {
     Timestamp::new(1_700_000_000 + seconds, 123_456_789).expect("a time")
 }
@@ -101,7 +101,7 @@ pub(crate) fn job(id: &str) -> JobRow {
     }
 }
 
-/// Where a job stands, with the second at which it is looked at again.
+/// A job's status, with the second of its wake time.
 pub(crate) fn stand(phase: Phase, wake: Option<i64>) -> Stand {
     Stand { phase, about: phase.as_str().into(), since: at(0), wake: wake.map(at) }
 }
@@ -111,7 +111,7 @@ pub(crate) fn opening(id: &str) -> Vec<Write> {
     opening_of(job(id))
 }
 
-/// The same, of a row that is not like the others.
+/// As [`opening`], with a given row.
 pub(crate) fn opening_of(row: JobRow) -> Vec<Write> {
     let mut first = entry(&row.id, 0, EntryKind::Invocation);
     first.body = serde_json::json!({
@@ -128,7 +128,7 @@ pub(crate) fn closing(id: &str, number: u32) -> Vec<Write> {
     closing_at(id, number, 9)
 }
 
-/// The same, at a second.
+/// As [`closing`], at a second.
 pub(crate) fn closing_at(id: &str, number: u32, second: i64) -> Vec<Write> {
     let end = JobEnd { outcome: JobOutcome::Warnings, at: at(second), summary: "deployed".into() };
     let mut last = entry(id, number, EntryKind::Closed);
@@ -145,7 +145,7 @@ pub(crate) fn place(app: &str, environment: &str) -> Place {
     Place { app: app.to_owned(), environment: environment.to_owned() }
 }
 
-/// Ends a job without a last entry.
+/// Closes a job without a last entry.
 pub(crate) fn close(id: &str) -> Write {
     let [_, close] = closing(id, 0).try_into().expect("two writes");
     close

@@ -1,4 +1,4 @@
-//! A database that somebody changed by hand: each change is found, and named.
+//! Changes of a database by hand: verification finds and names each one.
 
 use std::path::{Path, PathBuf};
 
@@ -14,8 +14,8 @@ use wardroom_sqlite::SqliteStore;
 
 use crate::rows::{at, closing, closing_at, entry, job, key, line, opening, opening_of};
 
-/// A database with a job that is over (7f3a), one that is open (0b), one that was removed, and lines.
-struct Scene {
+/// A database with a closed job (7f3a), an open one (0b), a removed one, queries and refusals.
+struct TamperTest {
     folder: tempfile::TempDir,
     head: Head,
 }
@@ -28,7 +28,7 @@ fn refused(number: u32) -> Write {
     Write::Line(Line { refused: true, inbox: key(number), ..line(None, &[]) })
 }
 
-impl Scene {
+impl TamperTest {
     async fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let store = SqliteStore::open(&folder.path().join("wardroom.db")).await.expect("opens");
@@ -38,7 +38,7 @@ impl Scene {
         large.body = serde_json::json!({ "arguments": "x".repeat(20_000) });
         let beside = journal::pack(&mut large).expect("it is large");
         let lists = [
-            // Links 1 and 2, then 3 of the removal.
+            // Links 1 and 2; the removal adds link 3.
             [opening("01d"), closing_at("01d", 1, -100)].concat(),
             // Links 4 and 5: 7f3a has entries 0 to 6.
             [
@@ -61,7 +61,7 @@ impl Scene {
                 assert_eq!(removed.jobs.len(), 1);
             }
         }
-        let head = journal::verify(&store, None).await.expect("readable").expect("whole").head;
+        let head = journal::verify(&store, None).await.expect("a readable store").expect("a valid chain").head;
         assert_eq!(head.number, 9);
         store.close().await;
         Self { folder, head }
@@ -71,7 +71,7 @@ impl Scene {
         self.folder.path().join(name)
     }
 
-    /// What verify says after these statements.
+    /// The fault that verification finds after these statements.
     async fn fault(&self, statements: &str) -> String {
         self.fault_with(statements, None).await
     }
@@ -79,7 +79,7 @@ impl Scene {
     async fn fault_with(&self, statements: &str, head: Option<&Head>) -> String {
         match self.verify(statements, head).await {
             Err(fault) => fault,
-            Ok(()) => panic!("not found: {statements}"),
+            Ok(()) => panic!("no fault was found: {statements}"),
         }
     }
 
@@ -88,7 +88,7 @@ impl Scene {
         std::fs::copy(self.file("wardroom.db"), &copy).expect("copies");
         change(&copy, statements).await;
         let store = SqliteStore::open_read_only(&copy).await.expect("opens");
-        let found = journal::verify(&store, head).await.expect("it can be read");
+        let found = journal::verify(&store, head).await.expect("a readable store");
         store.close().await;
         found.map(drop).map_err(|fault| fault.message)
     }
@@ -101,7 +101,7 @@ async fn change(file: &Path, statements: &str) {
     connection.close().await.expect("closes");
 }
 
-/// Gives two rows each other's number.
+/// Swaps the numbers of two rows.
 fn swap(table: &str, number: &str, of: &str, one: u32, other: u32) -> String {
     format!(
         "update {table} set {number} = -1 where {number} = {one} {of};
@@ -111,16 +111,16 @@ fn swap(table: &str, number: &str, of: &str, one: u32, other: u32) -> String {
 }
 
 #[tokio::test]
-async fn nothing_is_wrong_where_nothing_was_changed() {
-    let scene = Scene::new().await;
-    assert_eq!(scene.verify("select 1", Some(&scene.head)).await, Ok(()));
-    // Writing a row again as it was is no change.
-    assert_eq!(scene.verify("update entry set body = body, rule = rule", None).await, Ok(()));
+async fn an_unchanged_database_is_valid() {
+    let test = TamperTest::new().await;
+    assert_eq!(test.verify("select 1", Some(&test.head)).await, Ok(()));
+    // Writing the same values is no change.
+    assert_eq!(test.verify("update entry set body = body, rule = rule", None).await, Ok(()));
 }
 
 #[tokio::test]
 async fn a_changed_entry_is_named() {
-    let scene = Scene::new().await;
+    let test = TamperTest::new().await;
     for change in [
         "body = replace(body, '1.0.2', '6.6.6')",
         "body = 'not even JSON'",
@@ -135,7 +135,7 @@ async fn a_changed_entry_is_named() {
         "hash = replace(hash, substr(hash, 1, 1), 'x')",
     ] {
         for job in ["7f3a", "0b"] {
-            let fault = scene.fault(&format!("update entry set {change} where job = '{job}' and number = 4")).await;
+            let fault = test.fault(&format!("update entry set {change} where job = '{job}' and number = 4")).await;
             let unreadable = format!("job {job} cannot be read: the column `body` cannot be read");
             let expected =
                 if change.contains("JSON") { unreadable } else { format!("entry 4 of job {job} was changed") };
@@ -143,23 +143,22 @@ async fn a_changed_entry_is_named() {
         }
     }
     for (job, number) in [("7f3a", 0), ("7f3a", 6), ("0b", 0), ("0b", 4)] {
-        let fault =
-            scene.fault(&format!("update entry set rule = 'x' where job = '{job}' and number = {number}")).await;
+        let fault = test.fault(&format!("update entry set rule = 'x' where job = '{job}' and number = {number}")).await;
         assert_eq!(fault, format!("entry {number} of job {job} was changed"));
     }
 }
 
 #[tokio::test]
 async fn a_removed_entry_is_named() {
-    let scene = Scene::new().await;
+    let test = TamperTest::new().await;
     for (job, number) in [("7f3a", 0), ("7f3a", 3), ("7f3a", 6), ("0b", 0), ("0b", 3), ("0b", 4)] {
-        let fault = scene.fault(&format!("delete from entry where job = '{job}' and number = {number}")).await;
+        let fault = test.fault(&format!("delete from entry where job = '{job}' and number = {number}")).await;
         assert_eq!(fault, format!("entry {number} of job {job} is missing"));
     }
-    let all = scene.fault("delete from entry where job = '0b'").await;
+    let all = test.fault("delete from entry where job = '0b'").await;
     assert_eq!(all, "entry 0 of job 0b is missing");
-    // The end of a job that is over is in the chain, whatever its row says.
-    let fault = scene
+    // The chain holds the last entry of a closed job, independent of the job's row.
+    let fault = test
         .fault(
             "delete from entry where job = '7f3a' and number = 6;
              update job set entries = 6, tip = (select hash from entry where job = '7f3a' and number = 5)
@@ -167,23 +166,23 @@ async fn a_removed_entry_is_named() {
         )
         .await;
     assert_eq!(fault, "entry 6 of job 7f3a is missing");
-    let fault = scene.fault("update job set entries = 4 where id = '0b'").await;
+    let fault = test.fault("update job set entries = 4 where id = '0b'").await;
     assert_eq!(fault, "entry 4 of job 0b was added");
-    let fault = scene.fault("update job set tip = '' where id = '0b'").await;
+    let fault = test.fault("update job set tip = '' where id = '0b'").await;
     assert_eq!(fault, "entry 4 of job 0b was changed");
 }
 
 #[tokio::test]
 async fn a_moved_entry_is_named() {
-    let scene = Scene::new().await;
+    let test = TamperTest::new().await;
     for (job, one, other) in [("7f3a", 2, 3), ("7f3a", 2, 5), ("7f3a", 5, 6), ("0b", 1, 2), ("0b", 0, 4)] {
-        let fault = scene.fault(&swap("entry", "number", &format!("and job = '{job}'"), one, other)).await;
+        let fault = test.fault(&swap("entry", "number", &format!("and job = '{job}'"), one, other)).await;
         assert_eq!(fault, format!("entry {one} of job {job} stands where entry {other} stood"));
     }
-    let fault = scene.fault("update entry set number = 9 where job = '0b' and number = 3").await;
+    let fault = test.fault("update entry set number = 9 where job = '0b' and number = 3").await;
     assert_eq!(fault, "entry 3 of job 0b stands where entry 9 stood");
-    // Of another job.
-    let fault = scene
+    // An entry of another job.
+    let fault = test
         .fault(
             "delete from entry where job = '0b' and number = 3;
                 update entry set job = '0b' where job = '7f3a' and number = 3",
@@ -194,7 +193,7 @@ async fn a_moved_entry_is_named() {
 
 #[tokio::test]
 async fn a_changed_line_is_named_by_its_link() {
-    let scene = Scene::new().await;
+    let test = TamperTest::new().await;
     for (change, link) in [
         ("update line set command = 'deploy' where link = 7", 7),
         ("update line set denials = '[]' where link = 8", 8),
@@ -209,38 +208,38 @@ async fn a_changed_line_is_named_by_its_link() {
             9,
         ),
     ] {
-        let fault = scene.fault(change).await;
+        let fault = test.fault(change).await;
         assert_eq!(fault, format!("a line of link {link} was changed, removed or moved"), "{change}");
     }
-    assert_eq!(scene.fault("delete from line where link = 7").await, "the lines of link 7 are missing");
+    assert_eq!(test.fault("delete from line where link = 7").await, "the lines of link 7 are missing");
 }
 
 #[tokio::test]
 async fn a_changed_link_is_named() {
-    let scene = Scene::new().await;
+    let test = TamperTest::new().await;
     for change in ["digest = ''", "subject = 'ffff'", "kind = 'refusal'", "at = '2020-01-01T00:00:00Z'", "hash = ''"] {
-        let fault = scene.fault(&format!("update link set {change} where number = 6")).await;
+        let fault = test.fault(&format!("update link set {change} where number = 6")).await;
         assert_eq!(fault, "link 6 was changed", "{change}");
     }
     for number in [1, 3, 5, 8] {
-        let fault = scene.fault(&format!("delete from link where number = {number}")).await;
+        let fault = test.fault(&format!("delete from link where number = {number}")).await;
         assert_eq!(fault, format!("link {number} is missing"));
     }
-    let fault = scene.fault(&swap("link", "number", "", 5, 6)).await;
+    let fault = test.fault(&swap("link", "number", "", 5, 6)).await;
     assert_eq!(fault, "link 5 stands where link 6 stood");
 }
 
 #[tokio::test]
-async fn an_end_that_was_cut_off_is_seen_with_a_head() {
-    let scene = Scene::new().await;
+async fn a_truncated_chain_is_found_with_a_head() {
+    let test = TamperTest::new().await;
     let cut = "delete from line where link = 9; delete from link where number = 9";
-    assert_eq!(scene.verify(cut, None).await, Ok(()), "nothing else shows it");
-    let fault = scene.fault_with(cut, Some(&scene.head)).await;
+    assert_eq!(test.verify(cut, None).await, Ok(()), "only the head reveals it");
+    let fault = test.fault_with(cut, Some(&test.head)).await;
     assert_eq!(fault, "the chain ends at link 8 and does not go through the given head, link 9: its end was cut off");
-    // Where a job hangs on the end, its row shows it.
-    let fault = scene.fault("delete from link where number > 5; delete from line").await;
+    // The row of a job reveals that its links were removed.
+    let fault = test.fault("delete from link where number > 5; delete from line").await;
     assert_eq!(fault, "job 0b was added: no link opens it");
-    let fault = scene
+    let fault = test
         .fault(
             "delete from link where number > 4; delete from line; delete from entry where job = '0b';
                              delete from job where id = '0b'",
@@ -250,8 +249,8 @@ async fn an_end_that_was_cut_off_is_seen_with_a_head() {
 }
 
 #[tokio::test]
-async fn a_job_that_is_not_what_its_entries_say_is_named() {
-    let scene = Scene::new().await;
+async fn a_job_row_that_differs_from_its_entries_is_named() {
+    let test = TamperTest::new().await;
     for (change, what) in [
         ("outcome = 'succeeded'", "the outcome of job 7f3a was changed"),
         ("caller_id = '@mallory:example.org'", "the caller of job 7f3a was changed"),
@@ -262,38 +261,37 @@ async fn a_job_that_is_not_what_its_entries_say_is_named() {
         ("ended = null", "job 7f3a is over, and its row says that it is open"),
         ("id = '7f3b'", "job 7f3a is missing"),
     ] {
-        let fault = scene.fault(&format!("update job set {change} where id = '7f3a'")).await;
+        let fault = test.fault(&format!("update job set {change} where id = '7f3a'")).await;
         assert_eq!(fault, what, "{change}");
     }
-    let fault =
-        scene.fault("update job set ended = opened, outcome = 'failed', summary = 'gone' where id = '0b'").await;
+    let fault = test.fault("update job set ended = opened, outcome = 'failed', summary = 'gone' where id = '0b'").await;
     assert_eq!(fault, "job 0b is over, and its closing has no link");
 }
 
 #[tokio::test]
-async fn a_job_that_was_not_removed_is_missed() {
-    let scene = Scene::new().await;
+async fn a_deleted_or_added_job_is_named() {
+    let test = TamperTest::new().await;
     for job in ["7f3a", "0b"] {
         let gone = format!("delete from entry where job = '{job}'; delete from job where id = '{job}'");
-        assert_eq!(scene.fault(&gone).await, format!("job {job} is missing"));
+        assert_eq!(test.fault(&gone).await, format!("job {job} is missing"));
         let row = format!("delete from job where id = '{job}'");
-        assert_eq!(scene.fault(&row).await, format!("job {job} is missing"));
+        assert_eq!(test.fault(&row).await, format!("job {job} is missing"));
     }
     let invented = "insert into job (id, network, room, event, bot, caller_id, caller_name, plugin, digest, command,
                     line, opened, phase, about, since)
                     select 'bad', network, room, event, bot, caller_id, caller_name, plugin, digest, command, line,
                     opened, phase, about, since from job where id = '0b'";
-    assert_eq!(scene.fault(invented).await, "job bad was added: no link opens it");
+    assert_eq!(test.fault(invented).await, "job bad was added: no link opens it");
 }
 
 #[tokio::test]
-async fn what_stands_beside_is_checked() {
-    let scene = Scene::new().await;
+async fn a_changed_blob_is_named() {
+    let test = TamperTest::new().await;
     let body = "(select beside from entry where beside is not null)";
-    let fault = scene.fault(&format!("update beside set bytes = x'7b7d' where digest = {body}")).await;
+    let fault = test.fault(&format!("update beside set bytes = x'7b7d' where digest = {body}")).await;
     assert_eq!(fault, "what stands beside entry 1 of job 7f3a was changed");
-    let fault = scene.fault(&format!("delete from beside where digest = {body}")).await;
+    let fault = test.fault(&format!("delete from beside where digest = {body}")).await;
     assert_eq!(fault, "what stands beside entry 1 of job 7f3a is missing");
-    let fault = scene.fault(&format!("update beside set bytes = x'00' where digest <> {body}")).await;
+    let fault = test.fault(&format!("update beside set bytes = x'00' where digest <> {body}")).await;
     assert!(fault.starts_with("the plugin of job 7f3a, sha256:") && fault.ends_with(", was changed"), "{fault}");
 }

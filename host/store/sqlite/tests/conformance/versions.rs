@@ -1,4 +1,4 @@
-//! A database of an older build, and one of another machine.
+//! The database of an older build, and of another machine.
 
 use std::path::Path;
 
@@ -11,14 +11,14 @@ use wardroom::port::{
     Outcome, Store,
     store::{JobQuery, Purpose, ReleaseQuery},
 };
-use wardroom_sqlite::{Claim, OpenError, SqliteStore};
+use wardroom_sqlite::{MachineClaim, OpenError, SqliteStore};
 
 use crate::{
-    checks::verified,
+    helpers::verified,
     rows::{closing, mark, message, opening, release, set},
 };
 
-/// What a host of version 1 left: a message at work, cards, a job that is over (7f), one that is open (0b).
+/// The content of a version 1 database: a waiting message, cards, a closed job (7f) and an open one (0b).
 const FILLED: &str = r#"
     insert into inbox (network, room, event, thread, sender_id, sender_name, text, at)
     values ('matrix', '!ops', '$event1', null, '@bob:example.org', 'bob', 'deploy cms staging 1.0.1',
@@ -58,7 +58,7 @@ async fn version_1(file: &Path) {
 }
 
 #[tokio::test]
-async fn a_database_of_version_1_is_brought_up_to_date() {
+async fn a_database_of_version_1_is_migrated() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("wardroom.db");
     version_1(&file).await;
@@ -72,7 +72,7 @@ async fn a_database_of_version_1_is_brought_up_to_date() {
     let mut kept = release("7f-1", "cms", "staging", 3, Outcome::Succeeded);
     kept.recorded = false;
     assert_eq!(store.releases(&ReleaseQuery::default()).await.expect("releases"), [kept]);
-    // What had no hashes is gone, and who waited for it is told.
+    // Jobs without hashes are removed, and their callers get a message.
     assert_eq!(store.jobs(&JobQuery::default()).await.expect("jobs"), []);
     assert_eq!(store.usage().await.expect("usage"), []);
     let rows = store.outbox().await.expect("rows");
@@ -91,53 +91,54 @@ async fn a_database_of_version_1_is_brought_up_to_date() {
     assert_eq!((rows[0].version, rows[0].event.as_deref()), (3, Some("$card0b")), "the card is edited");
     assert_eq!((&rows[0].row.purpose, &rows[2].row.purpose), (&Purpose::Card { rest: true }, &Purpose::Message));
     assert_eq!(rows[2].row.thread.as_deref(), Some("$root"));
-    // It works, also under the old ids.
+    // New jobs work, also with the old ids.
     assert_eq!(verified(&store).await.links, 0);
     store.commit([opening("7f"), closing("7f", 1)].concat()).await.expect("a commit");
     assert_eq!(verified(&store).await.jobs, 1);
     store.close().await;
     let store = SqliteStore::open(&file).await.expect("opens again");
-    assert_eq!(store.outbox().await.expect("rows").len(), 3, "once");
+    assert_eq!(store.outbox().await.expect("rows").len(), 3, "the messages are queued once");
     store.close().await;
 }
 
-fn claim(machine: Option<&str>, adopt: bool) -> Claim {
-    Claim { machine: machine.map(str::to_owned), adopt }
+fn claim(machine: Option<&str>, adopt: bool) -> MachineClaim {
+    MachineClaim { machine: machine.map(str::to_owned), adopt }
 }
 
 #[tokio::test]
-async fn a_database_of_another_machine_is_adopted_or_left_alone() {
+async fn a_database_of_another_machine_is_refused_or_adopted() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("wardroom.db");
     let open = async |machine, adopt| SqliteStore::open_as(&file, &claim(machine, adopt)).await;
     let refused = async |machine| {
-        let error = open(machine, false).await.expect_err("it is another's");
+        let error = open(machine, false).await.expect_err("another machine's database");
         assert!(matches!(&error, OpenError::OtherMachine { file: named, .. } if *named == file), "{error}");
         assert!(error.to_string().contains("`wardroom run --adopt`"), "{error}");
     };
-    open(Some("here"), false).await.expect("it is new").close().await;
+    open(Some("here"), false).await.expect("a new database").close().await;
     refused(Some("there")).await;
-    let store = open(Some("here"), false).await.expect("it is its own");
-    let looker = SqliteStore::open_read_only(&file).await.expect("who looks does not care");
+    let store = open(Some("here"), false).await.expect("its own database");
+    let reader = SqliteStore::open_read_only(&file).await.expect("reading is allowed on any machine");
     store.commit(vec![set("deploy", "k", b"v")]).await.expect("a commit");
-    assert!(looker.value("deploy", "k").await.expect("a value").is_some());
-    looker.close().await;
+    assert!(reader.value("deploy", "k").await.expect("a value").is_some());
+    reader.close().await;
     store.close().await;
-    // A machine without an id compares nothing, and changes nothing.
-    open(None, false).await.expect("nothing is compared").close().await;
+    // A machine without an id does not compare or change the row.
+    open(None, false).await.expect("there is no id to compare").close().await;
     refused(Some("there")).await;
-    open(Some("there"), true).await.expect("it is taken over").close().await;
+    open(Some("there"), true).await.expect("a takeover").close().await;
     refused(Some("here")).await;
-    open(Some("there"), false).await.expect("it is its own now").close().await;
+    open(Some("there"), false).await.expect("its own database now").close().await;
 }
 
 #[tokio::test]
-async fn a_refused_machine_holds_nothing() {
+async fn a_refused_open_releases_the_lock() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("wardroom.db");
-    SqliteStore::open_as(&file, &claim(Some("here"), false)).await.expect("it is new").close().await;
-    let error = SqliteStore::open_as(&file, &claim(Some("there"), false)).await.expect_err("it is another's");
+    SqliteStore::open_as(&file, &claim(Some("here"), false)).await.expect("a new database").close().await;
+    let error =
+        SqliteStore::open_as(&file, &claim(Some("there"), false)).await.expect_err("another machine's database");
     let again = SqliteStore::open_as(&file, &claim(Some("here"), false)).await.expect("the folder is free");
-    assert!(!error.to_string().contains("1970"), "it says since when: {error}");
+    assert!(!error.to_string().contains("1970"), "the message has the time of the last start: {error}");
     again.close().await;
 }
