@@ -1,18 +1,15 @@
-//! `wardroom plugin ...`: looks at a plugin's bytes, and locks what was reviewed.
+//! `wardroom plugin inspect`: describes a plugin file without running a command.
 
-use std::{collections::BTreeMap, path::Path};
+use std::path::Path;
 
 use serde_json::json;
 use wardroom::{
     capability::Row,
     command::CommandKind,
-    plugin::{
-        Artifact, Description, Runtime, describe_file,
-        lock::{self, Lock},
-    },
+    plugin::{Artifact, Description, Runtime, describe_file},
 };
 
-use crate::{Exit, arguments::Format, report, wiring};
+use crate::{Exit, arguments::Format, report};
 
 pub(crate) async fn inspect(file: &Path, format: Format) -> anyhow::Result<Exit> {
     let artifact = match Artifact::read(file) {
@@ -31,19 +28,21 @@ pub(crate) async fn inspect(file: &Path, format: Format) -> anyhow::Result<Exit>
             return Ok(Exit::Failed);
         }
     };
-    match format {
-        Format::Json => report::out(&facts(&artifact, &description).to_string())?,
-        Format::Text => report::out(&text(&artifact, &description))?,
-    }
+    report::print(format, || json(&artifact, &description), || text(&artifact, &description))?;
     Ok(Exit::Done)
 }
 
-fn facts(artifact: &Artifact, description: &Description) -> serde_json::Value {
+fn json(artifact: &Artifact, description: &Description) -> serde_json::Value {
     let call = |row: &&Row| json!({ "call": row.name, "kind": row.kind.as_str(), "summary": row.summary });
     let commands: Vec<_> = description
         .commands
         .iter()
-        .map(|spec| json!({ "name": spec.name, "aliases": spec.aliases, "usage": spec.usage(), "summary": spec.summary, "kind": kind(spec.kind) }))
+        .map(|spec| {
+            json!({
+                "name": spec.name, "aliases": spec.aliases, "usage": spec.usage(), "summary": spec.summary,
+                "kind": kind(spec.kind),
+            })
+        })
         .collect();
     let settings: Vec<_> = description
         .settings
@@ -86,34 +85,4 @@ fn text(artifact: &Artifact, description: &Description) -> String {
         text.push_str("  nothing\n");
     }
     text
-}
-
-pub(crate) async fn lock(path: &Path, check: bool) -> anyhow::Result<Exit> {
-    let Some(wired) = wiring::wire_or_report(path) else { return Ok(Exit::Wrong) };
-    // Without the old lock: what is to be locked is what is there now.
-    let plugins = wired.plugins(None).await?;
-    let problems = plugins.problems(&wired.config);
-    if !problems.is_empty() {
-        report::problems(&problems);
-        return Ok(Exit::Wrong);
-    }
-    let locked: BTreeMap<_, _> =
-        plugins.loaded().iter().map(|plugin| (plugin.name.to_string(), plugin.locked())).collect();
-    let new = Lock(locked);
-    let file = lock::path(path);
-    let changes = wired.lock.clone().unwrap_or_default().changes(&new);
-    let mut lines = changes.clone();
-    let same = changes.is_empty() && wired.lock.is_some();
-    match (same, check) {
-        (true, _) => lines.push(format!("{}: nothing changed", file.display())),
-        (false, true) => lines.push(format!("{}: would change", file.display())),
-        (false, false) => {
-            let passing = file.with_extension("lock.tmp");
-            std::fs::write(&passing, new.text())?;
-            std::fs::rename(&passing, &file)?;
-            lines.push(format!("{}: written, {} plugins; commit it", file.display(), new.0.len()));
-        }
-    }
-    report::out(&lines.join("\n"))?;
-    Ok(if check && !same { Exit::Failed } else { Exit::Done })
 }

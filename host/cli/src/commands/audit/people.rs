@@ -1,4 +1,4 @@
-//! `wardroom audit people`: who may run what where, by which line of the configuration or which job.
+//! `wardroom audit people`: who may run what where, and which rule or grant permits it.
 
 use std::{collections::BTreeSet, path::Path};
 
@@ -15,38 +15,31 @@ pub(crate) async fn people(path: &Path, format: Format) -> anyhow::Result<Exit> 
     let config = &wired.config;
     let (access, catalog, approvals) = (&*config.access, &*config.catalog, config.approvals.as_slice());
     let explainer = Explainer { access, catalog, plugins: &plugins, approvals };
-    let approving: BTreeSet<&str> = approvals.iter().flat_map(|rule| &rule.from).map(String::as_str).collect();
-    let approving: Vec<&str> = approving.into_iter().collect();
-    let rows = explainer.census(&approving);
-    match format {
-        Format::Json => report::out(&json!({ "people": rows, "warnings": warnings }).to_string())?,
-        Format::Text => report::out(&text(&rows, &warnings))?,
-    }
+    let approvers: BTreeSet<&str> = approvals.iter().flat_map(|rule| &rule.from).map(String::as_str).collect();
+    let approvers: Vec<&str> = approvers.into_iter().collect();
+    let rows = explainer.census(&approvers);
+    report::print(format, || json!({ "people": rows, "warnings": warnings }), || text(&rows, &warnings))?;
     Ok(Exit::Done)
 }
 
 fn text(rows: &[MayRow], warnings: &[String]) -> String {
     let mut text = String::new();
-    let mut last = None;
+    let mut last_person = None;
     for row in rows {
-        if last != Some(&row.person) {
+        if last_person != Some(&row.person) {
             let name = row.name.as_ref().map(|name| format!(" ({name})")).unwrap_or_default();
             text.push_str(&format!("{}{name}\n", row.person));
-            last = Some(&row.person);
+            last_person = Some(&row.person);
         }
+        let target = format!("{} {}", row.app, row.environment);
         for run in &row.runs {
-            let place = format!("{} {}", row.app, row.environment);
-            text.push_str(&format!("  {place:24} may run {} | {}\n", commands(run), rule(run)));
+            text.push_str(&format!("  {target:24} may run {} | {}\n", commands(run), rule(run)));
         }
         if !row.approves.is_empty() {
-            let place = format!("{} {}", row.app, row.environment);
-            text.push_str(&format!("  {place:24} may approve as {}\n", row.approves.join(", ")));
+            text.push_str(&format!("  {target:24} may approve as {}\n", row.approves.join(", ")));
         }
     }
-    for warning in warnings {
-        text.push_str(&format!("warning: {warning}\n"));
-    }
-    text
+    text + &report::warnings(warnings)
 }
 
 fn commands(run: &MayRun) -> String {
@@ -55,7 +48,7 @@ fn commands(run: &MayRun) -> String {
     all.join(", ")
 }
 
-/// The rule, with its line or its job.
+/// The rule with its line, or with the job that granted it.
 fn rule(run: &MayRun) -> String {
     match run.role.as_str() {
         "admin" => format!("admin, {}", run.from),

@@ -1,4 +1,4 @@
-//! What sets commands off besides typing them, for the report: each one line with its place in the file.
+//! The triggers of the configuration in the audit report: aliases, fixed answers, listen rules, schedules, hooks and notices.
 
 use serde_json::{Value, json};
 use wardroom::{
@@ -6,87 +6,72 @@ use wardroom::{
     reply::Occasion,
 };
 
-/// One of them.
-struct Started {
+/// One trigger.
+struct TriggerRow {
     kind: &'static str,
+    /// The words, the pattern, the time or the name.
     what: String,
+    /// The command, or the effect without one.
     does: String,
+    /// The machine account of a schedule or hook.
     who: Option<String>,
     room: Option<String>,
     at: String,
 }
 
-fn all(config: &Config) -> Vec<Started> {
-    let starters = &config.starters;
-    let place = |at: &At| format!("{} line {}", at.file.rsplit('/').next().unwrap_or(&at.file), at.line);
-    let mut all = Vec::new();
-    for alias in &starters.aliases {
-        let (what, does) = (alias.typed.join(" "), alias.command.as_str().to_owned());
-        all.push(Started { kind: "alias", what, does, who: None, room: None, at: place(&alias.at) });
+fn rows(config: &Config) -> Vec<TriggerRow> {
+    let triggers = &config.starters;
+    let mut rows = Vec::new();
+    let mut add = |kind, what: String, does: &str, who: Option<&str>, room: Option<String>, at: &At| {
+        rows.push(TriggerRow {
+            kind,
+            what,
+            does: does.to_owned(),
+            who: who.map(str::to_owned),
+            room,
+            at: format!("{} line {}", super::file_name(&at.file), at.line),
+        });
+    };
+    for alias in &triggers.aliases {
+        add("alias", alias.typed.join(" "), alias.command.as_str(), None, None, &alias.at);
     }
-    for said in &starters.said {
-        let does = "a fixed answer".to_owned();
-        all.push(Started { kind: "say", what: said.typed.join(" "), does, who: None, room: None, at: place(&said.at) });
+    for said in &triggers.said {
+        add("say", said.typed.join(" "), "a fixed answer", None, None, &said.at);
     }
-    for listen in &starters.listens {
+    for listen in &triggers.listens {
         let rooms = listen.rooms.as_ref().map(|rooms| {
             let rooms: Vec<String> = rooms.iter().map(ToString::to_string).collect();
             rooms.join(", ")
         });
-        let (what, does) = (listen.pattern.to_string(), listen.command.as_str().to_owned());
-        all.push(Started { kind: "listen", what, does, who: None, room: rooms, at: place(&listen.at) });
+        add("listen", listen.pattern.to_string(), listen.command.as_str(), None, rooms, &listen.at);
     }
-    for schedule in &starters.schedules {
-        all.push(Started {
-            kind: "schedule",
-            what: format!("{} at {}", schedule.name, schedule.cron.as_str()),
-            does: schedule.command.as_str().to_owned(),
-            who: Some(schedule.machine.name.clone()),
-            room: Some(schedule.room.to_string()),
-            at: place(&schedule.at),
-        });
+    for schedule in &triggers.schedules {
+        let what = format!("{} at {}", schedule.name, schedule.cron.as_str());
+        let room = Some(schedule.room.to_string());
+        add("schedule", what, schedule.command.as_str(), Some(&schedule.machine.name), room, &schedule.at);
     }
-    for hook in &starters.hooks {
-        all.push(Started {
-            kind: "hook",
-            what: hook.name.clone(),
-            does: hook.command.as_str().to_owned(),
-            who: Some(hook.machine.name.clone()),
-            room: Some(hook.room.to_string()),
-            at: place(&hook.at),
-        });
+    for hook in &triggers.hooks {
+        let room = Some(hook.room.to_string());
+        add("hook", hook.name.clone(), hook.command.as_str(), Some(&hook.machine.name), room, &hook.at);
     }
     for notice in config.notices.iter() {
         let on: Vec<&str> = notice.on.iter().map(|on: &Occasion| on.as_str()).collect();
-        all.push(Started {
-            kind: "notify",
-            what: on.join(", "),
-            does: "is told".to_owned(),
-            who: None,
-            room: Some(notice.room.to_string()),
-            at: place(&notice.at),
-        });
+        add("notify", on.join(", "), "a notification", None, Some(notice.room.to_string()), &notice.at);
     }
-    all
+    rows
 }
 
-/// One line each.
-pub(super) fn lines(config: &Config) -> Vec<String> {
-    let line = |started: Started| {
-        let who = started.who.map(|who| format!(", as {who}")).unwrap_or_default();
-        let room = started.room.map(|room| format!(", in {room}")).unwrap_or_default();
-        format!("{} {}: {}{who}{room} ({})", started.kind, started.what, started.does, started.at)
+/// One line for each trigger.
+pub(super) fn text(config: &Config) -> Vec<String> {
+    let line = |row: TriggerRow| {
+        let who = row.who.map(|who| format!(", as {who}")).unwrap_or_default();
+        let room = row.room.map(|room| format!(", in {room}")).unwrap_or_default();
+        format!("{} {}: {}{who}{room} ({})", row.kind, row.what, row.does, row.at)
     };
-    all(config).into_iter().map(line).collect()
+    rows(config).into_iter().map(line).collect()
 }
 
-/// The same as facts.
-pub(super) fn facts(config: &Config) -> Vec<Value> {
-    let fact = |started: Started| {
-        json!({
-            "kind": started.kind, "what": started.what, "does": started.does, "as": started.who,
-            "room": started.room, "at": started.at,
-        })
-    };
-    all(config).into_iter().map(fact).collect()
+pub(super) fn json(config: &Config) -> Vec<Value> {
+    let object = |row: TriggerRow| json!({ "kind": row.kind, "what": row.what, "does": row.does, "as": row.who, "room": row.room, "at": row.at });
+    rows(config).into_iter().map(object).collect()
 }
