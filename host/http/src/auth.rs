@@ -120,7 +120,7 @@ impl HookAuth {
             cache.read_at = Instant::now();
             match read_key(&self.secret, &self.scheme) {
                 Ok(key) => cache.key = key,
-                // Somebody may be writing the file at this moment.
+                // The file may be half written.
                 Err(error) => {
                     tracing::warn!(hook = self.hook, %error, "cannot read the secret again; the old one stays valid")
                 }

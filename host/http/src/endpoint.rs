@@ -19,7 +19,7 @@ pub(crate) struct Endpoint {
     pub(crate) auth: HookAuth,
     /// Authenticated deliveries to this hook.
     pub(crate) rate: TokenBucket,
-    /// Limits the memory that bodies take, whoever sends them.
+    /// Limits the memory of bodies that are being read.
     pub(crate) bodies: Semaphore,
 }
 

@@ -1,7 +1,7 @@
 //! The HTTP listener of a host: webhooks, health checks and metrics.
 //!
 //! ```text
-//! POST /hooks/NAME   a delivery: authenticated, deduplicated, then its command runs in its room as if somebody had typed it
+//! POST /hooks/NAME   a delivery: authenticated, deduplicated, then its command runs in its room as if a person had typed it
 //! GET  /healthz      200 while the process serves and the store can be read, else 503
 //! GET  /readyz       200 while every chat connection is up, else 503; the body lists the connections as JSON
 //! GET  /metrics      the metrics of `METRICS.md` in the text format of Prometheus
@@ -39,7 +39,7 @@ pub use metrics::Metrics;
 const FAILURES_PER_MINUTE: u32 = 60;
 /// The backlog of the listening socket. A client whose connection does not fit retries only after seconds.
 const BACKLOG: u32 = 4096;
-/// How often measured values are moved into their histograms, which bounds their memory where nobody scrapes `/metrics`.
+/// How often measured values are moved into their histograms, which bounds their memory where `/metrics` is never scraped.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A bound address that does not accept requests yet.

@@ -1,4 +1,4 @@
-//! `wardroom can`: whether somebody may run a command, and which rule says so.
+//! `wardroom can`: whether a person may run a command, and which rule decides it.
 //!
 //! Not here: the members of a room, which only its network lists. A right that depends on them counts as missing.
 

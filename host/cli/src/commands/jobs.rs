@@ -1,6 +1,6 @@
 //! `wardroom jobs`: the list of jobs, with the same facts as in the room.
 //!
-//! No rule limits what is shown: whoever can read the database can read all of it.
+//! No rule limits what is shown: a reader of the database can read all of it.
 
 use std::path::Path;
 

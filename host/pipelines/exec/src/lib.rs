@@ -33,7 +33,7 @@
 //!
 //! Architecture Invariant: `client` and `supervisor` communicate through the run's folder. Only the start request and its
 //! response go through pipes, so that no secret is in a file or an argument.
-//! Not here: the decision who may start a run (the engine), and redaction of secrets that a program prints itself.
+//! Not here: permissions (the engine), and redaction of secrets that a program prints itself.
 
 mod client;
 mod config;

@@ -25,7 +25,7 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Another host uses this state folder. Two hosts on one folder would both answer every message.
-    #[error("the folder `{}` is in use by another host; stop that one first, or give this one a store of its own", folder.display())]
+    #[error("the folder `{}` is in use by another host; stop that host, or configure another store", folder.display())]
     InUse {
         /// The state folder.
         folder: PathBuf,
