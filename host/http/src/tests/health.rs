@@ -69,7 +69,7 @@ async fn metrics_are_those_of_the_table_and_hold_no_text_from_outside() {
         }
     }
     for line in [
-        "wardroom_commands_total{outcome=\"response\"} 3",
+        "wardroom_commands_total{outcome=\"answered\"} 3",
         "wardroom_commands_total{outcome=\"malformed\"} 1",
         "wardroom_first_answer_seconds_count{network=\"memory\"} 3",
         "wardroom_hooks_total{hook=\"build\",answer=\"taken\"} 1",
