@@ -22,16 +22,20 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Serve: connect to the configured chats and answer
     ///
-    /// Runs until SIGINT, SIGTERM or, with a console, the end of standard input. Prints the console's replies to standard output
-    /// and the log to standard error. RUST_LOG sets the log level.
-    #[command(after_help = "\
+    /// Runs until SIGINT, SIGTERM or, with a console, the end of standard input. Prints the
+    /// console's replies to standard output and the log to standard error. RUST_LOG sets the log
+    /// level.
+    #[command(
+        verbatim_doc_comment,
+        after_help = "\
 Exit codes:
   0  the host was stopped, or the console's input ended
   1  the store, the listener or a connection failed, or the shutdown timed out
   2  the configuration or the usage is wrong
 
 Example:
-  echo 'where cms' | wardroom run")]
+  echo 'where cms' | wardroom run"
+    )]
     Run {
         /// Refuse to start where a plugin is not in plugins.lock or its bytes differ from it
         #[arg(long)]
@@ -45,16 +49,19 @@ Example:
     },
     /// Report every problem of the configuration and the plugins
     ///
-    /// Prints each problem with its file, its line and the line to write instead. Without problems, prints the numbers of plugins
-    /// and commands, and warnings.
-    #[command(after_help = "\
+    /// Prints each problem with its file, its line and the line to write instead. Without
+    /// problems, prints the numbers of plugins and commands, and warnings.
+    #[command(
+        verbatim_doc_comment,
+        after_help = "\
 Exit codes:
   0  there are no problems
   1  a connection or a look-up failed (with --connect)
   2  the configuration or the usage is wrong
 
 Example:
-  wardroom check --connect")]
+  wardroom check --connect"
+    )]
     Check {
         /// Also log in and look up rooms and people, without changing anything
         #[arg(long)]
@@ -64,10 +71,12 @@ Example:
     },
     /// Report what each plugin can do, may do and did
     ///
-    /// Prints, for each plugin and host call, the rules that permit it and how often it was used, as far back as the journal
-    /// reaches. Also prints approval rules, overridden approvals, triggers and warnings.
+    /// Prints, for each plugin and host call, the rules that permit it and how often it was used,
+    /// as far back as the journal reaches. Also prints approval rules, overridden approvals,
+    /// triggers and warnings.
     #[command(
         args_conflicts_with_subcommands = true,
+        verbatim_doc_comment,
         after_help = "\
 Exit codes:
   0  the report is complete
@@ -86,14 +95,17 @@ Example:
     /// Show whether a person may run a command, and why
     ///
     /// Prints yes or no, and the rule or the grant that decides it.
-    #[command(after_help = "\
+    #[command(
+        verbatim_doc_comment,
+        after_help = "\
 Exit codes:
   0  yes
   1  no, or the database cannot be read
   2  the person or the command is unknown, or the configuration or the usage is wrong
 
 Example:
-  wardroom can @bob:example.org deploy cms production 1.0.2")]
+  wardroom can @bob:example.org deploy cms production 1.0.2"
+    )]
     Can {
         /// The person: an id, a handle, or a name of the configuration
         user: String,
@@ -109,14 +121,17 @@ Example:
     /// List the open jobs
     ///
     /// Prints one line for each job: its id, its command and its status. Works while a host runs.
-    #[command(after_help = "\
+    #[command(
+        verbatim_doc_comment,
+        after_help = "\
 Exit codes:
   0  the list is complete
   1  the database does not exist or cannot be read
   2  the configuration or the usage is wrong
 
 Example:
-  wardroom jobs --all --limit 20")]
+  wardroom jobs --all --limit 20"
+    )]
     Jobs {
         /// Also list closed jobs, newest first
         #[arg(long)]
@@ -129,15 +144,19 @@ Example:
     },
     /// Show the status or the end of a job
     ///
-    /// Prints its command, its status, the deployment locks that it holds and its last journal entries. Works while a host runs.
-    #[command(after_help = "\
+    /// Prints its command, its status, the deployment locks that it holds and its last journal
+    /// entries. Works while a host runs.
+    #[command(
+        verbatim_doc_comment,
+        after_help = "\
 Exit codes:
   0  the job was found
   1  there is no such job, or the database cannot be read
   2  the configuration or the usage is wrong
 
 Example:
-  wardroom job 7f3ak")]
+  wardroom job 7f3ak"
+    )]
     Job {
         /// The job's id
         id: String,
@@ -156,16 +175,19 @@ Example:
 pub(crate) enum AuditCommand {
     /// Report who may run what where, and why
     ///
-    /// Prints, for each person, app and environment, the commands and the rule or the grant that permits them, and the roles in
-    /// which the person may approve.
-    #[command(after_help = "\
+    /// Prints, for each person, app and environment, the commands and the rule or the grant that
+    /// permits them, and the roles in which the person may approve.
+    #[command(
+        verbatim_doc_comment,
+        after_help = "\
 Exit codes:
   0  the report is complete
   1  the database cannot be read
   2  the configuration or the usage is wrong
 
 Example:
-  wardroom audit people")]
+  wardroom audit people"
+    )]
     People {
         #[command(flatten)]
         output: Output,
@@ -176,16 +198,19 @@ Example:
 pub(crate) enum JournalCommand {
     /// Show the journal of a job
     ///
-    /// Prints one line for each entry: what was typed, each host call, the rule that decided it, and its result. Works while a
-    /// host runs.
-    #[command(after_help = "\
+    /// Prints one line for each entry: what was typed, each host call, the rule that decided it,
+    /// and its result. Works while a host runs.
+    #[command(
+        verbatim_doc_comment,
+        after_help = "\
 Exit codes:
   0  the journal is valid
   1  there is no such job, its journal was changed, or the database cannot be read
   2  the configuration or the usage is wrong
 
 Example:
-  wardroom journal show 7f3ak")]
+  wardroom journal show 7f3ak"
+    )]
     Show {
         /// The job's id
         job: String,
@@ -194,16 +219,20 @@ Example:
     },
     /// Verify that nothing in the journal was changed, removed or moved
     ///
-    /// Checks the hash chain over all jobs, entries, queries and refusals, and prints its head. Keep the head elsewhere and pass
-    /// it to a later check: this reveals a truncated chain. Works while a host runs.
-    #[command(after_help = "\
+    /// Checks the hash chain over all jobs, entries, queries and refusals, and prints its head.
+    /// Keep the head elsewhere and pass it to a later check: this reveals a truncated chain.
+    /// Works while a host runs.
+    #[command(
+        verbatim_doc_comment,
+        after_help = "\
 Exit codes:
   0  the journal is valid
   1  the journal was changed, or the database cannot be read
   2  the configuration or the usage is wrong
 
 Example:
-  wardroom journal verify --head \"$(cat head)\"")]
+  wardroom journal verify --head \"$(cat head)\""
+    )]
     Verify {
         /// The head that an earlier check printed; fail unless the chain contains it
         #[arg(long, value_name = "NUMBER:HASH", value_parser = parse_head)]
@@ -217,15 +246,19 @@ Example:
 pub(crate) enum PluginCommand {
     /// Describe a plugin file without running a command
     ///
-    /// Prints its digest, its contract, its commands, its settings and every host call that it imports.
-    #[command(after_help = "\
+    /// Prints its digest, its contract, its commands, its settings and every host call that it
+    /// imports.
+    #[command(
+        verbatim_doc_comment,
+        after_help = "\
 Exit codes:
   0  the file is a plugin
   1  the file cannot be read, or is not a plugin
   2  the usage is wrong
 
 Example:
-  wardroom plugin inspect deploy.wasm")]
+  wardroom plugin inspect deploy.wasm"
+    )]
     Inspect {
         /// A core module or a component
         file: PathBuf,
@@ -235,14 +268,17 @@ Example:
     /// Write plugins.lock, which pins the bytes of every plugin
     ///
     /// Prints the changes. The file is written beside the configuration; commit it.
-    #[command(after_help = "\
+    #[command(
+        verbatim_doc_comment,
+        after_help = "\
 Exit codes:
   0  the lock was written, or has not changed
   1  the lock would change (with --check), or cannot be written
   2  the configuration or the usage is wrong
 
 Example:
-  wardroom plugin lock --check")]
+  wardroom plugin lock --check"
+    )]
     Lock {
         /// Write nothing; fail where the lock would change
         #[arg(long)]
