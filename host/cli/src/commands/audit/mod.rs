@@ -74,7 +74,8 @@ impl Audit<'_> {
         let lines = overridden.chain(rules).chain(triggers::text(self.config));
         let mut text: String = lines.map(|line| format!("{line}\n")).collect();
         text.push_str(&findings::text(self.plugins, &self.usage));
-        text + &report::warnings(&self.warnings)
+        text.push_str(&report::warnings(&self.warnings));
+        text
     }
 }
 

@@ -39,7 +39,8 @@ fn text(rows: &[MayRow], warnings: &[String]) -> String {
             text.push_str(&format!("  {target:24} may approve as {}\n", row.approves.join(", ")));
         }
     }
-    text + &report::warnings(warnings)
+    text.push_str(&report::warnings(warnings));
+    text
 }
 
 fn commands(run: &MayRun) -> String {
