@@ -243,7 +243,7 @@ fn a_second_host_on_a_state_folder_is_refused() -> Result<()> {
     ensure!(second.out.is_empty(), "{second:?}");
     let folder = fs::canonicalize(house.path("state"))?;
     let message = format!(
-        "the folder `{}` is in use by another host; stop that one first, or give this one a store of its own",
+        "the folder `{}` is in use by another host; stop that host, or configure another store",
         folder.display()
     );
     ensure!(second.err.contains(&message), "{}\nand not: {message}", second.err);

@@ -112,8 +112,8 @@ fn in_packages(
 /// The packages of the folders that hold adapters.
 fn adapters() -> Result<Vec<String>> {
     let host = workspace::root().join("host");
-    let mut manifests = vec![host.join("store/Cargo.toml")];
-    for group in ["chat", "pipelines", "cloud", "secrets"] {
+    let mut manifests = Vec::new();
+    for group in ["chat", "pipelines", "cloud", "secrets", "store"] {
         let Ok(folders) = fs::read_dir(host.join(group)) else { continue };
         for folder in folders {
             manifests.push(folder?.path().join("Cargo.toml"));
@@ -190,6 +190,8 @@ mod tests {
     #[test]
     fn adapters_are_found() {
         let adapters = adapters().unwrap();
-        assert!(adapters.contains(&"wardroom-console".to_owned()), "{adapters:?}");
+        for name in ["wardroom-console", "wardroom-exec", "wardroom-sqlite"] {
+            assert!(adapters.contains(&name.to_owned()), "{name}: {adapters:?}");
+        }
     }
 }

@@ -1,24 +1,24 @@
-//! Where words go: reports to standard output, problems and the log to standard error.
+//! Output: reports to standard output, problems and the log to standard error.
 
 use std::io::{IsTerminal as _, Write as _};
 
+use serde_json::Value;
 use tracing_subscriber::EnvFilter;
 use wardroom::config::Problem;
 
-use crate::arguments::{Arguments, Command};
+use crate::arguments::{Arguments, Command, Format};
 
-/// Starts the log. `RUST_LOG` says how much of it; at a terminal that somebody types into, warnings only.
+/// Starts the log. `RUST_LOG` overrides the default filter, which shows warnings only where standard input is a terminal.
 pub(crate) fn log(arguments: &Arguments) {
-    let usual = match arguments.command {
-        // The Matrix library logs each failed request; the adapter says the same once, in a line that can be read.
+    let default = match arguments.command {
+        // The Matrix library logs each failed request; the adapter logs the same once.
         Command::Run { .. } if std::io::stdin().is_terminal() => "warn,matrix_sdk=off",
-        Command::Run { .. } => {
-            "warn,matrix_sdk=off,wardroom=info,wardroom_exec=info,wardroom_matrix=info,wardroom_store=info"
-        }
-        // A report says which plugins do not load and in which groups nobody is, and says it better.
+        // The prefix `wardroom` includes all crates of the host.
+        Command::Run { .. } => "warn,matrix_sdk=off,wardroom=info",
+        // Reports contain what these targets would log.
         _ => "warn,matrix_sdk=off,wardroom::engine::plugins=off,wardroom::access::group=off",
     };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -26,33 +26,41 @@ pub(crate) fn log(arguments: &Arguments) {
         .init();
 }
 
-/// Prints a report.
+/// Prints a report in one of its formats.
+pub(crate) fn print(format: Format, json: impl FnOnce() -> Value, text: impl FnOnce() -> String) -> anyhow::Result<()> {
+    match format {
+        Format::Text => out(&text()),
+        Format::Json => out(&json().to_string()),
+    }
+}
+
+/// Prints text to standard output.
 pub(crate) fn out(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     match writeln!(out, "{}", text.trim_end()).and_then(|()| out.flush()) {
-        // Whoever reads a report may stop in the middle of it.
+        // The reader, such as `head`, may close the pipe early.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         written => Ok(written?),
     }
 }
 
-/// Prints what went wrong.
+/// Prints an error to standard error.
 pub(crate) fn error(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "wardroom: {text}");
 }
 
-/// Prints all problems of a configuration.
+/// Prints all problems of a configuration to standard error.
 pub(crate) fn problems(problems: &[Problem]) {
     let mut out = std::io::stderr().lock();
     for problem in problems {
-        let _ = writeln!(out, "{}", text(problem));
+        let _ = writeln!(out, "{}", problem_text(problem));
     }
     let count = problems.len();
     let _ = writeln!(out, "wardroom: {count} {}", if count == 1 { "problem" } else { "problems" });
 }
 
-/// A problem, its fix below it.
-pub(crate) fn text(problem: &Problem) -> String {
+/// A problem, with the line to write instead below it.
+fn problem_text(problem: &Problem) -> String {
     let mut text = format!("{}:{}: {}", problem.at.file, problem.at.line, problem.message);
     if let Some(fix) = &problem.fix {
         for (index, line) in fix.lines().enumerate() {
@@ -61,4 +69,9 @@ pub(crate) fn text(problem: &Problem) -> String {
         }
     }
     text
+}
+
+/// Warnings at the end of a report, one line each.
+pub(crate) fn warnings(warnings: &[String]) -> String {
+    warnings.iter().map(|warning| format!("warning: {warning}\n")).collect()
 }

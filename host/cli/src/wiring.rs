@@ -1,4 +1,4 @@
-//! Puts the adapters that this build has together with the configuration.
+//! Reads the configuration with the adapters of this build.
 
 use std::{
     path::{Path, PathBuf},
@@ -11,33 +11,33 @@ use wardroom::{
     engine::Plugins,
     plugin::{Loader, Runtime, lock::Lock},
 };
-use wardroom_store::SqliteStore;
+use wardroom_sqlite::SqliteStore;
 
 use crate::report;
 
-/// Every adapter there is, whether this build has it or not.
+/// All chat adapters, whether this build has them or not.
 const NETWORKS: [&str; 3] = ["console", "matrix", "mattermost"];
 
-/// Where a configuration keeps its state.
+/// The paths of a host's state.
 #[derive(Debug, Clone)]
 pub(crate) struct State {
-    /// The database.
+    /// The database file.
     pub(crate) database: PathBuf,
-    /// Everything else: runs, sessions, compiled code.
+    /// The folder of the database, and of runs, sessions and compiled code.
     pub(crate) folder: PathBuf,
 }
 
-/// A configuration together with what it is made of.
+/// A valid configuration with its state paths and its lock.
 pub(crate) struct Wired {
     pub(crate) config: Config,
     pub(crate) state: State,
     pub(crate) lock: Option<Lock>,
 }
 
-/// Reads the configuration and the lock with all adapters of this build.
+/// Reads the configuration and the lock.
 ///
 /// # Errors
-/// Every problem of both.
+/// All problems of both.
 pub(crate) fn wire(path: &Path) -> Result<Wired, Vec<Problem>> {
     let peek = peek(path);
     let state = state(path, &peek);
@@ -64,17 +64,17 @@ pub(crate) fn wire(path: &Path) -> Result<Wired, Vec<Problem>> {
     }
 }
 
-/// Like [`wire`], and prints every problem. `None` where there were any.
+/// As [`wire`], and prints the problems. `None` where there are any.
 pub(crate) fn wire_or_report(path: &Path) -> Option<Wired> {
     wire(path).inspect_err(|problems| report::problems(problems)).ok()
 }
 
-/// The database of a configuration, to look at it while a host may be at work. `None` where the configuration has
-/// problems, which are printed.
+/// Opens the database of a configuration for reading, also while a host runs. `None` where the configuration has problems,
+/// which are printed.
 ///
 /// # Errors
-/// There is no database yet, or it cannot be read.
-pub(crate) async fn look(path: &Path) -> anyhow::Result<Option<SqliteStore>> {
+/// The database does not exist or cannot be opened.
+pub(crate) async fn store_or_report(path: &Path) -> anyhow::Result<Option<SqliteStore>> {
     match wire_or_report(path) {
         Some(wired) => Ok(Some(SqliteStore::open_read_only(&wired.state.database).await?)),
         None => Ok(None),
@@ -84,14 +84,14 @@ pub(crate) async fn look(path: &Path) -> anyhow::Result<Option<SqliteStore>> {
 fn state(path: &Path, peek: &Peek) -> Result<State, String> {
     let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let folder = std::path::absolute(folder).map_err(|error| error.to_string())?;
-    let database = wardroom_store::parse_url(&peek.store, &folder)?;
+    let database = wardroom_sqlite::parse_url(&peek.store, &folder)?;
     let folder = database.parent().map(Path::to_owned).unwrap_or(folder);
     Ok(State { database, folder })
 }
 
 #[cfg_attr(
     not(any(feature = "console", feature = "matrix", feature = "mattermost", feature = "exec")),
-    expect(unused_variables, reason = "a build without adapters")
+    expect(unused_variables, reason = "a build without adapters uses neither")
 )]
 fn registry(peek: &Peek, state: &Path) -> Registry {
     let mut registry = Registry::default();
@@ -106,7 +106,7 @@ fn registry(peek: &Peek, state: &Path) -> Registry {
     registry.chats.push(Arc::new(wardroom_mattermost::MattermostFactory::new(state.to_owned())));
     #[cfg(feature = "exec")]
     {
-        // The kernel's own name for this binary: it stays the same one when the file is replaced by a newer build.
+        // This name stays the running binary after an upgrade has replaced its file.
         let supervisor = vec!["/proc/self/exe".to_owned(), crate::SUPERVISE.to_owned()];
         registry.pipelines.push(Arc::new(wardroom_exec::ExecFactory::new(state.join("runs"), supervisor)));
     }
@@ -119,27 +119,30 @@ fn registry(peek: &Peek, state: &Path) -> Registry {
 }
 
 impl Wired {
-    /// The folder for compiled code.
+    /// The folder of compiled plugins.
     pub(crate) fn cache(&self) -> PathBuf {
         self.state.folder.join("code")
     }
 
-    /// Reads what was granted in chat, where there is a database yet; gives one line for each grant that counts no more.
-    pub(crate) async fn grants(&self) -> anyhow::Result<Vec<String>> {
-        use wardroom::port::Store as _;
-        let grants = match SqliteStore::open_read_only(&self.state.database).await {
-            Ok(store) => {
-                let grants = store.grants().await;
-                store.close().await;
-                grants?
-            }
-            Err(wardroom_store::OpenError::Missing { .. }) => Vec::new(),
-            Err(error) => return Err(error.into()),
-        };
-        Ok(self.config.access.restore(grants))
+    /// Opens the database for reading; `None` where no host has created it yet.
+    pub(crate) async fn store(&self) -> anyhow::Result<Option<SqliteStore>> {
+        match SqliteStore::open_read_only(&self.state.database).await {
+            Ok(store) => Ok(Some(store)),
+            Err(wardroom_sqlite::OpenError::Missing { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
-    /// Loads the plugins to look at them. Compiled code is kept only where a host keeps its state already.
+    /// Adds the grants that were made in chat to the access rules. Returns a warning for each grant that has no effect.
+    pub(crate) async fn grants(&self) -> anyhow::Result<Vec<String>> {
+        use wardroom::port::Store as _;
+        let Some(store) = self.store().await? else { return Ok(self.config.access.restore(Vec::new())) };
+        let grants = store.grants().await;
+        store.close().await;
+        Ok(self.config.access.restore(grants?))
+    }
+
+    /// Loads the plugins for a report. The cache of compiled code is used only where the state folder exists.
     pub(crate) async fn plugins(&self, lock: Option<&Lock>) -> anyhow::Result<Plugins> {
         let runtime = Runtime::new()
             .map_err(|error| anyhow::anyhow!("{error:#}"))

@@ -1,10 +1,10 @@
-//! Whether a delivery comes from who shares the hook's secret, and what it is called.
+//! Authenticates a delivery with the secret of its hook, and finds the delivery's id.
 //!
-//! Invariant: a secret is compared in constant time, and nobody is told what was wrong. What a name is made of is proven
-//! where that can be: a signature covers it; of a token's header only who has the token can say anything.
+//! Invariant: secrets are compared in constant time, and a client does not learn which check failed. The delivery id is
+//! authenticated where the scheme allows it: a signature covers the id or the body that it is derived from; with a token,
+//! only a holder of the token can set the header.
 
 use std::{
-    collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -15,204 +15,186 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
-use tokio::sync::Semaphore;
 use wardroom::{
     Timestamp,
     port::{Secret, SecretRef},
-    starter::{Hook, HookAuth},
+    starter::{Hook, HookAuth as Scheme},
 };
 
-use crate::limit::Bucket;
+/// A secret in a file is read again when its cached value is older than this. So a secret can be rotated without a restart,
+/// and the old one is rejected after this time.
+const CACHE_TTL: Duration = Duration::from_secs(10);
+/// The longest delivery id, in bytes.
+pub(crate) const MAX_ID_BYTES: usize = 256;
 
-/// A secret in a file is read again when it is older than this, so that it can be changed without a restart, and the old one
-/// counts no longer than this.
-const FRESH: Duration = Duration::from_secs(10);
-/// How many bodies of one hook are read at a time.
-const READ_AT_ONCE: usize = 16;
-/// The longest name of a delivery, in bytes.
-const LONGEST_NAME: usize = 256;
-
-/// The hooks, each with its secret and its measure.
-pub(crate) struct Doors(HashMap<String, Door>);
-
-/// One hook.
-pub(crate) struct Door {
-    pub(crate) hook: Hook,
-    /// How often something is delivered there.
-    pub(crate) rate: Bucket,
-    /// Only so many bodies are in memory at a time, whoever sends them.
-    pub(crate) reading: Semaphore,
-    reference: SecretRef,
-    known: Mutex<Known>,
+/// The authentication of one hook.
+pub(crate) struct HookAuth {
+    hook: String,
+    scheme: Scheme,
+    secret: SecretRef,
+    cache: Mutex<CachedKey>,
 }
 
-struct Known {
+struct CachedKey {
     key: Arc<[u8]>,
-    read: Instant,
+    read_at: Instant,
 }
 
-/// Why a delivery is not let in.
+/// Why a delivery is rejected.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Shut {
-    /// It does not prove who sent it.
-    Unproven,
-    /// It does, and does not say what it is called; the header that does.
-    Unnamed(String),
+pub(crate) enum AuthError {
+    /// The token or the signature is missing, malformed, expired or wrong.
+    Unauthenticated,
+    /// The delivery is authenticated and has no usable id in this header.
+    NoId(String),
 }
 
-impl Doors {
-    /// Reads every secret.
-    pub(crate) fn new(hooks: &[Hook]) -> anyhow::Result<Self> {
-        let door = |hook: &Hook| {
-            let reference = match &hook.auth {
-                HookAuth::Token { token, .. } => token,
-                HookAuth::Hub { secret } | HookAuth::Standard { secret, .. } => secret,
-            };
-            let key = key(reference, &hook.auth).with_context(|| format!("hook `{}` ({})", hook.name, hook.at))?;
-            let door = Door {
-                rate: Bucket::a_minute(hook.most_a_minute),
-                reading: Semaphore::new(READ_AT_ONCE),
-                reference: reference.clone(),
-                known: Mutex::new(Known { key, read: Instant::now() }),
-                hook: hook.clone(),
-            };
-            Ok((hook.name.clone(), door))
+impl HookAuth {
+    /// Resolves the secret of a hook.
+    ///
+    /// # Errors
+    /// The secret cannot be read or decoded.
+    pub(crate) fn new(hook: &Hook) -> anyhow::Result<Self> {
+        let scheme = hook.auth.clone();
+        let secret = match &scheme {
+            Scheme::Token { token, .. } => token.clone(),
+            Scheme::Hub { secret } | Scheme::Standard { secret, .. } => secret.clone(),
         };
-        hooks.iter().map(door).collect::<anyhow::Result<_>>().map(Self)
+        let key = read_key(&secret, &scheme)?;
+        let cache = Mutex::new(CachedKey { key, read_at: Instant::now() });
+        Ok(Self { hook: hook.name.clone(), scheme, secret, cache })
     }
 
-    pub(crate) fn get(&self, name: &str) -> Option<&Door> {
-        self.0.get(name)
-    }
-}
-
-/// The bytes that a secret stands for.
-fn key(reference: &SecretRef, auth: &HookAuth) -> anyhow::Result<Arc<[u8]>> {
-    let secret: Secret = reference.resolve()?;
-    match (auth, secret.expose().strip_prefix("whsec_")) {
-        (HookAuth::Standard { .. }, Some(encoded)) => {
-            let bytes = BASE64_STANDARD.decode(encoded).ok().filter(|bytes| !bytes.is_empty());
-            Ok(bytes.with_context(|| format!("what stands behind `whsec_` in {reference} is no base64"))?.into())
-        }
-        _ => Ok(secret.expose().as_bytes().into()),
-    }
-}
-
-impl Door {
-    /// Whether a body is worth reading: a token is all there is to prove, and of a signature the head tells at least whether
-    /// there is one, and how old.
-    pub(crate) fn head(&self, headers: &HeaderMap) -> Result<(), Shut> {
-        match &self.hook.auth {
-            HookAuth::Token { header, .. } => {
+    /// Rejects a delivery by its headers alone, before its body is read. A token is checked completely; of a signature,
+    /// its presence, its format and its age.
+    pub(crate) fn check_headers(&self, headers: &HeaderMap) -> Result<(), AuthError> {
+        match &self.scheme {
+            Scheme::Token { header, .. } => {
                 let given = match header {
-                    Some(header) => one(headers, header),
-                    None => one(headers, "authorization").and_then(bearer),
+                    Some(header) => single_header(headers, header),
+                    None => single_header(headers, "authorization").and_then(bearer_token),
                 };
-                let given = given.ok_or(Shut::Unproven)?;
-                // The digests are compared: so nothing is told of the secret's length.
+                let given = given.ok_or(AuthError::Unauthenticated)?;
+                // The digests have one length, so the comparison does not reveal the secret's length.
                 let (given, key) = (Sha256::digest(given), Sha256::digest(&*self.key()));
-                if given.ct_eq(&key).into() { Ok(()) } else { Err(Shut::Unproven) }
+                if given.ct_eq(&key).into() { Ok(()) } else { Err(AuthError::Unauthenticated) }
             }
-            HookAuth::Hub { .. } => hub(headers).map(drop),
-            HookAuth::Standard { tolerance, .. } => Standard::of(headers, *tolerance).map(drop),
+            Scheme::Hub { .. } => hub_signature(headers).map(drop),
+            Scheme::Standard { tolerance, .. } => StandardHeaders::parse(headers, *tolerance).map(drop),
         }
     }
 
-    /// The delivery's name, where its head was let in and who sends it is proven.
-    pub(crate) fn name(&self, headers: &HeaderMap, body: &[u8]) -> Result<String, Shut> {
-        match &self.hook.auth {
-            HookAuth::Token { delivery, .. } => {
-                let name = one(headers, delivery).filter(|name| !name.is_empty() && name.len() <= LONGEST_NAME);
-                name.map(str::to_owned).ok_or_else(|| Shut::Unnamed(delivery.clone()))
+    /// Verifies the signature over the body and returns the delivery's id. Callers run [`Self::check_headers`] first, which
+    /// alone checks a token.
+    pub(crate) fn delivery_id(&self, headers: &HeaderMap, body: &[u8]) -> Result<String, AuthError> {
+        match &self.scheme {
+            Scheme::Token { delivery, .. } => {
+                let id = single_header(headers, delivery).filter(|id| !id.is_empty() && id.len() <= MAX_ID_BYTES);
+                id.map(str::to_owned).ok_or_else(|| AuthError::NoId(delivery.clone()))
             }
-            HookAuth::Hub { .. } => {
-                self.signed(&[body], &[hub(headers)?])?;
-                // The header that names a delivery is not signed: the body names itself.
+            Scheme::Hub { .. } => {
+                self.verify(&[body], &[hub_signature(headers)?])?;
+                // The signature does not cover the id header, so the id is the digest of the body.
                 Ok(hex::encode(Sha256::digest(body)))
             }
-            HookAuth::Standard { tolerance, .. } => {
-                let Standard { id, at, signatures } = Standard::of(headers, *tolerance)?;
-                self.signed(&[id.as_bytes(), b".", at.as_bytes(), b".", body], &signatures)?;
+            Scheme::Standard { tolerance, .. } => {
+                let StandardHeaders { id, timestamp, signatures } = StandardHeaders::parse(headers, *tolerance)?;
+                self.verify(&[id.as_bytes(), b".", timestamp.as_bytes(), b".", body], &signatures)?;
                 Ok(id.to_owned())
             }
         }
     }
 
-    /// Whether one of these is the signature of this text.
-    fn signed(&self, text: &[&[u8]], signatures: &[Vec<u8>]) -> Result<(), Shut> {
-        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.key()) else { return Err(Shut::Unproven) };
-        text.iter().for_each(|part| mac.update(part));
-        let good = signatures.iter().any(|signature| mac.clone().verify_slice(signature).is_ok());
-        if good { Ok(()) } else { Err(Shut::Unproven) }
+    /// Whether one of the signatures is the HMAC-SHA-256 of the concatenated parts.
+    fn verify(&self, parts: &[&[u8]], signatures: &[Vec<u8>]) -> Result<(), AuthError> {
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.key()) else { return Err(AuthError::Unauthenticated) };
+        parts.iter().for_each(|part| mac.update(part));
+        let valid = signatures.iter().any(|signature| mac.clone().verify_slice(signature).is_ok());
+        if valid { Ok(()) } else { Err(AuthError::Unauthenticated) }
     }
 
-    /// The secret, as it was when it was read last, a moment ago.
+    /// The cached key; a file is read again after [`CACHE_TTL`].
     fn key(&self) -> Arc<[u8]> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if matches!(self.reference, SecretRef::File(_)) && known.read.elapsed() >= FRESH {
-            known.read = Instant::now();
-            match key(&self.reference, &self.hook.auth) {
-                Ok(key) => known.key = key,
-                // It may be written at this very moment.
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(self.secret, SecretRef::File(_)) && cache.read_at.elapsed() >= CACHE_TTL {
+            cache.read_at = Instant::now();
+            match read_key(&self.secret, &self.scheme) {
+                Ok(key) => cache.key = key,
+                // The file may be half written.
                 Err(error) => {
-                    tracing::warn!(hook = self.hook.name, %error, "a secret cannot be read again; the old one counts")
+                    tracing::warn!(hook = self.hook, %error, "cannot read the secret again; the old one stays valid")
                 }
             }
         }
-        known.key.clone()
+        cache.key.clone()
     }
 
-    /// Has a secret read again at the next look.
+    /// Makes the next delivery read the secret again.
     #[cfg(test)]
-    pub(crate) fn age(&self) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.read = known.read.checked_sub(FRESH).unwrap_or(known.read);
+    pub(crate) fn expire_cache(&self) {
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        cache.read_at = cache.read_at.checked_sub(CACHE_TTL).unwrap_or(cache.read_at);
     }
 }
 
-/// The signature by which code hosts sign a body.
-fn hub(headers: &HeaderMap) -> Result<Vec<u8>, Shut> {
-    let signature = one(headers, "x-hub-signature-256").and_then(|given| given.strip_prefix("sha256="));
-    signature.and_then(|signature| hex::decode(signature).ok()).ok_or(Shut::Unproven)
+/// Resolves a secret to the bytes of a key. The prefix `whsec_` of Standard Webhooks marks base64.
+fn read_key(secret: &SecretRef, scheme: &Scheme) -> anyhow::Result<Arc<[u8]>> {
+    let value: Secret = secret.resolve()?;
+    match (scheme, value.expose().strip_prefix("whsec_")) {
+        (Scheme::Standard { .. }, Some(encoded)) => {
+            let bytes = BASE64_STANDARD.decode(encoded).ok().filter(|bytes| !bytes.is_empty());
+            Ok(bytes.with_context(|| format!("{secret} has no base64 after `whsec_`"))?.into())
+        }
+        _ => Ok(value.expose().as_bytes().into()),
+    }
 }
 
-/// What the head of a delivery says after Standard Webhooks.
-struct Standard<'h> {
+/// The signature in `X-Hub-Signature-256`.
+fn hub_signature(headers: &HeaderMap) -> Result<Vec<u8>, AuthError> {
+    let value = single_header(headers, "x-hub-signature-256").and_then(|value| value.strip_prefix("sha256="));
+    value.and_then(|value| hex::decode(value).ok()).ok_or(AuthError::Unauthenticated)
+}
+
+/// The headers of a delivery after Standard Webhooks.
+struct StandardHeaders<'h> {
     id: &'h str,
-    at: &'h str,
+    timestamp: &'h str,
     signatures: Vec<Vec<u8>>,
 }
 
-impl<'h> Standard<'h> {
-    /// Where all of it is there and its time is not too far off.
-    fn of(headers: &'h HeaderMap, tolerance: Duration) -> Result<Self, Shut> {
-        let given = |header| one(headers, header).filter(|text| text.len() <= 4 * LONGEST_NAME);
-        // A dot in it would move what is signed from one part to the next.
-        let id = given("webhook-id").filter(|id| !id.is_empty() && !id.contains('.'));
-        let (id, at) = (id.ok_or(Shut::Unproven)?, given("webhook-timestamp").ok_or(Shut::Unproven)?);
-        let signatures = given("webhook-signature").ok_or(Shut::Unproven)?;
-        let signatures = signatures.split(' ').filter_map(|one| one.strip_prefix("v1,"));
+impl<'h> StandardHeaders<'h> {
+    /// Fails where a header is missing, or where the timestamp differs from the clock by more than `tolerance`.
+    fn parse(headers: &'h HeaderMap, tolerance: Duration) -> Result<Self, AuthError> {
+        let get = |name| single_header(headers, name).filter(|text| text.len() <= 4 * MAX_ID_BYTES);
+        // The signed text is `id.timestamp.body`: a dot in the id would make the split ambiguous.
+        let id = get("webhook-id").filter(|id| !id.is_empty() && !id.contains('.'));
+        let id = id.ok_or(AuthError::Unauthenticated)?;
+        let timestamp = get("webhook-timestamp").ok_or(AuthError::Unauthenticated)?;
+        let signatures = get("webhook-signature").ok_or(AuthError::Unauthenticated)?;
+        let signatures = signatures.split(' ').filter_map(|signature| signature.strip_prefix("v1,"));
         let signatures: Vec<Vec<u8>> =
             signatures.filter_map(|signature| BASE64_STANDARD.decode(signature).ok()).collect();
-        let off = at.parse::<i64>().ok().map(|at| Timestamp::now().as_second().abs_diff(at));
-        match off {
-            Some(off) if off <= tolerance.as_secs() && !signatures.is_empty() => Ok(Self { id, at, signatures }),
-            _ => Err(Shut::Unproven),
+        let skew = timestamp.parse::<i64>().ok().map(|at| Timestamp::now().as_second().abs_diff(at));
+        match skew {
+            Some(skew) if skew <= tolerance.as_secs() && !signatures.is_empty() => {
+                Ok(Self { id, timestamp, signatures })
+            }
+            _ => Err(AuthError::Unauthenticated),
         }
     }
 }
 
-/// The value of a header that is there once, as text.
-fn one<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
-    let mut all = headers.get_all(name).iter();
-    match (all.next(), all.next()) {
+/// The value of a header that occurs exactly once.
+fn single_header<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
         (Some(value), None) => value.to_str().ok(),
         _ => None,
     }
 }
 
 /// The token of `Bearer TOKEN`.
-fn bearer(value: &str) -> Option<&str> {
+fn bearer_token(value: &str) -> Option<&str> {
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_start())
 }

@@ -1,7 +1,6 @@
-//! Takes connections and lets them go.
+//! Accepts connections and serves them, within limits that axum's own server does not have.
 //!
-//! Invariant: a connection that says nothing, says it slowly or does not listen ends by itself, and there are only so many.
-//! Not here: axum's own server, which has none of these limits.
+//! Invariant: an idle or slow connection ends by a timeout, and the number of connections is bounded.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,40 +17,39 @@ use tokio::{
 };
 use wardroom::CancellationToken;
 
-/// How many connections there are at a time; others wait until one is over.
-const MOST: usize = 256;
-/// How long the head of a request may take, and a connection may stay without one.
-const HEAD: Duration = if cfg!(test) { Duration::from_secs(3) } else { Duration::from_secs(10) };
-/// The longest head, in bytes.
-const LONGEST_HEAD: usize = 16 << 10;
-/// How long a connection may last.
-const LIFE: Duration = Duration::from_secs(300);
-/// How long what is being answered may take when it has to end.
-const GRACE: Duration = Duration::from_secs(4);
-/// How long a machine without room for one more connection is left alone.
-const AGAIN: Duration = Duration::from_millis(100);
+/// Connections that are served at the same time; further ones wait in the backlog.
+const MAX_CONNECTIONS: usize = 256;
+/// How long the head of a request may take, and how long a connection may be idle between two requests.
+const HEAD_TIMEOUT: Duration = if cfg!(test) { Duration::from_secs(3) } else { Duration::from_secs(10) };
+/// The longest head of a request, in bytes.
+const MAX_HEAD_BYTES: usize = 16 << 10;
+const MAX_CONNECTION_AGE: Duration = Duration::from_secs(300);
+/// How long a request in progress may take after the connection has to end.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(4);
+/// The pause after `accept` fails, for example because no file descriptor is free.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
-/// Answers until `stop`, and a little longer what was begun.
+/// Serves until `stop` is cancelled, then finishes the requests in progress.
 pub(crate) async fn serve(listener: TcpListener, routes: Router, stop: CancellationToken) {
-    let room = Arc::new(Semaphore::new(MOST));
+    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut tasks = JoinSet::new();
     loop {
-        let taken = async {
-            let place = room.clone().acquire_owned().await;
-            (listener.accept().await, place)
+        let accept = async {
+            let slot = slots.clone().acquire_owned().await;
+            (listener.accept().await, slot)
         };
-        let Some((accepted, place)) = stop.run_until_cancelled(taken).await else { break };
+        let Some((accepted, slot)) = stop.run_until_cancelled(accept).await else { break };
         match accepted {
             Ok((stream, _)) => {
                 let (routes, stop) = (routes.clone(), stop.clone());
                 tasks.spawn(async move {
-                    answer(stream, routes, stop).await;
-                    drop(place);
+                    serve_connection(stream, routes, stop).await;
+                    drop(slot);
                 });
             }
             Err(error) => {
-                tracing::warn!(%error, "a connection cannot be taken");
-                tokio::time::sleep(AGAIN).await;
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(ACCEPT_RETRY).await;
             }
         }
         while tasks.try_join_next().is_some() {}
@@ -60,25 +58,24 @@ pub(crate) async fn serve(listener: TcpListener, routes: Router, stop: Cancellat
     while tasks.join_next().await.is_some() {}
 }
 
-/// Answers one connection's requests.
-async fn answer(stream: TcpStream, routes: Router, stop: CancellationToken) {
+async fn serve_connection(stream: TcpStream, routes: Router, stop: CancellationToken) {
     let mut server = http1::Builder::new();
-    server.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(LONGEST_HEAD);
+    server.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(MAX_HEAD_BYTES);
     let connection = server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes));
     let mut connection = std::pin::pin!(connection);
     tokio::select! {
-        ended = connection.as_mut() => return told(ended),
+        ended = connection.as_mut() => return log_end(ended),
         () = stop.cancelled() => {}
-        () = tokio::time::sleep(LIFE) => {}
+        () = tokio::time::sleep(MAX_CONNECTION_AGE) => {}
     }
     connection.as_mut().graceful_shutdown();
-    if let Ok(ended) = tokio::time::timeout(GRACE, connection).await {
-        told(ended);
+    if let Ok(ended) = tokio::time::timeout(SHUTDOWN_TIMEOUT, connection).await {
+        log_end(ended);
     }
 }
 
-fn told(ended: Result<(), hyper::Error>) {
+fn log_end(ended: Result<(), hyper::Error>) {
     if let Err(error) = ended {
-        tracing::debug!(%error, "a connection broke off");
+        tracing::debug!(%error, "a connection failed");
     }
 }

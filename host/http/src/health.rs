@@ -16,76 +16,73 @@ use wardroom::{
     port::LinkState,
 };
 
-use crate::Desk;
+use crate::AppState;
 
-/// How long the store may take to answer.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// For how long its answer holds.
-const FRESH: Duration = Duration::from_secs(1);
+const STORE_TIMEOUT: Duration = Duration::from_secs(2);
+const CACHE_TTL: Duration = Duration::from_secs(1);
 
-/// Whether this process is alive: it answers, and its store does.
-pub(crate) async fn healthz(State(desk): State<Arc<Desk>>) -> Response<Body> {
-    match health(&desk).await {
-        Some(_) => answer(StatusCode::OK, &json!({ "status": "ok" })),
-        None => answer(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": "the store cannot be read" })),
+/// Liveness: the process answers and its store can be read.
+pub(crate) async fn healthz(State(state): State<Arc<AppState>>) -> Response<Body> {
+    match health(&state).await {
+        Some(_) => json_response(StatusCode::OK, &json!({ "status": "ok" })),
+        None => json_response(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": "the store cannot be read" })),
     }
 }
 
-/// Whether every account hears and speaks.
-pub(crate) async fn readyz(State(desk): State<Arc<Desk>>) -> Response<Body> {
-    let accounts = desk.engine.accounts();
+/// Readiness: every chat account is connected.
+pub(crate) async fn readyz(State(state): State<Arc<AppState>>) -> Response<Body> {
+    let accounts = state.engine.accounts();
     let ready = accounts.iter().all(AccountHealth::is_up);
-    let accounts: Vec<Value> = accounts.iter().map(shown).collect();
+    let accounts: Vec<Value> = accounts.iter().map(account_json).collect();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    answer(status, &json!({ "ready": ready, "accounts": accounts }))
+    json_response(status, &json!({ "ready": ready, "accounts": accounts }))
 }
 
-fn shown(account: &AccountHealth) -> Value {
-    // Why it is down may name machines: the log and `status` tell that to those who may know.
+/// Without the reason for an outage, which may name machines; the log and the command `status` show it.
+fn account_json(account: &AccountHealth) -> Value {
     let since = match &account.link {
         None => None,
         Some(LinkState::Up { since } | LinkState::Down { since, .. }) => Some(since),
     };
-    let mut shown = json!({ "bot": account.bot, "network": account.network, "up": account.is_up() });
+    let mut json = json!({ "bot": account.bot, "network": account.network, "up": account.is_up() });
     if let Some(since) = since {
-        shown["since"] = since.to_string().into();
+        json["since"] = since.to_string().into();
     }
-    shown
+    json
 }
 
-/// What the store said last, and when.
+/// The last result of the store's health query, and when it was read.
 #[derive(Default)]
-pub(crate) struct Known(tokio::sync::Mutex<Option<(Instant, Option<Health>)>>);
+pub(crate) struct HealthCache(tokio::sync::Mutex<Option<(Instant, Option<Health>)>>);
 
-/// How the host stands; `None` where its store does not answer. However often it is asked, the store is asked now and then.
-pub(crate) async fn health(desk: &Desk) -> Option<Health> {
-    let mut known = desk.known.0.lock().await;
-    match &*known {
-        Some((at, health)) if at.elapsed() < FRESH => health.clone(),
+/// The host's health, at most [`CACHE_TTL`] old; `None` where the store fails or times out.
+pub(crate) async fn health(state: &AppState) -> Option<Health> {
+    let mut cache = state.health.0.lock().await;
+    match &*cache {
+        Some((at, health)) if at.elapsed() < CACHE_TTL => health.clone(),
         _ => {
-            let health = look(desk).await;
-            *known = Some((Instant::now(), health.clone()));
+            let health = read_health(state).await;
+            *cache = Some((Instant::now(), health.clone()));
             health
         }
     }
 }
 
-async fn look(desk: &Desk) -> Option<Health> {
-    match tokio::time::timeout(PATIENCE, desk.engine.health()).await {
+async fn read_health(state: &AppState) -> Option<Health> {
+    match tokio::time::timeout(STORE_TIMEOUT, state.engine.health()).await {
         Ok(Ok(health)) => Some(health),
         Ok(Err(error)) => {
-            tracing::warn!(%error, "the store cannot be read");
+            tracing::warn!(%error, "cannot read the store");
             None
         }
         Err(_) => {
-            tracing::warn!("the store does not answer");
+            tracing::warn!(timeout = ?STORE_TIMEOUT, "the store timed out");
             None
         }
     }
 }
 
-/// An answer in JSON.
-pub(crate) fn answer(status: StatusCode, body: &Value) -> Response<Body> {
+pub(crate) fn json_response(status: StatusCode, body: &Value) -> Response<Body> {
     let mut response = Response::new(Body::from(body.to_string()));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

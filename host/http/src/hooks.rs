@@ -1,6 +1,7 @@
-//! `POST /hooks/NAME`: a delivery, judged in this order: its size, who sent it, how often, what it says.
+//! `POST /hooks/NAME`: receives a delivery and hands it to the engine.
 //!
-//! Invariant: nobody who does not prove who they are learns more than that. What was sent is in no log line.
+//! Checks run in this order: size, authentication, rate limit, content.
+//! Invariant: an unauthenticated client learns the result of the first two checks only. No received text is logged.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,165 +19,186 @@ use wardroom::{
 };
 
 use crate::{
-    Desk,
-    auth::{Door, Shut},
-    health::answer,
+    AppState,
+    auth::{AuthError, MAX_ID_BYTES},
+    endpoint::Endpoint,
+    health::json_response,
 };
 
-/// How long a body may take.
-pub(crate) const BODY: Duration = if cfg!(test) { Duration::from_millis(500) } else { Duration::from_secs(10) };
-/// When a machine shall try again whose delivery cannot be taken now.
-const AGAIN: Duration = Duration::from_secs(5);
+/// How long reading a body may take, and waiting for a turn to read it.
+pub(crate) const BODY_TIMEOUT: Duration = if cfg!(test) { Duration::from_millis(500) } else { Duration::from_secs(10) };
+/// `Retry-After` for a delivery that the host cannot accept now.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// What a delivery is answered.
-enum Answer {
-    Taken,
-    Again,
-    Left(String),
+/// The result of a delivery; each variant is one HTTP response.
+enum DeliveryResult {
+    Accepted,
+    Duplicate,
+    Ignored(String),
     Malformed(String),
     NotJson,
-    Unproven,
-    Unknown,
-    TooLarge,
-    TooSlow,
-    Broken,
+    Unauthorized,
+    UnknownHook,
+    BodyTooLarge,
+    BodyTooSlow,
+    BodyIncomplete,
     Busy,
-    TooMany(Duration),
-    Later(String),
+    RateLimited(Duration),
+    Unavailable(String),
 }
 
-/// The route.
 pub(crate) async fn deliver(
-    State(desk): State<Arc<Desk>>,
+    State(state): State<Arc<AppState>>,
     Path(name): Path<String>,
     request: Request<Body>,
 ) -> Response<Body> {
-    let door = desk.doors.get(&name);
-    let answered = match door {
-        Some(door) => taken(&desk.engine, door, request).await,
-        None => Answer::Unknown,
+    let endpoint = state.endpoints.get(&name);
+    let result = match endpoint {
+        Some(endpoint) => receive(&state.engine, endpoint, request).await,
+        None => DeliveryResult::UnknownHook,
     };
-    // A name that there is none of is somebody's text.
-    let hook = door.map(|door| door.hook.name.as_str());
-    figures::hook(hook, answered.word());
-    // Anybody can bring these about: they are answered cheaply, and only so many of them leave a line.
-    if answered.is_anybodys()
-        && let Err(wait) = desk.failures.take()
+    // A name that no hook has is the client's text: it must not become a label.
+    let hook = endpoint.map(|endpoint| endpoint.hook.name.as_str());
+    figures::hook(hook, result.label());
+    // Anybody can cause these results, so a limit bounds their cost and their log lines.
+    if result.is_unauthenticated()
+        && let Err(wait) = state.failures.take()
     {
-        return Answer::TooMany(wait).response();
+        return DeliveryResult::RateLimited(wait).into_response();
     }
-    match answered {
-        Answer::TooMany(_) => tracing::debug!(hook, answer = answered.word(), "a delivery"),
-        _ => tracing::info!(hook = hook.unwrap_or("none of that name"), answer = answered.word(), "a delivery"),
+    match result {
+        DeliveryResult::RateLimited(_) => tracing::debug!(hook, result = result.label(), "delivery"),
+        _ => tracing::info!(hook = hook.unwrap_or("(unknown)"), result = result.label(), "delivery"),
     }
-    answered.response()
+    result.into_response()
 }
 
-/// Takes a delivery to a hook.
-async fn taken(engine: &Engine, door: &Door, request: Request<Body>) -> Answer {
+async fn receive(engine: &Engine, endpoint: &Endpoint, request: Request<Body>) -> DeliveryResult {
+    // 1. What the headers show: the length, and the authentication as far as they carry it.
     let (head, body) = request.into_parts();
     let length = head.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if length.is_some_and(|length| length > door.hook.most_bytes as u64) {
-        return Answer::TooLarge;
+    if length.is_some_and(|length| length > endpoint.hook.most_bytes as u64) {
+        return DeliveryResult::BodyTooLarge;
     }
-    if door.head(&head.headers).is_err() {
-        return Answer::Unproven;
+    if endpoint.auth.check_headers(&head.headers).is_err() {
+        return DeliveryResult::Unauthorized;
     }
-    let name = {
-        let Ok(Ok(_turn)) = tokio::time::timeout(BODY, door.reading.acquire()).await else { return Answer::Busy };
-        let body = match tokio::time::timeout(BODY, Limited::new(body, door.hook.most_bytes).collect()).await {
-            Ok(Ok(body)) => body.to_bytes(),
-            Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => return Answer::TooLarge,
-            Ok(Err(_)) => return Answer::Broken,
-            Err(_) => return Answer::TooSlow,
+    // 2. The body, with a limit on its size, its time and the number of bodies in memory. The raw bytes are parsed before the
+    //    turn ends.
+    let parsed = {
+        let Ok(Ok(_turn)) = tokio::time::timeout(BODY_TIMEOUT, endpoint.bodies.acquire()).await else {
+            return DeliveryResult::Busy;
         };
-        proven(door, &head.headers, &body)
+        let read = Limited::new(body, endpoint.hook.most_bytes).collect();
+        let body = match tokio::time::timeout(BODY_TIMEOUT, read).await {
+            Ok(Ok(body)) => body.to_bytes(),
+            Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => return DeliveryResult::BodyTooLarge,
+            Ok(Err(_)) => return DeliveryResult::BodyIncomplete,
+            Err(_) => return DeliveryResult::BodyTooSlow,
+        };
+        authenticate_and_parse(endpoint, &head.headers, &body)
     };
-    let (name, body) = match name {
-        Ok(proven) => proven,
-        Err(answer) => return answer,
+    let (id, body) = match parsed {
+        Ok(parsed) => parsed,
+        Err(result) => return result,
     };
-    match engine.deliver(&door.hook, &name, &body).await {
-        Ok(Delivered::Taken) => Answer::Taken,
-        Ok(Delivered::Again) => Answer::Again,
-        Ok(Delivered::Left(why)) => Answer::Left(why),
-        Err(Undelivered::Wrong(why)) => Answer::Malformed(why),
-        Err(Undelivered::Later(why)) => Answer::Later(why),
+    // 3. The engine deduplicates the delivery by its id and stores its command.
+    match engine.deliver(&endpoint.hook, &id, &body).await {
+        Ok(Delivered::Taken) => DeliveryResult::Accepted,
+        Ok(Delivered::Again) => DeliveryResult::Duplicate,
+        Ok(Delivered::Left(reason)) => DeliveryResult::Ignored(reason),
+        Err(Undelivered::Wrong(reason)) => DeliveryResult::Malformed(reason),
+        Err(Undelivered::Later(reason)) => DeliveryResult::Unavailable(reason),
     }
 }
 
-/// What a body says, and what the delivery is called, where it may be said and is not said too often.
-fn proven(door: &Door, headers: &HeaderMap, body: &Bytes) -> Result<(String, Value), Answer> {
-    let name = match door.name(headers, body) {
-        Ok(name) => name,
-        Err(Shut::Unproven) => return Err(Answer::Unproven),
-        Err(Shut::Unnamed(header)) => {
-            let why = format!("a delivery is named by the header {header}, of at most 256 signs, and this one is not");
-            return Err(Answer::Malformed(why));
+/// The delivery's id and its JSON, after the signature and the rate limit have been checked.
+fn authenticate_and_parse(
+    endpoint: &Endpoint,
+    headers: &HeaderMap,
+    body: &Bytes,
+) -> Result<(String, Value), DeliveryResult> {
+    let id = match endpoint.auth.delivery_id(headers, body) {
+        Ok(id) => id,
+        Err(AuthError::Unauthenticated) => return Err(DeliveryResult::Unauthorized),
+        Err(AuthError::NoId(header)) => {
+            let reason =
+                format!("the header {header} must hold the delivery's id, in at most {MAX_ID_BYTES} characters");
+            return Err(DeliveryResult::Malformed(reason));
         }
     };
-    door.rate.take().map_err(Answer::TooMany)?;
+    endpoint.rate.take().map_err(DeliveryResult::RateLimited)?;
     if !is_json(headers) {
-        return Err(Answer::NotJson);
+        return Err(DeliveryResult::NotJson);
     }
-    let body = serde_json::from_slice(body).map_err(|_| Answer::Malformed("the body is no JSON".to_owned()))?;
-    Ok((name, body))
+    let body =
+        serde_json::from_slice(body).map_err(|_| DeliveryResult::Malformed("the body is not JSON".to_owned()))?;
+    Ok((id, body))
 }
 
-/// Whether a body says that it is JSON, or nothing at all.
+/// Whether the content type is JSON, or missing.
 fn is_json(headers: &HeaderMap) -> bool {
     let Some(kind) = headers.get(header::CONTENT_TYPE) else { return true };
     let kind = kind.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
 }
 
-impl Answer {
-    /// Whether it was answered without a proof of who sent it.
-    fn is_anybodys(&self) -> bool {
-        matches!(self, Self::Unproven | Self::Unknown | Self::TooLarge | Self::TooSlow | Self::Broken | Self::Busy)
+impl DeliveryResult {
+    /// Whether an unauthenticated client can cause this result.
+    fn is_unauthenticated(&self) -> bool {
+        matches!(
+            self,
+            Self::Unauthorized
+                | Self::UnknownHook
+                | Self::BodyTooLarge
+                | Self::BodyTooSlow
+                | Self::BodyIncomplete
+                | Self::Busy
+        )
     }
 
-    /// For figures and log.
-    fn word(&self) -> &'static str {
+    /// The value of the metric's label `answer`, and of the log field `result`.
+    fn label(&self) -> &'static str {
         match self {
-            Self::Taken => "taken",
-            Self::Again => "again",
-            Self::Left(_) => "left",
-            Self::Malformed(_) | Self::NotJson | Self::Broken => "malformed",
-            Self::Unproven => "unauthorized",
-            Self::Unknown => "unknown",
-            Self::TooLarge => "too-large",
-            Self::TooSlow => "too-slow",
-            Self::TooMany(_) => "too-many",
-            Self::Later(_) | Self::Busy => "later",
+            Self::Accepted => "taken",
+            Self::Duplicate => "again",
+            Self::Ignored(_) => "left",
+            Self::Malformed(_) | Self::NotJson | Self::BodyIncomplete => "malformed",
+            Self::Unauthorized => "unauthorized",
+            Self::UnknownHook => "unknown",
+            Self::BodyTooLarge => "too-large",
+            Self::BodyTooSlow => "too-slow",
+            Self::RateLimited(_) => "too-many",
+            Self::Unavailable(_) | Self::Busy => "later",
         }
     }
 
-    fn response(self) -> Response<Body> {
-        let error = |status, why: &str| answer(status, &json!({ "error": why }));
+    fn into_response(self) -> Response<Body> {
+        let error = |status, reason: &str| json_response(status, &json!({ "error": reason }));
         match self {
-            Self::Taken => answer(StatusCode::ACCEPTED, &json!({ "status": "taken" })),
-            Self::Again => answer(StatusCode::OK, &json!({ "status": "again" })),
-            Self::Left(why) => answer(StatusCode::OK, &json!({ "status": "left", "why": why })),
-            Self::Malformed(why) => error(StatusCode::BAD_REQUEST, &why),
-            Self::NotJson => error(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "the body is not said to be JSON (content-type: application/json)",
-            ),
-            Self::Unproven => error(StatusCode::UNAUTHORIZED, "not authorized"),
-            Self::Unknown => error(StatusCode::NOT_FOUND, "there is no such hook"),
-            Self::TooLarge => error(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large"),
-            Self::Broken => error(StatusCode::BAD_REQUEST, "the body broke off"),
-            Self::TooSlow => error(StatusCode::REQUEST_TIMEOUT, "the body takes too long"),
-            Self::TooMany(wait) => later(error(StatusCode::TOO_MANY_REQUESTS, "too many deliveries"), wait),
-            Self::Later(why) => later(error(StatusCode::SERVICE_UNAVAILABLE, &why), AGAIN),
-            Self::Busy => later(error(StatusCode::SERVICE_UNAVAILABLE, "too many are delivered at a time"), AGAIN),
+            Self::Accepted => json_response(StatusCode::ACCEPTED, &json!({ "status": "taken" })),
+            Self::Duplicate => json_response(StatusCode::OK, &json!({ "status": "again" })),
+            Self::Ignored(reason) => json_response(StatusCode::OK, &json!({ "status": "left", "why": reason })),
+            Self::Malformed(reason) => error(StatusCode::BAD_REQUEST, &reason),
+            Self::NotJson => {
+                error(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the content-type must be JSON, for example application/json")
+            }
+            Self::Unauthorized => error(StatusCode::UNAUTHORIZED, "not authorized"),
+            Self::UnknownHook => error(StatusCode::NOT_FOUND, "there is no such hook"),
+            Self::BodyTooLarge => error(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large"),
+            Self::BodyIncomplete => error(StatusCode::BAD_REQUEST, "the body is incomplete"),
+            Self::BodyTooSlow => error(StatusCode::REQUEST_TIMEOUT, "the body took too long"),
+            Self::RateLimited(wait) => retry_after(error(StatusCode::TOO_MANY_REQUESTS, "too many deliveries"), wait),
+            Self::Unavailable(reason) => retry_after(error(StatusCode::SERVICE_UNAVAILABLE, &reason), RETRY_AFTER),
+            Self::Busy => {
+                retry_after(error(StatusCode::SERVICE_UNAVAILABLE, "too many deliveries at the same time"), RETRY_AFTER)
+            }
         }
     }
 }
 
-/// With the word when to try again.
-fn later(mut response: Response<Body>, wait: Duration) -> Response<Body> {
+/// Adds `Retry-After` in whole seconds, at least one.
+fn retry_after(mut response: Response<Body>, wait: Duration) -> Response<Body> {
     let seconds = wait.as_secs_f64().ceil().max(1.0);
     response.headers_mut().insert(header::RETRY_AFTER, (seconds as u64).into());
     response

@@ -1,22 +1,23 @@
-//! The listener for other machines: hooks, health, figures.
+//! The HTTP listener of a host: webhooks, health checks and metrics.
 //!
 //! ```text
-//! POST /hooks/NAME   a delivery: who sent it is proven, it is taken once, and its command runs in its room as if typed
-//! GET  /healthz      200 while this process serves and its store can be read, else 503
-//! GET  /readyz       200 while each chat connection is up, else 503; which are, and why not, as JSON
-//! GET  /metrics      the figures of `METRICS.md` for Prometheus
+//! POST /hooks/NAME   a delivery: authenticated, deduplicated, then its command runs in its room as if a person had typed it
+//! GET  /healthz      200 while the process serves and the store can be read, else 503
+//! GET  /readyz       200 while every chat connection is up, else 503; the body lists the connections as JSON
+//! GET  /metrics      the metrics of `METRICS.md` in the text format of Prometheus
 //! ```
 //!
-//! Invariant: whoever can reach it costs little: connections, headers, bodies and deliveries are limited in number, size and
-//! time, and nothing that was sent is in a log line or a label.
-//! Not here: what a delivery sets off (`wardroom::engine`), and encryption: a proxy in front of it brings that.
+//! Invariant: an unauthenticated client costs little. Connections, headers, bodies and deliveries are limited in number, size
+//! and time, and no received text reaches a log line or a metric's label.
+//! Not here: the command that a delivery runs (`wardroom::engine`), and TLS, which a reverse proxy terminates.
 
 mod auth;
 mod connections;
+mod endpoint;
 mod health;
 mod hooks;
-mod limit;
 mod metrics;
+mod rate_limit;
 
 use std::{sync::Arc, time::Duration};
 
@@ -28,93 +29,94 @@ use axum::{
 use tokio::net::{TcpListener, TcpSocket};
 use wardroom::{CancellationToken, Engine, config::HttpConfig};
 
-use auth::Doors;
-use limit::Bucket;
+use endpoint::Endpoints;
+use rate_limit::TokenBucket;
 
-pub use metrics::Figures;
+pub use metrics::Metrics;
 
-/// How often something may be sent that does not prove who sent it, in a minute over all hooks. What is more is turned away
-/// without a line in the log.
-const FAILURES_A_MINUTE: u32 = 60;
-/// How many connections may wait to be taken: where there is no place for one, its machine tries again after seconds only.
-const WAITING: u32 = 4096;
-/// How often what was measured is sorted, so that it takes no memory where nobody asks for it.
-const UPKEEP: Duration = Duration::from_secs(5);
+/// Unauthenticated deliveries a minute, over all hooks, that are answered individually and logged. Further ones get 429 and no
+/// log line.
+const FAILURES_PER_MINUTE: u32 = 60;
+/// The backlog of the listening socket. A client whose connection does not fit retries only after seconds.
+const BACKLOG: u32 = 4096;
+/// How often measured values are moved into their histograms, which bounds their memory where `/metrics` is never scraped.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
-/// An address that is held, and not answered at yet.
+/// A bound address that does not accept requests yet.
 pub struct Listener(TcpListener);
 
-/// What the routes share.
-struct Desk {
+/// What all routes share.
+struct AppState {
     engine: Arc<Engine>,
-    figures: Figures,
-    doors: Doors,
-    failures: Bucket,
-    known: health::Known,
+    metrics: Metrics,
+    endpoints: Endpoints,
+    failures: TokenBucket,
+    health: health::HealthCache,
 }
 
 impl Listener {
-    /// Takes hold of the address.
+    /// Binds the configured address.
     ///
     /// # Errors
-    /// It is taken, or none of this machine's.
+    /// The address is in use, or does not belong to this machine.
     pub async fn bind(config: &HttpConfig) -> anyhow::Result<Self> {
         let socket = if config.listen.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
         let listener = socket.and_then(|socket| {
-            // As after a restart the connections of the old process may not be over.
+            // After a restart, connections of the old process may still be in TIME_WAIT.
             socket.set_reuseaddr(true)?;
             socket.bind(config.listen)?;
-            socket.listen(WAITING)
+            socket.listen(BACKLOG)
         });
         listener.map(Self).with_context(|| format!("cannot listen at {} ([http] in {})", config.listen, config.at))
     }
 
-    /// Readies the answers: every secret of every hook is read now.
+    /// Builds the routes and resolves the secret of every hook.
     ///
     /// # Errors
-    /// A secret that cannot be read or used, by the name of its hook and its reference.
-    pub fn open(self, engine: Arc<Engine>, figures: Figures) -> anyhow::Result<Open> {
-        let doors = Doors::new(engine.hooks())?;
-        let failures = Bucket::a_minute(FAILURES_A_MINUTE);
-        let desk = Desk { engine, figures, doors, failures, known: health::Known::default() };
-        Ok(Open { listener: self.0, desk: Arc::new(desk) })
+    /// A secret cannot be read or decoded; the error names its hook and its reference.
+    pub fn open(self, engine: Arc<Engine>, metrics: Metrics) -> anyhow::Result<Server> {
+        let endpoints = Endpoints::new(engine.hooks())?;
+        let failures = TokenBucket::per_minute(FAILURES_PER_MINUTE);
+        let health = health::HealthCache::default();
+        let state = Arc::new(AppState { engine, metrics, endpoints, failures, health });
+        Ok(Server { listener: self.0, state })
     }
 }
 
-/// A listener that can answer.
-pub struct Open {
+/// A listener that is ready to serve.
+pub struct Server {
     listener: TcpListener,
-    desk: Arc<Desk>,
+    state: Arc<AppState>,
 }
 
-impl Open {
-    /// Answers until `stop`; what is being answered then is finished, within a few seconds.
+impl Server {
+    /// Serves until `stop` is cancelled. Requests that are in progress then have a few seconds to finish.
     pub async fn serve(self, stop: CancellationToken) {
         match self.listener.local_addr() {
-            Ok(address) => tracing::info!(%address, "listening for other machines"),
-            Err(error) => tracing::warn!(%error, "listening for other machines"),
+            Ok(address) => tracing::info!(%address, "listening for HTTP requests"),
+            Err(error) => tracing::warn!(%error, "listening for HTTP requests at an unknown address"),
         }
-        let figures = self.desk.figures.clone();
+        let metrics = self.state.metrics.clone();
         let upkeep = async move {
             loop {
-                tokio::time::sleep(UPKEEP).await;
-                figures.sort();
+                tokio::time::sleep(UPKEEP_INTERVAL).await;
+                metrics.run_upkeep();
             }
         };
         tokio::select! {
-            () = connections::serve(self.listener, routes(self.desk), stop) => {}
+            () = connections::serve(self.listener, routes(self.state), stop) => {}
             () = upkeep => {}
         }
     }
 }
 
-fn routes(desk: Arc<Desk>) -> Router {
+fn routes(state: Arc<AppState>) -> Router {
     Router::new()
         .route("/hooks/{name}", post(hooks::deliver))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
-        .route("/metrics", get(metrics::metrics))
-        .with_state(desk)
+        .route("/metrics", get(metrics::render))
+        .with_state(state)
 }
 
 #[cfg(test)]

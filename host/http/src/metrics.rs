@@ -1,4 +1,4 @@
-//! `GET /metrics`, and what keeps the figures until somebody asks.
+//! `GET /metrics`, and the recorder behind it.
 
 use std::sync::Arc;
 
@@ -11,23 +11,23 @@ use axum::{
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use wardroom::figures::{self, Kind, TABLE};
 
-use crate::{Desk, health::health};
+use crate::{AppState, health::health};
 
-/// What is counted and measured in this process.
+/// The metrics of this process.
 #[derive(Clone)]
-pub struct Figures(PrometheusHandle);
+pub struct Metrics(PrometheusHandle);
 
-impl Figures {
-    /// Has everything that is recorded in this process from here on kept. To be called once, before the engine is built.
+impl Metrics {
+    /// Installs the recorder of the process. Call it once, before the engine is built.
     ///
     /// # Errors
-    /// Something else keeps it already.
+    /// The process has another recorder already.
     pub fn install() -> anyhow::Result<Self> {
         let recorder = recorder()?;
-        let figures = Self(recorder.handle());
-        metrics::set_global_recorder(recorder).ok().context("the figures are kept by something else already")?;
+        let metrics = Self(recorder.handle());
+        ::metrics::set_global_recorder(recorder).ok().context("another recorder of metrics is installed already")?;
         figures::describe();
-        Ok(figures)
+        Ok(metrics)
     }
 
     #[cfg(test)]
@@ -35,31 +35,30 @@ impl Figures {
         Self(recorder.handle())
     }
 
-    /// Sorts what was measured into its buckets.
-    pub(crate) fn sort(&self) {
+    /// Moves measured values into their histograms.
+    pub(crate) fn run_upkeep(&self) {
         self.0.run_upkeep();
     }
 }
 
-/// A recorder with the table's buckets.
+/// A recorder with the histogram buckets of the table.
 pub(crate) fn recorder() -> anyhow::Result<PrometheusRecorder> {
     let mut builder = PrometheusBuilder::new();
-    for figure in TABLE {
-        if let Kind::Seconds(bounds) = figure.kind {
-            builder = builder.set_buckets_for_metric(Matcher::Full(figure.name.to_owned()), bounds)?;
+    for metric in TABLE {
+        if let Kind::Seconds(bounds) = metric.kind {
+            builder = builder.set_buckets_for_metric(Matcher::Full(metric.name.to_owned()), bounds)?;
         }
     }
     Ok(builder.build_recorder())
 }
 
-/// All figures, in the text format of Prometheus.
-pub(crate) async fn metrics(State(desk): State<Arc<Desk>>) -> Response<Body> {
-    // What is known without the store is told without it.
-    figures::accounts(&desk.engine.accounts());
-    if let Some(health) = health(&desk).await {
+/// All metrics in the text format of Prometheus. Those that come from the store are missing while it cannot be read.
+pub(crate) async fn render(State(state): State<Arc<AppState>>) -> Response<Body> {
+    figures::accounts(&state.engine.accounts());
+    if let Some(health) = health(&state).await {
         figures::health(&health);
     }
-    let mut response = Response::new(Body::from(desk.figures.0.render()));
+    let mut response = Response::new(Body::from(state.metrics.0.render()));
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
     response

@@ -10,7 +10,7 @@ use wardroom::{
         store::{JobQuery, JobRow, Release, ReleaseQuery},
     },
 };
-use wardroom_store::SqliteStore;
+use wardroom_sqlite::SqliteStore;
 
 use super::life::{Life, live};
 use crate::{host::eventually, house::House};

@@ -13,7 +13,7 @@ use wardroom::port::{
     memory::{MemoryChat, MemoryStore},
     store::{EntryKind, JobQuery, Phase, Write},
 };
-use wardroom_store::SqliteStore;
+use wardroom_sqlite::SqliteStore;
 
 use crate::{
     scene,

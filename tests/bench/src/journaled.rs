@@ -21,7 +21,7 @@ use wardroom::port::{
     Store as _,
     store::{EntryKind, JobOutcome, JobQuery, Write},
 };
-use wardroom_store::SqliteStore;
+use wardroom_sqlite::SqliteStore;
 
 use crate::{
     figure::{Against, Figure, Unit, median},

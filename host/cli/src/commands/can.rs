@@ -1,6 +1,6 @@
-//! `wardroom can`: whether somebody may run a command, and which rule says so.
+//! `wardroom can`: whether a person may run a command, and which rule decides it.
 //!
-//! Not here: who is in a room, which only its network tells; a right that hangs on that is answered with no.
+//! Not here: the members of a room, which only its network lists. A right that depends on them counts as missing.
 
 use std::path::Path;
 
@@ -25,7 +25,7 @@ pub(crate) async fn can(
     let plugins = wired.plugins(wired.lock.as_ref()).await?;
     wired.grants().await?;
     let (access, catalog) = (&*wired.config.access, &*wired.config.catalog);
-    // Somebody whom nothing names has the rights of everybody, and that can be asked too.
+    // An id that no rule names has the rights of `everyone`.
     let who = match find_person(access, &[], user) {
         Ok(id) => id,
         Err(_) if user.starts_with('@') && user.contains(':') => user.to_owned(),
@@ -38,32 +38,28 @@ pub(crate) async fn can(
     let room = room.map(|room| RoomName::parse(room, &networks));
     let asker = Asker { room: room.as_ref().map(|room| access.room_of(room)), ..Asker::from(&who) };
     let line = match command {
-        // Typed as one argument it is a line; otherwise the shell took its quotes, which are put back.
+        // One argument is a whole line. With several, the shell has removed the quotes, so they are added again.
         [line] => line.clone(),
         words => words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "),
     };
     let explainer = Explainer { access, catalog, plugins: &plugins, approvals: &wired.config.approvals };
     let explained = match explainer.line(asker, &line, &Vocabulary::all_with_roles(catalog, access)) {
         Ok(explained) => explained,
-        Err(why) => {
-            report::error(&why);
+        Err(reason) => {
+            report::error(&reason);
             return Ok(Exit::Wrong);
         }
     };
-    match format {
-        Format::Text => report::out(&explained.to_string())?,
-        Format::Json => {
-            let facts = json!({
-                "who": who, "command": line, "yes": explained.yes, "because": explained.because,
-                "notes": explained.notes,
-            });
-            report::out(&facts.to_string())?;
-        }
-    }
+    let json = || {
+        json!({
+            "who": who, "command": line, "yes": explained.yes, "because": explained.because, "notes": explained.notes,
+        })
+    };
+    report::print(format, json, || explained.to_string())?;
     Ok(if explained.yes { Exit::Done } else { Exit::Failed })
 }
 
-/// A word as a line has it.
+/// Quotes a word where a command line needs it. Ids such as `@bob:example.org` stay readable.
 fn quoted(word: &str) -> String {
     let plain = |letter: char| letter.is_alphanumeric() || "@:._-/=+%,#!".contains(letter);
     match !word.is_empty() && word.chars().all(plain) {

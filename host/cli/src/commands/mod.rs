@@ -1,21 +1,28 @@
-//! The subcommands, one file each.
+//! The subcommands, one file each. A subcommand prints its report and returns its exit status.
 
+mod approvals;
 mod audit;
 mod can;
 mod check;
-mod held;
+mod job;
 mod jobs;
-mod journal;
-mod people;
-mod plugin;
+mod journal_show;
+mod journal_verify;
+mod plugin_inspect;
+mod plugin_lock;
 mod run;
-mod starters;
 
-pub(crate) use audit::audit;
+pub(crate) use audit::{audit, people::people};
 pub(crate) use can::can;
 pub(crate) use check::check;
-pub(crate) use jobs::{job, jobs};
-pub(crate) use journal::{show, verify};
-pub(crate) use people::people;
-pub(crate) use plugin::{inspect, lock};
+pub(crate) use job::job;
+pub(crate) use jobs::jobs;
+pub(crate) use journal_show::show;
+pub(crate) use journal_verify::verify;
+pub(crate) use plugin_inspect::inspect;
+pub(crate) use plugin_lock::lock;
 pub(crate) use run::run;
+
+/// The warning about a host without a lock file.
+const NO_LOCK: &str =
+    "there is no plugins.lock, so changed plugin files are not detected; write one with `wardroom plugin lock`";

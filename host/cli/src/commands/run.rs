@@ -1,17 +1,18 @@
-//! `wardroom run`: an operator's checklist from configuration to shutdown.
+//! `wardroom run`: starts the host, serves, and shuts it down.
 
 use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
 use wardroom::{CancellationToken, Engine};
-use wardroom_store::SqliteStore;
+use wardroom_sqlite::SqliteStore;
 
+use super::NO_LOCK;
 use crate::{Exit, report, wiring};
 
-/// How long everything may take after a signal, whatever hangs. The engine gives what is at work 8 seconds of it to
-/// come to a place from which it goes on; a service manager waits longer than this before it kills.
-const DEADLINE: Duration = Duration::from_secs(14);
+/// The time from the first signal to the end of the process. The engine gives running plugins 8 seconds of it to reach a
+/// point from which they can continue. A service manager must wait longer before it kills the process.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(14);
 
 pub(crate) async fn run(path: &Path, locked: bool, adopt: bool, bot: Option<&str>) -> anyhow::Result<Exit> {
     // 1. The configuration, before anything connects.
@@ -20,7 +21,7 @@ pub(crate) async fn run(path: &Path, locked: bool, adopt: bool, bot: Option<&str
         match wired.config.only(bot) {
             Ok(rooms) => {
                 for room in rooms {
-                    tracing::warn!(%room, bot, "only the table of another identity, which does not run here, names this room; what is to be said there needs this one in it");
+                    tracing::warn!(%room, bot, "messages to this room will fail: only an identity that does not run here is configured for it");
                 }
             }
             Err(meant) => {
@@ -31,20 +32,20 @@ pub(crate) async fn run(path: &Path, locked: bool, adopt: bool, bot: Option<&str
         }
     }
     if locked && wired.lock.is_none() {
-        report::error("--locked, and there is no plugins.lock; write one with: wardroom plugin lock");
+        report::error("`--locked` needs a plugins.lock; write one with `wardroom plugin lock`");
         return Ok(Exit::Wrong);
     }
-    // 2. The store: one host on one state folder, one machine on one database.
+    // 2. The store, which locks the state folder and checks the machine.
     let database = &wired.state.database;
     let opened = if adopt { SqliteStore::open_adopting(database).await } else { SqliteStore::open(database).await };
     let store = Arc::new(opened?);
-    //    The address for other machines, if there is to be one; what is counted from here on is kept for them.
+    //    The HTTP listener, if there is one. Its recorder must be installed before the engine counts anything.
     #[cfg(feature = "http")]
     let listener = match &wired.config.http {
-        Some(config) => Some((wardroom_http::Listener::bind(config).await?, wardroom_http::Figures::install()?)),
+        Some(config) => Some((wardroom_http::Listener::bind(config).await?, wardroom_http::Metrics::install()?)),
         None => None,
     };
-    // 3. The plugins; one that does not load takes out nobody else.
+    // 3. The engine and the plugins. A plugin that does not load does not affect the others.
     let cache = wired.cache();
     let has_lock = wired.lock.is_some();
     #[cfg(not(feature = "crash-points"))]
@@ -53,9 +54,7 @@ pub(crate) async fn run(path: &Path, locked: bool, adopt: bool, bot: Option<&str
     let watched = crate::crash::store(store.clone());
     let engine = Arc::new(Engine::builder(wired.config, watched).cache(cache).lock(wired.lock).build().await?);
     if !has_lock {
-        tracing::warn!(
-            "there is no plugins.lock: any bytes are taken for a plugin; write one with: wardroom plugin lock"
-        );
+        tracing::warn!("{NO_LOCK}");
     }
     if locked && !engine.plugins().not_loaded().is_empty() {
         for plugin in engine.plugins().not_loaded() {
@@ -63,15 +62,15 @@ pub(crate) async fn run(path: &Path, locked: bool, adopt: bool, bot: Option<&str
         }
         return Ok(Exit::Wrong);
     }
-    //    Every secret of every hook is read before anything is served.
+    //    The secrets of all hooks are resolved before the host serves.
     #[cfg(feature = "http")]
     let listener = match listener {
         Some((listener, figures)) => Some(listener.open(engine.clone(), figures)?),
         None => None,
     };
     tracing::info!(plugins = engine.plugins().loaded().len(), "ready");
-    // 4. Serve until a signal, or until every chat has ended. Runs go on without the host, and jobs go on at the next
-    //    start from what is on disk, so nothing is lost by an end at any moment.
+    // 4. Serve until a signal, or until every chat has ended. Runs continue without the host, and jobs continue from the
+    //    journal at the next start, so the process may end at any time.
     let stop = CancellationToken::new();
     let end = CancellationToken::new();
     let signals = tokio::spawn(signals(stop.clone(), end.clone()));
@@ -82,7 +81,7 @@ pub(crate) async fn run(path: &Path, locked: bool, adopt: bool, bot: Option<&str
         engine.await
     };
     let served = end.run_until_cancelled(serving).await;
-    // 5. What is said but not on disk yet goes there.
+    // 5. Write the last notes to the store.
     let closed = end.run_until_cancelled(store.close()).await;
     signals.abort();
     match (served, closed) {
@@ -94,11 +93,11 @@ pub(crate) async fn run(path: &Path, locked: bool, adopt: bool, bot: Option<&str
     }
 }
 
-/// Answers other machines for as long as the engine serves.
+/// Serves HTTP for as long as the engine runs.
 #[cfg(feature = "http")]
 async fn with_listener<T>(
     engine: impl Future<Output = T>,
-    listener: Option<wardroom_http::Open>,
+    listener: Option<wardroom_http::Server>,
     stop: &CancellationToken,
 ) -> T {
     let stop = stop.child_token();
@@ -115,12 +114,12 @@ async fn with_listener<T>(
     tokio::join!(engine, listen).0
 }
 
-/// The first signal asks the host to stop. A second one, or the deadline, ends it where it stands.
+/// The first signal starts the shutdown. A second signal, or the timeout, ends the process at once.
 async fn signals(stop: CancellationToken, end: CancellationToken) {
     let (mut terminate, mut interrupt) = match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
         (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
         (Err(error), _) | (_, Err(error)) => {
-            tracing::error!(%error, "signals cannot be heard");
+            tracing::error!(%error, "cannot install signal handlers");
             return;
         }
     };
@@ -131,11 +130,11 @@ async fn signals(stop: CancellationToken, end: CancellationToken) {
         }
     };
     next().await;
-    tracing::info!("asked to stop: what is at work comes to rest, or goes on at the next start");
+    tracing::info!("shutting down: open jobs continue at the next start");
     stop.cancel();
     tokio::select! {
-        () = next() => tracing::warn!("asked to stop again: ended at once; jobs go on at the next start"),
-        () = tokio::time::sleep(DEADLINE) => tracing::error!("did not come to rest in time: ended; jobs go on at the next start"),
+        () = next() => tracing::warn!("second signal: exiting at once; open jobs continue at the next start"),
+        () = tokio::time::sleep(SHUTDOWN_TIMEOUT) => tracing::error!("the shutdown timed out; open jobs continue at the next start"),
     }
     end.cancel();
 }

@@ -1,10 +1,10 @@
-//! The listener over real sockets, with an engine in memory.
+//! The listener over real sockets, with an in-memory engine.
 //!
 //! Not here: the whole host (`tests/all/http.rs`).
 
-mod door;
+mod auth;
+mod health;
 mod limits;
-mod standing;
 
 use std::{
     net::SocketAddr,
@@ -33,18 +33,18 @@ use wardroom::{
     },
 };
 
-use crate::{Figures, Listener, metrics::recorder};
+use crate::{Listener, Metrics, metrics::recorder};
 
-/// A network in memory whose link can be cut.
-pub(super) struct Wired {
-    pub(super) chat: Arc<MemoryChat>,
+/// An in-memory network whose connection can go down.
+pub(super) struct TestChat {
+    pub(super) memory: Arc<MemoryChat>,
     pub(super) link: Link,
-    /// Whether its room has another id by now.
+    /// Whether the room has a new id.
     pub(super) moved: AtomicBool,
 }
 
 #[async_trait]
-impl Chat for Wired {
+impl Chat for TestChat {
     fn network(&self) -> &'static str {
         MemoryChat::NETWORK
     }
@@ -58,11 +58,11 @@ impl Chat for Wired {
     }
 
     async fn serve(&self, inbox: Arc<Inbox>, stop: CancellationToken) -> anyhow::Result<()> {
-        self.chat.serve(inbox, stop).await
+        self.memory.serve(inbox, stop).await
     }
 
     async fn send(&self, message: &Outgoing) -> Result<String, SendError> {
-        self.chat.send(message).await
+        self.memory.send(message).await
     }
 
     async fn room(&self, name: &str) -> Result<Option<String>, SendError> {
@@ -71,21 +71,21 @@ impl Chat for Wired {
     }
 }
 
-/// A listener that answers.
-pub(super) struct House {
+/// A running listener.
+pub(super) struct TestServer {
     pub(super) address: SocketAddr,
     pub(super) engine: Arc<Engine>,
     pub(super) store: Arc<MemoryStore>,
-    pub(super) wired: Arc<Wired>,
+    pub(super) chat: Arc<TestChat>,
     pub(super) folder: TempDir,
     pub(super) stop: CancellationToken,
     pub(super) tasks: Vec<JoinHandle<()>>,
 }
 
-/// How long an answer may take; in a storm on a slow machine that is long.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// The timeout of one response; generous, for a burst of requests on a slow machine.
+const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// A secret that every hook of these tests has.
+/// The secret of every hook.
 pub(super) const SECRET: &str = "correct horse battery";
 
 const CONFIG: &str = r#"
@@ -96,7 +96,7 @@ ids = ["ci-bot"]
 listen = "127.0.0.1:0"
 "#;
 
-/// A hook in the file.
+/// A `[[hook]]` table.
 pub(super) fn hook(name: &str, how: &str) -> String {
     format!(
         "[[hook]]\nname = \"{name}\"\ncommand = \"help {{topic}}\"\nas = \"ci\"\nroom = \"ops\"\n\
@@ -106,34 +106,34 @@ pub(super) fn hook(name: &str, how: &str) -> String {
 
 pub(super) const TOKEN: &str = "token = { file = \"secret\" }";
 
-impl House {
-    /// One with these hooks. What it counts goes to `figures`, or nowhere.
-    pub(super) async fn new(hooks: &[String], figures: Option<Figures>) -> Self {
+impl TestServer {
+    /// A listener with these hooks. It records to `metrics`, or to a recorder of its own.
+    pub(super) async fn new(hooks: &[String], metrics: Option<Metrics>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("plugins.toml");
         std::fs::write(folder.path().join("secret"), format!("{SECRET}\n")).unwrap();
         std::fs::write(&file, format!("{CONFIG}{}", hooks.concat())).unwrap();
-        let wired = Arc::new(Wired {
-            chat: MemoryChat::new(Abilities::PLAIN),
+        let chat = Arc::new(TestChat {
+            memory: MemoryChat::new(Abilities::PLAIN),
             link: Link::default(),
             moved: AtomicBool::new(false),
         });
-        let registry = Registry { chats: vec![Arc::new(ReadyChat(wired.clone()))], ..Registry::default() };
+        let registry = Registry { chats: vec![Arc::new(ReadyChat(chat.clone()))], ..Registry::default() };
         let config = read(&file, &registry).map_err(|problems| format!("{problems:?}")).unwrap();
         let http = config.http.clone().unwrap();
         let store = Arc::new(MemoryStore::new());
         let engine = Arc::new(Engine::builder(config, store.clone()).build().await.unwrap());
         let listener = Listener::bind(&http).await.unwrap();
         let address = listener.0.local_addr().unwrap();
-        let figures = figures.unwrap_or_else(|| Figures::of(&recorder().unwrap()));
-        let open = listener.open(engine.clone(), figures).unwrap();
+        let metrics = metrics.unwrap_or_else(|| Metrics::of(&recorder().unwrap()));
+        let open = listener.open(engine.clone(), metrics).unwrap();
         let stop = CancellationToken::new();
         let served = tokio::spawn({
             let (engine, stop) = (engine.clone(), stop.clone());
             async move { engine.run(stop).await.unwrap() }
         });
         let listening = tokio::spawn(open.serve(stop.clone()));
-        Self { address, engine, store, wired, folder, stop, tasks: vec![served, listening] }
+        Self { address, engine, store, chat, folder, stop, tasks: vec![served, listening] }
     }
 
     pub(super) fn secret(&self) -> PathBuf {
@@ -141,17 +141,17 @@ impl House {
     }
 
     /// Delivers to a hook.
-    pub(super) async fn deliver(&self, hook: &str, headers: &[(&str, &str)], body: &str) -> Answered {
-        self.ask("POST", &format!("/hooks/{hook}"), headers, body).await
+    pub(super) async fn deliver(&self, hook: &str, headers: &[(&str, &str)], body: &str) -> HttpResponse {
+        self.request("POST", &format!("/hooks/{hook}"), headers, body).await
     }
 
-    /// Delivers to a hook with the token and this name.
-    pub(super) async fn named(&self, hook: &str, name: &str, body: &str) -> Answered {
+    /// Delivers to a hook with its token and this id.
+    pub(super) async fn deliver_with_token(&self, hook: &str, id: &str, body: &str) -> HttpResponse {
         let bearer = format!("Bearer {SECRET}");
-        self.deliver(hook, &[("authorization", &bearer), ("idempotency-key", name)], body).await
+        self.deliver(hook, &[("authorization", &bearer), ("idempotency-key", id)], body).await
     }
 
-    pub(super) async fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answered {
+    pub(super) async fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> HttpResponse {
         let mut head = format!("{method} {path} HTTP/1.1\r\nhost: wardroom\r\nconnection: close\r\n");
         for (name, value) in headers {
             head.push_str(&format!("{name}: {value}\r\n"));
@@ -159,17 +159,17 @@ impl House {
         self.raw(&format!("{head}content-length: {}\r\n\r\n{body}", body.len())).await
     }
 
-    /// Sends these bytes, and reads until the other side ends.
-    pub(super) async fn raw(&self, bytes: &str) -> Answered {
+    /// Sends these bytes and reads until the server closes the connection.
+    pub(super) async fn raw(&self, bytes: &str) -> HttpResponse {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
-        // Whoever is turned away early may be cut off while it still writes.
+        // The server may reject a request and close the connection while this side still writes.
         let _ = stream.write_all(bytes.as_bytes()).await;
         let mut answer = Vec::new();
-        let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await.unwrap();
-        Answered::of(&String::from_utf8(answer).unwrap())
+        let _ = tokio::time::timeout(TIMEOUT, stream.read_to_end(&mut answer)).await.unwrap();
+        HttpResponse::of(&String::from_utf8(answer).unwrap())
     }
 
-    /// Types something in the room.
+    /// Sends a message to the room.
     pub(super) async fn say(&self, event: &str, text: &str) {
         let message = Incoming {
             event: event.to_owned(),
@@ -188,27 +188,26 @@ impl House {
         inbox.receive("ops", vec![message], None).await.unwrap();
     }
 
-    /// Waits until all is handled; gives what the room was told.
+    /// Waits until all messages are handled; returns the messages of the bot.
     pub(super) async fn settled(&self) -> Vec<String> {
         self.engine.inbox("marvin", MemoryChat::NETWORK).unwrap().settled().await;
-        self.wired.chat.words()
+        self.chat.memory.words()
     }
 
-    /// How many commands were handled that hold these words.
-    pub(super) fn handled(&self, words: &str) -> usize {
-        self.store.all_lines().iter().filter(|line| line.command.contains(words)).count()
+    /// How many handled commands contain this text.
+    pub(super) fn handled(&self, text: &str) -> usize {
+        self.store.all_lines().iter().filter(|line| line.command.contains(text)).count()
     }
 }
 
-/// What came back.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Answered {
+pub(super) struct HttpResponse {
     pub(super) status: u16,
     pub(super) head: String,
     pub(super) body: String,
 }
 
-impl Answered {
+impl HttpResponse {
     fn of(text: &str) -> Self {
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or((text, ""));
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
@@ -217,7 +216,7 @@ impl Answered {
 }
 
 #[tokio::test]
-async fn an_address_that_is_taken_is_said_with_its_place() {
+async fn an_address_in_use_is_reported_with_its_line() {
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("plugins.toml");

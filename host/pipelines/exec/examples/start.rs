@@ -1,4 +1,4 @@
-//! The smallest host: starts one run and waits for its end. The tests kill it in the middle.
+//! A minimal host: starts one run and waits for its end. The tests kill it while it waits.
 //!
 //! Usage: `start CONFIG RUNS SUPERVISOR KEY`, where CONFIG is a file with the keys of one `[app.A.deploy.E]`.
 

@@ -1,6 +1,6 @@
-//! The host's side: hands orders to supervisors and reads the folders of runs.
+//! The host's side: sends requests to supervisors and reads the folders of runs.
 //!
-//! Nothing is kept in memory between two calls, so a host that was restarted knows as much as one that was not.
+//! Invariant: no state is kept in memory between two calls, so a restarted host answers like the one before it.
 
 use std::{collections::BTreeMap, io, path::PathBuf, process::Stdio, time::Duration};
 
@@ -14,77 +14,82 @@ use tokio::{
 use wardroom::port::{PipelineError, Pipelines, RunEnd, RunKey, RunState};
 
 use crate::{
-    config::Entry,
-    folder::{RunFolder, Status, Verdict, remove_leftovers},
-    order::{Answer, Order},
+    config::ExecPipeline,
+    folder::{RunFolder, RunStatus, Verdict, remove_leftovers},
+    follow::OutputFollower,
     output,
-    reader::Reader,
+    protocol::{StartRequest, StartResponse},
 };
 
-/// How often a waiting call looks at a run's folder.
-const LOOK: Duration = Duration::from_millis(60);
+/// How often a waiting call reads a run's folder.
+const POLL_INTERVAL: Duration = Duration::from_millis(60);
+/// The pause after a run's folder could not be read.
+const RETRY_INTERVAL: Duration = POLL_INTERVAL.saturating_mul(20);
 /// How long a supervisor may take to start a program.
-const ANSWER: Duration = Duration::from_secs(60);
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// All exec pipelines of a host.
 pub(crate) struct ExecPipelines {
     runs: PathBuf,
     supervisor: Vec<String>,
-    entries: BTreeMap<String, Entry>,
-    tidied: OnceCell<()>,
+    pipelines: BTreeMap<String, ExecPipeline>,
+    leftovers_removed: OnceCell<()>,
 }
 
 impl ExecPipelines {
-    pub(crate) fn new(runs: PathBuf, supervisor: Vec<String>, entries: BTreeMap<String, Entry>) -> Self {
-        Self { runs, supervisor, entries, tidied: OnceCell::new() }
+    pub(crate) fn new(runs: PathBuf, supervisor: Vec<String>, pipelines: BTreeMap<String, ExecPipeline>) -> Self {
+        Self { runs, supervisor, pipelines, leftovers_removed: OnceCell::new() }
     }
 
     fn folder(&self, key: &RunKey) -> Result<RunFolder, PipelineError> {
-        RunFolder::of(&self.runs, key).ok_or_else(|| refused(format!("`{key}` cannot name a run")))
+        RunFolder::of(&self.runs, key).ok_or_else(|| refused(format!("`{key}` is not a valid run key")))
     }
 
-    /// How a run stands, off the threads that must not wait for a disk.
-    async fn status(&self, key: &RunKey) -> Result<(RunFolder, Status), PipelineError> {
+    async fn status(&self, key: &RunKey) -> Result<(RunFolder, RunStatus), PipelineError> {
         let folder = self.folder(key)?;
-        let looked = folder.clone();
-        let status = blocking(move || looked.status()).await.map_err(|error| unreadable(&folder, &error))?;
+        let read = folder.clone();
+        let status = blocking(move || read.status()).await.map_err(|error| folder_error(&folder, &error))?;
         Ok((folder, status))
     }
 
-    /// As [`Self::status`], where there must be a run.
-    async fn known(&self, key: &RunKey) -> Result<(RunFolder, Option<RunEnd>), PipelineError> {
+    /// The folder of a run that must exist, and the run's end; `None` while the run goes on.
+    async fn existing_run(&self, key: &RunKey) -> Result<(RunFolder, Option<RunEnd>), PipelineError> {
         match self.status(key).await? {
-            (_, Status::Absent) => Err(refused(format!("there is no run `{key}`"))),
-            (_, Status::Over(Verdict::Refused(message))) => Err(refused(message)),
-            (folder, Status::Running { .. }) => Ok((folder, None)),
-            (folder, Status::Over(Verdict::Ended(end))) => Ok((folder, Some(end))),
+            (_, RunStatus::Absent) => Err(refused(format!("there is no run `{key}`"))),
+            (_, RunStatus::Finished(Verdict::Refused(message))) => Err(refused(message)),
+            (folder, RunStatus::Running { .. }) => Ok((folder, None)),
+            (folder, RunStatus::Finished(Verdict::Ended(end))) => Ok((folder, Some(end))),
         }
     }
 
-    /// What the first order under a key was answered; `None` where there was none.
-    async fn first_answer(&self, key: &RunKey) -> Result<Option<()>, PipelineError> {
-        let deadline = Instant::now() + ANSWER;
+    /// Waits until the program of an earlier request has started. `false` where the key has no run.
+    ///
+    /// # Errors
+    /// The earlier request was refused, or its program has not started within [`START_TIMEOUT`].
+    async fn started_before(&self, key: &RunKey) -> Result<bool, PipelineError> {
+        let deadline = Instant::now() + START_TIMEOUT;
         loop {
             match self.status(key).await?.1 {
-                Status::Absent => return Ok(None),
-                Status::Running { started: true } | Status::Over(Verdict::Ended(_)) => return Ok(Some(())),
-                Status::Over(Verdict::Refused(message)) => return Err(refused(message)),
-                Status::Running { started: false } if Instant::now() > deadline => {
-                    return Err(unavailable(format!("run `{key}` was ordered and does not start")));
+                RunStatus::Absent => return Ok(false),
+                RunStatus::Running { started: true } | RunStatus::Finished(Verdict::Ended(_)) => return Ok(true),
+                RunStatus::Finished(Verdict::Refused(message)) => return Err(refused(message)),
+                RunStatus::Running { started: false } if Instant::now() > deadline => {
+                    return Err(unavailable(format!("run `{key}` has a supervisor, but its program does not start")));
                 }
-                Status::Running { started: false } => sleep(LOOK).await,
+                RunStatus::Running { started: false } => sleep(POLL_INTERVAL).await,
             }
         }
     }
 
-    async fn tidy(&self) {
-        let tidy = || async {
+    /// Removes leftovers of dead processes, once in the life of a host.
+    async fn remove_leftovers_once(&self) {
+        let remove = || async {
             let runs = self.runs.clone();
             if let Err(error) = blocking(move || remove_leftovers(&runs)).await {
-                tracing::warn!(folder = %self.runs.display(), %error, "cannot tidy the folder of runs");
+                tracing::warn!(folder = %self.runs.display(), %error, "cannot remove leftovers from the folder of runs");
             }
         };
-        self.tidied.get_or_init(tidy).await;
+        self.leftovers_removed.get_or_init(remove).await;
     }
 }
 
@@ -96,45 +101,47 @@ impl Pipelines for ExecPipelines {
         pipeline: &str,
         parameters: &BTreeMap<String, String>,
     ) -> Result<Option<String>, PipelineError> {
-        self.tidy().await;
-        if self.first_answer(key).await?.is_some() {
+        self.remove_leftovers_once().await;
+        if self.started_before(key).await? {
             return Ok(None);
         }
-        let entry = self.entries.get(pipeline).ok_or_else(|| refused(format!("there is no pipeline `{pipeline}`")))?;
-        let (program, leading) =
-            self.supervisor.split_first().ok_or_else(|| refused("no supervisor is named".to_owned()))?;
-        let order = Order {
+        let config =
+            self.pipelines.get(pipeline).ok_or_else(|| refused(format!("there is no pipeline `{pipeline}`")))?;
+        let (program, arguments) =
+            self.supervisor.split_first().ok_or_else(|| refused("no supervisor is configured".to_owned()))?;
+        let request = StartRequest {
             runs: self.runs.clone(),
             key: key.clone(),
             pipeline: pipeline.to_owned(),
-            launch: entry.launch(parameters).map_err(refused)?,
-            timeout: entry.timeout,
-            grace: entry.grace,
-            leading: leading.to_vec(),
+            program: config.program(parameters).map_err(refused)?,
+            timeout: config.timeout,
+            grace: config.grace,
+            supervisor_arguments: arguments.to_vec(),
         };
-        // A task of its own: an order goes through as a whole, also where nobody waits for its answer any more.
-        let ordered = tokio::spawn(give_order(program.clone(), order));
-        match ordered.await.map_err(|error| unavailable(error.to_string()))?? {
-            Answer::Started => Ok(None),
-            Answer::Refused(message) => Err(refused(message)),
-            Answer::Failed(message) => Err(unavailable(message)),
-            Answer::Taken => match self.first_answer(key).await? {
-                Some(()) => Ok(None),
-                None => Err(unavailable(format!("the folder of run `{key}` is gone"))),
+        // A task of its own: the request is sent completely even where the caller is cancelled.
+        let exchange = tokio::spawn(send_request(program.clone(), request));
+        match exchange.await.map_err(|error| unavailable(error.to_string()))?? {
+            StartResponse::Started => Ok(None),
+            StartResponse::Refused(message) => Err(refused(message)),
+            StartResponse::Failed(message) => Err(unavailable(message)),
+            StartResponse::KeyInUse => match self.started_before(key).await? {
+                true => Ok(None),
+                false => Err(unavailable(format!("the folder of run `{key}` was removed"))),
             },
         }
     }
 
     async fn state(&self, key: &RunKey, _pipeline: &str) -> Result<RunState, PipelineError> {
-        self.tidy().await;
+        self.remove_leftovers_once().await;
         let folder = self.folder(key)?;
-        let looked = folder.clone();
-        let status = blocking(move || looked.settle()).await.map_err(|error| unreadable(&folder, &error))?;
+        let read = folder.clone();
+        let status =
+            blocking(move || read.status_reserving_key()).await.map_err(|error| folder_error(&folder, &error))?;
         Ok(match status {
-            // A program that could not be started is a run that never was.
-            Status::Absent | Status::Over(Verdict::Refused(_)) => RunState::Absent,
-            Status::Running { .. } => RunState::Running,
-            Status::Over(Verdict::Ended(end)) => RunState::Ended(end),
+            // A program that could not be started has no run.
+            RunStatus::Absent | RunStatus::Finished(Verdict::Refused(_)) => RunState::Absent,
+            RunStatus::Running { .. } => RunState::Running,
+            RunStatus::Finished(Verdict::Ended(end)) => RunState::Ended(end),
         })
     }
 
@@ -144,70 +151,70 @@ impl Pipelines for ExecPipelines {
         _pipeline: &str,
         line: &mut (dyn for<'line> FnMut(&'line str) + Send),
     ) -> Result<RunEnd, PipelineError> {
-        let mut reader: Option<Reader> = None;
+        let mut follower: Option<OutputFollower> = None;
         loop {
-            let (folder, end) = match self.known(key).await {
-                // The disk is away: it may come back, and the run goes on meanwhile.
+            let (folder, end) = match self.existing_run(key).await {
+                // The run continues while the disk is unavailable.
                 Err(PipelineError::Unavailable { message }) => {
-                    tracing::warn!(%key, message, "cannot look at a run");
-                    sleep(LOOK * 20).await;
+                    tracing::warn!(%key, error = message, "cannot read the status of a run");
+                    sleep(RETRY_INTERVAL).await;
                     continue;
                 }
-                known => known?,
+                run => run?,
             };
-            // The output is read after the look, so that none is missed that was there at the end.
-            let over = end.is_some();
-            let mut read = reader.take().unwrap_or_else(|| Reader::new(folder));
-            let (read, lines) = blocking(move || {
-                let lines = read.read(over);
-                (read, lines)
+            // The output is read after the status, so that none is missed at the end.
+            let ended = end.is_some();
+            let mut reader = follower.take().unwrap_or_else(|| OutputFollower::new(folder));
+            let (reader, lines) = blocking(move || {
+                let lines = reader.read(ended);
+                (reader, lines)
             })
             .await;
-            reader = Some(read);
+            follower = Some(reader);
             for text in &lines {
                 line(text);
             }
             match end {
                 Some(end) => return Ok(end),
-                None => sleep(LOOK).await,
+                None => sleep(POLL_INTERVAL).await,
             }
         }
     }
 
     async fn output(&self, key: &RunKey, _pipeline: &str, bytes: usize) -> Result<String, PipelineError> {
-        let (folder, _) = self.known(key).await?;
+        let (folder, _) = self.existing_run(key).await?;
         let read = folder.clone();
-        blocking(move || output::tail(read.path(), bytes)).await.map_err(|error| unreadable(&folder, &error))
+        blocking(move || output::tail(read.path(), bytes)).await.map_err(|error| folder_error(&folder, &error))
     }
 
     async fn forget(&self, key: &RunKey, _pipeline: &str) -> Result<(), PipelineError> {
         let (folder, status) = self.status(key).await?;
         match status {
-            Status::Absent => Ok(()),
-            Status::Running { .. } => Err(refused(format!("run `{key}` goes on"))),
-            Status::Over(_) => {
+            RunStatus::Absent => Ok(()),
+            RunStatus::Running { .. } => Err(refused(format!("run `{key}` has not ended"))),
+            RunStatus::Finished(_) => {
                 let path = folder.path().to_owned();
                 let removed = blocking(move || std::fs::remove_dir_all(path)).await;
-                removed.map_err(|error| unreadable(&folder, &error))
+                removed.map_err(|error| folder_error(&folder, &error))
             }
         }
     }
 
     async fn cancel(&self, key: &RunKey, _pipeline: &str) -> Result<(), PipelineError> {
-        let (folder, end) = self.known(key).await?;
+        let (folder, end) = self.existing_run(key).await?;
         if end.is_some() {
             return Ok(());
         }
-        let written = folder.clone();
-        blocking(move || written.set_cancel()).await.map_err(|error| unreadable(&folder, &error))
+        let cancelled = folder.clone();
+        blocking(move || cancelled.set_cancelled()).await.map_err(|error| folder_error(&folder, &error))
     }
 }
 
-/// Starts a supervisor, hands it the order through its standard input, and gives its answer.
-async fn give_order(program: String, order: Order) -> Result<Answer, PipelineError> {
+/// Starts a supervisor, writes the request to its standard input and reads its response.
+async fn send_request(program: String, request: StartRequest) -> Result<StartResponse, PipelineError> {
     let mut supervisor = Command::new(&program)
-        .args(&order.leading)
-        // The host's variables may be secrets, and a supervisor needs none.
+        .args(&request.supervisor_arguments)
+        // The host's environment may hold secrets.
         .env_clear()
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -217,30 +224,32 @@ async fn give_order(program: String, order: Order) -> Result<Answer, PipelineErr
     let (Some(mut input), Some(mut output)) = (supervisor.stdin.take(), supervisor.stdout.take()) else {
         return Err(unavailable("the supervisor has no pipes".to_owned()));
     };
-    // It lives as long as the run; whoever started it must take note of its end.
+    // The supervisor lives as long as the run; its parent must reap it.
     tokio::spawn(async move { supervisor.wait().await });
-    let order = serde_json::to_vec(&order).map_err(|error| refused(format!("this cannot be ordered: {error}")))?;
+    let request =
+        serde_json::to_vec(&request).map_err(|error| refused(format!("the request cannot be encoded: {error}")))?;
     let exchange = async {
-        // One that is gone already says so in its answer, or has none.
-        let _ = input.write_all(&order).await;
+        // Where the supervisor has exited already, its response or the missing response says so.
+        let _ = input.write_all(&request).await;
         drop(input);
-        let mut answer = Vec::new();
-        output.read_to_end(&mut answer).await.map(|_| answer)
+        let mut response = Vec::new();
+        output.read_to_end(&mut response).await.map(|_| response)
     };
-    match timeout(ANSWER, exchange).await {
-        Err(_) => Err(unavailable(format!("the supervisor `{program}` did not answer"))),
-        Ok(Err(error)) => Err(unavailable(format!("the supervisor `{program}` did not answer: {error}"))),
-        Ok(Ok(answer)) => serde_json::from_slice(&answer)
-            .map_err(|_| unavailable(format!("the supervisor `{program}` ended without an answer"))),
+    match timeout(START_TIMEOUT, exchange).await {
+        Err(_) => Err(unavailable(format!("the supervisor `{program}` timed out"))),
+        Ok(Err(error)) => Err(unavailable(format!("the supervisor `{program}` cannot be read: {error}"))),
+        Ok(Ok(response)) => serde_json::from_slice(&response)
+            .map_err(|_| unavailable(format!("the supervisor `{program}` exited without a response"))),
     }
 }
 
+/// Runs file operations outside the async threads.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
-            // The runtime stops: so does the one who waits here.
+            // The runtime shuts down and drops this future.
             Err(_) => std::future::pending().await,
         },
     }
@@ -254,6 +263,6 @@ fn unavailable(message: String) -> PipelineError {
     PipelineError::Unavailable { message }
 }
 
-fn unreadable(folder: &RunFolder, error: &io::Error) -> PipelineError {
+fn folder_error(folder: &RunFolder, error: &io::Error) -> PipelineError {
     unavailable(format!("cannot use the run's folder `{}`: {error}", folder.path().display()))
 }

@@ -1,6 +1,6 @@
-//! One `[app.A.deploy.E]` with a `run`: what will be started, checked as far as it can be without starting it.
+//! The configuration of one pipeline: an `[app.A.deploy.E]` table with a `run`.
 //!
-//! Secrets stay references here; they are read when a run starts.
+//! Secrets stay references here; they are resolved when a run starts.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,37 +14,37 @@ use wardroom::{
     port::SecretRef,
 };
 
-use crate::{order::Launch, template::Template};
+use crate::{protocol::ProgramSpec, template::Template};
 
-/// Where programs are looked up, for the host and for the run.
-const SEARCH_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
-const TIMEOUT: Duration = Duration::from_secs(3600);
-const GRACE: Duration = Duration::from_secs(10);
+/// The default `PATH`, for the look-up of the program and for the run.
+const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(3600);
+const DEFAULT_GRACE: Duration = Duration::from_secs(10);
 
-/// One pipeline.
 #[derive(Debug, Clone)]
-pub(crate) struct Entry {
+pub(crate) struct ExecPipeline {
     /// An absolute path.
     program: String,
-    /// What the program is told that it is called.
+    /// `argv[0]`.
     name: String,
     arguments: Vec<Template>,
     /// An absolute path.
     directory: String,
-    environment: BTreeMap<String, Setting>,
+    environment: BTreeMap<String, Variable>,
     user: Option<String>,
     pub(crate) timeout: Duration,
     pub(crate) grace: Duration,
 }
 
+/// The value of an environment variable.
 #[derive(Debug, Clone)]
-enum Setting {
+enum Variable {
     Text(Template),
     Secret(SecretRef),
 }
 
-impl Entry {
-    /// Reads the table's keys; problems go to its list. `None` where there were any.
+impl ExecPipeline {
+    /// Reads the keys of a table. `None` where there were problems, which are in the table's list.
     pub(crate) fn read(parameters: &[String], table: &mut Table) -> Option<Self> {
         let before = table.problems().count();
         let folder = std::path::absolute(table.folder()).unwrap_or_else(|_| table.folder().to_owned());
@@ -53,7 +53,7 @@ impl Entry {
             Some(run) if run.value.is_empty() => {
                 table.problem(
                     &run.at,
-                    "`run` is empty, and must name a program",
+                    "`run` is empty; it must name a program",
                     "run = [\"./program\", \"argument\"]".to_owned(),
                 );
                 None
@@ -62,8 +62,8 @@ impl Entry {
         };
         let directory = read_directory(&folder, table);
         let user = table.string("user").map(|user| user.value);
-        let timeout = read_duration("timeout", TIMEOUT, table);
-        let grace = read_duration("grace", GRACE, table);
+        let timeout = read_duration("timeout", DEFAULT_TIMEOUT, table);
+        let grace = read_duration("grace", DEFAULT_GRACE, table);
 
         let mut words = run?.value.into_iter();
         let written = words.next()?;
@@ -76,25 +76,25 @@ impl Entry {
             return None;
         }
         let program = program?;
-        // As a shell does it: a name that was looked up is passed on as it was written.
+        // Like a shell: `argv[0]` of a program from `PATH` is the name as it was written.
         let name = if written.value.contains('/') { program.clone() } else { written.value };
         Some(Self { program, name, arguments, directory: directory?, environment, user, timeout, grace })
     }
 
-    /// What to start with these parameters; reads the secrets.
+    /// The program to start with these parameters. Resolves the secrets.
     ///
     /// # Errors
-    /// Says which parameter or secret is missing, never a secret's value.
-    pub(crate) fn launch(&self, parameters: &BTreeMap<String, String>) -> Result<Launch, String> {
+    /// Names the missing parameter or secret, never the value of one.
+    pub(crate) fn program(&self, parameters: &BTreeMap<String, String>) -> Result<ProgramSpec, String> {
         let fill = |template: &Template| {
             let text = template.fill(parameters).map_err(|name| format!("the parameter `{name}` is missing"))?;
-            if text.contains('\0') { Err("a parameter has a zero byte in it".to_owned()) } else { Ok(text) }
+            if text.contains('\0') { Err("a parameter contains a zero byte".to_owned()) } else { Ok(text) }
         };
         let mut environment = BTreeMap::new();
-        for (name, setting) in &self.environment {
-            let value = match setting {
-                Setting::Text(template) => fill(template)?,
-                Setting::Secret(secret) => secret
+        for (name, variable) in &self.environment {
+            let value = match variable {
+                Variable::Text(template) => fill(template)?,
+                Variable::Secret(secret) => secret
                     .resolve()
                     .map_err(|error| format!("cannot read the secret for `{name}`: {error}"))?
                     .expose()
@@ -102,8 +102,8 @@ impl Entry {
             };
             environment.insert(name.clone(), value);
         }
-        Ok(Launch {
-            program: self.program.clone(),
+        Ok(ProgramSpec {
+            path: self.program.clone(),
             name: self.name.clone(),
             arguments: self.arguments.iter().map(fill).collect::<Result<_, _>>()?,
             directory: self.directory.clone(),
@@ -114,15 +114,15 @@ impl Entry {
 }
 
 fn read_template(text: &Located<String>, parameters: &[String], table: &Table) -> Option<Template> {
-    Template::parse(&text.value, parameters).map_err(|wrong| table.problem(&text.at, wrong.message, wrong.fix)).ok()
+    Template::parse(&text.value, parameters).map_err(|error| table.problem(&text.at, error.message, error.fix)).ok()
 }
 
-fn read_environment(parameters: &[String], table: &mut Table) -> BTreeMap<String, Setting> {
-    let mut settings = BTreeMap::from([
-        ("PATH".to_owned(), Setting::Text(Template::literal(SEARCH_PATH))),
-        ("LANG".to_owned(), Setting::Text(Template::literal("C.UTF-8"))),
+fn read_environment(parameters: &[String], table: &mut Table) -> BTreeMap<String, Variable> {
+    let mut variables = BTreeMap::from([
+        ("PATH".to_owned(), Variable::Text(Template::literal(DEFAULT_PATH))),
+        ("LANG".to_owned(), Variable::Text(Template::literal("C.UTF-8"))),
     ]);
-    let Some(mut named) = table.table("env") else { return settings };
+    let Some(mut named) = table.table("env") else { return variables };
     for key in named.keys() {
         let name = key.value;
         let good = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
@@ -130,34 +130,34 @@ fn read_environment(parameters: &[String], table: &mut Table) -> BTreeMap<String
         if !good || name.is_empty() {
             named.problem(
                 &key.at,
-                format!("`{name}` is no name of an environment variable"),
-                "letters, digits and `_`".to_owned(),
+                format!("`{name}` is not a valid name of an environment variable"),
+                "a name of letters, digits and `_` that does not begin with a digit".to_owned(),
             );
         }
         if named.is_table(&name) {
             if name == "PATH" {
                 named.problem(
                     &key.at,
-                    "`PATH` cannot be a secret: programs are looked up in it",
-                    format!("PATH = {SEARCH_PATH:?}"),
+                    "`PATH` cannot be a secret: the host looks the program up in it",
+                    format!("PATH = {DEFAULT_PATH:?}"),
                 );
             }
             if let Some(secret) = named.secret(&name) {
-                settings.insert(name, Setting::Secret(secret.value));
+                variables.insert(name, Variable::Secret(secret.value));
             }
         } else if let Some(template) = named.string(&name).and_then(|text| read_template(&text, parameters, &named)) {
             if name == "PATH" && template.parameters().next().is_some() {
                 named.problem(
                     &key.at,
-                    "`PATH` takes no parameters: programs are looked up in it",
-                    format!("PATH = {SEARCH_PATH:?}"),
+                    "`PATH` cannot have parameters: the host looks the program up in it",
+                    format!("PATH = {DEFAULT_PATH:?}"),
                 );
             }
-            settings.insert(name, Setting::Text(template));
+            variables.insert(name, Variable::Text(template));
         }
     }
     named.finish();
-    settings
+    variables
 }
 
 fn read_directory(folder: &Path, table: &mut Table) -> Option<String> {
@@ -169,8 +169,8 @@ fn read_directory(folder: &Path, table: &mut Table) -> Option<String> {
     if !path.is_dir() {
         table.problem(
             &at,
-            format!("`{}` is no folder", path.display()),
-            "dir = \"...\"   (a folder that is there)".to_owned(),
+            format!("`{}` is not a folder", path.display()),
+            "dir = \"...\"   (an existing folder)".to_owned(),
         );
         return None;
     }
@@ -180,7 +180,7 @@ fn read_directory(folder: &Path, table: &mut Table) -> Option<String> {
 fn read_duration(key: &str, default: Duration, table: &mut Table) -> Duration {
     let Some(duration) = table.duration(key) else { return default };
     if duration.value.is_zero() {
-        table.problem(&duration.at, format!("`{}.{key}` is no time at all", table.path()), format!("{key} = \"10m\""));
+        table.problem(&duration.at, format!("`{}.{key}` must not be zero", table.path()), format!("{key} = \"10m\""));
     }
     duration.value
 }
@@ -188,15 +188,15 @@ fn read_duration(key: &str, default: Duration, table: &mut Table) -> Duration {
 fn find_program(
     written: &Located<String>,
     folder: &Path,
-    environment: &BTreeMap<String, Setting>,
+    environment: &BTreeMap<String, Variable>,
     table: &Table,
 ) -> Option<String> {
-    // Read as a template without parameters, so that a place for one is told from a brace in a name.
+    // Parsed as a template without parameters: `{{` is a brace, and `{name}` is an error.
     let name = match Template::parse(&written.value, &[]).map(|template| template.fill(&BTreeMap::new())) {
         Ok(Ok(name)) if !name.is_empty() => name,
         _ => {
             let message =
-                format!("the program of `run` is `{}`, and must be a name or path without parameters", written.value);
+                format!("the program of `run` must be a name or a path without parameters, and is `{}`", written.value);
             table.problem(&written.at, message, "run = [\"./program\", \"{version}\"]".to_owned());
             return None;
         }
@@ -216,11 +216,11 @@ fn find_program(
         path
     } else {
         let search = match environment.get("PATH") {
-            Some(Setting::Text(template)) => template.fill(&BTreeMap::new()).ok()?,
+            Some(Variable::Text(template)) => template.fill(&BTreeMap::new()).ok()?,
             _ => return None,
         };
-        let found = search.split(':').filter(|part| part.starts_with('/')).map(|part| Path::new(part).join(&name));
-        let Some(path) = found.into_iter().find(is_executable) else {
+        let candidates = search.split(':').filter(|part| part.starts_with('/')).map(|part| Path::new(part).join(&name));
+        let Some(path) = candidates.into_iter().find(is_executable) else {
             let message = format!("the program `{name}` of `run` is not in `{search}`");
             table.problem(
                 &written.at,
@@ -235,30 +235,30 @@ fn find_program(
 }
 
 fn is_executable(path: &PathBuf) -> bool {
-    std::fs::metadata(path).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+    std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
 }
 
 fn as_text(path: &Path, at: &wardroom::config::At, table: &Table) -> Option<String> {
     if path.to_str().is_none() {
-        table.problem(at, format!("`{}` is not UTF-8", path.display()), "a path of plain letters".to_owned());
+        table.problem(at, format!("`{}` is not UTF-8", path.display()), "a path in UTF-8".to_owned());
     }
     path.to_str().map(str::to_owned)
 }
 
-/// A version that is typed and then not used would be a deployment of something else.
+/// Reports parameters that `run` and `env` do not use: the deployment would ignore what was typed.
 fn report_unused(
     parameters: &[String],
     arguments: &[Template],
-    environment: &BTreeMap<String, Setting>,
+    environment: &BTreeMap<String, Variable>,
     table: &Table,
 ) {
-    let settings = environment.values().filter_map(|setting| match setting {
-        Setting::Text(template) => Some(template),
-        Setting::Secret(_) => None,
+    let templates = environment.values().filter_map(|variable| match variable {
+        Variable::Text(template) => Some(template),
+        Variable::Secret(_) => None,
     });
-    let used: BTreeSet<&str> = arguments.iter().chain(settings).flat_map(Template::parameters).collect();
+    let used: BTreeSet<&str> = arguments.iter().chain(templates).flat_map(Template::parameters).collect();
     for name in parameters.iter().filter(|name| !used.contains(name.as_str())) {
-        let message = format!("[{}] has the parameter `{name}`, and neither `run` nor `env` uses it", table.path());
+        let message = format!("[{}] has the parameter `{name}`, which neither `run` nor `env` uses", table.path());
         table.problem(
             &table.at_key("run"),
             message,

@@ -1,32 +1,30 @@
-//! The folder of a run, which both sides know: its name says that the key is used, its lock that the
-//! supervisor lives, its files the rest.
+//! The folder of a run, shared by the host and the supervisor. Its existence reserves the run's key.
 //!
 //! ```text
-//! KEY/lock            locked by the supervisor for as long as it lives
-//!     plan.json       what was asked, without the environment's values
-//!     started.json    when the program was there
+//! KEY/lock            locked by the supervisor while it lives
+//!     plan.json       the request, without the values of the environment
+//!     started.json    when the program started
 //!     output.0 ...    see `output`
-//!     cancel          there: somebody wants it stopped
-//!     verdict.json    how it ended
+//!     cancel          exists once somebody has cancelled the run
+//!     verdict.json    how the run ended
 //! ```
 //!
-//! A key that was said to have no run has a folder with a lock and a verdict alone.
+//! A key that was reported to have no run has a folder with a lock and a verdict alone.
 //!
-//! Architecture Invariant: a folder is made whole under a passing name and renamed to its key while it is
-//! locked, so that a folder under a key is locked, or over, or interrupted; there is no other moment.
-//! Who renames first has the key, so that what is said of a key with no folder is true only once it has one.
-//! Architecture Invariant: files with a name are written beside and renamed; nobody reads half of one.
+//! Architecture Invariant: a folder is created under a temporary name and renamed to its key while it is locked. So a folder
+//! with a key's name is locked, finished or interrupted, and in no other state. The rename decides races: the first process
+//! to rename has the key. "There is no run" is reported only after the key is reserved.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
-    io::{self, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    fs::{self, DirBuilder, File, TryLockError},
+    io,
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 use wardroom::{
     Timestamp,
     port::{RunEnd, RunKey},
@@ -34,8 +32,9 @@ use wardroom::{
 
 use crate::{
     convert,
-    order::Order,
+    files::{create_private_folder, private_file, read_json, sync_folder, write_json},
     processes::{self, Session},
+    protocol::StartRequest,
 };
 
 const LOCK: &str = "lock";
@@ -43,57 +42,58 @@ const PLAN: &str = "plan.json";
 const STARTED: &str = "started.json";
 const VERDICT: &str = "verdict.json";
 const CANCEL: &str = "cancel";
-/// How a passing name begins; no key does.
-const PASSING: &str = ".new-";
-/// A passing name is needed for milliseconds.
-const PASSING_AGE: Duration = Duration::from_secs(3600);
+/// The prefix of a temporary folder name; no key begins with a dot.
+const TEMPORARY_PREFIX: &str = ".new-";
+/// A temporary folder exists for milliseconds. An older one is left over from a process that died.
+const LEFTOVER_AGE: Duration = Duration::from_secs(3600);
 
-/// Tells the passing names of one process apart.
-static CLAIMS: AtomicU64 = AtomicU64::new(0);
+/// Makes the temporary names of one process unique.
+static TEMPORARY_COUNT: AtomicU64 = AtomicU64::new(0);
 
-/// What a supervisor writes down before it starts anything.
+/// `plan.json`: what a supervisor records before it starts the program.
 #[derive(Debug, Serialize, Deserialize)]
 struct Plan {
     pipeline: String,
     program: String,
     arguments: Vec<String>,
     directory: String,
-    /// The names alone; values may be secrets.
+    /// Names only; the values may be secrets.
     environment: Vec<String>,
     user: Option<String>,
     timeout: Duration,
-    asked: Timestamp,
-    /// The supervisor's, and so the run's.
+    #[serde(rename = "asked")]
+    requested: Timestamp,
+    /// The session of the supervisor and its program.
     session: Session,
 }
 
-/// How a run ended.
+/// `verdict.json`: how a run ended.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Verdict {
-    /// Its program was never there.
+    /// The program never started, for this reason.
     Refused(String),
-    /// It ran.
+    /// The program ran and ended.
     Ended(RunEnd),
 }
 
-/// How a run stands.
 #[derive(Debug, Clone)]
-pub(crate) enum Status {
-    /// There is no folder, or not yet.
+pub(crate) enum RunStatus {
+    /// The key has no folder.
     Absent,
-    /// Its supervisor lives; `started` tells whether its program was there.
-    Running { started: bool },
-    /// It is over.
-    Over(Verdict),
+    /// The supervisor lives; `started` once its program has started.
+    Running {
+        started: bool,
+    },
+    Finished(Verdict),
 }
 
-/// The folder of one run, whether it is there or not.
+/// The folder of one run, whether it exists or not.
 #[derive(Debug, Clone)]
 pub(crate) struct RunFolder(PathBuf);
 
 impl RunFolder {
-    /// The folder of a key. `None` for a key that cannot be a folder's name.
+    /// The folder of a key; `None` for a key that is not a valid folder name.
     pub(crate) fn of(runs: &Path, key: &RunKey) -> Option<Self> {
         Some(Self(runs.join(RunKey::parse(key.as_str())?.as_str())))
     }
@@ -102,59 +102,59 @@ impl RunFolder {
         &self.0
     }
 
-    /// Makes the folder of an ordered run, locked. `None` where the key is taken; nothing is left behind then.
-    pub(crate) fn claim(order: &Order) -> io::Result<Option<(Self, File)>> {
-        let wanted = Self::of(&order.runs, &order.key).ok_or_else(|| io::Error::other("the key is not one"))?;
-        let launch = &order.launch;
+    /// Creates the folder of a requested run and returns its lock. `None`, with nothing left behind, where the key is in use.
+    pub(crate) fn create(request: &StartRequest) -> io::Result<Option<(Self, File)>> {
+        let folder = Self::of(&request.runs, &request.key).ok_or_else(|| io::Error::other("the key is not valid"))?;
+        let program = &request.program;
         let plan = Plan {
-            pipeline: order.pipeline.clone(),
-            program: launch.program.clone(),
-            arguments: launch.arguments.clone(),
-            directory: launch.directory.clone(),
-            environment: launch.environment.keys().cloned().collect(),
-            user: launch.user.clone(),
-            timeout: order.timeout,
-            asked: Timestamp::now(),
+            pipeline: request.pipeline.clone(),
+            program: program.path.clone(),
+            arguments: program.arguments.clone(),
+            directory: program.directory.clone(),
+            environment: program.environment.keys().cloned().collect(),
+            user: program.user.clone(),
+            timeout: request.timeout,
+            requested: Timestamp::now(),
             session: Session::own(),
         };
-        let lock = wanted.take(PLAN, &plan)?;
-        Ok(lock.map(|lock| (wanted, lock)))
+        let lock = folder.create_with(PLAN, &plan)?;
+        Ok(lock.map(|lock| (folder, lock)))
     }
 
-    /// Makes the folder with one file in it, locked. `None` where it is there already.
-    fn take(&self, name: &str, content: &impl Serialize) -> io::Result<Option<File>> {
+    /// Creates the folder with one file in it and returns its lock; `None` where the folder exists.
+    fn create_with(&self, name: &str, content: &impl Serialize) -> io::Result<Option<File>> {
         let (Some(runs), Some(key)) = (self.0.parent(), self.0.file_name()) else {
             return Err(io::Error::other("the folder has no name"));
         };
-        make_private(runs)?;
-        let passing = format!(
-            "{PASSING}{}-{}-{}-{}",
+        create_private_folder(runs)?;
+        let temporary = format!(
+            "{TEMPORARY_PREFIX}{}-{}-{}-{}",
             key.display(),
-            processes::own(),
+            processes::own_id(),
             Timestamp::now().as_nanosecond(),
-            CLAIMS.fetch_add(1, Ordering::Relaxed)
+            TEMPORARY_COUNT.fetch_add(1, Ordering::Relaxed)
         );
-        let passing = Self(runs.join(passing));
-        DirBuilder::new().mode(0o700).create(&passing.0)?;
-        let taken = passing.fill_and_rename(name, content, &self.0);
-        if !matches!(taken, Ok(Some(_))) {
-            let _ = fs::remove_dir_all(&passing.0);
+        let temporary = Self(runs.join(temporary));
+        DirBuilder::new().mode(0o700).create(&temporary.0)?;
+        let created = temporary.fill_and_rename(name, content, &self.0);
+        if !matches!(created, Ok(Some(_))) {
+            let _ = fs::remove_dir_all(&temporary.0);
         }
-        let taken = taken?;
-        if taken.is_some() {
-            // The name must survive a power cut before anybody counts on it, or a run could be started twice.
-            File::open(runs)?.sync_all()?;
+        let created = created?;
+        if created.is_some() {
+            // Without the sync, a power failure could lose the name, and the run could start a second time.
+            sync_folder(runs)?;
         }
-        Ok(taken)
+        Ok(created)
     }
 
-    fn fill_and_rename(&self, name: &str, content: &impl Serialize, wanted: &Path) -> io::Result<Option<File>> {
-        // Closed on exec, as all files of the standard library: a run never inherits it.
+    fn fill_and_rename(&self, name: &str, content: &impl Serialize, target: &Path) -> io::Result<Option<File>> {
+        // The standard library opens files close-on-exec, so the program of a run does not inherit the lock.
         let lock = private_file().create_new(true).open(self.0.join(LOCK))?;
         lock.lock()?;
-        self.write(name, content)?;
-        // Fails where the other folder is there: with the lock in it, it is never empty.
-        match fs::rename(&self.0, wanted) {
+        write_json(&self.0, name, content)?;
+        // `rename` replaces an empty folder only, and an existing run's folder holds its lock file.
+        match fs::rename(&self.0, target) {
             Ok(()) => Ok(Some(lock)),
             Err(error) if matches!(error.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists) => {
                 Ok(None)
@@ -163,53 +163,56 @@ impl RunFolder {
         }
     }
 
-    /// As [`Self::status`], and never [`Status::Absent`]: a key without a folder is used up here and
-    /// now, so that a supervisor whose order is still on its way finds it taken and starts nothing.
-    pub(crate) fn settle(&self) -> io::Result<Status> {
-        let never = Verdict::Refused("never started".to_owned());
+    /// As [`Self::status`], and never [`RunStatus::Absent`]: a key without a folder is reserved here. A supervisor whose
+    /// request is still in flight then finds the key in use and starts nothing.
+    pub(crate) fn status_reserving_key(&self) -> io::Result<RunStatus> {
+        let never_started = Verdict::Refused("never started".to_owned());
         loop {
             match self.status()? {
-                Status::Absent if self.take(VERDICT, &never)?.is_some() => return Ok(Status::Over(never)),
-                // Somebody was faster; the next look finds what they made.
-                Status::Absent => {}
+                RunStatus::Absent if self.create_with(VERDICT, &never_started)?.is_some() => {
+                    return Ok(RunStatus::Finished(never_started));
+                }
+                // Another process created the folder first; the next iteration reads it.
+                RunStatus::Absent => {}
                 status => return Ok(status),
             }
         }
     }
 
-    /// How the run stands. Settles it where its supervisor was interrupted: kills what is left, and
-    /// writes that down as the verdict.
-    pub(crate) fn status(&self) -> io::Result<Status> {
+    /// The status of the run. Where its supervisor died, this kills the remaining processes of the run and records the
+    /// verdict.
+    pub(crate) fn status(&self) -> io::Result<RunStatus> {
         if !self.0.try_exists()? {
-            return Ok(Status::Absent);
+            return Ok(RunStatus::Absent);
         }
         if let Some(verdict) = self.verdict()? {
-            return Ok(Status::Over(verdict));
+            return Ok(RunStatus::Finished(verdict));
         }
-        // Another host's look holds the lock for a moment too; the next look tells then.
+        // Another host that runs this same check holds the lock for a moment too; the run then counts as running until the
+        // next call.
         let lock = match self.try_lock()? {
             Some(lock) => lock,
-            None => return Ok(Status::Running { started: self.0.join(STARTED).try_exists()? }),
+            None => return Ok(RunStatus::Running { started: self.0.join(STARTED).try_exists()? }),
         };
-        // The supervisor may have written its verdict and gone since the first look.
+        // The supervisor may have written its verdict and exited after the first check.
         let verdict = match self.verdict()? {
             Some(verdict) => verdict,
-            None => self.interrupted(),
+            None => self.record_interruption(),
         };
         drop(lock);
-        Ok(Status::Over(verdict))
+        Ok(RunStatus::Finished(verdict))
     }
 
-    fn interrupted(&self) -> Verdict {
-        let plan: Option<Plan> = self.read(PLAN).ok().flatten();
+    fn record_interruption(&self) -> Verdict {
+        let plan: Option<Plan> = read_json(&self.0, PLAN).ok().flatten();
         if let Some(plan) = &plan {
             plan.session.kill();
         }
-        let started = self.read(STARTED).ok().flatten().or(plan.map(|plan| plan.asked));
+        let started = read_json(&self.0, STARTED).ok().flatten().or(plan.map(|plan| plan.requested));
         let now = Timestamp::now();
         let verdict = Verdict::Ended(convert::interrupted(started.unwrap_or(now), now));
-        if let Err(error) = self.write(VERDICT, &verdict) {
-            tracing::warn!(folder = %self.0.display(), %error, "cannot write down that a run was interrupted");
+        if let Err(error) = write_json(&self.0, VERDICT, &verdict) {
+            tracing::warn!(folder = %self.0.display(), %error, "cannot record that a run was interrupted");
         }
         verdict
     }
@@ -224,8 +227,8 @@ impl RunFolder {
     }
 
     fn verdict(&self) -> io::Result<Option<Verdict>> {
-        match self.read(VERDICT) {
-            // A verdict that somebody else wrote into says nothing, and waiting does not mend it.
+        match read_json(&self.0, VERDICT) {
+            // A verdict that is not valid JSON was changed from outside; retrying does not help.
             Err(error) if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) => {
                 let now = Timestamp::now();
                 Ok(Some(Verdict::Ended(convert::interrupted(now, now))))
@@ -234,73 +237,42 @@ impl RunFolder {
         }
     }
 
-    /// The program is there.
     pub(crate) fn set_started(&self, at: Timestamp) -> io::Result<()> {
-        self.write(STARTED, &at)
+        write_json(&self.0, STARTED, &at)
     }
 
-    /// The run is over.
     pub(crate) fn set_verdict(&self, verdict: &Verdict) -> io::Result<()> {
-        self.write(VERDICT, verdict)
+        write_json(&self.0, VERDICT, verdict)
     }
 
     /// Asks the supervisor to stop the run.
-    pub(crate) fn set_cancel(&self) -> io::Result<()> {
+    pub(crate) fn set_cancelled(&self) -> io::Result<()> {
         private_file().create(true).truncate(false).open(self.0.join(CANCEL)).map(drop)
     }
 
-    /// Whether somebody asked for the run to be stopped.
     pub(crate) fn is_cancelled(&self) -> bool {
         self.0.join(CANCEL).exists()
     }
-
-    fn write(&self, name: &str, content: &impl Serialize) -> io::Result<()> {
-        let beside = self.0.join(format!("{name}.{}.tmp", processes::own()));
-        let mut file = private_file().create(true).truncate(true).open(&beside)?;
-        file.write_all(&serde_json::to_vec_pretty(content)?)?;
-        file.sync_all()?;
-        fs::rename(&beside, self.0.join(name))?;
-        File::open(&self.0)?.sync_all()
-    }
-
-    fn read<T: DeserializeOwned>(&self, name: &str) -> io::Result<Option<T>> {
-        match fs::read(self.0.join(name)) {
-            Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
 }
 
-/// Removes what is left of claims whose process died before it had the key. Nothing was started from these.
+/// Removes temporary folders of processes that died before the rename. Nothing was started from these.
 pub(crate) fn remove_leftovers(runs: &Path) -> io::Result<()> {
-    let found = match fs::read_dir(runs) {
+    let entries = match fs::read_dir(runs) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        found => found?,
+        entries => entries?,
     };
-    for entry in found {
+    for entry in entries {
         let entry = entry?;
-        let passing = entry.file_name().to_string_lossy().starts_with(PASSING);
-        let old = || {
+        let is_temporary = entry.file_name().to_string_lossy().starts_with(TEMPORARY_PREFIX);
+        let is_old = || {
             entry
                 .metadata()
-                .and_then(|found| found.modified())
-                .is_ok_and(|at| at.elapsed().is_ok_and(|age| age > PASSING_AGE))
+                .and_then(|metadata| metadata.modified())
+                .is_ok_and(|at| at.elapsed().is_ok_and(|age| age > LEFTOVER_AGE))
         };
-        if passing && old() && RunFolder(entry.path()).try_lock()?.is_some() {
+        if is_temporary && is_old() && RunFolder(entry.path()).try_lock()?.is_some() {
             fs::remove_dir_all(entry.path())?;
         }
     }
     Ok(())
-}
-
-fn make_private(folder: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(folder)
-}
-
-/// Opens files that are this user's alone.
-pub(crate) fn private_file() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.write(true).mode(0o600);
-    options
 }

@@ -1,4 +1,4 @@
-//! Exec pipelines: a deployment is a program on the host's own machine, never a shell line.
+//! Exec pipelines: a deployment is a program on the host's own machine. No shell reads its arguments.
 //!
 //! ```toml
 //! [app.cms.deploy.staging]
@@ -11,37 +11,40 @@
 //! grace      = "30s"                           # between SIGTERM and SIGKILL; default 10s
 //! ```
 //!
-//! - The program is a path relative to this file's folder, or a bare name that is looked up in the
-//!   run's `PATH`. It is checked when the configuration is read.
-//! - `{name}` in an argument or in a text of `env` is a parameter's value, `{{` and `}}` are braces. A
-//!   value stays inside its one argument, whatever is in it. Parameters reach the program in no other way.
-//! - The environment is clean: `PATH=/usr/local/bin:/usr/bin:/bin`, `LANG=C.UTF-8`, the user's `HOME`, and what `env` names.
-//! - A line of output `step: NAME` names the step that the run is in; a failure names the newest one.
-//! - Of the output, the first MiB and the last 4 MiB at least are kept, with a word on what is missing between.
-//!   Who waits is given it while it grows; what comes too fast for that is passed over, with a word on that too.
+//! - The program is a path relative to this file's folder, or a bare name that is looked up in the run's `PATH`. It is
+//!   checked when the configuration is read.
+//! - `{name}` in an argument or in a text of `env` is replaced by a parameter's value; `{{` and `}}` are braces. A value stays
+//!   inside its one argument. The program receives parameters in no other way.
+//! - The environment is clean: `PATH=/usr/local/bin:/usr/bin:/bin`, `LANG=C.UTF-8`, the user's `HOME`, and the variables of
+//!   `env`.
+//! - A line of output `step: NAME` begins a step. A failure names the last step.
+//! - Of the output, the first MiB and at least the last 4 MiB are kept, with a line for the missing bytes between. A waiting
+//!   caller receives the lines while the output grows; output that comes too fast is skipped, also with a line for it.
 //!
 //! # A run outlives the host
 //!
-//! Each run has a supervisor ([`supervise`]) in a session of its own and a folder named as its
-//! [`RunKey`](wardroom::port::RunKey). Both are all that a later host needs to find the run again.
-//! Where the supervisor itself is killed, the kernel kills the program, and the next look at the run
-//! kills what is left of its session and records the outcome `unknown`; it is never started again.
-//! A run's folder stays until its job is removed: it is what says that a key was used. A key that was said to have no run
-//! gets a folder as well, so that an order that is still on its way starts nothing. Under systemd the host's unit needs
-//! `KillMode=process`, or else stopping the host stops its runs.
+//! Each run has a supervisor ([`supervise`]) in its own session, and a folder named by its [`RunKey`](wardroom::port::RunKey).
+//! A later host finds the run by these two alone. Where the supervisor is killed, the kernel kills the program; the next status
+//! check kills the rest of the session and records the outcome `unknown`. The run is never started again.
 //!
-//! Architecture Invariant: `client` and `supervisor` talk through the run's folder alone, except for
-//! the order and its one answer, which go through pipes, so that no secret is ever in a file or an argument.
-//! Not here: who may start what (the engine), and what of a secret a program prints itself.
+//! A run's folder marks its key as used, and stays until its job is removed. A key that was reported to have no run gets a
+//! folder too, so that a request in flight starts nothing. Under systemd the host's unit needs `KillMode=process`; otherwise
+//! stopping the host stops its runs.
+//!
+//! Architecture Invariant: `client` and `supervisor` communicate through the run's folder. Only the start request and its
+//! response go through pipes, so that no secret is in a file or an argument.
+//! Not here: permissions (the engine), and redaction of secrets that a program prints itself.
 
 mod client;
 mod config;
 mod convert;
+mod files;
 mod folder;
-mod order;
+mod follow;
+mod lines;
 mod output;
 mod processes;
-mod reader;
+mod protocol;
 mod supervisor;
 mod template;
 
@@ -54,7 +57,7 @@ use wardroom::{
 
 pub use supervisor::supervise;
 
-use crate::{client::ExecPipelines, config::Entry};
+use crate::{client::ExecPipelines, config::ExecPipeline};
 
 /// Reads `[app.A.deploy.E]` tables that have a `run`.
 #[derive(Debug, Clone)]
@@ -64,10 +67,9 @@ pub struct ExecFactory {
 }
 
 impl ExecFactory {
-    /// `runs_folder` is where the folders of runs are kept (made where it is missing, for this user
-    /// alone). `supervisor` is a program with its leading arguments that ends up in [`supervise`] and passes
-    /// all other arguments on to it. `/proc/self/exe` is this very program, also after an upgrade has
-    /// replaced its file.
+    /// `runs_folder` holds the folders of runs; it is created with mode 0700 where it is missing. `supervisor` is a program
+    /// with leading arguments that calls [`supervise`] with the remaining arguments. `/proc/self/exe` is this program, also
+    /// after an upgrade has replaced its file.
     pub fn new(runs_folder: PathBuf, supervisor: Vec<String>) -> Self {
         Self { runs: std::path::absolute(&runs_folder).unwrap_or(runs_folder), supervisor }
     }
@@ -92,23 +94,23 @@ impl PipelinesFactory for ExecFactory {
             );
             return None;
         }
-        Some(Box::new(Builder { factory: self.clone(), entries: BTreeMap::new() }))
+        Some(Box::new(Builder { factory: self.clone(), pipelines: BTreeMap::new() }))
     }
 }
 
 struct Builder {
     factory: ExecFactory,
-    entries: BTreeMap<String, Entry>,
+    pipelines: BTreeMap<String, ExecPipeline>,
 }
 
 impl PipelinesBuilder for Builder {
     fn pipeline(&mut self, name: &str, _path: Option<&str>, parameters: &[String], table: &mut Table) {
-        if let Some(entry) = Entry::read(parameters, table) {
-            self.entries.insert(name.to_owned(), entry);
+        if let Some(pipeline) = ExecPipeline::read(parameters, table) {
+            self.pipelines.insert(name.to_owned(), pipeline);
         }
     }
 
     fn build(self: Box<Self>) -> Arc<dyn Pipelines> {
-        Arc::new(ExecPipelines::new(self.factory.runs, self.factory.supervisor, self.entries))
+        Arc::new(ExecPipelines::new(self.factory.runs, self.factory.supervisor, self.pipelines))
     }
 }

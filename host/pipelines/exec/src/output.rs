@@ -1,7 +1,7 @@
-//! What a run says, kept in pieces of one MiB: the first piece and the newest five.
+//! The output of a run, in files of one MiB: the first file and the last five are kept.
 //!
-//! Architecture Invariant: piece `n` holds the bytes from `n` MiB on of all that was said, so that one
-//! number names a place in the output, also where pieces before it are gone.
+//! Architecture Invariant: `output.N` holds the bytes from N MiB on of the whole output. So an offset stays valid after files
+//! before it are removed.
 
 use std::{
     fs::{self, File},
@@ -9,22 +9,23 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::folder::private_file;
+use crate::files::private_file;
 
-const PIECE: u64 = 1 << 20;
-/// Four whole ones and the one that grows.
-const NEWEST: u64 = 5;
+/// The size of a file, in bytes.
+const FILE_BYTES: u64 = 1 << 20;
+/// How many of the last files are kept: four complete ones and the one that grows.
+const KEPT_FILES: u64 = 5;
 
-fn piece(folder: &Path, number: u64) -> PathBuf {
+fn file_path(folder: &Path, number: u64) -> PathBuf {
     folder.join(format!("output.{number}"))
 }
 
-/// Keeps what a run says.
+/// Writes the output of a run.
 pub(crate) struct OutputWriter {
     folder: PathBuf,
     length: u64,
     file: Option<File>,
-    /// How many bytes the disk would not take.
+    /// Bytes that could not be written.
     pub(crate) lost: u64,
 }
 
@@ -33,10 +34,10 @@ impl OutputWriter {
         Self { folder: folder.to_owned(), length: 0, file: None, lost: 0 }
     }
 
-    /// Adds bytes. A full disk costs output, never the run.
-    pub(crate) fn add(&mut self, mut bytes: &[u8]) {
+    /// Appends bytes. Where the disk is full, output is lost and the run continues.
+    pub(crate) fn append(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
-            match self.add_some(bytes) {
+            match self.append_some(bytes) {
                 Ok(count) => bytes = &bytes[count..],
                 Err(_) => {
                     self.lost += bytes.len() as u64;
@@ -46,34 +47,33 @@ impl OutputWriter {
         }
     }
 
-    fn add_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let (number, used) = (self.length / PIECE, self.length % PIECE);
+    fn append_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let (number, used) = (self.length / FILE_BYTES, self.length % FILE_BYTES);
         if used == 0 || self.file.is_none() {
-            self.file = Some(private_file().create(true).append(true).open(piece(&self.folder, number))?);
-            if number > NEWEST {
-                // Where it cannot be removed the disk holds a piece more than it should.
-                let _ = fs::remove_file(piece(&self.folder, number - NEWEST));
+            self.file = Some(private_file().create(true).append(true).open(file_path(&self.folder, number))?);
+            if number > KEPT_FILES {
+                // A file that cannot be removed costs disk space only.
+                let _ = fs::remove_file(file_path(&self.folder, number - KEPT_FILES));
             }
         }
         let Some(file) = &mut self.file else { return Err(io::Error::other("no file")) };
-        let room = usize::try_from(PIECE - used).unwrap_or(usize::MAX);
+        let room = usize::try_from(FILE_BYTES - used).unwrap_or(usize::MAX);
         let count = file.write(&bytes[..bytes.len().min(room)])?;
         self.length += count as u64;
         Ok(count)
     }
 }
 
-/// A part of the output.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Part {
-    /// How many bytes were asked for and are gone; `bytes` begin after them.
-    pub(crate) gone: u64,
+    /// Requested bytes before `bytes` that were not kept.
+    pub(crate) missing: u64,
     pub(crate) bytes: Vec<u8>,
-    /// Where the next part begins.
+    /// The offset of the next part.
     pub(crate) next: u64,
 }
 
-fn pieces(folder: &Path) -> io::Result<Vec<u64>> {
+fn file_numbers(folder: &Path) -> io::Result<Vec<u64>> {
     let mut numbers = Vec::new();
     for entry in fs::read_dir(folder)? {
         let name = entry?.file_name();
@@ -85,49 +85,49 @@ fn pieces(folder: &Path) -> io::Result<Vec<u64>> {
     Ok(numbers)
 }
 
-/// How many bytes a run has said.
+/// The length of the whole output, in bytes.
 pub(crate) fn length(folder: &Path) -> io::Result<u64> {
-    match pieces(folder)?.last() {
-        Some(last) => Ok(last * PIECE + fs::metadata(piece(folder, *last))?.len()),
+    match file_numbers(folder)?.last() {
+        Some(last) => Ok(last * FILE_BYTES + fs::metadata(file_path(folder, *last))?.len()),
         None => Ok(0),
     }
 }
 
-/// The output from a place on, up to the end of that piece and at most so many bytes. Empty at the end of all.
-pub(crate) fn part(folder: &Path, from: u64, most: u64) -> io::Result<Part> {
+/// The output from an offset to the end of that file, at most `max` bytes. Empty at the end of the output.
+pub(crate) fn part(folder: &Path, from: u64, max: u64) -> io::Result<Part> {
     let at_end = Part { next: from, ..Part::default() };
-    let Some(number) = pieces(folder)?.into_iter().find(|number| (number + 1) * PIECE > from) else {
+    let Some(number) = file_numbers(folder)?.into_iter().find(|number| (number + 1) * FILE_BYTES > from) else {
         return Ok(at_end);
     };
-    let start = from.max(number * PIECE);
-    let mut file = match File::open(piece(folder, number)) {
+    let start = from.max(number * FILE_BYTES);
+    let mut file = match File::open(file_path(folder, number)) {
         Ok(file) => file,
-        // Removed since it was listed: the next look finds the one that is the oldest then.
+        // The file was removed after it was listed; the next call finds the oldest one that is left.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(at_end),
         Err(error) => return Err(error),
     };
-    file.seek(SeekFrom::Start(start - number * PIECE))?;
+    file.seek(SeekFrom::Start(start - number * FILE_BYTES))?;
     let mut bytes = Vec::new();
-    file.take(most.min((number + 1) * PIECE - start)).read_to_end(&mut bytes)?;
-    Ok(Part { gone: start - from, next: start + bytes.len() as u64, bytes })
+    file.take(max.min((number + 1) * FILE_BYTES - start)).read_to_end(&mut bytes)?;
+    Ok(Part { missing: start - from, next: start + bytes.len() as u64, bytes })
 }
 
-/// The line that stands for bytes that are gone.
-pub(crate) fn gone_line(bytes: u64) -> String {
+/// The line that stands for missing bytes.
+pub(crate) fn missing_line(bytes: u64) -> String {
     format!("[... {bytes} bytes of output were not kept]")
 }
 
-/// The last bytes of the output as text, at most so many.
-pub(crate) fn tail(folder: &Path, most: usize) -> io::Result<String> {
-    // What is said from now on is left out: a run that says more and more would never let this end.
+/// The last `max` bytes of the output as text.
+pub(crate) fn tail(folder: &Path, max: usize) -> io::Result<String> {
+    // Later output is left out; otherwise a run with endless output would keep this loop running.
     let length = length(folder)?;
-    let first = length.saturating_sub(most as u64);
+    let first = length.saturating_sub(max as u64);
     let mut from = first;
     let mut bytes = Vec::new();
     while from < length {
         let part = part(folder, from, length - from)?;
-        if part.gone > 0 {
-            bytes.extend_from_slice(format!("\n{}\n", gone_line(part.gone)).as_bytes());
+        if part.missing > 0 {
+            bytes.extend_from_slice(format!("\n{}\n", missing_line(part.missing)).as_bytes());
         }
         if part.bytes.is_empty() {
             break;
@@ -135,13 +135,13 @@ pub(crate) fn tail(folder: &Path, most: usize) -> io::Result<String> {
         bytes.extend_from_slice(&part.bytes);
         from = part.next;
     }
-    // The words on what is gone make it longer, and the first character may be cut in its middle.
-    let mut start = bytes.len().saturating_sub(most);
+    // The lines for missing bytes lengthen the text, and the first character may be incomplete.
+    let mut start = bytes.len().saturating_sub(max);
     if start > 0 || first > 0 {
         start += bytes[start..].iter().take(3).take_while(|byte| **byte & 0xC0 == 0x80).count();
     }
     let text = String::from_utf8_lossy(&bytes[start..]);
-    Ok(text[text.ceil_char_boundary(text.len().saturating_sub(most))..].to_owned())
+    Ok(text[text.ceil_char_boundary(text.len().saturating_sub(max))..].to_owned())
 }
 
 #[cfg(test)]
@@ -149,41 +149,41 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_piece_and_the_newest_are_kept() {
+    fn the_first_file_and_the_last_files_are_kept() {
         let folder = tempfile::tempdir().unwrap();
         let mut writer = OutputWriter::new(folder.path());
         let block = vec![b'a'; 700_000];
         for _ in 0..30 {
-            writer.add(&block);
+            writer.append(&block);
         }
-        writer.add(b"\nthe end\n");
+        writer.append(b"\nthe end\n");
         assert_eq!(writer.lost, 0);
         assert_eq!(length(folder.path()).unwrap(), 21_000_009);
-        assert_eq!(pieces(folder.path()).unwrap(), [0, 16, 17, 18, 19, 20]);
-        let part = part(folder.path(), PIECE + 5, PIECE).unwrap();
-        assert_eq!((part.gone, part.next), (15 * PIECE - 5, 17 * PIECE));
+        assert_eq!(file_numbers(folder.path()).unwrap(), [0, 16, 17, 18, 19, 20]);
+        let part = part(folder.path(), FILE_BYTES + 5, FILE_BYTES).unwrap();
+        assert_eq!((part.missing, part.next), (15 * FILE_BYTES - 5, 17 * FILE_BYTES));
         assert_eq!(tail(folder.path(), 9).unwrap(), "\nthe end\n");
         let all = tail(folder.path(), 30_000_000).unwrap();
-        assert!(all.contains(&format!("\n[... {} bytes of output were not kept]\n", 15 * PIECE)));
+        assert!(all.contains(&format!("\n[... {} bytes of output were not kept]\n", 15 * FILE_BYTES)));
     }
 
     #[test]
-    fn a_tail_begins_at_a_character_and_is_text() {
+    fn a_tail_begins_at_a_character_boundary() {
         let folder = tempfile::tempdir().unwrap();
         let mut writer = OutputWriter::new(folder.path());
-        writer.add("grün €".as_bytes());
+        writer.append("grün €".as_bytes());
         assert_eq!(tail(folder.path(), 2).unwrap(), "");
         assert_eq!(tail(folder.path(), 3).unwrap(), "€");
         assert_eq!(tail(folder.path(), 100).unwrap(), "grün €");
-        writer.add(b"\xff\xfe");
+        writer.append(b"\xff\xfe");
         assert_eq!(tail(folder.path(), 100).unwrap(), "grün €\u{fffd}\u{fffd}");
         assert!(tail(folder.path(), 5).unwrap().len() <= 5);
     }
 
     #[test]
-    fn a_disk_that_takes_nothing_costs_output_only() {
+    fn a_failed_write_is_counted_as_lost() {
         let mut writer = OutputWriter::new(Path::new("/nowhere/at/all"));
-        writer.add(b"words");
+        writer.append(b"words");
         assert_eq!(writer.lost, 5);
     }
 }

@@ -1,49 +1,54 @@
-//! Finds and ends processes by what the kernel says of them in `/proc`.
+//! Finds and kills processes by `/proc`.
 
 use std::{fs, time::Duration};
 
 use rustix::process::{Pid, Signal, getpid, kill_process};
 use serde::{Deserialize, Serialize};
 
-/// What is known of a process.
+/// How often [`Session::kill`] looks for members before it gives up, every 5 ms.
+const KILL_ROUNDS: usize = 100;
+
+/// One process, from `/proc/ID/stat`.
 struct Process {
     id: Pid,
-    /// It has ended and waits to be taken note of.
-    over: bool,
+    /// It has ended and waits for its parent to reap it.
+    is_zombie: bool,
     parent: i32,
     session: i32,
-    /// When it began, in the kernel's count since the machine did. A number that is given again comes with another.
-    began: u64,
+    /// In clock ticks since boot. A reused process id comes with another start time.
+    start_time: u64,
 }
 
-/// A session by its leader, so that it cannot be taken for a later one of that number.
+/// A session, identified so that a later session with the same id is not taken for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Session {
     leader: i32,
-    began: u64,
-    /// Names one start of the machine; process numbers mean nothing after the next.
+    #[serde(rename = "began")]
+    start_time: u64,
+    /// The kernel's boot id: process ids are meaningless after a reboot.
     boot: String,
 }
 
-fn boot() -> String {
+fn boot_id() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
 }
 
-/// The number of this process.
-pub(crate) fn own() -> i32 {
+/// The id of this process.
+pub(crate) fn own_id() -> i32 {
     getpid().as_raw_nonzero().get()
 }
 
 fn process(id: Pid) -> Option<Process> {
     let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
-    // `4711 (a name, with anything in it) S parent group session ...`; when it began is the 22nd field.
+    // `4711 (NAME) STATE PARENT GROUP SESSION ...`: NAME may hold any character, also a parenthesis. The start time is
+    // field 22 of the line.
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect();
     Some(Process {
         id,
-        over: matches!(*fields.first()?, "Z" | "X"),
+        is_zombie: matches!(*fields.first()?, "Z" | "X"),
         parent: fields.get(1)?.parse().ok()?,
         session: fields.get(3)?.parse().ok()?,
-        began: fields.get(19)?.parse().ok()?,
+        start_time: fields.get(19)?.parse().ok()?,
     })
 }
 
@@ -54,29 +59,31 @@ fn all() -> impl Iterator<Item = Process> {
 
 /// The children of this process.
 pub(crate) fn children() -> Vec<Pid> {
-    let own = own();
+    let own = own_id();
     all().filter(|process| process.parent == own).map(|process| process.id).collect()
 }
 
 impl Session {
-    /// The session of this process, which leads it.
+    /// The session of this process, which must be its leader.
     pub(crate) fn own() -> Self {
-        Self { leader: own(), began: process(getpid()).map_or(0, |process| process.began), boot: boot() }
+        let start_time = process(getpid()).map_or(0, |process| process.start_time);
+        Self { leader: own_id(), start_time, boot: boot_id() }
     }
 
-    /// Kills what is left of it.
+    /// Kills all processes of the session. Does nothing where the session belongs to an earlier boot.
     pub(crate) fn kill(&self) {
-        if self.boot != boot() {
+        if self.boot != boot_id() {
             return;
         }
-        // A process that was just born is seen in the next round.
-        for _ in 0..100 {
+        // Several rounds: a process that forks during one is found in the next.
+        for _ in 0..KILL_ROUNDS {
             let members: Vec<Process> = all().filter(|process| process.session == self.leader).collect();
-            // While any member is left, nobody else is given the number: another leader means that all of ours are gone.
-            let taken = members
-                .iter()
-                .any(|process| process.id.as_raw_nonzero().get() == self.leader && process.began != self.began);
-            if taken || members.iter().all(|process| process.over) {
+            // The kernel does not reuse the id while the session has a member. So a leader with another start time means
+            // that this session has ended.
+            let reused = members.iter().any(|process| {
+                process.id.as_raw_nonzero().get() == self.leader && process.start_time != self.start_time
+            });
+            if reused || members.iter().all(|process| process.is_zombie) {
                 return;
             }
             for process in members {

@@ -1,11 +1,11 @@
-//! A text with `{parameter}` in it. Filling one in gives one text, whatever the values are: nothing
-//! is split, quoted or read a second time.
+//! A text with placeholders such as `{version}`.
+//!
+//! Invariant: filling a template gives one text, whatever the values hold. Values are not split, quoted or parsed again.
 
 use std::collections::BTreeMap;
 
 use wardroom::config::nearest;
 
-/// A text with places for parameters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Template(Vec<Part>);
 
@@ -15,21 +15,21 @@ enum Part {
     Parameter(String),
 }
 
-/// What is wrong with a template, and what to write instead.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Wrong {
+pub(crate) struct TemplateError {
     pub(crate) message: String,
+    /// The line to write instead.
     pub(crate) fix: String,
 }
 
 impl Template {
-    /// A text without any place.
+    /// A template without placeholders; braces in `text` are literal.
     pub(crate) fn literal(text: impl Into<String>) -> Self {
         Self(vec![Part::Text(text.into())])
     }
 
-    /// Reads a template whose parameters must be among `known`.
-    pub(crate) fn parse(text: &str, known: &[String]) -> Result<Self, Wrong> {
+    /// Parses a template whose placeholders must be among `known`.
+    pub(crate) fn parse(text: &str, known: &[String]) -> Result<Self, TemplateError> {
         let mut parts = Vec::new();
         let mut plain = String::new();
         let mut rest = text;
@@ -42,9 +42,12 @@ impl Template {
                 continue;
             }
             let Some((name, after)) = tail.strip_prefix('{').and_then(|tail| tail.split_once('}')) else {
-                return Err(Wrong {
-                    message: format!("`{text}` has a single brace"),
-                    fix: format!("{:?}   (a brace is written twice)", text.replace('{', "{{").replace('}', "}}")),
+                return Err(TemplateError {
+                    message: format!("`{text}` has an unmatched brace"),
+                    fix: format!(
+                        "{:?}   (a literal brace is written twice)",
+                        text.replace('{', "{{").replace('}', "}}")
+                    ),
                 });
             };
             if !known.iter().any(|known| known == name) {
@@ -63,7 +66,7 @@ impl Template {
         Ok(Self(parts))
     }
 
-    /// The parameters it has places for.
+    /// The names of the placeholders.
     pub(crate) fn parameters(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter_map(|part| match part {
             Part::Text(_) => None,
@@ -71,7 +74,10 @@ impl Template {
         })
     }
 
-    /// The text with these values; the name of the parameter that has none otherwise.
+    /// Replaces the placeholders.
+    ///
+    /// # Errors
+    /// The name of a placeholder without a value.
     pub(crate) fn fill(&self, values: &BTreeMap<String, String>) -> Result<String, String> {
         let mut filled = String::new();
         for part in &self.0 {
@@ -84,25 +90,25 @@ impl Template {
     }
 }
 
-fn unknown(text: &str, name: &str, known: &[String]) -> Wrong {
+fn unknown(text: &str, name: &str, known: &[String]) -> TemplateError {
     let message = if known.is_empty() {
-        format!("`{text}` names the parameter `{name}`, and there are none")
+        format!("`{text}` names the parameter `{name}`, but the pipeline has no parameters")
     } else {
         let known: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
-        format!("`{text}` names the parameter `{name}`, and there is only {}", known.join(", "))
+        format!("`{text}` names the parameter `{name}`; the pipeline has {}", known.join(", "))
     };
     let fix = match nearest(name, known.iter().map(String::as_str)) {
         Some(near) => format!("{:?}", text.replace(&format!("{{{name}}}"), &format!("{{{near}}}"))),
-        None => format!("parameters = {{ {name} = '...' }}   (or `{{{{{name}}}}}` for the text itself)"),
+        None => format!("parameters = {{ {name} = '...' }}   (or `{{{{{name}}}}}` for a literal brace)"),
     };
-    Wrong { message, fix }
+    TemplateError { message, fix }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn parse(text: &str) -> Result<Template, Wrong> {
+    fn parse(text: &str) -> Result<Template, TemplateError> {
         Template::parse(text, &["version".to_owned(), "region".to_owned()])
     }
 
@@ -112,26 +118,26 @@ mod tests {
     }
 
     #[test]
-    fn values_are_put_in_once_and_as_they_are() {
+    fn values_are_inserted_unchanged() {
         assert_eq!(fill("a-{version}-{region}"), "a-1 {region}; $(x)-eu");
         assert_eq!(fill("{{version}} {{{region}}}"), "{version} {eu}");
         assert_eq!(fill(""), "");
     }
 
     #[test]
-    fn what_is_no_template_is_said() {
+    fn an_invalid_template_is_reported_with_its_fix() {
         assert_eq!(parse("{versoin}").unwrap_err().fix, "\"{version}\"");
         assert_eq!(
             parse("{x}").unwrap_err().message,
-            "`{x}` names the parameter `x`, and there is only `version`, `region`"
+            "`{x}` names the parameter `x`; the pipeline has `version`, `region`"
         );
         for text in ["{", "}", "a{version", "version}", "{version}}"] {
-            assert_eq!(parse(text).unwrap_err().message, format!("`{text}` has a single brace"));
+            assert_eq!(parse(text).unwrap_err().message, format!("`{text}` has an unmatched brace"));
         }
     }
 
     #[test]
-    fn a_parameter_without_a_value_is_named() {
+    fn a_placeholder_without_a_value_is_named() {
         assert_eq!(parse("{version}").unwrap().fill(&BTreeMap::new()), Err("version".to_owned()));
     }
 }

@@ -1,8 +1,8 @@
-//! Starts the program of a run by way of this program itself: a second copy takes the steps that only
-//! the process itself can take (user, folder, death with its parent), then becomes the program.
+//! Starts the program of a run through a launcher: a second process of this binary that changes its user, its folder and its
+//! parent-death signal, then replaces itself with the program by `exec`.
 //!
-//! The two talk through a socket that is the copy's standard input. It closes by itself when the program
-//! is there; until then what goes wrong comes back through it as text.
+//! The supervisor and the launcher share a socket, which is the launcher's standard input and close-on-exec. It closes when
+//! the program starts; before that, it carries an error as text.
 
 use std::{
     ffi::CString,
@@ -21,102 +21,101 @@ use nix::unistd::{Uid, User, initgroups, setgid, setuid};
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use serde::{Deserialize, Serialize};
 
-use crate::{order::Launch, processes};
+use crate::{processes, protocol::ProgramSpec};
 
-/// The argument that makes the copy.
-pub(super) const WORD: &str = "become-program";
-/// How long the copy may take; a folder on a dead network disk takes for ever.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// The argument that makes a supervisor a launcher.
+pub(super) const ARGUMENT: &str = "become-program";
+/// How long the launcher may take. Entering a folder of an unreachable network disk can block forever.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 #[derive(Serialize, Deserialize)]
-struct Request<L> {
-    /// The supervisor. A copy with another parent is an orphan already.
+struct Request<P> {
+    /// The process id of the supervisor. A launcher with another parent is an orphan.
     parent: i32,
-    launch: L,
+    program: P,
 }
 
-/// Starts the program, as the leader of a process group of its own; gives it with the pipe that takes
-/// all it says.
+/// Starts the program as the leader of its own process group. Returns it with the pipe of its standard output and error.
 ///
 /// # Errors
-/// Why it is not there, for the room.
-pub(super) fn start(launch: &Launch, leading: &[String]) -> Result<(Child, PipeReader), String> {
-    let failed = |error: io::Error| format!("cannot start `{}`: {error}", launch.program);
-    let (output, says) = io::pipe().map_err(failed)?;
+/// A message for the room.
+pub(super) fn start(program: &ProgramSpec, supervisor_arguments: &[String]) -> Result<(Child, PipeReader), String> {
+    let failed = |error: io::Error| format!("cannot start `{}`: {error}", program.path);
+    let (output, writer) = io::pipe().map_err(failed)?;
     let (mut ours, theirs) = UnixStream::pair().map_err(failed)?;
-    // By this name it is the same program also after an upgrade has replaced the file.
+    // This name stays the running binary after an upgrade has replaced its file.
     let mut command = Command::new("/proc/self/exe");
     command
-        .args(leading)
-        .arg(WORD)
+        .args(supervisor_arguments)
+        .arg(ARGUMENT)
         .env_clear()
         .stdin(OwnedFd::from(theirs))
-        .stdout(says.try_clone().map_err(failed)?)
-        .stderr(says)
+        .stdout(writer.try_clone().map_err(failed)?)
+        .stderr(writer)
         .process_group(0);
-    let mut copy = command.spawn().map_err(failed)?;
-    // It holds our ends of the pipe and the socket; with them open neither would ever end.
+    let mut launcher = command.spawn().map_err(failed)?;
+    // The command holds copies of both write ends; while they are open, no reader sees the end.
     drop(command);
 
-    let mut said = String::new();
-    let asked = serde_json::to_vec(&Request { parent: processes::own(), launch })
+    let mut error_text = String::new();
+    let result = serde_json::to_vec(&Request { parent: processes::own_id(), program })
         .map_err(io::Error::from)
         .and_then(|request| ours.write_all(&request))
         .and_then(|()| ours.shutdown(Shutdown::Write))
-        .and_then(|()| ours.set_read_timeout(Some(PATIENCE)))
-        .and_then(|()| ours.read_to_string(&mut said));
-    match asked {
-        Ok(0) => Ok((copy, output)),
-        problem => {
-            let _ = copy.kill();
-            let _ = copy.wait();
-            Err(problem.map_or_else(failed, |_| said))
+        .and_then(|()| ours.set_read_timeout(Some(TIMEOUT)))
+        .and_then(|()| ours.read_to_string(&mut error_text));
+    match result {
+        Ok(0) => Ok((launcher, output)),
+        failure => {
+            let _ = launcher.kill();
+            let _ = launcher.wait();
+            Err(failure.map_or_else(failed, |_| error_text))
         }
     }
 }
 
-/// What the copy does. Comes back only where the program could not be started.
-pub(super) fn become_program() -> ExitCode {
+/// Runs the launcher. Returns only where the program could not be started.
+pub(super) fn exec_program() -> ExitCode {
     let Ok(mut supervisor) = io::stdin().as_fd().try_clone_to_owned().map(UnixStream::from) else {
         return ExitCode::FAILURE;
     };
     let mut request = Vec::new();
     let read = supervisor.read_to_end(&mut request).and_then(|_| Ok(serde_json::from_slice(&request)?));
-    let problem = match read {
-        Ok(Request { parent, launch }) => replace(launch, parent),
-        Err(error) => format!("cannot read what to start: {error}"),
+    let error = match read {
+        Ok(Request { parent, program }) => exec(program, parent),
+        Err(error) => format!("cannot read the request: {error}"),
     };
-    let _ = supervisor.write_all(problem.as_bytes());
+    let _ = supervisor.write_all(error.as_bytes());
     ExitCode::FAILURE
 }
 
-/// Gives why this process is not the program now.
-fn replace(launch: Launch, parent: i32) -> String {
+/// Replaces this process with the program. Returns the error where that fails.
+fn exec(program: ProgramSpec, parent: i32) -> String {
     let cannot = |what: &str, error: io::Error| format!("cannot {what}: {error}");
-    if let Err(error) = File::open("/dev/null").and_then(|nothing| Ok(rustix::stdio::dup2_stdin(nothing)?)) {
+    if let Err(error) = File::open("/dev/null").and_then(|null| Ok(rustix::stdio::dup2_stdin(null)?)) {
         return cannot("open `/dev/null`", error);
     }
-    if let Some(name) = &launch.user
+    if let Some(name) = &program.user
         && let Err(message) = change_user(name)
     {
         return message;
     }
-    // After the user, since a change of that takes it back.
+    // After the change of user, which resets this setting.
     if let Err(error) = set_parent_process_death_signal(Some(Signal::KILL)) {
         return cannot("tie the program to its supervisor", error.into());
     }
     if getppid().is_none_or(|now| now.as_raw_nonzero().get() != parent) {
-        return "its supervisor is gone".to_owned();
+        return "its supervisor has exited".to_owned();
     }
-    if let Err(error) = std::env::set_current_dir(&launch.directory) {
-        return cannot(&format!("enter the folder `{}`", launch.directory), error);
+    if let Err(error) = std::env::set_current_dir(&program.directory) {
+        return cannot(&format!("enter the folder `{}`", program.directory), error);
     }
-    let mut command = Command::new(&launch.program);
-    command.arg0(&launch.name).args(&launch.arguments).env_clear().envs(&launch.environment);
-    if !launch.environment.contains_key("HOME") {
+    let mut command = Command::new(&program.path);
+    command.arg0(&program.name).args(&program.arguments).env_clear().envs(&program.environment);
+    if !program.environment.contains_key("HOME") {
         command.env("HOME", home());
     }
-    cannot(&format!("start `{}`", launch.program), command.exec())
+    cannot(&format!("start `{}`", program.path), command.exec())
 }
 
 fn home() -> std::path::PathBuf {

@@ -1,9 +1,10 @@
-//! The supervisor of one run: claims the run's folder, starts its program, watches it to its end, writes the verdict.
+//! The supervisor of one run: creates the run's folder, starts its program, waits for its end and writes the verdict.
 //!
-//! It is a process of its own without threads, and its only friends are the kernel and the run's folder. It
-//! gets its order and gives its one answer through pipes; after that nobody needs to be there.
+//! A supervisor is a process without threads. It reads its request and writes its response through pipes; after that it needs
+//! no host.
 //!
-//! Architecture Invariant: nothing is started before the folder is claimed, and nothing of the run is left when the lock is given back.
+//! Architecture Invariant: the program starts after the folder is created, and no process of the run is left when the lock is
+//! released.
 
 mod launch;
 mod watch;
@@ -20,80 +21,83 @@ use wardroom::Timestamp;
 
 use crate::{
     folder::{RunFolder, Verdict},
-    order::{Answer, Order},
+    protocol::{StartRequest, StartResponse},
 };
 
-/// The whole supervisor: what the program that was named to [`ExecFactory::new`](crate::ExecFactory::new)
-/// must call at once, with all the arguments that come after its leading ones, and exit with what it gives.
+/// Runs a supervisor. The program that was given to [`ExecFactory::new`](crate::ExecFactory::new) calls this first, with the
+/// arguments after its leading ones, and exits with the returned code.
 ///
-/// It takes no order but through its standard input, so started by hand it only complains.
+/// The request comes through standard input, so a supervisor that is started by hand exits with an error.
 pub fn supervise(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.collect();
     match arguments.as_slice() {
         [] => serve(),
-        [word] if word == launch::WORD => launch::become_program(),
-        _ => complain("it takes no arguments"),
+        [argument] if argument == launch::ARGUMENT => launch::exec_program(),
+        _ => usage_error("it takes no arguments"),
     }
 }
 
-fn complain(reason: &str) -> ExitCode {
-    let _ = writeln!(io::stderr(), "a supervisor is started by its host alone: {reason}");
+fn usage_error(reason: &str) -> ExitCode {
+    let _ = writeln!(io::stderr(), "only a host starts a supervisor: {reason}");
     ExitCode::from(2)
 }
 
 fn serve() -> ExitCode {
-    let mut order = Vec::new();
-    // An order that is cut off is the order of a host that died; nothing was done yet.
-    let order: Order = match io::stdin().read_to_end(&mut order).map_err(serde_json::Error::io) {
-        Ok(_) => match serde_json::from_slice(&order) {
-            Ok(order) => order,
-            Err(_) => return complain("there is no order"),
+    let mut request = Vec::new();
+    // A truncated request comes from a host that died; nothing has been started yet.
+    let request: StartRequest = match io::stdin().read_to_end(&mut request).map_err(serde_json::Error::io) {
+        Ok(_) => match serde_json::from_slice(&request) {
+            Ok(request) => request,
+            Err(_) => return usage_error("standard input holds no request"),
         },
-        Err(error) => return complain(&error.to_string()),
+        Err(error) => return usage_error(&error.to_string()),
     };
-    match detach().and_then(|()| RunFolder::claim(&order)) {
+    match detach().and_then(|()| RunFolder::create(&request)) {
         Err(error) => {
-            answer(&Answer::Failed(format!("cannot make the run's folder in `{}`: {error}", order.runs.display())));
+            respond(&StartResponse::Failed(format!(
+                "cannot create the run's folder in `{}`: {error}",
+                request.runs.display()
+            )));
             ExitCode::FAILURE
         }
         Ok(None) => {
-            answer(&Answer::Taken);
+            respond(&StartResponse::KeyInUse);
             ExitCode::SUCCESS
         }
         Ok(Some((folder, lock))) => {
-            run(&order, &folder);
-            // Only now: to whoever finds it free, the run is over.
+            run(&request, &folder);
+            // A free lock means that the run has ended, so it is released last.
             drop(lock);
             ExitCode::SUCCESS
         }
     }
 }
 
-/// Out of the host's session, so that its terminal and its death are not ours; and the one that orphans of the run come to.
+/// Leaves the host's session and its terminal, and becomes the parent of the run's orphans.
 fn detach() -> io::Result<()> {
     rustix::process::setsid()?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
     std::env::set_current_dir("/")
 }
 
-fn run(order: &Order, folder: &RunFolder) {
+fn run(request: &StartRequest, folder: &RunFolder) {
     let started = Timestamp::now();
-    let (program, output) = match launch::start(&order.launch, &order.leading) {
-        Ok(begun) => begun,
+    let (program, output) = match launch::start(&request.program, &request.supervisor_arguments) {
+        Ok(started) => started,
         Err(message) => {
             set_verdict(folder, &Verdict::Refused(message.clone()));
-            answer(&Answer::Refused(message));
+            respond(&StartResponse::Refused(message));
             return;
         }
     };
-    // Without it a second host waits longer for its answer, and no more.
+    // Where this fails, a second host waits longer for its response.
     let _ = folder.set_started(started);
-    answer(&Answer::Started);
-    let end = watch::to_the_end(program, output, folder, order, started);
+    respond(&StartResponse::Started);
+    let end = watch::wait(program, output, folder, request, started);
     set_verdict(folder, &Verdict::Ended(end));
 }
 
-/// Where the disk is full for a while, the verdict is worth waiting for.
+/// Retries for a minute where the disk is full.
 fn set_verdict(folder: &RunFolder, verdict: &Verdict) {
     for _ in 0..60 {
         if folder.set_verdict(verdict).is_ok() || !folder.path().exists() {
@@ -103,16 +107,16 @@ fn set_verdict(folder: &RunFolder, verdict: &Verdict) {
     }
 }
 
-/// Says the one answer and closes what the host gave. A host that is gone does not hear it.
-fn answer(answer: &Answer) {
-    let nothing = File::options().read(true).write(true).open("/dev/null");
-    if let Ok(nothing) = &nothing {
-        let _ = rustix::stdio::dup2_stdin(nothing);
-        let _ = rustix::stdio::dup2_stderr(nothing);
+/// Writes the response and closes the pipes of the host. Errors are ignored: the host may have exited.
+fn respond(response: &StartResponse) {
+    let null = File::options().read(true).write(true).open("/dev/null");
+    if let Ok(null) = &null {
+        let _ = rustix::stdio::dup2_stdin(null);
+        let _ = rustix::stdio::dup2_stderr(null);
     }
     let mut output = io::stdout();
-    let _ = serde_json::to_writer(&mut output, answer).map_err(io::Error::from).and_then(|()| output.flush());
-    if let Ok(nothing) = &nothing {
-        let _ = rustix::stdio::dup2_stdout(nothing);
+    let _ = serde_json::to_writer(&mut output, response).map_err(io::Error::from).and_then(|()| output.flush());
+    if let Ok(null) = &null {
+        let _ = rustix::stdio::dup2_stdout(null);
     }
 }

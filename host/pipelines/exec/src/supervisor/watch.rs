@@ -1,8 +1,8 @@
-//! Watches a program to its end: keeps what it says, stops it when its time is up or somebody asks, and
-//! leaves nothing of it behind.
+//! Waits for the end of a program: stores its output, enforces its timeout, stops it when it is cancelled, and kills every
+//! process of the run at the end.
 //!
-//! Who belongs to a run: its process group, and every orphan of it, also one that left the group, since
-//! orphans come to the supervisor as their nearest reaper.
+//! A run consists of the program's process group and of all orphans. An orphan that has left the group belongs to it too: the
+//! supervisor is the subreaper and becomes its parent.
 
 use std::{
     io::{PipeReader, Read},
@@ -13,76 +13,79 @@ use std::{
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     process::{
-        Pid, Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus, kill_process, kill_process_group, wait, waitid,
-        waitpid,
+        Pid, Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus, kill_process, kill_process_group, waitid, waitpid,
     },
 };
 use wardroom::{Timestamp, port::RunEnd};
 
 use crate::{
-    convert::{self, Steps, Stop},
+    convert::{self, StopReason},
     folder::RunFolder,
-    order::Order,
+    lines::StepTracker,
     output::OutputWriter,
     processes,
+    protocol::StartRequest,
 };
 
-/// How often the clock and the folder are looked at.
-const LOOK: Duration = Duration::from_millis(50);
-/// How often orphans that ended are taken note of.
-const REAP: Duration = Duration::from_secs(5);
-/// How long what does not die (it waits for a dead disk) holds up the verdict, and how long its output does.
-const PATIENCE: Duration = Duration::from_secs(10);
-const LAST_WORDS: Duration = Duration::from_secs(2);
+/// How often the timeout and the cancel file are checked.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
+/// How often orphans that have ended are reaped.
+const REAP_INTERVAL: Duration = Duration::from_secs(5);
+/// How long the verdict waits for processes that SIGKILL does not end, such as one that waits for an unreachable disk.
+const KILL_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the verdict waits for the end of the output.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Waits for the program's end and gives it. When this returns, nothing of the run is left.
-pub(super) fn to_the_end(
+/// Waits for the end of the program. When this returns, no process of the run is left.
+pub(super) fn wait(
     program: Child,
     output: PipeReader,
     folder: &RunFolder,
-    order: &Order,
+    request: &StartRequest,
     started: Timestamp,
 ) -> RunEnd {
     let leader = Pid::from_child(&program);
-    let mut output = Output { pipe: Some(output), writer: OutputWriter::new(folder.path()), steps: Steps::default() };
+    let mut output = Output::new(output, folder);
+    // 1. Until the program ends: store output, check for cancellation and timeout, reap orphans.
     let began = Instant::now();
     let mut reaped = began;
-    let mut stop: Option<(Stop, Instant)> = None;
+    let mut stop: Option<(StopReason, Instant)> = None;
     let mut killed = false;
     while !has_ended(leader) {
-        output.keep(LOOK);
+        output.store(POLL_INTERVAL);
         match stop {
             None => {
-                let why = if folder.is_cancelled() {
-                    Stop::Cancelled
-                } else if began.elapsed() >= order.timeout {
-                    Stop::TimedOut(order.timeout)
+                let reason = if folder.is_cancelled() {
+                    StopReason::Cancelled
+                } else if began.elapsed() >= request.timeout {
+                    StopReason::TimedOut(request.timeout)
                 } else {
-                    if reaped.elapsed() >= REAP {
+                    if reaped.elapsed() >= REAP_INTERVAL {
                         reap_orphans(leader);
                         reaped = Instant::now();
                     }
                     continue;
                 };
-                stop = Some((why, Instant::now()));
+                stop = Some((reason, Instant::now()));
                 let _ = kill_process_group(leader, Signal::TERM);
             }
-            Some((_, since)) if !killed && since.elapsed() >= order.grace => {
+            Some((_, since)) if !killed && since.elapsed() >= request.grace => {
                 killed = true;
                 let _ = kill_process_group(leader, Signal::KILL);
             }
             Some(_) => {}
         }
     }
-    // Until it is waited for, its number is its own, and so is its group's.
+    // 2. Kill the rest of the group. The kernel does not reuse the ids of an unreaped leader.
     let _ = kill_process_group(leader, Signal::KILL);
     let status = waitpid(Some(leader), WaitOptions::empty()).ok().flatten().map(|(_, status)| status);
+    // 3. Kill the orphans, then read the rest of the output.
     kill_orphans();
     output.drain();
-    finish(status, stop.map(|(why, _)| why), output, started)
+    run_end(status, stop.map(|(reason, _)| reason), output, started)
 }
 
-fn finish(status: Option<WaitStatus>, stop: Option<Stop>, output: Output, started: Timestamp) -> RunEnd {
+fn run_end(status: Option<WaitStatus>, stop: Option<StopReason>, output: Output, started: Timestamp) -> RunEnd {
     let mut end = convert::ended(status, stop, output.steps.finish(), started, Timestamp::now());
     if output.writer.lost > 0 {
         end.details.insert("output-lost".to_owned(), format!("{} bytes", output.writer.lost));
@@ -90,7 +93,7 @@ fn finish(status: Option<WaitStatus>, stop: Option<Stop>, output: Output, starte
     end
 }
 
-/// Whether the program has ended; it stays to be waited for.
+/// Whether the program has ended, without reaping it.
 fn has_ended(leader: Pid) -> bool {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
     !matches!(waitid(WaitId::Pid(leader), options), Ok(None) | Err(rustix::io::Errno::INTR))
@@ -104,15 +107,15 @@ fn reap_orphans(leader: Pid) {
     }
 }
 
-/// Kills all children of this process, and theirs as they come to it.
+/// Kills all children of this process, and their children once they are orphans.
 fn kill_orphans() {
     let began = Instant::now();
-    while began.elapsed() < PATIENCE {
+    while began.elapsed() < KILL_TIMEOUT {
         for child in processes::children() {
             let _ = kill_process(child, Signal::KILL);
         }
-        // For any child: most are in groups of their own.
-        match wait(WaitOptions::NOHANG) {
+        // For any child, because most have their own process group.
+        match rustix::process::wait(WaitOptions::NOHANG) {
             Ok(Some(_)) | Err(rustix::io::Errno::INTR) => {}
             Ok(None) => std::thread::sleep(Duration::from_millis(5)),
             Err(_) => return,
@@ -120,17 +123,21 @@ fn kill_orphans() {
     }
 }
 
-/// What the run says, on its way from the pipe to the folder.
+/// Moves the output from the pipe to the folder.
 struct Output {
-    /// `None` when nobody can say anything any more.
+    /// `None` after the end of the output.
     pipe: Option<PipeReader>,
     writer: OutputWriter,
-    steps: Steps,
+    steps: StepTracker,
 }
 
 impl Output {
-    /// Keeps what is there; waits so long for the first of it, or for the end of all.
-    fn keep(&mut self, wait: Duration) {
+    fn new(pipe: PipeReader, folder: &RunFolder) -> Self {
+        Self { pipe: Some(pipe), writer: OutputWriter::new(folder.path()), steps: StepTracker::default() }
+    }
+
+    /// Stores available output. Waits at most `wait` for some.
+    fn store(&mut self, wait: Duration) {
         let Some(pipe) = &mut self.pipe else {
             std::thread::sleep(wait.min(Duration::from_millis(20)));
             return;
@@ -143,17 +150,17 @@ impl Output {
         match pipe.read(&mut bytes) {
             Ok(0) | Err(_) => self.pipe = None,
             Ok(count) => {
-                self.writer.add(&bytes[..count]);
+                self.writer.append(&bytes[..count]);
                 self.steps.feed(&bytes[..count]);
             }
         }
     }
 
-    /// Keeps the rest, now that nobody is left to say more.
+    /// Stores the rest, after all processes of the run have ended.
     fn drain(&mut self) {
         let began = Instant::now();
-        while self.pipe.is_some() && began.elapsed() < LAST_WORDS {
-            self.keep(LOOK);
+        while self.pipe.is_some() && began.elapsed() < DRAIN_TIMEOUT {
+            self.store(POLL_INTERVAL);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What is wrong with a table is said when it is read.
+//! Problems of a table are reported when it is read.
 
 use std::{fs, path::Path, sync::Arc};
 
@@ -8,34 +8,34 @@ use wardroom::{
 };
 use wardroom_exec::ExecFactory;
 
-use crate::harness::Host;
+use crate::harness::TestHost;
 
 fn problems(keys: &str) -> Vec<String> {
-    let host = Host::new();
+    let host = TestHost::new();
     fs::write(host.path("plain"), "").unwrap();
     let found = host.read(keys, &["version", "region"]).err().unwrap_or_default();
     found.iter().map(|problem| problem.replace(&host.folder.path().display().to_string(), "FOLDER")).collect()
 }
 
 #[test]
-fn problems_name_the_line_and_what_to_write() {
+fn a_problem_names_its_line_and_the_line_to_write() {
     let uses = "env.R = '{region}'";
     for (keys, expected) in [
         (
             "run = []",
-            "plugins.toml:1: `run` is empty, and must name a program\n    write: run = [\"./program\", \"argument\"]",
+            "plugins.toml:1: `run` is empty; it must name a program\n    write: run = [\"./program\", \"argument\"]",
         ),
         (
             "run = ['true', '{version}', '{regoin}']",
-            "plugins.toml:1: `{regoin}` names the parameter `regoin`, and there is only `version`, `region`\n    write: \"{region}\"",
+            "plugins.toml:1: `{regoin}` names the parameter `regoin`; the pipeline has `version`, `region`\n    write: \"{region}\"",
         ),
         (
             "run = ['true', '{version}', 'a}']",
-            "plugins.toml:1: `a}` has a single brace\n    write: \"a}}\"   (a brace is written twice)",
+            "plugins.toml:1: `a}` has an unmatched brace\n    write: \"a}}\"   (a literal brace is written twice)",
         ),
         (
             "run = ['{version}']",
-            "plugins.toml:1: the program of `run` is `{version}`, and must be a name or path without parameters\n    write: run = [\"./program\", \"{version}\"]",
+            "plugins.toml:1: the program of `run` must be a name or a path without parameters, and is `{version}`\n    write: run = [\"./program\", \"{version}\"]",
         ),
         (
             "run = [\n'./nothing']",
@@ -51,27 +51,27 @@ fn problems_name_the_line_and_what_to_write() {
         ),
         (
             "run = ['true', '{version}']",
-            "plugins.toml:1: [app.cms.deploy.staging] has the parameter `region`, and neither `run` nor `env` uses it\n    write: run = [..., \"{region}\"], or env = { REGION = \"{region}\" }",
+            "plugins.toml:1: [app.cms.deploy.staging] has the parameter `region`, which neither `run` nor `env` uses\n    write: run = [..., \"{region}\"], or env = { REGION = \"{region}\" }",
         ),
         (
             "run = ['true', '{version}']\nenv.R = '{region}'\ndir = 'plain'",
-            "plugins.toml:3: `FOLDER/plain` is no folder\n    write: dir = \"...\"   (a folder that is there)",
+            "plugins.toml:3: `FOLDER/plain` is not a folder\n    write: dir = \"...\"   (an existing folder)",
         ),
         (
             "run = ['true', '{version}']\nenv.R = '{region}'\ntimeout = '0s'",
-            "plugins.toml:3: `app.cms.deploy.staging.timeout` is no time at all\n    write: timeout = \"10m\"",
+            "plugins.toml:3: `app.cms.deploy.staging.timeout` must not be zero\n    write: timeout = \"10m\"",
         ),
         (
             "run = ['true', '{version}']\nenv.R = '{region}'\nenv.2x = 'y'",
-            "plugins.toml:3: `2x` is no name of an environment variable\n    write: letters, digits and `_`",
+            "plugins.toml:3: `2x` is not a valid name of an environment variable\n    write: a name of letters, digits and `_` that does not begin with a digit",
         ),
         (
             "run = ['true', '{version}']\nenv.PATH = '/{region}'",
-            "plugins.toml:2: `PATH` takes no parameters: programs are looked up in it\n    write: PATH = \"/usr/local/bin:/usr/bin:/bin\"",
+            "plugins.toml:2: `PATH` cannot have parameters: the host looks the program up in it\n    write: PATH = \"/usr/local/bin:/usr/bin:/bin\"",
         ),
         (
             "run = ['true', '{version}{region}']\nenv.PATH = { env = 'X' }",
-            "plugins.toml:2: `PATH` cannot be a secret: programs are looked up in it\n    write: PATH = \"/usr/local/bin:/usr/bin:/bin\"",
+            "plugins.toml:2: `PATH` cannot be a secret: the host looks the program up in it\n    write: PATH = \"/usr/local/bin:/usr/bin:/bin\"",
         ),
     ] {
         assert_eq!(problems(keys), [expected], "{keys}");
@@ -81,7 +81,7 @@ fn problems_name_the_line_and_what_to_write() {
 }
 
 #[test]
-fn problems_come_all_at_once() {
+fn all_problems_are_reported_at_once() {
     let found = problems("run = ['./nothing', '{x}']\ntimout = '3m'\nuser = 7\nenv = { A = 1, B = {} }");
     let lines: Vec<&str> = found.iter().map(|problem| problem.split(": ").next().unwrap()).collect();
     assert_eq!(lines.len(), 6, "{found:#?}");
@@ -89,7 +89,7 @@ fn problems_come_all_at_once() {
 }
 
 #[test]
-fn a_system_table_is_not_needed() {
+fn a_pipelines_table_is_rejected() {
     let problems = Problems::default();
     let tree = parse(Path::new("plugins.toml"), "kind = 'exec'\n", &problems);
     let mut table = Table::new("pipelines.local", tree, &problems, Arc::new("/".into()));

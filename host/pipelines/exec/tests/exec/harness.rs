@@ -1,4 +1,4 @@
-//! A host with one pipeline, `cms/staging`, in a folder of its own.
+//! A host with the pipeline `cms/staging` in a temporary folder.
 
 use std::{
     collections::BTreeMap,
@@ -14,13 +14,13 @@ use wardroom::{
 };
 use wardroom_exec::ExecFactory;
 
-pub(crate) const NAME: &str = "cms/staging";
+pub(crate) const PIPELINE: &str = "cms/staging";
 
-pub(crate) struct Host {
+pub(crate) struct TestHost {
     pub(crate) folder: tempfile::TempDir,
 }
 
-impl Host {
+impl TestHost {
     pub(crate) fn new() -> Self {
         Self { folder: tempfile::tempdir().unwrap() }
     }
@@ -33,12 +33,12 @@ impl Host {
         self.path("runs")
     }
 
-    /// What a run wrote into the folder, once it is there.
-    pub(crate) fn written(&self, name: &str) -> String {
+    /// Waits until a run has written a line to a file of the folder, and returns it.
+    pub(crate) fn wait_for_file(&self, name: &str) -> String {
         eventually(|| fs::read_to_string(self.path(name)).ok().filter(|text| text.ends_with('\n'))).trim().to_owned()
     }
 
-    /// Reads a table with these keys; gives the pipelines, or the problems.
+    /// Reads a table with these keys. Returns the pipelines, or the problems.
     pub(crate) fn read(&self, keys: &str, parameters: &[&str]) -> Result<Arc<dyn Pipelines>, Vec<String>> {
         self.read_with(keys, parameters, vec![program("supervisor").display().to_string()])
     }
@@ -55,15 +55,15 @@ impl Host {
         let mut table = Table::new("app.cms.deploy.staging", tree, &problems, folder);
         let mut system = ExecFactory::new(self.runs(), supervisor).system(None).unwrap();
         let parameters: Vec<String> = parameters.iter().map(|name| (*name).to_owned()).collect();
-        system.pipeline(NAME, None, &parameters, &mut table);
+        system.pipeline(PIPELINE, None, &parameters, &mut table);
         table.finish();
         let found: Vec<String> = problems.sorted().iter().map(ToString::to_string).collect();
         if found.is_empty() { Ok(system.build()) } else { Err(found) }
     }
 
-    /// A pipeline that is this shell script, with these keys beside `run`.
+    /// A pipeline that runs this shell script, with further keys of its table.
     pub(crate) fn script(&self, script: &str, keys: &str) -> Arc<dyn Pipelines> {
-        // A second host must not empty the file that a first one's shell just reads.
+        // A second host must not truncate the file while a shell reads it.
         if fs::read_to_string(self.path("script")).ok().as_deref() != Some(script) {
             fs::write(self.path("script"), script).unwrap();
         }
@@ -72,7 +72,7 @@ impl Host {
     }
 }
 
-/// An example program of this crate; `cargo test` builds them all.
+/// The path of an example program of this crate; `cargo test` builds them.
 pub(crate) fn program(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let path = test.parent().unwrap().with_file_name("examples").join(name);
@@ -88,13 +88,13 @@ pub(crate) fn values(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
-/// Starts a run and waits for its end; gives that and its lines.
+/// Starts a run and waits for its end. Returns the end and the lines of output.
 pub(crate) async fn run(
     pipelines: &Arc<dyn Pipelines>,
     name: &str,
     parameters: &[(&str, &str)],
 ) -> (RunEnd, Vec<String>) {
-    pipelines.start(&key(name), NAME, &values(parameters)).await.unwrap();
+    pipelines.start(&key(name), PIPELINE, &values(parameters)).await.unwrap();
     wait(pipelines, name).await
 }
 
@@ -102,7 +102,7 @@ pub(crate) async fn wait(pipelines: &Arc<dyn Pipelines>, name: &str) -> (RunEnd,
     let mut lines = Vec::new();
     let key = key(name);
     let mut line = |line: &str| lines.push(line.to_owned());
-    let ended = pipelines.ended(&key, NAME, &mut line);
+    let ended = pipelines.ended(&key, PIPELINE, &mut line);
     let end = tokio::time::timeout(Duration::from_secs(60), ended).await.expect("the run does not end").unwrap();
     (end, lines)
 }
@@ -114,19 +114,19 @@ pub(crate) fn refusal<T: std::fmt::Debug>(answer: Result<T, PipelineError>) -> S
     }
 }
 
-/// Asks again and again until there is an answer.
-pub(crate) fn eventually<T>(mut ask: impl FnMut() -> Option<T>) -> T {
+/// Polls for up to 20 seconds until there is a value.
+pub(crate) fn eventually<T>(mut poll: impl FnMut() -> Option<T>) -> T {
     let began = Instant::now();
     loop {
-        if let Some(answer) = ask() {
-            return answer;
+        if let Some(value) = poll() {
+            return value;
         }
-        assert!(began.elapsed() < Duration::from_secs(20), "it never came");
+        assert!(began.elapsed() < Duration::from_secs(20), "timed out");
         std::thread::sleep(Duration::from_millis(10));
     }
 }
 
-/// Whether a process is there and has not ended.
+/// Whether a process exists and is no zombie.
 pub(crate) fn is_alive(pid: &str) -> bool {
     fs::read_to_string(format!("/proc/{pid}/stat"))
         .is_ok_and(|stat| !stat.rsplit_once(')').unwrap().1.trim_start().starts_with('Z'))

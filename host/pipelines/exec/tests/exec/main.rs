@@ -1,8 +1,9 @@
-//! Exec pipelines from the outside: through the engine's trait, with real programs and real supervisors.
+//! Exec pipelines through the engine's trait, with real programs and real supervisors.
 
 mod config;
 mod crashes;
 mod harness;
+mod output;
 mod processes;
 mod runs;
 mod sample;

@@ -1,12 +1,12 @@
-//! What belongs to a run ends with it.
+//! All processes of a run end with it.
 
 use wardroom::port::Outcome;
 
-use crate::harness::{Host, eventually, is_alive, run};
+use crate::harness::{TestHost, eventually, is_alive, run};
 
 #[tokio::test]
-async fn a_run_that_takes_too_long_is_ended_with_all_that_is_its() {
-    let host = Host::new();
+async fn a_timeout_kills_all_processes_of_the_run() {
+    let host = TestHost::new();
     let folder = host.folder.path().display();
     // Both ignore SIGTERM; the inner one is a grandchild.
     let script = format!(
@@ -17,12 +17,12 @@ async fn a_run_that_takes_too_long_is_ended_with_all_that_is_its() {
     assert_eq!((end.outcome, end.message.as_str()), (Outcome::Failed, "timed out after 2 s"));
     assert_eq!(end.details["signal"], "9");
     assert!(end.ended.duration_since(end.started).as_millis() >= 2300);
-    assert!(!is_alive(&host.written("outer")) && !is_alive(&host.written("inner")));
+    assert!(!is_alive(&host.wait_for_file("outer")) && !is_alive(&host.wait_for_file("inner")));
 }
 
 #[tokio::test]
-async fn a_run_that_takes_too_long_may_tidy_up() {
-    let host = Host::new();
+async fn a_program_may_clean_up_after_sigterm() {
+    let host = TestHost::new();
     let pipelines = host.script("trap 'echo tidied; exit 0' TERM; sleep 60 & wait", "timeout = '2s'");
     let (end, lines) = run(&pipelines, "a-1", &[]).await;
     assert_eq!((end.outcome, end.message.as_str()), (Outcome::Failed, "timed out after 2 s"));
@@ -30,11 +30,11 @@ async fn a_run_that_takes_too_long_may_tidy_up() {
 }
 
 #[tokio::test]
-async fn what_a_program_leaves_behind_is_killed() {
-    let host = Host::new();
+async fn processes_that_outlive_the_program_are_killed() {
+    let host = TestHost::new();
     let folder = host.folder.path().display();
-    // One stays in the group, one flees into a session of its own, one closes what it could be known by,
-    // and one is no orphan before its parent is killed.
+    // One stays in the group; one has its own session; one also closes its standard streams; one becomes an orphan only when
+    // its parent is killed.
     let script = format!(
         "sh -c 'echo $$ > {folder}/stays; exec sleep 60' &
          setsid sh -c 'echo $$ > {folder}/flees; exec sleep 60' &
@@ -48,13 +48,13 @@ async fn what_a_program_leaves_behind_is_killed() {
     assert_eq!(lines, ["done"]);
     assert!(end.ended.duration_since(end.started).as_secs() < 20);
     for name in ["stays", "flees", "hides", "nests"] {
-        assert!(!is_alive(&host.written(name)), "`{name}` is alive");
+        assert!(!is_alive(&host.wait_for_file(name)), "process `{name}` is alive");
     }
 }
 
 #[tokio::test]
-async fn the_supervisor_leaves_too() {
-    let host = Host::new();
+async fn the_supervisor_exits_after_the_run() {
+    let host = TestHost::new();
     let (_, lines) = run(&host.script("echo $PPID; tty -s || echo no terminal", ""), "a-1", &[]).await;
     assert_eq!(lines[1], "no terminal");
     eventually(|| (!is_alive(&lines[0])).then_some(()));

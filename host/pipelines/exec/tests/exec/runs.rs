@@ -1,25 +1,20 @@
-//! What a run does and what is known of it.
+//! Starting, waiting for and cancelling runs.
 
-use std::{
-    fs::{self, File},
-    path::Path,
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::{fs, path::Path, process::Command, time::Duration};
 
 use tokio::task::JoinSet;
 use wardroom::port::{Outcome, PipelineError, RunKey, RunState};
 
-use crate::harness::{Host, NAME, key, program, refusal, run, values, wait};
+use crate::harness::{PIPELINE, TestHost, key, refusal, run, values, wait};
 
 #[tokio::test]
-async fn a_program_that_succeeds() {
-    let host = Host::new();
+async fn a_successful_run_reports_its_lines_and_its_end() {
+    let host = TestHost::new();
     let go = host.path("go");
     let pipelines =
         host.script(&format!("echo one; echo two >&2; while ! [ -e {go:?} ]; do sleep 0.05; done; printf three"), "");
-    assert!(pipelines.start(&key("a-1"), NAME, &values(&[])).await.unwrap().is_none());
-    assert_eq!(pipelines.state(&key("a-1"), NAME).await.unwrap(), RunState::Running);
+    assert!(pipelines.start(&key("a-1"), PIPELINE, &values(&[])).await.unwrap().is_none());
+    assert_eq!(pipelines.state(&key("a-1"), PIPELINE).await.unwrap(), RunState::Running);
     tokio::time::sleep(Duration::from_millis(100)).await;
     fs::write(go, "").unwrap();
     let (end, lines) = wait(&pipelines, "a-1").await;
@@ -27,22 +22,22 @@ async fn a_program_that_succeeds() {
     assert_eq!(end.details, values(&[("exit-code", "0")]));
     assert!(end.ended.duration_since(end.started).as_millis() >= 100);
     assert_eq!(lines, ["one", "two", "three"]);
-    assert_eq!(pipelines.state(&key("a-1"), NAME).await.unwrap(), RunState::Ended(end.clone()));
-    assert_eq!(pipelines.output(&key("a-1"), NAME, 9).await.unwrap(), "two\nthree");
-    // Long after the end it is told again, and calling it off changes nothing.
-    pipelines.cancel(&key("a-1"), NAME).await.unwrap();
+    assert_eq!(pipelines.state(&key("a-1"), PIPELINE).await.unwrap(), RunState::Ended(end.clone()));
+    assert_eq!(pipelines.output(&key("a-1"), PIPELINE, 9).await.unwrap(), "two\nthree");
+    // The end can be read again, and a cancellation after the end has no effect.
+    pipelines.cancel(&key("a-1"), PIPELINE).await.unwrap();
     assert_eq!(wait(&pipelines, "a-1").await, (end, lines));
 }
 
 #[tokio::test]
-async fn a_program_that_fails_says_where() {
-    let host = Host::new();
+async fn a_failed_run_names_its_step_and_exit_code() {
+    let host = TestHost::new();
     let pipelines = host.script("echo 'step: fetch'; echo 'step: migrate'; echo 'no such table' >&2; exit 3", "");
     let (end, lines) = run(&pipelines, "a-1", &[]).await;
     assert_eq!((end.outcome, end.message.as_str()), (Outcome::Failed, "in step migrate (exit code 3)"));
     assert_eq!(end.details, values(&[("exit-code", "3"), ("step", "migrate")]));
     assert_eq!(lines.last().unwrap(), "no such table");
-    assert!(pipelines.output(&key("a-1"), NAME, 1000).await.unwrap().ends_with("no such table\n"));
+    assert!(pipelines.output(&key("a-1"), PIPELINE, 1000).await.unwrap().ends_with("no such table\n"));
 
     let (end, _) = run(&host.script("exit 3", ""), "a-2", &[]).await;
     assert_eq!(end.message, "exit code 3");
@@ -53,7 +48,7 @@ async fn a_program_that_fails_says_where() {
 
 #[tokio::test]
 async fn a_parameter_stays_inside_its_argument() {
-    let host = Host::new();
+    let host = TestHost::new();
     fs::write(host.path("arguments"), "for word; do printf '<%s>\\n' \"$word\"; done; echo \"$LABEL\"").unwrap();
     let keys = format!(
         "run = ['sh', {:?}, 'v={{version}}!', '{{{{x}}}}', '{{version}}{{version}}', '']\nenv.LABEL = 'cms {{version}}'",
@@ -70,23 +65,26 @@ async fn a_parameter_stays_inside_its_argument() {
             [format!("<v={value}!>"), "<{x}>".into(), format!("<{value}{value}>"), "<>".into(), format!("cms {value}")]
         );
     }
-    assert_eq!(refusal(pipelines.start(&key("b-1"), NAME, &values(&[])).await), "the parameter `version` is missing");
     assert_eq!(
-        refusal(pipelines.start(&key("b-1"), NAME, &values(&[("version", "a\0b")])).await),
-        "a parameter has a zero byte in it"
+        refusal(pipelines.start(&key("b-1"), PIPELINE, &values(&[])).await),
+        "the parameter `version` is missing"
+    );
+    assert_eq!(
+        refusal(pipelines.start(&key("b-1"), PIPELINE, &values(&[("version", "a\0b")])).await),
+        "a parameter contains a zero byte"
     );
     assert!(!host.runs().join("b-1").exists());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_key_is_one_run() {
-    let host = Host::new();
+async fn concurrent_starts_with_one_key_run_once() {
+    let host = TestHost::new();
     let script = format!("echo ran >> {:?}; sleep 0.3", host.path("count"));
     let mut starts = JoinSet::new();
     for _ in 0..8 {
-        // Each has a host of its own, as after a take-over by another machine's host.
+        // Each start comes from another host, as after a takeover.
         let pipelines = host.script(&script, "");
-        starts.spawn(async move { pipelines.start(&key("a-1"), NAME, &values(&[])).await });
+        starts.spawn(async move { pipelines.start(&key("a-1"), PIPELINE, &values(&[])).await });
     }
     for answer in starts.join_all().await {
         assert_eq!(answer.unwrap(), None);
@@ -100,112 +98,15 @@ async fn one_key_is_one_run() {
 }
 
 #[tokio::test]
-async fn output_without_end_is_bounded() {
-    let host = Host::new();
-    let script = "echo first; i=0; while [ $i -lt 300 ]; do head -c 65535 /dev/zero | tr '\\0' x; echo; i=$((i+1)); done; echo last";
-    let pipelines = host.script(script, "");
-    let (end, lines) = run(&pipelines, "a-1", &[]).await;
-    assert_eq!(end.outcome, Outcome::Succeeded);
-    // A waiting call begins with the last 64 KiB that are there, so it may have missed the first line.
-    assert!(lines.last().unwrap() == "last" && lines.iter().all(|line| line.len() <= 16 << 10));
-    let kept: u64 =
-        fs::read_dir(host.runs().join("a-1")).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).sum();
-    assert!((5 << 20..7 << 20).contains(&kept), "{kept} bytes were kept");
-    let tail = pipelines.output(&key("a-1"), NAME, 100_000_000).await.unwrap();
-    assert!(
-        tail.starts_with("first\n") && tail.ends_with("\nlast\n") && tail.contains("bytes of output were not kept]")
-    );
-    assert_eq!(pipelines.output(&key("a-1"), NAME, 5).await.unwrap(), "last\n");
-}
-
-/// The memory of a process, in bytes. `None` where it has ended.
-fn memory(process: u32) -> Option<u64> {
-    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    Some(line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10)
-}
-
-#[tokio::test]
-async fn a_noisy_run_takes_neither_memory_nor_time() {
-    let host = Host::new();
-    // Some hundred MiB a second, in lines of six bytes.
-    let keys = "run = ['yes', '1.0.2']\ntimeout = '3s'\ngrace = '1s'";
-    let pipelines = host.read(keys, &[]).unwrap();
-    fs::write(host.path("config.toml"), keys).unwrap();
-    // A host of its own, since other tests take memory of this process.
-    let mut waiting = Command::new(program("start"))
-        .args([host.path("config.toml"), host.runs(), program("supervisor"), "a-1".into()])
-        .stdout(File::create(host.path("said")).unwrap())
-        .spawn()
-        .unwrap();
-    let (began, mut most) = (Instant::now(), 0);
-    let status = loop {
-        most = most.max(memory(waiting.id()).unwrap_or(0));
-        let status = waiting.try_wait().unwrap();
-        if status.is_some() || most > 64 << 20 || began.elapsed() > Duration::from_secs(20) {
-            break status;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    };
-    let seen = wardroom::Timestamp::now();
-    if status.is_none() {
-        waiting.kill().unwrap();
-        waiting.wait().unwrap();
-        panic!("after {:?} it has {} MiB and has not seen the end", began.elapsed(), most >> 20);
-    }
-    let RunState::Ended(end) = pipelines.state(&key("a-1"), NAME).await.unwrap() else { panic!("it goes on") };
-    assert_eq!((end.outcome, end.message.as_str()), (Outcome::Failed, "timed out after 3 s"));
-    assert!(seen.duration_since(end.ended).as_millis() < 2000, "seen at {seen}, ended at {}", end.ended);
-
-    let said = fs::read_to_string(host.path("said")).unwrap();
-    let lines: Vec<&str> = said.lines().collect();
-    let [first, middle @ .., before_last, last] = lines.as_slice() else { panic!("it said nothing") };
-    assert_eq!((*first, *last), ("started", "failed timed out after 3 s"));
-    // The newest line is cut where the program was killed in its middle, and a line before what is passed over.
-    assert!("1.0.2".starts_with(before_last), "{before_last}");
-    let (passed, shown): (Vec<&str>, Vec<&str>) = middle.iter().partition(|line| line.starts_with("[... "));
-    assert!(passed.iter().all(|line| line.ends_with(" bytes of output came too fast and are not shown here]")));
-    assert!(shown.iter().all(|line| "1.0.2".starts_with(line)));
-    assert!(passed.len() > 1 && shown.len() > 1000, "{} and {}", passed.len(), shown.len());
-}
-
-#[tokio::test]
-async fn the_tail_of_a_noisy_run_is_there_at_once() {
-    let host = Host::new();
-    let pipelines = host.read("run = ['yes']", &[]).unwrap();
-    pipelines.start(&key("a-1"), NAME, &values(&[])).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    let asked = Instant::now();
-    let tail = pipelines.output(&key("a-1"), NAME, 100_000_000).await.unwrap();
-    assert!(asked.elapsed() < Duration::from_secs(10));
-    assert!(tail.starts_with("y\n") && tail.len() < 16 << 20, "{} bytes", tail.len());
-    pipelines.cancel(&key("a-1"), NAME).await.unwrap();
-    assert_eq!(wait(&pipelines, "a-1").await.0.outcome, Outcome::Cancelled);
-}
-
-#[tokio::test]
-async fn output_that_is_no_text() {
-    let host = Host::new();
-    let pipelines = host.script(r"printf '\377\376ok\r\n\000\n'; head -c 100000 /dev/urandom", "");
-    let (end, lines) = run(&pipelines, "a-1", &[]).await;
-    assert_eq!(end.outcome, Outcome::Succeeded);
-    assert!(!lines.is_empty());
-    assert!(pipelines.output(&key("a-1"), NAME, 3000).await.unwrap().len() <= 3000);
-
-    let (_, lines) = run(&host.script(r"printf '\377\376ok\r\n\000\n'", ""), "a-2", &[]).await;
-    assert_eq!(lines, ["\u{fffd}\u{fffd}ok", "\0"]);
-}
-
-#[tokio::test]
 async fn a_waiting_call_can_be_dropped() {
-    let host = Host::new();
+    let host = TestHost::new();
     let go = host.path("go");
     let pipelines = host.script(&format!("echo 1; echo 2; while ! [ -e {go:?} ]; do sleep 0.05; done; echo 3"), "");
     let first = key("a-1");
-    pipelines.start(&first, NAME, &values(&[])).await.unwrap();
+    pipelines.start(&first, PIPELINE, &values(&[])).await.unwrap();
     for _ in 0..3 {
         let mut ignore = |_: &str| {};
-        let waiting = pipelines.ended(&first, NAME, &mut ignore);
+        let waiting = pipelines.ended(&first, PIPELINE, &mut ignore);
         assert!(tokio::time::timeout(Duration::from_millis(70), waiting).await.is_err());
     }
     fs::write(go, "").unwrap();
@@ -213,61 +114,61 @@ async fn a_waiting_call_can_be_dropped() {
 }
 
 #[tokio::test]
-async fn a_run_is_called_off() {
-    let host = Host::new();
+async fn a_cancelled_run_gets_sigterm() {
+    let host = TestHost::new();
     let pipelines =
         host.script("echo 'step: migrate'; trap 'echo tidied; exit 0' TERM; echo ready; sleep 60 & wait", "");
-    pipelines.start(&key("a-1"), NAME, &values(&[])).await.unwrap();
-    while !pipelines.output(&key("a-1"), NAME, 100).await.unwrap().contains("ready") {
+    pipelines.start(&key("a-1"), PIPELINE, &values(&[])).await.unwrap();
+    while !pipelines.output(&key("a-1"), PIPELINE, 100).await.unwrap().contains("ready") {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    pipelines.cancel(&key("a-1"), NAME).await.unwrap();
+    pipelines.cancel(&key("a-1"), PIPELINE).await.unwrap();
     let (end, lines) = wait(&pipelines, "a-1").await;
     assert_eq!((end.outcome, end.message.as_str()), (Outcome::Cancelled, "in step migrate (cancelled)"));
     assert_eq!(lines.last().unwrap(), "tidied");
 }
 
 #[tokio::test]
-async fn a_program_that_went_away_is_refused_for_ever() {
-    let host = Host::new();
+async fn a_refused_start_stays_refused() {
+    let host = TestHost::new();
     fs::write(host.path("gone"), "no program at all").unwrap();
     Command::new("chmod").arg("+x").arg(host.path("gone")).status().unwrap();
     let pipelines = host.read("run = ['./gone']", &[]).unwrap();
     fs::remove_file(host.path("gone")).unwrap();
-    let refused = refusal(pipelines.start(&key("a-1"), NAME, &values(&[])).await);
+    let refused = refusal(pipelines.start(&key("a-1"), PIPELINE, &values(&[])).await);
     assert_eq!(
         refused,
         format!("cannot start `{}/./gone`: No such file or directory (os error 2)", host.folder.path().display())
     );
-    // Nothing ran, so there was no run; and the answer stays, also when the program is back.
+    // There was no run, and the refusal stays after the program is restored.
     fs::write(host.path("gone"), "#!/bin/sh\n").unwrap();
-    assert_eq!(pipelines.state(&key("a-1"), NAME).await.unwrap(), RunState::Absent);
-    assert_eq!(refusal(pipelines.start(&key("a-1"), NAME, &values(&[])).await), refused);
-    assert_eq!(refusal(pipelines.ended(&key("a-1"), NAME, &mut |_| {}).await), refused);
+    assert_eq!(pipelines.state(&key("a-1"), PIPELINE).await.unwrap(), RunState::Absent);
+    assert_eq!(refusal(pipelines.start(&key("a-1"), PIPELINE, &values(&[])).await), refused);
+    assert_eq!(refusal(pipelines.ended(&key("a-1"), PIPELINE, &mut |_| {}).await), refused);
 }
 
 #[tokio::test]
-async fn a_run_that_never_was() {
-    let host = Host::new();
+async fn a_missing_run_is_refused_and_reserves_its_key() {
+    let host = TestHost::new();
     let pipelines = host.script("true", "");
     let none = "there is no run `a-1`";
-    assert_eq!(refusal(pipelines.ended(&key("a-1"), NAME, &mut |_| {}).await), none);
-    assert_eq!(refusal(pipelines.output(&key("a-1"), NAME, 10).await), none);
-    assert_eq!(refusal(pipelines.cancel(&key("a-1"), NAME).await), none);
+    assert_eq!(refusal(pipelines.ended(&key("a-1"), PIPELINE, &mut |_| {}).await), none);
+    assert_eq!(refusal(pipelines.output(&key("a-1"), PIPELINE, 10).await), none);
+    assert_eq!(refusal(pipelines.cancel(&key("a-1"), PIPELINE).await), none);
     assert_eq!(
         refusal(pipelines.start(&key("a-1"), "cms/moon", &values(&[])).await),
         "there is no pipeline `cms/moon`"
     );
     let bad = RunKey::new("../a", 1);
-    assert_eq!(refusal(pipelines.start(&bad, NAME, &values(&[])).await), "`../a-1` cannot name a run");
+    assert_eq!(refusal(pipelines.start(&bad, PIPELINE, &values(&[])).await), "`../a-1` is not a valid run key");
     assert!(!host.runs().exists());
 
-    // To say of a key that it has no run uses it up, whoever asks then.
-    assert!(pipelines.state(&bad, NAME).await.is_err());
+    // The report that a key has no run reserves the key, for every host.
+    assert!(pipelines.state(&bad, PIPELINE).await.is_err());
     for pipelines in [&pipelines, &host.script("true", "")] {
-        assert_eq!(pipelines.state(&key("a-1"), NAME).await.unwrap(), RunState::Absent);
-        assert_eq!(refusal(pipelines.start(&key("a-1"), NAME, &values(&[])).await), "never started");
-        assert_eq!(refusal(pipelines.ended(&key("a-1"), NAME, &mut |_| {}).await), "never started");
+        assert_eq!(pipelines.state(&key("a-1"), PIPELINE).await.unwrap(), RunState::Absent);
+        assert_eq!(refusal(pipelines.start(&key("a-1"), PIPELINE, &values(&[])).await), "never started");
+        assert_eq!(refusal(pipelines.ended(&key("a-1"), PIPELINE, &mut |_| {}).await), "never started");
     }
     assert_eq!(names(&host.runs()), ["a-1"]);
     assert_eq!(names(&host.runs().join("a-1")), ["lock", "verdict.json"]);
@@ -281,8 +182,8 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_start_and_a_look_agree() {
-    let host = Host::new();
+async fn a_start_and_a_status_check_agree() {
+    let host = TestHost::new();
     let go = host.path("go");
     let pipelines = host.script(&format!("while ! [ -e {go:?} ]; do sleep 0.05; done"), "timeout = '1m'");
     let mut absent = 0;
@@ -290,11 +191,11 @@ async fn a_start_and_a_look_agree() {
         let (asked, name) = (pipelines.clone(), key(&format!("a-{at}")));
         let looked = tokio::spawn(async move {
             tokio::time::sleep(Duration::from_millis(at)).await;
-            let first = asked.state(&name, NAME).await.unwrap();
-            (first, asked.state(&name, NAME).await.unwrap())
+            let first = asked.state(&name, PIPELINE).await.unwrap();
+            (first, asked.state(&name, PIPELINE).await.unwrap())
         });
-        let start = async || pipelines.start(&key(&format!("a-{at}")), NAME, &values(&[])).await;
-        // The first look is over before any supervisor could be there; the others race with one.
+        let start = async || pipelines.start(&key(&format!("a-{at}")), PIPELINE, &values(&[])).await;
+        // The first check ends before a supervisor can exist; the others race with one.
         let ((first, second), started) = match at {
             0 => (looked.await.unwrap(), start().await),
             _ => {
@@ -315,17 +216,17 @@ async fn a_start_and_a_look_agree() {
 }
 
 #[tokio::test]
-async fn a_supervisor_that_is_none() {
-    let host = Host::new();
+async fn a_missing_or_silent_supervisor_is_reported() {
+    let host = TestHost::new();
     let pipelines = host.read_with("run = ['true']", &[], vec!["/nowhere/supervisor".into()]).unwrap();
     assert!(
-        refusal(pipelines.start(&key("a-1"), NAME, &values(&[])).await)
+        refusal(pipelines.start(&key("a-1"), PIPELINE, &values(&[])).await)
             .starts_with("cannot start the supervisor `/nowhere/supervisor`")
     );
     let pipelines = host.read_with("run = ['true']", &[], vec!["true".into()]).unwrap();
-    let answer = pipelines.start(&key("a-1"), NAME, &values(&[])).await;
+    let answer = pipelines.start(&key("a-1"), PIPELINE, &values(&[])).await;
     assert!(
-        matches!(answer, Err(PipelineError::Unavailable { message }) if message == "the supervisor `true` ended without an answer")
+        matches!(answer, Err(PipelineError::Unavailable { message }) if message == "the supervisor `true` exited without a response")
     );
-    assert_eq!(pipelines.state(&key("a-1"), NAME).await.unwrap(), RunState::Absent);
+    assert_eq!(pipelines.state(&key("a-1"), PIPELINE).await.unwrap(), RunState::Absent);
 }

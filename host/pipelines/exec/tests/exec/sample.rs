@@ -4,9 +4,9 @@ use std::{fs, path::Path, process::Command, sync::Arc};
 
 use wardroom::port::{Outcome, Pipelines};
 
-use crate::harness::{Host, run};
+use crate::harness::{TestHost, run};
 
-fn sample(host: &Host) -> Arc<dyn Pipelines> {
+fn sample(host: &TestHost) -> Arc<dyn Pipelines> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../sample");
     let target = host.path("sample");
     fs::create_dir(&target).unwrap();
@@ -17,8 +17,8 @@ fn sample(host: &Host) -> Arc<dyn Pipelines> {
 }
 
 #[tokio::test]
-async fn it_deploys_and_goes_back() {
-    let host = Host::new();
+async fn the_sample_deploys_and_rolls_back() {
+    let host = TestHost::new();
     let pipelines = sample(&host);
     let site = host.path("sample/site/staging");
     for (at, version) in ["1.0.1", "1.0.2", "1.0.1", "1.0.0"].into_iter().enumerate() {
@@ -30,7 +30,7 @@ async fn it_deploys_and_goes_back() {
         let page = fs::read_to_string(site.join("current/index.html")).unwrap();
         assert!(page.contains(&format!("This is version {version}.")));
     }
-    // Nothing half-made is left.
+    // No temporary files are left.
     let mut names: Vec<_> =
         fs::read_dir(site.join("releases")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
@@ -39,8 +39,8 @@ async fn it_deploys_and_goes_back() {
 }
 
 #[tokio::test]
-async fn it_refuses_what_is_not_there() {
-    let host = Host::new();
+async fn the_sample_rejects_an_unknown_version() {
+    let host = TestHost::new();
     let pipelines = sample(&host);
     let (end, lines) = run(&pipelines, "a-1", &[("version", "1.0.3")]).await;
     assert_eq!((end.outcome, end.message.as_str()), (Outcome::Failed, "in step check (exit code 3)"));

@@ -1,14 +1,14 @@
-//! What a run gets of its host, and what others can see of it.
+//! What a run inherits from its host, and what other users can read of it.
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 use wardroom::port::Outcome;
 
-use crate::harness::{Host, NAME, key, refusal, run, values};
+use crate::harness::{PIPELINE, TestHost, key, refusal, run, values};
 
 #[tokio::test]
 async fn the_environment_is_clean() {
-    let host = Host::new();
+    let host = TestHost::new();
     let script = "env | grep -v '^\\(PWD\\|SHLVL\\|_\\|OLDPWD\\)=' | sort; pwd; cat; umask";
     let (_, lines) = run(&host.script(script, "env = { B = 'two words', LANG = 'C' }"), "a-1", &[]).await;
     let home = std::process::Command::new("sh").args(["-c", "getent passwd $(id -u) | cut -d: -f6"]).output().unwrap();
@@ -16,7 +16,7 @@ async fn the_environment_is_clean() {
     let expected = ["B=two words", &format!("HOME={}", home.trim()), "LANG=C", "PATH=/usr/local/bin:/usr/bin:/bin"];
     assert_eq!(&lines[..4], expected);
     assert_eq!(Path::new(&lines[4]).canonicalize().unwrap(), host.folder.path().canonicalize().unwrap());
-    // `cat` had nothing to read.
+    // `cat` read an empty standard input.
     assert_eq!(lines.len(), 6);
 
     fs::create_dir(host.path("site")).unwrap();
@@ -32,7 +32,7 @@ async fn the_environment_is_clean() {
 
 #[tokio::test]
 async fn secrets_are_in_no_file_and_no_argument() {
-    let host = Host::new();
+    let host = TestHost::new();
     fs::write(host.path("token"), "hunter2hunter2\n").unwrap();
     let script = "[ \"$TOKEN\" = hunter2hunter2 ] && echo right; cat /proc/$$/cmdline /proc/$PPID/cmdline /proc/$PPID/environ | tr '\\0' ' '";
     let (end, lines) = run(&host.script(script, "env = { TOKEN = { file = 'token' } }"), "a-1", &[]).await;
@@ -48,19 +48,19 @@ async fn secrets_are_in_no_file_and_no_argument() {
 }
 
 #[tokio::test]
-async fn a_secret_that_cannot_be_read_starts_nothing() {
-    let host = Host::new();
+async fn an_unreadable_secret_prevents_the_start() {
+    let host = TestHost::new();
     let pipelines = host.script("true", "env = { TOKEN = { env = 'WARDROOM_TEST_NOT_SET' } }");
     assert_eq!(
-        refusal(pipelines.start(&key("a-1"), NAME, &values(&[])).await),
+        refusal(pipelines.start(&key("a-1"), PIPELINE, &values(&[])).await),
         "cannot read the secret for `TOKEN`: the environment variable `WARDROOM_TEST_NOT_SET` is not set (or not text)"
     );
     assert!(!host.runs().exists());
 }
 
 #[tokio::test]
-async fn a_run_is_its_users_alone() {
-    let host = Host::new();
+async fn only_the_host_user_can_read_a_run() {
+    let host = TestHost::new();
     run(&host.script("echo words; exit 1", ""), "a-1", &[]).await;
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(&host.runs()), mode(&host.runs().join("a-1"))), (0o700, 0o700));
@@ -75,10 +75,10 @@ async fn a_run_is_its_users_alone() {
 }
 
 #[tokio::test]
-async fn another_user() {
-    let host = Host::new();
+async fn a_run_can_have_another_user() {
+    let host = TestHost::new();
     let pipelines = host.script("true", "user = 'nobody-of-that-name'");
-    let refused = refusal(pipelines.start(&key("a-1"), NAME, &values(&[])).await);
+    let refused = refusal(pipelines.start(&key("a-1"), PIPELINE, &values(&[])).await);
     assert_eq!(refused, "cannot run as the user `nobody-of-that-name`: there is no such user");
 
     let pipelines = host.read("run = ['sh', '-c', 'id -un; id -Gn; echo $HOME; cat /proc/self/status | grep CapEff']\nuser = 'nobody'\ndir = '/'", &[]).unwrap();
@@ -89,7 +89,7 @@ async fn another_user() {
         assert_eq!(lines[..3], ["nobody", "nogroup", "/nonexistent"]);
         assert_eq!(lines[3], "CapEff:\t0000000000000000");
     } else {
-        let refused = refusal(pipelines.start(&key("a-2"), NAME, &values(&[])).await);
+        let refused = refusal(pipelines.start(&key("a-2"), PIPELINE, &values(&[])).await);
         assert_eq!(refused, "cannot run as the user `nobody`: only a host that runs as root can do that");
     }
 }

@@ -1,0 +1,68 @@
+//! `wardroom job`: the status or the end of one job, with the same facts as in the room.
+//!
+//! No rule limits what is shown: a reader of the database can read all of it.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use wardroom::{
+    job::Status,
+    port::{
+        Store as _,
+        store::{JobRow, Place},
+    },
+};
+
+use crate::{Exit, arguments::Format, report, wiring};
+
+pub(crate) async fn job(path: &Path, id: &str, format: Format) -> anyhow::Result<Exit> {
+    let Some(store) = wiring::store_or_report(path).await? else { return Ok(Exit::Wrong) };
+    let read = async {
+        let Some(row) = store.job(&id.to_lowercase()).await? else { return Ok(None) };
+        let locks = store.places().await?.into_iter().filter(|(_, holder)| *holder == row.id);
+        let status = Status::read(&store, &row, locks.map(|(lock, _)| lock).collect()).await;
+        Ok::<_, wardroom::port::StoreError>(Some((row, status)))
+    };
+    let read = read.await;
+    store.close().await;
+    let Some((row, status)) = read? else { return Ok(no_job(id)) };
+    let json = || {
+        let mut json = job_json(&row);
+        json["holds"] = status.places.iter().map(Place::to_string).collect();
+        json["in_doubt"] = json!(status.in_doubt);
+        json["called_off"] = json!(status.called_off);
+        json["entries"] = json!(status.entries.as_ref().ok());
+        json["fault"] = json!(status.entries.as_ref().err());
+        json
+    };
+    report::print(format, json, || status.text(&row, None))?;
+    Ok(Exit::Done)
+}
+
+/// Reports that there is no job with this id.
+pub(super) fn no_job(id: &str) -> Exit {
+    report::error(&format!("there is no job `{}`", wardroom::reply::clean(id)));
+    Exit::Failed
+}
+
+pub(super) fn job_json(row: &JobRow) -> Value {
+    let mut json = json!({
+        "id": row.id, "line": row.line, "command": row.command, "app": row.app, "environment": row.environment,
+        "caller": row.caller, "bot": row.bot, "plugin": row.plugin, "digest": row.digest, "parent": row.parent,
+        "opened": row.opened, "open": row.end.is_none(),
+    });
+    match &row.end {
+        Some(end) => {
+            json["outcome"] = json!(end.outcome.as_str());
+            json["ended"] = json!(end.at);
+            json["said"] = json!(end.summary);
+        }
+        None => {
+            json["stands"] = json!(row.stand.phase.as_str());
+            json["about"] = json!(row.stand.about);
+            json["since"] = json!(row.stand.since);
+            json["wakes"] = json!(row.stand.wake);
+        }
+    }
+    json
+}

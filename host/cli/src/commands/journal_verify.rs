@@ -1,0 +1,61 @@
+//! `wardroom journal verify`: checks the hash chain of all jobs, queries and refusals.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use wardroom::journal::{self, Head, Verified};
+
+use crate::{Exit, arguments::Format, report, wiring};
+
+pub(crate) async fn verify(path: &Path, head: Option<&Head>, format: Format) -> anyhow::Result<Exit> {
+    let Some(store) = wiring::store_or_report(path).await? else { return Ok(Exit::Wrong) };
+    let verified = journal::verify(&store, head).await;
+    store.close().await;
+    match verified? {
+        Ok(verified) => {
+            report::print(format, || json(&verified), || text(&verified))?;
+            Ok(Exit::Done)
+        }
+        Err(fault) => {
+            if format == Format::Json {
+                report::out(&json!({ "whole": false, "job": fault.job, "fault": fault.message }).to_string())?;
+            }
+            report::error(&fault.message);
+            Ok(Exit::Failed)
+        }
+    }
+}
+
+fn json(verified: &Verified) -> Value {
+    json!({
+        "whole": true, "links": verified.links, "jobs": verified.jobs, "entries": verified.entries,
+        "lines": verified.lines, "removed": verified.removed, "head": head_text(&verified.head),
+    })
+}
+
+fn text(verified: &Verified) -> String {
+    let mut lines = vec![format!(
+        "whole: {} with {}, {} of queries and refusals, {}",
+        count(verified.jobs, "job", "jobs"),
+        count(verified.entries, "entry", "entries"),
+        count(verified.lines, "line", "lines"),
+        count(verified.links, "link", "links"),
+    )];
+    if verified.removed > 0 {
+        lines.push(format!("{} removed after the retention period", count(verified.removed, "job", "jobs")));
+    }
+    lines.push(match verified.head.number {
+        0 => "the journal is empty".to_owned(),
+        _ => format!("head {}", head_text(&verified.head)),
+    });
+    lines.join("\n")
+}
+
+/// A head in the form that `--head` accepts.
+fn head_text(head: &Head) -> String {
+    format!("{}:{}", head.number, head.hash)
+}
+
+fn count(number: u64, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}

@@ -1,0 +1,60 @@
+//! A token bucket.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// Allows a number of requests per minute, and as many in one burst.
+pub(crate) struct TokenBucket {
+    capacity: f64,
+    /// The tokens at a moment.
+    state: Mutex<(f64, Instant)>,
+}
+
+impl TokenBucket {
+    /// A full bucket; `capacity` is at least 1.
+    pub(crate) fn per_minute(capacity: u32) -> Self {
+        let capacity = f64::from(capacity.max(1));
+        Self { capacity, state: Mutex::new((capacity, Instant::now())) }
+    }
+
+    /// Takes one token.
+    ///
+    /// # Errors
+    /// The bucket is empty: the time until the next token.
+    pub(crate) fn take(&self) -> Result<(), Duration> {
+        self.take_at(Instant::now())
+    }
+
+    fn take_at(&self, now: Instant) -> Result<(), Duration> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let (tokens, at) = *state;
+        let per_second = self.capacity / 60.0;
+        let tokens = (tokens + now.duration_since(at).as_secs_f64() * per_second).min(self.capacity);
+        let taken = tokens >= 1.0;
+        *state = (if taken { tokens - 1.0 } else { tokens }, now.max(at));
+        if taken { Ok(()) } else { Err(Duration::from_secs_f64((1.0 - tokens) / per_second)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_allows_a_burst_and_then_refills_at_its_rate() {
+        let bucket = TokenBucket::per_minute(60);
+        let start = Instant::now();
+        for _ in 0..60 {
+            assert_eq!(bucket.take_at(start), Ok(()));
+        }
+        let wait = bucket.take_at(start).unwrap_err();
+        assert!(wait > Duration::from_millis(900) && wait <= Duration::from_secs(1), "{wait:?}");
+        assert_eq!(bucket.take_at(start + Duration::from_millis(1100)), Ok(()));
+        assert!(bucket.take_at(start + Duration::from_millis(1200)).is_err());
+        // It never exceeds its capacity.
+        let later = start + Duration::from_secs(3600);
+        assert_eq!((0..100).filter(|_| bucket.take_at(later).is_ok()).count(), 60);
+    }
+}

@@ -1,0 +1,212 @@
+//! [`SqliteStore`]: one writing connection and a pool of reading ones.
+
+use std::path::Path;
+
+use async_trait::async_trait;
+use sqlx::SqlitePool;
+use wardroom::{
+    Timestamp,
+    port::{
+        Store, StoreError,
+        store::{
+            Freeze, Grant, InboxKey, InboxRow, JobQuery, JobRow, Line, Link, Mark, PendingRow, Phase, Place, Release,
+            ReleaseQuery, Removed, Sealed, Usage, Write,
+        },
+    },
+};
+
+use crate::{MachineClaim, OpenError, machine_id, open, query, writer::Writer};
+
+/// A [`Store`] in one SQLite file.
+///
+/// It needs a tokio runtime. Dropping it writes the submitted notes only if the runtime keeps running; call
+/// [`SqliteStore::close`] to be sure.
+#[derive(Debug)]
+pub struct SqliteStore {
+    /// `None` for a read-only store.
+    writer: Option<Writer>,
+    readers: SqlitePool,
+}
+
+impl SqliteStore {
+    /// Opens a database for a host, and creates it where it is missing: the folder with mode 0700, the file with mode 0600.
+    /// The folder stays locked for this process until the store is closed or the process ends.
+    ///
+    /// # Errors
+    /// [`OpenError::InUse`] where another host holds the folder, [`OpenError::OtherMachine`] where another machine used
+    /// the database, [`OpenError::Newer`] for the database of a newer build, and I/O and SQLite errors.
+    pub async fn open(path: &Path) -> Result<Self, OpenError> {
+        Self::open_as(path, &MachineClaim { machine: machine_id(), adopt: false }).await
+    }
+
+    /// As [`SqliteStore::open`], and takes over a database that another machine used.
+    ///
+    /// # Errors
+    /// As for [`SqliteStore::open`], without [`OpenError::OtherMachine`].
+    pub async fn open_adopting(path: &Path) -> Result<Self, OpenError> {
+        Self::open_as(path, &MachineClaim { machine: machine_id(), adopt: true }).await
+    }
+
+    /// As [`SqliteStore::open`], with the given machine id.
+    ///
+    /// # Errors
+    /// As for [`SqliteStore::open`].
+    pub async fn open_as(path: &Path, claim: &MachineClaim) -> Result<Self, OpenError> {
+        let (connection, lock) = open::open_writer(path, claim).await?;
+        Ok(Self { writer: Some(Writer::start(connection, lock)), readers: open::reader_pool(path) })
+    }
+
+    /// Opens a database for reading, also while a host uses it. Every commit returns [`StoreError::Failed`].
+    ///
+    /// # Errors
+    /// [`OpenError::Missing`] where there is no database, [`OpenError::Newer`] and [`OpenError::Older`] for the database of
+    /// another build, and I/O and SQLite errors.
+    pub async fn open_read_only(path: &Path) -> Result<Self, OpenError> {
+        open::check_readable(path).await?;
+        Ok(Self { writer: None, readers: open::reader_pool(path) })
+    }
+
+    /// Waits until earlier notes are written; does nothing in a read-only store.
+    async fn flush(&self) -> Result<(), StoreError> {
+        match &self.writer {
+            Some(writer) => writer.flush().await,
+            None => Ok(()),
+        }
+    }
+
+    /// The number of transactions since the store was opened. Concurrent commits share transactions.
+    pub fn transactions(&self) -> u64 {
+        self.writer.as_ref().map_or(0, Writer::transactions)
+    }
+
+    /// Writes the submitted notes, closes the database and unlocks its folder. Later calls fail.
+    pub async fn close(&self) {
+        // Readers first: the last connection checkpoints the write-ahead log, which readers cannot do.
+        self.readers.close().await;
+        if let Some(writer) = &self.writer {
+            writer.close().await;
+        }
+    }
+}
+
+fn read_only() -> StoreError {
+    StoreError::Failed("it was opened for reading only".into())
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn commit(&self, writes: Vec<Write>) -> Result<Vec<InboxKey>, StoreError> {
+        match &self.writer {
+            Some(writer) => writer.commit(writes).await,
+            None => Err(read_only()),
+        }
+    }
+
+    fn note(&self, writes: Vec<Write>) {
+        match &self.writer {
+            Some(writer) => writer.note(writes),
+            None => tracing::error!("a note is lost: the store is read-only"),
+        }
+    }
+
+    async fn waiting(&self) -> Result<Vec<InboxRow>, StoreError> {
+        query::waiting(&self.readers).await
+    }
+
+    async fn mark(&self, bot: &str, network: &str, room: &str) -> Result<Option<Mark>, StoreError> {
+        query::mark(&self.readers, bot, network, room).await
+    }
+
+    async fn outbox(&self) -> Result<Vec<PendingRow>, StoreError> {
+        query::outbox(&self.readers).await
+    }
+
+    async fn sent_event(&self, key: &str) -> Result<Option<String>, StoreError> {
+        query::sent_event(&self.readers, key).await
+    }
+
+    async fn sent_as(&self, network: &str, event: &str) -> Result<Option<String>, StoreError> {
+        query::sent_as(&self.readers, network, event).await
+    }
+
+    async fn job(&self, id: &str) -> Result<Option<JobRow>, StoreError> {
+        query::job(&self.readers, id).await
+    }
+
+    async fn jobs(&self, query: &JobQuery) -> Result<Vec<JobRow>, StoreError> {
+        query::jobs(&self.readers, query).await
+    }
+
+    async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<JobRow>, StoreError> {
+        query::due(&self.readers, now, limit).await
+    }
+
+    async fn next_wake(&self) -> Result<Option<Timestamp>, StoreError> {
+        query::next_wake(&self.readers).await
+    }
+
+    async fn open_jobs(&self) -> Result<Vec<(Phase, u64)>, StoreError> {
+        query::open_jobs(&self.readers).await
+    }
+
+    async fn places(&self) -> Result<Vec<(Place, String)>, StoreError> {
+        query::places(&self.readers).await
+    }
+
+    async fn entries(&self, job: &str) -> Result<Vec<Sealed>, StoreError> {
+        self.flush().await?;
+        query::entries(&self.readers, job).await
+    }
+
+    async fn tip(&self, job: &str) -> Result<Option<(u32, String)>, StoreError> {
+        self.flush().await?;
+        query::tip(&self.readers, job).await
+    }
+
+    async fn newest(&self) -> Result<Option<Timestamp>, StoreError> {
+        query::newest(&self.readers).await
+    }
+
+    async fn beside(&self, digest: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        query::beside(&self.readers, digest).await
+    }
+
+    async fn links(&self, after: u64, limit: u32) -> Result<Vec<Link>, StoreError> {
+        query::links(&self.readers, after, limit).await
+    }
+
+    async fn lines(&self, link: u64) -> Result<Vec<Line>, StoreError> {
+        query::lines(&self.readers, link).await
+    }
+
+    async fn remove(&self, before: Timestamp, loaded: &[String]) -> Result<Removed, StoreError> {
+        match &self.writer {
+            Some(writer) => writer.remove(before, loaded).await,
+            None => Err(read_only()),
+        }
+    }
+
+    async fn releases(&self, query: &ReleaseQuery) -> Result<Vec<Release>, StoreError> {
+        query::releases(&self.readers, query).await
+    }
+
+    async fn grants(&self) -> Result<Vec<Grant>, StoreError> {
+        query::grants(&self.readers).await
+    }
+
+    async fn freezes(&self) -> Result<Vec<Freeze>, StoreError> {
+        query::freezes(&self.readers).await
+    }
+
+    async fn value(&self, plugin: &str, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        query::value(&self.readers, plugin, key).await
+    }
+
+    async fn values(&self, plugin: &str, prefix: &str, limit: u32) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        query::values(&self.readers, plugin, prefix, limit).await
+    }
+
+    async fn usage(&self) -> Result<Vec<Usage>, StoreError> {
+        query::usage(&self.readers).await
+    }
+}

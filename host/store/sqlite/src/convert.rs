@@ -1,0 +1,127 @@
+//! Converts the engine's types to columns and back, and SQLite's errors to the engine's.
+
+use std::path::Path;
+
+use serde::{Serialize, de::DeserializeOwned};
+use sqlx::{Row, sqlite::SqliteRow};
+use wardroom::{
+    Timestamp,
+    message::Person,
+    port::store::{InboxKey, StoreError},
+};
+
+use crate::OpenError;
+
+/// A time as text with nine fractional digits, so that the order of the text is the order in time.
+pub(crate) fn time_column(at: Timestamp) -> String {
+    format!("{at:.9}")
+}
+
+/// A value as JSON.
+pub(crate) fn json_column(value: &impl Serialize) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|error| StoreError::Failed(format!("cannot be written as JSON: {error}")))
+}
+
+/// The serialized name of an enum's variant without fields.
+pub(crate) fn enum_column(value: &impl Serialize) -> Result<String, StoreError> {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(name)) => Ok(name),
+        other => Err(StoreError::Failed(format!("cannot be written as the name of a variant: {other:?}"))),
+    }
+}
+
+/// Reads the columns of a row. An error means that another program has changed the row.
+pub(crate) trait Columns {
+    fn text(&self, column: &str) -> Result<String, StoreError>;
+    fn optional_text(&self, column: &str) -> Result<Option<String>, StoreError>;
+    fn number<N: TryFrom<i64>>(&self, column: &str) -> Result<N, StoreError>;
+    fn flag(&self, column: &str) -> Result<bool, StoreError>;
+    fn time(&self, column: &str) -> Result<Timestamp, StoreError>;
+    fn optional_time(&self, column: &str) -> Result<Option<Timestamp>, StoreError>;
+    fn json<T: DeserializeOwned>(&self, column: &str) -> Result<T, StoreError>;
+    fn optional_json<T: DeserializeOwned>(&self, column: &str) -> Result<Option<T>, StoreError>;
+    fn variant<T: DeserializeOwned>(&self, column: &str) -> Result<T, StoreError>;
+
+    /// The key in the columns `network`, `room` and `event`.
+    fn inbox_key(&self) -> Result<InboxKey, StoreError> {
+        Ok(InboxKey { network: self.text("network")?, room: self.text("room")?, event: self.text("event")? })
+    }
+
+    /// The person in two columns.
+    fn person(&self, id: &str, name: &str) -> Result<Person, StoreError> {
+        Ok(Person { id: self.text(id)?, name: self.text(name)? })
+    }
+}
+
+impl Columns for SqliteRow {
+    fn text(&self, column: &str) -> Result<String, StoreError> {
+        self.try_get(column).map_err(|error| store_error(&error))
+    }
+
+    fn optional_text(&self, column: &str) -> Result<Option<String>, StoreError> {
+        self.try_get(column).map_err(|error| store_error(&error))
+    }
+
+    fn number<N: TryFrom<i64>>(&self, column: &str) -> Result<N, StoreError> {
+        let number: i64 = self.try_get(column).map_err(|error| store_error(&error))?;
+        N::try_from(number).map_err(|_| unreadable(column, "a number out of range"))
+    }
+
+    fn flag(&self, column: &str) -> Result<bool, StoreError> {
+        self.try_get(column).map_err(|error| store_error(&error))
+    }
+
+    fn optional_time(&self, column: &str) -> Result<Option<Timestamp>, StoreError> {
+        let text = self.optional_text(column)?;
+        text.map(|text| text.parse().map_err(|error| unreadable(column, error))).transpose()
+    }
+
+    fn time(&self, column: &str) -> Result<Timestamp, StoreError> {
+        self.text(column)?.parse().map_err(|error| unreadable(column, error))
+    }
+
+    fn json<T: DeserializeOwned>(&self, column: &str) -> Result<T, StoreError> {
+        serde_json::from_str(&self.text(column)?).map_err(|error| unreadable(column, error))
+    }
+
+    fn optional_json<T: DeserializeOwned>(&self, column: &str) -> Result<Option<T>, StoreError> {
+        let text = self.optional_text(column)?;
+        text.map(|text| serde_json::from_str(&text).map_err(|error| unreadable(column, error))).transpose()
+    }
+
+    fn variant<T: DeserializeOwned>(&self, column: &str) -> Result<T, StoreError> {
+        serde_json::from_value(self.text(column)?.into()).map_err(|error| unreadable(column, error))
+    }
+}
+
+fn unreadable(column: &str, reason: impl std::fmt::Display) -> StoreError {
+    StoreError::Failed(format!("the column `{column}` cannot be read: {reason}"))
+}
+
+/// Converts an error of SQLite. [`StoreError::Unavailable`] is for errors that may pass, so that the engine retries: a full or
+/// failing disk, a lock of another process, no memory or file descriptors.
+pub(crate) fn store_error(error: &sqlx::Error) -> StoreError {
+    const BUSY: i32 = 5;
+    const LOCKED: i32 = 6;
+    const NOMEM: i32 = 7;
+    const IOERR: i32 = 10;
+    const FULL: i32 = 13;
+    const CANTOPEN: i32 = 14;
+    match error {
+        sqlx::Error::PoolTimedOut => StoreError::Unavailable("timed out waiting for a free connection".into()),
+        sqlx::Error::Database(inner) => match primary_code(inner.as_ref()) {
+            Some(BUSY | LOCKED | NOMEM | IOERR | FULL | CANTOPEN) => StoreError::Unavailable(inner.to_string()),
+            _ => StoreError::Failed(inner.to_string()),
+        },
+        other => StoreError::Failed(other.to_string()),
+    }
+}
+
+/// SQLite's primary result code, without the upper bytes of the extended code.
+fn primary_code(error: &dyn sqlx::error::DatabaseError) -> Option<i32> {
+    error.code()?.parse::<i32>().ok().map(|code| code & 0xff)
+}
+
+pub(crate) fn open_error(file: &Path, error: &sqlx::Error) -> OpenError {
+    OpenError::Database { file: file.to_owned(), reason: error.to_string() }
+}

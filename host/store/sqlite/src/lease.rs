@@ -1,0 +1,95 @@
+//! The row that names the machine which uses a database. The folder's lock works between the hosts of one machine only; this row
+//! covers a folder that two machines share, and a copy of one.
+//!
+//! Invariant: a database that names another machine is not changed until an operator takes it over.
+
+use std::path::Path;
+
+use sqlx::SqliteConnection;
+use wardroom::{Timestamp, journal::digest};
+
+use crate::{
+    OpenError,
+    convert::{open_error, time_column},
+};
+
+/// The machine that opens a database.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MachineClaim {
+    /// The machine's id. With `None`, the row is neither compared nor changed.
+    pub machine: Option<String>,
+    /// Whether to take over the database of another machine.
+    pub adopt: bool,
+}
+
+/// A digest of the operating system's machine id, which is confidential itself. `None` where there is no id.
+pub fn machine_id() -> Option<String> {
+    let files = ["/etc/machine-id", "/var/lib/dbus/machine-id"];
+    files.iter().find_map(|file| hashed(&std::fs::read_to_string(file).ok()?))
+}
+
+fn hashed(id: &str) -> Option<String> {
+    let id = id.trim();
+    // The content in an image that was never booted.
+    (!id.is_empty() && id != "uninitialized").then(|| digest(format!("wardroom store {id}").as_bytes()))
+}
+
+/// Checks that this machine may open the database. Any machine may open one without the row.
+pub(crate) async fn check(
+    connection: &mut SqliteConnection,
+    file: &Path,
+    claim: &MachineClaim,
+) -> Result<(), OpenError> {
+    let Some(machine) = claim.machine.as_ref().filter(|_| !claim.adopt) else { return Ok(()) };
+    let failed = |error| open_error(file, &error);
+    let table: Option<i64> = sqlx::query_scalar("select 1 from sqlite_schema where type = 'table' and name = 'lease'")
+        .fetch_optional(&mut *connection)
+        .await
+        .map_err(failed)?;
+    if table.is_none() {
+        return Ok(());
+    }
+    let row: Option<(String, String)> =
+        sqlx::query_as("select machine, at from lease").fetch_optional(connection).await.map_err(failed)?;
+    match row {
+        Some((other, at)) if other != *machine => {
+            let since = at.parse().unwrap_or(Timestamp::UNIX_EPOCH);
+            Err(OpenError::OtherMachine { file: file.to_owned(), since })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Stores the id of this machine. Without an id, the row stays as it is.
+pub(crate) async fn take(
+    connection: &mut SqliteConnection,
+    file: &Path,
+    claim: &MachineClaim,
+) -> Result<(), OpenError> {
+    let Some(machine) = &claim.machine else { return Ok(()) };
+    sqlx::query(
+        "insert into lease (one, machine, at) values (1, ?, ?)
+         on conflict (one) do update set machine = excluded.machine, at = excluded.at",
+    )
+    .bind(machine)
+    .bind(time_column(Timestamp::now()))
+    .execute(connection)
+    .await
+    .map(drop)
+    .map_err(|error| open_error(file, &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_id_is_hashed_and_may_be_missing() {
+        let id = hashed("3f2a\n").expect("an id");
+        assert!(!id.contains("3f2a"));
+        assert_eq!(Some(id), hashed(" 3f2a "));
+        assert_ne!(hashed("3f2a"), hashed("3f2b"));
+        assert_eq!(hashed("\n"), None);
+        assert_eq!(hashed("uninitialized\n"), None);
+    }
+}

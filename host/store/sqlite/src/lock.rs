@@ -1,0 +1,55 @@
+//! The lock on a state folder: a kernel lock on its file `lock`, so that one host uses the folder at a time.
+//!
+//! Architecture Invariant: the lock ends with its process, however that ends. No child inherits it, because Rust opens files
+//! close-on-exec.
+
+use std::{
+    fs::{DirBuilder, File, OpenOptions, TryLockError},
+    io,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use crate::OpenError;
+
+/// How long to retry. A host that was just killed may still be exiting.
+const TIMEOUT: Duration = Duration::from_millis(700);
+const RETRY_INTERVAL: Duration = Duration::from_millis(20);
+
+/// A locked state folder; dropping this releases the lock.
+#[derive(Debug)]
+pub(crate) struct FolderLock {
+    _file: File,
+}
+
+impl FolderLock {
+    /// Locks a folder, and creates it where it is missing.
+    pub(crate) async fn acquire(folder: &Path) -> Result<Self, OpenError> {
+        create_private_folder(folder).map_err(|source| OpenError::Folder { path: folder.to_owned(), source })?;
+        let path = folder.join("lock");
+        let failed = |source| OpenError::Folder { path: path.clone(), source };
+        let file = open_private(&path).map_err(failed)?;
+        let start = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Self { _file: file }),
+                Err(TryLockError::WouldBlock) if start.elapsed() < TIMEOUT => {
+                    tokio::time::sleep(RETRY_INTERVAL).await;
+                }
+                Err(TryLockError::WouldBlock) => return Err(OpenError::InUse { folder: folder.to_owned() }),
+                Err(TryLockError::Error(source)) => return Err(failed(source)),
+            }
+        }
+    }
+}
+
+/// Creates a folder with mode 0700. An existing folder keeps its mode.
+fn create_private_folder(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+/// Opens a file, and creates it with mode 0600 where it is missing.
+pub(crate) fn open_private(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+}

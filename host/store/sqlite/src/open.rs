@@ -1,0 +1,167 @@
+//! Opens the database file: connection options, file modes and errors.
+
+use std::{
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use sqlx::{
+    ConnectOptions, SqliteConnection, SqlitePool,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+
+use wardroom::Timestamp;
+
+use crate::{
+    convert::open_error,
+    lease::{self, MachineClaim},
+    lock::{self, FolderLock},
+    schema,
+};
+
+/// Why a database was not opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another host uses this state folder. Two hosts on one folder would both answer every message.
+    #[error("the folder `{}` is in use by another host; stop that host, or configure another store", folder.display())]
+    InUse {
+        /// The state folder.
+        folder: PathBuf,
+    },
+    /// The database was used on another machine. Two hosts on one database would both run every job.
+    #[error("the database `{}` was used on another machine, last started there at {since}; if that host is stopped for good, take its database over with `wardroom run --adopt`", file.display())]
+    OtherMachine {
+        /// The database file.
+        file: PathBuf,
+        /// The last start of a host there.
+        since: Timestamp,
+    },
+    /// There is no database to read.
+    #[error("there is no database `{}`; no host has run here yet", file.display())]
+    Missing {
+        /// The database file.
+        file: PathBuf,
+    },
+    /// A newer build wrote the database; this build would misread it.
+    #[error("the database `{}` is of version {found}, and this build supports versions up to {known}; use the newer build", file.display())]
+    Newer {
+        /// The database file.
+        file: PathBuf,
+        /// The version of the database.
+        found: i64,
+        /// The newest version that this build supports.
+        known: i64,
+    },
+    /// An older build wrote the database, and a read-only store does not migrate it.
+    #[error("the database `{}` is of version {found}, and this build reads version {known}; start a host of this build once", file.display())]
+    Older {
+        /// The database file.
+        file: PathBuf,
+        /// The version of the database.
+        found: i64,
+        /// The version that this build reads.
+        known: i64,
+    },
+    /// The folder or a file in it cannot be created or opened.
+    #[error("`{}` cannot be used: {source}", path.display())]
+    Folder {
+        /// The folder or file.
+        path: PathBuf,
+        /// The I/O error.
+        source: io::Error,
+    },
+    /// SQLite rejects the file.
+    #[error("the database `{}` cannot be opened: {reason}", file.display())]
+    Database {
+        /// The database file.
+        file: PathBuf,
+        /// SQLite's error message.
+        reason: String,
+    },
+}
+
+/// How long a statement waits for another process, such as a backup, to unlock the database.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Locks the folder and opens the writing connection.
+pub(crate) async fn open_writer(
+    file: &Path,
+    claim: &MachineClaim,
+) -> Result<(SqliteConnection, FolderLock), OpenError> {
+    let folder = match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let lock = FolderLock::acquire(folder).await?;
+    let failed = |path: &Path, source| OpenError::Folder { path: path.to_owned(), source };
+    // SQLite copies the mode of this file to its other files.
+    drop(lock::open_private(file).map_err(|source| failed(file, source))?);
+    let mut connection = connect(&options(file)).await.map_err(|error| open_error(file, &error))?;
+    // The check comes before the migration: a database that another machine may still use is not changed.
+    lease::check(&mut connection, file, claim).await?;
+    schema::migrate(&mut connection, file).await?;
+    lease::take(&mut connection, file, claim).await?;
+    // Makes the name of a new file durable.
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(|source| failed(folder, source))?;
+    Ok((connection, lock))
+}
+
+/// The options of the writing connection.
+pub(crate) fn options(file: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(file)
+        .foreign_keys(true)
+        .busy_timeout(BUSY_TIMEOUT)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        // After a burst, the write-ahead log is truncated to 16 MiB.
+        .pragma("journal_size_limit", "16777216")
+        .disable_statement_logging()
+}
+
+pub(crate) async fn connect(options: &SqliteConnectOptions) -> Result<SqliteConnection, sqlx::Error> {
+    options.connect().await
+}
+
+/// A pool of reading connections, each opened on demand.
+pub(crate) fn reader_pool(file: &Path) -> SqlitePool {
+    SqlitePoolOptions::new()
+        .max_connections(4)
+        .acquire_timeout(BUSY_TIMEOUT)
+        .idle_timeout(Duration::from_secs(60))
+        .test_before_acquire(false)
+        .connect_lazy_with(read_only_options(file))
+}
+
+/// Checks that the database exists and has the version of this build.
+pub(crate) async fn check_readable(file: &Path) -> Result<(), OpenError> {
+    match file.try_exists() {
+        Ok(true) => {}
+        Ok(false) => return Err(OpenError::Missing { file: file.to_owned() }),
+        Err(source) => return Err(OpenError::Folder { path: file.to_owned(), source }),
+    }
+    let mut connection = connect(&read_only_options(file)).await.map_err(|error| open_error(file, &error))?;
+    schema::check(&mut connection, file).await
+}
+
+fn read_only_options(file: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new().filename(file).read_only(true).busy_timeout(BUSY_TIMEOUT).disable_statement_logging()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn commits_are_synced() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (mut connection, _lock) =
+            open_writer(&folder.path().join("wardroom.db"), &MachineClaim::default()).await.expect("opens");
+        let query = "select synchronous, journal_mode, foreign_keys
+                     from pragma_synchronous, pragma_journal_mode, pragma_foreign_keys";
+        let row: (i64, String, i64) = sqlx::query_as(query).fetch_one(&mut connection).await.expect("a row");
+        assert_eq!(row, (2, "wal".to_owned(), 1), "full sync, write-ahead log, foreign keys");
+    }
+}

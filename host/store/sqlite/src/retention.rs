@@ -1,0 +1,186 @@
+//! Removes jobs and rows that ended before a time, a part with each call. The links of the chain stay.
+//!
+//! A job with unsent messages is kept. The inbox row that started a kept job stays, because without it the message would be
+//! handled again; so do the job's outbox rows, because without them its card would be sent again.
+//! Architecture Invariant: one call is bounded, so that it does not block the writer for long. `Removed::more` asks for another
+//! call.
+//! Not here: the retention period (the engine).
+
+use std::collections::HashMap;
+
+use sqlx::SqliteConnection;
+use wardroom::{
+    Timestamp,
+    port::{
+        RunKey,
+        store::{LinkKind, NAMES_LONGER, Removed, StoreError},
+    },
+};
+
+use crate::{
+    chain::{ChainCache, ChainDraft},
+    convert::{Columns, json_column, store_error, time_column},
+};
+
+/// The most jobs that one call removes.
+const MAX_JOBS: usize = 500;
+/// The most entries of these jobs together. A single job may have more.
+const MAX_ENTRIES: i64 = 20_000;
+/// The most rows of each other table that one call removes, and the most groups of lines. The SQL statements repeat the number.
+const MAX_ROWS: u64 = 5000;
+
+/// Removes a part of what ended before a time. `loaded` are the digests of plugins that are in use.
+pub(crate) async fn remove_some(
+    connection: &mut SqliteConnection,
+    chain: &ChainCache,
+    draft: &mut ChainDraft<'_>,
+    before: Timestamp,
+    loaded: &[String],
+) -> Result<Removed, StoreError> {
+    let mut removed = Removed::default();
+    remove_jobs(connection, before, &mut removed).await?;
+    remove_rows(connection, before, &mut removed).await?;
+    if !removed.jobs.is_empty() || removed.rows > 0 {
+        draft.write_link(connection, chain, LinkKind::Removal, &before.to_string(), "", Timestamp::now()).await?;
+    }
+    if !removed.more {
+        removed.more = remove_blobs(connection, loaded).await? == MAX_ROWS;
+    }
+    Ok(removed)
+}
+
+async fn remove_jobs(
+    connection: &mut SqliteConnection,
+    before: Timestamp,
+    removed: &mut Removed,
+) -> Result<(), StoreError> {
+    // 1. The oldest ended jobs without unsent messages, one more than fit.
+    let ended: Vec<(String, i64)> = sqlx::query_as(
+        "select id, entries from job where ended < ? and not exists (
+             select 1 from outbox
+             where key >= job.id || '/' and key < job.id || '0' and sent < version and given_up = 0
+         ) order by ended, seq limit ?",
+    )
+    .bind(time_column(before))
+    .bind(i64::try_from(MAX_JOBS + 1).unwrap_or(i64::MAX))
+    .fetch_all(&mut *connection)
+    .await
+    .map_err(|error| store_error(&error))?;
+    // 2. As many of them as the limits allow.
+    let found = ended.len();
+    let mut entries = 0;
+    let fits = |(index, (_, of_job)): &(usize, (String, i64))| {
+        entries += of_job;
+        *index < MAX_JOBS && (*index == 0 || entries <= MAX_ENTRIES)
+    };
+    let ids: Vec<String> = ended.into_iter().enumerate().take_while(fits).map(|(_, (id, _))| id).collect();
+    removed.more = ids.len() < found;
+    if ids.is_empty() {
+        return Ok(());
+    }
+    // 3. Their entries, messages and rows. The caller removes the runs.
+    let list = json_column(&ids)?;
+    let mut runs = runs_of(connection, &list).await?;
+    delete(connection, "delete from entry where job in (select value from json_each(?))", &list).await?;
+    removed.rows += delete(
+        connection,
+        "delete from outbox where seq in (
+             select outbox.seq from json_each(?) as gone cross join outbox
+             on outbox.key >= gone.value || '/' and outbox.key < gone.value || '0')",
+        &list,
+    )
+    .await?;
+    delete(connection, "delete from job where id in (select value from json_each(?))", &list).await?;
+    for id in ids {
+        let runs = runs.remove(&id).unwrap_or_default();
+        removed.jobs.push((id, runs));
+    }
+    Ok(())
+}
+
+/// The runs that the jobs may have started, with their pipelines, by job.
+async fn runs_of(
+    connection: &mut SqliteConnection,
+    jobs: &str,
+) -> Result<HashMap<String, Vec<(RunKey, String)>>, StoreError> {
+    let rows = sqlx::query(
+        "select job, number, attributes ->> '$.pipeline[0]' as pipeline from entry
+         where job in (select value from json_each(?)) and kind = 'intent' and call = 'pipelines.trigger'
+         and pipeline is not null order by job, number",
+    )
+    .bind(jobs)
+    .fetch_all(connection)
+    .await
+    .map_err(|error| store_error(&error))?;
+    let mut runs: HashMap<String, Vec<_>> = HashMap::new();
+    for row in rows {
+        let job = row.text("job")?;
+        let key = RunKey::new(&job, row.number("number")?);
+        runs.entry(job).or_default().push((key, row.text("pipeline")?));
+    }
+    Ok(runs)
+}
+
+/// Removes handled messages, sent messages and lines of queries.
+async fn remove_rows(
+    connection: &mut SqliteConnection,
+    before: Timestamp,
+    removed: &mut Removed,
+) -> Result<(), StoreError> {
+    let time = time_column(before);
+    for statement in [
+        "delete from inbox where seq in (
+             select seq from inbox where done = 1 and at < ? and not exists (
+                 select 1 from job
+                 where job.network = inbox.network and job.room = inbox.room and job.event = inbox.event
+             ) limit 5000)",
+        "delete from outbox where seq in (
+             select seq from outbox where at < ? and (sent >= version or given_up = 1) and not exists (
+                 select 1 from job where job.id = substr(outbox.key, 1, instr(outbox.key, '/') - 1)
+             ) limit 5000)",
+    ] {
+        let rows = delete(connection, statement, &time).await?;
+        removed.more |= rows >= MAX_ROWS;
+        removed.rows += rows;
+    }
+    if let Ok(before) = before.checked_sub(NAMES_LONGER) {
+        let statement = "delete from came where name in (select name from came where at < ? limit 5000)";
+        let rows = delete(connection, statement, &time_column(before)).await?;
+        removed.more |= rows >= MAX_ROWS;
+        removed.rows += rows;
+    }
+    // All lines of a link are removed together, because its digest covers all of them.
+    let groups: Vec<i64> = sqlx::query_scalar(
+        "select line.link from line join link on link.number = line.link
+         where line.at < ?1 and link.at < ?1 group by line.link limit ?2",
+    )
+    .bind(&time)
+    .bind(i64::try_from(MAX_ROWS).unwrap_or(i64::MAX))
+    .fetch_all(&mut *connection)
+    .await
+    .map_err(|error| store_error(&error))?;
+    removed.more |= groups.len() as u64 >= MAX_ROWS;
+    let list = json_column(&groups)?;
+    removed.rows +=
+        delete(connection, "delete from line where link in (select value from json_each(?))", &list).await?;
+    Ok(())
+}
+
+/// Removes blobs that no entry, no job and no loaded plugin refers to.
+async fn remove_blobs(connection: &mut SqliteConnection, loaded: &[String]) -> Result<u64, StoreError> {
+    delete(
+        connection,
+        "delete from beside where seq in (
+             select seq from beside where digest not in (select value from json_each(?))
+             and not exists (select 1 from entry where entry.beside = beside.digest)
+             and not exists (select 1 from job where job.digest = beside.digest) limit 5000)",
+        &json_column(&loaded)?,
+    )
+    .await
+}
+
+/// Executes a statement with one parameter and returns the number of deleted rows.
+async fn delete(connection: &mut SqliteConnection, statement: &'static str, value: &str) -> Result<u64, StoreError> {
+    let done = sqlx::query(statement).bind(value).execute(connection).await.map_err(|error| store_error(&error))?;
+    Ok(done.rows_affected())
+}

@@ -1,0 +1,55 @@
+//! The versions of the schema: migrates a database, and checks its version.
+//!
+//! Architecture Invariant: a released migration never changes. A new one is a new file, listed in [`VERSIONS`].
+
+use std::path::Path;
+
+use sqlx::{
+    SqlSafeStr, SqliteConnection,
+    migrate::{MigrateError, Migration, MigrationType, Migrator},
+};
+
+use crate::{OpenError, convert::open_error};
+
+/// The number, name and statements of every version, oldest first.
+const VERSIONS: &[(i64, &str, &str)] = &[
+    (1, "first", include_str!("../migrations/0001_first.sql")),
+    (2, "durable", include_str!("../migrations/0002_durable.sql")),
+    (3, "rights", include_str!("../migrations/0003_rights.sql")),
+    (4, "identities", include_str!("../migrations/0004_identities.sql")),
+    (5, "names", include_str!("../migrations/0005_names.sql")),
+];
+
+/// The newest version that this build supports.
+fn newest_version() -> i64 {
+    VERSIONS.last().map_or(0, |(number, ..)| *number)
+}
+
+/// Migrates a database to this build's version. A newer database is refused and not changed.
+pub(crate) async fn migrate(connection: &mut SqliteConnection, file: &Path) -> Result<(), OpenError> {
+    let migrations = VERSIONS.iter().map(|(number, name, sql)| {
+        Migration::new(*number, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)
+    });
+    match Migrator::with_migrations(migrations.collect()).run_direct(None, connection, false).await {
+        Ok(()) => Ok(()),
+        Err(MigrateError::VersionMissing(found)) => {
+            Err(OpenError::Newer { file: file.to_owned(), found, known: newest_version() })
+        }
+        Err(error) => Err(OpenError::Database { file: file.to_owned(), reason: error.to_string() }),
+    }
+}
+
+/// Checks the version of a database without changing it.
+pub(crate) async fn check(connection: &mut SqliteConnection, file: &Path) -> Result<(), OpenError> {
+    let found: Result<Option<i64>, _> =
+        sqlx::query_scalar("select max(version) from _sqlx_migrations").fetch_one(connection).await;
+    let found = match found {
+        Ok(found) => found.unwrap_or(0),
+        Err(error) => return Err(open_error(file, &error)),
+    };
+    match found.cmp(&newest_version()) {
+        std::cmp::Ordering::Equal => Ok(()),
+        std::cmp::Ordering::Greater => Err(OpenError::Newer { file: file.to_owned(), found, known: newest_version() }),
+        std::cmp::Ordering::Less => Err(OpenError::Older { file: file.to_owned(), found, known: newest_version() }),
+    }
+}

@@ -1,0 +1,112 @@
+//! The writing connection: runs one transaction at a time.
+//!
+//! Architecture Invariant: the cached chain changes after a commit, and not before.
+//! Not here: which lists share a transaction (`writer`).
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use sqlx::{Connection, SqliteConnection};
+use wardroom::{
+    Timestamp,
+    port::store::{InboxKey, Removed, StoreError, Write},
+};
+
+use crate::{
+    chain::{ChainCache, ChainDraft},
+    convert::store_error,
+    retention, write,
+};
+
+/// Why a transaction was not committed.
+pub(crate) enum TransactionError {
+    /// The transaction did not begin; a smaller one would not either.
+    Begin(StoreError),
+    /// One of its lists is invalid, or the disk has no room for all of them.
+    Write(StoreError),
+}
+
+pub(crate) struct WriteConnection {
+    connection: SqliteConnection,
+    chain: ChainCache,
+    committed: Arc<AtomicU64>,
+}
+
+impl WriteConnection {
+    /// `committed` counts the transactions.
+    pub(crate) fn new(connection: SqliteConnection, committed: Arc<AtomicU64>) -> Self {
+        Self { connection, chain: ChainCache::default(), committed }
+    }
+
+    /// Writes lists in one transaction. Returns, for each list, the keys of the messages that were new.
+    pub(crate) async fn write(&mut self, lists: &[&[Write]]) -> Result<Vec<Vec<InboxKey>>, TransactionError> {
+        if lists.iter().all(|list| list.is_empty()) {
+            return Ok(vec![Vec::new(); lists.len()]);
+        }
+        // `immediate` takes the write lock here, so that no later statement finds the database busy.
+        self.execute("begin immediate").await.map_err(TransactionError::Begin)?;
+        let mut draft = ChainDraft::default();
+        let written = write_lists(&mut self.connection, &self.chain, &mut draft, lists).await;
+        self.finish(written, draft).await.map_err(TransactionError::Write)
+    }
+
+    /// Removes, in one transaction, a part of what ended before a time.
+    pub(crate) async fn remove(&mut self, before: Timestamp, loaded: &[String]) -> Result<Removed, StoreError> {
+        self.execute("begin immediate").await?;
+        let mut draft = ChainDraft::default();
+        let removed = retention::remove_some(&mut self.connection, &self.chain, &mut draft, before, loaded).await;
+        self.finish(removed, draft).await
+    }
+
+    pub(crate) async fn close(self) -> Result<(), sqlx::Error> {
+        self.connection.close().await
+    }
+
+    /// Commits and updates the cache, or rolls back and clears it.
+    async fn finish<T>(&mut self, result: Result<T, StoreError>, draft: ChainDraft<'_>) -> Result<T, StoreError> {
+        let result = match result {
+            Ok(value) => self.execute("commit").await.map(|()| value),
+            Err(error) => Err(error),
+        };
+        match result {
+            Ok(value) => {
+                self.chain.adopt(draft);
+                self.committed.fetch_add(1, Ordering::Relaxed);
+                Ok(value)
+            }
+            Err(error) => {
+                // This fails where SQLite has rolled back by itself.
+                let _ = self.execute("rollback").await;
+                // After a disk error, the content of the disk is unknown: the next transaction reads it.
+                self.chain = ChainCache::default();
+                Err(error)
+            }
+        }
+    }
+
+    async fn execute(&mut self, statement: &'static str) -> Result<(), StoreError> {
+        sqlx::query(statement).execute(&mut self.connection).await.map(drop).map_err(|error| store_error(&error))
+    }
+}
+
+/// Executes all lists in order, then the links that they share.
+async fn write_lists<'w>(
+    connection: &mut SqliteConnection,
+    chain: &ChainCache,
+    draft: &mut ChainDraft<'w>,
+    lists: &[&'w [Write]],
+) -> Result<Vec<Vec<InboxKey>>, StoreError> {
+    let mut results = Vec::with_capacity(lists.len());
+    for list in lists {
+        let mut new = Vec::new();
+        for write in *list {
+            write::execute(connection, chain, draft, write, &mut new).await?;
+        }
+        draft.end_list()?;
+        results.push(new);
+    }
+    draft.end_transaction(connection, chain).await?;
+    Ok(results)
+}

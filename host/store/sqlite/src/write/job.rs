@@ -1,0 +1,183 @@
+//! Writes of jobs: opening, status, deployment lock, journal entry, closing.
+
+use sqlx::SqliteConnection;
+use wardroom::{
+    journal::entry_hash,
+    port::store::{Entry, JobEnd, JobRow, LinkKind, Place, Stand, StoreError},
+};
+
+use super::done;
+use crate::{
+    chain::{ChainCache, ChainDraft},
+    convert::{enum_column, json_column, store_error, time_column},
+};
+
+pub(super) async fn open<'w>(
+    connection: &mut SqliteConnection,
+    chain: &ChainCache,
+    draft: &mut ChainDraft<'w>,
+    job: &'w JobRow,
+) -> Result<(), StoreError> {
+    let before = || StoreError::Failed(format!("job `{}` was opened before", job.id));
+    if job.end.is_some() || draft.tip(connection, chain, &job.id).await?.is_some() {
+        return Err(before());
+    }
+    // The id of a removed job is not reused either: its runs and releases still have it.
+    let ever: Option<i64> = sqlx::query_scalar("select 1 from link where subject = ? and kind = 'open' limit 1")
+        .bind(&job.id)
+        .fetch_optional(&mut *connection)
+        .await
+        .map_err(|error| store_error(&error))?;
+    if ever.is_some() {
+        return Err(before());
+    }
+    let result = sqlx::query(
+        "insert into job (id, network, room, event, thread, bot, caller_id, caller_name, plugin, digest, command, app,
+         environment, line, parent, overrides, opened, phase, about, since, wake)
+         values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(&job.id)
+    .bind(&job.inbox.network)
+    .bind(&job.inbox.room)
+    .bind(&job.inbox.event)
+    .bind(&job.thread)
+    .bind(&job.bot)
+    .bind(&job.caller.id)
+    .bind(&job.caller.name)
+    .bind(&job.plugin)
+    .bind(&job.digest)
+    .bind(&job.command)
+    .bind(&job.app)
+    .bind(&job.environment)
+    .bind(&job.line)
+    .bind(&job.parent)
+    .bind(&job.overrides)
+    .bind(time_column(job.opened))
+    .bind(enum_column(&job.stand.phase)?)
+    .bind(&job.stand.about)
+    .bind(time_column(job.stand.since))
+    .bind(job.stand.wake.map(time_column))
+    .execute(connection)
+    .await;
+    done(result)?;
+    draft.add_job(&job.id);
+    Ok(())
+}
+
+pub(super) async fn stand(
+    connection: &mut SqliteConnection,
+    chain: &ChainCache,
+    draft: &mut ChainDraft<'_>,
+    job: &str,
+    stand: &Stand,
+) -> Result<(), StoreError> {
+    draft.open_tip(connection, chain, job).await?;
+    let result = sqlx::query("update job set phase = ?, about = ?, since = ?, wake = ? where id = ?")
+        .bind(enum_column(&stand.phase)?)
+        .bind(&stand.about)
+        .bind(time_column(stand.since))
+        .bind(stand.wake.map(time_column))
+        .bind(job)
+        .execute(connection)
+        .await;
+    done(result)
+}
+
+pub(super) async fn take(
+    connection: &mut SqliteConnection,
+    chain: &ChainCache,
+    draft: &mut ChainDraft<'_>,
+    place: &Place,
+    job: &str,
+) -> Result<(), StoreError> {
+    draft.open_tip(connection, chain, job).await?;
+    let holder: String = sqlx::query_scalar(
+        "insert into place (app, environment, job) values (?, ?, ?)
+         on conflict (app, environment) do update set job = job returning job",
+    )
+    .bind(&place.app)
+    .bind(&place.environment)
+    .bind(job)
+    .fetch_one(connection)
+    .await
+    .map_err(|error| store_error(&error))?;
+    if holder != job {
+        return Err(StoreError::Failed(format!("the place `{place}` is held by job `{holder}`")));
+    }
+    Ok(())
+}
+
+pub(super) async fn enter(
+    connection: &mut SqliteConnection,
+    chain: &ChainCache,
+    draft: &mut ChainDraft<'_>,
+    entry: &Entry,
+) -> Result<(), StoreError> {
+    let (job, number) = (&entry.job, entry.number);
+    let Some(tip) = draft.tip(connection, chain, job).await? else {
+        return Err(StoreError::Failed(format!("there is no job `{job}`")));
+    };
+    if !tip.open {
+        return Err(StoreError::Failed(format!("job `{job}` is not open")));
+    }
+    if number < tip.entries {
+        return Err(StoreError::Failed(format!("entry {number} of job `{job}` was written before")));
+    }
+    if number > tip.entries {
+        let next = tip.entries;
+        return Err(StoreError::Failed(format!("entry {number} of job `{job}` is not the next one, {next} is")));
+    }
+    let hash = entry_hash(&tip.hash, entry);
+    tip.entries += 1;
+    tip.hash.clone_from(&hash);
+    tip.changed = true;
+    let result = sqlx::query(
+        "insert into entry (job, number, kind, plugin, call, of, rule, attributes, body, beside, at, hash)
+         values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(job)
+    .bind(number)
+    .bind(enum_column(&entry.kind)?)
+    .bind(&entry.plugin)
+    .bind(&entry.call)
+    .bind(entry.of)
+    .bind(&entry.rule)
+    .bind(json_column(&entry.attributes)?)
+    .bind(json_column(&entry.body)?)
+    .bind(&entry.beside)
+    .bind(time_column(entry.at))
+    .bind(&hash)
+    .execute(&mut *connection)
+    .await;
+    done(result)?;
+    if number == 0 {
+        draft.write_link(connection, chain, LinkKind::Open, job, &hash, entry.at).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn close(
+    connection: &mut SqliteConnection,
+    chain: &ChainCache,
+    draft: &mut ChainDraft<'_>,
+    job: &str,
+    end: &JobEnd,
+) -> Result<(), StoreError> {
+    let tip = draft.open_tip(connection, chain, job).await?;
+    tip.open = false;
+    tip.changed = false;
+    let (entries, hash) = (tip.entries, tip.hash.clone());
+    let result = sqlx::query("update job set outcome = ?, ended = ?, summary = ?, entries = ?, tip = ? where id = ?")
+        .bind(enum_column(&end.outcome)?)
+        .bind(time_column(end.at))
+        .bind(&end.summary)
+        .bind(entries)
+        .bind(&hash)
+        .bind(job)
+        .execute(&mut *connection)
+        .await;
+    done(result)?;
+    done(sqlx::query("delete from place where job = ?").bind(job).execute(&mut *connection).await)?;
+    draft.write_link(connection, chain, LinkKind::Close, job, &hash, end.at).await?;
+    Ok(())
+}

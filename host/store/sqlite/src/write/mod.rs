@@ -1,0 +1,240 @@
+//! Executes one [`Write`] inside the transaction of the caller.
+//!
+//! Not here: which writes share a transaction (`writer`), and the links of the chain (`chain`).
+
+mod job;
+mod rights;
+
+use sqlx::{SqliteConnection, sqlite::SqliteQueryResult};
+use wardroom::{
+    Timestamp,
+    port::store::{InboxKey, InboxRow, Line, LinkKind, Mark, OutboxRow, Purpose, Release, StoreError, Write},
+};
+
+use crate::{
+    chain::{ChainCache, ChainDraft},
+    convert::{enum_column, json_column, store_error, time_column},
+};
+
+/// Executes one write. Adds the key of a new message to `new`.
+pub(crate) async fn execute<'w>(
+    connection: &mut SqliteConnection,
+    chain: &ChainCache,
+    draft: &mut ChainDraft<'w>,
+    write: &'w Write,
+    new: &mut Vec<InboxKey>,
+) -> Result<(), StoreError> {
+    match write {
+        Write::Receive(row) => receive(connection, row, new).await,
+        Write::Once { name, came, row, words } => {
+            if is_new(connection, name, *came).await? {
+                receive(&mut *connection, row, new).await?;
+                for row in words {
+                    say(&mut *connection, row).await?;
+                }
+            }
+            Ok(())
+        }
+        Write::Done(key) => mark_done(connection, key).await,
+        Write::Mark(row) => mark(connection, row).await,
+        Write::Say(row) => say(connection, row).await,
+        Write::Sent { key, version, event } => sent(connection, key, *version, event.as_deref()).await,
+        Write::Open(row) => job::open(connection, chain, draft, row).await,
+        Write::Stand { job, stand } => job::stand(connection, chain, draft, job, stand).await,
+        Write::Take { place, job } => job::take(connection, chain, draft, place, job).await,
+        Write::Close { job, end } => job::close(connection, chain, draft, job, end).await,
+        Write::Enter(row) => job::enter(connection, chain, draft, row).await,
+        Write::Keep { digest, bytes } => keep(connection, digest, bytes).await,
+        Write::Line(row) if row.refused => draft.write_lines(connection, chain, LinkKind::Refusal, &[row]).await,
+        Write::Line(row) => {
+            draft.add_line(row);
+            Ok(())
+        }
+        Write::Release(row) => release(connection, row).await,
+        Write::Grant(row) => rights::grant(connection, row).await,
+        Write::Revoke(id) => rights::revoke(connection, id).await,
+        Write::Freeze(row) => rights::freeze(connection, row).await,
+        Write::Thaw(environment) => rights::thaw(connection, environment).await,
+        Write::Set { plugin, key, value } => set(connection, plugin, key, value).await,
+        Write::Delete { plugin, key } => delete(connection, plugin, key).await,
+    }
+}
+
+/// Drops the result of a statement whose number of rows does not matter.
+fn done(result: Result<SqliteQueryResult, sqlx::Error>) -> Result<(), StoreError> {
+    result.map(drop).map_err(|error| store_error(&error))
+}
+
+async fn receive(connection: &mut SqliteConnection, row: &InboxRow, new: &mut Vec<InboxKey>) -> Result<(), StoreError> {
+    let result = sqlx::query(
+        "insert into inbox (network, room, event, thread, sender_id, sender_name, text, at, direct, reaction, bot,
+         unproven, started) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (network, room, event) do nothing",
+    )
+    .bind(&row.key.network)
+    .bind(&row.key.room)
+    .bind(&row.key.event)
+    .bind(&row.thread)
+    .bind(&row.sender.id)
+    .bind(&row.sender.name)
+    .bind(&row.text)
+    .bind(time_column(row.at))
+    .bind(row.direct)
+    .bind(row.reaction.as_ref().map(json_column).transpose()?)
+    .bind(&row.bot)
+    .bind(&row.unproven)
+    .bind(row.started.as_ref().map(json_column).transpose()?)
+    .execute(connection)
+    .await
+    .map_err(|error| store_error(&error))?;
+    if result.rows_affected() > 0 {
+        new.push(row.key.clone());
+    }
+    Ok(())
+}
+
+/// Stores a name. `false` where it is stored already.
+async fn is_new(connection: &mut SqliteConnection, name: &str, came: Timestamp) -> Result<bool, StoreError> {
+    let result = sqlx::query("insert into came (name, at) values (?, ?) on conflict (name) do nothing")
+        .bind(name)
+        .bind(time_column(came))
+        .execute(connection)
+        .await
+        .map_err(|error| store_error(&error))?;
+    Ok(result.rows_affected() > 0)
+}
+
+async fn mark_done(connection: &mut SqliteConnection, key: &InboxKey) -> Result<(), StoreError> {
+    let result = sqlx::query("update inbox set done = 1 where network = ? and room = ? and event = ?")
+        .bind(&key.network)
+        .bind(&key.room)
+        .bind(&key.event)
+        .execute(connection)
+        .await;
+    done(result)
+}
+
+async fn mark(connection: &mut SqliteConnection, mark: &Mark) -> Result<(), StoreError> {
+    let result = sqlx::query(
+        "insert into mark (bot, network, room, event, at) values (?, ?, ?, ?, ?)
+         on conflict (bot, network, room) do update set event = excluded.event, at = excluded.at where excluded.at >= at",
+    )
+    .bind(&mark.bot)
+    .bind(&mark.network)
+    .bind(&mark.room)
+    .bind(&mark.event)
+    .bind(time_column(mark.at))
+    .execute(connection)
+    .await;
+    done(result)
+}
+
+async fn say(connection: &mut SqliteConnection, row: &OutboxRow) -> Result<(), StoreError> {
+    // A card keeps its room and thread, because a sent message cannot move.
+    let result = sqlx::query(
+        "insert into outbox (key, network, room, thread, card, purpose, text, at, bot) values (?, ?, ?, ?, ?, ?, ?, ?, ?)
+         on conflict (key) do update set purpose = excluded.purpose, text = excluded.text, version = version + 1
+         where card = 1 and excluded.card = 1",
+    )
+    .bind(&row.key)
+    .bind(&row.network)
+    .bind(&row.room)
+    .bind(&row.thread)
+    .bind(matches!(row.purpose, Purpose::Card { .. }))
+    .bind(json_column(&row.purpose)?)
+    .bind(json_column(&row.text)?)
+    .bind(time_column(Timestamp::now()))
+    .bind(&row.bot)
+    .execute(connection)
+    .await;
+    done(result)
+}
+
+async fn sent(
+    connection: &mut SqliteConnection,
+    key: &str,
+    version: u64,
+    event: Option<&str>,
+) -> Result<(), StoreError> {
+    let result = sqlx::query(
+        "update outbox set sent = max(sent, min(?1, version)), event = coalesce(event, ?2),
+         given_up = max(given_up, ?2 is null) where key = ?3",
+    )
+    .bind(i64::try_from(version).unwrap_or(i64::MAX))
+    .bind(event)
+    .bind(key)
+    .execute(connection)
+    .await;
+    done(result)
+}
+
+async fn keep(connection: &mut SqliteConnection, digest: &str, bytes: &[u8]) -> Result<(), StoreError> {
+    let result = sqlx::query("insert into beside (digest, bytes) values (?, ?) on conflict (digest) do nothing")
+        .bind(digest)
+        .bind(bytes)
+        .execute(connection)
+        .await;
+    done(result)
+}
+
+/// Inserts a line of a query or a refusal under its link.
+pub(crate) async fn insert_line(connection: &mut SqliteConnection, line: &Line, link: u64) -> Result<(), StoreError> {
+    let result = sqlx::query(
+        "insert into line (link, network, room, event, caller_id, caller_name, plugin, command, at, calls, denials,
+         refused) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(i64::try_from(link).unwrap_or(i64::MAX))
+    .bind(&line.inbox.network)
+    .bind(&line.inbox.room)
+    .bind(&line.inbox.event)
+    .bind(&line.caller.id)
+    .bind(&line.caller.name)
+    .bind(&line.plugin)
+    .bind(&line.command)
+    .bind(time_column(line.at))
+    .bind(json_column(&line.calls)?)
+    .bind(json_column(&line.denials)?)
+    .bind(line.refused)
+    .execute(connection)
+    .await;
+    done(result)
+}
+
+async fn release(connection: &mut SqliteConnection, release: &Release) -> Result<(), StoreError> {
+    let result = sqlx::query(
+        "insert into release (run, app, environment, version, person_id, person_name, job, started, ended, outcome,
+         recorded) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (run) do nothing",
+    )
+    .bind(release.run.as_str())
+    .bind(&release.app)
+    .bind(&release.environment)
+    .bind(&release.version)
+    .bind(&release.person.id)
+    .bind(&release.person.name)
+    .bind(&release.job)
+    .bind(time_column(release.started))
+    .bind(time_column(release.ended))
+    .bind(enum_column(&release.outcome)?)
+    .bind(release.recorded)
+    .execute(connection)
+    .await;
+    done(result)
+}
+
+async fn set(connection: &mut SqliteConnection, plugin: &str, key: &str, value: &[u8]) -> Result<(), StoreError> {
+    let result = sqlx::query(
+        "insert into value (plugin, key, value) values (?, ?, ?)
+         on conflict (plugin, key) do update set value = excluded.value",
+    )
+    .bind(plugin)
+    .bind(key)
+    .bind(value)
+    .execute(connection)
+    .await;
+    done(result)
+}
+
+async fn delete(connection: &mut SqliteConnection, plugin: &str, key: &str) -> Result<(), StoreError> {
+    let result =
+        sqlx::query("delete from value where plugin = ? and key = ?").bind(plugin).bind(key).execute(connection).await;
+    done(result)
+}

@@ -1,0 +1,111 @@
+//! The one writer: lists that wait at the same time share a transaction and its sync.
+//!
+//! Architecture Invariant: lists are written in the order of their submission, each completely or not at all. Where a shared
+//! transaction fails, each of its lists gets its own, so that an invalid list fails alone.
+//! Architecture Invariant: the folder's lock lives as long as the writing connection.
+//! Not here: the transactions themselves (`transaction`).
+
+mod task;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, AtomicUsize, Ordering},
+};
+
+use sqlx::SqliteConnection;
+use tokio::sync::{mpsc, oneshot};
+use wardroom::{
+    Timestamp,
+    port::store::{InboxKey, Removed, StoreError, Write},
+};
+
+use crate::{lock::FolderLock, transaction::WriteConnection};
+use task::WriterTask;
+
+type CommitResult = Result<Vec<InboxKey>, StoreError>;
+
+enum Request {
+    Commit(Vec<Write>, oneshot::Sender<CommitResult>),
+    Note(Vec<Write>),
+    Remove(Removal),
+    Close(oneshot::Sender<()>),
+}
+
+/// A request to remove what ended before a time.
+struct Removal {
+    before: Timestamp,
+    loaded: Vec<String>,
+    reply: oneshot::Sender<Result<Removed, StoreError>>,
+}
+
+/// Submits requests to the writer's task.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    queue: mpsc::UnboundedSender<Request>,
+    /// Notes that were submitted and are not written yet.
+    pending_notes: Arc<AtomicUsize>,
+    committed: Arc<AtomicU64>,
+}
+
+impl Writer {
+    /// Starts the task on a connection. It holds the lock, if there is one, until the connection is closed.
+    pub(crate) fn start(connection: SqliteConnection, lock: impl Into<Option<FolderLock>>) -> Self {
+        let (queue, requests) = mpsc::unbounded_channel();
+        let committed = Arc::new(AtomicU64::new(0));
+        let pending_notes = Arc::new(AtomicUsize::new(0));
+        let connection = WriteConnection::new(connection, committed.clone());
+        let task = WriterTask::new(connection, requests, pending_notes.clone());
+        tokio::spawn(task.run(lock.into()));
+        Self { queue, pending_notes, committed }
+    }
+
+    /// Writes a list with the next transaction. Once submitted, the list is written even if the caller is cancelled.
+    pub(crate) async fn commit(&self, writes: Vec<Write>) -> CommitResult {
+        let (reply, result) = oneshot::channel();
+        self.queue.send(Request::Commit(writes, reply)).map_err(|_| closed())?;
+        result.await.map_err(|_| closed())?
+    }
+
+    /// Submits a list without waiting for its result.
+    pub(crate) fn note(&self, writes: Vec<Write>) {
+        // Counted before it is sent, so that a later `flush` does not miss it.
+        self.pending_notes.fetch_add(1, Ordering::SeqCst);
+        if self.queue.send(Request::Note(writes)).is_err() {
+            tracing::error!("a note is lost: the store is closed");
+        }
+    }
+
+    /// Waits until earlier notes are written, or have failed.
+    pub(crate) async fn flush(&self) -> Result<(), StoreError> {
+        if self.pending_notes.load(Ordering::SeqCst) == 0 { Ok(()) } else { self.commit(Vec::new()).await.map(drop) }
+    }
+
+    /// Removes a part of what ended before a time.
+    pub(crate) async fn remove(&self, before: Timestamp, loaded: &[String]) -> Result<Removed, StoreError> {
+        let (reply, result) = oneshot::channel();
+        let removal = Removal { before, loaded: loaded.to_vec(), reply };
+        self.queue.send(Request::Remove(removal)).map_err(|_| closed())?;
+        result.await.map_err(|_| closed())?
+    }
+
+    /// Writes all submitted lists and closes the connection. Does nothing where that has been done.
+    pub(crate) async fn close(&self) {
+        let (reply, closed) = oneshot::channel();
+        if self.queue.send(Request::Close(reply)).is_ok() {
+            // An error means that the task has ended already.
+            let _ = closed.await;
+        }
+    }
+
+    /// The number of committed transactions.
+    pub(crate) fn transactions(&self) -> u64 {
+        self.committed.load(Ordering::Relaxed)
+    }
+}
+
+fn closed() -> StoreError {
+    StoreError::Failed("it is closed".into())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,217 @@
+//! The task that owns the writing connection: collects requests into batches and executes them.
+
+use std::{
+    slice,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, timeout, timeout_at},
+};
+use wardroom::port::store::{InboxKey, StoreError, Write};
+
+use super::{CommitResult, Removal, Request};
+use crate::{
+    lock::FolderLock,
+    transaction::{TransactionError, WriteConnection},
+};
+
+/// The most lists in one transaction.
+const MAX_BATCH: usize = 1000;
+/// How long notes wait for further lists. A commit ends the wait.
+const NOTE_DELAY: Duration = Duration::from_millis(50);
+/// The pause before notes that could not be written are retried.
+const RETRY_INTERVAL: Duration = Duration::from_secs(2);
+/// The most lists of notes that are kept for a retry.
+const MAX_UNWRITTEN: usize = 10_000;
+
+/// One list of writes. A note has no `reply`.
+struct List {
+    writes: Vec<Write>,
+    reply: Option<oneshot::Sender<CommitResult>>,
+}
+
+/// The requests that are executed together.
+#[derive(Default)]
+struct Batch {
+    lists: Vec<List>,
+    /// Executed after the lists.
+    removals: Vec<Removal>,
+    /// Whether the queue is closed and empty.
+    last: bool,
+}
+
+/// Owns the writing connection and executes the requests.
+pub(super) struct WriterTask {
+    connection: WriteConnection,
+    requests: mpsc::UnboundedReceiver<Request>,
+    /// Notes that could not be written yet, oldest first.
+    unwritten: Vec<List>,
+    /// Replies to `close`, sent at the end.
+    closing: Vec<oneshot::Sender<()>>,
+    pending_notes: Arc<AtomicUsize>,
+}
+
+// A reply is sent to a caller that may have been cancelled: errors of `send` are ignored.
+impl WriterTask {
+    pub(super) fn new(
+        connection: WriteConnection,
+        requests: mpsc::UnboundedReceiver<Request>,
+        pending_notes: Arc<AtomicUsize>,
+    ) -> Self {
+        Self { connection, requests, unwritten: Vec::new(), closing: Vec::new(), pending_notes }
+    }
+
+    /// Runs until the queue is closed and empty.
+    pub(super) async fn run(mut self, lock: Option<FolderLock>) {
+        loop {
+            let batch = self.next_batch().await;
+            self.write(batch.lists).await;
+            for Removal { before, loaded, reply } in batch.removals {
+                let _ = reply.send(self.connection.remove(before, &loaded).await);
+            }
+            if batch.last {
+                break;
+            }
+        }
+        if !self.unwritten.is_empty() {
+            tracing::error!(
+                notes = self.unwritten.len(),
+                "notes are lost: they could not be written before the store was closed"
+            );
+        }
+        if let Err(error) = self.connection.close().await {
+            tracing::warn!(%error, "the database was not closed cleanly; the next start repairs it");
+        }
+        drop(lock);
+        for reply in self.closing {
+            let _ = reply.send(());
+        }
+    }
+
+    /// Waits for a request and collects all that are queued. Notes alone wait up to [`NOTE_DELAY`] for further requests.
+    async fn next_batch(&mut self) -> Batch {
+        // 1. The first request. Where notes await their retry, the wait is limited.
+        let mut batch = Batch { lists: std::mem::take(&mut self.unwritten), ..Batch::default() };
+        let mut next = if batch.lists.is_empty() {
+            self.requests.recv().await
+        } else {
+            match timeout(RETRY_INTERVAL, self.requests.recv()).await {
+                Ok(request) => request,
+                Err(_) => return batch,
+            }
+        };
+        let deadline = Instant::now() + NOTE_DELAY;
+        // Whether a caller waits for this batch.
+        let mut urgent = false;
+        loop {
+            // 2. Add the request to the batch.
+            match next {
+                Some(Request::Commit(writes, reply)) => {
+                    urgent = true;
+                    batch.lists.push(List { writes, reply: Some(reply) });
+                }
+                Some(Request::Note(writes)) => batch.lists.push(List { writes, reply: None }),
+                Some(Request::Remove(removal)) => {
+                    urgent = true;
+                    batch.removals.push(removal);
+                }
+                Some(Request::Close(reply)) => {
+                    // Later requests find the queue closed; queued ones are still executed.
+                    self.requests.close();
+                    self.closing.push(reply);
+                    urgent = true;
+                }
+                None => {
+                    batch.last = true;
+                    return batch;
+                }
+            }
+            if batch.lists.len() >= MAX_BATCH {
+                return batch;
+            }
+            // 3. The next request: only a queued one where a caller waits, else also one that arrives before the deadline.
+            next = if urgent {
+                match self.requests.try_recv() {
+                    Ok(request) => Some(request),
+                    Err(mpsc::error::TryRecvError::Disconnected) => None,
+                    Err(mpsc::error::TryRecvError::Empty) => return batch,
+                }
+            } else {
+                match timeout_at(deadline, self.requests.recv()).await {
+                    Ok(request) => request,
+                    Err(_) => return batch,
+                }
+            };
+        }
+    }
+
+    /// Writes lists in one transaction, or each in its own where that fails.
+    async fn write(&mut self, lists: Vec<List>) {
+        match self.transaction(&lists).await {
+            Ok(results) => {
+                for (list, result) in lists.into_iter().zip(results) {
+                    self.finish(list, Ok(result));
+                }
+            }
+            Err(TransactionError::Write(_)) if lists.len() > 1 => self.write_each(lists).await,
+            Err(TransactionError::Write(error) | TransactionError::Begin(error)) => {
+                for list in lists {
+                    self.finish(list, Err(error.clone()));
+                }
+            }
+        }
+    }
+
+    async fn write_each(&mut self, lists: Vec<List>) {
+        let mut busy = None;
+        for list in lists {
+            if let Some(error) = &busy {
+                // Another process holds the database: waiting for it once is enough.
+                self.finish(list, Err(StoreError::clone(error)));
+                continue;
+            }
+            let result = match self.transaction(slice::from_ref(&list)).await {
+                Ok(mut results) => Ok(results.pop().unwrap_or_default()),
+                Err(TransactionError::Write(error)) => Err(error),
+                Err(TransactionError::Begin(error)) => {
+                    busy = Some(error.clone());
+                    Err(error)
+                }
+            };
+            self.finish(list, result);
+        }
+    }
+
+    async fn transaction(&mut self, lists: &[List]) -> Result<Vec<Vec<InboxKey>>, TransactionError> {
+        let lists: Vec<&[Write]> = lists.iter().map(|list| list.writes.as_slice()).collect();
+        self.connection.write(&lists).await
+    }
+
+    /// Replies to the caller. A note that failed for lack of room is kept for a retry. A list behind such a note may have
+    /// failed only because the note is missing, so its error becomes [`StoreError::Unavailable`].
+    fn finish(&mut self, list: List, result: CommitResult) {
+        let result = match result {
+            Err(StoreError::Failed(reason)) if !self.unwritten.is_empty() => Err(StoreError::Unavailable(reason)),
+            result => result,
+        };
+        match (list.reply, result) {
+            (Some(reply), result) => {
+                let _ = reply.send(result);
+            }
+            (None, Ok(_)) => drop(self.pending_notes.fetch_sub(1, Ordering::SeqCst)),
+            (None, Err(StoreError::Unavailable(_))) if self.unwritten.len() < MAX_UNWRITTEN => {
+                self.unwritten.push(List { writes: list.writes, reply: None });
+            }
+            (None, Err(error)) => {
+                self.pending_notes.fetch_sub(1, Ordering::SeqCst);
+                tracing::error!(%error, "a note is lost");
+            }
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! Random lists, notes, crashes and removals: the chain stays valid, and the in-memory store and SQLite agree.
+
+use std::path::Path;
+
+use proptest::prelude::*;
+use wardroom::{
+    Timestamp,
+    journal::{digest, pack, verify},
+    port::{
+        Store,
+        memory::MemoryStore,
+        store::{Entry, EntryKind, JobQuery, JobRow, Line, Phase, Removed, Write},
+    },
+};
+use wardroom_sqlite::SqliteStore;
+
+use crate::rows::{at, card, closing_at, entry, job, key, line, message, opening_of, sent, stand, take};
+
+/// A part of a list. There are few jobs, so that many lists are invalid.
+#[derive(Debug, Clone)]
+enum Act {
+    Open {
+        job: u8,
+        message: u8,
+    },
+    /// The number of the entry is the next one plus `off` minus one.
+    Enter {
+        job: u8,
+        kind: usize,
+        off: u8,
+        large: bool,
+    },
+    Stand {
+        job: u8,
+        phase: usize,
+        wake: Option<i64>,
+    },
+    Take {
+        job: u8,
+        place: u8,
+    },
+    Close {
+        job: u8,
+    },
+    Line {
+        refused: bool,
+    },
+    Receive {
+        message: u8,
+        done: bool,
+    },
+    Card {
+        job: u8,
+        sent: bool,
+    },
+    Keep {
+        job: u8,
+    },
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Commit(Vec<Act>),
+    /// Submitted with the next commit, or lost in a crash before it.
+    Note(Vec<Act>),
+    /// Of the earlier notes, this many were written.
+    Crash {
+        written: usize,
+    },
+    /// Removes what ended this many commits ago.
+    Remove {
+        ago: i64,
+    },
+}
+
+const KINDS: [EntryKind; 6] =
+    [EntryKind::Call, EntryKind::Intent, EntryKind::Result, EntryKind::Wait, EntryKind::Denied, EntryKind::Event];
+
+fn act() -> impl Strategy<Value = Act> {
+    let job = 0..5_u8;
+    prop_oneof![
+        3 => (job.clone(), 0..8_u8).prop_map(|(job, message)| Act::Open { job, message }),
+        8 => (job.clone(), 0..KINDS.len(), prop_oneof![9 => Just(1_u8), 1 => 0..3_u8], prop::bool::weighted(0.2))
+            .prop_map(|(job, kind, off, large)| Act::Enter { job, kind, off, large }),
+        2 => (job.clone(), 0..Phase::ALL.len(), proptest::option::of(0..50_i64))
+            .prop_map(|(job, phase, wake)| Act::Stand { job, phase, wake }),
+        2 => (job.clone(), 0..3_u8).prop_map(|(job, place)| Act::Take { job, place }),
+        3 => job.clone().prop_map(|job| Act::Close { job }),
+        2 => any::<bool>().prop_map(|refused| Act::Line { refused }),
+        2 => (0..8_u8, any::<bool>()).prop_map(|(message, done)| Act::Receive { message, done }),
+        1 => (job.clone(), any::<bool>()).prop_map(|(job, sent)| Act::Card { job, sent }),
+        1 => job.prop_map(|job| Act::Keep { job }),
+    ]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        // Short lists, because a long one is mostly invalid.
+        8 => proptest::collection::vec(act(), 1..4).prop_map(Step::Commit),
+        4 => proptest::collection::vec(act(), 1..3).prop_map(Step::Note),
+        1 => (0..3_usize).prop_map(|written| Step::Crash { written }),
+        1 => (-5..20_i64).prop_map(|ago| Step::Remove { ago }),
+    ]
+}
+
+/// Builds a list. The number of a job's next entry comes from the store and from the earlier writes of the list.
+async fn writes(memory: &MemoryStore, acts: &[Act], now: i64) -> Vec<Write> {
+    let mut writes = Vec::new();
+    for act in acts {
+        let next = async |job: &str, writes: &[Write]| {
+            let written = memory.tip(job).await.expect("a tip").map_or(0, |(entries, _)| entries);
+            let more = writes.iter().filter(|write| matches!(write, Write::Enter(entry) if entry.job == job)).count();
+            written + u32::try_from(more).expect("few")
+        };
+        match *act {
+            Act::Open { job: id, message } => {
+                let (inbox, digest) = (key(message.into()), digest(&[id]));
+                writes.extend(opening_of(JobRow { inbox, digest, opened: at(now), ..job(&name(id)) }));
+            }
+            Act::Enter { job, kind, off, large } => {
+                let job = name(job);
+                let number = (next(&job, &writes).await + u32::from(off)).saturating_sub(1);
+                let mut entry = Entry { at: at(now), ..entry(&job, number, KINDS[kind]) };
+                if large {
+                    entry.body = serde_json::json!({ "answer": job.repeat(10_000) });
+                    writes.extend(pack(&mut entry));
+                }
+                writes.push(Write::Enter(entry));
+            }
+            Act::Stand { job, phase, wake } => {
+                writes.push(Write::Stand { job: name(job), stand: stand(Phase::ALL[phase], wake) });
+            }
+            Act::Take { job, place } => writes.push(take("cms", &place.to_string(), &name(job))),
+            Act::Close { job } => {
+                let job = name(job);
+                let number = next(&job, &writes).await;
+                writes.extend(closing_at(&job, number, now));
+            }
+            Act::Line { refused } => {
+                writes.push(Write::Line(Line { refused, at: at(now), ..line(Some("deploy"), &[("log.info", 1, 0)]) }));
+            }
+            Act::Receive { message: number, done } => {
+                writes.push(Write::Receive(message(number.into())));
+                writes.extend(done.then(|| Write::Done(key(number.into()))));
+            }
+            Act::Card { job, sent: done } => {
+                let row = card(&format!("{}/card", name(job)), &now.to_string(), false);
+                writes.push(Write::Say(row.clone()));
+                let unsent = memory.outbox().await.expect("rows");
+                let version = unsent.iter().find(|old| old.row.key == row.key).map_or(1, |old| old.version + 1);
+                writes.extend(done.then(|| sent(&row.key, version, Some("$card"))));
+            }
+            Act::Keep { job } => writes.push(Write::Keep { digest: digest(&[job]), bytes: vec![job] }),
+        }
+    }
+    writes
+}
+
+fn name(job: u8) -> String {
+    format!("{job:02x}")
+}
+
+/// All content that the stores must agree on. It leaves out links, because each store chooses the lines that share one.
+async fn everything(store: &dyn Store) -> String {
+    store.commit(Vec::new()).await.expect("writes what was noted");
+    let jobs = store.jobs(&JobQuery::default()).await.expect("jobs");
+    let mut said = format!("{jobs:#?}");
+    for job in &jobs {
+        let entries = store.entries(&job.id).await.expect("entries");
+        said += &format!("{entries:#?}{:?}", store.tip(&job.id).await.expect("a tip"));
+    }
+    for number in 0..5 {
+        said += &format!("{:?}", store.beside(&digest(&[number])).await.expect("bytes"));
+    }
+    let whole = verify(store, None).await.expect("a readable store").expect("a valid chain");
+    said += &format!(
+        "{:#?}",
+        (
+            store.jobs(&JobQuery { open: Some(true), limit: Some(3), ..JobQuery::default() }).await.expect("jobs"),
+            store.due(Timestamp::MAX, 99).await.expect("jobs"),
+            store.next_wake().await.expect("a time"),
+            store.places().await.expect("places"),
+            store.waiting().await.expect("rows"),
+            store.outbox().await.expect("rows"),
+            store.usage().await.expect("usage"),
+            (whole.jobs, whole.entries, whole.lines, whole.removed),
+        )
+    );
+    said
+}
+
+async fn reopened(file: &Path) -> SqliteStore {
+    SqliteStore::open(file).await.expect("opens")
+}
+
+/// Removes in as many calls as needed. Returns the jobs sorted.
+async fn removed(store: &dyn Store, before: Timestamp) -> Removed {
+    let mut all = Removed::default();
+    loop {
+        let some = store.remove(before, &[digest(&[1])]).await.expect("removes");
+        all.jobs.extend(some.jobs);
+        all.rows += some.rows;
+        if !some.more {
+            all.jobs.sort_by(|one, other| one.0.cmp(&other.0));
+            return all;
+        }
+    }
+}
+
+async fn both_agree(steps: Vec<Step>) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("wardroom.db");
+    let mut sqlite = reopened(&file).await;
+    let memory = MemoryStore::new();
+    let mut noted: Vec<Vec<Write>> = Vec::new();
+    // All writes between two commits have the same time, so the grouping of lines into links has no effect on the result.
+    let mut now = 0;
+    for step in steps {
+        let note = |sqlite: &SqliteStore, noted: &mut Vec<Vec<Write>>, most: usize| {
+            for list in noted.drain(..).take(most) {
+                sqlite.note(list.clone());
+                memory.note(list);
+            }
+        };
+        match step {
+            Step::Note(acts) => noted.push(writes(&memory, &acts, now).await),
+            Step::Commit(acts) => {
+                note(&sqlite, &mut noted, usize::MAX);
+                let list = writes(&memory, &acts, now).await;
+                let (one, other) = (memory.commit(list.clone()).await, sqlite.commit(list.clone()).await);
+                assert_eq!(format!("{one:?}"), format!("{other:?}"), "{list:#?}");
+                now += 1;
+            }
+            Step::Crash { written } => {
+                note(&sqlite, &mut noted, written);
+                drop(sqlite);
+                sqlite = reopened(&file).await;
+                assert_eq!(everything(&memory).await, everything(&sqlite).await);
+            }
+            Step::Remove { ago } => {
+                note(&sqlite, &mut noted, usize::MAX);
+                let before = at(now - ago);
+                assert_eq!(removed(&memory, before).await, removed(&sqlite, before).await);
+                assert_eq!(everything(&memory).await, everything(&sqlite).await);
+            }
+        }
+    }
+    assert_eq!(everything(&memory).await, everything(&sqlite).await);
+    sqlite.close().await;
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
+    #[test]
+    fn the_chain_stays_valid_and_both_stores_agree(steps in proptest::collection::vec(step(), 1..60)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(both_agree(steps));
+    }
+}

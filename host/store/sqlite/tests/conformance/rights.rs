@@ -1,0 +1,50 @@
+//! Checks of grants and freezes.
+
+use wardroom::{
+    message::Person,
+    port::{
+        Store,
+        store::{Freeze, Grant, Write},
+    },
+};
+
+use crate::{helpers::commit, rows::at};
+
+fn grant(id: &str, until: Option<i64>) -> Grant {
+    Grant {
+        id: id.into(),
+        person: Person { id: "@bob:example.org".into(), name: "Bob".into() },
+        role: "deployer".into(),
+        app: "cms".into(),
+        environment: until.map(|_| "production".into()),
+        by: Person::named_by_id("@alice:example.org"),
+        bot: "marvin".into(),
+        at: at(3),
+        until: until.map(at),
+    }
+}
+
+pub(crate) async fn a_grant_is_kept_until_it_is_revoked(store: &dyn Store) {
+    let (first, second) = (grant("7f-2", None), grant("0b-1", Some(5)));
+    commit(store, vec![Write::Grant(first.clone()), Write::Grant(second.clone())]).await;
+    commit(store, vec![Write::Grant(Grant { role: "admin".into(), ..first.clone() })]).await;
+    assert_eq!(store.grants().await.expect("grants"), [first, second.clone()]);
+    commit(store, vec![Write::Revoke("7f-2".into()), Write::Revoke("none".into())]).await;
+    assert_eq!(store.grants().await.expect("grants"), [second]);
+}
+
+pub(crate) async fn an_environment_has_one_freeze(store: &dyn Store) {
+    let freeze = |environment: &str, until: Option<i64>| Freeze {
+        environment: environment.into(),
+        until: until.map(at),
+        reason: "the fair".into(),
+        by: Person::named_by_id("@alice:example.org"),
+        at: at(1),
+    };
+    commit(store, vec![Write::Freeze(freeze("staging", None)), Write::Freeze(freeze("production", None))]).await;
+    commit(store, vec![Write::Freeze(freeze("production", Some(9)))]).await;
+    let all = store.freezes().await.expect("freezes");
+    assert_eq!(all, [freeze("production", Some(9)), freeze("staging", None)]);
+    commit(store, vec![Write::Thaw("staging".into()), Write::Thaw("test".into())]).await;
+    assert_eq!(store.freezes().await.expect("freezes"), [freeze("production", Some(9))]);
+}

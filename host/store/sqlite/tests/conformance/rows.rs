@@ -1,0 +1,208 @@
+//! Sample rows, distinguished by a number or a name.
+
+use wardroom::{
+    Timestamp,
+    message::Person,
+    port::{
+        Outcome, RunKey,
+        store::{
+            CallCount, Entry, EntryKind, InboxKey, InboxRow, JobEnd, JobOutcome, JobRow, Line, Mark, OutboxRow,
+            PendingRow, Phase, Place, Purpose, Release, Stand, Write,
+        },
+    },
+    reply::Text,
+};
+
+/// A time with nanoseconds, `seconds` after a fixed one.
+pub(crate) fn at(seconds: i64) -> Timestamp {
+    Timestamp::new(1_700_000_000 + seconds, 123_456_789).expect("a time")
+}
+
+pub(crate) fn person(name: &str) -> Person {
+    Person { id: format!("@{name}:example.org"), name: name.to_owned() }
+}
+
+pub(crate) fn key(number: u32) -> InboxKey {
+    InboxKey { network: "matrix".into(), room: "!ops".into(), event: format!("$event{number}") }
+}
+
+pub(crate) fn message(number: u32) -> InboxRow {
+    InboxRow {
+        bot: "marvin".into(),
+        unproven: None,
+        started: None,
+        direct: false,
+        reaction: None,
+        key: key(number),
+        thread: number.is_multiple_of(2).then(|| "$root".to_owned()),
+        sender: person("bob"),
+        text: format!("deploy cms staging 1.0.{number}"),
+        at: at(i64::from(number)),
+    }
+}
+
+pub(crate) fn mark(seconds: i64, event: Option<&str>) -> Mark {
+    Mark {
+        bot: "marvin".into(),
+        network: "matrix".into(),
+        room: "!ops".into(),
+        event: event.map(str::to_owned),
+        at: at(seconds),
+    }
+}
+
+pub(crate) fn words(key: &str, text: &str) -> OutboxRow {
+    OutboxRow {
+        key: key.to_owned(),
+        bot: "marvin".into(),
+        network: "matrix".into(),
+        room: "!ops".into(),
+        thread: Some("$root".into()),
+        purpose: Purpose::Message,
+        text: Text::lines(text),
+    }
+}
+
+pub(crate) fn card(key: &str, text: &str, rest: bool) -> OutboxRow {
+    OutboxRow { purpose: Purpose::Card { rest }, ..words(key, text) }
+}
+
+pub(crate) fn reaction(key: &str, emoji: &str) -> OutboxRow {
+    let purpose = Purpose::Reaction { event: "$event1".into(), emoji: emoji.into() };
+    OutboxRow { purpose, text: Text::default(), ..words(key, "") }
+}
+
+pub(crate) fn pending(row: OutboxRow, event: Option<&str>, version: u64) -> PendingRow {
+    PendingRow { row, event: event.map(str::to_owned), version }
+}
+
+pub(crate) fn sent(key: &str, version: u64, event: Option<&str>) -> Write {
+    Write::Sent { key: key.to_owned(), version, event: event.map(str::to_owned) }
+}
+
+pub(crate) fn job(id: &str) -> JobRow {
+    JobRow {
+        id: id.to_owned(),
+        inbox: key(1),
+        thread: None,
+        bot: "marvin".into(),
+        caller: person("bob"),
+        plugin: "deploy".into(),
+        digest: "sha256:00".into(),
+        command: "deploy".into(),
+        app: Some("cms".into()),
+        environment: Some("staging".into()),
+        line: "deploy cms staging 1.0.2".into(),
+        parent: None,
+        overrides: None,
+        opened: at(0),
+        stand: stand(Phase::Working, None),
+        end: None,
+    }
+}
+
+/// A job's status, with the second of its wake time.
+pub(crate) fn stand(phase: Phase, wake: Option<i64>) -> Stand {
+    Stand { phase, about: phase.as_str().into(), since: at(0), wake: wake.map(at) }
+}
+
+/// A job with its first entry.
+pub(crate) fn opening(id: &str) -> Vec<Write> {
+    opening_of(job(id))
+}
+
+/// As [`opening`], with a given row.
+pub(crate) fn opening_of(row: JobRow) -> Vec<Write> {
+    let mut first = entry(&row.id, 0, EntryKind::Invocation);
+    first.body = serde_json::json!({
+        "invocation": { "job": row.id, "command": row.command, "arguments": [], "caller": row.caller },
+        "line": row.line,
+        "digest": row.digest,
+        "settings": [],
+    });
+    vec![Write::Open(row), Write::Enter(first)]
+}
+
+/// The last entry of a job, and its end.
+pub(crate) fn closing(id: &str, number: u32) -> Vec<Write> {
+    closing_at(id, number, 9)
+}
+
+/// As [`closing`], at a second.
+pub(crate) fn closing_at(id: &str, number: u32, second: i64) -> Vec<Write> {
+    let end = JobEnd { outcome: JobOutcome::Warnings, at: at(second), summary: "deployed".into() };
+    let mut last = entry(id, number, EntryKind::Closed);
+    last.body = serde_json::json!({ "outcome": end.outcome.as_str(), "said": end.summary });
+    last.at = end.at;
+    vec![Write::Enter(last), Write::Close { job: id.to_owned(), end }]
+}
+
+pub(crate) fn take(app: &str, environment: &str, job: &str) -> Write {
+    Write::Take { place: place(app, environment), job: job.to_owned() }
+}
+
+pub(crate) fn place(app: &str, environment: &str) -> Place {
+    Place { app: app.to_owned(), environment: environment.to_owned() }
+}
+
+/// Closes a job without a last entry.
+pub(crate) fn close(id: &str) -> Write {
+    let [_, close] = closing(id, 0).try_into().expect("two writes");
+    close
+}
+
+pub(crate) fn entry(job: &str, number: u32, kind: EntryKind) -> Entry {
+    Entry {
+        job: job.to_owned(),
+        number,
+        kind,
+        plugin: "deploy".into(),
+        call: "pipelines.trigger".into(),
+        of: None,
+        rule: "plugin.deploy plugins.toml line 61".into(),
+        attributes: [("app".to_owned(), vec!["cms".to_owned()]), ("version".to_owned(), Vec::new())].into(),
+        body: serde_json::json!({ "version": "1.0.2", "deep": [1, null, { "a": -0.5 }] }),
+        beside: None,
+        at: at(i64::from(number)),
+    }
+}
+
+pub(crate) fn line(plugin: Option<&str>, calls: &[(&str, u64, u64)]) -> Line {
+    Line {
+        inbox: key(1),
+        caller: person("bob"),
+        plugin: plugin.map(str::to_owned),
+        command: "where cms".into(),
+        at: at(1),
+        calls: calls
+            .iter()
+            .map(|(call, allowed, refused)| CallCount {
+                call: (*call).to_owned(),
+                allowed: *allowed,
+                refused: *refused,
+            })
+            .collect(),
+        denials: vec!["`pipelines.trigger`: no rule".into()],
+        refused: false,
+    }
+}
+
+/// A release that ended at a second.
+pub(crate) fn release(run: &str, app: &str, environment: &str, ended: i64, outcome: Outcome) -> Release {
+    Release {
+        run: RunKey::parse(run).expect("a key"),
+        app: app.into(),
+        environment: environment.into(),
+        version: format!("1.0.{ended}"),
+        person: person("bob"),
+        job: "7f3a".into(),
+        started: at(ended - 1),
+        ended: at(ended),
+        outcome,
+        recorded: ended % 2 == 0,
+    }
+}
+
+pub(crate) fn set(plugin: &str, key: &str, value: &[u8]) -> Write {
+    Write::Set { plugin: plugin.into(), key: key.into(), value: value.to_vec() }
+}
