@@ -190,6 +190,15 @@ pub(crate) fn binary() -> Result<PathBuf> {
     }
 }
 
+/// The host under test with crash points.
+pub(crate) fn failpoints() -> Result<PathBuf> {
+    match env::var_os("WARDROOM_FAILPOINTS").map(PathBuf::from) {
+        Some(path) if path.is_file() => Ok(path),
+        Some(path) => bail!("WARDROOM_FAILPOINTS names `{}`, which is no file", path.display()),
+        None => bail!("WARDROOM_FAILPOINTS is not set; run `cargo xtask test`, or set it to a built `failpoints`"),
+    }
+}
+
 /// The folder with the code that earlier tests of this process compiled.
 fn repository_cache() -> Result<PathBuf> {
     static FOLDER: OnceLock<Option<TempDir>> = OnceLock::new();

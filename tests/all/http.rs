@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::{
     host::{Host, PATIENCE, eventually},
-    house::{House, binary},
+    house::{House, failpoints},
     journal::Journal,
 };
 
@@ -152,7 +152,7 @@ fn a_build_that_is_announced_is_deployed_once_and_the_room_sees_it() -> Result<(
 fn killed_between_taking_and_doing_it_does_it_once_after_the_next_start() -> Result<()> {
     for place in ["after commit receive+say#1", "before commit open+enter:invocation+done+say#1"] {
         let (house, port) = house()?;
-        let mut command = house.command(binary()?);
+        let mut command = house.command(failpoints()?);
         command.arg("run").env("WARDROOM_CRASH_AT", place);
         let host = Host::of(&house, command)?;
         up(&host, port)?;

@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::{
     host::PATIENCE,
-    house::{House, binary},
+    house::{House, failpoints},
 };
 
 /// What a host did while it lived.
@@ -50,7 +50,7 @@ pub(super) fn live_with(
 ) -> Result<Life> {
     let number = fs::read_dir(house.path("."))?.count();
     let path = |name: &str| house.path(format!("life-{number}.{name}"));
-    let mut command = house.command(binary()?);
+    let mut command = house.command(failpoints()?);
     command
         .arg("run")
         .stdin(Stdio::piped())

@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use tokio::task::JoinSet;
 use wardroom_fake_mattermost::{Person, Post, Server};
 
-use crate::house::{House, binary};
+use crate::house::{House, failpoints};
 
 /// So many channels are used side by side, each for one place after the other.
 const CHANNELS: usize = 3;
@@ -80,8 +80,7 @@ impl Scene {
     /// Starts the host; it counts its places, and kills itself at this one.
     fn start(&mut self, place: Option<&str>) -> Result<()> {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.house.path("log"))?;
-        let program = std::env::var_os("WARDROOM_BIN").map_or_else(binary, |path| Ok(path.into()))?;
-        let mut command = self.house.command(program);
+        let mut command = self.house.command(failpoints()?);
         command.arg("run").env("MARVIN_TOKEN", &self.token).env("WARDROOM_CRASH_LOG", self.house.path("places"));
         if let Some(place) = place {
             command.env("WARDROOM_CRASH_AT", place);

@@ -10,7 +10,7 @@ use wardroom::port::{
     store::{EntryKind, JobOutcome, Phase},
 };
 
-use super::rig::World;
+use super::harness::World;
 
 /// Three people can approve, of whom `bob` asks.
 fn config(count: u32, within: &str) -> String {

@@ -4,8 +4,8 @@ use anyhow::{Result, ensure};
 use wardroom::port::{Body, Outcome};
 
 use super::{
+    harness::{ROOM, World},
     replay,
-    rig::{ROOM, World},
 };
 
 /// The configuration of the drills, where the app is talked about in this room.

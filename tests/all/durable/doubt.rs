@@ -9,8 +9,8 @@ use wardroom::port::{
 };
 
 use super::{
+    harness::World,
     replay::{ALL, config},
-    rig::World,
 };
 
 const SCRIPT: &str = "drill-place cms staging 1.0 trigger:cms/staging:1.0 wait";

@@ -5,7 +5,7 @@
 mod approvals;
 mod direct;
 mod doubt;
+mod harness;
 mod places;
 mod replay;
-mod rig;
 mod windows;

@@ -10,8 +10,8 @@ use wardroom::port::{
 };
 
 use super::{
+    harness::World,
     replay::{ALL, config},
-    rig::World,
 };
 
 /// When a job held a place: from its first effect there to its last entry.

@@ -9,7 +9,7 @@ use wardroom::port::{
     store::{EntryKind, JobOutcome, Phase},
 };
 
-use super::rig::World;
+use super::harness::World;
 
 /// What the plugin `drill` may do, with the calls of one rule to be filled in.
 pub(super) fn config(calls: &str) -> String {

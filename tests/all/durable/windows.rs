@@ -6,7 +6,7 @@ use wardroom::{
     port::{Outcome, store::JobOutcome},
 };
 
-use super::{replay, rig::World};
+use super::{harness::World, replay};
 
 /// Deploys at a moment; gives how that ended.
 fn deployed(world: &World, config: &str, moment: &str) -> Result<JobOutcome> {

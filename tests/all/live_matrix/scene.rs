@@ -5,7 +5,7 @@
 use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -18,7 +18,10 @@ use wardroom_tests::{
     synapse::Synapse,
 };
 
-use crate::journal::Journal;
+use crate::{
+    house::{binary, failpoints},
+    journal::Journal,
+};
 
 /// A room with people and the bot in it.
 pub(crate) struct Scene {
@@ -191,7 +194,7 @@ impl Host {
 
     /// Starts it; it counts its places, and kills itself at this one.
     pub(crate) fn start_dying(&mut self, place: Option<&str>) -> Result<()> {
-        let mut command = self.command(&["run"])?;
+        let mut command = self.command_of(&failpoints()?, &["run"]);
         command.env("WARDROOM_CRASH_LOG", self.folder.path().join("places"));
         if let Some(place) = place {
             command.env("WARDROOM_CRASH_AT", place);
@@ -220,12 +223,15 @@ impl Host {
     }
 
     fn command(&self, words: &[&str]) -> Result<Command> {
-        let program =
-            std::env::var_os("WARDROOM_BIN").context("WARDROOM_BIN is not set; hint: `cargo xtask test` sets it")?;
+        let program = binary()?;
+        Ok(self.command_of(&program, words))
+    }
+
+    fn command_of(&self, program: &Path, words: &[&str]) -> Command {
         let mut command = Command::new(program);
         command.args(words).arg("--config").arg(self.folder.path().join("plugins.toml"));
         command.env("MARVIN_PASSWORD", &self.password).stdin(Stdio::null());
-        Ok(command)
+        command
     }
 
     /// Has its pipeline take this long from now on, in seconds.

@@ -11,14 +11,14 @@ use serde::{Serialize, de::DeserializeOwned};
 use wardroom::port::{
     Store as _,
     memory::{MemoryChat, MemoryStore},
-    store::{EntryKind, JobQuery, Phase, Write},
+    store::{EntryKind, HookedStore, JobQuery, Phase, Write},
 };
 use wardroom_store::SqliteStore;
 
 use crate::{
+    recorder::Recorder,
     scene,
     serving::{ROOM, Serving},
-    watched::Watched,
 };
 
 /// Jobs in one transaction.
@@ -56,15 +56,13 @@ pub(crate) async fn make(database: &Path, module: &Path, jobs: usize, person: &s
 /// Has an engine park a job; gives what it wrote.
 async fn pattern(module: &Path, person: &str) -> Result<Vec<Row>> {
     let folder = tempfile::tempdir()?;
-    let mut watched = Watched::new(Arc::new(MemoryStore::new()));
-    watched.written = Some(Default::default());
-    let watched = Arc::new(watched);
+    let hooked = Arc::new(HookedStore::new(Arc::new(MemoryStore::new()), Recorder::default().recording()));
     let text = format!("[bot.bench.memory]\n\n{}{}", scene::role(), scene::plugin("bench", module));
-    let serving = Serving::start(folder.path(), &text, watched.clone()).await?;
+    let serving = Serving::start(folder.path(), &text, hooked.clone()).await?;
     serving.types(["park 300d".to_owned()]).await?;
     serving.settled().await;
     serving.end().await?;
-    let writes: Vec<Write> = watched.written().into_iter().flatten().collect();
+    let writes: Vec<Write> = hooked.hooks().written().into_iter().flatten().collect();
     let opened = writes.iter().find_map(|write| match write {
         Write::Open(row) => Some(row.clone()),
         _ => None,

@@ -19,15 +19,15 @@ use anyhow::{Context as _, Result, ensure};
 use tokio::{sync::Barrier, task::JoinSet};
 use wardroom::port::{
     Store as _,
-    store::{EntryKind, JobOutcome, JobQuery, Write},
+    store::{EntryKind, HookedStore, JobOutcome, JobQuery, Write},
 };
 use wardroom_store::SqliteStore;
 
 use crate::{
     figure::{Against, Figure, Unit, median},
+    recorder::{Recorder, Section, enters},
     scene::{self, Scene},
     serving::Serving,
-    watched::{Stretch, Watched, enters},
 };
 
 pub(crate) const NAME: &str = "journaled calls";
@@ -95,11 +95,10 @@ async fn compare(folder: &Path, text: &str, kind: Kind) -> Result<Figure> {
 async fn journaled(folder: &Path, text: &str, kind: Kind, keep: bool) -> Result<(f64, Vec<Vec<Write>>)> {
     let state = tempfile::tempdir()?;
     let store = Arc::new(SqliteStore::open(&state.path().join("wardroom.db")).await?);
-    let mut watched = Watched::new(store.clone());
-    watched.stretch = Some(Stretch::new(JOBS, CALLS * kind.entries));
-    watched.written = keep.then(Default::default);
-    let watched = Arc::new(watched);
-    let serving = Serving::start(folder, text, watched.clone()).await?;
+    let recorder = Recorder::default().timing(Section::new(JOBS, CALLS * kind.entries));
+    let recorder = if keep { recorder.recording() } else { recorder };
+    let hooked = Arc::new(HookedStore::new(store.clone(), recorder));
+    let serving = Serving::start(folder, text, hooked.clone()).await?;
     serving.types((0..JOBS).map(kind.line)).await?;
     serving.settled().await;
     serving.end().await?;
@@ -112,9 +111,9 @@ async fn journaled(folder: &Path, text: &str, kind: Kind, keep: bool) -> Result<
         ensure!(made == CALLS as usize, "job `{}` made {made} calls, and not {CALLS}", job.line);
     }
     ensure!(jobs.len() == JOBS, "{} jobs were opened", jobs.len());
-    let took = watched.stretch.as_ref().and_then(Stretch::took).context("the calls were not all written")?;
+    let took = hooked.hooks().took().context("the calls were not all written")?;
     store.close().await;
-    Ok((took.as_secs_f64(), watched.written()))
+    Ok((took.as_secs_f64(), hooked.hooks().written()))
 }
 
 /// The lists of each job, in their order.

@@ -16,13 +16,13 @@ mod journaled;
 mod parked;
 mod query;
 mod reaction;
+mod recorder;
 mod replay;
 mod resident;
 mod rights;
 mod scene;
 mod serving;
 mod variant;
-mod watched;
 
 use std::{io::Write as _, process::ExitCode};
 

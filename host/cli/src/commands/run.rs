@@ -7,15 +7,22 @@ use tokio::signal::unix::{SignalKind, signal};
 use wardroom::{CancellationToken, Engine};
 use wardroom_store::SqliteStore;
 
-use crate::{Exit, report, wiring};
+use crate::{Exit, Instrument, report, wiring};
 
 /// How long everything may take after a signal, whatever hangs. The engine gives what is at work 8 seconds of it to
 /// come to a place from which it goes on; a service manager waits longer than this before it kills.
 const DEADLINE: Duration = Duration::from_secs(14);
 
-pub(crate) async fn run(path: &Path, locked: bool, adopt: bool, bot: Option<&str>) -> anyhow::Result<Exit> {
+pub(crate) async fn run(
+    path: &Path,
+    locked: bool,
+    adopt: bool,
+    bot: Option<&str>,
+    instrument: &dyn Instrument,
+) -> anyhow::Result<Exit> {
     // 1. The configuration, before anything connects.
-    let Some(mut wired) = wiring::wire_or_report(path) else { return Ok(Exit::Wrong) };
+    let wired = wiring::wire_with(path, |registry| instrument.registry(registry));
+    let Some(mut wired) = wiring::reported(wired) else { return Ok(Exit::Wrong) };
     if let Some(bot) = bot {
         match wired.config.only(bot) {
             Ok(rooms) => {
@@ -47,11 +54,8 @@ pub(crate) async fn run(path: &Path, locked: bool, adopt: bool, bot: Option<&str
     // 3. The plugins; one that does not load takes out nobody else.
     let cache = wired.cache();
     let has_lock = wired.lock.is_some();
-    #[cfg(not(feature = "crash-points"))]
-    let watched = store.clone();
-    #[cfg(feature = "crash-points")]
-    let watched = crate::crash::store(store.clone());
-    let engine = Arc::new(Engine::builder(wired.config, watched).cache(cache).lock(wired.lock).build().await?);
+    let used = instrument.store(store.clone());
+    let engine = Arc::new(Engine::builder(wired.config, used).cache(cache).lock(wired.lock).build().await?);
     if !has_lock {
         tracing::warn!(
             "there is no plugins.lock: any bytes are taken for a plugin; write one with: wardroom plugin lock"

@@ -4,12 +4,14 @@
 //! to write: [`Store::commit`], after which the list is on disk as a whole or not at all, and [`Store::note`] for
 //! what a crash may lose.
 
+mod hooked;
 mod jobs;
 mod journal;
 mod messages;
 mod releases;
 mod rights;
 
+pub use hooked::{HookedStore, StoreHooks};
 pub use jobs::{JobEnd, JobOutcome, JobQuery, JobRow, Phase, Place, Stand};
 pub use journal::{CallCount, Entry, EntryKind, Line, Link, LinkKind, Removed, Sealed, Usage};
 pub use messages::{InboxKey, InboxRow, Mark, OutboxRow, PendingRow, Purpose, Reaction, Started, Word};

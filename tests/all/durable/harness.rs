@@ -16,20 +16,16 @@ use async_trait::async_trait;
 use tokio::sync::Notify;
 use wardroom::{
     CancellationToken, Engine, Timestamp,
-    config::{BotIdentity, Registry, Table, read},
+    config::{Registry, read},
     journal,
-    message::{Inbox, Incoming, Person},
+    message::{Incoming, Person},
     port::{
-        Abilities, Chat, ChatFactory, Clock, Outcome, Outgoing, PipelineError, Pipelines, PipelinesFactory, RunEnd,
-        RunKey, RunState, SendError, Store, StoreError,
-        memory::{MemoryChat, MemoryPipelines, MemoryStore},
-        pipelines::PipelinesBuilder,
-        store::{
-            Freeze, Grant, InboxKey, InboxRow, JobQuery, JobRow, Link, Mark, PendingRow, Phase, Place, Reaction,
-            Release, ReleaseQuery, Removed, Sealed, Usage, Write,
-        },
+        Abilities, Clock, Outcome, Outgoing, ReadyChat, Store as _, StoreError,
+        memory::{MemoryChat, MemoryPipelines, MemoryPipelinesFactory, MemoryStore},
+        store::{HookedStore, JobQuery, JobRow, Phase, Reaction, Sealed, StoreHooks, Write},
     },
 };
+use wardroom_tests::hooked::{ChatHooks, HookedChat, HookedPipelinesFactory, PipelinesHooks};
 
 /// How long a life may take. Far more than it does.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -131,16 +127,16 @@ impl World {
         let file = self.folder.path().join("plugins.toml");
         std::fs::write(&file, config.replace("{guests}", &guests().display().to_string()))?;
         let served = Arc::new(Notify::new());
-        let mortal = Mortal { inner: self.chat.clone(), fuse: fuse.clone() };
-        let chat: Arc<dyn Chat> = Arc::new(MortalChat { mortal, served: served.clone() });
-        let systems: Arc<dyn Pipelines> = Arc::new(Mortal { inner: self.pipelines.clone(), fuse: fuse.clone() });
+        let mortal = Mortal { fuse: fuse.clone(), served: served.clone() };
+        let chat = HookedChat::new(self.chat.clone(), mortal.clone());
+        let pipelines = Arc::new(MemoryPipelinesFactory(self.pipelines.clone()));
         let registry = Registry {
-            chats: vec![Arc::new(Ready(chat))],
-            pipelines: vec![Arc::new(ReadyPipelines(systems))],
+            chats: vec![Arc::new(ReadyChat(Arc::new(chat)))],
+            pipelines: vec![Arc::new(HookedPipelinesFactory::new(pipelines, mortal.clone()))],
             ..Registry::default()
         };
         let config = read(&file, &registry).map_err(|problems| anyhow!("{problems:?}"))?;
-        let store: Arc<dyn Store> = Arc::new(Mortal { inner: self.store.clone(), fuse: fuse.clone() });
+        let store = Arc::new(HookedStore::new(self.store.clone(), mortal));
         let engine =
             Engine::builder(config, store).clock(self.clock.clone()).cache(crate::house::code()).build().await?;
         let engine = Arc::new(engine);
@@ -265,232 +261,58 @@ fn guests() -> std::path::PathBuf {
     crate::house::guests()
 }
 
-/// A port that a fuse belongs to.
-struct Mortal<T> {
-    inner: Arc<T>,
+/// The hooks of one life: every call takes from the fuse. A note, which must not wait, is lost when the fuse is burnt.
+#[derive(Clone)]
+struct Mortal {
     fuse: Arc<Fuse>,
-}
-
-/// The chat of one life; it says when it is served.
-struct MortalChat {
-    mortal: Mortal<MemoryChat>,
+    /// Notified when the chat is served.
     served: Arc<Notify>,
 }
 
-struct Ready(Arc<dyn Chat>);
-
-impl ChatFactory for Ready {
-    fn network(&self) -> &'static str {
-        MemoryChat::NETWORK
-    }
-
-    fn read(&self, _bot: &BotIdentity, _table: &mut Table) -> Option<Arc<dyn Chat>> {
-        Some(self.0.clone())
-    }
-}
-
-struct ReadyPipelines(Arc<dyn Pipelines>);
-
-impl PipelinesFactory for ReadyPipelines {
-    fn kind(&self) -> &'static str {
-        "memory"
-    }
-
-    fn inline_key(&self) -> Option<&'static str> {
-        Some("memory")
-    }
-
-    fn system(&self, _table: Option<&mut Table>) -> Option<Box<dyn PipelinesBuilder>> {
-        Some(Box::new(ReadyBuilder(self.0.clone())))
-    }
-}
-
-struct ReadyBuilder(Arc<dyn Pipelines>);
-
-impl PipelinesBuilder for ReadyBuilder {
-    fn pipeline(&mut self, _name: &str, _path: Option<&str>, _parameters: &[String], table: &mut Table) {
-        let _ = table.boolean("memory");
-    }
-
-    fn build(self: Box<Self>) -> Arc<dyn Pipelines> {
-        self.0
-    }
-}
-
 #[async_trait]
-impl Chat for MortalChat {
-    fn network(&self) -> &'static str {
-        MemoryChat::NETWORK
-    }
-
-    fn abilities(&self) -> Abilities {
-        self.mortal.inner.abilities()
-    }
-
-    async fn serve(&self, inbox: Arc<Inbox>, stop: CancellationToken) -> anyhow::Result<()> {
+impl ChatHooks for Mortal {
+    fn before_serve(&self) {
         self.served.notify_one();
-        self.mortal.inner.serve(inbox, stop).await
     }
 
-    async fn send(&self, message: &Outgoing) -> Result<String, SendError> {
-        self.mortal.fuse.pass().await;
-        let sent = self.mortal.inner.send(message).await;
-        self.mortal.fuse.pass().await;
-        sent
+    async fn before_send(&self, _message: &Outgoing) {
+        self.fuse.pass().await;
     }
 
-    async fn find(&self, room: &str, key: &str) -> Result<Option<String>, SendError> {
-        self.mortal.inner.find(room, key).await
+    async fn after_send(&self, _message: &Outgoing) {
+        self.fuse.pass().await;
     }
 }
 
 #[async_trait]
-impl Pipelines for Mortal<MemoryPipelines> {
-    async fn start(
-        &self,
-        key: &RunKey,
-        pipeline: &str,
-        parameters: &BTreeMap<String, String>,
-    ) -> Result<Option<String>, PipelineError> {
-        self.fuse.pass().await;
-        let started = self.inner.start(key, pipeline, parameters).await;
-        self.fuse.pass().await;
-        started
-    }
-
-    async fn state(&self, key: &RunKey, pipeline: &str) -> Result<RunState, PipelineError> {
-        self.fuse.pass().await;
-        self.inner.state(key, pipeline).await
-    }
-
-    async fn ended(
-        &self,
-        key: &RunKey,
-        pipeline: &str,
-        line: &mut (dyn for<'line> FnMut(&'line str) + Send),
-    ) -> Result<RunEnd, PipelineError> {
-        self.fuse.pass().await;
-        self.inner.ended(key, pipeline, line).await
-    }
-
-    async fn output(&self, key: &RunKey, pipeline: &str, bytes: usize) -> Result<String, PipelineError> {
-        self.inner.output(key, pipeline, bytes).await
-    }
-
-    async fn cancel(&self, key: &RunKey, pipeline: &str) -> Result<(), PipelineError> {
-        self.fuse.pass().await;
-        self.inner.cancel(key, pipeline).await
-    }
-}
-
-#[async_trait]
-impl Store for Mortal<MemoryStore> {
-    async fn commit(&self, writes: Vec<Write>) -> Result<Vec<InboxKey>, StoreError> {
-        self.fuse.pass().await;
-        let committed = self.inner.commit(writes).await;
-        self.fuse.pass().await;
-        committed
-    }
-
-    fn note(&self, writes: Vec<Write>) {
-        if !self.fuse.is_burnt() {
-            self.inner.note(writes);
+impl PipelinesHooks for Mortal {
+    async fn before(&self, method: &'static str) {
+        if ["start", "state", "ended", "cancel"].contains(&method) {
+            self.fuse.pass().await;
         }
     }
 
-    async fn waiting(&self) -> Result<Vec<InboxRow>, StoreError> {
-        self.inner.waiting().await
+    async fn after(&self, method: &'static str) {
+        if method == "start" {
+            self.fuse.pass().await;
+        }
+    }
+}
+
+#[async_trait]
+impl StoreHooks for Mortal {
+    type Pending = ();
+
+    async fn before_commit(&self, _writes: &[Write]) -> Result<(), StoreError> {
+        self.fuse.pass().await;
+        Ok(())
     }
 
-    async fn mark(&self, bot: &str, network: &str, room: &str) -> Result<Option<Mark>, StoreError> {
-        self.inner.mark(bot, network, room).await
+    async fn after_commit(&self, (): ()) {
+        self.fuse.pass().await;
     }
 
-    async fn outbox(&self) -> Result<Vec<PendingRow>, StoreError> {
-        self.inner.outbox().await
-    }
-
-    async fn sent_event(&self, key: &str) -> Result<Option<String>, StoreError> {
-        self.inner.sent_event(key).await
-    }
-
-    async fn sent_as(&self, network: &str, event: &str) -> Result<Option<String>, StoreError> {
-        self.inner.sent_as(network, event).await
-    }
-
-    async fn job(&self, id: &str) -> Result<Option<JobRow>, StoreError> {
-        self.inner.job(id).await
-    }
-
-    async fn jobs(&self, query: &JobQuery) -> Result<Vec<JobRow>, StoreError> {
-        self.inner.jobs(query).await
-    }
-
-    async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<JobRow>, StoreError> {
-        self.inner.due(now, limit).await
-    }
-
-    async fn next_wake(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.inner.next_wake().await
-    }
-
-    async fn open_jobs(&self) -> Result<Vec<(Phase, u64)>, StoreError> {
-        self.inner.open_jobs().await
-    }
-
-    async fn places(&self) -> Result<Vec<(Place, String)>, StoreError> {
-        self.inner.places().await
-    }
-
-    async fn entries(&self, job: &str) -> Result<Vec<Sealed>, StoreError> {
-        self.inner.entries(job).await
-    }
-
-    async fn tip(&self, job: &str) -> Result<Option<(u32, String)>, StoreError> {
-        self.inner.tip(job).await
-    }
-
-    async fn newest(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.inner.newest().await
-    }
-
-    async fn beside(&self, digest: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        self.inner.beside(digest).await
-    }
-
-    async fn links(&self, after: u64, limit: u32) -> Result<Vec<Link>, StoreError> {
-        self.inner.links(after, limit).await
-    }
-
-    async fn lines(&self, link: u64) -> Result<Vec<wardroom::port::store::Line>, StoreError> {
-        self.inner.lines(link).await
-    }
-
-    async fn remove(&self, before: Timestamp, loaded: &[String]) -> Result<Removed, StoreError> {
-        self.inner.remove(before, loaded).await
-    }
-
-    async fn releases(&self, query: &ReleaseQuery) -> Result<Vec<Release>, StoreError> {
-        self.inner.releases(query).await
-    }
-
-    async fn grants(&self) -> Result<Vec<Grant>, StoreError> {
-        self.inner.grants().await
-    }
-
-    async fn freezes(&self) -> Result<Vec<Freeze>, StoreError> {
-        self.inner.freezes().await
-    }
-
-    async fn value(&self, plugin: &str, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        self.inner.value(plugin, key).await
-    }
-
-    async fn values(&self, plugin: &str, prefix: &str, limit: u32) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
-        self.inner.values(plugin, prefix, limit).await
-    }
-
-    async fn usage(&self) -> Result<Vec<Usage>, StoreError> {
-        self.inner.usage().await
+    fn before_note(&self, _writes: &[Write]) -> Result<(), StoreError> {
+        if self.fuse.is_burnt() { Err(StoreError::Failed("the engine is dead".to_owned())) } else { Ok(()) }
     }
 }
