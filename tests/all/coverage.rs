@@ -70,7 +70,7 @@ file = "crew.txt"
 
 [role.crew]
 members      = ["group:crew"]
-commands     = ["drill", "drill-place", "auth", "auth revoke"]
+commands     = ["script", "script-app", "auth", "auth revoke"]
 apps         = ["*"]
 environments = ["*"]
 
@@ -180,9 +180,9 @@ fn every_call_is_denied_to_somebody_whose_right_was_taken_while_the_job_waited()
     host.hear("You now speak")?;
     // All that stands before the sleep is done with the right, all behind it without.
     host.say(
-        "drill-place cms staging 1.0.2 set:kept:yes later:3600000:drill:script=now after:2500 sleep \
+        "script-app cms staging 1.0.2 set:kept:yes later:3600000:script:script=now after:2500 sleep \
          apps releases:cms:staging get:kept set:k:v delete:kept keys list call-off \
-         trigger:cms/staging:1.0.2 later:3600000:drill:script=now after:10 sleep",
+         trigger:cms/staging:1.0.2 later:3600000:script:script=now after:10 sleep",
     )?;
     holds(&house.path("state"), "select count(*) from entry where kind = 'wait'", 1)?;
     house.write("crew.txt", "# nobody is left\n")?;

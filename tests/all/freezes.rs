@@ -45,14 +45,14 @@ parameters = { version = '[0-9.]+' }
 module = "{guests}/deploy.wasm"
 allow  = [{ call = ["pipelines.*", "catalog.*"] }]
 
-[plugin.drill]
-module = "{guests}/drill.wasm"
+[plugin.scripted]
+module = "{guests}/scripted.wasm"
 
-[[plugin.drill.allow]]
+[[plugin.scripted.allow]]
 call   = ["pipelines.trigger", "jobs.later", "jobs.cancel"]
 beyond = ["app", "environment", "version", "parameter"]
 
-[[plugin.drill.allow]]
+[[plugin.scripted.allow]]
 call = ["pipelines.wait", "catalog.*", "jobs.list", "store.*"]
 "#;
 
@@ -86,13 +86,13 @@ fn what_acts_already_goes_on_to_its_end_and_nothing_else_begins() -> Result<()> 
     let house = house()?;
     let mut host = Host::start(&house)?;
     let script = "trigger:cms/production:1.0 wait trigger:cms/production:2.0 wait";
-    host.say(&format!("drill-place cms production 1.0 {script} &"))?;
+    host.say(&format!("script-app cms production 1.0 {script} &"))?;
     starts(&house, "1.0")?;
     waits(&house)?;
     host.say("freeze production reason the database moves &")?;
     host.hear("production is frozen by operator: the database moves.")?;
     let told = host.hear("goes on to its end")?;
-    ensure!(told.ends_with(&format!("goes on to its end: drill-place cms production 1.0 {script}")), "{told}");
+    ensure!(told.ends_with(&format!("goes on to its end: script-app cms production 1.0 {script}")), "{told}");
     host.hear("Lift it: unfreeze production")?;
     // Another place in the same environment, and the same place.
     host.say("deploy shop production 5.0 &")?;
@@ -103,7 +103,7 @@ fn what_acts_already_goes_on_to_its_end_and_nothing_else_begins() -> Result<()> 
     go(&house, "1.0")?;
     starts(&house, "2.0")?;
     go(&house, "2.0")?;
-    host.hear("drill-place cms production 1.0")?;
+    host.hear("script-app cms production 1.0")?;
     host.say("deploy cms production 6.0")?;
     host.hear("Refused: pipelines.trigger cms/production version 6.0")?;
     host.hear("  - freeze: production is frozen by operator: the database moves")?;
@@ -122,7 +122,7 @@ fn what_acts_already_goes_on_to_its_end_and_nothing_else_begins() -> Result<()> 
 fn who_acted_elsewhere_only_is_held_in_the_middle() -> Result<()> {
     let house = house()?;
     let mut host = Host::start(&house)?;
-    host.say("drill trigger:cms/staging:1.0 wait trigger:cms/production:2.0 wait &")?;
+    host.say("script trigger:cms/staging:1.0 wait trigger:cms/production:2.0 wait &")?;
     starts(&house, "1.0")?;
     waits(&house)?;
     host.say("freeze production &")?;
@@ -133,7 +133,7 @@ fn who_acted_elsewhere_only_is_held_in_the_middle() -> Result<()> {
     go(&house, "1.0")?;
     host.hear("  - freeze: production is frozen by operator")?;
     // Work for later of which nobody knows where it will act could act anywhere.
-    host.say("drill later:60000:drill:script=now")?;
+    host.say("script later:60000:script:script=now")?;
     host.hear("; where this effect takes place is not known, so it counts as everywhere")?;
     let (status, said) = host.finish()?;
     ensure!(status.success(), "{said:?}");

@@ -30,7 +30,7 @@ admins = ["operator"]
 
 [role.deployer]
 members      = ["@bob:example.org", "@carol:example.org"]
-commands     = ["deploy", "drill", "drill-place"]
+commands     = ["deploy", "script", "script-app"]
 apps         = ["*"]
 environments = ["staging"]
 
@@ -49,14 +49,14 @@ parameters = { version = '[0-9.]+' }
 module = "{guests}/deploy.wasm"
 allow  = [{ call = ["pipelines.*", "catalog.*"] }]
 
-[plugin.drill]
-module = "{guests}/drill.wasm"
+[plugin.scripted]
+module = "{guests}/scripted.wasm"
 
-[[plugin.drill.allow]]
+[[plugin.scripted.allow]]
 call   = ["pipelines.trigger", "jobs.later", "jobs.cancel"]
 beyond = ["app", "environment", "version", "parameter"]
 
-[[plugin.drill.allow]]
+[[plugin.scripted.allow]]
 call = ["pipelines.wait", "catalog.*", "jobs.list", "store.*"]
 "#;
 
@@ -171,7 +171,7 @@ fn a_plugin_that_is_called_off_while_it_waits_for_a_time_can_tidy_up() -> Result
     let house = house()?;
     let mut host = Host::start(&house)?;
     // After it is told it waits for no time any more, and what it does then is done.
-    host.say("drill after:600000 sleep set:tidied:up sleep get:tidied &")?;
+    host.say("script after:600000 sleep set:tidied:up sleep get:tidied &")?;
     host.hear("waits until")?;
     host.say("cancel &")?;
     host.hear("is called off")?;
@@ -185,18 +185,18 @@ fn a_plugin_that_is_called_off_while_it_waits_for_a_time_can_tidy_up() -> Result
 fn what_is_left_for_later_is_listed_begins_once_and_can_be_called_off() -> Result<()> {
     let house = house()?;
     let mut host = Host::start(&house)?;
-    host.say("drill later:600000:drill:script=set:never:done later:1200:drill:script=set:done:yes list &")?;
+    host.say("script later:600000:script:script=set:never:done later:1200:script:script=set:done:yes list &")?;
     host.hear("left left 2")?;
     host.say("jobs &")?;
-    let never = id(&host.hear("drill set:never:done, by operator: begins at")?);
+    let never = id(&host.hear("script set:never:done, by operator: begins at")?);
     host.say(&format!("cancel {never} &"))?;
     host.hear("was called off by operator.")?;
     host.hear("Nothing of it was done.")?;
-    host.hear("drill set:done:yes: succeeded")?;
+    host.hear("script set:done:yes: succeeded")?;
     host.say("peek get:done get:never &")?;
     host.hear("yes none")?;
     // By another command of the same plugin.
-    host.say("drill later:600000:drill:script=now call-off list &")?;
+    host.say("script later:600000:script:script=now call-off list &")?;
     host.hear("left ok 0")?;
     host.say("jobs &")?;
     host.hear("No job is open.")?;
@@ -210,13 +210,13 @@ fn what_was_not_typed_cannot_be_left_for_later_without_a_grant() -> Result<()> {
     let house = house()?;
     house.configure(&CONFIG.replace("beyond = [\"app\", \"environment\", \"version\", \"parameter\"]", ""))?;
     let mut host = Host::start(&house)?;
-    let later = "later:600000:drill-place:app=cms,environment=production,version=1.0,script=now";
-    host.say(&format!("drill-place cms staging 1.0 {later} &"))?;
+    let later = "later:600000:script-app:app=cms,environment=production,version=1.0,script=now";
+    host.say(&format!("script-app cms staging 1.0 {later} &"))?;
     host.hear("denied")?;
     host.hear("typed:")?;
     host.say("/as @bob:example.org")?;
-    host.say(&format!("drill-place cms staging 1.0 {later} list &"))?;
-    host.hear("role: no role lets @bob:example.org run `drill-place` on cms/production")?;
+    host.say(&format!("script-app cms staging 1.0 {later} list &"))?;
+    host.hear("role: no role lets @bob:example.org run `script-app` on cms/production")?;
     host.say("jobs &")?;
     host.hear("No job is open.")?;
     let (status, _) = host.finish()?;
@@ -228,7 +228,7 @@ fn what_was_not_typed_cannot_be_left_for_later_without_a_grant() -> Result<()> {
 fn the_first_of_several_things_is_waited_for() -> Result<()> {
     let house = house()?;
     let mut host = Host::start(&house)?;
-    host.say("drill trigger:cms/staging:1.0 trigger:cms/production:2.0 after:300000 any any &")?;
+    host.say("script trigger:cms/staging:1.0 trigger:cms/production:2.0 after:300000 any any &")?;
     starts(&house, "2.0")?;
     std::thread::sleep(Duration::from_millis(100));
     go(&house, "2.0")?;

@@ -20,11 +20,11 @@ user = "operator"
 [people]
 admins = ["operator"]
 
-[plugin.drill]
-module = "{guests}/drill.wasm"
+[plugin.scripted]
+module = "{guests}/scripted.wasm"
 allow  = [{ call = ["pipelines.*", "catalog.*", "store.*", "jobs.*"] }]
 
-[plugin.drill.limits]
+[plugin.scripted.limits]
 cpu  = "60s"
 wall = "60s"
 "#;
@@ -32,7 +32,7 @@ wall = "60s"
 /// A host with a plugin at work that makes no call and does not end.
 fn spinning(house: &House) -> Result<Host> {
     let mut host = Host::start(house)?;
-    host.say("drill spin")?;
+    host.say("script spin")?;
     let open = "select count(*) from job where ended is null";
     // The database is made while the host starts.
     let opened = || {
@@ -51,7 +51,7 @@ fn asked_once_it_ends_before_a_service_manager_kills_it() -> Result<()> {
     ensure!(status.code() == Some(0), "{status}");
     ensure!(took < Duration::from_secs(15), "{took:?}");
     let jobs = house.wardroom(&["jobs"], "")?;
-    ensure!(jobs.out.contains("drill spin, by operator: at work"), "{jobs:?}");
+    ensure!(jobs.out.contains("script spin, by operator: at work"), "{jobs:?}");
     ensure!(house.wardroom(&["journal", "verify"], "")?.code == Some(0));
     Ok(())
 }

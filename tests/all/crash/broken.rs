@@ -38,21 +38,21 @@ parameters = { version = '[0-9.]+' }
 run        = ["./count.sh", "{version}"]
 parameters = { version = '[0-9.]+' }
 
-[plugin.drill]
-module = "drill.wasm"
+[plugin.scripted]
+module = "scripted.wasm"
 allow  = [{ call = ["pipelines.*", "catalog.*", "store.*", "jobs.*"] }]
 "#;
 
 pub(super) const SCRIPT: &str = "#!/bin/sh\necho \"$1\" >>started\n";
 
 /// Waits for a time, and then does something.
-pub(super) const PARKS: &str = "drill-place it quick 1.0 after:300 sleep trigger:it/quick:1.0 wait\n";
-const PARKS_TOO: &str = "drill-place it other 2.0 after:300 sleep trigger:it/other:2.0 wait\n";
+pub(super) const PARKS: &str = "script-app it quick 1.0 after:300 sleep trigger:it/quick:1.0 wait\n";
+const PARKS_TOO: &str = "script-app it other 2.0 after:300 sleep trigger:it/other:2.0 wait\n";
 
 pub(super) fn house() -> Result<House> {
     let house = House::new(CONFIG)?;
     house.script("count.sh", SCRIPT)?;
-    house.copy_in(&crate::house::guests().join("drill.wasm"), "drill.wasm")?;
+    house.copy_in(&crate::house::guests().join("scripted.wasm"), "scripted.wasm")?;
     Ok(house)
 }
 
@@ -168,7 +168,7 @@ fn a_newer_database_is_refused() -> Result<()> {
 fn a_disk_that_is_full_when_a_job_goes_on_stops_it_until_there_is_room() -> Result<()> {
     let house = house()?;
     let (mut host, state) = on_a_small_disk(&house, "mount -t tmpfs -o size=4m,mode=0700 none state")?;
-    host.say("drill-place it quick 1.0 after:1500 sleep trigger:it/quick:1.0 wait &")?;
+    host.say("script-app it quick 1.0 after:1500 sleep trigger:it/quick:1.0 wait &")?;
     host.hear("waits until")?;
     let filler = state.join("filler");
     ensure!(fs::write(&filler, vec![0_u8; 8 << 20]).is_err(), "the disk is full");
@@ -189,7 +189,7 @@ fn a_disk_that_fills_up_during_a_run_loses_nothing_of_its_end() -> Result<()> {
     let house = house()?;
     house.script("count.sh", "#!/bin/sh\necho \"$1\" >>started\nuntil [ -e go ]; do sleep 0.02; done\n")?;
     let (mut host, state) = on_a_small_disk(&house, "mount -t tmpfs -o size=4m,mode=0700 none state")?;
-    host.say("drill-place it quick 1.0 trigger:it/quick:1.0 wait &")?;
+    host.say("script-app it quick 1.0 trigger:it/quick:1.0 wait &")?;
     eventually("the run's start", || Ok(started(&house) == ["1.0"]))?;
     // The job waits for it by now, or at least its intent is on disk.
     std::thread::sleep(Duration::from_millis(300));

@@ -39,8 +39,8 @@ parameters = { version = '[0-9.]+' }
 run        = ["./count.sh", "{version}", "0.8"]
 parameters = { version = '[0-9.]+' }
 
-[plugin.drill]
-module = "{guests}/drill.wasm"
+[plugin.scripted]
+module = "{guests}/scripted.wasm"
 allow  = [{ call = ["pipelines.*", "catalog.*", "store.*", "jobs.*"], beyond = ["app", "environment", "version", "parameter"] }]
 "#;
 
@@ -50,15 +50,15 @@ sleep \"$2\"
 ";
 
 /// All that a plugin can do. The two jobs that it leaves: one is called off, the other works elsewhere.
-const CALLS: &str = "drill-place it quick 1.0 set:k:1 after:60 trigger:it/quick:1.0 stage:middle say:hello get:k wait sleep \
-                     now big:60000 get:big later:50000:drill:script=say:never list later:80:drill-place:app=it,environment=other,\
+const CALLS: &str = "script-app it quick 1.0 set:k:1 after:60 trigger:it/quick:1.0 stage:middle say:hello get:k wait sleep \
+                     now big:60000 get:big later:50000:script:script=say:never list later:80:script-app:app=it,environment=other,\
                      version=3.0,script=set:left:done+trigger:it/other:3.0+wait delete:k get:k releases:it:quick apps";
 const ANSWER: &str = "ok ok ok ok ok 1 succeeded reached now ok bytes:60000 left 1 left ok none 1 1";
 const LEFT: &str = "ok ok succeeded";
 
 /// The run of the second command keeps the host at work until what was left for later has had its time.
 fn typed() -> String {
-    format!("{CALLS} &\ndrill-place it slow 2.0 trigger:it/slow:2.0 wait\n")
+    format!("{CALLS} &\nscript-app it slow 2.0 trigger:it/slow:2.0 wait\n")
 }
 
 fn house() -> Result<House> {

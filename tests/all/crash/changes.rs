@@ -37,19 +37,19 @@ const GRANT: &str = r#"allow  = [{ call = ["pipelines.*", "catalog.*", "store.*"
 
 #[test]
 fn other_bytes_are_for_other_jobs() -> Result<()> {
-    let replaced = |house: &House| Ok(fs::write(house.path("drill.wasm"), crate::hostile::guest::harmless()?)?);
+    let replaced = |house: &House| Ok(fs::write(house.path("scripted.wasm"), crate::hostile::guest::harmless()?)?);
     let (outcome, said, house) = changed(PARKS, replaced)?;
     ensure!(outcome == JobOutcome::Succeeded && said.contains("ok reached ok succeeded"), "{said}");
     ensure!(started(&house) == ["1.0"]);
     let after = live(&house, PARKS, None)?;
-    ensure!(after.said.iter().any(|line| line.contains("drill-place")), "{after:#?}");
+    ensure!(after.said.iter().any(|line| line.contains("script-app")), "{after:#?}");
     ensure!(kept(&house)?.jobs.len() == 1, "the new bytes have no such command: {after:#?}");
     Ok(())
 }
 
 #[test]
 fn bytes_that_do_not_load_are_for_nobody() -> Result<()> {
-    let broken = |house: &House| Ok(fs::write(house.path("drill.wasm"), "no module")?);
+    let broken = |house: &House| Ok(fs::write(house.path("scripted.wasm"), "no module")?);
     let (outcome, said, house) = changed(PARKS, broken)?;
     ensure!(outcome == JobOutcome::Succeeded && said.contains("ok reached ok succeeded"), "{said}");
     ensure!(started(&house) == ["1.0"]);
@@ -58,7 +58,7 @@ fn bytes_that_do_not_load_are_for_nobody() -> Result<()> {
 
 #[test]
 fn a_plugin_that_is_gone_may_do_nothing_more() -> Result<()> {
-    let start = CONFIG.find("[plugin.drill]").context("its table")?;
+    let start = CONFIG.find("[plugin.scripted]").context("its table")?;
     let (outcome, said, house) = changed(PARKS, |house| configure(house, &CONFIG[start..], ""))?;
     ensure!(said.contains("ok reached denied nothing") && said.contains("pipelines.trigger"), "{said}");
     ensure!(outcome == JobOutcome::Warnings && started(&house).is_empty(), "{outcome:?} {said}");
@@ -85,7 +85,7 @@ fn a_grant_that_is_gone_denies() -> Result<()> {
 fn a_role_that_is_gone_denies() -> Result<()> {
     let role = |member: &str| {
         format!(
-            "[role.driller]\nmembers = [\"{member}\"]\ncommands = [\"drill-place\"]\napps = [\"it\"]\nenvironments = [\"quick\"]\n"
+            "[role.scripter]\nmembers = [\"{member}\"]\ncommands = [\"script-app\"]\napps = [\"it\"]\nenvironments = [\"quick\"]\n"
         )
     };
     let with = |member: &str| CONFIG.replace("[environment.quick]", &format!("{}\n[environment.quick]", role(member)));
@@ -123,7 +123,7 @@ fn a_pipeline_that_is_gone_starts_nothing() -> Result<()> {
 fn died(place: &str, script: &str) -> Result<(House, Vec<Life>)> {
     let house = house()?;
     house.script("count.sh", script)?;
-    let life = live(&house, "drill-place it quick 1.0 trigger:it/quick:1.0 wait\n", Some(place))?;
+    let life = live(&house, "script-app it quick 1.0 trigger:it/quick:1.0 wait\n", Some(place))?;
     ensure!(life.died(), "{life:#?}");
     Ok((house, vec![life]))
 }

@@ -23,7 +23,7 @@ admins = ["operator"]
 
 [role.deployer]
 members      = ["bob", "carol", "dave"]
-commands     = ["drill-place"]
+commands     = ["script-app"]
 apps         = ["*"]
 environments = ["production"]
 
@@ -35,8 +35,8 @@ approval = {{ count = {count}, from = "deployer", within = "{within}" }}
 memory     = true
 parameters = {{ version = '[0-9.]+' }}
 
-[plugin.drill]
-module = "{{guests}}/drill.wasm"
+[plugin.scripted]
+module = "{{guests}}/scripted.wasm"
 allow  = [
   {{ call = ["pipelines.trigger", "jobs.later", "jobs.cancel"], beyond = ["app", "environment", "version", "parameter"] }},
   {{ call = ["pipelines.wait", "catalog.*", "jobs.list", "store.*"] }},
@@ -45,7 +45,7 @@ allow  = [
     )
 }
 
-const ASKS: &str = "bob> drill-place cms production 1.0 trigger:cms/production:1.0 wait";
+const ASKS: &str = "bob> script-app cms production 1.0 trigger:cms/production:1.0 wait";
 
 /// What somebody does.
 #[derive(Debug, Clone)]

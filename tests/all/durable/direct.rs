@@ -8,7 +8,7 @@ use super::{
     replay,
 };
 
-/// The configuration of the drills, where the app is talked about in this room.
+/// The configuration of the guest `scripted`, where the app is talked about in this room.
 fn config(room: &str) -> String {
     replay::config(replay::ALL).replacen("[app.cms]", &format!("[app.cms]\nroom = \"{room}\""), 1)
 }
@@ -23,7 +23,7 @@ fn said_in(world: &World, room: &str) -> Vec<String> {
     .collect()
 }
 
-const TYPED: &str = "drill-place cms staging 1.0 trigger:cms/staging:1.0 wait";
+const TYPED: &str = "script-app cms staging 1.0 trigger:cms/staging:1.0 wait";
 
 #[test]
 fn the_room_of_the_app_sees_how_it_begins_and_how_it_ends_over_every_crash() -> Result<()> {
@@ -57,7 +57,7 @@ fn what_is_typed_in_the_room_of_the_app_is_not_said_there_again() -> Result<()> 
 #[test]
 fn an_app_that_nobody_typed_is_shown_when_it_is_touched() -> Result<()> {
     let world = World::new(Some(Outcome::Succeeded))?;
-    let typed = "drill trigger:cms/staging:1.0 wait trigger:cms/staging:2.0 wait";
+    let typed = "script trigger:cms/staging:1.0 wait trigger:cms/staging:2.0 wait";
     world.live(&config("#ops:example.org"), &[typed], None)?;
     let said = said_in(&world, "#ops:example.org");
     let job = &world.jobs()[0];

@@ -13,7 +13,7 @@ use super::{
     replay::{ALL, config},
 };
 
-const SCRIPT: &str = "drill-place cms staging 1.0 trigger:cms/staging:1.0 wait";
+const SCRIPT: &str = "script-app cms staging 1.0 trigger:cms/staging:1.0 wait";
 /// More calls of ports than a job of this script needs.
 const MOST: u32 = 60;
 
@@ -97,13 +97,13 @@ fn asleep(script: &str) -> Result<World> {
     Ok(world)
 }
 
-const SLEEPER: &str = "drill-place cms staging 1.0 set:k:v after:700 sleep trigger:cms/staging:1.0 get:k";
+const SLEEPER: &str = "script-app cms staging 1.0 set:k:v after:700 sleep trigger:cms/staging:1.0 get:k";
 
 #[test]
 fn a_plugin_that_was_removed_meanwhile_may_do_nothing_and_the_room_is_told() -> Result<()> {
     let world = asleep(SLEEPER)?;
     let whole = config(ALL);
-    let without = whole.split("[plugin.drill]").next().context("a configuration")?;
+    let without = whole.split("[plugin.scripted]").next().context("a configuration")?;
     ensure!(world.live(without, &[], None)?);
     let end = only(&world)?.end.context("it is over")?;
     ensure!(world.pipelines.runs().is_empty(), "nothing is done without a grant");
@@ -140,7 +140,7 @@ fn a_clock_that_is_set_neither_fires_a_timer_nor_delays_it() -> Result<()> {
             std::thread::sleep(Duration::from_millis(200));
             clock.set(jump);
         });
-        ensure!(world.live(&config(ALL), &["drill after:900 sleep"], None)?);
+        ensure!(world.live(&config(ALL), &["script after:900 sleep"], None)?);
         let took = began.elapsed();
         let _ = setter.join();
         ensure!((Duration::from_millis(850)..Duration::from_secs(6)).contains(&took), "{jump}: {took:?}");
@@ -151,7 +151,7 @@ fn a_clock_that_is_set_neither_fires_a_timer_nor_delays_it() -> Result<()> {
 
 #[test]
 fn across_a_restart_the_clock_on_the_wall_counts() -> Result<()> {
-    let world = asleep("drill after:3600000 sleep")?;
+    let world = asleep("script after:3600000 sleep")?;
     // Two hours later, as the wall says, its time has come.
     world.clock.set(7200);
     ensure!(world.live(&config(ALL), &[], None)?);
@@ -162,15 +162,15 @@ fn across_a_restart_the_clock_on_the_wall_counts() -> Result<()> {
 #[test]
 fn what_came_too_late_is_said_and_not_done() -> Result<()> {
     let world = World::new(Some(Outcome::Succeeded))?;
-    ensure!(world.live(&config(ALL), &["late> drill set:a:b", "drill set:c:d"], None)?);
+    ensure!(world.live(&config(ALL), &["late> script set:a:b", "script set:c:d"], None)?);
     ensure!(
         said(&world, "I was away when this was said, 1 h 0 min ago, so it is not done now."),
         "{:?}",
         world.chat.words()
     );
-    ensure!(world.jobs().len() == 1 && world.jobs()[0].line == "drill set:c:d");
+    ensure!(world.jobs().len() == 1 && world.jobs()[0].line == "script set:c:d");
     let patient = config(ALL).replace("[bot.marvin.memory]", "[bot.marvin]\nmax_age = \"2h\"\n\n[bot.marvin.memory]");
-    ensure!(world.live(&patient, &["late> drill set:e:f"], None)?);
+    ensure!(world.live(&patient, &["late> script set:e:f"], None)?);
     ensure!(world.jobs().len() == 2);
     world.verify()
 }
@@ -179,7 +179,7 @@ fn what_came_too_late_is_said_and_not_done() -> Result<()> {
 fn what_is_over_for_long_is_removed_and_the_chain_holds() -> Result<()> {
     let world = World::new(Some(Outcome::Succeeded))?;
     ensure!(world.live(&config(ALL), &[SCRIPT, "whoami", "nonsense"], None)?);
-    world.live_for(&config(ALL), &["drill after:9000000000 sleep"], None, Duration::from_millis(150))?;
+    world.live_for(&config(ALL), &["script after:9000000000 sleep"], None, Duration::from_millis(150))?;
     ensure!(world.jobs().len() == 2);
     // A hundred days later. What is open stays.
     world.clock.set(100 * 86_400);

@@ -68,7 +68,7 @@ fn fails(error: anyhow::Error) -> TestCaseError {
 fn command() -> impl Strategy<Value = String> {
     ("staging|production", any::<bool>()).prop_map(|(environment, wait)| {
         let wait = if wait { "--wait " } else { "" };
-        format!("drill-place {wait}cms {environment} 1.0 trigger:cms/{environment}:1.0 wait after:2 sleep")
+        format!("script-app {wait}cms {environment} 1.0 trigger:cms/{environment}:1.0 wait after:2 sleep")
     })
 }
 
@@ -86,8 +86,8 @@ fn turns(world: &World, since: &[String]) -> Result<Vec<String>> {
 
 /// One holds the place for a time, four stand in line, and nobody is alive. Gives the line.
 fn in_line(world: &World, config: &str) -> Result<Vec<String>> {
-    let holder = "drill-place cms staging 1.0 trigger:cms/staging:1.0 wait after:6000 sleep";
-    let waiter = "drill-place --wait cms staging 1.0 trigger:cms/staging:1.0 wait";
+    let holder = "script-app cms staging 1.0 trigger:cms/staging:1.0 wait after:6000 sleep";
+    let waiter = "script-app --wait cms staging 1.0 trigger:cms/staging:1.0 wait";
     let standing = |phase: Phase| world.jobs().into_iter().filter(move |job| job.stand.phase == phase);
     for (typed, phase) in [(&[holder][..], Phase::Time), (&[waiter; 4][..], Phase::Line)] {
         let before = world.jobs().len();
@@ -121,7 +121,7 @@ fn killed_in_line(calls: u32) -> Result<()> {
 #[test]
 fn a_line_keeps_its_order_over_restarts() -> Result<()> {
     // The plugin is compiled once, and found in the cache by all that follow.
-    World::new(Some(Outcome::Succeeded))?.live(&config(ALL), &["drill now"], None)?;
+    World::new(Some(Outcome::Succeeded))?.live(&config(ALL), &["script now"], None)?;
     std::thread::scope(|scope| {
         let killed: Vec<_> = (2..42).step_by(4).map(|calls| scope.spawn(move || killed_in_line(calls))).collect();
         killed.into_iter().try_for_each(|one| one.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))

@@ -11,7 +11,7 @@ use wardroom::port::{
 
 use super::harness::World;
 
-/// What the plugin `drill` may do, with the calls of one rule to be filled in.
+/// What the plugin `scripted` may do, with the calls of one rule to be filled in.
 pub(super) fn config(calls: &str) -> String {
     format!(
         r#"
@@ -31,8 +31,8 @@ parameters = {{ version = '[0-9.]+' }}
 memory     = true
 parameters = {{ version = '[0-9.]+' }}
 
-[plugin.drill]
-module = "{{guests}}/drill.wasm"
+[plugin.scripted]
+module = "{{guests}}/scripted.wasm"
 allow  = [{{ call = [{calls}], beyond = ["app", "environment", "version", "parameter"] }}, {{ call = ["catalog.*", "jobs.list", "store.*"] }}]
 "#
     )
@@ -60,12 +60,12 @@ fn step() -> impl Strategy<Value = String> {
         1 => Just("stage:testing".to_owned()),
         1 => Just("apps".to_owned()),
         1 => Just("big:20000".to_owned()),
-        1 => Just("later:3:drill:script=set:left:1".to_owned()),
+        1 => Just("later:3:script:script=set:left:1".to_owned()),
     ]
 }
 
 fn script() -> impl Strategy<Value = String> {
-    prop::collection::vec(step(), 1..12).prop_map(|steps| format!("drill {}", steps.join(" ")))
+    prop::collection::vec(step(), 1..12).prop_map(|steps| format!("script {}", steps.join(" ")))
 }
 
 /// What one job came to, as far as it does not depend on the moment.
@@ -81,7 +81,7 @@ fn came(world: &World) -> Result<Came> {
     let jobs = world.jobs();
     let typed = jobs.iter().find(|job| job.parent.is_none());
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    let values = runtime.block_on(world.store.values("drill", "", 1000))?;
+    let values = runtime.block_on(world.store.values("scripted", "", 1000))?;
     Ok(Came {
         outcome: typed.and_then(|job| job.end.as_ref()).map(|end| end.outcome),
         said: typed.and_then(|job| job.end.as_ref()).map(|end| end.summary.clone()),

@@ -12,7 +12,7 @@ use super::{harness::World, replay};
 fn deployed(world: &World, config: &str, moment: &str) -> Result<JobOutcome> {
     let moment: Timestamp = moment.parse()?;
     world.clock.set(moment.as_second() - Timestamp::now().as_second());
-    let script = "drill-place cms production 1.0 trigger:cms/production:1.0 wait";
+    let script = "script-app cms production 1.0 trigger:cms/production:1.0 wait";
     ensure!(world.live(config, &[script], None)?, "it did not come to rest");
     let job = world.jobs().pop();
     job.and_then(|job| job.end).map(|end| end.outcome).ok_or_else(|| anyhow::anyhow!("the job is open"))
@@ -29,7 +29,7 @@ time_zone    = "Europe/Berlin"
 "#;
     let config = format!("{}{window}", replay::config(replay::ALL));
     let world = World::new(Some(Outcome::Succeeded))?;
-    // A drill goes on where it was refused something.
+    // The script continues after a denied call.
     let refused = JobOutcome::Warnings;
     for (moment, outcome) in [
         ("2026-12-04T15:59:30Z", JobOutcome::Succeeded),

@@ -1,4 +1,4 @@
-//! What a drill is told to do: words, one a call.
+//! The script of a command: words, one per call.
 //!
 //! Invariant: a script is read as a whole before anything is done, so one with a wrong word does nothing.
 
@@ -62,7 +62,7 @@ pub(crate) struct Unknown(String);
 
 impl fmt::Display for Unknown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a drill does not know the word `{}`", self.0)
+        write!(f, "there is no step `{}`", self.0)
     }
 }
 
@@ -191,10 +191,10 @@ mod tests {
     fn work_for_later_has_its_arguments_by_name() {
         let argument = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         assert_eq!(
-            one("later:500:drill-place:app=cms,environment=staging,version=1,script=now+trigger:cms/staging:1"),
+            one("later:500:script-app:app=cms,environment=staging,version=1,script=now+trigger:cms/staging:1"),
             Step::Later {
                 span: Duration::from_millis(500),
-                command: "drill-place".into(),
+                command: "script-app".into(),
                 arguments: vec![
                     argument("app", "cms"),
                     argument("environment", "staging"),
@@ -203,8 +203,8 @@ mod tests {
                 ],
             }
         );
-        let bare = Step::Later { span: Duration::ZERO, command: "drill".into(), arguments: Vec::new() };
-        assert_eq!((one("later:0:drill"), one("later:0:drill:")), (bare.clone(), bare));
+        let bare = Step::Later { span: Duration::ZERO, command: "script".into(), arguments: Vec::new() };
+        assert_eq!((one("later:0:script"), one("later:0:script:")), (bare.clone(), bare));
     }
 
     #[test]
@@ -225,13 +225,13 @@ mod tests {
             "fail",
             "later:5",
             "later:5:",
-            "later:5:drill:script",
-            "later:x:drill",
+            "later:5:script:script",
+            "later:x:script",
             "releases:cms",
         ];
         for word in wrong {
             assert_eq!(parse(&format!("now {word} trap")), Err(Unknown(word.to_owned())));
         }
-        assert_eq!(Unknown("dance".into()).to_string(), "a drill does not know the word `dance`");
+        assert_eq!(Unknown("dance".into()).to_string(), "there is no step `dance`");
     }
 }
