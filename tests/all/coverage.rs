@@ -9,8 +9,8 @@ use anyhow::{Context as _, Result, ensure};
 use wardroom::capability::TABLE;
 
 use crate::{
-    host::{Host, eventually},
-    house::House,
+    running_host::{RunningHost, eventually},
+    test_host::TestHost,
     journal::Journal,
 };
 
@@ -92,7 +92,7 @@ parameters = { version = '[0-9.]+' }
 /// The plugins that are built, each with every right that a plugin can have.
 fn plugins() -> Result<String> {
     let mut text = String::new();
-    let mut files: Vec<_> = fs::read_dir(crate::house::guests())?.flatten().map(|entry| entry.path()).collect();
+    let mut files: Vec<_> = fs::read_dir(crate::test_host::guests())?.flatten().map(|entry| entry.path()).collect();
     files.sort();
     for file in files.iter().filter(|file| file.extension().is_some_and(|ending| ending == "wasm")) {
         let name = file.file_stem().and_then(|name| name.to_str()).context("a guest has a name")?;
@@ -105,15 +105,15 @@ fn plugins() -> Result<String> {
     Ok(text)
 }
 
-fn house() -> Result<House> {
-    let house = House::new(&format!("{CONFIG}{}", plugins()?))?;
-    house.write("crew.txt", "@erin:example.org\n")?;
-    Ok(house)
+fn test_host() -> Result<TestHost> {
+    let test_host = TestHost::new(&format!("{CONFIG}{}", plugins()?))?;
+    test_host.write("crew.txt", "@erin:example.org\n")?;
+    Ok(test_host)
 }
 
 /// The usage of every command there is, as `help` shows it to an admin.
-fn usages(house: &House) -> Result<Vec<String>> {
-    let ran = house.wardroom(&["run"], "help\n")?;
+fn usages(test_host: &TestHost) -> Result<Vec<String>> {
+    let ran = test_host.wardroom(&["run"], "help\n")?;
     let usage = |line: &str| Some(line.strip_prefix("  ")?.split("  ").next()?.to_owned());
     let usages: Vec<String> = ran.out.lines().filter_map(usage).collect();
     ensure!(usages.len() > 15, "{}\n{}", ran.out, ran.err);
@@ -129,8 +129,8 @@ fn typed(usage: &str) -> (String, String) {
     (name.clone(), [name.as_str(), &values.join(" ")].join(" ").trim_end().to_owned())
 }
 
-fn lines(house: &House) -> Result<Vec<(String, String)>> {
-    let mut journal = Journal::open(&house.path("state"))?;
+fn lines(test_host: &TestHost) -> Result<Vec<(String, String)>> {
+    let mut journal = Journal::open(&test_host.path("state"))?;
     let rows = journal.texts("select caller_id || '|' || refused || '|' || denials from line order by seq")?;
     let split = |row: String| row.split_once('|').map(|(person, rest)| (person.to_owned(), rest.to_owned()));
     Ok(rows.into_iter().filter_map(split).collect())
@@ -138,16 +138,16 @@ fn lines(house: &House) -> Result<Vec<(String, String)>> {
 
 #[test]
 fn every_command_is_denied_to_somebody_without_rights() -> Result<()> {
-    let house = house()?;
-    let commands: Vec<(String, String)> = usages(&house)?.iter().map(|usage| typed(usage)).collect();
+    let test_host = test_host()?;
+    let commands: Vec<(String, String)> = usages(&test_host)?.iter().map(|usage| typed(usage)).collect();
     // Each by somebody else: whoever is refused often is answered no more.
     let script: Vec<String> = commands
         .iter()
         .enumerate()
         .map(|(number, (_, line))| format!("/as @nobody{number}:example.org\n{line}\n"))
         .collect();
-    let ran = house.wardroom(&["run"], script.concat())?;
-    let lines = lines(&house)?;
+    let ran = test_host.wardroom(&["run"], script.concat())?;
+    let lines = lines(&test_host)?;
     let open: BTreeSet<&str> = OPEN_COMMANDS.iter().map(|(name, _)| *name).collect();
     let mut wrong = Vec::new();
     for (number, (name, line)) in commands.iter().enumerate() {
@@ -162,8 +162,8 @@ fn every_command_is_denied_to_somebody_without_rights() -> Result<()> {
     let gone = open.iter().filter(|name| !commands.iter().any(|(known, _)| known == *name));
     wrong.extend(gone.map(|name| format!("there is no command `{name}`, which the list has")));
     ensure!(wrong.is_empty(), "{}\n{}\n{}", wrong.join("\n"), ran.out, ran.err);
-    ensure!(Journal::open(&house.path("state"))?.count("select count(*) from job")? == 0, "a job was begun");
-    ensure!(house.runs().is_empty());
+    ensure!(Journal::open(&test_host.path("state"))?.count("select count(*) from job")? == 0, "a job was begun");
+    ensure!(test_host.runs().is_empty());
     Ok(())
 }
 
@@ -174,27 +174,27 @@ fn holds(state: &Path, question: &'static str, count: i64) -> Result<()> {
 
 #[test]
 fn every_call_is_denied_to_somebody_whose_right_was_taken_while_the_job_waited() -> Result<()> {
-    let house = house()?;
-    let mut host = Host::start(&house)?;
+    let test_host = test_host()?;
+    let mut host = RunningHost::start(&test_host)?;
     host.say("/as @erin:example.org")?;
-    host.hear("You now speak")?;
+    host.wait_for("You now speak")?;
     // All that stands before the sleep is done with the right, all behind it without.
     host.say(
         "script-app cms staging 1.0.2 set:kept:yes later:3600000:script:script=now after:2500 sleep \
          apps releases:cms:staging get:kept set:k:v delete:kept keys list call-off \
          trigger:cms/staging:1.0.2 later:3600000:script:script=now after:10 sleep",
     )?;
-    holds(&house.path("state"), "select count(*) from entry where kind = 'wait'", 1)?;
-    house.write("crew.txt", "# nobody is left\n")?;
-    host.hear("Refused: catalog.apps")?;
+    holds(&test_host.path("state"), "select count(*) from entry where kind = 'wait'", 1)?;
+    test_host.write("crew.txt", "# nobody is left\n")?;
+    host.wait_for("Refused: catalog.apps")?;
     // Who owns no app has a right to the command, and none to what it does.
-    house.write("crew.txt", "@erin:example.org\n")?;
+    test_host.write("crew.txt", "@erin:example.org\n")?;
     host.say("auth operator cms")?;
-    host.hear("Refused: access.grant")?;
+    host.wait_for("Refused: access.grant")?;
     host.say("auth revoke operator cms")?;
-    host.hear("Refused: access.revoke")?;
+    host.wait_for("Refused: access.revoke")?;
     host.finish()?;
-    let mut journal = Journal::open(&house.path("state"))?;
+    let mut journal = Journal::open(&test_host.path("state"))?;
     let denied = journal.texts("select call from entry where kind = 'denied' order by seq")?;
     let open: BTreeSet<&str> = OPEN_CALLS.iter().map(|(name, _)| *name).collect();
     let mut wrong = Vec::new();
@@ -211,6 +211,6 @@ fn every_call_is_denied_to_somebody_whose_right_was_taken_while_the_job_waited()
     let role = journal.count("select count(*) from entry where kind = 'denied' and rule like 'no role lets%'")?;
     let owner = journal.count("select count(*) from entry where kind = 'denied' and rule like 'rights on `cms`%'")?;
     ensure!((role, owner) == (denied.len() as i64 - 2, 2), "{role} by role, {owner} by owner: {denied:?}");
-    ensure!(journal.count("select count(*) from granted")? == 0 && house.runs().is_empty(), "something was done");
+    ensure!(journal.count("select count(*) from granted")? == 0 && test_host.runs().is_empty(), "something was done");
     Ok(())
 }

@@ -7,8 +7,8 @@ use std::fs;
 use anyhow::{Result, ensure};
 
 use crate::{
-    host::{Host, eventually},
-    house::House,
+    running_host::{RunningHost, eventually},
+    test_host::TestHost,
     journal::Journal,
 };
 
@@ -56,87 +56,87 @@ beyond = ["app", "environment", "version", "parameter"]
 call = ["pipelines.wait", "catalog.*", "jobs.list", "store.*"]
 "#;
 
-fn house() -> Result<House> {
-    let house = House::new(CONFIG)?;
-    house.script("slow.sh", SLOW)?;
-    Ok(house)
+fn test_host() -> Result<TestHost> {
+    let test_host = TestHost::new(CONFIG)?;
+    test_host.script("slow.sh", SLOW)?;
+    Ok(test_host)
 }
 
-fn started(house: &House) -> Vec<String> {
-    fs::read_to_string(house.path("started")).unwrap_or_default().lines().map(str::to_owned).collect()
+fn started(test_host: &TestHost) -> Vec<String> {
+    fs::read_to_string(test_host.path("started")).unwrap_or_default().lines().map(str::to_owned).collect()
 }
 
-fn starts(house: &House, version: &str) -> Result<()> {
-    eventually(&format!("the start of {version}"), || Ok(started(house).iter().any(|known| known == version)))
+fn starts(test_host: &TestHost, version: &str) -> Result<()> {
+    eventually(&format!("the start of {version}"), || Ok(started(test_host).iter().any(|known| known == version)))
 }
 
-fn go(house: &House, version: &str) -> Result<()> {
-    Ok(fs::write(house.path(format!("go-{version}")), "")?)
+fn go(test_host: &TestHost, version: &str) -> Result<()> {
+    Ok(fs::write(test_host.path(format!("go-{version}")), "")?)
 }
 
-fn waits(house: &House) -> Result<()> {
+fn waits(test_host: &TestHost) -> Result<()> {
     eventually("the wait", || {
-        let mut journal = Journal::open(&house.path("state"))?;
+        let mut journal = Journal::open(&test_host.path("state"))?;
         Ok(journal.count("select count(*) from job where phase = 'run'")? == 1)
     })
 }
 
 #[test]
 fn what_acts_already_goes_on_to_its_end_and_nothing_else_begins() -> Result<()> {
-    let house = house()?;
-    let mut host = Host::start(&house)?;
+    let test_host = test_host()?;
+    let mut host = RunningHost::start(&test_host)?;
     let script = "trigger:cms/production:1.0 wait trigger:cms/production:2.0 wait";
     host.say(&format!("script-app cms production 1.0 {script} &"))?;
-    starts(&house, "1.0")?;
-    waits(&house)?;
+    starts(&test_host, "1.0")?;
+    waits(&test_host)?;
     host.say("freeze production reason the database moves &")?;
-    host.hear("production is frozen by operator: the database moves.")?;
-    let told = host.hear("goes on to its end")?;
+    host.wait_for("production is frozen by operator: the database moves.")?;
+    let told = host.wait_for("goes on to its end")?;
     ensure!(told.ends_with(&format!("goes on to its end: script-app cms production 1.0 {script}")), "{told}");
-    host.hear("Lift it: unfreeze production")?;
+    host.wait_for("Lift it: unfreeze production")?;
     // Another place in the same environment, and the same place.
     host.say("deploy shop production 5.0 &")?;
-    host.hear("  - freeze: production is frozen by operator: the database moves")?;
+    host.wait_for("  - freeze: production is frozen by operator: the database moves")?;
     host.kill()?;
 
-    let mut host = Host::start(&house)?;
-    go(&house, "1.0")?;
-    starts(&house, "2.0")?;
-    go(&house, "2.0")?;
-    host.hear("script-app cms production 1.0")?;
+    let mut host = RunningHost::start(&test_host)?;
+    go(&test_host, "1.0")?;
+    starts(&test_host, "2.0")?;
+    go(&test_host, "2.0")?;
+    host.wait_for("script-app cms production 1.0")?;
     host.say("deploy cms production 6.0")?;
-    host.hear("Refused: pipelines.trigger cms/production version 6.0")?;
-    host.hear("  - freeze: production is frozen by operator: the database moves")?;
+    host.wait_for("Refused: pipelines.trigger cms/production version 6.0")?;
+    host.wait_for("  - freeze: production is frozen by operator: the database moves")?;
     host.say("unfreeze production")?;
-    host.hear("production is no longer frozen.")?;
-    go(&house, "7.0")?;
+    host.wait_for("production is no longer frozen.")?;
+    go(&test_host, "7.0")?;
     host.say("deploy cms production 7.0")?;
-    host.hear("deployed version 7.0 to production")?;
+    host.wait_for("deployed version 7.0 to production")?;
     let (status, said) = host.finish()?;
     ensure!(status.success(), "{said:?}");
-    ensure!(started(&house) == ["1.0", "2.0", "7.0"], "{:?}", started(&house));
+    ensure!(started(&test_host) == ["1.0", "2.0", "7.0"], "{:?}", started(&test_host));
     Ok(())
 }
 
 #[test]
 fn who_acted_elsewhere_only_is_held_in_the_middle() -> Result<()> {
-    let house = house()?;
-    let mut host = Host::start(&house)?;
+    let test_host = test_host()?;
+    let mut host = RunningHost::start(&test_host)?;
     host.say("script trigger:cms/staging:1.0 wait trigger:cms/production:2.0 wait &")?;
-    starts(&house, "1.0")?;
-    waits(&house)?;
+    starts(&test_host, "1.0")?;
+    waits(&test_host)?;
     host.say("freeze production &")?;
     // It holds no place there, so it is not among those that go on.
-    host.hear("production is frozen by operator.")?;
-    ensure!(host.hear("Lift it")? == "Lift it: unfreeze production");
+    host.wait_for("production is frozen by operator.")?;
+    ensure!(host.wait_for("Lift it")? == "Lift it: unfreeze production");
     ensure!(!host.said().iter().any(|line| line.contains("goes on")), "{:?}", host.said());
-    go(&house, "1.0")?;
-    host.hear("  - freeze: production is frozen by operator")?;
+    go(&test_host, "1.0")?;
+    host.wait_for("  - freeze: production is frozen by operator")?;
     // Work for later of which nobody knows where it will act could act anywhere.
     host.say("script later:60000:script:script=now")?;
-    host.hear("; where this effect takes place is not known, so it counts as everywhere")?;
+    host.wait_for("; where this effect takes place is not known, so it counts as everywhere")?;
     let (status, said) = host.finish()?;
     ensure!(status.success(), "{said:?}");
-    ensure!(started(&house) == ["1.0"], "{:?}", started(&house));
+    ensure!(started(&test_host) == ["1.0"], "{:?}", started(&test_host));
     Ok(())
 }

@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::{host::Host, house::House, journal::Journal};
+use crate::{running_host::RunningHost, test_host::TestHost, journal::Journal};
 
 /// The host's memory at its largest: what it needs by itself in a debug build, and one guest's at its limit.
 const MOST_MIB: u64 = 260;
@@ -96,7 +96,7 @@ allow  = [{ call = ["pipelines.*", "catalog.*", "store.*", "access.*"] }]
 
 /// What was said while a guest was attacked with these lines, and the house that it happened in.
 struct Scene {
-    house: House,
+    test_host: TestHost,
     said: String,
     log: String,
 }
@@ -108,20 +108,20 @@ impl Scene {
     }
 
     fn play_bytes(bytes: &[u8], limits: &str, lines: &[&str]) -> Result<Self> {
-        let house = House::new(&format!("{CONFIG}{EVIL}{limits}"))?;
-        fs::write(house.path("evil.wasm"), bytes)?;
-        let mut host = Host::start(&house)?;
+        let test_host = TestHost::new(&format!("{CONFIG}{EVIL}{limits}"))?;
+        fs::write(test_host.path("evil.wasm"), bytes)?;
+        let mut host = RunningHost::start(&test_host)?;
         for line in lines {
             host.say(line)?;
         }
         host.say("where cms")?;
-        host.hear("production: nothing yet")?;
+        host.wait_for("production: nothing yet")?;
         let peak = host.peak_mib()?;
         let log = host.log();
         let (status, said) = host.finish()?;
         ensure!(status.success(), "{status}: {log}");
         ensure!(peak < MOST_MIB, "the host had {peak} MiB");
-        Ok(Self { house, said: said.join("\n"), log })
+        Ok(Self { test_host, said: said.join("\n"), log })
     }
 
     /// The words came.
@@ -138,8 +138,8 @@ impl Scene {
 
     /// No pipeline was ever started, and nothing waits.
     fn nothing_done(&self) -> Result<()> {
-        ensure!(self.house.runs().is_empty(), "runs: {:?}", self.house.runs());
-        let mut journal = Journal::open(&self.house.path("state"))?;
+        ensure!(self.test_host.runs().is_empty(), "runs: {:?}", self.test_host.runs());
+        let mut journal = Journal::open(&self.test_host.path("state"))?;
         ensure!(journal.count("select count(*) from entry where kind = 'intent'")? == 0, "{}", journal.listing()?);
         ensure!(journal.count("select count(*) from release")? == 0, "{}", journal.listing()?);
         ensure!(journal.listing()?.ends_with("waiting in the inbox 0, in the outbox 0\n"), "{}", journal.listing()?);
@@ -164,7 +164,7 @@ fn every_text_is_tried() -> Result<()> {
 #[test]
 fn what_is_no_good_plugin_is_not_loaded_and_says_why() -> Result<()> {
     let mut config = CONFIG.to_owned();
-    let house = House::new(CONFIG)?;
+    let test_host = TestHost::new(CONFIG)?;
     let harmless = guest::harmless()?;
     let mut wanted: Vec<(String, &str)> = Vec::new();
     let mut bytes: Vec<(String, Vec<u8>)> = Vec::new();
@@ -204,12 +204,12 @@ fn what_is_no_good_plugin_is_not_loaded_and_says_why() -> Result<()> {
         wanted.push((name.to_owned(), why));
     }
     for (name, bytes) in &bytes {
-        fs::write(house.path(format!("{name}.wasm")), bytes)?;
+        fs::write(test_host.path(format!("{name}.wasm")), bytes)?;
         config.push_str(&format!("\n[plugin.{name}]\nmodule = \"{name}.wasm\"\nallow = [{{ call = [\"**\"] }}]\n"));
     }
-    house.configure(&config)?;
+    test_host.configure(&config)?;
 
-    let checked = house.wardroom(&["check"], "")?;
+    let checked = test_host.wardroom(&["check"], "")?;
     ensure!(checked.code == Some(2), "{checked:?}");
     for (name, why) in &wanted {
         let line = checked.err.lines().find(|line| line.contains(&format!("plugin {name} is not loaded: ")));
@@ -217,12 +217,12 @@ fn what_is_no_good_plugin_is_not_loaded_and_says_why() -> Result<()> {
         ensure!(line.contains(why), "{line}\nand not: {why}");
         ensure!(!line.contains('\u{1b}'), "{line:?}");
     }
-    let ran = house.wardroom(&["run"], "plugins\nattack\nwhere cms\n")?;
+    let ran = test_host.wardroom(&["run"], "plugins\nattack\nwhere cms\n")?;
     ensure!(ran.code == Some(0), "{ran:?}");
     ensure!(ran.out.matches(": not loaded: ").count() == wanted.len(), "{}", ran.out);
     ensure!(ran.out.contains("Unknown command `attack`") || ran.out.contains("which is not loaded"), "{}", ran.out);
     ensure!(ran.out.contains("production: nothing yet"), "{}", ran.out);
-    ensure!(house.runs().is_empty());
+    ensure!(test_host.runs().is_empty());
     Ok(())
 }
 
@@ -239,11 +239,11 @@ fn a_finished_component_works_as_well() -> Result<()> {
 
 #[test]
 fn an_endless_loop_is_ended_and_others_are_answered_meanwhile() -> Result<()> {
-    let house = House::new(&format!("{CONFIG}{EVIL}limits = {{ cpu = \"4s\" }}\n"))?;
-    fs::write(house.path("evil.wasm"), guest::build("endless")?)?;
-    let mut host = Host::start(&house)?;
+    let test_host = TestHost::new(&format!("{CONFIG}{EVIL}limits = {{ cpu = \"4s\" }}\n"))?;
+    fs::write(test_host.path("evil.wasm"), guest::build("endless")?)?;
+    let mut host = RunningHost::start(&test_host)?;
     host.say("whoami")?;
-    host.hear("You may type")?;
+    host.wait_for("You may type")?;
     // More loops than there are processors.
     for _ in 0..4 {
         host.say("attack &")?;
@@ -251,7 +251,7 @@ fn an_endless_loop_is_ended_and_others_are_answered_meanwhile() -> Result<()> {
     }
     let asked = Instant::now();
     host.say("where cms &")?;
-    host.hear("production: nothing yet")?;
+    host.wait_for("production: nothing yet")?;
     let took = asked.elapsed();
     ensure!(
         !host.said().iter().any(|line| line.contains("was ended")),
@@ -261,10 +261,10 @@ fn an_endless_loop_is_ended_and_others_are_answered_meanwhile() -> Result<()> {
     // The promise is a second; this machine may be building something else meanwhile.
     ensure!(took < Duration::from_secs(3), "{took:?}");
     for _ in 0..8 {
-        host.hear("was ended: it used more than 4000 ms of processor time")?;
+        host.wait_for("was ended: it used more than 4000 ms of processor time")?;
     }
     host.say("where cms")?;
-    host.hear("production: nothing yet")?;
+    host.wait_for("production: nothing yet")?;
     let (status, _) = host.finish()?;
     ensure!(status.success());
     Ok(())
@@ -363,7 +363,7 @@ fn a_plugin_cannot_grant_what_nobody_typed() -> Result<()> {
     scene.said("`attack` was typed, and no person and app; nothing else can be granted or taken back")?;
     scene.said("`attack cms staging 1.0.2` was typed, and no person and app;")?;
     scene.said("`peek` is a query, and access.grant acts")?;
-    ensure!(Journal::open(&scene.house.path("state"))?.count("select count(*) from granted")? == 0);
+    ensure!(Journal::open(&scene.test_host.path("state"))?.count("select count(*) from granted")? == 0);
     scene.nothing_done()
 }
 
@@ -381,28 +381,28 @@ fn a_query_keeps_nothing_and_waits_for_nothing_and_keys_have_a_length() -> Resul
     scene.said("a key has 1 to 512 bytes, and this has 513")?;
     scene.said("`peek` is a query, and store.set keeps")?;
     scene.said("`peek` is a query, and pipelines.wait waits")?;
-    ensure!(Journal::open(&scene.house.path("state"))?.count("select count(*) from value")? == 0);
+    ensure!(Journal::open(&scene.test_host.path("state"))?.count("select count(*) from value")? == 0);
     scene.nothing_done()
 }
 
 #[test]
 fn another_job_s_run_is_not_there() -> Result<()> {
-    let house = House::new(&format!("{CONFIG}{EVIL}"))?;
-    fs::write(house.path("evil.wasm"), guest::build("foreign")?)?;
-    let mut host = Host::start(&house)?;
+    let test_host = TestHost::new(&format!("{CONFIG}{EVIL}"))?;
+    fs::write(test_host.path("evil.wasm"), guest::build("foreign")?)?;
+    let mut host = RunningHost::start(&test_host)?;
     host.say("deploy cms staging 1.0.2")?;
-    host.hear("deployed version 1.0.2")?;
-    let runs = house.runs();
+    host.wait_for("deployed version 1.0.2")?;
+    let runs = test_host.runs();
     let [run] = runs.as_slice() else { anyhow::bail!("runs: {runs:?}") };
     host.say(&format!("attack --word={run}"))?;
-    host.hear("this job has no such run")?;
+    host.wait_for("this job has no such run")?;
     host.say("attack --word=../../../etc/passwd")?;
-    host.hear("this job has no such run")?;
+    host.wait_for("this job has no such run")?;
     host.say("where cms")?;
-    host.hear("staging: 1.0.2 since")?;
+    host.wait_for("staging: 1.0.2 since")?;
     let (status, _) = host.finish()?;
     ensure!(status.success());
-    ensure!(house.runs() == runs);
+    ensure!(test_host.runs() == runs);
     Ok(())
 }
 
@@ -426,9 +426,9 @@ fn a_run_that_its_plugin_does_not_wait_for_is_followed() -> Result<()> {
 module = "evil.wasm"
 allow  = [{ call = "pipelines.trigger", app = ["cms"], beyond = ["app", "environment", "version"] }]
 "#;
-    let house = House::new(&format!("{CONFIG}{granted}"))?;
-    fs::write(house.path("evil.wasm"), guest::build("elsewhere")?)?;
-    let ran = house.wardroom(&["run"], "attack\nwhere cms\n")?;
+    let test_host = TestHost::new(&format!("{CONFIG}{granted}"))?;
+    fs::write(test_host.path("evil.wasm"), guest::build("elsewhere")?)?;
+    let ran = test_host.wardroom(&["run"], "attack\nwhere cms\n")?;
     for environment in ["staging", "production"] {
         ensure!(ran.out.contains(&format!("Its run of cms/{environment} succeeded after")), "{}\n{}", ran.out, ran.err);
         ensure!(ran.out.contains(&format!("  {environment}: 1.0.")), "{}\n{}", ran.out, ran.err);
@@ -438,9 +438,9 @@ allow  = [{ call = "pipelines.trigger", app = ["cms"], beyond = ["app", "environ
 
 #[test]
 fn a_plugin_that_claims_a_command_does_not_answer_for_it() -> Result<()> {
-    let house = House::new(&format!("{CONFIG}{EVIL}"))?;
-    fs::write(house.path("evil.wasm"), guest::build("taken")?)?;
-    let ran = house.wardroom(&["run"], "history nonsense\n")?;
+    let test_host = TestHost::new(&format!("{CONFIG}{EVIL}"))?;
+    fs::write(test_host.path("evil.wasm"), guest::build("taken")?)?;
+    let ran = test_host.wardroom(&["run"], "history nonsense\n")?;
     ensure!(ran.out.contains("Unknown app `nonsense`"), "{}\n{}", ran.out, ran.err);
     ensure!(!ran.out.contains("not loaded"), "{}\n{}", ran.out, ran.err);
     Ok(())

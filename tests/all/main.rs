@@ -11,13 +11,13 @@ mod jobs;
 mod parity;
 mod restart;
 mod shutdown;
-mod starters;
+mod triggers;
 mod stories;
 // What the tests above stand on.
-mod host;
-mod house;
+mod running_host;
+mod test_host;
 mod journal;
-mod office;
+mod workspace;
 
 mod live_matrix;
 mod readme;

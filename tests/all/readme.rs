@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, ensure};
 
 use crate::{
-    house::{House, guests, repository},
+    test_host::{TestHost, guests, repository},
     stories::filtered,
 };
 
@@ -29,31 +29,31 @@ fn transcript() -> Result<(Vec<Start>, Vec<String>)> {
 }
 
 /// The repository as a new user has it, as far as the sample goes.
-fn sample() -> Result<House> {
-    let house = House::new(&std::fs::read_to_string(repository().join("plugins.toml"))?)?;
+fn sample() -> Result<TestHost> {
+    let test_host = TestHost::new(&std::fs::read_to_string(repository().join("plugins.toml"))?)?;
     for name in ["deploy.wasm", "rollback.wasm", "auth.wasm", "remind.wasm", "coffee.wasm"] {
-        house.copy_in(&guests().join(name), &format!("guests/{name}"))?;
+        test_host.copy_in(&guests().join(name), &format!("guests/{name}"))?;
     }
-    Ok(house)
+    Ok(test_host)
 }
 
 #[test]
 fn the_first_screen_is_true() -> Result<()> {
     let (starts, audit) = transcript()?;
     ensure!(starts.len() == 2 && audit.len() > 5, "the transcript is not what this test thinks");
-    let house = sample()?;
+    let test_host = sample()?;
     for (typed, said) in starts {
-        let run = house.wardroom(&["run"], format!("{}\n", typed.join("\n")))?;
-        assert_eq!(filtered(run.out.trim_end(), &house), filtered(&said.join("\n"), &house), "{}", run.err);
+        let run = test_host.wardroom(&["run"], format!("{}\n", typed.join("\n")))?;
+        assert_eq!(filtered(run.out.trim_end(), &test_host), filtered(&said.join("\n"), &test_host), "{}", run.err);
     }
-    let report = house.wardroom(&["audit"], "")?;
-    assert_eq!(filtered(report.out.trim_end(), &house), filtered(&audit.join("\n"), &house), "{}", report.err);
+    let report = test_host.wardroom(&["audit"], "")?;
+    assert_eq!(filtered(report.out.trim_end(), &test_host), filtered(&audit.join("\n"), &test_host), "{}", report.err);
     // The sample really deploys and rolls back, and the plugin that lies did nothing.
-    let page = std::fs::read_to_string(house.path("sample/site/staging/current/index.html"))?;
+    let page = std::fs::read_to_string(test_host.path("sample/site/staging/current/index.html"))?;
     assert!(page.contains("1.0.1"), "{page}");
-    let page = std::fs::read_to_string(house.path("sample/site/production/current/index.html"))?;
+    let page = std::fs::read_to_string(test_host.path("sample/site/production/current/index.html"))?;
     assert!(page.contains("1.0.1"), "{page}");
-    assert_eq!(house.runs().len(), 4);
+    assert_eq!(test_host.runs().len(), 4);
     Ok(())
 }
 

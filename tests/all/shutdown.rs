@@ -8,8 +8,8 @@ use anyhow::{Result, ensure};
 use rustix::process::{Signal, kill_process};
 
 use crate::{
-    host::{Host, eventually},
-    house::House,
+    running_host::{RunningHost, eventually},
+    test_host::TestHost,
     journal::Journal,
 };
 
@@ -30,13 +30,13 @@ wall = "60s"
 "#;
 
 /// A host with a plugin at work that makes no call and does not end.
-fn spinning(house: &House) -> Result<Host> {
-    let mut host = Host::start(house)?;
+fn spinning(test_host: &TestHost) -> Result<RunningHost> {
+    let mut host = RunningHost::start(test_host)?;
     host.say("script spin")?;
     let open = "select count(*) from job where ended is null";
     // The database is made while the host starts.
     let opened = || {
-        Ok(Journal::open(&house.path("state"))
+        Ok(Journal::open(&test_host.path("state"))
             .and_then(|mut journal| journal.count(open))
             .is_ok_and(|count| count == 1))
     };
@@ -46,28 +46,28 @@ fn spinning(house: &House) -> Result<Host> {
 
 #[test]
 fn asked_once_it_ends_before_a_service_manager_kills_it() -> Result<()> {
-    let house = House::new(CONFIG)?;
-    let (status, took, _) = spinning(&house)?.terminate()?;
+    let test_host = TestHost::new(CONFIG)?;
+    let (status, took, _) = spinning(&test_host)?.terminate()?;
     ensure!(status.code() == Some(0), "{status}");
     ensure!(took < Duration::from_secs(15), "{took:?}");
-    let jobs = house.wardroom(&["jobs"], "")?;
+    let jobs = test_host.wardroom(&["jobs"], "")?;
     ensure!(jobs.out.contains("script spin, by operator: at work"), "{jobs:?}");
-    ensure!(house.wardroom(&["journal", "verify"], "")?.code == Some(0));
+    ensure!(test_host.wardroom(&["journal", "verify"], "")?.code == Some(0));
     Ok(())
 }
 
 #[test]
 fn asked_twice_it_ends_at_once() -> Result<()> {
-    let house = House::new(CONFIG)?;
-    let host = spinning(&house)?;
+    let test_host = TestHost::new(CONFIG)?;
+    let host = spinning(&test_host)?;
     let began = Instant::now();
     kill_process(host.id(), Signal::INT)?;
-    host.hear_log("asked to stop")?;
+    host.wait_for_log("asked to stop")?;
     kill_process(host.id(), Signal::TERM)?;
     let (code, log) = host.log_when_ended()?;
     ensure!(code == Some(1) && log.contains("asked to stop again"), "{code:?}\n{log}");
     // Long before the host would give up waiting for the plugin.
     ensure!(began.elapsed() < Duration::from_secs(7), "{:?}", began.elapsed());
-    ensure!(house.wardroom(&["journal", "verify"], "")?.code == Some(0));
+    ensure!(test_host.wardroom(&["journal", "verify"], "")?.code == Some(0));
     Ok(())
 }

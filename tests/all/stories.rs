@@ -26,7 +26,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use regex::Regex;
 
 use crate::{
-    house::{self, House, Ran, repository},
+    test_host::{self, TestHost, Ran, repository},
     journal::Journal,
 };
 
@@ -117,15 +117,15 @@ fn tell(name: &str) -> Result<()> {
     let story = repository().join("tests/stories").join(name);
     let config =
         fs::read_to_string(story.join("plugins.toml")).with_context(|| format!("{name} has no plugins.toml"))?;
-    let house = House::new(&config)?;
+    let test_host = TestHost::new(&config)?;
     for entry in fs::read_dir(&story)? {
         let entry = entry?;
         let file = entry.file_name().to_string_lossy().into_owned();
         if file != "plugins.toml" && !file.ends_with(".txt") {
-            house.copy_in(&entry.path(), &file)?;
+            test_host.copy_in(&entry.path(), &file)?;
         }
     }
-    let mut told = Told { story: &story, house: &house, wrong: Vec::new(), parts: 0 };
+    let mut told = Told { story: &story, test_host: &test_host, wrong: Vec::new(), parts: 0 };
     told.problems()?;
     told.typed()?;
     told.session()?;
@@ -137,7 +137,7 @@ fn tell(name: &str) -> Result<()> {
 
 struct Told<'s> {
     story: &'s Path,
-    house: &'s House,
+    test_host: &'s TestHost,
     wrong: Vec<String>,
     parts: usize,
 }
@@ -172,10 +172,10 @@ impl Told<'_> {
             commands.push("run");
         }
         for command in commands {
-            let ran = self.house.wardroom(&[command], "help\n")?;
+            let ran = self.test_host.wardroom(&[command], "help\n")?;
             ensure!(ran.code == Some(2), "`wardroom {command}` ended with {:?}:\n{}{}", ran.code, ran.out, ran.err);
             ensure!(ran.out.is_empty(), "`wardroom {command}` said on standard output: {}", ran.out);
-            self.compare("problems.txt", &filtered(&ran.err, self.house))?;
+            self.compare("problems.txt", &filtered(&ran.err, self.test_host))?;
         }
         Ok(())
     }
@@ -187,9 +187,9 @@ impl Told<'_> {
         }
         // Read as bytes: what people paste is not always text.
         let typed = fs::read(path)?;
-        let ran = self.house.wardroom(&["run"], typed)?;
+        let ran = self.test_host.wardroom(&["run"], typed)?;
         ensure!(ran.code == Some(0), "`wardroom run` ended with {:?}:\n{}{}", ran.code, ran.out, ran.err);
-        self.compare("said.txt", &filtered(&ran.out, self.house))
+        self.compare("said.txt", &filtered(&ran.out, self.test_host))
     }
 
     fn session(&mut self) -> Result<()> {
@@ -197,23 +197,23 @@ impl Told<'_> {
         let mut came = String::new();
         for line in session.lines() {
             let Some(command) = line.strip_prefix("$ ") else { continue };
-            let mut shell = self.house.command("sh");
-            shell.args(["-c", &command.replace("{guests}", &house::guests().display().to_string())]);
-            let Ran { code, out, err } = house::run(shell, "")?;
+            let mut shell = self.test_host.command("sh");
+            shell.args(["-c", &command.replace("{guests}", &test_host::guests().display().to_string())]);
+            let Ran { code, out, err } = test_host::run(shell, "")?;
             came.push_str(&format!("{line}\n{out}{err}"));
             if code != Some(0) {
                 came.push_str(&format!("[exit code {}]\n", code.map_or("none".to_owned(), |code| code.to_string())));
             }
         }
-        self.compare("session.txt", &filtered(&came, self.house))
+        self.compare("session.txt", &filtered(&came, self.test_host))
     }
 
     fn journal(&mut self) -> Result<()> {
         if self.text("journal.txt")?.is_none() {
             return Ok(());
         }
-        let listing = Journal::open(&self.house.path("state"))?.listing()?;
-        self.compare("journal.txt", &filtered(&listing, self.house))
+        let listing = Journal::open(&self.test_host.path("state"))?.listing()?;
+        self.compare("journal.txt", &filtered(&listing, self.test_host))
     }
 
     fn files(&mut self) -> Result<()> {
@@ -224,7 +224,7 @@ impl Told<'_> {
                 Some(pattern) => (false, pattern),
                 None => (true, line),
             };
-            let found = matching(&self.house.path("."), pattern);
+            let found = matching(&self.test_host.path("."), pattern);
             if wanted == found.is_empty() {
                 self.wrong.push(format!("files.txt: `{line}`, and there is {found:?}"));
             }
@@ -249,7 +249,7 @@ fn matching(folder: &Path, pattern: &str) -> Vec<PathBuf> {
 }
 
 /// Takes out what differs from run to run.
-pub(crate) fn filtered(text: &str, house: &House) -> String {
+pub(crate) fn filtered(text: &str, test_host: &TestHost) -> String {
     let filters = [
         (r"(?m)^\[[a-z2-9]{5}\]", "[<job>]"),
         (r"(?m)^job [a-z2-9]{5}\b", "job <job>"),
@@ -275,9 +275,9 @@ pub(crate) fn filtered(text: &str, house: &House) -> String {
         (r", (\d+ s|less than a second)(?m)$", ", <took>"),
     ];
     // Longer first: the house stands in a folder that may stand in a line of its own.
-    let mut text = text.replace(&house.path("").display().to_string(), "<folder>/");
-    text = text.replace(house.path("").display().to_string().trim_end_matches('/'), "<folder>");
-    text = text.replace(&house::guests().display().to_string(), "<guests>");
+    let mut text = text.replace(&test_host.path("").display().to_string(), "<folder>/");
+    text = text.replace(test_host.path("").display().to_string().trim_end_matches('/'), "<folder>");
+    text = text.replace(&test_host::guests().display().to_string(), "<guests>");
     for (pattern, with) in filters {
         text = Regex::new(pattern).map(|pattern| pattern.replace_all(&text, with).into_owned()).unwrap_or(text);
     }

@@ -1,4 +1,4 @@
-//! A deployment in a real Matrix room, with a crash at each place where the host reads or sends: people see one of each
+//! A deployment in a real Matrix room, with a crash at each point where the host reads or sends: people see one of each
 //! message, and the card that they saw is the one that goes on.
 
 use std::{collections::BTreeSet, io::Write as _, time::Instant};
@@ -12,7 +12,7 @@ use wardroom_tests::{
 
 use crate::live_matrix::scene::{Scene, body, is_reaction, replaces, thread_of};
 
-/// So many rooms are used side by side, each for one place after the other.
+/// So many rooms are used side by side, each for one point after the other.
 const ROOMS: usize = 3;
 
 /// What is typed, each time with a version of its own.
@@ -47,8 +47,8 @@ async fn seen_once(scene: &Scene, command: &str, number: usize) -> Result<()> {
     Ok(())
 }
 
-/// The places around reading and sending of a deployment that nobody disturbs.
-async fn places() -> Result<Vec<String>> {
+/// The points around reading and sending of a deployment that nobody disturbs.
+async fn points() -> Result<Vec<String>> {
     let mut scene = Scene::open(Synapse::shared().await?).await?;
     scene.host.kill();
     scene.host.start_dying(None)?;
@@ -58,27 +58,27 @@ async fn places() -> Result<Vec<String>> {
     scene.fence().await?;
     seen_once(&scene, &event, 0).await?;
     let mut counts = std::collections::BTreeMap::<String, usize>::new();
-    let mut places = Vec::new();
-    for place in scene.host.places() {
-        let count = counts.entry(place.clone()).or_default();
+    let mut points = Vec::new();
+    for point in scene.host.points() {
+        let count = counts.entry(point.clone()).or_default();
         *count += 1;
-        let reads = place.contains("receive") || place.contains("open");
+        let reads = point.contains("receive") || point.contains("open");
         let sends =
-            ["say card", "edit card", "say closing", "react", "commit sent"].iter().any(|word| place.contains(word));
+            ["say card", "edit card", "say closing", "react", "commit sent"].iter().any(|word| point.contains(word));
         // The fence at the end is not part of it.
         if (reads && *count == 1) || sends {
-            places.push(format!("{place}#{count}"));
+            points.push(format!("{point}#{count}"));
         }
     }
-    Ok(places)
+    Ok(points)
 }
 
-/// Dies at a place of a deployment, and lives again. Gives whether it died there.
-async fn dies_at(scene: &mut Scene, place: &str, number: usize) -> Result<bool> {
-    scene.host.start_dying(Some(place))?;
+/// Dies at a point of a deployment, and sessions again. Gives whether it crashed there.
+async fn crash_at(scene: &mut Scene, point: &str, number: usize) -> Result<bool> {
+    scene.host.start_dying(Some(point))?;
     let event = scene.alice.say(&scene.room, &command(number)).await?;
-    // Where this place is not passed this time, it is as if it had died right after.
-    let died = scene.died(&event, &deployed(number)).await?;
+    // Where this point is not passed this time, it is as if it had crashed right after.
+    let crashed = scene.crashed(&event, &deployed(number)).await?;
     scene.host.kill();
     scene.host.start()?;
     scene.answer(&event, &deployed(number)).await?;
@@ -86,33 +86,33 @@ async fn dies_at(scene: &mut Scene, place: &str, number: usize) -> Result<bool> 
     scene.fence().await?;
     let seen = seen_once(scene, &event, number).await;
     scene.host.kill();
-    seen.with_context(|| format!("killed at {place}, died: {died}"))?;
-    Ok(died)
+    seen.with_context(|| format!("killed at {point}, crashed: {crashed}"))?;
+    Ok(crashed)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_around_any_message_people_see_one_of_each() -> Result<()> {
     let began = Instant::now();
-    let places = places().await?;
-    ensure!(places.len() >= 16, "too few places: {places:#?}");
+    let points = points().await?;
+    ensure!(points.len() >= 16, "too few points: {points:#?}");
     let mut rooms = JoinSet::new();
     for room in 0..ROOMS {
-        let mine: Vec<(usize, String)> = places.iter().cloned().enumerate().skip(room).step_by(ROOMS).collect();
+        let mine: Vec<(usize, String)> = points.iter().cloned().enumerate().skip(room).step_by(ROOMS).collect();
         rooms.spawn(async move {
             let mut scene = Scene::open(Synapse::shared().await?).await?;
             scene.fence().await?;
             scene.host.kill();
-            let mut died = 0;
-            for (number, place) in mine {
-                died += usize::from(dies_at(&mut scene, &place, number).await?);
+            let mut crashed = 0;
+            for (number, point) in mine {
+                crashed += usize::from(crash_at(&mut scene, &point, number).await?);
             }
-            anyhow::Ok(died)
+            anyhow::Ok(crashed)
         });
     }
-    let died: usize = rooms.join_all().await.into_iter().collect::<Result<Vec<_>>>()?.into_iter().sum();
+    let crashed: usize = rooms.join_all().await.into_iter().collect::<Result<Vec<_>>>()?.into_iter().sum();
     let took = began.elapsed().as_secs();
-    let _ = writeln!(std::io::stderr(), "a deployment in a Matrix room: {died} of {} places in {took} s", places.len());
-    ensure!(died + 6 >= places.len(), "a place is hardly ever missed: {died} of {}", places.len());
+    let _ = writeln!(std::io::stderr(), "a deployment in a Matrix room: {crashed} of {} points in {took} s", points.len());
+    ensure!(crashed + 6 >= points.len(), "a point is hardly ever missed: {crashed} of {}", points.len());
     Ok(())
 }
 

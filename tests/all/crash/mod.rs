@@ -4,14 +4,14 @@
 //! The host counts its own places and kills itself at one of them (its feature `crash-points`), so a run can be aimed.
 //! Not here: crashes in one process over twins in memory, which are far more (`durable`).
 
-mod aftermath;
+mod stored_state;
 mod approval;
 mod broken;
 mod calls;
-mod chance;
+mod random;
 mod changes;
 mod command;
-mod life;
+mod session;
 mod matrix;
 mod mattermost;
 mod points;

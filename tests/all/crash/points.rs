@@ -1,4 +1,4 @@
-//! Runs the same story once for each place of it, a few at a time.
+//! Runs the same story once for each point of it, a few at a time.
 
 use std::{
     io::Write as _,
@@ -18,7 +18,7 @@ const AT_ONCE: usize = 4;
 ///
 /// # Errors
 /// All that went wrong, each with what it was for.
-pub(super) fn each<T: Sync, R: Send>(
+pub(super) fn for_each_point<T: Sync, R: Send>(
     what: &str,
     all: &[T],
     name: impl Fn(&T) -> String + Sync,
@@ -44,7 +44,7 @@ pub(super) fn each<T: Sync, R: Send>(
     let (good, bad): (Vec<_>, Vec<_>) = done.into_iter().partition(|(_, ran)| ran.is_ok());
     // Not by the macro, whose words are shown only where a test fails.
     let took = began.elapsed().as_secs_f32();
-    let _ = writeln!(std::io::stderr(), "{what}: {} places in {took:.0} s", all.len());
+    let _ = writeln!(std::io::stderr(), "{what}: {} points in {took:.0} s", all.len());
     if bad.is_empty() {
         return good.into_iter().map(|(_, ran)| ran).collect();
     }

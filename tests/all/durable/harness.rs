@@ -33,34 +33,34 @@ const PATIENCE: Duration = Duration::from_secs(8);
 pub(super) const ROOM: &str = "room";
 
 /// Burns down with each call of a port, and ends a life when it is used up.
-pub(super) struct Fuse {
+pub(super) struct CallBudget {
     left: AtomicI64,
-    dead: Notify,
+    crashed: Notify,
 }
 
-impl Fuse {
+impl CallBudget {
     fn new(calls: Option<u32>) -> Arc<Self> {
-        Arc::new(Self { left: AtomicI64::new(calls.map_or(i64::MAX, i64::from)), dead: Notify::new() })
+        Arc::new(Self { left: AtomicI64::new(calls.map_or(i64::MAX, i64::from)), crashed: Notify::new() })
     }
 
-    async fn pass(&self) {
+    async fn spend(&self) {
         if self.left.fetch_sub(1, Ordering::SeqCst) <= 0 {
-            self.dead.notify_one();
+            self.crashed.notify_one();
             std::future::pending::<()>().await;
         }
     }
 
-    fn is_burnt(&self) -> bool {
+    fn is_spent(&self) -> bool {
         self.left.load(Ordering::SeqCst) < 0
     }
 }
 
 /// What outlives an engine.
-pub(super) struct World {
+pub(super) struct Harness {
     pub(super) store: Arc<MemoryStore>,
     pub(super) chat: Arc<MemoryChat>,
     pub(super) pipelines: Arc<MemoryPipelines>,
-    pub(super) clock: Arc<SetClock>,
+    pub(super) clock: Arc<OffsetClock>,
     folder: tempfile::TempDir,
     events: std::cell::Cell<u32>,
     // The event of each one's last reaction.
@@ -69,23 +69,23 @@ pub(super) struct World {
 
 /// A clock on the wall that somebody can set.
 #[derive(Debug, Default)]
-pub(super) struct SetClock(AtomicI64);
+pub(super) struct OffsetClock(AtomicI64);
 
-impl SetClock {
+impl OffsetClock {
     /// Sets it so many seconds ahead of the real one, or behind.
     pub(super) fn set(&self, seconds: i64) {
         self.0.store(seconds, Ordering::SeqCst);
     }
 }
 
-impl Clock for SetClock {
+impl Clock for OffsetClock {
     fn now(&self) -> Timestamp {
         let now = Timestamp::now();
         Timestamp::new(now.as_second() + self.0.load(Ordering::SeqCst), now.subsec_nanosecond()).unwrap_or(now)
     }
 }
 
-impl World {
+impl Harness {
     /// A new one. Runs end at once in one way, or only when they are told to.
     pub(super) fn new(at_once: Option<Outcome>) -> Result<Self> {
         Ok(Self {
@@ -100,65 +100,65 @@ impl World {
     }
 
     /// One life with a configuration: first something is typed, then it goes on until nothing is at work and no time is waited
-    /// for, or until the fuse is burnt. Gives whether it came to rest.
-    pub(super) fn live(&self, config: &str, typed: &[&str], calls: Option<u32>) -> Result<bool> {
-        self.live_for(config, typed, calls, PATIENCE * 2)
+    /// for, or until the budget is burnt. Gives whether it came to rest.
+    pub(super) fn run(&self, config: &str, typed: &[&str], calls: Option<u32>) -> Result<bool> {
+        self.run_for(config, typed, calls, PATIENCE * 2)
     }
 
     /// The same, killed after some time at the latest.
-    pub(super) fn live_for(&self, config: &str, typed: &[&str], calls: Option<u32>, most: Duration) -> Result<bool> {
-        let fuse = Fuse::new(calls);
+    pub(super) fn run_for(&self, config: &str, typed: &[&str], calls: Option<u32>, most: Duration) -> Result<bool> {
+        let budget = CallBudget::new(calls);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-        let lived = runtime.block_on(async {
-            match tokio::time::timeout(most, self.life(config, typed, &fuse)).await {
-                Ok(lived) => lived,
+        let finished = runtime.block_on(async {
+            match tokio::time::timeout(most, self.run_engine(config, typed, &budget)).await {
+                Ok(finished) => finished,
                 Err(_) => {
-                    fuse.left.store(0, Ordering::SeqCst);
+                    budget.left.store(0, Ordering::SeqCst);
                     Ok(false)
                 }
             }
         });
         // Whoever is dead waits for ever.
         runtime.shutdown_background();
-        lived
+        finished
     }
 
-    async fn life(&self, config: &str, typed: &[&str], fuse: &Arc<Fuse>) -> Result<bool> {
+    async fn run_engine(&self, config: &str, typed: &[&str], budget: &Arc<CallBudget>) -> Result<bool> {
         let file = self.folder.path().join("plugins.toml");
         std::fs::write(&file, config.replace("{guests}", &guests().display().to_string()))?;
         let served = Arc::new(Notify::new());
-        let mortal = Mortal { fuse: fuse.clone(), served: served.clone() };
-        let chat = HookedChat::new(self.chat.clone(), mortal.clone());
+        let hooks = CrashHooks { budget: budget.clone(), served: served.clone() };
+        let chat = HookedChat::new(self.chat.clone(), hooks.clone());
         let pipelines = Arc::new(MemoryPipelinesFactory(self.pipelines.clone()));
         let registry = Registry {
             chats: vec![Arc::new(ReadyChat(Arc::new(chat)))],
-            pipelines: vec![Arc::new(HookedPipelinesFactory::new(pipelines, mortal.clone()))],
+            pipelines: vec![Arc::new(HookedPipelinesFactory::new(pipelines, hooks.clone()))],
             ..Registry::default()
         };
         let config = read(&file, &registry).map_err(|problems| anyhow!("{problems:?}"))?;
-        let store = Arc::new(HookedStore::new(self.store.clone(), mortal));
+        let store = Arc::new(HookedStore::new(self.store.clone(), hooks));
         let engine =
-            Engine::builder(config, store).clock(self.clock.clone()).cache(crate::house::code()).build().await?;
+            Engine::builder(config, store).clock(self.clock.clone()).cache(crate::test_host::code()).build().await?;
         let engine = Arc::new(engine);
         let stop = CancellationToken::new();
         let running = tokio::spawn({
             let (engine, stop) = (engine.clone(), stop.clone());
             async move { engine.run(stop).await }
         });
-        let lived = tokio::select! {
-            () = fuse.dead.notified() => return Ok(false),
-            lived = async {
+        let finished = tokio::select! {
+            () = budget.crashed.notified() => return Ok(false),
+            finished = async {
                 served.notified().await;
                 self.rest(&engine, typed).await
-            } => lived,
+            } => finished,
         };
-        lived?;
-        if fuse.is_burnt() {
+        finished?;
+        if budget.is_spent() {
             return Ok(false);
         }
         stop.cancel();
         let ended = tokio::select! {
-            () = fuse.dead.notified() => return Ok(false),
+            () = budget.crashed.notified() => return Ok(false),
             ended = running => ended,
         };
         ended??;
@@ -230,7 +230,7 @@ impl World {
     }
 
     /// Whether what was typed came into the inbox.
-    pub(super) fn heard(&self) -> Result<bool> {
+    pub(super) fn has_received(&self) -> Result<bool> {
         let runtime = tokio::runtime::Builder::new_current_thread().build()?;
         Ok(!self.store.all_jobs().is_empty() || !runtime.block_on(self.store.waiting())?.is_empty())
     }
@@ -258,61 +258,61 @@ impl World {
 
 /// The folder of the built guests.
 fn guests() -> std::path::PathBuf {
-    crate::house::guests()
+    crate::test_host::guests()
 }
 
-/// The hooks of one life: every call takes from the fuse. A note, which must not wait, is lost when the fuse is burnt.
+/// The hooks of one life: every call takes from the budget. A note, which must not wait, is lost when the budget is burnt.
 #[derive(Clone)]
-struct Mortal {
-    fuse: Arc<Fuse>,
+struct CrashHooks {
+    budget: Arc<CallBudget>,
     /// Notified when the chat is served.
     served: Arc<Notify>,
 }
 
 #[async_trait]
-impl ChatHooks for Mortal {
+impl ChatHooks for CrashHooks {
     fn before_serve(&self) {
         self.served.notify_one();
     }
 
     async fn before_send(&self, _message: &Outgoing) {
-        self.fuse.pass().await;
+        self.budget.spend().await;
     }
 
     async fn after_send(&self, _message: &Outgoing) {
-        self.fuse.pass().await;
+        self.budget.spend().await;
     }
 }
 
 #[async_trait]
-impl PipelinesHooks for Mortal {
+impl PipelinesHooks for CrashHooks {
     async fn before(&self, method: &'static str) {
         if ["start", "state", "ended", "cancel"].contains(&method) {
-            self.fuse.pass().await;
+            self.budget.spend().await;
         }
     }
 
     async fn after(&self, method: &'static str) {
         if method == "start" {
-            self.fuse.pass().await;
+            self.budget.spend().await;
         }
     }
 }
 
 #[async_trait]
-impl StoreHooks for Mortal {
+impl StoreHooks for CrashHooks {
     type Pending = ();
 
     async fn before_commit(&self, _writes: &[Write]) -> Result<(), StoreError> {
-        self.fuse.pass().await;
+        self.budget.spend().await;
         Ok(())
     }
 
     async fn after_commit(&self, (): ()) {
-        self.fuse.pass().await;
+        self.budget.spend().await;
     }
 
     fn before_note(&self, _writes: &[Write]) -> Result<(), StoreError> {
-        if self.fuse.is_burnt() { Err(StoreError::Failed("the engine is dead".to_owned())) } else { Ok(()) }
+        if self.budget.is_spent() { Err(StoreError::Failed("the engine is dead".to_owned())) } else { Ok(()) }
     }
 }

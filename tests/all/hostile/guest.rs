@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
-use crate::house::repository;
+use crate::test_host::repository;
 
 const DESCRIBE: &str = r#"(func (export "wardroom:plugin/commands@0.1.0#describe") (result i32) (i32.const 2304))"#;
 const MEMORY: &str = r#"(memory (export "memory")"#;

@@ -19,7 +19,7 @@ use wardroom_tests::{
 };
 
 use crate::{
-    house::{binary, failpoints},
+    test_host::{binary, failpoints},
     journal::Journal,
 };
 

@@ -4,12 +4,12 @@ use anyhow::{Result, bail};
 use async_trait::async_trait;
 
 use super::room::{Heard, Room, Running, Shown, config};
-use crate::{host::Host, house::House};
+use crate::{running_host::RunningHost, test_host::TestHost};
 
 /// A console.
 pub(super) struct Console {
-    house: House,
-    host: Host,
+    test_host: TestHost,
+    host: RunningHost,
     said: Vec<String>,
     count: usize,
 }
@@ -17,9 +17,9 @@ pub(super) struct Console {
 /// A new one.
 pub(super) async fn open() -> Result<Console> {
     let table = "[bot.marvin.console]\nuser = \"alice\"";
-    let house = House::new(&config(table, ["alice", "bob", "dave"]))?;
-    let host = Host::start(&house)?;
-    Ok(Console { house, host, said: Vec::new(), count: 0 })
+    let test_host = TestHost::new(&config(table, ["alice", "bob", "dave"]))?;
+    let host = RunningHost::start(&test_host)?;
+    Ok(Console { test_host, host, said: Vec::new(), count: 0 })
 }
 
 #[async_trait]
@@ -65,7 +65,7 @@ impl Room for Console {
         match running {
             Running::Killed => self.host.kill_now(),
             Running::Starts => {
-                self.host = Host::start(&self.house)?;
+                self.host = RunningHost::start(&self.test_host)?;
                 Ok(())
             }
         }

@@ -22,7 +22,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::house::repository;
+use crate::test_host::repository;
 use room::{Heard, Room, Shown};
 use script::{Line, Script};
 

@@ -23,7 +23,7 @@ use std::fs;
 use anyhow::{Context as _, Result, bail, ensure};
 
 use super::room::Running;
-use crate::house::repository;
+use crate::test_host::repository;
 
 /// A story.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! A host that serves a network, with its house.
+//! A host that serves a network, with its test_host.
 //!
 //! Invariant: nothing is left running when this is dropped.
 
@@ -10,14 +10,14 @@ use std::{
 use anyhow::Result;
 
 use super::room::Running;
-use crate::house::{House, binary};
+use crate::test_host::{TestHost, binary};
 
 /// The variable that holds the account's password or token.
 pub(super) const SECRET: &str = "MARVIN_SECRET";
 
 /// A host.
 pub(super) struct Served {
-    house: House,
+    test_host: TestHost,
     secret: String,
     child: Mutex<Option<Child>>,
 }
@@ -25,7 +25,7 @@ pub(super) struct Served {
 impl Served {
     /// A host with this configuration, which does not run yet. Its account's secret is in [`SECRET`].
     pub(super) fn new(config: &str, secret: String) -> Result<Self> {
-        Ok(Self { house: House::new(config)?, secret, child: Mutex::new(None) })
+        Ok(Self { test_host: TestHost::new(config)?, secret, child: Mutex::new(None) })
     }
 
     /// Kills or starts it.
@@ -36,10 +36,10 @@ impl Served {
             child.wait()?;
         }
         if running == Running::Starts {
-            let log = std::fs::OpenOptions::new().create(true).append(true).open(self.house.path("log"))?;
+            let log = std::fs::OpenOptions::new().create(true).append(true).open(self.test_host.path("log"))?;
             // The build with all networks.
             let program = std::env::var_os("WARDROOM_BIN").map_or_else(binary, |path| Ok(path.into()))?;
-            let mut command = self.house.command(program);
+            let mut command = self.test_host.command(program);
             command.arg("run").env(SECRET, &self.secret).stdin(Stdio::null());
             *child = Some(command.stdout(log.try_clone()?).stderr(log).spawn()?);
         }
@@ -48,7 +48,7 @@ impl Served {
 
     /// What it wrote, over all its starts.
     pub(super) fn log(&self) -> String {
-        std::fs::read_to_string(self.house.path("log")).unwrap_or_default()
+        std::fs::read_to_string(self.test_host.path("log")).unwrap_or_default()
     }
 }
 

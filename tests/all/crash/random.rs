@@ -1,11 +1,11 @@
-//! Chance that can be had again: its seed is printed, and `WARDROOM_SEED` sets it.
+//! Random that can be had again: its seed is printed, and `WARDROOM_SEED` sets it.
 
 use std::{io::Write as _, time::SystemTime};
 
 /// A sequence of numbers that look random.
-pub(super) struct Chance(u64);
+pub(super) struct Random(u64);
 
-impl Chance {
+impl Random {
     /// A new one each time, unless a seed is given.
     pub(super) fn new() -> Self {
         let given = std::env::var("WARDROOM_SEED").ok().and_then(|seed| seed.parse().ok());

@@ -6,15 +6,15 @@ use wardroom::{
     port::{Outcome, store::JobOutcome},
 };
 
-use super::{harness::World, replay};
+use super::{harness::Harness, replay};
 
 /// Deploys at a moment; gives how that ended.
-fn deployed(world: &World, config: &str, moment: &str) -> Result<JobOutcome> {
+fn deployed(harness: &Harness, config: &str, moment: &str) -> Result<JobOutcome> {
     let moment: Timestamp = moment.parse()?;
-    world.clock.set(moment.as_second() - Timestamp::now().as_second());
+    harness.clock.set(moment.as_second() - Timestamp::now().as_second());
     let script = "script-app cms production 1.0 trigger:cms/production:1.0 wait";
-    ensure!(world.live(config, &[script], None)?, "it did not come to rest");
-    let job = world.jobs().pop();
+    ensure!(harness.run(config, &[script], None)?, "it did not come to rest");
+    let job = harness.jobs().pop();
     job.and_then(|job| job.end).map(|end| end.outcome).ok_or_else(|| anyhow::anyhow!("the job is open"))
 }
 
@@ -28,7 +28,7 @@ until        = "0 8 * * MON"
 time_zone    = "Europe/Berlin"
 "#;
     let config = format!("{}{window}", replay::config(replay::ALL));
-    let world = World::new(Some(Outcome::Succeeded))?;
+    let harness = Harness::new(Some(Outcome::Succeeded))?;
     // The script continues after a denied call.
     let refused = JobOutcome::Warnings;
     for (moment, outcome) in [
@@ -42,7 +42,7 @@ time_zone    = "Europe/Berlin"
         ("2027-03-29T05:59:30Z", refused),
         ("2027-03-29T06:00:00Z", JobOutcome::Succeeded),
     ] {
-        ensure!(deployed(&world, &config, moment)? == outcome, "at {moment}");
+        ensure!(deployed(&harness, &config, moment)? == outcome, "at {moment}");
     }
     Ok(())
 }
@@ -50,18 +50,18 @@ time_zone    = "Europe/Berlin"
 #[test]
 fn a_freeze_that_was_said_ends_at_its_moment_over_restarts() -> Result<()> {
     let config = replay::config(replay::ALL);
-    let world = World::new(Some(Outcome::Succeeded))?;
+    let harness = Harness::new(Some(Outcome::Succeeded))?;
     let at = |moment: &str| -> Result<()> {
         let moment: Timestamp = moment.parse()?;
-        world.clock.set(moment.as_second() - Timestamp::now().as_second());
+        harness.clock.set(moment.as_second() - Timestamp::now().as_second());
         Ok(())
     };
     at("2026-12-04T12:00:00Z")?;
-    world.live(&config, &["freeze production until 14:00 reason lunch"], None)?;
-    ensure!(world.chat.words().iter().any(|said| said.contains("until 2026-12-04 14:00 UTC by operator: lunch.")));
-    ensure!(deployed(&world, &config, "2026-12-04T13:59:30Z")? == JobOutcome::Warnings);
-    ensure!(deployed(&world, &config, "2026-12-04T14:00:00Z")? == JobOutcome::Succeeded);
+    harness.run(&config, &["freeze production until 14:00 reason lunch"], None)?;
+    ensure!(harness.chat.words().iter().any(|said| said.contains("until 2026-12-04 14:00 UTC by operator: lunch.")));
+    ensure!(deployed(&harness, &config, "2026-12-04T13:59:30Z")? == JobOutcome::Warnings);
+    ensure!(deployed(&harness, &config, "2026-12-04T14:00:00Z")? == JobOutcome::Succeeded);
     // Somebody sets the clock back.
-    ensure!(deployed(&world, &config, "2026-12-04T13:00:00Z")? == JobOutcome::Warnings);
+    ensure!(deployed(&harness, &config, "2026-12-04T13:00:00Z")? == JobOutcome::Warnings);
     Ok(())
 }

@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result, bail};
 use tempfile::TempDir;
 
 /// A folder with everything that a host needs.
-pub(crate) struct House {
+pub(crate) struct TestHost {
     folder: TempDir,
 }
 
@@ -30,18 +30,18 @@ pub(crate) struct Ran {
     pub(crate) err: String,
 }
 
-impl House {
+impl TestHost {
     /// A house with this `plugins.toml`. `{guests}` in it stands for the folder of the built guests.
     pub(crate) fn new(config: &str) -> Result<Self> {
-        let house = Self { folder: tempfile::Builder::new().prefix("wardroom-test-").tempdir()? };
-        house.configure(config)?;
-        copy(&repository().join("sample/deploy.sh"), &house.path("sample/deploy.sh"))?;
-        copy(&repository().join("sample/versions"), &house.path("sample/versions"))?;
+        let test_host = Self { folder: tempfile::Builder::new().prefix("wardroom-test-").tempdir()? };
+        test_host.configure(config)?;
+        copy(&repository().join("sample/deploy.sh"), &test_host.path("sample/deploy.sh"))?;
+        copy(&repository().join("sample/versions"), &test_host.path("sample/versions"))?;
         // `wardroom` in a command line of a test is this build's.
-        fs::create_dir(house.path("bin"))?;
-        symlink(binary()?, house.path("bin/wardroom"))?;
-        house.share_compiled_code()?;
-        Ok(house)
+        fs::create_dir(test_host.path("bin"))?;
+        symlink(binary()?, test_host.path("bin/wardroom"))?;
+        test_host.share_compiled_code()?;
+        Ok(test_host)
     }
 
     /// Writes `plugins.toml` anew.
@@ -68,12 +68,12 @@ impl House {
         self.folder.path().join(name)
     }
 
-    /// Copies a file or a folder with all that is in it into this house.
+    /// Copies a file or a folder with all that is in it into this test_host.
     pub(crate) fn copy_in(&self, from: &Path, name: &str) -> Result<()> {
         copy(from, &self.path(name))
     }
 
-    /// A command in this house.
+    /// A command in this test_host.
     pub(crate) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
         let path = env::var_os("PATH").unwrap_or_default();
@@ -139,7 +139,7 @@ impl House {
     }
 }
 
-impl Drop for House {
+impl Drop for TestHost {
     fn drop(&mut self) {
         let Ok(shared) = repository_cache() else { return };
         for entry in fs::read_dir(self.path("state/code")).into_iter().flatten().flatten() {

@@ -1,6 +1,6 @@
-//! One life of a host: from its start to its end, or to the place where it kills itself.
+//! One session of a host: from its start to its end, or to the point where it kills itself.
 //!
-//! Invariant: each life has an input of its own, so what one did not read is not read by the next.
+//! Invariant: each session has an input of its own, so what one did not read is not read by the next.
 
 use std::{
     collections::BTreeMap,
@@ -14,64 +14,64 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::{
-    host::PATIENCE,
-    house::{House, failpoints},
+    running_host::PATIENCE,
+    test_host::{TestHost, failpoints},
 };
 
 /// What a host did while it lived.
 #[derive(Debug)]
-pub(super) struct Life {
+pub(super) struct Session {
     /// What it said.
     pub(super) said: Vec<String>,
-    /// The places that it passed; at the last one it died, if it did.
-    pub(super) places: Vec<String>,
+    /// The points that it passed; at the last one it crashed, if it did.
+    pub(super) points: Vec<String>,
     /// Its log.
     pub(super) log: String,
     status: ExitStatus,
 }
 
-/// Types to a host for as long as it lives.
-pub(super) struct Typist {
+/// Types to a host for as long as it sessions.
+pub(super) struct ConsoleInput {
     child: Child,
     input: ChildStdin,
     began: Instant,
 }
 
-/// Lets a host live in a house: these lines are typed, and it dies at this place.
-pub(super) fn live(house: &House, typed: &str, dies_at: Option<&str>) -> Result<Life> {
-    live_with(house, dies_at, |typist| typist.say(typed))
+/// Lets a host live in a house: these lines are typed, and it dies at this point.
+pub(super) fn run_session(test_host: &TestHost, typed: &str, crash_at: Option<&str>) -> Result<Session> {
+    run_session_with(test_host, crash_at, |input| input.say(typed))
 }
 
 /// The same, with somebody who types.
-pub(super) fn live_with(
-    house: &House,
-    dies_at: Option<&str>,
-    types: impl FnOnce(&mut Typist) -> Result<()>,
-) -> Result<Life> {
-    let number = fs::read_dir(house.path("."))?.count();
-    let path = |name: &str| house.path(format!("life-{number}.{name}"));
-    let mut command = house.command(failpoints()?);
+pub(super) fn run_session_with(
+    test_host: &TestHost,
+    crash_at: Option<&str>,
+    types: impl FnOnce(&mut ConsoleInput) -> Result<()>,
+) -> Result<Session> {
+    let number = fs::read_dir(test_host.path("."))?.count();
+    let path = |name: &str| test_host.path(format!("session-{number}.{name}"));
+    let mut command = test_host.command(failpoints()?);
     command
         .arg("run")
         .stdin(Stdio::piped())
         .stdout(File::create(path("out"))?)
         .stderr(File::create(path("log"))?)
-        .env("WARDROOM_CRASH_LOG", path("places"));
-    if let Some(place) = dies_at {
-        command.env("WARDROOM_CRASH_AT", place);
+        .env("WARDROOM_CRASH_LOG", path("points"));
+    if let Some(point) = crash_at {
+        command.env("WARDROOM_CRASH_AT", point);
     }
     let mut child = command.spawn()?;
     let input = child.stdin.take().context("standard input is a pipe")?;
-    let mut typist = Typist { child, input, began: Instant::now() };
+    let mut input = ConsoleInput { child, input, began: Instant::now() };
     let text = |name: &str| fs::read_to_string(path(name)).unwrap_or_default();
     let about = || format!("it said:\n{}\n{}", text("out"), text("log"));
-    types(&mut typist).with_context(about)?;
-    let status = typist.ended().with_context(about)?;
+    types(&mut input).with_context(about)?;
+    let status = input.ended().with_context(about)?;
     let lines = |name: &str| text(name).lines().map(str::to_owned).collect();
-    Ok(Life { said: lines("out"), places: lines("places"), log: text("log"), status })
+    Ok(Session { said: lines("out"), points: lines("points"), log: text("log"), status })
 }
 
-impl Typist {
+impl ConsoleInput {
     /// Types. A host that is dead does not hear it.
     pub(super) fn say(&mut self, text: &str) -> Result<()> {
         match self.input.write_all(text.as_bytes()) {
@@ -123,44 +123,44 @@ impl Typist {
     }
 }
 
-impl Life {
+impl Session {
     /// Whether it was killed.
-    pub(super) fn died(&self) -> bool {
+    pub(super) fn crashed(&self) -> bool {
         self.status.signal() == Some(9)
     }
 
     /// It ended by itself, as one that has nothing more to do.
-    pub(super) fn ended_well(&self) -> Result<()> {
+    pub(super) fn ended_cleanly(&self) -> Result<()> {
         ensure!(self.status.success(), "it ended with {}:\n{}", self.status, self.log);
-        self.made_no_mistake()
+        self.has_no_internal_error()
     }
 
     /// However it ended, nothing in its log is a mistake of its own.
-    pub(super) fn made_no_mistake(&self) -> Result<()> {
+    pub(super) fn has_no_internal_error(&self) -> Result<()> {
         ensure!(!self.log.contains("panicked") && !self.log.contains("a mistake of the host"), "{}", self.log);
         Ok(())
     }
 
-    /// The places that it passed, each by its name and how often that was passed by then.
-    pub(super) fn names(&self) -> Vec<String> {
+    /// The points that it passed, each by its name and how often that was passed by then.
+    pub(super) fn crash_points(&self) -> Vec<String> {
         let mut passed: BTreeMap<&str, usize> = BTreeMap::new();
-        let mut names = Vec::with_capacity(self.places.len());
-        for place in &self.places {
-            let count = passed.entry(place).or_default();
+        let mut names = Vec::with_capacity(self.points.len());
+        for point in &self.points {
+            let count = passed.entry(point).or_default();
             *count += 1;
-            names.push(format!("{place}#{count}"));
+            names.push(format!("{point}#{count}"));
         }
         names
     }
 }
 
 /// Kills all that is at work in a house, as the end of its container would. Gives how many that were.
-pub(super) fn kill_all(house: &House) -> Result<usize> {
+pub(super) fn kill_all(test_host: &TestHost) -> Result<usize> {
     use rustix::process::{Signal, kill_process};
     let mut killed = 0;
     let began = Instant::now();
     loop {
-        let found = house.processes()?;
+        let found = test_host.processes()?;
         if found.is_empty() {
             return Ok(killed);
         }
@@ -169,7 +169,7 @@ pub(super) fn kill_all(house: &House) -> Result<usize> {
             for process in &found {
                 match kill_process(*process, signal) {
                     Ok(()) | Err(rustix::io::Errno::SRCH) => {}
-                    Err(error) => return Err(error).context("a process of this house can be killed"),
+                    Err(error) => return Err(error).context("a process of this test_host can be killed"),
                 }
             }
         }

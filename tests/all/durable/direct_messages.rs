@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use wardroom::port::{Body, Outcome};
 
 use super::{
-    harness::{ROOM, World},
+    harness::{ROOM, Harness},
     replay,
 };
 
@@ -14,8 +14,8 @@ fn config(room: &str) -> String {
 }
 
 /// What was said in a room, each message once.
-fn said_in(world: &World, room: &str) -> Vec<String> {
-    let here = world.chat.sent().into_iter().filter(|message| message.room == room);
+fn said_in(harness: &Harness, room: &str) -> Vec<String> {
+    let here = harness.chat.sent().into_iter().filter(|message| message.room == room);
     here.filter_map(|message| match message.body {
         Body::Say { text, .. } => Some(text.plain()),
         Body::Edit { .. } | Body::React { .. } => None,
@@ -29,14 +29,14 @@ const TYPED: &str = "script-app cms staging 1.0 trigger:cms/staging:1.0 wait";
 fn the_room_of_the_app_sees_how_it_begins_and_how_it_ends_over_every_crash() -> Result<()> {
     let config = config("#ops:example.org");
     for calls in (0..48).step_by(2) {
-        let world = World::new(Some(Outcome::Succeeded))?;
-        world.live(&config, &[TYPED], Some(calls))?;
-        if !world.heard()? {
+        let harness = Harness::new(Some(Outcome::Succeeded))?;
+        harness.run(&config, &[TYPED], Some(calls))?;
+        if !harness.has_received()? {
             continue;
         }
-        ensure!(world.live(&config, &[], None)?, "after {calls} calls it does not come to rest");
-        let said = said_in(&world, "#ops:example.org");
-        let job = &world.jobs()[0];
+        ensure!(harness.run(&config, &[], None)?, "after {calls} calls it does not come to rest");
+        let said = said_in(&harness, "#ops:example.org");
+        let job = &harness.jobs()[0];
         let begins = format!("In a direct message: `{}` (job {}, asked by operator)", job.line, job.id);
         let ends = job.end.as_ref().map(|end| end.summary.clone()).unwrap_or_default();
         ensure!(said == [begins, ends], "after {calls} calls: {said:?}");
@@ -46,21 +46,21 @@ fn the_room_of_the_app_sees_how_it_begins_and_how_it_ends_over_every_crash() -> 
 
 #[test]
 fn what_is_typed_in_the_room_of_the_app_is_not_said_there_again() -> Result<()> {
-    let world = World::new(Some(Outcome::Succeeded))?;
-    world.live(&config(ROOM), &[TYPED], None)?;
-    let said = said_in(&world, ROOM);
+    let harness = Harness::new(Some(Outcome::Succeeded))?;
+    harness.run(&config(ROOM), &[TYPED], None)?;
+    let said = said_in(&harness, ROOM);
     ensure!(!said.iter().any(|words| words.contains("In a direct message")), "{said:?}");
-    ensure!(world.jobs().len() == 1 && said.len() == 2, "the card and the closing line: {said:?}");
+    ensure!(harness.jobs().len() == 1 && said.len() == 2, "the card and the closing line: {said:?}");
     Ok(())
 }
 
 #[test]
 fn an_app_that_nobody_typed_is_shown_when_it_is_touched() -> Result<()> {
-    let world = World::new(Some(Outcome::Succeeded))?;
+    let harness = Harness::new(Some(Outcome::Succeeded))?;
     let typed = "script trigger:cms/staging:1.0 wait trigger:cms/staging:2.0 wait";
-    world.live(&config("#ops:example.org"), &[typed], None)?;
-    let said = said_in(&world, "#ops:example.org");
-    let job = &world.jobs()[0];
+    harness.run(&config("#ops:example.org"), &[typed], None)?;
+    let said = said_in(&harness, "#ops:example.org");
+    let job = &harness.jobs()[0];
     let touched =
         format!("In a direct message: `{}` (job {}, asked by operator), which now touches cms", job.line, job.id);
     let ends = job.end.as_ref().map(|end| end.summary.clone()).unwrap_or_default();

@@ -22,10 +22,10 @@ use wardroom::{
     },
 };
 
-use crate::house::guests;
+use crate::test_host::guests;
 
 /// What outlives an engine.
-pub(crate) struct Office {
+pub(crate) struct TestWorkspace {
     pub(crate) store: Arc<MemoryStore>,
     pub(crate) pipelines: Arc<MemoryPipelines>,
     pub(crate) clock: Arc<MemoryClock>,
@@ -37,12 +37,12 @@ pub(crate) struct Office {
 /// An engine at work in it.
 pub(crate) struct Open<'o> {
     pub(crate) engine: Arc<Engine>,
-    office: &'o Office,
+    workspace: &'o TestWorkspace,
     stop: CancellationToken,
     running: JoinHandle<Result<(), RunError>>,
 }
 
-impl Office {
+impl TestWorkspace {
     pub(crate) fn new() -> Result<Self> {
         Ok(Self {
             store: Arc::new(MemoryStore::new()),
@@ -71,7 +71,7 @@ impl Office {
         let text = config.replace("{guests}", &guests().display().to_string());
         std::fs::write(&file, text).expect("a folder of our own takes a file");
         let registry = Registry {
-            chats: vec![Arc::new(Desks(self.chats.clone()))],
+            chats: vec![Arc::new(RoomChats(self.chats.clone()))],
             pipelines: vec![Arc::new(MemoryPipelinesFactory(self.pipelines.clone()))],
             ..Registry::default()
         };
@@ -84,14 +84,14 @@ impl Office {
         if let Some(bot) = bot {
             config.only(bot).map_err(|_| anyhow!("there is no {bot}"))?;
         }
-        let code = crate::house::code();
+        let code = crate::test_host::code();
         let engine = Engine::builder(config, self.store.clone()).clock(self.clock.clone()).cache(code).build().await?;
         let (engine, stop) = (Arc::new(engine), CancellationToken::new());
         let running = tokio::spawn({
             let (engine, stop) = (engine.clone(), stop.clone());
             async move { engine.run(stop).await }
         });
-        Ok(Open { engine, office: self, stop, running })
+        Ok(Open { engine, workspace: self, stop, running })
     }
 
     /// What an identity said, in order: `room: words`.
@@ -125,12 +125,12 @@ impl Office {
 impl Open<'_> {
     /// Somebody says something in a room, and every identity that is in it hears it; then nothing is at work.
     pub(crate) async fn say(&self, person: &str, room: &str, words: &str) -> Result<()> {
-        self.hear(room, |event| message(event, person, words)).await
+        self.receive(room, |event| message(event, person, words)).await
     }
 
     /// The same, of any message.
-    pub(crate) async fn hear(&self, room: &str, message: impl Fn(String) -> Incoming) -> Result<()> {
-        let event = format!("event-{}", self.office.events.fetch_add(1, Ordering::Relaxed));
+    pub(crate) async fn receive(&self, room: &str, message: impl Fn(String) -> Incoming) -> Result<()> {
+        let event = format!("event-{}", self.workspace.events.fetch_add(1, Ordering::Relaxed));
         for inbox in self.inboxes() {
             inbox.receive(room, vec![message(event.clone())], None).await?;
         }
@@ -144,7 +144,7 @@ impl Open<'_> {
     }
 
     fn inboxes(&self) -> Vec<&Arc<Inbox>> {
-        let bots: Vec<String> = self.office.chats.lock().expect("nobody panics with it").keys().cloned().collect();
+        let bots: Vec<String> = self.workspace.chats.lock().expect("nobody panics with it").keys().cloned().collect();
         bots.iter().filter_map(|bot| self.engine.inbox(bot, MemoryChat::NETWORK)).collect()
     }
 
@@ -173,9 +173,9 @@ pub(crate) fn message(event: String, person: &str, words: &str) -> Incoming {
 }
 
 /// Makes each identity a desk, which is the same one over the lives of an engine.
-struct Desks(Arc<Mutex<BTreeMap<String, Arc<MemoryChat>>>>);
+struct RoomChats(Arc<Mutex<BTreeMap<String, Arc<MemoryChat>>>>);
 
-impl ChatFactory for Desks {
+impl ChatFactory for RoomChats {
     fn network(&self) -> &'static str {
         MemoryChat::NETWORK
     }
@@ -186,7 +186,7 @@ impl ChatFactory for Desks {
         let mut chats = self.0.lock().expect("nobody panics with it");
         let abilities = Abilities { threads: true, edits: true, reactions: true, files: false };
         let chat = chats.entry(bot.name.clone()).or_insert_with(|| MemoryChat::new(abilities)).clone();
-        Some(Arc::new(Desk { account: account(&bot.name), chat, rooms }))
+        Some(Arc::new(RoomChat { account: account(&bot.name), chat, rooms }))
     }
 }
 
@@ -196,14 +196,14 @@ pub(crate) fn account(bot: &str) -> String {
 }
 
 /// An account that is in some rooms.
-struct Desk {
+struct RoomChat {
     account: String,
     chat: Arc<MemoryChat>,
     rooms: Vec<String>,
 }
 
 #[async_trait]
-impl Chat for Desk {
+impl Chat for RoomChat {
     fn network(&self) -> &'static str {
         MemoryChat::NETWORK
     }

@@ -1,6 +1,6 @@
 //! A host that runs: lines go to its console, what it says is waited for.
 //!
-//! Invariant: nothing is left running when a [`Host`] is dropped, whatever became of the test.
+//! Invariant: nothing is left running when a [`RunningHost`] is dropped, whatever became of the test.
 
 use std::{
     fs,
@@ -12,13 +12,13 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::house::{House, binary};
+use crate::test_host::{TestHost, binary};
 
 /// How long an answer is waited for. Far more than it takes: the machine may be busy with other things.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running host.
-pub(crate) struct Host {
+pub(crate) struct RunningHost {
     child: Child,
     input: Option<ChildStdin>,
     lines: Receiver<String>,
@@ -26,17 +26,17 @@ pub(crate) struct Host {
     log: std::path::PathBuf,
 }
 
-impl Host {
-    /// Starts one in a house.
-    pub(crate) fn start(house: &House) -> Result<Self> {
-        let mut command = house.command(binary()?);
+impl RunningHost {
+    /// Starts one in a test_host.
+    pub(crate) fn start(test_host: &TestHost) -> Result<Self> {
+        let mut command = test_host.command(binary()?);
         command.arg("run");
-        Self::of(house, command)
+        Self::of(test_host, command)
     }
 
     /// Starts one with a command of its own.
-    pub(crate) fn of(house: &House, mut command: Command) -> Result<Self> {
-        let log = house.path(format!("host-{}.log", fs::read_dir(house.path("."))?.count()));
+    pub(crate) fn of(test_host: &TestHost, mut command: Command) -> Result<Self> {
+        let log = test_host.path(format!("host-{}.log", fs::read_dir(test_host.path("."))?.count()));
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(fs::File::create(&log)?).spawn()?;
         let input = child.stdin.take();
         let output = child.stdout.take().context("standard output is a pipe")?;
@@ -58,7 +58,7 @@ impl Host {
     }
 
     /// Waits for a line that holds these words; gives it.
-    pub(crate) fn hear(&mut self, words: &str) -> Result<String> {
+    pub(crate) fn wait_for(&mut self, words: &str) -> Result<String> {
         let until = Instant::now() + PATIENCE;
         loop {
             match self.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
@@ -79,7 +79,7 @@ impl Host {
     }
 
     /// Waits for a line of its log that holds these words.
-    pub(crate) fn hear_log(&self, words: &str) -> Result<()> {
+    pub(crate) fn wait_for_log(&self, words: &str) -> Result<()> {
         let what = format!("`{words}` in the log");
         eventually(&what, || Ok(fs::read_to_string(&self.log)?.contains(words))).with_context(|| self.log())
     }
@@ -168,7 +168,7 @@ impl Host {
     }
 }
 
-impl Drop for Host {
+impl Drop for RunningHost {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -1,4 +1,4 @@
-//! What must hold of a house whose host has died and lived again, whatever was typed.
+//! What must hold of a house whose host has crashed and lived again, whatever was typed.
 
 use std::collections::BTreeMap;
 
@@ -12,11 +12,11 @@ use wardroom::{
 };
 use wardroom_store::SqliteStore;
 
-use super::life::{Life, live};
-use crate::{host::eventually, house::House};
+use super::session::{Session, run_session};
+use crate::{running_host::eventually, test_host::TestHost};
 
 /// What is in the database.
-pub(super) struct Kept {
+pub(super) struct StoredState {
     /// All jobs, the oldest first.
     pub(super) jobs: Vec<JobRow>,
     /// All releases, newest first.
@@ -27,19 +27,19 @@ pub(super) struct Kept {
 }
 
 /// Reads the database of a house, and checks its chain.
-pub(super) fn kept(house: &House) -> Result<Kept> {
-    let (kept, fault) = look(house)?;
+pub(super) fn stored_state(test_host: &TestHost) -> Result<StoredState> {
+    let (state, fault) = read_state(test_host)?;
     match fault {
-        None => Ok(kept),
+        None => Ok(state),
         Some(fault) => bail!("the journal does not hold: {fault}"),
     }
 }
 
-/// Reads the database of a house. Gives what is wrong with its chain, too.
-pub(super) fn look(house: &House) -> Result<(Kept, Option<String>)> {
+/// Reads the database of a test_host. Gives what is wrong with its chain, too.
+pub(super) fn read_state(test_host: &TestHost) -> Result<(StoredState, Option<String>)> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let store = SqliteStore::open_read_only(&house.path("state/wardroom.db")).await?;
+        let store = SqliteStore::open_read_only(&test_host.path("state/wardroom.db")).await?;
         let mut jobs = store.jobs(&JobQuery::default()).await?;
         jobs.reverse();
         let releases = store.releases(&ReleaseQuery::default()).await?;
@@ -50,13 +50,13 @@ pub(super) fn look(house: &House) -> Result<(Kept, Option<String>)> {
         left.extend(store.outbox().await?.into_iter().map(|row| format!("in the outbox: {}", row.row.key)));
         left.extend(store.places().await?.into_iter().map(|(place, job)| format!("{place} is held by {job}")));
         store.close().await;
-        Ok((Kept { jobs, releases, verified: verified.ok(), left }, fault))
+        Ok((StoredState { jobs, releases, verified: verified.ok(), left }, fault))
     })
 }
 
-impl Kept {
+impl StoredState {
     /// All jobs are over, nothing is left to do, and no place is held.
-    pub(super) fn all_over(&self) -> Result<()> {
+    pub(super) fn all_finished(&self) -> Result<()> {
         let open: Vec<_> = self.jobs.iter().filter(|job| job.end.is_none()).collect();
         ensure!(open.is_empty(), "open: {open:?}");
         ensure!(self.left.is_empty(), "left over: {:?}", self.left);
@@ -65,15 +65,15 @@ impl Kept {
         Ok(())
     }
 
-    /// Each job's closing words were said once. A console cannot look back, so what a host said right before it died may be
+    /// Each job's closing words were said once. A console cannot look back, so what a host said right before it crashed may be
     /// said again by the next; nothing else may.
-    pub(super) fn told_once(&self, lives: &[Life]) -> Result<()> {
+    pub(super) fn announced_once(&self, sessions: &[Session]) -> Result<()> {
         let mut said: BTreeMap<&str, usize> = BTreeMap::new();
-        for line in lives.iter().flat_map(|life| &life.said) {
+        for line in sessions.iter().flat_map(|session| &session.said) {
             *said.entry(line).or_default() += 1;
         }
         let last_words: Vec<&str> =
-            lives.iter().filter(|life| life.died()).filter_map(|life| life.said.last()).map(String::as_str).collect();
+            sessions.iter().filter(|session| session.crashed()).filter_map(|session| session.said.last()).map(String::as_str).collect();
         for (line, count) in &said {
             let allowed = 1 + last_words.iter().filter(|last| *last == line).count();
             ensure!(*count <= allowed, "said {count} times: {line}");
@@ -93,15 +93,15 @@ impl Kept {
     }
 }
 
-/// Lives on, without a crash and with nothing typed, until something holds. That may take more than one life: a host whose
+/// Lives on, without a crash and with nothing typed, until something holds. That may take more than one session: a host whose
 /// input is over does not wait for a time.
-pub(super) fn live_until(house: &House, lives: &mut Vec<Life>, holds: impl Fn(&Kept) -> bool) -> Result<()> {
+pub(super) fn run_until(test_host: &TestHost, sessions: &mut Vec<Session>, holds: impl Fn(&StoredState) -> bool) -> Result<()> {
     let lived = eventually("what must come", || {
-        let life = live(house, "", None)?;
-        let ended = life.ended_well();
-        lives.push(life);
+        let session = run_session(test_host, "", None)?;
+        let ended = session.ended_cleanly();
+        sessions.push(session);
         ended?;
-        Ok(holds(&look(house)?.0))
+        Ok(holds(&read_state(test_host)?.0))
     });
-    lived.with_context(|| format!("{:#?}\n{lives:#?}", look(house).map(|(kept, _)| kept.jobs)))
+    lived.with_context(|| format!("{:#?}\n{sessions:#?}", read_state(test_host).map(|(state, _)| state.jobs)))
 }

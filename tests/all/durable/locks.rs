@@ -10,7 +10,7 @@ use wardroom::port::{
 };
 
 use super::{
-    harness::World,
+    harness::Harness,
     replay::{ALL, config},
 };
 
@@ -22,10 +22,10 @@ struct Held {
     to: wardroom::Timestamp,
 }
 
-fn held(world: &World) -> Result<Vec<Held>> {
+fn held(harness: &Harness) -> Result<Vec<Held>> {
     let mut all = Vec::new();
-    for job in world.jobs() {
-        let entries = world.entries(&job.id)?;
+    for job in harness.jobs() {
+        let entries = harness.entries(&job.id)?;
         let Some(last) = entries.last().map(|sealed| sealed.entry.at) else { continue };
         let mut seen = Vec::new();
         for sealed in entries.iter().filter(|sealed| sealed.entry.kind == EntryKind::Intent) {
@@ -40,8 +40,8 @@ fn held(world: &World) -> Result<Vec<Held>> {
     Ok(all)
 }
 
-fn apart(world: &World) -> Result<()> {
-    let held = held(world)?;
+fn check_exclusive(harness: &Harness) -> Result<()> {
+    let held = held(harness)?;
     for (index, one) in held.iter().enumerate() {
         for other in held[index + 1..].iter().filter(|other| other.place == one.place && other.job != one.job) {
             ensure!(
@@ -60,7 +60,7 @@ fn apart(world: &World) -> Result<()> {
     Ok(())
 }
 
-fn fails(error: anyhow::Error) -> TestCaseError {
+fn failure(error: anyhow::Error) -> TestCaseError {
     TestCaseError::fail(format!("{error:#}"))
 }
 
@@ -73,10 +73,10 @@ fn command() -> impl Strategy<Value = String> {
 }
 
 /// The jobs that stand in line, or took their turn, in the order of it.
-fn turns(world: &World, since: &[String]) -> Result<Vec<String>> {
+fn turns(harness: &Harness, since: &[String]) -> Result<Vec<String>> {
     let mut turns = Vec::new();
     for id in since {
-        let entries = world.entries(id)?;
+        let entries = harness.entries(id)?;
         let first = entries.iter().find(|sealed| sealed.entry.kind == EntryKind::Intent);
         turns.push((first.map(|sealed| sealed.entry.at), id.clone()));
     }
@@ -85,16 +85,16 @@ fn turns(world: &World, since: &[String]) -> Result<Vec<String>> {
 }
 
 /// One holds the place for a time, four stand in line, and nobody is alive. Gives the line.
-fn in_line(world: &World, config: &str) -> Result<Vec<String>> {
+fn in_line(harness: &Harness, config: &str) -> Result<Vec<String>> {
     let holder = "script-app cms staging 1.0 trigger:cms/staging:1.0 wait after:6000 sleep";
     let waiter = "script-app --wait cms staging 1.0 trigger:cms/staging:1.0 wait";
-    let standing = |phase: Phase| world.jobs().into_iter().filter(move |job| job.stand.phase == phase);
+    let standing = |phase: Phase| harness.jobs().into_iter().filter(move |job| job.stand.phase == phase);
     for (typed, phase) in [(&[holder][..], Phase::Time), (&[waiter; 4][..], Phase::Line)] {
-        let before = world.jobs().len();
+        let before = harness.jobs().len();
         // A busy machine takes longer for what it does at once otherwise.
         for life in [400, 800, 1600] {
-            let heard = (world.jobs().len() - before).min(typed.len());
-            world.live_for(config, &typed[heard..], None, Duration::from_millis(life))?;
+            let heard = (harness.jobs().len() - before).min(typed.len());
+            harness.run_for(config, &typed[heard..], None, Duration::from_millis(life))?;
             if standing(phase).count() >= typed.len() {
                 break;
             }
@@ -102,18 +102,18 @@ fn in_line(world: &World, config: &str) -> Result<Vec<String>> {
     }
     let mut line: Vec<_> = standing(Phase::Line).collect();
     line.sort_by_key(|job| job.stand.since);
-    ensure!(standing(Phase::Time).count() == 1 && line.len() >= 4, "{:?}", world.chat.words());
+    ensure!(standing(Phase::Time).count() == 1 && line.len() >= 4, "{:?}", harness.chat.words());
     Ok(line.into_iter().map(|job| job.id).collect())
 }
 
 /// The host is killed again after so many calls of its ports.
 fn killed_in_line(calls: u32) -> Result<()> {
-    let world = World::new(Some(Outcome::Succeeded))?;
+    let harness = Harness::new(Some(Outcome::Succeeded))?;
     let config = config(ALL);
-    let line = in_line(&world, &config)?;
-    world.live(&config, &[], Some(calls))?;
-    ensure!(world.live(&config, &[], None)?);
-    let turns = turns(&world, &line)?;
+    let line = in_line(&harness, &config)?;
+    harness.run(&config, &[], Some(calls))?;
+    ensure!(harness.run(&config, &[], None)?);
+    let turns = turns(&harness, &line)?;
     ensure!(turns == line, "after {calls} calls: they stood as {line:?}, and came as {turns:?}");
     Ok(())
 }
@@ -121,7 +121,7 @@ fn killed_in_line(calls: u32) -> Result<()> {
 #[test]
 fn a_line_keeps_its_order_over_restarts() -> Result<()> {
     // The plugin is compiled once, and found in the cache by all that follow.
-    World::new(Some(Outcome::Succeeded))?.live(&config(ALL), &["script now"], None)?;
+    Harness::new(Some(Outcome::Succeeded))?.run(&config(ALL), &["script now"], None)?;
     std::thread::scope(|scope| {
         let killed: Vec<_> = (2..42).step_by(4).map(|calls| scope.spawn(move || killed_in_line(calls))).collect();
         killed.into_iter().try_for_each(|one| one.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
@@ -136,18 +136,18 @@ proptest! {
         commands in prop::collection::vec(command(), 1..8),
         crashes in prop::collection::vec(5..60_u32, 0..4),
     ) {
-        let world = World::new(Some(Outcome::Succeeded)).map_err(fails)?;
+        let harness = Harness::new(Some(Outcome::Succeeded)).map_err(failure)?;
         let config = config(ALL);
         let mut typed: Vec<&str> = commands.iter().map(String::as_str).collect();
         for calls in &crashes {
-            world.live(&config, &typed, Some(*calls)).map_err(fails)?;
+            harness.run(&config, &typed, Some(*calls)).map_err(failure)?;
             typed.clear();
         }
-        prop_assert!(world.live(&config, &typed, None).map_err(fails)?);
-        world.verify().map_err(fails)?;
-        apart(&world).map_err(fails)?;
-        prop_assert!(!crashes.is_empty() || world.jobs().len() == commands.len(), "{:?}", world.chat.words());
-        for job in world.jobs() {
+        prop_assert!(harness.run(&config, &typed, None).map_err(failure)?);
+        harness.verify().map_err(failure)?;
+        check_exclusive(&harness).map_err(failure)?;
+        prop_assert!(!crashes.is_empty() || harness.jobs().len() == commands.len(), "{:?}", harness.chat.words());
+        for job in harness.jobs() {
             let Some(end) = &job.end else { panic!("job {} is open: {:?}", job.id, job.stand) };
             prop_assert_eq!(end.outcome, JobOutcome::Succeeded, "{}", end.summary);
             // Whoever stood in line had its turn; whoever did not may have been told who was there.

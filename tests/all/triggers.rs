@@ -8,7 +8,7 @@ use wardroom::{
     port::Store as _,
 };
 
-use crate::office::{Office, message};
+use crate::test_workspace::{TestWorkspace, message};
 
 const CONFIG: &str = r##"
 [bot.marvin.memory]
@@ -88,50 +88,50 @@ room      = "ops"
 "#;
 
 /// How often the room was told that a schedule sets its command off.
-fn announced(office: &Office, by: &str) -> usize {
+fn announced(workspace: &TestWorkspace, by: &str) -> usize {
     let line = format!("ops: ci ({by}): ");
-    office.said("marvin").iter().filter(|said| said.starts_with(&line)).count()
+    workspace.said("marvin").iter().filter(|said| said.starts_with(&line)).count()
 }
 
-fn has(office: &Office, words: &str) -> bool {
-    office.said("marvin").iter().any(|said| said.contains(words))
+fn has(workspace: &TestWorkspace, words: &str) -> bool {
+    workspace.said("marvin").iter().any(|said| said.contains(words))
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_captures_of_what_is_overheard_are_kept() -> Result<()> {
-    let office = Office::new()?;
-    let open = office.open(CONFIG, None).await?;
+    let workspace = TestWorkspace::new()?;
+    let open = workspace.open(CONFIG, None).await?;
     open.say("dave", "ops", "hm, is cms up? my pin is 4711").await?;
-    assert!(has(&office, "ops: cms\n  staging: nothing yet"), "{:?}", office.said("marvin"));
-    let said = office.said("marvin").len();
+    assert!(has(&workspace, "ops: cms\n  staging: nothing yet"), "{:?}", workspace.said("marvin"));
+    let said = workspace.said("marvin").len();
     open.say("dave", "lobby", "is cms up?").await?;
     open.say("dave", "ops", "is nothing up?").await?;
     open.say("dave", "ops", "is --help up?").await?;
-    assert_eq!(office.said("marvin").len(), said, "it is silent: {:?}", office.said("marvin"));
-    let lines = office.store.all_lines();
+    assert_eq!(workspace.said("marvin").len(), said, "it is silent: {:?}", workspace.said("marvin"));
+    let lines = workspace.store.all_lines();
     assert!(lines.iter().all(|line| !line.command.contains("4711")) && lines[0].command == "where cms", "{lines:?}");
     // Somebody may talk a lot.
     for _ in 0..40 {
         open.say("dave", "ops", "is cms up?").await?;
     }
-    assert!(office.said("marvin").len() < said + 20, "{}", office.said("marvin").len());
+    assert!(workspace.said("marvin").len() < said + 20, "{}", workspace.said("marvin").len());
     open.close().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_delivery_is_taken_once_and_its_room_sees_it_as_if_typed() -> Result<()> {
-    let office = Office::new()?;
-    let open = office.open(CONFIG, None).await?;
+    let workspace = TestWorkspace::new()?;
+    let open = workspace.open(CONFIG, None).await?;
     let hook = open.engine.hook("build").context("it is configured")?;
     let body = json!({ "version": "1.0.3" });
     assert_eq!(open.engine.deliver(hook, "one", &body).await, Ok(Delivered::Taken));
     assert_eq!(open.engine.deliver(hook, "one", &json!({ "version": "6.6.6" })).await, Ok(Delivered::Again));
     open.settle().await?;
-    assert_eq!(announced(&office, "hook build"), 1);
-    assert!(has(&office, "ops: ci (hook build): deploy cms staging 1.0.3"), "{:?}", office.said("marvin"));
-    assert!(has(&office, "ops: cms: deployed version 1.0.3 to staging"), "{:?}", office.said("marvin"));
-    assert_eq!(office.pipelines.runs().len(), 1);
-    let job = office.store.jobs(&Default::default()).await?.pop().context("a job")?;
+    assert_eq!(announced(&workspace, "hook build"), 1);
+    assert!(has(&workspace, "ops: ci (hook build): deploy cms staging 1.0.3"), "{:?}", workspace.said("marvin"));
+    assert!(has(&workspace, "ops: cms: deployed version 1.0.3 to staging"), "{:?}", workspace.said("marvin"));
+    assert_eq!(workspace.pipelines.runs().len(), 1);
+    let job = workspace.store.jobs(&Default::default()).await?.pop().context("a job")?;
     assert_eq!((job.caller.id.as_str(), job.line.as_str()), ("machine:ci", "deploy cms staging 1.0.3"));
     assert!(job.thread.is_some(), "its words hang on what announced it");
     for (body, wrong) in [
@@ -148,10 +148,10 @@ async fn a_delivery_is_taken_once_and_its_room_sees_it_as_if_typed() -> Result<(
     let body = json!({ "version": "1.0.4 --wait" });
     assert_eq!(open.engine.deliver(hook, "three", &body).await, Ok(Delivered::Taken));
     open.settle().await?;
-    assert!(has(&office, "`1.0.4 --wait` is no version") || office.pipelines.runs().len() == 2);
+    assert!(has(&workspace, "`1.0.4 --wait` is no version") || workspace.pipelines.runs().len() == 2);
     open.close().await?;
     // Over a restart the delivery is known.
-    let open = office.open(CONFIG, None).await?;
+    let open = workspace.open(CONFIG, None).await?;
     let hook = open.engine.hook("build").context("it is configured")?;
     assert_eq!(open.engine.deliver(hook, "one", &json!({ "version": "1.0.3" })).await, Ok(Delivered::Again));
     open.close().await
@@ -159,81 +159,81 @@ async fn a_delivery_is_taken_once_and_its_room_sees_it_as_if_typed() -> Result<(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_machine_may_what_its_roles_say_and_approves_of_nothing() -> Result<()> {
-    let office = Office::new()?;
-    let open = office.open(CONFIG, None).await?;
+    let workspace = TestWorkspace::new()?;
+    let open = workspace.open(CONFIG, None).await?;
     let hook = open.engine.hook("ship").context("it is configured")?;
     let left = open.engine.deliver(hook, "one", &json!({ "version": "1.0.3", "result": "bad" })).await;
     assert_eq!(left, Ok(Delivered::Left("/result is not good or fine".to_owned())));
     let taken = open.engine.deliver(hook, "two", &json!({ "version": "1.0.3", "result": "fine" })).await;
     assert_eq!(taken, Ok(Delivered::Taken));
     open.settle().await?;
-    assert!(has(&office, "you may not run `deploy` on app `cms` and environment `production`"));
+    assert!(has(&workspace, "you may not run `deploy` on app `cms` and environment `production`"));
     // Another bot that talks in the room is not heard, one that is listed is.
     let machine = |person: &'static str, words: &'static str| {
         move |event: String| Incoming { machine: true, ..message(event, person, words) }
     };
-    let said = office.said("marvin").len();
-    open.hear("ops", machine("other-bot", "!where cms")).await?;
-    open.hear("ops", machine("other-bot", "is cms up")).await?;
-    assert_eq!(office.said("marvin").len(), said);
-    open.hear("ops", machine("ci-bot", "!deploy cms staging 1.0.5")).await?;
-    assert!(has(&office, "cms: deployed version 1.0.5 to staging"), "{:?}", office.said("marvin"));
+    let said = workspace.said("marvin").len();
+    open.receive("ops", machine("other-bot", "!where cms")).await?;
+    open.receive("ops", machine("other-bot", "is cms up")).await?;
+    assert_eq!(workspace.said("marvin").len(), said);
+    open.receive("ops", machine("ci-bot", "!deploy cms staging 1.0.5")).await?;
+    assert!(has(&workspace, "cms: deployed version 1.0.5 to staging"), "{:?}", workspace.said("marvin"));
     // It has no right of everybody's, and it cannot approve.
     open.say("alice", "ops", "!deploy cms production 1.0.5").await?;
-    open.hear("ops", machine("ci-bot", "!approve")).await?;
-    assert_eq!(office.pipelines.runs().len(), 1, "{:?}", office.said("marvin"));
+    open.receive("ops", machine("ci-bot", "!approve")).await?;
+    assert_eq!(workspace.pipelines.runs().len(), 1, "{:?}", workspace.said("marvin"));
     open.close().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_device_that_is_not_proven_asks_and_does_nothing() -> Result<()> {
-    let office = Office::new()?;
-    let open = office.open(CONFIG, None).await?;
+    let workspace = TestWorkspace::new()?;
+    let open = workspace.open(CONFIG, None).await?;
     let unproven = |words: &'static str| {
         move |event: String| Incoming {
             unproven: Some("your device is not verified".to_owned()),
             ..message(event, "bob", words)
         }
     };
-    open.hear("ops", unproven("!where cms")).await?;
-    assert!(has(&office, "staging: nothing yet"));
+    open.receive("ops", unproven("!where cms")).await?;
+    assert!(has(&workspace, "staging: nothing yet"));
     for words in ["!deploy cms staging 1.0.0", "!freeze production", "!cancel 7f3ak", "!approve"] {
-        open.hear("ops", unproven(words)).await?;
+        open.receive("ops", unproven(words)).await?;
     }
     let refused = "a command that acts is not taken from there: your device is not verified";
-    let count = office.said("marvin").iter().filter(|said| said.contains(refused)).count();
-    assert_eq!(count, 4, "{:?}", office.said("marvin"));
-    open.hear("ops", unproven("!deploy cms staging 1.0.0 --dry-run")).await?;
-    assert!(has(&office, "Nothing of it was done."));
-    assert!(office.pipelines.runs().is_empty());
+    let count = workspace.said("marvin").iter().filter(|said| said.contains(refused)).count();
+    assert_eq!(count, 4, "{:?}", workspace.said("marvin"));
+    open.receive("ops", unproven("!deploy cms staging 1.0.0 --dry-run")).await?;
+    assert!(has(&workspace, "Nothing of it was done."));
+    assert!(workspace.pipelines.runs().is_empty());
     open.close().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_schedule_comes_once_at_each_of_its_times() -> Result<()> {
     let config = format!("{CONFIG}{SCHEDULE}");
-    let office = Office::new()?;
-    office.at("2026-11-20T07:59:00Z")?;
-    let open = office.open(&config, None).await?;
+    let workspace = TestWorkspace::new()?;
+    workspace.at("2026-11-20T07:59:00Z")?;
+    let open = workspace.open(&config, None).await?;
     tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
-    assert_eq!(announced(&office, "schedule morning"), 0, "its time has not come");
-    office.at("2026-11-20T08:00:01Z")?;
-    wait_for(&office, 1).await;
+    assert_eq!(announced(&workspace, "schedule morning"), 0, "its time has not come");
+    workspace.at("2026-11-20T08:00:01Z")?;
+    wait_for(&workspace, 1).await;
     open.settle().await?;
     // A clock that is set back and forth changes nothing.
     for time in ["2026-11-20T07:58:00Z", "2026-11-20T08:00:02Z", "2026-11-19T08:00:02Z", "2026-11-20T08:10:00Z"] {
-        office.at(time)?;
+        workspace.at(time)?;
         tokio::time::sleep(std::time::Duration::from_millis(1_200)).await;
     }
     open.settle().await?;
-    assert_eq!((announced(&office, "schedule morning"), office.pipelines.runs().len()), (1, 1));
+    assert_eq!((announced(&workspace, "schedule morning"), workspace.pipelines.runs().len()), (1, 1));
     open.close().await?;
     // Not again after a restart; and what came a moment ago is made up for.
-    office.at("2026-11-21T08:05:00Z")?;
-    let open = office.open(&config, None).await?;
-    wait_for(&office, 2).await;
+    workspace.at("2026-11-21T08:05:00Z")?;
+    let open = workspace.open(&config, None).await?;
+    wait_for(&workspace, 2).await;
     open.settle().await?;
-    assert_eq!(office.pipelines.runs().len(), 2);
+    assert_eq!(workspace.pipelines.runs().len(), 2);
     open.close().await
 }
 
@@ -241,37 +241,37 @@ async fn a_schedule_comes_once_at_each_of_its_times() -> Result<()> {
 async fn times_that_were_missed_are_skipped_or_the_last_is_made_up_for() -> Result<()> {
     for (missed, times) in [("skip", 0), ("last", 1)] {
         let config = format!("{CONFIG}{SCHEDULE}missed = \"{missed}\"\n");
-        let office = Office::new()?;
-        office.at("2026-11-20T09:00:00Z")?;
-        let open = office.open(&config, None).await?;
+        let workspace = TestWorkspace::new()?;
+        workspace.at("2026-11-20T09:00:00Z")?;
+        let open = workspace.open(&config, None).await?;
         tokio::time::sleep(std::time::Duration::from_millis(500)).await;
         open.close().await?;
-        office.at("2026-11-25T12:00:00Z")?;
-        let open = office.open(&config, None).await?;
+        workspace.at("2026-11-25T12:00:00Z")?;
+        let open = workspace.open(&config, None).await?;
         for _ in 0..100 {
-            if has(&office, "made up for") {
+            if has(&workspace, "made up for") {
                 break;
             }
             tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         }
         open.settle().await?;
-        assert_eq!(office.pipelines.runs().len(), times, "{missed}: {:?}", office.said("marvin"));
+        assert_eq!(workspace.pipelines.runs().len(), times, "{missed}: {:?}", workspace.said("marvin"));
         let told = match missed {
             "skip" => "Schedule morning: 5 of its times came while I was away, the last at 2026-11-25 08:00 UTC",
             _ => "It was due at 2026-11-25 08:00 UTC, when I was away. 4 of its times before that came",
         };
-        assert!(has(&office, told), "{missed}: {:?}", office.said("marvin"));
+        assert!(has(&workspace, told), "{missed}: {:?}", workspace.said("marvin"));
         open.close().await?;
     }
     Ok(())
 }
 
-async fn wait_for(office: &Office, times: usize) {
+async fn wait_for(workspace: &TestWorkspace, times: usize) {
     for _ in 0..100 {
-        if announced(office, "schedule morning") == times {
+        if announced(workspace, "schedule morning") == times {
             return;
         }
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
-    panic!("the schedule did not come {times} times: {:?}", office.said("marvin"));
+    panic!("the schedule did not come {times} times: {:?}", workspace.said("marvin"));
 }
