@@ -1,7 +1,6 @@
-//! Everything that can be typed and everything that a plugin can call, by somebody without the right: one denial and one
-//! line of the journal each.
+//! Every command and every plugin call, by a person without the right: each is denied once and leaves one journal line.
 //!
-//! Invariant: a command or a call that is in no list here is refused. What is not refused stands in a list, with the reason.
+//! Invariant: a command or call that is in no exception list here must be denied. Each exception has its reason.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -9,12 +8,12 @@ use anyhow::{Context as _, Result, ensure};
 use wardroom::capability::TABLE;
 
 use crate::{
+    journal::Journal,
     running_host::{RunningHost, eventually},
     test_host::TestHost,
-    journal::Journal,
 };
 
-/// Commands that everybody may type.
+/// Commands that everybody may run.
 const OPEN_COMMANDS: &[(&str, &str)] = &[
     ("help", "shows what the asker may run"),
     ("whoami", "shows the asker's own rights"),
@@ -31,7 +30,7 @@ const OPEN_COMMANDS: &[(&str, &str)] = &[
     ("freeze", "shows what is frozen; to freeze something takes the right"),
 ];
 
-/// Calls that ask for no right of the person.
+/// Calls that check no right of the person.
 const OPEN_CALLS: &[(&str, &str)] = &[
     ("chat.say", "words in the job's own thread need no rule"),
     ("chat.stage", "words on the job's own card need no rule"),
@@ -42,7 +41,7 @@ const OPEN_CALLS: &[(&str, &str)] = &[
     ("access.list", "who may run a command that lists is shown what they may see, and nothing else is done"),
 ];
 
-/// What stands for a parameter whose name is this.
+/// The value for a parameter of this name.
 fn example(parameter: &str) -> &'static str {
     match parameter {
         "APP" => "cms",
@@ -89,7 +88,7 @@ run        = ["./sample/deploy.sh", "cms", "staging", "{version}"]
 parameters = { version = '[0-9.]+' }
 "#;
 
-/// The plugins that are built, each with every right that a plugin can have.
+/// The built plugins, each with all grants.
 fn plugins() -> Result<String> {
     let mut text = String::new();
     let mut files: Vec<_> = fs::read_dir(crate::test_host::guests())?.flatten().map(|entry| entry.path()).collect();
@@ -111,7 +110,7 @@ fn test_host() -> Result<TestHost> {
     Ok(test_host)
 }
 
-/// The usage of every command there is, as `help` shows it to an admin.
+/// The usage line of every command, as `help` shows it to an admin.
 fn usages(test_host: &TestHost) -> Result<Vec<String>> {
     let ran = test_host.wardroom(&["run"], "help\n")?;
     let usage = |line: &str| Some(line.strip_prefix("  ")?.split("  ").next()?.to_owned());
@@ -120,7 +119,7 @@ fn usages(test_host: &TestHost) -> Result<Vec<String>> {
     Ok(usages)
 }
 
-/// A command's name, and a whole line of it.
+/// The name of a command, and a complete line for it.
 fn typed(usage: &str) -> (String, String) {
     let is_name = |word: &&str| word.starts_with(|first: char| first.is_ascii_lowercase());
     let name = usage.split(' ').take_while(is_name).collect::<Vec<_>>().join(" ");
@@ -137,10 +136,10 @@ fn lines(test_host: &TestHost) -> Result<Vec<(String, String)>> {
 }
 
 #[test]
-fn every_command_is_denied_to_somebody_without_rights() -> Result<()> {
+fn every_command_is_denied_to_a_person_without_rights() -> Result<()> {
     let test_host = test_host()?;
     let commands: Vec<(String, String)> = usages(&test_host)?.iter().map(|usage| typed(usage)).collect();
-    // Each by somebody else: whoever is refused often is answered no more.
+    // Another person types each line, because repeated refusals are rate limited per person.
     let script: Vec<String> = commands
         .iter()
         .enumerate()
@@ -167,18 +166,18 @@ fn every_command_is_denied_to_somebody_without_rights() -> Result<()> {
     Ok(())
 }
 
-/// Waits until the words are in what the database holds.
+/// Waits until the stored text contains `words`.
 fn holds(state: &Path, question: &'static str, count: i64) -> Result<()> {
     eventually(question, || Ok(Journal::open(state)?.count(question)? == count))
 }
 
 #[test]
-fn every_call_is_denied_to_somebody_whose_right_was_taken_while_the_job_waited() -> Result<()> {
+fn every_call_is_denied_after_the_role_is_removed_during_a_wait() -> Result<()> {
     let test_host = test_host()?;
     let mut host = RunningHost::start(&test_host)?;
     host.say("/as @erin:example.org")?;
     host.wait_for("You now speak")?;
-    // All that stands before the sleep is done with the right, all behind it without.
+    // The calls before the sleep run with the right, the calls after it without.
     host.say(
         "script-app cms staging 1.0.2 set:kept:yes later:3600000:script:script=now after:2500 sleep \
          apps releases:cms:staging get:kept set:k:v delete:kept keys list call-off \
@@ -187,7 +186,7 @@ fn every_call_is_denied_to_somebody_whose_right_was_taken_while_the_job_waited()
     holds(&test_host.path("state"), "select count(*) from entry where kind = 'wait'", 1)?;
     test_host.write("crew.txt", "# nobody is left\n")?;
     host.wait_for("Refused: catalog.apps")?;
-    // Who owns no app has a right to the command, and none to what it does.
+    // A person with no app has the right to the command, but not to its calls.
     test_host.write("crew.txt", "@erin:example.org\n")?;
     host.say("auth operator cms")?;
     host.wait_for("Refused: access.grant")?;

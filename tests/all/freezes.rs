@@ -1,18 +1,18 @@
-//! Freezes that begin while jobs are at work: what acts already goes on to its end, over a restart too.
+//! Freezes that start while jobs run: a job that acts in the environment already finishes there, over a restart too.
 //!
-//! Not here: what needs nobody to wait (the stories `freeze` and `freeze-window`).
+//! Not here: freezes that no running job meets (the stories `freeze` and `freeze-window`).
 
 use std::fs;
 
 use anyhow::{Result, ensure};
 
 use crate::{
+    journal::Journal,
     running_host::{RunningHost, eventually},
     test_host::TestHost,
-    journal::Journal,
 };
 
-/// A pipeline that goes on until it may end.
+/// A pipeline that runs until the file `go` exists.
 const SLOW: &str = "#!/bin/sh
 echo \"$1\" >> started
 until [ -e \"go-$1\" ]; do sleep 0.02; done
@@ -82,7 +82,7 @@ fn waits(test_host: &TestHost) -> Result<()> {
 }
 
 #[test]
-fn what_acts_already_goes_on_to_its_end_and_nothing_else_begins() -> Result<()> {
+fn a_job_that_acts_already_finishes_and_no_other_starts() -> Result<()> {
     let test_host = test_host()?;
     let mut host = RunningHost::start(&test_host)?;
     let script = "trigger:cms/production:1.0 wait trigger:cms/production:2.0 wait";
@@ -94,7 +94,7 @@ fn what_acts_already_goes_on_to_its_end_and_nothing_else_begins() -> Result<()> 
     let told = host.wait_for("goes on to its end")?;
     ensure!(told.ends_with(&format!("goes on to its end: script-app cms production 1.0 {script}")), "{told}");
     host.wait_for("Lift it: unfreeze production")?;
-    // Another place in the same environment, and the same place.
+    // A second environment's app, and the same app and environment.
     host.say("deploy shop production 5.0 &")?;
     host.wait_for("  - freeze: production is frozen by operator: the database moves")?;
     host.kill()?;
@@ -119,20 +119,20 @@ fn what_acts_already_goes_on_to_its_end_and_nothing_else_begins() -> Result<()> 
 }
 
 #[test]
-fn who_acted_elsewhere_only_is_held_in_the_middle() -> Result<()> {
+fn a_job_that_acted_only_in_another_environment_is_frozen() -> Result<()> {
     let test_host = test_host()?;
     let mut host = RunningHost::start(&test_host)?;
     host.say("script trigger:cms/staging:1.0 wait trigger:cms/production:2.0 wait &")?;
     starts(&test_host, "1.0")?;
     waits(&test_host)?;
     host.say("freeze production &")?;
-    // It holds no place there, so it is not among those that go on.
+    // The job holds no deployment lock there, so the freeze applies to it.
     host.wait_for("production is frozen by operator.")?;
     ensure!(host.wait_for("Lift it")? == "Lift it: unfreeze production");
     ensure!(!host.said().iter().any(|line| line.contains("goes on")), "{:?}", host.said());
     go(&test_host, "1.0")?;
     host.wait_for("  - freeze: production is frozen by operator")?;
-    // Work for later of which nobody knows where it will act could act anywhere.
+    // A command for later with an unknown environment matches every environment.
     host.say("script later:60000:script:script=now")?;
     host.wait_for("; where this effect takes place is not known, so it counts as everywhere")?;
     let (status, said) = host.finish()?;

@@ -1,7 +1,7 @@
-//! Hostile guests: what each tries costs one failed command or one plugin that is not loaded, and nothing else.
+//! Hostile guests: each attack costs one failed command or one plugin that is not loaded, and nothing else.
 //!
-//! Each runs in a real host beside a good plugin, whose answer must come afterwards.
-//! Invariant: after every attack no run folder exists but those that the test asked for, and the host is as small as before.
+//! Each test runs a real host with a second, correct plugin, which must answer after the attack.
+//! Invariant: after every attack only the run folders of the test exist, and the host's memory is as small as before.
 
 pub(crate) mod guest;
 
@@ -12,12 +12,12 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::{running_host::RunningHost, test_host::TestHost, journal::Journal};
+use crate::{journal::Journal, running_host::RunningHost, test_host::TestHost};
 
-/// The host's memory at its largest: what it needs by itself in a debug build, and one guest's at its limit.
+/// The most memory of the host in MiB: its own in a debug build, and one guest's at its limit.
 const MOST_MIB: u64 = 260;
 
-/// Guests that load, each with a test of its own below.
+/// Guests that load. Each has a test of its own below.
 const RUN: &[&str] = &[
     "amplify",
     "bomb",
@@ -39,7 +39,7 @@ const RUN: &[&str] = &[
     "trap",
 ];
 
-/// Guests that do not load, and what the operator is told.
+/// Guests that do not load, and the error that the operator reads.
 const NOT_LOADED: &[(&str, &str)] = &[
     ("asks-in-describe", "`describe` failed: unknown import: `wardroom:plugin/clock@0.1.0#now` has not been defined"),
     ("bad-name", "`rm -rf[1m` is no name: lower case letters, digits and dashes, at most 32"),
@@ -87,14 +87,14 @@ module = "{guests}/deploy.wasm"
 allow  = [{ call = ["pipelines.*", "catalog.*"] }]
 "#;
 
-/// The plugin under test, with every grant that could tempt it.
+/// The plugin under test, with every grant that an attack could use.
 const EVIL: &str = r#"
 [plugin.evil]
 module = "evil.wasm"
 allow  = [{ call = ["pipelines.*", "catalog.*", "store.*", "access.*"] }]
 "#;
 
-/// What was said while a guest was attacked with these lines, and the house that it happened in.
+/// The output of a host whose guest was attacked with some lines.
 struct Scene {
     test_host: TestHost,
     said: String,
@@ -102,7 +102,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// Types lines to a host with this guest, and then asks a good plugin.
+    /// Types lines to a host with this guest, then runs a command of the correct plugin.
     fn play(name: &str, limits: &str, lines: &[&str]) -> Result<Self> {
         Self::play_bytes(&guest::build(name)?, limits, lines)
     }
@@ -124,19 +124,19 @@ impl Scene {
         Ok(Self { test_host, said: said.join("\n"), log })
     }
 
-    /// The words came.
+    /// The output contains these words.
     fn said(&self, words: &str) -> Result<()> {
         ensure!(self.said.contains(words), "not said: `{words}`, but:\n{}\n{}", short(&self.said), self.log);
         Ok(())
     }
 
-    /// The words did not come.
+    /// The output does not contain these words.
     fn unsaid(&self, words: &str) -> Result<()> {
         ensure!(!self.said.contains(words), "said: `{words}`:\n{}", short(&self.said));
         Ok(())
     }
 
-    /// No pipeline was ever started, and nothing waits.
+    /// No pipeline was started and no job is open.
     fn nothing_done(&self) -> Result<()> {
         ensure!(self.test_host.runs().is_empty(), "runs: {:?}", self.test_host.runs());
         let mut journal = Journal::open(&self.test_host.path("state"))?;
@@ -147,13 +147,13 @@ impl Scene {
     }
 }
 
-/// A text whose lines can be read.
+/// Removes indentation, so that the lines of a text can be compared.
 fn short(text: &str) -> String {
     text.lines().map(|line| line.chars().take(300).chain(['\n']).collect::<String>()).collect()
 }
 
 #[test]
-fn every_text_is_tried() -> Result<()> {
+fn every_hostile_guest_has_a_test() -> Result<()> {
     let mut tried: Vec<String> =
         RUN.iter().copied().chain(NOT_LOADED.iter().map(|(name, _)| *name)).map(str::to_owned).collect();
     tried.sort();
@@ -162,7 +162,7 @@ fn every_text_is_tried() -> Result<()> {
 }
 
 #[test]
-fn what_is_no_good_plugin_is_not_loaded_and_says_why() -> Result<()> {
+fn an_invalid_plugin_is_not_loaded_and_the_reason_is_reported() -> Result<()> {
     let mut config = CONFIG.to_owned();
     let test_host = TestHost::new(CONFIG)?;
     let harmless = guest::harmless()?;
@@ -227,7 +227,7 @@ fn what_is_no_good_plugin_is_not_loaded_and_says_why() -> Result<()> {
 }
 
 #[test]
-fn a_finished_component_works_as_well() -> Result<()> {
+fn a_complete_component_is_accepted() -> Result<()> {
     for bytes in [guest::harmless()?, guest::component(&guest::harmless()?)?] {
         let scene = Scene::play_bytes(&bytes, "", &["attack", "peek"])?;
         scene.said("attack: succeeded")?;
@@ -238,13 +238,13 @@ fn a_finished_component_works_as_well() -> Result<()> {
 }
 
 #[test]
-fn an_endless_loop_is_ended_and_others_are_answered_meanwhile() -> Result<()> {
+fn an_endless_loop_is_stopped_while_other_commands_are_answered() -> Result<()> {
     let test_host = TestHost::new(&format!("{CONFIG}{EVIL}limits = {{ cpu = \"4s\" }}\n"))?;
     fs::write(test_host.path("evil.wasm"), guest::build("endless")?)?;
     let mut host = RunningHost::start(&test_host)?;
     host.say("whoami")?;
     host.wait_for("You may type")?;
-    // More loops than there are processors.
+    // More loops than processors.
     for _ in 0..4 {
         host.say("attack &")?;
         host.say("peek &")?;
@@ -258,7 +258,7 @@ fn an_endless_loop_is_ended_and_others_are_answered_meanwhile() -> Result<()> {
         "the loops were over already: {:?}",
         host.said()
     );
-    // The promise is a second; this machine may be building something else meanwhile.
+    // The promise is one second. The limit here allows for a busy machine.
     ensure!(took < Duration::from_secs(3), "{took:?}");
     for _ in 0..8 {
         host.wait_for("was ended: it used more than 4000 ms of processor time")?;
@@ -271,20 +271,20 @@ fn an_endless_loop_is_ended_and_others_are_answered_meanwhile() -> Result<()> {
 }
 
 #[test]
-fn a_memory_bomb_is_ended() -> Result<()> {
+fn a_memory_bomb_is_stopped() -> Result<()> {
     let scene = Scene::play("bomb", "", &["attack", "attack"])?;
     scene.said("`attack` was ended: it used more than 32 MiB of memory.")?;
     scene.nothing_done()
 }
 
 #[test]
-fn many_bombs_at_once_leave_the_host_alive() -> Result<()> {
+fn many_concurrent_memory_bombs_do_not_kill_the_host() -> Result<()> {
     let scene = Scene::play("bomb", "limits = { memory_mib = 4 }\n", &["attack &"; 20])?;
     scene.nothing_done()
 }
 
 #[test]
-fn deep_recursion_is_ended() -> Result<()> {
+fn deep_recursion_is_stopped() -> Result<()> {
     let scene = Scene::play("deep", "", &["attack", "attack"])?;
     scene.said("`attack` was ended: it called itself too deeply.")?;
     scene.nothing_done()
@@ -299,8 +299,8 @@ fn a_trap_is_a_failed_command() -> Result<()> {
 }
 
 #[test]
-fn a_huge_answer_is_not_taken() -> Result<()> {
-    // Once where it does not even fit, once where it does.
+fn a_huge_reply_is_rejected() -> Result<()> {
+    // One answer that does not fit into memory, and one that does.
     let scene = Scene::play("huge-answer", "", &["attack", "peek"])?;
     scene.said("`attack` was ended: it used more than 32 MiB of memory.")?;
     scene.nothing_done()?;
@@ -312,7 +312,7 @@ fn a_huge_answer_is_not_taken() -> Result<()> {
 }
 
 #[test]
-fn what_is_no_text_or_no_answer_is_a_failed_command() -> Result<()> {
+fn invalid_text_and_a_missing_reply_are_failed_commands() -> Result<()> {
     for name in ["not-text", "outside", "no-answer"] {
         let scene = Scene::play(name, "", &["attack", "peek"])?;
         scene.said("`attack` broke: ")?;
@@ -323,7 +323,7 @@ fn what_is_no_text_or_no_answer_is_a_failed_command() -> Result<()> {
 }
 
 #[test]
-fn a_flood_of_calls_is_ended() -> Result<()> {
+fn a_flood_of_calls_is_stopped() -> Result<()> {
     let scene = Scene::play("flood", "", &["attack", "peek"])?;
     scene.said("`attack` was ended: it made more than 1000 calls.")?;
     scene.said("`peek` was ended: it made more than 1000 calls")?;
@@ -331,7 +331,7 @@ fn a_flood_of_calls_is_ended() -> Result<()> {
 }
 
 #[test]
-fn a_huge_argument_is_not_taken() -> Result<()> {
+fn a_huge_argument_is_rejected() -> Result<()> {
     let scene = Scene::play("shout", "", &["attack", "peek"])?;
     scene.said("`attack` was ended: it handed over more than 1048576 bytes.")?;
     scene.said("`peek` was ended: it handed over more than 1048576 bytes")?;
@@ -339,14 +339,14 @@ fn a_huge_argument_is_not_taken() -> Result<()> {
 }
 
 #[test]
-fn the_same_megabyte_a_hundred_thousand_times_is_not_taken() -> Result<()> {
+fn a_list_with_one_large_item_repeated_many_times_is_rejected() -> Result<()> {
     let scene = Scene::play("amplify", "", &["attack"])?;
     scene.said("`attack` was ended: it handed over more than 1048576 bytes.")?;
     scene.nothing_done()
 }
 
 #[test]
-fn an_effect_that_was_not_typed_is_refused() -> Result<()> {
+fn an_effect_with_arguments_that_were_not_typed_is_denied() -> Result<()> {
     let scene = Scene::play("elsewhere", "", &["attack cms staging 1.0.2", "attack", "peek"])?;
     scene.said("Refused: pipelines.trigger cms/staging version 1.0.0")?;
     scene.said("Refused: pipelines.trigger cms/production version 1.0.2")?;
@@ -358,7 +358,7 @@ fn an_effect_that_was_not_typed_is_refused() -> Result<()> {
 }
 
 #[test]
-fn a_plugin_cannot_grant_what_nobody_typed() -> Result<()> {
+fn a_plugin_cannot_grant_a_role_that_was_not_typed() -> Result<()> {
     let scene = Scene::play("grants", "", &["attack cms staging 1.0.2", "attack", "peek"])?;
     scene.said("`attack` was typed, and no person and app; nothing else can be granted or taken back")?;
     scene.said("`attack cms staging 1.0.2` was typed, and no person and app;")?;
@@ -368,7 +368,7 @@ fn a_plugin_cannot_grant_what_nobody_typed() -> Result<()> {
 }
 
 #[test]
-fn who_is_refused_does_not_get_to_say_that_all_is_well() -> Result<()> {
+fn a_reply_after_a_denied_call_is_marked_with_the_denial() -> Result<()> {
     let scene = Scene::play("quiet", "", &["attack cms staging 1.0.2"])?;
     scene.said("attack cms staging 1.0.2: succeeded with warnings")?;
     scene.said("Refused: pipelines.trigger cms/production version 1.0.2")?;
@@ -376,7 +376,7 @@ fn who_is_refused_does_not_get_to_say_that_all_is_well() -> Result<()> {
 }
 
 #[test]
-fn a_query_keeps_nothing_and_waits_for_nothing_and_keys_have_a_length() -> Result<()> {
+fn a_query_cannot_store_or_wait_and_keys_have_a_length_limit() -> Result<()> {
     let scene = Scene::play("keeps", "", &["attack", "peek"])?;
     scene.said("a key has 1 to 512 bytes, and this has 513")?;
     scene.said("`peek` is a query, and store.set keeps")?;
@@ -386,7 +386,7 @@ fn a_query_keeps_nothing_and_waits_for_nothing_and_keys_have_a_length() -> Resul
 }
 
 #[test]
-fn another_job_s_run_is_not_there() -> Result<()> {
+fn a_run_of_another_job_is_not_found() -> Result<()> {
     let test_host = TestHost::new(&format!("{CONFIG}{EVIL}"))?;
     fs::write(test_host.path("evil.wasm"), guest::build("foreign")?)?;
     let mut host = RunningHost::start(&test_host)?;
@@ -407,7 +407,7 @@ fn another_job_s_run_is_not_there() -> Result<()> {
 }
 
 #[test]
-fn words_of_a_guest_are_stripped_of_what_does_not_show() -> Result<()> {
+fn control_characters_are_stripped_from_guest_text() -> Result<()> {
     for (name, lines) in [("paint", ["attack", "peek"]), ("painted-summary", ["help", "help attack"])] {
         let scene = Scene::play(name, "", &lines)?;
         for text in [&scene.said, &scene.log] {
@@ -420,7 +420,7 @@ fn words_of_a_guest_are_stripped_of_what_does_not_show() -> Result<()> {
 }
 
 #[test]
-fn a_run_that_its_plugin_does_not_wait_for_is_followed() -> Result<()> {
+fn a_run_without_a_waiting_plugin_is_followed_to_its_end() -> Result<()> {
     let granted = r#"
 [plugin.evil]
 module = "evil.wasm"
@@ -437,7 +437,7 @@ allow  = [{ call = "pipelines.trigger", app = ["cms"], beyond = ["app", "environ
 }
 
 #[test]
-fn a_plugin_that_claims_a_command_does_not_answer_for_it() -> Result<()> {
+fn a_plugin_cannot_take_over_a_command_of_another() -> Result<()> {
     let test_host = TestHost::new(&format!("{CONFIG}{EVIL}"))?;
     fs::write(test_host.path("evil.wasm"), guest::build("taken")?)?;
     let ran = test_host.wardroom(&["run"], "history nonsense\n")?;

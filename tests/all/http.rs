@@ -1,6 +1,6 @@
-//! The whole host and other machines: a build that is announced, what is asked about the host, and what a crash leaves.
+//! The whole host with its HTTP listener: a webhook delivery, health and metrics, and a crash.
 //!
-//! Not here: who is let in and what limits there are (`wardroom-http`).
+//! Not here: authentication and limits of the listener (`wardroom-http`).
 
 use std::{
     io::{Read as _, Write as _},
@@ -11,9 +11,9 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 
 use crate::{
-    running_host::{RunningHost, PATIENCE, eventually},
-    test_host::{TestHost, failpoints},
     journal::Journal,
+    running_host::{PATIENCE, RunningHost, eventually},
+    test_host::{TestHost, failpoints},
 };
 
 const CONFIG: &str = r#"
@@ -60,7 +60,7 @@ when    = { "/build/status" = "SUCCESS" }
 
 const DELIVERY: &str = r#"{"build": {"status": "SUCCESS", "version": "1.0.1"}}"#;
 
-/// A house whose host listens at a port of its own.
+/// A host that listens at a port of its own.
 fn test_host() -> Result<(TestHost, u16)> {
     let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
     let test_host = TestHost::new(&CONFIG.replace("{port}", &port.to_string()))?;
@@ -68,7 +68,7 @@ fn test_host() -> Result<(TestHost, u16)> {
     Ok((test_host, port))
 }
 
-/// Asks the host; gives the status and the body. `None` where nobody answers.
+/// Sends a request; returns the status and the body, or `None` where the connection is refused.
 fn ask(port: u16, request: &str, headers: &str, body: &str) -> Result<Option<(u16, String)>> {
     let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else { return Ok(None) };
     stream.set_read_timeout(Some(PATIENCE))?;
@@ -86,7 +86,7 @@ fn ask(port: u16, request: &str, headers: &str, body: &str) -> Result<Option<(u1
     Ok(Some((status, body.to_owned())))
 }
 
-/// Announces a build under this name.
+/// Delivers a webhook with this delivery id.
 fn deliver(port: u16, name: &str) -> Result<Option<(u16, String)>> {
     let headers = format!("authorization: Bearer s3cret\r\nidempotency-key: {name}\r\n");
     ask(port, "POST /hooks/build", &headers, DELIVERY)
@@ -102,7 +102,7 @@ fn up(host: &RunningHost, port: u16) -> Result<()> {
 }
 
 #[test]
-fn a_build_that_is_announced_is_deployed_once_and_the_room_sees_it() -> Result<()> {
+fn a_delivered_build_is_deployed_once_and_announced() -> Result<()> {
     let (test_host, port) = test_host()?;
     let mut host = RunningHost::start(&test_host)?;
     up(&host, port)?;
@@ -111,7 +111,7 @@ fn a_build_that_is_announced_is_deployed_once_and_the_room_sees_it() -> Result<(
     host.wait_for("ci (hook build): deploy cms staging 1.0.1")?;
     host.wait_for("Content Management System: deployed version 1.0.1 to staging")?;
     ensure!(deliver(port, "build-17")? == Some((200, r#"{"status":"again"}"#.to_owned())));
-    // A word that could be found again, as a command and as a name.
+    // A delivery whose text must not appear in the log, as a command and as a delivery id.
     host.say("/as @xyzzy:example.org")?;
     host.say("xyzzy plugh")?;
     host.wait_for("Unknown command")?;
@@ -149,21 +149,21 @@ fn a_build_that_is_announced_is_deployed_once_and_the_room_sees_it() -> Result<(
 }
 
 #[test]
-fn killed_between_taking_and_doing_it_does_it_once_after_the_next_start() -> Result<()> {
+fn a_delivery_runs_once_after_a_crash_before_its_command() -> Result<()> {
     for place in ["after commit receive+say#1", "before commit open+enter:invocation+done+say#1"] {
         let (test_host, port) = test_host()?;
         let mut command = test_host.command(failpoints()?);
         command.arg("run").env("WARDROOM_CRASH_AT", place);
         let host = RunningHost::of(&test_host, command)?;
         up(&host, port)?;
-        // Dead before it could say so, or right after.
+        // The host was killed before its answer, or right after it.
         let answered = deliver(port, "build-17")?;
         ensure!(answered.is_none_or(|(status, _)| status == 202), "{place}");
         eventually("its death", || Ok(ask(port, "GET /healthz", "", "")?.is_none()))?;
         let before = host.kill()?;
         let mut host = RunningHost::start(&test_host)?;
         host.wait_for("Content Management System: deployed version 1.0.1 to staging").context(place)?;
-        // Who had no answer delivers again.
+        // A sender without an answer delivers again.
         ensure!(deliver(port, "build-17")?.context("an answer")?.0 == 200, "{place}");
         let (ended, said) = host.finish()?;
         ensure!(ended.success(), "{place}: {ended}");
@@ -177,7 +177,7 @@ fn killed_between_taking_and_doing_it_does_it_once_after_the_next_start() -> Res
 }
 
 #[test]
-fn what_keeps_it_from_listening_ends_the_start() -> Result<()> {
+fn a_listener_that_cannot_start_ends_the_host() -> Result<()> {
     let (test_host, port) = test_host()?;
     let taken = TcpListener::bind(("127.0.0.1", port))?;
     let ran = test_host.wardroom(&["run"], "whoami\n")?;
@@ -188,7 +188,7 @@ fn what_keeps_it_from_listening_ends_the_start() -> Result<()> {
     let ran = test_host.wardroom(&["run"], "whoami\n")?;
     ensure!(ran.code == Some(1) && ran.err.contains("hook `build`") && ran.err.contains("cannot be read"), "{ran:?}");
     test_host.write("token", "s3cret\n")?;
-    // It ends with its last chat.
+    // The host ends with its last chat.
     let ran = test_host.wardroom(&["run"], "whoami\n")?;
     ensure!(ran.code == Some(0) && ran.out.contains("You are operator"), "{ran:?}");
     Ok(())

@@ -1,4 +1,4 @@
-//! Two identities in one host: one for staging, open to all, and one for production, for some.
+//! Two identities in one host: one for staging and open to everybody, one for production and restricted.
 
 use anyhow::Result;
 use wardroom::port::Store as _;
@@ -78,13 +78,17 @@ fn has(said: &[String], words: &str) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_answers_its_own_lines_and_touches_its_own_environments() -> Result<()> {
+async fn each_identity_answers_its_own_lines_and_acts_in_its_own_environments() -> Result<()> {
     let workspace = TestWorkspace::new()?;
     let open = workspace.open(CONFIG, None).await?;
     open.say("dave", "ops", "!deploy cms staging 1.0.0").await?;
-    assert!(has(&workspace.said("marvin"), "ops: cms: deployed version 1.0.0 to staging"), "{:?}", workspace.said("marvin"));
+    assert!(
+        has(&workspace.said("marvin"), "ops: cms: deployed version 1.0.0 to staging"),
+        "{:?}",
+        workspace.said("marvin")
+    );
     assert!(workspace.said("bender").is_empty(), "it was not spoken to");
-    // Each says which one may.
+    // The refusal names the identity that may.
     open.say("bob", "ops", "!deploy cms production 1.0.0").await?;
     let refused = "ops: `production` is not touched through marvin, which serves staging: ask bender for that";
     assert!(has(&workspace.said("marvin"), refused), "{:?}", workspace.said("marvin"));
@@ -98,10 +102,10 @@ async fn each_answers_its_own_lines_and_touches_its_own_environments() -> Result
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_one_of_them_says_is_no_command_to_the_other() -> Result<()> {
+async fn a_message_of_one_identity_is_no_command_for_another() -> Result<()> {
     let workspace = TestWorkspace::new()?;
     let open = workspace.open(CONFIG, None).await?;
-    // Also where an operator's words in a notice or an answer begin as a command does.
+    // This holds also where an operator's text in a notice or an answer begins like a command.
     open.say(&account("bender"), "ops", "!deploy cms staging 1.0.0").await?;
     open.say(&account("bender"), "ops", "marvin: whoami").await?;
     open.say(&account("marvin"), "ops", "?whoami").await?;
@@ -111,7 +115,7 @@ async fn what_one_of_them_says_is_no_command_to_the_other() -> Result<()> {
 }
 
 #[test]
-fn rooms_of_an_absent_identity_are_told() -> Result<()> {
+fn rooms_of_an_absent_identity_are_reported() -> Result<()> {
     let workspace = TestWorkspace::new()?;
     assert_eq!(workspace.rooms_of_absent(CONFIG, "marvin")?, ["vault"]);
     let config = format!("{CONFIG}{NOTIFY}");
@@ -120,7 +124,7 @@ fn rooms_of_an_absent_identity_are_told() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_approval_is_asked_for_where_the_app_is_at_home_by_who_is_there() -> Result<()> {
+async fn an_approval_is_asked_for_in_the_apps_room_by_an_identity_in_it() -> Result<()> {
     let workspace = TestWorkspace::new()?;
     let open = workspace.open(CONFIG, None).await?;
     open.say("alice", "ops", "?deploy cms production 1.0.0").await?;
@@ -137,12 +141,12 @@ async fn an_approval_is_asked_for_where_the_app_is_at_home_by_who_is_there() -> 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_granted_through_one_does_not_count_through_the_other() -> Result<()> {
+async fn a_grant_through_one_identity_does_not_count_through_another() -> Result<()> {
     let workspace = TestWorkspace::new()?;
     let open = workspace.open(CONFIG, None).await?;
     workspace.members("marvin", "ops", &["alice", "carol"]);
     open.say("alice", "ops", "!auth carol cms staging").await?;
-    // Rights are told in a room where only the other one is.
+    // Grants are announced in a room where only the other identity is.
     assert!(has(&workspace.said("bender"), "vault: Rights: alice"), "{:?}", workspace.said("marvin"));
     open.say("carol", "ops", "!whoami").await?;
     assert!(has(&workspace.said("marvin"), "Role deployer, granted by alice"), "{:?}", workspace.said("marvin"));
@@ -153,7 +157,7 @@ async fn what_is_granted_through_one_does_not_count_through_the_other() -> Resul
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_grant_for_all_environments_reaches_those_of_its_identity_and_approves_nothing_elsewhere() -> Result<()> {
+async fn a_grant_for_all_environments_covers_those_of_its_identity_only() -> Result<()> {
     let workspace = TestWorkspace::new()?;
     let open = workspace.open(CONFIG, None).await?;
     workspace.members("marvin", "ops", &["alice", "carol"]);
@@ -175,11 +179,11 @@ async fn a_grant_for_all_environments_reaches_those_of_its_identity_and_approves
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_said_to_one_is_overheard_by_no_other() -> Result<()> {
+async fn a_message_to_one_identity_is_not_matched_by_listeners_of_another() -> Result<()> {
     let listen = "[[listen]]\npattern = 'cms'\ncommand = \"where cms\"\n";
     let workspace = TestWorkspace::new()?;
     let open = workspace.open(&format!("{CONFIG}{listen}"), None).await?;
-    // The other one hears it first, by its name.
+    // The other identity receives the message first, by its name.
     open.say("bob", "ops", "!where cms").await?;
     open.say("bob", "ops", "marvin: where cms").await?;
     let answers = workspace.said("marvin").iter().filter(|line| line.contains("staging: nothing yet")).count();
@@ -191,7 +195,7 @@ async fn what_is_said_to_one_is_overheard_by_no_other() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_alone_leaves_the_others_jobs_and_words_to_it() -> Result<()> {
+async fn an_identity_that_runs_alone_leaves_the_jobs_of_others() -> Result<()> {
     let workspace = TestWorkspace::new()?;
     let open = workspace.open(CONFIG, None).await?;
     open.say("alice", "ops", "?deploy cms production 1.0.0").await?;
@@ -213,20 +217,20 @@ async fn one_alone_leaves_the_others_jobs_and_words_to_it() -> Result<()> {
 }
 
 #[test]
-fn two_that_would_answer_the_same_line_are_a_problem() -> Result<()> {
+fn identities_that_would_answer_the_same_line_are_a_problem() -> Result<()> {
     let workspace = TestWorkspace::new()?;
     let problems = workspace.problems(&CONFIG.replace("prefix       = \"?\"", "prefix = \"!\""));
     let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
     let line = "[bot.marvin] and [bot.bender] would both answer the same line in `ops`";
     assert!(lines.len() == 1 && lines[0].contains(line) && lines[0].contains("prefix = \"?\""), "{lines:?}");
-    // In rooms of their own they may be spoken to alike.
+    // In separate rooms two identities may have the same prefix.
     let apart = CONFIG.replace("prefix       = \"?\"", "prefix = \"!\"").replace("[\"ops\", \"vault\"]", "[\"vault\"]");
     assert!(workspace.problems(&apart).is_empty());
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn other_rooms_are_told_by_whoever_is_in_them() -> Result<()> {
+async fn a_notice_is_sent_by_an_identity_in_its_room() -> Result<()> {
     let config = format!("{CONFIG}{NOTIFY}");
     let workspace = TestWorkspace::new()?;
     let open = workspace.open(&config, None).await?;
@@ -249,7 +253,7 @@ async fn other_rooms_are_told_by_whoever_is_in_them() -> Result<()> {
 }
 
 #[test]
-fn a_notice_that_can_say_nothing_is_a_problem() -> Result<()> {
+fn a_notice_that_no_identity_can_send_is_a_problem() -> Result<()> {
     let workspace = TestWorkspace::new()?;
     let wrong = "[[notify]]\non = [\"succes\"]\nenvironments = [\"prodution\"]\ntext = \"{titel}\"\n";
     let problems = workspace.problems(&format!("{CONFIG}{wrong}"));

@@ -1,18 +1,19 @@
-//! Jobs as a person sees them who types while they are open: places, lines, calling off, work for later.
+//! Jobs as a person at the console sees them while they are open: deployment locks, the queue, cancellation, commands
+//! for later.
 //!
-//! Not here: crashes (`crash`, `restart`), and the stories that need nobody to wait.
+//! Not here: crashes (`crash`, `restart`), and stories without waiting.
 
 use std::{fs, time::Duration};
 
 use anyhow::{Result, ensure};
 
 use crate::{
+    journal::Journal,
     running_host::{RunningHost, eventually},
     test_host::TestHost,
-    journal::Journal,
 };
 
-/// A pipeline that says what it does, and goes on until it may end or is stopped.
+/// A pipeline with output that runs until the file `go` exists or it is stopped.
 const SLOW: &str = "#!/bin/sh
 trap 'echo stopped >> stopped; exit 143' TERM
 echo \"step: install $1\"
@@ -79,13 +80,13 @@ fn starts(test_host: &TestHost, version: &str) -> Result<()> {
     eventually(&format!("the start of {version}"), || Ok(started(test_host).iter().any(|known| known == version)))
 }
 
-/// The id at the beginning of a card or a line: `[7f3ak] ...` or `7f3ak: ...`.
+/// The id at the start of a card or a line: `[7f3ak] ...` or `7f3ak: ...`.
 fn id(line: &str) -> String {
     line.trim_start_matches('[').chars().take_while(char::is_ascii_alphanumeric).collect()
 }
 
 #[test]
-fn a_second_action_on_a_place_is_told_who_is_there_or_stands_in_line() -> Result<()> {
+fn an_action_on_a_held_deployment_lock_is_refused_or_queued() -> Result<()> {
     let test_host = test_host()?;
     let mut host = RunningHost::start(&test_host)?;
     host.say("deploy cms staging 1.0 &")?;
@@ -101,7 +102,7 @@ fn a_second_action_on_a_place_is_told_who_is_there_or_stands_in_line() -> Result
     host.wait_for("stands in line for cms/staging, which job")?;
     host.say("deploy cms staging 4.0 --wait &")?;
     host.wait_for("deploy --wait cms staging 4.0: stands in line")?;
-    // Another place is free.
+    // The lock of another environment is free.
     host.say("/as operator")?;
     host.say("deploy cms production 9.0 &")?;
     starts(&test_host, "9.0")?;
@@ -109,7 +110,7 @@ fn a_second_action_on_a_place_is_told_who_is_there_or_stands_in_line() -> Result
     host.wait_for("deployed version 9.0 to production")?;
     ensure!(started(&test_host) == ["1.0", "9.0"], "{:?}", started(&test_host));
 
-    // One that stands in line and is called off has done nothing.
+    // A queued job that is cancelled has no effect.
     host.say("jobs &")?;
     let third = id(&host.wait_for("deploy --wait cms staging 3.0, by")?);
     host.say(&format!("cancel {third} &"))?;
@@ -130,7 +131,7 @@ fn a_second_action_on_a_place_is_told_who_is_there_or_stands_in_line() -> Result
 }
 
 #[test]
-fn what_is_called_off_stops_its_run_and_ends() -> Result<()> {
+fn cancelling_a_job_stops_its_run() -> Result<()> {
     let test_host = test_host()?;
     let mut host = RunningHost::start(&test_host)?;
     host.say("deploy cms staging 1.0 &")?;
@@ -146,11 +147,11 @@ fn what_is_called_off_stops_its_run_and_ends() -> Result<()> {
     host.say("logs &")?;
     host.wait_for("cms/staging said last:")?;
     host.wait_for("step: install 1.0")?;
-    // Not by those who may not start it there.
+    // A person without the right to start the job there cannot cancel it.
     host.say("/as @mallory:example.org")?;
     host.say(&format!("cancel {} &", id(&line)))?;
     host.wait_for("There is no job")?;
-    // By one who may, though somebody else asked for it.
+    // A person with that right can, also when somebody else started the job.
     host.say("/as @bob:example.org")?;
     host.say(&format!("cancel {} &", id(&line)))?;
     host.wait_for("is called off: `deploy cms staging 1.0` is told to stop")?;
@@ -167,10 +168,10 @@ fn what_is_called_off_stops_its_run_and_ends() -> Result<()> {
 }
 
 #[test]
-fn a_plugin_that_is_called_off_while_it_waits_for_a_time_can_tidy_up() -> Result<()> {
+fn a_plugin_cancelled_during_a_timer_can_clean_up() -> Result<()> {
     let test_host = test_host()?;
     let mut host = RunningHost::start(&test_host)?;
-    // After it is told it waits for no time any more, and what it does then is done.
+    // After the cancellation the plugin waits for no time, and its further calls succeed.
     host.say("script after:600000 sleep set:tidied:up sleep get:tidied &")?;
     host.wait_for("waits until")?;
     host.say("cancel &")?;
@@ -182,7 +183,7 @@ fn a_plugin_that_is_called_off_while_it_waits_for_a_time_can_tidy_up() -> Result
 }
 
 #[test]
-fn what_is_left_for_later_is_listed_begins_once_and_can_be_called_off() -> Result<()> {
+fn a_command_for_later_is_listed_runs_once_and_can_be_cancelled() -> Result<()> {
     let test_host = test_host()?;
     let mut host = RunningHost::start(&test_host)?;
     host.say("script later:600000:script:script=set:never:done later:1200:script:script=set:done:yes list &")?;
@@ -206,7 +207,7 @@ fn what_is_left_for_later_is_listed_begins_once_and_can_be_called_off() -> Resul
 }
 
 #[test]
-fn what_was_not_typed_cannot_be_left_for_later_without_a_grant() -> Result<()> {
+fn a_command_for_later_needs_a_grant_for_arguments_that_were_not_typed() -> Result<()> {
     let test_host = test_host()?;
     test_host.configure(&CONFIG.replace("beyond = [\"app\", \"environment\", \"version\", \"parameter\"]", ""))?;
     let mut host = RunningHost::start(&test_host)?;
@@ -225,7 +226,7 @@ fn what_was_not_typed_cannot_be_left_for_later_without_a_grant() -> Result<()> {
 }
 
 #[test]
-fn the_first_of_several_things_is_waited_for() -> Result<()> {
+fn a_plugin_can_wait_for_the_first_of_several_runs_and_timers() -> Result<()> {
     let test_host = test_host()?;
     let mut host = RunningHost::start(&test_host)?;
     host.say("script trigger:cms/staging:1.0 trigger:cms/production:2.0 after:300000 any any &")?;

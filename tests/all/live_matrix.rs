@@ -1,8 +1,9 @@
 //! The bot in real Matrix rooms: a real Synapse, the real host, and people with another client.
 //!
-//! Invariant: each story has its own bot, people and room, so stories run side by side. That something did
-//! *not* happen is shown by a later command whose answer is there.
-//! Not here: what commands answer in detail, which the console's stories show.
+//! Invariant: each test has its own bot, people and room, so tests run in parallel. A test shows that something did
+//! *not* happen
+//! by the answer to a later command.
+//! Not here: the texts of answers, which the console's stories check.
 
 mod approvals;
 mod encrypted;
@@ -29,13 +30,13 @@ const DEPLOY: &str = "!deploy cms staging 1.0.2";
 const DEPLOYED: &str = "Content Management System: deployed version 1.0.2 to staging in";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_command_is_seen_done_and_told() -> Result<()> {
+async fn a_command_gets_a_reaction_a_card_and_a_closing_line() -> Result<()> {
     let scene = Scene::open(Synapse::shared().await?).await?;
     let alice = &scene.alice;
     let begun = Instant::now();
     let command = alice.say(&scene.room, DEPLOY).await?;
     scene.reaction(&command, "👀").await?;
-    // The promise is one second; this machine may be building something else meanwhile.
+    // The promise is one second. The limit here allows for a busy machine.
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
 
     let closing = scene.answer(&command, DEPLOYED).await?;
@@ -61,7 +62,7 @@ async fn a_command_is_seen_done_and_told() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_may_not_is_told_and_nothing_is_done() -> Result<()> {
+async fn a_person_without_the_right_is_refused_and_nothing_runs() -> Result<()> {
     let synapse = Synapse::shared().await?;
     let scene = Scene::open(synapse).await?;
     let mallory = MatrixUser::new(&synapse.url(), &fresh("mallory")).await?;
@@ -75,13 +76,13 @@ async fn who_may_not_is_told_and_nothing_is_done() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_said_while_the_bot_was_down_is_done_once() -> Result<()> {
+async fn commands_from_downtime_run_once() -> Result<()> {
     let mut scene = Scene::open(Synapse::shared().await?).await?;
     let before = scene.alice.say(&scene.room, "!where cms").await?;
     scene.answer(&before, "").await?;
     scene.host.kill();
     let command = scene.alice.say(&scene.room, DEPLOY).await?;
-    // More than one sync brings.
+    // More than one sync returns.
     for _ in 0..120 {
         scene.alice.say(&scene.room, "chatter").await?;
     }
@@ -97,7 +98,7 @@ async fn what_was_said_while_the_bot_was_down_is_done_once() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_long_absence_hides_no_command() -> Result<()> {
+async fn backfill_reads_every_command_after_a_long_absence() -> Result<()> {
     let mut scene = Scene::open(Synapse::shared().await?).await?;
     scene.fence().await?;
     scene.host.kill();
@@ -115,13 +116,13 @@ async fn a_long_absence_hides_no_command() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_crash_between_reading_and_answering_loses_nothing() -> Result<()> {
+async fn a_crash_between_reading_and_answering_loses_no_command() -> Result<()> {
     let synapse = Synapse::shared().await?;
     let wire = Wire::new(synapse.port()).await?;
     let mut scene = Scene::open_at(synapse, &wire.url()).await?;
     scene.fence().await?;
 
-    // It reads, and not one of its answers leaves the machine.
+    // The bot reads, and none of its answers leaves the machine.
     wire.hold(Held::Sends);
     let sent = wire.count();
     let question = scene.alice.say(&scene.room, "!where cms").await?;
@@ -137,13 +138,13 @@ async fn a_crash_between_reading_and_answering_loses_nothing() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_crash_between_answering_and_knowing_it_says_nothing_twice() -> Result<()> {
+async fn a_crash_before_a_sent_answer_is_confirmed_does_not_repeat_it() -> Result<()> {
     let synapse = Synapse::shared().await?;
     let wire = Wire::new(synapse.port()).await?;
     let mut scene = Scene::open_at(synapse, &wire.url()).await?;
     scene.fence().await?;
 
-    // Its answers arrive, and it is never told so.
+    // The bot's answers arrive, and their responses are withheld.
     wire.hold(Held::Answers);
     let question = scene.alice.say(&scene.room, "!where cms").await?;
     let bot = scene.bot.clone();
@@ -163,7 +164,7 @@ async fn a_crash_between_answering_and_knowing_it_says_nothing_twice() -> Result
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_that_was_open_in_a_crash_goes_on() -> Result<()> {
+async fn an_open_job_resumes_after_a_crash() -> Result<()> {
     let mut scene = Scene::open(Synapse::shared().await?).await?;
     let command = scene.alice.say(&scene.room, DEPLOY).await?;
     scene.host.wait_for_a_run().await?;
@@ -177,7 +178,7 @@ async fn a_job_that_was_open_in_a_crash_goes_on() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_homeserver_may_restart_at_any_time() -> Result<()> {
+async fn the_bot_survives_a_restart_of_the_homeserver() -> Result<()> {
     let mut synapse = Synapse::start(Limits::None).await?;
     let scene = Scene::open(&synapse).await?;
     let command = scene.alice.say(&scene.room, DEPLOY).await?;
@@ -193,7 +194,7 @@ async fn a_homeserver_may_restart_at_any_time() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_homeserver_may_be_away_when_the_bot_starts() -> Result<()> {
+async fn the_bot_starts_while_the_homeserver_is_down() -> Result<()> {
     let mut synapse = Synapse::start(Limits::None).await?;
     let mut scene = Scene::open(&synapse).await?;
     scene.fence().await?;
@@ -208,14 +209,14 @@ async fn a_homeserver_may_be_away_when_the_bot_starts() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rate_limits_are_waited_out() -> Result<()> {
+async fn a_rate_limited_bot_answers_every_command() -> Result<()> {
     let synapse = Synapse::start(Limits::Default).await?;
     let scene = Scene::open(&synapse).await?;
     let mut questions = Vec::new();
     for _ in 0..7 {
         questions.push(scene.alice.say(&scene.room, "!where cms").await?);
     }
-    // Ten at once and one in five seconds after that is less than seven answers and what belongs to them.
+    // Ten at once and one in five seconds after that is less than seven answers with their reactions and cards.
     let command = scene.alice.say(&scene.room, DEPLOY).await?;
     for question in &questions {
         scene.answer(question, "").await?;
@@ -228,7 +229,7 @@ async fn rate_limits_are_waited_out() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_a_persons_own_new_words_are_commands() -> Result<()> {
+async fn notices_edits_code_blocks_and_quotes_are_no_commands() -> Result<()> {
     let scene = Scene::open(Synapse::shared().await?).await?;
     let alice = &scene.alice;
     let fenced = alice.say(&scene.room, "hello").await?;
@@ -252,7 +253,7 @@ async fn only_a_persons_own_new_words_are_commands() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_said_before_the_bot_came_is_not_handled() -> Result<()> {
+async fn messages_from_before_the_bot_joined_are_not_handled() -> Result<()> {
     let synapse = Synapse::shared().await?;
     let old = std::sync::Mutex::new(String::new());
     let scene = Scene::open_with(synapse, &synapse.url(), async |alice, room| {
@@ -268,7 +269,7 @@ async fn what_was_said_before_the_bot_came_is_not_handled() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_that_the_homeserver_ended_is_replaced() -> Result<()> {
+async fn a_session_that_the_homeserver_revoked_is_replaced() -> Result<()> {
     let synapse = Synapse::shared().await?;
     let scene = Scene::open(synapse).await?;
     scene.fence().await?;
@@ -282,7 +283,7 @@ async fn a_session_that_the_homeserver_ended_is_replaced() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_access_token_is_a_login_and_its_end_is_said() -> Result<()> {
+async fn a_revoked_access_token_is_reported_and_not_stored() -> Result<()> {
     let synapse = Synapse::shared().await?;
     let mut scene = Scene::open(synapse).await?;
     scene.fence().await?;
@@ -307,13 +308,13 @@ async fn check_connects_and_changes_nothing() -> Result<()> {
     let devices = account.devices().await?;
     let (good, said) = scene.host.check_connect()?;
     assert!(good && said.contains(&format!("{} is logged in", scene.bot)) && said.contains("in the room #"), "{said}");
-    // An admin whose id was mistyped is found before it matters.
+    // An admin's mistyped id is reported by `check --connect`.
     let nobody = format!("@nobody-{}", &scene.bot[1..]);
     scene.host.add_admin(&nobody)?;
     let (good, said) = scene.host.check_connect()?;
     assert!(!good && said.contains(&format!("the homeserver does not know {nobody}")), "{said}");
     assert_eq!(account.devices().await?, devices);
-    // The running host was not disturbed.
+    // The running host is not disturbed.
     scene.fence().await?;
     scene.host.kill();
     scene.host.use_token("no such token")?;
@@ -323,7 +324,7 @@ async fn check_connects_and_changes_nothing() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn check_tells_whether_a_room_is_encrypted_and_the_account_has_keys() -> Result<()> {
+async fn check_reports_encryption_of_rooms_and_keys_of_the_account() -> Result<()> {
     let scene = Scene::open(Synapse::shared().await?).await?;
     scene.fence().await?;
     let (good, said) = scene.host.check_connect()?;
@@ -336,7 +337,7 @@ async fn check_tells_whether_a_room_is_encrypted_and_the_account_has_keys() -> R
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_session_is_for_its_owner_alone() -> Result<()> {
+async fn session_files_are_readable_by_their_owner_only() -> Result<()> {
     let scene = Scene::open(Synapse::shared().await?).await?;
     scene.fence().await?;
     assert_eq!(scene.host.mode("state/matrix/marvin")?, 0o700);

@@ -1,4 +1,4 @@
-//! All tests of the whole host, in one binary. What they need is in environment variables that `cargo xtask test` sets.
+//! All tests of the whole host, in one binary. `cargo xtask test` sets the environment variables that they need.
 
 mod coverage;
 mod crash;
@@ -11,13 +11,13 @@ mod jobs;
 mod parity;
 mod restart;
 mod shutdown;
-mod triggers;
 mod stories;
-// What the tests above stand on.
+mod triggers;
+// Used by the tests above.
+mod journal;
 mod running_host;
 mod test_host;
-mod journal;
-mod workspace;
+mod test_workspace;
 
 mod live_matrix;
 mod readme;

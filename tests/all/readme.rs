@@ -7,8 +7,8 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, ensure};
 
 use crate::{
-    test_host::{TestHost, guests, repository},
     stories::filtered,
+    test_host::{TestHost, guests, repository},
 };
 
 /// What was typed after one start, and what was said.

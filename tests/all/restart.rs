@@ -1,20 +1,21 @@
-//! Crashes: the host is killed at every kind of moment, the disk fills up, the supervisor dies; nothing is lost,
-//! nothing is done twice, and what cannot be known is said.
+//! Crashes at chosen moments, full disks and dead supervisors: no effect is lost or done twice, and an unknown outcome
+//! is reported.
 //!
-//! Not here: a kill at each place where the host writes, sends or starts something (`crash`), a homeserver that goes away
-//! (`live_matrix`), and crashes of the supervisor alone (the tests of `exec`).
+//! Not here: a kill at each write, send and start (`crash`), a homeserver that stops (`live_matrix`), and crashes of
+//! the supervisor
+//! alone (the tests of `exec`).
 
 use std::{fs, process::Command, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 
 use crate::{
+    journal::Journal,
     running_host::{RunningHost, eventually},
     test_host::TestHost,
-    journal::Journal,
 };
 
-/// A pipeline that goes on until the file `go` is there, and counts how often it was started.
+/// A pipeline that counts its starts and runs until the file `go` exists.
 const SLOW: &str = "#!/bin/sh
 echo \"step: $1\"
 echo started >> started
@@ -57,17 +58,17 @@ fn journal(test_host: &TestHost) -> Result<Journal> {
     Journal::open(&test_host.path("state"))
 }
 
-/// How often the slow pipeline was started.
+/// The number of starts of the slow pipeline.
 fn starts(test_host: &TestHost) -> usize {
     fs::read_to_string(test_host.path("started")).unwrap_or_default().lines().count()
 }
 
-/// How many lines hold these words.
+/// The number of lines that contain `words`.
 fn count(said: &[String], words: &str) -> usize {
     said.iter().filter(|line| line.contains(words)).count()
 }
 
-/// Types a deployment that goes on, and kills the host in the middle of it.
+/// Types a deployment that does not end, and kills the host during it.
 fn kill_in_the_middle(test_host: &TestHost) -> Result<()> {
     let mut host = RunningHost::start(test_host)?;
     host.say("deploy it slow 1.0")?;
@@ -81,7 +82,7 @@ fn kill_in_the_middle(test_host: &TestHost) -> Result<()> {
 }
 
 #[test]
-fn a_run_outlives_its_host_and_its_end_is_told_by_the_next() -> Result<()> {
+fn a_run_survives_its_host_and_the_next_host_reports_its_end() -> Result<()> {
     let test_host = test_host()?;
     kill_in_the_middle(&test_host)?;
     let mut host = RunningHost::start(&test_host)?;
@@ -101,19 +102,22 @@ fn a_run_outlives_its_host_and_its_end_is_told_by_the_next() -> Result<()> {
     ensure!(journal.texts("select outcome from release")? == ["succeeded"]);
     ensure!(journal.listing()?.ends_with("waiting in the inbox 0, in the outbox 0\n"), "{}", journal.listing()?);
 
-    // The start after that has nothing to say.
+    // The start after that reports nothing.
     let quiet = test_host.wardroom(&["run"], "")?;
     ensure!(quiet.out.is_empty() && quiet.code == Some(0), "{quiet:?}");
     Ok(())
 }
 
 #[test]
-fn a_run_that_ended_while_nobody_looked_is_told() -> Result<()> {
+fn the_end_of_a_run_during_downtime_is_reported() -> Result<()> {
     let test_host = test_host()?;
     kill_in_the_middle(&test_host)?;
     fs::write(test_host.path("go"), "")?;
     eventually("the run's end", || {
-        Ok(test_host.runs().first().is_some_and(|run| test_host.path("state/runs").join(run).join("verdict.json").exists()))
+        Ok(test_host
+            .runs()
+            .first()
+            .is_some_and(|run| test_host.path("state/runs").join(run).join("verdict.json").exists()))
     })?;
     let ran = test_host.wardroom(&["run"], "where it\n")?;
     let lines: Vec<&str> = ran.out.lines().collect();
@@ -125,7 +129,7 @@ fn a_run_that_ended_while_nobody_looked_is_told() -> Result<()> {
 }
 
 #[test]
-fn an_interrupted_run_is_unknown() -> Result<()> {
+fn an_interrupted_run_ends_as_unknown() -> Result<()> {
     let test_host = test_host()?;
     kill_in_the_middle(&test_host)?;
     let run = test_host.runs().first().context("a run")?.clone();
@@ -144,7 +148,7 @@ fn an_interrupted_run_is_unknown() -> Result<()> {
 }
 
 #[test]
-fn a_query_that_was_taken_and_not_answered_is_answered_once_after_the_restart() -> Result<()> {
+fn a_received_query_is_answered_once_after_a_restart() -> Result<()> {
     let config = format!(
         "{CONFIG}\n[plugin.peeker]\nmodule = \"peeker.wasm\"\nallow = [{{ call = [\"pipelines.*\"] }}]\nlimits = {{ cpu = \"60s\", wall = \"60s\" }}\n"
     );
@@ -161,7 +165,7 @@ fn a_query_that_was_taken_and_not_answered_is_answered_once_after_the_restart() 
     })
     .with_context(|| host.log())?;
     ensure!(host.kill()?.is_empty());
-    // The plugin is mended meanwhile.
+    // The plugin's file is repaired before the restart.
     fs::write(test_host.path("peeker.wasm"), crate::hostile::guest::harmless()?)?;
     let ran = test_host.wardroom(&["run"], "whoami\n")?;
     ensure!(ran.out.lines().next() == Some("fine"), "{}", ran.out);
@@ -173,12 +177,12 @@ fn a_query_that_was_taken_and_not_answered_is_answered_once_after_the_restart() 
 }
 
 #[test]
-fn killed_at_any_moment_a_command_is_done_once_if_it_was_taken() -> Result<()> {
+fn a_received_command_runs_once_whenever_the_host_is_killed() -> Result<()> {
     for delay in [0, 5, 10, 15, 20, 25, 30, 40, 50, 60, 80, 100, 130, 160, 200] {
         let test_host = test_host()?;
         fs::write(test_host.path("go"), "")?;
         let mut host = RunningHost::start(&test_host)?;
-        // What is measured is the command, not the start.
+        // The random moment falls into the command, not into the start of the host.
         host.say("whoami")?;
         host.wait_for("You may type")?;
         host.say("deploy it slow 1.0")?;
@@ -198,12 +202,15 @@ fn killed_at_any_moment_a_command_is_done_once_if_it_was_taken() -> Result<()> {
         ensure!(journal.count("select count(*) from job")? == taken, "a job for each message: {about}");
         ensure!(journal.count("select count(*) from job where outcome is null")? == 0, "{about}");
         ensure!(listing.ends_with("waiting in the inbox 0, in the outbox 0\n"), "{about}");
-        ensure!(starts(&test_host) == usize::try_from(taken)? && test_host.runs().len() == starts(&test_host), "{about}");
+        ensure!(
+            starts(&test_host) == usize::try_from(taken)? && test_host.runs().len() == starts(&test_host),
+            "{about}"
+        );
         ensure!(journal.count("select count(*) from release where outcome = 'succeeded'")? == taken, "{about}");
         if taken == 1 {
             let told = [before.as_slice(), &ran.out.lines().map(str::to_owned).collect::<Vec<_>>()].concat();
             let closings = count(&told, "It: deployed version 1.0 to slow");
-            // A console cannot look back: what was said right before the kill may be said again.
+            // A console cannot look back for a sent line, so a line right before the kill may be printed again.
             ensure!((1..=2).contains(&closings), "{about}");
         }
     }
@@ -211,7 +218,7 @@ fn killed_at_any_moment_a_command_is_done_once_if_it_was_taken() -> Result<()> {
 }
 
 #[test]
-fn a_host_that_is_asked_to_stop_stops_at_once_and_its_run_goes_on() -> Result<()> {
+fn a_host_stops_at_once_on_sigterm_and_its_run_continues() -> Result<()> {
     let test_host = test_host()?;
     let mut host = RunningHost::start(&test_host)?;
     host.say("deploy it slow 1.0")?;
@@ -233,7 +240,7 @@ fn a_host_that_is_asked_to_stop_stops_at_once_and_its_run_goes_on() -> Result<()
 }
 
 #[test]
-fn a_second_host_on_a_state_folder_is_refused() -> Result<()> {
+fn a_second_host_on_the_same_state_folder_is_refused() -> Result<()> {
     let test_host = test_host()?;
     let mut first = RunningHost::start(&test_host)?;
     first.say("whoami")?;
@@ -247,7 +254,7 @@ fn a_second_host_on_a_state_folder_is_refused() -> Result<()> {
         folder.display()
     );
     ensure!(second.err.contains(&message), "{}\nand not: {message}", second.err);
-    // Looking does not disturb.
+    // Read-only commands do not disturb the host.
     ensure!(test_host.wardroom(&["audit"], "")?.code == Some(0));
     first.say("deploy it quick 1.0")?;
     first.wait_for("It: deployed version 1.0 to quick")?;
@@ -257,7 +264,7 @@ fn a_second_host_on_a_state_folder_is_refused() -> Result<()> {
 }
 
 #[test]
-fn a_hundred_commands_at_once_are_all_answered() -> Result<()> {
+fn a_hundred_concurrent_commands_are_all_answered() -> Result<()> {
     let test_host = test_host()?;
     let mut typed = String::new();
     for number in 0..50 {
@@ -277,7 +284,7 @@ fn a_hundred_commands_at_once_are_all_answered() -> Result<()> {
     Ok(())
 }
 
-/// A host whose state folder is a small disk of its own, and the way to that disk from outside.
+/// A host whose state folder is a small file system of its own, and the path of that file system from outside.
 pub(crate) fn on_a_small_disk(test_host: &TestHost, mount: &str) -> Result<(RunningHost, std::path::PathBuf)> {
     let mut command: Command = test_host.command("unshare");
     if !rustix::process::geteuid().is_root() {
@@ -290,7 +297,7 @@ pub(crate) fn on_a_small_disk(test_host: &TestHost, mount: &str) -> Result<(Runn
 }
 
 #[test]
-fn on_a_full_disk_nothing_is_started_and_afterwards_it_works_again() -> Result<()> {
+fn no_run_starts_on_a_full_disk_and_commands_work_again_afterwards() -> Result<()> {
     let test_host = test_host()?;
     fs::write(test_host.path("go"), "")?;
     let (mut host, state) = on_a_small_disk(&test_host, "mount -t tmpfs -o size=4m,mode=0700 none state")?;
@@ -314,7 +321,7 @@ fn on_a_full_disk_nothing_is_started_and_afterwards_it_works_again() -> Result<(
 }
 
 #[test]
-fn a_disk_that_cannot_be_written_is_said_at_the_start() -> Result<()> {
+fn a_read_only_disk_is_reported_at_the_start() -> Result<()> {
     let test_host = test_host()?;
     let (host, _) = on_a_small_disk(&test_host, "mount -t tmpfs -o ro none state")?;
     let (code, log) = host.log_when_ended()?;
@@ -326,7 +333,7 @@ fn a_disk_that_cannot_be_written_is_said_at_the_start() -> Result<()> {
 }
 
 #[test]
-fn a_full_disk_at_the_start_is_said() -> Result<()> {
+fn a_full_disk_is_reported_at_the_start() -> Result<()> {
     let test_host = test_host()?;
     let (host, _) = on_a_small_disk(
         &test_host,

@@ -1,6 +1,6 @@
-//! A host that runs: lines go to its console, what it says is waited for.
+//! A running host with a console: types lines and waits for output.
 //!
-//! Invariant: nothing is left running when a [`RunningHost`] is dropped, whatever became of the test.
+//! Invariant: dropping a [`RunningHost`] kills the process, also after a failed test.
 
 use std::{
     fs,
@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::test_host::{TestHost, binary};
 
-/// How long an answer is waited for. Far more than it takes: the machine may be busy with other things.
+/// Timeout of each wait. Far more than needed, because the machine may be busy.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running host.
@@ -27,14 +27,14 @@ pub(crate) struct RunningHost {
 }
 
 impl RunningHost {
-    /// Starts one in a test_host.
+    /// Starts a host.
     pub(crate) fn start(test_host: &TestHost) -> Result<Self> {
         let mut command = test_host.command(binary()?);
         command.arg("run");
         Self::of(test_host, command)
     }
 
-    /// Starts one with a command of its own.
+    /// Starts a host with another command line.
     pub(crate) fn of(test_host: &TestHost, mut command: Command) -> Result<Self> {
         let log = test_host.path(format!("host-{}.log", fs::read_dir(test_host.path("."))?.count()));
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(fs::File::create(&log)?).spawn()?;
@@ -57,7 +57,7 @@ impl RunningHost {
         writeln!(input, "{line}").and_then(|()| input.flush()).with_context(|| self.log())
     }
 
-    /// Waits for a line that holds these words; gives it.
+    /// Waits for a line of output that contains `words`; returns the line.
     pub(crate) fn wait_for(&mut self, words: &str) -> Result<String> {
         let until = Instant::now() + PATIENCE;
         loop {
@@ -78,44 +78,44 @@ impl RunningHost {
         }
     }
 
-    /// Waits for a line of its log that holds these words.
+    /// Waits for a line of the log that contains `words`.
     pub(crate) fn wait_for_log(&self, words: &str) -> Result<()> {
         let what = format!("`{words}` in the log");
         eventually(&what, || Ok(fs::read_to_string(&self.log)?.contains(words))).with_context(|| self.log())
     }
 
-    /// Closes its input and waits for its end; gives how it ended and all that it said.
+    /// Closes the input and waits for the exit; returns the status and all output.
     pub(crate) fn finish(mut self) -> Result<(ExitStatus, Vec<String>)> {
         self.input = None;
         let status = self.ended()?;
         Ok((status, self.rest()))
     }
 
-    /// Waits for its end; gives its exit code and its log.
+    /// Waits for the exit; returns the exit code and the log.
     pub(crate) fn log_when_ended(mut self) -> Result<(Option<i32>, String)> {
         Ok((self.ended()?.code(), self.log()))
     }
 
-    /// What it said that nobody asked for yet.
+    /// The output that no wait has returned yet.
     pub(crate) fn drain(&mut self) -> Vec<String> {
         self.lines.try_iter().collect()
     }
 
-    /// Kills it at once and leaves what it said.
+    /// Kills the process; its output can still be read.
     pub(crate) fn kill_now(&mut self) -> Result<()> {
         self.child.kill()?;
         self.child.wait()?;
         Ok(())
     }
 
-    /// Kills it at once, as a power cut would; gives all that it said.
+    /// Kills the process with SIGKILL; returns all output.
     pub(crate) fn kill(mut self) -> Result<Vec<String>> {
         self.child.kill()?;
         self.child.wait()?;
         Ok(self.rest())
     }
 
-    /// Asks it to stop, with its input still open; gives how it ended, how long that took and all that it said.
+    /// Sends SIGTERM with the input still open; returns the status, the time until the exit and all output.
     pub(crate) fn terminate(mut self) -> Result<(ExitStatus, Duration, Vec<String>)> {
         let began = Instant::now();
         rustix::process::kill_process(self.id(), rustix::process::Signal::TERM)?;
@@ -123,25 +123,25 @@ impl RunningHost {
         Ok((status, began.elapsed(), self.rest()))
     }
 
-    /// Its process.
+    /// The process id.
     pub(crate) fn id(&self) -> rustix::process::Pid {
         rustix::process::Pid::from_child(&self.child)
     }
 
-    /// The most memory that it ever had resident, in MiB.
+    /// The peak resident memory, in MiB.
     pub(crate) fn peak_mib(&self) -> Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("the kernel says how much")?;
         Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? / 1024)
     }
 
-    /// All lines so far, also those that nobody waited for.
+    /// All lines of output so far.
     pub(crate) fn said(&mut self) -> &[String] {
         self.said.extend(self.lines.try_iter());
         &self.said
     }
 
-    /// Its log, for a test that failed.
+    /// The log, for the error of a failed test.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
@@ -160,7 +160,7 @@ impl RunningHost {
     }
 
     fn rest(&mut self) -> Vec<String> {
-        // The reader ends when the last holder of the pipe is gone.
+        // The reader ends when the last process with the pipe exits.
         while let Ok(line) = self.lines.recv_timeout(Duration::from_secs(5)) {
             self.said.push(line);
         }
@@ -175,7 +175,7 @@ impl Drop for RunningHost {
     }
 }
 
-/// Waits until something holds.
+/// Waits until `holds` returns true.
 pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> Result<bool>) -> Result<()> {
     let until = Instant::now() + PATIENCE;
     while !holds()? {

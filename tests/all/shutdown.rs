@@ -1,6 +1,6 @@
-//! A host that is asked to stop while a plugin does not come to rest: once, and twice.
+//! SIGTERM, once and twice, while a plugin does not return.
 //!
-//! Not here: a stop while a run is waited for (`restart`).
+//! Not here: SIGTERM while a job waits for a run (`restart`).
 
 use std::time::{Duration, Instant};
 
@@ -8,9 +8,9 @@ use anyhow::{Result, ensure};
 use rustix::process::{Signal, kill_process};
 
 use crate::{
+    journal::Journal,
     running_host::{RunningHost, eventually},
     test_host::TestHost,
-    journal::Journal,
 };
 
 const CONFIG: &str = r#"
@@ -29,12 +29,12 @@ cpu  = "60s"
 wall = "60s"
 "#;
 
-/// A host with a plugin at work that makes no call and does not end.
+/// A host with a running plugin that makes no call and does not return.
 fn spinning(test_host: &TestHost) -> Result<RunningHost> {
     let mut host = RunningHost::start(test_host)?;
     host.say("script spin")?;
     let open = "select count(*) from job where ended is null";
-    // The database is made while the host starts.
+    // The host creates the database while it starts.
     let opened = || {
         Ok(Journal::open(&test_host.path("state"))
             .and_then(|mut journal| journal.count(open))
@@ -45,7 +45,7 @@ fn spinning(test_host: &TestHost) -> Result<RunningHost> {
 }
 
 #[test]
-fn asked_once_it_ends_before_a_service_manager_kills_it() -> Result<()> {
+fn one_sigterm_ends_the_host_before_a_service_manager_kills_it() -> Result<()> {
     let test_host = TestHost::new(CONFIG)?;
     let (status, took, _) = spinning(&test_host)?.terminate()?;
     ensure!(status.code() == Some(0), "{status}");
@@ -57,7 +57,7 @@ fn asked_once_it_ends_before_a_service_manager_kills_it() -> Result<()> {
 }
 
 #[test]
-fn asked_twice_it_ends_at_once() -> Result<()> {
+fn two_sigterms_end_the_host_at_once() -> Result<()> {
     let test_host = TestHost::new(CONFIG)?;
     let host = spinning(&test_host)?;
     let began = Instant::now();
@@ -66,7 +66,7 @@ fn asked_twice_it_ends_at_once() -> Result<()> {
     kill_process(host.id(), Signal::TERM)?;
     let (code, log) = host.log_when_ended()?;
     ensure!(code == Some(1) && log.contains("asked to stop again"), "{code:?}\n{log}");
-    // Long before the host would give up waiting for the plugin.
+    // Long before the host's own deadline for the plugin.
     ensure!(began.elapsed() < Duration::from_secs(7), "{:?}", began.elapsed());
     ensure!(test_host.wardroom(&["journal", "verify"], "")?.code == Some(0));
     Ok(())

@@ -1,20 +1,21 @@
-//! Stories: what people type and what must come back, one folder each in `tests/stories`.
+//! Stories: typed lines and their expected output, one folder each in `tests/stories`.
 //!
 //! ```text
 //! NAME/plugins.toml   the configuration; {guests} stands for the folder of the built guests
-//!      *              other files of the house: included files, a lock, a script
-//!      problems.txt   what `wardroom check` must say on standard error; its exit code is 2
-//!      typed.txt      what is typed into `wardroom run`; without it `run` must end with problems.txt too
-//!      said.txt       what must come on its standard output, line for line; its exit code is 0
-//!      journal.txt    what the database must hold then
-//!      files.txt      files that must be there then, or with `! ` before them must not; `*` for any name
-//!      session.txt    command lines after `$ `, each followed by what it says and, where it is not 0, its exit code
+//!      *              other files of the host's folder: included files, a lock, a script
+//!      problems.txt   expected standard error of `wardroom check`; its exit code is 2
+//!      typed.txt      the input of `wardroom run`; without it `run` must also end with problems.txt
+//!      said.txt       expected standard output of `run`, line for line; its exit code is 0
+//!      journal.txt    expected listing of the database
+//!      files.txt      files that must exist afterwards, or with `! ` before them must not; `*` for any name
+//!      session.txt    command lines after `$ `, each with its output and, where it is not 0, its exit code
 //! ```
 //!
-//! What differs from run to run is filtered (`<job>`, `<time>`, `<took>`, `<digest>`, `<folder>`). `WARDROOM_BLESS=1` writes
-//! what came into the files that are there; read the difference before you keep it.
+//! Values that differ between runs are replaced (`<job>`, `<time>`, `<took>`, `<digest>`, `<folder>`).
+//! `WARDROOM_BLESS=1` writes
+//! the actual output into the existing files; read the difference before you keep it.
 //!
-//! Invariant: a folder without a test, and a test without a folder, are failures.
+//! Invariant: a folder without a test and a test without a folder are failures.
 
 use std::{
     collections::BTreeSet,
@@ -26,13 +27,13 @@ use anyhow::{Context as _, Result, bail, ensure};
 use regex::Regex;
 
 use crate::{
-    test_host::{self, TestHost, Ran, repository},
     journal::Journal,
+    test_host::{self, Ran, TestHost, repository},
 };
 
 macro_rules! stories {
     ($($name:ident)*) => {
-        /// All that are told.
+        /// The names of all stories.
         const STORIES: &[&str] = &[$(stringify!($name)),*];
         $(
             #[test]
@@ -112,7 +113,7 @@ fn every_folder_is_a_story() -> Result<()> {
     Ok(())
 }
 
-/// Tells one story.
+/// Runs one story.
 fn tell(name: &str) -> Result<()> {
     let story = repository().join("tests/stories").join(name);
     let config =
@@ -148,7 +149,7 @@ impl Told<'_> {
         if path.exists() { Ok(Some(fs::read_to_string(path)?)) } else { Ok(None) }
     }
 
-    /// Compares what came with a file of the story.
+    /// Compares actual output with a file of the story.
     fn compare(&mut self, file: &str, came: &str) -> Result<()> {
         self.parts += 1;
         let path = self.story.join(file);
@@ -185,7 +186,7 @@ impl Told<'_> {
         if !path.exists() {
             return Ok(());
         }
-        // Read as bytes: what people paste is not always text.
+        // Read as bytes, because typed input may be invalid UTF-8.
         let typed = fs::read(path)?;
         let ran = self.test_host.wardroom(&["run"], typed)?;
         ensure!(ran.code == Some(0), "`wardroom run` ended with {:?}:\n{}{}", ran.code, ran.out, ran.err);
@@ -233,7 +234,7 @@ impl Told<'_> {
     }
 }
 
-/// The files below a folder that a path with stars names.
+/// The files below a folder that match a path with `*`.
 fn matching(folder: &Path, pattern: &str) -> Vec<PathBuf> {
     let (part, rest) = pattern.split_once('/').map_or((pattern, None), |(part, rest)| (part, Some(rest)));
     let fits = |name: &str| match part.split_once('*') {
@@ -248,7 +249,7 @@ fn matching(folder: &Path, pattern: &str) -> Vec<PathBuf> {
     }
 }
 
-/// Takes out what differs from run to run.
+/// Replaces the values that differ between runs.
 pub(crate) fn filtered(text: &str, test_host: &TestHost) -> String {
     let filters = [
         (r"(?m)^\[[a-z2-9]{5}\]", "[<job>]"),
@@ -274,7 +275,7 @@ pub(crate) fn filtered(text: &str, test_host: &TestHost) -> String {
         (r"\b(after|in|took|median) (\d+ (ms|s)|less than a second)\b", "$1 <took>"),
         (r", (\d+ s|less than a second)(?m)$", ", <took>"),
     ];
-    // Longer first: the house stands in a folder that may stand in a line of its own.
+    // Longest first: the path of the folder may be part of a longer one.
     let mut text = text.replace(&test_host.path("").display().to_string(), "<folder>/");
     text = text.replace(test_host.path("").display().to_string().trim_end_matches('/'), "<folder>");
     text = text.replace(&test_host::guests().display().to_string(), "<guests>");
@@ -284,7 +285,7 @@ pub(crate) fn filtered(text: &str, test_host: &TestHost) -> String {
     text
 }
 
-/// The lines of two texts, those that differ marked.
+/// The lines of two texts, with marks at those that differ.
 fn difference(expected: &str, came: &str) -> String {
     let (expected, came): (Vec<&str>, Vec<&str>) = (expected.lines().collect(), came.lines().collect());
     let same = expected.iter().zip(&came).take_while(|(a, b)| a == b).count();

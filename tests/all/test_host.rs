@@ -1,7 +1,7 @@
-//! A house for one host: a folder with a configuration, the sample pipeline, and a state folder below it.
+//! The files of one host: a temporary folder with a configuration, the sample pipeline, and a state folder.
 //!
-//! Invariant: every house is a new temporary folder, so that tests run side by side and leave nothing.
-//! Not here: the running process (`host`), what its database holds (`journal`).
+//! Invariant: each test has a folder of its own, so tests run in parallel and leave no files.
+//! Not here: the running process (`running_host`), the content of the database (`journal`).
 
 use std::{
     env, fs,
@@ -14,66 +14,66 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use tempfile::TempDir;
 
-/// A folder with everything that a host needs.
+/// The folder of one host.
 pub(crate) struct TestHost {
     folder: TempDir,
 }
 
-/// What a program said and how it ended.
+/// The result of a finished program.
 #[derive(Debug)]
 pub(crate) struct Ran {
-    /// Its exit code; `None` where a signal ended it.
+    /// Exit code; `None` after a signal.
     pub(crate) code: Option<i32>,
-    /// What it said on standard output.
+    /// Standard output.
     pub(crate) out: String,
-    /// What it said on standard error.
+    /// Standard error.
     pub(crate) err: String,
 }
 
 impl TestHost {
-    /// A house with this `plugins.toml`. `{guests}` in it stands for the folder of the built guests.
+    /// A folder with this `plugins.toml`. `{guests}` in it stands for the folder of the built guests.
     pub(crate) fn new(config: &str) -> Result<Self> {
         let test_host = Self { folder: tempfile::Builder::new().prefix("wardroom-test-").tempdir()? };
         test_host.configure(config)?;
         copy(&repository().join("sample/deploy.sh"), &test_host.path("sample/deploy.sh"))?;
         copy(&repository().join("sample/versions"), &test_host.path("sample/versions"))?;
-        // `wardroom` in a command line of a test is this build's.
+        // `wardroom` in a command line of a test is the binary under test.
         fs::create_dir(test_host.path("bin"))?;
         symlink(binary()?, test_host.path("bin/wardroom"))?;
         test_host.share_compiled_code()?;
         Ok(test_host)
     }
 
-    /// Writes `plugins.toml` anew.
+    /// Replaces `plugins.toml`.
     pub(crate) fn configure(&self, config: &str) -> Result<()> {
         self.write("plugins.toml", config)
     }
 
-    /// Writes a file, with the folder of the guests filled in.
+    /// Writes a file, with `{guests}` replaced.
     pub(crate) fn write(&self, name: &str, text: &str) -> Result<()> {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap_or(Path::new("/")))?;
         Ok(fs::write(path, text.replace("{guests}", &guests().display().to_string()))?)
     }
 
-    /// Writes a script that a pipeline can run.
+    /// Writes an executable script for a pipeline.
     pub(crate) fn script(&self, name: &str, text: &str) -> Result<()> {
         use std::os::unix::fs::PermissionsExt as _;
         self.write(name, text)?;
         Ok(fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o755))?)
     }
 
-    /// A path in it.
+    /// A path in the folder.
     pub(crate) fn path(&self, name: impl AsRef<Path>) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    /// Copies a file or a folder with all that is in it into this test_host.
+    /// Copies a file or a whole folder into this one.
     pub(crate) fn copy_in(&self, from: &Path, name: &str) -> Result<()> {
         copy(from, &self.path(name))
     }
 
-    /// A command in this test_host.
+    /// A command with this working directory.
     pub(crate) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
         let path = env::var_os("PATH").unwrap_or_default();
@@ -93,8 +93,7 @@ impl TestHost {
         run(command, typed)
     }
 
-    /// The runs that were ever started, by their keys. A key that was only used up, so that nothing can be started
-    /// under it any more, is none.
+    /// The keys of all started runs. A key that was reserved, so that no run can start under it, does not count.
     pub(crate) fn runs(&self) -> Vec<String> {
         let Ok(entries) = fs::read_dir(self.path("state/runs")) else { return Vec::new() };
         let started = entries.flatten().filter(|entry| entry.path().join("plan.json").exists());
@@ -103,7 +102,7 @@ impl TestHost {
         names
     }
 
-    /// All processes that work in this house: hosts, supervisors and what they run.
+    /// All processes that use this folder: hosts, supervisors and their children.
     pub(crate) fn processes(&self) -> Result<Vec<rustix::process::Pid>> {
         let folder = fs::canonicalize(self.folder.path())?;
         let tests = fs::read_link("/proc/self/exe")?;
@@ -115,7 +114,7 @@ impl TestHost {
                 let files = fs::read_dir(entry.path().join("fd")).into_iter().flatten().flatten();
                 files.filter_map(|file| fs::read_link(file.path()).ok()).any(|path| path.starts_with(&folder))
             };
-            // This program, and a child of it that another test just makes and that still has its files.
+            // The test binary itself, and a child that another test has forked but not executed yet.
             let is_test = || fs::read_link(entry.path().join("exe")).is_ok_and(|exe| exe == tests);
             if (there("cwd") || holds()) && !is_test() {
                 found.extend(rustix::process::Pid::from_raw(number));
@@ -124,13 +123,13 @@ impl TestHost {
         Ok(found)
     }
 
-    /// All houses use one folder of compiled code: the same guests would be compiled for each test otherwise.
+    /// All tests share one folder of compiled code, because compiling the guests for each test would be slow.
     fn share_compiled_code(&self) -> Result<()> {
         use std::os::unix::fs::DirBuilderExt as _;
         let state = self.path("state");
         fs::DirBuilder::new().mode(0o700).create(&state)?;
         let shared = repository_cache()?;
-        // The host takes no link for this folder, so its files are linked one by one.
+        // The host rejects a symbolic link as this folder, so each file gets a hard link.
         fs::DirBuilder::new().mode(0o700).create(state.join("code"))?;
         for entry in fs::read_dir(shared)?.flatten() {
             let _ = fs::hard_link(entry.path(), state.join("code").join(entry.file_name()));
@@ -157,7 +156,7 @@ pub(crate) fn run(mut command: Command, typed: impl AsRef<[u8]>) -> Result<Ran> 
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let mut input = child.stdin.take().context("standard input is a pipe")?;
     let typed = typed.as_ref().to_owned();
-    // A program that ends early does not read it all, and that is its right.
+    // A program may exit before it has read all input.
     let writer = std::thread::spawn(move || drop(input.write_all(&typed)));
     let output = child.wait_with_output()?;
     let _ = writer.join();
@@ -165,7 +164,7 @@ pub(crate) fn run(mut command: Command, typed: impl AsRef<[u8]>) -> Result<Ran> 
     Ok(Ran { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) })
 }
 
-/// The repository's folder.
+/// The root of the repository.
 pub(crate) fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("/")).to_owned()
 }
@@ -175,7 +174,7 @@ pub(crate) fn guests() -> PathBuf {
     env::var_os("WARDROOM_GUESTS").map_or_else(|| repository().join("guests"), PathBuf::from)
 }
 
-/// Where all engines of all tests find the compiled plugins.
+/// The folder of compiled plugins for the engines of all tests.
 pub(crate) fn code() -> PathBuf {
     env::temp_dir().join(format!("wardroom-tests-code-{}", rustix::process::geteuid().as_raw()))
 }
@@ -199,7 +198,7 @@ pub(crate) fn failpoints() -> Result<PathBuf> {
     }
 }
 
-/// The folder with the code that earlier tests of this process compiled.
+/// The compiled code of earlier tests in this process.
 fn repository_cache() -> Result<PathBuf> {
     static FOLDER: OnceLock<Option<TempDir>> = OnceLock::new();
     let folder = FOLDER.get_or_init(|| tempfile::Builder::new().prefix("wardroom-code-").tempdir().ok());

@@ -1,4 +1,4 @@
-//! Several identities in memory: each with a desk in some rooms, over a store and pipelines that outlive the engine.
+//! Several identities with in-memory chats, each in some rooms, over a store and pipelines that outlive the engine.
 
 use std::{
     collections::BTreeMap,
@@ -24,7 +24,7 @@ use wardroom::{
 
 use crate::test_host::guests;
 
-/// What outlives an engine.
+/// The parts that outlive an engine.
 pub(crate) struct TestWorkspace {
     pub(crate) store: Arc<MemoryStore>,
     pub(crate) pipelines: Arc<MemoryPipelines>,
@@ -34,7 +34,7 @@ pub(crate) struct TestWorkspace {
     events: AtomicUsize,
 }
 
-/// An engine at work in it.
+/// A running engine.
 pub(crate) struct Open<'o> {
     pub(crate) engine: Arc<Engine>,
     workspace: &'o TestWorkspace,
@@ -59,7 +59,7 @@ impl TestWorkspace {
         self.read(config).err().unwrap_or_default()
     }
 
-    /// The rooms that only absent identities name where this one runs alone.
+    /// The rooms that only other identities name when `bot` runs alone.
     pub(crate) fn rooms_of_absent(&self, config: &str, bot: &str) -> Result<Vec<String>> {
         let mut config = self.read(config).map_err(|problems| anyhow!("{problems:?}"))?;
         let rooms = config.only(bot).map_err(|_| anyhow!("there is no {bot}"))?;
@@ -78,7 +78,7 @@ impl TestWorkspace {
         read(&file, &registry)
     }
 
-    /// An engine, until it is closed. `bot`: that one alone.
+    /// Starts an engine that runs until it is closed. `bot` restricts it to one identity.
     pub(crate) async fn open(&self, config: &str, bot: Option<&str>) -> Result<Open<'_>> {
         let mut config = self.read(config).map_err(|problems| anyhow!("{problems:?}"))?;
         if let Some(bot) = bot {
@@ -94,7 +94,7 @@ impl TestWorkspace {
         Ok(Open { engine, workspace: self, stop, running })
     }
 
-    /// What an identity said, in order: `room: words`.
+    /// The messages of an identity, in order, as `room: words`.
     pub(crate) fn said(&self, bot: &str) -> Vec<String> {
         let Some(chat) = self.chats.lock().expect("nobody panics with it").get(bot).cloned() else { return Vec::new() };
         let sent = chat.sent().into_iter().filter_map(|message| {
@@ -107,7 +107,7 @@ impl TestWorkspace {
         sent.collect()
     }
 
-    /// Says who is in a room, as an identity's network tells it.
+    /// Sets the members of a room, as an identity's network returns them.
     pub(crate) fn members(&self, bot: &str, room: &str, people: &[&str]) {
         let chats = self.chats.lock().expect("nobody panics with it");
         if let Some(chat) = chats.get(bot) {
@@ -115,7 +115,7 @@ impl TestWorkspace {
         }
     }
 
-    /// Moves the clock.
+    /// Sets the clock.
     pub(crate) fn at(&self, time: &str) -> Result<()> {
         self.clock.set(time.parse()?);
         Ok(())
@@ -123,12 +123,12 @@ impl TestWorkspace {
 }
 
 impl Open<'_> {
-    /// Somebody says something in a room, and every identity that is in it hears it; then nothing is at work.
+    /// Delivers a person's message to every identity, and waits until no work is left.
     pub(crate) async fn say(&self, person: &str, room: &str, words: &str) -> Result<()> {
         self.receive(room, |event| message(event, person, words)).await
     }
 
-    /// The same, of any message.
+    /// The same with any message.
     pub(crate) async fn receive(&self, room: &str, message: impl Fn(String) -> Incoming) -> Result<()> {
         let event = format!("event-{}", self.workspace.events.fetch_add(1, Ordering::Relaxed));
         for inbox in self.inboxes() {
@@ -137,7 +137,7 @@ impl Open<'_> {
         self.settle().await
     }
 
-    /// Waits until nothing is at work.
+    /// Waits until no work is left.
     pub(crate) async fn settle(&self) -> Result<()> {
         self.inboxes().first().context("somebody is there")?.settled().await;
         Ok(())
@@ -155,7 +155,7 @@ impl Open<'_> {
     }
 }
 
-/// A person's own words.
+/// A message of a person.
 pub(crate) fn message(event: String, person: &str, words: &str) -> Incoming {
     Incoming {
         event,
@@ -172,7 +172,7 @@ pub(crate) fn message(event: String, person: &str, words: &str) -> Incoming {
     }
 }
 
-/// Makes each identity a desk, which is the same one over the lives of an engine.
+/// Returns the same chat for an identity over all engines.
 struct RoomChats(Arc<Mutex<BTreeMap<String, Arc<MemoryChat>>>>);
 
 impl ChatFactory for RoomChats {
@@ -190,12 +190,12 @@ impl ChatFactory for RoomChats {
     }
 }
 
-/// The id of an identity's account.
+/// The account id of an identity.
 pub(crate) fn account(bot: &str) -> String {
     format!("account-of-{bot}")
 }
 
-/// An account that is in some rooms.
+/// A chat that is in some rooms.
 struct RoomChat {
     account: String,
     chat: Arc<MemoryChat>,

@@ -1,4 +1,4 @@
-//! What sets commands off besides typing them: patterns that are listened for, schedules, hooks, other machines.
+//! Commands that nobody types: `[[listen]]` patterns, schedules, hooks and messages of other machines.
 
 use anyhow::{Context as _, Result};
 use serde_json::json;
@@ -87,7 +87,7 @@ as        = "ci"
 room      = "ops"
 "#;
 
-/// How often the room was told that a schedule sets its command off.
+/// The number of announcements of the schedule in the room.
 fn announced(workspace: &TestWorkspace, by: &str) -> usize {
     let line = format!("ops: ci ({by}): ");
     workspace.said("marvin").iter().filter(|said| said.starts_with(&line)).count()
@@ -98,7 +98,7 @@ fn has(workspace: &TestWorkspace, words: &str) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_captures_of_what_is_overheard_are_kept() -> Result<()> {
+async fn only_captures_of_a_listened_message_are_stored() -> Result<()> {
     let workspace = TestWorkspace::new()?;
     let open = workspace.open(CONFIG, None).await?;
     open.say("dave", "ops", "hm, is cms up? my pin is 4711").await?;
@@ -110,7 +110,7 @@ async fn only_captures_of_what_is_overheard_are_kept() -> Result<()> {
     assert_eq!(workspace.said("marvin").len(), said, "it is silent: {:?}", workspace.said("marvin"));
     let lines = workspace.store.all_lines();
     assert!(lines.iter().all(|line| !line.command.contains("4711")) && lines[0].command == "where cms", "{lines:?}");
-    // Somebody may talk a lot.
+    // A person may post many messages.
     for _ in 0..40 {
         open.say("dave", "ops", "is cms up?").await?;
     }
@@ -119,7 +119,7 @@ async fn only_captures_of_what_is_overheard_are_kept() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_delivery_is_taken_once_and_its_room_sees_it_as_if_typed() -> Result<()> {
+async fn a_delivery_is_deduplicated_and_announced_in_its_room() -> Result<()> {
     let workspace = TestWorkspace::new()?;
     let open = workspace.open(CONFIG, None).await?;
     let hook = open.engine.hook("build").context("it is configured")?;
@@ -144,13 +144,13 @@ async fn a_delivery_is_taken_once_and_its_room_sees_it_as_if_typed() -> Result<(
     ] {
         assert_eq!(open.engine.deliver(hook, "two", &body).await, Err(Undelivered::Wrong(wrong.to_owned())));
     }
-    // What it gives is one argument, and no version.
+    // The captured text is one argument, and not a version.
     let body = json!({ "version": "1.0.4 --wait" });
     assert_eq!(open.engine.deliver(hook, "three", &body).await, Ok(Delivered::Taken));
     open.settle().await?;
     assert!(has(&workspace, "`1.0.4 --wait` is no version") || workspace.pipelines.runs().len() == 2);
     open.close().await?;
-    // Over a restart the delivery is known.
+    // The delivery is deduplicated over a restart.
     let open = workspace.open(CONFIG, None).await?;
     let hook = open.engine.hook("build").context("it is configured")?;
     assert_eq!(open.engine.deliver(hook, "one", &json!({ "version": "1.0.3" })).await, Ok(Delivered::Again));
@@ -158,7 +158,7 @@ async fn a_delivery_is_taken_once_and_its_room_sees_it_as_if_typed() -> Result<(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_machine_may_what_its_roles_say_and_approves_of_nothing() -> Result<()> {
+async fn a_machine_has_only_its_roles_and_cannot_approve() -> Result<()> {
     let workspace = TestWorkspace::new()?;
     let open = workspace.open(CONFIG, None).await?;
     let hook = open.engine.hook("ship").context("it is configured")?;
@@ -168,7 +168,7 @@ async fn a_machine_may_what_its_roles_say_and_approves_of_nothing() -> Result<()
     assert_eq!(taken, Ok(Delivered::Taken));
     open.settle().await?;
     assert!(has(&workspace, "you may not run `deploy` on app `cms` and environment `production`"));
-    // Another bot that talks in the room is not heard, one that is listed is.
+    // Messages of an unlisted bot are ignored; those of a listed one are not.
     let machine = |person: &'static str, words: &'static str| {
         move |event: String| Incoming { machine: true, ..message(event, person, words) }
     };
@@ -178,7 +178,7 @@ async fn a_machine_may_what_its_roles_say_and_approves_of_nothing() -> Result<()
     assert_eq!(workspace.said("marvin").len(), said);
     open.receive("ops", machine("ci-bot", "!deploy cms staging 1.0.5")).await?;
     assert!(has(&workspace, "cms: deployed version 1.0.5 to staging"), "{:?}", workspace.said("marvin"));
-    // It has no right of everybody's, and it cannot approve.
+    // A machine has no right of `everyone`, and cannot approve.
     open.say("alice", "ops", "!deploy cms production 1.0.5").await?;
     open.receive("ops", machine("ci-bot", "!approve")).await?;
     assert_eq!(workspace.pipelines.runs().len(), 1, "{:?}", workspace.said("marvin"));
@@ -186,7 +186,7 @@ async fn a_machine_may_what_its_roles_say_and_approves_of_nothing() -> Result<()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_device_that_is_not_proven_asks_and_does_nothing() -> Result<()> {
+async fn an_unproven_device_can_query_but_not_act() -> Result<()> {
     let workspace = TestWorkspace::new()?;
     let open = workspace.open(CONFIG, None).await?;
     let unproven = |words: &'static str| {
@@ -210,7 +210,7 @@ async fn a_device_that_is_not_proven_asks_and_does_nothing() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_schedule_comes_once_at_each_of_its_times() -> Result<()> {
+async fn a_schedule_runs_once_at_each_of_its_times() -> Result<()> {
     let config = format!("{CONFIG}{SCHEDULE}");
     let workspace = TestWorkspace::new()?;
     workspace.at("2026-11-20T07:59:00Z")?;
@@ -220,7 +220,7 @@ async fn a_schedule_comes_once_at_each_of_its_times() -> Result<()> {
     workspace.at("2026-11-20T08:00:01Z")?;
     wait_for(&workspace, 1).await;
     open.settle().await?;
-    // A clock that is set back and forth changes nothing.
+    // Setting the clock back and forth starts nothing.
     for time in ["2026-11-20T07:58:00Z", "2026-11-20T08:00:02Z", "2026-11-19T08:00:02Z", "2026-11-20T08:10:00Z"] {
         workspace.at(time)?;
         tokio::time::sleep(std::time::Duration::from_millis(1_200)).await;
@@ -228,7 +228,7 @@ async fn a_schedule_comes_once_at_each_of_its_times() -> Result<()> {
     open.settle().await?;
     assert_eq!((announced(&workspace, "schedule morning"), workspace.pipelines.runs().len()), (1, 1));
     open.close().await?;
-    // Not again after a restart; and what came a moment ago is made up for.
+    // A restart does not repeat a time, and runs one that was missed a moment ago.
     workspace.at("2026-11-21T08:05:00Z")?;
     let open = workspace.open(&config, None).await?;
     wait_for(&workspace, 2).await;
@@ -238,7 +238,7 @@ async fn a_schedule_comes_once_at_each_of_its_times() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn times_that_were_missed_are_skipped_or_the_last_is_made_up_for() -> Result<()> {
+async fn missed_schedule_times_are_skipped_or_the_last_one_runs() -> Result<()> {
     for (missed, times) in [("skip", 0), ("last", 1)] {
         let config = format!("{CONFIG}{SCHEDULE}missed = \"{missed}\"\n");
         let workspace = TestWorkspace::new()?;

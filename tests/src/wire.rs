@@ -1,11 +1,12 @@
-//! A wire between the bot and its homeserver on which what the bot sends can be held up, so that a crash can
-//! be put between reading and answering, or between an answer and the knowledge of it; and on which what it
-//! asks can be garbled, so that the homeserver refuses it.
+//! A proxy between the bot and its homeserver that can withhold or garble requests. A test can so place a crash between
+//! reading
+//! and answering, or between an answer and its confirmation, or make the homeserver refuse a request.
 //!
-//! Between a person and their homeserver, it can keep the keys of what they say back for a while.
+//! Between a person's client and the homeserver it can withhold room keys.
 //!
-//! Invariant: only sends (`PUT`) are held; a sync passes always, so the bot reads on. It knows just enough HTTP for
-//! one client on one homeserver: each request begins a packet.
+//! Invariant: only `PUT` requests are withheld; a sync always passes. The parser handles one client and one homeserver:
+//! each request
+//! starts a packet.
 
 use std::sync::Arc;
 
@@ -17,24 +18,24 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// What is held up.
+/// What is withheld.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Held {
     /// Nothing.
     Nothing,
     /// Sends do not reach the homeserver.
     Sends,
-    /// Sends reach it, and the bot is not told.
+    /// Sends reach the homeserver, and their responses do not return.
     Answers,
-    /// Nothing, but no room can be read back: the homeserver refuses.
+    /// Nothing, but the homeserver refuses every request for a room's history.
     History,
-    /// Nothing, but no room's encryption can be looked up: the homeserver refuses.
+    /// Nothing, but the homeserver refuses every request for a room's encryption state.
     Encryption,
-    /// Keys for other devices are kept, and their sender is told that they arrived.
+    /// Room keys for other devices are stored here, and the sender gets a successful response.
     Keys,
 }
 
-/// A wire.
+/// A proxy.
 #[derive(Debug)]
 pub struct Wire {
     port: u16,
@@ -45,11 +46,11 @@ pub struct Wire {
     task: JoinHandle<()>,
 }
 
-/// Requests that were kept, whole.
+/// Complete stored requests.
 type Kept = Arc<Mutex<Vec<Vec<u8>>>>;
 
 impl Wire {
-    /// A wire to a port of this machine on which nothing is held.
+    /// Starts a proxy to a port of this machine that withholds nothing.
     ///
     /// # Errors
     /// There is no free port.
@@ -69,20 +70,20 @@ impl Wire {
         Ok(Self { port, held, sends, target, keys, task })
     }
 
-    /// Where the bot finds its homeserver.
+    /// The base URL of the homeserver through this proxy.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// Holds something up from now on. What is held already stays so for ever: its connection is dead.
+    /// Withholds something from now on. A request that is withheld already stays so: its connection is dead.
     pub fn hold(&self, held: Held) {
         self.held.send_replace(held);
     }
 
-    /// Brings the keys that were kept to the homeserver; gives how many requests that were.
+    /// Delivers the stored room keys to the homeserver; returns the number of requests.
     ///
     /// # Errors
-    /// The homeserver is away.
+    /// The homeserver is down.
     pub async fn deliver_keys(&self) -> Result<usize> {
         let kept = std::mem::take(&mut *self.keys.lock().await);
         for request in &kept {
@@ -96,15 +97,15 @@ impl Wire {
         Ok(kept.len())
     }
 
-    /// Waits until the bot sends something, counted from when the wire was made, and gives how often it did.
+    /// Waits for the next send of the bot; returns the number of sends since the start.
     ///
     /// # Errors
-    /// The wire is gone.
+    /// The proxy has ended.
     pub async fn sends(&self, more_than: u64) -> Result<u64> {
         Ok(*self.sends.clone().wait_for(|sends| *sends > more_than).await?)
     }
 
-    /// How often the bot sent something up to now.
+    /// The number of the bot's sends so far.
     pub fn count(&self) -> u64 {
         *self.sends.borrow()
     }
@@ -184,7 +185,7 @@ async fn carry(
     Ok(())
 }
 
-/// Makes of a request one that no homeserver knows.
+/// Changes the path of a request to one that no homeserver has.
 fn garble(request: &mut [u8], path: &[u8]) {
     if let Some(at) = find(request, path) {
         request[at + 1] = b'x';
@@ -193,7 +194,7 @@ fn garble(request: &mut [u8], path: &[u8]) {
 
 const ARRIVED: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
 
-/// Whether a request is here with all of its body.
+/// Whether a request has arrived with its whole body.
 fn is_whole(request: &[u8]) -> bool {
     let Some(end) = find(request, b"\r\n\r\n") else { return false };
     let head = String::from_utf8_lossy(&request[..end]).to_lowercase();

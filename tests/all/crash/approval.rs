@@ -1,15 +1,15 @@
-//! A deployment that somebody else approves, with a crash at every point of it: approved once, done once, asked for in one message.
+//! An approved deployment with a crash at each of its crash points: one approval request, one approval, one effect.
 
 use anyhow::{Context as _, Result, ensure};
 use wardroom::port::store::JobOutcome;
 
 use super::{
-    stored_state::stored_state,
     command::{SCRIPT, done_once, run_to_end, starts},
-    session::{Session, run_session},
     points::for_each_point,
+    session::{Session, run_session},
+    stored_state::stored_state,
 };
-use crate::{test_host::TestHost, journal::Journal};
+use crate::{journal::Journal, test_host::TestHost};
 
 const CONFIG: &str = r#"
 [bot.marvin.console]
@@ -39,7 +39,7 @@ allow  = [{ call = ["pipelines.*", "catalog.*"] }]
 "#;
 
 const TYPED: &str = "deploy it held 1.0\n/as bob\napprove\n";
-/// What was not heard is said once more.
+/// Typed again, because the first session may have crashed before it received the line.
 const AFTER: &str = "/as bob\napprove\n";
 
 fn test_host() -> Result<TestHost> {
@@ -48,7 +48,7 @@ fn test_host() -> Result<TestHost> {
     Ok(test_host)
 }
 
-/// What must hold after any crash.
+/// The checks after any crash.
 fn check(test_host: &TestHost, sessions: &[Session]) -> Result<()> {
     let state = stored_state(test_host)?;
     state.all_finished()?;
@@ -69,17 +69,19 @@ fn check(test_host: &TestHost, sessions: &[Session]) -> Result<()> {
             let found = journal.count(query)?;
             ensure!(found == wanted, "{query}: {found}");
         }
-        // What asks is said again in each of its states; how it ended is said once, or twice around a death.
+        // An approval request is printed again in each of its states. The closing line is printed once, or again around
+        // a crash.
         let summary = &job.end.as_ref().context("it is over")?.summary;
         let said = sessions.iter().flat_map(|session| &session.said).filter(|line| *line == summary).count();
-        let deaths = sessions.iter().filter(|session| session.crashed() && session.said.last() == Some(summary)).count();
+        let deaths =
+            sessions.iter().filter(|session| session.crashed() && session.said.last() == Some(summary)).count();
         ensure!((1..=1 + deaths).contains(&said), "said {said} times: {summary}");
     }
     Ok(())
 }
 
 #[test]
-fn killed_at_any_place_an_approval_is_asked_for_and_counted_once() -> Result<()> {
+fn an_approved_deployment_survives_a_crash_at_each_point() -> Result<()> {
     let untouched = test_host()?;
     let session = run_session(&untouched, TYPED, None)?;
     session.ended_cleanly()?;

@@ -1,5 +1,6 @@
-//! What a host finds at its start that is not as it left it: a changed entry, another machine's database, a newer one's; and a
-//! disk that is full when a job goes on.
+//! Starts on state that changed while the host was down: an edited entry, the database of another machine or of a newer
+//! version; and a
+//! disk that is full when a job resumes.
 
 use std::{fs, time::Duration};
 
@@ -7,14 +8,14 @@ use anyhow::{Result, ensure};
 use wardroom::port::store::{JobOutcome, Phase};
 
 use super::{
-    stored_state::{StoredState, stored_state, read_state, run_until},
     session::{Session, run_session},
+    stored_state::{StoredState, read_state, run_until, stored_state},
 };
 use crate::{
-    running_host::{RunningHost, eventually},
-    test_host::TestHost,
     journal::Journal,
     restart::on_a_small_disk,
+    running_host::{RunningHost, eventually},
+    test_host::TestHost,
 };
 
 pub(super) const CONFIG: &str = r#"
@@ -45,7 +46,7 @@ allow  = [{ call = ["pipelines.*", "catalog.*", "store.*", "jobs.*"] }]
 
 pub(super) const SCRIPT: &str = "#!/bin/sh\necho \"$1\" >>started\n";
 
-/// Waits for a time, and then does something.
+/// Waits for a time, then acts.
 pub(super) const PARKS: &str = "script-app it quick 1.0 after:300 sleep trigger:it/quick:1.0 wait\n";
 const PARKS_TOO: &str = "script-app it other 2.0 after:300 sleep trigger:it/other:2.0 wait\n";
 
@@ -62,7 +63,7 @@ pub(super) fn started(test_host: &TestHost) -> Vec<String> {
     started.lines().map(str::to_owned).collect()
 }
 
-/// A house with jobs that wait for a time, and no host.
+/// A host that was stopped with jobs that wait for a time.
 pub(super) fn parked(test_host: &TestHost, typed: &str) -> Result<Session> {
     let session = run_session(test_host, typed, None)?;
     session.ended_cleanly()?;
@@ -71,17 +72,19 @@ pub(super) fn parked(test_host: &TestHost, typed: &str) -> Result<Session> {
     Ok(session)
 }
 
-/// How a job ended; `None` while it is open.
+/// The outcome of each job; `None` while it is open.
 fn outcomes(state: &StoredState) -> Vec<Option<JobOutcome>> {
     state.jobs.iter().map(|job| job.end.as_ref().map(|end| end.outcome)).collect()
 }
 
-/// A job whose journal was changed is held, and the others go on.
+/// A job whose journal was edited is held, and the other job resumes.
 fn changed(statement: &'static str, fault: &str) -> Result<()> {
     let test_host = test_host()?;
     let mut sessions = vec![parked(&test_host, &format!("{PARKS}{PARKS_TOO}"))?];
     ensure!(Journal::tamper(&test_host.path("state"), statement)? == 1, "one row was changed");
-    run_until(&test_host, &mut sessions, |state| state.jobs[0].stand.phase == Phase::Held && state.jobs[1].end.is_some())?;
+    run_until(&test_host, &mut sessions, |state| {
+        state.jobs[0].stand.phase == Phase::Held && state.jobs[1].end.is_some()
+    })?;
     let (found, broken) = read_state(&test_host)?;
     let id = &found.jobs[0].id;
     ensure!(broken.as_ref().is_some_and(|broken| broken.contains(fault)), "{broken:?}, and not: {fault}");
@@ -97,7 +100,7 @@ fn changed(statement: &'static str, fault: &str) -> Result<()> {
     );
     ensure!(sessions.iter().any(|session| session.log.contains("a job is held")), "the operator is told: {}", about());
 
-    // It can be tried again, which changes nothing, and it can be ended.
+    // A retry changes nothing, and the job can be cancelled.
     let again = run_session(&test_host, &format!("job {id} again\njob {id}\ncancel {id}\n"), None)?;
     again.ended_cleanly()?;
     ensure!(again.said[0].starts_with("its journal is broken: "), "{again:#?}");
@@ -109,7 +112,7 @@ fn changed(statement: &'static str, fault: &str) -> Result<()> {
 }
 
 #[test]
-fn a_job_with_a_changed_answer_is_held_and_the_others_go_on() -> Result<()> {
+fn a_job_with_an_edited_result_is_held_and_other_jobs_resume() -> Result<()> {
     changed(
         "update entry set body = replace(body, 'Ok', 'ok') \
          where number = 1 and job = (select id from job order by seq limit 1)",
@@ -118,7 +121,7 @@ fn a_job_with_a_changed_answer_is_held_and_the_others_go_on() -> Result<()> {
 }
 
 #[test]
-fn a_job_with_changed_arguments_is_held_and_the_others_go_on() -> Result<()> {
+fn a_job_with_edited_arguments_is_held_and_other_jobs_resume() -> Result<()> {
     changed(
         "update entry set body = replace(body, 'it/quick:1.0', 'it/quick:6.6') \
          where number = 0 and job = (select id from job order by seq limit 1)",
@@ -127,12 +130,12 @@ fn a_job_with_changed_arguments_is_held_and_the_others_go_on() -> Result<()> {
 }
 
 #[test]
-fn a_job_with_a_missing_entry_is_held_and_the_others_go_on() -> Result<()> {
+fn a_job_with_a_missing_entry_is_held_and_other_jobs_resume() -> Result<()> {
     changed("delete from entry where number = 1 and job = (select id from job order by seq limit 1)", "is missing")
 }
 
 #[test]
-fn another_machines_database_is_refused_until_it_is_taken_over() -> Result<()> {
+fn the_database_of_another_machine_is_refused_until_it_is_adopted() -> Result<()> {
     let test_host = test_host()?;
     let first = parked(&test_host, PARKS)?;
     ensure!(Journal::tamper(&test_host.path("state"), "update lease set machine = 'elsewhere'")? == 1);
@@ -143,7 +146,7 @@ fn another_machines_database_is_refused_until_it_is_taken_over() -> Result<()> {
 
     let adopted = test_host.wardroom(&["run", "--adopt"], "whoami\n")?;
     ensure!(adopted.code == Some(0) && adopted.out.contains("You are operator"), "{adopted:?}");
-    // It is this machine's from now on, and the job that waited goes on here.
+    // The database belongs to this machine now, and the waiting job resumes.
     let mut sessions = vec![first];
     run_until(&test_host, &mut sessions, |state| state.jobs[0].end.is_some())?;
     ensure!(outcomes(&stored_state(&test_host)?) == [Some(JobOutcome::Succeeded)] && started(&test_host) == ["1.0"]);
@@ -151,7 +154,7 @@ fn another_machines_database_is_refused_until_it_is_taken_over() -> Result<()> {
 }
 
 #[test]
-fn a_newer_database_is_refused() -> Result<()> {
+fn a_database_of_a_newer_version_is_refused() -> Result<()> {
     let test_host = test_host()?;
     parked(&test_host, PARKS)?;
     let newer = "insert into _sqlx_migrations (version, description, success, checksum, execution_time) \
@@ -165,14 +168,14 @@ fn a_newer_database_is_refused() -> Result<()> {
 }
 
 #[test]
-fn a_disk_that_is_full_when_a_job_goes_on_stops_it_until_there_is_room() -> Result<()> {
+fn a_full_disk_delays_a_resuming_job_until_there_is_space() -> Result<()> {
     let test_host = test_host()?;
     let (mut host, state) = on_a_small_disk(&test_host, "mount -t tmpfs -o size=4m,mode=0700 none state")?;
     host.say("script-app it quick 1.0 after:1500 sleep trigger:it/quick:1.0 wait &")?;
     host.wait_for("waits until")?;
     let filler = state.join("filler");
     ensure!(fs::write(&filler, vec![0_u8; 8 << 20]).is_err(), "the disk is full");
-    // Its time comes, and that cannot be written down.
+    // The time arrives, and the store cannot write that.
     host.wait_for("waits: what it does cannot be written down now")?;
     ensure!(started(&test_host).is_empty(), "nothing is started that is not written down");
     std::thread::sleep(Duration::from_millis(500));
@@ -185,13 +188,13 @@ fn a_disk_that_is_full_when_a_job_goes_on_stops_it_until_there_is_room() -> Resu
 }
 
 #[test]
-fn a_disk_that_fills_up_during_a_run_loses_nothing_of_its_end() -> Result<()> {
+fn the_end_of_a_run_is_recorded_after_the_disk_was_full() -> Result<()> {
     let test_host = test_host()?;
     test_host.script("count.sh", "#!/bin/sh\necho \"$1\" >>started\nuntil [ -e go ]; do sleep 0.02; done\n")?;
     let (mut host, state) = on_a_small_disk(&test_host, "mount -t tmpfs -o size=4m,mode=0700 none state")?;
     host.say("script-app it quick 1.0 trigger:it/quick:1.0 wait &")?;
     eventually("the run's start", || Ok(started(&test_host) == ["1.0"]))?;
-    // The job waits for it by now, or at least its intent is on disk.
+    // The job waits for the run, or at least its intent is stored.
     std::thread::sleep(Duration::from_millis(300));
     let filler = state.join("filler");
     ensure!(fs::write(&filler, vec![0_u8; 8 << 20]).is_err(), "the disk is full");
@@ -204,7 +207,7 @@ fn a_disk_that_fills_up_during_a_run_loses_nothing_of_its_end() -> Result<()> {
     works(host)
 }
 
-/// The host is well: it answers, and it ends.
+/// The host answers a command and ends cleanly.
 fn works(mut host: RunningHost) -> Result<()> {
     host.say("whoami")?;
     host.wait_for("You are operator")?;

@@ -1,5 +1,5 @@
-//! A job that makes every kind of call, with a crash at every point of it: what it says at its end is what it would have said
-//! undisturbed.
+//! A job that makes every kind of call, with a crash at each of its crash points: its reply is the same as without a
+//! crash.
 
 use std::fs;
 
@@ -7,9 +7,9 @@ use anyhow::{Context as _, Result, ensure};
 use wardroom::port::store::{JobOutcome, JobRow};
 
 use super::{
-    stored_state::{StoredState, stored_state, run_until},
-    session::{Session, run_session},
     points::for_each_point,
+    session::{Session, run_session},
+    stored_state::{StoredState, run_until, stored_state},
 };
 use crate::test_host::TestHost;
 
@@ -49,14 +49,14 @@ echo \"$1\" >>started
 sleep \"$2\"
 ";
 
-/// All that a plugin can do. The two jobs that it leaves: one is called off, the other works elsewhere.
+/// Every call of the contract. Of the two jobs for later one is cancelled, the other acts in another environment.
 const CALLS: &str = "script-app it quick 1.0 set:k:1 after:60 trigger:it/quick:1.0 stage:middle say:hello get:k wait sleep \
                      now big:60000 get:big later:50000:script:script=say:never list later:80:script-app:app=it,environment=other,\
                      version=3.0,script=set:left:done+trigger:it/other:3.0+wait delete:k get:k releases:it:quick apps";
 const ANSWER: &str = "ok ok ok ok ok 1 succeeded reached now ok bytes:60000 left 1 left ok none 1 1";
 const LEFT: &str = "ok ok succeeded";
 
-/// The run of the second command keeps the host at work until what was left for later has had its time.
+/// The run of the second command keeps the host busy until the time of the job for later has come.
 fn typed() -> String {
     format!("{CALLS} &\nscript-app it slow 2.0 trigger:it/slow:2.0 wait\n")
 }
@@ -74,7 +74,7 @@ fn starts(test_host: &TestHost) -> Vec<String> {
     versions
 }
 
-/// Whether nothing is left to do, except the job whose time comes much later.
+/// Whether all jobs are finished except the one whose time is far away.
 fn is_over(state: &StoredState) -> bool {
     state.jobs.iter().all(|job| job.end.is_some() || is_never(job))
 }
@@ -83,7 +83,7 @@ fn is_never(job: &JobRow) -> bool {
     job.parent.is_some() && job.line.contains("say:never")
 }
 
-/// Lives until all is over, and calls off what would come much later.
+/// Runs until all other jobs are finished, then cancels that one.
 fn run_to_end(test_host: &TestHost, first: Session) -> Result<Vec<Session>> {
     let mut sessions = vec![first];
     run_until(test_host, &mut sessions, is_over)?;
@@ -120,7 +120,7 @@ fn check(test_host: &TestHost, sessions: &[Session]) -> Result<()> {
 }
 
 #[test]
-fn killed_at_any_place_of_any_call_a_job_says_what_it_would_have_said() -> Result<()> {
+fn every_kind_of_call_survives_a_crash_at_each_point() -> Result<()> {
     let untouched = test_host()?;
     let session = run_session(&untouched, &typed(), None)?;
     session.ended_cleanly()?;
@@ -138,6 +138,10 @@ fn killed_at_any_place_of_any_call_a_job_says_what_it_would_have_said() -> Resul
         Ok(crashed)
     })?;
     let crashed = ran.iter().filter(|crashed| **crashed).count();
-    ensure!(crashed + points.len() / 10 >= points.len(), "a point is hardly ever missed: {crashed} of {}", points.len());
+    ensure!(
+        crashed + points.len() / 10 >= points.len(),
+        "a point is hardly ever missed: {crashed} of {}",
+        points.len()
+    );
     Ok(())
 }

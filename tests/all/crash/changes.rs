@@ -1,6 +1,6 @@
-//! What an operator changes while a job waits: its plugin's bytes, its grants, its caller's role, its pipeline.
+//! Changes of an operator while a job waits: the plugin's bytes, its grants, the caller's role, the pipeline.
 //!
-//! Invariant: what is behind a job in its journal stays as it was; what is before it is judged by what holds now.
+//! Invariant: the recorded part of a journal stays valid; every call after it is decided by the current configuration.
 
 use std::fs;
 
@@ -8,13 +8,13 @@ use anyhow::{Context as _, Result, ensure};
 use wardroom::port::store::{JobOutcome, Phase};
 
 use super::{
-    stored_state::{stored_state, run_until},
-    broken::{CONFIG, PARKS, test_host, parked, started},
+    broken::{CONFIG, PARKS, parked, started, test_host},
     session::{Session, kill_all, run_session},
+    stored_state::{run_until, stored_state},
 };
-use crate::{running_host::eventually, test_host::TestHost, journal::Journal};
+use crate::{journal::Journal, running_host::eventually, test_host::TestHost};
 
-/// A job waits for a time, something is changed, and it goes on. Gives its outcome and all that was said.
+/// Parks a job, makes a change and resumes the job. Returns its outcome and all output.
 fn changed(typed: &str, change: impl FnOnce(&TestHost) -> Result<()>) -> Result<(JobOutcome, String, TestHost)> {
     let test_host = test_host()?;
     let mut sessions = vec![parked(&test_host, typed)?];
@@ -36,8 +36,9 @@ fn configure(test_host: &TestHost, from: &str, to: &str) -> Result<()> {
 const GRANT: &str = r#"allow  = [{ call = ["pipelines.*", "catalog.*", "store.*", "jobs.*"] }]"#;
 
 #[test]
-fn other_bytes_are_for_other_jobs() -> Result<()> {
-    let replaced = |test_host: &TestHost| Ok(fs::write(test_host.path("scripted.wasm"), crate::hostile::guest::harmless()?)?);
+fn new_plugin_bytes_apply_to_new_jobs_only() -> Result<()> {
+    let replaced =
+        |test_host: &TestHost| Ok(fs::write(test_host.path("scripted.wasm"), crate::hostile::guest::harmless()?)?);
     let (outcome, said, test_host) = changed(PARKS, replaced)?;
     ensure!(outcome == JobOutcome::Succeeded && said.contains("ok reached ok succeeded"), "{said}");
     ensure!(started(&test_host) == ["1.0"]);
@@ -48,7 +49,7 @@ fn other_bytes_are_for_other_jobs() -> Result<()> {
 }
 
 #[test]
-fn bytes_that_do_not_load_are_for_nobody() -> Result<()> {
+fn a_broken_plugin_file_does_not_affect_an_open_job() -> Result<()> {
     let broken = |test_host: &TestHost| Ok(fs::write(test_host.path("scripted.wasm"), "no module")?);
     let (outcome, said, test_host) = changed(PARKS, broken)?;
     ensure!(outcome == JobOutcome::Succeeded && said.contains("ok reached ok succeeded"), "{said}");
@@ -57,7 +58,7 @@ fn bytes_that_do_not_load_are_for_nobody() -> Result<()> {
 }
 
 #[test]
-fn a_plugin_that_is_gone_may_do_nothing_more() -> Result<()> {
+fn calls_of_a_removed_plugin_are_denied() -> Result<()> {
     let start = CONFIG.find("[plugin.scripted]").context("its table")?;
     let (outcome, said, test_host) = changed(PARKS, |test_host| configure(test_host, &CONFIG[start..], ""))?;
     ensure!(said.contains("ok reached denied nothing") && said.contains("pipelines.trigger"), "{said}");
@@ -66,11 +67,11 @@ fn a_plugin_that_is_gone_may_do_nothing_more() -> Result<()> {
 }
 
 #[test]
-fn a_grant_that_is_gone_denies() -> Result<()> {
+fn calls_without_their_grant_are_denied() -> Result<()> {
     let less = [
-        // The plugin is loaded, and no rule fits.
+        // The plugin is loaded, and no rule matches.
         r#"allow  = [{ call = ["pipelines.trigger"], environment = ["other"] }, { call = ["pipelines.wait", "catalog.*", "store.*", "jobs.*"] }]"#,
-        // It is not even loaded, and the job has its own bytes.
+        // The plugin is not loaded, and the job runs its own stored bytes.
         r#"allow  = [{ call = ["pipelines.wait", "catalog.*"] }]"#,
     ];
     for less in less {
@@ -82,7 +83,7 @@ fn a_grant_that_is_gone_denies() -> Result<()> {
 }
 
 #[test]
-fn a_role_that_is_gone_denies() -> Result<()> {
+fn calls_are_denied_after_the_caller_loses_the_role() -> Result<()> {
     let role = |member: &str| {
         format!(
             "[role.scripter]\nmembers = [\"{member}\"]\ncommands = [\"script-app\"]\napps = [\"it\"]\nenvironments = [\"quick\"]\n"
@@ -109,7 +110,7 @@ const PIPELINE: &str =
     "[app.it.deploy.quick]\nrun        = [\"./count.sh\", \"{version}\"]\nparameters = { version = '[0-9.]+' }\n";
 
 #[test]
-fn a_pipeline_that_is_gone_starts_nothing() -> Result<()> {
+fn a_removed_pipeline_starts_no_run() -> Result<()> {
     let (outcome, said, test_host) = changed(PARKS, |test_host| configure(test_host, PIPELINE, ""))?;
     ensure!(
         said.contains("ok reached denied nothing") || said.contains("ok reached error:not-found nothing"),
@@ -119,7 +120,7 @@ fn a_pipeline_that_is_gone_starts_nothing() -> Result<()> {
     Ok(())
 }
 
-/// A house whose host crashed at a place of a command.
+/// A host that crashed at a crash point of a command.
 fn crashed(place: &str, script: &str) -> Result<(TestHost, Vec<Session>)> {
     let test_host = test_host()?;
     test_host.script("count.sh", script)?;
@@ -129,7 +130,7 @@ fn crashed(place: &str, script: &str) -> Result<(TestHost, Vec<Session>)> {
 }
 
 #[test]
-fn a_run_of_a_pipeline_that_is_gone_is_not_known() -> Result<()> {
+fn a_run_of_a_removed_pipeline_ends_as_unknown() -> Result<()> {
     let (test_host, mut sessions) = crashed("before ended#1", "#!/bin/sh\necho \"$1\" >>started\n")?;
     configure(&test_host, PIPELINE, "")?;
     run_until(&test_host, &mut sessions, |state| state.jobs[0].end.is_some())?;
@@ -143,13 +144,13 @@ fn a_run_of_a_pipeline_that_is_gone_is_not_known() -> Result<()> {
     Ok(())
 }
 
-/// What the room says to a job that asks, and how often the script is started then.
+/// Checks the question for an effect in doubt, and the number of starts after the answer.
 fn asked(place: &str, says: &str, starts: usize, outcome: JobOutcome) -> Result<()> {
     let (test_host, mut sessions) = crashed(place, "#!/bin/sh\necho \"$1\" >>started\n")?;
     if place.starts_with("after start") {
         eventually("the run's start", || Ok(started(&test_host) == ["1.0"]))?;
     }
-    // Nothing is on its way any more.
+    // No process of the run is left.
     kill_all(&test_host)?;
     configure(&test_host, PIPELINE, "")?;
     for _ in 0..2 {
@@ -160,13 +161,16 @@ fn asked(place: &str, says: &str, starts: usize, outcome: JobOutcome) -> Result<
     let about = || format!("{sessions:#?}");
     let open = stored_state(&test_host)?;
     ensure!(open.jobs[0].stand.phase == Phase::Asked, "it asks: {}", about());
-    let questions =
-        sessions.iter().flat_map(|session| &session.said).filter(|line| line.contains("cannot be known: its pipeline")).count();
+    let questions = sessions
+        .iter()
+        .flat_map(|session| &session.said)
+        .filter(|line| line.contains("cannot be known: its pipeline"))
+        .count();
     ensure!(questions == 1, "asked once, over restarts too: {}", about());
     let places = Journal::open(&test_host.path("state"))?.count("select count(*) from place")?;
     ensure!(places == 1, "it holds its place meanwhile");
 
-    // With its pipeline back the system itself can say, unless somebody said it before.
+    // When its pipeline is configured again, the system answers, unless a person has answered before.
     let said = run_session(&test_host, says, None)?;
     said.ended_cleanly()?;
     sessions.push(said);
@@ -182,16 +186,16 @@ fn asked(place: &str, says: &str, starts: usize, outcome: JobOutcome) -> Result<
 }
 
 #[test]
-fn what_nobody_can_know_is_asked_once_and_found_out_when_it_can_be() -> Result<()> {
-    // The intent is on disk, the effect was not tried.
+fn an_effect_in_doubt_is_asked_about_once_and_resolved_when_its_pipeline_returns() -> Result<()> {
+    // The intent is stored, and the effect was not tried.
     asked("after commit enter:intent+take#1", "", 1, JobOutcome::Succeeded)?;
-    // It was tried.
+    // The effect was tried.
     asked("after start#1", "", 1, JobOutcome::Succeeded)
 }
 
 #[test]
-fn what_nobody_can_know_can_be_said() -> Result<()> {
-    // Its pipeline is gone, so what is done again starts nothing, and what is assumed cannot be followed.
+fn a_person_can_resolve_an_effect_in_doubt() -> Result<()> {
+    // The pipeline is gone: `again` starts nothing, and the run of `assume done` cannot be followed.
     asked("after commit enter:intent+take#1", "job again\n", 0, JobOutcome::Succeeded)?;
     asked("after start#1", "job assume done\n", 1, JobOutcome::Unknown)?;
     asked("after start#1", "cancel\n", 1, JobOutcome::Unknown)

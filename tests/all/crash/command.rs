@@ -1,5 +1,5 @@
-//! A deployment and a rollback, typed at the console, with a crash at every point of them, and another at any point of what
-//! follows.
+//! A deployment and a rollback at the console, with a crash at each crash point, and with a second crash during
+//! recovery.
 
 use std::fs;
 
@@ -10,12 +10,12 @@ use wardroom::port::{
 };
 
 use super::{
-    stored_state::{StoredState, stored_state},
-    random::Random,
-    session::{Session, ConsoleInput, kill_all, run_session, run_session_with},
     points::for_each_point,
+    random::Random,
+    session::{ConsoleInput, Session, kill_all, run_session, run_session_with},
+    stored_state::{StoredState, stored_state},
 };
-use crate::{test_host::TestHost, journal::Journal};
+use crate::{journal::Journal, test_host::TestHost};
 
 const CONFIG: &str = r#"
 [bot.marvin.console]
@@ -47,29 +47,29 @@ module = "{guests}/rollback.wasm"
 allow  = [{ call = ["pipelines.*", "catalog.*"], beyond = ["version"] }]
 "#;
 
-/// Counts its starts. It takes long enough to be killed in the middle, and what is typed last need not be.
+/// Counts its starts. It runs long enough to be killed midway, except for the version that is typed last.
 pub(super) const SCRIPT: &str = "#!/bin/sh
 echo \"$1\" >>started
 echo 'step: install'
 [ \"$1\" = 2.0 ] || sleep 0.1
 ";
 
-/// Goes on until it is told to end, or called off.
+/// Runs until the file `go` exists, or it is cancelled.
 const SLOW: &str = "#!/bin/sh
 echo \"$1\" >>started
 until [ -e go ]; do sleep 0.02; done
 ";
 
 const TYPED: &str = "release record it quick 0.9\ndeploy it quick 1.0\nrollback it quick\n";
-/// What is typed after a crash: whether the point is free and everything works.
+/// Typed after a crash, to check that the lock is free and commands work.
 const AFTER: &str = "deploy it quick 2.0\n";
 
-/// Who dies.
+/// The processes that are killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Killed {
-    /// The host alone: its supervisors go on.
+    /// The host alone; its supervisors continue.
     Host,
-    /// All that works in the test_host.
+    /// All processes of the test's folder.
     All,
 }
 
@@ -80,18 +80,18 @@ fn test_host() -> Result<TestHost> {
     Ok(test_host)
 }
 
-/// How often the script was started for a version.
+/// The number of starts of the script for a version.
 pub(super) fn starts(test_host: &TestHost, version: &str) -> usize {
     let started = fs::read_to_string(test_host.path("started")).unwrap_or_default();
     started.lines().filter(|line| *line == version).count()
 }
 
-/// The version that a job is about.
+/// The version of a job.
 fn version_of(job: &JobRow) -> &str {
     if job.command == "rollback" { "0.9" } else { job.line.rsplit(' ').next().unwrap_or_default() }
 }
 
-/// What must hold after any crash, where a job may end in these ways only. Gives how many ended as each.
+/// The checks after any crash, with the outcomes that a job may have. Returns the number of jobs for each outcome.
 fn check<const N: usize>(test_host: &TestHost, ways: [JobOutcome; N], sessions: &[Session]) -> Result<[usize; N]> {
     let state = stored_state(test_host)?;
     state.all_finished()?;
@@ -113,7 +113,7 @@ fn check<const N: usize>(test_host: &TestHost, ways: [JobOutcome; N], sessions: 
     Ok(counts)
 }
 
-/// What a job did happened once, and is what it says.
+/// The effects of a job happened once and match its outcome.
 pub(super) fn done_once(test_host: &TestHost, state: &StoredState, job: &JobRow) -> Result<JobOutcome> {
     let outcome = job.end.as_ref().context("it is over")?.outcome;
     let started = starts(test_host, version_of(job));
@@ -122,9 +122,9 @@ pub(super) fn done_once(test_host: &TestHost, state: &StoredState, job: &JobRow)
     let said = |outcome| releases == [(version_of(job), outcome)];
     let holds = match outcome {
         JobOutcome::Succeeded => started == 1 && said(Outcome::Succeeded),
-        // Its run was killed, before or after the script's first line.
+        // The run was killed, before or after the first line of the script.
         JobOutcome::Unknown => started <= 1 && said(Outcome::Unknown),
-        // Nothing was started any more, or what was is stopped.
+        // No run was started, or the run was stopped.
         JobOutcome::Cancelled => (started == 0 && releases.is_empty()) || (started <= 1 && said(Outcome::Cancelled)),
         _ => false,
     };
@@ -132,7 +132,7 @@ pub(super) fn done_once(test_host: &TestHost, state: &StoredState, job: &JobRow)
     Ok(outcome)
 }
 
-/// Lives on without a crash until all is over, with something typed.
+/// Runs a session without a crash to its end, with typed lines.
 pub(super) fn run_to_end(test_host: &TestHost, typed: &str, mut sessions: Vec<Session>) -> Result<Vec<Session>> {
     let last = run_session(test_host, typed, None)?;
     let ended = last.ended_cleanly();
@@ -141,7 +141,7 @@ pub(super) fn run_to_end(test_host: &TestHost, typed: &str, mut sessions: Vec<Se
     Ok(sessions)
 }
 
-/// The points of a story that nobody disturbs.
+/// The crash points of a session without a crash.
 fn points(types: impl FnOnce(&mut ConsoleInput) -> Result<()>) -> Result<Vec<String>> {
     let test_host = test_host()?;
     let session = run_session_with(&test_host, None, types)?;
@@ -151,7 +151,8 @@ fn points(types: impl FnOnce(&mut ConsoleInput) -> Result<()>) -> Result<Vec<Str
     Ok(names)
 }
 
-/// Dies at a point and sessions again. Gives whether it crashed there, and how many jobs ended as unknown.
+/// Crashes at a point and runs again. Returns whether the point was reached, and the number of jobs with an unknown
+/// outcome.
 fn crash_at(point: &str, killed: Killed) -> Result<(bool, usize)> {
     let test_host = test_host()?;
     let first = run_session(&test_host, TYPED, Some(point))?;
@@ -163,14 +164,16 @@ fn crash_at(point: &str, killed: Killed) -> Result<(bool, usize)> {
     let about = || format!("crashed: {crashed}\n{sessions:#?}");
     let unknown = match killed {
         Killed::Host => check(&test_host, [JobOutcome::Succeeded], &sessions).map(|_| 0),
-        Killed::All => check(&test_host, [JobOutcome::Succeeded, JobOutcome::Unknown], &sessions).map(|counts| counts[1]),
+        Killed::All => {
+            check(&test_host, [JobOutcome::Succeeded, JobOutcome::Unknown], &sessions).map(|counts| counts[1])
+        }
     };
     ensure!(starts(&test_host, "2.0") == 1, "it works afterwards: {}", about());
     Ok((crashed, unknown.with_context(about)?))
 }
 
 #[test]
-fn killed_at_any_place_a_command_goes_on_where_it_was() -> Result<()> {
+fn a_command_survives_a_crash_at_each_point() -> Result<()> {
     let points = points(|input| input.say(TYPED))?;
     ensure!(points.len() > 60, "too few points: {points:#?}");
     let all: Vec<(String, Killed)> = [Killed::Host, Killed::All]
@@ -187,16 +190,17 @@ fn killed_at_any_place_a_command_goes_on_where_it_was() -> Result<()> {
 }
 
 #[test]
-fn killed_again_while_it_recovers_it_goes_on_all_the_same() -> Result<()> {
+fn a_command_survives_a_second_crash_during_recovery() -> Result<()> {
     let points = points(|input| input.say(TYPED))?;
     let mut random = Random::new();
-    // A session after a crash passes from a few points to about as many as the first.
+    // A session after a crash reaches between a few and about as many points as the first.
     let all: Vec<(String, u64)> =
         (0..60).map(|_| (points[random.below(points.len())].clone(), 1 + random.below(50) as u64)).collect();
     let name = |(point, nth): &(String, u64)| format!("{point}, then {nth} of the next session");
     let twice = for_each_point("killed twice", &all, name, |(point, nth)| {
         let test_host = test_host()?;
-        let sessions = vec![run_session(&test_host, TYPED, Some(point))?, run_session(&test_host, AFTER, Some(&nth.to_string()))?];
+        let sessions =
+            vec![run_session(&test_host, TYPED, Some(point))?, run_session(&test_host, AFTER, Some(&nth.to_string()))?];
         let crashed = sessions.iter().all(Session::crashed);
         let sessions = run_to_end(&test_host, "", sessions)?;
         check(&test_host, [JobOutcome::Succeeded], &sessions).with_context(|| format!("{sessions:#?}"))?;
@@ -207,7 +211,7 @@ fn killed_again_while_it_recovers_it_goes_on_all_the_same() -> Result<()> {
 }
 
 #[test]
-fn killed_at_any_place_of_a_cancel_a_job_is_called_off_or_ends() -> Result<()> {
+fn a_cancellation_survives_a_crash_at_each_point() -> Result<()> {
     let call_off = |test_host: &TestHost, input: &mut ConsoleInput| -> Result<()> {
         input.say("deploy it slow 1.0 &\n")?;
         input.wait_for("the run's start", || Ok(starts(test_host, "1.0") == 1))?;
@@ -223,7 +227,8 @@ fn killed_at_any_place_of_a_cancel_a_job_is_called_off_or_ends() -> Result<()> {
         let test_host = test_host()?;
         let first = run_session_with(&test_host, Some(point), |input| call_off(&test_host, input))?;
         let crashed = first.crashed();
-        let heard = Journal::open(&test_host.path("state"))?.count("select count(*) from inbox where text = 'cancel'")?;
+        let heard =
+            Journal::open(&test_host.path("state"))?.count("select count(*) from inbox where text = 'cancel'")?;
         if heard == 0 {
             fs::write(test_host.path("go"), "")?;
         }

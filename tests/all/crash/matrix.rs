@@ -1,5 +1,6 @@
-//! A deployment in a real Matrix room, with a crash at each point where the host reads or sends: people see one of each
-//! message, and the card that they saw is the one that goes on.
+//! A deployment in a real Matrix room with a crash at each point around reading and sending: people see each message
+//! once, and the
+//! card from before the crash is updated after it.
 
 use std::{collections::BTreeSet, io::Write as _, time::Instant};
 
@@ -12,10 +13,10 @@ use wardroom_tests::{
 
 use crate::live_matrix::scene::{Scene, body, is_reaction, replaces, thread_of};
 
-/// So many rooms are used side by side, each for one point after the other.
+/// Rooms in parallel, each for one crash point after the other.
 const ROOMS: usize = 3;
 
-/// What is typed, each time with a version of its own.
+/// A command with a version of its own.
 fn command(number: usize) -> String {
     format!("!deploy cms staging 1.0.{number}")
 }
@@ -24,7 +25,7 @@ fn deployed(number: usize) -> String {
     format!("deployed version 1.0.{number} to staging")
 }
 
-/// What people see of one command.
+/// The messages of one command.
 async fn seen_once(scene: &Scene, command: &str, number: usize) -> Result<()> {
     let events = scene.alice.events(&scene.room).await?;
     for emoji in ["👀", "✅"] {
@@ -47,7 +48,7 @@ async fn seen_once(scene: &Scene, command: &str, number: usize) -> Result<()> {
     Ok(())
 }
 
-/// The points around reading and sending of a deployment that nobody disturbs.
+/// The crash points around reading and sending of a deployment without a crash.
 async fn points() -> Result<Vec<String>> {
     let mut scene = Scene::open(Synapse::shared().await?).await?;
     scene.host.kill();
@@ -65,7 +66,7 @@ async fn points() -> Result<Vec<String>> {
         let reads = point.contains("receive") || point.contains("open");
         let sends =
             ["say card", "edit card", "say closing", "react", "commit sent"].iter().any(|word| point.contains(word));
-        // The fence at the end is not part of it.
+        // The barrier command at the end does not count.
         if (reads && *count == 1) || sends {
             points.push(format!("{point}#{count}"));
         }
@@ -73,11 +74,11 @@ async fn points() -> Result<Vec<String>> {
     Ok(points)
 }
 
-/// Dies at a point of a deployment, and sessions again. Gives whether it crashed there.
+/// Crashes at a point of a deployment and starts again. Returns whether the point was reached.
 async fn crash_at(scene: &mut Scene, point: &str, number: usize) -> Result<bool> {
     scene.host.start_dying(Some(point))?;
     let event = scene.alice.say(&scene.room, &command(number)).await?;
-    // Where this point is not passed this time, it is as if it had crashed right after.
+    // Where the point is not reached, the host is killed after the answer.
     let crashed = scene.crashed(&event, &deployed(number)).await?;
     scene.host.kill();
     scene.host.start()?;
@@ -91,7 +92,7 @@ async fn crash_at(scene: &mut Scene, point: &str, number: usize) -> Result<bool>
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_around_any_message_people_see_one_of_each() -> Result<()> {
+async fn people_see_each_message_once_after_a_crash_at_each_point() -> Result<()> {
     let began = Instant::now();
     let points = points().await?;
     ensure!(points.len() >= 16, "too few points: {points:#?}");
@@ -111,20 +112,21 @@ async fn killed_around_any_message_people_see_one_of_each() -> Result<()> {
     }
     let crashed: usize = rooms.join_all().await.into_iter().collect::<Result<Vec<_>>>()?.into_iter().sum();
     let took = began.elapsed().as_secs();
-    let _ = writeln!(std::io::stderr(), "a deployment in a Matrix room: {crashed} of {} points in {took} s", points.len());
+    let _ =
+        writeln!(std::io::stderr(), "a deployment in a Matrix room: {crashed} of {} points in {took} s", points.len());
     ensure!(crashed + 6 >= points.len(), "a point is hardly ever missed: {crashed} of {}", points.len());
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_called_off_before_a_crash_is_not_called_off_for_another_job_after_it() -> Result<()> {
+async fn a_cancel_before_a_crash_cancels_no_other_job_after_it() -> Result<()> {
     let synapse = Synapse::shared().await?;
     let wire = Wire::new(synapse.port()).await?;
     let mut scene = Scene::open_at(synapse, &wire.url()).await?;
     scene.host.takes(6)?;
     let first = scene.alice.say(&scene.room, &command(1)).await?;
     scene.host.wait_for_a_run().await?;
-    // The job is called off and ends, and not one word about that leaves the machine.
+    // The job is cancelled and ends, and no message about that reaches the homeserver.
     wire.hold(Held::Sends);
     let cancel = scene.alice.say(&scene.room, "!cancel").await?;
     scene.host.wait_for_end("cancelled").await?;
@@ -133,7 +135,7 @@ async fn what_was_called_off_before_a_crash_is_not_called_off_for_another_job_af
     scene.host.kill();
     wire.hold(Held::Nothing);
     scene.host.start()?;
-    // Now the only job that could be meant is another one.
+    // Another job is now the only one that `cancel` could mean.
     scene.answer(&second, &deployed(2)).await?;
     scene.answer(&first, "was cancelled").await?;
     scene.answer(&cancel, "is called off").await?;

@@ -1,4 +1,4 @@
-//! The same on Mattermost: a crash at each point where the host reads or sends, and people see one of each message.
+//! The same on Mattermost: a crash at each point around reading and sending, and people see each message once.
 
 use std::{
     collections::BTreeMap,
@@ -14,9 +14,9 @@ use wardroom_fake_mattermost::{Person, Post, Server};
 
 use crate::test_host::{TestHost, failpoints};
 
-/// So many channels are used side by side, each for one point after the other.
+/// Channels in parallel, each for one crash point after the other.
 const CHANNELS: usize = 3;
-/// How long the bot may take on a busy machine.
+/// Timeout for the bot on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 const CONFIG: &str = r#"
@@ -65,10 +65,10 @@ impl Scene {
         server.put(&channel, &alice);
         server.put(&channel, &bot);
         let test_host = TestHost::new(&CONFIG.replace("URL", &server.url()).replace("ALICE", alice.id()))?;
-        // It tells what ran by one line each, so that a second run could not hide.
+        // One line per run, so that a second run is visible.
         test_host.script("deploy.sh", "#!/bin/sh\necho \"$1\" >> runs.txt\necho 'step: install'\nsleep 1\n")?;
         let mut scene = Self { server, alice, bot, token, channel, test_host, host: None };
-        // What was said before it first came is not handled.
+        // Messages from before the bot's first connection are not handled.
         scene.start(None)?;
         scene.until("connection", |scene| scene.log().contains("connected")).await?;
         scene.answer(&scene.alice.post(&scene.channel, "!whoami"), "You are ").await?;
@@ -77,7 +77,7 @@ impl Scene {
         Ok(scene)
     }
 
-    /// Starts the host; it counts its points, and kills itself at this one.
+    /// Starts the host with crash points, and kills it at `point`.
     fn start(&mut self, point: Option<&str>) -> Result<()> {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.test_host.path("log"))?;
         let mut command = self.test_host.command(failpoints()?);
@@ -104,7 +104,7 @@ impl Scene {
         fs::read_to_string(self.test_host.path("log")).unwrap_or_default()
     }
 
-    /// What the bot said in the thread of a command.
+    /// The bot's messages in the thread of a command.
     fn answers(&self, command: &str) -> Vec<Post> {
         let posts = self.server.posts(&self.channel);
         posts.into_iter().filter(|post| post.user == self.bot.id() && post.root == command).collect()
@@ -114,7 +114,7 @@ impl Scene {
         self.answers(command).iter().any(|post| post.message.contains(words))
     }
 
-    /// The bot's emoji on a command.
+    /// The bot's reactions to a command.
     fn emoji(&self, command: &str) -> Vec<String> {
         let post = self.server.posts(&self.channel).into_iter().find(|post| post.id == command);
         let reactions = post.map(|post| post.reactions).unwrap_or_default();
@@ -136,7 +136,7 @@ impl Scene {
         Ok(())
     }
 
-    /// Types a deployment, and waits until the host is dead or it was told. Gives the command, and whether it crashed.
+    /// Posts a deployment, and waits for the crash or the answer. Returns the command and whether the host crashed.
     async fn deploys(&mut self, number: usize) -> Result<(String, bool)> {
         let command = self.alice.post(&self.channel, &format!("!deploy cms staging 1.0.{number}"));
         let begun = Instant::now();
@@ -145,7 +145,7 @@ impl Scene {
                 return Ok((command, true));
             }
             if self.has_answer(&command, "deployed version") {
-                // It may be about to.
+                // The crash may follow the answer.
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 let dead = self.is_dead()?;
                 return Ok((command, dead));
@@ -155,13 +155,13 @@ impl Scene {
         }
     }
 
-    /// What people see of one command.
+    /// The messages of one command.
     async fn seen_once(&self, command: &str, number: usize) -> Result<()> {
         let deployed = format!("deployed version 1.0.{number} to staging");
         self.answer(command, &deployed).await?;
         let done = |scene: &Self| scene.emoji(command).iter().any(|emoji| emoji == "white_check_mark");
         self.until("white_check_mark", done).await?;
-        // Whatever was said before has been dealt with when this is answered.
+        // All earlier messages are handled when this one is answered.
         let fence = self.alice.post(&self.channel, "!whoami");
         self.answer(&fence, "You are ").await?;
         let answers = self.answers(command);
@@ -183,7 +183,7 @@ impl Drop for Scene {
     }
 }
 
-/// The points around reading and sending of a deployment that nobody disturbs.
+/// The crash points around reading and sending of a deployment without a crash.
 async fn points() -> Result<Vec<String>> {
     let mut scene = Scene::open().await?;
     scene.start(None)?;
@@ -198,7 +198,7 @@ async fn points() -> Result<Vec<String>> {
         let reads = point.contains("receive") || point.contains("open");
         let sends =
             ["say card", "edit card", "say closing", "react", "commit sent"].iter().any(|word| point.contains(word));
-        // The fence at the end is not part of it.
+        // The barrier command at the end does not count.
         if (reads && *count == 1) || sends {
             points.push(format!("{point}#{count}"));
         }
@@ -206,10 +206,10 @@ async fn points() -> Result<Vec<String>> {
     Ok(points)
 }
 
-/// Dies at a point of a deployment, and sessions again. Gives whether it crashed there.
+/// Crashes at a point of a deployment and starts again. Returns whether the point was reached.
 async fn crash_at(scene: &mut Scene, point: &str, number: usize) -> Result<bool> {
     scene.start(Some(point))?;
-    // Where this point is not passed this time, it is as if it had crashed right after.
+    // Where the point is not reached, the host is killed after the answer.
     let (command, crashed) = scene.deploys(number).await?;
     scene.kill();
     scene.start(None)?;
@@ -220,7 +220,7 @@ async fn crash_at(scene: &mut Scene, point: &str, number: usize) -> Result<bool>
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_around_any_message_people_see_one_of_each() -> Result<()> {
+async fn people_see_each_message_once_after_a_crash_at_each_point() -> Result<()> {
     let began = Instant::now();
     let points = points().await?;
     ensure!(points.len() >= 16, "too few points: {points:#?}");

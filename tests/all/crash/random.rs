@@ -1,24 +1,24 @@
-//! Random that can be had again: its seed is printed, and `WARDROOM_SEED` sets it.
+//! Reproducible randomness: the seed is printed, and `WARDROOM_SEED` sets it.
 
 use std::{io::Write as _, time::SystemTime};
 
-/// A sequence of numbers that look random.
+/// A sequence of pseudo-random numbers.
 pub(super) struct Random(u64);
 
 impl Random {
-    /// A new one each time, unless a seed is given.
+    /// Takes the seed from `WARDROOM_SEED`, else from the clock.
     pub(super) fn new() -> Self {
         let given = std::env::var("WARDROOM_SEED").ok().and_then(|seed| seed.parse().ok());
         let now = || SystemTime::UNIX_EPOCH.elapsed().map_or(1, |since| since.as_millis() as u64);
         let seed = given.unwrap_or_else(now);
-        // Not by the macro, whose words are shown only where a test fails.
+        // Not `eprintln!`, whose output is shown only for a failed test.
         let _ = writeln!(std::io::stderr(), "WARDROOM_SEED={seed}");
         Self(seed)
     }
 
-    /// A number below this one.
+    /// A number below `end`.
     pub(super) fn below(&mut self, end: usize) -> usize {
-        // The steps of SplitMix64.
+        // SplitMix64.
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -1,6 +1,6 @@
-//! One session of a host: from its start to its end, or to the point where it kills itself.
+//! One session of a host: from its start to its exit, or to the crash point where it kills itself.
 //!
-//! Invariant: each session has an input of its own, so what one did not read is not read by the next.
+//! Invariant: each session has its own input, so a session never reads lines that were typed to another.
 
 use std::{
     collections::BTreeMap,
@@ -18,31 +18,31 @@ use crate::{
     test_host::{TestHost, failpoints},
 };
 
-/// What a host did while it lived.
+/// A finished session.
 #[derive(Debug)]
 pub(super) struct Session {
-    /// What it said.
+    /// Standard output.
     pub(super) said: Vec<String>,
-    /// The points that it passed; at the last one it crashed, if it did.
+    /// The crash points that were reached; the last one is that of the crash, if there was one.
     pub(super) points: Vec<String>,
-    /// Its log.
+    /// The log.
     pub(super) log: String,
     status: ExitStatus,
 }
 
-/// Types to a host for as long as it sessions.
+/// The input of a running session.
 pub(super) struct ConsoleInput {
     child: Child,
     input: ChildStdin,
     began: Instant,
 }
 
-/// Lets a host live in a house: these lines are typed, and it dies at this point.
+/// Runs a session with typed lines, and kills it at a crash point.
 pub(super) fn run_session(test_host: &TestHost, typed: &str, crash_at: Option<&str>) -> Result<Session> {
     run_session_with(test_host, crash_at, |input| input.say(typed))
 }
 
-/// The same, with somebody who types.
+/// The same with a function that types.
 pub(super) fn run_session_with(
     test_host: &TestHost,
     crash_at: Option<&str>,
@@ -72,7 +72,7 @@ pub(super) fn run_session_with(
 }
 
 impl ConsoleInput {
-    /// Types. A host that is dead does not hear it.
+    /// Types. A crashed host does not read the text.
     pub(super) fn say(&mut self, text: &str) -> Result<()> {
         match self.input.write_all(text.as_bytes()) {
             Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
@@ -80,7 +80,7 @@ impl ConsoleInput {
         }
     }
 
-    /// Waits until something holds, or until the host is dead.
+    /// Waits until `holds` returns true, or until the host has crashed.
     pub(super) fn wait_for(&mut self, what: &str, mut holds: impl FnMut() -> Result<bool>) -> Result<()> {
         while !holds()? {
             if self.child.try_wait()?.is_some() {
@@ -124,24 +124,24 @@ impl ConsoleInput {
 }
 
 impl Session {
-    /// Whether it was killed.
+    /// Whether SIGKILL ended it.
     pub(super) fn crashed(&self) -> bool {
         self.status.signal() == Some(9)
     }
 
-    /// It ended by itself, as one that has nothing more to do.
+    /// It ended by itself with exit code 0.
     pub(super) fn ended_cleanly(&self) -> Result<()> {
         ensure!(self.status.success(), "it ended with {}:\n{}", self.status, self.log);
         self.has_no_internal_error()
     }
 
-    /// However it ended, nothing in its log is a mistake of its own.
+    /// The log has no internal error, however the session ended.
     pub(super) fn has_no_internal_error(&self) -> Result<()> {
         ensure!(!self.log.contains("panicked") && !self.log.contains("a mistake of the host"), "{}", self.log);
         Ok(())
     }
 
-    /// The points that it passed, each by its name and how often that was passed by then.
+    /// The crash points, each as its name and its count so far.
     pub(super) fn crash_points(&self) -> Vec<String> {
         let mut passed: BTreeMap<&str, usize> = BTreeMap::new();
         let mut names = Vec::with_capacity(self.points.len());
@@ -154,7 +154,7 @@ impl Session {
     }
 }
 
-/// Kills all that is at work in a house, as the end of its container would. Gives how many that were.
+/// Kills all processes of the test's folder, as the end of a container would. Returns their number.
 pub(super) fn kill_all(test_host: &TestHost) -> Result<usize> {
     use rustix::process::{Signal, kill_process};
     let mut killed = 0;
@@ -164,7 +164,7 @@ pub(super) fn kill_all(test_host: &TestHost) -> Result<usize> {
         if found.is_empty() {
             return Ok(killed);
         }
-        // All of them stand still first: none sees another one die.
+        // All are stopped first, so that none sees the exit of another.
         for signal in [Signal::STOP, Signal::KILL] {
             for process in &found {
                 match kill_process(*process, signal) {

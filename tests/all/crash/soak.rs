@@ -1,7 +1,8 @@
-//! Two hundred jobs at once, and a host that is killed again and again while they are at work.
+//! Two hundred jobs at once, and a host that is killed repeatedly while they run.
 //!
-//! Invariant: random comes from one seed, which is printed. Half of the runs end one by one, a few in each session and the rest
-//! after the last kill, so each of these comes while jobs are open.
+//! Invariant: one printed seed decides everything. Half of the runs end one by one, a few in each session and the rest
+//! after the last
+//! kill, so every kill meets open jobs.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,25 +15,25 @@ use anyhow::{Context as _, Result, ensure};
 use wardroom::port::{Outcome, store::JobOutcome};
 
 use super::{
-    stored_state::stored_state,
     random::Random,
     session::{Session, run_session, run_session_with},
+    stored_state::stored_state,
 };
-use crate::{test_host::TestHost, journal::Journal};
+use crate::{journal::Journal, test_host::TestHost};
 
-/// Apps, each of them in all environments.
+/// Apps, each with all environments.
 const APPS: usize = 18;
 const ENVIRONMENTS: usize = 10;
-/// So many more stand in line for the first places.
+/// The number of further jobs that queue for the first deployment locks.
 const IN_LINE: usize = 20;
 const KILLS: usize = 30;
-/// The longest session, in milliseconds; the shortest ones end before anything goes on.
+/// The longest session in milliseconds. The shortest sessions end before a job resumes.
 const LONGEST: usize = 900;
 
-/// So many runs at the gate end in each session at most.
+/// The most runs that end at the gate in one session.
 const MOST_THROUGH: usize = 4;
 
-/// Tells what it was started for, and waits at the gate where it is told to.
+/// Writes its arguments to `started`, and waits at the gate if told to.
 const SCRIPT: &str = "#!/bin/sh
 echo \"$1 $2\" >>started
 case $3 in
@@ -49,7 +50,7 @@ fn config(random: &mut Random) -> String {
     for app in 0..APPS {
         text.push_str(&format!("\n[app.a{app}]\n"));
         for environment in 0..ENVIRONMENTS {
-            // Those that have others in line behind them are quick.
+            // Runs with a queue behind them are quick.
             let first = app * ENVIRONMENTS + environment < IN_LINE;
             let how = match random.below(2) {
                 0 if !first => "gate".to_owned(),
@@ -67,7 +68,7 @@ fn config(random: &mut Random) -> String {
     text
 }
 
-/// All commands, each with the place and the version of its own.
+/// All commands, each with the line that its run writes.
 fn commands() -> Vec<(String, String)> {
     let places = || (0..APPS * ENVIRONMENTS).map(|place| (place / ENVIRONMENTS, place % ENVIRONMENTS));
     let mut all = Vec::new();
@@ -80,22 +81,22 @@ fn commands() -> Vec<(String, String)> {
     all
 }
 
-/// How many commands are in the inbox.
+/// The number of commands in the inbox.
 fn taken(test_host: &TestHost) -> Result<usize> {
     let journal = Journal::open(&test_host.path("state"));
     Ok(journal.and_then(|mut journal| journal.count("select count(*) from inbox")).unwrap_or_default().try_into()?)
 }
 
-/// A named pipe where runs wait until it is opened for good.
+/// A named pipe at which runs wait for a line.
 fn gate(test_host: &TestHost) -> Result<File> {
     let path = test_host.path("gate");
     rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RWXU)?;
-    // Opened for both, so that this waits for nobody; nobody is let through before there is a line to read.
+    // Opened for reading and writing, so that opening does not block. A run continues when it reads a line.
     Ok(OpenOptions::new().read(true).write(true).open(path)?)
 }
 
 #[test]
-fn two_hundred_jobs_live_through_thirty_kills() -> Result<()> {
+fn two_hundred_jobs_survive_thirty_kills() -> Result<()> {
     let began = Instant::now();
     let mut random = Random::new();
     let test_host = TestHost::new(&config(&mut random))?;
@@ -109,7 +110,7 @@ fn two_hundred_jobs_live_through_thirty_kills() -> Result<()> {
         let through = vec![b'\n'; random.below(MOST_THROUGH + 1)];
         let session = run_session_with(&test_host, None, |input| {
             if first {
-                // A host that finds work brings it to rest before it reads, so the first one hears them all.
+                // A host with open jobs resumes them before it reads, so the first session receives all commands.
                 input.say(&commands().into_iter().map(|(command, _)| format!("{command} &\n")).collect::<String>())?;
                 input.wait_for("all commands in the inbox", || Ok(taken(&test_host)? == commands().len()))?;
             }

@@ -1,4 +1,4 @@
-//! What must hold of a house whose host has crashed and lived again, whatever was typed.
+//! The stored state of a host after crashes, and the checks that hold whatever was typed.
 
 use std::collections::BTreeMap;
 
@@ -15,18 +15,18 @@ use wardroom_store::SqliteStore;
 use super::session::{Session, run_session};
 use crate::{running_host::eventually, test_host::TestHost};
 
-/// What is in the database.
+/// The content of the database.
 pub(super) struct StoredState {
     /// All jobs, the oldest first.
     pub(super) jobs: Vec<JobRow>,
-    /// All releases, newest first.
+    /// All releases, the newest first.
     pub(super) releases: Vec<Release>,
-    // What the check of the chain found to be whole.
+    // The result of verifying the chain; `None` where it is broken.
     verified: Option<Verified>,
     left: Vec<String>,
 }
 
-/// Reads the database of a house, and checks its chain.
+/// Reads the database, and fails where its chain is broken.
 pub(super) fn stored_state(test_host: &TestHost) -> Result<StoredState> {
     let (state, fault) = read_state(test_host)?;
     match fault {
@@ -35,7 +35,7 @@ pub(super) fn stored_state(test_host: &TestHost) -> Result<StoredState> {
     }
 }
 
-/// Reads the database of a test_host. Gives what is wrong with its chain, too.
+/// Reads the database. Also returns the error of its chain.
 pub(super) fn read_state(test_host: &TestHost) -> Result<(StoredState, Option<String>)> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -55,7 +55,7 @@ pub(super) fn read_state(test_host: &TestHost) -> Result<(StoredState, Option<St
 }
 
 impl StoredState {
-    /// All jobs are over, nothing is left to do, and no place is held.
+    /// All jobs are finished, inbox and outbox are empty, and no deployment lock is held.
     pub(super) fn all_finished(&self) -> Result<()> {
         let open: Vec<_> = self.jobs.iter().filter(|job| job.end.is_none()).collect();
         ensure!(open.is_empty(), "open: {open:?}");
@@ -65,15 +65,20 @@ impl StoredState {
         Ok(())
     }
 
-    /// Each job's closing words were said once. A console cannot look back, so what a host said right before it crashed may be
-    /// said again by the next; nothing else may.
+    /// Each closing line was printed once. A console cannot look back for a sent line, so the last line before a crash
+    /// may be printed
+    /// again by the next session; no other line may.
     pub(super) fn announced_once(&self, sessions: &[Session]) -> Result<()> {
         let mut said: BTreeMap<&str, usize> = BTreeMap::new();
         for line in sessions.iter().flat_map(|session| &session.said) {
             *said.entry(line).or_default() += 1;
         }
-        let last_words: Vec<&str> =
-            sessions.iter().filter(|session| session.crashed()).filter_map(|session| session.said.last()).map(String::as_str).collect();
+        let last_words: Vec<&str> = sessions
+            .iter()
+            .filter(|session| session.crashed())
+            .filter_map(|session| session.said.last())
+            .map(String::as_str)
+            .collect();
         for (line, count) in &said {
             let allowed = 1 + last_words.iter().filter(|last| *last == line).count();
             ensure!(*count <= allowed, "said {count} times: {line}");
@@ -87,15 +92,20 @@ impl StoredState {
         Ok(())
     }
 
-    /// The releases that a job left.
+    /// The releases of a job.
     pub(super) fn releases_of(&self, job: &str) -> Vec<&Release> {
         self.releases.iter().filter(|release| release.job == job).collect()
     }
 }
 
-/// Lives on, without a crash and with nothing typed, until something holds. That may take more than one session: a host whose
-/// input is over does not wait for a time.
-pub(super) fn run_until(test_host: &TestHost, sessions: &mut Vec<Session>, holds: impl Fn(&StoredState) -> bool) -> Result<()> {
+/// Runs sessions without a crash and without input until `holds` returns true. A host without input does not wait for a
+/// time, so this
+/// may take several sessions.
+pub(super) fn run_until(
+    test_host: &TestHost,
+    sessions: &mut Vec<Session>,
+    holds: impl Fn(&StoredState) -> bool,
+) -> Result<()> {
     let lived = eventually("what must come", || {
         let session = run_session(test_host, "", None)?;
         let ended = session.ended_cleanly();

@@ -1,5 +1,6 @@
-//! Random orders of asking, approving, taking back, saying no, time and death: no effect without the people that the rules ask
-//! for, and no word of theirs lost.
+//! Random sequences of request, approval, withdrawal, denial and crash: no effect without the people that the rules
+//! require, and no
+//! answer is lost.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -12,7 +13,7 @@ use wardroom::port::{
 
 use super::harness::Harness;
 
-/// Three people can approve, of whom `bob` asks.
+/// Three people can approve; `bob` asks.
 fn config(count: u32, within: &str) -> String {
     format!(
         r#"
@@ -47,14 +48,14 @@ allow  = [
 
 const ASKS: &str = "bob> script-app cms production 1.0 trigger:cms/production:1.0 wait";
 
-/// What somebody does.
+/// A step of a sequence.
 #[derive(Debug, Clone)]
 enum Step {
-    /// Says it by a command or by a reaction.
+    /// A person's command or reaction.
     Says(&'static str, &'static str),
-    /// The host is stopped and started.
+    /// A clean restart.
     Restarts,
-    /// The host dies after so many calls of its ports, and is started again.
+    /// A crash after this many calls of adapters and store, then a restart.
     Crashes(u32),
 }
 
@@ -74,7 +75,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What should have come of some steps: the people whose word stands, and how it was decided.
+/// The expected result of the steps: the approvals that count, and the decision.
 #[derive(Debug, Default)]
 struct Model {
     given: BTreeSet<&'static str>,
@@ -91,7 +92,7 @@ impl Model {
             "approve" | "👍" => {
                 match (self.given.insert(who), what) {
                     (true, "👍") => drop(self.by_reaction.insert(who)),
-                    // What is typed stands, whatever becomes of a reaction.
+                    // A typed approval counts, whatever happens to a reaction.
                     (_, "approve") => drop(self.by_reaction.remove(who)),
                     _ => {}
                 }
@@ -108,7 +109,7 @@ impl Model {
     }
 }
 
-/// Whether no effect stands in the journal without enough people before it, and none behind a no.
+/// Checks that each effect in the journal has enough approvals before it, and no denial.
 fn check_approvals(harness: &Harness, count: usize) -> Result<()> {
     for job in harness.jobs() {
         let mut given: BTreeSet<String> = BTreeSet::new();
@@ -119,7 +120,7 @@ fn check_approvals(harness: &Harness, count: usize) -> Result<()> {
                 (EntryKind::Event, Some("approval-given")) => {
                     let who = body["by"]["id"].as_str().unwrap_or_default().to_owned();
                     ensure!(["carol", "dave"].contains(&who.as_str()), "{who} counted");
-                    // Said once more by command, it is the same one's word.
+                    // A typed approval after a reaction is the same person's.
                     ensure!(given.insert(who.clone()) || body["by"]["reaction"].is_null(), "{who} counted twice");
                 }
                 (EntryKind::Event, Some("approval-withdrawn")) => {
@@ -146,7 +147,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 30, max_shrink_iters: 30, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_effect_without_the_people_and_no_word_lost(count in 1..3_usize, steps in prop::collection::vec(step(), 0..8)) {
+    fn no_effect_happens_without_its_approvals_and_no_answer_is_lost(count in 1..3_usize, steps in prop::collection::vec(step(), 0..8)) {
         let harness = Harness::new(Some(Outcome::Succeeded)).map_err(failure)?;
         let config = config(u32::try_from(count).expect("a number"), "5m");
         prop_assert!(harness.run(&config, &[ASKS], None).map_err(failure)?);
@@ -164,7 +165,7 @@ proptest! {
                 Step::Crashes(calls) => Some(*calls),
             };
             let lines: Vec<&str> = typed.iter().map(String::as_str).collect();
-            // What was said to a dying host may not have been heard, and then nobody knows what it would have come to.
+            // A host that crashes may not have received the lines, so the expected result is unknown.
             sure &= harness.run(&config, &lines, calls).map_err(failure)? || lines.is_empty();
             typed.clear();
         }
@@ -188,7 +189,7 @@ proptest! {
 }
 
 #[test]
-fn a_time_that_went_by_while_nobody_was_there_is_over() -> Result<()> {
+fn an_approval_expires_during_downtime() -> Result<()> {
     let harness = Harness::new(Some(Outcome::Succeeded))?;
     let config = config(1, "1s");
     ensure!(harness.run(&config, &[ASKS], None)?);
@@ -202,10 +203,10 @@ fn a_time_that_went_by_while_nobody_was_there_is_over() -> Result<()> {
 }
 
 #[test]
-fn a_clock_that_is_set_takes_nobodys_time_away() -> Result<()> {
+fn setting_the_wall_clock_does_not_expire_an_approval() -> Result<()> {
     let harness = Harness::new(Some(Outcome::Succeeded))?;
     let config = config(1, "10m");
-    // It is set an hour ahead while the host lives, and the answer comes then.
+    // The clock is set one hour ahead while the job waits, and the answer follows.
     let clock = harness.clock.clone();
     let jump = std::thread::spawn(move || {
         std::thread::sleep(Duration::from_millis(1200));
@@ -218,8 +219,8 @@ fn a_clock_that_is_set_takes_nobodys_time_away() -> Result<()> {
 }
 
 #[test]
-fn a_word_on_a_job_at_work_keeps_nobody_waiting() -> Result<()> {
-    // Its run does not end.
+fn a_late_answer_to_a_running_job_is_refused_at_once() -> Result<()> {
+    // The run does not end.
     let harness = Harness::new(None)?;
     let config = config(1, "10m");
     ensure!(harness.run(&config, &[ASKS], None)?);
@@ -234,10 +235,10 @@ fn a_word_on_a_job_at_work_keeps_nobody_waiting() -> Result<()> {
 }
 
 #[test]
-fn what_the_rules_want_by_now_is_asked_for_once_and_can_be_met() -> Result<()> {
+fn changed_approval_rules_are_asked_for_once_and_can_be_met() -> Result<()> {
     let harness = Harness::new(Some(Outcome::Succeeded))?;
     ensure!(harness.run(&config(1, "10m"), &[ASKS], None)?);
-    // The operator wants two meanwhile, and the rule has another line.
+    // The operator requires two people now, and the rule moves to another line.
     let stricter = format!("# a line more\n{}", config(2, "10m"));
     ensure!(harness.run(&stricter, &["carol> 👍"], None)?);
     ensure!(harness.pipelines.runs().is_empty(), "one is not enough any more");

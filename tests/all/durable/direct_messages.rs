@@ -1,19 +1,19 @@
-//! What is asked for in a direct message is shown in the app's room: as it begins and as it ends, whatever crashes between.
+//! A job of a direct message is announced in the app's room at its start and at its end, whatever crashes between.
 
 use anyhow::{Result, ensure};
 use wardroom::port::{Body, Outcome};
 
 use super::{
-    harness::{ROOM, Harness},
+    harness::{Harness, ROOM},
     replay,
 };
 
-/// The configuration of the guest `scripted`, where the app is talked about in this room.
+/// The configuration of the guest `scripted`, with this room for the app.
 fn config(room: &str) -> String {
     replay::config(replay::ALL).replacen("[app.cms]", &format!("[app.cms]\nroom = \"{room}\""), 1)
 }
 
-/// What was said in a room, each message once.
+/// The messages in a room, without edits.
 fn said_in(harness: &Harness, room: &str) -> Vec<String> {
     let here = harness.chat.sent().into_iter().filter(|message| message.room == room);
     here.filter_map(|message| match message.body {
@@ -26,7 +26,7 @@ fn said_in(harness: &Harness, room: &str) -> Vec<String> {
 const TYPED: &str = "script-app cms staging 1.0 trigger:cms/staging:1.0 wait";
 
 #[test]
-fn the_room_of_the_app_sees_how_it_begins_and_how_it_ends_over_every_crash() -> Result<()> {
+fn the_apps_room_is_told_the_start_and_end_once_over_a_crash_at_each_call() -> Result<()> {
     let config = config("#ops:example.org");
     for calls in (0..48).step_by(2) {
         let harness = Harness::new(Some(Outcome::Succeeded))?;
@@ -45,7 +45,7 @@ fn the_room_of_the_app_sees_how_it_begins_and_how_it_ends_over_every_crash() -> 
 }
 
 #[test]
-fn what_is_typed_in_the_room_of_the_app_is_not_said_there_again() -> Result<()> {
+fn a_job_of_the_apps_own_room_is_not_announced_there() -> Result<()> {
     let harness = Harness::new(Some(Outcome::Succeeded))?;
     harness.run(&config(ROOM), &[TYPED], None)?;
     let said = said_in(&harness, ROOM);
@@ -55,7 +55,7 @@ fn what_is_typed_in_the_room_of_the_app_is_not_said_there_again() -> Result<()> 
 }
 
 #[test]
-fn an_app_that_nobody_typed_is_shown_when_it_is_touched() -> Result<()> {
+fn an_app_that_was_not_typed_is_announced_at_its_first_effect() -> Result<()> {
     let harness = Harness::new(Some(Outcome::Succeeded))?;
     let typed = "script trigger:cms/staging:1.0 wait trigger:cms/staging:2.0 wait";
     harness.run(&config("#ops:example.org"), &[typed], None)?;

@@ -1,4 +1,4 @@
-//! A freeze of the configuration holds from its begin to its end, by the clock on the wall at the start of the host.
+//! A `[[freeze]]` window holds from its start to its end by the wall clock, over restarts.
 
 use anyhow::{Result, ensure};
 use wardroom::{
@@ -8,7 +8,7 @@ use wardroom::{
 
 use super::{harness::Harness, replay};
 
-/// Deploys at a moment; gives how that ended.
+/// Deploys at a moment; returns the outcome.
 fn deployed(harness: &Harness, config: &str, moment: &str) -> Result<JobOutcome> {
     let moment: Timestamp = moment.parse()?;
     harness.clock.set(moment.as_second() - Timestamp::now().as_second());
@@ -19,7 +19,7 @@ fn deployed(harness: &Harness, config: &str, moment: &str) -> Result<JobOutcome>
 }
 
 #[test]
-fn a_weekend_is_frozen_from_friday_to_monday_in_its_own_zone() -> Result<()> {
+fn a_freeze_window_holds_in_its_own_time_zone() -> Result<()> {
     let window = r#"
 [[freeze]]
 environments = ["production"]
@@ -36,7 +36,7 @@ time_zone    = "Europe/Berlin"
         ("2026-12-04T16:00:00Z", refused),
         ("2026-12-07T06:59:30Z", refused),
         ("2026-12-07T07:00:00Z", JobOutcome::Succeeded),
-        // In the night between the clocks of Berlin are put forward, so Monday comes an hour earlier.
+        // Berlin's clocks go forward in the night before, so the window ends an hour earlier in UTC.
         ("2027-03-26T15:59:30Z", JobOutcome::Succeeded),
         ("2027-03-26T16:00:00Z", refused),
         ("2027-03-29T05:59:30Z", refused),
@@ -48,7 +48,7 @@ time_zone    = "Europe/Berlin"
 }
 
 #[test]
-fn a_freeze_that_was_said_ends_at_its_moment_over_restarts() -> Result<()> {
+fn a_freeze_from_chat_expires_over_restarts() -> Result<()> {
     let config = replay::config(replay::ALL);
     let harness = Harness::new(Some(Outcome::Succeeded))?;
     let at = |moment: &str| -> Result<()> {
@@ -61,7 +61,7 @@ fn a_freeze_that_was_said_ends_at_its_moment_over_restarts() -> Result<()> {
     ensure!(harness.chat.words().iter().any(|said| said.contains("until 2026-12-04 14:00 UTC by operator: lunch.")));
     ensure!(deployed(&harness, &config, "2026-12-04T13:59:30Z")? == JobOutcome::Warnings);
     ensure!(deployed(&harness, &config, "2026-12-04T14:00:00Z")? == JobOutcome::Succeeded);
-    // Somebody sets the clock back.
+    // The wall clock is set back.
     ensure!(deployed(&harness, &config, "2026-12-04T13:00:00Z")? == JobOutcome::Warnings);
     Ok(())
 }

@@ -1,6 +1,7 @@
-//! An engine over twins in memory that dies at a chosen call of one of its ports, and lives again over what they hold.
+//! An engine with in-memory adapters and store that crashes at a chosen call, and restarts over the same state.
 //!
-//! Invariant: a dead engine changes nothing more: whatever of it still runs waits for ever at its next port.
+//! Invariant: a crashed engine changes nothing more, because every further call of an adapter or the store blocks for
+//! ever.
 
 use std::{
     collections::BTreeMap,
@@ -27,12 +28,11 @@ use wardroom::{
 };
 use wardroom_tests::hooked::{ChatHooks, HookedChat, HookedPipelinesFactory, PipelinesHooks};
 
-/// How long a life may take. Far more than it does.
+/// Timeout of one run. Far more than it takes.
 const PATIENCE: Duration = Duration::from_secs(8);
-/// The room.
 pub(super) const ROOM: &str = "room";
 
-/// Burns down with each call of a port, and ends a life when it is used up.
+/// The number of calls of adapters and store until the crash.
 pub(super) struct CallBudget {
     left: AtomicI64,
     crashed: Notify,
@@ -55,7 +55,7 @@ impl CallBudget {
     }
 }
 
-/// What outlives an engine.
+/// The state that outlives an engine.
 pub(super) struct Harness {
     pub(super) store: Arc<MemoryStore>,
     pub(super) chat: Arc<MemoryChat>,
@@ -63,16 +63,16 @@ pub(super) struct Harness {
     pub(super) clock: Arc<OffsetClock>,
     folder: tempfile::TempDir,
     events: std::cell::Cell<u32>,
-    // The event of each one's last reaction.
+    // The event id of each person's last reaction.
     given: std::cell::RefCell<BTreeMap<String, String>>,
 }
 
-/// A clock on the wall that somebody can set.
+/// A wall clock with an offset.
 #[derive(Debug, Default)]
 pub(super) struct OffsetClock(AtomicI64);
 
 impl OffsetClock {
-    /// Sets it so many seconds ahead of the real one, or behind.
+    /// Sets the offset to the real time, in seconds.
     pub(super) fn set(&self, seconds: i64) {
         self.0.store(seconds, Ordering::SeqCst);
     }
@@ -86,7 +86,7 @@ impl Clock for OffsetClock {
 }
 
 impl Harness {
-    /// A new one. Runs end at once in one way, or only when they are told to.
+    /// New state. Runs end at once with `at_once`, or only when the test ends them.
     pub(super) fn new(at_once: Option<Outcome>) -> Result<Self> {
         Ok(Self {
             store: Arc::new(MemoryStore::new()),
@@ -99,13 +99,14 @@ impl Harness {
         })
     }
 
-    /// One life with a configuration: first something is typed, then it goes on until nothing is at work and no time is waited
-    /// for, or until the budget is burnt. Gives whether it came to rest.
+    /// Runs an engine: delivers the typed lines, then runs until no job works or waits for a time, or until it crashes.
+    /// Returns whether
+    /// it finished without a crash.
     pub(super) fn run(&self, config: &str, typed: &[&str], calls: Option<u32>) -> Result<bool> {
         self.run_for(config, typed, calls, PATIENCE * 2)
     }
 
-    /// The same, killed after some time at the latest.
+    /// The same, with a crash after `most` at the latest.
     pub(super) fn run_for(&self, config: &str, typed: &[&str], calls: Option<u32>, most: Duration) -> Result<bool> {
         let budget = CallBudget::new(calls);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -118,7 +119,7 @@ impl Harness {
                 }
             }
         });
-        // Whoever is dead waits for ever.
+        // Tasks of a crashed engine block for ever.
         runtime.shutdown_background();
         finished
     }
@@ -168,13 +169,13 @@ impl Harness {
     async fn rest(&self, engine: &Engine, typed: &[&str]) -> Result<()> {
         let inbox = engine.inbox("marvin", MemoryChat::NETWORK).context("marvin has this account")?;
         for words in typed {
-            // `(2000)` is a pause, in milliseconds.
+            // `(2000)` is a pause in milliseconds.
             if let Some(pause) = words.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')) {
                 tokio::time::sleep(Duration::from_millis(pause.parse()?)).await;
                 continue;
             }
             self.events.set(self.events.get() + 1);
-            // `bob> help` is said by bob, and `late> help` was said an hour ago and is read back.
+            // `bob> help` is sent by bob. `late> help` was sent an hour ago and arrives now.
             let (sender, words) = words.split_once("> ").unwrap_or(("operator", words));
             let late = sender == "late";
             let reaction = self.reaction(sender, words);
@@ -209,7 +210,7 @@ impl Harness {
         }
     }
 
-    /// `👍` and `👎` are put on the newest message that asks, and `-` takes the sender's last one away.
+    /// `👍` and `👎` react to the newest approval request, and `-` withdraws the sender's last reaction.
     fn reaction(&self, sender: &str, words: &str) -> Option<Reaction> {
         let mut given = self.given.borrow_mut();
         match words {
@@ -224,12 +225,12 @@ impl Harness {
         }
     }
 
-    /// The jobs that are not over.
+    /// All open jobs.
     pub(super) async fn open(&self) -> Result<Vec<JobRow>> {
         Ok(self.store.jobs(&JobQuery { open: Some(true), ..JobQuery::default() }).await?)
     }
 
-    /// Whether what was typed came into the inbox.
+    /// Whether the typed line reached the inbox.
     pub(super) fn has_received(&self) -> Result<bool> {
         let runtime = tokio::runtime::Builder::new_current_thread().build()?;
         Ok(!self.store.all_jobs().is_empty() || !runtime.block_on(self.store.waiting())?.is_empty())
@@ -240,7 +241,7 @@ impl Harness {
         self.store.all_jobs()
     }
 
-    /// The whole chain holds.
+    /// Verifies the whole chain.
     pub(super) fn verify(&self) -> Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         match runtime.block_on(journal::verify(&*self.store, None))? {
@@ -249,7 +250,7 @@ impl Harness {
         }
     }
 
-    /// A job's entries.
+    /// The entries of a job.
     pub(super) fn entries(&self, job: &str) -> Result<Vec<Sealed>> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         Ok(runtime.block_on(self.store.entries(job))?)
@@ -261,7 +262,8 @@ fn guests() -> std::path::PathBuf {
     crate::test_host::guests()
 }
 
-/// The hooks of one life: every call takes from the budget. A note, which must not wait, is lost when the budget is burnt.
+/// The hooks of one run: every call spends from the budget. A note cannot block, so it is lost when the budget is
+/// spent.
 #[derive(Clone)]
 struct CrashHooks {
     budget: Arc<CallBudget>,

@@ -1,4 +1,4 @@
-//! What a person is asked, and who may answer; what changed while a job slept.
+//! Effects in doubt: the question, and who may answer it. And changes while a job waits for a time.
 
 use std::time::Duration;
 
@@ -14,12 +14,12 @@ use super::{
 };
 
 const SCRIPT: &str = "script-app cms staging 1.0 trigger:cms/staging:1.0 wait";
-/// More calls of ports than a job of this script needs.
+/// More calls of adapters and store than a job of this script needs.
 const MOST: u32 = 60;
 
-/// A harness that died between the intent of an effect and its result, with so many runs started.
+/// A harness that crashed between the intent and the result of an effect, with this many runs started.
 fn in_doubt(runs: usize) -> Result<Harness> {
-    // Rooms are told at the same time, so the same moment is not always at the same call.
+    // Messages are sent concurrently, so the moment is not always at the same call.
     for calls in (1..MOST).cycle().take(10 * MOST as usize) {
         let harness = Harness::new(Some(Outcome::Succeeded))?;
         harness.run(&config(ALL), &[SCRIPT], Some(calls))?;
@@ -41,7 +41,7 @@ fn said(harness: &Harness, words: &str) -> bool {
 }
 
 #[test]
-fn what_cannot_be_known_is_asked_and_whoever_may_says_that_it_was_done() -> Result<()> {
+fn an_effect_in_doubt_can_be_assumed_done() -> Result<()> {
     let harness = in_doubt(1)?;
     harness.pipelines.cannot_say(Some("its log is gone"));
     let config = config(ALL);
@@ -50,7 +50,7 @@ fn what_cannot_be_known_is_asked_and_whoever_may_says_that_it_was_done() -> Resu
     ensure!(job.stand.phase == Phase::Asked, "{:?}", job.stand);
     let asked = format!("say `job {} assume done` if it did, or `job {} again` if it did not", job.id, job.id);
     ensure!(said(&harness, &asked) && said(&harness, "cannot be known: its log is gone"), "{:?}", harness.chat.words());
-    // A second start asks once.
+    // A restart does not ask again.
     ensure!(harness.run(&config, &["jobs", "bob> job", &format!("bob> job {} again", job.id)], None)?);
     ensure!(harness.chat.words().iter().filter(|text| text.contains(&asked)).count() == 1);
     ensure!(said(&harness, "asks whether pipelines.trigger cms/staging 1.0 happened"), "{:?}", harness.chat.words());
@@ -64,7 +64,7 @@ fn what_cannot_be_known_is_asked_and_whoever_may_says_that_it_was_done() -> Resu
 }
 
 #[test]
-fn what_people_say_did_not_happen_is_done_again_once() -> Result<()> {
+fn an_effect_in_doubt_can_be_repeated_once() -> Result<()> {
     let harness = in_doubt(0)?;
     harness.pipelines.cannot_say(Some("its log is gone"));
     let config = config(ALL);
@@ -78,7 +78,7 @@ fn what_people_say_did_not_happen_is_done_again_once() -> Result<()> {
 }
 
 #[test]
-fn a_job_that_asks_can_be_called_off() -> Result<()> {
+fn a_job_in_doubt_can_be_cancelled() -> Result<()> {
     let harness = in_doubt(1)?;
     harness.pipelines.cannot_say(Some("its log is gone"));
     let config = config(ALL);
@@ -89,7 +89,7 @@ fn a_job_that_asks_can_be_called_off() -> Result<()> {
     harness.verify()
 }
 
-/// A harness in which a job sleeps that triggers when it wakes.
+/// A harness with a job that waits for a time and then triggers.
 fn asleep(script: &str) -> Result<Harness> {
     let harness = Harness::new(Some(Outcome::Succeeded))?;
     harness.run_for(&config(ALL), &[script], None, Duration::from_millis(150))?;
@@ -100,7 +100,7 @@ fn asleep(script: &str) -> Result<Harness> {
 const SLEEPER: &str = "script-app cms staging 1.0 set:k:v after:700 sleep trigger:cms/staging:1.0 get:k";
 
 #[test]
-fn a_plugin_that_was_removed_meanwhile_may_do_nothing_and_the_room_is_told() -> Result<()> {
+fn calls_of_a_removed_plugin_are_denied_and_reported() -> Result<()> {
     let harness = asleep(SLEEPER)?;
     let whole = config(ALL);
     let without = whole.split("[plugin.scripted]").next().context("a configuration")?;
@@ -113,7 +113,7 @@ fn a_plugin_that_was_removed_meanwhile_may_do_nothing_and_the_room_is_told() -> 
 }
 
 #[test]
-fn a_right_that_was_taken_away_meanwhile_is_gone() -> Result<()> {
+fn a_right_that_was_removed_during_a_wait_is_gone() -> Result<()> {
     let roles = |environments: &str| {
         config(ALL).replace("admins = [\"operator\"]", "admins = [\"root\"]")
             + format!(
@@ -131,7 +131,7 @@ fn a_right_that_was_taken_away_meanwhile_is_gone() -> Result<()> {
 }
 
 #[test]
-fn a_clock_that_is_set_neither_fires_a_timer_nor_delays_it() -> Result<()> {
+fn setting_the_wall_clock_neither_fires_nor_delays_a_timer() -> Result<()> {
     for jump in [86_400, -86_400] {
         let harness = Harness::new(Some(Outcome::Succeeded))?;
         let clock = harness.clock.clone();
@@ -150,9 +150,9 @@ fn a_clock_that_is_set_neither_fires_a_timer_nor_delays_it() -> Result<()> {
 }
 
 #[test]
-fn across_a_restart_the_clock_on_the_wall_counts() -> Result<()> {
+fn a_timer_uses_the_wall_clock_across_a_restart() -> Result<()> {
     let harness = asleep("script after:3600000 sleep")?;
-    // Two hours later, as the wall says, its time has come.
+    // The wall clock says two hours later, so the timer has fired.
     harness.clock.set(7200);
     ensure!(harness.run(&config(ALL), &[], None)?);
     ensure!(only(&harness)?.end.context("it is over")?.summary == "ok reached");
@@ -160,7 +160,7 @@ fn across_a_restart_the_clock_on_the_wall_counts() -> Result<()> {
 }
 
 #[test]
-fn what_came_too_late_is_said_and_not_done() -> Result<()> {
+fn a_message_older_than_max_age_is_refused() -> Result<()> {
     let harness = Harness::new(Some(Outcome::Succeeded))?;
     ensure!(harness.run(&config(ALL), &["late> script set:a:b", "script set:c:d"], None)?);
     ensure!(
@@ -176,12 +176,12 @@ fn what_came_too_late_is_said_and_not_done() -> Result<()> {
 }
 
 #[test]
-fn what_is_over_for_long_is_removed_and_the_chain_holds() -> Result<()> {
+fn old_jobs_are_removed_and_the_chain_stays_valid() -> Result<()> {
     let harness = Harness::new(Some(Outcome::Succeeded))?;
     ensure!(harness.run(&config(ALL), &[SCRIPT, "whoami", "nonsense"], None)?);
     harness.run_for(&config(ALL), &["script after:9000000000 sleep"], None, Duration::from_millis(150))?;
     ensure!(harness.jobs().len() == 2);
-    // A hundred days later. What is open stays.
+    // A hundred days later. An open job stays.
     harness.clock.set(100 * 86_400);
     harness.run_for(&config(ALL), &[], None, Duration::from_millis(500))?;
     let left = harness.jobs();

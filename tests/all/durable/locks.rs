@@ -1,4 +1,4 @@
-//! Many jobs on few places, with crashes: no two hold one at once, and everyone's turn comes.
+//! Many jobs for few deployment locks, with crashes: no two hold a lock at once, and every queued job gets it.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::{
     replay::{ALL, config},
 };
 
-/// When a job held a place: from its first effect there to its last entry.
+/// The time during which a job held a lock: from its first effect there to its last entry.
 struct Held {
     place: Place,
     job: String,
@@ -64,7 +64,7 @@ fn failure(error: anyhow::Error) -> TestCaseError {
     TestCaseError::fail(format!("{error:#}"))
 }
 
-/// A job on one place, that may wait for its turn.
+/// A job for one lock, which may queue for it.
 fn command() -> impl Strategy<Value = String> {
     ("staging|production", any::<bool>()).prop_map(|(environment, wait)| {
         let wait = if wait { "--wait " } else { "" };
@@ -72,7 +72,7 @@ fn command() -> impl Strategy<Value = String> {
     })
 }
 
-/// The jobs that stand in line, or took their turn, in the order of it.
+/// The queued jobs in the order in which they got the lock.
 fn turns(harness: &Harness, since: &[String]) -> Result<Vec<String>> {
     let mut turns = Vec::new();
     for id in since {
@@ -84,14 +84,14 @@ fn turns(harness: &Harness, since: &[String]) -> Result<Vec<String>> {
     Ok(turns.into_iter().map(|(_, id)| id).collect())
 }
 
-/// One holds the place for a time, four stand in line, and nobody is alive. Gives the line.
+/// One job holds the lock, four are queued, and the host is down. Returns the queue.
 fn in_line(harness: &Harness, config: &str) -> Result<Vec<String>> {
     let holder = "script-app cms staging 1.0 trigger:cms/staging:1.0 wait after:6000 sleep";
     let waiter = "script-app --wait cms staging 1.0 trigger:cms/staging:1.0 wait";
     let standing = |phase: Phase| harness.jobs().into_iter().filter(move |job| job.stand.phase == phase);
     for (typed, phase) in [(&[holder][..], Phase::Time), (&[waiter; 4][..], Phase::Line)] {
         let before = harness.jobs().len();
-        // A busy machine takes longer for what it does at once otherwise.
+        // A busy machine needs more time.
         for life in [400, 800, 1600] {
             let heard = (harness.jobs().len() - before).min(typed.len());
             harness.run_for(config, &typed[heard..], None, Duration::from_millis(life))?;
@@ -106,7 +106,7 @@ fn in_line(harness: &Harness, config: &str) -> Result<Vec<String>> {
     Ok(line.into_iter().map(|job| job.id).collect())
 }
 
-/// The host is killed again after so many calls of its ports.
+/// The host crashes again after this many calls.
 fn killed_in_line(calls: u32) -> Result<()> {
     let harness = Harness::new(Some(Outcome::Succeeded))?;
     let config = config(ALL);
@@ -119,8 +119,8 @@ fn killed_in_line(calls: u32) -> Result<()> {
 }
 
 #[test]
-fn a_line_keeps_its_order_over_restarts() -> Result<()> {
-    // The plugin is compiled once, and found in the cache by all that follow.
+fn the_queue_keeps_its_order_over_restarts() -> Result<()> {
+    // Compiles the plugin once, for the cache of all that follow.
     Harness::new(Some(Outcome::Succeeded))?.run(&config(ALL), &["script now"], None)?;
     std::thread::scope(|scope| {
         let killed: Vec<_> = (2..42).step_by(4).map(|calls| scope.spawn(move || killed_in_line(calls))).collect();
@@ -132,7 +132,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 25, max_shrink_iters: 20, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_two_jobs_hold_a_place_at_once_and_each_turn_comes(
+    fn no_two_jobs_hold_a_lock_at_once_and_every_queued_job_runs(
         commands in prop::collection::vec(command(), 1..8),
         crashes in prop::collection::vec(5..60_u32, 0..4),
     ) {
@@ -150,7 +150,7 @@ proptest! {
         for job in harness.jobs() {
             let Some(end) = &job.end else { panic!("job {} is open: {:?}", job.id, job.stand) };
             prop_assert_eq!(end.outcome, JobOutcome::Succeeded, "{}", end.summary);
-            // Whoever stood in line had its turn; whoever did not may have been told who was there.
+            // A job with `--wait` gets the lock. One without may be refused because it is held.
             let turned = end.summary.contains("error:busy");
             prop_assert!(!turned || !job.line.contains("--wait"), "{}: {}", job.line, end.summary);
         }

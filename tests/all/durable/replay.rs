@@ -1,4 +1,4 @@
-//! Random scripts, random crashes, changed rules: what a job does is what it would have done undisturbed.
+//! Random scripts, random crashes, changed grants: a job has the same result as without crashes.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -11,7 +11,7 @@ use wardroom::port::{
 
 use super::harness::Harness;
 
-/// What the plugin `scripted` may do, with the calls of one rule to be filled in.
+/// The configuration of the guest `scripted`, with the calls of one grant.
 pub(super) fn config(calls: &str) -> String {
     format!(
         r#"
@@ -38,12 +38,12 @@ allow  = [{{ call = [{calls}], beyond = ["app", "environment", "version", "param
     )
 }
 
-/// All that the tests need.
+/// All calls that the scripts use.
 pub(super) const ALL: &str = r#""pipelines.trigger", "pipelines.wait", "jobs.later", "jobs.cancel""#;
-/// Nothing outside.
+/// The same without triggers.
 const FEW: &str = r#""pipelines.wait", "jobs.later", "jobs.cancel""#;
 
-/// One call of a script, by its word.
+/// One step of a script.
 fn step() -> impl Strategy<Value = String> {
     prop_oneof![
         4 => Just("trigger:cms/staging:1.0".to_owned()),
@@ -68,7 +68,7 @@ fn script() -> impl Strategy<Value = String> {
     prop::collection::vec(step(), 1..12).prop_map(|steps| format!("script {}", steps.join(" ")))
 }
 
-/// What one job came to, as far as it does not depend on the moment.
+/// The result of a job, without values that depend on the moment.
 #[derive(Debug, PartialEq)]
 struct Outcomes {
     outcome: Option<JobOutcome>,
@@ -90,10 +90,10 @@ fn outcomes(harness: &Harness) -> Result<Outcomes> {
     })
 }
 
-/// What must hold however often it died.
+/// The checks after any number of crashes.
 fn check(harness: &Harness) -> Result<()> {
     harness.verify()?;
-    // Each run has an intent, and each intent whose answer is a run has one.
+    // Each run has an intent, and each successful trigger has a run.
     let mut started = 0;
     for job in harness.jobs() {
         ensure!(job.end.is_some(), "job {} is {:?}", job.id, job.stand);
@@ -109,7 +109,7 @@ fn check(harness: &Harness) -> Result<()> {
         "{started} runs in the journals, {} were",
         harness.pipelines.runs().len()
     );
-    // Each message under one key, once; the twin would keep a second one apart only under a key of its own.
+    // Each message was sent once under its key.
     let mut keys: Vec<String> = harness.chat.sent().into_iter().map(|message| message.key).collect();
     let all = keys.len();
     keys.sort();
@@ -118,7 +118,9 @@ fn check(harness: &Harness) -> Result<()> {
     let closings = keys.iter().filter(|key| key.ends_with("/closing")).count();
     ensure!(closings == harness.jobs().len(), "{closings} closing lines of {} jobs", harness.jobs().len());
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    ensure!(runtime.block_on(harness.store.outbox())?.is_empty() && runtime.block_on(harness.store.waiting())?.is_empty());
+    ensure!(
+        runtime.block_on(harness.store.outbox())?.is_empty() && runtime.block_on(harness.store.waiting())?.is_empty()
+    );
     ensure!(runtime.block_on(harness.store.places())?.is_empty());
     Ok(())
 }
@@ -131,7 +133,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 40, max_shrink_iters: 20, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_job_that_dies_again_and_again_does_what_it_would_have_done(
+    fn a_job_has_the_same_result_over_repeated_crashes(
         script in script(),
         crashes in prop::collection::vec(1..30_u32, 0..8),
     ) {
@@ -143,7 +145,7 @@ proptest! {
         let mut typed = vec![script.as_str()];
         for calls in &crashes {
             broken.run(&config(ALL), &typed, Some(*calls)).map_err(failure)?;
-            // What was not in the inbox when it died is typed again, as a network would bring it again.
+            // A line that did not reach the inbox is typed again, as a network would deliver it again.
             if broken.has_received().map_err(failure)? {
                 typed.clear();
             }
@@ -154,7 +156,7 @@ proptest! {
     }
 
     #[test]
-    fn a_grant_that_is_taken_away_holds_from_the_next_call(
+    fn a_removed_grant_denies_from_the_next_call_on(
         script in script(),
         crash in 1..40_u32,
     ) {
@@ -168,7 +170,7 @@ proptest! {
     }
 
     #[test]
-    fn called_off_at_any_moment_it_ends(
+    fn a_job_ends_whenever_it_is_cancelled(
         script in script(),
         crash in 1..40_u32,
     ) {
@@ -177,7 +179,7 @@ proptest! {
         harness.run_for(&config, &[&script], Some(crash), Duration::from_millis(300)).map_err(failure)?;
         if let Some(job) = harness.jobs().first() {
             let cancel = format!("cancel {}", job.id);
-            // What is started after the plugin was told tidies up, and is not stopped: it ends by itself.
+            // A run that starts after the cancellation is cleanup and is not stopped: it ends by itself.
             let pipelines = harness.pipelines.clone();
             let ending = std::thread::spawn(move || {
                 for _ in 0..20 {
@@ -192,7 +194,7 @@ proptest! {
     }
 }
 
-/// What must hold of jobs that were called off.
+/// The checks for cancelled jobs.
 fn check_cancelled(harness: &Harness) -> Result<()> {
     harness.verify()?;
     for job in harness.jobs().iter().filter(|job| job.parent.is_none()) {

@@ -1,7 +1,6 @@
-//! The bot in an encrypted room, with people whose clients encrypt.
+//! The bot in an encrypted room with people whose clients encrypt.
 //!
-//! Invariant: as in the stories beside this file. What the homeserver sees of a room is looked at by a second login, which has
-//! no keys.
+//! Invariant: as in the other tests of this folder. A second login without keys sees what the homeserver sees.
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
@@ -19,12 +18,12 @@ use super::{
 
 const ENCRYPTED: &str = "m.room.encrypted";
 
-/// A scene with an encrypted room besides.
+/// A scene with an encrypted room in addition.
 pub(crate) struct Sealed {
     pub(crate) scene: Scene,
     /// Alice's verified device.
     pub(crate) alice: EncryptedUser,
-    /// The encrypted room, with Alice, the bot and Carol.
+    /// The encrypted room with Alice, the bot and Carol.
     pub(crate) room: String,
     pub(crate) carol: EncryptedUser,
 }
@@ -35,7 +34,7 @@ impl Sealed {
         Self::open_at(&url).await
     }
 
-    /// The same, where Alice's client finds the homeserver at another place.
+    /// The same, where Alice's client reaches the homeserver at another address.
     async fn open_at(alices: &str) -> Result<Self> {
         let synapse = Synapse::shared().await?;
         let scene = Scene::open(synapse).await?;
@@ -50,7 +49,7 @@ impl Sealed {
         Ok(Self { scene, alice, room, carol })
     }
 
-    /// Waits for the bot's answer in a command's thread, as Alice reads it.
+    /// Waits for the bot's answer in a command's thread, decrypted by Alice.
     pub(crate) async fn answer(&self, command: &str, words: &str) -> Result<Value> {
         let bot = &self.scene.bot;
         let fits = |event: &Value| {
@@ -60,7 +59,7 @@ impl Sealed {
         answer.with_context(|| self.scene.host.log())
     }
 
-    /// How many answers to a command hold these words.
+    /// The number of answers to a command that contain `words`.
     pub(crate) async fn answers(&self, command: &str, words: &str) -> Result<usize> {
         let events = self.alice.events(&self.room).await?;
         let fits = |event: &&Value| {
@@ -71,7 +70,8 @@ impl Sealed {
         Ok(events.iter().filter(fits).count())
     }
 
-    /// Says something, and says it again where the bot asks for that: Alice's client may not know its new device yet.
+    /// Sends a message, and sends it again if the bot asks for that: Alice's client may not have the bot's new device
+    /// yet.
     pub(crate) async fn insist(&self, words: &str, answer: &str) -> Result<()> {
         for _ in 0..5 {
             let command = self.alice.say(&self.room, words).await?;
@@ -83,14 +83,14 @@ impl Sealed {
         anyhow::bail!("the bot cannot decrypt what it is sent; the log:\n{}", self.scene.host.log())
     }
 
-    /// Asks something and waits for the answer.
+    /// Sends a command and waits for the answer.
     pub(crate) async fn fence(&self) -> Result<()> {
         let question = self.alice.say(&self.room, "!whoami").await?;
         self.answer(&question, "").await.map(drop)
     }
 }
 
-/// A new encrypted room of Alice's with these people.
+/// Creates an encrypted room of Alice with these people.
 pub(crate) async fn new_room(scene: &Scene, people: &[&str]) -> Result<String> {
     let encryption =
         json!([{ "type": "m.room.encryption", "state_key": "", "content": { "algorithm": "m.megolm.v1.aes-sha2" } }]);
@@ -99,13 +99,13 @@ pub(crate) async fn new_room(scene: &Scene, people: &[&str]) -> Result<String> {
     Ok(room)
 }
 
-/// The password of somebody whom a scene made: their name.
+/// The password of a person that a scene created: the name.
 pub(crate) fn password(id: &str) -> &str {
     id.trim_start_matches('@').split(':').next().unwrap_or_default()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_command_in_an_encrypted_room_is_done_and_told_over_a_restart() -> Result<()> {
+async fn a_command_in_an_encrypted_room_is_answered_over_a_restart() -> Result<()> {
     let mut sealed = Sealed::open().await?;
     let bot = sealed.scene.bot.clone();
     assert_eq!(sealed.alice.verified_devices(&bot).await?.len(), 1, "{}", sealed.scene.host.log());
@@ -115,7 +115,7 @@ async fn a_command_in_an_encrypted_room_is_done_and_told_over_a_restart() -> Res
     let card = card["event_id"].as_str().unwrap_or_default();
     let edited = |event: &Value| replaces(event, card) && body(event).contains("succeeded");
     sealed.alice.wait(&sealed.room, "edit of the card", edited).await?;
-    // Others who are in the room and verified read it as well.
+    // Other verified people in the room can read the answer.
     let told = |event: &Value| event["sender"] == bot.as_str() && body(event).contains(DEPLOYED);
     sealed.carol.wait(&sealed.room, "closing line", told).await?;
 
@@ -129,7 +129,7 @@ async fn a_command_in_an_encrypted_room_is_done_and_told_over_a_restart() -> Res
     assert_eq!(sealed.scene.host.runs(), ["1.0.2"]);
     assert_eq!(sealed.alice.verified_devices(&bot).await?.len(), 1, "the same device");
 
-    // Of all that, the homeserver saw no word.
+    // The homeserver saw none of these texts.
     let events = sealed.scene.alice.events(&sealed.room).await?;
     let words: Vec<&Value> =
         events.iter().filter(|event| event["sender"] == bot.as_str() && event["type"] != "m.room.member").collect();
@@ -162,7 +162,7 @@ async fn an_approval_by_reaction_counts_in_an_encrypted_room() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_whose_key_comes_late_is_asked_about_and_done_when_it_is_there() -> Result<()> {
+async fn a_message_with_a_late_key_is_reported_and_runs_when_the_key_arrives() -> Result<()> {
     let wire = Wire::new(Synapse::shared().await?.port()).await?;
     let sealed = Sealed::open_at(&wire.url()).await?;
     sealed.fence().await?;
@@ -171,7 +171,7 @@ async fn a_message_whose_key_comes_late_is_asked_about_and_done_when_it_is_there
     let command = sealed.alice.say(&sealed.room, DEPLOY).await?;
     sealed.answer(&command, "could not decrypt that").await?;
     assert!(sealed.scene.host.runs().is_empty());
-    // The room is not held up meanwhile.
+    // Other messages in the room are handled in the meantime.
     let bob = sealed.carol.say(&sealed.room, "!whoami").await?;
     sealed.answer(&bob, "").await?;
     wire.hold(Held::Nothing);
@@ -183,7 +183,7 @@ async fn a_message_whose_key_comes_late_is_asked_about_and_done_when_it_is_there
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_sent_again_is_done_once_however_late_the_key_comes() -> Result<()> {
+async fn a_repeated_message_with_a_late_key_runs_once() -> Result<()> {
     let wire = Wire::new(Synapse::shared().await?.port()).await?;
     let mut sealed = Sealed::open_at(&wire.url()).await?;
     sealed.fence().await?;
@@ -191,7 +191,7 @@ async fn what_was_sent_again_is_done_once_however_late_the_key_comes() -> Result
     wire.hold(Held::Keys);
     let first = sealed.alice.say(&sealed.room, DEPLOY).await?;
     sealed.answer(&first, "could not decrypt that").await?;
-    // What was not read outlives the process.
+    // An undecrypted message survives a restart.
     sealed.scene.host.kill();
     sealed.scene.host.start()?;
     sealed.alice.change_key(&sealed.room).await?;
@@ -207,7 +207,7 @@ async fn what_was_sent_again_is_done_once_however_late_the_key_comes() -> Result
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_unverified_device_asks_and_does_not_act() -> Result<()> {
+async fn an_unverified_device_can_query_but_not_act() -> Result<()> {
     let url = Synapse::shared().await?.url();
     let mut sealed = Sealed::open().await?;
     let other = EncryptedUser::login(&url, &sealed.alice.id, password(&sealed.alice.id), false).await?;
@@ -216,11 +216,11 @@ async fn an_unverified_device_asks_and_does_not_act() -> Result<()> {
     sealed.scene.alice.wait(&sealed.room, "⛔", |event| is_reaction(event, &command, "⛔")).await?;
     let question = other.say(&sealed.room, "!where cms").await?;
     sealed.answer(&question, "").await?;
-    // Nor does what anybody with a hand on the homeserver could have put there.
+    // An unencrypted message, which the homeserver could have forged, does not act either.
     let clear = sealed.scene.alice.say(&sealed.room, DEPLOY).await?;
     sealed.answer(&clear, "unencrypted").await?;
     assert!(sealed.scene.host.runs().is_empty());
-    // What the bot says is for verified devices, as the other one is told by its own client.
+    // The bot encrypts for verified devices only, and the other client reports that.
     let readable = other.events(&sealed.room).await?;
     assert!(
         !readable.iter().any(|event| event["sender"] == sealed.scene.bot.as_str() && event["type"] == "m.room.message")
@@ -237,7 +237,7 @@ async fn an_unverified_device_asks_and_does_not_act() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_does_not_fit_in_a_message_is_a_file() -> Result<()> {
+async fn an_answer_that_exceeds_a_message_is_sent_as_a_file() -> Result<()> {
     let sealed = Sealed::open().await?;
     // In an event each of these is eight bytes, and with encryption a third more.
     let long = "\"".repeat(7_500);

@@ -1,7 +1,6 @@
-//! What somebody with a hand on the homeserver could put into an encrypted room: old words as new ones, other keys, reactions
-//! and threads.
+//! Attacks of a homeserver on an encrypted room: replayed ciphertexts, replaced keys, forged reactions and threads.
 //!
-//! Invariant: as in the stories beside this file. A second login without keys does what the homeserver could do.
+//! Invariant: as in the other tests of this folder. A second login without keys does what a homeserver could do.
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
@@ -14,7 +13,7 @@ use super::{
 };
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_same_ciphertext_as_another_event_is_not_done_again() -> Result<()> {
+async fn a_replayed_ciphertext_does_not_run_again() -> Result<()> {
     let mut sealed = Sealed::open().await?;
     let command = sealed.alice.say(&sealed.room, DEPLOY).await?;
     sealed.answer(&command, DEPLOYED).await?;
@@ -23,7 +22,7 @@ async fn the_same_ciphertext_as_another_event_is_not_done_again() -> Result<()> 
     assert_eq!(original["type"], "m.room.encrypted");
     let first = sealed.scene.alice.send(&sealed.room, "m.room.encrypted", original["content"].clone()).await?;
     sealed.fence().await?;
-    // Read back it is an event like any other.
+    // Backfill returns it like any other event.
     sealed.scene.host.kill();
     let second = sealed.scene.alice.send(&sealed.room, "m.room.encrypted", original["content"].clone()).await?;
     sealed.scene.host.start()?;
@@ -32,7 +31,7 @@ async fn the_same_ciphertext_as_another_event_is_not_done_again() -> Result<()> 
     for replayed in [&first, &second] {
         assert_eq!(sealed.answers(replayed, "").await?, 0);
     }
-    // The same words said again are another command.
+    // The same text in a new message is another command.
     let command = sealed.alice.say(&sealed.room, DEPLOY).await?;
     sealed.answer(&command, DEPLOYED).await?;
     assert_eq!(sealed.scene.host.runs(), ["1.0.2", "1.0.2"]);
@@ -40,11 +39,11 @@ async fn the_same_ciphertext_as_another_event_is_not_done_again() -> Result<()> 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_has_other_keys_than_before_asks_and_does_not_act_until_an_operator_accepts_them() -> Result<()> {
+async fn a_person_with_reset_keys_cannot_act_until_an_operator_accepts_the_new_key() -> Result<()> {
     let mut sealed = Sealed::open().await?;
     sealed.fence().await?;
     let key = sealed.alice.reset_keys(password(&sealed.scene.alice.id)).await?;
-    // The bot hears of it with a later sync, and its answers to questions go on.
+    // A later sync brings the new key, and queries are still answered.
     for _ in 0..20 {
         sealed.fence().await?;
         if sealed.scene.host.log().contains("master key is another one") {
@@ -56,12 +55,12 @@ async fn who_has_other_keys_than_before_asks_and_does_not_act_until_an_operator_
     sealed.answer(&command, "keys are not those by which I know you").await?;
     sealed.scene.alice.wait(&sealed.room, "⛔", |event| is_reaction(event, &command, "⛔")).await?;
     assert!(sealed.scene.host.runs().is_empty());
-    // A restart changes nothing, and neither does a store of keys that is lost.
+    // Neither a restart nor a lost key store accepts the new key.
     sealed.scene.host.kill();
     std::fs::remove_dir_all(sealed.scene.host.path("state/matrix/marvin/store"))?;
     sealed.scene.host.start()?;
     sealed.insist(DEPLOY, "keys are not those by which I know you").await?;
-    // Others are known by theirs.
+    // The keys of other people are not affected.
     let other = sealed.carol.say(&sealed.room, "!whoami").await?;
     sealed.answer(&other, "").await?;
 
@@ -75,7 +74,7 @@ async fn who_has_other_keys_than_before_asks_and_does_not_act_until_an_operator_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_reactions_an_approval_names_its_job_in_words() -> Result<()> {
+async fn an_approval_without_reactions_needs_the_job_id() -> Result<()> {
     let mut sealed = Sealed::open().await?;
     sealed.scene.host.kill();
     sealed.scene.host.use_approval("within = \"10m\"", &[&sealed.carol.id])?;

@@ -1,6 +1,6 @@
-//! A bot that loses its keys, its folder or its session, and how it comes back.
+//! Recovery of a bot that has lost its keys, its folder or its session.
 //!
-//! Invariant: as in the stories beside this file. Nothing here ends in a loop: each story ends with an answer.
+//! Invariant: as in the other tests of this folder. No recovery ends in a loop: each test ends with an answer.
 
 use std::fs;
 
@@ -26,21 +26,21 @@ async fn a_wiped_store_is_recovered_with_the_recovery_key() -> Result<()> {
     assert!(sealed.scene.host.log().contains("recovery-key") && !sealed.scene.host.log().contains(key.trim()));
     let before = sealed.alice.verified_devices(&bot).await?;
 
-    // Its keys are gone, and the homeserver still has its device.
+    // The keys are gone, and the homeserver still has the device.
     sealed.scene.host.kill();
     fs::remove_dir_all(sealed.scene.host.path("state/matrix/marvin/store"))?;
     let unread = sealed.alice.say(&sealed.room, DEPLOY).await?;
     sealed.scene.host.start()?;
     sealed.scene.host.wait_for_log("logging in as a new device").await?;
     sealed.scene.host.wait_for_log("took the account's keys up again with the recovery key").await?;
-    // The key of it is in the back-up, which does not prove who wrote it.
+    // The message's key is in the backup, which does not prove its sender.
     sealed.answer(&unread, "Say it again").await?;
     assert!(sealed.scene.host.runs().is_empty());
     sealed.insist(DEPLOY, DEPLOYED).await?;
     let after = sealed.alice.verified_devices(&bot).await?;
     assert!(after.len() == 1 && after != before, "{before:?} {after:?}");
 
-    // All is gone but the key, which was put in a safe place. Who invited it to which room is gone, too.
+    // Everything is gone except the recovery key, also the inviters of the rooms.
     sealed.scene.host.kill();
     sealed.scene.host.use_rooms(&format!("{:?}", sealed.room))?;
     fs::write(sealed.scene.host.path("safe"), key)?;
@@ -55,7 +55,7 @@ async fn a_wiped_store_is_recovered_with_the_recovery_key() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_recovery_key_it_says_what_to_do() -> Result<()> {
+async fn a_lost_store_without_a_recovery_key_is_reported_with_the_remedy() -> Result<()> {
     let mut scene = Scene::open(Synapse::shared().await?).await?;
     scene.fence().await?;
     scene.host.kill();
@@ -65,7 +65,7 @@ async fn without_a_recovery_key_it_says_what_to_do() -> Result<()> {
         .host
         .wait_for_log("hint: configure the account's recovery key as `recovery_key` of [bot.marvin.matrix]")
         .await?;
-    // Rooms that are not encrypted do not suffer.
+    // Rooms without encryption still work.
     scene.fence().await?;
     assert!(!scene.host.path(KEY).exists(), "no second key was made");
     Ok(())
@@ -78,7 +78,7 @@ async fn a_damaged_store_is_replaced() -> Result<()> {
     sealed.scene.host.kill();
     let store = sealed.scene.host.path("state/matrix/marvin/store/matrix-sdk-crypto.sqlite3");
     fs::write(&store, [0x5a; 64 * 1024])?;
-    // What was not yet written back would repair it.
+    // Without the write-ahead log SQLite cannot repair the file.
     fs::remove_file(store.with_extension("sqlite3-wal"))?;
     sealed.scene.host.start()?;
     sealed.scene.host.wait_for_log("logging in as a new device").await?;
@@ -88,10 +88,10 @@ async fn a_damaged_store_is_replaced() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_that_was_ended_hands_its_keys_on() -> Result<()> {
+async fn a_revoked_session_keeps_its_keys() -> Result<()> {
     let sealed = Sealed::open().await?;
     sealed.fence().await?;
-    // The recovery key was moved and not configured: the keys in the store are all there is.
+    // The recovery key was moved and is not configured, so only the store has the keys.
     fs::remove_file(sealed.scene.host.path(KEY))?;
     let url = Synapse::shared().await?.url();
     let account = MatrixUser::login(&url, &sealed.scene.bot, sealed.scene.host.password()).await?;
@@ -105,7 +105,7 @@ async fn a_session_that_was_ended_hands_its_keys_on() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_whose_device_lost_its_keys_is_explained() -> Result<()> {
+async fn a_token_login_without_its_keys_is_explained() -> Result<()> {
     let url = Synapse::shared().await?.url();
     let mut scene = Scene::open(Synapse::shared().await?).await?;
     scene.fence().await?;
@@ -123,7 +123,7 @@ async fn a_token_whose_device_lost_its_keys_is_explained() -> Result<()> {
     fs::remove_dir_all(scene.host.path("state/matrix/marvin"))?;
     scene.host.start()?;
     scene.host.wait_for_log("log in anew by hand, put the new access token in").await?;
-    // It said so and stopped; nothing was sent in clear.
+    // The bot reported the problem and stopped, and sent nothing in clear.
     let events = scene.alice.events(&room).await?;
     let said = |event: &&Value| event["sender"] == bot.as_str() && !body(event).is_empty();
     assert_eq!(events.iter().filter(said).count(), 0);
@@ -131,7 +131,7 @@ async fn a_token_whose_device_lost_its_keys_is_explained() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tokens_that_run_out_are_changed_and_kept() -> Result<()> {
+async fn expired_tokens_are_refreshed_and_stored() -> Result<()> {
     let synapse = Synapse::with("refreshable_access_token_lifetime: 3s\n").await?;
     let mut scene = Scene::open(&synapse).await?;
     scene.fence().await?;

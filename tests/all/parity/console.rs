@@ -1,4 +1,4 @@
-//! A console as a room: people take turns at it.
+//! A console as a room: its people take turns.
 
 use anyhow::{Result, bail};
 use async_trait::async_trait;
@@ -6,7 +6,6 @@ use async_trait::async_trait;
 use super::room::{Heard, Room, Running, Shown, config};
 use crate::{running_host::RunningHost, test_host::TestHost};
 
-/// A console.
 pub(super) struct Console {
     test_host: TestHost,
     host: RunningHost,
@@ -14,7 +13,6 @@ pub(super) struct Console {
     count: usize,
 }
 
-/// A new one.
 pub(super) async fn open() -> Result<Console> {
     let table = "[bot.marvin.console]\nuser = \"alice\"";
     let test_host = TestHost::new(&config(table, ["alice", "bob", "dave"]))?;
@@ -31,7 +29,7 @@ impl Room for Console {
         Ok(format!("line-{}", self.count))
     }
 
-    /// Nobody else is ever there.
+    /// No other person is ever present.
     async fn say_directly(&mut self, person: &str, words: &str) -> Result<String> {
         self.say(person, words).await
     }

@@ -1,4 +1,5 @@
-//! An encrypted Matrix room, on a real homeserver, with people whose clients encrypt on devices that they verified.
+//! An encrypted Matrix room on a real homeserver, with people whose clients encrypt on devices that they verified or
+//! not.
 
 use std::collections::BTreeMap;
 
@@ -17,21 +18,19 @@ use super::{
     served::{SECRET, Served},
 };
 
-/// A room.
 pub(super) struct Encrypted {
     people: BTreeMap<&'static str, EncryptedUser>,
     bot: String,
     room: String,
-    /// The rooms where somebody is alone with the bot.
+    /// The rooms of one person and the bot.
     direct: BTreeMap<String, String>,
-    /// Whose emoji are where: person, message, emoji.
+    /// Reactions: person, message, emoji.
     put: BTreeMap<(String, String, String), String>,
     host: Served,
-    /// Alice's other login, which makes rooms and sees no words.
+    /// Alice's second login, which creates rooms and has no keys.
     plain: MatrixUser,
 }
 
-/// A new one.
 pub(super) async fn open() -> Result<Encrypted> {
     let synapse = Synapse::shared().await?;
     let url = synapse.url();
@@ -74,7 +73,8 @@ impl Encrypted {
         self.people.get(name).with_context(|| format!("there is no {name}"))
     }
 
-    /// Waits until the bot's device is verified, and everybody's client knows it: what is said before that it cannot read.
+    /// Waits until the bot's device is verified and known to every client. The bot cannot decrypt messages from before
+    /// that.
     async fn is_known(&self) -> Result<()> {
         let begun = std::time::Instant::now();
         for person in self.people.values() {
@@ -86,7 +86,7 @@ impl Encrypted {
         Ok(())
     }
 
-    /// The room where somebody is alone with the bot.
+    /// The room of a person and the bot.
     async fn direct(&mut self, name: &str) -> Result<String> {
         if let Some(room) = self.direct.get(name) {
             return Ok(room.clone());

@@ -1,4 +1,4 @@
-//! A Matrix room without encryption, on a real homeserver, with people whose client is not the bot's library.
+//! A Matrix room without encryption on a real homeserver, with people whose client is not the bot's library.
 
 use std::collections::BTreeMap;
 
@@ -15,19 +15,17 @@ use super::{
     served::{SECRET, Served},
 };
 
-/// A room.
 pub(super) struct Matrix {
     people: BTreeMap<&'static str, MatrixUser>,
     bot: String,
     room: String,
-    /// The rooms where somebody is alone with the bot.
+    /// The rooms of one person and the bot.
     direct: BTreeMap<String, String>,
-    /// Whose emoji are where: person, message, emoji.
+    /// Reactions: person, message, emoji.
     put: BTreeMap<(String, String, String), String>,
     host: Served,
 }
 
-/// A new one.
 pub(super) async fn open() -> Result<Matrix> {
     let synapse = Synapse::shared().await?;
     let mut people = BTreeMap::new();
@@ -59,7 +57,7 @@ impl Matrix {
         self.people.get(name).with_context(|| format!("there is no {name}"))
     }
 
-    /// The room where somebody is alone with the bot.
+    /// The room of a person and the bot.
     async fn direct(&mut self, name: &str) -> Result<String> {
         if let Some(room) = self.direct.get(name) {
             return Ok(room.clone());
@@ -121,13 +119,13 @@ impl Room for Matrix {
     }
 }
 
-/// A message in a thread.
+/// The content of a message in a thread.
 pub(super) fn in_thread(root: &str, words: &str) -> Value {
     let relation = json!({ "rel_type": "m.thread", "event_id": root });
     json!({ "msgtype": "m.text", "body": words, "m.relates_to": relation })
 }
 
-/// Other words for a message.
+/// The content of an edit.
 pub(super) fn edited(message: &str, words: &str) -> Value {
     json!({
         "msgtype": "m.text", "body": format!("* {words}"),

@@ -1,4 +1,4 @@
-//! A Mattermost channel, on a server that is made for tests.
+//! A Mattermost channel on the test server.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use super::{
     served::{SECRET, Served},
 };
 
-/// What people put on messages, and the names that Mattermost has for it.
+/// The emoji of the stories, and their names on Mattermost.
 const EMOJI: [(&str, &str); 9] = [
     ("👍", "+1"),
     ("👎", "-1"),
@@ -25,18 +25,16 @@ const EMOJI: [(&str, &str); 9] = [
     ("🚫", "no_entry_sign"),
 ];
 
-/// A channel.
 pub(super) struct Mattermost {
     server: Server,
     people: BTreeMap<&'static str, Person>,
     bot: Person,
     channel: String,
-    /// The channels where somebody is alone with the bot.
+    /// The channels of one person and the bot.
     direct: BTreeMap<String, String>,
     host: Served,
 }
 
-/// A new one.
 pub(super) async fn open() -> Result<Mattermost> {
     let server = Server::start().await?;
     let people: BTreeMap<&'static str, Person> =
@@ -53,7 +51,7 @@ pub(super) async fn open() -> Result<Mattermost> {
     let host = Served::new(&config(&table, ["alice", "bob", "dave"].map(|name| people[name].id())), token)?;
     let mut room = Mattermost { server, people, bot, channel, direct: BTreeMap::new(), host };
     room.host(Running::Starts).await?;
-    // What is said before it first came is not handled.
+    // Messages from before the bot's first connection are not handled.
     let begun = std::time::Instant::now();
     while !room.host.log().contains("connected") {
         ensure!(begun.elapsed() < PATIENCE, "the bot does not come; {}", room.log());
@@ -146,7 +144,7 @@ fn name(emoji: &str) -> Result<&'static str> {
     known.map(|(_, name)| *name).with_context(|| format!("there is no name for {emoji}"))
 }
 
-/// A message as it reads: without what keeps its words from being markup.
+/// The text of a message without its escapes.
 fn as_read(message: &str) -> String {
     let mut read = String::new();
     let mut code = false;

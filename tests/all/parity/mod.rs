@@ -1,10 +1,11 @@
-//! The same stories in every kind of room: a console, Matrix plain and encrypted, Mattermost.
+//! The same stories in every kind of room: a console, Matrix with and without encryption, Mattermost.
 //!
-//! Each file of `tests/rooms` is one story, told in every kind of room by the same lines (`script` says how they are written).
-//! What a kind of room cannot do stands in `tests/rooms/missing.txt` with its reason; a story that needs it is left out there
-//! and nowhere else.
+//! Each file of `tests/rooms` is one story, and every kind of room runs the same lines (`script` has their syntax).
+//! `tests/rooms/missing.txt` lists the features that a kind of room lacks, with the reason. A story that needs such a
+//! feature is skipped
+//! for that kind, and for no other reason.
 //!
-//! Invariant: a behaviour is shown everywhere, or is listed as missing.
+//! Invariant: a behaviour is tested in every kind of room, or is listed as missing.
 
 mod console;
 mod encrypted;
@@ -26,9 +27,9 @@ use crate::test_host::repository;
 use room::{Heard, Room, Shown};
 use script::{Line, Script};
 
-/// How long the bot may take on a busy machine.
+/// Timeout for the bot on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How often the room is looked at.
+/// The interval between two looks at the room.
 const LOOK: Duration = Duration::from_millis(100);
 
 macro_rules! stories {
@@ -44,7 +45,7 @@ macro_rules! stories {
         }
     };
     ($($name:ident)*) => {
-        /// All that are told.
+        /// The names of all stories.
         const STORIES: &[&str] = &[$(stringify!($name)),*];
         mod told {
             stories!(in console $($name)*);
@@ -72,7 +73,7 @@ stories! {
     while_it_was_away
 }
 
-/// Tells a story in a room of one kind, unless that kind lacks what it needs.
+/// Runs a story in a room of one kind, unless that kind lacks a feature that it needs.
 async fn tell<R: Room>(name: &str, kind: &str, open: impl AsyncFnOnce() -> Result<R>) -> Result<()> {
     let script = Script::read(&name.replace('_', "-"))?;
     let missing = missing()?;
@@ -88,7 +89,7 @@ async fn tell<R: Room>(name: &str, kind: &str, open: impl AsyncFnOnce() -> Resul
     teller.never(&script).await.with_context(|| format!("{name} in a room of kind {kind}"))
 }
 
-/// What kinds of rooms cannot do: the kind, and what it lacks.
+/// The missing features: the kind, and the feature.
 fn missing() -> Result<Vec<(String, String)>> {
     let text = fs::read_to_string(repository().join("tests/rooms/missing.txt"))?;
     let lines = text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#'));
@@ -103,7 +104,7 @@ fn missing() -> Result<Vec<(String, String)>> {
 }
 
 #[test]
-fn every_file_is_a_story_and_what_is_missing_is_needed() -> Result<()> {
+fn every_file_is_a_story_and_every_missing_feature_is_used() -> Result<()> {
     let told: BTreeSet<String> = STORIES.iter().map(|name| name.replace('_', "-")).collect();
     let (mut files, mut needs) = (BTreeSet::new(), BTreeSet::new());
     for entry in fs::read_dir(repository().join("tests/rooms"))? {
@@ -120,15 +121,15 @@ fn every_file_is_a_story_and_what_is_missing_is_needed() -> Result<()> {
     Ok(())
 }
 
-/// A story while it is told.
+/// A running story.
 struct Teller<R> {
     room: R,
     heard: Vec<Heard>,
-    /// What lines were about already, by its id.
+    /// The ids that lines have matched already.
     used: BTreeSet<String>,
-    /// The last command, which threads hang on.
+    /// The last command, to which threads and edits refer.
     it: Option<String>,
-    /// What the bot said last, of what lines are about.
+    /// The last message of the bot that a line has matched.
     that: Option<String>,
 }
 
@@ -178,13 +179,13 @@ impl<R: Room> Teller<R> {
                 let fits = |heard: &Heard| matches!(&heard.shown, Shown::Put { on, emoji: put } if *on == event && put == emoji);
                 self.wait(fits).await?;
             }
-            // Judged at the end.
+            // Checked at the end.
             Line::Never(_) => {}
         }
         Ok(())
     }
 
-    /// Waits for something that no line was about yet; gives its id.
+    /// Waits for something that no line has matched yet; returns its id.
     async fn wait(&mut self, fits: impl Fn(&Heard) -> bool) -> Result<String> {
         let begun = Instant::now();
         loop {
@@ -201,7 +202,7 @@ impl<R: Room> Teller<R> {
         }
     }
 
-    /// What must never be said was not, also not after a last question.
+    /// Checks that the forbidden words never appear, also not before the answer to a last question.
     async fn never(&mut self, script: &Script) -> Result<()> {
         self.line(&Line::Says { person: "alice".to_owned(), words: "!whoami".to_owned() }).await?;
         self.line(&Line::Said { words: "You are ".to_owned(), in_thread: true }).await?;

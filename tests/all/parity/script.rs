@@ -1,21 +1,21 @@
-//! How a story is written: one line for each thing that happens.
+//! The syntax of a story: one line for each action or expectation.
 //!
 //! ```text
 //! # what it shows
 //! needs: reactions
-//! alice> !deploy cms staging 1.0.2     somebody says something in the room
-//! alice directly> whoami               the same where nobody else is
-//! alice in thread> !job                the same in the thread of what was said last
-//! alice edits> !where                  what they said last has other words now
-//! bob puts 👍                          an emoji on what the bot said last, of what lines are about
+//! alice> !deploy cms staging 1.0.2     alice posts in the room
+//! alice directly> whoami               the same in a direct message
+//! alice in thread> !job                the same in the thread of the last post
+//! alice edits> !where                  alice edits her last post
+//! bob puts 👍                          bob reacts to the last message of the bot that a line has matched
 //! bob takes back 👍
 //! host is killed
 //! host starts
-//! < words                              the bot says something that holds these words, in the thread where there are threads
+//! < words                              the bot posts these words, in the thread where there are threads
 //! <room words                          the same anywhere
-//! < puts 👀                            it puts an emoji on what was said last
-//! < edits words                        it changes one of its messages to some that hold these words
-//! ! words                              it never says these words, to the end of the story
+//! < puts 👀                            the bot reacts to the last post
+//! < edits words                        the bot edits one of its messages to have these words
+//! ! words                              the bot never posts these words, to the end of the story
 //! ```
 
 use std::fs;
@@ -28,13 +28,13 @@ use crate::test_host::repository;
 /// A story.
 #[derive(Debug)]
 pub(super) struct Script {
-    /// What a room must be able to do for it.
+    /// The features that it needs.
     pub(super) needs: Vec<String>,
-    /// What happens.
+    /// Its lines.
     pub(super) lines: Vec<Line>,
 }
 
-/// One thing that happens.
+/// One line.
 #[derive(Debug)]
 pub(super) enum Line {
     Says { person: String, words: String },
@@ -51,7 +51,7 @@ pub(super) enum Line {
 }
 
 impl Script {
-    /// Reads the story of a name.
+    /// Reads the story with this name.
     pub(super) fn read(name: &str) -> Result<Self> {
         let path = repository().join("tests/rooms").join(format!("{name}.txt"));
         let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;

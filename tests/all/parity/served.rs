@@ -1,6 +1,6 @@
-//! A host that serves a network, with its test_host.
+//! A host that serves a network, with its folder.
 //!
-//! Invariant: nothing is left running when this is dropped.
+//! Invariant: dropping it kills the process.
 
 use std::{
     process::{Child, Stdio},
@@ -12,10 +12,9 @@ use anyhow::Result;
 use super::room::Running;
 use crate::test_host::{TestHost, binary};
 
-/// The variable that holds the account's password or token.
+/// The variable with the account's password or token.
 pub(super) const SECRET: &str = "MARVIN_SECRET";
 
-/// A host.
 pub(super) struct Served {
     test_host: TestHost,
     secret: String,
@@ -23,7 +22,7 @@ pub(super) struct Served {
 }
 
 impl Served {
-    /// A host with this configuration, which does not run yet. Its account's secret is in [`SECRET`].
+    /// A stopped host with this configuration. [`SECRET`] holds the account's secret.
     pub(super) fn new(config: &str, secret: String) -> Result<Self> {
         Ok(Self { test_host: TestHost::new(config)?, secret, child: Mutex::new(None) })
     }
@@ -46,7 +45,7 @@ impl Served {
         Ok(())
     }
 
-    /// What it wrote, over all its starts.
+    /// The log of all its starts.
     pub(super) fn log(&self) -> String {
         std::fs::read_to_string(self.test_host.path("log")).unwrap_or_default()
     }
