@@ -2,8 +2,7 @@
 //! is reported.
 //!
 //! Not here: a kill at each write, send and start (`crash`), a homeserver that stops (`live_matrix`), and crashes of
-//! the supervisor
-//! alone (the tests of `exec`).
+//! the supervisor alone (the tests of `exec`).
 
 use std::{fs, process::Command, time::Duration};
 

@@ -12,8 +12,7 @@
 //! ```
 //!
 //! Values that differ between runs are replaced (`<job>`, `<time>`, `<took>`, `<digest>`, `<folder>`).
-//! `WARDROOM_BLESS=1` writes
-//! the actual output into the existing files; read the difference before you keep it.
+//! `WARDROOM_BLESS=1` writes the actual output into the existing files; read the difference before you keep it.
 //!
 //! Invariant: a folder without a test and a test without a folder are failures.
 

@@ -1,8 +1,7 @@
 //! A person with a client that encrypts: matrix-sdk with everything in memory, on a device that is verified or not.
 //!
 //! Invariant: it syncs in the background, so keys are exchanged as with any client. An event that cannot be decrypted
-//! is kept and tried
-//! again at each look.
+//! is kept and tried again at each look.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},

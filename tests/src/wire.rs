@@ -1,12 +1,10 @@
 //! A proxy between the bot and its homeserver that can withhold or garble requests. A test can so place a crash between
-//! reading
-//! and answering, or between an answer and its confirmation, or make the homeserver refuse a request.
+//! reading and answering, or between an answer and its confirmation, or make the homeserver refuse a request.
 //!
 //! Between a person's client and the homeserver it can withhold room keys.
 //!
 //! Invariant: only `PUT` requests are withheld; a sync always passes. The parser handles one client and one homeserver:
-//! each request
-//! starts a packet.
+//! each request starts a packet.
 
 use std::sync::Arc;
 

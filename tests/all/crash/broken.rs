@@ -1,6 +1,5 @@
 //! Starts on state that changed while the host was down: an edited entry, the database of another machine or of a newer
-//! version; and a
-//! disk that is full when a job resumes.
+//! version; and a disk that is full when a job resumes.
 
 use std::{fs, time::Duration};
 

@@ -1,6 +1,5 @@
 //! A deployment in a real Matrix room with a crash at each point around reading and sending: people see each message
-//! once, and the
-//! card from before the crash is updated after it.
+//! once, and the card from before the crash is updated after it.
 
 use std::{collections::BTreeSet, io::Write as _, time::Instant};
 

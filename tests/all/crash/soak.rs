@@ -1,8 +1,7 @@
 //! Two hundred jobs at once, and a host that is killed repeatedly while they run.
 //!
 //! Invariant: one printed seed decides everything. Half of the runs end one by one, a few in each session and the rest
-//! after the last
-//! kill, so every kill meets open jobs.
+//! after the last kill, so every kill meets open jobs.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -66,8 +66,7 @@ impl StoredState {
     }
 
     /// Each closing line was printed once. A console cannot look back for a sent line, so the last line before a crash
-    /// may be printed
-    /// again by the next session; no other line may.
+    /// may be printed again by the next session; no other line may.
     pub(super) fn announced_once(&self, sessions: &[Session]) -> Result<()> {
         let mut said: BTreeMap<&str, usize> = BTreeMap::new();
         for line in sessions.iter().flat_map(|session| &session.said) {
@@ -99,8 +98,7 @@ impl StoredState {
 }
 
 /// Runs sessions without a crash and without input until `holds` returns true. A host without input does not wait for a
-/// time, so this
-/// may take several sessions.
+/// time, so this may take several sessions.
 pub(super) fn run_until(
     test_host: &TestHost,
     sessions: &mut Vec<Session>,

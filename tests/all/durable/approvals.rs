@@ -1,6 +1,5 @@
 //! Random sequences of request, approval, withdrawal, denial and crash: no effect without the people that the rules
-//! require, and no
-//! answer is lost.
+//! require, and no answer is lost.
 
 use std::{collections::BTreeSet, time::Duration};
 

@@ -100,8 +100,7 @@ impl Harness {
     }
 
     /// Runs an engine: delivers the typed lines, then runs until no job works or waits for a time, or until it crashes.
-    /// Returns whether
-    /// it finished without a crash.
+    /// Returns whether it finished without a crash.
     pub(super) fn run(&self, config: &str, typed: &[&str], calls: Option<u32>) -> Result<bool> {
         self.run_for(config, typed, calls, PATIENCE * 2)
     }

@@ -1,5 +1,5 @@
-//! Jobs under a crash at every call, in one process with in-memory adapters and store. The speed allows far more crashes than
-//! processes on disk would.
+//! Jobs under a crash at every call, in one process with in-memory adapters and store. The speed allows far more
+//! crashes than processes on disk would.
 //!
 //! Not here: real processes and disks (`crash`), the text that people read (`stories`).
 

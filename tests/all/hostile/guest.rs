@@ -1,8 +1,7 @@
 //! Guests from the texts in `tests/hostile`: a core module with the contract's types, or a complete component.
 //!
 //! A text that begins with `(component` is used unchanged. Every other text holds the fields of a module: `common.wat`
-//! is appended,
-//! and missing functions (`describe`, `$attack`, `$peek`) get harmless definitions.
+//! is appended, and missing functions (`describe`, `$attack`, `$peek`) get harmless definitions.
 
 use std::fs;
 

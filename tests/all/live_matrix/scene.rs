@@ -84,7 +84,7 @@ impl Scene {
     }
 
     /// Waits until the host has crashed or a command was answered. Returns whether it has crashed.
-    pub(crate) async fn died(&mut self, command: &str, words: &str) -> Result<bool> {
+    pub(crate) async fn crashed(&mut self, command: &str, words: &str) -> Result<bool> {
         let begun = Instant::now();
         while begun.elapsed() < Duration::from_secs(60) {
             if self.host.is_dead()? {

@@ -2,8 +2,7 @@
 //!
 //! Each file of `tests/rooms` is one story, and every kind of room runs the same lines (`script` has their syntax).
 //! `tests/rooms/missing.txt` lists the features that a kind of room lacks, with the reason. A story that needs such a
-//! feature is skipped
-//! for that kind, and for no other reason.
+//! feature is skipped for that kind, and for no other reason.
 //!
 //! Invariant: a behaviour is tested in every kind of room, or is listed as missing.
 

@@ -20,8 +20,8 @@ pub(crate) struct Recorder {
     section: Option<Section>,
 }
 
-/// The timed section of a run. It starts when every job has reached entry 1: the commit of that entry waits for all of them.
-/// It ends when the given later entry of the last job is on disk.
+/// The timed section of a run. It starts when every job has reached entry 1: the commit of that entry waits for all of
+/// them. It ends when the given later entry of the last job is on disk.
 pub(crate) struct Section {
     last: u32,
     start: Barrier,

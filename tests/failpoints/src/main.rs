@@ -1,7 +1,8 @@
-//! The binary `failpoints`: the host `wardroom` with a crash point before and after each call of an adapter or the store.
+//! The binary `failpoints`: the host `wardroom` with a crash point before and after each call of an adapter or the
+//! store.
 //!
-//! `WARDROOM_CRASH_LOG=FILE` appends the name of each crash point that is reached. `WARDROOM_CRASH_AT=POINT` kills the process
-//! with SIGKILL at a crash point: the one of that number (`17`), or that one of a name (`after commit sent#2`).
+//! `WARDROOM_CRASH_LOG=FILE` appends the name of each crash point that is reached. `WARDROOM_CRASH_AT=POINT` kills the
+//! process with SIGKILL at a crash point: the one of that number (`17`), or that one of a name (`after commit sent#2`).
 //!
 //! Invariant: nothing else differs from `wardroom`, and without these variables nothing differs at all.
 

@@ -1,4 +1,4 @@
-//! Who is connected, and what they are told: numbered events, and a queue out of which a connection is taken up again.
+//! The connections and their events: numbered, and with a queue from which a connection is resumed.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -10,36 +10,36 @@ use crate::{
     world::{Happened, new_id},
 };
 
-/// So many events that were sent are kept for a connection that breaks.
+/// The number of sent events that are kept for a broken connection.
 const DEAD_QUEUE: usize = 128;
-/// So many wait for a connection that is away before it is given up.
+/// A broken connection with more waiting events is dropped.
 const WAITING: usize = 256;
 
-/// What a connection's writer is told.
+/// A message for the writer of a connection.
 #[derive(Debug)]
 pub(crate) enum Told {
-    /// A frame to be sent.
+    /// A frame to send.
     Frame(String),
-    /// Nothing passes from now on, and nothing is closed.
+    /// Nothing is sent or closed any more.
     Freeze,
 }
 
-/// A connection, standing or broken.
+/// A connection, open or broken.
 #[derive(Debug)]
 struct Connection {
     user: String,
     /// The number of the next event.
     next: i64,
-    /// What was sent or is to be, the newest last.
+    /// Sent and waiting events, the newest last.
     sent: VecDeque<(i64, String)>,
-    /// Where to, while it stands.
+    /// The writer while it is open.
     writer: Option<mpsc::UnboundedSender<Told>>,
-    /// Events that came while nobody was there.
+    /// The events that arrived while it was broken.
     missed: usize,
     muted: bool,
 }
 
-/// The connections.
+/// All connections.
 #[derive(Debug)]
 pub(crate) struct Hub {
     age: Age,
@@ -53,7 +53,7 @@ impl Hub {
         Self { age, connections: HashMap::new(), opened: 0, taken_up: 0 }
     }
 
-    /// Somebody is connected: what is told goes to `writer`. Gives the connection's id.
+    /// Opens a connection with this writer; returns its id.
     pub(crate) fn connect(
         &mut self,
         user: &str,
@@ -97,7 +97,7 @@ impl Hub {
         id
     }
 
-    /// A connection broke.
+    /// Marks a connection as broken.
     pub(crate) fn disconnect(&mut self, id: &str, writer: &mpsc::UnboundedSender<Told>) {
         if let Some(known) = self.connections.get_mut(id)
             && known.writer.as_ref().is_some_and(|ours| ours.same_channel(writer))
@@ -106,7 +106,7 @@ impl Hub {
         }
     }
 
-    /// Tells everybody whom it concerns.
+    /// Sends an event to every connection of its recipients.
     pub(crate) fn publish(&mut self, happened: &Happened, strange: bool) {
         let ids: Vec<String> = self
             .connections
@@ -145,21 +145,21 @@ impl Hub {
         }
     }
 
-    /// Somebody is told of nothing from now on.
+    /// Sends no further events to a user.
     pub(crate) fn mute(&mut self, user: &str) {
         for known in self.connections.values_mut().filter(|known| known.user == user) {
             known.muted = true;
         }
     }
 
-    /// Nothing passes any more on what stands now.
+    /// Blocks all open connections without closing them.
     pub(crate) fn freeze(&mut self) {
         for writer in self.connections.values().filter_map(|known| known.writer.as_ref()) {
             let _ = writer.send(Told::Freeze);
         }
     }
 
-    /// What was kept in memory is gone.
+    /// Drops all connection state, as a restart does.
     pub(crate) fn forget_all(&mut self) {
         self.connections.clear();
     }

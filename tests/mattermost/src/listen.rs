@@ -1,4 +1,4 @@
-//! Connections that can be cut from outside, at any byte and without a word.
+//! A listener whose connections a test can cut at any byte, without a closing handshake.
 
 use std::{
     io,
@@ -17,11 +17,11 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::Shared;
 
-/// What cuts the connection of a request.
+/// Cuts the connection of a request.
 #[derive(Debug, Clone)]
 pub(crate) struct Wire(pub(crate) CancellationToken);
 
-/// A listener whose connections are wires.
+/// A listener whose connections can be cut.
 pub(crate) struct Wired {
     listener: TcpListener,
     shared: Arc<Shared>,
@@ -46,7 +46,7 @@ impl axum::serve::Listener for Wired {
             if let Ok((stream, address)) = self.listener.accept().await {
                 let cut = CancellationToken::new();
                 self.shared.wires().push(cut.clone());
-                // Small frames, each at once.
+                // Small frames are sent at once.
                 let _ = stream.set_nodelay(true);
                 return (WiredStream { stream, is_cut: Box::pin(cut.clone().cancelled_owned()), cut }, address);
             }

@@ -1,7 +1,7 @@
-//! A wire between a bot and its server that breaks at random: connections are cut, closed on one side, held up, or stay
-//! open with nothing on them. It knows nothing of what passes.
+//! A proxy between a bot and its server that breaks at random: connections are cut, closed on one side, delayed, or
+//! left open without data. It does not parse the data.
 //!
-//! Invariant: one seed makes one sequence of faults. How they meet what passes is the machine's timing.
+//! Invariant: one seed makes one sequence of faults. Their position in the data depends on timing.
 
 use std::{
     io,
@@ -26,26 +26,26 @@ use tokio_util::sync::CancellationToken;
 /// How a connection ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// Both sides at once.
+    /// Both sides are closed at once.
     Cut,
-    /// The answers are cut off first, and what is asked still arrives.
+    /// Responses are cut first, and requests still arrive.
     Half,
-    /// Nothing passes any more, and both sides stay open for a while.
+    /// Nothing is forwarded, and both sides stay open for a while.
     Silent,
 }
 
-/// How a wire misbehaves.
+/// The faults of a proxy.
 #[derive(Debug, Clone, Copy)]
 pub struct Mood {
-    /// A connection lasts at most so long.
+    /// The longest lifetime of a connection.
     pub life: Duration,
-    /// A packet is held up for at most so long.
+    /// The longest delay of a packet.
     pub delay: Duration,
-    /// For so long nothing passes on a connection before it is cut, where that is how it ends.
+    /// The time for which a blocked connection stays open.
     pub silence: Duration,
 }
 
-/// A wire.
+/// A proxy.
 #[derive(Debug)]
 pub struct Proxy {
     port: u16,
@@ -55,7 +55,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// A wire to a port of this machine, whole until it gets a mood.
+    /// Starts a proxy to a port of this machine without faults.
     ///
     /// # Errors
     /// There is no free port.
@@ -70,7 +70,7 @@ impl Proxy {
             while let Ok((client, _)) = listener.accept().await {
                 let (seed, told, cuts) = (random.next(), told.clone(), counter.clone());
                 tokio::spawn(async move {
-                    // A connection that breaks by itself is one cut more for nobody.
+                    // A connection that fails by itself does not count.
                     let _ = carry(client, target, Random(seed.max(1)), told, &cuts).await;
                 });
             }
@@ -78,17 +78,17 @@ impl Proxy {
         Ok(Self { port, mood, cuts, task })
     }
 
-    /// Where the server is found through it.
+    /// The base URL of the server through this proxy.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// Misbehaves from now on, also on what stands already; `None` is whole again.
+    /// Sets the faults, for existing connections too; `None` ends them.
     pub fn set(&self, mood: Option<Mood>) {
         self.mood.send_replace(mood);
     }
 
-    /// How many connections it ended.
+    /// The number of connections that it cut.
     pub fn cuts(&self) -> u64 {
         self.cuts.load(Ordering::SeqCst)
     }
@@ -115,13 +115,13 @@ async fn carry(
     let there = tokio::spawn(pass(from_client, to_server, tap(&mut random)));
     let back = tokio::spawn(pass(from_server, to_client, tap(&mut random)));
     let whole = async {
-        // Until one side closes by itself.
+        // Until one side closes.
         while !there.is_finished() && !back.is_finished() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
     tokio::select! {
-        // What the other side still has to say gets a moment.
+        // A short time for data of the other side.
         () = whole => tokio::time::sleep(Duration::from_millis(50)).await,
         (end, lasts) = doom(&mut random, &mut told) => {
             cuts.fetch_add(1, Ordering::SeqCst);
@@ -143,7 +143,7 @@ async fn carry(
     Ok(())
 }
 
-/// Waits until a connection is to end, and says how.
+/// Waits for the random end of a connection, and returns its kind.
 async fn doom(random: &mut Random, told: &mut watch::Receiver<Option<Mood>>) -> (End, Duration) {
     loop {
         let mood = *told.borrow_and_update();
@@ -165,14 +165,14 @@ async fn doom(random: &mut Random, told: &mut watch::Receiver<Option<Mood>>) -> 
     }
 }
 
-/// What is done to what passes in one direction.
+/// The faults of one direction.
 struct Tap {
     random: Random,
     told: watch::Receiver<Option<Mood>>,
     silence: CancellationToken,
 }
 
-/// Carries what one side says to the other.
+/// Forwards the data of one direction.
 async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut tap: Tap) -> io::Result<()> {
     let mut packet = vec![0; 16 * 1024];
     loop {
@@ -191,7 +191,7 @@ async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut tap: Tap) -> 
     }
 }
 
-/// A sequence of numbers that looks random (xorshift).
+/// A pseudo-random sequence (xorshift).
 struct Random(u64);
 
 impl Random {
@@ -202,7 +202,7 @@ impl Random {
         self.0
     }
 
-    /// From 0 to 1.
+    /// Between 0 and 1.
     #[expect(clippy::cast_precision_loss, reason = "a share need not be exact")]
     fn share(&mut self) -> f64 {
         (self.next() % 10_000) as f64 / 10_000.0

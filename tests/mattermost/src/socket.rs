@@ -1,4 +1,4 @@
-//! One WebSocket: who it is, what it asks, what it is told.
+//! One WebSocket: authentication, requests and events.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,11 +15,11 @@ use tokio::{sync::mpsc, time::timeout};
 
 use crate::{Shared, hub::Told, listen::Wire, routes::bearer};
 
-/// Whoever did not say who they are by then is cut off.
+/// A connection without authentication is closed after this time.
 const CHALLENGE: Duration = Duration::from_secs(5);
-/// The largest frame that a client may send, in bytes.
+/// The largest frame of a client, in bytes.
 const LARGEST: usize = 8192;
-/// How long an event waits for another that overtakes it.
+/// The longest wait of an event for one that overtakes it.
 const OVERTAKING: Duration = Duration::from_millis(40);
 
 /// The parameters of the first request.
@@ -45,7 +45,7 @@ pub(crate) async fn open(
         let faults = shared.faults();
         (faults.deaf, faults.no_header)
     };
-    // A wrong token is no reason to refuse here: the connection is nobody's.
+    // A wrong token is not refused here: the connection is unauthenticated.
     let user = bearer(&headers).filter(|_| !no_header).and_then(|token| shared.world().user_of(token));
     upgrade.on_upgrade(move |socket| async move {
         let wire = wire.0;
@@ -68,14 +68,14 @@ async fn serve(shared: Arc<Shared>, mut socket: WebSocket, asked: Asked, user: O
     let resume = match asked.sequence.parse::<i64>() {
         _ if asked.connection.is_empty() => None,
         Ok(next) => Some((asked.connection.as_str(), next)),
-        // An id without a number is an error.
+        // An id without a sequence number is an error.
         Err(_) => return,
     };
     let id = shared.hub().connect(&user, resume, &writer);
     talk(&shared, &mut socket, &id, &user, &writer, &mut told).await;
 }
 
-/// Waits for somebody to say who they are. Gives the connection and who it is.
+/// Waits for the authentication challenge. Returns the connection and its user.
 async fn challenged(
     shared: &Shared,
     socket: &mut WebSocket,
@@ -134,7 +134,7 @@ async fn talk(
     }
 }
 
-/// Sends a frame, with what goes wrong on the way.
+/// Sends a frame, with the faults that a test has set.
 async fn send(
     shared: &Shared,
     socket: &mut WebSocket,
@@ -158,14 +158,14 @@ async fn send(
     Some(())
 }
 
-/// What a client asks over the socket.
+/// A request of a client over the socket.
 fn act(shared: &Shared, user: &str, frame: &Value) -> Option<String> {
     let seq = &frame["seq"];
     if !shared.world().has_token(user) {
         return Some(not_authenticated(seq));
     }
     match frame["action"].as_str() {
-        // Known already: no answer.
+        // Authenticated already: no answer.
         Some("authentication_challenge") => None,
         Some("ping") => {
             let data = json!({ "text": "pong", "version": "11.1.0", "server_time": 0, "node_id": "" });
@@ -183,7 +183,7 @@ fn act(shared: &Shared, user: &str, frame: &Value) -> Option<String> {
     }
 }
 
-/// However a connection ends, it is known to be broken.
+/// Marks the connection as broken, however it ends.
 struct Gone<'g> {
     shared: &'g Shared,
     id: &'g str,

@@ -1,6 +1,6 @@
-//! What a server stores: accounts and channels here, posts in `posts`; and what happens when they change.
+//! The data of a server: accounts and channels here, posts in `posts`, and the events of their changes.
 //!
-//! Invariant: every change makes the events that a real server makes, for those who are told of them.
+//! Invariant: every change makes the events that a real server makes, for the users who would receive them.
 
 mod posts;
 
@@ -15,7 +15,7 @@ use crate::post::{Age, Post};
 pub(crate) use posts::Known;
 use posts::Pending;
 
-/// Something of which those who are connected are told.
+/// An event for connected users.
 #[derive(Debug)]
 pub(crate) struct Happened {
     pub(crate) event: &'static str,
@@ -40,13 +40,13 @@ pub(crate) struct Channel {
     pub(crate) members: BTreeSet<String>,
 }
 
-/// Everything.
+/// All data.
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) age: Age,
     users: BTreeMap<String, User>,
     tokens: HashMap<String, String>,
-    /// The teams' ids by their names.
+    /// The ids of the teams by name.
     pub(crate) teams: BTreeMap<String, String>,
     pub(crate) channels: BTreeMap<String, Channel>,
     posts: BTreeMap<String, Post>,
@@ -56,7 +56,7 @@ pub(crate) struct World {
     last: i64,
 }
 
-/// An id as the server makes them.
+/// An id in the format of the server.
 pub(crate) fn new_id() -> String {
     const LETTERS: &[u8; 32] = b"ybndrfg8ejkmcpqxot1uwisza345h769";
     let mut bytes = [0_u8; 26];
@@ -80,7 +80,7 @@ impl World {
         }
     }
 
-    /// Milliseconds; several things may happen in one, and never backwards.
+    /// Milliseconds. Several changes may have the same time, and it never decreases.
     pub(crate) fn now(&mut self) -> i64 {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         self.last = self.last.max(i64::try_from(now).unwrap_or(i64::MAX));
@@ -119,7 +119,7 @@ impl World {
         token
     }
 
-    /// Gives whose it was.
+    /// Returns the token's user.
     pub(crate) fn revoke(&mut self, token: &str) -> Option<String> {
         self.tokens.remove(token)
     }
@@ -182,7 +182,7 @@ impl World {
         }
     }
 
-    /// Somebody adds somebody to a channel.
+    /// A user adds another to a channel.
     pub(crate) fn add(&mut self, channel: &str, by: &str, user: &str) {
         self.join(channel, user);
         let team = self.channels.get(channel).map(|channel| channel.team.clone()).unwrap_or_default();
@@ -226,7 +226,7 @@ impl World {
         }))
     }
 
-    /// Those who are in a channel are told, or one of them.
+    /// Makes an event for all members of a channel, or for one of them.
     fn happen(&mut self, event: &'static str, data: Value, channel: &str, only: Option<&str>) {
         let to = match (only, self.channels.get(channel)) {
             (Some(only), _) => BTreeSet::from([only.to_owned()]),

@@ -1,4 +1,4 @@
-//! Channels, who is in them, and what stands there.
+//! Channels, their members and posts.
 
 use std::collections::BTreeMap;
 
@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 use super::{Answer, App, Me, Wrong};
 use crate::{Shared, post::Post};
 
-/// The most that is listed at once.
+/// The largest page.
 const MOST: usize = 200;
-/// Above this many, "since when" answers with any of them.
+/// With more changes, `since` returns an arbitrary part of them.
 const SINCE_MOST: usize = 1000;
 
 pub(super) async fn named(State(shared): App, me: Me, Path((team, name)): Path<(String, String)>) -> Answer {
@@ -81,7 +81,7 @@ pub(super) async fn posts(
     let since = query.get("since").and_then(|text| text.parse::<i64>().ok()).filter(|since| *since > 0);
     let mut all = world.all_of(&channel);
     let listed: Vec<&Post> = if let Some(since) = since {
-        // In the order of their ids, which is none: any thousand of them.
+        // Ordered by id, which is arbitrary: any thousand of them.
         all.retain(|post| post.update_at > since);
         all.truncate(SINCE_MOST);
         newest_first(all)

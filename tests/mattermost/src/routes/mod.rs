@@ -18,31 +18,31 @@ use serde_json::{Value, json};
 
 use crate::{Shared, faults::Faults, socket};
 
-/// A request's state.
+/// The state of a request.
 pub(crate) type App = State<Arc<Shared>>;
 
-/// Whoever asks, by their token.
+/// The authenticated user of a request.
 pub(crate) struct Me(pub(crate) String);
 
-/// What is answered where something is wrong.
+/// An error response.
 #[derive(Debug)]
 pub(crate) struct Wrong(StatusCode, &'static str);
 
-/// An answer.
+/// A response.
 pub(crate) type Answer = Result<Json<Value>, Wrong>;
 
 impl Wrong {
-    /// Not allowed.
+    /// Forbidden.
     pub(crate) const FORBIDDEN: Self = Self(StatusCode::FORBIDDEN, "api.context.permissions.app_error");
-    /// Not there.
+    /// Not found.
     pub(crate) const MISSING: Self = Self(StatusCode::NOT_FOUND, "app.missing.app_error");
 
-    /// A request that makes no sense.
+    /// Bad request.
     pub(crate) const fn bad(id: &'static str) -> Self {
         Self(StatusCode::BAD_REQUEST, id)
     }
 
-    /// The server's own trouble.
+    /// Internal error.
     pub(crate) const fn internal(id: &'static str) -> Self {
         Self(StatusCode::INTERNAL_SERVER_ERROR, id)
     }
@@ -50,7 +50,7 @@ impl Wrong {
 
 impl IntoResponse for Wrong {
     fn into_response(self) -> Response {
-        // The message is in whatever language the server speaks.
+        // The message is in the language of the server.
         let body = json!({
             "id": self.1, "message": "Das geht so nicht.", "detailed_error": "", "request_id": "r",
             "status_code": self.0.as_u16(),
@@ -101,7 +101,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
     Router::new().nest("/api/v4", api).with_state(shared)
 }
 
-/// What happens to requests before the server looks at them.
+/// Applies the faults to a request before its handler.
 async fn troubled(State(shared): App, request: Request, next: Next) -> Response {
     let trouble = {
         let mut faults = shared.faults();
@@ -125,7 +125,7 @@ async fn troubled(State(shared): App, request: Request, next: Next) -> Response 
     }
 }
 
-/// The status of what was created.
+/// The status of a created object.
 pub(crate) fn created(shared: &Shared, body: Value) -> Response {
     let status = if shared.faults().plain_success { StatusCode::OK } else { StatusCode::CREATED };
     (status, Json(body)).into_response()

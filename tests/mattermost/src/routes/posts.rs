@@ -1,4 +1,4 @@
-//! Posts, the emoji on them, and files.
+//! Posts, reactions and files.
 
 use axum::{
     Json,
@@ -39,7 +39,7 @@ pub(super) async fn create(
             }
         }
     }
-    // It goes on where nobody waits for it any more.
+    // The request continues after its client has disconnected.
     let making = tokio::spawn({
         let (shared, name) = (shared.clone(), name.clone());
         async move {
@@ -66,7 +66,7 @@ pub(super) async fn create(
     Ok(created(&shared, post))
 }
 
-/// Whether a post may be made.
+/// Whether a post may be created.
 fn check(shared: &Shared, me: &str, body: &Value) -> Result<(), Wrong> {
     let longest = shared.faults().longest();
     let world = shared.world();

@@ -1,4 +1,4 @@
-//! Accounts, their teams and channels, and what the server tells of itself.
+//! Accounts, their teams and channels, and the client configuration.
 
 use axum::{
     Json,
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{Answer, App, Me, Wrong};
 use crate::{post::Age, world::World};
 
-/// Whom a path means.
+/// The user of a path.
 fn whom<'p>(path: &'p str, me: &'p Me) -> &'p str {
     if path == "me" { &me.0 } else { path }
 }
@@ -38,7 +38,7 @@ pub(super) async fn teams(State(shared): App, _me: Me, Path(_user): Path<String>
     Ok(Json(world.teams.iter().map(team).collect()))
 }
 
-/// The channels of somebody in a team, with the direct ones.
+/// The channels of a user in a team, with direct ones.
 fn of_team(world: &World, user: &str, team: &str) -> Value {
     let theirs = |id: &&String| {
         let channel = &world.channels[*id];

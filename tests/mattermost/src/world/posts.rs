@@ -1,7 +1,6 @@
-//! Posts as a server keeps them: new ones, edited and removed ones, the emoji on them, their files, and the names that clients
-//! give to those that are being made.
+//! The posts of a server: creation, edits, removal, reactions, files, and the pending ids of clients.
 //!
-//! Not here: accounts and channels, and who is told of what happens (`world`).
+//! Not here: accounts and channels, and the recipients of events (`world`).
 
 use std::time::{Duration, Instant};
 
@@ -10,34 +9,34 @@ use serde_json::{Map, Value, json};
 use super::{World, new_id};
 use crate::post::{Age, Post, Reaction, reaction_json};
 
-/// Posts that are being made or were a moment ago, by the names that clients gave them.
+/// The posts that are being created or were created recently, by the pending ids of the clients.
 #[derive(Debug)]
 pub(super) enum Pending {
     UnderWay,
     Made(String, Instant),
 }
 
-/// For so long a name that a client gave is known.
+/// The lifetime of a pending id.
 const PENDING: Duration = Duration::from_secs(30);
 
-/// What came of looking for a name.
+/// The result of looking up a pending id.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Known {
-    /// New: it is under way from now on.
+    /// New: it is pending from now on.
     New,
-    /// Somebody is at it.
+    /// Another request with it is in progress.
     UnderWay,
-    /// It is this post.
+    /// It belongs to this post.
     Made(String),
 }
 
 impl World {
-    /// What is given to who asks for posts, by their ids.
+    /// The API's answer to a request for posts, by their ids.
     pub(crate) fn post(&self, id: &str) -> Option<&Post> {
         self.posts.get(id)
     }
 
-    /// The posts of a channel, also those that were removed and earlier texts.
+    /// The posts of a channel, with removed ones and earlier texts.
     pub(crate) fn all_of(&self, channel: &str) -> Vec<&Post> {
         self.posts.values().filter(|post| post.channel == channel).collect()
     }
@@ -49,8 +48,8 @@ impl World {
         posts
     }
 
-    /// A post with these fields beside the usual ones: `message`, `root_id`, `type`, `props`, `file_ids`, `create_at`,
-    /// `pending_post_id`.
+    /// Creates a post with these fields in addition to the usual ones: `message`, `root_id`, `type`, `props`,
+    /// `file_ids`, `create_at`, `pending_post_id`.
     pub(crate) fn post_with(&mut self, channel: &str, user: &str, fields: &Value) -> String {
         let now = self.now();
         let at = fields["create_at"].as_i64().unwrap_or(now);
@@ -97,7 +96,7 @@ impl World {
         id
     }
 
-    /// Gives a post new words, and properties where they are given.
+    /// Replaces the text of a post, and its properties where given.
     pub(crate) fn edit(&mut self, id: &str, message: Option<&str>, props: Option<Map<String, Value>>) -> Option<Value> {
         let (now, age) = (self.now(), self.age);
         let post = self.posts.get_mut(id)?;
@@ -120,7 +119,7 @@ impl World {
         Some(json)
     }
 
-    /// Removes a post and what hangs on it; where nobody is named, nobody is told by whom.
+    /// Removes a post and its replies. Without `by` the event does not name a user.
     pub(crate) fn delete(&mut self, id: &str, by: Option<&str>) {
         let (now, age) = (self.now(), self.age);
         let ids: Vec<String> =
@@ -165,7 +164,7 @@ impl World {
         }
         post.update_at = now;
         let channel = post.channel.clone();
-        // When it was given is not said any more.
+        // The event has no time of the reaction.
         let json = reaction_json(id, &Reaction { user: user.to_owned(), emoji: emoji.to_owned(), at: 0 });
         self.happen("reaction_removed", json!({ "reaction": json.to_string() }), &channel, None);
     }
@@ -180,7 +179,7 @@ impl World {
         self.files.get(id).cloned()
     }
 
-    /// Looks for the name that a client gave to a post.
+    /// Looks up a pending id.
     pub(crate) fn pend(&mut self, name: &str) -> Known {
         self.pending.retain(|_, pending| !matches!(pending, Pending::Made(_, at) if at.elapsed() > PENDING));
         match self.pending.get(name) {
@@ -193,7 +192,7 @@ impl World {
         }
     }
 
-    /// What came of it.
+    /// Stores the post of a pending id.
     pub(crate) fn settle(&mut self, name: &str, post: Option<&str>) {
         match post {
             Some(post) => self.pending.insert(name.to_owned(), Pending::Made(post.to_owned(), Instant::now())),
