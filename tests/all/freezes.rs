@@ -91,8 +91,8 @@ fn a_job_that_acts_already_finishes_and_no_other_starts() -> Result<()> {
     waits(&test_host)?;
     host.say("freeze production reason the database moves &")?;
     host.wait_for("production is frozen by operator: the database moves.")?;
-    let told = host.wait_for("goes on to its end")?;
-    ensure!(told.ends_with(&format!("goes on to its end: script-app cms production 1.0 {script}")), "{told}");
+    let printed = host.wait_for("goes on to its end")?;
+    ensure!(printed.ends_with(&format!("goes on to its end: script-app cms production 1.0 {script}")), "{printed}");
     host.wait_for("Lift it: unfreeze production")?;
     // A second environment's app, and the same app and environment.
     host.say("deploy shop production 5.0 &")?;

@@ -95,19 +95,19 @@ allow  = [{ call = ["pipelines.*", "catalog.*", "store.*", "access.*"] }]
 "#;
 
 /// The output of a host whose guest was attacked with some lines.
-struct Scene {
+struct Attack {
     test_host: TestHost,
     said: String,
     log: String,
 }
 
-impl Scene {
+impl Attack {
     /// Types lines to a host with this guest, then runs a command of the correct plugin.
-    fn play(name: &str, limits: &str, lines: &[&str]) -> Result<Self> {
-        Self::play_bytes(&guest::build(name)?, limits, lines)
+    fn run(name: &str, limits: &str, lines: &[&str]) -> Result<Self> {
+        Self::run_bytes(&guest::build(name)?, limits, lines)
     }
 
-    fn play_bytes(bytes: &[u8], limits: &str, lines: &[&str]) -> Result<Self> {
+    fn run_bytes(bytes: &[u8], limits: &str, lines: &[&str]) -> Result<Self> {
         let test_host = TestHost::new(&format!("{CONFIG}{EVIL}{limits}"))?;
         fs::write(test_host.path("evil.wasm"), bytes)?;
         let mut host = RunningHost::start(&test_host)?;
@@ -125,14 +125,14 @@ impl Scene {
     }
 
     /// The output contains these words.
-    fn said(&self, words: &str) -> Result<()> {
-        ensure!(self.said.contains(words), "not said: `{words}`, but:\n{}\n{}", short(&self.said), self.log);
+    fn contains(&self, words: &str) -> Result<()> {
+        ensure!(self.said.contains(words), "missing: `{words}` in:\n{}\n{}", short(&self.said), self.log);
         Ok(())
     }
 
     /// The output does not contain these words.
-    fn unsaid(&self, words: &str) -> Result<()> {
-        ensure!(!self.said.contains(words), "said: `{words}`:\n{}", short(&self.said));
+    fn lacks(&self, words: &str) -> Result<()> {
+        ensure!(!self.said.contains(words), "found: `{words}` in:\n{}", short(&self.said));
         Ok(())
     }
 
@@ -229,10 +229,10 @@ fn an_invalid_plugin_is_not_loaded_and_the_reason_is_reported() -> Result<()> {
 #[test]
 fn a_complete_component_is_accepted() -> Result<()> {
     for bytes in [guest::harmless()?, guest::component(&guest::harmless()?)?] {
-        let scene = Scene::play_bytes(&bytes, "", &["attack", "peek"])?;
-        scene.said("attack: succeeded")?;
-        ensure!(scene.said.lines().filter(|line| *line == "fine").count() == 2, "{}", scene.said);
-        scene.nothing_done()?;
+        let attack = Attack::run_bytes(&bytes, "", &["attack", "peek"])?;
+        attack.contains("attack: succeeded")?;
+        ensure!(attack.said.lines().filter(|line| *line == "fine").count() == 2, "{}", attack.said);
+        attack.nothing_done()?;
     }
     Ok(())
 }
@@ -272,117 +272,117 @@ fn an_endless_loop_is_stopped_while_other_commands_are_answered() -> Result<()> 
 
 #[test]
 fn a_memory_bomb_is_stopped() -> Result<()> {
-    let scene = Scene::play("bomb", "", &["attack", "attack"])?;
-    scene.said("`attack` was ended: it used more than 32 MiB of memory.")?;
-    scene.nothing_done()
+    let attack = Attack::run("bomb", "", &["attack", "attack"])?;
+    attack.contains("`attack` was ended: it used more than 32 MiB of memory.")?;
+    attack.nothing_done()
 }
 
 #[test]
 fn many_concurrent_memory_bombs_do_not_kill_the_host() -> Result<()> {
-    let scene = Scene::play("bomb", "limits = { memory_mib = 4 }\n", &["attack &"; 20])?;
-    scene.nothing_done()
+    let attack = Attack::run("bomb", "limits = { memory_mib = 4 }\n", &["attack &"; 20])?;
+    attack.nothing_done()
 }
 
 #[test]
 fn deep_recursion_is_stopped() -> Result<()> {
-    let scene = Scene::play("deep", "", &["attack", "attack"])?;
-    scene.said("`attack` was ended: it called itself too deeply.")?;
-    scene.nothing_done()
+    let attack = Attack::run("deep", "", &["attack", "attack"])?;
+    attack.contains("`attack` was ended: it called itself too deeply.")?;
+    attack.nothing_done()
 }
 
 #[test]
 fn a_trap_is_a_failed_command() -> Result<()> {
-    let scene = Scene::play("trap", "", &["attack", "peek"])?;
-    scene.said("`attack` broke: wasm trap: wasm `unreachable` instruction executed.")?;
-    scene.said("`peek` broke: wasm trap: integer divide by zero")?;
-    scene.nothing_done()
+    let attack = Attack::run("trap", "", &["attack", "peek"])?;
+    attack.contains("`attack` broke: wasm trap: wasm `unreachable` instruction executed.")?;
+    attack.contains("`peek` broke: wasm trap: integer divide by zero")?;
+    attack.nothing_done()
 }
 
 #[test]
 fn a_huge_reply_is_rejected() -> Result<()> {
     // One answer that does not fit into memory, and one that does.
-    let scene = Scene::play("huge-answer", "", &["attack", "peek"])?;
-    scene.said("`attack` was ended: it used more than 32 MiB of memory.")?;
-    scene.nothing_done()?;
-    let scene = Scene::play("huge-answer", "limits = { memory_mib = 64 }\n", &["attack", "peek"])?;
-    scene.said("`attack` was ended: it handed over more than 1048576 bytes.")?;
-    scene.said("`peek` was ended: it handed over more than 1048576 bytes")?;
-    scene.unsaid("aaaaaaaaaa")?;
-    scene.nothing_done()
+    let attack = Attack::run("huge-answer", "", &["attack", "peek"])?;
+    attack.contains("`attack` was ended: it used more than 32 MiB of memory.")?;
+    attack.nothing_done()?;
+    let attack = Attack::run("huge-answer", "limits = { memory_mib = 64 }\n", &["attack", "peek"])?;
+    attack.contains("`attack` was ended: it handed over more than 1048576 bytes.")?;
+    attack.contains("`peek` was ended: it handed over more than 1048576 bytes")?;
+    attack.lacks("aaaaaaaaaa")?;
+    attack.nothing_done()
 }
 
 #[test]
 fn invalid_text_and_a_missing_reply_are_failed_commands() -> Result<()> {
     for name in ["not-text", "outside", "no-answer"] {
-        let scene = Scene::play(name, "", &["attack", "peek"])?;
-        scene.said("`attack` broke: ")?;
-        scene.said("`peek` broke: ")?;
-        scene.nothing_done()?;
+        let attack = Attack::run(name, "", &["attack", "peek"])?;
+        attack.contains("`attack` broke: ")?;
+        attack.contains("`peek` broke: ")?;
+        attack.nothing_done()?;
     }
     Ok(())
 }
 
 #[test]
 fn a_flood_of_calls_is_stopped() -> Result<()> {
-    let scene = Scene::play("flood", "", &["attack", "peek"])?;
-    scene.said("`attack` was ended: it made more than 1000 calls.")?;
-    scene.said("`peek` was ended: it made more than 1000 calls")?;
-    scene.nothing_done()
+    let attack = Attack::run("flood", "", &["attack", "peek"])?;
+    attack.contains("`attack` was ended: it made more than 1000 calls.")?;
+    attack.contains("`peek` was ended: it made more than 1000 calls")?;
+    attack.nothing_done()
 }
 
 #[test]
 fn a_huge_argument_is_rejected() -> Result<()> {
-    let scene = Scene::play("shout", "", &["attack", "peek"])?;
-    scene.said("`attack` was ended: it handed over more than 1048576 bytes.")?;
-    scene.said("`peek` was ended: it handed over more than 1048576 bytes")?;
-    scene.nothing_done()
+    let attack = Attack::run("shout", "", &["attack", "peek"])?;
+    attack.contains("`attack` was ended: it handed over more than 1048576 bytes.")?;
+    attack.contains("`peek` was ended: it handed over more than 1048576 bytes")?;
+    attack.nothing_done()
 }
 
 #[test]
 fn a_list_with_one_large_item_repeated_many_times_is_rejected() -> Result<()> {
-    let scene = Scene::play("amplify", "", &["attack"])?;
-    scene.said("`attack` was ended: it handed over more than 1048576 bytes.")?;
-    scene.nothing_done()
+    let attack = Attack::run("amplify", "", &["attack"])?;
+    attack.contains("`attack` was ended: it handed over more than 1048576 bytes.")?;
+    attack.nothing_done()
 }
 
 #[test]
 fn an_effect_with_arguments_that_were_not_typed_is_denied() -> Result<()> {
-    let scene = Scene::play("elsewhere", "", &["attack cms staging 1.0.2", "attack", "peek"])?;
-    scene.said("Refused: pipelines.trigger cms/staging version 1.0.0")?;
-    scene.said("Refused: pipelines.trigger cms/production version 1.0.2")?;
-    scene.said("`attack cms staging 1.0.2` was typed, and not version `1.0.0`; plugins.toml line 28 would need beyond = [\"version\"]")?;
-    scene.said("`attack cms staging 1.0.2` was typed, and not environment `production`; plugins.toml line 28 would need beyond = [\"environment\"]")?;
-    scene.said("`attack` was typed, and not app `cms`, environment `production`, version `1.0.2`;")?;
-    scene.said("`peek` is a query, and pipelines.trigger acts")?;
-    scene.nothing_done()
+    let attack = Attack::run("elsewhere", "", &["attack cms staging 1.0.2", "attack", "peek"])?;
+    attack.contains("Refused: pipelines.trigger cms/staging version 1.0.0")?;
+    attack.contains("Refused: pipelines.trigger cms/production version 1.0.2")?;
+    attack.contains("`attack cms staging 1.0.2` was typed, and not version `1.0.0`; plugins.toml line 28 would need beyond = [\"version\"]")?;
+    attack.contains("`attack cms staging 1.0.2` was typed, and not environment `production`; plugins.toml line 28 would need beyond = [\"environment\"]")?;
+    attack.contains("`attack` was typed, and not app `cms`, environment `production`, version `1.0.2`;")?;
+    attack.contains("`peek` is a query, and pipelines.trigger acts")?;
+    attack.nothing_done()
 }
 
 #[test]
 fn a_plugin_cannot_grant_a_role_that_was_not_typed() -> Result<()> {
-    let scene = Scene::play("grants", "", &["attack cms staging 1.0.2", "attack", "peek"])?;
-    scene.said("`attack` was typed, and no person and app; nothing else can be granted or taken back")?;
-    scene.said("`attack cms staging 1.0.2` was typed, and no person and app;")?;
-    scene.said("`peek` is a query, and access.grant acts")?;
-    ensure!(Journal::open(&scene.test_host.path("state"))?.count("select count(*) from granted")? == 0);
-    scene.nothing_done()
+    let attack = Attack::run("grants", "", &["attack cms staging 1.0.2", "attack", "peek"])?;
+    attack.contains("`attack` was typed, and no person and app; nothing else can be granted or taken back")?;
+    attack.contains("`attack cms staging 1.0.2` was typed, and no person and app;")?;
+    attack.contains("`peek` is a query, and access.grant acts")?;
+    ensure!(Journal::open(&attack.test_host.path("state"))?.count("select count(*) from granted")? == 0);
+    attack.nothing_done()
 }
 
 #[test]
 fn a_reply_after_a_denied_call_is_marked_with_the_denial() -> Result<()> {
-    let scene = Scene::play("quiet", "", &["attack cms staging 1.0.2"])?;
-    scene.said("attack cms staging 1.0.2: succeeded with warnings")?;
-    scene.said("Refused: pipelines.trigger cms/production version 1.0.2")?;
-    scene.nothing_done()
+    let attack = Attack::run("quiet", "", &["attack cms staging 1.0.2"])?;
+    attack.contains("attack cms staging 1.0.2: succeeded with warnings")?;
+    attack.contains("Refused: pipelines.trigger cms/production version 1.0.2")?;
+    attack.nothing_done()
 }
 
 #[test]
 fn a_query_cannot_store_or_wait_and_keys_have_a_length_limit() -> Result<()> {
-    let scene = Scene::play("keeps", "", &["attack", "peek"])?;
-    scene.said("a key has 1 to 512 bytes, and this has 513")?;
-    scene.said("`peek` is a query, and store.set keeps")?;
-    scene.said("`peek` is a query, and pipelines.wait waits")?;
-    ensure!(Journal::open(&scene.test_host.path("state"))?.count("select count(*) from value")? == 0);
-    scene.nothing_done()
+    let attack = Attack::run("keeps", "", &["attack", "peek"])?;
+    attack.contains("a key has 1 to 512 bytes, and this has 513")?;
+    attack.contains("`peek` is a query, and store.set keeps")?;
+    attack.contains("`peek` is a query, and pipelines.wait waits")?;
+    ensure!(Journal::open(&attack.test_host.path("state"))?.count("select count(*) from value")? == 0);
+    attack.nothing_done()
 }
 
 #[test]
@@ -409,12 +409,12 @@ fn a_run_of_another_job_is_not_found() -> Result<()> {
 #[test]
 fn control_characters_are_stripped_from_guest_text() -> Result<()> {
     for (name, lines) in [("paint", ["attack", "peek"]), ("painted-summary", ["help", "help attack"])] {
-        let scene = Scene::play(name, "", &lines)?;
-        for text in [&scene.said, &scene.log] {
+        let attack = Attack::run(name, "", &lines)?;
+        for text in [&attack.said, &attack.log] {
             let odd = text.chars().find(|letter| (letter.is_control() && *letter != '\n') || *letter == '\u{202e}');
             ensure!(odd.is_none(), "{name}: {odd:?} in {text:?}");
         }
-        scene.nothing_done()?;
+        attack.nothing_done()?;
     }
     Ok(())
 }

@@ -159,7 +159,7 @@ fn a_delivery_runs_once_after_a_crash_before_its_command() -> Result<()> {
         // The host was killed before its answer, or right after it.
         let answered = deliver(port, "build-17")?;
         ensure!(answered.is_none_or(|(status, _)| status == 202), "{place}");
-        eventually("its death", || Ok(ask(port, "GET /healthz", "", "")?.is_none()))?;
+        eventually("the crash", || Ok(ask(port, "GET /healthz", "", "")?.is_none()))?;
         let before = host.kill()?;
         let mut host = RunningHost::start(&test_host)?;
         host.wait_for("Content Management System: deployed version 1.0.1 to staging").context(place)?;
@@ -167,8 +167,8 @@ fn a_delivery_runs_once_after_a_crash_before_its_command() -> Result<()> {
         ensure!(deliver(port, "build-17")?.context("an answer")?.0 == 200, "{place}");
         let (ended, said) = host.finish()?;
         ensure!(ended.success(), "{place}: {ended}");
-        let told = before.iter().chain(&said).filter(|line| line.contains("(hook build)")).count();
-        ensure!(told == 1, "{place}: {before:#?}\n{said:#?}");
+        let printed = before.iter().chain(&said).filter(|line| line.contains("(hook build)")).count();
+        ensure!(printed == 1, "{place}: {before:#?}\n{said:#?}");
         let mut journal = Journal::open(&test_host.path("state"))?;
         ensure!(journal.count("select count(*) from job")? == 1 && test_host.runs().len() == 1, "{place}");
         ensure!(test_host.wardroom(&["journal", "verify"], "")?.code == Some(0), "{place}");

@@ -93,10 +93,10 @@ fn an_action_on_a_held_deployment_lock_is_refused_or_queued() -> Result<()> {
     starts(&test_host, "1.0")?;
     host.say("/as @bob:example.org")?;
     host.say("deploy cms staging 2.0 &")?;
-    let told = host.wait_for("is held by job")?;
+    let printed = host.wait_for("is held by job")?;
     ensure!(
-        told.contains("(`deploy cms staging 1.0`, by operator); `--wait` stands in line for it"),
-        "the holder is named, and the way out: {told}"
+        printed.contains("(`deploy cms staging 1.0`, by operator); `--wait` stands in line for it"),
+        "the holder is named, and the way out: {printed}"
     );
     host.say("deploy --wait cms staging 3.0 &")?;
     host.wait_for("stands in line for cms/staging, which job")?;
@@ -231,9 +231,10 @@ fn a_plugin_can_wait_for_the_first_of_several_runs_and_timers() -> Result<()> {
     let mut host = RunningHost::start(&test_host)?;
     host.say("script trigger:cms/staging:1.0 trigger:cms/production:2.0 after:300000 any any &")?;
     starts(&test_host, "2.0")?;
-    std::thread::sleep(Duration::from_millis(100));
+    let stored = |query: &'static str| Journal::open(&test_host.path("state"))?.count(query);
+    eventually("the first wait", || Ok(stored("select count(*) from entry where kind = 'wait'")? == 1))?;
     go(&test_host, "2.0")?;
-    std::thread::sleep(Duration::from_millis(200));
+    eventually("the first release", || Ok(stored("select count(*) from release")? == 1))?;
     go(&test_host, "1.0")?;
     host.wait_for("ok ok ok succeeded succeeded")?;
     let (status, _) = host.finish()?;

@@ -20,8 +20,8 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Value, json};
 use wardroom_tests::{
     matrix_user::{MatrixUser, fresh},
+    proxy::{HttpProxy, Withheld},
     synapse::{Limits, Synapse},
-    wire::{Held, Wire},
 };
 
 use scene::{Scene, body, is_reaction, replaces, thread_of};
@@ -90,7 +90,7 @@ async fn commands_from_downtime_run_once() -> Result<()> {
     scene.answer(&command, DEPLOYED).await?;
     scene.host.kill();
     scene.host.start()?;
-    scene.fence().await?;
+    scene.barrier().await?;
     assert_eq!(scene.answers(&command, DEPLOYED).await?, 1);
     assert_eq!(scene.answers(&before, "").await?, 1);
     assert_eq!(scene.host.runs(), ["1.0.2"]);
@@ -100,7 +100,7 @@ async fn commands_from_downtime_run_once() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn backfill_reads_every_command_after_a_long_absence() -> Result<()> {
     let mut scene = Scene::open(Synapse::shared().await?).await?;
-    scene.fence().await?;
+    scene.barrier().await?;
     scene.host.kill();
     let command = scene.alice.say(&scene.room, DEPLOY).await?;
     let (alice, room) = (&scene.alice, &scene.room);
@@ -109,7 +109,7 @@ async fn backfill_reads_every_command_after_a_long_absence() -> Result<()> {
     chatter.buffer_unordered(10).try_for_each(|_| async { Ok(()) }).await?;
     scene.host.start()?;
     scene.answer(&command, DEPLOYED).await?;
-    scene.fence().await?;
+    scene.barrier().await?;
     assert_eq!(scene.answers(&command, DEPLOYED).await?, 1);
     assert_eq!(scene.host.runs(), ["1.0.2"]);
     Ok(())
@@ -118,21 +118,21 @@ async fn backfill_reads_every_command_after_a_long_absence() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_between_reading_and_answering_loses_no_command() -> Result<()> {
     let synapse = Synapse::shared().await?;
-    let wire = Wire::new(synapse.port()).await?;
-    let mut scene = Scene::open_at(synapse, &wire.url()).await?;
-    scene.fence().await?;
+    let proxy = HttpProxy::new(synapse.port()).await?;
+    let mut scene = Scene::open_at(synapse, &proxy.url()).await?;
+    scene.barrier().await?;
 
     // The bot reads, and none of its answers leaves the machine.
-    wire.hold(Held::Sends);
-    let sent = wire.count();
+    proxy.withhold(Withheld::Sends);
+    let sent = proxy.count();
     let question = scene.alice.say(&scene.room, "!where cms").await?;
-    wire.sends(sent).await?;
+    proxy.sends(sent).await?;
     scene.host.kill();
     assert_eq!(scene.answers(&question, "").await?, 0);
-    wire.hold(Held::Nothing);
+    proxy.withhold(Withheld::Nothing);
     scene.host.start()?;
     scene.answer(&question, "").await?;
-    scene.fence().await?;
+    scene.barrier().await?;
     assert_eq!(scene.answers(&question, "").await?, 1);
     Ok(())
 }
@@ -140,21 +140,21 @@ async fn a_crash_between_reading_and_answering_loses_no_command() -> Result<()> 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_before_a_sent_answer_is_confirmed_does_not_repeat_it() -> Result<()> {
     let synapse = Synapse::shared().await?;
-    let wire = Wire::new(synapse.port()).await?;
-    let mut scene = Scene::open_at(synapse, &wire.url()).await?;
-    scene.fence().await?;
+    let proxy = HttpProxy::new(synapse.port()).await?;
+    let mut scene = Scene::open_at(synapse, &proxy.url()).await?;
+    scene.barrier().await?;
 
     // The bot's answers arrive, and their responses are withheld.
-    wire.hold(Held::Answers);
+    proxy.withhold(Withheld::Answers);
     let question = scene.alice.say(&scene.room, "!where cms").await?;
     let bot = scene.bot.clone();
     let anything = |event: &Value| event["sender"] == bot && event.to_string().contains(&question);
     scene.alice.wait(&scene.room, "word of the bot", anything).await?;
     scene.host.kill();
-    wire.hold(Held::Nothing);
+    proxy.withhold(Withheld::Nothing);
     scene.host.start()?;
     scene.answer(&question, "").await?;
-    scene.fence().await?;
+    scene.barrier().await?;
     assert_eq!(scene.answers(&question, "").await?, 1);
     let events = scene.alice.events(&scene.room).await?;
     for emoji in ["👀", "✅"] {
@@ -171,7 +171,7 @@ async fn an_open_job_resumes_after_a_crash() -> Result<()> {
     scene.host.kill();
     scene.host.start()?;
     scene.answer(&command, DEPLOYED).await?;
-    scene.fence().await?;
+    scene.barrier().await?;
     assert_eq!(scene.answers(&command, DEPLOYED).await?, 1);
     assert_eq!(scene.host.runs(), ["1.0.2"], "the run was not started a second time");
     Ok(())
@@ -187,7 +187,7 @@ async fn the_bot_survives_a_restart_of_the_homeserver() -> Result<()> {
     scene.host.wait_for_a_run().await?;
     synapse.resume().await?;
     scene.answer(&command, DEPLOYED).await?;
-    scene.fence().await?;
+    scene.barrier().await?;
     assert_eq!(scene.answers(&command, DEPLOYED).await?, 1);
     assert_eq!(scene.host.runs(), ["1.0.2"]);
     Ok(())
@@ -197,7 +197,7 @@ async fn the_bot_survives_a_restart_of_the_homeserver() -> Result<()> {
 async fn the_bot_starts_while_the_homeserver_is_down() -> Result<()> {
     let mut synapse = Synapse::start(Limits::None).await?;
     let mut scene = Scene::open(&synapse).await?;
-    scene.fence().await?;
+    scene.barrier().await?;
     scene.host.kill();
     let command = scene.alice.say(&scene.room, DEPLOY).await?;
     synapse.stop();
@@ -232,23 +232,23 @@ async fn a_rate_limited_bot_answers_every_command() -> Result<()> {
 async fn notices_edits_code_blocks_and_quotes_are_no_commands() -> Result<()> {
     let scene = Scene::open(Synapse::shared().await?).await?;
     let alice = &scene.alice;
-    let fenced = alice.say(&scene.room, "hello").await?;
+    let earlier = alice.say(&scene.room, "hello").await?;
     let words = json!({ "msgtype": "m.text", "body": DEPLOY });
     let ignored = [
         json!({ "msgtype": "m.notice", "body": DEPLOY }),
         json!({ "msgtype": "m.text", "body": format!("* {DEPLOY}"), "m.new_content": words,
-                "m.relates_to": { "rel_type": "m.replace", "event_id": fenced } }),
+                "m.relates_to": { "rel_type": "m.replace", "event_id": earlier } }),
         json!({ "msgtype": "m.text", "body": format!("```\n{DEPLOY}\n```"), "format": "org.matrix.custom.html",
                 "formatted_body": format!("<pre><code>{DEPLOY}\n</code></pre>") }),
         json!({ "msgtype": "m.text", "body": format!("> <{}> {DEPLOY}\n\nnot now", alice.id),
-                "m.relates_to": { "m.in_reply_to": { "event_id": fenced } } }),
+                "m.relates_to": { "m.in_reply_to": { "event_id": earlier } } }),
     ];
     for content in ignored {
         alice.send(&scene.room, "m.room.message", content).await?;
     }
-    scene.fence().await?;
+    scene.barrier().await?;
     assert!(scene.host.runs().is_empty());
-    assert_eq!(scene.said_by_bot().await?.len(), 1, "the fence's answer and nothing else");
+    assert_eq!(scene.said_by_bot().await?.len(), 1, "the barrier's answer and nothing else");
     Ok(())
 }
 
@@ -257,12 +257,12 @@ async fn messages_from_before_the_bot_joined_are_not_handled() -> Result<()> {
     let synapse = Synapse::shared().await?;
     let old = std::sync::Mutex::new(String::new());
     let scene = Scene::open_with(synapse, &synapse.url(), async |alice, room| {
-        *old.lock().expect("nobody panicked") = alice.say(room, DEPLOY).await?;
+        *old.lock().expect("no holder panicked") = alice.say(room, DEPLOY).await?;
         Ok(())
     })
     .await?;
     let old = old.into_inner()?;
-    scene.fence().await?;
+    scene.barrier().await?;
     assert_eq!(scene.answers(&old, "").await?, 0);
     assert!(scene.host.runs().is_empty());
     Ok(())
@@ -272,7 +272,7 @@ async fn messages_from_before_the_bot_joined_are_not_handled() -> Result<()> {
 async fn a_session_that_the_homeserver_revoked_is_replaced() -> Result<()> {
     let synapse = Synapse::shared().await?;
     let scene = Scene::open(synapse).await?;
-    scene.fence().await?;
+    scene.barrier().await?;
     let account = MatrixUser::login(&synapse.url(), &scene.bot, scene.host.password()).await?;
     account.logout_everywhere().await?;
     scene.host.wait_for_log("logging in again").await?;
@@ -286,12 +286,12 @@ async fn a_session_that_the_homeserver_revoked_is_replaced() -> Result<()> {
 async fn a_revoked_access_token_is_reported_and_not_stored() -> Result<()> {
     let synapse = Synapse::shared().await?;
     let mut scene = Scene::open(synapse).await?;
-    scene.fence().await?;
+    scene.barrier().await?;
     scene.host.kill();
     let account = MatrixUser::login(&synapse.url(), &scene.bot, scene.host.password()).await?;
     scene.host.use_token(account.token())?;
     scene.host.start()?;
-    scene.fence().await?;
+    scene.barrier().await?;
     account.logout_everywhere().await?;
     scene.host.wait_for_log("no longer knows the access token").await?;
     assert!(!scene.host.log().contains(account.token()));
@@ -303,7 +303,7 @@ async fn a_revoked_access_token_is_reported_and_not_stored() -> Result<()> {
 async fn check_connects_and_changes_nothing() -> Result<()> {
     let synapse = Synapse::shared().await?;
     let mut scene = Scene::open(synapse).await?;
-    scene.fence().await?;
+    scene.barrier().await?;
     let account = MatrixUser::login(&synapse.url(), &scene.bot, scene.host.password()).await?;
     let devices = account.devices().await?;
     let (good, said) = scene.host.check_connect()?;
@@ -315,7 +315,7 @@ async fn check_connects_and_changes_nothing() -> Result<()> {
     assert!(!good && said.contains(&format!("the homeserver does not know {nobody}")), "{said}");
     assert_eq!(account.devices().await?, devices);
     // The running host is not disturbed.
-    scene.fence().await?;
+    scene.barrier().await?;
     scene.host.kill();
     scene.host.use_token("no such token")?;
     let (good, said) = scene.host.check_connect()?;
@@ -326,7 +326,7 @@ async fn check_connects_and_changes_nothing() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn check_reports_encryption_of_rooms_and_keys_of_the_account() -> Result<()> {
     let scene = Scene::open(Synapse::shared().await?).await?;
-    scene.fence().await?;
+    scene.barrier().await?;
     let (good, said) = scene.host.check_connect()?;
     assert!(good && said.contains("has keys for encryption") && !said.contains("which is encrypted"), "{said}");
     let encryption = json!({ "algorithm": "m.megolm.v1.aes-sha2" });
@@ -339,7 +339,7 @@ async fn check_reports_encryption_of_rooms_and_keys_of_the_account() -> Result<(
 #[tokio::test(flavor = "multi_thread")]
 async fn session_files_are_readable_by_their_owner_only() -> Result<()> {
     let scene = Scene::open(Synapse::shared().await?).await?;
-    scene.fence().await?;
+    scene.barrier().await?;
     assert_eq!(scene.host.mode("state/matrix/marvin")?, 0o700);
     assert_eq!(scene.host.mode("state/matrix/marvin/session.json")?, 0o600);
     Ok(())

@@ -207,8 +207,8 @@ fn a_received_command_runs_once_whenever_the_host_is_killed() -> Result<()> {
         );
         ensure!(journal.count("select count(*) from release where outcome = 'succeeded'")? == taken, "{about}");
         if taken == 1 {
-            let told = [before.as_slice(), &ran.out.lines().map(str::to_owned).collect::<Vec<_>>()].concat();
-            let closings = count(&told, "It: deployed version 1.0 to slow");
+            let printed = [before.as_slice(), &ran.out.lines().map(str::to_owned).collect::<Vec<_>>()].concat();
+            let closings = count(&printed, "It: deployed version 1.0 to slow");
             // A console cannot look back for a sent line, so a line right before the kill may be printed again.
             ensure!((1..=2).contains(&closings), "{about}");
         }

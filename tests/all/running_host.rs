@@ -69,10 +69,10 @@ impl RunningHost {
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => {
-                    bail!("waited for `{words}`, and heard:\n{}\n{}", self.said.join("\n"), self.log())
+                    bail!("timed out waiting for `{words}`; output:\n{}\n{}", self.said.join("\n"), self.log())
                 }
                 Err(RecvTimeoutError::Disconnected) => {
-                    bail!("it ended before `{words}`, and said:\n{}\n{}", self.said.join("\n"), self.log())
+                    bail!("it ended before `{words}`; output:\n{}\n{}", self.said.join("\n"), self.log())
                 }
             }
         }
@@ -153,7 +153,7 @@ impl RunningHost {
                 return Ok(status);
             }
             if Instant::now() > until {
-                bail!("it does not end:\n{}\n{}", self.said.join("\n"), self.log());
+                bail!("it has not ended; output:\n{}\n{}", self.said.join("\n"), self.log());
             }
             std::thread::sleep(Duration::from_millis(10));
         }
@@ -180,7 +180,7 @@ pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> Result<bool>) ->
     let until = Instant::now() + PATIENCE;
     while !holds()? {
         if Instant::now() > until {
-            bail!("waited for {what}");
+            bail!("timed out waiting for {what}");
         }
         std::thread::sleep(Duration::from_millis(10));
     }

@@ -37,7 +37,7 @@ macro_rules! stories {
         $(
             #[test]
             fn $name() -> Result<()> {
-                tell(&stringify!($name).replace('_', "-"))
+                run_story(&stringify!($name).replace('_', "-"))
             }
         )*
     };
@@ -104,16 +104,16 @@ fn every_folder_is_a_story() -> Result<()> {
     for entry in fs::read_dir(repository().join("tests/stories"))? {
         folders.insert(entry?.file_name().to_string_lossy().into_owned());
     }
-    let told: BTreeSet<String> = STORIES.iter().map(|name| name.replace('_', "-")).collect();
-    let untold: Vec<&String> = folders.difference(&told).collect();
-    ensure!(untold.is_empty(), "folders of tests/stories that no test tells: {untold:?}");
-    let empty: Vec<&String> = told.difference(&folders).collect();
+    let run: BTreeSet<String> = STORIES.iter().map(|name| name.replace('_', "-")).collect();
+    let untold: Vec<&String> = folders.difference(&run).collect();
+    ensure!(untold.is_empty(), "folders of tests/stories without a test: {untold:?}");
+    let empty: Vec<&String> = run.difference(&folders).collect();
     ensure!(empty.is_empty(), "stories without a folder: {empty:?}");
     Ok(())
 }
 
 /// Runs one story.
-fn tell(name: &str) -> Result<()> {
+fn run_story(name: &str) -> Result<()> {
     let story = repository().join("tests/stories").join(name);
     let config =
         fs::read_to_string(story.join("plugins.toml")).with_context(|| format!("{name} has no plugins.toml"))?;
@@ -125,41 +125,41 @@ fn tell(name: &str) -> Result<()> {
             test_host.copy_in(&entry.path(), &file)?;
         }
     }
-    let mut told = Told { story: &story, test_host: &test_host, wrong: Vec::new(), parts: 0 };
-    told.problems()?;
-    told.typed()?;
-    told.session()?;
-    told.journal()?;
-    told.files()?;
-    ensure!(told.parts > 0, "{name} asks for nothing");
-    if told.wrong.is_empty() { Ok(()) } else { bail!("{}", told.wrong.join("\n\n")) }
+    let mut run = StoryRun { story: &story, test_host: &test_host, wrong: Vec::new(), parts: 0 };
+    run.problems()?;
+    run.typed()?;
+    run.session()?;
+    run.journal()?;
+    run.files()?;
+    ensure!(run.parts > 0, "{name} has no expectation");
+    if run.wrong.is_empty() { Ok(()) } else { bail!("{}", run.wrong.join("\n\n")) }
 }
 
-struct Told<'s> {
+struct StoryRun<'s> {
     story: &'s Path,
     test_host: &'s TestHost,
     wrong: Vec<String>,
     parts: usize,
 }
 
-impl Told<'_> {
+impl StoryRun<'_> {
     fn text(&self, file: &str) -> Result<Option<String>> {
         let path = self.story.join(file);
         if path.exists() { Ok(Some(fs::read_to_string(path)?)) } else { Ok(None) }
     }
 
     /// Compares actual output with a file of the story.
-    fn compare(&mut self, file: &str, came: &str) -> Result<()> {
+    fn compare(&mut self, file: &str, actual: &str) -> Result<()> {
         self.parts += 1;
         let path = self.story.join(file);
         let expected = fs::read_to_string(&path).with_context(|| format!("{} is missing", path.display()))?;
-        if came == expected {
+        if actual == expected {
             return Ok(());
         }
         if env::var_os("WARDROOM_BLESS").is_some() {
-            return Ok(fs::write(path, came)?);
+            return Ok(fs::write(path, actual)?);
         }
-        self.wrong.push(format!("{}:\n{}", path.display(), difference(&expected, came)));
+        self.wrong.push(format!("{}:\n{}", path.display(), difference(&expected, actual)));
         Ok(())
     }
 
@@ -174,7 +174,7 @@ impl Told<'_> {
         for command in commands {
             let ran = self.test_host.wardroom(&[command], "help\n")?;
             ensure!(ran.code == Some(2), "`wardroom {command}` ended with {:?}:\n{}{}", ran.code, ran.out, ran.err);
-            ensure!(ran.out.is_empty(), "`wardroom {command}` said on standard output: {}", ran.out);
+            ensure!(ran.out.is_empty(), "`wardroom {command}` wrote to standard output: {}", ran.out);
             self.compare("problems.txt", &filtered(&ran.err, self.test_host))?;
         }
         Ok(())
@@ -194,18 +194,18 @@ impl Told<'_> {
 
     fn session(&mut self) -> Result<()> {
         let Some(session) = self.text("session.txt")? else { return Ok(()) };
-        let mut came = String::new();
+        let mut actual = String::new();
         for line in session.lines() {
             let Some(command) = line.strip_prefix("$ ") else { continue };
             let mut shell = self.test_host.command("sh");
             shell.args(["-c", &command.replace("{guests}", &test_host::guests().display().to_string())]);
             let Ran { code, out, err } = test_host::run(shell, "")?;
-            came.push_str(&format!("{line}\n{out}{err}"));
+            actual.push_str(&format!("{line}\n{out}{err}"));
             if code != Some(0) {
-                came.push_str(&format!("[exit code {}]\n", code.map_or("none".to_owned(), |code| code.to_string())));
+                actual.push_str(&format!("[exit code {}]\n", code.map_or("none".to_owned(), |code| code.to_string())));
             }
         }
-        self.compare("session.txt", &filtered(&came, self.test_host))
+        self.compare("session.txt", &filtered(&actual, self.test_host))
     }
 
     fn journal(&mut self) -> Result<()> {
@@ -226,7 +226,7 @@ impl Told<'_> {
             };
             let found = matching(&self.test_host.path("."), pattern);
             if wanted == found.is_empty() {
-                self.wrong.push(format!("files.txt: `{line}`, and there is {found:?}"));
+                self.wrong.push(format!("files.txt: `{line}`, found {found:?}"));
             }
         }
         Ok(())
@@ -285,15 +285,15 @@ pub(crate) fn filtered(text: &str, test_host: &TestHost) -> String {
 }
 
 /// The lines of two texts, with marks at those that differ.
-fn difference(expected: &str, came: &str) -> String {
-    let (expected, came): (Vec<&str>, Vec<&str>) = (expected.lines().collect(), came.lines().collect());
-    let same = expected.iter().zip(&came).take_while(|(a, b)| a == b).count();
-    let same_end = expected[same..].iter().rev().zip(came[same..].iter().rev()).take_while(|(a, b)| a == b).count();
+fn difference(expected: &str, actual: &str) -> String {
+    let (expected, actual): (Vec<&str>, Vec<&str>) = (expected.lines().collect(), actual.lines().collect());
+    let same = expected.iter().zip(&actual).take_while(|(a, b)| a == b).count();
+    let same_end = expected[same..].iter().rev().zip(actual[same..].iter().rev()).take_while(|(a, b)| a == b).count();
     let mut text = String::new();
     let mut add = |sign: &str, lines: &[&str]| lines.iter().for_each(|line| text.push_str(&format!("{sign} {line}\n")));
     add(" ", &expected[same.saturating_sub(3)..same]);
     add("-", &expected[same..expected.len() - same_end]);
-    add("+", &came[same..came.len() - same_end]);
+    add("+", &actual[same..actual.len() - same_end]);
     add(" ", &expected[expected.len() - same_end..][..same_end.min(3)]);
     text
 }

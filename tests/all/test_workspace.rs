@@ -96,7 +96,7 @@ impl TestWorkspace {
 
     /// The messages of an identity, in order, as `room: words`.
     pub(crate) fn said(&self, bot: &str) -> Vec<String> {
-        let Some(chat) = self.chats.lock().expect("nobody panics with it").get(bot).cloned() else { return Vec::new() };
+        let Some(chat) = self.chats.lock().expect("no holder panics").get(bot).cloned() else { return Vec::new() };
         let sent = chat.sent().into_iter().filter_map(|message| {
             let (wardroom::port::Body::Say { text, .. } | wardroom::port::Body::Edit { text, .. }) = message.body
             else {
@@ -109,7 +109,7 @@ impl TestWorkspace {
 
     /// Sets the members of a room, as an identity's network returns them.
     pub(crate) fn members(&self, bot: &str, room: &str, people: &[&str]) {
-        let chats = self.chats.lock().expect("nobody panics with it");
+        let chats = self.chats.lock().expect("no holder panics");
         if let Some(chat) = chats.get(bot) {
             chat.set_members(room, people.iter().map(|person| Person::named_by_id(*person)).collect());
         }
@@ -139,12 +139,12 @@ impl Open<'_> {
 
     /// Waits until no work is left.
     pub(crate) async fn settle(&self) -> Result<()> {
-        self.inboxes().first().context("somebody is there")?.settled().await;
+        self.inboxes().first().context("there is an inbox")?.settled().await;
         Ok(())
     }
 
     fn inboxes(&self) -> Vec<&Arc<Inbox>> {
-        let bots: Vec<String> = self.workspace.chats.lock().expect("nobody panics with it").keys().cloned().collect();
+        let bots: Vec<String> = self.workspace.chats.lock().expect("no holder panics").keys().cloned().collect();
         bots.iter().filter_map(|bot| self.engine.inbox(bot, MemoryChat::NETWORK)).collect()
     }
 
@@ -183,7 +183,7 @@ impl ChatFactory for RoomChats {
     fn read(&self, bot: &BotIdentity, table: &mut Table) -> Option<Arc<dyn Chat>> {
         let rooms = table.strings("rooms").map(|rooms| rooms.value).unwrap_or_default();
         let rooms = rooms.into_iter().map(|room| room.value).collect();
-        let mut chats = self.0.lock().expect("nobody panics with it");
+        let mut chats = self.0.lock().expect("no holder panics");
         let abilities = Abilities { threads: true, edits: true, reactions: true, files: false };
         let chat = chats.entry(bot.name.clone()).or_insert_with(|| MemoryChat::new(abilities)).clone();
         Some(Arc::new(RoomChat { account: account(&bot.name), chat, rooms }))

@@ -256,11 +256,11 @@ async fn missed_schedule_times_are_skipped_or_the_last_one_runs() -> Result<()> 
         }
         open.settle().await?;
         assert_eq!(workspace.pipelines.runs().len(), times, "{missed}: {:?}", workspace.said("marvin"));
-        let told = match missed {
+        let printed = match missed {
             "skip" => "Schedule morning: 5 of its times came while I was away, the last at 2026-11-25 08:00 UTC",
             _ => "It was due at 2026-11-25 08:00 UTC, when I was away. 4 of its times before that came",
         };
-        assert!(has(&workspace, told), "{missed}: {:?}", workspace.said("marvin"));
+        assert!(has(&workspace, printed), "{missed}: {:?}", workspace.said("marvin"));
         open.close().await?;
     }
     Ok(())

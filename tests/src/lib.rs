@@ -7,5 +7,5 @@
 pub mod encrypted_user;
 pub mod hooked;
 pub mod matrix_user;
+pub mod proxy;
 pub mod synapse;
-pub mod wire;

@@ -53,8 +53,8 @@ fn check(test_host: &TestHost, sessions: &[Session]) -> Result<()> {
     let state = stored_state(test_host)?;
     state.all_finished()?;
     let mut journal = Journal::open(&test_host.path("state"))?;
-    let heard = journal.count("select count(*) from inbox where text like 'deploy%'")?;
-    ensure!(i64::try_from(state.jobs.len())? == heard, "a job for each message: {heard} and {:?}", state.jobs);
+    let received = journal.count("select count(*) from inbox where text like 'deploy%'")?;
+    ensure!(i64::try_from(state.jobs.len())? == received, "a job for each message: {received} and {:?}", state.jobs);
     for job in &state.jobs {
         let outcome = done_once(test_host, &state, job)?;
         ensure!(outcome == JobOutcome::Succeeded, "{outcome:?}");
@@ -71,7 +71,7 @@ fn check(test_host: &TestHost, sessions: &[Session]) -> Result<()> {
         }
         // An approval request is printed again in each of its states. The closing line is printed once, or again around
         // a crash.
-        let summary = &job.end.as_ref().context("it is over")?.summary;
+        let summary = &job.end.as_ref().context("the job is finished")?.summary;
         let said = sessions.iter().flat_map(|session| &session.said).filter(|line| *line == summary).count();
         let deaths =
             sessions.iter().filter(|session| session.crashed() && session.said.last() == Some(summary)).count();
@@ -97,7 +97,7 @@ fn an_approved_deployment_survives_a_crash_at_each_point() -> Result<()> {
         Ok((crashed, starts(&test_host, "1.0")))
     })?;
     let crashed = ran.iter().filter(|(crashed, _)| *crashed).count();
-    ensure!(crashed + 6 >= points.len(), "a point is hardly ever missed: {crashed} of {}", points.len());
+    ensure!(crashed + 6 >= points.len(), "too few points were reached: {crashed} of {}", points.len());
     ensure!(ran.iter().any(|(_, starts)| *starts == 1));
     Ok(())
 }

@@ -94,10 +94,10 @@ fn changed(statement: &'static str, fault: &str) -> Result<()> {
     let told: Vec<_> = said.filter(|line| line.contains("is held: its journal is broken: ")).collect();
     ensure!(
         told.len() == 1 && told[0].contains(&format!("`cancel {id}` ends it")),
-        "the room is told once: {}",
+        "the room is told exactly once: {}",
         about()
     );
-    ensure!(sessions.iter().any(|session| session.log.contains("a job is held")), "the operator is told: {}", about());
+    ensure!(sessions.iter().any(|session| session.log.contains("a job is held")), "the log reports it: {}", about());
 
     // A retry changes nothing, and the job can be cancelled.
     let again = run_session(&test_host, &format!("job {id} again\njob {id}\ncancel {id}\n"), None)?;
@@ -193,7 +193,7 @@ fn the_end_of_a_run_is_recorded_after_the_disk_was_full() -> Result<()> {
     let (mut host, state) = on_a_small_disk(&test_host, "mount -t tmpfs -o size=4m,mode=0700 none state")?;
     host.say("script-app it quick 1.0 trigger:it/quick:1.0 wait &")?;
     eventually("the run's start", || Ok(started(&test_host) == ["1.0"]))?;
-    // The job waits for the run, or at least its intent is stored.
+    // The job waits for the run, or at least its intent is stored. The database is in another mount namespace.
     std::thread::sleep(Duration::from_millis(300));
     let filler = state.join("filler");
     ensure!(fs::write(&filler, vec![0_u8; 8 << 20]).is_err(), "the disk is full");

@@ -99,7 +99,7 @@ fn check(test_host: &TestHost, sessions: &[Session]) -> Result<()> {
     state.announced_once(sessions)?;
     let mut wanted = Vec::new();
     for job in &state.jobs {
-        let end = job.end.as_ref().context("it is over")?;
+        let end = job.end.as_ref().context("the job is finished")?;
         let (answer, starts): (_, &[&str]) = match &job.parent {
             None if job.line.contains("slow") => ("ok succeeded", &["2.0"]),
             None => (ANSWER, &["1.0"]),
@@ -138,10 +138,6 @@ fn every_kind_of_call_survives_a_crash_at_each_point() -> Result<()> {
         Ok(crashed)
     })?;
     let crashed = ran.iter().filter(|crashed| **crashed).count();
-    ensure!(
-        crashed + points.len() / 10 >= points.len(),
-        "a point is hardly ever missed: {crashed} of {}",
-        points.len()
-    );
+    ensure!(crashed + points.len() / 10 >= points.len(), "too few points were reached: {crashed} of {}", points.len());
     Ok(())
 }

@@ -24,7 +24,7 @@ fn changed(typed: &str, change: impl FnOnce(&TestHost) -> Result<()>) -> Result<
     state.all_finished()?;
     state.announced_once(&sessions)?;
     let said: Vec<&str> = sessions.iter().flat_map(|session| &session.said).map(String::as_str).collect();
-    let end = state.jobs[0].end.as_ref().context("it is over")?;
+    let end = state.jobs[0].end.as_ref().context("the job is finished")?;
     Ok((end.outcome, said.join("\n"), test_host))
 }
 
@@ -99,7 +99,7 @@ fn calls_are_denied_after_the_caller_loses_the_role() -> Result<()> {
     run_until(&test_host, &mut sessions, |state| state.jobs[0].end.is_some())?;
     let state = stored_state(&test_host)?;
     state.all_finished()?;
-    let summary = &state.jobs[0].end.as_ref().context("it is over")?.summary;
+    let summary = &state.jobs[0].end.as_ref().context("the job is finished")?.summary;
     ensure!(summary.contains("denied nothing") && summary.contains("role"), "{summary}");
     ensure!(started(&test_host).is_empty());
     Ok(())
@@ -137,7 +137,7 @@ fn a_run_of_a_removed_pipeline_ends_as_unknown() -> Result<()> {
     let state = stored_state(&test_host)?;
     state.all_finished()?;
     state.announced_once(&sessions)?;
-    let end = state.jobs[0].end.as_ref().context("it is over")?;
+    let end = state.jobs[0].end.as_ref().context("the job is finished")?;
     ensure!(end.outcome == JobOutcome::Unknown, "{end:?}");
     ensure!(end.summary.contains("no longer configured"), "{end:?}");
     ensure!(started(&test_host) == ["1.0"]);
@@ -179,7 +179,7 @@ fn asked(place: &str, says: &str, starts: usize, outcome: JobOutcome) -> Result<
     let state = stored_state(&test_host)?;
     state.all_finished()?;
     state.announced_once(&sessions)?;
-    let end = state.jobs[0].end.as_ref().context("it is over")?;
+    let end = state.jobs[0].end.as_ref().context("the job is finished")?;
     ensure!(end.outcome == outcome, "{end:?} {sessions:#?}");
     ensure!(started(&test_host).len() == starts, "{:?} {sessions:#?}", started(&test_host));
     Ok(())

@@ -11,7 +11,7 @@ use wardroom::port::{
 
 use super::{
     points::for_each_point,
-    random::Random,
+    random::{Random, one_of_each_name, runs_all},
     session::{ConsoleInput, Session, kill_all, run_session, run_session_with},
     stored_state::{StoredState, stored_state},
 };
@@ -115,7 +115,7 @@ fn check<const N: usize>(test_host: &TestHost, ways: [JobOutcome; N], sessions: 
 
 /// The effects of a job happened once and match its outcome.
 pub(super) fn done_once(test_host: &TestHost, state: &StoredState, job: &JobRow) -> Result<JobOutcome> {
-    let outcome = job.end.as_ref().context("it is over")?.outcome;
+    let outcome = job.end.as_ref().context("the job is finished")?.outcome;
     let started = starts(test_host, version_of(job));
     let releases: Vec<_> =
         state.releases_of(&job.id).into_iter().map(|release| (release.version.as_str(), release.outcome)).collect();
@@ -168,7 +168,7 @@ fn crash_at(point: &str, killed: Killed) -> Result<(bool, usize)> {
             check(&test_host, [JobOutcome::Succeeded, JobOutcome::Unknown], &sessions).map(|counts| counts[1])
         }
     };
-    ensure!(starts(&test_host, "2.0") == 1, "it works afterwards: {}", about());
+    ensure!(starts(&test_host, "2.0") == 1, "a later command works: {}", about());
     Ok((crashed, unknown.with_context(about)?))
 }
 
@@ -176,16 +176,16 @@ fn crash_at(point: &str, killed: Killed) -> Result<(bool, usize)> {
 fn a_command_survives_a_crash_at_each_point() -> Result<()> {
     let points = points(|input| input.say(TYPED))?;
     ensure!(points.len() > 60, "too few points: {points:#?}");
-    let all: Vec<(String, Killed)> = [Killed::Host, Killed::All]
-        .into_iter()
-        .flat_map(|killed| points.iter().map(move |point| (point.clone(), killed)))
-        .collect();
+    // Every point kills the host alone, and a sample of them all processes.
+    let host = points.iter().map(|point| (point.clone(), Killed::Host));
+    let all = one_of_each_name(&points).into_iter().map(|point| (point, Killed::All));
+    let all: Vec<(String, Killed)> = host.chain(all).collect();
     let name = |(point, killed): &(String, Killed)| format!("{point}, killed: {killed:?}");
     let ran = for_each_point("a deployment and a rollback", &all, name, |(point, killed)| crash_at(point, *killed))?;
     let crashed = ran.iter().filter(|(crashed, _)| *crashed).count();
-    ensure!(crashed + 8 >= all.len(), "a point is hardly ever missed: {crashed} of {}", all.len());
+    ensure!(crashed + 8 >= all.len(), "too few points were reached: {crashed} of {}", all.len());
     let unknown: usize = ran.iter().map(|(_, unknown)| unknown).sum();
-    ensure!(unknown >= 5, "runs were killed too: {unknown}");
+    ensure!(unknown >= if runs_all() { 5 } else { 2 }, "runs were killed too: {unknown}");
     Ok(())
 }
 
@@ -227,17 +227,17 @@ fn a_cancellation_survives_a_crash_at_each_point() -> Result<()> {
         let test_host = test_host()?;
         let first = run_session_with(&test_host, Some(point), |input| call_off(&test_host, input))?;
         let crashed = first.crashed();
-        let heard =
+        let received =
             Journal::open(&test_host.path("state"))?.count("select count(*) from inbox where text = 'cancel'")?;
-        if heard == 0 {
+        if received == 0 {
             fs::write(test_host.path("go"), "")?;
         }
         let sessions = run_to_end(&test_host, "", vec![first])?;
-        let way = if heard == 0 { JobOutcome::Succeeded } else { JobOutcome::Cancelled };
-        check(&test_host, [way], &sessions).with_context(|| format!("heard {heard} times: {sessions:#?}"))?;
+        let way = if received == 0 { JobOutcome::Succeeded } else { JobOutcome::Cancelled };
+        check(&test_host, [way], &sessions).with_context(|| format!("received {received} times: {sessions:#?}"))?;
         Ok(crashed)
     })?;
     let crashed = ran.iter().filter(|crashed| **crashed).count();
-    ensure!(crashed + 6 >= points.len(), "a point is hardly ever missed: {crashed} of {}", points.len());
+    ensure!(crashed + 6 >= points.len(), "too few points were reached: {crashed} of {}", points.len());
     Ok(())
 }

@@ -6,10 +6,11 @@ use std::{collections::BTreeSet, io::Write as _, time::Instant};
 use anyhow::{Context as _, Result, ensure};
 use tokio::task::JoinSet;
 use wardroom_tests::{
+    proxy::{HttpProxy, Withheld},
     synapse::Synapse,
-    wire::{Held, Wire},
 };
 
+use super::random::one_of_each_name;
 use crate::live_matrix::scene::{Scene, body, is_reaction, replaces, thread_of};
 
 /// Rooms in parallel, each for one crash point after the other.
@@ -37,7 +38,7 @@ async fn seen_once(scene: &Scene, command: &str, number: usize) -> Result<()> {
     ensure!(own.len() == 2, "a card and a closing line: {words:#?}");
     let card = own.iter().find(|event| body(event).starts_with('[')).context("a card")?;
     ensure!(own.iter().any(|event| body(event).contains(&deployed(number))), "{words:#?}");
-    let card_id = card["event_id"].as_str().context("an id")?;
+    let card_id = card["event_id"].as_str().context("no id")?;
     let edits: Vec<&str> = said.iter().filter(|event| replaces(event, card_id)).map(body).collect();
     let last = edits.last().copied().unwrap_or_else(|| body(card));
     ensure!(last.contains("succeeded"), "the card's last words: {last}, after {edits:#?}");
@@ -51,15 +52,15 @@ async fn seen_once(scene: &Scene, command: &str, number: usize) -> Result<()> {
 async fn points() -> Result<Vec<String>> {
     let mut scene = Scene::open(Synapse::shared().await?).await?;
     scene.host.kill();
-    scene.host.start_dying(None)?;
+    scene.host.start_with_crash_at(None)?;
     let event = scene.alice.say(&scene.room, &command(0)).await?;
     scene.answer(&event, &deployed(0)).await?;
     scene.reaction(&event, "✅").await?;
-    scene.fence().await?;
+    scene.barrier().await?;
     seen_once(&scene, &event, 0).await?;
     let mut counts = std::collections::BTreeMap::<String, usize>::new();
     let mut points = Vec::new();
-    for point in scene.host.points() {
+    for point in scene.host.crash_points() {
         let count = counts.entry(point.clone()).or_default();
         *count += 1;
         let reads = point.contains("receive") || point.contains("open");
@@ -75,7 +76,7 @@ async fn points() -> Result<Vec<String>> {
 
 /// Crashes at a point of a deployment and starts again. Returns whether the point was reached.
 async fn crash_at(scene: &mut Scene, point: &str, number: usize) -> Result<bool> {
-    scene.host.start_dying(Some(point))?;
+    scene.host.start_with_crash_at(Some(point))?;
     let event = scene.alice.say(&scene.room, &command(number)).await?;
     // Where the point is not reached, the host is killed after the answer.
     let crashed = scene.crashed(&event, &deployed(number)).await?;
@@ -83,7 +84,7 @@ async fn crash_at(scene: &mut Scene, point: &str, number: usize) -> Result<bool>
     scene.host.start()?;
     scene.answer(&event, &deployed(number)).await?;
     scene.reaction(&event, "✅").await?;
-    scene.fence().await?;
+    scene.barrier().await?;
     let seen = seen_once(scene, &event, number).await;
     scene.host.kill();
     seen.with_context(|| format!("killed at {point}, crashed: {crashed}"))?;
@@ -95,12 +96,14 @@ async fn people_see_each_message_once_after_a_crash_at_each_point() -> Result<()
     let began = Instant::now();
     let points = points().await?;
     ensure!(points.len() >= 16, "too few points: {points:#?}");
+    // Mattermost has every point, and Matrix a sample.
+    let points = one_of_each_name(&points);
     let mut rooms = JoinSet::new();
     for room in 0..ROOMS {
         let mine: Vec<(usize, String)> = points.iter().cloned().enumerate().skip(room).step_by(ROOMS).collect();
         rooms.spawn(async move {
             let mut scene = Scene::open(Synapse::shared().await?).await?;
-            scene.fence().await?;
+            scene.barrier().await?;
             scene.host.kill();
             let mut crashed = 0;
             for (number, point) in mine {
@@ -113,32 +116,32 @@ async fn people_see_each_message_once_after_a_crash_at_each_point() -> Result<()
     let took = began.elapsed().as_secs();
     let _ =
         writeln!(std::io::stderr(), "a deployment in a Matrix room: {crashed} of {} points in {took} s", points.len());
-    ensure!(crashed + 6 >= points.len(), "a point is hardly ever missed: {crashed} of {}", points.len());
+    ensure!(crashed * 4 >= points.len() * 3, "too few points were reached: {crashed} of {}", points.len());
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancel_before_a_crash_cancels_no_other_job_after_it() -> Result<()> {
     let synapse = Synapse::shared().await?;
-    let wire = Wire::new(synapse.port()).await?;
-    let mut scene = Scene::open_at(synapse, &wire.url()).await?;
-    scene.host.takes(6)?;
+    let proxy = HttpProxy::new(synapse.port()).await?;
+    let mut scene = Scene::open_at(synapse, &proxy.url()).await?;
+    scene.host.set_duration(6)?;
     let first = scene.alice.say(&scene.room, &command(1)).await?;
     scene.host.wait_for_a_run().await?;
     // The job is cancelled and ends, and no message about that reaches the homeserver.
-    wire.hold(Held::Sends);
+    proxy.withhold(Withheld::Sends);
     let cancel = scene.alice.say(&scene.room, "!cancel").await?;
     scene.host.wait_for_end("cancelled").await?;
     let second = scene.alice.say(&scene.room, &command(2)).await?;
     scene.host.wait_for_runs(2).await?;
     scene.host.kill();
-    wire.hold(Held::Nothing);
+    proxy.withhold(Withheld::Nothing);
     scene.host.start()?;
     // Another job is now the only one that `cancel` could mean.
     scene.answer(&second, &deployed(2)).await?;
     scene.answer(&first, "was cancelled").await?;
     scene.answer(&cancel, "is called off").await?;
-    scene.fence().await?;
+    scene.barrier().await?;
     ensure!(scene.answers(&cancel, "").await? == 1, "answered once");
     Ok(())
 }

@@ -106,7 +106,7 @@ impl ConsoleInput {
             if began.elapsed() > PATIENCE {
                 child.kill()?;
                 child.wait()?;
-                bail!("it does not end");
+                bail!("it has not ended");
             }
             std::thread::sleep(Duration::from_millis(2));
         }
@@ -116,7 +116,7 @@ impl ConsoleInput {
         if self.began.elapsed() > PATIENCE {
             self.child.kill()?;
             self.child.wait()?;
-            bail!("waited for {what}");
+            bail!("timed out waiting for {what}");
         }
         std::thread::sleep(Duration::from_millis(2));
         Ok(())

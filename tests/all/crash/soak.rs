@@ -115,7 +115,7 @@ fn two_hundred_jobs_survive_thirty_kills() -> Result<()> {
             }
             let born = Instant::now();
             gate.write_all(&through)?;
-            input.wait_for("its death", || Ok(born.elapsed() >= dies))?;
+            input.wait_for("the crash", || Ok(born.elapsed() >= dies))?;
             input.kill()
         })?;
         ensure!(session.crashed(), "it was killed in the middle of its work: {session:#?}");
@@ -150,7 +150,7 @@ fn check(test_host: &TestHost, sessions: &[Session]) -> Result<()> {
 
     ensure!(state.jobs.len() == wanted.len(), "a job for each command: {}", state.jobs.len());
     for job in &state.jobs {
-        let end = job.end.as_ref().context("it is over")?;
+        let end = job.end.as_ref().context("the job is finished")?;
         ensure!(end.outcome == JobOutcome::Succeeded, "{}: {end:?}", job.line);
         let releases = state.releases_of(&job.id);
         ensure!(releases.len() == 1 && releases[0].outcome == Outcome::Succeeded, "{}: {releases:?}", job.line);

@@ -59,7 +59,7 @@ impl StoredState {
     pub(super) fn all_finished(&self) -> Result<()> {
         let open: Vec<_> = self.jobs.iter().filter(|job| job.end.is_none()).collect();
         ensure!(open.is_empty(), "open: {open:?}");
-        ensure!(self.left.is_empty(), "left over: {:?}", self.left);
+        ensure!(self.left.is_empty(), "not finished: {:?}", self.left);
         let checked = self.verified.as_ref().map(|verified| verified.jobs);
         ensure!(checked == Some(u64::try_from(self.jobs.len())?), "{:?}", self.verified);
         Ok(())
@@ -83,7 +83,7 @@ impl StoredState {
             ensure!(*count <= allowed, "said {count} times: {line}");
         }
         for job in &self.jobs {
-            let end = job.end.as_ref().context("it is over")?;
+            let end = job.end.as_ref().context("the job is finished")?;
             for line in end.summary.lines() {
                 ensure!(said.contains_key(line), "never said: {line}");
             }
@@ -104,7 +104,7 @@ pub(super) fn run_until(
     sessions: &mut Vec<Session>,
     holds: impl Fn(&StoredState) -> bool,
 ) -> Result<()> {
-    let lived = eventually("what must come", || {
+    let lived = eventually("the expected state", || {
         let session = run_session(test_host, "", None)?;
         let ended = session.ended_cleanly();
         sessions.push(session);

@@ -314,6 +314,6 @@ impl StoreHooks for CrashHooks {
     }
 
     fn before_note(&self, _writes: &[Write]) -> Result<(), StoreError> {
-        if self.budget.is_spent() { Err(StoreError::Failed("the engine is dead".to_owned())) } else { Ok(()) }
+        if self.budget.is_spent() { Err(StoreError::Failed("the engine has crashed".to_owned())) } else { Ok(()) }
     }
 }

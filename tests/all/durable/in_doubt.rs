@@ -56,7 +56,7 @@ fn an_effect_in_doubt_can_be_assumed_done() -> Result<()> {
     ensure!(said(&harness, "asks whether pipelines.trigger cms/staging 1.0 happened"), "{:?}", harness.chat.words());
     ensure!(only(&harness)?.stand.phase == Phase::Asked, "bob may not answer");
     ensure!(harness.run(&config, &["job assume done"], None)?);
-    let end = only(&harness)?.end.context("it is over")?;
+    let end = only(&harness)?.end.context("the job is finished")?;
     ensure!(end.outcome == JobOutcome::Succeeded && end.summary == "ok succeeded", "{end:?}");
     ensure!(harness.pipelines.runs().len() == 1);
     ensure!(said(&harness, "is taken as done"));
@@ -71,7 +71,7 @@ fn an_effect_in_doubt_can_be_repeated_once() -> Result<()> {
     ensure!(harness.run(&config, &[], None)?);
     let job = only(&harness)?;
     ensure!(harness.run(&config, &[&format!("job {} again", job.id)], None)?);
-    let end = only(&harness)?.end.context("it is over")?;
+    let end = only(&harness)?.end.context("the job is finished")?;
     ensure!(end.outcome == JobOutcome::Succeeded && end.summary == "ok succeeded", "{end:?}");
     ensure!(harness.pipelines.runs().len() == 1);
     harness.verify()
@@ -84,7 +84,7 @@ fn a_job_in_doubt_can_be_cancelled() -> Result<()> {
     let config = config(ALL);
     ensure!(harness.run(&config, &[], None)?);
     ensure!(harness.run(&config, &["bob> cancel", "cancel"], None)?);
-    let end = only(&harness)?.end.context("it is over")?;
+    let end = only(&harness)?.end.context("the job is finished")?;
     ensure!(end.outcome == JobOutcome::Unknown, "{end:?}");
     harness.verify()
 }
@@ -105,7 +105,7 @@ fn calls_of_a_removed_plugin_are_denied_and_reported() -> Result<()> {
     let whole = config(ALL);
     let without = whole.split("[plugin.scripted]").next().context("a configuration")?;
     ensure!(harness.run(without, &[], None)?);
-    let end = only(&harness)?.end.context("it is over")?;
+    let end = only(&harness)?.end.context("the job is finished")?;
     ensure!(harness.pipelines.runs().is_empty(), "nothing is done without a grant");
     ensure!(end.summary.starts_with("ok ok reached denied denied"), "it wakes, and its calls are refused: {end:?}");
     ensure!(end.summary.contains("Refused: pipelines.trigger cms/staging version 1.0"), "{end:?}");
@@ -125,7 +125,7 @@ fn a_right_that_was_removed_during_a_wait_is_gone() -> Result<()> {
     harness.run_for(&roles("[\"staging\"]"), &[SLEEPER], None, Duration::from_millis(150))?;
     ensure!(only(&harness)?.stand.phase == Phase::Time);
     ensure!(harness.run(&roles("[\"production\"]"), &[], None)?);
-    let end = only(&harness)?.end.context("it is over")?;
+    let end = only(&harness)?.end.context("the job is finished")?;
     ensure!(harness.pipelines.runs().is_empty() && end.summary.contains("role: no role lets operator run"), "{end:?}");
     harness.verify()
 }
@@ -144,7 +144,7 @@ fn setting_the_wall_clock_neither_fires_nor_delays_a_timer() -> Result<()> {
         let took = began.elapsed();
         let _ = setter.join();
         ensure!((Duration::from_millis(850)..Duration::from_secs(6)).contains(&took), "{jump}: {took:?}");
-        ensure!(only(&harness)?.end.context("it is over")?.summary == "ok reached");
+        ensure!(only(&harness)?.end.context("the job is finished")?.summary == "ok reached");
     }
     Ok(())
 }
@@ -155,7 +155,7 @@ fn a_timer_uses_the_wall_clock_across_a_restart() -> Result<()> {
     // The wall clock says two hours later, so the timer has fired.
     harness.clock.set(7200);
     ensure!(harness.run(&config(ALL), &[], None)?);
-    ensure!(only(&harness)?.end.context("it is over")?.summary == "ok reached");
+    ensure!(only(&harness)?.end.context("the job is finished")?.summary == "ok reached");
     harness.verify()
 }
 

@@ -93,8 +93,8 @@ fn in_line(harness: &Harness, config: &str) -> Result<Vec<String>> {
         let before = harness.jobs().len();
         // A busy machine needs more time.
         for life in [400, 800, 1600] {
-            let heard = (harness.jobs().len() - before).min(typed.len());
-            harness.run_for(config, &typed[heard..], None, Duration::from_millis(life))?;
+            let received = (harness.jobs().len() - before).min(typed.len());
+            harness.run_for(config, &typed[received..], None, Duration::from_millis(life))?;
             if standing(phase).count() >= typed.len() {
                 break;
             }

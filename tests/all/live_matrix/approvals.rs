@@ -26,7 +26,7 @@ async fn scene_with(terms: &str, names: &[&str]) -> Result<(Scene, Vec<MatrixUse
     scene.host.use_approval(terms, &ids)?;
     scene.host.kill();
     scene.host.start()?;
-    scene.fence().await?;
+    scene.barrier().await?;
     Ok((scene, people))
 }
 
@@ -73,7 +73,7 @@ async fn an_approval_by_reaction_during_downtime_counts() -> Result<()> {
     // An emoji without a meaning is no answer.
     people[0].react(&scene.room, &asked, "🎉").await?;
     people[0].react(&scene.room, &command, "👍").await?;
-    scene.fence().await?;
+    scene.barrier().await?;
     assert!(scene.host.runs().is_empty());
 
     scene.host.kill();
@@ -96,7 +96,7 @@ async fn a_denial_and_an_expiry_end_the_job() -> Result<()> {
     let first = asked(&scene).await?;
     scene.host.kill();
     scene.host.start()?;
-    scene.fence().await?;
+    scene.barrier().await?;
     people[0].react(&scene.room, &first, "👎").await?;
     scene.answer(&command, "was not approved, and nothing was done").await?;
     changed(&scene, &first, "said no").await?;
@@ -128,7 +128,7 @@ async fn repeated_approvals_count_once_and_simultaneous_ones_both_count() -> Res
     people[0].react(&scene.room, &asked, "👍🏿").await?;
     people[0].say(&scene.room, "!approve").await?;
     changed(&scene, &asked, "1 of 3").await?;
-    scene.fence().await?;
+    scene.barrier().await?;
     assert!(scene.host.runs().is_empty());
     let room = &scene.room;
     let (one, other) = tokio::join!(people[1].react(room, &asked, "👍"), people[2].react(room, &asked, "👍"));
@@ -150,7 +150,7 @@ async fn a_redacted_command_is_cancelled() -> Result<()> {
         "m.relates_to": { "rel_type": "m.replace", "event_id": command },
     });
     scene.alice.send(&scene.room, "m.room.message", edited).await?;
-    scene.fence().await?;
+    scene.barrier().await?;
     scene.alice.redact(&scene.room, &command).await?;
     changed(&scene, &asked, "the job is over").await?;
     people[0].react(&scene.room, &asked, "👍").await?;
@@ -180,7 +180,7 @@ async fn a_withdrawn_reaction_does_not_count() -> Result<()> {
     people[0].redact(&scene.room, &carols).await?;
     changed(&scene, &asked, "0 of 2").await?;
     people[1].react(&scene.room, &asked, "👍").await?;
-    scene.fence().await?;
+    scene.barrier().await?;
     assert!(scene.host.runs().is_empty());
     people[0].say(&scene.room, "!approve").await?;
     scene.answer(&command, DEPLOYED).await?;

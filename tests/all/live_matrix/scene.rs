@@ -87,21 +87,19 @@ impl Scene {
     pub(crate) async fn crashed(&mut self, command: &str, words: &str) -> Result<bool> {
         let begun = Instant::now();
         while begun.elapsed() < Duration::from_secs(60) {
-            if self.host.is_dead()? {
+            if self.host.has_ended()? {
                 return Ok(true);
             }
             if self.answers(command, words).await? > 0 {
-                // The crash may follow the answer.
-                tokio::time::sleep(Duration::from_secs(1)).await;
-                return self.host.is_dead();
+                return self.host.ends_within(Duration::from_secs(1)).await;
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        bail!("it neither dies nor answers; the log:\n{}", self.host.log());
+        bail!("neither a crash nor an answer; the log:\n{}", self.host.log());
     }
 
     /// Sends a command and waits for the answer. All earlier messages are handled then.
-    pub(crate) async fn fence(&self) -> Result<()> {
+    pub(crate) async fn barrier(&self) -> Result<()> {
         let question = self.alice.say(&self.room, "!whoami").await?;
         self.answer(&question, "").await.map(drop)
     }
@@ -193,11 +191,11 @@ impl Host {
     }
 
     /// Starts the host with crash points, and kills it at `point`.
-    pub(crate) fn start_dying(&mut self, place: Option<&str>) -> Result<()> {
+    pub(crate) fn start_with_crash_at(&mut self, point: Option<&str>) -> Result<()> {
         let mut command = self.command_of(&failpoints()?, &["run"]);
-        command.env("WARDROOM_CRASH_LOG", self.folder.path().join("places"));
-        if let Some(place) = place {
-            command.env("WARDROOM_CRASH_AT", place);
+        command.env("WARDROOM_CRASH_LOG", self.folder.path().join("points"));
+        if let Some(point) = point {
+            command.env("WARDROOM_CRASH_AT", point);
         }
         self.spawn(command)
     }
@@ -209,13 +207,22 @@ impl Host {
     }
 
     /// The crash points of all its starts.
-    pub(crate) fn places(&self) -> Vec<String> {
-        let text = fs::read_to_string(self.folder.path().join("places")).unwrap_or_default();
+    pub(crate) fn crash_points(&self) -> Vec<String> {
+        let text = fs::read_to_string(self.folder.path().join("points")).unwrap_or_default();
         text.lines().map(ToOwned::to_owned).collect()
     }
 
+    /// Waits for the end of the host, which may follow an answer. Returns whether it has ended.
+    async fn ends_within(&mut self, most: Duration) -> Result<bool> {
+        let begun = Instant::now();
+        while begun.elapsed() < most && !self.has_ended()? {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        self.has_ended()
+    }
+
     /// Whether the host has ended.
-    fn is_dead(&mut self) -> Result<bool> {
+    fn has_ended(&mut self) -> Result<bool> {
         match &mut self.child {
             Some(child) => Ok(child.try_wait()?.is_some()),
             None => Ok(true),
@@ -235,7 +242,7 @@ impl Host {
     }
 
     /// Sets the duration of the pipeline, in seconds.
-    pub(crate) fn takes(&self, seconds: u32) -> Result<()> {
+    pub(crate) fn set_duration(&self, seconds: u32) -> Result<()> {
         let pipeline = self.folder.path().join("deploy.sh");
         let text = fs::read_to_string(&pipeline)?;
         Ok(fs::write(&pipeline, text.replace("sleep 1\n", &format!("sleep {seconds}\n")))?)
@@ -268,7 +275,7 @@ impl Host {
     }
 
     /// Sets the last line of the pipeline's output.
-    pub(crate) fn says(&self, words: &str) -> Result<()> {
+    pub(crate) fn set_output(&self, words: &str) -> Result<()> {
         let pipeline = self.folder.path().join("deploy.sh");
         let text = fs::read_to_string(&pipeline)?;
         Ok(fs::write(&pipeline, text.replace("echo done\n", &format!("echo '{words}'\n")))?)

@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use wardroom_fake_mattermost::proxy::{Mood, Proxy};
+use wardroom_fake_mattermost::proxy::{FaultLimits, Proxy};
 use wardroom_tests::synapse::Synapse;
 
 use super::scene::{Scene, thread_of};
@@ -31,9 +31,9 @@ async fn five_hundred_commands_during_a_hundred_cuts() -> Result<()> {
     let synapse = Synapse::shared().await?;
     let proxy = Proxy::new(synapse.port(), seed).await?;
     let scene = Scene::open_at(synapse, &proxy.url()).await?;
-    scene.fence().await?;
+    scene.barrier().await?;
     let (life, delay, silence) = (Duration::from_millis(700), Duration::from_millis(8), Duration::from_millis(300));
-    proxy.set(Some(Mood { life, delay, silence }));
+    proxy.set(Some(FaultLimits { lifetime, delay, blocked }));
     let mut asked = Vec::with_capacity(COMMANDS);
     let began = Instant::now();
     while asked.len() < COMMANDS || proxy.cuts() < CUTS {
@@ -63,7 +63,7 @@ async fn five_hundred_commands_during_a_hundred_cuts() -> Result<()> {
         );
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
-    scene.fence().await?;
+    scene.barrier().await?;
     let answered = answers(&scene).await?;
     for event in &asked {
         let count = answered.get(event).context("it was answered a moment ago")?;

@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 use async_trait::async_trait;
 
-use super::room::{Heard, Room, Running, Shown, config};
+use super::room::{BotAction, HostChange, Room, Shown, config};
 use crate::{running_host::RunningHost, test_host::TestHost};
 
 pub(super) struct Console {
@@ -42,27 +42,27 @@ impl Room for Console {
         bail!("a line that was typed stays as it is")
     }
 
-    async fn put(&mut self, _person: &str, _message: &str, _emoji: &str) -> Result<()> {
+    async fn react(&mut self, _person: &str, _message: &str, _emoji: &str) -> Result<()> {
         bail!("there are no emoji on lines")
     }
 
-    async fn take_back(&mut self, _person: &str, _message: &str, _emoji: &str) -> Result<()> {
+    async fn unreact(&mut self, _person: &str, _message: &str, _emoji: &str) -> Result<()> {
         bail!("there are no emoji on lines")
     }
 
-    async fn heard(&mut self) -> Result<Vec<Heard>> {
+    async fn actions(&mut self) -> Result<Vec<BotAction>> {
         self.said.extend(self.host.drain());
-        let line = |(place, words): (usize, &String)| Heard {
+        let line = |(place, words): (usize, &String)| BotAction {
             id: place.to_string(),
-            shown: Shown::Said { thread: None, words: words.clone() },
+            shown: Shown::Message { thread: None, words: words.clone() },
         };
         Ok(self.said.iter().enumerate().map(line).collect())
     }
 
-    async fn host(&mut self, running: Running) -> Result<()> {
+    async fn host(&mut self, running: HostChange) -> Result<()> {
         match running {
-            Running::Killed => self.host.kill_now(),
-            Running::Starts => {
+            HostChange::Kill => self.host.kill_now(),
+            HostChange::Start => {
                 self.host = RunningHost::start(&self.test_host)?;
                 Ok(())
             }

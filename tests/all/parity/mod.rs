@@ -23,7 +23,7 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::test_host::repository;
-use room::{Heard, Room, Shown};
+use room::{BotAction, Room, Shown};
 use script::{Line, Script};
 
 /// Timeout for the bot on a busy machine.
@@ -38,7 +38,7 @@ macro_rules! stories {
                 #[tokio::test(flavor = "multi_thread")]
                 async fn $name() -> anyhow::Result<()> {
                     let open = async || super::super::$kind::open().await;
-                    super::super::tell(stringify!($name), stringify!($kind), open).await
+                    super::super::run_story(stringify!($name), stringify!($kind), open).await
                 }
             )*
         }
@@ -46,7 +46,7 @@ macro_rules! stories {
     ($($name:ident)*) => {
         /// The names of all stories.
         const STORIES: &[&str] = &[$(stringify!($name)),*];
-        mod told {
+        mod rooms {
             stories!(in console $($name)*);
             stories!(in matrix $($name)*);
             stories!(in encrypted $($name)*);
@@ -73,19 +73,19 @@ stories! {
 }
 
 /// Runs a story in a room of one kind, unless that kind lacks a feature that it needs.
-async fn tell<R: Room>(name: &str, kind: &str, open: impl AsyncFnOnce() -> Result<R>) -> Result<()> {
+async fn run_story<R: Room>(name: &str, kind: &str, open: impl AsyncFnOnce() -> Result<R>) -> Result<()> {
     let script = Script::read(&name.replace('_', "-"))?;
     let missing = missing()?;
     let lacks = |need: &String| missing.iter().any(|(of, ability)| of == kind && ability == need);
     if script.needs.iter().any(lacks) {
         return Ok(());
     }
-    let mut teller = Teller { room: open().await?, heard: Vec::new(), used: BTreeSet::new(), it: None, that: None };
+    let mut story = StoryRun { room: open().await?, actions: Vec::new(), used: BTreeSet::new(), it: None, that: None };
     for line in &script.lines {
-        let told = teller.line(line).await;
-        told.with_context(|| format!("{name} in a room of kind {kind}, at `{line:?}`; {}", teller.all()))?;
+        let result = story.line(line).await;
+        result.with_context(|| format!("{name} in a room of kind {kind}, at `{line:?}`; {}", story.all()))?;
     }
-    teller.never(&script).await.with_context(|| format!("{name} in a room of kind {kind}"))
+    story.never(&script).await.with_context(|| format!("{name} in a room of kind {kind}"))
 }
 
 /// The missing features: the kind, and the feature.
@@ -95,8 +95,8 @@ fn missing() -> Result<Vec<(String, String)>> {
     lines
         .map(|line| {
             let (kind, rest) = line.split_once(": ").with_context(|| format!("`{line}` names no kind"))?;
-            let (ability, why) = rest.split_once(", because ").with_context(|| format!("`{line}` says not why"))?;
-            ensure!(!why.trim().is_empty(), "`{line}` says not why");
+            let (ability, why) = rest.split_once(", because ").with_context(|| format!("`{line}` has no reason"))?;
+            ensure!(!why.trim().is_empty(), "`{line}` has no reason");
             Ok((kind.to_owned(), ability.to_owned()))
         })
         .collect()
@@ -104,7 +104,7 @@ fn missing() -> Result<Vec<(String, String)>> {
 
 #[test]
 fn every_file_is_a_story_and_every_missing_feature_is_used() -> Result<()> {
-    let told: BTreeSet<String> = STORIES.iter().map(|name| name.replace('_', "-")).collect();
+    let names: BTreeSet<String> = STORIES.iter().map(|name| name.replace('_', "-")).collect();
     let (mut files, mut needs) = (BTreeSet::new(), BTreeSet::new());
     for entry in fs::read_dir(repository().join("tests/rooms"))? {
         let name = entry?.file_name().to_string_lossy().into_owned();
@@ -112,7 +112,7 @@ fn every_file_is_a_story_and_every_missing_feature_is_used() -> Result<()> {
         needs.extend(Script::read(story)?.needs);
         files.insert(story.to_owned());
     }
-    ensure!(files == told, "told are {told:?}, and there are {files:?}");
+    ensure!(files == names, "the list has {names:?}, and the folder has {files:?}");
     for (kind, ability) in missing()? {
         ensure!(KINDS.contains(&kind.as_str()), "there are no rooms of kind {kind}");
         ensure!(needs.contains(&ability), "no story needs `{ability}`");
@@ -121,9 +121,9 @@ fn every_file_is_a_story_and_every_missing_feature_is_used() -> Result<()> {
 }
 
 /// A running story.
-struct Teller<R> {
+struct StoryRun<R> {
     room: R,
-    heard: Vec<Heard>,
+    actions: Vec<BotAction>,
     /// The ids that lines have matched already.
     used: BTreeSet<String>,
     /// The last command, to which threads and edits refer.
@@ -132,10 +132,10 @@ struct Teller<R> {
     that: Option<String>,
 }
 
-impl<R: Room> Teller<R> {
+impl<R: Room> StoryRun<R> {
     async fn line(&mut self, line: &Line) -> Result<()> {
-        let it = || self.it.clone().context("nobody said anything yet");
-        let that = || self.that.clone().context("the bot said nothing yet");
+        let it = || self.it.clone().context("no one has posted yet");
+        let that = || self.that.clone().context("no line has matched a message of the bot yet");
         match line {
             Line::Says { person, words } => self.it = Some(self.room.say(person, words).await?),
             Line::SaysDirectly { person, words } => self.it = Some(self.room.say_directly(person, words).await?),
@@ -147,35 +147,35 @@ impl<R: Room> Teller<R> {
                 let event = it()?;
                 self.room.edit(person, &event, words).await?;
             }
-            Line::Puts { person, emoji } => {
+            Line::Reacts { person, emoji } => {
                 let event = that()?;
-                self.room.put(person, &event, emoji).await?;
+                self.room.react(person, &event, emoji).await?;
             }
-            Line::TakesBack { person, emoji } => {
+            Line::Unreacts { person, emoji } => {
                 let event = that()?;
-                self.room.take_back(person, &event, emoji).await?;
+                self.room.unreact(person, &event, emoji).await?;
             }
             Line::Host(running) => self.room.host(*running).await?,
-            Line::Said { words, in_thread } => {
+            Line::Message { words, in_thread } => {
                 let root = if *in_thread && self.room.has_threads() { Some(it()?) } else { None };
                 let found = self
-                    .wait(|heard| match &heard.shown {
-                        Shown::Said { thread, words: said } => {
+                    .wait(|action| match &action.shown {
+                        Shown::Message { thread, words: said } => {
                             (root.is_none() || *thread == root) && said.contains(words.as_str())
                         }
-                        Shown::Edited { .. } | Shown::Put { .. } => false,
+                        Shown::Edit { .. } | Shown::Reaction { .. } => false,
                     })
                     .await?;
                 self.that = Some(found);
             }
-            Line::Edited(words) => {
+            Line::Edit(words) => {
                 let fits =
-                    |heard: &Heard| matches!(&heard.shown, Shown::Edited { words: said } if said.contains(words));
+                    |action: &BotAction| matches!(&action.shown, Shown::Edit { words: said } if said.contains(words));
                 self.wait(fits).await?;
             }
-            Line::Put(emoji) => {
+            Line::Reaction(emoji) => {
                 let event = it()?;
-                let fits = |heard: &Heard| matches!(&heard.shown, Shown::Put { on, emoji: put } if *on == event && put == emoji);
+                let fits = |action: &BotAction| matches!(&action.shown, Shown::Reaction { on, emoji: put } if *on == event && put == emoji);
                 self.wait(fits).await?;
             }
             // Checked at the end.
@@ -185,31 +185,31 @@ impl<R: Room> Teller<R> {
     }
 
     /// Waits for something that no line has matched yet; returns its id.
-    async fn wait(&mut self, fits: impl Fn(&Heard) -> bool) -> Result<String> {
+    async fn wait(&mut self, fits: impl Fn(&BotAction) -> bool) -> Result<String> {
         let begun = Instant::now();
         loop {
-            let found = self.heard.iter().find(|heard| !self.used.contains(&heard.id) && fits(heard));
-            if let Some(id) = found.map(|heard| heard.id.clone()) {
+            let found = self.actions.iter().find(|action| !self.used.contains(&action.id) && fits(action));
+            if let Some(id) = found.map(|action| action.id.clone()) {
                 self.used.insert(id.clone());
                 return Ok(id);
             }
             if begun.elapsed() > PATIENCE {
-                bail!("nothing like this after {PATIENCE:?}");
+                bail!("no match within {PATIENCE:?}");
             }
             tokio::time::sleep(LOOK).await;
-            self.heard = self.room.heard().await?;
+            self.actions = self.room.actions().await?;
         }
     }
 
     /// Checks that the forbidden words never appear, also not before the answer to a last question.
     async fn never(&mut self, script: &Script) -> Result<()> {
         self.line(&Line::Says { person: "alice".to_owned(), words: "!whoami".to_owned() }).await?;
-        self.line(&Line::Said { words: "You are ".to_owned(), in_thread: true }).await?;
+        self.line(&Line::Message { words: "You are ".to_owned(), in_thread: true }).await?;
         for line in &script.lines {
             let Line::Never(words) = line else { continue };
-            let said = self.heard.iter().any(|heard| match &heard.shown {
-                Shown::Said { words: said, .. } | Shown::Edited { words: said } => said.contains(words.as_str()),
-                Shown::Put { .. } => false,
+            let said = self.actions.iter().any(|action| match &action.shown {
+                Shown::Message { words: said, .. } | Shown::Edit { words: said } => said.contains(words.as_str()),
+                Shown::Reaction { .. } => false,
             });
             ensure!(!said, "`{words}` was said; {}", self.all());
         }
@@ -217,7 +217,7 @@ impl<R: Room> Teller<R> {
     }
 
     fn all(&self) -> String {
-        let lines: Vec<String> = self.heard.iter().map(|heard| format!("{heard:?}")).collect();
+        let lines: Vec<String> = self.actions.iter().map(|action| format!("{action:?}")).collect();
         format!("the bot showed:\n{}\n{}", lines.join("\n"), self.room.log())
     }
 }

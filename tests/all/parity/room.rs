@@ -5,7 +5,7 @@ use async_trait::async_trait;
 
 /// Something that the bot did in a room.
 #[derive(Debug, Clone)]
-pub(super) struct Heard {
+pub(super) struct BotAction {
     /// The id.
     pub(super) id: String,
     /// What it shows.
@@ -16,19 +16,19 @@ pub(super) struct Heard {
 #[derive(Debug, Clone)]
 pub(super) enum Shown {
     /// A message.
-    Said {
+    Message {
         /// The message at the root of its thread.
         thread: Option<String>,
         /// The text without markup.
         words: String,
     },
     /// An edit of a message.
-    Edited {
+    Edit {
         /// The new text.
         words: String,
     },
     /// A reaction to a message.
-    Put {
+    Reaction {
         /// The message.
         on: String,
         /// The emoji.
@@ -38,11 +38,11 @@ pub(super) enum Shown {
 
 /// A change of the host's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Running {
+pub(super) enum HostChange {
     /// Starts the host.
-    Starts,
+    Start,
     /// Kills the host.
-    Killed,
+    Kill,
 }
 
 /// A room with alice (an admin), bob (a deployer), dave (a visitor) and the bot.
@@ -61,16 +61,16 @@ pub(super) trait Room: Send {
     async fn edit(&mut self, person: &str, message: &str, words: &str) -> Result<()>;
 
     /// A person reacts to a message.
-    async fn put(&mut self, person: &str, message: &str, emoji: &str) -> Result<()>;
+    async fn react(&mut self, person: &str, message: &str, emoji: &str) -> Result<()>;
 
     /// A person removes the reaction.
-    async fn take_back(&mut self, person: &str, message: &str, emoji: &str) -> Result<()>;
+    async fn unreact(&mut self, person: &str, message: &str, emoji: &str) -> Result<()>;
 
     /// All actions of the bot so far, in every room.
-    async fn heard(&mut self) -> Result<Vec<Heard>>;
+    async fn actions(&mut self) -> Result<Vec<BotAction>>;
 
     /// Kills or starts the host.
-    async fn host(&mut self, running: Running) -> Result<()>;
+    async fn host(&mut self, running: HostChange) -> Result<()>;
 
     /// Whether answers are in threads here.
     fn has_threads(&self) -> bool {

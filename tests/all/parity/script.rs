@@ -22,7 +22,7 @@ use std::fs;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use super::room::Running;
+use super::room::HostChange;
 use crate::test_host::repository;
 
 /// A story.
@@ -41,12 +41,12 @@ pub(super) enum Line {
     SaysDirectly { person: String, words: String },
     SaysInThread { person: String, words: String },
     Edits { person: String, words: String },
-    Puts { person: String, emoji: String },
-    TakesBack { person: String, emoji: String },
-    Host(Running),
-    Said { words: String, in_thread: bool },
-    Edited(String),
-    Put(String),
+    Reacts { person: String, emoji: String },
+    Unreacts { person: String, emoji: String },
+    Host(HostChange),
+    Message { words: String, in_thread: bool },
+    Edit(String),
+    Reaction(String),
     Never(String),
 }
 
@@ -62,7 +62,7 @@ impl Script {
                 None => script.lines.push(read(line).with_context(|| format!("{name}: `{line}`"))?),
             }
         }
-        ensure!(script.lines.iter().any(|line| matches!(line, Line::Said { .. })), "{name} asks for nothing");
+        ensure!(script.lines.iter().any(|line| matches!(line, Line::Message { .. })), "{name} has no expectation");
         Ok(script)
     }
 }
@@ -73,27 +73,27 @@ fn read(line: &str) -> Result<Line> {
         return Ok(Line::Never(owned(words)));
     }
     if let Some(emoji) = line.strip_prefix("< puts ") {
-        return Ok(Line::Put(owned(emoji)));
+        return Ok(Line::Reaction(owned(emoji)));
     }
     if let Some(words) = line.strip_prefix("< edits ") {
-        return Ok(Line::Edited(owned(words)));
+        return Ok(Line::Edit(owned(words)));
     }
     if let Some(words) = line.strip_prefix("< ") {
-        return Ok(Line::Said { words: owned(words), in_thread: true });
+        return Ok(Line::Message { words: owned(words), in_thread: true });
     }
     if let Some(words) = line.strip_prefix("<room ") {
-        return Ok(Line::Said { words: owned(words), in_thread: false });
+        return Ok(Line::Message { words: owned(words), in_thread: false });
     }
     match line {
-        "host starts" => return Ok(Line::Host(Running::Starts)),
-        "host is killed" => return Ok(Line::Host(Running::Killed)),
+        "host starts" => return Ok(Line::Host(HostChange::Start)),
+        "host is killed" => return Ok(Line::Host(HostChange::Kill)),
         _ => {}
     }
     if let Some((person, emoji)) = line.split_once(" puts ") {
-        return Ok(Line::Puts { person: owned(person), emoji: owned(emoji) });
+        return Ok(Line::Reacts { person: owned(person), emoji: owned(emoji) });
     }
     if let Some((person, emoji)) = line.split_once(" takes back ") {
-        return Ok(Line::TakesBack { person: owned(person), emoji: owned(emoji) });
+        return Ok(Line::Unreacts { person: owned(person), emoji: owned(emoji) });
     }
     let Some((who, words)) = line.split_once("> ") else { bail!("that is no line of a story") };
     let (person, words) = (who.split(' ').next().map(owned).unwrap_or_default(), owned(words));
@@ -102,6 +102,6 @@ fn read(line: &str) -> Result<Line> {
         Some("directly") => Ok(Line::SaysDirectly { person, words }),
         Some("in thread") => Ok(Line::SaysInThread { person, words }),
         Some("edits") => Ok(Line::Edits { person, words }),
-        Some(how) => bail!("nobody can say something {how}"),
+        Some(how) => bail!("there is no way to post `{how}`"),
     }
 }

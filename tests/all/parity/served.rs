@@ -9,32 +9,32 @@ use std::{
 
 use anyhow::Result;
 
-use super::room::Running;
+use super::room::HostChange;
 use crate::test_host::{TestHost, binary};
 
 /// The variable with the account's password or token.
 pub(super) const SECRET: &str = "MARVIN_SECRET";
 
-pub(super) struct Served {
+pub(super) struct ServedHost {
     test_host: TestHost,
     secret: String,
     child: Mutex<Option<Child>>,
 }
 
-impl Served {
+impl ServedHost {
     /// A stopped host with this configuration. [`SECRET`] holds the account's secret.
     pub(super) fn new(config: &str, secret: String) -> Result<Self> {
         Ok(Self { test_host: TestHost::new(config)?, secret, child: Mutex::new(None) })
     }
 
     /// Kills or starts it.
-    pub(super) fn set(&self, running: Running) -> Result<()> {
-        let mut child = self.child.lock().expect("nobody panics with it");
+    pub(super) fn set(&self, running: HostChange) -> Result<()> {
+        let mut child = self.child.lock().expect("no holder panics");
         if let Some(mut child) = child.take() {
             child.kill()?;
             child.wait()?;
         }
-        if running == Running::Starts {
+        if running == HostChange::Start {
             let log = std::fs::OpenOptions::new().create(true).append(true).open(self.test_host.path("log"))?;
             // The build with all networks.
             let program = std::env::var_os("WARDROOM_BIN").map_or_else(binary, |path| Ok(path.into()))?;
@@ -51,8 +51,8 @@ impl Served {
     }
 }
 
-impl Drop for Served {
+impl Drop for ServedHost {
     fn drop(&mut self) {
-        let _ = self.set(Running::Killed);
+        let _ = self.set(HostChange::Kill);
     }
 }

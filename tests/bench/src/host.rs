@@ -56,7 +56,7 @@ impl Host {
     pub(crate) fn ready(&self) -> Result<()> {
         match self.ready.recv_timeout(ANSWERS_WITHIN) {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(lines)) => bail!("the host does not serve what it is told to:\n{}", lines.join("\n")),
+            Ok(Err(lines)) => bail!("the host did not load all plugins:\n{}", lines.join("\n")),
             Err(_) => bail!("the host was not ready within {} s", ANSWERS_WITHIN.as_secs()),
         }
     }

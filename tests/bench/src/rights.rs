@@ -50,7 +50,7 @@ pub(crate) fn measure(_: &Scene) -> Result<Vec<Figure>> {
         }
     }
     if decide(access, "@nobody:example.org", "app1", "production") || decide(access, &person(3), "app9", "nowhere") {
-        bail!("somebody has a right that nobody has");
+        bail!("a person without the right has it");
     }
     Ok(vec![Figure { name: NAME, measured: median(spans), unit: Unit::Microseconds, against: Against::Limit(LIMIT) }])
 }

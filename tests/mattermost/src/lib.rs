@@ -4,7 +4,7 @@
 //! Written from the documented API, not from any client of it. [`Server`] is the server, [`Person`] a user with a
 //! client, [`Faults`] the faults, [`proxy::Proxy`] a connection that breaks at random.
 //!
-//! Invariant: only a test switches a fault on. Without faults the server behaves as a healthy one of its [`Age`].
+//! Invariant: only a test switches a fault on. Without faults the server behaves as a healthy one of its [`ServerVersion`].
 
 mod faults;
 mod hub;
@@ -27,23 +27,23 @@ use tokio_util::sync::CancellationToken;
 
 pub use faults::Faults;
 pub use person::Person;
-pub use post::{Age, Post, Reaction};
+pub use post::{Post, Reaction, ServerVersion};
 
 use hub::Hub;
-use world::World;
+use world::ServerData;
 
 /// The state that request handlers share.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    world: Mutex<World>,
+    world: Mutex<ServerData>,
     hub: Mutex<Hub>,
     faults: Mutex<Faults>,
     /// Cuts the connections between the server and its clients.
-    wires: Mutex<Vec<CancellationToken>>,
+    cuts: Mutex<Vec<CancellationToken>>,
 }
 
 impl Shared {
-    pub(crate) fn world(&self) -> MutexGuard<'_, World> {
+    pub(crate) fn world(&self) -> MutexGuard<'_, ServerData> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -55,13 +55,13 @@ impl Shared {
         self.faults.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn wires(&self) -> MutexGuard<'_, Vec<CancellationToken>> {
-        self.wires.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn cuts(&self) -> MutexGuard<'_, Vec<CancellationToken>> {
+        self.cuts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Changes the data, and publishes the events of the change.
-    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut World) -> T) -> T {
-        let mut world = self.world();
+    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut ServerData) -> T) -> T {
+        let mut world = self.data();
         let result = change(&mut world);
         let strange = self.faults().strange;
         let mut hub = self.hub();
@@ -86,24 +86,24 @@ impl Server {
     /// # Errors
     /// There is no free port.
     pub async fn start() -> Result<Self> {
-        Self::of(Age::Today).await
+        Self::of(ServerVersion::Current).await
     }
 
     /// Starts a server of this version.
     ///
     /// # Errors
     /// There is no free port.
-    pub async fn of(age: Age) -> Result<Self> {
+    pub async fn of(version: ServerVersion) -> Result<Self> {
         let shared = Arc::new(Shared {
-            world: Mutex::new(World::new(age)),
-            hub: Mutex::new(Hub::new(age)),
+            world: Mutex::new(ServerData::new(version)),
+            hub: Mutex::new(Hub::new(version)),
             faults: Mutex::default(),
-            wires: Mutex::default(),
+            cuts: Mutex::default(),
         });
-        let listener = listen::Wired::bind(shared.clone()).await?;
+        let listener = listen::CuttableListener::bind(shared.clone()).await?;
         let address = listener.address()?;
         let router = routes::router(shared.clone());
-        let service = router.into_make_service_with_connect_info::<listen::Wire>();
+        let service = router.into_make_service_with_connect_info::<listen::ConnectionCut>();
         let task = tokio::spawn(async move {
             // The server ends when its task is dropped.
             let _ = axum::serve(listener, service).await;
@@ -192,12 +192,12 @@ impl Server {
 
     /// The posts of a channel, the oldest first, without removed ones.
     pub fn posts(&self, channel: &str) -> Vec<Post> {
-        self.shared.world().posts_of(channel)
+        self.shared.data().posts_of(channel)
     }
 
     /// The content of an uploaded file.
     pub fn file(&self, id: &str) -> Option<String> {
-        self.shared.world().file(id)
+        self.shared.data().file(id)
     }
 
     /// The number of calls, by method and the beginning of the path after `/api/v4`.
@@ -223,8 +223,8 @@ impl Server {
 
     /// Cuts every connection without a closing handshake.
     pub fn cut(&self) {
-        for wire in self.shared.wires().drain(..) {
-            wire.cancel();
+        for cut in self.shared.cuts().drain(..) {
+            cut.cancel();
         }
     }
 
@@ -235,8 +235,8 @@ impl Server {
 
     /// Restarts the server: its memory is lost, its data is kept.
     pub fn restart(&self) {
-        self.shared.hub().forget_all();
-        self.shared.world().forget_pending();
+        self.shared.hub().clear();
+        self.shared.data().forget_pending();
         self.cut();
     }
 }

@@ -78,12 +78,12 @@ impl Person {
 
     /// The user's posts in a channel, the oldest first.
     pub fn posts(&self, channel: &str) -> Vec<Post> {
-        self.shared.world().posts_of(channel).into_iter().filter(|post| post.user == self.id).collect()
+        self.shared.data().posts_of(channel).into_iter().filter(|post| post.user == self.id).collect()
     }
 
     /// The user's posts in a thread, the oldest first.
     pub fn replies(&self, root: &str) -> Vec<Post> {
-        let channel = self.shared.world().post(root).map(|post| post.channel.clone()).unwrap_or_default();
+        let channel = self.shared.data().post(root).map(|post| post.channel.clone()).unwrap_or_default();
         self.posts(&channel).into_iter().filter(|post| post.root == root).collect()
     }
 }

@@ -4,9 +4,9 @@ use serde_json::{Map, Value, json};
 
 /// The version of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Age {
+pub enum ServerVersion {
     /// A current version.
-    Today,
+    Current,
     /// 5.30: no connection can be resumed, posts have no metadata, and many fields are missing.
     Old,
 }
@@ -52,7 +52,7 @@ pub struct Post {
 }
 
 impl Post {
-    pub(crate) fn json(&self, age: Age, pending: &str) -> Value {
+    pub(crate) fn json(&self, version: ServerVersion, pending: &str) -> Value {
         let mut json = json!({
             "id": self.id, "create_at": self.create_at, "update_at": self.update_at, "edit_at": self.edit_at,
             "delete_at": self.delete_at, "is_pinned": false, "user_id": self.user, "channel_id": self.channel,
@@ -65,9 +65,9 @@ impl Post {
         if !self.reactions.is_empty() {
             json["has_reactions"] = true.into();
         }
-        match age {
-            Age::Old => json["parent_id"] = self.root.clone().into(),
-            Age::Today => {
+        match version {
+            ServerVersion::Old => json["parent_id"] = self.root.clone().into(),
+            ServerVersion::Current => {
                 json["original_id"] = self.original.clone().into();
                 json["reply_count"] = 0.into();
                 json["participants"] = Value::Null;

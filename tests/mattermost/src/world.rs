@@ -11,13 +11,13 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::post::{Age, Post};
+use crate::post::{Post, ServerVersion};
 pub(crate) use posts::Known;
 use posts::Pending;
 
 /// An event for connected users.
 #[derive(Debug)]
-pub(crate) struct Happened {
+pub(crate) struct ServerEvent {
     pub(crate) event: &'static str,
     pub(crate) data: Value,
     pub(crate) broadcast: Value,
@@ -42,8 +42,8 @@ pub(crate) struct Channel {
 
 /// All data.
 #[derive(Debug)]
-pub(crate) struct World {
-    pub(crate) age: Age,
+pub(crate) struct ServerData {
+    pub(crate) version: ServerVersion,
     users: BTreeMap<String, User>,
     tokens: HashMap<String, String>,
     /// The ids of the teams by name.
@@ -52,7 +52,7 @@ pub(crate) struct World {
     posts: BTreeMap<String, Post>,
     files: HashMap<String, String>,
     pending: HashMap<String, Pending>,
-    events: Vec<Happened>,
+    events: Vec<ServerEvent>,
     last: i64,
 }
 
@@ -64,10 +64,10 @@ pub(crate) fn new_id() -> String {
     bytes.iter().map(|byte| char::from(LETTERS[usize::from(byte % 32)])).collect()
 }
 
-impl World {
-    pub(crate) fn new(age: Age) -> Self {
+impl ServerData {
+    pub(crate) fn new(version: ServerVersion) -> Self {
         Self {
-            age,
+            version,
             users: BTreeMap::new(),
             tokens: HashMap::new(),
             teams: BTreeMap::new(),
@@ -87,7 +87,7 @@ impl World {
         self.last
     }
 
-    pub(crate) fn take_events(&mut self) -> Vec<Happened> {
+    pub(crate) fn take_events(&mut self) -> Vec<ServerEvent> {
         std::mem::take(&mut self.events)
     }
 
@@ -172,7 +172,7 @@ impl World {
         for user in both {
             self.join(&id, user);
         }
-        self.happen("direct_added", json!({ "teammate_id": one }), &id, None);
+        self.emit("direct_added", json!({ "teammate_id": one }), &id, None);
         id
     }
 
@@ -186,10 +186,10 @@ impl World {
     pub(crate) fn add(&mut self, channel: &str, by: &str, user: &str) {
         self.join(channel, user);
         let team = self.channels.get(channel).map(|channel| channel.team.clone()).unwrap_or_default();
-        self.happen("user_added", json!({ "user_id": user, "team_id": team }), channel, None);
+        self.emit("user_added", json!({ "user_id": user, "team_id": team }), channel, None);
         let name = |id: &str| self.users.get(id).map(|user| user.name.clone()).unwrap_or_default();
         let mut props = json!({ "addedUsername": name(user), "addedUserId": user, "username": name(by) });
-        if self.age == Age::Today {
+        if self.version == ServerVersion::Current {
             props["userId"] = by.into();
         }
         let message = format!("{} added to the channel by {}.", name(user), name(by));
@@ -198,7 +198,7 @@ impl World {
 
     pub(crate) fn remove(&mut self, channel: &str, user: &str) {
         let data = json!({ "user_id": user, "remover_id": "" });
-        self.happen("user_removed", data, channel, None);
+        self.emit("user_removed", data, channel, None);
         if let Some(channel) = self.channels.get_mut(channel) {
             channel.members.remove(user);
         }
@@ -208,7 +208,7 @@ impl World {
         if let Some(channel) = self.channels.get_mut(channel) {
             channel.name = name.to_owned();
         }
-        self.happen("channel_updated", json!({ "channel": "{}" }), channel, None);
+        self.emit("channel_updated", json!({ "channel": "{}" }), channel, None);
     }
 
     pub(crate) fn is_member(&self, channel: &str, user: &str) -> bool {
@@ -227,7 +227,7 @@ impl World {
     }
 
     /// Makes an event for all members of a channel, or for one of them.
-    fn happen(&mut self, event: &'static str, data: Value, channel: &str, only: Option<&str>) {
+    fn emit(&mut self, event: &'static str, data: Value, channel: &str, only: Option<&str>) {
         let to = match (only, self.channels.get(channel)) {
             (Some(only), _) => BTreeSet::from([only.to_owned()]),
             (None, Some(channel)) => channel.members.clone(),
@@ -236,6 +236,6 @@ impl World {
         let broadcast = json!({
             "omit_users": null, "user_id": only.unwrap_or_default(), "channel_id": channel, "team_id": "",
         });
-        self.events.push(Happened { event, data, broadcast, to });
+        self.events.push(ServerEvent { event, data, broadcast, to });
     }
 }

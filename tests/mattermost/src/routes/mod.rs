@@ -22,16 +22,16 @@ use crate::{Shared, faults::Faults, socket};
 pub(crate) type App = State<Arc<Shared>>;
 
 /// The authenticated user of a request.
-pub(crate) struct Me(pub(crate) String);
+pub(crate) struct CurrentUser(pub(crate) String);
 
 /// An error response.
 #[derive(Debug)]
-pub(crate) struct Wrong(StatusCode, &'static str);
+pub(crate) struct ApiError(StatusCode, &'static str);
 
 /// A response.
-pub(crate) type Answer = Result<Json<Value>, Wrong>;
+pub(crate) type Answer = Result<Json<Value>, ApiError>;
 
-impl Wrong {
+impl ApiError {
     /// Forbidden.
     pub(crate) const FORBIDDEN: Self = Self(StatusCode::FORBIDDEN, "api.context.permissions.app_error");
     /// Not found.
@@ -48,7 +48,7 @@ impl Wrong {
     }
 }
 
-impl IntoResponse for Wrong {
+impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         // The message is in the language of the server.
         let body = json!({
@@ -64,12 +64,12 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
 }
 
-impl FromRequestParts<Arc<Shared>> for Me {
-    type Rejection = Wrong;
+impl FromRequestParts<Arc<Shared>> for CurrentUser {
+    type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Wrong> {
-        let user = bearer(&parts.headers).and_then(|token| shared.world().user_of(token));
-        user.map(Self).ok_or(Wrong(StatusCode::UNAUTHORIZED, "api.context.session_expired.app_error"))
+    async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, ApiError> {
+        let user = bearer(&parts.headers).and_then(|token| shared.data().user_of(token));
+        user.map(Self).ok_or(ApiError(StatusCode::UNAUTHORIZED, "api.context.session_expired.app_error"))
     }
 }
 
@@ -97,13 +97,13 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/files", post(posts::upload))
         .route("/config/client", get(users::config))
         .route("/websocket", get(socket::open))
-        .layer(from_fn_with_state(shared.clone(), troubled));
+        .layer(from_fn_with_state(shared.clone(), apply_faults));
     Router::new().nest("/api/v4", api).with_state(shared)
 }
 
 /// Applies the faults to a request before its handler.
-async fn troubled(State(shared): App, request: Request, next: Next) -> Response {
-    let trouble = {
+async fn apply_faults(State(shared): App, request: Request, next: Next) -> Response {
+    let fault = {
         let mut faults = shared.faults();
         let path = request.uri().path().trim_start_matches("/api/v4").to_owned();
         let socket = path == "/websocket";
@@ -119,8 +119,8 @@ async fn troubled(State(shared): App, request: Request, next: Next) -> Response 
             None
         }
     };
-    match trouble {
-        Some(trouble) => trouble,
+    match fault {
+        Some(fault) => fault,
         None => next.run(request).await,
     }
 }

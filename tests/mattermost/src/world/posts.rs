@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
 
-use super::{World, new_id};
-use crate::post::{Age, Post, Reaction, reaction_json};
+use super::{ServerData, new_id};
+use crate::post::{Post, Reaction, ServerVersion, reaction_json};
 
 /// The posts that are being created or were created recently, by the pending ids of the clients.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ pub(crate) enum Known {
     Made(String),
 }
 
-impl World {
+impl ServerData {
     /// The API's answer to a request for posts, by their ids.
     pub(crate) fn post(&self, id: &str) -> Option<&Post> {
         self.posts.get(id)
@@ -85,20 +85,20 @@ impl World {
             (channel.letter, channel.name.clone(), self.teams.get(&channel.team).cloned().unwrap_or_default())
         });
         let mut data = json!({
-            "post": post.json(self.age, &word("pending_post_id")).to_string(), "channel_type": letter,
+            "post": post.json(self.version, &word("pending_post_id")).to_string(), "channel_type": letter,
             "channel_name": name, "channel_display_name": name, "sender_name": named(user), "team_id": team,
         });
-        if self.age == Age::Today {
+        if self.version == ServerVersion::Current {
             data["set_online"] = true.into();
         }
         self.posts.insert(id.clone(), post);
-        self.happen("posted", data, channel, None);
+        self.emit("posted", data, channel, None);
         id
     }
 
     /// Replaces the text of a post, and its properties where given.
     pub(crate) fn edit(&mut self, id: &str, message: Option<&str>, props: Option<Map<String, Value>>) -> Option<Value> {
-        let (now, age) = (self.now(), self.age);
+        let (now, version) = (self.now(), self.version);
         let post = self.posts.get_mut(id)?;
         let before = Post { id: new_id(), original: id.to_owned(), delete_at: now, update_at: now, ..post.clone() };
         if let Some(message) = message {
@@ -111,30 +111,30 @@ impl World {
         }
         (post.edit_at, post.update_at) = (now, now);
         post.edits += 1;
-        let (json, channel) = (post.json(age, ""), post.channel.clone());
-        if age == Age::Today {
+        let (json, channel) = (post.json(version, ""), post.channel.clone());
+        if version == ServerVersion::Current {
             self.posts.insert(before.id.clone(), before);
         }
-        self.happen("post_edited", json!({ "post": json.to_string() }), &channel, None);
+        self.emit("post_edited", json!({ "post": json.to_string() }), &channel, None);
         Some(json)
     }
 
     /// Removes a post and its replies. Without `by` the event does not name a user.
     pub(crate) fn delete(&mut self, id: &str, by: Option<&str>) {
-        let (now, age) = (self.now(), self.age);
+        let (now, version) = (self.now(), self.version);
         let ids: Vec<String> =
             self.posts.values().filter(|post| post.id == id || post.root == id).map(|post| post.id.clone()).collect();
         for id in ids {
             let Some(post) = self.posts.get_mut(&id) else { continue };
             (post.delete_at, post.update_at) = (now, now);
             post.props.extend(by.map(|by| ("deleteBy".to_owned(), by.into())));
-            let (json, channel) = (post.json(age, ""), post.channel.clone());
+            let (json, channel) = (post.json(version, ""), post.channel.clone());
             post.message.clear();
             let mut data = json!({ "post": json.to_string() });
-            if let Some(by) = by.filter(|_| age == Age::Today) {
+            if let Some(by) = by.filter(|_| version == ServerVersion::Current) {
                 data["delete_by"] = by.into();
             }
-            self.happen("post_deleted", data, &channel, None);
+            self.emit("post_deleted", data, &channel, None);
         }
     }
 
@@ -149,7 +149,7 @@ impl World {
         post.update_at = now;
         let (json, channel) = (reaction_json(id, &post.reactions[at]), post.channel.clone());
         if known.is_none() {
-            self.happen("reaction_added", json!({ "reaction": json.to_string() }), &channel, None);
+            self.emit("reaction_added", json!({ "reaction": json.to_string() }), &channel, None);
         }
         Some(json)
     }
@@ -166,7 +166,7 @@ impl World {
         let channel = post.channel.clone();
         // The event has no time of the reaction.
         let json = reaction_json(id, &Reaction { user: user.to_owned(), emoji: emoji.to_owned(), at: 0 });
-        self.happen("reaction_removed", json!({ "reaction": json.to_string() }), &channel, None);
+        self.emit("reaction_removed", json!({ "reaction": json.to_string() }), &channel, None);
     }
 
     pub(crate) fn add_file(&mut self, text: String) -> String {

@@ -18,7 +18,7 @@ use tokio::{
 
 /// What is withheld.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Held {
+pub enum Withheld {
     /// Nothing.
     Nothing,
     /// Sends do not reach the homeserver.
@@ -35,19 +35,19 @@ pub enum Held {
 
 /// A proxy.
 #[derive(Debug)]
-pub struct Wire {
+pub struct HttpProxy {
     port: u16,
-    held: watch::Sender<Held>,
+    withheld: watch::Sender<Withheld>,
     sends: watch::Receiver<u64>,
     target: u16,
-    keys: Kept,
+    keys: StoredRequests,
     task: JoinHandle<()>,
 }
 
 /// Complete stored requests.
-type Kept = Arc<Mutex<Vec<Vec<u8>>>>;
+type StoredRequests = Arc<Mutex<Vec<Vec<u8>>>>;
 
-impl Wire {
+impl HttpProxy {
     /// Starts a proxy to a port of this machine that withholds nothing.
     ///
     /// # Errors
@@ -55,17 +55,17 @@ impl Wire {
     pub async fn new(target: u16) -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let port = listener.local_addr()?.port();
-        let (held, told) = watch::channel(Held::Nothing);
+        let (withheld, updates) = watch::channel(Withheld::Nothing);
         let (count, sends) = watch::channel(0);
         let count = Arc::new(count);
-        let keys = Kept::default();
-        let kept = keys.clone();
+        let keys = StoredRequests::default();
+        let stored = keys.clone();
         let task = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(carry(client, target, told.clone(), count.clone(), kept.clone()));
+                tokio::spawn(forward_connection(client, target, updates.clone(), count.clone(), stored.clone()));
             }
         });
-        Ok(Self { port, held, sends, target, keys, task })
+        Ok(Self { port, withheld, sends, target, keys, task })
     }
 
     /// The base URL of the homeserver through this proxy.
@@ -74,8 +74,8 @@ impl Wire {
     }
 
     /// Withholds something from now on. A request that is withheld already stays so: its connection is dead.
-    pub fn hold(&self, held: Held) {
-        self.held.send_replace(held);
+    pub fn withhold(&self, withheld: Withheld) {
+        self.withheld.send_replace(withheld);
     }
 
     /// Delivers the stored room keys to the homeserver; returns the number of requests.
@@ -83,8 +83,8 @@ impl Wire {
     /// # Errors
     /// The homeserver is down.
     pub async fn deliver_keys(&self) -> Result<usize> {
-        let kept = std::mem::take(&mut *self.keys.lock().await);
-        for request in &kept {
+        let stored = std::mem::take(&mut *self.keys.lock().await);
+        for request in &stored {
             let mut server = TcpStream::connect(("127.0.0.1", self.target)).await?;
             server.write_all(request).await?;
             let mut answer = vec![0; 4096];
@@ -92,7 +92,7 @@ impl Wire {
             let answer = String::from_utf8_lossy(&answer[..length]);
             anyhow::ensure!(answer.starts_with("HTTP/1.1 200"), "{answer}");
         }
-        Ok(kept.len())
+        Ok(stored.len())
     }
 
     /// Waits for the next send of the bot; returns the number of sends since the start.
@@ -109,18 +109,18 @@ impl Wire {
     }
 }
 
-impl Drop for Wire {
+impl Drop for HttpProxy {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-async fn carry(
+async fn forward_connection(
     client: TcpStream,
     target: u16,
-    held: watch::Receiver<Held>,
+    withheld: watch::Receiver<Withheld>,
     count: Arc<watch::Sender<u64>>,
-    keys: Kept,
+    keys: StoredRequests,
 ) -> Result<()> {
     let (mut from_bot, to_bot) = client.into_split();
     let to_bot = Arc::new(Mutex::new(to_bot));
@@ -136,10 +136,10 @@ async fn carry(
             }
             if packet[..length].starts_with(b"PUT ") {
                 count.send_modify(|count| *count += 1);
-                let held = *held.borrow();
-                match held {
-                    Held::Nothing | Held::History | Held::Encryption => {}
-                    Held::Keys if contains(&packet[..length], b"/sendToDevice/m.room.encrypted/") => {
+                let withheld = *withheld.borrow();
+                match withheld {
+                    Withheld::Nothing | Withheld::History | Withheld::Encryption => {}
+                    Withheld::Keys if contains(&packet[..length], b"/sendToDevice/m.room.encrypted/") => {
                         let mut request = packet[..length].to_vec();
                         while !is_whole(&request) {
                             let length = from_bot.read(&mut packet).await?;
@@ -149,17 +149,17 @@ async fn carry(
                         answers.lock().await.write_all(ARRIVED).await?;
                         continue;
                     }
-                    Held::Keys => {}
-                    Held::Sends => std::future::pending().await,
-                    Held::Answers => drop(stuck.send_replace(true)),
+                    Withheld::Keys => {}
+                    Withheld::Sends => std::future::pending().await,
+                    Withheld::Answers => drop(stuck.send_replace(true)),
                 }
             }
             if packet[..length].starts_with(b"GET ") {
-                let held = *held.borrow();
-                match held {
-                    Held::Nothing | Held::Sends | Held::Answers | Held::Keys => {}
-                    Held::History => garble(&mut packet[..length], b"/messages?"),
-                    Held::Encryption => garble(&mut packet[..length], b"/state/m.room.encryption"),
+                let withheld = *withheld.borrow();
+                match withheld {
+                    Withheld::Nothing | Withheld::Sends | Withheld::Answers | Withheld::Keys => {}
+                    Withheld::History => garble(&mut packet[..length], b"/messages?"),
+                    Withheld::Encryption => garble(&mut packet[..length], b"/state/m.room.encryption"),
                 }
             }
             to_server.write_all(&packet[..length]).await?;
