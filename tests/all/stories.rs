@@ -49,34 +49,35 @@ stories! {
     approval_people
     approval_problems
     approvals
-    audit_of_later
     auth
     auth_ambiguous
     auth_denied
     auth_ends
+    authorization
     broken
     can
+    changed_plans
     coffee
+    commands_for_later
     deploy_and_where
-    explained
     direct_messages
+    explain_rights
     freeze
     freeze_problems
     freeze_window
     help
     hostile_words
+    identity_environments
     include_problems
     includes
     jobs_from_outside
     lock
     no_command
     not_toml
-    old_group
-    only_through_this_bot
-    people_problems
     order
+    people_problems
     pipelines_that_fail
-    plans_that_lie
+    plugin_descriptions
     plugins_that_do_not_load
     promote
     quoting
@@ -88,14 +89,13 @@ stories! {
     rules_for_one_command
     secrets_are_references
     short_forms
-    starter_commands
-    starter_problems
+    stale_group
     status_and_stats
     tampering
     the_console
     too_many_refusals
-    what_plugins_describe
-    who_may
+    trigger_commands
+    trigger_problems
 }
 
 #[test]

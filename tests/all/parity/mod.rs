@@ -59,17 +59,17 @@ macro_rules! stories {
 const KINDS: &[&str] = &["console", "matrix", "encrypted", "mattermost"];
 
 stories! {
-    a_deployment
-    a_direct_message
-    an_approval
-    by_reaction
+    alias
+    approval
+    approval_by_reaction
+    card_and_thread
+    deployment
+    direct_message
+    downtime
     edits
     hostile_words
-    in_its_thread
-    overheard
-    short_forms
-    what_is_refused
-    while_it_was_away
+    listen
+    refusals
 }
 
 /// Runs a story in a room of one kind, unless that kind lacks a feature that it needs.
