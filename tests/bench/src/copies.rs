@@ -172,19 +172,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_are_as_the_engine_draws_them() {
+    fn ids_have_the_format_of_the_engine() {
         assert_eq!([id(0), id(1), id(31), id(99_999)], ["22222", "22223", "22232", "25d3t"]);
     }
 
     #[test]
-    fn a_name_is_replaced_where_it_stands_alone() {
+    fn only_whole_words_are_replaced() {
         let text = r#"{"job":"7ab3c","timer":"7ab3c-t1","digest":"sha256:07ab3c1"}"#;
         let wanted = r#"{"job":"<job>","timer":"<job>-t1","digest":"sha256:07ab3c1"}"#;
         assert_eq!(replace(text, "7ab3c", JOB), wanted);
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn copies_have_whole_journals_and_ids_of_their_own() {
+    async fn copies_have_valid_journals_and_their_own_ids() {
         let folder = tempfile::tempdir().unwrap();
         let database = folder.path().join("wardroom.db");
         let scene = scene::Scene::of_environment().unwrap();

@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_unit_has_its_line() {
+    fn each_unit_has_its_format() {
         let bare = |times| Figure {
             name: "query",
             measured: 21.0,
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_measured_does_not_hold() {
+    fn a_figure_without_a_value_does_not_hold() {
         let against = Against::Bare { measured: median(Vec::new()), times: 1.5 };
         assert!(!Figure { name: "query", measured: 1.0, unit: Unit::Microseconds, against }.holds());
     }

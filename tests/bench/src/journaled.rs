@@ -79,12 +79,12 @@ fn text(module: &Path) -> String {
 
 async fn compare(folder: &Path, text: &str, kind: Kind) -> Result<Figure> {
     // This round also fills the code cache.
-    let (_, written) = journaled(folder, text, kind, true).await?;
+    let (_, written) = engine_side(folder, text, kind, true).await?;
     let (openings, calls) = parts(written, kind)?;
     let (mut with, mut without) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        with.push(journaled(folder, text, kind, false).await?.0);
-        without.push(bare(openings.clone(), calls.clone()).await?);
+        with.push(engine_side(folder, text, kind, false).await?.0);
+        without.push(store_side(openings.clone(), calls.clone()).await?);
     }
     let each = |seconds| median(seconds) * 1e6 / (JOBS as f64 * f64::from(CALLS));
     let against = Against::Bare { measured: each(without), times: TIMES };
@@ -92,7 +92,7 @@ async fn compare(folder: &Path, text: &str, kind: Kind) -> Result<Figure> {
 }
 
 /// Runs the engine's side; returns the seconds, and all writes if `keep` is set.
-async fn journaled(folder: &Path, text: &str, kind: Kind, keep: bool) -> Result<(f64, Vec<Vec<Write>>)> {
+async fn engine_side(folder: &Path, text: &str, kind: Kind, keep: bool) -> Result<(f64, Vec<Vec<Write>>)> {
     let state = tempfile::tempdir()?;
     let store = Arc::new(SqliteStore::open(&state.path().join("wardroom.db")).await?);
     let recorder = Recorder::default().timing(Section::new(JOBS, CALLS * kind.entries));
@@ -142,7 +142,7 @@ fn parts(written: Vec<Vec<Write>>, kind: Kind) -> Result<(Vec<Write>, Lists)> {
 }
 
 /// Runs the store's side; returns the seconds.
-async fn bare(openings: Vec<Write>, calls: Vec<Vec<Vec<Write>>>) -> Result<f64> {
+async fn store_side(openings: Vec<Write>, calls: Vec<Vec<Vec<Write>>>) -> Result<f64> {
     let state = tempfile::tempdir()?;
     let store = Arc::new(SqliteStore::open(&state.path().join("wardroom.db")).await?);
     store.commit(openings).await?;

@@ -49,7 +49,7 @@ pub(crate) fn measure(scene: &Scene) -> Result<Vec<Figure>> {
     for _ in 0..STARTS {
         seconds.push(start(program, folder)?);
     }
-    call_one_off(program, folder)?;
+    cancel_one(program, folder)?;
     let figure = |name, measured, unit, limit| Figure { name, measured, unit, against: Against::Limit(limit) };
     Ok(vec![
         figure(NAME, parked - idle, Unit::Mebibytes, LIMIT),
@@ -77,7 +77,7 @@ fn start(program: &Path, folder: &Path) -> Result<f64> {
 }
 
 /// Checks that a copied job behaves like any other.
-fn call_one_off(program: &Path, folder: &Path) -> Result<()> {
+fn cancel_one(program: &Path, folder: &Path) -> Result<()> {
     let mut host = Host::start(program, folder)?;
     let id = copies::id(JOBS / 2);
     host.types(&format!("job {id}"))?;

@@ -60,8 +60,8 @@ pub(crate) fn measure(scene: &Scene) -> Result<Vec<Figure>> {
     let folder = tempfile::tempdir()?;
     let cores = std::thread::available_parallelism()?.get();
     let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(cores).enable_all().build()?;
-    let asked = tokio.block_on(Asked::new(scene, folder.path()))?;
-    let bare = Bare::new(&scene.guest()?)?;
+    let asked = tokio.block_on(EngineSide::new(scene, folder.path()))?;
+    let bare = SandboxSide::new(&scene.guest()?)?;
     let mut figures = Vec::new();
     for (name, threads) in [(NAME, 1), (NAME_ALL, cores)] {
         let (measured, bare) = compare(tokio.handle(), &asked, &bare, threads)?;
@@ -73,7 +73,12 @@ pub(crate) fn measure(scene: &Scene) -> Result<Vec<Figure>> {
 }
 
 /// The microseconds of a query on both sides, with this many threads: all on one side, then all on the other.
-fn compare(tokio: &tokio::runtime::Handle, asked: &Asked, bare: &Bare, threads: usize) -> Result<(f64, f64)> {
+fn compare(
+    tokio: &tokio::runtime::Handle,
+    asked: &EngineSide,
+    bare: &SandboxSide,
+    threads: usize,
+) -> Result<(f64, f64)> {
     let together = Barrier::new(threads);
     let timed = |batch: &mut dyn FnMut() -> Result<()>| {
         together.wait();
@@ -111,14 +116,14 @@ fn compare(tokio: &tokio::runtime::Handle, asked: &Asked, bare: &Bare, threads: 
 }
 
 /// The engine's side.
-struct Asked {
+struct EngineSide {
     engine: Engine,
     store: Arc<MemoryStore>,
     batches: AtomicUsize,
     answer: Text,
 }
 
-impl Asked {
+impl EngineSide {
     async fn new(scene: &Scene, folder: &Path) -> Result<Self> {
         let config = scene::config(folder, [("bench".to_owned(), scene.guests.join("bench.wasm"))])?;
         let store = Arc::new(MemoryStore::new());
@@ -174,14 +179,14 @@ impl Asked {
 }
 
 /// The sandbox's side.
-struct Bare {
+struct SandboxSide {
     // It owns the clock that advances the epochs.
     _runtime: Runtime,
     pre: PluginPre<Meter>,
     asked: commands::Invocation,
 }
 
-impl Bare {
+impl SandboxSide {
     fn new(guest: &[u8]) -> Result<Self> {
         let plain = |error: wasmtime::Error| anyhow!("{error:#}");
         let runtime = Runtime::with_memory(Memory::Pool).map_err(plain)?;

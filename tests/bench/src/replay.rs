@@ -45,7 +45,7 @@ pub(crate) fn measure(scene: &Scene) -> Result<Figure> {
         format!("[bot.bench.memory]\n\n{}{}", scene::role(), scene::plugin("bench", &scene.guests.join("bench.wasm")));
     let mut each = Vec::new();
     for round in 0..WARM_UP + ROUNDS {
-        let microseconds = tokio.block_on(woken(folder.path(), &text))?;
+        let microseconds = tokio.block_on(wake_parked_jobs(folder.path(), &text))?;
         if round >= WARM_UP {
             each.push(microseconds);
         }
@@ -54,7 +54,7 @@ pub(crate) fn measure(scene: &Scene) -> Result<Figure> {
 }
 
 /// Parks some jobs and waits for their end; returns the microseconds of one job.
-async fn woken(folder: &Path, text: &str) -> Result<f64> {
+async fn wake_parked_jobs(folder: &Path, text: &str) -> Result<f64> {
     let store = Arc::new(MemoryStore::new());
     let serving = Serving::start(folder, text, store.clone()).await?;
     serving.types((0..JOBS).map(|_| format!("reads {CALLS} 500ms"))).await?;

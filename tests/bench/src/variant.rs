@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_in_the_code_is_a_number() {
+    fn names_in_code_are_replaced_as_numbers() {
         // i32.const 0x676e6970
         assert_eq!(immediate(*b"ping"), [0xf0, 0xd2, 0xb9, 0xbb, 0x06]);
         let mut bytes = [0x41, 0xf0, 0xd2, 0xb9, 0xbb, 0x06, 0x0b];
