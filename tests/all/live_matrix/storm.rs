@@ -32,7 +32,7 @@ async fn five_hundred_commands_during_a_hundred_cuts() -> Result<()> {
     let proxy = Proxy::new(synapse.port(), seed).await?;
     let scene = Scene::open_at(synapse, &proxy.url()).await?;
     scene.barrier().await?;
-    let (life, delay, silence) = (Duration::from_millis(700), Duration::from_millis(8), Duration::from_millis(300));
+    let (lifetime, delay, blocked) = (Duration::from_millis(700), Duration::from_millis(8), Duration::from_millis(300));
     proxy.set(Some(FaultLimits { lifetime, delay, blocked }));
     let mut asked = Vec::with_capacity(COMMANDS);
     let began = Instant::now();

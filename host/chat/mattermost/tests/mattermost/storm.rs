@@ -15,7 +15,7 @@ async fn five_hundred_commands_during_a_hundred_cuts() -> Result<()> {
     let _host = rig.start_with(&rig.table(&proxy.url())).await?;
     let first = rig.alice.post(&rig.ops, "!whoami");
     rig.each_once(std::slice::from_ref(&first)).await?;
-    let (life, delay, silence) = (Duration::from_millis(900), Duration::from_millis(8), Duration::from_millis(300));
+    let (lifetime, delay, blocked) = (Duration::from_millis(900), Duration::from_millis(8), Duration::from_millis(300));
     proxy.set(Some(FaultLimits { lifetime, delay, blocked }));
     let mut asked = vec![first];
     let began = Instant::now();
