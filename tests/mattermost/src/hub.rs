@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use crate::{
+    data::{ServerEvent, new_id},
     post::ServerVersion,
-    world::{ServerEvent, new_id},
 };
 
 /// The number of sent events that are kept for a broken connection.

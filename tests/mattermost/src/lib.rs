@@ -6,6 +6,7 @@
 //!
 //! Invariant: only a test switches a fault on. Without faults the server behaves as a healthy one of its [`ServerVersion`].
 
+mod data;
 mod faults;
 mod hub;
 mod listen;
@@ -14,7 +15,6 @@ mod post;
 pub mod proxy;
 mod routes;
 mod socket;
-mod world;
 
 use std::{
     net::SocketAddr,
@@ -29,13 +29,13 @@ pub use faults::Faults;
 pub use person::Person;
 pub use post::{Post, Reaction, ServerVersion};
 
+use data::ServerData;
 use hub::Hub;
-use world::ServerData;
 
 /// The state that request handlers share.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    world: Mutex<ServerData>,
+    data: Mutex<ServerData>,
     hub: Mutex<Hub>,
     faults: Mutex<Faults>,
     /// Cuts the connections between the server and its clients.
@@ -43,8 +43,8 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn world(&self) -> MutexGuard<'_, ServerData> {
-        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn data(&self) -> MutexGuard<'_, ServerData> {
+        self.data.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn hub(&self) -> MutexGuard<'_, Hub> {
@@ -61,11 +61,11 @@ impl Shared {
 
     /// Changes the data, and publishes the events of the change.
     pub(crate) fn change<T>(&self, change: impl FnOnce(&mut ServerData) -> T) -> T {
-        let mut world = self.data();
-        let result = change(&mut world);
+        let mut data = self.data();
+        let result = change(&mut data);
         let strange = self.faults().strange;
         let mut hub = self.hub();
-        for event in world.take_events() {
+        for event in data.take_events() {
             hub.publish(&event, strange);
         }
         result
@@ -95,7 +95,7 @@ impl Server {
     /// There is no free port.
     pub async fn of(version: ServerVersion) -> Result<Self> {
         let shared = Arc::new(Shared {
-            world: Mutex::new(ServerData::new(version)),
+            data: Mutex::new(ServerData::new(version)),
             hub: Mutex::new(Hub::new(version)),
             faults: Mutex::default(),
             cuts: Mutex::default(),
@@ -128,15 +128,15 @@ impl Server {
 
     /// Creates a person who is in every team.
     pub fn person(&self, name: &str) -> Person {
-        let id = self.shared.change(|world| world.add_user(name, false));
+        let id = self.shared.change(|data| data.add_user(name, false));
         Person::new(self.shared.clone(), id)
     }
 
     /// Creates a bot; returns it with its token.
     pub fn bot(&self, name: &str) -> (Person, String) {
-        let (id, token) = self.shared.change(|world| {
-            let id = world.add_user(name, true);
-            let token = world.add_token(&id);
+        let (id, token) = self.shared.change(|data| {
+            let id = data.add_user(name, true);
+            let token = data.add_token(&id);
             (id, token)
         });
         (Person::new(self.shared.clone(), id), token)
@@ -144,12 +144,12 @@ impl Server {
 
     /// Creates another token for a person.
     pub fn token(&self, of: &Person) -> String {
-        self.shared.change(|world| world.add_token(of.id()))
+        self.shared.change(|data| data.add_token(of.id()))
     }
 
     /// Revokes a token. Its connections stay open and receive no events.
     pub fn revoke(&self, token: &str) {
-        let user = self.shared.change(|world| world.revoke(token));
+        let user = self.shared.change(|data| data.revoke(token));
         if let Some(user) = user {
             self.shared.hub().mute(&user);
         }
@@ -157,37 +157,37 @@ impl Server {
 
     /// Creates a public channel of a team, and the team where it does not exist; returns the channel's id.
     pub fn channel(&self, team: &str, name: &str) -> String {
-        self.shared.change(|world| world.add_channel(team, name))
+        self.shared.change(|data| data.add_channel(team, name))
     }
 
     /// The direct channel of two people; returns its id.
     pub fn direct(&self, one: &Person, other: &Person) -> String {
-        self.shared.change(|world| world.direct(one.id(), other.id()))
+        self.shared.change(|data| data.direct(one.id(), other.id()))
     }
 
     /// Adds a person to a channel without an event.
     pub fn put(&self, channel: &str, who: &Person) {
-        self.shared.change(|world| world.join(channel, who.id()));
+        self.shared.change(|data| data.join(channel, who.id()));
     }
 
     /// Removes a person from a channel.
     pub fn remove(&self, channel: &str, who: &Person) {
-        self.shared.change(|world| world.remove(channel, who.id()));
+        self.shared.change(|data| data.remove(channel, who.id()));
     }
 
     /// Renames a channel.
     pub fn rename(&self, channel: &str, name: &str) {
-        self.shared.change(|world| world.rename(channel, name));
+        self.shared.change(|data| data.rename(channel, name));
     }
 
     /// Creates a post of the server or of another program with these fields.
     pub fn post_with(&self, channel: &str, user: &Person, fields: &serde_json::Value) -> String {
-        self.shared.change(|world| world.post_with(channel, user.id(), fields))
+        self.shared.change(|data| data.post_with(channel, user.id(), fields))
     }
 
     /// Removes a post with an event that names no user.
     pub fn purge(&self, post: &str) {
-        self.shared.change(|world| world.delete(post, None));
+        self.shared.change(|data| data.delete(post, None));
     }
 
     /// The posts of a channel, the oldest first, without removed ones.

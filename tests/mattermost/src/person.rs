@@ -25,55 +25,55 @@ impl Person {
 
     /// Posts in a channel; returns the post's id.
     pub fn post(&self, channel: &str, message: &str) -> String {
-        self.shared.change(|world| world.post_with(channel, &self.id, &json!({ "message": message })))
+        self.shared.change(|data| data.post_with(channel, &self.id, &json!({ "message": message })))
     }
 
     /// Replies in the thread of a post; returns the reply's id.
     pub fn reply(&self, root: &str, message: &str) -> String {
-        self.shared.change(|world| {
-            let channel = world.post(root).map(|post| post.channel.clone()).unwrap_or_default();
-            world.post_with(&channel, &self.id, &json!({ "message": message, "root_id": root }))
+        self.shared.change(|data| {
+            let channel = data.post(root).map(|post| post.channel.clone()).unwrap_or_default();
+            data.post_with(&channel, &self.id, &json!({ "message": message, "root_id": root }))
         })
     }
 
     /// Edits a post of this user.
     pub fn edit(&self, post: &str, message: &str) {
-        self.shared.change(|world| world.edit(post, Some(message), None));
+        self.shared.change(|data| data.edit(post, Some(message), None));
     }
 
     /// Removes a post.
     pub fn delete(&self, post: &str) {
-        self.shared.change(|world| world.delete(post, Some(&self.id)));
+        self.shared.change(|data| data.delete(post, Some(&self.id)));
     }
 
     /// Reacts to a post with an emoji's name.
     pub fn react(&self, post: &str, emoji: &str) {
-        self.shared.change(|world| world.react(&self.id, post, emoji));
+        self.shared.change(|data| data.react(&self.id, post, emoji));
     }
 
     /// Removes a reaction.
     pub fn unreact(&self, post: &str, emoji: &str) {
-        self.shared.change(|world| world.unreact(&self.id, post, emoji));
+        self.shared.change(|data| data.unreact(&self.id, post, emoji));
     }
 
     /// Adds another user to a channel.
     pub fn add(&self, channel: &str, whom: &Self) {
-        self.shared.change(|world| world.add(channel, &self.id, &whom.id));
+        self.shared.change(|data| data.add(channel, &self.id, &whom.id));
     }
 
     /// Changes the username.
     pub fn rename(&self, name: &str) {
-        self.shared.change(|world| world.rename_user(&self.id, name));
+        self.shared.change(|data| data.rename_user(&self.id, name));
     }
 
     /// Deactivates the account.
     pub fn leave(&self) {
-        self.shared.change(|world| world.deactivate(&self.id));
+        self.shared.change(|data| data.deactivate(&self.id));
     }
 
     /// Removes the account, as if it had never existed.
     pub fn vanish(&self) {
-        self.shared.change(|world| world.remove_user(&self.id));
+        self.shared.change(|data| data.remove_user(&self.id));
     }
 
     /// The user's posts in a channel, the oldest first.

@@ -17,15 +17,15 @@ const MOST: usize = 200;
 const SINCE_MOST: usize = 1000;
 
 pub(super) async fn named(State(shared): App, me: CurrentUser, Path((team, name)): Path<(String, String)>) -> Answer {
-    let world = shared.data();
-    let found = world.channels.iter().find(|(_, channel)| channel.team == team && channel.name == name);
+    let data = shared.data();
+    let found = data.channels.iter().find(|(_, channel)| channel.team == team && channel.name == name);
     let id = found.filter(|(_, channel)| channel.members.contains(&me.0)).map(|(id, _)| id).ok_or(ApiError::MISSING)?;
-    world.channel_json(id).map(Json).ok_or(ApiError::MISSING)
+    data.channel_json(id).map(Json).ok_or(ApiError::MISSING)
 }
 
 pub(super) async fn direct(State(shared): App, _me: CurrentUser, Json(both): Json<Vec<String>>) -> Answer {
     let [one, other] = both.as_slice() else { return Err(ApiError::bad("api.context.invalid_body_param.app_error")) };
-    let id = shared.change(|world| world.direct(one, other));
+    let id = shared.change(|data| data.direct(one, other));
     shared.data().channel_json(&id).map(Json).ok_or(ApiError::MISSING)
 }
 
@@ -46,9 +46,9 @@ pub(super) async fn members(
     Query(query): Query<BTreeMap<String, String>>,
 ) -> Answer {
     readable(&shared, &channel, &me.0)?;
-    let world = shared.data();
+    let data = shared.data();
     let (page, per_page) = paging(&query);
-    let known = world.channels.get(&channel).ok_or(ApiError::MISSING)?;
+    let known = data.channels.get(&channel).ok_or(ApiError::MISSING)?;
     let member = |user: &String| json!({ "channel_id": channel, "user_id": user, "roles": "channel_user" });
     Ok(Json(known.members.iter().skip(page * per_page).take(per_page).map(member).collect()))
 }
@@ -80,10 +80,10 @@ pub(super) async fn posts(
     Query(query): Query<BTreeMap<String, String>>,
 ) -> Answer {
     readable(&shared, &channel, &me.0)?;
-    let world = shared.data();
+    let data = shared.data();
     let (page, per_page) = paging(&query);
     let since = query.get("since").and_then(|text| text.parse::<i64>().ok()).filter(|since| *since > 0);
-    let mut all = world.all_of(&channel);
+    let mut all = data.all_of(&channel);
     let listed: Vec<&Post> = if let Some(since) = since {
         // Ordered by id, which is arbitrary: any thousand of them.
         all.retain(|post| post.update_at > since);
@@ -93,7 +93,7 @@ pub(super) async fn posts(
         all.retain(|post| post.delete_at == 0);
         let all = newest_first(all);
         let at =
-            |key: &str| query.get(key).filter(|id| !id.is_empty()).map(|id| world.post(id).map(|post| post.create_at));
+            |key: &str| query.get(key).filter(|id| !id.is_empty()).map(|id| data.post(id).map(|post| post.create_at));
         match (at("before"), at("after")) {
             (Some(None), _) | (_, Some(None)) => return Err(ApiError::bad("api.context.invalid_url_param.app_error")),
             (Some(Some(before)), _) => {
@@ -107,9 +107,9 @@ pub(super) async fn posts(
         }
     };
     let order: Vec<&str> = listed.iter().map(|post| post.id.as_str()).collect();
-    let roots = listed.iter().filter_map(|post| world.post(&post.root));
+    let roots = listed.iter().filter_map(|post| data.post(&post.root));
     let posts: BTreeMap<&str, Value> =
-        listed.iter().copied().chain(roots).map(|post| (post.id.as_str(), post.json(world.version, ""))).collect();
+        listed.iter().copied().chain(roots).map(|post| (post.id.as_str(), post.json(data.version, ""))).collect();
     Ok(Json(json!({ "order": order, "posts": posts, "next_post_id": "", "prev_post_id": "" })))
 }
 

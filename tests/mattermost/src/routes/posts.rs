@@ -9,7 +9,7 @@ use axum::{
 use serde_json::{Value, json};
 
 use super::{Answer, ApiError, App, CurrentUser, created};
-use crate::{Shared, faults::Faults, listen::ConnectionCut, world::Known};
+use crate::{Shared, data::Known, faults::Faults, listen::ConnectionCut};
 
 /// The largest file, in bytes.
 const LARGEST: usize = 100 * 1024 * 1024;
@@ -33,9 +33,9 @@ pub(super) async fn create(
             Known::New => {}
             Known::UnderWay => return Err(ApiError::internal("api.post.deduplicate_create_post.pending")),
             Known::Made(id) => {
-                let world = shared.data();
-                let post = world.post(&id).ok_or(ApiError::MISSING)?;
-                return Ok((StatusCode::CREATED, Json(post.json(world.version, ""))).into_response());
+                let data = shared.data();
+                let post = data.post(&id).ok_or(ApiError::MISSING)?;
+                return Ok((StatusCode::CREATED, Json(post.json(data.version, ""))).into_response());
             }
         }
     }
@@ -46,7 +46,7 @@ pub(super) async fn create(
             tokio::time::sleep(slow).await;
             let made = check(&shared, &me.0, &body).map(|()| {
                 let channel = body["channel_id"].as_str().unwrap_or_default();
-                shared.change(|world| world.post_with(channel, &me.0, &body))
+                shared.change(|data| data.post_with(channel, &me.0, &body))
             });
             if !name.is_empty() {
                 shared.data().settle(&name, made.as_ref().ok().map(String::as_str));
@@ -60,8 +60,8 @@ pub(super) async fn create(
         std::future::pending::<()>().await;
     }
     let post = {
-        let world = shared.data();
-        world.post(&id).ok_or(ApiError::MISSING)?.json(world.version, &name)
+        let data = shared.data();
+        data.post(&id).ok_or(ApiError::MISSING)?.json(data.version, &name)
     };
     Ok(created(&shared, post))
 }
@@ -69,14 +69,14 @@ pub(super) async fn create(
 /// Whether a post may be created.
 fn check(shared: &Shared, me: &str, body: &Value) -> Result<(), ApiError> {
     let longest = shared.faults().longest();
-    let world = shared.data();
+    let data = shared.data();
     let word = |key: &str| body[key].as_str().unwrap_or_default();
-    if !world.is_member(word("channel_id"), me) {
+    if !data.is_member(word("channel_id"), me) {
         return Err(ApiError::FORBIDDEN);
     }
     let root = word("root_id");
     if !root.is_empty() {
-        let stands = world.post(root).is_some_and(|root| root.delete_at == 0 && root.root.is_empty());
+        let stands = data.post(root).is_some_and(|root| root.delete_at == 0 && root.root.is_empty());
         if !stands {
             return Err(ApiError::bad("api.post.create_post.root_id.app_error"));
         }
@@ -91,9 +91,9 @@ fn check(shared: &Shared, me: &str, body: &Value) -> Result<(), ApiError> {
 }
 
 pub(super) async fn one(State(shared): App, _me: CurrentUser, Path(id): Path<String>) -> Answer {
-    let world = shared.data();
-    let post = world.post(&id).filter(|post| post.delete_at == 0).ok_or(ApiError::MISSING)?;
-    Ok(Json(post.json(world.version, "")))
+    let data = shared.data();
+    let post = data.post(&id).filter(|post| post.delete_at == 0).ok_or(ApiError::MISSING)?;
+    Ok(Json(post.json(data.version, "")))
 }
 
 pub(super) async fn patch(
@@ -114,17 +114,17 @@ pub(super) async fn patch(
         None => return Err(ApiError::MISSING),
     }
     let props = body["props"].as_object().cloned();
-    shared.change(|world| world.edit(&id, message, props)).map(Json).ok_or(ApiError::MISSING)
+    shared.change(|data| data.edit(&id, message, props)).map(Json).ok_or(ApiError::MISSING)
 }
 
 pub(super) async fn remove(State(shared): App, me: CurrentUser, Path(id): Path<String>) -> Answer {
-    shared.change(|world| world.delete(&id, Some(&me.0)));
+    shared.change(|data| data.delete(&id, Some(&me.0)));
     Ok(Json(json!({ "status": "OK" })))
 }
 
 pub(super) async fn reactions(State(shared): App, _me: CurrentUser, Path(id): Path<String>) -> Answer {
-    let world = shared.data();
-    let post = world.post(&id).ok_or(ApiError::MISSING)?;
+    let data = shared.data();
+    let post = data.post(&id).ok_or(ApiError::MISSING)?;
     Ok(Json(if post.reactions.is_empty() { Value::Null } else { post.reactions_json() }))
 }
 
@@ -138,7 +138,7 @@ pub(super) async fn react(State(shared): App, me: CurrentUser, Json(body): Json<
     if emoji.is_empty() || !emoji.bytes().all(named) {
         return Err(ApiError::bad("api.context.invalid_body_param.app_error"));
     }
-    let reaction = shared.change(|world| world.react(&me.0, word("post_id"), emoji)).ok_or(ApiError::MISSING)?;
+    let reaction = shared.change(|data| data.react(&me.0, word("post_id"), emoji)).ok_or(ApiError::MISSING)?;
     // Documented as 201.
     Ok(Json(reaction).into_response())
 }
@@ -148,7 +148,7 @@ pub(super) async fn unreact(
     me: CurrentUser,
     Path((_user, post, emoji)): Path<(String, String, String)>,
 ) -> Answer {
-    shared.change(|world| world.unreact(&me.0, &post, &emoji));
+    shared.change(|data| data.unreact(&me.0, &post, &emoji));
     Ok(Json(json!({ "status": "OK" })))
 }
 
@@ -173,7 +173,7 @@ pub(super) async fn upload(State(shared): App, me: CurrentUser, mut form: Multip
         return Err(ApiError::FORBIDDEN);
     }
     let size = text.len();
-    let id = shared.change(|world| world.add_file(text));
+    let id = shared.change(|data| data.add_file(text));
     let info = json!({ "id": id, "user_id": me.0, "channel_id": channel, "name": name, "size": size });
     Ok(created(&shared, json!({ "file_infos": [info], "client_ids": [] })))
 }

@@ -7,7 +7,7 @@ use axum::{
 use serde_json::{Value, json};
 
 use super::{Answer, ApiError, App, CurrentUser};
-use crate::{post::ServerVersion, world::ServerData};
+use crate::{data::ServerData, post::ServerVersion};
 
 /// The user of a path.
 fn whom<'p>(path: &'p str, me: &'p CurrentUser) -> &'p str {
@@ -28,23 +28,23 @@ pub(super) async fn by_ids(State(shared): App, _me: CurrentUser, Json(ids): Json
     }
     let slow = shared.faults().slow_users;
     tokio::time::sleep(slow).await;
-    let world = shared.data();
-    Ok(Json(ids.iter().filter_map(|id| world.user_json(id)).collect()))
+    let data = shared.data();
+    Ok(Json(ids.iter().filter_map(|id| data.user_json(id)).collect()))
 }
 
 pub(super) async fn teams(State(shared): App, _me: CurrentUser, Path(_user): Path<String>) -> Answer {
-    let world = shared.data();
+    let data = shared.data();
     let team = |(name, id): (&String, &String)| json!({ "id": id, "name": name, "display_name": name, "delete_at": 0 });
-    Ok(Json(world.teams.iter().map(team).collect()))
+    Ok(Json(data.teams.iter().map(team).collect()))
 }
 
 /// The channels of a user in a team, with direct ones.
-fn of_team(world: &ServerData, user: &str, team: &str) -> Value {
+fn of_team(data: &ServerData, user: &str, team: &str) -> Value {
     let theirs = |id: &&String| {
-        let channel = &world.channels[*id];
+        let channel = &data.channels[*id];
         channel.members.contains(user) && (channel.team == team || channel.team.is_empty())
     };
-    world.channels.keys().filter(theirs).filter_map(|id| world.channel_json(id)).collect()
+    data.channels.keys().filter(theirs).filter_map(|id| data.channel_json(id)).collect()
 }
 
 pub(super) async fn channels_of_team(
@@ -52,20 +52,19 @@ pub(super) async fn channels_of_team(
     me: CurrentUser,
     Path((user, team)): Path<(String, String)>,
 ) -> Answer {
-    let world = shared.data();
-    let name =
-        world.teams.iter().find(|(_, id)| **id == team).map(|(name, _)| name.clone()).ok_or(ApiError::MISSING)?;
-    Ok(Json(of_team(&world, whom(&user, &me), &name)))
+    let data = shared.data();
+    let name = data.teams.iter().find(|(_, id)| **id == team).map(|(name, _)| name.clone()).ok_or(ApiError::MISSING)?;
+    Ok(Json(of_team(&data, whom(&user, &me), &name)))
 }
 
 pub(super) async fn channels(State(shared): App, me: CurrentUser, Path(user): Path<String>) -> Answer {
-    let world = shared.data();
-    if world.version == ServerVersion::Old {
+    let data = shared.data();
+    if data.version == ServerVersion::Old {
         return Err(ApiError::MISSING);
     }
     let user = whom(&user, &me);
-    let theirs = |id: &&String| world.channels[*id].members.contains(user);
-    Ok(Json(world.channels.keys().filter(theirs).filter_map(|id| world.channel_json(id)).collect()))
+    let theirs = |id: &&String| data.channels[*id].members.contains(user);
+    Ok(Json(data.channels.keys().filter(theirs).filter_map(|id| data.channel_json(id)).collect()))
 }
 
 pub(super) async fn typing(

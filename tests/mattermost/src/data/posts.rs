@@ -1,6 +1,6 @@
 //! The posts of a server: creation, edits, removal, reactions, files, and the pending ids of clients.
 //!
-//! Not here: accounts and channels, and the recipients of events (`world`).
+//! Not here: accounts and channels, and the recipients of events (`data`).
 
 use std::time::{Duration, Instant};
 
