@@ -3,7 +3,7 @@
 //!
 //! Not here: crashes (`crash`, `restart`), and stories without waiting.
 
-use std::{fs, time::Duration};
+use std::fs;
 
 use anyhow::{Result, ensure};
 

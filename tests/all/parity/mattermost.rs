@@ -42,7 +42,7 @@ pub(super) async fn open() -> Result<Mattermost> {
     let (bot, token) = server.bot("marvin");
     let channel = server.channel("company", "ops");
     for person in people.values().chain([&bot]) {
-        server.react(&channel, person);
+        server.put(&channel, person);
     }
     let table = format!(
         "[bot.marvin.mattermost]\nurl = \"{}\"\ntoken = {{ env = \"{SECRET}\" }}\nrooms = [\"company/ops\"]",
