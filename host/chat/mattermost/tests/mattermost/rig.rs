@@ -18,7 +18,7 @@ use wardroom::{
         memory::{MemoryPipelines, MemoryPipelinesFactory, MemoryStore},
     },
 };
-use wardroom_fake_mattermost::{ServerVersion, Person, Post, Server};
+use wardroom_fake_mattermost::{Person, Post, Server, ServerVersion};
 use wardroom_mattermost::MattermostFactory;
 
 /// How long something may take. Far more than it does.
