@@ -150,28 +150,28 @@ fn a_delivered_build_is_deployed_once_and_announced() -> Result<()> {
 
 #[test]
 fn a_delivery_runs_once_after_a_crash_before_its_command() -> Result<()> {
-    for place in ["after commit receive+say#1", "before commit open+enter:invocation+done+say#1"] {
+    for point in ["after commit receive+say#1", "before commit open+enter:invocation+done+say#1"] {
         let (test_host, port) = test_host()?;
         let mut command = test_host.command(failpoints()?);
-        command.arg("run").env("WARDROOM_CRASH_AT", place);
+        command.arg("run").env("WARDROOM_CRASH_AT", point);
         let host = RunningHost::of(&test_host, command)?;
         up(&host, port)?;
         // The host was killed before its answer, or right after it.
         let answered = deliver(port, "build-17")?;
-        ensure!(answered.is_none_or(|(status, _)| status == 202), "{place}");
+        ensure!(answered.is_none_or(|(status, _)| status == 202), "{point}");
         eventually("the crash", || Ok(ask(port, "GET /healthz", "", "")?.is_none()))?;
         let before = host.kill()?;
         let mut host = RunningHost::start(&test_host)?;
-        host.wait_for("Content Management System: deployed version 1.0.1 to staging").context(place)?;
+        host.wait_for("Content Management System: deployed version 1.0.1 to staging").context(point)?;
         // A sender without an answer delivers again.
-        ensure!(deliver(port, "build-17")?.context("an answer")?.0 == 200, "{place}");
+        ensure!(deliver(port, "build-17")?.context("an answer")?.0 == 200, "{point}");
         let (ended, said) = host.finish()?;
-        ensure!(ended.success(), "{place}: {ended}");
+        ensure!(ended.success(), "{point}: {ended}");
         let printed = before.iter().chain(&said).filter(|line| line.contains("(hook build)")).count();
-        ensure!(printed == 1, "{place}: {before:#?}\n{said:#?}");
+        ensure!(printed == 1, "{point}: {before:#?}\n{said:#?}");
         let mut journal = Journal::open(&test_host.path("state"))?;
-        ensure!(journal.count("select count(*) from job")? == 1 && test_host.runs().len() == 1, "{place}");
-        ensure!(test_host.wardroom(&["journal", "verify"], "")?.code == Some(0), "{place}");
+        ensure!(journal.count("select count(*) from job")? == 1 && test_host.runs().len() == 1, "{point}");
+        ensure!(test_host.wardroom(&["journal", "verify"], "")?.code == Some(0), "{point}");
     }
     Ok(())
 }
