@@ -27,20 +27,20 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::house::{House, guests, repository};
+use crate::test_host::{TestHost, guests, repository};
 use page::Page;
 
 /// Plugins that pages may load from `guests/`.
 const GUESTS: [&str; 5] = ["deploy.wasm", "rollback.wasm", "auth.wasm", "remind.wasm", "coffee.wasm"];
 
 /// A folder as a new user has it: the sample's pipeline, a script of their own and the built plugins, with this `plugins.toml`.
-fn scratch(config: &str) -> Result<House> {
-    let house = House::new(config)?;
-    house.script("deploy.sh", "#!/bin/sh\n")?;
+fn scratch(config: &str) -> Result<TestHost> {
+    let test_host = TestHost::new(config)?;
+    test_host.script("deploy.sh", "#!/bin/sh\n")?;
     for name in GUESTS {
-        house.copy_in(&guests().join(name), &format!("guests/{name}"))?;
+        test_host.copy_in(&guests().join(name), &format!("guests/{name}"))?;
     }
-    Ok(house)
+    Ok(test_host)
 }
 
 /// The repository's own `plugins.toml`.
@@ -88,11 +88,11 @@ fn every_session_comes_back_as_it_is_written() -> Result<()> {
 #[test]
 fn the_readme_shows_a_deployment_and_a_refusal() -> Result<()> {
     let page = Page::read(&repository().join("README.md"))?;
-    let house = session::run(&page)?.context("the README has no session")?;
-    let version = fs::read_to_string(house.path("sample/site/staging/current/index.html"))?;
+    let test_host = session::run(&page)?.context("the README has no session")?;
+    let version = fs::read_to_string(test_host.path("sample/site/staging/current/index.html"))?;
     assert!(version.contains("1.0.1"), "{version}");
     // The plugin that lies started nothing.
-    assert!(!house.path("sample/site/production").exists());
+    assert!(!test_host.path("sample/site/production").exists());
     Ok(())
 }
 
@@ -101,8 +101,8 @@ fn complete_configurations_pass_their_check_and_parts_parse() -> Result<()> {
     on_every_page(|page| {
         for block in page.blocks.iter().filter(|block| block.is("toml")) {
             if block.is("complete") {
-                let house = scratch(&block.text)?;
-                let check = house.wardroom(&["check"], "")?;
+                let test_host = scratch(&block.text)?;
+                let check = test_host.wardroom(&["check"], "")?;
                 ensure!(check.code == Some(0), "line {}: {}{}", block.line, check.out, check.err);
             } else {
                 block.text.parse::<toml::Table>().with_context(|| format!("line {}", block.line))?;

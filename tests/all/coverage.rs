@@ -1,7 +1,6 @@
-//! Everything that can be typed and everything that a plugin can call, by somebody without the right: one denial and one
-//! line of the journal each.
+//! Every command and every plugin call, by a person without the right: each is denied once and leaves one journal line.
 //!
-//! Invariant: a command or a call that is in no list here is refused. What is not refused stands in a list, with the reason.
+//! Invariant: a command or call that is in no exception list here must be denied. Each exception has its reason.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -9,12 +8,12 @@ use anyhow::{Context as _, Result, ensure};
 use wardroom::capability::TABLE;
 
 use crate::{
-    host::{Host, eventually},
-    house::House,
     journal::Journal,
+    running_host::{RunningHost, eventually},
+    test_host::TestHost,
 };
 
-/// Commands that everybody may type.
+/// Commands that everybody may run.
 const OPEN_COMMANDS: &[(&str, &str)] = &[
     ("help", "shows what the asker may run"),
     ("whoami", "shows the asker's own rights"),
@@ -31,7 +30,7 @@ const OPEN_COMMANDS: &[(&str, &str)] = &[
     ("freeze", "shows what is frozen; to freeze something takes the right"),
 ];
 
-/// Calls that ask for no right of the person.
+/// Calls that check no right of the person.
 const OPEN_CALLS: &[(&str, &str)] = &[
     ("chat.say", "words in the job's own thread need no rule"),
     ("chat.stage", "words on the job's own card need no rule"),
@@ -42,7 +41,7 @@ const OPEN_CALLS: &[(&str, &str)] = &[
     ("access.list", "who may run a command that lists is shown what they may see, and nothing else is done"),
 ];
 
-/// What stands for a parameter whose name is this.
+/// The value for a parameter of this name.
 fn example(parameter: &str) -> &'static str {
     match parameter {
         "APP" => "cms",
@@ -70,7 +69,7 @@ file = "crew.txt"
 
 [role.crew]
 members      = ["group:crew"]
-commands     = ["drill", "drill-place", "auth", "auth revoke"]
+commands     = ["script", "script-app", "auth", "auth revoke"]
 apps         = ["*"]
 environments = ["*"]
 
@@ -89,10 +88,10 @@ run        = ["./sample/deploy.sh", "cms", "staging", "{version}"]
 parameters = { version = '[0-9.]+' }
 "#;
 
-/// The plugins that are built, each with every right that a plugin can have.
+/// The built plugins, each with all grants.
 fn plugins() -> Result<String> {
     let mut text = String::new();
-    let mut files: Vec<_> = fs::read_dir(crate::house::guests())?.flatten().map(|entry| entry.path()).collect();
+    let mut files: Vec<_> = fs::read_dir(crate::test_host::guests())?.flatten().map(|entry| entry.path()).collect();
     files.sort();
     for file in files.iter().filter(|file| file.extension().is_some_and(|ending| ending == "wasm")) {
         let name = file.file_stem().and_then(|name| name.to_str()).context("a guest has a name")?;
@@ -105,22 +104,22 @@ fn plugins() -> Result<String> {
     Ok(text)
 }
 
-fn house() -> Result<House> {
-    let house = House::new(&format!("{CONFIG}{}", plugins()?))?;
-    house.write("crew.txt", "@erin:example.org\n")?;
-    Ok(house)
+fn test_host() -> Result<TestHost> {
+    let test_host = TestHost::new(&format!("{CONFIG}{}", plugins()?))?;
+    test_host.write("crew.txt", "@erin:example.org\n")?;
+    Ok(test_host)
 }
 
-/// The usage of every command there is, as `help` shows it to an admin.
-fn usages(house: &House) -> Result<Vec<String>> {
-    let ran = house.wardroom(&["run"], "help\n")?;
+/// The usage line of every command, as `help` shows it to an admin.
+fn usages(test_host: &TestHost) -> Result<Vec<String>> {
+    let ran = test_host.wardroom(&["run"], "help\n")?;
     let usage = |line: &str| Some(line.strip_prefix("  ")?.split("  ").next()?.to_owned());
     let usages: Vec<String> = ran.out.lines().filter_map(usage).collect();
     ensure!(usages.len() > 15, "{}\n{}", ran.out, ran.err);
     Ok(usages)
 }
 
-/// A command's name, and a whole line of it.
+/// The name of a command, and a complete line for it.
 fn typed(usage: &str) -> (String, String) {
     let is_name = |word: &&str| word.starts_with(|first: char| first.is_ascii_lowercase());
     let name = usage.split(' ').take_while(is_name).collect::<Vec<_>>().join(" ");
@@ -129,25 +128,25 @@ fn typed(usage: &str) -> (String, String) {
     (name.clone(), [name.as_str(), &values.join(" ")].join(" ").trim_end().to_owned())
 }
 
-fn lines(house: &House) -> Result<Vec<(String, String)>> {
-    let mut journal = Journal::open(&house.path("state"))?;
+fn lines(test_host: &TestHost) -> Result<Vec<(String, String)>> {
+    let mut journal = Journal::open(&test_host.path("state"))?;
     let rows = journal.texts("select caller_id || '|' || refused || '|' || denials from line order by seq")?;
     let split = |row: String| row.split_once('|').map(|(person, rest)| (person.to_owned(), rest.to_owned()));
     Ok(rows.into_iter().filter_map(split).collect())
 }
 
 #[test]
-fn every_command_is_denied_to_somebody_without_rights() -> Result<()> {
-    let house = house()?;
-    let commands: Vec<(String, String)> = usages(&house)?.iter().map(|usage| typed(usage)).collect();
-    // Each by somebody else: whoever is refused often is answered no more.
+fn every_command_is_denied_to_a_person_without_rights() -> Result<()> {
+    let test_host = test_host()?;
+    let commands: Vec<(String, String)> = usages(&test_host)?.iter().map(|usage| typed(usage)).collect();
+    // Another person types each line, because repeated refusals are rate limited per person.
     let script: Vec<String> = commands
         .iter()
         .enumerate()
         .map(|(number, (_, line))| format!("/as @nobody{number}:example.org\n{line}\n"))
         .collect();
-    let ran = house.wardroom(&["run"], script.concat())?;
-    let lines = lines(&house)?;
+    let ran = test_host.wardroom(&["run"], script.concat())?;
+    let lines = lines(&test_host)?;
     let open: BTreeSet<&str> = OPEN_COMMANDS.iter().map(|(name, _)| *name).collect();
     let mut wrong = Vec::new();
     for (number, (name, line)) in commands.iter().enumerate() {
@@ -162,39 +161,39 @@ fn every_command_is_denied_to_somebody_without_rights() -> Result<()> {
     let gone = open.iter().filter(|name| !commands.iter().any(|(known, _)| known == *name));
     wrong.extend(gone.map(|name| format!("there is no command `{name}`, which the list has")));
     ensure!(wrong.is_empty(), "{}\n{}\n{}", wrong.join("\n"), ran.out, ran.err);
-    ensure!(Journal::open(&house.path("state"))?.count("select count(*) from job")? == 0, "a job was begun");
-    ensure!(house.runs().is_empty());
+    ensure!(Journal::open(&test_host.path("state"))?.count("select count(*) from job")? == 0, "a job was begun");
+    ensure!(test_host.runs().is_empty());
     Ok(())
 }
 
-/// Waits until the words are in what the database holds.
+/// Waits until the stored text contains `words`.
 fn holds(state: &Path, question: &'static str, count: i64) -> Result<()> {
     eventually(question, || Ok(Journal::open(state)?.count(question)? == count))
 }
 
 #[test]
-fn every_call_is_denied_to_somebody_whose_right_was_taken_while_the_job_waited() -> Result<()> {
-    let house = house()?;
-    let mut host = Host::start(&house)?;
+fn every_call_is_denied_after_the_role_is_removed_during_a_wait() -> Result<()> {
+    let test_host = test_host()?;
+    let mut host = RunningHost::start(&test_host)?;
     host.say("/as @erin:example.org")?;
-    host.hear("You now speak")?;
-    // All that stands before the sleep is done with the right, all behind it without.
+    host.wait_for("You now speak")?;
+    // The calls before the sleep run with the right, the calls after it without.
     host.say(
-        "drill-place cms staging 1.0.2 set:kept:yes later:3600000:drill:script=now after:2500 sleep \
+        "script-app cms staging 1.0.2 set:kept:yes later:3600000:script:script=now after:2500 sleep \
          apps releases:cms:staging get:kept set:k:v delete:kept keys list call-off \
-         trigger:cms/staging:1.0.2 later:3600000:drill:script=now after:10 sleep",
+         trigger:cms/staging:1.0.2 later:3600000:script:script=now after:10 sleep",
     )?;
-    holds(&house.path("state"), "select count(*) from entry where kind = 'wait'", 1)?;
-    house.write("crew.txt", "# nobody is left\n")?;
-    host.hear("Refused: catalog.apps")?;
-    // Who owns no app has a right to the command, and none to what it does.
-    house.write("crew.txt", "@erin:example.org\n")?;
+    holds(&test_host.path("state"), "select count(*) from entry where kind = 'wait'", 1)?;
+    test_host.write("crew.txt", "# nobody is left\n")?;
+    host.wait_for("Refused: catalog.apps")?;
+    // A person with no app has the right to the command, but not to its calls.
+    test_host.write("crew.txt", "@erin:example.org\n")?;
     host.say("auth operator cms")?;
-    host.hear("Refused: access.grant")?;
+    host.wait_for("Refused: access.grant")?;
     host.say("auth revoke operator cms")?;
-    host.hear("Refused: access.revoke")?;
+    host.wait_for("Refused: access.revoke")?;
     host.finish()?;
-    let mut journal = Journal::open(&house.path("state"))?;
+    let mut journal = Journal::open(&test_host.path("state"))?;
     let denied = journal.texts("select call from entry where kind = 'denied' order by seq")?;
     let open: BTreeSet<&str> = OPEN_CALLS.iter().map(|(name, _)| *name).collect();
     let mut wrong = Vec::new();
@@ -211,6 +210,6 @@ fn every_call_is_denied_to_somebody_whose_right_was_taken_while_the_job_waited()
     let role = journal.count("select count(*) from entry where kind = 'denied' and rule like 'no role lets%'")?;
     let owner = journal.count("select count(*) from entry where kind = 'denied' and rule like 'rights on `cms`%'")?;
     ensure!((role, owner) == (denied.len() as i64 - 2, 2), "{role} by role, {owner} by owner: {denied:?}");
-    ensure!(journal.count("select count(*) from granted")? == 0 && house.runs().is_empty(), "something was done");
+    ensure!(journal.count("select count(*) from granted")? == 0 && test_host.runs().is_empty(), "something was done");
     Ok(())
 }

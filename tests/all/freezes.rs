@@ -1,18 +1,18 @@
-//! Freezes that begin while jobs are at work: what acts already goes on to its end, over a restart too.
+//! Freezes that start while jobs run: a job that acts in the environment already finishes there, over a restart too.
 //!
-//! Not here: what needs nobody to wait (the stories `freeze` and `freeze-window`).
+//! Not here: freezes that no running job meets (the stories `freeze` and `freeze-window`).
 
 use std::fs;
 
 use anyhow::{Result, ensure};
 
 use crate::{
-    host::{Host, eventually},
-    house::House,
     journal::Journal,
+    running_host::{RunningHost, eventually},
+    test_host::TestHost,
 };
 
-/// A pipeline that goes on until it may end.
+/// A pipeline that runs until the file `go` exists.
 const SLOW: &str = "#!/bin/sh
 echo \"$1\" >> started
 until [ -e \"go-$1\" ]; do sleep 0.02; done
@@ -45,98 +45,98 @@ parameters = { version = '[0-9.]+' }
 module = "{guests}/deploy.wasm"
 allow  = [{ call = ["pipelines.*", "catalog.*"] }]
 
-[plugin.drill]
-module = "{guests}/drill.wasm"
+[plugin.scripted]
+module = "{guests}/scripted.wasm"
 
-[[plugin.drill.allow]]
+[[plugin.scripted.allow]]
 call   = ["pipelines.trigger", "jobs.later", "jobs.cancel"]
 beyond = ["app", "environment", "version", "parameter"]
 
-[[plugin.drill.allow]]
+[[plugin.scripted.allow]]
 call = ["pipelines.wait", "catalog.*", "jobs.list", "store.*"]
 "#;
 
-fn house() -> Result<House> {
-    let house = House::new(CONFIG)?;
-    house.script("slow.sh", SLOW)?;
-    Ok(house)
+fn test_host() -> Result<TestHost> {
+    let test_host = TestHost::new(CONFIG)?;
+    test_host.script("slow.sh", SLOW)?;
+    Ok(test_host)
 }
 
-fn started(house: &House) -> Vec<String> {
-    fs::read_to_string(house.path("started")).unwrap_or_default().lines().map(str::to_owned).collect()
+fn started(test_host: &TestHost) -> Vec<String> {
+    fs::read_to_string(test_host.path("started")).unwrap_or_default().lines().map(str::to_owned).collect()
 }
 
-fn starts(house: &House, version: &str) -> Result<()> {
-    eventually(&format!("the start of {version}"), || Ok(started(house).iter().any(|known| known == version)))
+fn starts(test_host: &TestHost, version: &str) -> Result<()> {
+    eventually(&format!("the start of {version}"), || Ok(started(test_host).iter().any(|known| known == version)))
 }
 
-fn go(house: &House, version: &str) -> Result<()> {
-    Ok(fs::write(house.path(format!("go-{version}")), "")?)
+fn go(test_host: &TestHost, version: &str) -> Result<()> {
+    Ok(fs::write(test_host.path(format!("go-{version}")), "")?)
 }
 
-fn waits(house: &House) -> Result<()> {
+fn waits(test_host: &TestHost) -> Result<()> {
     eventually("the wait", || {
-        let mut journal = Journal::open(&house.path("state"))?;
+        let mut journal = Journal::open(&test_host.path("state"))?;
         Ok(journal.count("select count(*) from job where phase = 'run'")? == 1)
     })
 }
 
 #[test]
-fn what_acts_already_goes_on_to_its_end_and_nothing_else_begins() -> Result<()> {
-    let house = house()?;
-    let mut host = Host::start(&house)?;
+fn a_job_that_acts_already_finishes_and_no_other_starts() -> Result<()> {
+    let test_host = test_host()?;
+    let mut host = RunningHost::start(&test_host)?;
     let script = "trigger:cms/production:1.0 wait trigger:cms/production:2.0 wait";
-    host.say(&format!("drill-place cms production 1.0 {script} &"))?;
-    starts(&house, "1.0")?;
-    waits(&house)?;
+    host.say(&format!("script-app cms production 1.0 {script} &"))?;
+    starts(&test_host, "1.0")?;
+    waits(&test_host)?;
     host.say("freeze production reason the database moves &")?;
-    host.hear("production is frozen by operator: the database moves.")?;
-    let told = host.hear("goes on to its end")?;
-    ensure!(told.ends_with(&format!("goes on to its end: drill-place cms production 1.0 {script}")), "{told}");
-    host.hear("Lift it: unfreeze production")?;
-    // Another place in the same environment, and the same place.
+    host.wait_for("production is frozen by operator: the database moves.")?;
+    let printed = host.wait_for("goes on to its end")?;
+    ensure!(printed.ends_with(&format!("goes on to its end: script-app cms production 1.0 {script}")), "{printed}");
+    host.wait_for("Lift it: unfreeze production")?;
+    // A second environment's app, and the same app and environment.
     host.say("deploy shop production 5.0 &")?;
-    host.hear("  - freeze: production is frozen by operator: the database moves")?;
+    host.wait_for("  - freeze: production is frozen by operator: the database moves")?;
     host.kill()?;
 
-    let mut host = Host::start(&house)?;
-    go(&house, "1.0")?;
-    starts(&house, "2.0")?;
-    go(&house, "2.0")?;
-    host.hear("drill-place cms production 1.0")?;
+    let mut host = RunningHost::start(&test_host)?;
+    go(&test_host, "1.0")?;
+    starts(&test_host, "2.0")?;
+    go(&test_host, "2.0")?;
+    host.wait_for("script-app cms production 1.0")?;
     host.say("deploy cms production 6.0")?;
-    host.hear("Refused: pipelines.trigger cms/production version 6.0")?;
-    host.hear("  - freeze: production is frozen by operator: the database moves")?;
+    host.wait_for("Refused: pipelines.trigger cms/production version 6.0")?;
+    host.wait_for("  - freeze: production is frozen by operator: the database moves")?;
     host.say("unfreeze production")?;
-    host.hear("production is no longer frozen.")?;
-    go(&house, "7.0")?;
+    host.wait_for("production is no longer frozen.")?;
+    go(&test_host, "7.0")?;
     host.say("deploy cms production 7.0")?;
-    host.hear("deployed version 7.0 to production")?;
+    host.wait_for("deployed version 7.0 to production")?;
     let (status, said) = host.finish()?;
     ensure!(status.success(), "{said:?}");
-    ensure!(started(&house) == ["1.0", "2.0", "7.0"], "{:?}", started(&house));
+    ensure!(started(&test_host) == ["1.0", "2.0", "7.0"], "{:?}", started(&test_host));
     Ok(())
 }
 
 #[test]
-fn who_acted_elsewhere_only_is_held_in_the_middle() -> Result<()> {
-    let house = house()?;
-    let mut host = Host::start(&house)?;
-    host.say("drill trigger:cms/staging:1.0 wait trigger:cms/production:2.0 wait &")?;
-    starts(&house, "1.0")?;
-    waits(&house)?;
+fn a_job_that_acted_only_in_another_environment_is_frozen() -> Result<()> {
+    let test_host = test_host()?;
+    let mut host = RunningHost::start(&test_host)?;
+    host.say("script trigger:cms/staging:1.0 wait trigger:cms/production:2.0 wait &")?;
+    starts(&test_host, "1.0")?;
+    waits(&test_host)?;
     host.say("freeze production &")?;
-    // It holds no place there, so it is not among those that go on.
-    host.hear("production is frozen by operator.")?;
-    ensure!(host.hear("Lift it")? == "Lift it: unfreeze production");
+    // The job holds no deployment lock there, so the freeze applies to it.
+    host.wait_for("production is frozen by operator.")?;
+    ensure!(host.wait_for("Lift it")? == "Lift it: unfreeze production");
     ensure!(!host.said().iter().any(|line| line.contains("goes on")), "{:?}", host.said());
-    go(&house, "1.0")?;
-    host.hear("  - freeze: production is frozen by operator")?;
-    // Work for later of which nobody knows where it will act could act anywhere.
-    host.say("drill later:60000:drill:script=now")?;
-    host.hear("; where this effect takes place is not known, so it counts as everywhere")?;
+    go(&test_host, "1.0")?;
+    host.wait_for("  - freeze: production is frozen by operator")?;
+    // A command for later with an unknown environment matches every environment.
+    host.say("script later:60000:script:script=now")?;
+    host.wait_for("; where this effect takes place is not known, so it counts as everywhere")?;
     let (status, said) = host.finish()?;
     ensure!(status.success(), "{said:?}");
-    ensure!(started(&house) == ["1.0"], "{:?}", started(&house));
+    ensure!(started(&test_host) == ["1.0"], "{:?}", started(&test_host));
     Ok(())
 }

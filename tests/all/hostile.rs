@@ -1,7 +1,7 @@
-//! Hostile guests: what each tries costs one failed command or one plugin that is not loaded, and nothing else.
+//! Hostile guests: each attack costs one failed command or one plugin that is not loaded, and nothing else.
 //!
-//! Each runs in a real host beside a good plugin, whose answer must come afterwards.
-//! Invariant: after every attack no run folder exists but those that the test asked for, and the host is as small as before.
+//! Each test runs a real host with a second, correct plugin, which must answer after the attack.
+//! Invariant: after every attack only the run folders of the test exist, and the host's memory is as small as before.
 
 pub(crate) mod guest;
 
@@ -12,12 +12,12 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::{host::Host, house::House, journal::Journal};
+use crate::{journal::Journal, running_host::RunningHost, test_host::TestHost};
 
-/// The host's memory at its largest: what it needs by itself in a debug build, and one guest's at its limit.
+/// The most memory of the host in MiB: its own in a debug build, and one guest's at its limit.
 const MOST_MIB: u64 = 260;
 
-/// Guests that load, each with a test of its own below.
+/// Guests that load. Each has a test of its own below.
 const RUN: &[&str] = &[
     "amplify",
     "bomb",
@@ -39,7 +39,7 @@ const RUN: &[&str] = &[
     "trap",
 ];
 
-/// Guests that do not load, and what the operator is told.
+/// Guests that do not load, and the error that the operator reads.
 const NOT_LOADED: &[(&str, &str)] = &[
     ("asks-in-describe", "`describe` failed: unknown import: `wardroom:plugin/clock@0.1.0#now` has not been defined"),
     ("bad-name", "`rm -rf[1m` is no name: lower case letters, digits and dashes, at most 32"),
@@ -87,59 +87,59 @@ module = "{guests}/deploy.wasm"
 allow  = [{ call = ["pipelines.*", "catalog.*"] }]
 "#;
 
-/// The plugin under test, with every grant that could tempt it.
+/// The plugin under test, with every grant that an attack could use.
 const EVIL: &str = r#"
 [plugin.evil]
 module = "evil.wasm"
 allow  = [{ call = ["pipelines.*", "catalog.*", "store.*", "access.*"] }]
 "#;
 
-/// What was said while a guest was attacked with these lines, and the house that it happened in.
-struct Scene {
-    house: House,
+/// The output of a host whose guest was attacked with some lines.
+struct Attack {
+    test_host: TestHost,
     said: String,
     log: String,
 }
 
-impl Scene {
-    /// Types lines to a host with this guest, and then asks a good plugin.
-    fn play(name: &str, limits: &str, lines: &[&str]) -> Result<Self> {
-        Self::play_bytes(&guest::build(name)?, limits, lines)
+impl Attack {
+    /// Types lines to a host with this guest, then runs a command of the correct plugin.
+    fn run(name: &str, limits: &str, lines: &[&str]) -> Result<Self> {
+        Self::run_bytes(&guest::build(name)?, limits, lines)
     }
 
-    fn play_bytes(bytes: &[u8], limits: &str, lines: &[&str]) -> Result<Self> {
-        let house = House::new(&format!("{CONFIG}{EVIL}{limits}"))?;
-        fs::write(house.path("evil.wasm"), bytes)?;
-        let mut host = Host::start(&house)?;
+    fn run_bytes(bytes: &[u8], limits: &str, lines: &[&str]) -> Result<Self> {
+        let test_host = TestHost::new(&format!("{CONFIG}{EVIL}{limits}"))?;
+        fs::write(test_host.path("evil.wasm"), bytes)?;
+        let mut host = RunningHost::start(&test_host)?;
         for line in lines {
             host.say(line)?;
         }
         host.say("where cms")?;
-        host.hear("production: nothing yet")?;
+        host.wait_for("production: nothing yet")?;
         let peak = host.peak_mib()?;
         let log = host.log();
         let (status, said) = host.finish()?;
         ensure!(status.success(), "{status}: {log}");
         ensure!(peak < MOST_MIB, "the host had {peak} MiB");
-        Ok(Self { house, said: said.join("\n"), log })
+        Ok(Self { test_host, said: said.join("\n"), log })
     }
 
-    /// The words came.
-    fn said(&self, words: &str) -> Result<()> {
-        ensure!(self.said.contains(words), "not said: `{words}`, but:\n{}\n{}", short(&self.said), self.log);
+    /// The output contains these words.
+    fn contains(&self, words: &str) -> Result<()> {
+        ensure!(self.said.contains(words), "missing: `{words}` in:\n{}\n{}", short(&self.said), self.log);
         Ok(())
     }
 
-    /// The words did not come.
-    fn unsaid(&self, words: &str) -> Result<()> {
-        ensure!(!self.said.contains(words), "said: `{words}`:\n{}", short(&self.said));
+    /// The output does not contain these words.
+    fn lacks(&self, words: &str) -> Result<()> {
+        ensure!(!self.said.contains(words), "found: `{words}` in:\n{}", short(&self.said));
         Ok(())
     }
 
-    /// No pipeline was ever started, and nothing waits.
+    /// No pipeline was started and no job is open.
     fn nothing_done(&self) -> Result<()> {
-        ensure!(self.house.runs().is_empty(), "runs: {:?}", self.house.runs());
-        let mut journal = Journal::open(&self.house.path("state"))?;
+        ensure!(self.test_host.runs().is_empty(), "runs: {:?}", self.test_host.runs());
+        let mut journal = Journal::open(&self.test_host.path("state"))?;
         ensure!(journal.count("select count(*) from entry where kind = 'intent'")? == 0, "{}", journal.listing()?);
         ensure!(journal.count("select count(*) from release")? == 0, "{}", journal.listing()?);
         ensure!(journal.listing()?.ends_with("waiting in the inbox 0, in the outbox 0\n"), "{}", journal.listing()?);
@@ -147,13 +147,13 @@ impl Scene {
     }
 }
 
-/// A text whose lines can be read.
+/// Removes indentation, so that the lines of a text can be compared.
 fn short(text: &str) -> String {
     text.lines().map(|line| line.chars().take(300).chain(['\n']).collect::<String>()).collect()
 }
 
 #[test]
-fn every_text_is_tried() -> Result<()> {
+fn every_hostile_guest_has_a_test() -> Result<()> {
     let mut tried: Vec<String> =
         RUN.iter().copied().chain(NOT_LOADED.iter().map(|(name, _)| *name)).map(str::to_owned).collect();
     tried.sort();
@@ -162,9 +162,9 @@ fn every_text_is_tried() -> Result<()> {
 }
 
 #[test]
-fn what_is_no_good_plugin_is_not_loaded_and_says_why() -> Result<()> {
+fn an_invalid_plugin_is_not_loaded_and_the_reason_is_reported() -> Result<()> {
     let mut config = CONFIG.to_owned();
-    let house = House::new(CONFIG)?;
+    let test_host = TestHost::new(CONFIG)?;
     let harmless = guest::harmless()?;
     let mut wanted: Vec<(String, &str)> = Vec::new();
     let mut bytes: Vec<(String, Vec<u8>)> = Vec::new();
@@ -204,12 +204,12 @@ fn what_is_no_good_plugin_is_not_loaded_and_says_why() -> Result<()> {
         wanted.push((name.to_owned(), why));
     }
     for (name, bytes) in &bytes {
-        fs::write(house.path(format!("{name}.wasm")), bytes)?;
+        fs::write(test_host.path(format!("{name}.wasm")), bytes)?;
         config.push_str(&format!("\n[plugin.{name}]\nmodule = \"{name}.wasm\"\nallow = [{{ call = [\"**\"] }}]\n"));
     }
-    house.configure(&config)?;
+    test_host.configure(&config)?;
 
-    let checked = house.wardroom(&["check"], "")?;
+    let checked = test_host.wardroom(&["check"], "")?;
     ensure!(checked.code == Some(2), "{checked:?}");
     for (name, why) in &wanted {
         let line = checked.err.lines().find(|line| line.contains(&format!("plugin {name} is not loaded: ")));
@@ -217,218 +217,218 @@ fn what_is_no_good_plugin_is_not_loaded_and_says_why() -> Result<()> {
         ensure!(line.contains(why), "{line}\nand not: {why}");
         ensure!(!line.contains('\u{1b}'), "{line:?}");
     }
-    let ran = house.wardroom(&["run"], "plugins\nattack\nwhere cms\n")?;
+    let ran = test_host.wardroom(&["run"], "plugins\nattack\nwhere cms\n")?;
     ensure!(ran.code == Some(0), "{ran:?}");
     ensure!(ran.out.matches(": not loaded: ").count() == wanted.len(), "{}", ran.out);
     ensure!(ran.out.contains("Unknown command `attack`") || ran.out.contains("which is not loaded"), "{}", ran.out);
     ensure!(ran.out.contains("production: nothing yet"), "{}", ran.out);
-    ensure!(house.runs().is_empty());
+    ensure!(test_host.runs().is_empty());
     Ok(())
 }
 
 #[test]
-fn a_finished_component_works_as_well() -> Result<()> {
+fn a_complete_component_is_accepted() -> Result<()> {
     for bytes in [guest::harmless()?, guest::component(&guest::harmless()?)?] {
-        let scene = Scene::play_bytes(&bytes, "", &["attack", "peek"])?;
-        scene.said("attack: succeeded")?;
-        ensure!(scene.said.lines().filter(|line| *line == "fine").count() == 2, "{}", scene.said);
-        scene.nothing_done()?;
+        let attack = Attack::run_bytes(&bytes, "", &["attack", "peek"])?;
+        attack.contains("attack: succeeded")?;
+        ensure!(attack.said.lines().filter(|line| *line == "fine").count() == 2, "{}", attack.said);
+        attack.nothing_done()?;
     }
     Ok(())
 }
 
 #[test]
-fn an_endless_loop_is_ended_and_others_are_answered_meanwhile() -> Result<()> {
-    let house = House::new(&format!("{CONFIG}{EVIL}limits = {{ cpu = \"4s\" }}\n"))?;
-    fs::write(house.path("evil.wasm"), guest::build("endless")?)?;
-    let mut host = Host::start(&house)?;
+fn an_endless_loop_is_stopped_while_other_commands_are_answered() -> Result<()> {
+    let test_host = TestHost::new(&format!("{CONFIG}{EVIL}limits = {{ cpu = \"4s\" }}\n"))?;
+    fs::write(test_host.path("evil.wasm"), guest::build("endless")?)?;
+    let mut host = RunningHost::start(&test_host)?;
     host.say("whoami")?;
-    host.hear("You may type")?;
-    // More loops than there are processors.
+    host.wait_for("You may type")?;
+    // More loops than processors.
     for _ in 0..4 {
         host.say("attack &")?;
         host.say("peek &")?;
     }
     let asked = Instant::now();
     host.say("where cms &")?;
-    host.hear("production: nothing yet")?;
+    host.wait_for("production: nothing yet")?;
     let took = asked.elapsed();
     ensure!(
         !host.said().iter().any(|line| line.contains("was ended")),
         "the loops were over already: {:?}",
         host.said()
     );
-    // The promise is a second; this machine may be building something else meanwhile.
+    // The promise is one second. The limit here allows for a busy machine.
     ensure!(took < Duration::from_secs(3), "{took:?}");
     for _ in 0..8 {
-        host.hear("was ended: it used more than 4000 ms of processor time")?;
+        host.wait_for("was ended: it used more than 4000 ms of processor time")?;
     }
     host.say("where cms")?;
-    host.hear("production: nothing yet")?;
+    host.wait_for("production: nothing yet")?;
     let (status, _) = host.finish()?;
     ensure!(status.success());
     Ok(())
 }
 
 #[test]
-fn a_memory_bomb_is_ended() -> Result<()> {
-    let scene = Scene::play("bomb", "", &["attack", "attack"])?;
-    scene.said("`attack` was ended: it used more than 32 MiB of memory.")?;
-    scene.nothing_done()
+fn a_memory_bomb_is_stopped() -> Result<()> {
+    let attack = Attack::run("bomb", "", &["attack", "attack"])?;
+    attack.contains("`attack` was ended: it used more than 32 MiB of memory.")?;
+    attack.nothing_done()
 }
 
 #[test]
-fn many_bombs_at_once_leave_the_host_alive() -> Result<()> {
-    let scene = Scene::play("bomb", "limits = { memory_mib = 4 }\n", &["attack &"; 20])?;
-    scene.nothing_done()
+fn many_concurrent_memory_bombs_do_not_kill_the_host() -> Result<()> {
+    let attack = Attack::run("bomb", "limits = { memory_mib = 4 }\n", &["attack &"; 20])?;
+    attack.nothing_done()
 }
 
 #[test]
-fn deep_recursion_is_ended() -> Result<()> {
-    let scene = Scene::play("deep", "", &["attack", "attack"])?;
-    scene.said("`attack` was ended: it called itself too deeply.")?;
-    scene.nothing_done()
+fn deep_recursion_is_stopped() -> Result<()> {
+    let attack = Attack::run("deep", "", &["attack", "attack"])?;
+    attack.contains("`attack` was ended: it called itself too deeply.")?;
+    attack.nothing_done()
 }
 
 #[test]
 fn a_trap_is_a_failed_command() -> Result<()> {
-    let scene = Scene::play("trap", "", &["attack", "peek"])?;
-    scene.said("`attack` broke: wasm trap: wasm `unreachable` instruction executed.")?;
-    scene.said("`peek` broke: wasm trap: integer divide by zero")?;
-    scene.nothing_done()
+    let attack = Attack::run("trap", "", &["attack", "peek"])?;
+    attack.contains("`attack` broke: wasm trap: wasm `unreachable` instruction executed.")?;
+    attack.contains("`peek` broke: wasm trap: integer divide by zero")?;
+    attack.nothing_done()
 }
 
 #[test]
-fn a_huge_answer_is_not_taken() -> Result<()> {
-    // Once where it does not even fit, once where it does.
-    let scene = Scene::play("huge-answer", "", &["attack", "peek"])?;
-    scene.said("`attack` was ended: it used more than 32 MiB of memory.")?;
-    scene.nothing_done()?;
-    let scene = Scene::play("huge-answer", "limits = { memory_mib = 64 }\n", &["attack", "peek"])?;
-    scene.said("`attack` was ended: it handed over more than 1048576 bytes.")?;
-    scene.said("`peek` was ended: it handed over more than 1048576 bytes")?;
-    scene.unsaid("aaaaaaaaaa")?;
-    scene.nothing_done()
+fn a_huge_reply_is_rejected() -> Result<()> {
+    // One answer that does not fit into memory, and one that does.
+    let attack = Attack::run("huge-answer", "", &["attack", "peek"])?;
+    attack.contains("`attack` was ended: it used more than 32 MiB of memory.")?;
+    attack.nothing_done()?;
+    let attack = Attack::run("huge-answer", "limits = { memory_mib = 64 }\n", &["attack", "peek"])?;
+    attack.contains("`attack` was ended: it handed over more than 1048576 bytes.")?;
+    attack.contains("`peek` was ended: it handed over more than 1048576 bytes")?;
+    attack.lacks("aaaaaaaaaa")?;
+    attack.nothing_done()
 }
 
 #[test]
-fn what_is_no_text_or_no_answer_is_a_failed_command() -> Result<()> {
+fn invalid_text_and_a_missing_reply_are_failed_commands() -> Result<()> {
     for name in ["not-text", "outside", "no-answer"] {
-        let scene = Scene::play(name, "", &["attack", "peek"])?;
-        scene.said("`attack` broke: ")?;
-        scene.said("`peek` broke: ")?;
-        scene.nothing_done()?;
+        let attack = Attack::run(name, "", &["attack", "peek"])?;
+        attack.contains("`attack` broke: ")?;
+        attack.contains("`peek` broke: ")?;
+        attack.nothing_done()?;
     }
     Ok(())
 }
 
 #[test]
-fn a_flood_of_calls_is_ended() -> Result<()> {
-    let scene = Scene::play("flood", "", &["attack", "peek"])?;
-    scene.said("`attack` was ended: it made more than 1000 calls.")?;
-    scene.said("`peek` was ended: it made more than 1000 calls")?;
-    scene.nothing_done()
+fn a_flood_of_calls_is_stopped() -> Result<()> {
+    let attack = Attack::run("flood", "", &["attack", "peek"])?;
+    attack.contains("`attack` was ended: it made more than 1000 calls.")?;
+    attack.contains("`peek` was ended: it made more than 1000 calls")?;
+    attack.nothing_done()
 }
 
 #[test]
-fn a_huge_argument_is_not_taken() -> Result<()> {
-    let scene = Scene::play("shout", "", &["attack", "peek"])?;
-    scene.said("`attack` was ended: it handed over more than 1048576 bytes.")?;
-    scene.said("`peek` was ended: it handed over more than 1048576 bytes")?;
-    scene.nothing_done()
+fn a_huge_argument_is_rejected() -> Result<()> {
+    let attack = Attack::run("shout", "", &["attack", "peek"])?;
+    attack.contains("`attack` was ended: it handed over more than 1048576 bytes.")?;
+    attack.contains("`peek` was ended: it handed over more than 1048576 bytes")?;
+    attack.nothing_done()
 }
 
 #[test]
-fn the_same_megabyte_a_hundred_thousand_times_is_not_taken() -> Result<()> {
-    let scene = Scene::play("amplify", "", &["attack"])?;
-    scene.said("`attack` was ended: it handed over more than 1048576 bytes.")?;
-    scene.nothing_done()
+fn a_list_with_one_large_item_repeated_many_times_is_rejected() -> Result<()> {
+    let attack = Attack::run("amplify", "", &["attack"])?;
+    attack.contains("`attack` was ended: it handed over more than 1048576 bytes.")?;
+    attack.nothing_done()
 }
 
 #[test]
-fn an_effect_that_was_not_typed_is_refused() -> Result<()> {
-    let scene = Scene::play("elsewhere", "", &["attack cms staging 1.0.2", "attack", "peek"])?;
-    scene.said("Refused: pipelines.trigger cms/staging version 1.0.0")?;
-    scene.said("Refused: pipelines.trigger cms/production version 1.0.2")?;
-    scene.said("`attack cms staging 1.0.2` was typed, and not version `1.0.0`; plugins.toml line 28 would need beyond = [\"version\"]")?;
-    scene.said("`attack cms staging 1.0.2` was typed, and not environment `production`; plugins.toml line 28 would need beyond = [\"environment\"]")?;
-    scene.said("`attack` was typed, and not app `cms`, environment `production`, version `1.0.2`;")?;
-    scene.said("`peek` is a query, and pipelines.trigger acts")?;
-    scene.nothing_done()
+fn an_effect_with_arguments_that_were_not_typed_is_denied() -> Result<()> {
+    let attack = Attack::run("elsewhere", "", &["attack cms staging 1.0.2", "attack", "peek"])?;
+    attack.contains("Refused: pipelines.trigger cms/staging version 1.0.0")?;
+    attack.contains("Refused: pipelines.trigger cms/production version 1.0.2")?;
+    attack.contains("`attack cms staging 1.0.2` was typed, and not version `1.0.0`; plugins.toml line 28 would need beyond = [\"version\"]")?;
+    attack.contains("`attack cms staging 1.0.2` was typed, and not environment `production`; plugins.toml line 28 would need beyond = [\"environment\"]")?;
+    attack.contains("`attack` was typed, and not app `cms`, environment `production`, version `1.0.2`;")?;
+    attack.contains("`peek` is a query, and pipelines.trigger acts")?;
+    attack.nothing_done()
 }
 
 #[test]
-fn a_plugin_cannot_grant_what_nobody_typed() -> Result<()> {
-    let scene = Scene::play("grants", "", &["attack cms staging 1.0.2", "attack", "peek"])?;
-    scene.said("`attack` was typed, and no person and app; nothing else can be granted or taken back")?;
-    scene.said("`attack cms staging 1.0.2` was typed, and no person and app;")?;
-    scene.said("`peek` is a query, and access.grant acts")?;
-    ensure!(Journal::open(&scene.house.path("state"))?.count("select count(*) from granted")? == 0);
-    scene.nothing_done()
+fn a_plugin_cannot_grant_a_role_that_was_not_typed() -> Result<()> {
+    let attack = Attack::run("grants", "", &["attack cms staging 1.0.2", "attack", "peek"])?;
+    attack.contains("`attack` was typed, and no person and app; nothing else can be granted or taken back")?;
+    attack.contains("`attack cms staging 1.0.2` was typed, and no person and app;")?;
+    attack.contains("`peek` is a query, and access.grant acts")?;
+    ensure!(Journal::open(&attack.test_host.path("state"))?.count("select count(*) from granted")? == 0);
+    attack.nothing_done()
 }
 
 #[test]
-fn who_is_refused_does_not_get_to_say_that_all_is_well() -> Result<()> {
-    let scene = Scene::play("quiet", "", &["attack cms staging 1.0.2"])?;
-    scene.said("attack cms staging 1.0.2: succeeded with warnings")?;
-    scene.said("Refused: pipelines.trigger cms/production version 1.0.2")?;
-    scene.nothing_done()
+fn a_reply_after_a_denied_call_is_marked_with_the_denial() -> Result<()> {
+    let attack = Attack::run("quiet", "", &["attack cms staging 1.0.2"])?;
+    attack.contains("attack cms staging 1.0.2: succeeded with warnings")?;
+    attack.contains("Refused: pipelines.trigger cms/production version 1.0.2")?;
+    attack.nothing_done()
 }
 
 #[test]
-fn a_query_keeps_nothing_and_waits_for_nothing_and_keys_have_a_length() -> Result<()> {
-    let scene = Scene::play("keeps", "", &["attack", "peek"])?;
-    scene.said("a key has 1 to 512 bytes, and this has 513")?;
-    scene.said("`peek` is a query, and store.set keeps")?;
-    scene.said("`peek` is a query, and pipelines.wait waits")?;
-    ensure!(Journal::open(&scene.house.path("state"))?.count("select count(*) from value")? == 0);
-    scene.nothing_done()
+fn a_query_cannot_store_or_wait_and_keys_have_a_length_limit() -> Result<()> {
+    let attack = Attack::run("keeps", "", &["attack", "peek"])?;
+    attack.contains("a key has 1 to 512 bytes, and this has 513")?;
+    attack.contains("`peek` is a query, and store.set keeps")?;
+    attack.contains("`peek` is a query, and pipelines.wait waits")?;
+    ensure!(Journal::open(&attack.test_host.path("state"))?.count("select count(*) from value")? == 0);
+    attack.nothing_done()
 }
 
 #[test]
-fn another_job_s_run_is_not_there() -> Result<()> {
-    let house = House::new(&format!("{CONFIG}{EVIL}"))?;
-    fs::write(house.path("evil.wasm"), guest::build("foreign")?)?;
-    let mut host = Host::start(&house)?;
+fn a_run_of_another_job_is_not_found() -> Result<()> {
+    let test_host = TestHost::new(&format!("{CONFIG}{EVIL}"))?;
+    fs::write(test_host.path("evil.wasm"), guest::build("foreign")?)?;
+    let mut host = RunningHost::start(&test_host)?;
     host.say("deploy cms staging 1.0.2")?;
-    host.hear("deployed version 1.0.2")?;
-    let runs = house.runs();
+    host.wait_for("deployed version 1.0.2")?;
+    let runs = test_host.runs();
     let [run] = runs.as_slice() else { anyhow::bail!("runs: {runs:?}") };
     host.say(&format!("attack --word={run}"))?;
-    host.hear("this job has no such run")?;
+    host.wait_for("this job has no such run")?;
     host.say("attack --word=../../../etc/passwd")?;
-    host.hear("this job has no such run")?;
+    host.wait_for("this job has no such run")?;
     host.say("where cms")?;
-    host.hear("staging: 1.0.2 since")?;
+    host.wait_for("staging: 1.0.2 since")?;
     let (status, _) = host.finish()?;
     ensure!(status.success());
-    ensure!(house.runs() == runs);
+    ensure!(test_host.runs() == runs);
     Ok(())
 }
 
 #[test]
-fn words_of_a_guest_are_stripped_of_what_does_not_show() -> Result<()> {
+fn control_characters_are_stripped_from_guest_text() -> Result<()> {
     for (name, lines) in [("paint", ["attack", "peek"]), ("painted-summary", ["help", "help attack"])] {
-        let scene = Scene::play(name, "", &lines)?;
-        for text in [&scene.said, &scene.log] {
+        let attack = Attack::run(name, "", &lines)?;
+        for text in [&attack.said, &attack.log] {
             let odd = text.chars().find(|letter| (letter.is_control() && *letter != '\n') || *letter == '\u{202e}');
             ensure!(odd.is_none(), "{name}: {odd:?} in {text:?}");
         }
-        scene.nothing_done()?;
+        attack.nothing_done()?;
     }
     Ok(())
 }
 
 #[test]
-fn a_run_that_its_plugin_does_not_wait_for_is_followed() -> Result<()> {
+fn a_run_without_a_waiting_plugin_is_followed_to_its_end() -> Result<()> {
     let granted = r#"
 [plugin.evil]
 module = "evil.wasm"
 allow  = [{ call = "pipelines.trigger", app = ["cms"], beyond = ["app", "environment", "version"] }]
 "#;
-    let house = House::new(&format!("{CONFIG}{granted}"))?;
-    fs::write(house.path("evil.wasm"), guest::build("elsewhere")?)?;
-    let ran = house.wardroom(&["run"], "attack\nwhere cms\n")?;
+    let test_host = TestHost::new(&format!("{CONFIG}{granted}"))?;
+    fs::write(test_host.path("evil.wasm"), guest::build("elsewhere")?)?;
+    let ran = test_host.wardroom(&["run"], "attack\nwhere cms\n")?;
     for environment in ["staging", "production"] {
         ensure!(ran.out.contains(&format!("Its run of cms/{environment} succeeded after")), "{}\n{}", ran.out, ran.err);
         ensure!(ran.out.contains(&format!("  {environment}: 1.0.")), "{}\n{}", ran.out, ran.err);
@@ -437,10 +437,10 @@ allow  = [{ call = "pipelines.trigger", app = ["cms"], beyond = ["app", "environ
 }
 
 #[test]
-fn a_plugin_that_claims_a_command_does_not_answer_for_it() -> Result<()> {
-    let house = House::new(&format!("{CONFIG}{EVIL}"))?;
-    fs::write(house.path("evil.wasm"), guest::build("taken")?)?;
-    let ran = house.wardroom(&["run"], "history nonsense\n")?;
+fn a_plugin_cannot_take_over_a_command_of_another() -> Result<()> {
+    let test_host = TestHost::new(&format!("{CONFIG}{EVIL}"))?;
+    fs::write(test_host.path("evil.wasm"), guest::build("taken")?)?;
+    let ran = test_host.wardroom(&["run"], "history nonsense\n")?;
     ensure!(ran.out.contains("Unknown app `nonsense`"), "{}\n{}", ran.out, ran.err);
     ensure!(!ran.out.contains("not loaded"), "{}\n{}", ran.out, ran.err);
     Ok(())

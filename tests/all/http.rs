@@ -1,6 +1,6 @@
-//! The whole host and other machines: a build that is announced, what is asked about the host, and what a crash leaves.
+//! The whole host with its HTTP listener: a webhook delivery, health and metrics, and a crash.
 //!
-//! Not here: who is let in and what limits there are (`wardroom-http`).
+//! Not here: authentication and limits of the listener (`wardroom-http`).
 
 use std::{
     io::{Read as _, Write as _},
@@ -11,9 +11,9 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 
 use crate::{
-    host::{Host, PATIENCE, eventually},
-    house::{House, binary},
     journal::Journal,
+    running_host::{PATIENCE, RunningHost, eventually},
+    test_host::{TestHost, failpoints},
 };
 
 const CONFIG: &str = r#"
@@ -60,15 +60,15 @@ when    = { "/build/status" = "SUCCESS" }
 
 const DELIVERY: &str = r#"{"build": {"status": "SUCCESS", "version": "1.0.1"}}"#;
 
-/// A house whose host listens at a port of its own.
-fn house() -> Result<(House, u16)> {
+/// A host that listens at a port of its own.
+fn test_host() -> Result<(TestHost, u16)> {
     let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-    let house = House::new(&CONFIG.replace("{port}", &port.to_string()))?;
-    house.write("token", "s3cret\n")?;
-    Ok((house, port))
+    let test_host = TestHost::new(&CONFIG.replace("{port}", &port.to_string()))?;
+    test_host.write("token", "s3cret\n")?;
+    Ok((test_host, port))
 }
 
-/// Asks the host; gives the status and the body. `None` where nobody answers.
+/// Sends a request; returns the status and the body, or `None` where the connection is refused.
 fn ask(port: u16, request: &str, headers: &str, body: &str) -> Result<Option<(u16, String)>> {
     let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else { return Ok(None) };
     stream.set_read_timeout(Some(PATIENCE))?;
@@ -86,7 +86,7 @@ fn ask(port: u16, request: &str, headers: &str, body: &str) -> Result<Option<(u1
     Ok(Some((status, body.to_owned())))
 }
 
-/// Announces a build under this name.
+/// Delivers a webhook with this delivery id.
 fn deliver(port: u16, name: &str) -> Result<Option<(u16, String)>> {
     let headers = format!("authorization: Bearer s3cret\r\nidempotency-key: {name}\r\n");
     ask(port, "POST /hooks/build", &headers, DELIVERY)
@@ -97,27 +97,27 @@ fn get(port: u16, path: &str) -> Result<(u16, String)> {
 }
 
 /// Waits until the host answers.
-fn up(host: &Host, port: u16) -> Result<()> {
+fn up(host: &RunningHost, port: u16) -> Result<()> {
     eventually("the listener", || Ok(ask(port, "GET /healthz", "", "")?.is_some())).with_context(|| host.log())
 }
 
 #[test]
-fn a_build_that_is_announced_is_deployed_once_and_the_room_sees_it() -> Result<()> {
-    let (house, port) = house()?;
-    let mut host = Host::start(&house)?;
+fn a_delivered_build_is_deployed_once_and_announced() -> Result<()> {
+    let (test_host, port) = test_host()?;
+    let mut host = RunningHost::start(&test_host)?;
     up(&host, port)?;
     ensure!(get(port, "/healthz")?.0 == 200 && get(port, "/readyz")?.0 == 200);
     ensure!(deliver(port, "build-17")? == Some((202, r#"{"status":"taken"}"#.to_owned())));
-    host.hear("ci (hook build): deploy cms staging 1.0.1")?;
-    host.hear("Content Management System: deployed version 1.0.1 to staging")?;
+    host.wait_for("ci (hook build): deploy cms staging 1.0.1")?;
+    host.wait_for("Content Management System: deployed version 1.0.1 to staging")?;
     ensure!(deliver(port, "build-17")? == Some((200, r#"{"status":"again"}"#.to_owned())));
-    // A word that could be found again, as a command and as a name.
+    // A delivery whose text must not appear in the log, as a command and as a delivery id.
     host.say("/as @xyzzy:example.org")?;
     host.say("xyzzy plugh")?;
-    host.hear("Unknown command")?;
+    host.wait_for("Unknown command")?;
     host.say("/as operator")?;
     host.say("where cms")?;
-    host.hear("staging: 1.0.1")?;
+    host.wait_for("staging: 1.0.1")?;
     let (status, figures) = get(port, "/metrics")?;
     ensure!(status == 200 && !figures.contains("xyzzy") && !figures.contains("1.0.1"), "{figures}");
     for line in [
@@ -134,62 +134,62 @@ fn a_build_that_is_announced_is_deployed_once_and_the_room_sees_it() -> Result<(
         ensure!(figures.lines().any(|found| found == line), "{line}\n{figures}");
     }
     host.say("status")?;
-    host.hear("pipelines of exec: answered at")?;
+    host.wait_for("pipelines of exec: answered at")?;
     host.say("stats")?;
-    host.hear("cms/staging: 1 deployment, 0 failed, 0 rollbacks, median")?;
+    host.wait_for("cms/staging: 1 deployment, 0 failed, 0 rollbacks, median")?;
     let log = host.log();
     let (ended, took, said) = host.terminate()?;
     ensure!(ended.code() == Some(0) && took < Duration::from_secs(15), "{ended} after {took:?}");
     ensure!(said.iter().filter(|line| line.contains("(hook build)")).count() == 1, "{said:#?}");
     ensure!(!log.contains("s3cret") && !log.contains("build-17") && !log.contains("SUCCESS"), "{log}");
-    let mut journal = Journal::open(&house.path("state"))?;
-    ensure!(journal.count("select count(*) from job")? == 1 && house.runs().len() == 1);
+    let mut journal = Journal::open(&test_host.path("state"))?;
+    ensure!(journal.count("select count(*) from job")? == 1 && test_host.runs().len() == 1);
     ensure!(ask(port, "GET /healthz", "", "")?.is_none(), "it is gone");
     Ok(())
 }
 
 #[test]
-fn killed_between_taking_and_doing_it_does_it_once_after_the_next_start() -> Result<()> {
-    for place in ["after commit receive+say#1", "before commit open+enter:invocation+done+say#1"] {
-        let (house, port) = house()?;
-        let mut command = house.command(binary()?);
-        command.arg("run").env("WARDROOM_CRASH_AT", place);
-        let host = Host::of(&house, command)?;
+fn a_delivery_runs_once_after_a_crash_before_its_command() -> Result<()> {
+    for point in ["after commit receive+say#1", "before commit open+enter:invocation+done+say#1"] {
+        let (test_host, port) = test_host()?;
+        let mut command = test_host.command(failpoints()?);
+        command.arg("run").env("WARDROOM_CRASH_AT", point);
+        let host = RunningHost::of(&test_host, command)?;
         up(&host, port)?;
-        // Dead before it could say so, or right after.
+        // The host was killed before its answer, or right after it.
         let answered = deliver(port, "build-17")?;
-        ensure!(answered.is_none_or(|(status, _)| status == 202), "{place}");
-        eventually("its death", || Ok(ask(port, "GET /healthz", "", "")?.is_none()))?;
+        ensure!(answered.is_none_or(|(status, _)| status == 202), "{point}");
+        eventually("the crash", || Ok(ask(port, "GET /healthz", "", "")?.is_none()))?;
         let before = host.kill()?;
-        let mut host = Host::start(&house)?;
-        host.hear("Content Management System: deployed version 1.0.1 to staging").context(place)?;
-        // Who had no answer delivers again.
-        ensure!(deliver(port, "build-17")?.context("an answer")?.0 == 200, "{place}");
+        let mut host = RunningHost::start(&test_host)?;
+        host.wait_for("Content Management System: deployed version 1.0.1 to staging").context(point)?;
+        // A sender without an answer delivers again.
+        ensure!(deliver(port, "build-17")?.context("an answer")?.0 == 200, "{point}");
         let (ended, said) = host.finish()?;
-        ensure!(ended.success(), "{place}: {ended}");
-        let told = before.iter().chain(&said).filter(|line| line.contains("(hook build)")).count();
-        ensure!(told == 1, "{place}: {before:#?}\n{said:#?}");
-        let mut journal = Journal::open(&house.path("state"))?;
-        ensure!(journal.count("select count(*) from job")? == 1 && house.runs().len() == 1, "{place}");
-        ensure!(house.wardroom(&["journal", "verify"], "")?.code == Some(0), "{place}");
+        ensure!(ended.success(), "{point}: {ended}");
+        let printed = before.iter().chain(&said).filter(|line| line.contains("(hook build)")).count();
+        ensure!(printed == 1, "{point}: {before:#?}\n{said:#?}");
+        let mut journal = Journal::open(&test_host.path("state"))?;
+        ensure!(journal.count("select count(*) from job")? == 1 && test_host.runs().len() == 1, "{point}");
+        ensure!(test_host.wardroom(&["journal", "verify"], "")?.code == Some(0), "{point}");
     }
     Ok(())
 }
 
 #[test]
-fn what_keeps_it_from_listening_ends_the_start() -> Result<()> {
-    let (house, port) = house()?;
+fn a_listener_that_cannot_start_ends_the_host() -> Result<()> {
+    let (test_host, port) = test_host()?;
     let taken = TcpListener::bind(("127.0.0.1", port))?;
-    let ran = house.wardroom(&["run"], "whoami\n")?;
+    let ran = test_host.wardroom(&["run"], "whoami\n")?;
     let why = format!("cannot listen at 127.0.0.1:{port} ([http] in ");
     ensure!(ran.code == Some(1) && ran.err.contains(&why) && ran.out.is_empty(), "{ran:?}");
     drop(taken);
-    std::fs::remove_file(house.path("token"))?;
-    let ran = house.wardroom(&["run"], "whoami\n")?;
+    std::fs::remove_file(test_host.path("token"))?;
+    let ran = test_host.wardroom(&["run"], "whoami\n")?;
     ensure!(ran.code == Some(1) && ran.err.contains("hook `build`") && ran.err.contains("cannot be read"), "{ran:?}");
-    house.write("token", "s3cret\n")?;
-    // It ends with its last chat.
-    let ran = house.wardroom(&["run"], "whoami\n")?;
+    test_host.write("token", "s3cret\n")?;
+    // The host ends with its last chat.
+    let ran = test_host.wardroom(&["run"], "whoami\n")?;
     ensure!(ran.code == Some(0) && ran.out.contains("You are operator"), "{ran:?}");
     Ok(())
 }

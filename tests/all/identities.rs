@@ -1,9 +1,9 @@
-//! Two identities in one host: one for staging, open to all, and one for production, for some.
+//! Two identities in one host: one for staging and open to everybody, one for production and restricted.
 
 use anyhow::Result;
 use wardroom::port::Store as _;
 
-use crate::office::{Office, account};
+use crate::test_workspace::{TestWorkspace, account};
 
 const CONFIG: &str = r##"
 [bot.marvin]
@@ -78,181 +78,185 @@ fn has(said: &[String], words: &str) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_answers_its_own_lines_and_touches_its_own_environments() -> Result<()> {
-    let office = Office::new()?;
-    let open = office.open(CONFIG, None).await?;
+async fn each_identity_answers_its_own_lines_and_acts_in_its_own_environments() -> Result<()> {
+    let workspace = TestWorkspace::new()?;
+    let open = workspace.open(CONFIG, None).await?;
     open.say("dave", "ops", "!deploy cms staging 1.0.0").await?;
-    assert!(has(&office.said("marvin"), "ops: cms: deployed version 1.0.0 to staging"), "{:?}", office.said("marvin"));
-    assert!(office.said("bender").is_empty(), "it was not spoken to");
-    // Each says which one may.
+    assert!(
+        has(&workspace.said("marvin"), "ops: cms: deployed version 1.0.0 to staging"),
+        "{:?}",
+        workspace.said("marvin")
+    );
+    assert!(workspace.said("bender").is_empty(), "it was not spoken to");
+    // The refusal names the identity that may.
     open.say("bob", "ops", "!deploy cms production 1.0.0").await?;
     let refused = "ops: `production` is not touched through marvin, which serves staging: ask bender for that";
-    assert!(has(&office.said("marvin"), refused), "{:?}", office.said("marvin"));
+    assert!(has(&workspace.said("marvin"), refused), "{:?}", workspace.said("marvin"));
     open.say("bob", "ops", "bender: deploy cms staging 1.0.0").await?;
     let refused = "`staging` is not touched through bender, which serves production: ask marvin for that";
-    assert!(has(&office.said("bender"), refused), "{:?}", office.said("bender"));
+    assert!(has(&workspace.said("bender"), refused), "{:?}", workspace.said("bender"));
     open.say("bob", "ops", "?whoami").await?;
-    assert!(has(&office.said("bender"), "You are bob (bob) to bender."), "{:?}", office.said("bender"));
-    assert_eq!(office.pipelines.runs().len(), 1, "nothing else ran");
+    assert!(has(&workspace.said("bender"), "You are bob (bob) to bender."), "{:?}", workspace.said("bender"));
+    assert_eq!(workspace.pipelines.runs().len(), 1, "nothing else ran");
     open.close().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_one_of_them_says_is_no_command_to_the_other() -> Result<()> {
-    let office = Office::new()?;
-    let open = office.open(CONFIG, None).await?;
-    // Also where an operator's words in a notice or an answer begin as a command does.
+async fn a_message_of_one_identity_is_no_command_for_another() -> Result<()> {
+    let workspace = TestWorkspace::new()?;
+    let open = workspace.open(CONFIG, None).await?;
+    // This holds also where an operator's text in a notice or an answer begins like a command.
     open.say(&account("bender"), "ops", "!deploy cms staging 1.0.0").await?;
     open.say(&account("bender"), "ops", "marvin: whoami").await?;
     open.say(&account("marvin"), "ops", "?whoami").await?;
-    assert!(office.said("marvin").is_empty() && office.said("bender").is_empty());
-    assert!(office.pipelines.runs().is_empty() && office.store.all_lines().is_empty());
+    assert!(workspace.said("marvin").is_empty() && workspace.said("bender").is_empty());
+    assert!(workspace.pipelines.runs().is_empty() && workspace.store.all_lines().is_empty());
     open.close().await
 }
 
 #[test]
-fn rooms_of_an_absent_identity_are_told() -> Result<()> {
-    let office = Office::new()?;
-    assert_eq!(office.rooms_of_absent(CONFIG, "marvin")?, ["vault"]);
+fn rooms_of_an_absent_identity_are_reported() -> Result<()> {
+    let workspace = TestWorkspace::new()?;
+    assert_eq!(workspace.rooms_of_absent(CONFIG, "marvin")?, ["vault"]);
     let config = format!("{CONFIG}{NOTIFY}");
-    assert_eq!(office.rooms_of_absent(&config, "bender")?, ["lobby"]);
+    assert_eq!(workspace.rooms_of_absent(&config, "bender")?, ["lobby"]);
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_approval_is_asked_for_where_the_app_is_at_home_by_who_is_there() -> Result<()> {
-    let office = Office::new()?;
-    let open = office.open(CONFIG, None).await?;
+async fn an_approval_is_asked_for_in_the_apps_room_by_an_identity_in_it() -> Result<()> {
+    let workspace = TestWorkspace::new()?;
+    let open = workspace.open(CONFIG, None).await?;
     open.say("alice", "ops", "?deploy cms production 1.0.0").await?;
-    let said = office.said("bender");
+    let said = workspace.said("bender");
     assert!(said.iter().any(|line| line.starts_with("vault: ") && line.contains("approve")), "{said:?}");
     open.say("bob", "vault", "?approve").await?;
     open.settle().await?;
     assert!(
-        has(&office.said("bender"), "ops: cms: deployed version 1.0.0 to production"),
+        has(&workspace.said("bender"), "ops: cms: deployed version 1.0.0 to production"),
         "{:?}",
-        office.said("bender")
+        workspace.said("bender")
     );
     open.close().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_granted_through_one_does_not_count_through_the_other() -> Result<()> {
-    let office = Office::new()?;
-    let open = office.open(CONFIG, None).await?;
-    office.members("marvin", "ops", &["alice", "carol"]);
+async fn a_grant_through_one_identity_does_not_count_through_another() -> Result<()> {
+    let workspace = TestWorkspace::new()?;
+    let open = workspace.open(CONFIG, None).await?;
+    workspace.members("marvin", "ops", &["alice", "carol"]);
     open.say("alice", "ops", "!auth carol cms staging").await?;
-    // Rights are told in a room where only the other one is.
-    assert!(has(&office.said("bender"), "vault: Rights: alice"), "{:?}", office.said("marvin"));
+    // Grants are announced in a room where only the other identity is.
+    assert!(has(&workspace.said("bender"), "vault: Rights: alice"), "{:?}", workspace.said("marvin"));
     open.say("carol", "ops", "!whoami").await?;
-    assert!(has(&office.said("marvin"), "Role deployer, granted by alice"), "{:?}", office.said("marvin"));
+    assert!(has(&workspace.said("marvin"), "Role deployer, granted by alice"), "{:?}", workspace.said("marvin"));
     open.say("carol", "ops", "?whoami").await?;
-    assert!(has(&office.said("bender"), "You are carol"), "{:?}", office.said("bender"));
-    assert!(!has(&office.said("bender"), "Role deployer"), "{:?}", office.said("bender"));
+    assert!(has(&workspace.said("bender"), "You are carol"), "{:?}", workspace.said("bender"));
+    assert!(!has(&workspace.said("bender"), "Role deployer"), "{:?}", workspace.said("bender"));
     open.close().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_grant_for_all_environments_reaches_those_of_its_identity_and_approves_nothing_elsewhere() -> Result<()> {
-    let office = Office::new()?;
-    let open = office.open(CONFIG, None).await?;
-    office.members("marvin", "ops", &["alice", "carol"]);
+async fn a_grant_for_all_environments_covers_those_of_its_identity_only() -> Result<()> {
+    let workspace = TestWorkspace::new()?;
+    let open = workspace.open(CONFIG, None).await?;
+    workspace.members("marvin", "ops", &["alice", "carol"]);
     open.say("alice", "ops", "!auth carol cms").await?;
     open.say("bob", "vault", "?approve").await?;
     open.say("alice", "ops", "?deploy cms production 1.0.0").await?;
-    let job = office.store.jobs(&Default::default()).await?.into_iter().find(|job| job.command == "deploy");
+    let job = workspace.store.jobs(&Default::default()).await?.into_iter().find(|job| job.command == "deploy");
     let id = job.map(|job| job.id).unwrap_or_default();
     for words in [format!("!approve {id}"), format!("?approve {id}"), format!("?cancel {id}"), format!("!cancel {id}")]
     {
         open.say("carol", "ops", &words).await?;
     }
-    assert!(office.pipelines.runs().is_empty(), "{:?} {:?}", office.said("marvin"), office.said("bender"));
-    let open_job = office.store.job(&id).await?.is_some_and(|job| job.end.is_none());
-    assert!(open_job, "it waits: {:?} {:?}", office.said("marvin"), office.said("bender"));
+    assert!(workspace.pipelines.runs().is_empty(), "{:?} {:?}", workspace.said("marvin"), workspace.said("bender"));
+    let open_job = workspace.store.job(&id).await?.is_some_and(|job| job.end.is_none());
+    assert!(open_job, "it waits: {:?} {:?}", workspace.said("marvin"), workspace.said("bender"));
     open.say("bob", "vault", &format!("?approve {id}")).await?;
-    assert_eq!(office.pipelines.runs().len(), 1, "{:?}", office.said("bender"));
+    assert_eq!(workspace.pipelines.runs().len(), 1, "{:?}", workspace.said("bender"));
     open.close().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_said_to_one_is_overheard_by_no_other() -> Result<()> {
+async fn a_message_to_one_identity_is_not_matched_by_listeners_of_another() -> Result<()> {
     let listen = "[[listen]]\npattern = 'cms'\ncommand = \"where cms\"\n";
-    let office = Office::new()?;
-    let open = office.open(&format!("{CONFIG}{listen}"), None).await?;
-    // The other one hears it first, by its name.
+    let workspace = TestWorkspace::new()?;
+    let open = workspace.open(&format!("{CONFIG}{listen}"), None).await?;
+    // The other identity receives the message first, by its name.
     open.say("bob", "ops", "!where cms").await?;
     open.say("bob", "ops", "marvin: where cms").await?;
-    let answers = office.said("marvin").iter().filter(|line| line.contains("staging: nothing yet")).count();
-    assert_eq!((answers, office.said("bender").len()), (2, 0), "{:?}", office.said("bender"));
+    let answers = workspace.said("marvin").iter().filter(|line| line.contains("staging: nothing yet")).count();
+    assert_eq!((answers, workspace.said("bender").len()), (2, 0), "{:?}", workspace.said("bender"));
     open.say("bob", "ops", "and what of cms?").await?;
-    let all = [office.said("marvin"), office.said("bender")].concat();
+    let all = [workspace.said("marvin"), workspace.said("bender")].concat();
     assert_eq!(all.iter().filter(|line| line.contains("nothing yet")).count(), 3, "once: {all:?}");
     open.close().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_alone_leaves_the_others_jobs_and_words_to_it() -> Result<()> {
-    let office = Office::new()?;
-    let open = office.open(CONFIG, None).await?;
+async fn an_identity_that_runs_alone_leaves_the_jobs_of_others() -> Result<()> {
+    let workspace = TestWorkspace::new()?;
+    let open = workspace.open(CONFIG, None).await?;
     open.say("alice", "ops", "?deploy cms production 1.0.0").await?;
     open.close().await?;
-    let before = office.said("bender").len();
-    let open = office.open(CONFIG, Some("marvin")).await?;
+    let before = workspace.said("bender").len();
+    let open = workspace.open(CONFIG, Some("marvin")).await?;
     open.say("bob", "ops", "!deploy cms production 1.0.0").await?;
-    assert!(has(&office.said("marvin"), "ask bender for that"));
+    assert!(has(&workspace.said("marvin"), "ask bender for that"));
     open.say("bob", "ops", "?approve").await?;
     open.settle().await?;
-    assert_eq!(office.said("bender").len(), before, "it is not there");
+    assert_eq!(workspace.said("bender").len(), before, "it is not there");
     open.close().await?;
-    assert!(office.pipelines.runs().is_empty());
-    let open = office.open(CONFIG, Some("bender")).await?;
+    assert!(workspace.pipelines.runs().is_empty());
+    let open = workspace.open(CONFIG, Some("bender")).await?;
     open.say("bob", "ops", "?approve").await?;
     open.settle().await?;
-    assert_eq!(office.pipelines.runs().len(), 1, "{:?}", office.said("bender"));
+    assert_eq!(workspace.pipelines.runs().len(), 1, "{:?}", workspace.said("bender"));
     open.close().await
 }
 
 #[test]
-fn two_that_would_answer_the_same_line_are_a_problem() -> Result<()> {
-    let office = Office::new()?;
-    let problems = office.problems(&CONFIG.replace("prefix       = \"?\"", "prefix = \"!\""));
+fn identities_that_would_answer_the_same_line_are_a_problem() -> Result<()> {
+    let workspace = TestWorkspace::new()?;
+    let problems = workspace.problems(&CONFIG.replace("prefix       = \"?\"", "prefix = \"!\""));
     let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
     let line = "[bot.marvin] and [bot.bender] would both answer the same line in `ops`";
     assert!(lines.len() == 1 && lines[0].contains(line) && lines[0].contains("prefix = \"?\""), "{lines:?}");
-    // In rooms of their own they may be spoken to alike.
+    // In separate rooms two identities may have the same prefix.
     let apart = CONFIG.replace("prefix       = \"?\"", "prefix = \"!\"").replace("[\"ops\", \"vault\"]", "[\"vault\"]");
-    assert!(office.problems(&apart).is_empty());
+    assert!(workspace.problems(&apart).is_empty());
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn other_rooms_are_told_by_whoever_is_in_them() -> Result<()> {
+async fn a_notice_is_sent_by_an_identity_in_its_room() -> Result<()> {
     let config = format!("{CONFIG}{NOTIFY}");
-    let office = Office::new()?;
-    let open = office.open(&config, None).await?;
+    let workspace = TestWorkspace::new()?;
+    let open = workspace.open(&config, None).await?;
     open.say("alice", "ops", "!deploy cms staging 1.0.0").await?;
-    assert!(!has(&office.said("bender"), "cms (cms)"), "that is not production");
+    assert!(!has(&workspace.said("bender"), "cms (cms)"), "that is not production");
     open.say("alice", "ops", "?deploy cms production 1.0.0").await?;
-    let said = office.said("marvin");
+    let said = workspace.said("marvin");
     assert!(has(&said, "lobby: deploy cms production 1.0.0: waits for approval, 0 of 1 (deployer)"), "{said:?}");
     open.say("bob", "vault", "?approve").await?;
-    let said = office.said("bender");
+    let said = workspace.said("bender");
     assert!(
         has(&said, "vault: cms (cms) in production: succeeded after less than a second, asked by alice"),
         "{said:?}"
     );
     open.say("alice", "ops", "?deploy cms production 1.0.1").await?;
     open.say("bob", "vault", "?deny not today {job}").await?;
-    let said = office.said("marvin");
+    let said = workspace.said("marvin");
     assert!(said.iter().any(|line| line.starts_with("lobby: ") && line.contains("not today {job}")), "{said:?}");
     open.close().await
 }
 
 #[test]
-fn a_notice_that_can_say_nothing_is_a_problem() -> Result<()> {
-    let office = Office::new()?;
+fn a_notice_that_no_identity_can_send_is_a_problem() -> Result<()> {
+    let workspace = TestWorkspace::new()?;
     let wrong = "[[notify]]\non = [\"succes\"]\nenvironments = [\"prodution\"]\ntext = \"{titel}\"\n";
-    let problems = office.problems(&format!("{CONFIG}{wrong}"));
+    let problems = workspace.problems(&format!("{CONFIG}{wrong}"));
     let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
     for words in
         ["`succes` is nothing to tell of", "no environment `prodution`", "no `{titel}` to say", "has no `room`"]

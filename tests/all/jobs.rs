@@ -1,18 +1,19 @@
-//! Jobs as a person sees them who types while they are open: places, lines, calling off, work for later.
+//! Jobs as a person at the console sees them while they are open: deployment locks, the queue, cancellation, commands
+//! for later.
 //!
-//! Not here: crashes (`crash`, `restart`), and the stories that need nobody to wait.
+//! Not here: crashes (`crash`, `restart`), and stories without waiting.
 
-use std::{fs, time::Duration};
+use std::fs;
 
 use anyhow::{Result, ensure};
 
 use crate::{
-    host::{Host, eventually},
-    house::House,
     journal::Journal,
+    running_host::{RunningHost, eventually},
+    test_host::TestHost,
 };
 
-/// A pipeline that says what it does, and goes on until it may end or is stopped.
+/// A pipeline with output that runs until the file `go` exists or it is stopped.
 const SLOW: &str = "#!/bin/sh
 trap 'echo stopped >> stopped; exit 143' TERM
 echo \"step: install $1\"
@@ -30,7 +31,7 @@ admins = ["operator"]
 
 [role.deployer]
 members      = ["@bob:example.org", "@carol:example.org"]
-commands     = ["deploy", "drill", "drill-place"]
+commands     = ["deploy", "script", "script-app"]
 apps         = ["*"]
 environments = ["staging"]
 
@@ -49,79 +50,79 @@ parameters = { version = '[0-9.]+' }
 module = "{guests}/deploy.wasm"
 allow  = [{ call = ["pipelines.*", "catalog.*"] }]
 
-[plugin.drill]
-module = "{guests}/drill.wasm"
+[plugin.scripted]
+module = "{guests}/scripted.wasm"
 
-[[plugin.drill.allow]]
+[[plugin.scripted.allow]]
 call   = ["pipelines.trigger", "jobs.later", "jobs.cancel"]
 beyond = ["app", "environment", "version", "parameter"]
 
-[[plugin.drill.allow]]
+[[plugin.scripted.allow]]
 call = ["pipelines.wait", "catalog.*", "jobs.list", "store.*"]
 "#;
 
-fn house() -> Result<House> {
-    let house = House::new(CONFIG)?;
-    house.script("slow.sh", SLOW)?;
-    Ok(house)
+fn test_host() -> Result<TestHost> {
+    let test_host = TestHost::new(CONFIG)?;
+    test_host.script("slow.sh", SLOW)?;
+    Ok(test_host)
 }
 
 /// The versions whose pipelines were started, in order.
-fn started(house: &House) -> Vec<String> {
-    fs::read_to_string(house.path("started")).unwrap_or_default().lines().map(str::to_owned).collect()
+fn started(test_host: &TestHost) -> Vec<String> {
+    fs::read_to_string(test_host.path("started")).unwrap_or_default().lines().map(str::to_owned).collect()
 }
 
-fn go(house: &House, version: &str) -> Result<()> {
-    Ok(fs::write(house.path(format!("go-{version}")), "")?)
+fn go(test_host: &TestHost, version: &str) -> Result<()> {
+    Ok(fs::write(test_host.path(format!("go-{version}")), "")?)
 }
 
-fn starts(house: &House, version: &str) -> Result<()> {
-    eventually(&format!("the start of {version}"), || Ok(started(house).iter().any(|known| known == version)))
+fn starts(test_host: &TestHost, version: &str) -> Result<()> {
+    eventually(&format!("the start of {version}"), || Ok(started(test_host).iter().any(|known| known == version)))
 }
 
-/// The id at the beginning of a card or a line: `[7f3ak] ...` or `7f3ak: ...`.
+/// The id at the start of a card or a line: `[7f3ak] ...` or `7f3ak: ...`.
 fn id(line: &str) -> String {
     line.trim_start_matches('[').chars().take_while(char::is_ascii_alphanumeric).collect()
 }
 
 #[test]
-fn a_second_action_on_a_place_is_told_who_is_there_or_stands_in_line() -> Result<()> {
-    let house = house()?;
-    let mut host = Host::start(&house)?;
+fn an_action_on_a_held_deployment_lock_is_refused_or_queued() -> Result<()> {
+    let test_host = test_host()?;
+    let mut host = RunningHost::start(&test_host)?;
     host.say("deploy cms staging 1.0 &")?;
-    starts(&house, "1.0")?;
+    starts(&test_host, "1.0")?;
     host.say("/as @bob:example.org")?;
     host.say("deploy cms staging 2.0 &")?;
-    let told = host.hear("is held by job")?;
+    let printed = host.wait_for("is held by job")?;
     ensure!(
-        told.contains("(`deploy cms staging 1.0`, by operator); `--wait` stands in line for it"),
-        "the holder is named, and the way out: {told}"
+        printed.contains("(`deploy cms staging 1.0`, by operator); `--wait` stands in line for it"),
+        "the holder is named, and the way out: {printed}"
     );
     host.say("deploy --wait cms staging 3.0 &")?;
-    host.hear("stands in line for cms/staging, which job")?;
+    host.wait_for("stands in line for cms/staging, which job")?;
     host.say("deploy cms staging 4.0 --wait &")?;
-    host.hear("deploy --wait cms staging 4.0: stands in line")?;
-    // Another place is free.
+    host.wait_for("deploy --wait cms staging 4.0: stands in line")?;
+    // The lock of another environment is free.
     host.say("/as operator")?;
     host.say("deploy cms production 9.0 &")?;
-    starts(&house, "9.0")?;
-    go(&house, "9.0")?;
-    host.hear("deployed version 9.0 to production")?;
-    ensure!(started(&house) == ["1.0", "9.0"], "{:?}", started(&house));
+    starts(&test_host, "9.0")?;
+    go(&test_host, "9.0")?;
+    host.wait_for("deployed version 9.0 to production")?;
+    ensure!(started(&test_host) == ["1.0", "9.0"], "{:?}", started(&test_host));
 
-    // One that stands in line and is called off has done nothing.
+    // A queued job that is cancelled has no effect.
     host.say("jobs &")?;
-    let third = id(&host.hear("deploy --wait cms staging 3.0, by")?);
+    let third = id(&host.wait_for("deploy --wait cms staging 3.0, by")?);
     host.say(&format!("cancel {third} &"))?;
-    host.hear("was called off")?;
-    go(&house, "1.0")?;
-    starts(&house, "4.0")?;
-    go(&house, "4.0")?;
-    host.hear("deployed version 4.0 to staging")?;
-    ensure!(started(&house) == ["1.0", "9.0", "4.0"], "in the order of the line: {:?}", started(&house));
+    host.wait_for("was called off")?;
+    go(&test_host, "1.0")?;
+    starts(&test_host, "4.0")?;
+    go(&test_host, "4.0")?;
+    host.wait_for("deployed version 4.0 to staging")?;
+    ensure!(started(&test_host) == ["1.0", "9.0", "4.0"], "in the order of the line: {:?}", started(&test_host));
     let (status, said) = host.finish()?;
     ensure!(status.success(), "{said:?}");
-    let mut journal = Journal::open(&house.path("state"))?;
+    let mut journal = Journal::open(&test_host.path("state"))?;
     ensure!(
         journal.count("select count(*) from place")? == 0
             && journal.count("select count(*) from job where ended is null")? == 0
@@ -130,114 +131,115 @@ fn a_second_action_on_a_place_is_told_who_is_there_or_stands_in_line() -> Result
 }
 
 #[test]
-fn what_is_called_off_stops_its_run_and_ends() -> Result<()> {
-    let house = house()?;
-    let mut host = Host::start(&house)?;
+fn cancelling_a_job_stops_its_run() -> Result<()> {
+    let test_host = test_host()?;
+    let mut host = RunningHost::start(&test_host)?;
     host.say("deploy cms staging 1.0 &")?;
-    starts(&house, "1.0")?;
+    starts(&test_host, "1.0")?;
     eventually("the wait", || {
-        let mut journal = Journal::open(&house.path("state"))?;
+        let mut journal = Journal::open(&test_host.path("state"))?;
         Ok(journal.count("select count(*) from job where phase = 'run'")? == 1)
     })?;
     host.say("job &")?;
-    let line = host.hear("waits for cms/staging, since")?;
-    host.hear("stage: cms/staging is running")?;
-    host.hear("holds cms/staging")?;
+    let line = host.wait_for("waits for cms/staging, since")?;
+    host.wait_for("stage: cms/staging is running")?;
+    host.wait_for("holds cms/staging")?;
     host.say("logs &")?;
-    host.hear("cms/staging said last:")?;
-    host.hear("step: install 1.0")?;
-    // Not by those who may not start it there.
+    host.wait_for("cms/staging said last:")?;
+    host.wait_for("step: install 1.0")?;
+    // A person without the right to start the job there cannot cancel it.
     host.say("/as @mallory:example.org")?;
     host.say(&format!("cancel {} &", id(&line)))?;
-    host.hear("There is no job")?;
-    // By one who may, though somebody else asked for it.
+    host.wait_for("There is no job")?;
+    // A person with that right can, also when somebody else started the job.
     host.say("/as @bob:example.org")?;
     host.say(&format!("cancel {} &", id(&line)))?;
-    host.hear("is called off: `deploy cms staging 1.0` is told to stop")?;
-    host.hear("version 1.0 to staging was cancelled after")?;
-    eventually("the run's own end", || Ok(house.path("stopped").exists()))?;
+    host.wait_for("is called off: `deploy cms staging 1.0` is told to stop")?;
+    host.wait_for("version 1.0 to staging was cancelled after")?;
+    eventually("the run's own end", || Ok(test_host.path("stopped").exists()))?;
     host.say("/as operator")?;
     host.say("history cms &")?;
-    host.hear("1.0 was cancelled")?;
+    host.wait_for("1.0 was cancelled")?;
     host.say(&format!("cancel {} &", id(&line)))?;
-    host.hear("is over: cancelled")?;
+    host.wait_for("is over: cancelled")?;
     let (status, _) = host.finish()?;
     ensure!(status.success());
     Ok(())
 }
 
 #[test]
-fn a_plugin_that_is_called_off_while_it_waits_for_a_time_can_tidy_up() -> Result<()> {
-    let house = house()?;
-    let mut host = Host::start(&house)?;
-    // After it is told it waits for no time any more, and what it does then is done.
-    host.say("drill after:600000 sleep set:tidied:up sleep get:tidied &")?;
-    host.hear("waits until")?;
+fn a_plugin_cancelled_during_a_timer_can_clean_up() -> Result<()> {
+    let test_host = test_host()?;
+    let mut host = RunningHost::start(&test_host)?;
+    // After the cancellation the plugin waits for no time, and its further calls succeed.
+    host.say("script after:600000 sleep set:tidied:up sleep get:tidied &")?;
+    host.wait_for("waits until")?;
     host.say("cancel &")?;
-    host.hear("is called off")?;
-    host.hear("ok cancelled ok cancelled up")?;
+    host.wait_for("is called off")?;
+    host.wait_for("ok cancelled ok cancelled up")?;
     let (status, _) = host.finish()?;
     ensure!(status.success());
     Ok(())
 }
 
 #[test]
-fn what_is_left_for_later_is_listed_begins_once_and_can_be_called_off() -> Result<()> {
-    let house = house()?;
-    let mut host = Host::start(&house)?;
-    host.say("drill later:600000:drill:script=set:never:done later:1200:drill:script=set:done:yes list &")?;
-    host.hear("left left 2")?;
+fn a_command_for_later_is_listed_runs_once_and_can_be_cancelled() -> Result<()> {
+    let test_host = test_host()?;
+    let mut host = RunningHost::start(&test_host)?;
+    host.say("script later:600000:script:script=set:never:done later:1200:script:script=set:done:yes list &")?;
+    host.wait_for("left left 2")?;
     host.say("jobs &")?;
-    let never = id(&host.hear("drill set:never:done, by operator: begins at")?);
+    let never = id(&host.wait_for("script set:never:done, by operator: begins at")?);
     host.say(&format!("cancel {never} &"))?;
-    host.hear("was called off by operator.")?;
-    host.hear("Nothing of it was done.")?;
-    host.hear("drill set:done:yes: succeeded")?;
+    host.wait_for("was called off by operator.")?;
+    host.wait_for("Nothing of it was done.")?;
+    host.wait_for("script set:done:yes: succeeded")?;
     host.say("peek get:done get:never &")?;
-    host.hear("yes none")?;
+    host.wait_for("yes none")?;
     // By another command of the same plugin.
-    host.say("drill later:600000:drill:script=now call-off list &")?;
-    host.hear("left ok 0")?;
+    host.say("script later:600000:script:script=now call-off list &")?;
+    host.wait_for("left ok 0")?;
     host.say("jobs &")?;
-    host.hear("No job is open.")?;
+    host.wait_for("No job is open.")?;
     let (status, _) = host.finish()?;
     ensure!(status.success());
     Ok(())
 }
 
 #[test]
-fn what_was_not_typed_cannot_be_left_for_later_without_a_grant() -> Result<()> {
-    let house = house()?;
-    house.configure(&CONFIG.replace("beyond = [\"app\", \"environment\", \"version\", \"parameter\"]", ""))?;
-    let mut host = Host::start(&house)?;
-    let later = "later:600000:drill-place:app=cms,environment=production,version=1.0,script=now";
-    host.say(&format!("drill-place cms staging 1.0 {later} &"))?;
-    host.hear("denied")?;
-    host.hear("typed:")?;
+fn a_command_for_later_needs_a_grant_for_arguments_that_were_not_typed() -> Result<()> {
+    let test_host = test_host()?;
+    test_host.configure(&CONFIG.replace("beyond = [\"app\", \"environment\", \"version\", \"parameter\"]", ""))?;
+    let mut host = RunningHost::start(&test_host)?;
+    let later = "later:600000:script-app:app=cms,environment=production,version=1.0,script=now";
+    host.say(&format!("script-app cms staging 1.0 {later} &"))?;
+    host.wait_for("denied")?;
+    host.wait_for("typed:")?;
     host.say("/as @bob:example.org")?;
-    host.say(&format!("drill-place cms staging 1.0 {later} list &"))?;
-    host.hear("role: no role lets @bob:example.org run `drill-place` on cms/production")?;
+    host.say(&format!("script-app cms staging 1.0 {later} list &"))?;
+    host.wait_for("role: no role lets @bob:example.org run `script-app` on cms/production")?;
     host.say("jobs &")?;
-    host.hear("No job is open.")?;
+    host.wait_for("No job is open.")?;
     let (status, _) = host.finish()?;
     ensure!(status.success());
     Ok(())
 }
 
 #[test]
-fn the_first_of_several_things_is_waited_for() -> Result<()> {
-    let house = house()?;
-    let mut host = Host::start(&house)?;
-    host.say("drill trigger:cms/staging:1.0 trigger:cms/production:2.0 after:300000 any any &")?;
-    starts(&house, "2.0")?;
-    std::thread::sleep(Duration::from_millis(100));
-    go(&house, "2.0")?;
-    std::thread::sleep(Duration::from_millis(200));
-    go(&house, "1.0")?;
-    host.hear("ok ok ok succeeded succeeded")?;
+fn a_plugin_can_wait_for_the_first_of_several_runs_and_timers() -> Result<()> {
+    let test_host = test_host()?;
+    let mut host = RunningHost::start(&test_host)?;
+    host.say("script trigger:cms/staging:1.0 trigger:cms/production:2.0 after:300000 any any &")?;
+    starts(&test_host, "2.0")?;
+    let stored = |query: &'static str| Journal::open(&test_host.path("state"))?.count(query);
+    eventually("the first wait", || Ok(stored("select count(*) from entry where kind = 'wait'")? == 1))?;
+    go(&test_host, "2.0")?;
+    eventually("the first release", || Ok(stored("select count(*) from release")? == 1))?;
+    go(&test_host, "1.0")?;
+    host.wait_for("ok ok ok succeeded succeeded")?;
     let (status, _) = host.finish()?;
     ensure!(status.success());
-    let mut journal = Journal::open(&house.path("state"))?;
+    let mut journal = Journal::open(&test_host.path("state"))?;
     ensure!(journal.texts("select environment from release order by seq")? == ["production", "staging"]);
     Ok(())
 }

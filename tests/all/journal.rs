@@ -1,7 +1,7 @@
-//! What the database of a host holds, read from the file itself and written down shortly.
+//! A short listing of a host's database, read from the SQLite file itself.
 //!
-//! Invariant: everything that a reviewer would look for is in the listing, in the order in which it was written:
-//! who asked, what was called, what the rules saw, which rule decided, how it ended.
+//! Invariant: the listing has, in the order of writing, the person, the call, its attributes, the rule that decided,
+//! and the outcome.
 
 use std::{fmt::Write as _, path::Path};
 
@@ -9,14 +9,14 @@ use anyhow::{Context as _, Result};
 use serde_json::Value;
 use sqlx::{Connection as _, Row as _, SqliteConnection, sqlite::SqliteConnectOptions, sqlite::SqliteRow};
 
-/// A database that is looked at.
+/// A database that a test reads.
 pub(crate) struct Journal {
     connection: SqliteConnection,
     runtime: tokio::runtime::Runtime,
 }
 
 impl Journal {
-    /// Opens the file of a state folder; a host may be at work on it.
+    /// Opens the database of a state folder. A host may use it at the same time.
     pub(crate) fn open(state: &Path) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let options = SqliteConnectOptions::new().filename(state.join("wardroom.db")).read_only(true);
@@ -24,7 +24,7 @@ impl Journal {
         Ok(Self { connection, runtime })
     }
 
-    /// Changes a database by hand, behind the back of its host, which must not be at work. Gives how many rows that were.
+    /// Changes the database without the host, which must not run. Returns the number of changed rows.
     pub(crate) fn tamper(state: &Path, statement: &'static str) -> Result<u64> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let options = SqliteConnectOptions::new().filename(state.join("wardroom.db")).foreign_keys(false);
@@ -36,22 +36,22 @@ impl Journal {
         })
     }
 
-    /// The rows of a question.
+    /// The rows of a query.
     fn rows(&mut self, question: &'static str) -> Result<Vec<SqliteRow>> {
         Ok(self.runtime.block_on(sqlx::query(question).fetch_all(&mut self.connection))?)
     }
 
-    /// The first column of a question's only row.
+    /// The first column of a query's only row.
     pub(crate) fn count(&mut self, question: &'static str) -> Result<i64> {
         Ok(self.rows(question)?.first().context("one row")?.try_get(0)?)
     }
 
-    /// The first columns of a question's rows.
+    /// The first column of each row of a query.
     pub(crate) fn texts(&mut self, question: &'static str) -> Result<Vec<String>> {
         self.rows(question)?.iter().map(|row| Ok(row.try_get(0)?)).collect()
     }
 
-    /// All of it.
+    /// The whole listing.
     pub(crate) fn listing(&mut self) -> Result<String> {
         let mut text = String::new();
         for job in self.rows("select id, line, caller_id, plugin, outcome from job order by seq")? {

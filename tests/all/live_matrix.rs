@@ -1,8 +1,9 @@
 //! The bot in real Matrix rooms: a real Synapse, the real host, and people with another client.
 //!
-//! Invariant: each story has its own bot, people and room, so stories run side by side. That something did
-//! *not* happen is shown by a later command whose answer is there.
-//! Not here: what commands answer in detail, which the console's stories show.
+//! Invariant: each test has its own bot, people and room, so tests run in parallel. A test shows that something did
+//! *not* happen
+//! by the answer to a later command.
+//! Not here: the texts of answers, which the console's stories check.
 
 mod approvals;
 mod encrypted;
@@ -19,8 +20,8 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Value, json};
 use wardroom_tests::{
     matrix_user::{MatrixUser, fresh},
+    proxy::{HttpProxy, Withheld},
     synapse::{Limits, Synapse},
-    wire::{Held, Wire},
 };
 
 use scene::{Scene, body, is_reaction, replaces, thread_of};
@@ -29,13 +30,13 @@ const DEPLOY: &str = "!deploy cms staging 1.0.2";
 const DEPLOYED: &str = "Content Management System: deployed version 1.0.2 to staging in";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_command_is_seen_done_and_told() -> Result<()> {
+async fn a_command_gets_a_reaction_a_card_and_a_closing_line() -> Result<()> {
     let scene = Scene::open(Synapse::shared().await?).await?;
     let alice = &scene.alice;
     let begun = Instant::now();
     let command = alice.say(&scene.room, DEPLOY).await?;
     scene.reaction(&command, "👀").await?;
-    // The promise is one second; this machine may be building something else meanwhile.
+    // The promise is one second. The limit here allows for a busy machine.
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
 
     let closing = scene.answer(&command, DEPLOYED).await?;
@@ -61,7 +62,7 @@ async fn a_command_is_seen_done_and_told() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_may_not_is_told_and_nothing_is_done() -> Result<()> {
+async fn a_person_without_the_right_is_refused_and_nothing_runs() -> Result<()> {
     let synapse = Synapse::shared().await?;
     let scene = Scene::open(synapse).await?;
     let mallory = MatrixUser::new(&synapse.url(), &fresh("mallory")).await?;
@@ -75,13 +76,13 @@ async fn who_may_not_is_told_and_nothing_is_done() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_said_while_the_bot_was_down_is_done_once() -> Result<()> {
+async fn commands_from_downtime_run_once() -> Result<()> {
     let mut scene = Scene::open(Synapse::shared().await?).await?;
     let before = scene.alice.say(&scene.room, "!where cms").await?;
     scene.answer(&before, "").await?;
     scene.host.kill();
     let command = scene.alice.say(&scene.room, DEPLOY).await?;
-    // More than one sync brings.
+    // More than one sync returns.
     for _ in 0..120 {
         scene.alice.say(&scene.room, "chatter").await?;
     }
@@ -89,7 +90,7 @@ async fn what_was_said_while_the_bot_was_down_is_done_once() -> Result<()> {
     scene.answer(&command, DEPLOYED).await?;
     scene.host.kill();
     scene.host.start()?;
-    scene.fence().await?;
+    scene.barrier().await?;
     assert_eq!(scene.answers(&command, DEPLOYED).await?, 1);
     assert_eq!(scene.answers(&before, "").await?, 1);
     assert_eq!(scene.host.runs(), ["1.0.2"]);
@@ -97,9 +98,9 @@ async fn what_was_said_while_the_bot_was_down_is_done_once() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_long_absence_hides_no_command() -> Result<()> {
+async fn backfill_reads_every_command_after_a_long_absence() -> Result<()> {
     let mut scene = Scene::open(Synapse::shared().await?).await?;
-    scene.fence().await?;
+    scene.barrier().await?;
     scene.host.kill();
     let command = scene.alice.say(&scene.room, DEPLOY).await?;
     let (alice, room) = (&scene.alice, &scene.room);
@@ -108,52 +109,52 @@ async fn a_long_absence_hides_no_command() -> Result<()> {
     chatter.buffer_unordered(10).try_for_each(|_| async { Ok(()) }).await?;
     scene.host.start()?;
     scene.answer(&command, DEPLOYED).await?;
-    scene.fence().await?;
+    scene.barrier().await?;
     assert_eq!(scene.answers(&command, DEPLOYED).await?, 1);
     assert_eq!(scene.host.runs(), ["1.0.2"]);
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_crash_between_reading_and_answering_loses_nothing() -> Result<()> {
+async fn a_crash_between_reading_and_answering_loses_no_command() -> Result<()> {
     let synapse = Synapse::shared().await?;
-    let wire = Wire::new(synapse.port()).await?;
-    let mut scene = Scene::open_at(synapse, &wire.url()).await?;
-    scene.fence().await?;
+    let proxy = HttpProxy::new(synapse.port()).await?;
+    let mut scene = Scene::open_at(synapse, &proxy.url()).await?;
+    scene.barrier().await?;
 
-    // It reads, and not one of its answers leaves the machine.
-    wire.hold(Held::Sends);
-    let sent = wire.count();
+    // The bot reads, and none of its answers leaves the machine.
+    proxy.withhold(Withheld::Sends);
+    let sent = proxy.count();
     let question = scene.alice.say(&scene.room, "!where cms").await?;
-    wire.sends(sent).await?;
+    proxy.sends(sent).await?;
     scene.host.kill();
     assert_eq!(scene.answers(&question, "").await?, 0);
-    wire.hold(Held::Nothing);
+    proxy.withhold(Withheld::Nothing);
     scene.host.start()?;
     scene.answer(&question, "").await?;
-    scene.fence().await?;
+    scene.barrier().await?;
     assert_eq!(scene.answers(&question, "").await?, 1);
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_crash_between_answering_and_knowing_it_says_nothing_twice() -> Result<()> {
+async fn a_crash_before_a_sent_answer_is_confirmed_does_not_repeat_it() -> Result<()> {
     let synapse = Synapse::shared().await?;
-    let wire = Wire::new(synapse.port()).await?;
-    let mut scene = Scene::open_at(synapse, &wire.url()).await?;
-    scene.fence().await?;
+    let proxy = HttpProxy::new(synapse.port()).await?;
+    let mut scene = Scene::open_at(synapse, &proxy.url()).await?;
+    scene.barrier().await?;
 
-    // Its answers arrive, and it is never told so.
-    wire.hold(Held::Answers);
+    // The bot's answers arrive, and their responses are withheld.
+    proxy.withhold(Withheld::Answers);
     let question = scene.alice.say(&scene.room, "!where cms").await?;
     let bot = scene.bot.clone();
     let anything = |event: &Value| event["sender"] == bot && event.to_string().contains(&question);
     scene.alice.wait(&scene.room, "word of the bot", anything).await?;
     scene.host.kill();
-    wire.hold(Held::Nothing);
+    proxy.withhold(Withheld::Nothing);
     scene.host.start()?;
     scene.answer(&question, "").await?;
-    scene.fence().await?;
+    scene.barrier().await?;
     assert_eq!(scene.answers(&question, "").await?, 1);
     let events = scene.alice.events(&scene.room).await?;
     for emoji in ["👀", "✅"] {
@@ -163,21 +164,21 @@ async fn a_crash_between_answering_and_knowing_it_says_nothing_twice() -> Result
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_that_was_open_in_a_crash_goes_on() -> Result<()> {
+async fn an_open_job_resumes_after_a_crash() -> Result<()> {
     let mut scene = Scene::open(Synapse::shared().await?).await?;
     let command = scene.alice.say(&scene.room, DEPLOY).await?;
     scene.host.wait_for_a_run().await?;
     scene.host.kill();
     scene.host.start()?;
     scene.answer(&command, DEPLOYED).await?;
-    scene.fence().await?;
+    scene.barrier().await?;
     assert_eq!(scene.answers(&command, DEPLOYED).await?, 1);
     assert_eq!(scene.host.runs(), ["1.0.2"], "the run was not started a second time");
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_homeserver_may_restart_at_any_time() -> Result<()> {
+async fn the_bot_survives_a_restart_of_the_homeserver() -> Result<()> {
     let mut synapse = Synapse::start(Limits::None).await?;
     let scene = Scene::open(&synapse).await?;
     let command = scene.alice.say(&scene.room, DEPLOY).await?;
@@ -186,17 +187,17 @@ async fn a_homeserver_may_restart_at_any_time() -> Result<()> {
     scene.host.wait_for_a_run().await?;
     synapse.resume().await?;
     scene.answer(&command, DEPLOYED).await?;
-    scene.fence().await?;
+    scene.barrier().await?;
     assert_eq!(scene.answers(&command, DEPLOYED).await?, 1);
     assert_eq!(scene.host.runs(), ["1.0.2"]);
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_homeserver_may_be_away_when_the_bot_starts() -> Result<()> {
+async fn the_bot_starts_while_the_homeserver_is_down() -> Result<()> {
     let mut synapse = Synapse::start(Limits::None).await?;
     let mut scene = Scene::open(&synapse).await?;
-    scene.fence().await?;
+    scene.barrier().await?;
     scene.host.kill();
     let command = scene.alice.say(&scene.room, DEPLOY).await?;
     synapse.stop();
@@ -208,14 +209,14 @@ async fn a_homeserver_may_be_away_when_the_bot_starts() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rate_limits_are_waited_out() -> Result<()> {
+async fn a_rate_limited_bot_answers_every_command() -> Result<()> {
     let synapse = Synapse::start(Limits::Default).await?;
     let scene = Scene::open(&synapse).await?;
     let mut questions = Vec::new();
     for _ in 0..7 {
         questions.push(scene.alice.say(&scene.room, "!where cms").await?);
     }
-    // Ten at once and one in five seconds after that is less than seven answers and what belongs to them.
+    // Ten at once and one in five seconds after that is less than seven answers with their reactions and cards.
     let command = scene.alice.say(&scene.room, DEPLOY).await?;
     for question in &questions {
         scene.answer(question, "").await?;
@@ -228,50 +229,50 @@ async fn rate_limits_are_waited_out() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_a_persons_own_new_words_are_commands() -> Result<()> {
+async fn notices_edits_code_blocks_and_quotes_are_no_commands() -> Result<()> {
     let scene = Scene::open(Synapse::shared().await?).await?;
     let alice = &scene.alice;
-    let fenced = alice.say(&scene.room, "hello").await?;
+    let earlier = alice.say(&scene.room, "hello").await?;
     let words = json!({ "msgtype": "m.text", "body": DEPLOY });
     let ignored = [
         json!({ "msgtype": "m.notice", "body": DEPLOY }),
         json!({ "msgtype": "m.text", "body": format!("* {DEPLOY}"), "m.new_content": words,
-                "m.relates_to": { "rel_type": "m.replace", "event_id": fenced } }),
+                "m.relates_to": { "rel_type": "m.replace", "event_id": earlier } }),
         json!({ "msgtype": "m.text", "body": format!("```\n{DEPLOY}\n```"), "format": "org.matrix.custom.html",
                 "formatted_body": format!("<pre><code>{DEPLOY}\n</code></pre>") }),
         json!({ "msgtype": "m.text", "body": format!("> <{}> {DEPLOY}\n\nnot now", alice.id),
-                "m.relates_to": { "m.in_reply_to": { "event_id": fenced } } }),
+                "m.relates_to": { "m.in_reply_to": { "event_id": earlier } } }),
     ];
     for content in ignored {
         alice.send(&scene.room, "m.room.message", content).await?;
     }
-    scene.fence().await?;
+    scene.barrier().await?;
     assert!(scene.host.runs().is_empty());
-    assert_eq!(scene.said_by_bot().await?.len(), 1, "the fence's answer and nothing else");
+    assert_eq!(scene.said_by_bot().await?.len(), 1, "the barrier's answer and nothing else");
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_said_before_the_bot_came_is_not_handled() -> Result<()> {
+async fn messages_from_before_the_bot_joined_are_not_handled() -> Result<()> {
     let synapse = Synapse::shared().await?;
     let old = std::sync::Mutex::new(String::new());
     let scene = Scene::open_with(synapse, &synapse.url(), async |alice, room| {
-        *old.lock().expect("nobody panicked") = alice.say(room, DEPLOY).await?;
+        *old.lock().expect("no holder panicked") = alice.say(room, DEPLOY).await?;
         Ok(())
     })
     .await?;
     let old = old.into_inner()?;
-    scene.fence().await?;
+    scene.barrier().await?;
     assert_eq!(scene.answers(&old, "").await?, 0);
     assert!(scene.host.runs().is_empty());
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_that_the_homeserver_ended_is_replaced() -> Result<()> {
+async fn a_session_that_the_homeserver_revoked_is_replaced() -> Result<()> {
     let synapse = Synapse::shared().await?;
     let scene = Scene::open(synapse).await?;
-    scene.fence().await?;
+    scene.barrier().await?;
     let account = MatrixUser::login(&synapse.url(), &scene.bot, scene.host.password()).await?;
     account.logout_everywhere().await?;
     scene.host.wait_for_log("logging in again").await?;
@@ -282,15 +283,15 @@ async fn a_session_that_the_homeserver_ended_is_replaced() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_access_token_is_a_login_and_its_end_is_said() -> Result<()> {
+async fn a_revoked_access_token_is_reported_and_not_stored() -> Result<()> {
     let synapse = Synapse::shared().await?;
     let mut scene = Scene::open(synapse).await?;
-    scene.fence().await?;
+    scene.barrier().await?;
     scene.host.kill();
     let account = MatrixUser::login(&synapse.url(), &scene.bot, scene.host.password()).await?;
     scene.host.use_token(account.token())?;
     scene.host.start()?;
-    scene.fence().await?;
+    scene.barrier().await?;
     account.logout_everywhere().await?;
     scene.host.wait_for_log("no longer knows the access token").await?;
     assert!(!scene.host.log().contains(account.token()));
@@ -302,19 +303,19 @@ async fn an_access_token_is_a_login_and_its_end_is_said() -> Result<()> {
 async fn check_connects_and_changes_nothing() -> Result<()> {
     let synapse = Synapse::shared().await?;
     let mut scene = Scene::open(synapse).await?;
-    scene.fence().await?;
+    scene.barrier().await?;
     let account = MatrixUser::login(&synapse.url(), &scene.bot, scene.host.password()).await?;
     let devices = account.devices().await?;
     let (good, said) = scene.host.check_connect()?;
     assert!(good && said.contains(&format!("{} is logged in", scene.bot)) && said.contains("in the room #"), "{said}");
-    // An admin whose id was mistyped is found before it matters.
+    // An admin's mistyped id is reported by `check --connect`.
     let nobody = format!("@nobody-{}", &scene.bot[1..]);
     scene.host.add_admin(&nobody)?;
     let (good, said) = scene.host.check_connect()?;
     assert!(!good && said.contains(&format!("the homeserver does not know {nobody}")), "{said}");
     assert_eq!(account.devices().await?, devices);
-    // The running host was not disturbed.
-    scene.fence().await?;
+    // The running host is not disturbed.
+    scene.barrier().await?;
     scene.host.kill();
     scene.host.use_token("no such token")?;
     let (good, said) = scene.host.check_connect()?;
@@ -323,9 +324,9 @@ async fn check_connects_and_changes_nothing() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn check_tells_whether_a_room_is_encrypted_and_the_account_has_keys() -> Result<()> {
+async fn check_reports_encryption_of_rooms_and_keys_of_the_account() -> Result<()> {
     let scene = Scene::open(Synapse::shared().await?).await?;
-    scene.fence().await?;
+    scene.barrier().await?;
     let (good, said) = scene.host.check_connect()?;
     assert!(good && said.contains("has keys for encryption") && !said.contains("which is encrypted"), "{said}");
     let encryption = json!({ "algorithm": "m.megolm.v1.aes-sha2" });
@@ -336,9 +337,9 @@ async fn check_tells_whether_a_room_is_encrypted_and_the_account_has_keys() -> R
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_session_is_for_its_owner_alone() -> Result<()> {
+async fn session_files_are_readable_by_their_owner_only() -> Result<()> {
     let scene = Scene::open(Synapse::shared().await?).await?;
-    scene.fence().await?;
+    scene.barrier().await?;
     assert_eq!(scene.host.mode("state/matrix/marvin")?, 0o700);
     assert_eq!(scene.host.mode("state/matrix/marvin/session.json")?, 0o600);
     Ok(())

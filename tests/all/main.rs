@@ -1,4 +1,4 @@
-//! All tests of the whole host, in one binary. What they need is in environment variables that `cargo xtask test` sets.
+//! All tests of the whole host, in one binary. `cargo xtask test` sets the environment variables that they need.
 
 mod book;
 mod coverage;
@@ -12,12 +12,12 @@ mod jobs;
 mod parity;
 mod restart;
 mod shutdown;
-mod starters;
 mod stories;
-// What the tests above stand on.
-mod host;
-mod house;
+mod triggers;
+// Used by the tests above.
 mod journal;
-mod office;
+mod running_host;
+mod test_host;
+mod test_workspace;
 
 mod live_matrix;

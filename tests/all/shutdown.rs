@@ -1,6 +1,6 @@
-//! A host that is asked to stop while a plugin does not come to rest: once, and twice.
+//! SIGTERM, once and twice, while a plugin does not return.
 //!
-//! Not here: a stop while a run is waited for (`restart`).
+//! Not here: SIGTERM while a job waits for a run (`restart`).
 
 use std::time::{Duration, Instant};
 
@@ -8,9 +8,9 @@ use anyhow::{Result, ensure};
 use rustix::process::{Signal, kill_process};
 
 use crate::{
-    host::{Host, eventually},
-    house::House,
     journal::Journal,
+    running_host::{RunningHost, eventually},
+    test_host::TestHost,
 };
 
 const CONFIG: &str = r#"
@@ -20,23 +20,23 @@ user = "operator"
 [people]
 admins = ["operator"]
 
-[plugin.drill]
-module = "{guests}/drill.wasm"
+[plugin.scripted]
+module = "{guests}/scripted.wasm"
 allow  = [{ call = ["pipelines.*", "catalog.*", "store.*", "jobs.*"] }]
 
-[plugin.drill.limits]
+[plugin.scripted.limits]
 cpu  = "60s"
 wall = "60s"
 "#;
 
-/// A host with a plugin at work that makes no call and does not end.
-fn spinning(house: &House) -> Result<Host> {
-    let mut host = Host::start(house)?;
-    host.say("drill spin")?;
+/// A host with a running plugin that makes no call and does not return.
+fn spinning(test_host: &TestHost) -> Result<RunningHost> {
+    let mut host = RunningHost::start(test_host)?;
+    host.say("script spin")?;
     let open = "select count(*) from job where ended is null";
-    // The database is made while the host starts.
+    // The host creates the database while it starts.
     let opened = || {
-        Ok(Journal::open(&house.path("state"))
+        Ok(Journal::open(&test_host.path("state"))
             .and_then(|mut journal| journal.count(open))
             .is_ok_and(|count| count == 1))
     };
@@ -45,29 +45,29 @@ fn spinning(house: &House) -> Result<Host> {
 }
 
 #[test]
-fn asked_once_it_ends_before_a_service_manager_kills_it() -> Result<()> {
-    let house = House::new(CONFIG)?;
-    let (status, took, _) = spinning(&house)?.terminate()?;
+fn one_sigterm_ends_the_host_before_a_service_manager_kills_it() -> Result<()> {
+    let test_host = TestHost::new(CONFIG)?;
+    let (status, took, _) = spinning(&test_host)?.terminate()?;
     ensure!(status.code() == Some(0), "{status}");
     ensure!(took < Duration::from_secs(15), "{took:?}");
-    let jobs = house.wardroom(&["jobs"], "")?;
-    ensure!(jobs.out.contains("drill spin, by operator: at work"), "{jobs:?}");
-    ensure!(house.wardroom(&["journal", "verify"], "")?.code == Some(0));
+    let jobs = test_host.wardroom(&["jobs"], "")?;
+    ensure!(jobs.out.contains("script spin, by operator: at work"), "{jobs:?}");
+    ensure!(test_host.wardroom(&["journal", "verify"], "")?.code == Some(0));
     Ok(())
 }
 
 #[test]
-fn asked_twice_it_ends_at_once() -> Result<()> {
-    let house = House::new(CONFIG)?;
-    let host = spinning(&house)?;
+fn two_sigterms_end_the_host_at_once() -> Result<()> {
+    let test_host = TestHost::new(CONFIG)?;
+    let host = spinning(&test_host)?;
     let began = Instant::now();
     kill_process(host.id(), Signal::INT)?;
-    host.hear_log("shutting down")?;
+    host.wait_for_log("shutting down")?;
     kill_process(host.id(), Signal::TERM)?;
     let (code, log) = host.log_when_ended()?;
     ensure!(code == Some(1) && log.contains("second signal"), "{code:?}\n{log}");
-    // Long before the host would give up waiting for the plugin.
+    // Long before the host's own deadline for the plugin.
     ensure!(began.elapsed() < Duration::from_secs(7), "{:?}", began.elapsed());
-    ensure!(house.wardroom(&["journal", "verify"], "")?.code == Some(0));
+    ensure!(test_host.wardroom(&["journal", "verify"], "")?.code == Some(0));
     Ok(())
 }

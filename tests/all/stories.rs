@@ -1,20 +1,20 @@
-//! Stories: what people type and what must come back, one folder each in `tests/stories`.
+//! Stories: typed lines and their expected output, one folder each in `tests/stories`.
 //!
 //! ```text
 //! NAME/plugins.toml   the configuration; {guests} stands for the folder of the built guests
-//!      *              other files of the house: included files, a lock, a script
-//!      problems.txt   what `wardroom check` must say on standard error; its exit code is 2
-//!      typed.txt      what is typed into `wardroom run`; without it `run` must end with problems.txt too
-//!      said.txt       what must come on its standard output, line for line; its exit code is 0
-//!      journal.txt    what the database must hold then
-//!      files.txt      files that must be there then, or with `! ` before them must not; `*` for any name
-//!      session.txt    command lines after `$ `, each followed by what it says and, where it is not 0, its exit code
+//!      *              other files of the host's folder: included files, a lock, a script
+//!      problems.txt   expected standard error of `wardroom check`; its exit code is 2
+//!      typed.txt      the input of `wardroom run`; without it `run` must also end with problems.txt
+//!      said.txt       expected standard output of `run`, line for line; its exit code is 0
+//!      journal.txt    expected listing of the database
+//!      files.txt      files that must exist afterwards, or with `! ` before them must not; `*` for any name
+//!      session.txt    command lines after `$ `, each with its output and, where it is not 0, its exit code
 //! ```
 //!
-//! What differs from run to run is filtered (`<job>`, `<time>`, `<took>`, `<digest>`, `<folder>`). `WARDROOM_BLESS=1` writes
-//! what came into the files that are there; read the difference before you keep it.
+//! Values that differ between runs are replaced (`<job>`, `<time>`, `<took>`, `<digest>`, `<folder>`).
+//! `WARDROOM_BLESS=1` writes the actual output into the existing files; read the difference before you keep it.
 //!
-//! Invariant: a folder without a test, and a test without a folder, are failures.
+//! Invariant: a folder without a test and a test without a folder are failures.
 
 use std::{
     collections::BTreeSet,
@@ -26,18 +26,18 @@ use anyhow::{Context as _, Result, bail, ensure};
 use regex::Regex;
 
 use crate::{
-    house::{self, House, Ran, repository},
     journal::Journal,
+    test_host::{self, Ran, TestHost, repository},
 };
 
 macro_rules! stories {
     ($($name:ident)*) => {
-        /// All that are told.
+        /// The names of all stories.
         const STORIES: &[&str] = &[$(stringify!($name)),*];
         $(
             #[test]
             fn $name() -> Result<()> {
-                tell(&stringify!($name).replace('_', "-"))
+                run_story(&stringify!($name).replace('_', "-"))
             }
         )*
     };
@@ -49,34 +49,35 @@ stories! {
     approval_people
     approval_problems
     approvals
-    audit_of_later
     auth
     auth_ambiguous
     auth_denied
     auth_ends
+    authorization
     broken
     can
+    changed_plans
     coffee
+    commands_for_later
     deploy_and_where
-    explained
     direct_messages
+    explain_rights
     freeze
     freeze_problems
     freeze_window
     help
     hostile_words
+    identity_environments
     include_problems
     includes
     jobs_from_outside
     lock
     no_command
     not_toml
-    old_group
-    only_through_this_bot
-    people_problems
     order
+    people_problems
     pipelines_that_fail
-    plans_that_lie
+    plugin_descriptions
     plugins_that_do_not_load
     promote
     quoting
@@ -88,14 +89,13 @@ stories! {
     rules_for_one_command
     secrets_are_references
     short_forms
-    starter_commands
-    starter_problems
+    stale_group
     status_and_stats
     tampering
     the_console
     too_many_refusals
-    what_plugins_describe
-    who_may
+    trigger_commands
+    trigger_problems
 }
 
 #[test]
@@ -104,62 +104,62 @@ fn every_folder_is_a_story() -> Result<()> {
     for entry in fs::read_dir(repository().join("tests/stories"))? {
         folders.insert(entry?.file_name().to_string_lossy().into_owned());
     }
-    let told: BTreeSet<String> = STORIES.iter().map(|name| name.replace('_', "-")).collect();
-    let untold: Vec<&String> = folders.difference(&told).collect();
-    ensure!(untold.is_empty(), "folders of tests/stories that no test tells: {untold:?}");
-    let empty: Vec<&String> = told.difference(&folders).collect();
+    let run: BTreeSet<String> = STORIES.iter().map(|name| name.replace('_', "-")).collect();
+    let untold: Vec<&String> = folders.difference(&run).collect();
+    ensure!(untold.is_empty(), "folders of tests/stories without a test: {untold:?}");
+    let empty: Vec<&String> = run.difference(&folders).collect();
     ensure!(empty.is_empty(), "stories without a folder: {empty:?}");
     Ok(())
 }
 
-/// Tells one story.
-fn tell(name: &str) -> Result<()> {
+/// Runs one story.
+fn run_story(name: &str) -> Result<()> {
     let story = repository().join("tests/stories").join(name);
     let config =
         fs::read_to_string(story.join("plugins.toml")).with_context(|| format!("{name} has no plugins.toml"))?;
-    let house = House::new(&config)?;
+    let test_host = TestHost::new(&config)?;
     for entry in fs::read_dir(&story)? {
         let entry = entry?;
         let file = entry.file_name().to_string_lossy().into_owned();
         if file != "plugins.toml" && !file.ends_with(".txt") {
-            house.copy_in(&entry.path(), &file)?;
+            test_host.copy_in(&entry.path(), &file)?;
         }
     }
-    let mut told = Told { story: &story, house: &house, wrong: Vec::new(), parts: 0 };
-    told.problems()?;
-    told.typed()?;
-    told.session()?;
-    told.journal()?;
-    told.files()?;
-    ensure!(told.parts > 0, "{name} asks for nothing");
-    if told.wrong.is_empty() { Ok(()) } else { bail!("{}", told.wrong.join("\n\n")) }
+    let mut run = StoryRun { story: &story, test_host: &test_host, wrong: Vec::new(), parts: 0 };
+    run.problems()?;
+    run.typed()?;
+    run.session()?;
+    run.journal()?;
+    run.files()?;
+    ensure!(run.parts > 0, "{name} has no expectation");
+    if run.wrong.is_empty() { Ok(()) } else { bail!("{}", run.wrong.join("\n\n")) }
 }
 
-struct Told<'s> {
+struct StoryRun<'s> {
     story: &'s Path,
-    house: &'s House,
+    test_host: &'s TestHost,
     wrong: Vec<String>,
     parts: usize,
 }
 
-impl Told<'_> {
+impl StoryRun<'_> {
     fn text(&self, file: &str) -> Result<Option<String>> {
         let path = self.story.join(file);
         if path.exists() { Ok(Some(fs::read_to_string(path)?)) } else { Ok(None) }
     }
 
-    /// Compares what came with a file of the story.
-    fn compare(&mut self, file: &str, came: &str) -> Result<()> {
+    /// Compares actual output with a file of the story.
+    fn compare(&mut self, file: &str, actual: &str) -> Result<()> {
         self.parts += 1;
         let path = self.story.join(file);
         let expected = fs::read_to_string(&path).with_context(|| format!("{} is missing", path.display()))?;
-        if came == expected {
+        if actual == expected {
             return Ok(());
         }
         if env::var_os("WARDROOM_BLESS").is_some() {
-            return Ok(fs::write(path, came)?);
+            return Ok(fs::write(path, actual)?);
         }
-        self.wrong.push(format!("{}:\n{}", path.display(), difference(&expected, came)));
+        self.wrong.push(format!("{}:\n{}", path.display(), difference(&expected, actual)));
         Ok(())
     }
 
@@ -172,10 +172,10 @@ impl Told<'_> {
             commands.push("run");
         }
         for command in commands {
-            let ran = self.house.wardroom(&[command], "help\n")?;
+            let ran = self.test_host.wardroom(&[command], "help\n")?;
             ensure!(ran.code == Some(2), "`wardroom {command}` ended with {:?}:\n{}{}", ran.code, ran.out, ran.err);
-            ensure!(ran.out.is_empty(), "`wardroom {command}` said on standard output: {}", ran.out);
-            self.compare("problems.txt", &filtered(&ran.err, self.house))?;
+            ensure!(ran.out.is_empty(), "`wardroom {command}` wrote to standard output: {}", ran.out);
+            self.compare("problems.txt", &filtered(&ran.err, self.test_host))?;
         }
         Ok(())
     }
@@ -185,35 +185,35 @@ impl Told<'_> {
         if !path.exists() {
             return Ok(());
         }
-        // Read as bytes: what people paste is not always text.
+        // Read as bytes, because typed input may be invalid UTF-8.
         let typed = fs::read(path)?;
-        let ran = self.house.wardroom(&["run"], typed)?;
+        let ran = self.test_host.wardroom(&["run"], typed)?;
         ensure!(ran.code == Some(0), "`wardroom run` ended with {:?}:\n{}{}", ran.code, ran.out, ran.err);
-        self.compare("said.txt", &filtered(&ran.out, self.house))
+        self.compare("said.txt", &filtered(&ran.out, self.test_host))
     }
 
     fn session(&mut self) -> Result<()> {
         let Some(session) = self.text("session.txt")? else { return Ok(()) };
-        let mut came = String::new();
+        let mut actual = String::new();
         for line in session.lines() {
             let Some(command) = line.strip_prefix("$ ") else { continue };
-            let mut shell = self.house.command("sh");
-            shell.args(["-c", &command.replace("{guests}", &house::guests().display().to_string())]);
-            let Ran { code, out, err } = house::run(shell, "")?;
-            came.push_str(&format!("{line}\n{out}{err}"));
+            let mut shell = self.test_host.command("sh");
+            shell.args(["-c", &command.replace("{guests}", &test_host::guests().display().to_string())]);
+            let Ran { code, out, err } = test_host::run(shell, "")?;
+            actual.push_str(&format!("{line}\n{out}{err}"));
             if code != Some(0) {
-                came.push_str(&format!("[exit code {}]\n", code.map_or("none".to_owned(), |code| code.to_string())));
+                actual.push_str(&format!("[exit code {}]\n", code.map_or("none".to_owned(), |code| code.to_string())));
             }
         }
-        self.compare("session.txt", &filtered(&came, self.house))
+        self.compare("session.txt", &filtered(&actual, self.test_host))
     }
 
     fn journal(&mut self) -> Result<()> {
         if self.text("journal.txt")?.is_none() {
             return Ok(());
         }
-        let listing = Journal::open(&self.house.path("state"))?.listing()?;
-        self.compare("journal.txt", &filtered(&listing, self.house))
+        let listing = Journal::open(&self.test_host.path("state"))?.listing()?;
+        self.compare("journal.txt", &filtered(&listing, self.test_host))
     }
 
     fn files(&mut self) -> Result<()> {
@@ -224,16 +224,16 @@ impl Told<'_> {
                 Some(pattern) => (false, pattern),
                 None => (true, line),
             };
-            let found = matching(&self.house.path("."), pattern);
+            let found = matching(&self.test_host.path("."), pattern);
             if wanted == found.is_empty() {
-                self.wrong.push(format!("files.txt: `{line}`, and there is {found:?}"));
+                self.wrong.push(format!("files.txt: `{line}`, found {found:?}"));
             }
         }
         Ok(())
     }
 }
 
-/// The files below a folder that a path with stars names.
+/// The files below a folder that match a path with `*`.
 fn matching(folder: &Path, pattern: &str) -> Vec<PathBuf> {
     let (part, rest) = pattern.split_once('/').map_or((pattern, None), |(part, rest)| (part, Some(rest)));
     let fits = |name: &str| match part.split_once('*') {
@@ -248,8 +248,8 @@ fn matching(folder: &Path, pattern: &str) -> Vec<PathBuf> {
     }
 }
 
-/// Takes out what differs from run to run.
-pub(crate) fn filtered(text: &str, house: &House) -> String {
+/// Replaces the values that differ between runs.
+pub(crate) fn filtered(text: &str, test_host: &TestHost) -> String {
     let filters = [
         (r"(?m)^\[[a-z2-9]{5}\]", "[<job>]"),
         (r"(?m)^job [a-z2-9]{5}\b", "job <job>"),
@@ -274,26 +274,26 @@ pub(crate) fn filtered(text: &str, house: &House) -> String {
         (r"\b(after|in|took|median) (\d+ (ms|s)|less than a second)\b", "$1 <took>"),
         (r", (\d+ s|less than a second)(?m)$", ", <took>"),
     ];
-    // Longer first: the house stands in a folder that may stand in a line of its own.
-    let mut text = text.replace(&house.path("").display().to_string(), "<folder>/");
-    text = text.replace(house.path("").display().to_string().trim_end_matches('/'), "<folder>");
-    text = text.replace(&house::guests().display().to_string(), "<guests>");
+    // Longest first: the path of the folder may be part of a longer one.
+    let mut text = text.replace(&test_host.path("").display().to_string(), "<folder>/");
+    text = text.replace(test_host.path("").display().to_string().trim_end_matches('/'), "<folder>");
+    text = text.replace(&test_host::guests().display().to_string(), "<guests>");
     for (pattern, with) in filters {
         text = Regex::new(pattern).map(|pattern| pattern.replace_all(&text, with).into_owned()).unwrap_or(text);
     }
     text
 }
 
-/// The lines of two texts, those that differ marked.
-pub(crate) fn difference(expected: &str, came: &str) -> String {
-    let (expected, came): (Vec<&str>, Vec<&str>) = (expected.lines().collect(), came.lines().collect());
-    let same = expected.iter().zip(&came).take_while(|(a, b)| a == b).count();
-    let same_end = expected[same..].iter().rev().zip(came[same..].iter().rev()).take_while(|(a, b)| a == b).count();
+/// The lines of two texts, with marks at those that differ.
+pub(crate) fn difference(expected: &str, actual: &str) -> String {
+    let (expected, actual): (Vec<&str>, Vec<&str>) = (expected.lines().collect(), actual.lines().collect());
+    let same = expected.iter().zip(&actual).take_while(|(a, b)| a == b).count();
+    let same_end = expected[same..].iter().rev().zip(actual[same..].iter().rev()).take_while(|(a, b)| a == b).count();
     let mut text = String::new();
     let mut add = |sign: &str, lines: &[&str]| lines.iter().for_each(|line| text.push_str(&format!("{sign} {line}\n")));
     add(" ", &expected[same.saturating_sub(3)..same]);
     add("-", &expected[same..expected.len() - same_end]);
-    add("+", &came[same..came.len() - same_end]);
+    add("+", &actual[same..actual.len() - same_end]);
     add(" ", &expected[expected.len() - same_end..][..same_end.min(3)]);
     text
 }

@@ -1,4 +1,4 @@
-;; Waits for a hundred thousand things whose names are all the same megabyte.
+;; Waits for a hundred thousand items whose names are the same megabyte.
 (import "wardroom:plugin/pipelines@0.1.0" "wait" (func $wait (param i32 i32 i32)))
 (func $attack (result i32)
   (local $at i32)

@@ -1,4 +1,4 @@
-;; Describes a command whose name nobody could type.
+;; Describes a command with an invalid name.
 (data (i32.const 4096) "rm -rf\1b[1m")
 (data (i32.const 4112) (i32 4096 10  0 0  1040 24  0 0  0  0 0))
 (data (i32.const 4160) (i32 4112 1  0 0))

@@ -1,4 +1,4 @@
-;; Takes memory step by step, and writes into all of it.
+;; Grows its memory step by step, and writes to all of it.
 (func $attack (result i32)
   (local $at i32)
   (loop $more

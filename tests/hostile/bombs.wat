@@ -1,4 +1,4 @@
-;; Takes memory in several memories, each of them below the limit.
+;; Grows several memories, each below the limit.
 (memory $second 1)
 (memory $third 1)
 (func $attack (result i32)

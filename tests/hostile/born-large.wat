@@ -1,2 +1,2 @@
-;; Has more memory from the beginning than a description may use.
+;; Starts with more memory than `describe` may use.
 (memory (export "memory") 400)

@@ -1,5 +1,5 @@
-;; What the guests of this folder share: a memory, an allocator, two commands, and an answer that is `fine`.
-;; It stands behind a guest's own text, since imports come first in a module.
+;; Shared by the guests of this folder: a memory, an allocator, two commands, and a reply `fine`.
+;; It is appended to the text of a guest, because imports must be first in a module.
 ;;
 ;;     0 answers of host calls      512 the answer of `run`      1024 words      2048 records      16384 the heap
 
@@ -44,7 +44,7 @@
     (drop (memory.grow (i32.add (i32.div_u (local.get $size) (i32.const 65536)) (i32.const 1)))))
   (local.get $at))
 
-;; The answer of `run`: the work was done, and these are the words.
+;; The answer of `run`: success with this reply.
 (func $said (param $text i32) (param $length i32) (result i32)
   (i32.store8 (i32.const 512) (i32.const 0))
   (i32.store (i32.const 516) (local.get $text))
@@ -55,7 +55,7 @@
 (func $fine (result i32)
   (call $said (i32.const 1112) (i32.const 4)))
 
-;; The answer of `run`: it was not done, for the reason and with the message that stand here.
+;; The answer of `run`: failure with this code and message.
 (func $failed (param $reason i32) (result i32)
   (i32.store8 (i32.const 512) (i32.const 1))
   (memory.copy (i32.const 516) (local.get $reason) (i32.const 16))

@@ -1,3 +1,3 @@
-;; Calls itself for ever.
+;; Recurses without end.
 (func $attack (result i32)
   (i32.add (call $attack) (i32.const 1)))

@@ -1,4 +1,4 @@
-;; Never comes to an end.
+;; Loops without end.
 (func $attack (result i32)
   (loop $again (br $again))
   (unreachable))

@@ -1,4 +1,4 @@
-;; Writes into the log for ever; peeks at the clock for ever.
+;; Writes log lines without end; reads the clock without end in a query.
 (import "wardroom:plugin/log@0.1.0" "write" (func $write (param i32 i32 i32 i32)))
 (import "wardroom:plugin/clock@0.1.0" "now" (func $now (param i32)))
 (func $attack (result i32)

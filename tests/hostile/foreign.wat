@@ -1,4 +1,4 @@
-;; Waits for the run whose id is typed: `attack --word=ID`.
+;; Waits for the run with the typed id: `attack --word=ID`.
 (import "wardroom:plugin/pipelines@0.1.0" "wait" (func $wait (param i32 i32 i32)))
 (func $attack (result i32)
   (i32.store (i32.const 640) (i32.const 1168))

@@ -1,4 +1,4 @@
-;; Answers with 50 MB.
+;; Replies with 50 MB.
 (func $attack (result i32)
   (drop (memory.grow (i32.const 900)))
   (memory.fill (i32.const 131072) (i32.const 97) (i32.const 50000000))

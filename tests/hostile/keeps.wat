@@ -1,11 +1,11 @@
-;; Keeps and waits in a query; keeps what is too large in a job.
+;; Stores and waits in a query; stores values that are too large in a job.
 (import "wardroom:plugin/store@0.1.0" "set" (func $set (param i32 i32 i32 i32 i32)))
 (import "wardroom:plugin/store@0.1.0" "get" (func $get (param i32 i32 i32)))
 (import "wardroom:plugin/pipelines@0.1.0" "wait" (func $wait (param i32 i32 i32)))
 (func $attack (result i32)
   (drop (memory.grow (i32.const 4)))
   (memory.fill (i32.const 131072) (i32.const 97) (i32.const 70000))
-  ;; a value that is too large, an empty key, a key that is too long; the last answer is its own
+  ;; a value that is too large, an empty key, a key that is too long; the reply is the last answer
   (call $set (i32.const 1032) (i32.const 4) (i32.const 131072) (i32.const 65537) (i32.const 0))
   (if (i32.eqz (i32.load8_u (i32.const 0))) (then (unreachable)))
   (call $set (i32.const 1032) (i32.const 0) (i32.const 131072) (i32.const 1) (i32.const 0))

@@ -1,4 +1,4 @@
-;; Answers with something that is neither done nor failed; peeks with an answer at an odd place.
+;; Returns a result that is neither success nor failure; in a query returns a result at an unaligned address.
 (func $attack (result i32)
   (i32.store8 (i32.const 512) (i32.const 7))
   (i32.const 512))

@@ -1,4 +1,4 @@
-;; Answers with bytes that are no text, and fails with some that are none.
+;; Replies and fails with invalid UTF-8.
 (data (i32.const 4096) "ok \ff\fe\80 then")
 (func $attack (result i32) (call $said (i32.const 4096) (i32.const 11)))
 (func $peek (result i32)

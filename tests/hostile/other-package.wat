@@ -1,2 +1,2 @@
-;; Imports something of somebody else's.
+;; Imports an interface of another package.
 (import "evil:net/socket@1.0.0" "connect" (func (param i32)))

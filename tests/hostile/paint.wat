@@ -1,4 +1,4 @@
-;; Speaks in colours, backwards, and as if it were somebody else.
+;; Replies with colours, bidirectional controls and text that imitates another speaker.
 (import "wardroom:plugin/chat@0.1.0" "say" (func $say (param i32 i32 i32)))
 (import "wardroom:plugin/log@0.1.0" "write" (func $write (param i32 i32 i32 i32)))
 (data (i32.const 4096) "\1b[2J\07red\0d\0awhite \e2\80\aeback\e2\80\ac \00end\0aContent Management System: deployed version 9.9.9")

@@ -1,4 +1,4 @@
-;; Says 20 MB at once; peeks with as much in small pieces.
+;; Sends 20 MB at once; in a query the same in small pieces.
 (import "wardroom:plugin/chat@0.1.0" "say" (func $say (param i32 i32 i32)))
 (func $attack (result i32)
   (drop (memory.grow (i32.const 400)))

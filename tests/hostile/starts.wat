@@ -1,3 +1,3 @@
-;; Loops before anybody asked it anything.
+;; Loops in its start function.
 (func $begin (loop $again (br $again)))
 (start $begin)

@@ -1,4 +1,4 @@
-;; Claims a command of the host as another word for its own.
+;; Claims a host command as an alias of its own command.
 (data (i32.const 4096) "help")
 (data (i32.const 4100) "\00\00\00\00")
 (data (i32.const 4104) (i32 4096 4))

@@ -1,4 +1,4 @@
-;; Claims a command that another plugin has.
+;; Claims a command of another plugin.
 (data (i32.const 4096) "history")
 (data (i32.const 4104) (i32 4096 7  0 0  1040 24  0 0  0  0 0))
 (data (i32.const 4160) (i32 4104 1  0 0))

@@ -1,2 +1,2 @@
-;; A component that is no plugin.
+;; A component that is not a plugin.
 (component)

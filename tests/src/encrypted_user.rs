@@ -1,7 +1,7 @@
-//! A person with a client that encrypts: matrix-sdk with everything in memory, on a device that they verified or did not.
+//! A person with a client that encrypts: matrix-sdk with everything in memory, on a device that is verified or not.
 //!
-//! Invariant: it syncs by itself, so that keys come and go as with any client. What it cannot decrypt stays, and is tried
-//! again each time that somebody looks.
+//! Invariant: it syncs in the background, so keys are exchanged as with any client. An event that cannot be decrypted
+//! is kept and tried again at each look.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -28,7 +28,7 @@ use matrix_sdk::{
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-/// How long the bot may take on a busy machine.
+/// Timeout for the bot on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A person.
@@ -49,10 +49,10 @@ struct Seen {
 }
 
 impl EncryptedUser {
-    /// A login of an account that is there. The first one that is verified makes the account's keys.
+    /// Logs in to an existing account. The first verified login creates the account's keys.
     ///
     /// # Errors
-    /// What the homeserver said.
+    /// The error of the homeserver.
     pub async fn login(url: &str, id: &str, password: &str, verified: bool) -> Result<Self> {
         let settings = EncryptionSettings { auto_enable_cross_signing: verified, ..Default::default() };
         let client = Client::builder().homeserver_url(url).with_encryption_settings(settings).build().await?;
@@ -61,7 +61,7 @@ impl EncryptedUser {
         let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
         sync_once(&client, &seen, Duration::ZERO).await?;
         client.encryption().wait_for_e2ee_initialization_tasks().await;
-        // Signatures are known here when the homeserver has told of them.
+        // The signatures arrive here with a sync.
         client.encryption().request_user_identity(&user).await?;
         let device = client.encryption().get_own_device().await?.context("no device of one's own")?;
         anyhow::ensure!(device.is_cross_signed_by_owner() == verified, "verified: {verified}");
@@ -69,7 +69,7 @@ impl EncryptedUser {
             let (client, seen) = (client.clone(), seen.clone());
             async move {
                 loop {
-                    // A homeserver that is away comes back.
+                    // The homeserver may be down for a while.
                     let _ = sync_once(&client, &seen, Duration::from_secs(2)).await;
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
@@ -78,10 +78,10 @@ impl EncryptedUser {
         Ok(Self { client, id: id.to_owned(), seen, syncing })
     }
 
-    /// A room that this person is in, known here when this returns, with all who are there.
+    /// A room that this person is in. Waits until the client has it with all its members.
     ///
     /// # Errors
-    /// They are not in it in time.
+    /// Timeout.
     pub async fn room(&self, room: &str) -> Result<Room> {
         let id = RoomId::parse(room)?;
         let begun = Instant::now();
@@ -95,44 +95,44 @@ impl EncryptedUser {
         bail!("{} is not in {room} after {PATIENCE:?}", self.id)
     }
 
-    /// Says something, encrypted where the room is; gives the event's id.
+    /// Sends a text, encrypted where the room is; returns the event's id.
     ///
     /// # Errors
-    /// What the homeserver said.
+    /// The error of the homeserver.
     pub async fn say(&self, room: &str, body: &str) -> Result<String> {
         self.send(room, "m.room.message", json!({ "msgtype": "m.text", "body": body, "m.mentions": {} })).await
     }
 
-    /// Sends an event, encrypted where the room is and where such events are; gives its id.
+    /// Sends an event, encrypted where the room is and the event type allows it; returns its id.
     ///
     /// # Errors
-    /// What the homeserver said.
+    /// The error of the homeserver.
     pub async fn send(&self, room: &str, kind: &str, content: Value) -> Result<String> {
         let sent = self.room(room).await?.send_raw(kind, content).await?;
         Ok(sent.response.event_id.to_string())
     }
 
-    /// Takes an event of one's own back.
+    /// Redacts an event of this person.
     ///
     /// # Errors
-    /// What the homeserver said.
+    /// The error of the homeserver.
     pub async fn redact(&self, room: &str, event: &str) -> Result<()> {
         self.room(room).await?.redact(&EventId::parse(event)?, None, None).await?;
         Ok(())
     }
 
-    /// Forgets the key of what is said in a room: the next words go out under another.
+    /// Discards the session of a room, so that the next message has a new key.
     ///
     /// # Errors
-    /// The store does not answer.
+    /// The store fails.
     pub async fn change_key(&self, room: &str) -> Result<()> {
         Ok(self.room(room).await?.discard_room_key().await?)
     }
 
-    /// Makes new keys of the account, which sign this device and no other; gives the master key.
+    /// Resets the account's cross-signing keys, which sign this device and no other; returns the master key.
     ///
     /// # Errors
-    /// What the homeserver said.
+    /// The error of the homeserver.
     pub async fn reset_keys(&self, password: &str) -> Result<String> {
         let encryption = self.client.encryption();
         if let Some(handle) = encryption.reset_cross_signing().await? {
@@ -149,10 +149,10 @@ impl EncryptedUser {
         Ok(identity.master_key().get_first_key().context("no master key")?.to_base64())
     }
 
-    /// Waits for an event that fits, among those that were seen and those that come; decrypted where it can be.
+    /// Waits for an event that matches, among past and future ones; decrypted where possible.
     ///
     /// # Errors
-    /// There was none in time; what was there instead is part of the error.
+    /// Timeout; the error lists the other events.
     pub async fn wait(&self, room: &str, what: &str, fits: impl Fn(&Value) -> bool) -> Result<Value> {
         let begun = Instant::now();
         loop {
@@ -169,7 +169,7 @@ impl EncryptedUser {
         }
     }
 
-    /// All events of a room up to now, oldest first, decrypted where they can be.
+    /// All events of a room so far, the oldest first, decrypted where possible.
     ///
     /// # Errors
     /// The person is not in the room.
@@ -188,10 +188,10 @@ impl EncryptedUser {
         here.map(|seen| Ok(seen.raw.deserialize_as_unchecked::<Value>()?)).collect()
     }
 
-    /// What is in a file that somebody sent.
+    /// The content of a sent file.
     ///
     /// # Errors
-    /// The homeserver does not give it, or it cannot be decrypted.
+    /// The homeserver does not return it, or it cannot be decrypted.
     pub async fn file(&self, event: &Value) -> Result<String> {
         let content = &event["content"];
         let source = match content["file"].is_null() {
@@ -202,10 +202,10 @@ impl EncryptedUser {
         Ok(String::from_utf8(self.client.media().get_media_content(&request, false).await?)?)
     }
 
-    /// The devices of somebody that they verified.
+    /// The devices of another person that this person trusts.
     ///
     /// # Errors
-    /// What the homeserver said.
+    /// The error of the homeserver.
     pub async fn verified_devices(&self, id: &str) -> Result<Vec<String>> {
         let user = UserId::parse(id)?;
         self.client.encryption().request_user_identity(&user).await?;

@@ -1,7 +1,6 @@
-//! A person with a Matrix client: plain HTTP against the client-server API, so that the bot's own library is
-//! judged by something else.
+//! A person with a Matrix client: plain HTTP against the client-server API, independent of the bot's library.
 //!
-//! Invariant: every event of every sync is kept, so that waiting for one thing never loses another.
+//! Invariant: every event of every sync is kept, so that waiting for one event never loses another.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -15,7 +14,7 @@ use tokio::sync::Mutex;
 
 use crate::synapse::SERVER;
 
-/// How long the bot may take on a busy machine.
+/// Timeout for the bot on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -34,7 +33,7 @@ pub struct MatrixUser {
 #[derive(Debug, Default)]
 struct Seen {
     since: Option<String>,
-    /// Room and event, in the order of their coming.
+    /// Room and event, in the order of arrival.
     events: Vec<(String, Value)>,
 }
 
@@ -43,10 +42,10 @@ pub fn fresh(name: &str) -> String {
     format!("{name}-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// Makes an account whose password is its name, without logging in; gives its full id.
+/// Creates an account whose password is its name, without a login; returns its full id.
 ///
 /// # Errors
-/// What the homeserver said.
+/// The error of the homeserver.
 pub async fn register(url: &str, name: &str) -> Result<String> {
     let body =
         json!({ "username": name, "password": name, "auth": { "type": "m.login.dummy" }, "inhibit_login": true });
@@ -57,19 +56,19 @@ pub async fn register(url: &str, name: &str) -> Result<String> {
 }
 
 impl MatrixUser {
-    /// A new account, logged in.
+    /// Creates an account and logs in.
     ///
     /// # Errors
-    /// What the homeserver said.
+    /// The error of the homeserver.
     pub async fn new(url: &str, name: &str) -> Result<Self> {
         let id = register(url, name).await?;
         Self::login(url, &id, name).await
     }
 
-    /// A login of an account that is there.
+    /// Logs in to an existing account.
     ///
     /// # Errors
-    /// What the homeserver said.
+    /// The error of the homeserver.
     pub async fn login(url: &str, id: &str, password: &str) -> Result<Self> {
         let http = reqwest::Client::builder().timeout(Duration::from_secs(60)).build()?;
         let body = json!({ "type": "m.login.password", "identifier": { "type": "m.id.user", "user": id }, "password": password });
@@ -78,23 +77,23 @@ impl MatrixUser {
         Ok(Self { http, url: url.to_owned(), token, id, seen: Mutex::default() })
     }
 
-    /// The token of this login.
+    /// The access token of this login.
     pub fn token(&self) -> &str {
         &self.token
     }
 
-    /// Makes this login's token worthless.
+    /// Revokes the tokens of all logins of the account.
     ///
     /// # Errors
-    /// What the homeserver said.
+    /// The error of the homeserver.
     pub async fn logout_everywhere(&self) -> Result<()> {
         self.request(Method::POST, "logout/all", Some(json!({}))).await.map(drop)
     }
 
-    /// The ids of the account's logins, in order.
+    /// The device ids of the account, in order.
     ///
     /// # Errors
-    /// What the homeserver said.
+    /// The error of the homeserver.
     pub async fn devices(&self) -> Result<Vec<String>> {
         let answer = self.request(Method::GET, "devices", None).await?;
         let devices = answer["devices"].as_array().context("no devices")?;
@@ -103,10 +102,10 @@ impl MatrixUser {
         Ok(ids)
     }
 
-    /// Makes a room that anybody of this homeserver may join; gives its id and its alias.
+    /// Creates a room that every account of this homeserver may join; returns its id and its alias.
     ///
     /// # Errors
-    /// What the homeserver said.
+    /// The error of the homeserver.
     pub async fn create_public_room(&self) -> Result<(String, String)> {
         let name = fresh("room");
         let body = json!({ "preset": "public_chat", "room_alias_name": name });
@@ -114,19 +113,19 @@ impl MatrixUser {
         Ok((text(&answer, "room_id")?, format!("#{name}:{SERVER}")))
     }
 
-    /// Makes a room for the invited alone, with state of one's own; gives its id.
+    /// Creates an invite-only room with this initial state; returns its id.
     ///
     /// # Errors
-    /// What the homeserver said.
+    /// The error of the homeserver.
     pub async fn create_room(&self, invite: &[&str], state: Value) -> Result<String> {
         let body = json!({ "preset": "private_chat", "invite": invite, "initial_state": state });
         text(&self.request(Method::POST, "createRoom", Some(body)).await?, "room_id")
     }
 
-    /// Invites somebody.
+    /// Invites a person.
     ///
     /// # Errors
-    /// What the homeserver said.
+    /// The error of the homeserver.
     pub async fn invite(&self, room: &str, person: &str) -> Result<()> {
         self.request(Method::POST, &format!("rooms/{room}/invite"), Some(json!({ "user_id": person }))).await.map(drop)
     }
@@ -134,7 +133,7 @@ impl MatrixUser {
     /// Joins a room.
     ///
     /// # Errors
-    /// What the homeserver said.
+    /// The error of the homeserver.
     pub async fn join(&self, room: &str) -> Result<()> {
         self.request(Method::POST, &format!("rooms/{room}/join"), Some(json!({}))).await.map(drop)
     }
@@ -142,87 +141,87 @@ impl MatrixUser {
     /// Leaves a room.
     ///
     /// # Errors
-    /// What the homeserver said.
+    /// The error of the homeserver.
     pub async fn leave(&self, room: &str) -> Result<()> {
         self.request(Method::POST, &format!("rooms/{room}/leave"), Some(json!({}))).await.map(drop)
     }
 
-    /// Throws somebody out.
+    /// Kicks a person.
     ///
     /// # Errors
-    /// What the homeserver said.
+    /// The error of the homeserver.
     pub async fn kick(&self, room: &str, person: &str) -> Result<()> {
         self.request(Method::POST, &format!("rooms/{room}/kick"), Some(json!({ "user_id": person }))).await.map(drop)
     }
 
-    /// Has another room take this one's place; gives its id.
+    /// Upgrades a room; returns the id of the new one.
     ///
     /// # Errors
-    /// What the homeserver said.
+    /// The error of the homeserver.
     pub async fn upgrade(&self, room: &str) -> Result<String> {
         let answer =
             self.request(Method::POST, &format!("rooms/{room}/upgrade"), Some(json!({ "new_version": "12" }))).await?;
         text(&answer, "replacement_room")
     }
 
-    /// Sets a state of a room.
+    /// Sets a state event of a room.
     ///
     /// # Errors
-    /// What the homeserver said.
+    /// The error of the homeserver.
     pub async fn set_state(&self, room: &str, kind: &str, content: Value) -> Result<()> {
         self.request(Method::PUT, &format!("rooms/{room}/state/{kind}"), Some(content)).await.map(drop)
     }
 
-    /// Says something; gives the event's id.
+    /// Sends a text; returns the event's id.
     ///
     /// # Errors
-    /// What the homeserver said.
+    /// The error of the homeserver.
     pub async fn say(&self, room: &str, body: &str) -> Result<String> {
         self.send(room, "m.room.message", json!({ "msgtype": "m.text", "body": body })).await
     }
 
-    /// Sends an event; gives its id.
+    /// Sends an event; returns its id.
     ///
     /// # Errors
-    /// What the homeserver said.
+    /// The error of the homeserver.
     pub async fn send(&self, room: &str, kind: &str, content: Value) -> Result<String> {
         let answer =
             self.request(Method::PUT, &format!("rooms/{room}/send/{kind}/{}", fresh("txn")), Some(content)).await?;
         text(&answer, "event_id")
     }
 
-    /// Puts an emoji on an event; gives the reaction's id.
+    /// Reacts to an event; returns the reaction's id.
     ///
     /// # Errors
-    /// What the homeserver said.
+    /// The error of the homeserver.
     pub async fn react(&self, room: &str, event: &str, emoji: &str) -> Result<String> {
         let relation = json!({ "rel_type": "m.annotation", "event_id": event, "key": emoji });
         self.send(room, "m.reaction", json!({ "m.relates_to": relation })).await
     }
 
-    /// Takes an event of one's own back.
+    /// Redacts an event of this person.
     ///
     /// # Errors
-    /// What the homeserver said.
+    /// The error of the homeserver.
     pub async fn redact(&self, room: &str, event: &str) -> Result<()> {
         let path = format!("rooms/{room}/redact/{event}/{}", fresh("txn"));
         self.request(Method::PUT, &path, Some(json!({}))).await.map(drop)
     }
 
-    /// Who is in a room.
+    /// The joined members of a room.
     ///
     /// # Errors
-    /// What the homeserver said.
+    /// The error of the homeserver.
     pub async fn members(&self, room: &str) -> Result<Vec<String>> {
         let answer = self.request(Method::GET, &format!("rooms/{room}/joined_members"), None).await?;
         let joined = answer["joined"].as_object().context("no members")?;
         Ok(joined.keys().cloned().collect())
     }
 
-    /// Waits until somebody is in a room.
+    /// Waits until a person has joined a room.
     ///
     /// # Errors
-    /// They did not come in time.
+    /// Timeout.
     pub async fn wait_for_member(&self, room: &str, person: &str) -> Result<()> {
         let begun = Instant::now();
         while begun.elapsed() < PATIENCE {
@@ -234,10 +233,10 @@ impl MatrixUser {
         bail!("{person} is not in {room} after {PATIENCE:?}")
     }
 
-    /// Waits for an event that fits, among those that were seen and those that come.
+    /// Waits for an event that matches, among past and future ones.
     ///
     /// # Errors
-    /// There was none in time; what was there instead is part of the error.
+    /// Timeout; the error lists the other events.
     pub async fn wait(&self, room: &str, what: &str, fits: impl Fn(&Value) -> bool) -> Result<Value> {
         let begun = Instant::now();
         loop {
@@ -252,10 +251,10 @@ impl MatrixUser {
         }
     }
 
-    /// All events of a room up to now, oldest first.
+    /// All events of a room so far, the oldest first.
     ///
     /// # Errors
-    /// What the homeserver said.
+    /// The error of the homeserver.
     pub async fn events(&self, room: &str) -> Result<Vec<Value>> {
         self.sync(0).await?;
         Ok(self.seen(room).await)
@@ -302,7 +301,7 @@ async fn call(http: &reqwest::Client, method: Method, url: &str, token: &str, bo
         if status.is_success() {
             return Ok(value);
         }
-        // Where a test is about the bot's limits, the person waits theirs out.
+        // In a test of the bot's rate limits, the person waits for their own.
         if status.as_u16() == 429 && tries < 20 {
             tries += 1;
             let wait = value["retry_after_ms"].as_u64().unwrap_or(500);
@@ -317,7 +316,7 @@ fn text(answer: &Value, field: &str) -> Result<String> {
     Ok(answer[field].as_str().with_context(|| format!("no `{field}` in {answer}"))?.to_owned())
 }
 
-/// One line of an event, for an error.
+/// An event in one line, for an error.
 fn short(event: &Value) -> String {
     format!(
         "{} {} {}",

@@ -1,7 +1,7 @@
-//! A real homeserver for the live tests: Synapse on a free port of this machine, with a folder of its own.
+//! A real homeserver for the live tests: Synapse on a free port, with a folder of its own.
 //!
-//! Invariant: no Synapse outlives the test process, not even one that was killed: it is held by a pipe.
-//! Not here: installing it (`cargo xtask test` does) and talking to it ([`crate::matrix_user`]).
+//! Invariant: Synapse never outlives the test process, even after SIGKILL: a pipe to a keeper process ends it.
+//! Not here: the installation (`cargo xtask test`) and the client ([`crate::matrix_user`]).
 
 use std::{
     fs,
@@ -15,18 +15,18 @@ use anyhow::{Context as _, Result, bail};
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
-/// The name of the homeserver, which is the second half of every id.
+/// The server name, which is the second half of every id.
 pub const SERVER: &str = "wardroom.test";
 
-/// How long a start may take on a busy machine.
+/// Timeout of a start on a busy machine.
 const START: Duration = Duration::from_secs(120);
 
-/// How strictly it limits rates.
+/// The rate limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limits {
-    /// So that they are never met.
+    /// So high that no test reaches them.
     None,
-    /// As Synapse has them for messages where nobody changed anything: ten at once, then one in five seconds.
+    /// Synapse's defaults for messages: ten at once, then one in five seconds.
     Default,
 }
 
@@ -41,7 +41,7 @@ pub struct Synapse {
 static SHARED: OnceCell<Synapse> = OnceCell::const_new();
 
 impl Synapse {
-    /// The homeserver that all tests of this process share, which has no limits and is never stopped by them.
+    /// The homeserver that all tests of this process share. It has no rate limits and is never stopped.
     ///
     /// # Errors
     /// As [`Synapse::start`].
@@ -49,17 +49,17 @@ impl Synapse {
         SHARED.get_or_try_init(|| Self::start(Limits::None)).await
     }
 
-    /// A new homeserver without users or rooms.
+    /// Starts a new homeserver without users or rooms.
     ///
     /// # Errors
-    /// It is not installed, or does not come up; its log is part of the error then.
+    /// It is not installed, or does not start; the error has its log.
     pub async fn start(limits: Limits) -> Result<Self> {
         Self::configured(limits, "").await
     }
 
     async fn configured(limits: Limits, lines: &str) -> Result<Self> {
         let folder = tempfile::tempdir()?;
-        // Free now; in the unlikely case that it is not a moment later, Synapse says so in its log.
+        // Free now. If another process takes it before Synapse does, the log says so.
         let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
         let configuration = configuration(&folder, port, limits) + lines;
         fs::write(folder.path().join("homeserver.yaml"), configuration)?;
@@ -72,7 +72,7 @@ impl Synapse {
         Ok(synapse)
     }
 
-    /// A new homeserver without limits, with these lines in its configuration, too.
+    /// Starts a new homeserver without rate limits, with additional lines in its configuration.
     ///
     /// # Errors
     /// As [`Synapse::start`].
@@ -80,20 +80,20 @@ impl Synapse {
         Self::configured(Limits::None, lines).await
     }
 
-    /// Where clients find it.
+    /// The base URL for clients.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// Its port.
+    /// The port.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Stops it. Everything it knows stays.
+    /// Stops it and keeps its data.
     pub fn stop(&mut self) {
         if let Some(mut child) = self.child.take() {
-            // The pipe's end is what its keeper waits for.
+            // The keeper waits for the end of the pipe.
             drop(child.stdin.take());
             let _ = child.wait();
         }
@@ -105,7 +105,7 @@ impl Synapse {
     /// As [`Synapse::start`].
     pub async fn resume(&mut self) -> Result<()> {
         let python = python()?;
-        // The keeper: when this process is gone, however it went, its input ends, and with it the homeserver.
+        // The keeper: its input ends with this process, however that ends, and then it kills the homeserver.
         let child = Command::new("sh")
             .args(["-c", "\"$@\" & pid=$!; cat; kill -9 $pid; wait", "sh"])
             .arg(&python)
@@ -157,7 +157,7 @@ fn configuration(folder: &TempDir, port: u16, limits: Limits) -> String {
         Limits::None => free,
         Limits::Default => "per_second: 0.2, burst_count: 10",
     };
-    // The signing key is for this test server alone, which talks to no other.
+    // The signing key of this test server, which has no federation.
     format!(
         "server_name: {SERVER}
 listeners:

@@ -112,12 +112,16 @@ const PREPARATIONS: &[Preparation] = &[
         let everything: Vec<&str> = workspace::WHOLE.iter().copied().chain(["--bins", "--examples"]).collect();
         host("wardroom-full", &everything)
     }),
-    // Built with the full host.
-    ("finding the embedding example", Some("WARDROOM_EMBED"), || {
-        let example = workspace::target()?.join("debug/examples/embed");
-        if example.is_file() { Ok(example) } else { bail!("there is no {}", example.display()) }
-    }),
+    // Both were built with the full host.
+    ("finding the host with crash points", Some("WARDROOM_FAILPOINTS"), || built("debug/failpoints")),
+    ("finding the embedding example", Some("WARDROOM_EMBED"), || built("debug/examples/embed")),
 ];
+
+/// A program that an earlier step built.
+fn built(name: &str) -> Result<PathBuf> {
+    let program = workspace::target()?.join(name);
+    if program.is_file() { Ok(program) } else { bail!("there is no {}", program.display()) }
+}
 
 /// Builds the host and keeps it under a name of its own: the next build of the package replaces it.
 fn host(name: &str, what: &[&str]) -> Result<PathBuf> {

@@ -10,13 +10,10 @@ use anyhow::{Context as _, Result};
 
 use crate::process;
 
-/// Asks cargo for the whole workspace with every adapter and the places where tests crash the host. One set of features for all of it, so that the heavy
+/// Asks cargo for the whole workspace with every adapter. One set of features for all of it, so that the heavy
 /// dependencies are compiled once.
-pub(crate) const WHOLE: &[&str] = &[
-    "--workspace",
-    "--features",
-    "wardroom-cli/matrix,wardroom-cli/mattermost,wardroom-cli/http,wardroom-cli/crash-points",
-];
+pub(crate) const WHOLE: &[&str] =
+    &["--workspace", "--features", "wardroom-cli/matrix,wardroom-cli/mattermost,wardroom-cli/http"];
 
 /// The checkout.
 pub(crate) fn root() -> &'static Path {

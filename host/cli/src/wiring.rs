@@ -39,9 +39,19 @@ pub(crate) struct Wired {
 /// # Errors
 /// All problems of both.
 pub(crate) fn wire(path: &Path) -> Result<Wired, Vec<Problem>> {
+    wire_with(path, |_| {})
+}
+
+/// Like [`wire`], with a change of the adapters before the configuration is read.
+///
+/// # Errors
+/// As [`wire`].
+pub(crate) fn wire_with(path: &Path, change: impl FnOnce(&mut Registry)) -> Result<Wired, Vec<Problem>> {
     let peek = peek(path);
     let state = state(path, &peek);
-    let config = read(path, &registry(&peek, state.as_ref().map_or(Path::new("state"), |state| &state.folder)));
+    let mut registry = registry(&peek, state.as_ref().map_or(Path::new("state"), |state| &state.folder));
+    change(&mut registry);
+    let config = read(path, &registry);
     let lock = Lock::read(&wardroom::plugin::lock::path(path));
     match (config, lock, state) {
         (Ok(config), Ok(lock), Ok(state)) => Ok(Wired { config, state, lock }),
@@ -66,7 +76,12 @@ pub(crate) fn wire(path: &Path) -> Result<Wired, Vec<Problem>> {
 
 /// As [`wire`], and prints the problems. `None` where there are any.
 pub(crate) fn wire_or_report(path: &Path) -> Option<Wired> {
-    wire(path).inspect_err(|problems| report::problems(problems)).ok()
+    reported(wire(path))
+}
+
+/// Prints every problem. `None` where there were any.
+pub(crate) fn reported(wired: Result<Wired, Vec<Problem>>) -> Option<Wired> {
+    wired.inspect_err(|problems| report::problems(problems)).ok()
 }
 
 /// Opens the database of a configuration for reading, also while a host runs. `None` where the configuration has problems,
@@ -113,8 +128,6 @@ fn registry(peek: &Peek, state: &Path) -> Registry {
     registry.left_out =
         NETWORKS.into_iter().filter(|name| registry.chats.iter().all(|chat| chat.network() != *name)).collect();
     registry.no_http = cfg!(not(feature = "http"));
-    #[cfg(feature = "crash-points")]
-    crate::crash::adapters(&mut registry);
     registry
 }
 

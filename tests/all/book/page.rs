@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::house::repository;
+use crate::test_host::repository;
 
 const FENCE: &str = "```";
 

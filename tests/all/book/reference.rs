@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fs};
 use anyhow::{Context as _, Result, ensure};
 
 use super::{sample, scratch};
-use crate::house::{House, repository};
+use crate::test_host::{TestHost, repository};
 
 fn page(name: &str) -> Result<String> {
     fs::read_to_string(repository().join("docs/src").join(name)).with_context(|| format!("cannot read {name}"))
@@ -28,9 +28,9 @@ fn every_command_of_the_host_has_a_section() -> Result<()> {
 #[test]
 fn every_subcommand_and_flag_is_documented() -> Result<()> {
     let page = page("operations.md")?;
-    let house = scratch(&sample()?)?;
+    let test_host = scratch(&sample()?)?;
     let mut found = BTreeSet::new();
-    collect(&house, &mut Vec::new(), &mut found)?;
+    collect(&test_host, &mut Vec::new(), &mut found)?;
     ensure!(found.len() > 10, "the help of the command line is not what this test thinks: {found:?}");
     let missing: Vec<&String> = found.iter().filter(|word| !page.contains(word.as_str())).collect();
     ensure!(missing.is_empty(), "docs/src/operations.md does not tell of {missing:?}");
@@ -38,10 +38,10 @@ fn every_subcommand_and_flag_is_documented() -> Result<()> {
 }
 
 /// The subcommands below one, and the flags of all of them, as `--help` shows them.
-fn collect(house: &House, path: &mut Vec<String>, found: &mut BTreeSet<String>) -> Result<()> {
+fn collect(test_host: &TestHost, path: &mut Vec<String>, found: &mut BTreeSet<String>) -> Result<()> {
     let mut arguments: Vec<&str> = path.iter().map(String::as_str).collect();
     arguments.push("--help");
-    let help = house.wardroom(&arguments, "")?.out;
+    let help = test_host.wardroom(&arguments, "")?.out;
     let mut below = Vec::new();
     let mut commands = false;
     for line in help.lines() {
@@ -56,7 +56,7 @@ fn collect(house: &House, path: &mut Vec<String>, found: &mut BTreeSet<String>) 
     for name in below.into_iter().filter(|name| name != "help") {
         path.push(name);
         found.insert(format!("wardroom {}", path.join(" ")));
-        collect(house, path, found)?;
+        collect(test_host, path, found)?;
         path.pop();
     }
     Ok(())

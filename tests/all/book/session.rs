@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use super::{page::Page, sample, scratch};
 use crate::{
-    house::{self, House},
+    test_host::{self, TestHost},
     stories::{difference, filtered},
 };
 
@@ -25,20 +25,20 @@ const MARK: &str = "/mark-";
 ///
 /// # Errors
 /// What came back otherwise.
-pub(super) fn run(page: &Page) -> Result<Option<House>> {
-    let mut house = None;
+pub(super) fn run(page: &Page) -> Result<Option<TestHost>> {
+    let mut test_host = None;
     let mut text = page.text.clone();
     let mut wrong = Vec::new();
     for block in &page.blocks {
         if block.is("toml") && block.is("session") {
-            house = Some(scratch(&block.text)?);
+            test_host = Some(scratch(&block.text)?);
         }
         if !(block.is("text") && block.is("session")) {
             continue;
         }
         ensure!(block.raw == block.text, "the session of line {} is indented, and so cannot be blessed", block.line);
-        let at = match house.take() {
-            Some(house) => house,
+        let at = match test_host.take() {
+            Some(test_host) => test_host,
             None => scratch(&sample()?)?,
         };
         let came = play(&block.text, &at).with_context(|| format!("the session of line {}", block.line))?;
@@ -48,17 +48,17 @@ pub(super) fn run(page: &Page) -> Result<Option<House>> {
         } else if wanted != shown {
             wrong.push(format!("the session of line {}:\n{}", block.line, difference(&wanted, &shown)));
         }
-        house = Some(at);
+        test_host = Some(at);
     }
     if text != page.text {
         fs::write(&page.file, text)?;
     }
     ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
-    Ok(house)
+    Ok(test_host)
 }
 
 /// A session as it goes today.
-fn play(session: &str, house: &House) -> Result<String> {
+fn play(session: &str, test_host: &TestHost) -> Result<String> {
     let mut steps: Vec<(&str, Vec<&str>)> = Vec::new();
     for line in session.lines() {
         if let Some(command) = line.strip_prefix(COMMAND) {
@@ -69,16 +69,16 @@ fn play(session: &str, house: &House) -> Result<String> {
     }
     ensure!(!steps.is_empty(), "it has no command line");
     let parts = steps.into_iter().map(|(command, typed)| match STARTS.contains(&command) {
-        true => hosted(command, &typed, house),
-        false => shell(command, house),
+        true => hosted(command, &typed, test_host),
+        false => shell(command, test_host),
     });
     Ok(parts.collect::<Result<Vec<_>>>()?.join("\n"))
 }
 
 /// A host, from its start to the end of what is typed.
-fn hosted(command: &str, typed: &[&str], house: &House) -> Result<String> {
+fn hosted(command: &str, typed: &[&str], test_host: &TestHost) -> Result<String> {
     let input: String = typed.iter().enumerate().map(|(at, line)| format!("{line}\n{MARK}{at}\n")).collect();
-    let ran = house.wardroom(&["run"], input)?;
+    let ran = test_host.wardroom(&["run"], input)?;
     ensure!(ran.code == Some(0), "the host ended with {:?}:\n{}{}", ran.code, ran.out, ran.err);
     let mut came = format!("{COMMAND}{command}\n");
     let mut said = ran.out.lines();
@@ -93,10 +93,10 @@ fn hosted(command: &str, typed: &[&str], house: &House) -> Result<String> {
 }
 
 /// Any other command line.
-fn shell(command: &str, house: &House) -> Result<String> {
-    let mut shell = house.command("sh");
+fn shell(command: &str, test_host: &TestHost) -> Result<String> {
+    let mut shell = test_host.command("sh");
     shell.args(["-c", command]);
-    let ran = house::run(shell, "")?;
+    let ran = test_host::run(shell, "")?;
     let mut came = format!("{COMMAND}{command}\n{}{}", ran.out, ran.err);
     if ran.code != Some(0) {
         let code = ran.code.map_or("none".to_owned(), |code| code.to_string());

@@ -1,15 +1,15 @@
-//! A deployment that somebody else approves, with a crash at every place of it: approved once, done once, asked for in one message.
+//! An approved deployment with a crash at each of its crash points: one approval request, one approval, one effect.
 
 use anyhow::{Context as _, Result, ensure};
 use wardroom::port::store::JobOutcome;
 
 use super::{
-    aftermath::kept,
-    command::{SCRIPT, done_once, live_on, starts},
-    life::{Life, live},
-    points::each,
+    command::{SCRIPT, done_once, run_to_end, starts},
+    points::for_each_point,
+    session::{Session, run_session},
+    stored_state::stored_state,
 };
-use crate::{house::House, journal::Journal};
+use crate::{journal::Journal, test_host::TestHost};
 
 const CONFIG: &str = r#"
 [bot.marvin.console]
@@ -39,24 +39,24 @@ allow  = [{ call = ["pipelines.*", "catalog.*"] }]
 "#;
 
 const TYPED: &str = "deploy it held 1.0\n/as bob\napprove\n";
-/// What was not heard is said once more.
+/// Typed again, because the first session may have crashed before it received the line.
 const AFTER: &str = "/as bob\napprove\n";
 
-fn house() -> Result<House> {
-    let house = House::new(CONFIG)?;
-    house.script("count.sh", SCRIPT)?;
-    Ok(house)
+fn test_host() -> Result<TestHost> {
+    let test_host = TestHost::new(CONFIG)?;
+    test_host.script("count.sh", SCRIPT)?;
+    Ok(test_host)
 }
 
-/// What must hold after any crash.
-fn check(house: &House, lives: &[Life]) -> Result<()> {
-    let kept = kept(house)?;
-    kept.all_over()?;
-    let mut journal = Journal::open(&house.path("state"))?;
-    let heard = journal.count("select count(*) from inbox where text like 'deploy%'")?;
-    ensure!(i64::try_from(kept.jobs.len())? == heard, "a job for each message: {heard} and {:?}", kept.jobs);
-    for job in &kept.jobs {
-        let outcome = done_once(house, &kept, job)?;
+/// The checks after any crash.
+fn check(test_host: &TestHost, sessions: &[Session]) -> Result<()> {
+    let state = stored_state(test_host)?;
+    state.all_finished()?;
+    let mut journal = Journal::open(&test_host.path("state"))?;
+    let received = journal.count("select count(*) from inbox where text like 'deploy%'")?;
+    ensure!(i64::try_from(state.jobs.len())? == received, "a job for each message: {received} and {:?}", state.jobs);
+    for job in &state.jobs {
+        let outcome = done_once(test_host, &state, job)?;
         ensure!(outcome == JobOutcome::Succeeded, "{outcome:?}");
         let asked = journal.count("select count(*) from outbox where key like '%/approval-%'")?;
         ensure!(asked == 1, "asked for in {asked} messages");
@@ -69,33 +69,35 @@ fn check(house: &House, lives: &[Life]) -> Result<()> {
             let found = journal.count(query)?;
             ensure!(found == wanted, "{query}: {found}");
         }
-        // What asks is said again in each of its states; how it ended is said once, or twice around a death.
-        let summary = &job.end.as_ref().context("it is over")?.summary;
-        let said = lives.iter().flat_map(|life| &life.said).filter(|line| *line == summary).count();
-        let deaths = lives.iter().filter(|life| life.died() && life.said.last() == Some(summary)).count();
+        // An approval request is printed again in each of its states. The closing line is printed once, or again around
+        // a crash.
+        let summary = &job.end.as_ref().context("the job is finished")?.summary;
+        let said = sessions.iter().flat_map(|session| &session.said).filter(|line| *line == summary).count();
+        let deaths =
+            sessions.iter().filter(|session| session.crashed() && session.said.last() == Some(summary)).count();
         ensure!((1..=1 + deaths).contains(&said), "said {said} times: {summary}");
     }
     Ok(())
 }
 
 #[test]
-fn killed_at_any_place_an_approval_is_asked_for_and_counted_once() -> Result<()> {
-    let untouched = house()?;
-    let life = live(&untouched, TYPED, None)?;
-    life.ended_well()?;
-    let places = life.names();
-    check(&untouched, &[life])?;
-    ensure!(places.len() > 30, "too few places: {places:#?}");
-    let ran = each("an approved deployment", &places, Clone::clone, |place| {
-        let house = house()?;
-        let first = live(&house, TYPED, Some(place))?;
-        let died = first.died();
-        let lives = live_on(&house, AFTER, vec![first])?;
-        check(&house, &lives).with_context(|| format!("died: {died}\n{lives:#?}"))?;
-        Ok((died, starts(&house, "1.0")))
+fn an_approved_deployment_survives_a_crash_at_each_point() -> Result<()> {
+    let untouched = test_host()?;
+    let session = run_session(&untouched, TYPED, None)?;
+    session.ended_cleanly()?;
+    let points = session.crash_points();
+    check(&untouched, &[session])?;
+    ensure!(points.len() > 30, "too few points: {points:#?}");
+    let ran = for_each_point("an approved deployment", &points, Clone::clone, |point| {
+        let test_host = test_host()?;
+        let first = run_session(&test_host, TYPED, Some(point))?;
+        let crashed = first.crashed();
+        let sessions = run_to_end(&test_host, AFTER, vec![first])?;
+        check(&test_host, &sessions).with_context(|| format!("crashed: {crashed}\n{sessions:#?}"))?;
+        Ok((crashed, starts(&test_host, "1.0")))
     })?;
-    let died = ran.iter().filter(|(died, _)| *died).count();
-    ensure!(died + 6 >= places.len(), "a place is hardly ever missed: {died} of {}", places.len());
+    let crashed = ran.iter().filter(|(crashed, _)| *crashed).count();
+    ensure!(crashed + 6 >= points.len(), "too few points were reached: {crashed} of {}", points.len());
     ensure!(ran.iter().any(|(_, starts)| *starts == 1));
     Ok(())
 }

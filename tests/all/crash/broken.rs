@@ -1,5 +1,5 @@
-//! What a host finds at its start that is not as it left it: a changed entry, another machine's database, a newer one's; and a
-//! disk that is full when a job goes on.
+//! Starts on state that changed while the host was down: an edited entry, the database of another machine or of a newer
+//! version; and a disk that is full when a job resumes.
 
 use std::{fs, time::Duration};
 
@@ -7,14 +7,14 @@ use anyhow::{Result, ensure};
 use wardroom::port::store::{JobOutcome, Phase};
 
 use super::{
-    aftermath::{Kept, kept, live_until, look},
-    life::{Life, live},
+    session::{Session, run_session},
+    stored_state::{StoredState, read_state, run_until, stored_state},
 };
 use crate::{
-    host::{Host, eventually},
-    house::House,
     journal::Journal,
     restart::on_a_small_disk,
+    running_host::{RunningHost, eventually},
+    test_host::TestHost,
 };
 
 pub(super) const CONFIG: &str = r#"
@@ -38,78 +38,80 @@ parameters = { version = '[0-9.]+' }
 run        = ["./count.sh", "{version}"]
 parameters = { version = '[0-9.]+' }
 
-[plugin.drill]
-module = "drill.wasm"
+[plugin.scripted]
+module = "scripted.wasm"
 allow  = [{ call = ["pipelines.*", "catalog.*", "store.*", "jobs.*"] }]
 "#;
 
 pub(super) const SCRIPT: &str = "#!/bin/sh\necho \"$1\" >>started\n";
 
-/// Waits for a time, and then does something.
-pub(super) const PARKS: &str = "drill-place it quick 1.0 after:300 sleep trigger:it/quick:1.0 wait\n";
-const PARKS_TOO: &str = "drill-place it other 2.0 after:300 sleep trigger:it/other:2.0 wait\n";
+/// Waits for a time, then acts.
+pub(super) const PARKS: &str = "script-app it quick 1.0 after:300 sleep trigger:it/quick:1.0 wait\n";
+const PARKS_TOO: &str = "script-app it other 2.0 after:300 sleep trigger:it/other:2.0 wait\n";
 
-pub(super) fn house() -> Result<House> {
-    let house = House::new(CONFIG)?;
-    house.script("count.sh", SCRIPT)?;
-    house.copy_in(&crate::house::guests().join("drill.wasm"), "drill.wasm")?;
-    Ok(house)
+pub(super) fn test_host() -> Result<TestHost> {
+    let test_host = TestHost::new(CONFIG)?;
+    test_host.script("count.sh", SCRIPT)?;
+    test_host.copy_in(&crate::test_host::guests().join("scripted.wasm"), "scripted.wasm")?;
+    Ok(test_host)
 }
 
 /// The versions that the script was started for.
-pub(super) fn started(house: &House) -> Vec<String> {
-    let started = fs::read_to_string(house.path("started")).unwrap_or_default();
+pub(super) fn started(test_host: &TestHost) -> Vec<String> {
+    let started = fs::read_to_string(test_host.path("started")).unwrap_or_default();
     started.lines().map(str::to_owned).collect()
 }
 
-/// A house with jobs that wait for a time, and no host.
-pub(super) fn parked(house: &House, typed: &str) -> Result<Life> {
-    let life = live(house, typed, None)?;
-    life.ended_well()?;
-    let waits = kept(house)?.jobs.iter().filter(|job| job.stand.phase == Phase::Time).count();
-    ensure!(waits == typed.lines().count() && started(house).is_empty(), "it waits: {life:#?}");
-    Ok(life)
+/// A host that was stopped with jobs that wait for a time.
+pub(super) fn parked(test_host: &TestHost, typed: &str) -> Result<Session> {
+    let session = run_session(test_host, typed, None)?;
+    session.ended_cleanly()?;
+    let waits = stored_state(test_host)?.jobs.iter().filter(|job| job.stand.phase == Phase::Time).count();
+    ensure!(waits == typed.lines().count() && started(test_host).is_empty(), "it waits: {session:#?}");
+    Ok(session)
 }
 
-/// How a job ended; `None` while it is open.
-fn outcomes(kept: &Kept) -> Vec<Option<JobOutcome>> {
-    kept.jobs.iter().map(|job| job.end.as_ref().map(|end| end.outcome)).collect()
+/// The outcome of each job; `None` while it is open.
+fn outcomes(state: &StoredState) -> Vec<Option<JobOutcome>> {
+    state.jobs.iter().map(|job| job.end.as_ref().map(|end| end.outcome)).collect()
 }
 
-/// A job whose journal was changed is held, and the others go on.
+/// A job whose journal was edited is held, and the other job resumes.
 fn changed(statement: &'static str, fault: &str) -> Result<()> {
-    let house = house()?;
-    let mut lives = vec![parked(&house, &format!("{PARKS}{PARKS_TOO}"))?];
-    ensure!(Journal::tamper(&house.path("state"), statement)? == 1, "one row was changed");
-    live_until(&house, &mut lives, |kept| kept.jobs[0].stand.phase == Phase::Held && kept.jobs[1].end.is_some())?;
-    let (found, broken) = look(&house)?;
+    let test_host = test_host()?;
+    let mut sessions = vec![parked(&test_host, &format!("{PARKS}{PARKS_TOO}"))?];
+    ensure!(Journal::tamper(&test_host.path("state"), statement)? == 1, "one row was changed");
+    run_until(&test_host, &mut sessions, |state| {
+        state.jobs[0].stand.phase == Phase::Held && state.jobs[1].end.is_some()
+    })?;
+    let (found, broken) = read_state(&test_host)?;
     let id = &found.jobs[0].id;
     ensure!(broken.as_ref().is_some_and(|broken| broken.contains(fault)), "{broken:?}, and not: {fault}");
     ensure!(outcomes(&found) == [None, Some(JobOutcome::Succeeded)], "{:?}", found.jobs);
-    ensure!(started(&house) == ["2.0"], "{:?}", started(&house));
-    let about = || format!("{lives:#?}");
-    let said = lives.iter().flat_map(|life| &life.said);
+    ensure!(started(&test_host) == ["2.0"], "{:?}", started(&test_host));
+    let about = || format!("{sessions:#?}");
+    let said = sessions.iter().flat_map(|session| &session.said);
     let told: Vec<_> = said.filter(|line| line.contains("is held: its journal is broken: ")).collect();
     ensure!(
         told.len() == 1 && told[0].contains(&format!("`cancel {id}` ends it")),
-        "the room is told once: {}",
+        "the room is told exactly once: {}",
         about()
     );
-    ensure!(lives.iter().any(|life| life.log.contains("a job is held")), "the operator is told: {}", about());
+    ensure!(sessions.iter().any(|session| session.log.contains("a job is held")), "the log reports it: {}", about());
 
-    // It can be tried again, which changes nothing, and it can be ended.
-    let again = live(&house, &format!("job {id} again\njob {id}\ncancel {id}\n"), None)?;
-    again.ended_well()?;
+    // A retry changes nothing, and the job can be cancelled.
+    let again = run_session(&test_host, &format!("job {id} again\njob {id}\ncancel {id}\n"), None)?;
+    again.ended_cleanly()?;
     ensure!(again.said[0].starts_with("its journal is broken: "), "{again:#?}");
-    let (ended, broken) = look(&house)?;
+    let (ended, broken) = read_state(&test_host)?;
     ensure!(outcomes(&ended) == [Some(JobOutcome::Unknown), Some(JobOutcome::Succeeded)], "{again:#?}");
     ensure!(broken.is_some_and(|broken| broken.contains(fault)), "its end hides nothing");
-    ensure!(started(&house) == ["2.0"]);
+    ensure!(started(&test_host) == ["2.0"]);
     Ok(())
 }
 
 #[test]
-fn a_job_with_a_changed_answer_is_held_and_the_others_go_on() -> Result<()> {
+fn a_job_with_an_edited_result_is_held_and_other_jobs_resume() -> Result<()> {
     changed(
         "update entry set body = replace(body, 'Ok', 'ok') \
          where number = 1 and job = (select id from job order by seq limit 1)",
@@ -118,7 +120,7 @@ fn a_job_with_a_changed_answer_is_held_and_the_others_go_on() -> Result<()> {
 }
 
 #[test]
-fn a_job_with_changed_arguments_is_held_and_the_others_go_on() -> Result<()> {
+fn a_job_with_edited_arguments_is_held_and_other_jobs_resume() -> Result<()> {
     changed(
         "update entry set body = replace(body, 'it/quick:1.0', 'it/quick:6.6') \
          where number = 0 and job = (select id from job order by seq limit 1)",
@@ -127,87 +129,87 @@ fn a_job_with_changed_arguments_is_held_and_the_others_go_on() -> Result<()> {
 }
 
 #[test]
-fn a_job_with_a_missing_entry_is_held_and_the_others_go_on() -> Result<()> {
+fn a_job_with_a_missing_entry_is_held_and_other_jobs_resume() -> Result<()> {
     changed("delete from entry where number = 1 and job = (select id from job order by seq limit 1)", "is missing")
 }
 
 #[test]
-fn another_machines_database_is_refused_until_it_is_taken_over() -> Result<()> {
-    let house = house()?;
-    let first = parked(&house, PARKS)?;
-    ensure!(Journal::tamper(&house.path("state"), "update lease set machine = 'elsewhere'")? == 1);
-    let refused = house.wardroom(&["run"], "whoami\n")?;
+fn the_database_of_another_machine_is_refused_until_it_is_adopted() -> Result<()> {
+    let test_host = test_host()?;
+    let first = parked(&test_host, PARKS)?;
+    ensure!(Journal::tamper(&test_host.path("state"), "update lease set machine = 'elsewhere'")? == 1);
+    let refused = test_host.wardroom(&["run"], "whoami\n")?;
     ensure!(refused.code == Some(1) && refused.out.is_empty(), "{refused:?}");
     ensure!(refused.err.contains("was used on another machine") && refused.err.contains("run --adopt"), "{refused:?}");
-    ensure!(started(&house).is_empty());
+    ensure!(started(&test_host).is_empty());
 
-    let adopted = house.wardroom(&["run", "--adopt"], "whoami\n")?;
+    let adopted = test_host.wardroom(&["run", "--adopt"], "whoami\n")?;
     ensure!(adopted.code == Some(0) && adopted.out.contains("You are operator"), "{adopted:?}");
-    // It is this machine's from now on, and the job that waited goes on here.
-    let mut lives = vec![first];
-    live_until(&house, &mut lives, |kept| kept.jobs[0].end.is_some())?;
-    ensure!(outcomes(&kept(&house)?) == [Some(JobOutcome::Succeeded)] && started(&house) == ["1.0"]);
+    // The database belongs to this machine now, and the waiting job resumes.
+    let mut sessions = vec![first];
+    run_until(&test_host, &mut sessions, |state| state.jobs[0].end.is_some())?;
+    ensure!(outcomes(&stored_state(&test_host)?) == [Some(JobOutcome::Succeeded)] && started(&test_host) == ["1.0"]);
     Ok(())
 }
 
 #[test]
-fn a_newer_database_is_refused() -> Result<()> {
-    let house = house()?;
-    parked(&house, PARKS)?;
+fn a_database_of_a_newer_version_is_refused() -> Result<()> {
+    let test_host = test_host()?;
+    parked(&test_host, PARKS)?;
     let newer = "insert into _sqlx_migrations (version, description, success, checksum, execution_time) \
                  values (9999, 'from the future', true, x'00', 0)";
-    ensure!(Journal::tamper(&house.path("state"), newer)? == 1);
-    let refused = house.wardroom(&["run"], "whoami\n")?;
+    ensure!(Journal::tamper(&test_host.path("state"), newer)? == 1);
+    let refused = test_host.wardroom(&["run"], "whoami\n")?;
     ensure!(refused.code == Some(1) && refused.out.is_empty(), "{refused:?}");
     ensure!(refused.err.contains("newer"), "{refused:?}");
-    ensure!(started(&house).is_empty());
+    ensure!(started(&test_host).is_empty());
     Ok(())
 }
 
 #[test]
-fn a_disk_that_is_full_when_a_job_goes_on_stops_it_until_there_is_room() -> Result<()> {
-    let house = house()?;
-    let (mut host, state) = on_a_small_disk(&house, "mount -t tmpfs -o size=4m,mode=0700 none state")?;
-    host.say("drill-place it quick 1.0 after:1500 sleep trigger:it/quick:1.0 wait &")?;
-    host.hear("waits until")?;
+fn a_full_disk_delays_a_resuming_job_until_there_is_space() -> Result<()> {
+    let test_host = test_host()?;
+    let (mut host, state) = on_a_small_disk(&test_host, "mount -t tmpfs -o size=4m,mode=0700 none state")?;
+    host.say("script-app it quick 1.0 after:1500 sleep trigger:it/quick:1.0 wait &")?;
+    host.wait_for("waits until")?;
     let filler = state.join("filler");
     ensure!(fs::write(&filler, vec![0_u8; 8 << 20]).is_err(), "the disk is full");
-    // Its time comes, and that cannot be written down.
-    host.hear("waits: what it does cannot be written down now")?;
-    ensure!(started(&house).is_empty(), "nothing is started that is not written down");
+    // The time arrives, and the store cannot write that.
+    host.wait_for("waits: what it does cannot be written down now")?;
+    ensure!(started(&test_host).is_empty(), "nothing is started that is not written down");
     std::thread::sleep(Duration::from_millis(500));
-    ensure!(started(&house).is_empty() && !host.log().contains("panicked"), "{}", host.log());
+    ensure!(started(&test_host).is_empty() && !host.log().contains("panicked"), "{}", host.log());
 
     fs::remove_file(&filler)?;
-    host.hear("ok reached ok succeeded")?;
-    ensure!(started(&house) == ["1.0"]);
+    host.wait_for("ok reached ok succeeded")?;
+    ensure!(started(&test_host) == ["1.0"]);
     works(host)
 }
 
 #[test]
-fn a_disk_that_fills_up_during_a_run_loses_nothing_of_its_end() -> Result<()> {
-    let house = house()?;
-    house.script("count.sh", "#!/bin/sh\necho \"$1\" >>started\nuntil [ -e go ]; do sleep 0.02; done\n")?;
-    let (mut host, state) = on_a_small_disk(&house, "mount -t tmpfs -o size=4m,mode=0700 none state")?;
-    host.say("drill-place it quick 1.0 trigger:it/quick:1.0 wait &")?;
-    eventually("the run's start", || Ok(started(&house) == ["1.0"]))?;
-    // The job waits for it by now, or at least its intent is on disk.
+fn the_end_of_a_run_is_recorded_after_the_disk_was_full() -> Result<()> {
+    let test_host = test_host()?;
+    test_host.script("count.sh", "#!/bin/sh\necho \"$1\" >>started\nuntil [ -e go ]; do sleep 0.02; done\n")?;
+    let (mut host, state) = on_a_small_disk(&test_host, "mount -t tmpfs -o size=4m,mode=0700 none state")?;
+    host.say("script-app it quick 1.0 trigger:it/quick:1.0 wait &")?;
+    eventually("the run's start", || Ok(started(&test_host) == ["1.0"]))?;
+    // The job waits for the run, or at least its intent is stored. The database is in another mount namespace.
     std::thread::sleep(Duration::from_millis(300));
     let filler = state.join("filler");
     ensure!(fs::write(&filler, vec![0_u8; 8 << 20]).is_err(), "the disk is full");
-    fs::write(house.path("go"), "")?;
+    fs::write(test_host.path("go"), "")?;
     std::thread::sleep(Duration::from_millis(1500));
     ensure!(host.said().iter().all(|line| !line.contains("ok succeeded")), "nothing is told that is not written down");
     fs::remove_file(&filler)?;
-    host.hear("ok ")?;
-    ensure!(started(&house) == ["1.0"], "started once");
+    host.wait_for("ok ")?;
+    ensure!(started(&test_host) == ["1.0"], "started once");
     works(host)
 }
 
-/// The host is well: it answers, and it ends.
-fn works(mut host: Host) -> Result<()> {
+/// The host answers a command and ends cleanly.
+fn works(mut host: RunningHost) -> Result<()> {
     host.say("whoami")?;
-    host.hear("You are operator")?;
+    host.wait_for("You are operator")?;
     let log = host.log();
     let (status, _) = host.finish()?;
     ensure!(status.success() && !log.contains("panicked"), "{log}");

@@ -1,5 +1,5 @@
-//! A job that makes every kind of call, with a crash at every place of it: what it says at its end is what it would have said
-//! undisturbed.
+//! A job that makes every kind of call, with a crash at each of its crash points: its reply is the same as without a
+//! crash.
 
 use std::fs;
 
@@ -7,11 +7,11 @@ use anyhow::{Context as _, Result, ensure};
 use wardroom::port::store::{JobOutcome, JobRow};
 
 use super::{
-    aftermath::{Kept, kept, live_until},
-    life::{Life, live},
-    points::each,
+    points::for_each_point,
+    session::{Session, run_session},
+    stored_state::{StoredState, run_until, stored_state},
 };
-use crate::house::House;
+use crate::test_host::TestHost;
 
 const CONFIG: &str = r#"
 [bot.marvin.console]
@@ -39,8 +39,8 @@ parameters = { version = '[0-9.]+' }
 run        = ["./count.sh", "{version}", "0.8"]
 parameters = { version = '[0-9.]+' }
 
-[plugin.drill]
-module = "{guests}/drill.wasm"
+[plugin.scripted]
+module = "{guests}/scripted.wasm"
 allow  = [{ call = ["pipelines.*", "catalog.*", "store.*", "jobs.*"], beyond = ["app", "environment", "version", "parameter"] }]
 "#;
 
@@ -49,57 +49,57 @@ echo \"$1\" >>started
 sleep \"$2\"
 ";
 
-/// All that a plugin can do. The two jobs that it leaves: one is called off, the other works elsewhere.
-const CALLS: &str = "drill-place it quick 1.0 set:k:1 after:60 trigger:it/quick:1.0 stage:middle say:hello get:k wait sleep \
-                     now big:60000 get:big later:50000:drill:script=say:never list later:80:drill-place:app=it,environment=other,\
+/// Every call of the contract. Of the two jobs for later one is cancelled, the other acts in another environment.
+const CALLS: &str = "script-app it quick 1.0 set:k:1 after:60 trigger:it/quick:1.0 stage:middle say:hello get:k wait sleep \
+                     now big:60000 get:big later:50000:script:script=say:never list later:80:script-app:app=it,environment=other,\
                      version=3.0,script=set:left:done+trigger:it/other:3.0+wait delete:k get:k releases:it:quick apps";
 const ANSWER: &str = "ok ok ok ok ok 1 succeeded reached now ok bytes:60000 left 1 left ok none 1 1";
 const LEFT: &str = "ok ok succeeded";
 
-/// The run of the second command keeps the host at work until what was left for later has had its time.
+/// The run of the second command keeps the host busy until the time of the job for later has come.
 fn typed() -> String {
-    format!("{CALLS} &\ndrill-place it slow 2.0 trigger:it/slow:2.0 wait\n")
+    format!("{CALLS} &\nscript-app it slow 2.0 trigger:it/slow:2.0 wait\n")
 }
 
-fn house() -> Result<House> {
-    let house = House::new(CONFIG)?;
-    house.script("count.sh", SCRIPT)?;
-    Ok(house)
+fn test_host() -> Result<TestHost> {
+    let test_host = TestHost::new(CONFIG)?;
+    test_host.script("count.sh", SCRIPT)?;
+    Ok(test_host)
 }
 
-fn starts(house: &House) -> Vec<String> {
-    let started = fs::read_to_string(house.path("started")).unwrap_or_default();
+fn starts(test_host: &TestHost) -> Vec<String> {
+    let started = fs::read_to_string(test_host.path("started")).unwrap_or_default();
     let mut versions: Vec<String> = started.lines().map(str::to_owned).collect();
     versions.sort();
     versions
 }
 
-/// Whether nothing is left to do, except the job whose time comes much later.
-fn is_over(kept: &Kept) -> bool {
-    kept.jobs.iter().all(|job| job.end.is_some() || is_never(job))
+/// Whether all jobs are finished except the one whose time is far away.
+fn is_over(state: &StoredState) -> bool {
+    state.jobs.iter().all(|job| job.end.is_some() || is_never(job))
 }
 
 fn is_never(job: &JobRow) -> bool {
     job.parent.is_some() && job.line.contains("say:never")
 }
 
-/// Lives until all is over, and calls off what would come much later.
-fn live_on(house: &House, first: Life) -> Result<Vec<Life>> {
-    let mut lives = vec![first];
-    live_until(house, &mut lives, is_over)?;
-    let last = live(house, "cancel\n", None)?;
-    last.ended_well()?;
-    lives.push(last);
-    Ok(lives)
+/// Runs until all other jobs are finished, then cancels that one.
+fn run_to_end(test_host: &TestHost, first: Session) -> Result<Vec<Session>> {
+    let mut sessions = vec![first];
+    run_until(test_host, &mut sessions, is_over)?;
+    let last = run_session(test_host, "cancel\n", None)?;
+    last.ended_cleanly()?;
+    sessions.push(last);
+    Ok(sessions)
 }
 
-fn check(house: &House, lives: &[Life]) -> Result<()> {
-    let kept = kept(house)?;
-    kept.all_over()?;
-    kept.told_once(lives)?;
+fn check(test_host: &TestHost, sessions: &[Session]) -> Result<()> {
+    let state = stored_state(test_host)?;
+    state.all_finished()?;
+    state.announced_once(sessions)?;
     let mut wanted = Vec::new();
-    for job in &kept.jobs {
-        let end = job.end.as_ref().context("it is over")?;
+    for job in &state.jobs {
+        let end = job.end.as_ref().context("the job is finished")?;
         let (answer, starts): (_, &[&str]) = match &job.parent {
             None if job.line.contains("slow") => ("ok succeeded", &["2.0"]),
             None => (ANSWER, &["1.0"]),
@@ -109,35 +109,35 @@ fn check(house: &House, lives: &[Life]) -> Result<()> {
         ensure!(end.summary.contains(answer), "{}: {end:?}, and not: {answer}", job.line);
         ensure!((end.outcome == JobOutcome::Succeeded) != is_never(job), "{}: {end:?}", job.line);
         let released: Vec<&str> =
-            kept.releases_of(&job.id).into_iter().map(|release| release.version.as_str()).collect();
+            state.releases_of(&job.id).into_iter().map(|release| release.version.as_str()).collect();
         ensure!(released == starts, "{}: released {released:?}", job.line);
         wanted.extend(starts.iter().map(|version| (*version).to_owned()));
     }
     wanted.sort();
-    ensure!(starts(house) == wanted, "started {:?}, and not {wanted:?}", starts(house));
-    ensure!([0, 1, 3, 4].contains(&kept.jobs.len()), "{} jobs", kept.jobs.len());
+    ensure!(starts(test_host) == wanted, "started {:?}, and not {wanted:?}", starts(test_host));
+    ensure!([0, 1, 3, 4].contains(&state.jobs.len()), "{} jobs", state.jobs.len());
     Ok(())
 }
 
 #[test]
-fn killed_at_any_place_of_any_call_a_job_says_what_it_would_have_said() -> Result<()> {
-    let untouched = house()?;
-    let life = live(&untouched, &typed(), None)?;
-    life.ended_well()?;
-    let places = life.names();
-    ensure!(places.len() > 100, "too few places: {life:#?}");
-    let lives = live_on(&untouched, life)?;
-    check(&untouched, &lives).with_context(|| format!("{lives:#?}"))?;
+fn every_kind_of_call_survives_a_crash_at_each_point() -> Result<()> {
+    let untouched = test_host()?;
+    let session = run_session(&untouched, &typed(), None)?;
+    session.ended_cleanly()?;
+    let points = session.crash_points();
+    ensure!(points.len() > 100, "too few points: {session:#?}");
+    let sessions = run_to_end(&untouched, session)?;
+    check(&untouched, &sessions).with_context(|| format!("{sessions:#?}"))?;
 
-    let ran = each("every kind of call", &places, Clone::clone, |place| {
-        let house = house()?;
-        let first = live(&house, &typed(), Some(place))?;
-        let died = first.died();
-        let lives = live_on(&house, first)?;
-        check(&house, &lives).with_context(|| format!("died: {died}\n{lives:#?}"))?;
-        Ok(died)
+    let ran = for_each_point("every kind of call", &points, Clone::clone, |point| {
+        let test_host = test_host()?;
+        let first = run_session(&test_host, &typed(), Some(point))?;
+        let crashed = first.crashed();
+        let sessions = run_to_end(&test_host, first)?;
+        check(&test_host, &sessions).with_context(|| format!("crashed: {crashed}\n{sessions:#?}"))?;
+        Ok(crashed)
     })?;
-    let died = ran.iter().filter(|died| **died).count();
-    ensure!(died + places.len() / 10 >= places.len(), "a place is hardly ever missed: {died} of {}", places.len());
+    let crashed = ran.iter().filter(|crashed| **crashed).count();
+    ensure!(crashed + points.len() / 10 >= points.len(), "too few points were reached: {crashed} of {}", points.len());
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! A deployment and a rollback, typed at the console, with a crash at every place of them, and another at any place of what
-//! follows.
+//! A deployment and a rollback at the console, with a crash at each crash point, and with a second crash during
+//! recovery.
 
 use std::fs;
 
@@ -10,12 +10,12 @@ use wardroom::port::{
 };
 
 use super::{
-    aftermath::{Kept, kept},
-    chance::Chance,
-    life::{Life, Typist, kill_all, live, live_with},
-    points::each,
+    points::for_each_point,
+    random::{Random, one_of_each_name, runs_all},
+    session::{ConsoleInput, Session, kill_all, run_session, run_session_with},
+    stored_state::{StoredState, stored_state},
 };
-use crate::{house::House, journal::Journal};
+use crate::{journal::Journal, test_host::TestHost};
 
 const CONFIG: &str = r#"
 [bot.marvin.console]
@@ -47,64 +47,64 @@ module = "{guests}/rollback.wasm"
 allow  = [{ call = ["pipelines.*", "catalog.*"], beyond = ["version"] }]
 "#;
 
-/// Counts its starts. It takes long enough to be killed in the middle, and what is typed last need not be.
+/// Counts its starts. It runs long enough to be killed midway, except for the version that is typed last.
 pub(super) const SCRIPT: &str = "#!/bin/sh
 echo \"$1\" >>started
 echo 'step: install'
 [ \"$1\" = 2.0 ] || sleep 0.1
 ";
 
-/// Goes on until it is told to end, or called off.
+/// Runs until the file `go` exists, or it is cancelled.
 const SLOW: &str = "#!/bin/sh
 echo \"$1\" >>started
 until [ -e go ]; do sleep 0.02; done
 ";
 
 const TYPED: &str = "release record it quick 0.9\ndeploy it quick 1.0\nrollback it quick\n";
-/// What is typed after a crash: whether the place is free and everything works.
+/// Typed after a crash, to check that the lock is free and commands work.
 const AFTER: &str = "deploy it quick 2.0\n";
 
-/// Who dies.
+/// The processes that are killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Victims {
-    /// The host alone: its supervisors go on.
+enum Killed {
+    /// The host alone; its supervisors continue.
     Host,
-    /// All that works in the house.
+    /// All processes of the test's folder.
     All,
 }
 
-fn house() -> Result<House> {
-    let house = House::new(CONFIG)?;
-    house.script("count.sh", SCRIPT)?;
-    house.script("slow.sh", SLOW)?;
-    Ok(house)
+fn test_host() -> Result<TestHost> {
+    let test_host = TestHost::new(CONFIG)?;
+    test_host.script("count.sh", SCRIPT)?;
+    test_host.script("slow.sh", SLOW)?;
+    Ok(test_host)
 }
 
-/// How often the script was started for a version.
-pub(super) fn starts(house: &House, version: &str) -> usize {
-    let started = fs::read_to_string(house.path("started")).unwrap_or_default();
+/// The number of starts of the script for a version.
+pub(super) fn starts(test_host: &TestHost, version: &str) -> usize {
+    let started = fs::read_to_string(test_host.path("started")).unwrap_or_default();
     started.lines().filter(|line| *line == version).count()
 }
 
-/// The version that a job is about.
+/// The version of a job.
 fn version_of(job: &JobRow) -> &str {
     if job.command == "rollback" { "0.9" } else { job.line.rsplit(' ').next().unwrap_or_default() }
 }
 
-/// What must hold after any crash, where a job may end in these ways only. Gives how many ended as each.
-fn check<const N: usize>(house: &House, ways: [JobOutcome; N], lives: &[Life]) -> Result<[usize; N]> {
-    let kept = kept(house)?;
-    kept.all_over()?;
-    kept.told_once(lives)?;
-    let mut journal = Journal::open(&house.path("state"))?;
+/// The checks after any crash, with the outcomes that a job may have. Returns the number of jobs for each outcome.
+fn check<const N: usize>(test_host: &TestHost, ways: [JobOutcome; N], sessions: &[Session]) -> Result<[usize; N]> {
+    let state = stored_state(test_host)?;
+    state.all_finished()?;
+    state.announced_once(sessions)?;
+    let mut journal = Journal::open(&test_host.path("state"))?;
     let taken = journal.count("select count(*) from inbox where text like 'deploy%' or text like 'rollback%'")?;
-    ensure!(i64::try_from(kept.jobs.len())? == taken, "a job for each message: {taken} and {:?}", kept.jobs);
+    ensure!(i64::try_from(state.jobs.len())? == taken, "a job for each message: {taken} and {:?}", state.jobs);
     let recorded = journal.count("select count(*) from inbox where text like 'release%'")?;
-    let records = kept.releases.iter().filter(|release| release.recorded).count();
-    ensure!(i64::try_from(records)? == recorded, "recorded once: {:?}", kept.releases);
+    let records = state.releases.iter().filter(|release| release.recorded).count();
+    ensure!(i64::try_from(records)? == recorded, "recorded once: {:?}", state.releases);
     let mut counts = [0; N];
-    for job in &kept.jobs {
-        let outcome = done_once(house, &kept, job)?;
+    for job in &state.jobs {
+        let outcome = done_once(test_host, &state, job)?;
         match ways.iter().position(|way| *way == outcome) {
             Some(way) => counts[way] += 1,
             None => bail!("{} ended as {outcome:?}", job.line),
@@ -113,18 +113,18 @@ fn check<const N: usize>(house: &House, ways: [JobOutcome; N], lives: &[Life]) -
     Ok(counts)
 }
 
-/// What a job did happened once, and is what it says.
-pub(super) fn done_once(house: &House, kept: &Kept, job: &JobRow) -> Result<JobOutcome> {
-    let outcome = job.end.as_ref().context("it is over")?.outcome;
-    let started = starts(house, version_of(job));
+/// The effects of a job happened once and match its outcome.
+pub(super) fn done_once(test_host: &TestHost, state: &StoredState, job: &JobRow) -> Result<JobOutcome> {
+    let outcome = job.end.as_ref().context("the job is finished")?.outcome;
+    let started = starts(test_host, version_of(job));
     let releases: Vec<_> =
-        kept.releases_of(&job.id).into_iter().map(|release| (release.version.as_str(), release.outcome)).collect();
+        state.releases_of(&job.id).into_iter().map(|release| (release.version.as_str(), release.outcome)).collect();
     let said = |outcome| releases == [(version_of(job), outcome)];
     let holds = match outcome {
         JobOutcome::Succeeded => started == 1 && said(Outcome::Succeeded),
-        // Its run was killed, before or after the script's first line.
+        // The run was killed, before or after the first line of the script.
         JobOutcome::Unknown => started <= 1 && said(Outcome::Unknown),
-        // Nothing was started any more, or what was is stopped.
+        // No run was started, or the run was stopped.
         JobOutcome::Cancelled => (started == 0 && releases.is_empty()) || (started <= 1 && said(Outcome::Cancelled)),
         _ => false,
     };
@@ -132,107 +132,112 @@ pub(super) fn done_once(house: &House, kept: &Kept, job: &JobRow) -> Result<JobO
     Ok(outcome)
 }
 
-/// Lives on without a crash until all is over, with something typed.
-pub(super) fn live_on(house: &House, typed: &str, mut lives: Vec<Life>) -> Result<Vec<Life>> {
-    let last = live(house, typed, None)?;
-    let ended = last.ended_well();
-    lives.push(last);
-    ended.with_context(|| format!("{lives:#?}"))?;
-    Ok(lives)
+/// Runs a session without a crash to its end, with typed lines.
+pub(super) fn run_to_end(test_host: &TestHost, typed: &str, mut sessions: Vec<Session>) -> Result<Vec<Session>> {
+    let last = run_session(test_host, typed, None)?;
+    let ended = last.ended_cleanly();
+    sessions.push(last);
+    ended.with_context(|| format!("{sessions:#?}"))?;
+    Ok(sessions)
 }
 
-/// The places of a story that nobody disturbs.
-fn places(types: impl FnOnce(&mut Typist) -> Result<()>) -> Result<Vec<String>> {
-    let house = house()?;
-    let life = live_with(&house, None, types)?;
-    life.ended_well()?;
-    let names = life.names();
-    check(&house, [JobOutcome::Succeeded, JobOutcome::Cancelled], &[life])?;
+/// The crash points of a session without a crash.
+fn points(types: impl FnOnce(&mut ConsoleInput) -> Result<()>) -> Result<Vec<String>> {
+    let test_host = test_host()?;
+    let session = run_session_with(&test_host, None, types)?;
+    session.ended_cleanly()?;
+    let names = session.crash_points();
+    check(&test_host, [JobOutcome::Succeeded, JobOutcome::Cancelled], &[session])?;
     Ok(names)
 }
 
-/// Dies at a place and lives again. Gives whether it died there, and how many jobs ended as unknown.
-fn dies_at(place: &str, victims: Victims) -> Result<(bool, usize)> {
-    let house = house()?;
-    let first = live(&house, TYPED, Some(place))?;
-    if victims == Victims::All {
-        kill_all(&house)?;
+/// Crashes at a point and runs again. Returns whether the point was reached, and the number of jobs with an unknown
+/// outcome.
+fn crash_at(point: &str, killed: Killed) -> Result<(bool, usize)> {
+    let test_host = test_host()?;
+    let first = run_session(&test_host, TYPED, Some(point))?;
+    if killed == Killed::All {
+        kill_all(&test_host)?;
     }
-    let died = first.died();
-    let lives = live_on(&house, AFTER, vec![first])?;
-    let about = || format!("died: {died}\n{lives:#?}");
-    let unknown = match victims {
-        Victims::Host => check(&house, [JobOutcome::Succeeded], &lives).map(|_| 0),
-        Victims::All => check(&house, [JobOutcome::Succeeded, JobOutcome::Unknown], &lives).map(|counts| counts[1]),
-    };
-    ensure!(starts(&house, "2.0") == 1, "it works afterwards: {}", about());
-    Ok((died, unknown.with_context(about)?))
-}
-
-#[test]
-fn killed_at_any_place_a_command_goes_on_where_it_was() -> Result<()> {
-    let places = places(|typist| typist.say(TYPED))?;
-    ensure!(places.len() > 60, "too few places: {places:#?}");
-    let all: Vec<(String, Victims)> = [Victims::Host, Victims::All]
-        .into_iter()
-        .flat_map(|victims| places.iter().map(move |place| (place.clone(), victims)))
-        .collect();
-    let name = |(place, victims): &(String, Victims)| format!("{place}, killed: {victims:?}");
-    let ran = each("a deployment and a rollback", &all, name, |(place, victims)| dies_at(place, *victims))?;
-    let died = ran.iter().filter(|(died, _)| *died).count();
-    ensure!(died + 8 >= all.len(), "a place is hardly ever missed: {died} of {}", all.len());
-    let unknown: usize = ran.iter().map(|(_, unknown)| unknown).sum();
-    ensure!(unknown >= 5, "runs were killed too: {unknown}");
-    Ok(())
-}
-
-#[test]
-fn killed_again_while_it_recovers_it_goes_on_all_the_same() -> Result<()> {
-    let places = places(|typist| typist.say(TYPED))?;
-    let mut chance = Chance::new();
-    // A life after a crash passes from a few places to about as many as the first.
-    let all: Vec<(String, u64)> =
-        (0..60).map(|_| (places[chance.below(places.len())].clone(), 1 + chance.below(50) as u64)).collect();
-    let name = |(place, nth): &(String, u64)| format!("{place}, then {nth} of the next life");
-    let twice = each("killed twice", &all, name, |(place, nth)| {
-        let house = house()?;
-        let lives = vec![live(&house, TYPED, Some(place))?, live(&house, AFTER, Some(&nth.to_string()))?];
-        let died = lives.iter().all(Life::died);
-        let lives = live_on(&house, "", lives)?;
-        check(&house, [JobOutcome::Succeeded], &lives).with_context(|| format!("{lives:#?}"))?;
-        Ok(died)
-    })?;
-    ensure!(twice.into_iter().filter(|died| *died).count() >= 20, "most died twice");
-    Ok(())
-}
-
-#[test]
-fn killed_at_any_place_of_a_cancel_a_job_is_called_off_or_ends() -> Result<()> {
-    let call_off = |house: &House, typist: &mut Typist| -> Result<()> {
-        typist.say("deploy it slow 1.0 &\n")?;
-        typist.wait_for("the run's start", || Ok(starts(house, "1.0") == 1))?;
-        typist.say("cancel &\n")
-    };
-    let untouched = house()?;
-    let life = live_with(&untouched, None, |typist| call_off(&untouched, typist))?;
-    life.ended_well()?;
-    let places = life.names();
-    ensure!(places.iter().any(|place| place.contains("cancel")), "{places:#?}");
-    ensure!(check(&untouched, [JobOutcome::Cancelled], &[life])? == [1]);
-    let ran = each("a cancel", &places, Clone::clone, |place| {
-        let house = house()?;
-        let first = live_with(&house, Some(place), |typist| call_off(&house, typist))?;
-        let died = first.died();
-        let heard = Journal::open(&house.path("state"))?.count("select count(*) from inbox where text = 'cancel'")?;
-        if heard == 0 {
-            fs::write(house.path("go"), "")?;
+    let crashed = first.crashed();
+    let sessions = run_to_end(&test_host, AFTER, vec![first])?;
+    let about = || format!("crashed: {crashed}\n{sessions:#?}");
+    let unknown = match killed {
+        Killed::Host => check(&test_host, [JobOutcome::Succeeded], &sessions).map(|_| 0),
+        Killed::All => {
+            check(&test_host, [JobOutcome::Succeeded, JobOutcome::Unknown], &sessions).map(|counts| counts[1])
         }
-        let lives = live_on(&house, "", vec![first])?;
-        let way = if heard == 0 { JobOutcome::Succeeded } else { JobOutcome::Cancelled };
-        check(&house, [way], &lives).with_context(|| format!("heard {heard} times: {lives:#?}"))?;
-        Ok(died)
+    };
+    ensure!(starts(&test_host, "2.0") == 1, "a later command works: {}", about());
+    Ok((crashed, unknown.with_context(about)?))
+}
+
+#[test]
+fn a_command_survives_a_crash_at_each_point() -> Result<()> {
+    let points = points(|input| input.say(TYPED))?;
+    ensure!(points.len() > 60, "too few points: {points:#?}");
+    // Every point kills the host alone, and a sample of them all processes.
+    let host = points.iter().map(|point| (point.clone(), Killed::Host));
+    let all = one_of_each_name(&points).into_iter().map(|point| (point, Killed::All));
+    let all: Vec<(String, Killed)> = host.chain(all).collect();
+    let name = |(point, killed): &(String, Killed)| format!("{point}, killed: {killed:?}");
+    let ran = for_each_point("a deployment and a rollback", &all, name, |(point, killed)| crash_at(point, *killed))?;
+    let crashed = ran.iter().filter(|(crashed, _)| *crashed).count();
+    ensure!(crashed + 8 >= all.len(), "too few points were reached: {crashed} of {}", all.len());
+    let unknown: usize = ran.iter().map(|(_, unknown)| unknown).sum();
+    ensure!(unknown >= if runs_all() { 5 } else { 2 }, "runs were killed too: {unknown}");
+    Ok(())
+}
+
+#[test]
+fn a_command_survives_a_second_crash_during_recovery() -> Result<()> {
+    let points = points(|input| input.say(TYPED))?;
+    let mut random = Random::new();
+    // A session after a crash reaches between a few and about as many points as the first.
+    let all: Vec<(String, u64)> =
+        (0..60).map(|_| (points[random.below(points.len())].clone(), 1 + random.below(50) as u64)).collect();
+    let name = |(point, nth): &(String, u64)| format!("{point}, then {nth} of the next session");
+    let twice = for_each_point("killed twice", &all, name, |(point, nth)| {
+        let test_host = test_host()?;
+        let sessions =
+            vec![run_session(&test_host, TYPED, Some(point))?, run_session(&test_host, AFTER, Some(&nth.to_string()))?];
+        let crashed = sessions.iter().all(Session::crashed);
+        let sessions = run_to_end(&test_host, "", sessions)?;
+        check(&test_host, [JobOutcome::Succeeded], &sessions).with_context(|| format!("{sessions:#?}"))?;
+        Ok(crashed)
     })?;
-    let died = ran.iter().filter(|died| **died).count();
-    ensure!(died + 6 >= places.len(), "a place is hardly ever missed: {died} of {}", places.len());
+    ensure!(twice.into_iter().filter(|crashed| *crashed).count() >= 20, "most crashed twice");
+    Ok(())
+}
+
+#[test]
+fn a_cancellation_survives_a_crash_at_each_point() -> Result<()> {
+    let call_off = |test_host: &TestHost, input: &mut ConsoleInput| -> Result<()> {
+        input.say("deploy it slow 1.0 &\n")?;
+        input.wait_for("the run's start", || Ok(starts(test_host, "1.0") == 1))?;
+        input.say("cancel &\n")
+    };
+    let untouched = test_host()?;
+    let session = run_session_with(&untouched, None, |input| call_off(&untouched, input))?;
+    session.ended_cleanly()?;
+    let points = session.crash_points();
+    ensure!(points.iter().any(|point| point.contains("cancel")), "{points:#?}");
+    ensure!(check(&untouched, [JobOutcome::Cancelled], &[session])? == [1]);
+    let ran = for_each_point("a cancel", &points, Clone::clone, |point| {
+        let test_host = test_host()?;
+        let first = run_session_with(&test_host, Some(point), |input| call_off(&test_host, input))?;
+        let crashed = first.crashed();
+        let received =
+            Journal::open(&test_host.path("state"))?.count("select count(*) from inbox where text = 'cancel'")?;
+        if received == 0 {
+            fs::write(test_host.path("go"), "")?;
+        }
+        let sessions = run_to_end(&test_host, "", vec![first])?;
+        let way = if received == 0 { JobOutcome::Succeeded } else { JobOutcome::Cancelled };
+        check(&test_host, [way], &sessions).with_context(|| format!("received {received} times: {sessions:#?}"))?;
+        Ok(crashed)
+    })?;
+    let crashed = ran.iter().filter(|crashed| **crashed).count();
+    ensure!(crashed + 6 >= points.len(), "too few points were reached: {crashed} of {}", points.len());
     Ok(())
 }

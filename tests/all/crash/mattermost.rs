@@ -1,4 +1,4 @@
-//! The same on Mattermost: a crash at each place where the host reads or sends, and people see one of each message.
+//! The same on Mattermost: a crash at each point around reading and sending, and people see each message once.
 
 use std::{
     collections::BTreeMap,
@@ -12,11 +12,11 @@ use anyhow::{Context as _, Result, bail, ensure};
 use tokio::task::JoinSet;
 use wardroom_fake_mattermost::{Person, Post, Server};
 
-use crate::house::{House, binary};
+use crate::test_host::{TestHost, failpoints};
 
-/// So many channels are used side by side, each for one place after the other.
+/// Channels in parallel, each for one crash point after the other.
 const CHANNELS: usize = 3;
-/// How long the bot may take on a busy machine.
+/// Timeout for the bot on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 const CONFIG: &str = r#"
@@ -52,7 +52,7 @@ struct Scene {
     bot: Person,
     token: String,
     channel: String,
-    house: House,
+    test_host: TestHost,
     host: Option<Child>,
 }
 
@@ -64,27 +64,26 @@ impl Scene {
         let channel = server.channel("company", "ops");
         server.put(&channel, &alice);
         server.put(&channel, &bot);
-        let house = House::new(&CONFIG.replace("URL", &server.url()).replace("ALICE", alice.id()))?;
-        // It tells what ran by one line each, so that a second run could not hide.
-        house.script("deploy.sh", "#!/bin/sh\necho \"$1\" >> runs.txt\necho 'step: install'\nsleep 1\n")?;
-        let mut scene = Self { server, alice, bot, token, channel, house, host: None };
-        // What was said before it first came is not handled.
+        let test_host = TestHost::new(&CONFIG.replace("URL", &server.url()).replace("ALICE", alice.id()))?;
+        // One line per run, so that a second run is visible.
+        test_host.script("deploy.sh", "#!/bin/sh\necho \"$1\" >> runs.txt\necho 'step: install'\nsleep 1\n")?;
+        let mut scene = Self { server, alice, bot, token, channel, test_host, host: None };
+        // Messages from before the bot's first connection are not handled.
         scene.start(None)?;
         scene.until("connection", |scene| scene.log().contains("connected")).await?;
         scene.answer(&scene.alice.post(&scene.channel, "!whoami"), "You are ").await?;
         scene.kill();
-        let _ = fs::remove_file(scene.house.path("places"));
+        let _ = fs::remove_file(scene.test_host.path("points"));
         Ok(scene)
     }
 
-    /// Starts the host; it counts its places, and kills itself at this one.
-    fn start(&mut self, place: Option<&str>) -> Result<()> {
-        let log = fs::OpenOptions::new().create(true).append(true).open(self.house.path("log"))?;
-        let program = std::env::var_os("WARDROOM_BIN").map_or_else(binary, |path| Ok(path.into()))?;
-        let mut command = self.house.command(program);
-        command.arg("run").env("MARVIN_TOKEN", &self.token).env("WARDROOM_CRASH_LOG", self.house.path("places"));
-        if let Some(place) = place {
-            command.env("WARDROOM_CRASH_AT", place);
+    /// Starts the host with crash points, and kills it at `point`.
+    fn start(&mut self, point: Option<&str>) -> Result<()> {
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.test_host.path("log"))?;
+        let mut command = self.test_host.command(failpoints()?);
+        command.arg("run").env("MARVIN_TOKEN", &self.token).env("WARDROOM_CRASH_LOG", self.test_host.path("points"));
+        if let Some(point) = point {
+            command.env("WARDROOM_CRASH_AT", point);
         }
         self.host = Some(command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn()?);
         Ok(())
@@ -97,15 +96,15 @@ impl Scene {
         }
     }
 
-    fn is_dead(&mut self) -> Result<bool> {
+    fn has_ended(&mut self) -> Result<bool> {
         self.host.as_mut().map_or(Ok(true), |host| Ok(host.try_wait()?.is_some()))
     }
 
     fn log(&self) -> String {
-        fs::read_to_string(self.house.path("log")).unwrap_or_default()
+        fs::read_to_string(self.test_host.path("log")).unwrap_or_default()
     }
 
-    /// What the bot said in the thread of a command.
+    /// The bot's messages in the thread of a command.
     fn answers(&self, command: &str) -> Vec<Post> {
         let posts = self.server.posts(&self.channel);
         posts.into_iter().filter(|post| post.user == self.bot.id() && post.root == command).collect()
@@ -115,7 +114,7 @@ impl Scene {
         self.answers(command).iter().any(|post| post.message.contains(words))
     }
 
-    /// The bot's emoji on a command.
+    /// The bot's reactions to a command.
     fn emoji(&self, command: &str) -> Vec<String> {
         let post = self.server.posts(&self.channel).into_iter().find(|post| post.id == command);
         let reactions = post.map(|post| post.reactions).unwrap_or_default();
@@ -137,41 +136,48 @@ impl Scene {
         Ok(())
     }
 
-    /// Types a deployment, and waits until the host is dead or it was told. Gives the command, and whether it died.
+    /// Waits for the end of the host, which may follow an answer. Returns whether it has ended.
+    async fn ends_within(&mut self, most: Duration) -> Result<bool> {
+        let begun = Instant::now();
+        while begun.elapsed() < most && !self.has_ended()? {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        self.has_ended()
+    }
+
+    /// Posts a deployment, and waits for the crash or the answer. Returns the command and whether the host crashed.
     async fn deploys(&mut self, number: usize) -> Result<(String, bool)> {
         let command = self.alice.post(&self.channel, &format!("!deploy cms staging 1.0.{number}"));
         let begun = Instant::now();
         loop {
-            if self.is_dead()? {
+            if self.has_ended()? {
                 return Ok((command, true));
             }
             if self.has_answer(&command, "deployed version") {
-                // It may be about to.
-                tokio::time::sleep(Duration::from_secs(1)).await;
-                let dead = self.is_dead()?;
-                return Ok((command, dead));
+                let ended = self.ends_within(Duration::from_secs(1)).await?;
+                return Ok((command, ended));
             }
-            ensure!(begun.elapsed() < PATIENCE, "it neither dies nor answers; the log:\n{}", self.log());
+            ensure!(begun.elapsed() < PATIENCE, "neither a crash nor an answer; the log:\n{}", self.log());
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 
-    /// What people see of one command.
+    /// The messages of one command.
     async fn seen_once(&self, command: &str, number: usize) -> Result<()> {
         let deployed = format!("deployed version 1.0.{number} to staging");
         self.answer(command, &deployed).await?;
         let done = |scene: &Self| scene.emoji(command).iter().any(|emoji| emoji == "white_check_mark");
         self.until("white_check_mark", done).await?;
-        // Whatever was said before has been dealt with when this is answered.
-        let fence = self.alice.post(&self.channel, "!whoami");
-        self.answer(&fence, "You are ").await?;
+        // All earlier messages are handled when this one is answered.
+        let barrier = self.alice.post(&self.channel, "!whoami");
+        self.answer(&barrier, "You are ").await?;
         let answers = self.answers(command);
         let words: Vec<&str> = answers.iter().map(|post| post.message.as_str()).collect();
         ensure!(answers.len() == 2, "a card and a closing line: {words:#?}");
         let card = answers.iter().find(|post| !post.message.contains(&deployed)).context("a card")?;
         ensure!(card.message.contains("succeeded"), "the card's last words: {}", card.message);
         ensure!(self.emoji(command).len() == 2, "two emoji: {:?}", self.emoji(command));
-        let runs = fs::read_to_string(self.house.path("runs.txt"))?;
+        let runs = fs::read_to_string(self.test_host.path("runs.txt"))?;
         let runs = runs.lines().filter(|version| *version == format!("1.0.{number}")).count();
         ensure!(runs == 1, "started {runs} times");
         Ok(())
@@ -184,62 +190,62 @@ impl Drop for Scene {
     }
 }
 
-/// The places around reading and sending of a deployment that nobody disturbs.
-async fn places() -> Result<Vec<String>> {
+/// The crash points around reading and sending of a deployment without a crash.
+async fn points() -> Result<Vec<String>> {
     let mut scene = Scene::open().await?;
     scene.start(None)?;
-    let (command, died) = scene.deploys(0).await?;
-    ensure!(!died, "it died by itself:\n{}", scene.log());
+    let (command, crashed) = scene.deploys(0).await?;
+    ensure!(!crashed, "it crashed by itself:\n{}", scene.log());
     scene.seen_once(&command, 0).await?;
     let mut counts = BTreeMap::<String, usize>::new();
-    let mut places = Vec::new();
-    for place in fs::read_to_string(scene.house.path("places"))?.lines() {
-        let count = counts.entry(place.to_owned()).or_default();
+    let mut points = Vec::new();
+    for point in fs::read_to_string(scene.test_host.path("points"))?.lines() {
+        let count = counts.entry(point.to_owned()).or_default();
         *count += 1;
-        let reads = place.contains("receive") || place.contains("open");
+        let reads = point.contains("receive") || point.contains("open");
         let sends =
-            ["say card", "edit card", "say closing", "react", "commit sent"].iter().any(|word| place.contains(word));
-        // The fence at the end is not part of it.
+            ["say card", "edit card", "say closing", "react", "commit sent"].iter().any(|word| point.contains(word));
+        // The barrier command at the end does not count.
         if (reads && *count == 1) || sends {
-            places.push(format!("{place}#{count}"));
+            points.push(format!("{point}#{count}"));
         }
     }
-    Ok(places)
+    Ok(points)
 }
 
-/// Dies at a place of a deployment, and lives again. Gives whether it died there.
-async fn dies_at(scene: &mut Scene, place: &str, number: usize) -> Result<bool> {
-    scene.start(Some(place))?;
-    // Where this place is not passed this time, it is as if it had died right after.
-    let (command, died) = scene.deploys(number).await?;
+/// Crashes at a point of a deployment and starts again. Returns whether the point was reached.
+async fn crash_at(scene: &mut Scene, point: &str, number: usize) -> Result<bool> {
+    scene.start(Some(point))?;
+    // Where the point is not reached, the host is killed after the answer.
+    let (command, crashed) = scene.deploys(number).await?;
     scene.kill();
     scene.start(None)?;
     let seen = scene.seen_once(&command, number).await;
     scene.kill();
-    seen.with_context(|| format!("killed at {place}, died: {died}; the log:\n{}", scene.log()))?;
-    Ok(died)
+    seen.with_context(|| format!("killed at {point}, crashed: {crashed}; the log:\n{}", scene.log()))?;
+    Ok(crashed)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_around_any_message_people_see_one_of_each() -> Result<()> {
+async fn people_see_each_message_once_after_a_crash_at_each_point() -> Result<()> {
     let began = Instant::now();
-    let places = places().await?;
-    ensure!(places.len() >= 16, "too few places: {places:#?}");
+    let points = points().await?;
+    ensure!(points.len() >= 16, "too few points: {points:#?}");
     let mut channels = JoinSet::new();
     for channel in 0..CHANNELS {
-        let mine: Vec<(usize, String)> = places.iter().cloned().enumerate().skip(channel).step_by(CHANNELS).collect();
+        let mine: Vec<(usize, String)> = points.iter().cloned().enumerate().skip(channel).step_by(CHANNELS).collect();
         channels.spawn(async move {
             let mut scene = Scene::open().await?;
-            let mut died = 0;
-            for (number, place) in mine {
-                died += usize::from(dies_at(&mut scene, &place, number).await?);
+            let mut crashed = 0;
+            for (number, point) in mine {
+                crashed += usize::from(crash_at(&mut scene, &point, number).await?);
             }
-            anyhow::Ok(died)
+            anyhow::Ok(crashed)
         });
     }
-    let died: usize = channels.join_all().await.into_iter().collect::<Result<Vec<_>>>()?.into_iter().sum();
+    let crashed: usize = channels.join_all().await.into_iter().collect::<Result<Vec<_>>>()?.into_iter().sum();
     let took = began.elapsed().as_secs();
-    let _ = writeln!(std::io::stderr(), "a deployment on Mattermost: {died} of {} places in {took} s", places.len());
-    ensure!(died + 6 >= places.len(), "a place is hardly ever missed: {died} of {}", places.len());
+    let _ = writeln!(std::io::stderr(), "a deployment on Mattermost: {crashed} of {} points in {took} s", points.len());
+    ensure!(crashed + 6 >= points.len(), "too few points were reached: {crashed} of {}", points.len());
     Ok(())
 }

@@ -1,18 +1,18 @@
-//! `kill -9` at every place where the host reads, writes, sends or starts something: after the next start nothing is lost,
-//! nothing was done twice, and everybody was told once.
+//! A SIGKILL at every point where the host reads, writes, sends or starts something. After the next start nothing is
+//! lost, no effect happened twice, and every person got each message once.
 //!
-//! The host counts its own places and kills itself at one of them (its feature `crash-points`), so a run can be aimed.
-//! Not here: crashes in one process over twins in memory, which are far more (`durable`).
+//! The binary `failpoints` is the host with crash points: it logs them and kills itself at one of them.
+//! Not here: crashes in one process with in-memory stores, which are far more (`durable`).
 
-mod aftermath;
 mod approval;
 mod broken;
 mod calls;
-mod chance;
 mod changes;
 mod command;
-mod life;
 mod matrix;
 mod mattermost;
 mod points;
+mod random;
+mod session;
 mod soak;
+mod stored_state;

@@ -1,4 +1,4 @@
-//! Runs the same story once for each place of it, a few at a time.
+//! Runs the same scenario once for each crash point, some in parallel.
 
 use std::{
     io::Write as _,
@@ -11,14 +11,11 @@ use std::{
 
 use anyhow::{Result, anyhow};
 
-/// Most of the time a run waits for a disk or a script, so there are more than cores.
+/// More than there are cores, because a run mostly waits for a disk or a script.
 const AT_ONCE: usize = 4;
 
-/// Does something for each of these; gives what each came to, in the same order.
-///
-/// # Errors
-/// All that went wrong, each with what it was for.
-pub(super) fn each<T: Sync, R: Send>(
+/// Calls `run` for each item; returns the results in the same order, or all errors with the names of their items.
+pub(super) fn for_each_point<T: Sync, R: Send>(
     what: &str,
     all: &[T],
     name: impl Fn(&T) -> String + Sync,
@@ -42,9 +39,9 @@ pub(super) fn each<T: Sync, R: Send>(
     let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
     done.sort_by_key(|(index, _)| *index);
     let (good, bad): (Vec<_>, Vec<_>) = done.into_iter().partition(|(_, ran)| ran.is_ok());
-    // Not by the macro, whose words are shown only where a test fails.
+    // Not `eprintln!`, whose output is shown only for a failed test.
     let took = began.elapsed().as_secs_f32();
-    let _ = writeln!(std::io::stderr(), "{what}: {} places in {took:.0} s", all.len());
+    let _ = writeln!(std::io::stderr(), "{what}: {} points in {took:.0} s", all.len());
     if bad.is_empty() {
         return good.into_iter().map(|(_, ran)| ran).collect();
     }

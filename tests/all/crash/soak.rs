@@ -1,7 +1,7 @@
-//! Two hundred jobs at once, and a host that is killed again and again while they are at work.
+//! Two hundred jobs at once, and a host that is killed repeatedly while they run.
 //!
-//! Invariant: chance comes from one seed, which is printed. Half of the runs end one by one, a few in each life and the rest
-//! after the last kill, so each of these comes while jobs are open.
+//! Invariant: one printed seed decides everything. Half of the runs end one by one, a few in each session and the rest
+//! after the last kill, so every kill meets open jobs.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,25 +14,25 @@ use anyhow::{Context as _, Result, ensure};
 use wardroom::port::{Outcome, store::JobOutcome};
 
 use super::{
-    aftermath::kept,
-    chance::Chance,
-    life::{Life, live, live_with},
+    random::Random,
+    session::{Session, run_session, run_session_with},
+    stored_state::stored_state,
 };
-use crate::{house::House, journal::Journal};
+use crate::{journal::Journal, test_host::TestHost};
 
-/// Apps, each of them in all environments.
+/// Apps, each with all environments.
 const APPS: usize = 18;
 const ENVIRONMENTS: usize = 10;
-/// So many more stand in line for the first places.
+/// The number of further jobs that queue for the first deployment locks.
 const IN_LINE: usize = 20;
 const KILLS: usize = 30;
-/// The longest life, in milliseconds; the shortest ones end before anything goes on.
+/// The longest session in milliseconds. The shortest sessions end before a job resumes.
 const LONGEST: usize = 900;
 
-/// So many runs at the gate end in each life at most.
+/// The most runs that end at the gate in one session.
 const MOST_THROUGH: usize = 4;
 
-/// Tells what it was started for, and waits at the gate where it is told to.
+/// Writes its arguments to `started`, and waits at the gate if told to.
 const SCRIPT: &str = "#!/bin/sh
 echo \"$1 $2\" >>started
 case $3 in
@@ -41,7 +41,7 @@ gate) read -r _ <gate ;;
 esac
 ";
 
-fn config(chance: &mut Chance) -> String {
+fn config(random: &mut Random) -> String {
     let mut text = "[bot.marvin.console]\nuser = \"operator\"\n\n[people]\nadmins = [\"operator\"]\n".to_owned();
     for environment in 0..ENVIRONMENTS {
         text.push_str(&format!("\n[environment.e{environment}]\n"));
@@ -49,11 +49,11 @@ fn config(chance: &mut Chance) -> String {
     for app in 0..APPS {
         text.push_str(&format!("\n[app.a{app}]\n"));
         for environment in 0..ENVIRONMENTS {
-            // Those that have others in line behind them are quick.
+            // Runs with a queue behind them are quick.
             let first = app * ENVIRONMENTS + environment < IN_LINE;
-            let how = match chance.below(2) {
+            let how = match random.below(2) {
                 0 if !first => "gate".to_owned(),
-                _ => format!("{}.{}", chance.below(3), chance.below(10)),
+                _ => format!("{}.{}", random.below(3), random.below(10)),
             };
             text.push_str(&format!(
                 "[app.a{app}.deploy.e{environment}]\nrun = [\"./work.sh\", \"a{app}/e{environment}\", \"{{version}}\", \"{how}\"]\n\
@@ -67,7 +67,7 @@ fn config(chance: &mut Chance) -> String {
     text
 }
 
-/// All commands, each with the place and the version of its own.
+/// All commands, each with the line that its run writes.
 fn commands() -> Vec<(String, String)> {
     let places = || (0..APPS * ENVIRONMENTS).map(|place| (place / ENVIRONMENTS, place % ENVIRONMENTS));
     let mut all = Vec::new();
@@ -80,66 +80,66 @@ fn commands() -> Vec<(String, String)> {
     all
 }
 
-/// How many commands are in the inbox.
-fn taken(house: &House) -> Result<usize> {
-    let journal = Journal::open(&house.path("state"));
+/// The number of commands in the inbox.
+fn taken(test_host: &TestHost) -> Result<usize> {
+    let journal = Journal::open(&test_host.path("state"));
     Ok(journal.and_then(|mut journal| journal.count("select count(*) from inbox")).unwrap_or_default().try_into()?)
 }
 
-/// A named pipe where runs wait until it is opened for good.
-fn gate(house: &House) -> Result<File> {
-    let path = house.path("gate");
+/// A named pipe at which runs wait for a line.
+fn gate(test_host: &TestHost) -> Result<File> {
+    let path = test_host.path("gate");
     rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RWXU)?;
-    // Opened for both, so that this waits for nobody; nobody is let through before there is a line to read.
+    // Opened for reading and writing, so that opening does not block. A run continues when it reads a line.
     Ok(OpenOptions::new().read(true).write(true).open(path)?)
 }
 
 #[test]
-fn two_hundred_jobs_live_through_thirty_kills() -> Result<()> {
+fn two_hundred_jobs_survive_thirty_kills() -> Result<()> {
     let began = Instant::now();
-    let mut chance = Chance::new();
-    let house = House::new(&config(&mut chance))?;
-    house.script("work.sh", SCRIPT)?;
-    let mut gate = gate(&house)?;
+    let mut random = Random::new();
+    let test_host = TestHost::new(&config(&mut random))?;
+    test_host.script("work.sh", SCRIPT)?;
+    let mut gate = gate(&test_host)?;
 
-    let mut lives: Vec<Life> = Vec::new();
+    let mut sessions: Vec<Session> = Vec::new();
     for _ in 0..KILLS {
-        let dies = Duration::from_millis(chance.below(LONGEST) as u64);
-        let first = lives.is_empty();
-        let through = vec![b'\n'; chance.below(MOST_THROUGH + 1)];
-        let life = live_with(&house, None, |typist| {
+        let dies = Duration::from_millis(random.below(LONGEST) as u64);
+        let first = sessions.is_empty();
+        let through = vec![b'\n'; random.below(MOST_THROUGH + 1)];
+        let session = run_session_with(&test_host, None, |input| {
             if first {
-                // A host that finds work brings it to rest before it reads, so the first one hears them all.
-                typist.say(&commands().into_iter().map(|(command, _)| format!("{command} &\n")).collect::<String>())?;
-                typist.wait_for("all commands in the inbox", || Ok(taken(&house)? == commands().len()))?;
+                // A host with open jobs resumes them before it reads, so the first session receives all commands.
+                input.say(&commands().into_iter().map(|(command, _)| format!("{command} &\n")).collect::<String>())?;
+                input.wait_for("all commands in the inbox", || Ok(taken(&test_host)? == commands().len()))?;
             }
             let born = Instant::now();
             gate.write_all(&through)?;
-            typist.wait_for("its death", || Ok(born.elapsed() >= dies))?;
-            typist.kill()
+            input.wait_for("the crash", || Ok(born.elapsed() >= dies))?;
+            input.kill()
         })?;
-        ensure!(life.died(), "it was killed in the middle of its work: {life:#?}");
-        life.made_no_mistake()?;
-        lives.push(life);
+        ensure!(session.crashed(), "it was killed in the middle of its work: {session:#?}");
+        session.has_no_internal_error()?;
+        sessions.push(session);
     }
-    let open = Journal::open(&house.path("state"))?.count("select count(*) from job where outcome is null")?;
+    let open = Journal::open(&test_host.path("state"))?.count("select count(*) from job where outcome is null")?;
     gate.write_all(&[b'\n'; 400])?;
-    let last = live(&house, "", None)?;
-    last.ended_well()?;
-    lives.push(last);
+    let last = run_session(&test_host, "", None)?;
+    last.ended_cleanly()?;
+    sessions.push(last);
 
     let took = began.elapsed().as_secs();
     let _ = writeln!(std::io::stderr(), "the soak: {KILLS} kills, {open} jobs open after the last, {took} s");
     ensure!(open >= 5, "jobs were open at each kill: {open}");
-    check(&house, &lives)
+    check(&test_host, &sessions)
 }
 
-fn check(house: &House, lives: &[Life]) -> Result<()> {
-    let kept = kept(house)?;
-    kept.all_over()?;
-    kept.told_once(lives)?;
+fn check(test_host: &TestHost, sessions: &[Session]) -> Result<()> {
+    let state = stored_state(test_host)?;
+    state.all_finished()?;
+    state.announced_once(sessions)?;
     let wanted: BTreeSet<String> = commands().into_iter().map(|(_, what)| what).collect();
-    let started = fs::read_to_string(house.path("started"))?;
+    let started = fs::read_to_string(test_host.path("started"))?;
     let mut starts: BTreeMap<&str, usize> = BTreeMap::new();
     for line in started.lines() {
         *starts.entry(line).or_default() += 1;
@@ -148,13 +148,13 @@ fn check(house: &House, lives: &[Life]) -> Result<()> {
     ensure!(twice.is_empty(), "started more than once: {twice:?}");
     ensure!(starts.keys().map(|what| (*what).to_owned()).collect::<BTreeSet<_>>() == wanted, "{starts:?}");
 
-    ensure!(kept.jobs.len() == wanted.len(), "a job for each command: {}", kept.jobs.len());
-    for job in &kept.jobs {
-        let end = job.end.as_ref().context("it is over")?;
+    ensure!(state.jobs.len() == wanted.len(), "a job for each command: {}", state.jobs.len());
+    for job in &state.jobs {
+        let end = job.end.as_ref().context("the job is finished")?;
         ensure!(end.outcome == JobOutcome::Succeeded, "{}: {end:?}", job.line);
-        let releases = kept.releases_of(&job.id);
+        let releases = state.releases_of(&job.id);
         ensure!(releases.len() == 1 && releases[0].outcome == Outcome::Succeeded, "{}: {releases:?}", job.line);
     }
-    ensure!(kept.releases.len() == wanted.len(), "{} releases", kept.releases.len());
+    ensure!(state.releases.len() == wanted.len(), "{} releases", state.releases.len());
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! Random orders of asking, approving, taking back, saying no, time and death: no effect without the people that the rules ask
-//! for, and no word of theirs lost.
+//! Random sequences of request, approval, withdrawal, denial and crash: no effect without the people that the rules
+//! require, and no answer is lost.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -10,9 +10,9 @@ use wardroom::port::{
     store::{EntryKind, JobOutcome, Phase},
 };
 
-use super::rig::World;
+use super::harness::Harness;
 
-/// Three people can approve, of whom `bob` asks.
+/// Three people can approve; `bob` asks.
 fn config(count: u32, within: &str) -> String {
     format!(
         r#"
@@ -23,7 +23,7 @@ admins = ["operator"]
 
 [role.deployer]
 members      = ["bob", "carol", "dave"]
-commands     = ["drill-place"]
+commands     = ["script-app"]
 apps         = ["*"]
 environments = ["production"]
 
@@ -35,8 +35,8 @@ approval = {{ count = {count}, from = "deployer", within = "{within}" }}
 memory     = true
 parameters = {{ version = '[0-9.]+' }}
 
-[plugin.drill]
-module = "{{guests}}/drill.wasm"
+[plugin.scripted]
+module = "{{guests}}/scripted.wasm"
 allow  = [
   {{ call = ["pipelines.trigger", "jobs.later", "jobs.cancel"], beyond = ["app", "environment", "version", "parameter"] }},
   {{ call = ["pipelines.wait", "catalog.*", "jobs.list", "store.*"] }},
@@ -45,20 +45,20 @@ allow  = [
     )
 }
 
-const ASKS: &str = "bob> drill-place cms production 1.0 trigger:cms/production:1.0 wait";
+const ASKS: &str = "bob> script-app cms production 1.0 trigger:cms/production:1.0 wait";
 
-/// What somebody does.
+/// A step of a sequence.
 #[derive(Debug, Clone)]
-enum Deed {
-    /// Says it by a command or by a reaction.
+enum Step {
+    /// A person's command or reaction.
     Says(&'static str, &'static str),
-    /// The host is stopped and started.
+    /// A clean restart.
     Restarts,
-    /// The host dies after so many calls of its ports, and is started again.
-    Dies(u32),
+    /// A crash after this many calls of adapters and store, then a restart.
+    Crashes(u32),
 }
 
-fn deed() -> impl Strategy<Value = Deed> {
+fn step() -> impl Strategy<Value = Step> {
     let who = prop_oneof![Just("bob"), Just("carol"), Just("dave"), Just("eve"), Just("operator")];
     let what = prop_oneof![
         4 => Just("approve"),
@@ -68,13 +68,13 @@ fn deed() -> impl Strategy<Value = Deed> {
         1 => Just("👎"),
     ];
     prop_oneof![
-        6 => (who, what).prop_map(|(who, what)| Deed::Says(who, what)),
-        1 => Just(Deed::Restarts),
-        1 => (3..40_u32).prop_map(Deed::Dies),
+        6 => (who, what).prop_map(|(who, what)| Step::Says(who, what)),
+        1 => Just(Step::Restarts),
+        1 => (3..40_u32).prop_map(Step::Crashes),
     ]
 }
 
-/// What should have come of some deeds: the people whose word stands, and how it was decided.
+/// The expected result of the steps: the approvals that count, and the decision.
 #[derive(Debug, Default)]
 struct Model {
     given: BTreeSet<&'static str>,
@@ -91,7 +91,7 @@ impl Model {
             "approve" | "👍" => {
                 match (self.given.insert(who), what) {
                     (true, "👍") => drop(self.by_reaction.insert(who)),
-                    // What is typed stands, whatever becomes of a reaction.
+                    // A typed approval counts, whatever happens to a reaction.
                     (_, "approve") => drop(self.by_reaction.remove(who)),
                     _ => {}
                 }
@@ -108,18 +108,18 @@ impl Model {
     }
 }
 
-/// Whether no effect stands in the journal without enough people before it, and none behind a no.
-fn held(world: &World, count: usize) -> Result<()> {
-    for job in world.jobs() {
+/// Checks that each effect in the journal has enough approvals before it, and no denial.
+fn check_approvals(harness: &Harness, count: usize) -> Result<()> {
+    for job in harness.jobs() {
         let mut given: BTreeSet<String> = BTreeSet::new();
         let mut approved = false;
-        for sealed in world.entries(&job.id)? {
+        for sealed in harness.entries(&job.id)? {
             let body = &sealed.entry.body;
             match (sealed.entry.kind, body["event"].as_str()) {
                 (EntryKind::Event, Some("approval-given")) => {
                     let who = body["by"]["id"].as_str().unwrap_or_default().to_owned();
                     ensure!(["carol", "dave"].contains(&who.as_str()), "{who} counted");
-                    // Said once more by command, it is the same one's word.
+                    // A typed approval after a reaction is the same person's.
                     ensure!(given.insert(who.clone()) || body["by"]["reaction"].is_null(), "{who} counted twice");
                 }
                 (EntryKind::Event, Some("approval-withdrawn")) => {
@@ -130,7 +130,7 @@ fn held(world: &World, count: usize) -> Result<()> {
                     approved = true;
                 }
                 (EntryKind::Event, Some("not-approved")) => approved = false,
-                (EntryKind::Intent, _) => ensure!(approved, "an effect of {} that nobody approved of", job.id),
+                (EntryKind::Intent, _) => ensure!(approved, "an effect of {} without an approval", job.id),
                 _ => {}
             }
         }
@@ -138,7 +138,7 @@ fn held(world: &World, count: usize) -> Result<()> {
     Ok(())
 }
 
-fn fails(error: anyhow::Error) -> TestCaseError {
+fn failure(error: anyhow::Error) -> TestCaseError {
     TestCaseError::fail(format!("{error:#}"))
 }
 
@@ -146,107 +146,107 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 30, max_shrink_iters: 30, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_effect_without_the_people_and_no_word_lost(count in 1..3_usize, deeds in prop::collection::vec(deed(), 0..8)) {
-        let world = World::new(Some(Outcome::Succeeded)).map_err(fails)?;
+    fn no_effect_happens_without_its_approvals_and_no_answer_is_lost(count in 1..3_usize, steps in prop::collection::vec(step(), 0..8)) {
+        let harness = Harness::new(Some(Outcome::Succeeded)).map_err(failure)?;
         let config = config(u32::try_from(count).expect("a number"), "5m");
-        prop_assert!(world.live(&config, &[ASKS], None).map_err(fails)?);
+        prop_assert!(harness.run(&config, &[ASKS], None).map_err(failure)?);
         let mut model = Model::default();
         let mut typed: Vec<String> = Vec::new();
         let mut sure = true;
-        for deed in &deeds {
-            let calls = match deed {
-                Deed::Says(who, what) => {
+        for step in &steps {
+            let calls = match step {
+                Step::Says(who, what) => {
                     typed.push(format!("{who}> {what}"));
                     model.does(who, what, count);
                     continue;
                 }
-                Deed::Restarts => None,
-                Deed::Dies(calls) => Some(*calls),
+                Step::Restarts => None,
+                Step::Crashes(calls) => Some(*calls),
             };
             let lines: Vec<&str> = typed.iter().map(String::as_str).collect();
-            // What was said to a dying host may not have been heard, and then nobody knows what it would have come to.
-            sure &= world.live(&config, &lines, calls).map_err(fails)? || lines.is_empty();
+            // A host that crashes may not have received the lines, so the expected result is unknown.
+            sure &= harness.run(&config, &lines, calls).map_err(failure)? || lines.is_empty();
             typed.clear();
         }
         let lines: Vec<&str> = typed.iter().map(String::as_str).collect();
-        prop_assert!(world.live(&config, &lines, None).map_err(fails)?);
-        prop_assert!(world.live(&config, &[], None).map_err(fails)?);
-        world.verify().map_err(fails)?;
-        held(&world, count).map_err(fails)?;
-        let jobs = world.jobs();
+        prop_assert!(harness.run(&config, &lines, None).map_err(failure)?);
+        prop_assert!(harness.run(&config, &[], None).map_err(failure)?);
+        harness.verify().map_err(failure)?;
+        check_approvals(&harness, count).map_err(failure)?;
+        let jobs = harness.jobs();
         let job = jobs.first().ok_or_else(|| TestCaseError::fail("no job"))?;
-        let runs = world.pipelines.runs().len();
+        let runs = harness.pipelines.runs().len();
         match &job.end {
             None => prop_assert!(job.stand.phase == Phase::Approval && runs == 0, "{:?}", job.stand),
             Some(end) => prop_assert_eq!(runs, usize::from(end.outcome == JobOutcome::Succeeded), "{:?}", end),
         }
         if sure {
             let decided = job.end.as_ref().map(|end| end.outcome == JobOutcome::Succeeded);
-            prop_assert_eq!(decided, model.decided, "{:?}: {:?}", job, world.chat.words());
+            prop_assert_eq!(decided, model.decided, "{:?}: {:?}", job, harness.chat.words());
         }
     }
 }
 
 #[test]
-fn a_time_that_went_by_while_nobody_was_there_is_over() -> Result<()> {
-    let world = World::new(Some(Outcome::Succeeded))?;
+fn an_approval_expires_during_downtime() -> Result<()> {
+    let harness = Harness::new(Some(Outcome::Succeeded))?;
     let config = config(1, "1s");
-    ensure!(world.live(&config, &[ASKS], None)?);
-    std::thread::sleep(Duration::from_millis(1100));
-    ensure!(world.live(&config, &["carol> 👍", "carol> approve"], None)?);
-    let job = &world.jobs()[0];
+    ensure!(harness.run(&config, &[ASKS], None)?);
+    harness.clock.set(2);
+    ensure!(harness.run(&config, &["carol> 👍", "carol> approve"], None)?);
+    let job = &harness.jobs()[0];
     let outcome = job.end.as_ref().map(|end| end.outcome);
-    ensure!(outcome == Some(JobOutcome::NotApproved) && world.pipelines.runs().is_empty(), "{job:?}");
-    held(&world, 1)?;
-    world.verify()
+    ensure!(outcome == Some(JobOutcome::NotApproved) && harness.pipelines.runs().is_empty(), "{job:?}");
+    check_approvals(&harness, 1)?;
+    harness.verify()
 }
 
 #[test]
-fn a_clock_that_is_set_takes_nobodys_time_away() -> Result<()> {
-    let world = World::new(Some(Outcome::Succeeded))?;
+fn setting_the_wall_clock_does_not_expire_an_approval() -> Result<()> {
+    let harness = Harness::new(Some(Outcome::Succeeded))?;
     let config = config(1, "10m");
-    // It is set an hour ahead while the host lives, and the answer comes then.
-    let clock = world.clock.clone();
+    // The clock is set one hour ahead while the job waits, and the answer follows.
+    let clock = harness.clock.clone();
     let jump = std::thread::spawn(move || {
         std::thread::sleep(Duration::from_millis(1200));
         clock.set(3600);
     });
-    world.live(&config, &[ASKS, "(2500)", "carol> approve"], None)?;
+    harness.run(&config, &[ASKS, "(2500)", "carol> approve"], None)?;
     let _ = jump.join();
-    ensure!(world.pipelines.runs().len() == 1, "{:?}", world.chat.words());
-    held(&world, 1)
+    ensure!(harness.pipelines.runs().len() == 1, "{:?}", harness.chat.words());
+    check_approvals(&harness, 1)
 }
 
 #[test]
-fn a_word_on_a_job_at_work_keeps_nobody_waiting() -> Result<()> {
-    // Its run does not end.
-    let world = World::new(None)?;
+fn a_late_answer_to_a_running_job_is_refused_at_once() -> Result<()> {
+    // The run does not end.
+    let harness = Harness::new(None)?;
     let config = config(1, "10m");
-    ensure!(world.live(&config, &[ASKS], None)?);
+    ensure!(harness.run(&config, &[ASKS], None)?);
     let typed = ["carol> 👍", "(400)", "dave> 👍", "dave> approve", "eve> 👎", "operator> whoami"];
-    world.live_for(&config, &typed, None, Duration::from_secs(3))?;
-    let said = world.chat.words();
+    harness.run_for(&config, &typed, None, Duration::from_secs(3))?;
+    let said = harness.chat.words();
     let over = said.iter().filter(|text| text.contains("waits for no approval: it was approved"));
     ensure!(over.count() >= 2, "{said:?}");
     ensure!(!said.iter().any(|text| text.contains("cannot be written down")), "{said:?}");
-    ensure!(world.pipelines.runs().len() == 1);
-    held(&world, 1)
+    ensure!(harness.pipelines.runs().len() == 1);
+    check_approvals(&harness, 1)
 }
 
 #[test]
-fn what_the_rules_want_by_now_is_asked_for_once_and_can_be_met() -> Result<()> {
-    let world = World::new(Some(Outcome::Succeeded))?;
-    ensure!(world.live(&config(1, "10m"), &[ASKS], None)?);
-    // The operator wants two meanwhile, and the rule has another line.
+fn changed_approval_rules_are_asked_for_once_and_can_be_met() -> Result<()> {
+    let harness = Harness::new(Some(Outcome::Succeeded))?;
+    ensure!(harness.run(&config(1, "10m"), &[ASKS], None)?);
+    // The operator requires two people now, and the rule moves to another line.
     let stricter = format!("# a line more\n{}", config(2, "10m"));
-    ensure!(world.live(&stricter, &["carol> 👍"], None)?);
-    ensure!(world.pipelines.runs().is_empty(), "one is not enough any more");
-    let again = world.jobs()[0].stand.about.clone();
+    ensure!(harness.run(&stricter, &["carol> 👍"], None)?);
+    ensure!(harness.pipelines.runs().is_empty(), "one is not enough any more");
+    let again = harness.jobs()[0].stand.about.clone();
     ensure!(again.contains("0 of 2"), "{again}");
-    let id = world.jobs()[0].id.clone();
+    let id = harness.jobs()[0].id.clone();
     let typed = [format!("carol> approve {id}"), format!("carol> approve {id}-2"), format!("dave> approve {id}-2")];
     let typed: Vec<&str> = typed.iter().map(String::as_str).collect();
-    ensure!(world.live(&stricter, &typed, None)?);
-    ensure!(world.pipelines.runs().len() == 1, "{:?}", world.chat.words());
-    held(&world, 1)
+    ensure!(harness.run(&stricter, &typed, None)?);
+    ensure!(harness.pipelines.runs().len() == 1, "{:?}", harness.chat.words());
+    check_approvals(&harness, 1)
 }

@@ -1,11 +1,13 @@
-//! Jobs under crashes at every call, in one process over twins in memory: so many that no kill of a real host could try them.
+//! Jobs under a crash at every call, in one process with in-memory adapters and store. The speed allows far more
+//! crashes than processes on disk would.
 //!
-//! Not here: real processes and disks (`crash`), and what a person sees (`stories`).
+//! Not here: real processes and disks (`crash`), the text that people read (`stories`).
 
 mod approvals;
-mod direct;
-mod doubt;
-mod places;
+mod direct_messages;
+mod freezes;
+mod in_doubt;
+mod locks;
 mod replay;
-mod rig;
-mod windows;
+// Used by the tests above.
+mod harness;

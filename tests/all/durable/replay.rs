@@ -1,4 +1,4 @@
-//! Random scripts, random crashes, changed rules: what a job does is what it would have done undisturbed.
+//! Random scripts, random crashes, changed grants: a job has the same result as without crashes.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -9,9 +9,9 @@ use wardroom::port::{
     store::{EntryKind, JobOutcome, Phase},
 };
 
-use super::rig::World;
+use super::harness::Harness;
 
-/// What the plugin `drill` may do, with the calls of one rule to be filled in.
+/// The configuration of the guest `scripted`, with the calls of one grant.
 pub(super) fn config(calls: &str) -> String {
     format!(
         r#"
@@ -31,19 +31,19 @@ parameters = {{ version = '[0-9.]+' }}
 memory     = true
 parameters = {{ version = '[0-9.]+' }}
 
-[plugin.drill]
-module = "{{guests}}/drill.wasm"
+[plugin.scripted]
+module = "{{guests}}/scripted.wasm"
 allow  = [{{ call = [{calls}], beyond = ["app", "environment", "version", "parameter"] }}, {{ call = ["catalog.*", "jobs.list", "store.*"] }}]
 "#
     )
 }
 
-/// All that the tests need.
+/// All calls that the scripts use.
 pub(super) const ALL: &str = r#""pipelines.trigger", "pipelines.wait", "jobs.later", "jobs.cancel""#;
-/// Nothing outside.
+/// The same without triggers.
 const FEW: &str = r#""pipelines.wait", "jobs.later", "jobs.cancel""#;
 
-/// One call of a script, by its word.
+/// One step of a script.
 fn step() -> impl Strategy<Value = String> {
     prop_oneof![
         4 => Just("trigger:cms/staging:1.0".to_owned()),
@@ -60,44 +60,44 @@ fn step() -> impl Strategy<Value = String> {
         1 => Just("stage:testing".to_owned()),
         1 => Just("apps".to_owned()),
         1 => Just("big:20000".to_owned()),
-        1 => Just("later:3:drill:script=set:left:1".to_owned()),
+        1 => Just("later:3:script:script=set:left:1".to_owned()),
     ]
 }
 
 fn script() -> impl Strategy<Value = String> {
-    prop::collection::vec(step(), 1..12).prop_map(|steps| format!("drill {}", steps.join(" ")))
+    prop::collection::vec(step(), 1..12).prop_map(|steps| format!("script {}", steps.join(" ")))
 }
 
-/// What one job came to, as far as it does not depend on the moment.
+/// The result of a job, without values that depend on the moment.
 #[derive(Debug, PartialEq)]
-struct Came {
+struct Outcomes {
     outcome: Option<JobOutcome>,
     said: Option<String>,
     runs: usize,
     values: BTreeMap<String, Vec<u8>>,
 }
 
-fn came(world: &World) -> Result<Came> {
-    let jobs = world.jobs();
+fn outcomes(harness: &Harness) -> Result<Outcomes> {
+    let jobs = harness.jobs();
     let typed = jobs.iter().find(|job| job.parent.is_none());
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    let values = runtime.block_on(world.store.values("drill", "", 1000))?;
-    Ok(Came {
+    let values = runtime.block_on(harness.store.values("scripted", "", 1000))?;
+    Ok(Outcomes {
         outcome: typed.and_then(|job| job.end.as_ref()).map(|end| end.outcome),
         said: typed.and_then(|job| job.end.as_ref()).map(|end| end.summary.clone()),
-        runs: world.pipelines.runs().len(),
+        runs: harness.pipelines.runs().len(),
         values: values.into_iter().collect(),
     })
 }
 
-/// What must hold however often it died.
-fn promises(world: &World) -> Result<()> {
-    world.verify()?;
-    // Each run has an intent, and each intent whose answer is a run has one.
+/// The checks after any number of crashes.
+fn check(harness: &Harness) -> Result<()> {
+    harness.verify()?;
+    // Each run has an intent, and each successful trigger has a run.
     let mut started = 0;
-    for job in world.jobs() {
+    for job in harness.jobs() {
         ensure!(job.end.is_some(), "job {} is {:?}", job.id, job.stand);
-        for sealed in world.entries(&job.id)? {
+        for sealed in harness.entries(&job.id)? {
             let answer = &sealed.entry.body["answer"]["Ok"]["id"];
             if sealed.entry.kind == EntryKind::Result && sealed.entry.call == "pipelines.trigger" && !answer.is_null() {
                 started += 1;
@@ -105,25 +105,27 @@ fn promises(world: &World) -> Result<()> {
         }
     }
     ensure!(
-        started == world.pipelines.runs().len(),
+        started == harness.pipelines.runs().len(),
         "{started} runs in the journals, {} were",
-        world.pipelines.runs().len()
+        harness.pipelines.runs().len()
     );
-    // Each message under one key, once; the twin would keep a second one apart only under a key of its own.
-    let mut keys: Vec<String> = world.chat.sent().into_iter().map(|message| message.key).collect();
+    // Each message was sent once under its key.
+    let mut keys: Vec<String> = harness.chat.sent().into_iter().map(|message| message.key).collect();
     let all = keys.len();
     keys.sort();
     keys.dedup();
     ensure!(keys.len() == all);
     let closings = keys.iter().filter(|key| key.ends_with("/closing")).count();
-    ensure!(closings == world.jobs().len(), "{closings} closing lines of {} jobs", world.jobs().len());
+    ensure!(closings == harness.jobs().len(), "{closings} closing lines of {} jobs", harness.jobs().len());
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    ensure!(runtime.block_on(world.store.outbox())?.is_empty() && runtime.block_on(world.store.waiting())?.is_empty());
-    ensure!(runtime.block_on(world.store.places())?.is_empty());
+    ensure!(
+        runtime.block_on(harness.store.outbox())?.is_empty() && runtime.block_on(harness.store.waiting())?.is_empty()
+    );
+    ensure!(runtime.block_on(harness.store.places())?.is_empty());
     Ok(())
 }
 
-fn fails(error: anyhow::Error) -> TestCaseError {
+fn failure(error: anyhow::Error) -> TestCaseError {
     TestCaseError::fail(format!("{error:#}"))
 }
 
@@ -131,74 +133,74 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 40, max_shrink_iters: 20, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_job_that_dies_again_and_again_does_what_it_would_have_done(
+    fn a_job_has_the_same_result_over_repeated_crashes(
         script in script(),
         crashes in prop::collection::vec(1..30_u32, 0..8),
     ) {
-        let whole = World::new(Some(Outcome::Succeeded)).map_err(fails)?;
-        prop_assert!(whole.live(&config(ALL), &[&script], None).map_err(fails)?);
-        promises(&whole).map_err(fails)?;
+        let whole = Harness::new(Some(Outcome::Succeeded)).map_err(failure)?;
+        prop_assert!(whole.run(&config(ALL), &[&script], None).map_err(failure)?);
+        check(&whole).map_err(failure)?;
 
-        let broken = World::new(Some(Outcome::Succeeded)).map_err(fails)?;
+        let broken = Harness::new(Some(Outcome::Succeeded)).map_err(failure)?;
         let mut typed = vec![script.as_str()];
         for calls in &crashes {
-            broken.live(&config(ALL), &typed, Some(*calls)).map_err(fails)?;
-            // What was not in the inbox when it died is typed again, as a network would bring it again.
-            if broken.heard().map_err(fails)? {
+            broken.run(&config(ALL), &typed, Some(*calls)).map_err(failure)?;
+            // A line that did not reach the inbox is typed again, as a network would deliver it again.
+            if broken.has_received().map_err(failure)? {
                 typed.clear();
             }
         }
-        prop_assert!(broken.live(&config(ALL), &typed, None).map_err(fails)?);
-        promises(&broken).map_err(fails)?;
-        prop_assert_eq!(came(&whole).map_err(fails)?, came(&broken).map_err(fails)?);
+        prop_assert!(broken.run(&config(ALL), &typed, None).map_err(failure)?);
+        check(&broken).map_err(failure)?;
+        prop_assert_eq!(outcomes(&whole).map_err(failure)?, outcomes(&broken).map_err(failure)?);
     }
 
     #[test]
-    fn a_grant_that_is_taken_away_holds_from_the_next_call(
+    fn a_removed_grant_denies_from_the_next_call_on(
         script in script(),
         crash in 1..40_u32,
     ) {
-        let world = World::new(Some(Outcome::Succeeded)).map_err(fails)?;
-        world.live(&config(ALL), &[&script], Some(crash)).map_err(fails)?;
-        let before = world.pipelines.runs().len();
-        let typed: &[&str] = if world.heard().map_err(fails)? { &[] } else { &[&script] };
-        prop_assert!(world.live(&config(FEW), typed, None).map_err(fails)?);
-        promises(&world).map_err(fails)?;
-        prop_assert_eq!(before, world.pipelines.runs().len(), "nothing is started without a grant");
+        let harness = Harness::new(Some(Outcome::Succeeded)).map_err(failure)?;
+        harness.run(&config(ALL), &[&script], Some(crash)).map_err(failure)?;
+        let before = harness.pipelines.runs().len();
+        let typed: &[&str] = if harness.has_received().map_err(failure)? { &[] } else { &[&script] };
+        prop_assert!(harness.run(&config(FEW), typed, None).map_err(failure)?);
+        check(&harness).map_err(failure)?;
+        prop_assert_eq!(before, harness.pipelines.runs().len(), "nothing is started without a grant");
     }
 
     #[test]
-    fn called_off_at_any_moment_it_ends(
+    fn a_job_ends_whenever_it_is_cancelled(
         script in script(),
         crash in 1..40_u32,
     ) {
-        let world = World::new(None).map_err(fails)?;
+        let harness = Harness::new(None).map_err(failure)?;
         let config = config(ALL);
-        world.live_for(&config, &[&script], Some(crash), Duration::from_millis(300)).map_err(fails)?;
-        if let Some(job) = world.jobs().first() {
+        harness.run_for(&config, &[&script], Some(crash), Duration::from_millis(300)).map_err(failure)?;
+        if let Some(job) = harness.jobs().first() {
             let cancel = format!("cancel {}", job.id);
-            // What is started after the plugin was told tidies up, and is not stopped: it ends by itself.
-            let pipelines = world.pipelines.clone();
+            // A run that starts after the cancellation is cleanup and is not stopped: it ends by itself.
+            let pipelines = harness.pipelines.clone();
             let ending = std::thread::spawn(move || {
                 for _ in 0..20 {
                     std::thread::sleep(Duration::from_millis(100));
                     pipelines.end(Outcome::Succeeded);
                 }
             });
-            prop_assert!(world.live(&config, &[&cancel], None).map_err(fails)?);
+            prop_assert!(harness.run(&config, &[&cancel], None).map_err(failure)?);
             let _ = ending.join();
-            promises_of_cancelled(&world).map_err(fails)?;
+            check_cancelled(&harness).map_err(failure)?;
         }
     }
 }
 
-/// What must hold of jobs that were called off.
-fn promises_of_cancelled(world: &World) -> Result<()> {
-    world.verify()?;
-    for job in world.jobs().iter().filter(|job| job.parent.is_none()) {
+/// The checks for cancelled jobs.
+fn check_cancelled(harness: &Harness) -> Result<()> {
+    harness.verify()?;
+    for job in harness.jobs().iter().filter(|job| job.parent.is_none()) {
         ensure!(job.end.is_some() && job.stand.phase != Phase::Held, "job {} is {:?}", job.id, job.stand);
     }
-    let going = world.pipelines.runs().into_values().filter(|run| run.end.is_none()).count();
+    let going = harness.pipelines.runs().into_values().filter(|run| run.end.is_none()).count();
     ensure!(going == 0, "{going} runs go on");
     Ok(())
 }

@@ -1,7 +1,7 @@
-//! Guests made of the text in `tests/hostile`: a core module with the contract's types inside, or whatever the text says.
+//! Guests from the texts in `tests/hostile`: a core module with the contract's types, or a complete component.
 //!
-//! A text that begins with `(component` is taken as it stands. Others are the fields of a module: `common.wat` comes behind
-//! them, and what they do not define (`describe`, `$attack`, `$peek`) is filled in with something harmless.
+//! A text that begins with `(component` is used unchanged. Every other text holds the fields of a module: `common.wat`
+//! is appended, and missing functions (`describe`, `$attack`, `$peek`) get harmless definitions.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
-use crate::house::repository;
+use crate::test_host::repository;
 
 const DESCRIBE: &str = r#"(func (export "wardroom:plugin/commands@0.1.0#describe") (result i32) (i32.const 2304))"#;
 const MEMORY: &str = r#"(memory (export "memory")"#;
@@ -34,7 +34,7 @@ pub(crate) fn build(name: &str) -> Result<Vec<u8>> {
     from_fields(&text, |contract| contract).with_context(|| format!("{name}.wat"))
 }
 
-/// The bytes of the guest that does no harm.
+/// The bytes of a harmless guest.
 pub(crate) fn harmless() -> Result<Vec<u8>> {
     from_fields("", |contract| contract)
 }
@@ -44,7 +44,7 @@ pub(crate) fn harmless_of(version: &str) -> Result<Vec<u8>> {
     from_fields("", |text| text.replace("0.1.0", version))
 }
 
-/// A module as the finished component that other tools would make of it.
+/// The component that other tools would make from a module.
 pub(crate) fn component(module: &[u8]) -> Result<Vec<u8>> {
     ComponentEncoder::default().validate(true).module(module)?.encode()
 }
@@ -69,7 +69,7 @@ fn from_fields(fields: &str, version: impl Fn(String) -> String) -> Result<Vec<u
     let mut whole = String::new();
     for file in files {
         let text = version(fs::read_to_string(file.path())?);
-        // One package in several files; here it is one text.
+        // The package has several files; here they are one text.
         let (header, rest) = text.split_once('\n').context("a file of the contract has lines")?;
         if package.is_none() {
             package = Some(header.to_owned());

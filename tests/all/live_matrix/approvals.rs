@@ -1,4 +1,4 @@
-//! A deployment that others have to approve, in a real room: by reactions, over restarts, taken back, denied, too late.
+//! Approvals in a real room: by reaction, over restarts, withdrawn, denied and expired.
 
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use super::{
     scene::{Scene, body, replaces, thread_of},
 };
 
-/// A scene with people who can approve, and the host started with them.
+/// A scene with a started host whose configuration has people who can approve.
 async fn scene_with(terms: &str, names: &[&str]) -> Result<(Scene, Vec<MatrixUser>)> {
     let synapse = Synapse::shared().await?;
     let mut scene = Scene::open(synapse).await?;
@@ -26,11 +26,11 @@ async fn scene_with(terms: &str, names: &[&str]) -> Result<(Scene, Vec<MatrixUse
     scene.host.use_approval(terms, &ids)?;
     scene.host.kill();
     scene.host.start()?;
-    scene.fence().await?;
+    scene.barrier().await?;
     Ok((scene, people))
 }
 
-/// The message that asks; it stands in the room and in no thread.
+/// The approval request, which is in the room and in no thread.
 async fn asked(scene: &Scene) -> Result<String> {
     let asks = |event: &Value| {
         event["sender"] == scene.bot && thread_of(event).is_none() && body(event).contains("It is going to:")
@@ -39,7 +39,7 @@ async fn asked(scene: &Scene) -> Result<String> {
     Ok(message["event_id"].as_str().unwrap_or_default().to_owned())
 }
 
-/// Waits until the message that asks has been changed so that it holds these words.
+/// Waits until the approval request was edited to contain `words`.
 async fn changed(scene: &Scene, asked: &str, words: &str) -> Result<Value> {
     let fits = |event: &Value| replaces(event, asked) && body(event).contains(words);
     scene.alice.wait(&scene.room, &format!("change of what asks to `{words}`"), fits).await
@@ -52,28 +52,28 @@ async fn asking_messages(scene: &Scene) -> Result<usize> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn somebody_else_approves_by_a_reaction_while_the_bot_is_down() -> Result<()> {
+async fn an_approval_by_reaction_during_downtime_counts() -> Result<()> {
     let (mut scene, people) = scene_with("within = \"10m\"", &["carol"]).await?;
     let command = scene.alice.say(&scene.room, DEPLOY).await?;
     let asked = asked(&scene).await?;
     let events = scene.alice.events(&scene.room).await?;
     let message = events.iter().find(|event| event["event_id"] == asked.as_str()).expect("the message");
-    // Whoever can approve is called, which a notice would not do.
+    // The request mentions the people who can approve, which a notice would not do.
     assert_eq!(message["content"]["msgtype"], "m.text");
     assert_eq!(message["content"]["m.mentions"], json!({ "user_ids": [people[0].id] }));
     assert!(body(message).contains("1. pipelines.trigger cms/staging version 1.0.2"), "{message}");
 
-    // The one who asked, and somebody who may not, change nothing, and are told why.
+    // The person who asked and a person without the right are refused with a reason.
     scene.alice.react(&scene.room, &asked, "👍").await?;
     scene.answer(&asked, "You asked for job").await?;
     let mallory = MatrixUser::new(&Synapse::shared().await?.url(), &fresh("mallory")).await?;
     mallory.join(&scene.room).await?;
     mallory.react(&scene.room, &asked, "👍").await?;
     scene.answer(&asked, "You may not approve job").await?;
-    // What says nothing is no answer.
+    // An emoji without a meaning is no answer.
     people[0].react(&scene.room, &asked, "🎉").await?;
     people[0].react(&scene.room, &command, "👍").await?;
-    scene.fence().await?;
+    scene.barrier().await?;
     assert!(scene.host.runs().is_empty());
 
     scene.host.kill();
@@ -81,7 +81,7 @@ async fn somebody_else_approves_by_a_reaction_while_the_bot_is_down() -> Result<
     scene.host.start()?;
     scene.answer(&command, DEPLOYED).await?;
     changed(&scene, &asked, "was approved").await?;
-    // After the time: it changes nothing any more.
+    // After the deadline an answer changes nothing.
     people[0].react(&scene.room, &asked, "👎").await?;
     scene.answer(&asked, "waits for no approval").await?;
     assert_eq!(scene.host.runs(), ["1.0.2"]);
@@ -90,18 +90,18 @@ async fn somebody_else_approves_by_a_reaction_while_the_bot_is_down() -> Result<
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_no_and_a_time_that_is_over_end_it() -> Result<()> {
+async fn a_denial_and_an_expiry_end_the_job() -> Result<()> {
     let (mut scene, people) = scene_with("within = \"10m\"", &["carol"]).await?;
     let command = scene.alice.say(&scene.room, DEPLOY).await?;
     let first = asked(&scene).await?;
     scene.host.kill();
     scene.host.start()?;
-    scene.fence().await?;
+    scene.barrier().await?;
     people[0].react(&scene.room, &first, "👎").await?;
     scene.answer(&command, "was not approved, and nothing was done").await?;
     changed(&scene, &first, "said no").await?;
 
-    // In the message's own thread no id is needed.
+    // The thread of the request names the job, so no id is needed.
     let command = scene.alice.say(&scene.room, DEPLOY).await?;
     let fits = |event: &Value| {
         event["sender"] == scene.bot
@@ -120,7 +120,7 @@ async fn a_no_and_a_time_that_is_over_end_it() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_says_it_twice_counts_once_and_two_at_the_same_moment_count_both() -> Result<()> {
+async fn repeated_approvals_count_once_and_simultaneous_ones_both_count() -> Result<()> {
     let (scene, people) = scene_with("count = 3, within = \"10m\"", &["carol", "dave", "erin"]).await?;
     let command = scene.alice.say(&scene.room, DEPLOY).await?;
     let asked = asked(&scene).await?;
@@ -128,7 +128,7 @@ async fn who_says_it_twice_counts_once_and_two_at_the_same_moment_count_both() -
     people[0].react(&scene.room, &asked, "👍🏿").await?;
     people[0].say(&scene.room, "!approve").await?;
     changed(&scene, &asked, "1 of 3").await?;
-    scene.fence().await?;
+    scene.barrier().await?;
     assert!(scene.host.runs().is_empty());
     let room = &scene.room;
     let (one, other) = tokio::join!(people[1].react(room, &asked, "👍"), people[2].react(room, &asked, "👍"));
@@ -139,18 +139,18 @@ async fn who_says_it_twice_counts_once_and_two_at_the_same_moment_count_both() -
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_command_that_is_taken_back_is_called_off() -> Result<()> {
+async fn a_redacted_command_is_cancelled() -> Result<()> {
     let (scene, people) = scene_with("within = \"10m\"", &["carol"]).await?;
     let command = scene.alice.say(&scene.room, DEPLOY).await?;
     let asked = asked(&scene).await?;
-    // An edit is no new command, and changes none.
+    // An edit is no new command and changes none.
     let edited = json!({
         "msgtype": "m.text", "body": "* !deploy cms staging 6.6.6",
         "m.new_content": { "msgtype": "m.text", "body": "!deploy cms staging 6.6.6" },
         "m.relates_to": { "rel_type": "m.replace", "event_id": command },
     });
     scene.alice.send(&scene.room, "m.room.message", edited).await?;
-    scene.fence().await?;
+    scene.barrier().await?;
     scene.alice.redact(&scene.room, &command).await?;
     changed(&scene, &asked, "the job is over").await?;
     people[0].react(&scene.room, &asked, "👍").await?;
@@ -160,7 +160,7 @@ async fn a_command_that_is_taken_back_is_called_off() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_in_time_is_a_no() -> Result<()> {
+async fn an_approval_that_expires_denies() -> Result<()> {
     let (scene, _) = scene_with("within = \"2s\"", &["carol"]).await?;
     let command = scene.alice.say(&scene.room, DEPLOY).await?;
     let asked = asked(&scene).await?;
@@ -171,7 +171,7 @@ async fn nobody_in_time_is_a_no() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reaction_that_is_taken_back_counts_no_more() -> Result<()> {
+async fn a_withdrawn_reaction_does_not_count() -> Result<()> {
     let (scene, people) = scene_with("count = 2, within = \"10m\"", &["carol", "dave"]).await?;
     let command = scene.alice.say(&scene.room, DEPLOY).await?;
     let asked = asked(&scene).await?;
@@ -180,7 +180,7 @@ async fn a_reaction_that_is_taken_back_counts_no_more() -> Result<()> {
     people[0].redact(&scene.room, &carols).await?;
     changed(&scene, &asked, "0 of 2").await?;
     people[1].react(&scene.room, &asked, "👍").await?;
-    scene.fence().await?;
+    scene.barrier().await?;
     assert!(scene.host.runs().is_empty());
     people[0].say(&scene.room, "!approve").await?;
     scene.answer(&command, DEPLOYED).await?;

@@ -1,6 +1,6 @@
-//! Which rooms the bot handles, where it goes when one is upgraded, and what it does where it cannot read one.
+//! Which rooms the bot handles, how it follows upgrades, and its behaviour in a room that it cannot read.
 //!
-//! Invariant: as in the stories beside this file.
+//! Invariant: as in the other tests of this folder.
 
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use anyhow::Result;
 use serde_json::json;
 use wardroom_tests::{
     matrix_user::{MatrixUser, fresh},
+    proxy::{HttpProxy, Withheld},
     synapse::Synapse,
-    wire::{Held, Wire},
 };
 
 use super::{DEPLOY, DEPLOYED, scene::Scene};
@@ -24,7 +24,7 @@ async fn only_an_admin_invites_the_bot() -> Result<()> {
     let pending = scene.alice.create_room(&[&scene.bot], json!([])).await?;
     scene.host.start()?;
     scene.alice.wait_for_member(&pending, &scene.bot).await?;
-    // In a room with one person, no prefix is needed.
+    // In a room with one person no prefix is needed.
     let command = scene.alice.say(&pending, "deploy cms staging 1.0.2").await?;
     scene.answer_in(&pending, &command, DEPLOYED).await?;
     assert!(!mallory.members(&theirs).await?.contains(&scene.bot));
@@ -32,7 +32,7 @@ async fn only_an_admin_invites_the_bot() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_room_that_somebody_joined_by_hand_is_ignored() -> Result<()> {
+async fn a_room_that_was_joined_by_hand_is_ignored() -> Result<()> {
     let synapse = Synapse::shared().await?;
     let mut scene = Scene::open(synapse).await?;
     let (theirs, _) = scene.alice.create_public_room().await?;
@@ -41,15 +41,15 @@ async fn a_room_that_somebody_joined_by_hand_is_ignored() -> Result<()> {
     scene.alice.say(&theirs, DEPLOY).await?;
     scene.host.wait_for_log(&format!("add \"{theirs}\" to `rooms` of [bot.marvin.matrix]")).await?;
     scene.alice.say(&theirs, DEPLOY).await?;
-    scene.fence().await?;
+    scene.barrier().await?;
     scene.host.kill();
     scene.alice.say(&theirs, DEPLOY).await?;
     scene.host.start()?;
-    scene.fence().await?;
+    scene.barrier().await?;
     assert_eq!(scene.words_in(&theirs).await?, 0);
     assert!(scene.host.runs().is_empty());
 
-    // The way that the log tells: out of it, and in again by an admin's invitation.
+    // The remedy from the log: leave, and join again by an admin's invitation.
     account.leave(&theirs).await?;
     scene.alice.invite(&theirs, &scene.bot).await?;
     scene.alice.wait_for_member(&theirs, &scene.bot).await?;
@@ -60,9 +60,9 @@ async fn a_room_that_somebody_joined_by_hand_is_ignored() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_room_taken_out_of_the_configuration_is_ignored() -> Result<()> {
+async fn a_room_that_was_removed_from_the_configuration_is_ignored() -> Result<()> {
     let mut scene = Scene::open(Synapse::shared().await?).await?;
-    scene.fence().await?;
+    scene.barrier().await?;
     let chat = scene.alice.create_room(&[&scene.bot], json!([])).await?;
     scene.alice.wait_for_member(&chat, &scene.bot).await?;
     scene.host.kill();
@@ -71,14 +71,14 @@ async fn a_room_taken_out_of_the_configuration_is_ignored() -> Result<()> {
     scene.host.start()?;
     scene.host.wait_for_log("ignoring a room").await?;
     let live = scene.alice.say(&scene.room, DEPLOY).await?;
-    // A chat that an admin opened goes on, over restarts too.
+    // A direct chat that an admin opened continues, over restarts too.
     let question = scene.alice.say(&chat, "whoami").await?;
     scene.answer_in(&chat, &question, "").await?;
 
     scene.host.kill();
     scene.host.use_rooms(&format!("{:?}", scene.room))?;
     scene.host.start()?;
-    scene.fence().await?;
+    scene.barrier().await?;
     for command in [&while_down, &live] {
         assert_eq!(scene.answers(command, "").await?, 0, "what was said meanwhile is not handled later either");
     }
@@ -87,26 +87,26 @@ async fn a_room_taken_out_of_the_configuration_is_ignored() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_room_that_cannot_be_read_back_loses_nothing() -> Result<()> {
+async fn a_failed_backfill_loses_no_command() -> Result<()> {
     let synapse = Synapse::shared().await?;
-    let wire = Wire::new(synapse.port()).await?;
-    let mut scene = Scene::open_at(synapse, &wire.url()).await?;
-    scene.fence().await?;
+    let proxy = HttpProxy::new(synapse.port()).await?;
+    let mut scene = Scene::open_at(synapse, &proxy.url()).await?;
+    scene.barrier().await?;
     scene.host.kill();
     let command = scene.alice.say(&scene.room, DEPLOY).await?;
-    // More than one sync brings.
+    // More than one sync returns.
     for _ in 0..120 {
         scene.alice.say(&scene.room, "chatter").await?;
     }
-    wire.hold(Held::History);
+    proxy.withhold(Withheld::History);
     scene.host.start()?;
     scene.host.wait_for_log("the room cannot be read back").await?;
     let question = scene.alice.say(&scene.room, "!where cms").await?;
-    // Long enough for a sync to bring it.
+    // Long enough for a sync.
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(scene.answers(&question, "").await?, 0, "nothing newer is handled before what is missing");
-    assert_eq!(scene.host.log().matches("the room cannot be read back").count(), 1, "told once");
-    wire.hold(Held::Nothing);
+    assert_eq!(scene.host.log().matches("the room cannot be read back").count(), 1, "reported once");
+    proxy.withhold(Withheld::Nothing);
     scene.answer(&command, DEPLOYED).await?;
     scene.answer(&question, "").await?;
     assert_eq!(scene.host.runs(), ["1.0.2"]);
@@ -114,40 +114,40 @@ async fn a_room_that_cannot_be_read_back_loses_nothing() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_handled_where_it_is_not_known_whether_a_room_is_encrypted() -> Result<()> {
+async fn a_room_with_unknown_encryption_is_not_handled() -> Result<()> {
     let synapse = Synapse::shared().await?;
-    let wire = Wire::new(synapse.port()).await?;
-    let scene = Scene::open_at(synapse, &wire.url()).await?;
-    scene.fence().await?;
-    wire.hold(Held::Encryption);
+    let proxy = HttpProxy::new(synapse.port()).await?;
+    let scene = Scene::open_at(synapse, &proxy.url()).await?;
+    scene.barrier().await?;
+    proxy.withhold(Withheld::Encryption);
     let chat = scene.alice.create_room(&[&scene.bot], json!([])).await?;
     scene.alice.wait_for_member(&chat, &scene.bot).await?;
     let command = scene.alice.say(&chat, DEPLOY).await?;
     scene.host.wait_for_log("the room cannot be read back").await?;
-    // The other rooms go on.
-    scene.fence().await?;
+    // The other rooms are handled.
+    scene.barrier().await?;
     assert_eq!(scene.words_in(&chat).await?, 0);
-    wire.hold(Held::Nothing);
+    proxy.withhold(Withheld::Nothing);
     scene.answer_in(&chat, &command, DEPLOYED).await?;
     assert_eq!(scene.host.runs(), ["1.0.2"]);
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_room_that_was_upgraded_is_followed() -> Result<()> {
+async fn the_bot_follows_a_room_upgrade() -> Result<()> {
     let mut scene = Scene::open(Synapse::shared().await?).await?;
-    scene.fence().await?;
+    scene.barrier().await?;
     scene.host.kill();
-    // Named by its id, which does not move as an alias does.
+    // Configured by its id, which does not move like an alias.
     scene.host.use_rooms(&format!("{:?}", scene.room))?;
     scene.host.start()?;
-    scene.fence().await?;
+    scene.barrier().await?;
     let next = scene.alice.upgrade(&scene.room).await?;
     scene.alice.wait_for_member(&next, &scene.bot).await?;
     let command = scene.alice.say(&next, DEPLOY).await?;
     scene.answer_in(&next, &command, DEPLOYED).await?;
 
-    // Over a restart, and a second time.
+    // After a restart, and for a second upgrade.
     scene.host.kill();
     let last = scene.alice.upgrade(&next).await?;
     scene.host.start()?;
@@ -159,42 +159,42 @@ async fn a_room_that_was_upgraded_is_followed() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_room_that_does_not_name_the_old_one_is_not_followed() -> Result<()> {
+async fn the_bot_does_not_follow_to_a_room_without_the_old_one_as_predecessor() -> Result<()> {
     let scene = Scene::open(Synapse::shared().await?).await?;
-    scene.fence().await?;
+    scene.barrier().await?;
     let (elsewhere, _) = scene.alice.create_public_room().await?;
     let closed = json!({ "body": "on we go", "replacement_room": elsewhere });
     scene.alice.set_state(&scene.room, "m.room.tombstone", closed).await?;
     scene.host.wait_for_log("does not name it as the one before: not followed").await?;
     let command = scene.alice.say(&elsewhere, DEPLOY).await?;
-    // The old room is as before.
-    scene.fence().await?;
+    // The old room is unchanged.
+    scene.barrier().await?;
     assert!(!scene.alice.members(&elsewhere).await?.contains(&scene.bot));
     assert!(scene.answers(&command, "").await? == 0 && scene.host.runs().is_empty());
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_end_of_a_job_is_told_in_the_room_that_took_the_others_place() -> Result<()> {
+async fn a_closing_line_goes_to_the_upgraded_room() -> Result<()> {
     let scene = Scene::open(Synapse::shared().await?).await?;
-    scene.fence().await?;
-    scene.host.takes(5)?;
+    scene.barrier().await?;
+    scene.host.set_duration(5)?;
     let command = scene.alice.say(&scene.room, DEPLOY).await?;
     scene.host.wait_for_a_run().await?;
-    // Nobody but its owner says anything in the old room from here on.
+    // After the upgrade only the owner can post in the old room.
     let next = scene.alice.upgrade(&scene.room).await?;
-    let told = |event: &serde_json::Value| {
+    let is_closing = |event: &serde_json::Value| {
         event["sender"] == scene.bot.as_str() && super::scene::body(event).contains(DEPLOYED)
     };
-    scene.alice.wait(&next, "closing line", told).await?;
+    scene.alice.wait(&next, "closing line", is_closing).await?;
     assert_eq!(scene.answers(&command, DEPLOYED).await?, 0);
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn out_of_a_room_and_in_again_it_goes_on() -> Result<()> {
+async fn the_bot_continues_after_it_leaves_and_rejoins_a_room() -> Result<()> {
     let mut scene = Scene::open(Synapse::shared().await?).await?;
-    scene.fence().await?;
+    scene.barrier().await?;
     for down in [false, true] {
         let chat = scene.alice.create_room(&[&scene.bot], json!([])).await?;
         scene.alice.wait_for_member(&chat, &scene.bot).await?;
@@ -208,8 +208,8 @@ async fn out_of_a_room_and_in_again_it_goes_on() -> Result<()> {
         if down {
             scene.host.start()?;
         }
-        // The other rooms do not notice.
-        scene.fence().await?;
+        // The other rooms are not affected.
+        scene.barrier().await?;
         scene.alice.invite(&chat, &scene.bot).await?;
         scene.alice.wait_for_member(&chat, &scene.bot).await?;
         let question = scene.alice.say(&chat, "whoami").await?;

@@ -1,11 +1,11 @@
-//! What a story begins with: a room with Alice, who is an admin, Bob, who only listens, and the host's bot.
+//! The start of each test: a room with Alice (an admin), Bob (a member without rights), the bot and its host.
 //!
-//! Invariant: nothing is left running when a scene ends.
+//! Invariant: dropping a scene kills the host.
 
 use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -18,9 +18,12 @@ use wardroom_tests::{
     synapse::Synapse,
 };
 
-use crate::journal::Journal;
+use crate::{
+    journal::Journal,
+    test_host::{binary, failpoints},
+};
 
-/// A room with people and the bot in it.
+/// A room with people and the bot.
 pub(crate) struct Scene {
     /// An admin.
     pub(crate) alice: MatrixUser,
@@ -28,22 +31,22 @@ pub(crate) struct Scene {
     pub(crate) bot: String,
     /// The room's id.
     pub(crate) room: String,
-    /// The host behind the bot.
+    /// The bot's host.
     pub(crate) host: Host,
 }
 
 impl Scene {
-    /// A new room, new people, a new host.
+    /// A new room with new people and a new host.
     pub(crate) async fn open(synapse: &Synapse) -> Result<Self> {
         Self::open_at(synapse, &synapse.url()).await
     }
 
-    /// The same, where the bot finds its homeserver somewhere else.
+    /// The same, where the bot reaches the homeserver at another address.
     pub(crate) async fn open_at(synapse: &Synapse, homeserver: &str) -> Result<Self> {
         Self::open_with(synapse, homeserver, async |_, _| Ok(())).await
     }
 
-    /// The same, where something happens in the room before the bot is there.
+    /// The same, with actions in the room before the bot joins.
     pub(crate) async fn open_with(
         synapse: &Synapse,
         homeserver: &str,
@@ -53,7 +56,7 @@ impl Scene {
         let password = fresh("marvin");
         let bot = register(&synapse.url(), &password).await?;
         let (room, alias) = alice.create_public_room().await?;
-        // With two in a room every word is meant for the other; this one is a room for many.
+        // In a room of two every message is addressed to the other, so this room has three members.
         MatrixUser::new(&synapse.url(), &fresh("bob")).await?.join(&room).await?;
         before(&alice, &room).await?;
         let mut host = Host::new(homeserver, &bot, password, &alias, &alice.id)?;
@@ -62,48 +65,46 @@ impl Scene {
         Ok(Self { alice, bot, room, host })
     }
 
-    /// Waits for an emoji of the bot on a message.
+    /// Waits for a reaction of the bot to a message.
     pub(crate) async fn reaction(&self, event: &str, emoji: &str) -> Result<Value> {
         let fits = |reaction: &Value| reaction["sender"] == self.bot && is_reaction(reaction, event, emoji);
         self.alice.wait(&self.room, emoji, fits).await
     }
 
-    /// Waits for a message of the bot in a command's thread that holds these words.
+    /// Waits for a message of the bot in a command's thread that contains `words`.
     pub(crate) async fn answer(&self, command: &str, words: &str) -> Result<Value> {
         let what = format!("answer with `{words}`");
         self.alice.wait(&self.room, &what, |event| self.is_answer(event, command, words)).await
     }
 
-    /// How many messages of the bot in a command's thread hold these words.
+    /// The number of the bot's messages in a command's thread that contain `words`.
     pub(crate) async fn answers(&self, command: &str, words: &str) -> Result<usize> {
         let events = self.alice.events(&self.room).await?;
         Ok(events.iter().filter(|event| self.is_answer(event, command, words)).count())
     }
 
-    /// Waits until the host is dead, or until a command was answered. Gives whether it is dead.
-    pub(crate) async fn died(&mut self, command: &str, words: &str) -> Result<bool> {
+    /// Waits until the host has crashed or a command was answered. Returns whether it has crashed.
+    pub(crate) async fn crashed(&mut self, command: &str, words: &str) -> Result<bool> {
         let begun = Instant::now();
         while begun.elapsed() < Duration::from_secs(60) {
-            if self.host.is_dead()? {
+            if self.host.has_ended()? {
                 return Ok(true);
             }
             if self.answers(command, words).await? > 0 {
-                // It may be about to.
-                tokio::time::sleep(Duration::from_secs(1)).await;
-                return self.host.is_dead();
+                return self.host.ends_within(Duration::from_secs(1)).await;
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        bail!("it neither dies nor answers; the log:\n{}", self.host.log());
+        bail!("neither a crash nor an answer; the log:\n{}", self.host.log());
     }
 
-    /// Asks something and waits for the answer: whatever was said before has been dealt with then.
-    pub(crate) async fn fence(&self) -> Result<()> {
+    /// Sends a command and waits for the answer. All earlier messages are handled then.
+    pub(crate) async fn barrier(&self) -> Result<()> {
         let question = self.alice.say(&self.room, "!whoami").await?;
         self.answer(&question, "").await.map(drop)
     }
 
-    /// Everything that the bot said, edits too.
+    /// All messages of the bot, with edits.
     pub(crate) async fn said_by_bot(&self) -> Result<Vec<Value>> {
         let events = self.alice.events(&self.room).await?;
         Ok(events
@@ -112,13 +113,13 @@ impl Scene {
             .collect())
     }
 
-    /// Waits for the bot's answer to a command in another room than the scene's.
+    /// Waits for the bot's answer to a command in another room.
     pub(crate) async fn answer_in(&self, room: &str, command: &str, words: &str) -> Result<Value> {
         let what = format!("answer with `{words}`");
         self.alice.wait(room, &what, |event| self.is_answer(event, command, words)).await
     }
 
-    /// How many events in a room are the bot's, of those that people see.
+    /// The number of the bot's visible events in a room.
     pub(crate) async fn words_in(&self, room: &str) -> Result<usize> {
         let events = self.alice.events(room).await?;
         Ok(events.iter().filter(|event| event["sender"] == self.bot && event["type"] != "m.room.member").count())
@@ -129,12 +130,12 @@ impl Scene {
     }
 }
 
-/// A message's plain words.
+/// The plain text of a message.
 pub(crate) fn body(event: &Value) -> &str {
     event["content"]["body"].as_str().unwrap_or_default()
 }
 
-/// The root of the thread that an event stands in.
+/// The root of an event's thread.
 pub(crate) fn thread_of(event: &Value) -> Option<&str> {
     related(event, "m.thread")
 }
@@ -144,7 +145,7 @@ pub(crate) fn replaces(event: &Value, other: &str) -> bool {
     related(event, "m.replace") == Some(other)
 }
 
-/// Whether an event is this emoji on another.
+/// Whether an event is this reaction to another.
 pub(crate) fn is_reaction(event: &Value, other: &str, emoji: &str) -> bool {
     related(event, "m.annotation") == Some(other) && event["content"]["m.relates_to"]["key"] == emoji
 }
@@ -165,7 +166,7 @@ impl Host {
     fn new(homeserver: &str, bot: &str, password: String, room: &str, admin: &str) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let pipeline = folder.path().join("deploy.sh");
-        // It tells what ran by one line each, so that a second run could not hide.
+        // One line per run, so that a second run is visible.
         fs::write(
             &pipeline,
             "#!/bin/sh\necho \"$3\" >> \"${0%/*}/runs.txt\"\necho 'step: install'\nsleep 1\necho done\n",
@@ -183,18 +184,18 @@ impl Host {
         Ok(Self { folder, password, child: None })
     }
 
-    /// Starts it.
+    /// Starts the host.
     pub(crate) fn start(&mut self) -> Result<()> {
         let command = self.command(&["run"])?;
         self.spawn(command)
     }
 
-    /// Starts it; it counts its places, and kills itself at this one.
-    pub(crate) fn start_dying(&mut self, place: Option<&str>) -> Result<()> {
-        let mut command = self.command(&["run"])?;
-        command.env("WARDROOM_CRASH_LOG", self.folder.path().join("places"));
-        if let Some(place) = place {
-            command.env("WARDROOM_CRASH_AT", place);
+    /// Starts the host with crash points, and kills it at `point`.
+    pub(crate) fn start_with_crash_at(&mut self, point: Option<&str>) -> Result<()> {
+        let mut command = self.command_of(&failpoints()?, &["run"]);
+        command.env("WARDROOM_CRASH_LOG", self.folder.path().join("points"));
+        if let Some(point) = point {
+            command.env("WARDROOM_CRASH_AT", point);
         }
         self.spawn(command)
     }
@@ -205,14 +206,23 @@ impl Host {
         Ok(())
     }
 
-    /// The places that it passed, over all its starts.
-    pub(crate) fn places(&self) -> Vec<String> {
-        let text = fs::read_to_string(self.folder.path().join("places")).unwrap_or_default();
+    /// The crash points of all its starts.
+    pub(crate) fn crash_points(&self) -> Vec<String> {
+        let text = fs::read_to_string(self.folder.path().join("points")).unwrap_or_default();
         text.lines().map(ToOwned::to_owned).collect()
     }
 
-    /// Whether it is dead.
-    fn is_dead(&mut self) -> Result<bool> {
+    /// Waits for the end of the host, which may follow an answer. Returns whether it has ended.
+    async fn ends_within(&mut self, most: Duration) -> Result<bool> {
+        let begun = Instant::now();
+        while begun.elapsed() < most && !self.has_ended()? {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        self.has_ended()
+    }
+
+    /// Whether the host has ended.
+    fn has_ended(&mut self) -> Result<bool> {
         match &mut self.child {
             Some(child) => Ok(child.try_wait()?.is_some()),
             None => Ok(true),
@@ -220,22 +230,25 @@ impl Host {
     }
 
     fn command(&self, words: &[&str]) -> Result<Command> {
-        let program =
-            std::env::var_os("WARDROOM_BIN").context("WARDROOM_BIN is not set; hint: `cargo xtask test` sets it")?;
+        let program = binary()?;
+        Ok(self.command_of(&program, words))
+    }
+
+    fn command_of(&self, program: &Path, words: &[&str]) -> Command {
         let mut command = Command::new(program);
         command.args(words).arg("--config").arg(self.folder.path().join("plugins.toml"));
         command.env("MARVIN_PASSWORD", &self.password).stdin(Stdio::null());
-        Ok(command)
+        command
     }
 
-    /// Has its pipeline take this long from now on, in seconds.
-    pub(crate) fn takes(&self, seconds: u32) -> Result<()> {
+    /// Sets the duration of the pipeline, in seconds.
+    pub(crate) fn set_duration(&self, seconds: u32) -> Result<()> {
         let pipeline = self.folder.path().join("deploy.sh");
         let text = fs::read_to_string(&pipeline)?;
         Ok(fs::write(&pipeline, text.replace("sleep 1\n", &format!("sleep {seconds}\n")))?)
     }
 
-    /// Kills it, as a power cut would.
+    /// Kills the host with SIGKILL.
     pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();
@@ -243,26 +256,26 @@ impl Host {
         }
     }
 
-    /// The versions that were really deployed, one for each run.
+    /// The deployed versions, one for each run.
     pub(crate) fn runs(&self) -> Vec<String> {
         let text = fs::read_to_string(self.folder.path().join("runs.txt")).unwrap_or_default();
         text.lines().map(ToOwned::to_owned).collect()
     }
 
-    /// A file or folder below the configuration's.
+    /// A path below the configuration's folder.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    /// From the next start on its configuration has this line in the account's table, too.
+    /// Adds a line to the account's table, for the next start.
     pub(crate) fn add_to_account(&self, line: &str) -> Result<()> {
         let file = self.folder.path().join("plugins.toml");
         let text = fs::read_to_string(&file)?;
         Ok(fs::write(file, text.replace("[bot.marvin.matrix]\n", &format!("[bot.marvin.matrix]\n{line}\n")))?)
     }
 
-    /// Has its pipeline say this at its end.
-    pub(crate) fn says(&self, words: &str) -> Result<()> {
+    /// Sets the last line of the pipeline's output.
+    pub(crate) fn set_output(&self, words: &str) -> Result<()> {
         let pipeline = self.folder.path().join("deploy.sh");
         let text = fs::read_to_string(&pipeline)?;
         Ok(fs::write(&pipeline, text.replace("echo done\n", &format!("echo '{words}'\n")))?)
@@ -273,7 +286,7 @@ impl Host {
         &self.password
     }
 
-    /// From the next start on it logs in by this token.
+    /// Configures a token instead of the password, for the next start.
     pub(crate) fn use_token(&mut self, token: &str) -> Result<()> {
         let file = self.folder.path().join("plugins.toml");
         let text = fs::read_to_string(&file)?.replace("password   = {", "access_token = {");
@@ -281,14 +294,14 @@ impl Host {
         Ok(fs::write(file, text)?)
     }
 
-    /// From the next start on its configuration names another admin.
+    /// Configures another admin, for the next start.
     pub(crate) fn add_admin(&self, id: &str) -> Result<()> {
         let file = self.folder.path().join("plugins.toml");
         let text = fs::read_to_string(&file)?;
         Ok(fs::write(file, text.replace("admins = [", &format!("admins = [\"{id}\", ")))?)
     }
 
-    /// From the next start on staging needs this many people, of these.
+    /// Configures an approval rule for staging with these people, for the next start.
     pub(crate) fn use_approval(&self, terms: &str, people: &[&str]) -> Result<()> {
         let file = self.folder.path().join("plugins.toml");
         let text = fs::read_to_string(&file)?;
@@ -302,7 +315,7 @@ impl Host {
         Ok(fs::write(file, text + role.as_str())?)
     }
 
-    /// From the next start on its configuration names these rooms, written as in a list.
+    /// Configures these rooms, written as the items of a TOML array, for the next start.
     pub(crate) fn use_rooms(&self, rooms: &str) -> Result<()> {
         let file = self.folder.path().join("plugins.toml");
         let text = fs::read_to_string(&file)?;
@@ -311,19 +324,19 @@ impl Host {
         Ok(fs::write(file, format!("{head}rooms      = [{rooms}]{tail}"))?)
     }
 
-    /// Whether `wardroom check --connect` is content, and what it says.
+    /// Whether `wardroom check --connect` succeeds, and its output.
     pub(crate) fn check_connect(&self) -> Result<(bool, String)> {
         let output = self.command(&["check", "--connect"])?.output()?;
         let said = [output.stdout, output.stderr].concat();
         Ok((output.status.success(), String::from_utf8_lossy(&said).into_owned()))
     }
 
-    /// The rights of a file or folder below the configuration's.
+    /// The permissions of a file or folder below the configuration's.
     pub(crate) fn mode(&self, path: &str) -> Result<u32> {
         Ok(fs::metadata(self.folder.path().join(path))?.permissions().mode() & 0o777)
     }
 
-    /// Whether some words stand in any file of the account's session.
+    /// Whether any file of the account's session contains `words`.
     pub(crate) fn state_holds(&self, words: &str) -> Result<bool> {
         let mut folders = vec![self.folder.path().join("state/matrix")];
         while let Some(folder) = folders.pop() {
@@ -339,17 +352,17 @@ impl Host {
         Ok(false)
     }
 
-    /// Waits until a run has begun.
+    /// Waits until a run has started.
     pub(crate) async fn wait_for_a_run(&self) -> Result<()> {
         self.wait_for_runs(1).await
     }
 
-    /// Waits until so many runs have begun.
+    /// Waits until this many runs have started.
     pub(crate) async fn wait_for_runs(&self, count: usize) -> Result<()> {
         self.wait_until("run", || self.runs().len() == count).await
     }
 
-    /// Waits until a job has ended so.
+    /// Waits until a job has ended with this outcome.
     pub(crate) async fn wait_for_end(&self, outcome: &str) -> Result<()> {
         let state = self.folder.path().join("state");
         let ended = async || -> Result<bool> {
@@ -369,12 +382,12 @@ impl Host {
         Ok(())
     }
 
-    /// Waits until its log holds these words.
+    /// Waits until the log contains `words`.
     pub(crate) async fn wait_for_log(&self, words: &str) -> Result<()> {
         self.wait_until(words, || self.log().contains(words)).await
     }
 
-    /// Waits until its log holds these words so often.
+    /// Waits until the log contains `words` this many times.
     pub(crate) async fn wait_for_logs(&self, words: &str, times: usize) -> Result<()> {
         self.wait_until(words, || self.log().matches(words).count() >= times).await
     }
@@ -390,7 +403,7 @@ impl Host {
         Ok(())
     }
 
-    /// What it wrote, over all its starts.
+    /// The log of all its starts.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
@@ -399,7 +412,7 @@ impl Host {
 impl Drop for Host {
     fn drop(&mut self) {
         self.kill();
-        // Shown only where the test failed.
+        // Shown for a failed test only.
         eprintln!("the host's log:\n{}", self.log());
     }
 }

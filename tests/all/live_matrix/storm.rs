@@ -1,4 +1,4 @@
-//! Five hundred commands over a wire that breaks a hundred times and more: each is answered once.
+//! Five hundred commands over a connection that breaks more than a hundred times: each is answered once.
 
 use std::{
     collections::BTreeMap,
@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use wardroom_fake_mattermost::proxy::{Mood, Proxy};
+use wardroom_fake_mattermost::proxy::{FaultLimits, Proxy};
 use wardroom_tests::synapse::Synapse;
 
 use super::scene::{Scene, thread_of};
@@ -14,7 +14,7 @@ use super::scene::{Scene, thread_of};
 const COMMANDS: usize = 500;
 const CUTS: u64 = 100;
 
-/// How many answers of the bot each command has.
+/// The number of the bot's answers to each command.
 async fn answers(scene: &Scene) -> Result<BTreeMap<String, usize>> {
     let mut count = BTreeMap::new();
     for event in scene.said_by_bot().await? {
@@ -31,15 +31,15 @@ async fn five_hundred_commands_during_a_hundred_cuts() -> Result<()> {
     let synapse = Synapse::shared().await?;
     let proxy = Proxy::new(synapse.port(), seed).await?;
     let scene = Scene::open_at(synapse, &proxy.url()).await?;
-    scene.fence().await?;
-    let (life, delay, silence) = (Duration::from_millis(700), Duration::from_millis(8), Duration::from_millis(300));
-    proxy.set(Some(Mood { life, delay, silence }));
+    scene.barrier().await?;
+    let (lifetime, delay, blocked) = (Duration::from_millis(700), Duration::from_millis(8), Duration::from_millis(300));
+    proxy.set(Some(FaultLimits { lifetime, delay, blocked }));
     let mut asked = Vec::with_capacity(COMMANDS);
     let began = Instant::now();
     while asked.len() < COMMANDS || proxy.cuts() < CUTS {
         if asked.len() < COMMANDS {
             asked.push(scene.alice.say(&scene.room, "!whoami").await?);
-            // One sync brings so many events and no more.
+            // A sync returns a limited number of events.
             if asked.len() % 20 == 0 {
                 scene.alice.events(&scene.room).await?;
             }
@@ -63,7 +63,7 @@ async fn five_hundred_commands_during_a_hundred_cuts() -> Result<()> {
         );
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
-    scene.fence().await?;
+    scene.barrier().await?;
     let answered = answers(&scene).await?;
     for event in &asked {
         let count = answered.get(event).context("it was answered a moment ago")?;

@@ -1,25 +1,23 @@
-//! A console as a room: people take turns at it.
+//! A console as a room: its people take turns.
 
 use anyhow::{Result, bail};
 use async_trait::async_trait;
 
-use super::room::{Heard, Room, Running, Shown, config};
-use crate::{host::Host, house::House};
+use super::room::{BotAction, HostChange, Room, Shown, config};
+use crate::{running_host::RunningHost, test_host::TestHost};
 
-/// A console.
 pub(super) struct Console {
-    house: House,
-    host: Host,
+    test_host: TestHost,
+    host: RunningHost,
     said: Vec<String>,
     count: usize,
 }
 
-/// A new one.
 pub(super) async fn open() -> Result<Console> {
     let table = "[bot.marvin.console]\nuser = \"alice\"";
-    let house = House::new(&config(table, ["alice", "bob", "dave"]))?;
-    let host = Host::start(&house)?;
-    Ok(Console { house, host, said: Vec::new(), count: 0 })
+    let test_host = TestHost::new(&config(table, ["alice", "bob", "dave"]))?;
+    let host = RunningHost::start(&test_host)?;
+    Ok(Console { test_host, host, said: Vec::new(), count: 0 })
 }
 
 #[async_trait]
@@ -31,7 +29,7 @@ impl Room for Console {
         Ok(format!("line-{}", self.count))
     }
 
-    /// Nobody else is ever there.
+    /// No other person is ever present.
     async fn say_directly(&mut self, person: &str, words: &str) -> Result<String> {
         self.say(person, words).await
     }
@@ -44,28 +42,28 @@ impl Room for Console {
         bail!("a line that was typed stays as it is")
     }
 
-    async fn put(&mut self, _person: &str, _message: &str, _emoji: &str) -> Result<()> {
+    async fn react(&mut self, _person: &str, _message: &str, _emoji: &str) -> Result<()> {
         bail!("there are no emoji on lines")
     }
 
-    async fn take_back(&mut self, _person: &str, _message: &str, _emoji: &str) -> Result<()> {
+    async fn unreact(&mut self, _person: &str, _message: &str, _emoji: &str) -> Result<()> {
         bail!("there are no emoji on lines")
     }
 
-    async fn heard(&mut self) -> Result<Vec<Heard>> {
+    async fn actions(&mut self) -> Result<Vec<BotAction>> {
         self.said.extend(self.host.drain());
-        let line = |(place, words): (usize, &String)| Heard {
+        let line = |(place, words): (usize, &String)| BotAction {
             id: place.to_string(),
-            shown: Shown::Said { thread: None, words: words.clone() },
+            shown: Shown::Message { thread: None, words: words.clone() },
         };
         Ok(self.said.iter().enumerate().map(line).collect())
     }
 
-    async fn host(&mut self, running: Running) -> Result<()> {
+    async fn host(&mut self, running: HostChange) -> Result<()> {
         match running {
-            Running::Killed => self.host.kill_now(),
-            Running::Starts => {
-                self.host = Host::start(&self.house)?;
+            HostChange::Kill => self.host.kill_now(),
+            HostChange::Start => {
+                self.host = RunningHost::start(&self.test_host)?;
                 Ok(())
             }
         }

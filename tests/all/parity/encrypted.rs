@@ -1,4 +1,5 @@
-//! An encrypted Matrix room, on a real homeserver, with people whose clients encrypt on devices that they verified.
+//! An encrypted Matrix room on a real homeserver, with people whose clients encrypt on devices that they verified or
+//! not.
 
 use std::collections::BTreeMap;
 
@@ -13,25 +14,23 @@ use wardroom_tests::{
 
 use super::{
     matrix,
-    room::{Heard, Room, Running, config},
-    served::{SECRET, Served},
+    room::{BotAction, HostChange, Room, config},
+    served::{SECRET, ServedHost},
 };
 
-/// A room.
 pub(super) struct Encrypted {
     people: BTreeMap<&'static str, EncryptedUser>,
     bot: String,
     room: String,
-    /// The rooms where somebody is alone with the bot.
+    /// The rooms of one person and the bot.
     direct: BTreeMap<String, String>,
-    /// Whose emoji are where: person, message, emoji.
+    /// Reactions: person, message, emoji.
     put: BTreeMap<(String, String, String), String>,
-    host: Served,
-    /// Alice's other login, which makes rooms and sees no words.
+    host: ServedHost,
+    /// Alice's second login, which creates rooms and has no keys.
     plain: MatrixUser,
 }
 
-/// A new one.
 pub(super) async fn open() -> Result<Encrypted> {
     let synapse = Synapse::shared().await?;
     let url = synapse.url();
@@ -51,10 +50,11 @@ pub(super) async fn open() -> Result<Encrypted> {
         "[bot.marvin.matrix]\nhomeserver = \"{url}\"\nuser = \"{bot}\"\npassword = {{ env = \"{SECRET}\" }}\n\
          rooms = [\"{room}\"]"
     );
-    let host = Served::new(&config(&table, ["alice", "bob", "dave"].map(|name| people[name].id.as_str())), password)?;
+    let host =
+        ServedHost::new(&config(&table, ["alice", "bob", "dave"].map(|name| people[name].id.as_str())), password)?;
     let (direct, put) = (BTreeMap::new(), BTreeMap::new());
     let mut encrypted = Encrypted { people, bot, room, direct, put, host, plain };
-    encrypted.host(Running::Starts).await?;
+    encrypted.host(HostChange::Start).await?;
     let waited = encrypted.plain.wait_for_member(&encrypted.room, &encrypted.bot).await;
     waited.with_context(|| encrypted.log())?;
     for person in encrypted.people.values() {
@@ -74,7 +74,8 @@ impl Encrypted {
         self.people.get(name).with_context(|| format!("there is no {name}"))
     }
 
-    /// Waits until the bot's device is verified, and everybody's client knows it: what is said before that it cannot read.
+    /// Waits until the bot's device is verified and known to every client. The bot cannot decrypt messages from before
+    /// that.
     async fn is_known(&self) -> Result<()> {
         let begun = std::time::Instant::now();
         for person in self.people.values() {
@@ -86,7 +87,7 @@ impl Encrypted {
         Ok(())
     }
 
-    /// The room where somebody is alone with the bot.
+    /// The room of a person and the bot.
     async fn direct(&mut self, name: &str) -> Result<String> {
         if let Some(room) = self.direct.get(name) {
             return Ok(room.clone());
@@ -122,29 +123,29 @@ impl Room for Encrypted {
         self.send(person, "m.room.message", matrix::edited(message, words)).await.map(drop)
     }
 
-    async fn put(&mut self, person: &str, message: &str, emoji: &str) -> Result<()> {
+    async fn react(&mut self, person: &str, message: &str, emoji: &str) -> Result<()> {
         let relation = json!({ "rel_type": "m.annotation", "event_id": message, "key": emoji });
         let reaction = self.send(person, "m.reaction", json!({ "m.relates_to": relation })).await?;
         self.put.insert((person.to_owned(), message.to_owned(), emoji.to_owned()), reaction);
         Ok(())
     }
 
-    async fn take_back(&mut self, person: &str, message: &str, emoji: &str) -> Result<()> {
+    async fn unreact(&mut self, person: &str, message: &str, emoji: &str) -> Result<()> {
         let put = self.put.remove(&(person.to_owned(), message.to_owned(), emoji.to_owned()));
         self.person(person)?.redact(&self.room, &put.context("it is not there")?).await
     }
 
-    async fn heard(&mut self) -> Result<Vec<Heard>> {
-        let mut heard = Vec::new();
+    async fn actions(&mut self) -> Result<Vec<BotAction>> {
+        let mut actions = Vec::new();
         let rooms = self.direct.iter().map(|(person, room)| (person.as_str(), room.as_str()));
         for (person, room) in [("alice", self.room.as_str())].into_iter().chain(rooms) {
             let events = self.person(person)?.events(room).await?;
-            heard.extend(events.iter().filter(|event| event["sender"] == self.bot).filter_map(matrix::shown));
+            actions.extend(events.iter().filter(|event| event["sender"] == self.bot).filter_map(matrix::shown));
         }
-        Ok(heard)
+        Ok(actions)
     }
 
-    async fn host(&mut self, running: Running) -> Result<()> {
+    async fn host(&mut self, running: HostChange) -> Result<()> {
         self.host.set(running)
     }
 

@@ -1,4 +1,4 @@
-//! A Matrix room without encryption, on a real homeserver, with people whose client is not the bot's library.
+//! A Matrix room without encryption on a real homeserver, with people whose client is not the bot's library.
 
 use std::collections::BTreeMap;
 
@@ -11,23 +11,21 @@ use wardroom_tests::{
 };
 
 use super::{
-    room::{Heard, Room, Running, Shown, config},
-    served::{SECRET, Served},
+    room::{BotAction, HostChange, Room, Shown, config},
+    served::{SECRET, ServedHost},
 };
 
-/// A room.
 pub(super) struct Matrix {
     people: BTreeMap<&'static str, MatrixUser>,
     bot: String,
     room: String,
-    /// The rooms where somebody is alone with the bot.
+    /// The rooms of one person and the bot.
     direct: BTreeMap<String, String>,
-    /// Whose emoji are where: person, message, emoji.
+    /// Reactions: person, message, emoji.
     put: BTreeMap<(String, String, String), String>,
-    host: Served,
+    host: ServedHost,
 }
 
-/// A new one.
 pub(super) async fn open() -> Result<Matrix> {
     let synapse = Synapse::shared().await?;
     let mut people = BTreeMap::new();
@@ -46,10 +44,11 @@ pub(super) async fn open() -> Result<Matrix> {
          rooms = [\"{alias}\"]",
         synapse.url()
     );
-    let host = Served::new(&config(&table, ["alice", "bob", "dave"].map(|name| people[name].id.as_str())), password)?;
+    let host =
+        ServedHost::new(&config(&table, ["alice", "bob", "dave"].map(|name| people[name].id.as_str())), password)?;
     let (direct, put) = (BTreeMap::new(), BTreeMap::new());
     let mut matrix = Matrix { bot, room, direct, put, host, people };
-    matrix.host(Running::Starts).await?;
+    matrix.host(HostChange::Start).await?;
     matrix.people["alice"].wait_for_member(&matrix.room, &matrix.bot).await.with_context(|| matrix.log())?;
     Ok(matrix)
 }
@@ -59,7 +58,7 @@ impl Matrix {
         self.people.get(name).with_context(|| format!("there is no {name}"))
     }
 
-    /// The room where somebody is alone with the bot.
+    /// The room of a person and the bot.
     async fn direct(&mut self, name: &str) -> Result<String> {
         if let Some(room) = self.direct.get(name) {
             return Ok(room.clone());
@@ -91,28 +90,28 @@ impl Room for Matrix {
         self.person(person)?.send(&self.room, "m.room.message", edited(message, words)).await.map(drop)
     }
 
-    async fn put(&mut self, person: &str, message: &str, emoji: &str) -> Result<()> {
+    async fn react(&mut self, person: &str, message: &str, emoji: &str) -> Result<()> {
         let reaction = self.person(person)?.react(&self.room, message, emoji).await?;
         self.put.insert((person.to_owned(), message.to_owned(), emoji.to_owned()), reaction);
         Ok(())
     }
 
-    async fn take_back(&mut self, person: &str, message: &str, emoji: &str) -> Result<()> {
+    async fn unreact(&mut self, person: &str, message: &str, emoji: &str) -> Result<()> {
         let put = self.put.remove(&(person.to_owned(), message.to_owned(), emoji.to_owned()));
         self.person(person)?.redact(&self.room, &put.context("it is not there")?).await
     }
 
-    async fn heard(&mut self) -> Result<Vec<Heard>> {
-        let mut heard = Vec::new();
+    async fn actions(&mut self) -> Result<Vec<BotAction>> {
+        let mut actions = Vec::new();
         let rooms = self.direct.iter().map(|(person, room)| (person.as_str(), room.as_str()));
         for (person, room) in [("alice", self.room.as_str())].into_iter().chain(rooms) {
             let events = self.person(person)?.events(room).await?;
-            heard.extend(events.iter().filter(|event| event["sender"] == self.bot).filter_map(shown));
+            actions.extend(events.iter().filter(|event| event["sender"] == self.bot).filter_map(shown));
         }
-        Ok(heard)
+        Ok(actions)
     }
 
-    async fn host(&mut self, running: Running) -> Result<()> {
+    async fn host(&mut self, running: HostChange) -> Result<()> {
         self.host.set(running)
     }
 
@@ -121,13 +120,13 @@ impl Room for Matrix {
     }
 }
 
-/// A message in a thread.
+/// The content of a message in a thread.
 pub(super) fn in_thread(root: &str, words: &str) -> Value {
     let relation = json!({ "rel_type": "m.thread", "event_id": root });
     json!({ "msgtype": "m.text", "body": words, "m.relates_to": relation })
 }
 
-/// Other words for a message.
+/// The content of an edit.
 pub(super) fn edited(message: &str, words: &str) -> Value {
     json!({
         "msgtype": "m.text", "body": format!("* {words}"),
@@ -137,20 +136,21 @@ pub(super) fn edited(message: &str, words: &str) -> Value {
 }
 
 /// What people see of an event.
-pub(super) fn shown(event: &Value) -> Option<Heard> {
+pub(super) fn shown(event: &Value) -> Option<BotAction> {
     let (id, content) = (event["event_id"].as_str()?.to_owned(), &event["content"]);
     let relation = &content["m.relates_to"];
     let words = |content: &Value| content["body"].as_str().unwrap_or_default().to_owned();
     let shown = match (event["type"].as_str()?, relation["rel_type"].as_str()) {
-        ("m.reaction", _) => {
-            Shown::Put { on: relation["event_id"].as_str()?.to_owned(), emoji: relation["key"].as_str()?.to_owned() }
-        }
-        ("m.room.message", Some("m.replace")) => Shown::Edited { words: words(&content["m.new_content"]) },
-        ("m.room.message", thread) => Shown::Said {
+        ("m.reaction", _) => Shown::Reaction {
+            on: relation["event_id"].as_str()?.to_owned(),
+            emoji: relation["key"].as_str()?.to_owned(),
+        },
+        ("m.room.message", Some("m.replace")) => Shown::Edit { words: words(&content["m.new_content"]) },
+        ("m.room.message", thread) => Shown::Message {
             thread: thread.and_then(|_| relation["event_id"].as_str()).map(str::to_owned),
             words: words(content),
         },
         _ => return None,
     };
-    Some(Heard { id, shown })
+    Some(BotAction { id, shown })
 }

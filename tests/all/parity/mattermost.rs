@@ -1,4 +1,4 @@
-//! A Mattermost channel, on a server that is made for tests.
+//! A Mattermost channel on the test server.
 
 use std::collections::BTreeMap;
 
@@ -8,11 +8,11 @@ use wardroom_fake_mattermost::{Person, Post, Server};
 
 use super::{
     LOOK, PATIENCE,
-    room::{Heard, Room, Running, Shown, config},
-    served::{SECRET, Served},
+    room::{BotAction, HostChange, Room, Shown, config},
+    served::{SECRET, ServedHost},
 };
 
-/// What people put on messages, and the names that Mattermost has for it.
+/// The emoji of the stories, and their names on Mattermost.
 const EMOJI: [(&str, &str); 9] = [
     ("👍", "+1"),
     ("👎", "-1"),
@@ -25,18 +25,16 @@ const EMOJI: [(&str, &str); 9] = [
     ("🚫", "no_entry_sign"),
 ];
 
-/// A channel.
 pub(super) struct Mattermost {
     server: Server,
     people: BTreeMap<&'static str, Person>,
     bot: Person,
     channel: String,
-    /// The channels where somebody is alone with the bot.
+    /// The channels of one person and the bot.
     direct: BTreeMap<String, String>,
-    host: Served,
+    host: ServedHost,
 }
 
-/// A new one.
 pub(super) async fn open() -> Result<Mattermost> {
     let server = Server::start().await?;
     let people: BTreeMap<&'static str, Person> =
@@ -50,10 +48,10 @@ pub(super) async fn open() -> Result<Mattermost> {
         "[bot.marvin.mattermost]\nurl = \"{}\"\ntoken = {{ env = \"{SECRET}\" }}\nrooms = [\"company/ops\"]",
         server.url()
     );
-    let host = Served::new(&config(&table, ["alice", "bob", "dave"].map(|name| people[name].id())), token)?;
+    let host = ServedHost::new(&config(&table, ["alice", "bob", "dave"].map(|name| people[name].id())), token)?;
     let mut room = Mattermost { server, people, bot, channel, direct: BTreeMap::new(), host };
-    room.host(Running::Starts).await?;
-    // What is said before it first came is not handled.
+    room.host(HostChange::Start).await?;
+    // Messages from before the bot's first connection are not handled.
     let begun = std::time::Instant::now();
     while !room.host.log().contains("connected") {
         ensure!(begun.elapsed() < PATIENCE, "the bot does not come; {}", room.log());
@@ -75,10 +73,10 @@ impl Room for Mattermost {
     }
 
     async fn say_directly(&mut self, person: &str, words: &str) -> Result<String> {
-        let somebody = self.person(person)?.clone();
-        let channel = self.server.direct(&somebody, &self.bot);
+        let user = self.person(person)?.clone();
+        let channel = self.server.direct(&user, &self.bot);
         self.direct.insert(person.to_owned(), channel.clone());
-        Ok(somebody.post(&channel, words))
+        Ok(user.post(&channel, words))
     }
 
     async fn say_in_thread(&mut self, person: &str, root: &str, words: &str) -> Result<String> {
@@ -90,21 +88,21 @@ impl Room for Mattermost {
         Ok(())
     }
 
-    async fn put(&mut self, person: &str, message: &str, emoji: &str) -> Result<()> {
+    async fn react(&mut self, person: &str, message: &str, emoji: &str) -> Result<()> {
         self.person(person)?.react(message, name(emoji)?);
         Ok(())
     }
 
-    async fn take_back(&mut self, person: &str, message: &str, emoji: &str) -> Result<()> {
+    async fn unreact(&mut self, person: &str, message: &str, emoji: &str) -> Result<()> {
         self.person(person)?.unreact(message, name(emoji)?);
         Ok(())
     }
 
-    async fn heard(&mut self) -> Result<Vec<Heard>> {
-        let mut heard = Vec::new();
+    async fn actions(&mut self) -> Result<Vec<BotAction>> {
+        let mut actions = Vec::new();
         for channel in std::iter::once(&self.channel).chain(self.direct.values()) {
             for post in self.server.posts(channel) {
-                heard.extend(self.put_by_bot(&post));
+                actions.extend(self.put_by_bot(&post));
                 if post.user != self.bot.id() {
                     continue;
                 }
@@ -112,15 +110,15 @@ impl Room for Mattermost {
                 let thread = (!post.root.is_empty()).then(|| post.root.clone());
                 if post.edits > 0 {
                     let id = format!("{} edit {}", post.id, post.edits);
-                    heard.push(Heard { id, shown: Shown::Edited { words: words.clone() } });
+                    actions.push(BotAction { id, shown: Shown::Edit { words: words.clone() } });
                 }
-                heard.push(Heard { id: post.id.clone(), shown: Shown::Said { thread, words } });
+                actions.push(BotAction { id: post.id.clone(), shown: Shown::Message { thread, words } });
             }
         }
-        Ok(heard)
+        Ok(actions)
     }
 
-    async fn host(&mut self, running: Running) -> Result<()> {
+    async fn host(&mut self, running: HostChange) -> Result<()> {
         self.host.set(running)
     }
 
@@ -130,12 +128,12 @@ impl Room for Mattermost {
 }
 
 impl Mattermost {
-    fn put_by_bot(&self, post: &Post) -> Vec<Heard> {
+    fn put_by_bot(&self, post: &Post) -> Vec<BotAction> {
         let own = post.reactions.iter().filter(|reaction| reaction.user == self.bot.id());
         own.map(|reaction| {
             let known = EMOJI.iter().find(|(_, name)| *name == reaction.emoji);
             let emoji = known.map_or_else(|| reaction.emoji.clone(), |(emoji, _)| (*emoji).to_owned());
-            Heard { id: format!("{} {emoji}", post.id), shown: Shown::Put { on: post.id.clone(), emoji } }
+            BotAction { id: format!("{} {emoji}", post.id), shown: Shown::Reaction { on: post.id.clone(), emoji } }
         })
         .collect()
     }
@@ -146,7 +144,7 @@ fn name(emoji: &str) -> Result<&'static str> {
     known.map(|(_, name)| *name).with_context(|| format!("there is no name for {emoji}"))
 }
 
-/// A message as it reads: without what keeps its words from being markup.
+/// The text of a message without its escapes.
 fn as_read(message: &str) -> String {
     let mut read = String::new();
     let mut code = false;

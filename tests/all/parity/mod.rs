@@ -1,10 +1,10 @@
-//! The same stories in every kind of room: a console, Matrix plain and encrypted, Mattermost.
+//! The same stories in every kind of room: a console, Matrix with and without encryption, Mattermost.
 //!
-//! Each file of `tests/rooms` is one story, told in every kind of room by the same lines (`script` says how they are written).
-//! What a kind of room cannot do stands in `tests/rooms/missing.txt` with its reason; a story that needs it is left out there
-//! and nowhere else.
+//! Each file of `tests/rooms` is one story, and every kind of room runs the same lines (`script` has their syntax).
+//! `tests/rooms/missing.txt` lists the features that a kind of room lacks, with the reason. A story that needs such a
+//! feature is skipped for that kind, and for no other reason.
 //!
-//! Invariant: a behaviour is shown everywhere, or is listed as missing.
+//! Invariant: a behaviour is tested in every kind of room, or is listed as missing.
 
 mod console;
 mod encrypted;
@@ -22,13 +22,13 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::house::repository;
-use room::{Heard, Room, Shown};
+use crate::test_host::repository;
+use room::{BotAction, Room, Shown};
 use script::{Line, Script};
 
-/// How long the bot may take on a busy machine.
+/// Timeout for the bot on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How often the room is looked at.
+/// The interval between two looks at the room.
 const LOOK: Duration = Duration::from_millis(100);
 
 macro_rules! stories {
@@ -38,15 +38,15 @@ macro_rules! stories {
                 #[tokio::test(flavor = "multi_thread")]
                 async fn $name() -> anyhow::Result<()> {
                     let open = async || super::super::$kind::open().await;
-                    super::super::tell(stringify!($name), stringify!($kind), open).await
+                    super::super::run_story(stringify!($name), stringify!($kind), open).await
                 }
             )*
         }
     };
     ($($name:ident)*) => {
-        /// All that are told.
+        /// The names of all stories.
         const STORIES: &[&str] = &[$(stringify!($name)),*];
-        mod told {
+        mod rooms {
             stories!(in console $($name)*);
             stories!(in matrix $($name)*);
             stories!(in encrypted $($name)*);
@@ -59,52 +59,52 @@ macro_rules! stories {
 const KINDS: &[&str] = &["console", "matrix", "encrypted", "mattermost"];
 
 stories! {
-    a_deployment
-    a_direct_message
-    an_approval
-    by_reaction
+    alias
+    approval
+    approval_by_reaction
+    card_and_thread
+    deployment
+    direct_message
+    downtime
     edits
     hostile_words
-    in_its_thread
-    overheard
-    short_forms
-    what_is_refused
-    while_it_was_away
+    listen
+    refusals
 }
 
-/// Tells a story in a room of one kind, unless that kind lacks what it needs.
-async fn tell<R: Room>(name: &str, kind: &str, open: impl AsyncFnOnce() -> Result<R>) -> Result<()> {
+/// Runs a story in a room of one kind, unless that kind lacks a feature that it needs.
+async fn run_story<R: Room>(name: &str, kind: &str, open: impl AsyncFnOnce() -> Result<R>) -> Result<()> {
     let script = Script::read(&name.replace('_', "-"))?;
     let missing = missing()?;
     let lacks = |need: &String| missing.iter().any(|(of, ability)| of == kind && ability == need);
     if script.needs.iter().any(lacks) {
         return Ok(());
     }
-    let mut teller = Teller { room: open().await?, heard: Vec::new(), used: BTreeSet::new(), it: None, that: None };
+    let mut story = StoryRun { room: open().await?, actions: Vec::new(), used: BTreeSet::new(), it: None, that: None };
     for line in &script.lines {
-        let told = teller.line(line).await;
-        told.with_context(|| format!("{name} in a room of kind {kind}, at `{line:?}`; {}", teller.all()))?;
+        let result = story.line(line).await;
+        result.with_context(|| format!("{name} in a room of kind {kind}, at `{line:?}`; {}", story.all()))?;
     }
-    teller.never(&script).await.with_context(|| format!("{name} in a room of kind {kind}"))
+    story.never(&script).await.with_context(|| format!("{name} in a room of kind {kind}"))
 }
 
-/// What kinds of rooms cannot do: the kind, and what it lacks.
+/// The missing features: the kind, and the feature.
 fn missing() -> Result<Vec<(String, String)>> {
     let text = fs::read_to_string(repository().join("tests/rooms/missing.txt"))?;
     let lines = text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#'));
     lines
         .map(|line| {
             let (kind, rest) = line.split_once(": ").with_context(|| format!("`{line}` names no kind"))?;
-            let (ability, why) = rest.split_once(", because ").with_context(|| format!("`{line}` says not why"))?;
-            ensure!(!why.trim().is_empty(), "`{line}` says not why");
+            let (ability, why) = rest.split_once(", because ").with_context(|| format!("`{line}` has no reason"))?;
+            ensure!(!why.trim().is_empty(), "`{line}` has no reason");
             Ok((kind.to_owned(), ability.to_owned()))
         })
         .collect()
 }
 
 #[test]
-fn every_file_is_a_story_and_what_is_missing_is_needed() -> Result<()> {
-    let told: BTreeSet<String> = STORIES.iter().map(|name| name.replace('_', "-")).collect();
+fn every_file_is_a_story_and_every_missing_feature_is_used() -> Result<()> {
+    let names: BTreeSet<String> = STORIES.iter().map(|name| name.replace('_', "-")).collect();
     let (mut files, mut needs) = (BTreeSet::new(), BTreeSet::new());
     for entry in fs::read_dir(repository().join("tests/rooms"))? {
         let name = entry?.file_name().to_string_lossy().into_owned();
@@ -112,7 +112,7 @@ fn every_file_is_a_story_and_what_is_missing_is_needed() -> Result<()> {
         needs.extend(Script::read(story)?.needs);
         files.insert(story.to_owned());
     }
-    ensure!(files == told, "told are {told:?}, and there are {files:?}");
+    ensure!(files == names, "the list has {names:?}, and the folder has {files:?}");
     for (kind, ability) in missing()? {
         ensure!(KINDS.contains(&kind.as_str()), "there are no rooms of kind {kind}");
         ensure!(needs.contains(&ability), "no story needs `{ability}`");
@@ -120,22 +120,22 @@ fn every_file_is_a_story_and_what_is_missing_is_needed() -> Result<()> {
     Ok(())
 }
 
-/// A story while it is told.
-struct Teller<R> {
+/// A running story.
+struct StoryRun<R> {
     room: R,
-    heard: Vec<Heard>,
-    /// What lines were about already, by its id.
+    actions: Vec<BotAction>,
+    /// The ids that lines have matched already.
     used: BTreeSet<String>,
-    /// The last command, which threads hang on.
+    /// The last command, to which threads and edits refer.
     it: Option<String>,
-    /// What the bot said last, of what lines are about.
+    /// The last message of the bot that a line has matched.
     that: Option<String>,
 }
 
-impl<R: Room> Teller<R> {
+impl<R: Room> StoryRun<R> {
     async fn line(&mut self, line: &Line) -> Result<()> {
-        let it = || self.it.clone().context("nobody said anything yet");
-        let that = || self.that.clone().context("the bot said nothing yet");
+        let it = || self.it.clone().context("no one has posted yet");
+        let that = || self.that.clone().context("no line has matched a message of the bot yet");
         match line {
             Line::Says { person, words } => self.it = Some(self.room.say(person, words).await?),
             Line::SaysDirectly { person, words } => self.it = Some(self.room.say_directly(person, words).await?),
@@ -147,69 +147,69 @@ impl<R: Room> Teller<R> {
                 let event = it()?;
                 self.room.edit(person, &event, words).await?;
             }
-            Line::Puts { person, emoji } => {
+            Line::Reacts { person, emoji } => {
                 let event = that()?;
-                self.room.put(person, &event, emoji).await?;
+                self.room.react(person, &event, emoji).await?;
             }
-            Line::TakesBack { person, emoji } => {
+            Line::Unreacts { person, emoji } => {
                 let event = that()?;
-                self.room.take_back(person, &event, emoji).await?;
+                self.room.unreact(person, &event, emoji).await?;
             }
             Line::Host(running) => self.room.host(*running).await?,
-            Line::Said { words, in_thread } => {
+            Line::Message { words, in_thread } => {
                 let root = if *in_thread && self.room.has_threads() { Some(it()?) } else { None };
                 let found = self
-                    .wait(|heard| match &heard.shown {
-                        Shown::Said { thread, words: said } => {
+                    .wait(|action| match &action.shown {
+                        Shown::Message { thread, words: said } => {
                             (root.is_none() || *thread == root) && said.contains(words.as_str())
                         }
-                        Shown::Edited { .. } | Shown::Put { .. } => false,
+                        Shown::Edit { .. } | Shown::Reaction { .. } => false,
                     })
                     .await?;
                 self.that = Some(found);
             }
-            Line::Edited(words) => {
+            Line::Edit(words) => {
                 let fits =
-                    |heard: &Heard| matches!(&heard.shown, Shown::Edited { words: said } if said.contains(words));
+                    |action: &BotAction| matches!(&action.shown, Shown::Edit { words: said } if said.contains(words));
                 self.wait(fits).await?;
             }
-            Line::Put(emoji) => {
+            Line::Reaction(emoji) => {
                 let event = it()?;
-                let fits = |heard: &Heard| matches!(&heard.shown, Shown::Put { on, emoji: put } if *on == event && put == emoji);
+                let fits = |action: &BotAction| matches!(&action.shown, Shown::Reaction { on, emoji: put } if *on == event && put == emoji);
                 self.wait(fits).await?;
             }
-            // Judged at the end.
+            // Checked at the end.
             Line::Never(_) => {}
         }
         Ok(())
     }
 
-    /// Waits for something that no line was about yet; gives its id.
-    async fn wait(&mut self, fits: impl Fn(&Heard) -> bool) -> Result<String> {
+    /// Waits for something that no line has matched yet; returns its id.
+    async fn wait(&mut self, fits: impl Fn(&BotAction) -> bool) -> Result<String> {
         let begun = Instant::now();
         loop {
-            let found = self.heard.iter().find(|heard| !self.used.contains(&heard.id) && fits(heard));
-            if let Some(id) = found.map(|heard| heard.id.clone()) {
+            let found = self.actions.iter().find(|action| !self.used.contains(&action.id) && fits(action));
+            if let Some(id) = found.map(|action| action.id.clone()) {
                 self.used.insert(id.clone());
                 return Ok(id);
             }
             if begun.elapsed() > PATIENCE {
-                bail!("nothing like this after {PATIENCE:?}");
+                bail!("no match within {PATIENCE:?}");
             }
             tokio::time::sleep(LOOK).await;
-            self.heard = self.room.heard().await?;
+            self.actions = self.room.actions().await?;
         }
     }
 
-    /// What must never be said was not, also not after a last question.
+    /// Checks that the forbidden words never appear, also not before the answer to a last question.
     async fn never(&mut self, script: &Script) -> Result<()> {
         self.line(&Line::Says { person: "alice".to_owned(), words: "!whoami".to_owned() }).await?;
-        self.line(&Line::Said { words: "You are ".to_owned(), in_thread: true }).await?;
+        self.line(&Line::Message { words: "You are ".to_owned(), in_thread: true }).await?;
         for line in &script.lines {
             let Line::Never(words) = line else { continue };
-            let said = self.heard.iter().any(|heard| match &heard.shown {
-                Shown::Said { words: said, .. } | Shown::Edited { words: said } => said.contains(words.as_str()),
-                Shown::Put { .. } => false,
+            let said = self.actions.iter().any(|action| match &action.shown {
+                Shown::Message { words: said, .. } | Shown::Edit { words: said } => said.contains(words.as_str()),
+                Shown::Reaction { .. } => false,
             });
             ensure!(!said, "`{words}` was said; {}", self.all());
         }
@@ -217,7 +217,7 @@ impl<R: Room> Teller<R> {
     }
 
     fn all(&self) -> String {
-        let lines: Vec<String> = self.heard.iter().map(|heard| format!("{heard:?}")).collect();
+        let lines: Vec<String> = self.actions.iter().map(|action| format!("{action:?}")).collect();
         format!("the bot showed:\n{}\n{}", lines.join("\n"), self.room.log())
     }
 }

@@ -1,12 +1,12 @@
-//! What a room of any kind can do for a story: people in it do things, and what the bot shows is looked at.
+//! The interface of a room of any kind for a story: actions of people, and what the bot shows.
 
 use anyhow::Result;
 use async_trait::async_trait;
 
-/// Something that the bot did in a room, as people see it.
+/// Something that the bot did in a room.
 #[derive(Debug, Clone)]
-pub(super) struct Heard {
-    /// Its id.
+pub(super) struct BotAction {
+    /// The id.
     pub(super) id: String,
     /// What it shows.
     pub(super) shown: Shown,
@@ -16,19 +16,19 @@ pub(super) struct Heard {
 #[derive(Debug, Clone)]
 pub(super) enum Shown {
     /// A message.
-    Said {
-        /// The message at the root of the thread that it stands in.
+    Message {
+        /// The message at the root of its thread.
         thread: Option<String>,
-        /// Its words as they read, without markup.
+        /// The text without markup.
         words: String,
     },
-    /// New words of a message.
-    Edited {
-        /// The words as they read.
+    /// An edit of a message.
+    Edit {
+        /// The new text.
         words: String,
     },
-    /// An emoji on a message.
-    Put {
+    /// A reaction to a message.
+    Reaction {
         /// The message.
         on: String,
         /// The emoji.
@@ -36,43 +36,43 @@ pub(super) enum Shown {
     },
 }
 
-/// What becomes of the host.
+/// A change of the host's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Running {
-    /// It starts.
-    Starts,
-    /// It is killed.
-    Killed,
+pub(super) enum HostChange {
+    /// Starts the host.
+    Start,
+    /// Kills the host.
+    Kill,
 }
 
-/// A room with alice, who is an admin, bob, who is a deployer, dave, who visits, and the bot.
+/// A room with alice (an admin), bob (a deployer), dave (a visitor) and the bot.
 #[async_trait]
 pub(super) trait Room: Send {
-    /// Somebody says something in the room; gives its id.
+    /// A person posts in the room; returns the id.
     async fn say(&mut self, person: &str, words: &str) -> Result<String>;
 
-    /// The same where nobody else is.
+    /// The same in a direct message.
     async fn say_directly(&mut self, person: &str, words: &str) -> Result<String>;
 
-    /// Somebody says something in the thread of a message.
+    /// A person posts in the thread of a message.
     async fn say_in_thread(&mut self, person: &str, root: &str, words: &str) -> Result<String>;
 
-    /// Somebody gives a message of theirs other words.
+    /// A person edits their message.
     async fn edit(&mut self, person: &str, message: &str, words: &str) -> Result<()>;
 
-    /// Somebody puts an emoji on a message.
-    async fn put(&mut self, person: &str, message: &str, emoji: &str) -> Result<()>;
+    /// A person reacts to a message.
+    async fn react(&mut self, person: &str, message: &str, emoji: &str) -> Result<()>;
 
-    /// Somebody takes it away again.
-    async fn take_back(&mut self, person: &str, message: &str, emoji: &str) -> Result<()>;
+    /// A person removes the reaction.
+    async fn unreact(&mut self, person: &str, message: &str, emoji: &str) -> Result<()>;
 
-    /// All that the bot did so far, in every room.
-    async fn heard(&mut self) -> Result<Vec<Heard>>;
+    /// All actions of the bot so far, in every room.
+    async fn actions(&mut self) -> Result<Vec<BotAction>>;
 
     /// Kills or starts the host.
-    async fn host(&mut self, running: Running) -> Result<()>;
+    async fn host(&mut self, running: HostChange) -> Result<()>;
 
-    /// Whether answers stand in threads here.
+    /// Whether answers are in threads here.
     fn has_threads(&self) -> bool {
         true
     }
@@ -81,7 +81,7 @@ pub(super) trait Room: Send {
     fn log(&self) -> String;
 }
 
-/// The configuration of every room's host; `TABLE` stands for the bot's account, and people by their names in capitals.
+/// The configuration of every host. `TABLE` stands for the bot's account, and names in capitals for people.
 pub(super) const CONFIG: &str = r#"
 [bot.marvin]
 environments = ["staging", "production", "live"]
@@ -151,7 +151,7 @@ pattern = '(?i)what runs of (?P<app>[a-z]+)'
 command = "where {app}"
 "#;
 
-/// The configuration with an account and the ids of its people.
+/// The configuration with an account and the ids of people.
 pub(super) fn config(table: &str, [alice, bob, dave]: [&str; 3]) -> String {
     CONFIG.replace("TABLE", table).replace("ALICE", alice).replace("BOB", bob).replace("DAVE", dave)
 }

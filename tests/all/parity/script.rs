@@ -1,57 +1,57 @@
-//! How a story is written: one line for each thing that happens.
+//! The syntax of a story: one line for each action or expectation.
 //!
 //! ```text
 //! # what it shows
 //! needs: reactions
-//! alice> !deploy cms staging 1.0.2     somebody says something in the room
-//! alice directly> whoami               the same where nobody else is
-//! alice in thread> !job                the same in the thread of what was said last
-//! alice edits> !where                  what they said last has other words now
-//! bob puts 👍                          an emoji on what the bot said last, of what lines are about
+//! alice> !deploy cms staging 1.0.2     alice posts in the room
+//! alice directly> whoami               the same in a direct message
+//! alice in thread> !job                the same in the thread of the last post
+//! alice edits> !where                  alice edits her last post
+//! bob puts 👍                          bob reacts to the last message of the bot that a line has matched
 //! bob takes back 👍
 //! host is killed
 //! host starts
-//! < words                              the bot says something that holds these words, in the thread where there are threads
+//! < words                              the bot posts these words, in the thread where there are threads
 //! <room words                          the same anywhere
-//! < puts 👀                            it puts an emoji on what was said last
-//! < edits words                        it changes one of its messages to some that hold these words
-//! ! words                              it never says these words, to the end of the story
+//! < puts 👀                            the bot reacts to the last post
+//! < edits words                        the bot edits one of its messages to have these words
+//! ! words                              the bot never posts these words, to the end of the story
 //! ```
 
 use std::fs;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use super::room::Running;
-use crate::house::repository;
+use super::room::HostChange;
+use crate::test_host::repository;
 
 /// A story.
 #[derive(Debug)]
 pub(super) struct Script {
-    /// What a room must be able to do for it.
+    /// The features that it needs.
     pub(super) needs: Vec<String>,
-    /// What happens.
+    /// Its lines.
     pub(super) lines: Vec<Line>,
 }
 
-/// One thing that happens.
+/// One line.
 #[derive(Debug)]
 pub(super) enum Line {
     Says { person: String, words: String },
     SaysDirectly { person: String, words: String },
     SaysInThread { person: String, words: String },
     Edits { person: String, words: String },
-    Puts { person: String, emoji: String },
-    TakesBack { person: String, emoji: String },
-    Host(Running),
-    Said { words: String, in_thread: bool },
-    Edited(String),
-    Put(String),
+    Reacts { person: String, emoji: String },
+    Unreacts { person: String, emoji: String },
+    Host(HostChange),
+    Message { words: String, in_thread: bool },
+    Edit(String),
+    Reaction(String),
     Never(String),
 }
 
 impl Script {
-    /// Reads the story of a name.
+    /// Reads the story with this name.
     pub(super) fn read(name: &str) -> Result<Self> {
         let path = repository().join("tests/rooms").join(format!("{name}.txt"));
         let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
@@ -62,7 +62,7 @@ impl Script {
                 None => script.lines.push(read(line).with_context(|| format!("{name}: `{line}`"))?),
             }
         }
-        ensure!(script.lines.iter().any(|line| matches!(line, Line::Said { .. })), "{name} asks for nothing");
+        ensure!(script.lines.iter().any(|line| matches!(line, Line::Message { .. })), "{name} has no expectation");
         Ok(script)
     }
 }
@@ -73,27 +73,27 @@ fn read(line: &str) -> Result<Line> {
         return Ok(Line::Never(owned(words)));
     }
     if let Some(emoji) = line.strip_prefix("< puts ") {
-        return Ok(Line::Put(owned(emoji)));
+        return Ok(Line::Reaction(owned(emoji)));
     }
     if let Some(words) = line.strip_prefix("< edits ") {
-        return Ok(Line::Edited(owned(words)));
+        return Ok(Line::Edit(owned(words)));
     }
     if let Some(words) = line.strip_prefix("< ") {
-        return Ok(Line::Said { words: owned(words), in_thread: true });
+        return Ok(Line::Message { words: owned(words), in_thread: true });
     }
     if let Some(words) = line.strip_prefix("<room ") {
-        return Ok(Line::Said { words: owned(words), in_thread: false });
+        return Ok(Line::Message { words: owned(words), in_thread: false });
     }
     match line {
-        "host starts" => return Ok(Line::Host(Running::Starts)),
-        "host is killed" => return Ok(Line::Host(Running::Killed)),
+        "host starts" => return Ok(Line::Host(HostChange::Start)),
+        "host is killed" => return Ok(Line::Host(HostChange::Kill)),
         _ => {}
     }
     if let Some((person, emoji)) = line.split_once(" puts ") {
-        return Ok(Line::Puts { person: owned(person), emoji: owned(emoji) });
+        return Ok(Line::Reacts { person: owned(person), emoji: owned(emoji) });
     }
     if let Some((person, emoji)) = line.split_once(" takes back ") {
-        return Ok(Line::TakesBack { person: owned(person), emoji: owned(emoji) });
+        return Ok(Line::Unreacts { person: owned(person), emoji: owned(emoji) });
     }
     let Some((who, words)) = line.split_once("> ") else { bail!("that is no line of a story") };
     let (person, words) = (who.split(' ').next().map(owned).unwrap_or_default(), owned(words));
@@ -102,6 +102,6 @@ fn read(line: &str) -> Result<Line> {
         Some("directly") => Ok(Line::SaysDirectly { person, words }),
         Some("in thread") => Ok(Line::SaysInThread { person, words }),
         Some("edits") => Ok(Line::Edits { person, words }),
-        Some(how) => bail!("nobody can say something {how}"),
+        Some(how) => bail!("there is no way to post `{how}`"),
     }
 }

@@ -1,6 +1,6 @@
-//! A host that serves a network, with its house.
+//! A host that serves a network, with its folder.
 //!
-//! Invariant: nothing is left running when this is dropped.
+//! Invariant: dropping it kills the process.
 
 use std::{
     process::{Child, Stdio},
@@ -9,51 +9,50 @@ use std::{
 
 use anyhow::Result;
 
-use super::room::Running;
-use crate::house::{House, binary};
+use super::room::HostChange;
+use crate::test_host::{TestHost, binary};
 
-/// The variable that holds the account's password or token.
+/// The variable with the account's password or token.
 pub(super) const SECRET: &str = "MARVIN_SECRET";
 
-/// A host.
-pub(super) struct Served {
-    house: House,
+pub(super) struct ServedHost {
+    test_host: TestHost,
     secret: String,
     child: Mutex<Option<Child>>,
 }
 
-impl Served {
-    /// A host with this configuration, which does not run yet. Its account's secret is in [`SECRET`].
+impl ServedHost {
+    /// A stopped host with this configuration. [`SECRET`] holds the account's secret.
     pub(super) fn new(config: &str, secret: String) -> Result<Self> {
-        Ok(Self { house: House::new(config)?, secret, child: Mutex::new(None) })
+        Ok(Self { test_host: TestHost::new(config)?, secret, child: Mutex::new(None) })
     }
 
     /// Kills or starts it.
-    pub(super) fn set(&self, running: Running) -> Result<()> {
-        let mut child = self.child.lock().expect("nobody panics with it");
+    pub(super) fn set(&self, running: HostChange) -> Result<()> {
+        let mut child = self.child.lock().expect("no holder panics");
         if let Some(mut child) = child.take() {
             child.kill()?;
             child.wait()?;
         }
-        if running == Running::Starts {
-            let log = std::fs::OpenOptions::new().create(true).append(true).open(self.house.path("log"))?;
+        if running == HostChange::Start {
+            let log = std::fs::OpenOptions::new().create(true).append(true).open(self.test_host.path("log"))?;
             // The build with all networks.
             let program = std::env::var_os("WARDROOM_BIN").map_or_else(binary, |path| Ok(path.into()))?;
-            let mut command = self.house.command(program);
+            let mut command = self.test_host.command(program);
             command.arg("run").env(SECRET, &self.secret).stdin(Stdio::null());
             *child = Some(command.stdout(log.try_clone()?).stderr(log).spawn()?);
         }
         Ok(())
     }
 
-    /// What it wrote, over all its starts.
+    /// The log of all its starts.
     pub(super) fn log(&self) -> String {
-        std::fs::read_to_string(self.house.path("log")).unwrap_or_default()
+        std::fs::read_to_string(self.test_host.path("log")).unwrap_or_default()
     }
 }
 
-impl Drop for Served {
+impl Drop for ServedHost {
     fn drop(&mut self) {
-        let _ = self.set(Running::Killed);
+        let _ = self.set(HostChange::Kill);
     }
 }

@@ -1,7 +1,7 @@
-//! `100 plugins from the cache`: how long a start takes that compiles nothing.
+//! `100 plugins from the cache`: the time of a start that compiles nothing.
 //!
-//! Measured is [`Plugins::load`] as a whole: reading the files, their digests, the compiled code, the commands, the
-//! linkers. The wasmtime engine is made before: a host makes it once, however many plugins there are.
+//! The bench measures [`Plugins::load`] as a whole: files, digests, compiled code, descriptions and linkers. It creates
+//! the wasmtime engine before, because a host creates it once for any number of plugins.
 
 use std::{path::Path, time::Instant};
 
@@ -49,7 +49,7 @@ pub(crate) fn measure(scene: &Scene) -> Result<Figure> {
     Ok(Figure { name: NAME, measured: median(seconds), unit: Unit::Seconds, against: Against::Limit(LIMIT) })
 }
 
-/// Loads all, as a new process would; gives the seconds.
+/// Loads all plugins, as a new process would; returns the seconds.
 async fn load(config: &Config, cache: &Path) -> Result<f64> {
     let runtime = Runtime::new().map_err(|error| anyhow!("{error:#}"))?;
     let loader = Loader::new(runtime, Some(cache.to_owned()));
@@ -66,7 +66,7 @@ async fn load(config: &Config, cache: &Path) -> Result<f64> {
     Ok(took)
 }
 
-/// The compiled code in the cache, each with the moment when it was written.
+/// The files of compiled code in the cache, with their modification times.
 fn artifacts(cache: &Path) -> Result<Vec<(std::ffi::OsString, std::time::SystemTime)>> {
     let mut artifacts = Vec::new();
     for entry in std::fs::read_dir(cache)? {

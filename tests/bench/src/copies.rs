@@ -1,8 +1,8 @@
-//! A database with many jobs that wait for a time, made of one: an engine parks a job, and all that it wrote for that is
-//! written again and again under other ids.
+//! A database with many jobs that wait for a time. An engine parks one job, and its writes are repeated with other ids.
 //!
-//! Invariant: only ids differ. The store makes the hashes of the copies, so each has a journal that can be gone on from.
-//! Not here: the jobs' plugin, whose bytes a host keeps when it starts.
+//! Invariant: only ids differ. The store computes the hashes of the copies, so each has a valid journal and can be
+//! replayed.
+//! Not here: the bytes of the plugin, which a host stores when it starts.
 
 use std::{path::Path, sync::Arc};
 
@@ -11,29 +11,29 @@ use serde::{Serialize, de::DeserializeOwned};
 use wardroom::port::{
     Store as _,
     memory::{MemoryChat, MemoryStore},
-    store::{EntryKind, JobQuery, Phase, Write},
+    store::{EntryKind, HookedStore, JobQuery, Phase, Write},
 };
 use wardroom_sqlite::SqliteStore;
 
 use crate::{
+    recorder::Recorder,
     scene,
     serving::{ROOM, Serving},
-    watched::Watched,
 };
 
 /// Jobs in one transaction.
 const BATCH: usize = 500;
-/// What stands for the job's and the message's own id in what was written.
+/// Placeholders for the ids of the job and of its message.
 const JOB: &str = "<job>";
 const EVENT: &str = "<event>";
 
-/// The ids of jobs, by their numbers: five letters and digits, as the engine draws them.
+/// The id of a job by its number: five letters and digits, as the engine's ids.
 pub(crate) fn id(number: usize) -> String {
     const SIGNS: &[u8; 31] = b"23456789abcdefghjkmnpqrstuvwxyz";
     (0..5).rev().map(|place| char::from(SIGNS[number / SIGNS.len().pow(place) % SIGNS.len()])).collect()
 }
 
-/// Makes the database, where there may be one already. Its jobs wait for so many days, and are of this person.
+/// Creates the jobs of `person` in a new or existing database.
 pub(crate) async fn make(database: &Path, module: &Path, jobs: usize, person: &str) -> Result<()> {
     let pattern = pattern(module, person).await?;
     let store = SqliteStore::open(database).await?;
@@ -53,18 +53,16 @@ pub(crate) async fn make(database: &Path, module: &Path, jobs: usize, person: &s
     Ok(())
 }
 
-/// Has an engine park a job; gives what it wrote.
+/// Runs an engine until it has parked a job; returns its writes.
 async fn pattern(module: &Path, person: &str) -> Result<Vec<Row>> {
     let folder = tempfile::tempdir()?;
-    let mut watched = Watched::new(Arc::new(MemoryStore::new()));
-    watched.written = Some(Default::default());
-    let watched = Arc::new(watched);
+    let hooked = Arc::new(HookedStore::new(Arc::new(MemoryStore::new()), Recorder::default().recording()));
     let text = format!("[bot.bench.memory]\n\n{}{}", scene::role(), scene::plugin("bench", module));
-    let serving = Serving::start(folder.path(), &text, watched.clone()).await?;
+    let serving = Serving::start(folder.path(), &text, hooked.clone()).await?;
     serving.types(["park 300d".to_owned()]).await?;
     serving.settled().await;
     serving.end().await?;
-    let writes: Vec<Write> = watched.written().into_iter().flatten().collect();
+    let writes: Vec<Write> = hooked.hooks().written().into_iter().flatten().collect();
     let opened = writes.iter().find_map(|write| match write {
         Write::Open(row) => Some(row.clone()),
         _ => None,
@@ -73,7 +71,7 @@ async fn pattern(module: &Path, person: &str) -> Result<Vec<Row>> {
     let waits = |write: &Write| matches!(write, Write::Enter(entry) if entry.kind == EntryKind::Wait);
     ensure!(writes.iter().any(waits), "job `{}` did not park", row.line);
     let of_job = |write: &&Write| !matches!(write, Write::Keep { .. });
-    // The host that finds them has a console, and the person who typed them there.
+    // The measured host has a console, so the job must come from one.
     let network = |name: &str| format!(r#""network":"{name}""#);
     let (ours, theirs) = (network(MemoryChat::NETWORK), network(ROOM));
     let names = [
@@ -85,7 +83,7 @@ async fn pattern(module: &Path, person: &str) -> Result<Vec<Row>> {
     writes.iter().filter(of_job).map(|write| Row::new(write, &names)).collect()
 }
 
-/// The kinds of writes that a job leaves until it is parked.
+/// The kinds of writes of a job up to its parking.
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     Receive,
@@ -97,7 +95,7 @@ enum Kind {
     Enter,
 }
 
-/// A write whose ids are left open.
+/// A write with placeholders for its ids.
 #[derive(Debug)]
 struct Row {
     kind: Kind,
@@ -106,7 +104,7 @@ struct Row {
 }
 
 impl Row {
-    /// Takes these names out of a write, each with what stands there instead.
+    /// Replaces these ids by their placeholders.
     fn new(write: &Write, names: &[(&str, &str)]) -> Result<Self> {
         let (kind, text) = match write {
             Write::Receive(row) => (Kind::Receive, json(row)?),
@@ -150,7 +148,7 @@ fn read<T: DeserializeOwned>(text: &str) -> Result<T> {
     Ok(serde_json::from_str(text)?)
 }
 
-/// Replaces a name where it stands alone, and not within a longer word such as a digest.
+/// Replaces a name where it is a whole word, not a part of a longer one such as a digest.
 fn replace(text: &str, name: &str, other: &str) -> String {
     let inside = |letter: Option<char>| letter.is_some_and(char::is_alphanumeric);
     let mut replaced = String::with_capacity(text.len());
@@ -174,19 +172,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_are_as_the_engine_draws_them() {
+    fn ids_have_the_format_of_the_engine() {
         assert_eq!([id(0), id(1), id(31), id(99_999)], ["22222", "22223", "22232", "25d3t"]);
     }
 
     #[test]
-    fn a_name_is_replaced_where_it_stands_alone() {
+    fn only_whole_words_are_replaced() {
         let text = r#"{"job":"7ab3c","timer":"7ab3c-t1","digest":"sha256:07ab3c1"}"#;
         let wanted = r#"{"job":"<job>","timer":"<job>-t1","digest":"sha256:07ab3c1"}"#;
         assert_eq!(replace(text, "7ab3c", JOB), wanted);
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn copies_have_whole_journals_and_ids_of_their_own() {
+    async fn copies_have_valid_journals_and_their_own_ids() {
         let folder = tempfile::tempdir().unwrap();
         let database = folder.path().join("wardroom.db");
         let scene = scene::Scene::of_environment().unwrap();
@@ -200,7 +198,7 @@ mod tests {
             journal::check_entries(&job.id, &entries, &tip.unwrap()).unwrap();
             let kinds: Vec<EntryKind> = entries.iter().map(|sealed| sealed.entry.kind).collect();
             assert_eq!(kinds, [EntryKind::Invocation, EntryKind::Call, EntryKind::Wait]);
-            // The timer that it waits for is its own.
+            // Each copy waits for a timer of its own.
             let body = entries[2].entry.body.to_string();
             assert!(body.contains(&format!("{}-t1", job.id)) && !body.contains('<'), "{body}");
         }

@@ -1,13 +1,13 @@
-//! One figure: what was measured, what it is held against, and how much it may be of that.
+//! One figure: the measured value, its unit and its limit.
 
 use std::fmt;
 
-/// What figures are counted in.
+/// The unit of a figure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unit {
-    /// Millionths of a second.
+    /// Microseconds.
     Microseconds,
-    /// Thousandths of a second.
+    /// Milliseconds.
     Milliseconds,
     /// Seconds.
     Seconds,
@@ -15,35 +15,35 @@ pub(crate) enum Unit {
     Mebibytes,
 }
 
-/// What a figure is held against.
+/// The limit of a figure.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Against {
-    /// The same without the engine, measured in the same run, and how many times that it may take.
+    /// A multiple of a baseline without the engine, which was measured in the same run.
     Bare {
-        /// What that took.
+        /// The baseline.
         measured: f64,
-        /// How many times that the figure may be.
+        /// The highest allowed multiple.
         times: f64,
     },
-    /// A limit.
+    /// A constant.
     Limit(f64),
 }
 
-/// A figure. Printed, it is one line: `query: 21.0 us, bare 17.1 us, 1.23 x`.
+/// A figure. It is printed as one line: `query: 21.0 us, bare 17.1 us, 1.23 x`.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Figure {
-    /// Its name.
+    /// The name.
     pub(crate) name: &'static str,
-    /// What was measured.
+    /// The measured value.
     pub(crate) measured: f64,
-    /// In what.
+    /// The unit.
     pub(crate) unit: Unit,
-    /// What it is held against.
+    /// The limit.
     pub(crate) against: Against,
 }
 
 impl Figure {
-    /// Whether it is within its limit.
+    /// Whether the value is within the limit.
     pub(crate) fn holds(&self) -> bool {
         let most = match self.against {
             Against::Bare { times, .. } => times,
@@ -52,7 +52,7 @@ impl Figure {
         self.ratio() <= most
     }
 
-    /// The limit, for people.
+    /// The limit as text.
     pub(crate) fn most(&self) -> String {
         match self.against {
             Against::Bare { times, .. } => format!("{times} x"),
@@ -94,7 +94,7 @@ impl Unit {
     }
 }
 
-/// The value in the middle: a few disturbed rounds do not move it. Not a number where there is none.
+/// The median, which a few disturbed rounds do not change. NaN for no values.
 pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_unit_has_its_line() {
+    fn each_unit_has_its_format() {
         let bare = |times| Figure {
             name: "query",
             measured: 21.0,
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_measured_does_not_hold() {
+    fn a_figure_without_a_value_does_not_hold() {
         let against = Against::Bare { measured: median(Vec::new()), times: 1.5 };
         assert!(!Figure { name: "query", measured: 1.0, unit: Unit::Microseconds, against }.holds());
     }

@@ -1,4 +1,4 @@
-//! A release build of the host, at work in a folder with a `plugins.toml`.
+//! A release build of the host that runs in a folder with a `plugins.toml`.
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
@@ -10,10 +10,10 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-/// A host that says nothing for so long is broken.
+/// Timeout for an answer of the host.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(60);
 
-/// A host, which is ended with this.
+/// A host. Dropping it kills the process.
 pub(crate) struct Host {
     child: Child,
     ready: mpsc::Receiver<Result<(), Vec<String>>>,
@@ -21,7 +21,7 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    /// Starts a host with an input that stays open.
+    /// Starts a host whose input stays open.
     pub(crate) fn start(program: &Path, folder: &Path) -> Result<Self> {
         let mut command = Command::new(program);
         command.args(["--config", "plugins.toml", "run"]).current_dir(folder).env_remove("RUST_LOG");
@@ -31,12 +31,12 @@ impl Host {
         let output = child.stdout.take().context("the host has no standard output")?;
         let (send_ready, ready) = mpsc::channel();
         let (send_said, said) = mpsc::channel();
-        // Both read to the end, so that the host never waits for them.
+        // Both pipes are read to the end, so that the host never blocks on them.
         std::thread::spawn(move || {
             let mut lines = Vec::new();
             for line in BufReader::new(log).lines().map_while(Result::ok) {
                 if line.split_whitespace().any(|word| word == "ready") {
-                    // Without its plugins a host is small.
+                    // A host that loads no plugins would need less memory.
                     let missing = lines.iter().find(|line: &&String| line.contains("not loaded")).cloned();
                     let _ = send_ready.send(missing.map_or(Ok(()), |line| Err(vec![line])));
                 }
@@ -52,11 +52,11 @@ impl Host {
         Ok(Self { child, ready, said })
     }
 
-    /// Waits until it says that it is ready, with all of its plugins.
+    /// Waits until the host has logged that it is ready with all plugins.
     pub(crate) fn ready(&self) -> Result<()> {
         match self.ready.recv_timeout(ANSWERS_WITHIN) {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(lines)) => bail!("the host does not serve what it is told to:\n{}", lines.join("\n")),
+            Ok(Err(lines)) => bail!("the host did not load all plugins:\n{}", lines.join("\n")),
             Err(_) => bail!("the host was not ready within {} s", ANSWERS_WITHIN.as_secs()),
         }
     }
@@ -67,7 +67,7 @@ impl Host {
         writeln!(input, "{line}").and_then(|()| input.flush()).context("the host does not read")
     }
 
-    /// Waits for a line of its output with these words in it.
+    /// Waits for a line of output that contains `words`.
     pub(crate) fn says(&self, words: &str) -> Result<String> {
         let until = Instant::now() + ANSWERS_WITHIN;
         let mut others = Vec::new();
@@ -80,7 +80,7 @@ impl Host {
         }
     }
 
-    /// MiB of memory that are in use now.
+    /// The resident memory, in MiB.
     pub(crate) fn resident(&self) -> Result<f64> {
         let file = format!("/proc/{}/status", self.child.id());
         let status = std::fs::read_to_string(&file).with_context(|| format!("`{file}` cannot be read"))?;
@@ -92,7 +92,7 @@ impl Host {
 
 impl Drop for Host {
     fn drop(&mut self) {
-        // It has done nothing that must come to rest.
+        // The host has no work that it would have to finish.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

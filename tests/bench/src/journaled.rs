@@ -1,17 +1,17 @@
-//! `journaled calls`: what the engine adds to writing down what it does. And `journaled calls that keep`: the same for
-//! calls that keep a plugin's values.
+//! `journaled calls`: the overhead of the engine over storing the journal of effects. `journaled calls that keep`: the
+//! same for calls that store a plugin's values.
 //!
-//! One side is 64 jobs of the guest `bench` at once, each on an app of its own, on an engine with a [`SqliteStore`]: a
-//! fresh sandbox a job, the checks, the pipelines in memory, the entries. An effect is two commits, the intent with its
-//! place before and the result after; a value is one, with its entry. The other side is 64 tasks that commit the very
-//! same lists of writes, one after the other, to a store like it: lists that wait at the same moment share a
+//! One side runs 64 jobs of the guest `bench` at once, each for an app of its own, on an engine with a [`SqliteStore`].
+//! Each job has a fresh sandbox, the checks, in-memory pipelines and the entries. An effect is two commits: the intent
+//! with its deployment lock, and the result. A value is one commit with its entry. The other side runs 64 tasks that
+//! commit the same lists of writes in order to a store of the same kind. Lists that wait at the same moment share a
 //! transaction and its sync on both sides.
 //!
-//! Measured is from the first entry behind the invocations, which all jobs come to before any goes on, to the moment
-//! when the last call of the last job is on disk. So neither the opening of jobs nor their ends are in it, and the
-//! status cards that the engine writes meanwhile are. A figure is the time by all calls.
-//! Both sides run in turn, each time on new files; of all rounds the median counts.
-//! Invariant: every job ended well, with all of its calls in its journal.
+//! The measured section starts with the first entry after the invocations, which every job reaches before any
+//! continues. It ends when the last call of the last job is on disk. It has neither the start nor the end of a job, but
+//! it has the status cards that the engine writes in the meantime. The figure is the time divided by the number of
+//! calls. The two sides alternate, each time on new files, and the median of all rounds counts.
+//! Invariant: every job succeeded, with all of its calls in its journal.
 
 use std::{collections::HashMap, path::Path, sync::Arc, time::Instant};
 
@@ -19,27 +19,27 @@ use anyhow::{Context as _, Result, ensure};
 use tokio::{sync::Barrier, task::JoinSet};
 use wardroom::port::{
     Store as _,
-    store::{EntryKind, JobOutcome, JobQuery, Write},
+    store::{EntryKind, HookedStore, JobOutcome, JobQuery, Write},
 };
 use wardroom_sqlite::SqliteStore;
 
 use crate::{
     figure::{Against, Figure, Unit, median},
+    recorder::{Recorder, Section, enters},
     scene::{self, Scene},
     serving::Serving,
-    watched::{Stretch, Watched, enters},
 };
 
 pub(crate) const NAME: &str = "journaled calls";
 const NAME_KEEPS: &str = "journaled calls that keep";
 
-/// How many times the bare store a call may take.
+/// The highest allowed multiple of the bare store's time.
 const TIMES: f64 = 2.0;
-/// Jobs in flight.
+/// Concurrent jobs.
 const JOBS: usize = 64;
-/// Calls of each.
+/// Calls of each job.
 const CALLS: u32 = 50;
-/// Rounds that count.
+/// Measured rounds.
 const ROUNDS: usize = 21;
 
 /// One kind of call.
@@ -48,9 +48,9 @@ struct Kind {
     name: &'static str,
     /// Entries of a call.
     entries: u32,
-    /// The last of them.
+    /// The last of these entries.
     last: EntryKind,
-    /// What is typed for a job.
+    /// The command line of a job.
     line: fn(usize) -> String,
 }
 
@@ -65,7 +65,7 @@ pub(crate) fn measure(scene: &Scene) -> Result<Vec<Figure>> {
     [EFFECTS, KEEPS].into_iter().map(|kind| tokio.block_on(compare(folder.path(), &text, kind))).collect()
 }
 
-/// An app for each job: an effect takes the place of its app.
+/// Each job has an app of its own, because an effect takes the deployment lock of its app.
 fn text(module: &Path) -> String {
     let mut text = format!("[bot.bench]\nenvironments = [\"staging\"]\n[bot.bench.memory]\n\n{}", scene::role());
     text.push_str("\n[environment.staging]\n");
@@ -78,28 +78,27 @@ fn text(module: &Path) -> String {
 }
 
 async fn compare(folder: &Path, text: &str, kind: Kind) -> Result<Figure> {
-    // Also warms the code cache.
-    let (_, written) = journaled(folder, text, kind, true).await?;
+    // This round also fills the code cache.
+    let (_, written) = engine_side(folder, text, kind, true).await?;
     let (openings, calls) = parts(written, kind)?;
     let (mut with, mut without) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        with.push(journaled(folder, text, kind, false).await?.0);
-        without.push(bare(openings.clone(), calls.clone()).await?);
+        with.push(engine_side(folder, text, kind, false).await?.0);
+        without.push(store_side(openings.clone(), calls.clone()).await?);
     }
     let each = |seconds| median(seconds) * 1e6 / (JOBS as f64 * f64::from(CALLS));
     let against = Against::Bare { measured: each(without), times: TIMES };
     Ok(Figure { name: kind.name, measured: each(with), unit: Unit::Microseconds, against })
 }
 
-/// The engine's side: gives the seconds, and what was written if that is to be kept.
-async fn journaled(folder: &Path, text: &str, kind: Kind, keep: bool) -> Result<(f64, Vec<Vec<Write>>)> {
+/// Runs the engine's side; returns the seconds, and all writes if `keep` is set.
+async fn engine_side(folder: &Path, text: &str, kind: Kind, keep: bool) -> Result<(f64, Vec<Vec<Write>>)> {
     let state = tempfile::tempdir()?;
     let store = Arc::new(SqliteStore::open(&state.path().join("wardroom.db")).await?);
-    let mut watched = Watched::new(store.clone());
-    watched.stretch = Some(Stretch::new(JOBS, CALLS * kind.entries));
-    watched.written = keep.then(Default::default);
-    let watched = Arc::new(watched);
-    let serving = Serving::start(folder, text, watched.clone()).await?;
+    let recorder = Recorder::default().timing(Section::new(JOBS, CALLS * kind.entries));
+    let recorder = if keep { recorder.recording() } else { recorder };
+    let hooked = Arc::new(HookedStore::new(store.clone(), recorder));
+    let serving = Serving::start(folder, text, hooked.clone()).await?;
     serving.types((0..JOBS).map(kind.line)).await?;
     serving.settled().await;
     serving.end().await?;
@@ -112,15 +111,15 @@ async fn journaled(folder: &Path, text: &str, kind: Kind, keep: bool) -> Result<
         ensure!(made == CALLS as usize, "job `{}` made {made} calls, and not {CALLS}", job.line);
     }
     ensure!(jobs.len() == JOBS, "{} jobs were opened", jobs.len());
-    let took = watched.stretch.as_ref().and_then(Stretch::took).context("the calls were not all written")?;
+    let took = hooked.hooks().took().context("the calls were not all written")?;
     store.close().await;
-    Ok((took.as_secs_f64(), watched.written()))
+    Ok((took.as_secs_f64(), hooked.hooks().written()))
 }
 
 /// The lists of each job, in their order.
 type Lists = Vec<Vec<Vec<Write>>>;
 
-/// The lists that open the jobs, and of each job those of its calls.
+/// Splits the writes into those that open the jobs, and those of the calls of each job.
 fn parts(written: Vec<Vec<Write>>, kind: Kind) -> Result<(Vec<Write>, Lists)> {
     let mut openings = Vec::new();
     let mut calls: HashMap<String, Vec<Vec<Write>>> = HashMap::new();
@@ -142,8 +141,8 @@ fn parts(written: Vec<Vec<Write>>, kind: Kind) -> Result<(Vec<Write>, Lists)> {
     Ok((openings, calls.into_values().collect()))
 }
 
-/// The store's side: gives the seconds.
-async fn bare(openings: Vec<Write>, calls: Vec<Vec<Vec<Write>>>) -> Result<f64> {
+/// Runs the store's side; returns the seconds.
+async fn store_side(openings: Vec<Write>, calls: Vec<Vec<Vec<Write>>>) -> Result<f64> {
     let state = tempfile::tempdir()?;
     let store = Arc::new(SqliteStore::open(&state.path().join("wardroom.db")).await?);
     store.commit(openings).await?;

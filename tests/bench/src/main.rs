@@ -1,12 +1,12 @@
 //! The program `bench`: measures the figures of the design and prints one line each.
 //!
-//! `cargo xtask bench` builds and calls it, with `WARDROOM_BIN_RELEASE` (a release build of the host with its
-//! default features), `WARDROOM_BIN_MATRIX` (one that can speak Matrix), `WARDROOM_SYNAPSE_VENV` (where Synapse is installed)
-//! and `WARDROOM_GUESTS` (the folder of the built guests). Words behind its name choose figures by
-//! the beginning of theirs: `bench query`.
+//! `cargo xtask bench` builds and runs it, with `WARDROOM_BIN_RELEASE` (a release build of the host with its default
+//! features), `WARDROOM_BIN_MATRIX` (one with Matrix), `WARDROOM_SYNAPSE_VENV` (the installation of Synapse) and
+//! `WARDROOM_GUESTS` (the folder of the built guests). Arguments select figures by the beginning of their names: `bench
+//! query`.
 //!
-//! Invariant: every figure is printed, and the exit code is 1 where one is above its limit or could not be had.
-//! Not here: single functions. What is measured is what a room, an operator or a machine would notice.
+//! Invariant: every figure is printed, and the exit code is 1 if one is above its limit or could not be measured.
+//! Not here: single functions. The figures are those that a room, an operator or a machine would notice.
 
 mod cache;
 mod copies;
@@ -16,13 +16,13 @@ mod journaled;
 mod parked;
 mod query;
 mod reaction;
+mod recorder;
 mod replay;
 mod resident;
 mod rights;
 mod scene;
 mod serving;
 mod variant;
-mod watched;
 
 use std::{io::Write as _, process::ExitCode};
 
@@ -31,7 +31,7 @@ use anyhow::{Context as _, Result, bail};
 use figure::Figure;
 use scene::Scene;
 
-/// How figures are come by: the name of the first, and what measures it and those that come with it.
+/// The name of the first figure, and the function that measures it and related ones.
 type Measure = (&'static str, fn(&Scene) -> Result<Vec<Figure>>);
 
 const MEASURES: [Measure; 8] = [
@@ -56,7 +56,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Measures and prints; whether every limit holds.
+/// Measures and prints; returns whether every limit holds.
 fn run(wanted: &[String]) -> Result<bool> {
     if cfg!(debug_assertions) {
         bail!("these are figures of release builds; build with: --release");

@@ -1,10 +1,10 @@
-//! `parked jobs`: what 100,000 jobs that wait for a time take of a host's memory. And `start with parked jobs`: how long it
-//! is from the start of a process to its first answer where the database has them.
+//! `parked jobs`: the memory that 100,000 jobs that wait for a time take in a host. `start with parked jobs`: the time
+//! from the start of a process to its first answer with that database.
 //!
-//! A release build with its default features serves the guest `bench` on a console; its plugin is in the cache of
-//! compiled code. Memory is looked at some seconds after the host is ready, without these jobs first, then with them.
-//! A start is from before the process is made to the answer to a line that waits in its input.
-//! Invariant: the jobs are real. One of them is looked at and called off in the end, which reads its journal and goes on from it.
+//! A release build with its default features serves the guest `bench` on a console, with the plugin in the cache of
+//! compiled code. The memory is read some seconds after the host is ready, first without these jobs, then with them. A
+//! start is measured from before the process is created to the answer to a line that waits in its input.
+//! Invariant: the jobs are real. At the end one is shown and cancelled, which replays its journal.
 
 use std::{path::Path, time::Instant};
 
@@ -22,12 +22,12 @@ pub(crate) const NAME: &str = "parked jobs";
 const NAME_START: &str = "start with parked jobs";
 
 const JOBS: usize = 100_000;
-/// MiB above the same host without them.
+/// MiB above the same host without the jobs.
 const LIMIT: f64 = 50.0;
 /// Seconds.
 const LIMIT_START: f64 = 2.0;
 const STARTS: usize = 5;
-/// Who types, and typed.
+/// The person at the console.
 const PERSON: &str = "operator";
 
 pub(crate) fn measure(scene: &Scene) -> Result<Vec<Figure>> {
@@ -39,7 +39,7 @@ pub(crate) fn measure(scene: &Scene) -> Result<Vec<Figure>> {
         scene::plugin("bench", &module)
     );
     std::fs::write(folder.join("plugins.toml"), text)?;
-    // The first one compiles.
+    // The first start compiles.
     Host::start(program, folder)?.ready()?;
     let idle = resident(program, folder)?;
     let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -49,7 +49,7 @@ pub(crate) fn measure(scene: &Scene) -> Result<Vec<Figure>> {
     for _ in 0..STARTS {
         seconds.push(start(program, folder)?);
     }
-    call_one_off(program, folder)?;
+    cancel_one(program, folder)?;
     let figure = |name, measured, unit, limit| Figure { name, measured, unit, against: Against::Limit(limit) };
     Ok(vec![
         figure(NAME, parked - idle, Unit::Mebibytes, LIMIT),
@@ -57,7 +57,7 @@ pub(crate) fn measure(scene: &Scene) -> Result<Vec<Figure>> {
     ])
 }
 
-/// MiB of a host that is ready and left alone.
+/// The MiB of an idle host.
 fn resident(program: &Path, folder: &Path) -> Result<f64> {
     let host = Host::start(program, folder)?;
     host.ready()?;
@@ -65,7 +65,7 @@ fn resident(program: &Path, folder: &Path) -> Result<f64> {
     host.resident()
 }
 
-/// Seconds until a host that is started answers.
+/// The seconds until a started host answers.
 fn start(program: &Path, folder: &Path) -> Result<f64> {
     let began = Instant::now();
     let mut host = Host::start(program, folder)?;
@@ -76,8 +76,8 @@ fn start(program: &Path, folder: &Path) -> Result<f64> {
     Ok(took)
 }
 
-/// Shows that a copy is a job like any other.
-fn call_one_off(program: &Path, folder: &Path) -> Result<()> {
+/// Checks that a copied job behaves like any other.
+fn cancel_one(program: &Path, folder: &Path) -> Result<()> {
     let mut host = Host::start(program, folder)?;
     let id = copies::id(JOBS / 2);
     host.types(&format!("job {id}"))?;

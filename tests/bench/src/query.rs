@@ -1,12 +1,12 @@
-//! `query`, and `query on all cores`: what the engine adds to the sandbox that it needs anyway.
+//! `query` and `query on all cores`: the overhead of the engine over the sandbox that a query needs.
 //!
 //! One side is [`Engine::ask`] with the guest `bench` and a store in memory: parser, rights, a fresh sandbox with one
-//! host call, the line. The other is that sandbox alone: the same wasmtime configuration and limits, an `InstancePre`,
-//! a fresh store, one typed call, and the host call answered by a constant.
+//! host call, the audit line. The other side is the sandbox alone: the same wasmtime configuration and limits, an
+//! `InstancePre`, a fresh store, one typed call, and a host call that returns a constant.
 //!
-//! Both sides run in turn in small rounds, so that what disturbs one disturbs the other; of all rounds the median counts.
-//! On all cores a query's time is the machine's: the time of a round by all the queries in it.
-//! Invariant: every answer is looked at, and every line is counted in the store.
+//! The two sides alternate in small rounds, so that a disturbance affects both, and the median of all rounds counts. On
+//! all cores the time of a query is the time of a round divided by the number of its queries.
+//! Invariant: every answer is checked, and every audit line is counted in the store.
 
 use std::{
     path::Path,
@@ -46,14 +46,13 @@ use crate::{
 pub(crate) const NAME: &str = "query";
 const NAME_ALL: &str = "query on all cores";
 
-/// How many times the bare sandbox a query may take.
+/// The highest allowed multiple of the bare sandbox's time.
 const TIMES: f64 = 1.5;
-/// Queries in one round of one thread: few, so that on a busy machine most rounds are over before it is somebody
-/// else's turn.
+/// Queries of one thread in one round. Few, so that most rounds end before the scheduler preempts the thread.
 const BATCH: usize = 50;
-/// Rounds that count.
+/// Measured rounds.
 const ROUNDS: usize = 600;
-/// Rounds before that, which do not.
+/// Rounds before the measured ones.
 const WARM_UP: usize = 60;
 const ANSWER: &str = "pong";
 
@@ -61,8 +60,8 @@ pub(crate) fn measure(scene: &Scene) -> Result<Vec<Figure>> {
     let folder = tempfile::tempdir()?;
     let cores = std::thread::available_parallelism()?.get();
     let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(cores).enable_all().build()?;
-    let asked = tokio.block_on(Asked::new(scene, folder.path()))?;
-    let bare = Bare::new(&scene.guest()?)?;
+    let asked = tokio.block_on(EngineSide::new(scene, folder.path()))?;
+    let bare = SandboxSide::new(&scene.guest()?)?;
     let mut figures = Vec::new();
     for (name, threads) in [(NAME, 1), (NAME_ALL, cores)] {
         let (measured, bare) = compare(tokio.handle(), &asked, &bare, threads)?;
@@ -73,8 +72,13 @@ pub(crate) fn measure(scene: &Scene) -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
-/// Microseconds a query on both sides, with so many threads at a time: all on the one side, then all on the other.
-fn compare(tokio: &tokio::runtime::Handle, asked: &Asked, bare: &Bare, threads: usize) -> Result<(f64, f64)> {
+/// The microseconds of a query on both sides, with this many threads: all on one side, then all on the other.
+fn compare(
+    tokio: &tokio::runtime::Handle,
+    asked: &EngineSide,
+    bare: &SandboxSide,
+    threads: usize,
+) -> Result<(f64, f64)> {
     let together = Barrier::new(threads);
     let timed = |batch: &mut dyn FnMut() -> Result<()>| {
         together.wait();
@@ -83,7 +87,8 @@ fn compare(tokio: &tokio::runtime::Handle, asked: &Asked, bare: &Bare, threads: 
         done.map(|()| began.elapsed().as_secs_f64() * 1e6 / (BATCH * threads) as f64)
     };
     let rounds = || -> Vec<Result<(f64, f64)>> {
-        // A failure is kept for later: whoever left would keep the others waiting.
+        // A failure is returned after all rounds, because a thread that leaves early would block the others at the
+        // barrier.
         let round = |_| {
             let mut rows = asked.rows();
             let with = timed(&mut || tokio.block_on(asked.batch(std::mem::take(&mut rows))));
@@ -111,14 +116,14 @@ fn compare(tokio: &tokio::runtime::Handle, asked: &Asked, bare: &Bare, threads: 
 }
 
 /// The engine's side.
-struct Asked {
+struct EngineSide {
     engine: Engine,
     store: Arc<MemoryStore>,
     batches: AtomicUsize,
     answer: Text,
 }
 
-impl Asked {
+impl EngineSide {
     async fn new(scene: &Scene, folder: &Path) -> Result<Self> {
         let config = scene::config(folder, [("bench".to_owned(), scene.guests.join("bench.wasm"))])?;
         let store = Arc::new(MemoryStore::new());
@@ -129,7 +134,7 @@ impl Asked {
         Ok(Self { engine, store, batches: AtomicUsize::new(0), answer: Text::lines(ANSWER) })
     }
 
-    /// Messages as they would stand in the inbox.
+    /// Messages as in the inbox.
     fn rows(&self) -> Vec<InboxRow> {
         let batch = self.batches.fetch_add(1, Ordering::Relaxed);
         let row = |number: usize| InboxRow {
@@ -159,7 +164,7 @@ impl Asked {
         Ok(())
     }
 
-    /// Nothing was measured that is not in the log.
+    /// Checks that each measured query has its audit line.
     fn all_lines(&self) -> Result<()> {
         let lines = self.store.all_lines();
         let good = lines.iter().filter(|line| line.calls.len() == 1 && line.calls[0].allowed == 1).count();
@@ -173,15 +178,15 @@ impl Asked {
     }
 }
 
-/// The sandbox alone.
-struct Bare {
-    // The epochs come from its clock.
+/// The sandbox's side.
+struct SandboxSide {
+    // It owns the clock that advances the epochs.
     _runtime: Runtime,
     pre: PluginPre<Meter>,
     asked: commands::Invocation,
 }
 
-impl Bare {
+impl SandboxSide {
     fn new(guest: &[u8]) -> Result<Self> {
         let plain = |error: wasmtime::Error| anyhow!("{error:#}");
         let runtime = Runtime::with_memory(Memory::Pool).map_err(plain)?;
@@ -194,7 +199,7 @@ impl Bare {
                 Box::new(async { Ok((Ok::<_, types::Error>(types::Instant { unix_ms: 1_700_000_000_000 }),)) })
             })
             .map_err(plain)?;
-        // What its other commands call.
+        // The imports of the guest's other commands.
         linker.define_unknown_imports_as_traps(&component).map_err(plain)?;
         let pre = linker.instantiate_pre(&component).and_then(PluginPre::new).map_err(plain)?;
         let asked = commands::Invocation {

@@ -1,9 +1,10 @@
-//! `first reaction`: from a person's message to the emoji that says it was taken up, as another person sees it.
+//! `first reaction`: the time from a person's message to the bot's first reaction, as another person sees it.
 //!
-//! A real Synapse without rate limits, and a release build of the host in one of its rooms. First a bare client sends one
-//! message after the other: that is the bare send, and its rate. Then commands come at a quarter of that rate, each a job of
-//! its own, and both the median and the 99th percentile of the way there and back are held against those of the bare send.
-//! Invariant: each command is reacted to, once; otherwise there is no figure.
+//! A real Synapse without rate limits, and a release build of the host in one of its rooms. First a bare client sends
+//! messages one after the other, which gives the bare send time and its rate. Then commands are sent at a quarter of
+//! that rate, each for a job of its own. The median and the 99th percentile of the round trip are compared with those
+//! of the bare send.
+//! Invariant: each command gets one reaction; otherwise the bench fails.
 
 use std::{
     cell::RefCell,
@@ -29,14 +30,14 @@ const NAME_SLOWEST: &str = "first reaction, 99th percentile";
 
 /// Messages of the bare client, and commands.
 const MESSAGES: usize = 300;
-/// The share of the bare rate at which commands come.
+/// The rate of the commands, as a share of the bare rate.
 const SHARE: f64 = 0.25;
-/// How many bare sends the way there and back may take: the command is sent and stored, the host's sync brings it, it is
-/// written down and handled, the reaction is sent, and the other person's sync brings that. Each command has the homeserver store
-/// four events of the bot's besides, and three clients sync them: at a quarter of the bare rate it is busier than with the bare
-/// client.
+/// The highest allowed multiple of the bare send time: the homeserver stores the command, the host's sync returns it,
+/// the host stores and handles it and sends the reaction, and the other person's sync returns that. For each command
+/// the homeserver also stores four more events of the bot, and three clients sync them, so it has more load than with
+/// the bare client.
 const TIMES: f64 = 25.0;
-/// So long all of it may take: a slow machine is given its commands slowly.
+/// Timeout of the whole bench. A slow machine gets its commands slowly.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 pub(crate) fn measure(scene: &Scene) -> Result<Vec<Figure>> {
@@ -52,7 +53,7 @@ pub(crate) fn measure(scene: &Scene) -> Result<Vec<Figure>> {
     Ok(vec![figure(NAME, 0.5), figure(NAME_SLOWEST, 0.99)])
 }
 
-/// The milliseconds of bare sends, and those to the reactions.
+/// The milliseconds of the bare sends, and those until the reactions.
 async fn run(program: &Path, module: &Path) -> Result<(Vec<f64>, Vec<f64>)> {
     let synapse = Synapse::start(Limits::None).await?;
     let (alice, bob) = (
@@ -84,7 +85,7 @@ async fn run(program: &Path, module: &Path) -> Result<(Vec<f64>, Vec<f64>)> {
     std::fs::write(folder.path().join("plugins.toml"), text)?;
     let _host = Host::start(program, folder.path(), &password)?;
     alice.wait_for_member(&room, &bot).await?;
-    // The first command compiles nothing, and finds every connection open.
+    // The first command fills the code cache and opens all connections.
     let first = alice.say(&room, "!calls 1").await?;
     bob.wait(&room, "first reaction", |event| reacted_to(event, &bot) == Some(&first)).await?;
 
@@ -110,7 +111,7 @@ async fn run(program: &Path, module: &Path) -> Result<(Vec<f64>, Vec<f64>)> {
             }
             seen.len() == MESSAGES
         };
-        // One wait is over before a slow machine is through.
+        // A single wait times out before a slow machine has finished.
         while bob.wait(&room, "reactions to all commands", &all).await.is_err() {}
     };
     let (sent, ()) = tokio::time::timeout(PATIENCE, async { tokio::join!(sent, watch) })
@@ -126,7 +127,7 @@ async fn run(program: &Path, module: &Path) -> Result<(Vec<f64>, Vec<f64>)> {
     Ok((bare, reactions))
 }
 
-/// The event that the bot's emoji is on.
+/// The event that a reaction of the bot is for.
 fn reacted_to<'e>(event: &'e serde_json::Value, bot: &str) -> Option<&'e String> {
     let on = &event["content"]["m.relates_to"]["event_id"];
     match on {
@@ -139,7 +140,7 @@ fn milliseconds(span: Duration) -> f64 {
     span.as_secs_f64() * 1000.0
 }
 
-/// The value that so many are below, as a share.
+/// The value below which this share of the values is.
 fn percentile(values: &[f64], share: f64) -> f64 {
     let mut values = values.to_vec();
     values.sort_by(f64::total_cmp);
@@ -147,7 +148,7 @@ fn percentile(values: &[f64], share: f64) -> f64 {
     values.get(place).copied().unwrap_or(f64::NAN)
 }
 
-/// A host, which is ended with this.
+/// A host. Dropping it kills the process.
 struct Host(Child);
 
 impl Host {

@@ -1,11 +1,10 @@
-//! `replay of 50 calls`: what it costs to wake a job that has 50 calls in its journal.
+//! `replay of 50 calls`: the cost of waking a job with 50 calls in its journal.
 //!
-//! Measured is the processor time of this whole process, from the moment when some jobs are parked to the moment when
-//! each of them is over, by the jobs. So it is the whole of a wake-up to the job's end, not the replay alone: finding the
-//! job, reading and checking its journal for each of its steps, a fresh sandbox, 50 answers from the journal, the
-//! wait's result, the end, the closing line and its way to the room. With a store and a chat in memory: what a disk or a
-//! network takes is not in it.
-//! Invariant: no job is woken before the clock is read, and each ends well with all of its calls in its journal.
+//! The bench measures the processor time of this process, from the moment when some jobs are parked until each has
+//! finished, divided by the number of jobs. So it is the whole wake-up to the job's end: finding the job, reading and
+//! checking its journal for each step, a fresh sandbox, 50 answers from the journal, the wait's result, the end, the
+//! closing line and its delivery. Store and chat are in memory, so disk and network take no time.
+//! Invariant: no job wakes before the clock is read, and each succeeds with all of its calls in its journal.
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -31,12 +30,12 @@ pub(crate) const NAME: &str = "replay of 50 calls";
 /// Microseconds.
 const LIMIT: f64 = 1_000.0;
 const CALLS: usize = 50;
-/// Few enough that they are all parked before the first is woken.
+/// Few enough that all are parked before the first wakes.
 const JOBS: usize = 32;
 const ROUNDS: usize = 15;
-/// Rounds before that, which do not count.
+/// Rounds before the measured ones.
 const WARM_UP: usize = 2;
-/// How long after the last moment all jobs have been looked at.
+/// All jobs have woken this long after the last wake-up time.
 const LATER: Duration = Duration::from_millis(100);
 
 pub(crate) fn measure(scene: &Scene) -> Result<Figure> {
@@ -46,7 +45,7 @@ pub(crate) fn measure(scene: &Scene) -> Result<Figure> {
         format!("[bot.bench.memory]\n\n{}{}", scene::role(), scene::plugin("bench", &scene.guests.join("bench.wasm")));
     let mut each = Vec::new();
     for round in 0..WARM_UP + ROUNDS {
-        let microseconds = tokio.block_on(woken(folder.path(), &text))?;
+        let microseconds = tokio.block_on(wake_parked_jobs(folder.path(), &text))?;
         if round >= WARM_UP {
             each.push(microseconds);
         }
@@ -54,8 +53,8 @@ pub(crate) fn measure(scene: &Scene) -> Result<Figure> {
     Ok(Figure { name: NAME, measured: median(each), unit: Unit::Microseconds, against: Against::Limit(LIMIT) })
 }
 
-/// Parks some jobs and waits until they are over; gives the microseconds of one of them.
-async fn woken(folder: &Path, text: &str) -> Result<f64> {
+/// Parks some jobs and waits for their end; returns the microseconds of one job.
+async fn wake_parked_jobs(folder: &Path, text: &str) -> Result<f64> {
     let store = Arc::new(MemoryStore::new());
     let serving = Serving::start(folder, text, store.clone()).await?;
     serving.types((0..JOBS).map(|_| format!("reads {CALLS} 500ms"))).await?;
@@ -72,7 +71,7 @@ async fn woken(folder: &Path, text: &str) -> Result<f64> {
         let outcome = job.end.as_ref().map(|end| end.outcome);
         ensure!(outcome == Some(JobOutcome::Succeeded), "job {} ended with {:?}", job.id, job.end);
         let entries = store.entries(&job.id).await?.len();
-        // Its invocation, the timer, the wait with its result, the guest's end and its own.
+        // The invocation, the timer, the wait and its result, the guest's end and the job's end.
         ensure!(entries == CALLS + 6, "job {} has {entries} entries", job.id);
     }
     serving.end().await?;

@@ -1,7 +1,7 @@
-//! `resident memory`: what a host keeps of the machine while nobody types.
+//! `resident memory`: the memory of an idle host.
 //!
-//! A release build with its default features runs the checkout's own `plugins.toml`, with its state in a new folder:
-//! the plugins are compiled at this very start, which takes more memory than finding them in the cache.
+//! A release build with its default features runs the repository's `plugins.toml` with its state in a new folder. This
+//! start compiles the plugins, which takes more memory than reading them from the cache.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ pub(crate) const NAME: &str = "resident memory";
 
 /// MiB.
 const LIMIT: f64 = 60.0;
-/// How long after it is ready a host is looked at.
+/// The time from ready to the measurement.
 pub(crate) const SETTLED: Duration = Duration::from_secs(5);
 
 pub(crate) fn measure(scene: &Scene) -> Result<Figure> {
@@ -25,7 +25,7 @@ pub(crate) fn measure(scene: &Scene) -> Result<Figure> {
     let folder = tempfile::tempdir()?;
     let root = std::path::absolute(scene::root())?;
     std::fs::copy(root.join("plugins.toml"), folder.path().join("plugins.toml"))?;
-    // What the sample names beside itself.
+    // The files that the sample refers to.
     std::os::unix::fs::symlink(&scene.guests, folder.path().join("guests"))?;
     std::os::unix::fs::symlink(root.join("sample"), folder.path().join("sample"))?;
     let host = Host::start(program, folder.path())?;

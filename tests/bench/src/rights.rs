@@ -1,7 +1,7 @@
-//! `rights decision`: what it costs to tell whether somebody may run a command on an app in an environment.
+//! `rights decision`: the time to decide whether a person may run a command for an app in an environment.
 //!
-//! Measured are 1,000 roles and 10,000 grants in chat, over people who have some of both: the rule is looked up anew each
-//! time, as before each command and at each call. A reading that says no where the file says yes is no figure.
+//! The policy has 1,000 roles and 10,000 grants in chat, and each person has some of both. Each decision is made anew,
+//! as before each command and at each call. The bench fails if a decision is wrong.
 
 use std::{fmt::Write as _, hint::black_box, time::Instant};
 
@@ -50,12 +50,12 @@ pub(crate) fn measure(_: &Scene) -> Result<Vec<Figure>> {
         }
     }
     if decide(access, "@nobody:example.org", "app1", "production") || decide(access, &person(3), "app9", "nowhere") {
-        bail!("somebody has a right that nobody has");
+        bail!("a person without the right has it");
     }
     Ok(vec![Figure { name: NAME, measured: median(spans), unit: Unit::Microseconds, against: Against::Limit(LIMIT) }])
 }
 
-/// Whether somebody may deploy an app to an environment.
+/// Whether a person may deploy an app to an environment.
 fn decide(access: &Access, id: &str, app: &str, environment: &str) -> bool {
     let asker = Asker { room: Some(("memory", "room")), ..Asker::from(id) };
     let rights = access.rights(black_box(asker), "deploy", Target::Plugin("deploy".into()));
@@ -66,7 +66,7 @@ fn person(number: usize) -> String {
     format!("@person{number}:example.org")
 }
 
-/// Everybody is in one role by name and in another as one of a group of all; the last role of everybody is one in chat.
+/// Each person is in one role by name, in another by a group of all, and in the last one by a grant in chat.
 fn text() -> String {
     let mut text = "[bot.bench.memory]\n[environment.staging]\n[environment.production]\n".to_owned();
     for app in 0..10 {
@@ -86,7 +86,7 @@ fn text() -> String {
     text
 }
 
-/// Ten for each, the last of them the one that counts for the question.
+/// Ten grants for each person; the last one answers the question.
 fn grant(number: usize) -> Grant {
     let app = 9 - number / PEOPLE;
     Grant {

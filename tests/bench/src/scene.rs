@@ -1,4 +1,4 @@
-//! Where the measured things are, and the configurations of engines put up on them.
+//! The measured programs and guests, and configurations of engines for them.
 
 use std::{
     path::{Path, PathBuf},
@@ -14,18 +14,18 @@ use wardroom::{
     },
 };
 
-/// Where the measured things are.
+/// The paths of the measured programs and guests.
 pub(crate) struct Scene {
-    /// The folder with the built guests.
+    /// The folder of the built guests.
     pub(crate) guests: PathBuf,
     /// A release build of the host, if there is one.
     host: Option<PathBuf>,
-    /// One that can speak Matrix.
+    /// A release build with Matrix.
     host_with_matrix: Option<PathBuf>,
 }
 
 impl Scene {
-    /// What `cargo xtask bench` says; the checkout's own guests if nothing is said.
+    /// From the variables of `cargo xtask bench`; the repository's guests by default.
     pub(crate) fn of_environment() -> Result<Self> {
         let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let guests = set("WARDROOM_GUESTS").unwrap_or_else(|| root().join("guests"));
@@ -41,7 +41,7 @@ impl Scene {
         self.host.as_deref().context("`WARDROOM_BIN_RELEASE` names no host; start with: cargo xtask bench")
     }
 
-    /// A release build of the host that can speak Matrix.
+    /// The release build with Matrix.
     pub(crate) fn host_with_matrix(&self) -> Result<&Path> {
         let named = self.host_with_matrix.as_deref();
         named.context("`WARDROOM_BIN_MATRIX` names no host; start with: cargo xtask bench")
@@ -55,16 +55,16 @@ impl Scene {
     }
 }
 
-/// The checkout.
+/// The root of the repository.
 pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// Who types.
+/// The person who types.
 pub(crate) const PERSON: &str = "@operator:example.org";
 
-/// Writes a configuration with these plugins into a folder, and reads it. One role may run every command; nobody is
-/// an admin, so that rights are looked up.
+/// Writes and reads a configuration with these plugins. One role may run every command, and there is no admin, so that
+/// every command looks up the role.
 pub(crate) fn config(folder: &Path, modules: impl IntoIterator<Item = (String, PathBuf)>) -> Result<Config> {
     let mut text = format!("[bot.bench.memory]\n\n{}", role());
     for (name, module) in modules {
@@ -78,14 +78,13 @@ pub(crate) fn role() -> String {
     format!("[role.asker]\nmembers = [\"{PERSON}\"]\ncommands = [\"*\"]\napps = [\"*\"]\nenvironments = [\"*\"]\n")
 }
 
-/// The table of a plugin made of the guest `bench`, which may do all that this one can.
+/// The table of a plugin from the guest `bench`, with all grants that it uses.
 pub(crate) fn plugin(name: &str, module: &Path) -> String {
     let module = module.display();
     format!("\n[plugin.{name}]\nmodule = '{module}'\nallow = [{{ call = [\"store.*\", \"pipelines.*\"] }}]\n")
 }
 
-/// Writes a configuration into a folder and reads it, with a chat in memory that can do nothing but messages, and
-/// pipelines in memory whose runs succeed at once.
+/// Writes and reads a configuration, with a plain in-memory chat and in-memory pipelines whose runs succeed at once.
 pub(crate) fn read_text(folder: &Path, text: &str) -> Result<Config> {
     let file = folder.join("plugins.toml");
     std::fs::write(&file, text)?;

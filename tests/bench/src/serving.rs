@@ -1,6 +1,6 @@
-//! An engine that serves in this process, on a chat in memory.
+//! An engine that serves an in-memory chat in this process.
 //!
-//! Invariant: what it says is looked at only where a figure says so; that it did its work shows in its store.
+//! Invariant: each figure checks the work of the engine in its store, and its messages only where the figure says so.
 
 use std::{
     path::Path,
@@ -21,10 +21,10 @@ use wardroom::{
 
 use crate::scene::{self, PERSON};
 
-/// The room in which everything is typed: the only one that a console has.
+/// The only room.
 pub(crate) const ROOM: &str = "console";
 
-/// An engine that serves.
+/// A serving engine.
 pub(crate) struct Serving {
     engine: Arc<Engine>,
     stop: CancellationToken,
@@ -33,7 +33,7 @@ pub(crate) struct Serving {
 }
 
 impl Serving {
-    /// Starts one of a configuration's text, which is written into a folder that keeps its compiled code too.
+    /// Starts an engine with this configuration, which is written to a folder that also has the compiled code.
     pub(crate) async fn start(folder: &Path, text: &str, store: Arc<dyn Store>) -> Result<Self> {
         let config = scene::read_text(folder, text)?;
         let engine = Engine::builder(config, store).cache(folder.join("code")).build().await?;
@@ -73,12 +73,12 @@ impl Serving {
         Ok(())
     }
 
-    /// Waits until nothing is at work: each job is over or parked, and all that was said is sent.
+    /// Waits until no work is left: each job is finished or parked, and the outbox is empty.
     pub(crate) async fn settled(&self) {
         self.inbox().settled().await;
     }
 
-    /// Ends it.
+    /// Stops the engine.
     pub(crate) async fn end(self) -> Result<()> {
         self.stop.cancel();
         Ok(self.running.await??)

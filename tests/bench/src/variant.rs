@@ -1,21 +1,21 @@
-//! Plugins of different bytes and commands, made of one: its commands get other names of the same lengths.
+//! Plugins with different bytes and commands from one guest: its commands get other names of the same lengths.
 //!
-//! Invariant: a variant is as valid as what it was made of, and no larger; only the names differ, and a section that
-//! no host reads. Whether the names are the commands' shows when it is loaded.
+//! Invariant: a variant is as valid as the original and no larger. Only the names and an unused custom section differ.
+//! Loading it checks that the commands have the new names.
 
 use anyhow::{Result, bail};
 
-/// The commands of the guest `bench`, each with what the names begin with that it gets.
+/// The commands of the guest `bench`, each with the prefix of its new names.
 const COMMANDS: [(&str, char); 5] = [("ping", 'p'), ("calls", 'c'), ("effects", 'e'), ("reads", 'r'), ("park", 'k')];
-/// More variants than this have no names.
+/// The most variants that have different names.
 const MOST: usize = 1000;
 
-/// The name of a variant, and of its query.
+/// The name of a variant and of its query.
 pub(crate) fn name(number: usize) -> String {
     format!("p{number:03}")
 }
 
-/// The bytes of one variant.
+/// The bytes of a variant.
 pub(crate) fn variant(guest: &[u8], number: usize) -> Result<Vec<u8>> {
     if number >= MOST {
         bail!("there are {MOST} variants");
@@ -32,8 +32,8 @@ pub(crate) fn variant(guest: &[u8], number: usize) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Gives a command a name of the same length. A compiler keeps the first four letters as text, as a number in the code, or
-/// both.
+/// Gives a command a name of the same length. The compiler stores the first four letters as text, as a number in the
+/// code, or both.
 fn rename(bytes: &mut [u8], command: &str, name: &str) -> Result<()> {
     let mut replaced = replace(bytes, command.as_bytes(), name.as_bytes());
     if let (Some(from), Some(to)) = (command.as_bytes().first_chunk(), name.as_bytes().first_chunk()) {
@@ -45,7 +45,7 @@ fn rename(bytes: &mut [u8], command: &str, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Replaces all places of some bytes by as many others; gives how many there were.
+/// Replaces all occurrences by bytes of the same length; returns their number.
 fn replace(bytes: &mut [u8], from: &[u8], to: &[u8]) -> usize {
     let places: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at..].starts_with(from)).collect();
     for at in &places {
@@ -54,8 +54,7 @@ fn replace(bytes: &mut [u8], from: &[u8], to: &[u8]) -> usize {
     places.len()
 }
 
-/// Four letters as the number that code compares and stores them by: an `i32` in LEB128, which for ASCII has always
-/// five bytes.
+/// Four letters as the number that code compares and stores: an `i32` in LEB128, which has always five bytes for ASCII.
 fn immediate(letters: [u8; 4]) -> [u8; 5] {
     let number = u32::from_le_bytes(letters);
     std::array::from_fn(|index| {
@@ -75,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_in_the_code_is_a_number() {
+    fn names_in_code_are_replaced_as_numbers() {
         // i32.const 0x676e6970
         assert_eq!(immediate(*b"ping"), [0xf0, 0xd2, 0xb9, 0xbb, 0x06]);
         let mut bytes = [0x41, 0xf0, 0xd2, 0xb9, 0xbb, 0x06, 0x0b];

@@ -1,4 +1,4 @@
-//! Who is connected, and what they are told: numbered events, and a queue out of which a connection is taken up again.
+//! The connections and their events: numbered, and with a queue from which a connection is resumed.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -6,83 +6,83 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use crate::{
-    post::Age,
-    world::{Happened, new_id},
+    data::{ServerEvent, new_id},
+    post::ServerVersion,
 };
 
-/// So many events that were sent are kept for a connection that breaks.
+/// The number of sent events that are kept for a broken connection.
 const DEAD_QUEUE: usize = 128;
-/// So many wait for a connection that is away before it is given up.
+/// A broken connection with more waiting events is dropped.
 const WAITING: usize = 256;
 
-/// What a connection's writer is told.
+/// A message for the writer of a connection.
 #[derive(Debug)]
-pub(crate) enum Told {
-    /// A frame to be sent.
+pub(crate) enum WriterMessage {
+    /// A frame to send.
     Frame(String),
-    /// Nothing passes from now on, and nothing is closed.
+    /// Nothing is sent or closed any more.
     Freeze,
 }
 
-/// A connection, standing or broken.
+/// A connection, open or broken.
 #[derive(Debug)]
 struct Connection {
     user: String,
     /// The number of the next event.
     next: i64,
-    /// What was sent or is to be, the newest last.
+    /// Sent and waiting events, the newest last.
     sent: VecDeque<(i64, String)>,
-    /// Where to, while it stands.
-    writer: Option<mpsc::UnboundedSender<Told>>,
-    /// Events that came while nobody was there.
+    /// The writer while it is open.
+    writer: Option<mpsc::UnboundedSender<WriterMessage>>,
+    /// The events that arrived while it was broken.
     missed: usize,
     muted: bool,
 }
 
-/// The connections.
+/// All connections.
 #[derive(Debug)]
 pub(crate) struct Hub {
-    age: Age,
+    version: ServerVersion,
     connections: HashMap<String, Connection>,
     opened: usize,
-    taken_up: usize,
+    resumed: usize,
 }
 
 impl Hub {
-    pub(crate) fn new(age: Age) -> Self {
-        Self { age, connections: HashMap::new(), opened: 0, taken_up: 0 }
+    pub(crate) fn new(version: ServerVersion) -> Self {
+        Self { version, connections: HashMap::new(), opened: 0, resumed: 0 }
     }
 
-    /// Somebody is connected: what is told goes to `writer`. Gives the connection's id.
+    /// Opens a connection with this writer; returns its id.
     pub(crate) fn connect(
         &mut self,
         user: &str,
         resume: Option<(&str, i64)>,
-        writer: &mpsc::UnboundedSender<Told>,
+        writer: &mpsc::UnboundedSender<WriterMessage>,
     ) -> String {
         self.opened += 1;
-        if let Some((id, next)) = resume.filter(|_| self.age == Age::Today)
+        if let Some((id, next)) = resume.filter(|_| self.version == ServerVersion::Current)
             && let Some(known) = self.connections.get_mut(id)
             && known.user == user
             && known.writer.is_none()
             && (next == known.next || known.sent.front().is_some_and(|(first, _)| (*first..known.next).contains(&next)))
         {
             for (_, frame) in known.sent.iter().filter(|(seq, _)| *seq >= next) {
-                let _ = writer.send(Told::Frame(frame.clone()));
+                let _ = writer.send(WriterMessage::Frame(frame.clone()));
             }
             known.writer = Some(writer.clone());
             known.missed = 0;
-            self.taken_up += 1;
+            self.resumed += 1;
             return id.to_owned();
         }
         let id = new_id();
         let mut data = json!({ "server_version": "11.1.0.123.abc.true" });
-        match self.age {
-            Age::Today => {
+        match self.version {
+            ServerVersion::Current => {
                 data["connection_id"] = id.clone().into();
                 data["server_hostname"] = "node-1".into();
             }
-            Age::Old => data["server_version"] = "5.30.1.5.30.1.abc.true".into(),
+            ServerVersion::Old => data["server_version"] = "5.30.1.5.30.1.abc.true".into(),
         }
         let connection = Connection {
             user: user.to_owned(),
@@ -93,12 +93,12 @@ impl Hub {
             muted: false,
         };
         self.connections.insert(id.clone(), connection);
-        self.tell(&id, "hello", &data, &json!({ "user_id": user }), false);
+        self.send_event(&id, "hello", &data, &json!({ "user_id": user }), false);
         id
     }
 
-    /// A connection broke.
-    pub(crate) fn disconnect(&mut self, id: &str, writer: &mpsc::UnboundedSender<Told>) {
+    /// Marks a connection as broken.
+    pub(crate) fn disconnect(&mut self, id: &str, writer: &mpsc::UnboundedSender<WriterMessage>) {
         if let Some(known) = self.connections.get_mut(id)
             && known.writer.as_ref().is_some_and(|ours| ours.same_channel(writer))
         {
@@ -106,23 +106,23 @@ impl Hub {
         }
     }
 
-    /// Tells everybody whom it concerns.
-    pub(crate) fn publish(&mut self, happened: &Happened, strange: bool) {
+    /// Sends an event to every connection of its recipients.
+    pub(crate) fn publish(&mut self, published: &ServerEvent, strange: bool) {
         let ids: Vec<String> = self
             .connections
             .iter()
-            .filter(|(_, known)| !known.muted && happened.to.contains(&known.user))
+            .filter(|(_, known)| !known.muted && published.to.contains(&known.user))
             .map(|(id, _)| id.clone())
             .collect();
         for id in ids {
             if strange {
-                self.tell(&id, "custom_com.example.plugin_tick", &json!([1, { "x": null }]), &Value::Null, false);
+                self.send_event(&id, "custom_com.example.plugin_tick", &json!([1, { "x": null }]), &Value::Null, false);
             }
-            self.tell(&id, happened.event, &happened.data, &happened.broadcast, strange);
+            self.send_event(&id, published.event, &published.data, &published.broadcast, strange);
         }
     }
 
-    fn tell(&mut self, id: &str, event: &str, data: &Value, broadcast: &Value, strange: bool) {
+    fn send_event(&mut self, id: &str, event: &str, data: &Value, broadcast: &Value, strange: bool) {
         let Some(known) = self.connections.get_mut(id) else { return };
         let mut frame = json!({ "event": event, "data": data, "broadcast": broadcast, "seq": known.next });
         if strange {
@@ -133,7 +133,7 @@ impl Hub {
         known.next += 1;
         match &known.writer {
             Some(writer) => {
-                let _ = writer.send(Told::Frame(frame));
+                let _ = writer.send(WriterMessage::Frame(frame));
             }
             None => known.missed += 1,
         }
@@ -145,27 +145,27 @@ impl Hub {
         }
     }
 
-    /// Somebody is told of nothing from now on.
+    /// Sends no further events to a user.
     pub(crate) fn mute(&mut self, user: &str) {
         for known in self.connections.values_mut().filter(|known| known.user == user) {
             known.muted = true;
         }
     }
 
-    /// Nothing passes any more on what stands now.
+    /// Blocks all open connections without closing them.
     pub(crate) fn freeze(&mut self) {
         for writer in self.connections.values().filter_map(|known| known.writer.as_ref()) {
-            let _ = writer.send(Told::Freeze);
+            let _ = writer.send(WriterMessage::Freeze);
         }
     }
 
-    /// What was kept in memory is gone.
-    pub(crate) fn forget_all(&mut self) {
+    /// Drops all connection state, as a restart does.
+    pub(crate) fn clear(&mut self) {
         self.connections.clear();
     }
 
     pub(crate) fn counts(&self) -> (usize, usize) {
-        (self.opened, self.taken_up)
+        (self.opened, self.resumed)
     }
 
     pub(crate) fn is_connected(&self) -> bool {

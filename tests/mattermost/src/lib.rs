@@ -1,11 +1,12 @@
-//! A Mattermost server in a test's own process: users, bots, teams, channels, posts, threads, reactions and files over REST v4,
-//! and the WebSocket with its numbers, its queue of what was sent, and its ways to fail.
+//! A Mattermost server in the test's process: users, bots, teams, channels, posts, threads, reactions and files over
+//! REST v4, and the WebSocket with its sequence numbers, its queue for resumed connections, and its faults.
 //!
-//! Written from the documented API, not from any client of it. [`Server`] is the server, [`Person`] somebody with a client,
-//! [`Faults`] what goes wrong, [`proxy::Proxy`] a wire that breaks at random.
+//! Written from the documented API, not from any client of it. [`Server`] is the server, [`Person`] a user with a
+//! client, [`Faults`] the faults, [`proxy::Proxy`] a connection that breaks at random.
 //!
-//! Invariant: a fault is switched on by a test; without one the server behaves as a healthy one of its [`Age`].
+//! Invariant: only a test switches a fault on. Without faults the server behaves as a healthy one of its [`ServerVersion`].
 
+mod data;
 mod faults;
 mod hub;
 mod listen;
@@ -14,7 +15,6 @@ mod post;
 pub mod proxy;
 mod routes;
 mod socket;
-mod world;
 
 use std::{
     net::SocketAddr,
@@ -27,24 +27,24 @@ use tokio_util::sync::CancellationToken;
 
 pub use faults::Faults;
 pub use person::Person;
-pub use post::{Age, Post, Reaction};
+pub use post::{Post, Reaction, ServerVersion};
 
+use data::ServerData;
 use hub::Hub;
-use world::World;
 
-/// What the handlers of requests share.
+/// The state that request handlers share.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    world: Mutex<World>,
+    data: Mutex<ServerData>,
     hub: Mutex<Hub>,
     faults: Mutex<Faults>,
-    /// Everything that stands between the server and its clients.
-    wires: Mutex<Vec<CancellationToken>>,
+    /// Cuts the connections between the server and its clients.
+    cuts: Mutex<Vec<CancellationToken>>,
 }
 
 impl Shared {
-    pub(crate) fn world(&self) -> MutexGuard<'_, World> {
-        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn data(&self) -> MutexGuard<'_, ServerData> {
+        self.data.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn hub(&self) -> MutexGuard<'_, Hub> {
@@ -55,17 +55,17 @@ impl Shared {
         self.faults.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn wires(&self) -> MutexGuard<'_, Vec<CancellationToken>> {
-        self.wires.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn cuts(&self) -> MutexGuard<'_, Vec<CancellationToken>> {
+        self.cuts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Does something to the world, and tells those who are connected what happened.
-    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut World) -> T) -> T {
-        let mut world = self.world();
-        let result = change(&mut world);
+    /// Changes the data, and publishes the events of the change.
+    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut ServerData) -> T) -> T {
+        let mut data = self.data();
+        let result = change(&mut data);
         let strange = self.faults().strange;
         let mut hub = self.hub();
-        for event in world.take_events() {
+        for event in data.take_events() {
             hub.publish(&event, strange);
         }
         result
@@ -81,162 +81,162 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts one of today.
+    /// Starts a server of a current version.
     ///
     /// # Errors
     /// There is no free port.
     pub async fn start() -> Result<Self> {
-        Self::of(Age::Today).await
+        Self::of(ServerVersion::Current).await
     }
 
-    /// Starts one of an age.
+    /// Starts a server of this version.
     ///
     /// # Errors
     /// There is no free port.
-    pub async fn of(age: Age) -> Result<Self> {
+    pub async fn of(version: ServerVersion) -> Result<Self> {
         let shared = Arc::new(Shared {
-            world: Mutex::new(World::new(age)),
-            hub: Mutex::new(Hub::new(age)),
+            data: Mutex::new(ServerData::new(version)),
+            hub: Mutex::new(Hub::new(version)),
             faults: Mutex::default(),
-            wires: Mutex::default(),
+            cuts: Mutex::default(),
         });
-        let listener = listen::Wired::bind(shared.clone()).await?;
+        let listener = listen::CuttableListener::bind(shared.clone()).await?;
         let address = listener.address()?;
         let router = routes::router(shared.clone());
-        let service = router.into_make_service_with_connect_info::<listen::Wire>();
+        let service = router.into_make_service_with_connect_info::<listen::ConnectionCut>();
         let task = tokio::spawn(async move {
-            // It ends with the task alone.
+            // The server ends when its task is dropped.
             let _ = axum::serve(listener, service).await;
         });
         Ok(Self { shared, address, task })
     }
 
-    /// The site's address.
+    /// The base URL.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Its port.
+    /// The port.
     pub fn port(&self) -> u16 {
         self.address.port()
     }
 
-    /// What goes wrong from now on.
+    /// The faults, which take effect at once.
     pub fn faults(&self, change: impl FnOnce(&mut Faults)) {
         change(&mut self.shared.faults());
     }
 
-    /// A new person, who is in every team.
+    /// Creates a person who is in every team.
     pub fn person(&self, name: &str) -> Person {
-        let id = self.shared.change(|world| world.add_user(name, false));
+        let id = self.shared.change(|data| data.add_user(name, false));
         Person::new(self.shared.clone(), id)
     }
 
-    /// A new bot, and its token.
+    /// Creates a bot; returns it with its token.
     pub fn bot(&self, name: &str) -> (Person, String) {
-        let (id, token) = self.shared.change(|world| {
-            let id = world.add_user(name, true);
-            let token = world.add_token(&id);
+        let (id, token) = self.shared.change(|data| {
+            let id = data.add_user(name, true);
+            let token = data.add_token(&id);
             (id, token)
         });
         (Person::new(self.shared.clone(), id), token)
     }
 
-    /// Another token for somebody.
+    /// Creates another token for a person.
     pub fn token(&self, of: &Person) -> String {
-        self.shared.change(|world| world.add_token(of.id()))
+        self.shared.change(|data| data.add_token(of.id()))
     }
 
-    /// A token is good for nothing from now on. Whoever is connected by it stays so, and is told of nothing.
+    /// Revokes a token. Its connections stay open and receive no events.
     pub fn revoke(&self, token: &str) {
-        let user = self.shared.change(|world| world.revoke(token));
+        let user = self.shared.change(|data| data.revoke(token));
         if let Some(user) = user {
             self.shared.hub().mute(&user);
         }
     }
 
-    /// A new public channel of a team, which is made where there is none; gives its id.
+    /// Creates a public channel of a team, and the team where it does not exist; returns the channel's id.
     pub fn channel(&self, team: &str, name: &str) -> String {
-        self.shared.change(|world| world.add_channel(team, name))
+        self.shared.change(|data| data.add_channel(team, name))
     }
 
-    /// The channel of two people alone; gives its id.
+    /// The direct channel of two people; returns its id.
     pub fn direct(&self, one: &Person, other: &Person) -> String {
-        self.shared.change(|world| world.direct(one.id(), other.id()))
+        self.shared.change(|data| data.direct(one.id(), other.id()))
     }
 
-    /// Somebody is in a channel, and always was: nobody is told.
+    /// Adds a person to a channel without an event.
     pub fn put(&self, channel: &str, who: &Person) {
-        self.shared.change(|world| world.join(channel, who.id()));
+        self.shared.change(|data| data.join(channel, who.id()));
     }
 
-    /// Somebody is out of a channel.
+    /// Removes a person from a channel.
     pub fn remove(&self, channel: &str, who: &Person) {
-        self.shared.change(|world| world.remove(channel, who.id()));
+        self.shared.change(|data| data.remove(channel, who.id()));
     }
 
-    /// A channel has another name from now on.
+    /// Renames a channel.
     pub fn rename(&self, channel: &str, name: &str) {
-        self.shared.change(|world| world.rename(channel, name));
+        self.shared.change(|data| data.rename(channel, name));
     }
 
-    /// A post that the server or another program makes, with these fields.
+    /// Creates a post of the server or of another program with these fields.
     pub fn post_with(&self, channel: &str, user: &Person, fields: &serde_json::Value) -> String {
-        self.shared.change(|world| world.post_with(channel, user.id(), fields))
+        self.shared.change(|data| data.post_with(channel, user.id(), fields))
     }
 
-    /// A post is removed, and nobody is told by whom.
+    /// Removes a post with an event that names no user.
     pub fn purge(&self, post: &str) {
-        self.shared.change(|world| world.delete(post, None));
+        self.shared.change(|data| data.delete(post, None));
     }
 
-    /// What stands in a channel, oldest first, without what was removed.
+    /// The posts of a channel, the oldest first, without removed ones.
     pub fn posts(&self, channel: &str) -> Vec<Post> {
-        self.shared.world().posts_of(channel)
+        self.shared.data().posts_of(channel)
     }
 
-    /// What was uploaded as a file.
+    /// The content of an uploaded file.
     pub fn file(&self, id: &str) -> Option<String> {
-        self.shared.world().file(id)
+        self.shared.data().file(id)
     }
 
-    /// How often a call was made, by its method and the beginning of its path behind `/api/v4`.
+    /// The number of calls, by method and the beginning of the path after `/api/v4`.
     pub fn calls(&self, method: &str, path: &str) -> usize {
         let faults = self.shared.faults();
         faults.calls.iter().filter(|(by, of)| by == method && of.starts_with(path)).count()
     }
 
-    /// The channels in which somebody was said to type.
+    /// The channels in which a person was shown as typing.
     pub fn typed(&self) -> Vec<String> {
         self.shared.faults().typed.clone()
     }
 
-    /// How many connections were opened, and how many of them took up another one.
+    /// The number of opened connections, and how many of them resumed another.
     pub fn connections(&self) -> (usize, usize) {
         self.shared.hub().counts()
     }
 
-    /// Whether anybody is connected and known.
+    /// Whether a person has an authenticated connection.
     pub fn is_connected(&self) -> bool {
         self.shared.hub().is_connected()
     }
 
-    /// Every connection is gone at once, without a word.
+    /// Cuts every connection without a closing handshake.
     pub fn cut(&self) {
-        for wire in self.shared.wires().drain(..) {
-            wire.cancel();
+        for cut in self.shared.cuts().drain(..) {
+            cut.cancel();
         }
     }
 
-    /// Every connection goes on standing, and nothing passes on it any more.
+    /// Blocks every connection without closing it.
     pub fn freeze(&self) {
         self.shared.hub().freeze();
     }
 
-    /// The server is started anew: what it kept in memory is gone, what it stored is there.
+    /// Restarts the server: its memory is lost, its data is kept.
     pub fn restart(&self) {
-        self.shared.hub().forget_all();
-        self.shared.world().forget_pending();
+        self.shared.hub().clear();
+        self.shared.data().forget_pending();
         self.cut();
     }
 }

@@ -1,4 +1,4 @@
-//! Connections that can be cut from outside, at any byte and without a word.
+//! A listener whose connections a test can cut at any byte, without a closing handshake.
 
 use std::{
     io,
@@ -17,17 +17,17 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::Shared;
 
-/// What cuts the connection of a request.
+/// Cuts the connection of a request.
 #[derive(Debug, Clone)]
-pub(crate) struct Wire(pub(crate) CancellationToken);
+pub(crate) struct ConnectionCut(pub(crate) CancellationToken);
 
-/// A listener whose connections are wires.
-pub(crate) struct Wired {
+/// A listener whose connections can be cut.
+pub(crate) struct CuttableListener {
     listener: TcpListener,
     shared: Arc<Shared>,
 }
 
-impl Wired {
+impl CuttableListener {
     pub(crate) async fn bind(shared: Arc<Shared>) -> io::Result<Self> {
         Ok(Self { listener: TcpListener::bind(("127.0.0.1", 0)).await?, shared })
     }
@@ -37,18 +37,18 @@ impl Wired {
     }
 }
 
-impl axum::serve::Listener for Wired {
-    type Io = WiredStream;
+impl axum::serve::Listener for CuttableListener {
+    type Io = CuttableStream;
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
         loop {
             if let Ok((stream, address)) = self.listener.accept().await {
                 let cut = CancellationToken::new();
-                self.shared.wires().push(cut.clone());
-                // Small frames, each at once.
+                self.shared.cuts().push(cut.clone());
+                // Small frames are sent at once.
                 let _ = stream.set_nodelay(true);
-                return (WiredStream { stream, is_cut: Box::pin(cut.clone().cancelled_owned()), cut }, address);
+                return (CuttableStream { stream, is_cut: Box::pin(cut.clone().cancelled_owned()), cut }, address);
             }
         }
     }
@@ -58,20 +58,20 @@ impl axum::serve::Listener for Wired {
     }
 }
 
-impl Connected<IncomingStream<'_, Wired>> for Wire {
-    fn connect_info(stream: IncomingStream<'_, Wired>) -> Self {
+impl Connected<IncomingStream<'_, CuttableListener>> for ConnectionCut {
+    fn connect_info(stream: IncomingStream<'_, CuttableListener>) -> Self {
         Self(stream.io().cut.clone())
     }
 }
 
 /// A connection.
-pub(crate) struct WiredStream {
+pub(crate) struct CuttableStream {
     stream: TcpStream,
     cut: CancellationToken,
     is_cut: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
-impl WiredStream {
+impl CuttableStream {
     fn check(&mut self, context: &mut Context<'_>) -> io::Result<()> {
         match Future::poll(self.is_cut.as_mut(), context) {
             Poll::Ready(()) => Err(io::Error::new(io::ErrorKind::ConnectionReset, "cut")),
@@ -80,14 +80,14 @@ impl WiredStream {
     }
 }
 
-impl AsyncRead for WiredStream {
+impl AsyncRead for CuttableStream {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         self.check(context)?;
         Pin::new(&mut self.stream).poll_read(context, into)
     }
 }
 
-impl AsyncWrite for WiredStream {
+impl AsyncWrite for CuttableStream {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
         self.check(context)?;
         Pin::new(&mut self.stream).poll_write(context, from)

@@ -1,4 +1,4 @@
-//! Somebody with a client.
+//! A user with a client.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::{Post, Shared};
 
-/// Somebody with a client, who types.
+/// A user with a client.
 #[derive(Debug, Clone)]
 pub struct Person {
     shared: Arc<Shared>,
@@ -18,72 +18,72 @@ impl Person {
         Self { shared, id }
     }
 
-    /// Their id.
+    /// The id.
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// Writes into a channel; gives the post's id.
+    /// Posts in a channel; returns the post's id.
     pub fn post(&self, channel: &str, message: &str) -> String {
-        self.shared.change(|world| world.post_with(channel, &self.id, &json!({ "message": message })))
+        self.shared.change(|data| data.post_with(channel, &self.id, &json!({ "message": message })))
     }
 
-    /// Writes into the thread of a post; gives the new post's id.
+    /// Replies in the thread of a post; returns the reply's id.
     pub fn reply(&self, root: &str, message: &str) -> String {
-        self.shared.change(|world| {
-            let channel = world.post(root).map(|post| post.channel.clone()).unwrap_or_default();
-            world.post_with(&channel, &self.id, &json!({ "message": message, "root_id": root }))
+        self.shared.change(|data| {
+            let channel = data.post(root).map(|post| post.channel.clone()).unwrap_or_default();
+            data.post_with(&channel, &self.id, &json!({ "message": message, "root_id": root }))
         })
     }
 
-    /// Gives a post of theirs new words.
+    /// Edits a post of this user.
     pub fn edit(&self, post: &str, message: &str) {
-        self.shared.change(|world| world.edit(post, Some(message), None));
+        self.shared.change(|data| data.edit(post, Some(message), None));
     }
 
     /// Removes a post.
     pub fn delete(&self, post: &str) {
-        self.shared.change(|world| world.delete(post, Some(&self.id)));
+        self.shared.change(|data| data.delete(post, Some(&self.id)));
     }
 
-    /// Puts an emoji on a post, by its name.
+    /// Reacts to a post with an emoji's name.
     pub fn react(&self, post: &str, emoji: &str) {
-        self.shared.change(|world| world.react(&self.id, post, emoji));
+        self.shared.change(|data| data.react(&self.id, post, emoji));
     }
 
-    /// Takes an emoji away again.
+    /// Removes a reaction.
     pub fn unreact(&self, post: &str, emoji: &str) {
-        self.shared.change(|world| world.unreact(&self.id, post, emoji));
+        self.shared.change(|data| data.unreact(&self.id, post, emoji));
     }
 
-    /// Brings somebody into a channel.
+    /// Adds another user to a channel.
     pub fn add(&self, channel: &str, whom: &Self) {
-        self.shared.change(|world| world.add(channel, &self.id, &whom.id));
+        self.shared.change(|data| data.add(channel, &self.id, &whom.id));
     }
 
-    /// Is called otherwise from now on.
+    /// Changes the username.
     pub fn rename(&self, name: &str) {
-        self.shared.change(|world| world.rename_user(&self.id, name));
+        self.shared.change(|data| data.rename_user(&self.id, name));
     }
 
-    /// Has no account any more.
+    /// Deactivates the account.
     pub fn leave(&self) {
-        self.shared.change(|world| world.deactivate(&self.id));
+        self.shared.change(|data| data.deactivate(&self.id));
     }
 
-    /// Has no account any more, and never had one as far as the server tells.
+    /// Removes the account, as if it had never existed.
     pub fn vanish(&self) {
-        self.shared.change(|world| world.remove_user(&self.id));
+        self.shared.change(|data| data.remove_user(&self.id));
     }
 
-    /// What they wrote in a channel, oldest first.
+    /// The user's posts in a channel, the oldest first.
     pub fn posts(&self, channel: &str) -> Vec<Post> {
-        self.shared.world().posts_of(channel).into_iter().filter(|post| post.user == self.id).collect()
+        self.shared.data().posts_of(channel).into_iter().filter(|post| post.user == self.id).collect()
     }
 
-    /// What they wrote in the thread of a post, oldest first.
+    /// The user's posts in a thread, the oldest first.
     pub fn replies(&self, root: &str) -> Vec<Post> {
-        let channel = self.shared.world().post(root).map(|post| post.channel.clone()).unwrap_or_default();
+        let channel = self.shared.data().post(root).map(|post| post.channel.clone()).unwrap_or_default();
         self.posts(&channel).into_iter().filter(|post| post.root == root).collect()
     }
 }

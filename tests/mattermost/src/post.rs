@@ -1,48 +1,48 @@
-//! Posts and the emoji on them, as they are stored and as they are told.
+//! Posts and reactions, as they are stored and as the API returns them.
 
 use serde_json::{Map, Value, json};
 
-/// How old a server is.
+/// The version of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Age {
-    /// Of today.
-    Today,
-    /// 5.30: no connection can be taken up, posts come without metadata, and many fields are not there.
+pub enum ServerVersion {
+    /// A current version.
+    Current,
+    /// 5.30: no connection can be resumed, posts have no metadata, and many fields are missing.
     Old,
 }
 
-/// An emoji on a post.
+/// A reaction to a post.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reaction {
-    /// Whose.
+    /// The user's id.
     pub user: String,
-    /// Its name.
+    /// The emoji's name.
     pub emoji: String,
     pub(crate) at: i64,
 }
 
-/// A post as it is stored.
+/// A stored post.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Post {
-    /// Its id.
+    /// The id.
     pub id: String,
-    /// Its author.
+    /// The author's id.
     pub user: String,
-    /// Where it stands.
+    /// The channel's id.
     pub channel: String,
-    /// The post at the root of its thread; empty where it is one.
+    /// The id of the post at the root of its thread; empty for a root.
     pub root: String,
-    /// Its words.
+    /// The text.
     pub message: String,
-    /// What else there is to it.
+    /// Further properties.
     pub props: Map<String, Value>,
-    /// The files with it.
+    /// The ids of its files.
     pub files: Vec<String>,
-    /// The emoji on it.
+    /// The reactions to it.
     pub reactions: Vec<Reaction>,
-    /// How often it was edited.
+    /// The number of edits.
     pub edits: u32,
-    /// When it was made, in milliseconds.
+    /// The creation time, in milliseconds.
     pub create_at: i64,
     pub(crate) update_at: i64,
     pub(crate) edit_at: i64,
@@ -52,7 +52,7 @@ pub struct Post {
 }
 
 impl Post {
-    pub(crate) fn json(&self, age: Age, pending: &str) -> Value {
+    pub(crate) fn json(&self, version: ServerVersion, pending: &str) -> Value {
         let mut json = json!({
             "id": self.id, "create_at": self.create_at, "update_at": self.update_at, "edit_at": self.edit_at,
             "delete_at": self.delete_at, "is_pinned": false, "user_id": self.user, "channel_id": self.channel,
@@ -65,9 +65,9 @@ impl Post {
         if !self.reactions.is_empty() {
             json["has_reactions"] = true.into();
         }
-        match age {
-            Age::Old => json["parent_id"] = self.root.clone().into(),
-            Age::Today => {
+        match version {
+            ServerVersion::Old => json["parent_id"] = self.root.clone().into(),
+            ServerVersion::Current => {
                 json["original_id"] = self.original.clone().into();
                 json["reply_count"] = 0.into();
                 json["participants"] = Value::Null;
@@ -86,7 +86,7 @@ impl Post {
     }
 }
 
-/// A reaction as it is told.
+/// A reaction as the API returns it.
 pub(crate) fn reaction_json(post: &str, reaction: &Reaction) -> Value {
     json!({ "user_id": reaction.user, "post_id": post, "emoji_name": reaction.emoji, "create_at": reaction.at })
 }

@@ -1,7 +1,7 @@
-//! A wire between a bot and its server that breaks at random: connections are cut, closed on one side, held up, or stay
-//! open with nothing on them. It knows nothing of what passes.
+//! A proxy between a bot and its server that breaks at random: connections are cut, closed on one side, delayed, or
+//! left open without data. It does not parse the data.
 //!
-//! Invariant: one seed makes one sequence of faults. How they meet what passes is the machine's timing.
+//! Invariant: one seed makes one sequence of faults. Their position in the data depends on timing.
 
 use std::{
     io,
@@ -26,69 +26,69 @@ use tokio_util::sync::CancellationToken;
 /// How a connection ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// Both sides at once.
+    /// Both sides are closed at once.
     Cut,
-    /// The answers are cut off first, and what is asked still arrives.
+    /// Responses are cut first, and requests still arrive.
     Half,
-    /// Nothing passes any more, and both sides stay open for a while.
-    Silent,
+    /// Nothing is forwarded, and both sides stay open for a while.
+    Blocked,
 }
 
-/// How a wire misbehaves.
+/// The faults of a proxy.
 #[derive(Debug, Clone, Copy)]
-pub struct Mood {
-    /// A connection lasts at most so long.
-    pub life: Duration,
-    /// A packet is held up for at most so long.
+pub struct FaultLimits {
+    /// The longest lifetime of a connection.
+    pub lifetime: Duration,
+    /// The longest delay of a packet.
     pub delay: Duration,
-    /// For so long nothing passes on a connection before it is cut, where that is how it ends.
-    pub silence: Duration,
+    /// The time for which a blocked connection stays open.
+    pub blocked: Duration,
 }
 
-/// A wire.
+/// A proxy.
 #[derive(Debug)]
 pub struct Proxy {
     port: u16,
-    mood: watch::Sender<Option<Mood>>,
+    limits: watch::Sender<Option<FaultLimits>>,
     cuts: Arc<AtomicU64>,
     task: JoinHandle<()>,
 }
 
 impl Proxy {
-    /// A wire to a port of this machine, whole until it gets a mood.
+    /// Starts a proxy to a port of this machine without faults.
     ///
     /// # Errors
     /// There is no free port.
     pub async fn new(target: u16, seed: u64) -> io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let port = listener.local_addr()?.port();
-        let (mood, told) = watch::channel(None);
+        let (limits, updates) = watch::channel(None);
         let cuts = Arc::new(AtomicU64::new(0));
         let counter = cuts.clone();
         let task = tokio::spawn(async move {
             let mut random = Random(seed.max(1));
             while let Ok((client, _)) = listener.accept().await {
-                let (seed, told, cuts) = (random.next(), told.clone(), counter.clone());
+                let (seed, updates, cuts) = (random.next(), updates.clone(), counter.clone());
                 tokio::spawn(async move {
-                    // A connection that breaks by itself is one cut more for nobody.
-                    let _ = carry(client, target, Random(seed.max(1)), told, &cuts).await;
+                    // A connection that fails by itself does not count.
+                    let _ = forward_connection(client, target, Random(seed.max(1)), updates, &cuts).await;
                 });
             }
         });
-        Ok(Self { port, mood, cuts, task })
+        Ok(Self { port, limits, cuts, task })
     }
 
-    /// Where the server is found through it.
+    /// The base URL of the server through this proxy.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// Misbehaves from now on, also on what stands already; `None` is whole again.
-    pub fn set(&self, mood: Option<Mood>) {
-        self.mood.send_replace(mood);
+    /// Sets the faults, for existing connections too; `None` ends them.
+    pub fn set(&self, limits: Option<FaultLimits>) {
+        self.limits.send_replace(limits);
     }
 
-    /// How many connections it ended.
+    /// The number of connections that it cut.
     pub fn cuts(&self) -> u64 {
         self.cuts.load(Ordering::SeqCst)
     }
@@ -100,30 +100,34 @@ impl Drop for Proxy {
     }
 }
 
-async fn carry(
+async fn forward_connection(
     client: TcpStream,
     target: u16,
     mut random: Random,
-    mut told: watch::Receiver<Option<Mood>>,
+    mut updates: watch::Receiver<Option<FaultLimits>>,
     cuts: &AtomicU64,
 ) -> io::Result<()> {
     let server = TcpStream::connect(("127.0.0.1", target)).await?;
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
-    let (silence, mood) = (CancellationToken::new(), told.clone());
-    let tap = |random: &mut Random| Tap { random: Random(random.next()), told: mood.clone(), silence: silence.clone() };
-    let there = tokio::spawn(pass(from_client, to_server, tap(&mut random)));
-    let back = tokio::spawn(pass(from_server, to_client, tap(&mut random)));
+    let (blocked, limits) = (CancellationToken::new(), updates.clone());
+    let direction = |random: &mut Random| Direction {
+        random: Random(random.next()),
+        updates: limits.clone(),
+        blocked: blocked.clone(),
+    };
+    let there = tokio::spawn(forward(from_client, to_server, direction(&mut random)));
+    let back = tokio::spawn(forward(from_server, to_client, direction(&mut random)));
     let whole = async {
-        // Until one side closes by itself.
+        // Until one side closes.
         while !there.is_finished() && !back.is_finished() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
     tokio::select! {
-        // What the other side still has to say gets a moment.
+        // A short time for data of the other side.
         () = whole => tokio::time::sleep(Duration::from_millis(50)).await,
-        (end, lasts) = doom(&mut random, &mut told) => {
+        (end, lasts) = random_end(&mut random, &mut updates) => {
             cuts.fetch_add(1, Ordering::SeqCst);
             match end {
                 End::Cut => {}
@@ -131,8 +135,8 @@ async fn carry(
                     back.abort();
                     tokio::time::sleep(lasts).await;
                 }
-                End::Silent => {
-                    silence.cancel();
+                End::Blocked => {
+                    blocked.cancel();
                     tokio::time::sleep(lasts).await;
                 }
             }
@@ -143,55 +147,55 @@ async fn carry(
     Ok(())
 }
 
-/// Waits until a connection is to end, and says how.
-async fn doom(random: &mut Random, told: &mut watch::Receiver<Option<Mood>>) -> (End, Duration) {
+/// Waits for the random end of a connection, and returns its kind.
+async fn random_end(random: &mut Random, updates: &mut watch::Receiver<Option<FaultLimits>>) -> (End, Duration) {
     loop {
-        let mood = *told.borrow_and_update();
-        let Some(mood) = mood else {
-            if told.changed().await.is_err() {
+        let limits = *updates.borrow_and_update();
+        let Some(limits) = limits else {
+            if updates.changed().await.is_err() {
                 std::future::pending::<()>().await;
             }
             continue;
         };
         let end = match random.next() % 4 {
             0 => End::Half,
-            1 => End::Silent,
+            1 => End::Blocked,
             _ => End::Cut,
         };
         tokio::select! {
-            () = tokio::time::sleep(mood.life.mul_f64(random.share())) => return (end, mood.silence),
-            _ = told.changed() => {}
+            () = tokio::time::sleep(limits.lifetime.mul_f64(random.share())) => return (end, limits.blocked),
+            _ = updates.changed() => {}
         }
     }
 }
 
-/// What is done to what passes in one direction.
-struct Tap {
+/// The faults of one direction.
+struct Direction {
     random: Random,
-    told: watch::Receiver<Option<Mood>>,
-    silence: CancellationToken,
+    updates: watch::Receiver<Option<FaultLimits>>,
+    blocked: CancellationToken,
 }
 
-/// Carries what one side says to the other.
-async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut tap: Tap) -> io::Result<()> {
+/// Forwards the data of one direction.
+async fn forward(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut direction: Direction) -> io::Result<()> {
     let mut packet = vec![0; 16 * 1024];
     loop {
         let length = tokio::select! {
-            () = tap.silence.cancelled() => std::future::pending().await,
+            () = direction.blocked.cancelled() => std::future::pending().await,
             length = from.read(&mut packet) => length?,
         };
         if length == 0 {
             return to.shutdown().await;
         }
-        let mood = *tap.told.borrow();
-        if let Some(mood) = mood {
-            tokio::time::sleep(mood.delay.mul_f64(tap.random.share())).await;
+        let limits = *direction.updates.borrow();
+        if let Some(limits) = limits {
+            tokio::time::sleep(limits.delay.mul_f64(direction.random.share())).await;
         }
         to.write_all(&packet[..length]).await?;
     }
 }
 
-/// A sequence of numbers that looks random (xorshift).
+/// A pseudo-random sequence (xorshift).
 struct Random(u64);
 
 impl Random {
@@ -202,7 +206,7 @@ impl Random {
         self.0
     }
 
-    /// From 0 to 1.
+    /// Between 0 and 1.
     #[expect(clippy::cast_precision_loss, reason = "a share need not be exact")]
     fn share(&mut self) -> f64 {
         (self.next() % 10_000) as f64 / 10_000.0

@@ -1,4 +1,4 @@
-//! One WebSocket: who it is, what it asks, what it is told.
+//! One WebSocket: authentication, requests and events.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,31 +13,31 @@ use axum::{
 use serde_json::{Value, json};
 use tokio::{sync::mpsc, time::timeout};
 
-use crate::{Shared, hub::Told, listen::Wire, routes::bearer};
+use crate::{Shared, hub::WriterMessage, listen::ConnectionCut, routes::bearer};
 
-/// Whoever did not say who they are by then is cut off.
+/// A connection without authentication is closed after this time.
 const CHALLENGE: Duration = Duration::from_secs(5);
-/// The largest frame that a client may send, in bytes.
+/// The largest frame of a client, in bytes.
 const LARGEST: usize = 8192;
-/// How long an event waits for another that overtakes it.
+/// The longest wait of an event for one that overtakes it.
 const OVERTAKING: Duration = Duration::from_millis(40);
 
 /// The parameters of the first request.
 #[derive(Debug, Default)]
-struct Asked {
+struct ResumeRequest {
     connection: String,
     sequence: String,
 }
 
 pub(crate) async fn open(
     State(shared): State<Arc<Shared>>,
-    ConnectInfo(wire): ConnectInfo<Wire>,
+    ConnectInfo(cut): ConnectInfo<ConnectionCut>,
     headers: HeaderMap,
     Query(query): Query<Vec<(String, String)>>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
     let parameter = |name: &str| query.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
-    let asked = Asked {
+    let resume_request = ResumeRequest {
         connection: parameter("connection_id").unwrap_or_default(),
         sequence: parameter("sequence_number").unwrap_or_default(),
     };
@@ -45,49 +45,49 @@ pub(crate) async fn open(
         let faults = shared.faults();
         (faults.deaf, faults.no_header)
     };
-    // A wrong token is no reason to refuse here: the connection is nobody's.
-    let user = bearer(&headers).filter(|_| !no_header).and_then(|token| shared.world().user_of(token));
+    // A wrong token is not refused here: the connection is unauthenticated.
+    let user = bearer(&headers).filter(|_| !no_header).and_then(|token| shared.data().user_of(token));
     upgrade.on_upgrade(move |socket| async move {
-        let wire = wire.0;
+        let cut = cut.0;
         if deaf {
-            return wire.cancelled().await;
+            return cut.cancelled().await;
         }
-        wire.run_until_cancelled(serve(shared, socket, asked, user)).await;
+        cut.run_until_cancelled(serve(shared, socket, resume_request, user)).await;
     })
 }
 
-async fn serve(shared: Arc<Shared>, mut socket: WebSocket, asked: Asked, user: Option<String>) {
-    let (writer, mut told) = mpsc::unbounded_channel();
+async fn serve(shared: Arc<Shared>, mut socket: WebSocket, resume_request: ResumeRequest, user: Option<String>) {
+    let (writer, mut messages) = mpsc::unbounded_channel();
     let user = match user {
         Some(user) => user,
         None => match timeout(CHALLENGE, challenged(&shared, &mut socket, &writer)).await {
-            Ok(Some(id)) => return talk(&shared, &mut socket, &id.0, &id.1, &writer, &mut told).await,
+            Ok(Some(id)) => return run_connection(&shared, &mut socket, &id.0, &id.1, &writer, &mut messages).await,
             _ => return,
         },
     };
-    let resume = match asked.sequence.parse::<i64>() {
-        _ if asked.connection.is_empty() => None,
-        Ok(next) => Some((asked.connection.as_str(), next)),
-        // An id without a number is an error.
+    let resume = match resume_request.sequence.parse::<i64>() {
+        _ if resume_request.connection.is_empty() => None,
+        Ok(next) => Some((resume_request.connection.as_str(), next)),
+        // An id without a sequence number is an error.
         Err(_) => return,
     };
     let id = shared.hub().connect(&user, resume, &writer);
-    talk(&shared, &mut socket, &id, &user, &writer, &mut told).await;
+    run_connection(&shared, &mut socket, &id, &user, &writer, &mut messages).await;
 }
 
-/// Waits for somebody to say who they are. Gives the connection and who it is.
+/// Waits for the authentication challenge. Returns the connection and its user.
 async fn challenged(
     shared: &Shared,
     socket: &mut WebSocket,
-    writer: &mpsc::UnboundedSender<Told>,
+    writer: &mpsc::UnboundedSender<WriterMessage>,
 ) -> Option<(String, String)> {
     loop {
         let Some(Ok(Message::Text(text))) = socket.recv().await else { return None };
         let frame: Value = serde_json::from_str(&text).ok()?;
         if frame["action"] == "authentication_challenge" {
-            let user = shared.world().user_of(frame["data"]["token"].as_str().unwrap_or_default())?;
+            let user = shared.data().user_of(frame["data"]["token"].as_str().unwrap_or_default())?;
             let id = shared.hub().connect(&user, None, writer);
-            let _ = writer.send(Told::Frame(json!({ "status": "OK", "seq_reply": frame["seq"] }).to_string()));
+            let _ = writer.send(WriterMessage::Frame(json!({ "status": "OK", "seq_reply": frame["seq"] }).to_string()));
             return Some((id, user));
         }
         socket.send(Message::text(not_authenticated(&frame["seq"]))).await.ok()?;
@@ -99,24 +99,24 @@ fn not_authenticated(seq: &Value) -> String {
     json!({ "status": "FAIL", "seq_reply": seq, "error": error }).to_string()
 }
 
-async fn talk(
+async fn run_connection(
     shared: &Shared,
     socket: &mut WebSocket,
     id: &str,
     user: &str,
-    writer: &mpsc::UnboundedSender<Told>,
-    told: &mut mpsc::UnboundedReceiver<Told>,
+    writer: &mpsc::UnboundedSender<WriterMessage>,
+    messages: &mut mpsc::UnboundedReceiver<WriterMessage>,
 ) {
-    let _gone = Gone { shared, id, writer };
+    let _disconnect = DisconnectOnDrop { shared, id, writer };
     loop {
         tokio::select! {
-            message = told.recv() => match message {
-                Some(Told::Frame(frame)) => {
-                    if send(shared, socket, frame, told).await.is_none() {
+            message = messages.recv() => match message {
+                Some(WriterMessage::Frame(frame)) => {
+                    if send(shared, socket, frame, messages).await.is_none() {
                         return;
                     }
                 }
-                Some(Told::Freeze) | None => std::future::pending().await,
+                Some(WriterMessage::Freeze) | None => std::future::pending().await,
             },
             frame = socket.recv() => match frame {
                 Some(Ok(Message::Text(text))) if text.len() <= LARGEST => {
@@ -134,19 +134,19 @@ async fn talk(
     }
 }
 
-/// Sends a frame, with what goes wrong on the way.
+/// Sends a frame, with the faults that a test has set.
 async fn send(
     shared: &Shared,
     socket: &mut WebSocket,
     frame: String,
-    told: &mut mpsc::UnboundedReceiver<Told>,
+    messages: &mut mpsc::UnboundedReceiver<WriterMessage>,
 ) -> Option<()> {
     let (twice, swapped) = {
         let faults = shared.faults();
         (faults.twice, faults.swapped)
     };
     let mut frames = vec![frame];
-    if swapped && let Ok(Some(Told::Frame(second))) = timeout(OVERTAKING, told.recv()).await {
+    if swapped && let Ok(Some(WriterMessage::Frame(second))) = timeout(OVERTAKING, messages.recv()).await {
         frames.insert(0, second);
     }
     for frame in frames {
@@ -158,14 +158,14 @@ async fn send(
     Some(())
 }
 
-/// What a client asks over the socket.
+/// A request of a client over the socket.
 fn act(shared: &Shared, user: &str, frame: &Value) -> Option<String> {
     let seq = &frame["seq"];
-    if !shared.world().has_token(user) {
+    if !shared.data().has_token(user) {
         return Some(not_authenticated(seq));
     }
     match frame["action"].as_str() {
-        // Known already: no answer.
+        // Authenticated already: no answer.
         Some("authentication_challenge") => None,
         Some("ping") => {
             let data = json!({ "text": "pong", "version": "11.1.0", "server_time": 0, "node_id": "" });
@@ -183,14 +183,14 @@ fn act(shared: &Shared, user: &str, frame: &Value) -> Option<String> {
     }
 }
 
-/// However a connection ends, it is known to be broken.
-struct Gone<'g> {
+/// Marks the connection as broken, however it ends.
+struct DisconnectOnDrop<'g> {
     shared: &'g Shared,
     id: &'g str,
-    writer: &'g mpsc::UnboundedSender<Told>,
+    writer: &'g mpsc::UnboundedSender<WriterMessage>,
 }
 
-impl Drop for Gone<'_> {
+impl Drop for DisconnectOnDrop<'_> {
     fn drop(&mut self) {
         self.shared.hub().disconnect(self.id, self.writer);
     }

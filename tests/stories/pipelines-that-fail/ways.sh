@@ -1,5 +1,5 @@
 #!/bin/sh
-# Fails in the way that it is asked to.
+# Fails in the way that its argument names.
 echo "step: $1"
 case $1 in
 exit) echo 'it broke' >&2; exit 7 ;;

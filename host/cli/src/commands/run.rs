@@ -8,15 +8,22 @@ use wardroom::{CancellationToken, Engine};
 use wardroom_sqlite::SqliteStore;
 
 use super::NO_LOCK;
-use crate::{Exit, report, wiring};
+use crate::{Exit, Instrument, report, wiring};
 
 /// The time from the first signal to the end of the process. The engine gives running plugins 8 seconds of it to reach a
 /// point from which they can continue. A service manager must wait longer before it kills the process.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(14);
 
-pub(crate) async fn run(path: &Path, locked: bool, adopt: bool, bot: Option<&str>) -> anyhow::Result<Exit> {
+pub(crate) async fn run(
+    path: &Path,
+    locked: bool,
+    adopt: bool,
+    bot: Option<&str>,
+    instrument: &dyn Instrument,
+) -> anyhow::Result<Exit> {
     // 1. The configuration, before anything connects.
-    let Some(mut wired) = wiring::wire_or_report(path) else { return Ok(Exit::Wrong) };
+    let wired = wiring::wire_with(path, |registry| instrument.registry(registry));
+    let Some(mut wired) = wiring::reported(wired) else { return Ok(Exit::Wrong) };
     if let Some(bot) = bot {
         match wired.config.only(bot) {
             Ok(rooms) => {
@@ -48,11 +55,8 @@ pub(crate) async fn run(path: &Path, locked: bool, adopt: bool, bot: Option<&str
     // 3. The engine and the plugins. A plugin that does not load does not affect the others.
     let cache = wired.cache();
     let has_lock = wired.lock.is_some();
-    #[cfg(not(feature = "crash-points"))]
-    let watched = store.clone();
-    #[cfg(feature = "crash-points")]
-    let watched = crate::crash::store(store.clone());
-    let engine = Arc::new(Engine::builder(wired.config, watched).cache(cache).lock(wired.lock).build().await?);
+    let used = instrument.store(store.clone());
+    let engine = Arc::new(Engine::builder(wired.config, used).cache(cache).lock(wired.lock).build().await?);
     if !has_lock {
         tracing::warn!("{NO_LOCK}");
     }

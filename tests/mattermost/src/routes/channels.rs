@@ -1,4 +1,4 @@
-//! Channels, who is in them, and what stands there.
+//! Channels, their members and posts.
 
 use std::collections::BTreeMap;
 
@@ -8,58 +8,62 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use super::{Answer, App, Me, Wrong};
+use super::{Answer, ApiError, App, CurrentUser};
 use crate::{Shared, post::Post};
 
-/// The most that is listed at once.
+/// The largest page.
 const MOST: usize = 200;
-/// Above this many, "since when" answers with any of them.
+/// With more changes, `since` returns an arbitrary part of them.
 const SINCE_MOST: usize = 1000;
 
-pub(super) async fn named(State(shared): App, me: Me, Path((team, name)): Path<(String, String)>) -> Answer {
-    let world = shared.world();
-    let found = world.channels.iter().find(|(_, channel)| channel.team == team && channel.name == name);
-    let id = found.filter(|(_, channel)| channel.members.contains(&me.0)).map(|(id, _)| id).ok_or(Wrong::MISSING)?;
-    world.channel_json(id).map(Json).ok_or(Wrong::MISSING)
+pub(super) async fn named(State(shared): App, me: CurrentUser, Path((team, name)): Path<(String, String)>) -> Answer {
+    let data = shared.data();
+    let found = data.channels.iter().find(|(_, channel)| channel.team == team && channel.name == name);
+    let id = found.filter(|(_, channel)| channel.members.contains(&me.0)).map(|(id, _)| id).ok_or(ApiError::MISSING)?;
+    data.channel_json(id).map(Json).ok_or(ApiError::MISSING)
 }
 
-pub(super) async fn direct(State(shared): App, _me: Me, Json(both): Json<Vec<String>>) -> Answer {
-    let [one, other] = both.as_slice() else { return Err(Wrong::bad("api.context.invalid_body_param.app_error")) };
-    let id = shared.change(|world| world.direct(one, other));
-    shared.world().channel_json(&id).map(Json).ok_or(Wrong::MISSING)
+pub(super) async fn direct(State(shared): App, _me: CurrentUser, Json(both): Json<Vec<String>>) -> Answer {
+    let [one, other] = both.as_slice() else { return Err(ApiError::bad("api.context.invalid_body_param.app_error")) };
+    let id = shared.change(|data| data.direct(one, other));
+    shared.data().channel_json(&id).map(Json).ok_or(ApiError::MISSING)
 }
 
-fn readable(shared: &Shared, channel: &str, user: &str) -> Result<(), Wrong> {
+fn readable(shared: &Shared, channel: &str, user: &str) -> Result<(), ApiError> {
     let forbidden = shared.faults().forbidden.contains(channel);
-    if forbidden || !shared.world().is_member(channel, user) { Err(Wrong::FORBIDDEN) } else { Ok(()) }
+    if forbidden || !shared.data().is_member(channel, user) { Err(ApiError::FORBIDDEN) } else { Ok(()) }
 }
 
-pub(super) async fn one(State(shared): App, me: Me, Path(channel): Path<String>) -> Answer {
+pub(super) async fn one(State(shared): App, me: CurrentUser, Path(channel): Path<String>) -> Answer {
     readable(&shared, &channel, &me.0)?;
-    shared.world().channel_json(&channel).map(Json).ok_or(Wrong::MISSING)
+    shared.data().channel_json(&channel).map(Json).ok_or(ApiError::MISSING)
 }
 
 pub(super) async fn members(
     State(shared): App,
-    me: Me,
+    me: CurrentUser,
     Path(channel): Path<String>,
     Query(query): Query<BTreeMap<String, String>>,
 ) -> Answer {
     readable(&shared, &channel, &me.0)?;
-    let world = shared.world();
+    let data = shared.data();
     let (page, per_page) = paging(&query);
-    let known = world.channels.get(&channel).ok_or(Wrong::MISSING)?;
+    let known = data.channels.get(&channel).ok_or(ApiError::MISSING)?;
     let member = |user: &String| json!({ "channel_id": channel, "user_id": user, "roles": "channel_user" });
     Ok(Json(known.members.iter().skip(page * per_page).take(per_page).map(member).collect()))
 }
 
-pub(super) async fn member(State(shared): App, me: Me, Path((channel, user)): Path<(String, String)>) -> Answer {
+pub(super) async fn member(
+    State(shared): App,
+    me: CurrentUser,
+    Path((channel, user)): Path<(String, String)>,
+) -> Answer {
     if shared.faults().members_away {
-        return Err(Wrong::internal("app.channel.get_member.app_error"));
+        return Err(ApiError::internal("app.channel.get_member.app_error"));
     }
     readable(&shared, &channel, &me.0)?;
-    if !shared.world().is_member(&channel, &user) {
-        return Err(Wrong::MISSING);
+    if !shared.data().is_member(&channel, &user) {
+        return Err(ApiError::MISSING);
     }
     Ok(Json(json!({ "channel_id": channel, "user_id": user, "roles": "channel_user" })))
 }
@@ -71,17 +75,17 @@ fn paging(query: &BTreeMap<String, String>) -> (usize, usize) {
 
 pub(super) async fn posts(
     State(shared): App,
-    me: Me,
+    me: CurrentUser,
     Path(channel): Path<String>,
     Query(query): Query<BTreeMap<String, String>>,
 ) -> Answer {
     readable(&shared, &channel, &me.0)?;
-    let world = shared.world();
+    let data = shared.data();
     let (page, per_page) = paging(&query);
     let since = query.get("since").and_then(|text| text.parse::<i64>().ok()).filter(|since| *since > 0);
-    let mut all = world.all_of(&channel);
+    let mut all = data.all_of(&channel);
     let listed: Vec<&Post> = if let Some(since) = since {
-        // In the order of their ids, which is none: any thousand of them.
+        // Ordered by id, which is arbitrary: any thousand of them.
         all.retain(|post| post.update_at > since);
         all.truncate(SINCE_MOST);
         newest_first(all)
@@ -89,9 +93,9 @@ pub(super) async fn posts(
         all.retain(|post| post.delete_at == 0);
         let all = newest_first(all);
         let at =
-            |key: &str| query.get(key).filter(|id| !id.is_empty()).map(|id| world.post(id).map(|post| post.create_at));
+            |key: &str| query.get(key).filter(|id| !id.is_empty()).map(|id| data.post(id).map(|post| post.create_at));
         match (at("before"), at("after")) {
-            (Some(None), _) | (_, Some(None)) => return Err(Wrong::bad("api.context.invalid_url_param.app_error")),
+            (Some(None), _) | (_, Some(None)) => return Err(ApiError::bad("api.context.invalid_url_param.app_error")),
             (Some(Some(before)), _) => {
                 all.into_iter().filter(|post| post.create_at < before).skip(page * per_page).take(per_page).collect()
             }
@@ -103,9 +107,9 @@ pub(super) async fn posts(
         }
     };
     let order: Vec<&str> = listed.iter().map(|post| post.id.as_str()).collect();
-    let roots = listed.iter().filter_map(|post| world.post(&post.root));
+    let roots = listed.iter().filter_map(|post| data.post(&post.root));
     let posts: BTreeMap<&str, Value> =
-        listed.iter().copied().chain(roots).map(|post| (post.id.as_str(), post.json(world.age, ""))).collect();
+        listed.iter().copied().chain(roots).map(|post| (post.id.as_str(), post.json(data.version, ""))).collect();
     Ok(Json(json!({ "order": order, "posts": posts, "next_post_id": "", "prev_post_id": "" })))
 }
 

@@ -18,39 +18,39 @@ use serde_json::{Value, json};
 
 use crate::{Shared, faults::Faults, socket};
 
-/// A request's state.
+/// The state of a request.
 pub(crate) type App = State<Arc<Shared>>;
 
-/// Whoever asks, by their token.
-pub(crate) struct Me(pub(crate) String);
+/// The authenticated user of a request.
+pub(crate) struct CurrentUser(pub(crate) String);
 
-/// What is answered where something is wrong.
+/// An error response.
 #[derive(Debug)]
-pub(crate) struct Wrong(StatusCode, &'static str);
+pub(crate) struct ApiError(StatusCode, &'static str);
 
-/// An answer.
-pub(crate) type Answer = Result<Json<Value>, Wrong>;
+/// A response.
+pub(crate) type Answer = Result<Json<Value>, ApiError>;
 
-impl Wrong {
-    /// Not allowed.
+impl ApiError {
+    /// Forbidden.
     pub(crate) const FORBIDDEN: Self = Self(StatusCode::FORBIDDEN, "api.context.permissions.app_error");
-    /// Not there.
+    /// Not found.
     pub(crate) const MISSING: Self = Self(StatusCode::NOT_FOUND, "app.missing.app_error");
 
-    /// A request that makes no sense.
+    /// Bad request.
     pub(crate) const fn bad(id: &'static str) -> Self {
         Self(StatusCode::BAD_REQUEST, id)
     }
 
-    /// The server's own trouble.
+    /// Internal error.
     pub(crate) const fn internal(id: &'static str) -> Self {
         Self(StatusCode::INTERNAL_SERVER_ERROR, id)
     }
 }
 
-impl IntoResponse for Wrong {
+impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        // The message is in whatever language the server speaks.
+        // The message is in the language of the server.
         let body = json!({
             "id": self.1, "message": "Das geht so nicht.", "detailed_error": "", "request_id": "r",
             "status_code": self.0.as_u16(),
@@ -64,12 +64,12 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
 }
 
-impl FromRequestParts<Arc<Shared>> for Me {
-    type Rejection = Wrong;
+impl FromRequestParts<Arc<Shared>> for CurrentUser {
+    type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Wrong> {
-        let user = bearer(&parts.headers).and_then(|token| shared.world().user_of(token));
-        user.map(Self).ok_or(Wrong(StatusCode::UNAUTHORIZED, "api.context.session_expired.app_error"))
+    async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, ApiError> {
+        let user = bearer(&parts.headers).and_then(|token| shared.data().user_of(token));
+        user.map(Self).ok_or(ApiError(StatusCode::UNAUTHORIZED, "api.context.session_expired.app_error"))
     }
 }
 
@@ -97,13 +97,13 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/files", post(posts::upload))
         .route("/config/client", get(users::config))
         .route("/websocket", get(socket::open))
-        .layer(from_fn_with_state(shared.clone(), troubled));
+        .layer(from_fn_with_state(shared.clone(), apply_faults));
     Router::new().nest("/api/v4", api).with_state(shared)
 }
 
-/// What happens to requests before the server looks at them.
-async fn troubled(State(shared): App, request: Request, next: Next) -> Response {
-    let trouble = {
+/// Applies the faults to a request before its handler.
+async fn apply_faults(State(shared): App, request: Request, next: Next) -> Response {
+    let fault = {
         let mut faults = shared.faults();
         let path = request.uri().path().trim_start_matches("/api/v4").to_owned();
         let socket = path == "/websocket";
@@ -119,13 +119,13 @@ async fn troubled(State(shared): App, request: Request, next: Next) -> Response 
             None
         }
     };
-    match trouble {
-        Some(trouble) => trouble,
+    match fault {
+        Some(fault) => fault,
         None => next.run(request).await,
     }
 }
 
-/// The status of what was created.
+/// The status of a created object.
 pub(crate) fn created(shared: &Shared, body: Value) -> Response {
     let status = if shared.faults().plain_success { StatusCode::OK } else { StatusCode::CREATED };
     (status, Json(body)).into_response()

@@ -1,4 +1,4 @@
-//! Posts, the emoji on them, and files.
+//! Posts, reactions and files.
 
 use axum::{
     Json,
@@ -8,147 +8,152 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use super::{Answer, App, Me, Wrong, created};
-use crate::{Shared, faults::Faults, listen::Wire, world::Known};
+use super::{Answer, ApiError, App, CurrentUser, created};
+use crate::{Shared, data::Known, faults::Faults, listen::ConnectionCut};
 
 /// The largest file, in bytes.
 const LARGEST: usize = 100 * 1024 * 1024;
 
 pub(super) async fn create(
     State(shared): App,
-    ConnectInfo(wire): ConnectInfo<Wire>,
-    me: Me,
+    ConnectInfo(cut): ConnectInfo<ConnectionCut>,
+    me: CurrentUser,
     Json(body): Json<Value>,
-) -> Result<Response, Wrong> {
+) -> Result<Response, ApiError> {
     let (slow, lost) = {
         let mut faults = shared.faults();
         if Faults::use_up(&mut faults.broken_posts) {
-            return Err(Wrong::internal("app.post.save.app_error"));
+            return Err(ApiError::internal("app.post.save.app_error"));
         }
         (faults.slow_posts, Faults::use_up(&mut faults.lost_answers))
     };
     let name = body["pending_post_id"].as_str().unwrap_or_default().to_owned();
     if !name.is_empty() {
-        match shared.world().pend(&name) {
+        match shared.data().pend(&name) {
             Known::New => {}
-            Known::UnderWay => return Err(Wrong::internal("api.post.deduplicate_create_post.pending")),
+            Known::UnderWay => return Err(ApiError::internal("api.post.deduplicate_create_post.pending")),
             Known::Made(id) => {
-                let world = shared.world();
-                let post = world.post(&id).ok_or(Wrong::MISSING)?;
-                return Ok((StatusCode::CREATED, Json(post.json(world.age, ""))).into_response());
+                let data = shared.data();
+                let post = data.post(&id).ok_or(ApiError::MISSING)?;
+                return Ok((StatusCode::CREATED, Json(post.json(data.version, ""))).into_response());
             }
         }
     }
-    // It goes on where nobody waits for it any more.
+    // The request continues after its client has disconnected.
     let making = tokio::spawn({
         let (shared, name) = (shared.clone(), name.clone());
         async move {
             tokio::time::sleep(slow).await;
             let made = check(&shared, &me.0, &body).map(|()| {
                 let channel = body["channel_id"].as_str().unwrap_or_default();
-                shared.change(|world| world.post_with(channel, &me.0, &body))
+                shared.change(|data| data.post_with(channel, &me.0, &body))
             });
             if !name.is_empty() {
-                shared.world().settle(&name, made.as_ref().ok().map(String::as_str));
+                shared.data().settle(&name, made.as_ref().ok().map(String::as_str));
             }
             made
         }
     });
-    let id = making.await.map_err(|_| Wrong::internal("app.post.save.app_error"))??;
+    let id = making.await.map_err(|_| ApiError::internal("app.post.save.app_error"))??;
     if lost {
-        wire.0.cancel();
+        cut.0.cancel();
         std::future::pending::<()>().await;
     }
     let post = {
-        let world = shared.world();
-        world.post(&id).ok_or(Wrong::MISSING)?.json(world.age, &name)
+        let data = shared.data();
+        data.post(&id).ok_or(ApiError::MISSING)?.json(data.version, &name)
     };
     Ok(created(&shared, post))
 }
 
-/// Whether a post may be made.
-fn check(shared: &Shared, me: &str, body: &Value) -> Result<(), Wrong> {
+/// Whether a post may be created.
+fn check(shared: &Shared, me: &str, body: &Value) -> Result<(), ApiError> {
     let longest = shared.faults().longest();
-    let world = shared.world();
+    let data = shared.data();
     let word = |key: &str| body[key].as_str().unwrap_or_default();
-    if !world.is_member(word("channel_id"), me) {
-        return Err(Wrong::FORBIDDEN);
+    if !data.is_member(word("channel_id"), me) {
+        return Err(ApiError::FORBIDDEN);
     }
     let root = word("root_id");
     if !root.is_empty() {
-        let stands = world.post(root).is_some_and(|root| root.delete_at == 0 && root.root.is_empty());
+        let stands = data.post(root).is_some_and(|root| root.delete_at == 0 && root.root.is_empty());
         if !stands {
-            return Err(Wrong::bad("api.post.create_post.root_id.app_error"));
+            return Err(ApiError::bad("api.post.create_post.root_id.app_error"));
         }
     }
     if word("type").starts_with("system_") {
-        return Err(Wrong::bad("api.context.invalid_param.app_error"));
+        return Err(ApiError::bad("api.context.invalid_param.app_error"));
     }
     if word("message").chars().count() > longest {
-        return Err(Wrong::bad("model.post.is_valid.message_length.app_error"));
+        return Err(ApiError::bad("model.post.is_valid.message_length.app_error"));
     }
     Ok(())
 }
 
-pub(super) async fn one(State(shared): App, _me: Me, Path(id): Path<String>) -> Answer {
-    let world = shared.world();
-    let post = world.post(&id).filter(|post| post.delete_at == 0).ok_or(Wrong::MISSING)?;
-    Ok(Json(post.json(world.age, "")))
+pub(super) async fn one(State(shared): App, _me: CurrentUser, Path(id): Path<String>) -> Answer {
+    let data = shared.data();
+    let post = data.post(&id).filter(|post| post.delete_at == 0).ok_or(ApiError::MISSING)?;
+    Ok(Json(post.json(data.version, "")))
 }
 
-pub(super) async fn patch(State(shared): App, me: Me, Path(id): Path<String>, Json(body): Json<Value>) -> Answer {
+pub(super) async fn patch(
+    State(shared): App,
+    me: CurrentUser,
+    Path(id): Path<String>,
+    Json(body): Json<Value>,
+) -> Answer {
     let longest = shared.faults().longest();
     let message = body["message"].as_str();
     if message.is_some_and(|message| message.chars().count() > longest) {
-        return Err(Wrong::bad("model.post.is_valid.message_length.app_error"));
+        return Err(ApiError::bad("model.post.is_valid.message_length.app_error"));
     }
-    match shared.world().post(&id) {
-        Some(post) if post.delete_at > 0 => return Err(Wrong::MISSING),
-        Some(post) if post.user != me.0 => return Err(Wrong::FORBIDDEN),
+    match shared.data().post(&id) {
+        Some(post) if post.delete_at > 0 => return Err(ApiError::MISSING),
+        Some(post) if post.user != me.0 => return Err(ApiError::FORBIDDEN),
         Some(_) => {}
-        None => return Err(Wrong::MISSING),
+        None => return Err(ApiError::MISSING),
     }
     let props = body["props"].as_object().cloned();
-    shared.change(|world| world.edit(&id, message, props)).map(Json).ok_or(Wrong::MISSING)
+    shared.change(|data| data.edit(&id, message, props)).map(Json).ok_or(ApiError::MISSING)
 }
 
-pub(super) async fn remove(State(shared): App, me: Me, Path(id): Path<String>) -> Answer {
-    shared.change(|world| world.delete(&id, Some(&me.0)));
+pub(super) async fn remove(State(shared): App, me: CurrentUser, Path(id): Path<String>) -> Answer {
+    shared.change(|data| data.delete(&id, Some(&me.0)));
     Ok(Json(json!({ "status": "OK" })))
 }
 
-pub(super) async fn reactions(State(shared): App, _me: Me, Path(id): Path<String>) -> Answer {
-    let world = shared.world();
-    let post = world.post(&id).ok_or(Wrong::MISSING)?;
+pub(super) async fn reactions(State(shared): App, _me: CurrentUser, Path(id): Path<String>) -> Answer {
+    let data = shared.data();
+    let post = data.post(&id).ok_or(ApiError::MISSING)?;
     Ok(Json(if post.reactions.is_empty() { Value::Null } else { post.reactions_json() }))
 }
 
-pub(super) async fn react(State(shared): App, me: Me, Json(body): Json<Value>) -> Result<Response, Wrong> {
+pub(super) async fn react(State(shared): App, me: CurrentUser, Json(body): Json<Value>) -> Result<Response, ApiError> {
     let word = |key: &str| body[key].as_str().unwrap_or_default();
     let emoji = word("emoji_name");
     let named = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-' | b'+');
     if word("user_id") != me.0 {
-        return Err(Wrong::FORBIDDEN);
+        return Err(ApiError::FORBIDDEN);
     }
     if emoji.is_empty() || !emoji.bytes().all(named) {
-        return Err(Wrong::bad("api.context.invalid_body_param.app_error"));
+        return Err(ApiError::bad("api.context.invalid_body_param.app_error"));
     }
-    let reaction = shared.change(|world| world.react(&me.0, word("post_id"), emoji)).ok_or(Wrong::MISSING)?;
+    let reaction = shared.change(|data| data.react(&me.0, word("post_id"), emoji)).ok_or(ApiError::MISSING)?;
     // Documented as 201.
     Ok(Json(reaction).into_response())
 }
 
 pub(super) async fn unreact(
     State(shared): App,
-    me: Me,
+    me: CurrentUser,
     Path((_user, post, emoji)): Path<(String, String, String)>,
 ) -> Answer {
-    shared.change(|world| world.unreact(&me.0, &post, &emoji));
+    shared.change(|data| data.unreact(&me.0, &post, &emoji));
     Ok(Json(json!({ "status": "OK" })))
 }
 
-pub(super) async fn upload(State(shared): App, me: Me, mut form: Multipart) -> Result<Response, Wrong> {
-    let bad = || Wrong::bad("api.file.upload_file.read_request.app_error");
+pub(super) async fn upload(State(shared): App, me: CurrentUser, mut form: Multipart) -> Result<Response, ApiError> {
+    let bad = || ApiError::bad("api.file.upload_file.read_request.app_error");
     let (mut channel, mut name, mut text) = (String::new(), String::new(), None);
     while let Some(field) = form.next_field().await.map_err(|_| bad())? {
         match field.name() {
@@ -162,13 +167,13 @@ pub(super) async fn upload(State(shared): App, me: Me, mut form: Multipart) -> R
     }
     let text = text.filter(|text| text.len() <= LARGEST).ok_or_else(bad)?;
     if shared.faults().no_files {
-        return Err(Wrong::FORBIDDEN);
+        return Err(ApiError::FORBIDDEN);
     }
-    if !shared.world().is_member(&channel, &me.0) {
-        return Err(Wrong::FORBIDDEN);
+    if !shared.data().is_member(&channel, &me.0) {
+        return Err(ApiError::FORBIDDEN);
     }
     let size = text.len();
-    let id = shared.change(|world| world.add_file(text));
+    let id = shared.change(|data| data.add_file(text));
     let info = json!({ "id": id, "user_id": me.0, "channel_id": channel, "name": name, "size": size });
     Ok(created(&shared, json!({ "file_infos": [info], "client_ids": [] })))
 }

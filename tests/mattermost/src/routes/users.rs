@@ -1,4 +1,4 @@
-//! Accounts, their teams and channels, and what the server tells of itself.
+//! Accounts, their teams and channels, and the client configuration.
 
 use axum::{
     Json,
@@ -6,70 +6,79 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use super::{Answer, App, Me, Wrong};
-use crate::{post::Age, world::World};
+use super::{Answer, ApiError, App, CurrentUser};
+use crate::{data::ServerData, post::ServerVersion};
 
-/// Whom a path means.
-fn whom<'p>(path: &'p str, me: &'p Me) -> &'p str {
+/// The user of a path.
+fn whom<'p>(path: &'p str, me: &'p CurrentUser) -> &'p str {
     if path == "me" { &me.0 } else { path }
 }
 
-pub(super) async fn one(State(shared): App, me: Me, Path(user): Path<String>) -> Answer {
-    shared.world().user_json(whom(&user, &me)).map(Json).ok_or(Wrong::MISSING)
+pub(super) async fn one(State(shared): App, me: CurrentUser, Path(user): Path<String>) -> Answer {
+    shared.data().user_json(whom(&user, &me)).map(Json).ok_or(ApiError::MISSING)
 }
 
-pub(super) async fn named(State(shared): App, _me: Me, Path(name): Path<String>) -> Answer {
-    shared.world().user_named(&name).map(Json).ok_or(Wrong::MISSING)
+pub(super) async fn named(State(shared): App, _me: CurrentUser, Path(name): Path<String>) -> Answer {
+    shared.data().user_named(&name).map(Json).ok_or(ApiError::MISSING)
 }
 
-pub(super) async fn by_ids(State(shared): App, _me: Me, Json(ids): Json<Vec<String>>) -> Answer {
+pub(super) async fn by_ids(State(shared): App, _me: CurrentUser, Json(ids): Json<Vec<String>>) -> Answer {
     if shared.faults().users_away {
-        return Err(Wrong::internal("app.user.get_profiles.app_error"));
+        return Err(ApiError::internal("app.user.get_profiles.app_error"));
     }
     let slow = shared.faults().slow_users;
     tokio::time::sleep(slow).await;
-    let world = shared.world();
-    Ok(Json(ids.iter().filter_map(|id| world.user_json(id)).collect()))
+    let data = shared.data();
+    Ok(Json(ids.iter().filter_map(|id| data.user_json(id)).collect()))
 }
 
-pub(super) async fn teams(State(shared): App, _me: Me, Path(_user): Path<String>) -> Answer {
-    let world = shared.world();
+pub(super) async fn teams(State(shared): App, _me: CurrentUser, Path(_user): Path<String>) -> Answer {
+    let data = shared.data();
     let team = |(name, id): (&String, &String)| json!({ "id": id, "name": name, "display_name": name, "delete_at": 0 });
-    Ok(Json(world.teams.iter().map(team).collect()))
+    Ok(Json(data.teams.iter().map(team).collect()))
 }
 
-/// The channels of somebody in a team, with the direct ones.
-fn of_team(world: &World, user: &str, team: &str) -> Value {
+/// The channels of a user in a team, with direct ones.
+fn of_team(data: &ServerData, user: &str, team: &str) -> Value {
     let theirs = |id: &&String| {
-        let channel = &world.channels[*id];
+        let channel = &data.channels[*id];
         channel.members.contains(user) && (channel.team == team || channel.team.is_empty())
     };
-    world.channels.keys().filter(theirs).filter_map(|id| world.channel_json(id)).collect()
+    data.channels.keys().filter(theirs).filter_map(|id| data.channel_json(id)).collect()
 }
 
-pub(super) async fn channels_of_team(State(shared): App, me: Me, Path((user, team)): Path<(String, String)>) -> Answer {
-    let world = shared.world();
-    let name = world.teams.iter().find(|(_, id)| **id == team).map(|(name, _)| name.clone()).ok_or(Wrong::MISSING)?;
-    Ok(Json(of_team(&world, whom(&user, &me), &name)))
+pub(super) async fn channels_of_team(
+    State(shared): App,
+    me: CurrentUser,
+    Path((user, team)): Path<(String, String)>,
+) -> Answer {
+    let data = shared.data();
+    let name = data.teams.iter().find(|(_, id)| **id == team).map(|(name, _)| name.clone()).ok_or(ApiError::MISSING)?;
+    Ok(Json(of_team(&data, whom(&user, &me), &name)))
 }
 
-pub(super) async fn channels(State(shared): App, me: Me, Path(user): Path<String>) -> Answer {
-    let world = shared.world();
-    if world.age == Age::Old {
-        return Err(Wrong::MISSING);
+pub(super) async fn channels(State(shared): App, me: CurrentUser, Path(user): Path<String>) -> Answer {
+    let data = shared.data();
+    if data.version == ServerVersion::Old {
+        return Err(ApiError::MISSING);
     }
     let user = whom(&user, &me);
-    let theirs = |id: &&String| world.channels[*id].members.contains(user);
-    Ok(Json(world.channels.keys().filter(theirs).filter_map(|id| world.channel_json(id)).collect()))
+    let theirs = |id: &&String| data.channels[*id].members.contains(user);
+    Ok(Json(data.channels.keys().filter(theirs).filter_map(|id| data.channel_json(id)).collect()))
 }
 
-pub(super) async fn typing(State(shared): App, _me: Me, Path(_user): Path<String>, Json(body): Json<Value>) -> Answer {
+pub(super) async fn typing(
+    State(shared): App,
+    _me: CurrentUser,
+    Path(_user): Path<String>,
+    Json(body): Json<Value>,
+) -> Answer {
     shared.faults().typed.extend(body["channel_id"].as_str().map(str::to_owned));
     Ok(Json(json!({ "status": "OK" })))
 }
 
-pub(super) async fn config(State(shared): App, _me: Me) -> Answer {
-    let old = shared.world().age == Age::Old;
+pub(super) async fn config(State(shared): App, _me: CurrentUser) -> Answer {
+    let old = shared.data().version == ServerVersion::Old;
     let faults = shared.faults();
     let mut config = json!({ "BuildNumber": "1", "EnableBotAccountCreation": "true" });
     if !old && !faults.hides_longest {

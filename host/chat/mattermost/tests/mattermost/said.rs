@@ -80,7 +80,7 @@ async fn a_card_is_one_message_that_changes_and_keeps_its_key() -> Result<()> {
     rig.pipelines = MemoryPipelines::new(None);
     let config = rig.with_approvals().replace("approval = { count = 1, from = \"deployer\", within = \"5m\" }", "");
     let _host = rig.start_with(&config).await?;
-    let asked = rig.alice.post(&rig.ops, "!drill-place cms production 1.0 trigger:cms/production:1.0 wait");
+    let asked = rig.alice.post(&rig.ops, "!script-app cms production 1.0 trigger:cms/production:1.0 wait");
     until("a card", || rig.bot.posts(&rig.ops).iter().any(|post| post.message.contains("cms"))).await?;
     until("a run", || !rig.pipelines.runs().is_empty()).await?;
     rig.pipelines.end(Outcome::Succeeded);

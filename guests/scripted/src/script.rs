@@ -1,0 +1,237 @@
+//! The script of a command: words, one per call.
+//!
+//! Invariant: a script is read as a whole before anything is done, so one with a wrong word does nothing.
+
+use core::time::Duration;
+use core::{fmt, str::FromStr};
+
+/// One word of a script.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// `trigger:PIPELINE:VERSION`: starts a pipeline.
+    Trigger { pipeline: String, version: String },
+    /// `wait`: waits for the oldest run that was not waited for.
+    Wait,
+    /// `any`: waits for the first of all open runs and the newest timer.
+    Any,
+    /// `after:MS`: sets a timer.
+    After(Duration),
+    /// `sleep`: waits for the newest timer.
+    Sleep,
+    /// `set:KEY:VALUE`
+    Set { key: String, value: String },
+    /// `get:KEY`
+    Get(String),
+    /// `delete:KEY`
+    Delete(String),
+    /// `keys`: how many values are kept.
+    Keys,
+    /// `now`: asks for the time, and does not say it.
+    Now,
+    /// `say:WORD`
+    Say(String),
+    /// `stage:WORD`
+    Stage(String),
+    /// `later:MS:COMMAND:NAME=VALUE,NAME=VALUE`: leaves work. A `+` in a value stands for a space.
+    Later { span: Duration, command: String, arguments: Vec<(String, String)> },
+    /// `list`: how many jobs are left for later.
+    List,
+    /// `call-off`: calls off the newest job that this one left.
+    CallOff,
+    /// `apps`: how many apps there are.
+    Apps,
+    /// `releases:APP:ENV`: how many releases there are.
+    Releases { app: String, environment: String },
+    /// `fail:CODE`: ends with a failure.
+    Fail(String),
+    /// `trap`: breaks.
+    Trap,
+    /// `spin`: never ends.
+    Spin,
+    /// `big:BYTES`: keeps a value of this size.
+    Big(usize),
+    /// `dry:WORD`: does the word only where the newest run is one of a dry run.
+    Dry(Box<Step>),
+    /// `real:WORD`: does the word only where it is not.
+    Real(Box<Step>),
+}
+
+/// A word that is none of a script's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Unknown(String);
+
+impl fmt::Display for Unknown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "there is no step `{}`", self.0)
+    }
+}
+
+/// Reads a whole script.
+///
+/// # Errors
+/// The first word that is unknown, or has not what its kind needs.
+pub(crate) fn parse(script: &str) -> Result<Vec<Step>, Unknown> {
+    script.split_whitespace().map(|word| step(word).ok_or_else(|| Unknown(word.to_owned()))).collect()
+}
+
+fn step(word: &str) -> Option<Step> {
+    let (name, rest) = match word.split_once(':') {
+        Some((name, rest)) => (name, Some(rest)),
+        None => (word, None),
+    };
+    Some(match (name, rest) {
+        ("wait", None) => Step::Wait,
+        ("any", None) => Step::Any,
+        ("sleep", None) => Step::Sleep,
+        ("now", None) => Step::Now,
+        ("keys", None) => Step::Keys,
+        ("list", None) => Step::List,
+        ("call-off", None) => Step::CallOff,
+        ("apps", None) => Step::Apps,
+        ("trap", None) => Step::Trap,
+        ("spin", None) => Step::Spin,
+        ("trigger", Some(rest)) => {
+            let (pipeline, version) = pair(rest)?;
+            Step::Trigger { pipeline, version }
+        }
+        ("set", Some(rest)) => {
+            let (key, value) = pair(rest)?;
+            Step::Set { key, value }
+        }
+        ("releases", Some(rest)) => {
+            let (app, environment) = pair(rest)?;
+            Step::Releases { app, environment }
+        }
+        ("after", Some(rest)) => Step::After(span(rest)?),
+        ("big", Some(rest)) => Step::Big(number(rest)?),
+        ("get", Some(rest)) => Step::Get(given(rest)?),
+        ("delete", Some(rest)) => Step::Delete(given(rest)?),
+        ("say", Some(rest)) => Step::Say(given(rest)?),
+        ("stage", Some(rest)) => Step::Stage(given(rest)?),
+        ("fail", Some(rest)) => Step::Fail(given(rest)?),
+        ("later", Some(rest)) => later(rest)?,
+        ("dry", Some(rest)) => Step::Dry(Box::new(step(rest)?)),
+        ("real", Some(rest)) => Step::Real(Box::new(step(rest)?)),
+        _ => return None,
+    })
+}
+
+fn later(rest: &str) -> Option<Step> {
+    let (after, rest) = rest.split_once(':')?;
+    let (command, arguments) = rest.split_once(':').unwrap_or((rest, ""));
+    let arguments = arguments.split(',').filter(|argument| !argument.is_empty()).map(|argument| {
+        let (name, value) = argument.split_once('=')?;
+        Some((given(name)?, value.replace('+', " ")))
+    });
+    Some(Step::Later { span: span(after)?, command: given(command)?, arguments: arguments.collect::<Option<_>>()? })
+}
+
+/// What stands before the first colon, and all behind it.
+fn pair(rest: &str) -> Option<(String, String)> {
+    let (first, second) = rest.split_once(':')?;
+    Some((given(first)?, given(second)?))
+}
+
+fn given(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+fn span(text: &str) -> Option<Duration> {
+    number(text).map(Duration::from_millis)
+}
+
+fn number<T: FromStr>(text: &str) -> Option<T> {
+    text.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(word: &str) -> Step {
+        let steps = parse(word).unwrap();
+        assert_eq!(steps.len(), 1);
+        steps[0].clone()
+    }
+
+    #[test]
+    fn words_are_read_in_their_order() {
+        let steps = parse("after:10  any sleep\tlist call-off apps now wait trap spin").unwrap();
+        let wanted = [
+            Step::After(Duration::from_millis(10)),
+            Step::Any,
+            Step::Sleep,
+            Step::List,
+            Step::CallOff,
+            Step::Apps,
+            Step::Now,
+            Step::Wait,
+            Step::Trap,
+            Step::Spin,
+        ];
+        assert_eq!(steps, wanted);
+    }
+
+    #[test]
+    fn a_word_carries_what_it_needs() {
+        let trigger = Step::Trigger { pipeline: "cms/staging".into(), version: "1.0.2".into() };
+        assert_eq!(one("trigger:cms/staging:1.0.2"), trigger);
+        assert_eq!(one("set:key:a:b"), Step::Set { key: "key".into(), value: "a:b".into() });
+        assert_eq!(one("releases:cms:staging"), Step::Releases { app: "cms".into(), environment: "staging".into() });
+        assert_eq!(one("get:a:b"), Step::Get("a:b".into()));
+        assert_eq!(one("delete:key"), Step::Delete("key".into()));
+        assert_eq!(one("keys"), Step::Keys);
+        assert_eq!(one("say:hi"), Step::Say("hi".into()));
+        assert_eq!(one("stage:migrating"), Step::Stage("migrating".into()));
+        assert_eq!(one("fail:invalid"), Step::Fail("invalid".into()));
+        assert_eq!(one("big:65537"), Step::Big(65_537));
+    }
+
+    #[test]
+    fn work_for_later_has_its_arguments_by_name() {
+        let argument = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(
+            one("later:500:script-app:app=cms,environment=staging,version=1,script=now+trigger:cms/staging:1"),
+            Step::Later {
+                span: Duration::from_millis(500),
+                command: "script-app".into(),
+                arguments: vec![
+                    argument("app", "cms"),
+                    argument("environment", "staging"),
+                    argument("version", "1"),
+                    argument("script", "now trigger:cms/staging:1"),
+                ],
+            }
+        );
+        let bare = Step::Later { span: Duration::ZERO, command: "script".into(), arguments: Vec::new() };
+        assert_eq!((one("later:0:script"), one("later:0:script:")), (bare.clone(), bare));
+    }
+
+    #[test]
+    fn a_script_with_a_wrong_word_is_refused_as_a_whole() {
+        let wrong = [
+            "dance",
+            "wait:1",
+            "now:",
+            "trigger",
+            "trigger:cms/staging",
+            "trigger:cms/staging:",
+            "set:key",
+            "get:",
+            "after",
+            "after:soon",
+            "after:-1",
+            "big:1e3",
+            "fail",
+            "later:5",
+            "later:5:",
+            "later:5:script:script",
+            "later:x:script",
+            "releases:cms",
+        ];
+        for word in wrong {
+            assert_eq!(parse(&format!("now {word} trap")), Err(Unknown(word.to_owned())));
+        }
+        assert_eq!(Unknown("dance".into()).to_string(), "there is no step `dance`");
+    }
+}

@@ -1,0 +1,201 @@
+//! A store that calls hooks around the methods of another store: for crash points, measurements and injected faults.
+//!
+//! Invariant: the wrapper changes no argument, no result and no order. Only an error of a hook replaces a call.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use super::{
+    Freeze, Grant, InboxKey, InboxRow, JobQuery, JobRow, Line, Link, Mark, PendingRow, Phase, Place, Release,
+    ReleaseQuery, Removed, Sealed, Store, StoreError, Usage, Write,
+};
+
+/// What a [`HookedStore`] calls. Each method does nothing by default, except those that make a [`StoreHooks::Pending`].
+#[async_trait]
+pub trait StoreHooks: Send + Sync + 'static {
+    /// What the hook before a list of writes hands to the hook after it, because the list itself is consumed.
+    type Pending: Send;
+
+    /// Called before every method except [`Store::commit`] and [`Store::note`], with the method's name.
+    ///
+    /// # Errors
+    /// The method returns this error, and the inner store is not called.
+    async fn before_read(&self, _method: &'static str) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// Called before [`Store::commit`].
+    ///
+    /// # Errors
+    /// `commit` returns this error, and the inner store is not called.
+    async fn before_commit(&self, writes: &[Write]) -> Result<Self::Pending, StoreError>;
+
+    /// Called after [`Store::commit`], also after a failed one.
+    async fn after_commit(&self, _pending: Self::Pending) {}
+
+    /// Called before [`Store::note`].
+    ///
+    /// # Errors
+    /// The writes are lost, as in a crash.
+    fn before_note(&self, writes: &[Write]) -> Result<Self::Pending, StoreError>;
+
+    /// Called after [`Store::note`].
+    fn after_note(&self, _pending: Self::Pending) {}
+}
+
+/// A store with hooks around it.
+pub struct HookedStore<S: ?Sized, H> {
+    store: Arc<S>,
+    hooks: H,
+}
+
+impl<S: Store + ?Sized, H: StoreHooks> HookedStore<S, H> {
+    /// Puts hooks around a store.
+    pub fn new(store: Arc<S>, hooks: H) -> Self {
+        Self { store, hooks }
+    }
+
+    /// The hooks.
+    pub fn hooks(&self) -> &H {
+        &self.hooks
+    }
+}
+
+#[async_trait]
+impl<S: Store + ?Sized, H: StoreHooks> Store for HookedStore<S, H> {
+    async fn commit(&self, writes: Vec<Write>) -> Result<Vec<InboxKey>, StoreError> {
+        let pending = self.hooks.before_commit(&writes).await?;
+        let committed = self.store.commit(writes).await;
+        self.hooks.after_commit(pending).await;
+        committed
+    }
+
+    fn note(&self, writes: Vec<Write>) {
+        if let Ok(pending) = self.hooks.before_note(&writes) {
+            self.store.note(writes);
+            self.hooks.after_note(pending);
+        }
+    }
+
+    async fn waiting(&self) -> Result<Vec<InboxRow>, StoreError> {
+        self.hooks.before_read("waiting").await?;
+        self.store.waiting().await
+    }
+
+    async fn mark(&self, bot: &str, network: &str, room: &str) -> Result<Option<Mark>, StoreError> {
+        self.hooks.before_read("mark").await?;
+        self.store.mark(bot, network, room).await
+    }
+
+    async fn outbox(&self) -> Result<Vec<PendingRow>, StoreError> {
+        self.hooks.before_read("outbox").await?;
+        self.store.outbox().await
+    }
+
+    async fn sent_as(&self, network: &str, event: &str) -> Result<Option<String>, StoreError> {
+        self.hooks.before_read("sent_as").await?;
+        self.store.sent_as(network, event).await
+    }
+
+    async fn sent_event(&self, key: &str) -> Result<Option<String>, StoreError> {
+        self.hooks.before_read("sent_event").await?;
+        self.store.sent_event(key).await
+    }
+
+    async fn job(&self, id: &str) -> Result<Option<JobRow>, StoreError> {
+        self.hooks.before_read("job").await?;
+        self.store.job(id).await
+    }
+
+    async fn jobs(&self, query: &JobQuery) -> Result<Vec<JobRow>, StoreError> {
+        self.hooks.before_read("jobs").await?;
+        self.store.jobs(query).await
+    }
+
+    async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<JobRow>, StoreError> {
+        self.hooks.before_read("due").await?;
+        self.store.due(now, limit).await
+    }
+
+    async fn next_wake(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.hooks.before_read("next_wake").await?;
+        self.store.next_wake().await
+    }
+
+    async fn open_jobs(&self) -> Result<Vec<(Phase, u64)>, StoreError> {
+        self.hooks.before_read("open_jobs").await?;
+        self.store.open_jobs().await
+    }
+
+    async fn places(&self) -> Result<Vec<(Place, String)>, StoreError> {
+        self.hooks.before_read("places").await?;
+        self.store.places().await
+    }
+
+    async fn entries(&self, job: &str) -> Result<Vec<Sealed>, StoreError> {
+        self.hooks.before_read("entries").await?;
+        self.store.entries(job).await
+    }
+
+    async fn tip(&self, job: &str) -> Result<Option<(u32, String)>, StoreError> {
+        self.hooks.before_read("tip").await?;
+        self.store.tip(job).await
+    }
+
+    async fn newest(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.hooks.before_read("newest").await?;
+        self.store.newest().await
+    }
+
+    async fn beside(&self, digest: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.hooks.before_read("beside").await?;
+        self.store.beside(digest).await
+    }
+
+    async fn links(&self, after: u64, limit: u32) -> Result<Vec<Link>, StoreError> {
+        self.hooks.before_read("links").await?;
+        self.store.links(after, limit).await
+    }
+
+    async fn lines(&self, link: u64) -> Result<Vec<Line>, StoreError> {
+        self.hooks.before_read("lines").await?;
+        self.store.lines(link).await
+    }
+
+    async fn remove(&self, before: Timestamp, loaded: &[String]) -> Result<Removed, StoreError> {
+        self.hooks.before_read("remove").await?;
+        self.store.remove(before, loaded).await
+    }
+
+    async fn releases(&self, query: &ReleaseQuery) -> Result<Vec<Release>, StoreError> {
+        self.hooks.before_read("releases").await?;
+        self.store.releases(query).await
+    }
+
+    async fn grants(&self) -> Result<Vec<Grant>, StoreError> {
+        self.hooks.before_read("grants").await?;
+        self.store.grants().await
+    }
+
+    async fn freezes(&self) -> Result<Vec<Freeze>, StoreError> {
+        self.hooks.before_read("freezes").await?;
+        self.store.freezes().await
+    }
+
+    async fn value(&self, plugin: &str, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.hooks.before_read("value").await?;
+        self.store.value(plugin, key).await
+    }
+
+    async fn values(&self, plugin: &str, prefix: &str, limit: u32) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        self.hooks.before_read("values").await?;
+        self.store.values(plugin, prefix, limit).await
+    }
+
+    async fn usage(&self) -> Result<Vec<Usage>, StoreError> {
+        self.hooks.before_read("usage").await?;
+        self.store.usage().await
+    }
+}

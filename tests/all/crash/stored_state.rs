@@ -1,0 +1,115 @@
+//! The stored state of a host after crashes, and the checks that hold whatever was typed.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use wardroom::{
+    journal::{self, Verified},
+    port::{
+        Store as _,
+        store::{JobQuery, JobRow, Release, ReleaseQuery},
+    },
+};
+use wardroom_store::SqliteStore;
+
+use super::session::{Session, run_session};
+use crate::{running_host::eventually, test_host::TestHost};
+
+/// The content of the database.
+pub(super) struct StoredState {
+    /// All jobs, the oldest first.
+    pub(super) jobs: Vec<JobRow>,
+    /// All releases, the newest first.
+    pub(super) releases: Vec<Release>,
+    // The result of verifying the chain; `None` where it is broken.
+    verified: Option<Verified>,
+    left: Vec<String>,
+}
+
+/// Reads the database, and fails where its chain is broken.
+pub(super) fn stored_state(test_host: &TestHost) -> Result<StoredState> {
+    let (state, fault) = read_state(test_host)?;
+    match fault {
+        None => Ok(state),
+        Some(fault) => bail!("the journal does not hold: {fault}"),
+    }
+}
+
+/// Reads the database. Also returns the error of its chain.
+pub(super) fn read_state(test_host: &TestHost) -> Result<(StoredState, Option<String>)> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let store = SqliteStore::open_read_only(&test_host.path("state/wardroom.db")).await?;
+        let mut jobs = store.jobs(&JobQuery::default()).await?;
+        jobs.reverse();
+        let releases = store.releases(&ReleaseQuery::default()).await?;
+        let verified = journal::verify(&store, None).await?;
+        let fault = verified.as_ref().err().map(ToString::to_string);
+        let mut left: Vec<String> = Vec::new();
+        left.extend(store.waiting().await?.into_iter().map(|row| format!("in the inbox: {}", row.text)));
+        left.extend(store.outbox().await?.into_iter().map(|row| format!("in the outbox: {}", row.row.key)));
+        left.extend(store.places().await?.into_iter().map(|(place, job)| format!("{place} is held by {job}")));
+        store.close().await;
+        Ok((StoredState { jobs, releases, verified: verified.ok(), left }, fault))
+    })
+}
+
+impl StoredState {
+    /// All jobs are finished, inbox and outbox are empty, and no deployment lock is held.
+    pub(super) fn all_finished(&self) -> Result<()> {
+        let open: Vec<_> = self.jobs.iter().filter(|job| job.end.is_none()).collect();
+        ensure!(open.is_empty(), "open: {open:?}");
+        ensure!(self.left.is_empty(), "not finished: {:?}", self.left);
+        let checked = self.verified.as_ref().map(|verified| verified.jobs);
+        ensure!(checked == Some(u64::try_from(self.jobs.len())?), "{:?}", self.verified);
+        Ok(())
+    }
+
+    /// Each closing line was printed once. A console cannot look back for a sent line, so the last line before a crash
+    /// may be printed again by the next session; no other line may.
+    pub(super) fn announced_once(&self, sessions: &[Session]) -> Result<()> {
+        let mut said: BTreeMap<&str, usize> = BTreeMap::new();
+        for line in sessions.iter().flat_map(|session| &session.said) {
+            *said.entry(line).or_default() += 1;
+        }
+        let last_words: Vec<&str> = sessions
+            .iter()
+            .filter(|session| session.crashed())
+            .filter_map(|session| session.said.last())
+            .map(String::as_str)
+            .collect();
+        for (line, count) in &said {
+            let allowed = 1 + last_words.iter().filter(|last| *last == line).count();
+            ensure!(*count <= allowed, "said {count} times: {line}");
+        }
+        for job in &self.jobs {
+            let end = job.end.as_ref().context("the job is finished")?;
+            for line in end.summary.lines() {
+                ensure!(said.contains_key(line), "never said: {line}");
+            }
+        }
+        Ok(())
+    }
+
+    /// The releases of a job.
+    pub(super) fn releases_of(&self, job: &str) -> Vec<&Release> {
+        self.releases.iter().filter(|release| release.job == job).collect()
+    }
+}
+
+/// Runs sessions without a crash and without input until `holds` returns true. A host without input does not wait for a
+/// time, so this may take several sessions.
+pub(super) fn run_until(
+    test_host: &TestHost,
+    sessions: &mut Vec<Session>,
+    holds: impl Fn(&StoredState) -> bool,
+) -> Result<()> {
+    let lived = eventually("the expected state", || {
+        let session = run_session(test_host, "", None)?;
+        let ended = session.ended_cleanly();
+        sessions.push(session);
+        ended?;
+        Ok(holds(&read_state(test_host)?.0))
+    });
+    lived.with_context(|| format!("{:#?}\n{sessions:#?}", read_state(test_host).map(|(state, _)| state.jobs)))
+}

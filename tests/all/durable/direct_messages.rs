@@ -1,0 +1,69 @@
+//! A job of a direct message is announced in the app's room at its start and at its end, whatever crashes between.
+
+use anyhow::{Result, ensure};
+use wardroom::port::{Body, Outcome};
+
+use super::{
+    harness::{Harness, ROOM},
+    replay,
+};
+
+/// The configuration of the guest `scripted`, with this room for the app.
+fn config(room: &str) -> String {
+    replay::config(replay::ALL).replacen("[app.cms]", &format!("[app.cms]\nroom = \"{room}\""), 1)
+}
+
+/// The messages in a room, without edits.
+fn said_in(harness: &Harness, room: &str) -> Vec<String> {
+    let here = harness.chat.sent().into_iter().filter(|message| message.room == room);
+    here.filter_map(|message| match message.body {
+        Body::Say { text, .. } => Some(text.plain()),
+        Body::Edit { .. } | Body::React { .. } => None,
+    })
+    .collect()
+}
+
+const TYPED: &str = "script-app cms staging 1.0 trigger:cms/staging:1.0 wait";
+
+#[test]
+fn the_apps_room_is_told_the_start_and_end_once_over_a_crash_at_each_call() -> Result<()> {
+    let config = config("#ops:example.org");
+    for calls in (0..48).step_by(2) {
+        let harness = Harness::new(Some(Outcome::Succeeded))?;
+        harness.run(&config, &[TYPED], Some(calls))?;
+        if !harness.has_received()? {
+            continue;
+        }
+        ensure!(harness.run(&config, &[], None)?, "after {calls} calls it does not come to rest");
+        let said = said_in(&harness, "#ops:example.org");
+        let job = &harness.jobs()[0];
+        let begins = format!("In a direct message: `{}` (job {}, asked by operator)", job.line, job.id);
+        let ends = job.end.as_ref().map(|end| end.summary.clone()).unwrap_or_default();
+        ensure!(said == [begins, ends], "after {calls} calls: {said:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_job_of_the_apps_own_room_is_not_announced_there() -> Result<()> {
+    let harness = Harness::new(Some(Outcome::Succeeded))?;
+    harness.run(&config(ROOM), &[TYPED], None)?;
+    let said = said_in(&harness, ROOM);
+    ensure!(!said.iter().any(|words| words.contains("In a direct message")), "{said:?}");
+    ensure!(harness.jobs().len() == 1 && said.len() == 2, "the card and the closing line: {said:?}");
+    Ok(())
+}
+
+#[test]
+fn an_app_that_was_not_typed_is_announced_at_its_first_effect() -> Result<()> {
+    let harness = Harness::new(Some(Outcome::Succeeded))?;
+    let typed = "script trigger:cms/staging:1.0 wait trigger:cms/staging:2.0 wait";
+    harness.run(&config("#ops:example.org"), &[typed], None)?;
+    let said = said_in(&harness, "#ops:example.org");
+    let job = &harness.jobs()[0];
+    let touched =
+        format!("In a direct message: `{}` (job {}, asked by operator), which now touches cms", job.line, job.id);
+    let ends = job.end.as_ref().map(|end| end.summary.clone()).unwrap_or_default();
+    ensure!(said == [touched, ends], "{said:?}");
+    Ok(())
+}

@@ -1,0 +1,319 @@
+//! An engine with in-memory adapters and store that crashes at a chosen call, and restarts over the same state.
+//!
+//! Invariant: a crashed engine changes nothing more, because every further call of an adapter or the store blocks for
+//! ever.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use async_trait::async_trait;
+use tokio::sync::Notify;
+use wardroom::{
+    CancellationToken, Engine, Timestamp,
+    config::{Registry, read},
+    journal,
+    message::{Incoming, Person},
+    port::{
+        Abilities, Clock, Outcome, Outgoing, ReadyChat, Store as _, StoreError,
+        memory::{MemoryChat, MemoryPipelines, MemoryPipelinesFactory, MemoryStore},
+        store::{HookedStore, JobQuery, JobRow, Phase, Reaction, Sealed, StoreHooks, Write},
+    },
+};
+use wardroom_tests::hooked::{ChatHooks, HookedChat, HookedPipelinesFactory, PipelinesHooks};
+
+/// Timeout of one run. Far more than it takes.
+const PATIENCE: Duration = Duration::from_secs(8);
+pub(super) const ROOM: &str = "room";
+
+/// The number of calls of adapters and store until the crash.
+pub(super) struct CallBudget {
+    left: AtomicI64,
+    crashed: Notify,
+}
+
+impl CallBudget {
+    fn new(calls: Option<u32>) -> Arc<Self> {
+        Arc::new(Self { left: AtomicI64::new(calls.map_or(i64::MAX, i64::from)), crashed: Notify::new() })
+    }
+
+    async fn spend(&self) {
+        if self.left.fetch_sub(1, Ordering::SeqCst) <= 0 {
+            self.crashed.notify_one();
+            std::future::pending::<()>().await;
+        }
+    }
+
+    fn is_spent(&self) -> bool {
+        self.left.load(Ordering::SeqCst) < 0
+    }
+}
+
+/// The state that outlives an engine.
+pub(super) struct Harness {
+    pub(super) store: Arc<MemoryStore>,
+    pub(super) chat: Arc<MemoryChat>,
+    pub(super) pipelines: Arc<MemoryPipelines>,
+    pub(super) clock: Arc<OffsetClock>,
+    folder: tempfile::TempDir,
+    events: std::cell::Cell<u32>,
+    // The event id of each person's last reaction.
+    given: std::cell::RefCell<BTreeMap<String, String>>,
+}
+
+/// A wall clock with an offset.
+#[derive(Debug, Default)]
+pub(super) struct OffsetClock(AtomicI64);
+
+impl OffsetClock {
+    /// Sets the offset to the real time, in seconds.
+    pub(super) fn set(&self, seconds: i64) {
+        self.0.store(seconds, Ordering::SeqCst);
+    }
+}
+
+impl Clock for OffsetClock {
+    fn now(&self) -> Timestamp {
+        let now = Timestamp::now();
+        Timestamp::new(now.as_second() + self.0.load(Ordering::SeqCst), now.subsec_nanosecond()).unwrap_or(now)
+    }
+}
+
+impl Harness {
+    /// New state. Runs end at once with `at_once`, or only when the test ends them.
+    pub(super) fn new(at_once: Option<Outcome>) -> Result<Self> {
+        Ok(Self {
+            store: Arc::new(MemoryStore::new()),
+            chat: MemoryChat::new(Abilities { threads: true, edits: true, reactions: true, files: false }),
+            pipelines: MemoryPipelines::new(at_once),
+            clock: Arc::default(),
+            folder: tempfile::tempdir()?,
+            events: std::cell::Cell::new(0),
+            given: std::cell::RefCell::default(),
+        })
+    }
+
+    /// Runs an engine: delivers the typed lines, then runs until no job works or waits for a time, or until it crashes.
+    /// Returns whether it finished without a crash.
+    pub(super) fn run(&self, config: &str, typed: &[&str], calls: Option<u32>) -> Result<bool> {
+        self.run_for(config, typed, calls, PATIENCE * 2)
+    }
+
+    /// The same, with a crash after `most` at the latest.
+    pub(super) fn run_for(&self, config: &str, typed: &[&str], calls: Option<u32>, most: Duration) -> Result<bool> {
+        let budget = CallBudget::new(calls);
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        let finished = runtime.block_on(async {
+            match tokio::time::timeout(most, self.run_engine(config, typed, &budget)).await {
+                Ok(finished) => finished,
+                Err(_) => {
+                    budget.left.store(0, Ordering::SeqCst);
+                    Ok(false)
+                }
+            }
+        });
+        // Tasks of a crashed engine block for ever.
+        runtime.shutdown_background();
+        finished
+    }
+
+    async fn run_engine(&self, config: &str, typed: &[&str], budget: &Arc<CallBudget>) -> Result<bool> {
+        let file = self.folder.path().join("plugins.toml");
+        std::fs::write(&file, config.replace("{guests}", &guests().display().to_string()))?;
+        let served = Arc::new(Notify::new());
+        let hooks = CrashHooks { budget: budget.clone(), served: served.clone() };
+        let chat = HookedChat::new(self.chat.clone(), hooks.clone());
+        let pipelines = Arc::new(MemoryPipelinesFactory(self.pipelines.clone()));
+        let registry = Registry {
+            chats: vec![Arc::new(ReadyChat(Arc::new(chat)))],
+            pipelines: vec![Arc::new(HookedPipelinesFactory::new(pipelines, hooks.clone()))],
+            ..Registry::default()
+        };
+        let config = read(&file, &registry).map_err(|problems| anyhow!("{problems:?}"))?;
+        let store = Arc::new(HookedStore::new(self.store.clone(), hooks));
+        let engine =
+            Engine::builder(config, store).clock(self.clock.clone()).cache(crate::test_host::code()).build().await?;
+        let engine = Arc::new(engine);
+        let stop = CancellationToken::new();
+        let running = tokio::spawn({
+            let (engine, stop) = (engine.clone(), stop.clone());
+            async move { engine.run(stop).await }
+        });
+        let finished = tokio::select! {
+            () = budget.crashed.notified() => return Ok(false),
+            finished = async {
+                served.notified().await;
+                self.rest(&engine, typed).await
+            } => finished,
+        };
+        finished?;
+        if budget.is_spent() {
+            return Ok(false);
+        }
+        stop.cancel();
+        let ended = tokio::select! {
+            () = budget.crashed.notified() => return Ok(false),
+            ended = running => ended,
+        };
+        ended??;
+        Ok(true)
+    }
+
+    async fn rest(&self, engine: &Engine, typed: &[&str]) -> Result<()> {
+        let inbox = engine.inbox("marvin", MemoryChat::NETWORK).context("marvin has this account")?;
+        for words in typed {
+            // `(2000)` is a pause in milliseconds.
+            if let Some(pause) = words.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')) {
+                tokio::time::sleep(Duration::from_millis(pause.parse()?)).await;
+                continue;
+            }
+            self.events.set(self.events.get() + 1);
+            // `bob> help` is sent by bob. `late> help` was sent an hour ago and arrives now.
+            let (sender, words) = words.split_once("> ").unwrap_or(("operator", words));
+            let late = sender == "late";
+            let reaction = self.reaction(sender, words);
+            let at = Timestamp::new(Timestamp::now().as_second() - if late { 3600 } else { 0 }, 0)?;
+            let message = Incoming {
+                reaction,
+                event: format!("event-{}", self.events.get()),
+                thread: None,
+                sender: Person::named_by_id(if late { "operator" } else { sender }),
+                text: words.to_owned(),
+                at,
+                direct: true,
+                late,
+                machine: false,
+                once: None,
+                unproven: None,
+            };
+            inbox.receive(ROOM, vec![message], None).await?;
+        }
+        let began = Instant::now();
+        loop {
+            inbox.settled().await;
+            let open = self.open().await?;
+            if !open
+                .iter()
+                .any(|job| matches!(job.stand.phase, Phase::Time | Phase::Later | Phase::Working | Phase::Run))
+            {
+                return Ok(());
+            }
+            ensure!(began.elapsed() < PATIENCE, "it does not come to rest: {open:?}");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// `👍` and `👎` react to the newest approval request, and `-` withdraws the sender's last reaction.
+    fn reaction(&self, sender: &str, words: &str) -> Option<Reaction> {
+        let mut given = self.given.borrow_mut();
+        match words {
+            "👍" | "👎" => {
+                given.insert(sender.to_owned(), format!("event-{}", self.events.get()));
+                let asks = |message: &Outgoing| message.key.ends_with("/approval-1");
+                let at = self.chat.sent().iter().rposition(asks)?;
+                Some(Reaction::Given { on: format!("sent-{at}"), emoji: words.to_owned() })
+            }
+            "-" => Some(Reaction::Withdrawn { given: given.get(sender)?.clone() }),
+            _ => None,
+        }
+    }
+
+    /// All open jobs.
+    pub(super) async fn open(&self) -> Result<Vec<JobRow>> {
+        Ok(self.store.jobs(&JobQuery { open: Some(true), ..JobQuery::default() }).await?)
+    }
+
+    /// Whether the typed line reached the inbox.
+    pub(super) fn has_received(&self) -> Result<bool> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+        Ok(!self.store.all_jobs().is_empty() || !runtime.block_on(self.store.waiting())?.is_empty())
+    }
+
+    /// All jobs, the oldest first.
+    pub(super) fn jobs(&self) -> Vec<JobRow> {
+        self.store.all_jobs()
+    }
+
+    /// Verifies the whole chain.
+    pub(super) fn verify(&self) -> Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        match runtime.block_on(journal::verify(&*self.store, None))? {
+            Ok(_) => Ok(()),
+            Err(fault) => bail!("{fault}"),
+        }
+    }
+
+    /// The entries of a job.
+    pub(super) fn entries(&self, job: &str) -> Result<Vec<Sealed>> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        Ok(runtime.block_on(self.store.entries(job))?)
+    }
+}
+
+/// The folder of the built guests.
+fn guests() -> std::path::PathBuf {
+    crate::test_host::guests()
+}
+
+/// The hooks of one run: every call spends from the budget. A note cannot block, so it is lost when the budget is
+/// spent.
+#[derive(Clone)]
+struct CrashHooks {
+    budget: Arc<CallBudget>,
+    /// Notified when the chat is served.
+    served: Arc<Notify>,
+}
+
+#[async_trait]
+impl ChatHooks for CrashHooks {
+    fn before_serve(&self) {
+        self.served.notify_one();
+    }
+
+    async fn before_send(&self, _message: &Outgoing) {
+        self.budget.spend().await;
+    }
+
+    async fn after_send(&self, _message: &Outgoing) {
+        self.budget.spend().await;
+    }
+}
+
+#[async_trait]
+impl PipelinesHooks for CrashHooks {
+    async fn before(&self, method: &'static str) {
+        if ["start", "state", "ended", "cancel"].contains(&method) {
+            self.budget.spend().await;
+        }
+    }
+
+    async fn after(&self, method: &'static str) {
+        if method == "start" {
+            self.budget.spend().await;
+        }
+    }
+}
+
+#[async_trait]
+impl StoreHooks for CrashHooks {
+    type Pending = ();
+
+    async fn before_commit(&self, _writes: &[Write]) -> Result<(), StoreError> {
+        self.budget.spend().await;
+        Ok(())
+    }
+
+    async fn after_commit(&self, (): ()) {
+        self.budget.spend().await;
+    }
+
+    fn before_note(&self, _writes: &[Write]) -> Result<(), StoreError> {
+        if self.budget.is_spent() { Err(StoreError::Failed("the engine has crashed".to_owned())) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,158 @@
+//! Many jobs for few deployment locks, with crashes: no two hold a lock at once, and every queued job gets it.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use proptest::{prelude::*, test_runner::TestCaseError};
+use wardroom::port::{
+    Outcome,
+    store::{EntryKind, JobOutcome, Phase, Place},
+};
+
+use super::{
+    harness::Harness,
+    replay::{ALL, config},
+};
+
+/// The time during which a job held a lock: from its first effect there to its last entry.
+struct Held {
+    place: Place,
+    job: String,
+    from: wardroom::Timestamp,
+    to: wardroom::Timestamp,
+}
+
+fn held(harness: &Harness) -> Result<Vec<Held>> {
+    let mut all = Vec::new();
+    for job in harness.jobs() {
+        let entries = harness.entries(&job.id)?;
+        let Some(last) = entries.last().map(|sealed| sealed.entry.at) else { continue };
+        let mut seen = Vec::new();
+        for sealed in entries.iter().filter(|sealed| sealed.entry.kind == EntryKind::Intent) {
+            let one = |name: &str| sealed.entry.attributes[name][0].clone();
+            let place = Place { app: one("app"), environment: one("environment") };
+            if !seen.contains(&place) {
+                seen.push(place.clone());
+                all.push(Held { place, job: job.id.clone(), from: sealed.entry.at, to: last });
+            }
+        }
+    }
+    Ok(all)
+}
+
+fn check_exclusive(harness: &Harness) -> Result<()> {
+    let held = held(harness)?;
+    for (index, one) in held.iter().enumerate() {
+        for other in held[index + 1..].iter().filter(|other| other.place == one.place && other.job != one.job) {
+            ensure!(
+                one.to <= other.from || other.to <= one.from,
+                "{} was held by {} from {} to {} and by {} from {} to {}",
+                one.place,
+                one.job,
+                one.from,
+                one.to,
+                other.job,
+                other.from,
+                other.to
+            );
+        }
+    }
+    Ok(())
+}
+
+fn failure(error: anyhow::Error) -> TestCaseError {
+    TestCaseError::fail(format!("{error:#}"))
+}
+
+/// A job for one lock, which may queue for it.
+fn command() -> impl Strategy<Value = String> {
+    ("staging|production", any::<bool>()).prop_map(|(environment, wait)| {
+        let wait = if wait { "--wait " } else { "" };
+        format!("script-app {wait}cms {environment} 1.0 trigger:cms/{environment}:1.0 wait after:2 sleep")
+    })
+}
+
+/// The queued jobs in the order in which they got the lock.
+fn turns(harness: &Harness, since: &[String]) -> Result<Vec<String>> {
+    let mut turns = Vec::new();
+    for id in since {
+        let entries = harness.entries(id)?;
+        let first = entries.iter().find(|sealed| sealed.entry.kind == EntryKind::Intent);
+        turns.push((first.map(|sealed| sealed.entry.at), id.clone()));
+    }
+    turns.sort();
+    Ok(turns.into_iter().map(|(_, id)| id).collect())
+}
+
+/// One job holds the lock, four are queued, and the host is down. Returns the queue.
+fn in_line(harness: &Harness, config: &str) -> Result<Vec<String>> {
+    let holder = "script-app cms staging 1.0 trigger:cms/staging:1.0 wait after:6000 sleep";
+    let waiter = "script-app --wait cms staging 1.0 trigger:cms/staging:1.0 wait";
+    let standing = |phase: Phase| harness.jobs().into_iter().filter(move |job| job.stand.phase == phase);
+    for (typed, phase) in [(&[holder][..], Phase::Time), (&[waiter; 4][..], Phase::Line)] {
+        let before = harness.jobs().len();
+        // A busy machine needs more time.
+        for life in [400, 800, 1600] {
+            let received = (harness.jobs().len() - before).min(typed.len());
+            harness.run_for(config, &typed[received..], None, Duration::from_millis(life))?;
+            if standing(phase).count() >= typed.len() {
+                break;
+            }
+        }
+    }
+    let mut line: Vec<_> = standing(Phase::Line).collect();
+    line.sort_by_key(|job| job.stand.since);
+    ensure!(standing(Phase::Time).count() == 1 && line.len() >= 4, "{:?}", harness.chat.words());
+    Ok(line.into_iter().map(|job| job.id).collect())
+}
+
+/// The host crashes again after this many calls.
+fn killed_in_line(calls: u32) -> Result<()> {
+    let harness = Harness::new(Some(Outcome::Succeeded))?;
+    let config = config(ALL);
+    let line = in_line(&harness, &config)?;
+    harness.run(&config, &[], Some(calls))?;
+    ensure!(harness.run(&config, &[], None)?);
+    let turns = turns(&harness, &line)?;
+    ensure!(turns == line, "after {calls} calls: they stood as {line:?}, and came as {turns:?}");
+    Ok(())
+}
+
+#[test]
+fn the_queue_keeps_its_order_over_restarts() -> Result<()> {
+    // Compiles the plugin once, for the cache of all that follow.
+    Harness::new(Some(Outcome::Succeeded))?.run(&config(ALL), &["script now"], None)?;
+    std::thread::scope(|scope| {
+        let killed: Vec<_> = (2..42).step_by(4).map(|calls| scope.spawn(move || killed_in_line(calls))).collect();
+        killed.into_iter().try_for_each(|one| one.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 25, max_shrink_iters: 20, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_two_jobs_hold_a_lock_at_once_and_every_queued_job_runs(
+        commands in prop::collection::vec(command(), 1..8),
+        crashes in prop::collection::vec(5..60_u32, 0..4),
+    ) {
+        let harness = Harness::new(Some(Outcome::Succeeded)).map_err(failure)?;
+        let config = config(ALL);
+        let mut typed: Vec<&str> = commands.iter().map(String::as_str).collect();
+        for calls in &crashes {
+            harness.run(&config, &typed, Some(*calls)).map_err(failure)?;
+            typed.clear();
+        }
+        prop_assert!(harness.run(&config, &typed, None).map_err(failure)?);
+        harness.verify().map_err(failure)?;
+        check_exclusive(&harness).map_err(failure)?;
+        prop_assert!(!crashes.is_empty() || harness.jobs().len() == commands.len(), "{:?}", harness.chat.words());
+        for job in harness.jobs() {
+            let Some(end) = &job.end else { panic!("job {} is open: {:?}", job.id, job.stand) };
+            prop_assert_eq!(end.outcome, JobOutcome::Succeeded, "{}", end.summary);
+            // A job with `--wait` gets the lock. One without may be refused because it is held.
+            let turned = end.summary.contains("error:busy");
+            prop_assert!(!turned || !job.line.contains("--wait"), "{}: {}", job.line, end.summary);
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! Several identities with in-memory chats, each in some rooms, over a store and pipelines that outlive the engine.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use anyhow::{Context as _, Result, anyhow};
+use async_trait::async_trait;
+use tokio::task::JoinHandle;
+use wardroom::{
+    CancellationToken, Engine, Timestamp,
+    config::{BotIdentity, Problem, Registry, Table, read},
+    engine::RunError,
+    message::{Inbox, Incoming, Person},
+    port::{
+        Abilities, Chat, ChatFactory, Outcome, Outgoing, SendError,
+        memory::{MemoryChat, MemoryClock, MemoryPipelines, MemoryPipelinesFactory, MemoryStore},
+    },
+};
+
+use crate::test_host::guests;
+
+/// The parts that outlive an engine.
+pub(crate) struct TestWorkspace {
+    pub(crate) store: Arc<MemoryStore>,
+    pub(crate) pipelines: Arc<MemoryPipelines>,
+    pub(crate) clock: Arc<MemoryClock>,
+    chats: Arc<Mutex<BTreeMap<String, Arc<MemoryChat>>>>,
+    folder: tempfile::TempDir,
+    events: AtomicUsize,
+}
+
+/// A running engine.
+pub(crate) struct Open<'o> {
+    pub(crate) engine: Arc<Engine>,
+    workspace: &'o TestWorkspace,
+    stop: CancellationToken,
+    running: JoinHandle<Result<(), RunError>>,
+}
+
+impl TestWorkspace {
+    pub(crate) fn new() -> Result<Self> {
+        Ok(Self {
+            store: Arc::new(MemoryStore::new()),
+            pipelines: MemoryPipelines::new(Some(Outcome::Succeeded)),
+            clock: Arc::new(MemoryClock::at(Timestamp::now())),
+            chats: Arc::default(),
+            folder: tempfile::tempdir()?,
+            events: AtomicUsize::new(0),
+        })
+    }
+
+    /// The problems of a configuration.
+    pub(crate) fn problems(&self, config: &str) -> Vec<Problem> {
+        self.read(config).err().unwrap_or_default()
+    }
+
+    /// The rooms that only other identities name when `bot` runs alone.
+    pub(crate) fn rooms_of_absent(&self, config: &str, bot: &str) -> Result<Vec<String>> {
+        let mut config = self.read(config).map_err(|problems| anyhow!("{problems:?}"))?;
+        let rooms = config.only(bot).map_err(|_| anyhow!("there is no {bot}"))?;
+        Ok(rooms.iter().map(ToString::to_string).collect())
+    }
+
+    fn read(&self, config: &str) -> Result<wardroom::config::Config, Vec<Problem>> {
+        let file = self.folder.path().join("plugins.toml");
+        let text = config.replace("{guests}", &guests().display().to_string());
+        std::fs::write(&file, text).expect("a folder of our own takes a file");
+        let registry = Registry {
+            chats: vec![Arc::new(RoomChats(self.chats.clone()))],
+            pipelines: vec![Arc::new(MemoryPipelinesFactory(self.pipelines.clone()))],
+            ..Registry::default()
+        };
+        read(&file, &registry)
+    }
+
+    /// Starts an engine that runs until it is closed. `bot` restricts it to one identity.
+    pub(crate) async fn open(&self, config: &str, bot: Option<&str>) -> Result<Open<'_>> {
+        let mut config = self.read(config).map_err(|problems| anyhow!("{problems:?}"))?;
+        if let Some(bot) = bot {
+            config.only(bot).map_err(|_| anyhow!("there is no {bot}"))?;
+        }
+        let code = crate::test_host::code();
+        let engine = Engine::builder(config, self.store.clone()).clock(self.clock.clone()).cache(code).build().await?;
+        let (engine, stop) = (Arc::new(engine), CancellationToken::new());
+        let running = tokio::spawn({
+            let (engine, stop) = (engine.clone(), stop.clone());
+            async move { engine.run(stop).await }
+        });
+        Ok(Open { engine, workspace: self, stop, running })
+    }
+
+    /// The messages of an identity, in order, as `room: words`.
+    pub(crate) fn said(&self, bot: &str) -> Vec<String> {
+        let Some(chat) = self.chats.lock().expect("no holder panics").get(bot).cloned() else { return Vec::new() };
+        let sent = chat.sent().into_iter().filter_map(|message| {
+            let (wardroom::port::Body::Say { text, .. } | wardroom::port::Body::Edit { text, .. }) = message.body
+            else {
+                return None;
+            };
+            Some(format!("{}: {}", message.room, text.plain()))
+        });
+        sent.collect()
+    }
+
+    /// Sets the members of a room, as an identity's network returns them.
+    pub(crate) fn members(&self, bot: &str, room: &str, people: &[&str]) {
+        let chats = self.chats.lock().expect("no holder panics");
+        if let Some(chat) = chats.get(bot) {
+            chat.set_members(room, people.iter().map(|person| Person::named_by_id(*person)).collect());
+        }
+    }
+
+    /// Sets the clock.
+    pub(crate) fn at(&self, time: &str) -> Result<()> {
+        self.clock.set(time.parse()?);
+        Ok(())
+    }
+}
+
+impl Open<'_> {
+    /// Delivers a person's message to every identity, and waits until no work is left.
+    pub(crate) async fn say(&self, person: &str, room: &str, words: &str) -> Result<()> {
+        self.receive(room, |event| message(event, person, words)).await
+    }
+
+    /// The same with any message.
+    pub(crate) async fn receive(&self, room: &str, message: impl Fn(String) -> Incoming) -> Result<()> {
+        let event = format!("event-{}", self.workspace.events.fetch_add(1, Ordering::Relaxed));
+        for inbox in self.inboxes() {
+            inbox.receive(room, vec![message(event.clone())], None).await?;
+        }
+        self.settle().await
+    }
+
+    /// Waits until no work is left.
+    pub(crate) async fn settle(&self) -> Result<()> {
+        self.inboxes().first().context("there is an inbox")?.settled().await;
+        Ok(())
+    }
+
+    fn inboxes(&self) -> Vec<&Arc<Inbox>> {
+        let bots: Vec<String> = self.workspace.chats.lock().expect("no holder panics").keys().cloned().collect();
+        bots.iter().filter_map(|bot| self.engine.inbox(bot, MemoryChat::NETWORK)).collect()
+    }
+
+    pub(crate) async fn close(self) -> Result<()> {
+        self.stop.cancel();
+        self.running.await??;
+        Ok(())
+    }
+}
+
+/// A message of a person.
+pub(crate) fn message(event: String, person: &str, words: &str) -> Incoming {
+    Incoming {
+        event,
+        thread: None,
+        sender: Person::named_by_id(person),
+        text: words.to_owned(),
+        reaction: None,
+        at: Timestamp::now(),
+        direct: false,
+        late: false,
+        machine: false,
+        once: None,
+        unproven: None,
+    }
+}
+
+/// Returns the same chat for an identity over all engines.
+struct RoomChats(Arc<Mutex<BTreeMap<String, Arc<MemoryChat>>>>);
+
+impl ChatFactory for RoomChats {
+    fn network(&self) -> &'static str {
+        MemoryChat::NETWORK
+    }
+
+    fn read(&self, bot: &BotIdentity, table: &mut Table) -> Option<Arc<dyn Chat>> {
+        let rooms = table.strings("rooms").map(|rooms| rooms.value).unwrap_or_default();
+        let rooms = rooms.into_iter().map(|room| room.value).collect();
+        let mut chats = self.0.lock().expect("no holder panics");
+        let abilities = Abilities { threads: true, edits: true, reactions: true, files: false };
+        let chat = chats.entry(bot.name.clone()).or_insert_with(|| MemoryChat::new(abilities)).clone();
+        Some(Arc::new(RoomChat { account: account(&bot.name), chat, rooms }))
+    }
+}
+
+/// The account id of an identity.
+pub(crate) fn account(bot: &str) -> String {
+    format!("account-of-{bot}")
+}
+
+/// A chat that is in some rooms.
+struct RoomChat {
+    account: String,
+    chat: Arc<MemoryChat>,
+    rooms: Vec<String>,
+}
+
+#[async_trait]
+impl Chat for RoomChat {
+    fn network(&self) -> &'static str {
+        MemoryChat::NETWORK
+    }
+
+    fn abilities(&self) -> Abilities {
+        self.chat.abilities()
+    }
+
+    fn account_id(&self) -> Option<String> {
+        Some(self.account.clone())
+    }
+
+    fn rooms(&self) -> Vec<String> {
+        self.rooms.clone()
+    }
+
+    async fn serve(&self, inbox: Arc<Inbox>, stop: CancellationToken) -> Result<()> {
+        self.chat.serve(inbox, stop).await
+    }
+
+    async fn send(&self, message: &Outgoing) -> Result<String, SendError> {
+        if !self.rooms.contains(&message.room) {
+            return Err(SendError::Never { reason: format!("not in {}", message.room) });
+        }
+        self.chat.send(message).await
+    }
+
+    async fn find(&self, room: &str, key: &str) -> Result<Option<String>, SendError> {
+        self.chat.find(room, key).await
+    }
+
+    async fn room(&self, name: &str) -> Result<Option<String>, SendError> {
+        Ok(self.rooms.iter().find(|room| *room == name).cloned())
+    }
+
+    async fn members(&self, room: &str) -> Result<Vec<Person>, SendError> {
+        self.chat.members(room).await
+    }
+}

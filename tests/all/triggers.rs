@@ -1,0 +1,277 @@
+//! Commands that nobody types: `[[listen]]` patterns, schedules, hooks and messages of other machines.
+
+use anyhow::{Context as _, Result};
+use serde_json::json;
+use wardroom::{
+    engine::{Delivered, Undelivered},
+    message::Incoming,
+    port::Store as _,
+};
+
+use crate::test_workspace::{TestWorkspace, message};
+
+const CONFIG: &str = r##"
+[bot.marvin.memory]
+rooms = ["ops", "lobby"]
+
+[people]
+admins = ["alice"]
+
+[machine.ci]
+ids = ["ci-bot"]
+
+[role.visitor]
+members      = ["everyone"]
+commands     = ["where"]
+apps         = ["*"]
+environments = ["*"]
+
+[role.ci]
+members      = ["ci", "bob"]
+commands     = ["deploy", "where"]
+apps         = ["cms"]
+environments = ["staging"]
+
+[environment.staging]
+[environment.production]
+approval = { count = 1, from = "ci", within = "5m" }
+
+[app.cms.deploy.staging]
+memory     = true
+parameters = { version = "[0-9.]+" }
+[app.cms.deploy.production]
+memory     = true
+parameters = { version = "[0-9.]+" }
+
+[plugin.deploy]
+module = "{guests}/deploy.wasm"
+[[plugin.deploy.allow]]
+call        = "pipelines.trigger"
+environment = ["staging", "production"]
+[[plugin.deploy.allow]]
+call = ["pipelines.wait", "catalog.*"]
+
+[[listen]]
+pattern = "(?i)is (?P<app>\\S+) up"
+command = "where {app}"
+rooms   = ["ops"]
+
+[http]
+listen = "127.0.0.1:0"
+
+[[hook]]
+name    = "build"
+command = "deploy cms staging {version}"
+as      = "ci"
+room    = "ops"
+token   = { env = "HOOK_TOKEN" }
+capture = { version = "/version" }
+
+[[hook]]
+name    = "ship"
+command = "deploy cms production {version}"
+as      = "ci"
+room    = "ops"
+token   = { env = "HOOK_TOKEN" }
+capture = { version = "/version" }
+when    = { "/result" = ["good", "fine"] }
+"##;
+
+const SCHEDULE: &str = r#"
+[[schedule]]
+name      = "morning"
+cron      = "0 9 * * *"
+time_zone = "Europe/Berlin"
+command   = "deploy cms staging 1.0.0"
+as        = "ci"
+room      = "ops"
+"#;
+
+/// The number of announcements of the schedule in the room.
+fn announced(workspace: &TestWorkspace, by: &str) -> usize {
+    let line = format!("ops: ci ({by}): ");
+    workspace.said("marvin").iter().filter(|said| said.starts_with(&line)).count()
+}
+
+fn has(workspace: &TestWorkspace, words: &str) -> bool {
+    workspace.said("marvin").iter().any(|said| said.contains(words))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_captures_of_a_listened_message_are_stored() -> Result<()> {
+    let workspace = TestWorkspace::new()?;
+    let open = workspace.open(CONFIG, None).await?;
+    open.say("dave", "ops", "hm, is cms up? my pin is 4711").await?;
+    assert!(has(&workspace, "ops: cms\n  staging: nothing yet"), "{:?}", workspace.said("marvin"));
+    let said = workspace.said("marvin").len();
+    open.say("dave", "lobby", "is cms up?").await?;
+    open.say("dave", "ops", "is nothing up?").await?;
+    open.say("dave", "ops", "is --help up?").await?;
+    assert_eq!(workspace.said("marvin").len(), said, "it is silent: {:?}", workspace.said("marvin"));
+    let lines = workspace.store.all_lines();
+    assert!(lines.iter().all(|line| !line.command.contains("4711")) && lines[0].command == "where cms", "{lines:?}");
+    // A person may post many messages.
+    for _ in 0..40 {
+        open.say("dave", "ops", "is cms up?").await?;
+    }
+    assert!(workspace.said("marvin").len() < said + 20, "{}", workspace.said("marvin").len());
+    open.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_is_deduplicated_and_announced_in_its_room() -> Result<()> {
+    let workspace = TestWorkspace::new()?;
+    let open = workspace.open(CONFIG, None).await?;
+    let hook = open.engine.hook("build").context("it is configured")?;
+    let body = json!({ "version": "1.0.3" });
+    assert_eq!(open.engine.deliver(hook, "one", &body).await, Ok(Delivered::Taken));
+    assert_eq!(open.engine.deliver(hook, "one", &json!({ "version": "6.6.6" })).await, Ok(Delivered::Again));
+    open.settle().await?;
+    assert_eq!(announced(&workspace, "hook build"), 1);
+    assert!(has(&workspace, "ops: ci (hook build): deploy cms staging 1.0.3"), "{:?}", workspace.said("marvin"));
+    assert!(has(&workspace, "ops: cms: deployed version 1.0.3 to staging"), "{:?}", workspace.said("marvin"));
+    assert_eq!(workspace.pipelines.runs().len(), 1);
+    let job = workspace.store.jobs(&Default::default()).await?.pop().context("a job")?;
+    assert_eq!((job.caller.id.as_str(), job.line.as_str()), ("machine:ci", "deploy cms staging 1.0.3"));
+    assert!(job.thread.is_some(), "its words hang on what announced it");
+    for (body, wrong) in [
+        (json!({ "version": ["1"] }), "the body has no text or number at /version"),
+        (json!({}), "the body has no text or number at /version"),
+        (
+            json!({ "version": "1\n2" }),
+            "what the body has at /version is empty, too long or has signs that do not show",
+        ),
+    ] {
+        assert_eq!(open.engine.deliver(hook, "two", &body).await, Err(Undelivered::Wrong(wrong.to_owned())));
+    }
+    // The captured text is one argument, and not a version.
+    let body = json!({ "version": "1.0.4 --wait" });
+    assert_eq!(open.engine.deliver(hook, "three", &body).await, Ok(Delivered::Taken));
+    open.settle().await?;
+    assert!(has(&workspace, "`1.0.4 --wait` is no version") || workspace.pipelines.runs().len() == 2);
+    open.close().await?;
+    // The delivery is deduplicated over a restart.
+    let open = workspace.open(CONFIG, None).await?;
+    let hook = open.engine.hook("build").context("it is configured")?;
+    assert_eq!(open.engine.deliver(hook, "one", &json!({ "version": "1.0.3" })).await, Ok(Delivered::Again));
+    open.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_has_only_its_roles_and_cannot_approve() -> Result<()> {
+    let workspace = TestWorkspace::new()?;
+    let open = workspace.open(CONFIG, None).await?;
+    let hook = open.engine.hook("ship").context("it is configured")?;
+    let left = open.engine.deliver(hook, "one", &json!({ "version": "1.0.3", "result": "bad" })).await;
+    assert_eq!(left, Ok(Delivered::Left("/result is not good or fine".to_owned())));
+    let taken = open.engine.deliver(hook, "two", &json!({ "version": "1.0.3", "result": "fine" })).await;
+    assert_eq!(taken, Ok(Delivered::Taken));
+    open.settle().await?;
+    assert!(has(&workspace, "you may not run `deploy` on app `cms` and environment `production`"));
+    // Messages of an unlisted bot are ignored; those of a listed one are not.
+    let machine = |person: &'static str, words: &'static str| {
+        move |event: String| Incoming { machine: true, ..message(event, person, words) }
+    };
+    let said = workspace.said("marvin").len();
+    open.receive("ops", machine("other-bot", "!where cms")).await?;
+    open.receive("ops", machine("other-bot", "is cms up")).await?;
+    assert_eq!(workspace.said("marvin").len(), said);
+    open.receive("ops", machine("ci-bot", "!deploy cms staging 1.0.5")).await?;
+    assert!(has(&workspace, "cms: deployed version 1.0.5 to staging"), "{:?}", workspace.said("marvin"));
+    // A machine has no right of `everyone`, and cannot approve.
+    open.say("alice", "ops", "!deploy cms production 1.0.5").await?;
+    open.receive("ops", machine("ci-bot", "!approve")).await?;
+    assert_eq!(workspace.pipelines.runs().len(), 1, "{:?}", workspace.said("marvin"));
+    open.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unproven_device_can_query_but_not_act() -> Result<()> {
+    let workspace = TestWorkspace::new()?;
+    let open = workspace.open(CONFIG, None).await?;
+    let unproven = |words: &'static str| {
+        move |event: String| Incoming {
+            unproven: Some("your device is not verified".to_owned()),
+            ..message(event, "bob", words)
+        }
+    };
+    open.receive("ops", unproven("!where cms")).await?;
+    assert!(has(&workspace, "staging: nothing yet"));
+    for words in ["!deploy cms staging 1.0.0", "!freeze production", "!cancel 7f3ak", "!approve"] {
+        open.receive("ops", unproven(words)).await?;
+    }
+    let refused = "a command that acts is not taken from there: your device is not verified";
+    let count = workspace.said("marvin").iter().filter(|said| said.contains(refused)).count();
+    assert_eq!(count, 4, "{:?}", workspace.said("marvin"));
+    open.receive("ops", unproven("!deploy cms staging 1.0.0 --dry-run")).await?;
+    assert!(has(&workspace, "Nothing of it was done."));
+    assert!(workspace.pipelines.runs().is_empty());
+    open.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schedule_runs_once_at_each_of_its_times() -> Result<()> {
+    let config = format!("{CONFIG}{SCHEDULE}");
+    let workspace = TestWorkspace::new()?;
+    workspace.at("2026-11-20T07:59:00Z")?;
+    let open = workspace.open(&config, None).await?;
+    tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
+    assert_eq!(announced(&workspace, "schedule morning"), 0, "its time has not come");
+    workspace.at("2026-11-20T08:00:01Z")?;
+    wait_for(&workspace, 1).await;
+    open.settle().await?;
+    // Setting the clock back and forth starts nothing.
+    for time in ["2026-11-20T07:58:00Z", "2026-11-20T08:00:02Z", "2026-11-19T08:00:02Z", "2026-11-20T08:10:00Z"] {
+        workspace.at(time)?;
+        tokio::time::sleep(std::time::Duration::from_millis(1_200)).await;
+    }
+    open.settle().await?;
+    assert_eq!((announced(&workspace, "schedule morning"), workspace.pipelines.runs().len()), (1, 1));
+    open.close().await?;
+    // A restart does not repeat a time, and runs one that was missed a moment ago.
+    workspace.at("2026-11-21T08:05:00Z")?;
+    let open = workspace.open(&config, None).await?;
+    wait_for(&workspace, 2).await;
+    open.settle().await?;
+    assert_eq!(workspace.pipelines.runs().len(), 2);
+    open.close().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn missed_schedule_times_are_skipped_or_the_last_one_runs() -> Result<()> {
+    for (missed, times) in [("skip", 0), ("last", 1)] {
+        let config = format!("{CONFIG}{SCHEDULE}missed = \"{missed}\"\n");
+        let workspace = TestWorkspace::new()?;
+        workspace.at("2026-11-20T09:00:00Z")?;
+        let open = workspace.open(&config, None).await?;
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        open.close().await?;
+        workspace.at("2026-11-25T12:00:00Z")?;
+        let open = workspace.open(&config, None).await?;
+        for _ in 0..100 {
+            if has(&workspace, "made up for") {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+        open.settle().await?;
+        assert_eq!(workspace.pipelines.runs().len(), times, "{missed}: {:?}", workspace.said("marvin"));
+        let printed = match missed {
+            "skip" => "Schedule morning: 5 of its times came while I was away, the last at 2026-11-25 08:00 UTC",
+            _ => "It was due at 2026-11-25 08:00 UTC, when I was away. 4 of its times before that came",
+        };
+        assert!(has(&workspace, printed), "{missed}: {:?}", workspace.said("marvin"));
+        open.close().await?;
+    }
+    Ok(())
+}
+
+async fn wait_for(workspace: &TestWorkspace, times: usize) {
+    for _ in 0..100 {
+        if announced(workspace, "schedule morning") == times {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    panic!("the schedule did not come {times} times: {:?}", workspace.said("marvin"));
+}

@@ -1,0 +1,119 @@
+//! A chat with hooks around sending.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use wardroom::{
+    CancellationToken,
+    config::{BotIdentity, Table},
+    message::{Inbox, Person},
+    port::{Abilities, Chat, ChatFactory, Link, Outgoing, SendError},
+};
+
+/// What a [`HookedChat`] calls. Each method does nothing by default.
+#[async_trait]
+pub trait ChatHooks: Send + Sync + 'static {
+    /// Called before [`Chat::serve`].
+    fn before_serve(&self) {}
+
+    /// Called before [`Chat::send`].
+    async fn before_send(&self, _message: &Outgoing) {}
+
+    /// Called after [`Chat::send`], also after a failed one.
+    async fn after_send(&self, _message: &Outgoing) {}
+}
+
+/// A chat with hooks around it.
+pub struct HookedChat<H> {
+    chat: Arc<dyn Chat>,
+    hooks: H,
+}
+
+impl<H: ChatHooks> HookedChat<H> {
+    /// Puts hooks around a chat.
+    pub fn new(chat: Arc<dyn Chat>, hooks: H) -> Self {
+        Self { chat, hooks }
+    }
+}
+
+#[async_trait]
+impl<H: ChatHooks> Chat for HookedChat<H> {
+    fn network(&self) -> &'static str {
+        self.chat.network()
+    }
+
+    fn abilities(&self) -> Abilities {
+        self.chat.abilities()
+    }
+
+    fn link(&self) -> Option<&Link> {
+        self.chat.link()
+    }
+
+    fn rooms(&self) -> Vec<String> {
+        self.chat.rooms()
+    }
+
+    fn account_id(&self) -> Option<String> {
+        self.chat.account_id()
+    }
+
+    fn believes_relations(&self, room: &str) -> bool {
+        self.chat.believes_relations(room)
+    }
+
+    async fn typing(&self, room: &str) {
+        self.chat.typing(room).await;
+    }
+
+    async fn serve(&self, inbox: Arc<Inbox>, stop: CancellationToken) -> anyhow::Result<()> {
+        self.hooks.before_serve();
+        self.chat.serve(inbox, stop).await
+    }
+
+    async fn send(&self, message: &Outgoing) -> Result<String, SendError> {
+        self.hooks.before_send(message).await;
+        let sent = self.chat.send(message).await;
+        self.hooks.after_send(message).await;
+        sent
+    }
+
+    async fn find(&self, room: &str, key: &str) -> Result<Option<String>, SendError> {
+        self.chat.find(room, key).await
+    }
+
+    async fn room(&self, name: &str) -> Result<Option<String>, SendError> {
+        self.chat.room(name).await
+    }
+
+    async fn members(&self, room: &str) -> Result<Vec<Person>, SendError> {
+        self.chat.members(room).await
+    }
+
+    async fn probe(&self, people: &[String]) -> Result<Vec<String>, Vec<String>> {
+        self.chat.probe(people).await
+    }
+}
+
+/// Makes chats with hooks around them.
+pub struct HookedChatFactory<H> {
+    factory: Arc<dyn ChatFactory>,
+    hooks: H,
+}
+
+impl<H: ChatHooks + Clone> HookedChatFactory<H> {
+    /// Puts hooks around the chats of a factory.
+    pub fn new(factory: Arc<dyn ChatFactory>, hooks: H) -> Self {
+        Self { factory, hooks }
+    }
+}
+
+impl<H: ChatHooks + Clone> ChatFactory for HookedChatFactory<H> {
+    fn network(&self) -> &'static str {
+        self.factory.network()
+    }
+
+    fn read(&self, bot: &BotIdentity, table: &mut Table) -> Option<Arc<dyn Chat>> {
+        Some(Arc::new(HookedChat::new(self.factory.read(bot, table)?, self.hooks.clone())))
+    }
+}

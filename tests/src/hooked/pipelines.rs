@@ -1,0 +1,119 @@
+//! A pipelines system with hooks around its methods.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use async_trait::async_trait;
+use wardroom::{
+    config::Table,
+    port::{PipelineError, Pipelines, PipelinesFactory, RunEnd, RunKey, RunState, pipelines::PipelinesBuilder},
+};
+
+/// What a [`HookedPipelines`] calls, with the method's name. Each method does nothing by default.
+#[async_trait]
+pub trait PipelinesHooks: Send + Sync + 'static {
+    /// Called before each method.
+    async fn before(&self, _method: &'static str) {}
+
+    /// Called after each method, also after a failed one.
+    async fn after(&self, _method: &'static str) {}
+}
+
+/// A pipelines system with hooks around it.
+pub struct HookedPipelines<H> {
+    system: Arc<dyn Pipelines>,
+    hooks: H,
+}
+
+impl<H: PipelinesHooks> HookedPipelines<H> {
+    /// Puts hooks around a system.
+    pub fn new(system: Arc<dyn Pipelines>, hooks: H) -> Self {
+        Self { system, hooks }
+    }
+
+    async fn around<T>(&self, method: &'static str, call: impl Future<Output = T> + Send) -> T {
+        self.hooks.before(method).await;
+        let answer = call.await;
+        self.hooks.after(method).await;
+        answer
+    }
+}
+
+#[async_trait]
+impl<H: PipelinesHooks> Pipelines for HookedPipelines<H> {
+    async fn start(
+        &self,
+        key: &RunKey,
+        pipeline: &str,
+        parameters: &BTreeMap<String, String>,
+    ) -> Result<Option<String>, PipelineError> {
+        self.around("start", self.system.start(key, pipeline, parameters)).await
+    }
+
+    async fn state(&self, key: &RunKey, pipeline: &str) -> Result<RunState, PipelineError> {
+        self.around("state", self.system.state(key, pipeline)).await
+    }
+
+    async fn ended(
+        &self,
+        key: &RunKey,
+        pipeline: &str,
+        line: &mut (dyn for<'line> FnMut(&'line str) + Send),
+    ) -> Result<RunEnd, PipelineError> {
+        self.around("ended", self.system.ended(key, pipeline, line)).await
+    }
+
+    async fn output(&self, key: &RunKey, pipeline: &str, bytes: usize) -> Result<String, PipelineError> {
+        self.around("output", self.system.output(key, pipeline, bytes)).await
+    }
+
+    async fn forget(&self, key: &RunKey, pipeline: &str) -> Result<(), PipelineError> {
+        self.around("forget", self.system.forget(key, pipeline)).await
+    }
+
+    async fn cancel(&self, key: &RunKey, pipeline: &str) -> Result<(), PipelineError> {
+        self.around("cancel", self.system.cancel(key, pipeline)).await
+    }
+}
+
+/// Makes pipelines systems with hooks around them.
+pub struct HookedPipelinesFactory<H> {
+    factory: Arc<dyn PipelinesFactory>,
+    hooks: H,
+}
+
+impl<H: PipelinesHooks + Clone> HookedPipelinesFactory<H> {
+    /// Puts hooks around the systems of a factory.
+    pub fn new(factory: Arc<dyn PipelinesFactory>, hooks: H) -> Self {
+        Self { factory, hooks }
+    }
+}
+
+impl<H: PipelinesHooks + Clone> PipelinesFactory for HookedPipelinesFactory<H> {
+    fn kind(&self) -> &'static str {
+        self.factory.kind()
+    }
+
+    fn inline_key(&self) -> Option<&'static str> {
+        self.factory.inline_key()
+    }
+
+    fn system(&self, table: Option<&mut Table>) -> Option<Box<dyn PipelinesBuilder>> {
+        let builder = self.factory.system(table)?;
+        Some(Box::new(HookedBuilder { builder, hooks: self.hooks.clone() }))
+    }
+}
+
+struct HookedBuilder<H> {
+    builder: Box<dyn PipelinesBuilder>,
+    hooks: H,
+}
+
+impl<H: PipelinesHooks> PipelinesBuilder for HookedBuilder<H> {
+    fn pipeline(&mut self, name: &str, path: Option<&str>, parameters: &[String], table: &mut Table) {
+        self.builder.pipeline(name, path, parameters, table);
+    }
+
+    fn build(self: Box<Self>) -> Arc<dyn Pipelines> {
+        Arc::new(HookedPipelines::new(self.builder.build(), self.hooks))
+    }
+}
