@@ -5,7 +5,7 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 use anyhow::{Context as _, Result, ensure};
-use wardroom::capability::TABLE;
+use wardroom::hostcall::TABLE;
 
 use crate::{
     journal::Journal,

@@ -1,7 +1,7 @@
 //! Two identities in one host: one for staging and open to everybody, one for production and restricted.
 
 use anyhow::Result;
-use wardroom::port::Store as _;
+use wardroom::store::Store as _;
 
 use crate::test_workspace::{TestWorkspace, account};
 

@@ -12,14 +12,17 @@ use anyhow::{Context as _, Result, anyhow};
 use async_trait::async_trait;
 use tokio::task::JoinHandle;
 use wardroom::{
-    CancellationToken, Engine, Timestamp,
-    config::{BotIdentity, Problem, Registry, Table, read},
-    engine::RunError,
-    message::{Inbox, Incoming, Person},
-    port::{
-        Abilities, Chat, ChatFactory, Outcome, Outgoing, SendError,
-        memory::{MemoryChat, MemoryClock, MemoryPipelines, MemoryPipelinesFactory, MemoryStore},
+    CancellationToken, Timestamp,
+    adapter::Inbox,
+    adapter::{
+        Abilities, Chat, ChatFactory, Incoming, MemoryChat, MemoryClock, MemoryPipelines, MemoryPipelinesFactory,
+        Outgoing, SendError,
     },
+    base::{Problem, Table},
+    config::Registry,
+    engine::{Engine, RunError},
+    model::{BotIdentity, Outcome, Person},
+    store::MemoryStore,
 };
 
 use crate::test_host::guests;
@@ -98,7 +101,7 @@ impl TestWorkspace {
     pub(crate) fn said(&self, bot: &str) -> Vec<String> {
         let Some(chat) = self.chats.lock().expect("no holder panics").get(bot).cloned() else { return Vec::new() };
         let sent = chat.sent().into_iter().filter_map(|message| {
-            let (wardroom::port::Body::Say { text, .. } | wardroom::port::Body::Edit { text, .. }) = message.body
+            let (wardroom::adapter::Body::Say { text, .. } | wardroom::adapter::Body::Edit { text, .. }) = message.body
             else {
                 return None;
             };
@@ -143,7 +146,7 @@ impl Open<'_> {
         Ok(())
     }
 
-    fn inboxes(&self) -> Vec<&Arc<Inbox>> {
+    fn inboxes(&self) -> Vec<&Arc<dyn Inbox>> {
         let bots: Vec<String> = self.workspace.chats.lock().expect("no holder panics").keys().cloned().collect();
         bots.iter().filter_map(|bot| self.engine.inbox(bot, MemoryChat::NETWORK)).collect()
     }
@@ -220,7 +223,7 @@ impl Chat for RoomChat {
         self.rooms.clone()
     }
 
-    async fn serve(&self, inbox: Arc<Inbox>, stop: CancellationToken) -> Result<()> {
+    async fn serve(&self, inbox: Arc<dyn Inbox>, stop: CancellationToken) -> Result<()> {
         self.chat.serve(inbox, stop).await
     }
 

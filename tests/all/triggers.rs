@@ -3,9 +3,9 @@
 use anyhow::{Context as _, Result};
 use serde_json::json;
 use wardroom::{
+    adapter::Incoming,
     engine::{Delivered, Undelivered},
-    message::Incoming,
-    port::Store as _,
+    store::Store as _,
 };
 
 use crate::test_workspace::{TestWorkspace, message};

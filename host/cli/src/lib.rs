@@ -18,7 +18,7 @@ compile_error!("a host needs a store: build with `--features sqlite`");
 use std::{process::ExitCode, sync::Arc};
 
 use clap::Parser as _;
-use wardroom::{config::Registry, port::Store};
+use wardroom::{config::Registry, store::Store};
 
 use arguments::{Arguments, AuditCommand, Command, JournalCommand, PluginCommand};
 

@@ -4,7 +4,7 @@ use std::io::{IsTerminal as _, Write as _};
 
 use serde_json::Value;
 use tracing_subscriber::EnvFilter;
-use wardroom::config::Problem;
+use wardroom::base::Problem;
 
 use crate::arguments::{Arguments, Command, Format};
 

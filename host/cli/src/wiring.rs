@@ -7,9 +7,9 @@ use std::{
 
 use anyhow::Context as _;
 use wardroom::{
-    config::{Config, Peek, Problem, Registry, peek, read},
-    engine::Plugins,
-    plugin::{Loader, Runtime, lock::Lock},
+    base::Problem,
+    config::{Config, Peek, Registry, peek},
+    plugin::{Loader, Lock, Plugins, Runtime},
 };
 use wardroom_sqlite::SqliteStore;
 
@@ -52,7 +52,7 @@ pub(crate) fn wire_with(path: &Path, change: impl FnOnce(&mut Registry)) -> Resu
     let mut registry = registry(&peek, state.as_ref().map_or(Path::new("state"), |state| &state.folder));
     change(&mut registry);
     let config = read(path, &registry);
-    let lock = Lock::read(&wardroom::plugin::lock::path(path));
+    let lock = Lock::read(&wardroom::plugin::path(path));
     match (config, lock, state) {
         (Ok(config), Ok(lock), Ok(state)) => Ok(Wired { config, state, lock }),
         (config, lock, state) => {
@@ -61,7 +61,7 @@ pub(crate) fn wire_with(path: &Path, change: impl FnOnce(&mut Registry)) -> Resu
             if let Err(message) = state {
                 let at = match &config {
                     Ok(config) => config.store.at.clone(),
-                    Err(_) => wardroom::config::At { file: path.display().to_string().into(), line: 1 },
+                    Err(_) => wardroom::base::At { file: path.display().to_string().into(), line: 1 },
                 };
                 problems.push(Problem {
                     at,
@@ -148,7 +148,7 @@ impl Wired {
 
     /// Adds the grants that were made in chat to the access rules. Returns a warning for each grant that has no effect.
     pub(crate) async fn grants(&self) -> anyhow::Result<Vec<String>> {
-        use wardroom::port::Store as _;
+        use wardroom::store::Store as _;
         let Some(store) = self.store().await? else { return Ok(self.config.access.restore(Vec::new())) };
         let grants = store.grants().await;
         store.close().await;

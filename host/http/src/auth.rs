@@ -17,8 +17,8 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use wardroom::{
     Timestamp,
-    port::{Secret, SecretRef},
-    starter::{Hook, HookAuth as Scheme},
+    base::{Secret, SecretRef},
+    trigger::{Hook, HookAuth as Scheme},
 };
 
 /// A secret in a file is read again when its cached value is older than this. So a secret can be rotated without a restart,

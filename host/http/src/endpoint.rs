@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use anyhow::Context as _;
 use tokio::sync::Semaphore;
-use wardroom::starter::Hook;
+use wardroom::trigger::Hook;
 
 use crate::{auth::HookAuth, rate_limit::TokenBucket};
 

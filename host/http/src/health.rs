@@ -12,8 +12,8 @@ use axum::{
 };
 use serde_json::{Value, json};
 use wardroom::{
+    adapter::LinkState,
     engine::{AccountHealth, Health},
-    port::LinkState,
 };
 
 use crate::AppState;

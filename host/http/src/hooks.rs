@@ -13,9 +13,8 @@ use axum::{
 use http_body_util::{BodyExt as _, Limited};
 use serde_json::{Value, json};
 use wardroom::{
-    Engine,
-    engine::{Delivered, Undelivered},
-    figures,
+    engine::{Delivered, Engine, Undelivered},
+    metrics,
 };
 
 use crate::{
@@ -59,7 +58,7 @@ pub(crate) async fn deliver(
     };
     // A name that no hook has is the client's text: it must not become a label.
     let hook = endpoint.map(|endpoint| endpoint.hook.name.as_str());
-    figures::hook(hook, result.label());
+    metrics::hook(hook, result.label());
     // Anybody can cause these results, so a limit bounds their cost and their log lines.
     if result.is_unauthenticated()
         && let Err(wait) = state.failures.take()

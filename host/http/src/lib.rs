@@ -27,7 +27,7 @@ use axum::{
     routing::{get, post},
 };
 use tokio::net::{TcpListener, TcpSocket};
-use wardroom::{CancellationToken, Engine, config::HttpConfig};
+use wardroom::{CancellationToken, config::HttpConfig, engine::Engine};
 
 use endpoint::Endpoints;
 use rate_limit::TokenBucket;

@@ -9,7 +9,7 @@ use axum::{
     http::{HeaderValue, Response, header},
 };
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
-use wardroom::figures::{self, Kind, TABLE};
+use wardroom::metrics::{MetricKind, TABLE};
 
 use crate::{AppState, health::health};
 
@@ -26,7 +26,7 @@ impl Metrics {
         let recorder = recorder()?;
         let metrics = Self(recorder.handle());
         ::metrics::set_global_recorder(recorder).ok().context("another recorder of metrics is installed already")?;
-        figures::describe();
+        metrics::describe();
         Ok(metrics)
     }
 
@@ -45,7 +45,7 @@ impl Metrics {
 pub(crate) fn recorder() -> anyhow::Result<PrometheusRecorder> {
     let mut builder = PrometheusBuilder::new();
     for metric in TABLE {
-        if let Kind::Seconds(bounds) = metric.kind {
+        if let MetricKind::Seconds(bounds) = metric.kind {
             builder = builder.set_buckets_for_metric(Matcher::Full(metric.name.to_owned()), bounds)?;
         }
     }
@@ -54,9 +54,9 @@ pub(crate) fn recorder() -> anyhow::Result<PrometheusRecorder> {
 
 /// All metrics in the text format of Prometheus. Those that come from the store are missing while it cannot be read.
 pub(crate) async fn render(State(state): State<Arc<AppState>>) -> Response<Body> {
-    figures::accounts(&state.engine.accounts());
+    metrics::accounts(&state.engine.accounts());
     if let Some(health) = health(&state).await {
-        figures::health(&health);
+        metrics::health(&health);
     }
     let mut response = Response::new(Body::from(state.metrics.0.render()));
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");

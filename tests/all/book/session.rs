@@ -9,8 +9,8 @@ use anyhow::{Context as _, Result, ensure};
 
 use super::{page::Page, sample, scratch};
 use crate::{
-    test_host::{self, TestHost},
     stories::{difference, filtered},
+    test_host::{self, TestHost},
 };
 
 /// What begins a command line, and what begins a line that is typed into a host.

@@ -1,7 +1,7 @@
 //! An approved deployment with a crash at each of its crash points: one approval request, one approval, one effect.
 
 use anyhow::{Context as _, Result, ensure};
-use wardroom::port::store::JobOutcome;
+use wardroom::store::JobOutcome;
 
 use super::{
     command::{SCRIPT, done_once, run_to_end, starts},

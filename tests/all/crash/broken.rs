@@ -4,7 +4,7 @@
 use std::{fs, time::Duration};
 
 use anyhow::{Result, ensure};
-use wardroom::port::store::{JobOutcome, Phase};
+use wardroom::store::{JobOutcome, JobPhase};
 
 use super::{
     session::{Session, run_session},
@@ -66,7 +66,7 @@ pub(super) fn started(test_host: &TestHost) -> Vec<String> {
 pub(super) fn parked(test_host: &TestHost, typed: &str) -> Result<Session> {
     let session = run_session(test_host, typed, None)?;
     session.ended_cleanly()?;
-    let waits = stored_state(test_host)?.jobs.iter().filter(|job| job.stand.phase == Phase::Time).count();
+    let waits = stored_state(test_host)?.jobs.iter().filter(|job| job.stand.phase == JobPhase::Time).count();
     ensure!(waits == typed.lines().count() && started(test_host).is_empty(), "it waits: {session:#?}");
     Ok(session)
 }
@@ -82,7 +82,7 @@ fn changed(statement: &'static str, fault: &str) -> Result<()> {
     let mut sessions = vec![parked(&test_host, &format!("{PARKS}{PARKS_TOO}"))?];
     ensure!(Journal::tamper(&test_host.path("state"), statement)? == 1, "one row was changed");
     run_until(&test_host, &mut sessions, |state| {
-        state.jobs[0].stand.phase == Phase::Held && state.jobs[1].end.is_some()
+        state.jobs[0].stand.phase == JobPhase::Held && state.jobs[1].end.is_some()
     })?;
     let (found, broken) = read_state(&test_host)?;
     let id = &found.jobs[0].id;

@@ -4,7 +4,7 @@
 use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
-use wardroom::port::store::{JobOutcome, JobRow};
+use wardroom::store::{JobOutcome, JobRow};
 
 use super::{
     points::for_each_point,

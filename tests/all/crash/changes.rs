@@ -5,7 +5,7 @@
 use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
-use wardroom::port::store::{JobOutcome, Phase};
+use wardroom::store::{JobOutcome, JobPhase};
 
 use super::{
     broken::{CONFIG, PARKS, parked, started, test_host},
@@ -93,7 +93,7 @@ fn calls_are_denied_after_the_caller_loses_the_role() -> Result<()> {
     let test_host = test_host()?;
     test_host.configure(&with("bob"))?;
     let first = run_session(&test_host, &format!("/as bob\n{PARKS}"), None)?;
-    ensure!(stored_state(&test_host)?.jobs.iter().any(|job| job.stand.phase == Phase::Time), "{first:#?}");
+    ensure!(stored_state(&test_host)?.jobs.iter().any(|job| job.stand.phase == JobPhase::Time), "{first:#?}");
     test_host.configure(&with("carol"))?;
     let mut sessions = vec![first];
     run_until(&test_host, &mut sessions, |state| state.jobs[0].end.is_some())?;
@@ -160,7 +160,7 @@ fn asked(place: &str, says: &str, starts: usize, outcome: JobOutcome) -> Result<
     }
     let about = || format!("{sessions:#?}");
     let open = stored_state(&test_host)?;
-    ensure!(open.jobs[0].stand.phase == Phase::Asked, "it asks: {}", about());
+    ensure!(open.jobs[0].stand.phase == JobPhase::Asked, "it asks: {}", about());
     let questions = sessions
         .iter()
         .flat_map(|session| &session.said)

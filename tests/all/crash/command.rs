@@ -4,8 +4,8 @@
 use std::fs;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use wardroom::port::{
-    Outcome,
+use wardroom::{
+    model::Outcome,
     store::{JobOutcome, JobRow},
 };
 

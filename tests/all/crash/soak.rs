@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use wardroom::port::{Outcome, store::JobOutcome};
+use wardroom::{model::Outcome, store::JobOutcome};
 
 use super::{
     random::Random,

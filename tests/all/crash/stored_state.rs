@@ -4,11 +4,8 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use wardroom::{
-    journal::{self, Verified},
-    port::{
-        Store as _,
-        store::{JobQuery, JobRow, Release, ReleaseQuery},
-    },
+    journal::Verified,
+    store::{JobQuery, JobRow, Release, ReleaseQuery, Store as _},
 };
 use wardroom_store::SqliteStore;
 

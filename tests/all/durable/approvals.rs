@@ -5,9 +5,9 @@ use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::{Result, ensure};
 use proptest::{prelude::*, test_runner::TestCaseError};
-use wardroom::port::{
-    Outcome,
-    store::{EntryKind, JobOutcome, Phase},
+use wardroom::{
+    model::Outcome,
+    store::{EntryKind, JobOutcome, JobPhase},
 };
 
 use super::harness::Harness;
@@ -177,7 +177,7 @@ proptest! {
         let job = jobs.first().ok_or_else(|| TestCaseError::fail("no job"))?;
         let runs = harness.pipelines.runs().len();
         match &job.end {
-            None => prop_assert!(job.stand.phase == Phase::Approval && runs == 0, "{:?}", job.stand),
+            None => prop_assert!(job.stand.phase == JobPhase::Approval && runs == 0, "{:?}", job.stand),
             Some(end) => prop_assert_eq!(runs, usize::from(end.outcome == JobOutcome::Succeeded), "{:?}", end),
         }
         if sure {

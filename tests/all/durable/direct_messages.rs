@@ -1,7 +1,7 @@
 //! A job of a direct message is announced in the app's room at its start and at its end, whatever crashes between.
 
 use anyhow::{Result, ensure};
-use wardroom::port::{Body, Outcome};
+use wardroom::{adapter::Body, model::Outcome};
 
 use super::{
     harness::{Harness, ROOM},

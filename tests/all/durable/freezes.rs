@@ -1,10 +1,7 @@
 //! A `[[freeze]]` window holds from its start to its end by the wall clock, over restarts.
 
 use anyhow::{Result, ensure};
-use wardroom::{
-    Timestamp,
-    port::{Outcome, store::JobOutcome},
-};
+use wardroom::{Timestamp, model::Outcome, store::JobOutcome};
 
 use super::{harness::Harness, replay};
 

@@ -16,14 +16,14 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use async_trait::async_trait;
 use tokio::sync::Notify;
 use wardroom::{
-    CancellationToken, Engine, Timestamp,
-    config::{Registry, read},
-    journal,
-    message::{Incoming, Person},
-    port::{
-        Abilities, Clock, Outcome, Outgoing, ReadyChat, Store as _, StoreError,
-        memory::{MemoryChat, MemoryPipelines, MemoryPipelinesFactory, MemoryStore},
-        store::{HookedStore, JobQuery, JobRow, Phase, Reaction, Sealed, StoreHooks, Write},
+    CancellationToken, Timestamp,
+    adapter::{Abilities, Clock, Incoming, MemoryChat, MemoryPipelines, MemoryPipelinesFactory, Outgoing, ReadyChat},
+    config::Registry,
+    engine::Engine,
+    model::{Outcome, Person},
+    store::{
+        HashedEntry, HookedStore, JobPhase, JobQuery, JobRow, MemoryStore, Reaction, Store as _, StoreError,
+        StoreHooks, Write,
     },
 };
 use wardroom_tests::hooked::{ChatHooks, HookedChat, HookedPipelinesFactory, PipelinesHooks};
@@ -198,10 +198,9 @@ impl Harness {
         loop {
             inbox.settled().await;
             let open = self.open().await?;
-            if !open
-                .iter()
-                .any(|job| matches!(job.stand.phase, Phase::Time | Phase::Later | Phase::Working | Phase::Run))
-            {
+            if !open.iter().any(|job| {
+                matches!(job.stand.phase, JobPhase::Time | JobPhase::Later | JobPhase::Working | JobPhase::Run)
+            }) {
                 return Ok(());
             }
             ensure!(began.elapsed() < PATIENCE, "it does not come to rest: {open:?}");
@@ -250,7 +249,7 @@ impl Harness {
     }
 
     /// The entries of a job.
-    pub(super) fn entries(&self, job: &str) -> Result<Vec<Sealed>> {
+    pub(super) fn entries(&self, job: &str) -> Result<Vec<HashedEntry>> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         Ok(runtime.block_on(self.store.entries(job))?)
     }

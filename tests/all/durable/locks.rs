@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use proptest::{prelude::*, test_runner::TestCaseError};
-use wardroom::port::{
-    Outcome,
-    store::{EntryKind, JobOutcome, Phase, Place},
+use wardroom::{
+    model::Outcome,
+    store::{DeploymentLock, EntryKind, JobOutcome, JobPhase},
 };
 
 use super::{
@@ -16,7 +16,7 @@ use super::{
 
 /// The time during which a job held a lock: from its first effect there to its last entry.
 struct Held {
-    place: Place,
+    place: DeploymentLock,
     job: String,
     from: wardroom::Timestamp,
     to: wardroom::Timestamp,
@@ -30,7 +30,7 @@ fn held(harness: &Harness) -> Result<Vec<Held>> {
         let mut seen = Vec::new();
         for sealed in entries.iter().filter(|sealed| sealed.entry.kind == EntryKind::Intent) {
             let one = |name: &str| sealed.entry.attributes[name][0].clone();
-            let place = Place { app: one("app"), environment: one("environment") };
+            let place = DeploymentLock { app: one("app"), environment: one("environment") };
             if !seen.contains(&place) {
                 seen.push(place.clone());
                 all.push(Held { place, job: job.id.clone(), from: sealed.entry.at, to: last });
@@ -88,8 +88,8 @@ fn turns(harness: &Harness, since: &[String]) -> Result<Vec<String>> {
 fn in_line(harness: &Harness, config: &str) -> Result<Vec<String>> {
     let holder = "script-app cms staging 1.0 trigger:cms/staging:1.0 wait after:6000 sleep";
     let waiter = "script-app --wait cms staging 1.0 trigger:cms/staging:1.0 wait";
-    let standing = |phase: Phase| harness.jobs().into_iter().filter(move |job| job.stand.phase == phase);
-    for (typed, phase) in [(&[holder][..], Phase::Time), (&[waiter; 4][..], Phase::Line)] {
+    let standing = |phase: JobPhase| harness.jobs().into_iter().filter(move |job| job.stand.phase == phase);
+    for (typed, phase) in [(&[holder][..], JobPhase::Time), (&[waiter; 4][..], JobPhase::Line)] {
         let before = harness.jobs().len();
         // A busy machine needs more time.
         for life in [400, 800, 1600] {
@@ -100,9 +100,9 @@ fn in_line(harness: &Harness, config: &str) -> Result<Vec<String>> {
             }
         }
     }
-    let mut line: Vec<_> = standing(Phase::Line).collect();
+    let mut line: Vec<_> = standing(JobPhase::Line).collect();
     line.sort_by_key(|job| job.stand.since);
-    ensure!(standing(Phase::Time).count() == 1 && line.len() >= 4, "{:?}", harness.chat.words());
+    ensure!(standing(JobPhase::Time).count() == 1 && line.len() >= 4, "{:?}", harness.chat.words());
     Ok(line.into_iter().map(|job| job.id).collect())
 }
 

@@ -4,9 +4,9 @@ use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Result, ensure};
 use proptest::{prelude::*, test_runner::TestCaseError};
-use wardroom::port::{
-    Outcome, Store as _,
-    store::{EntryKind, JobOutcome, Phase},
+use wardroom::{
+    model::Outcome,
+    store::{EntryKind, JobOutcome, JobPhase, Store as _},
 };
 
 use super::harness::Harness;
@@ -198,7 +198,7 @@ proptest! {
 fn check_cancelled(harness: &Harness) -> Result<()> {
     harness.verify()?;
     for job in harness.jobs().iter().filter(|job| job.parent.is_none()) {
-        ensure!(job.end.is_some() && job.stand.phase != Phase::Held, "job {} is {:?}", job.id, job.stand);
+        ensure!(job.end.is_some() && job.stand.phase != JobPhase::Held, "job {} is {:?}", job.id, job.stand);
     }
     let going = harness.pipelines.runs().into_values().filter(|run| run.end.is_none()).count();
     ensure!(going == 0, "{going} runs go on");

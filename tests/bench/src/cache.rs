@@ -8,8 +8,7 @@ use std::{path::Path, time::Instant};
 use anyhow::{Context as _, Result, anyhow, bail};
 use wardroom::{
     config::Config,
-    engine::Plugins,
-    plugin::{Loader, Runtime},
+    plugin::{Loader, Plugins, Runtime},
 };
 
 use crate::{

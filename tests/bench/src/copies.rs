@@ -8,10 +8,9 @@ use std::{path::Path, sync::Arc};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::{Serialize, de::DeserializeOwned};
-use wardroom::port::{
-    Store as _,
-    memory::{MemoryChat, MemoryStore},
-    store::{EntryKind, HookedStore, JobQuery, Phase, Write},
+use wardroom::{
+    adapter::MemoryChat,
+    store::{EntryKind, HookedStore, JobPhase, JobQuery, MemoryStore, Store as _, Write},
 };
 use wardroom_sqlite::SqliteStore;
 
@@ -46,7 +45,7 @@ pub(crate) async fn make(database: &Path, module: &Path, jobs: usize, person: &s
         }
         store.commit(writes).await?;
     }
-    let parked = JobQuery { open: Some(true), phases: Some(vec![Phase::Time]), ..JobQuery::default() };
+    let parked = JobQuery { open: Some(true), phases: Some(vec![JobPhase::Time]), ..JobQuery::default() };
     let found = store.jobs(&parked).await?.len();
     ensure!(found == jobs, "{found} jobs wait for a time, and not {jobs}");
     store.close().await;

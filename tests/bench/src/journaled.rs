@@ -17,10 +17,7 @@ use std::{collections::HashMap, path::Path, sync::Arc, time::Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use tokio::{sync::Barrier, task::JoinSet};
-use wardroom::port::{
-    Store as _,
-    store::{EntryKind, HookedStore, JobOutcome, JobQuery, Write},
-};
+use wardroom::store::{EntryKind, HookedStore, JobOutcome, JobQuery, Store as _, Write};
 use wardroom_sqlite::SqliteStore;
 
 use crate::{

@@ -20,18 +20,15 @@ use std::{
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use wardroom::{
-    Engine, Timestamp,
-    message::Person,
+    Timestamp,
+    base::Text,
+    engine::Engine,
+    model::{Limits, Person},
     plugin::{
-        Artifact, Limits, Meter, Runtime,
+        Artifact, Memory, Meter, Runtime,
         bindings::{PluginPre, commands, types},
-        runtime::Memory,
     },
-    port::{
-        memory::MemoryStore,
-        store::{InboxKey, InboxRow},
-    },
-    reply::Text,
+    store::{InboxKey, InboxRow, MemoryStore},
 };
 use wasmtime::{
     Store, UpdateDeadline,

@@ -8,10 +8,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use tokio::sync::Barrier;
-use wardroom::port::{
-    StoreError,
-    store::{StoreHooks, Write},
-};
+use wardroom::store::{StoreError, StoreHooks, Write};
 
 /// Records writes and times a section; either may be off.
 #[derive(Default)]

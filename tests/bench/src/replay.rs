@@ -12,11 +12,7 @@ use anyhow::{Context as _, Result, ensure};
 use rustix::time::{ClockId, clock_gettime};
 use wardroom::{
     Timestamp,
-    port::{
-        Store as _,
-        memory::MemoryStore,
-        store::{JobOutcome, JobRow, Phase},
-    },
+    store::{JobOutcome, JobPhase, JobRow, MemoryStore, Store as _},
 };
 
 use crate::{
@@ -79,7 +75,7 @@ async fn wake_parked_jobs(folder: &Path, text: &str) -> Result<f64> {
 }
 
 fn is_parked(job: &JobRow) -> bool {
-    job.end.is_none() && job.stand.phase == Phase::Time
+    job.end.is_none() && job.stand.phase == JobPhase::Time
 }
 
 /// The processor time of this process.

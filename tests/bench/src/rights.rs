@@ -8,10 +8,10 @@ use std::{fmt::Write as _, hint::black_box, time::Instant};
 use anyhow::{Result, bail};
 use wardroom::{
     Timestamp,
-    access::{Access, Asker},
     command::Target,
-    message::Person,
-    port::store::Grant,
+    model::Person,
+    policy::{Access, Asker},
+    store::Grant,
 };
 
 use crate::{

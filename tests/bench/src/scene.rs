@@ -7,11 +7,9 @@ use std::{
 
 use anyhow::{Context as _, Result, anyhow};
 use wardroom::{
-    config::{Config, Registry, read},
-    port::{
-        Abilities, Outcome, ReadyChat,
-        memory::{MemoryChat, MemoryPipelines, MemoryPipelinesFactory},
-    },
+    adapter::{Abilities, MemoryChat, MemoryPipelines, MemoryPipelinesFactory, ReadyChat},
+    config::{Config, Registry},
+    model::Outcome,
 };
 
 /// The paths of the measured programs and guests.

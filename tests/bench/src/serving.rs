@@ -13,10 +13,11 @@ use std::{
 use anyhow::{Result, bail};
 use tokio::task::JoinHandle;
 use wardroom::{
-    CancellationToken, Engine, Timestamp,
-    engine::RunError,
-    message::{Incoming, Person},
-    port::{Store, memory::MemoryChat},
+    CancellationToken, Timestamp,
+    adapter::{Incoming, MemoryChat},
+    engine::{Engine, RunError},
+    model::Person,
+    store::Store,
 };
 
 use crate::scene::{self, PERSON};
@@ -48,7 +49,7 @@ impl Serving {
         Ok(Self { engine, stop, running, typed: AtomicUsize::new(0) })
     }
 
-    fn inbox(&self) -> &wardroom::message::Inbox {
+    fn inbox(&self) -> &wardroom::adapter::Inbox {
         let inbox = self.engine.inbox("bench", MemoryChat::NETWORK);
         inbox.expect("every configuration of the bench has this account")
     }

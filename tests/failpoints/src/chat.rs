@@ -1,7 +1,7 @@
 //! The crash points around sent messages.
 
 use async_trait::async_trait;
-use wardroom::port::{Body, Outgoing};
+use wardroom::adapter::{Body, Outgoing};
 use wardroom_tests::hooked::ChatHooks;
 
 use crate::points::Points;
@@ -30,7 +30,7 @@ fn name(message: &Outgoing) -> String {
 
 #[cfg(test)]
 mod tests {
-    use wardroom::reply::Text;
+    use wardroom::base::Text;
 
     use super::*;
 

@@ -15,7 +15,7 @@ use std::{process::ExitCode, sync::Arc};
 
 use wardroom::{
     config::Registry,
-    port::{Store, store::HookedStore},
+    store::{HookedStore, Store},
 };
 use wardroom_cli::Instrument;
 use wardroom_tests::hooked::{HookedChatFactory, HookedPipelinesFactory};

@@ -1,10 +1,7 @@
 //! The crash points around writes to the store.
 
 use async_trait::async_trait;
-use wardroom::port::{
-    StoreError,
-    store::{EntryKind, StoreHooks, Write},
-};
+use wardroom::store::{EntryKind, StoreError, StoreHooks, Write};
 
 use crate::points::Points;
 

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use wardroom::{
     CancellationToken,
-    config::{BotIdentity, Table},
-    message::{Inbox, Person},
-    port::{Abilities, Chat, ChatFactory, Link, Outgoing, SendError},
+    adapter::Inbox,
+    adapter::{Abilities, Chat, ChatFactory, Link, Outgoing, SendError},
+    base::Table,
+    model::{BotIdentity, Person},
 };
 
 /// What a [`HookedChat`] calls. Each method does nothing by default.
@@ -66,7 +67,7 @@ impl<H: ChatHooks> Chat for HookedChat<H> {
         self.chat.typing(room).await;
     }
 
-    async fn serve(&self, inbox: Arc<Inbox>, stop: CancellationToken) -> anyhow::Result<()> {
+    async fn serve(&self, inbox: Arc<dyn Inbox>, stop: CancellationToken) -> anyhow::Result<()> {
         self.hooks.before_serve();
         self.chat.serve(inbox, stop).await
     }

@@ -4,8 +4,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use wardroom::{
-    config::Table,
-    port::{PipelineError, Pipelines, PipelinesFactory, RunEnd, RunKey, RunState, pipelines::PipelinesBuilder},
+    adapter::{PipelineError, Pipelines, PipelinesBuilder, PipelinesFactory, RunEnd, RunState},
+    base::Table,
+    model::RunKey,
 };
 
 /// What a [`HookedPipelines`] calls, with the method's name. Each method does nothing by default.

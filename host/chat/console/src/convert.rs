@@ -1,9 +1,6 @@
 //! A line of input as the engine's types.
 
-use wardroom::{
-    Timestamp,
-    message::{Incoming, Person},
-};
+use wardroom::{Timestamp, adapter::Incoming, model::Person};
 
 /// What a line asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]

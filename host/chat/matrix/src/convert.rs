@@ -19,9 +19,10 @@ use matrix_sdk::ruma::{
 use serde_json::{Value, json};
 use wardroom::{
     Timestamp,
-    message::{Incoming, Person},
-    port::store::Reaction,
-    reply::{Block, Text},
+    adapter::Incoming,
+    base::{Block, Text},
+    model::Person,
+    store::Reaction,
 };
 
 use crate::sealed::Event;

@@ -17,8 +17,9 @@ use matrix_sdk::{
 };
 use wardroom::{
     Timestamp,
-    message::{Inbox, Incoming, Position},
-    reply::clean,
+    adapter::Inbox,
+    adapter::{Incoming, Position},
+    base::clean,
 };
 use wardroom_account::Backoff;
 
@@ -39,7 +40,7 @@ const NAMELESS: &str =
 /// The way from the rooms to the inbox.
 pub(crate) struct Delivery<'a> {
     config: &'a Config,
-    inbox: Arc<Inbox>,
+    inbox: Arc<dyn Inbox>,
     undecrypted: Undecrypted,
     known: Known,
     /// What we are called where a room knows no other name.
@@ -48,7 +49,7 @@ pub(crate) struct Delivery<'a> {
 
 impl<'a> Delivery<'a> {
     /// Begins; no request yet.
-    pub(crate) fn new(config: &'a Config, inbox: Arc<Inbox>) -> Self {
+    pub(crate) fn new(config: &'a Config, inbox: Arc<dyn Inbox>) -> Self {
         Self { config, inbox, undecrypted: Undecrypted::load(config), known: Known::load(config), called: None }
     }
 

@@ -46,8 +46,9 @@ mod undecrypted;
 use std::{path::PathBuf, sync::Arc};
 
 use wardroom::{
-    config::{BotIdentity, Table},
-    port::{Chat, ChatFactory},
+    adapter::{Chat, ChatFactory},
+    base::Table,
+    model::BotIdentity,
 };
 
 pub(crate) use config::{Config, Login};

@@ -12,10 +12,7 @@ use matrix_sdk::{
     },
 };
 use tokio::task::JoinSet;
-use wardroom::{
-    message::{Inbox, Person},
-    port::SendError,
-};
+use wardroom::{adapter::Inbox, adapter::SendError, model::Person};
 use wardroom_account::Backoff;
 
 use crate::{delivery::shown, moves, places::Places, trouble::Trouble};

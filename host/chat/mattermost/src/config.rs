@@ -10,8 +10,9 @@ use std::{
 
 use reqwest::Url;
 use wardroom::{
-    config::{BotIdentity, Located, Table},
-    port::SecretRef,
+    base::SecretRef,
+    base::{Located, Table},
+    model::BotIdentity,
 };
 use wardroom_account::folder::folder_name;
 
@@ -164,7 +165,7 @@ fn no_room(table: &mut Table, text: &Located<String>) {
 mod tests {
     use std::sync::Arc;
 
-    use wardroom::config::{Problems, parse};
+    use wardroom::base::{Problems, parse};
 
     use super::*;
 

@@ -7,8 +7,9 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use wardroom::{
-    message::{Inbox, Incoming, Position},
-    reply::Text,
+    adapter::Inbox,
+    adapter::{Incoming, Position},
+    base::Text,
 };
 use wardroom_account::Backoff;
 
@@ -30,19 +31,19 @@ pub(crate) struct Untold;
 /// The way from one account's channels to its inbox.
 pub(crate) struct Delivery {
     account: Arc<Account>,
-    inbox: Arc<Inbox>,
+    inbox: Arc<dyn Inbox>,
     /// How far each channel was read, as far as that was asked.
     marks: HashMap<String, Position>,
 }
 
 impl Delivery {
     /// Begins.
-    pub(crate) fn new(account: Arc<Account>, inbox: Arc<Inbox>) -> Self {
+    pub(crate) fn new(account: Arc<Account>, inbox: Arc<dyn Inbox>) -> Self {
         Self { account, inbox, marks: HashMap::new() }
     }
 
     /// Where it leads.
-    pub(crate) fn inbox(&self) -> Arc<Inbox> {
+    pub(crate) fn inbox(&self) -> Arc<dyn Inbox> {
         self.inbox.clone()
     }
 

@@ -37,8 +37,9 @@ mod words;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use wardroom::{
-    config::{BotIdentity, Table},
-    port::{Chat, ChatFactory},
+    adapter::{Chat, ChatFactory},
+    base::Table,
+    model::BotIdentity,
 };
 
 /// The network's name: of the table, in keys and in the log.

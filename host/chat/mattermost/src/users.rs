@@ -7,7 +7,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use wardroom::{message::Person, reply::clean};
+use wardroom::{base::clean, model::Person};
 
 use crate::{
     api::{Api, User},

@@ -4,9 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use wardroom::{
-    access::{Access, Pattern},
-    approval::Approval,
-    port::store::{JobQuery, JobRow},
+    policy::{Access, Approval, Pattern},
+    store::{JobQuery, JobRow},
 };
 
 /// The most overridden jobs in a report, newest first.

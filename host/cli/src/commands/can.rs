@@ -6,10 +6,10 @@ use std::path::Path;
 
 use serde_json::json;
 use wardroom::{
-    access::Asker,
     command::Vocabulary,
-    config::RoomName,
     engine::{Explainer, find_person},
+    model::RoomName,
+    policy::Asker,
 };
 
 use crate::{Exit, arguments::Format, report, wiring};

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_json::json;
-use wardroom::config::Problem;
+use wardroom::base::Problem;
 
 use super::{NO_LOCK, approvals};
 use crate::{Exit, arguments::Format, report, wiring};

@@ -7,10 +7,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use wardroom::{
     job::Status,
-    port::{
-        Store as _,
-        store::{JobRow, Place},
-    },
+    store::{DeploymentLock, JobRow, Store as _},
 };
 
 use crate::{Exit, arguments::Format, report, wiring};
@@ -21,14 +18,14 @@ pub(crate) async fn job(path: &Path, id: &str, format: Format) -> anyhow::Result
         let Some(row) = store.job(&id.to_lowercase()).await? else { return Ok(None) };
         let locks = store.places().await?.into_iter().filter(|(_, holder)| *holder == row.id);
         let status = Status::read(&store, &row, locks.map(|(lock, _)| lock).collect()).await;
-        Ok::<_, wardroom::port::StoreError>(Some((row, status)))
+        Ok::<_, wardroom::store::StoreError>(Some((row, status)))
     };
     let read = read.await;
     store.close().await;
     let Some((row, status)) = read? else { return Ok(no_job(id)) };
     let json = || {
         let mut json = job_json(&row);
-        json["holds"] = status.places.iter().map(Place::to_string).collect();
+        json["holds"] = status.places.iter().map(DeploymentLock::to_string).collect();
         json["in_doubt"] = json!(status.in_doubt);
         json["called_off"] = json!(status.called_off);
         json["entries"] = json!(status.entries.as_ref().ok());
@@ -41,7 +38,7 @@ pub(crate) async fn job(path: &Path, id: &str, format: Format) -> anyhow::Result
 
 /// Reports that there is no job with this id.
 pub(super) fn no_job(id: &str) -> Exit {
-    report::error(&format!("there is no job `{}`", wardroom::reply::clean(id)));
+    report::error(&format!("there is no job `{}`", wardroom::base::clean(id)));
     Exit::Failed
 }
 

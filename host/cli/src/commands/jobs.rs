@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use wardroom::{
     job,
-    port::{Store as _, store::JobQuery},
+    store::{JobQuery, Store as _},
 };
 
 use super::job::job_json;

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use wardroom::{
     journal,
-    port::{Store as _, StoreError, store::Sealed},
+    store::{HashedEntry, Store as _, StoreError},
 };
 use wardroom_sqlite::SqliteStore;
 
@@ -45,7 +45,7 @@ async fn show_from(store: &SqliteStore, id: &str, format: Format) -> anyhow::Res
 
 /// An entry with its whole body. A large body is stored as a blob; a missing or changed blob is the first `fault`, unless
 /// there is an earlier one.
-async fn entry_json(store: &SqliteStore, entry: &Sealed, fault: &mut Option<String>) -> Result<Value, StoreError> {
+async fn entry_json(store: &SqliteStore, entry: &HashedEntry, fault: &mut Option<String>) -> Result<Value, StoreError> {
     let mut json = json!(entry.entry);
     json["hash"] = json!(entry.hash);
     match journal::unpack(store, &entry.entry).await {

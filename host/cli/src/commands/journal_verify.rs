@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
-use wardroom::journal::{self, Head, Verified};
+use wardroom::journal::{Head, Verified};
 
 use crate::{Exit, arguments::Format, report, wiring};
 

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use serde_json::json;
 use wardroom::{
-    capability::Row,
     command::CommandKind,
+    hostcall::Row,
     plugin::{Artifact, Description, Runtime, describe_file},
 };
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use wardroom::plugin::lock::{self, Lock};
+use wardroom::plugin::Lock;
 
 use crate::{Exit, report, wiring};
 
@@ -18,7 +18,7 @@ pub(crate) async fn lock(path: &Path, check: bool) -> anyhow::Result<Exit> {
     let locked: BTreeMap<_, _> =
         plugins.loaded().iter().map(|plugin| (plugin.name.to_string(), plugin.locked())).collect();
     let new = Lock(locked);
-    let file = lock::path(path);
+    let file = plugin::path(path);
     let changes = wired.lock.clone().unwrap_or_default().changes(&new);
     let mut lines = changes.clone();
     let same = changes.is_empty() && wired.lock.is_some();

@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
-use wardroom::{CancellationToken, Engine};
+use wardroom::{CancellationToken, engine::Engine};
 use wardroom_sqlite::SqliteStore;
 
 use super::NO_LOCK;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use wardroom::figures::{Kind, Label, TABLE};
+use wardroom::metrics::{Label, MetricKind, TABLE};
 
 use super::*;
 
@@ -36,7 +36,7 @@ async fn metrics_are_those_of_the_table_and_hold_no_text_from_outside() {
     let recorder = recorder().unwrap();
     let _here = ::metrics::set_default_local_recorder(&recorder);
     let server = TestServer::new(&[hook("build", TOKEN)], Some(Metrics::of(&recorder))).await;
-    wardroom::figures::describe();
+    wardroom::metrics::describe();
     server.chat.link.up();
     server.say("1", "whoami").await;
     server.say("2", "xyzzy-word").await;
@@ -55,7 +55,7 @@ async fn metrics_are_those_of_the_table_and_hold_no_text_from_outside() {
     let names: BTreeSet<String> = TABLE
         .iter()
         .flat_map(|metric| match metric.kind {
-            Kind::Seconds(_) => ["_bucket", "_sum", "_count"].map(|end| format!("{}{end}", metric.name)).to_vec(),
+            MetricKind::Seconds(_) => ["_bucket", "_sum", "_count"].map(|end| format!("{}{end}", metric.name)).to_vec(),
             _ => vec![metric.name.to_owned()],
         })
         .collect();
@@ -106,6 +106,6 @@ async fn shutdown_finishes_requests_in_progress_and_accepts_no_new_ones() {
     for task in server.tasks.drain(..) {
         tokio::time::timeout(Duration::from_secs(10), task).await.unwrap().unwrap();
     }
-    use wardroom::port::Store as _;
+    use wardroom::store::Store as _;
     assert_eq!(server.store.waiting().await.unwrap().len(), 1);
 }

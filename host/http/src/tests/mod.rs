@@ -24,13 +24,13 @@ use tokio::{
     task::JoinHandle,
 };
 use wardroom::{
-    CancellationToken, Engine, Timestamp,
-    config::{Registry, read},
-    message::{Inbox, Incoming, Person},
-    port::{
-        Abilities, Chat, Link, Outgoing, ReadyChat, SendError,
-        memory::{MemoryChat, MemoryStore},
-    },
+    CancellationToken, Timestamp,
+    adapter::Inbox,
+    adapter::{Abilities, Chat, Incoming, Link, MemoryChat, Outgoing, ReadyChat, SendError},
+    config::Registry,
+    engine::Engine,
+    model::Person,
+    store::MemoryStore,
 };
 
 use crate::{Listener, Metrics, metrics::recorder};
@@ -57,7 +57,7 @@ impl Chat for TestChat {
         vec!["ops".to_owned()]
     }
 
-    async fn serve(&self, inbox: Arc<Inbox>, stop: CancellationToken) -> anyhow::Result<()> {
+    async fn serve(&self, inbox: Arc<dyn Inbox>, stop: CancellationToken) -> anyhow::Result<()> {
         self.memory.serve(inbox, stop).await
     }
 

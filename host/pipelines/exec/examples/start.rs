@@ -5,8 +5,9 @@
 use std::{collections::BTreeMap, io::Write, path::Path, sync::Arc};
 
 use wardroom::{
-    config::{Problems, Table, parse},
-    port::{PipelinesFactory, RunKey},
+    adapter::PipelinesFactory,
+    base::{Problems, Table, parse},
+    model::RunKey,
 };
 use wardroom_exec::ExecFactory;
 

@@ -11,7 +11,10 @@ use tokio::{
     sync::OnceCell,
     time::{Instant, sleep, timeout},
 };
-use wardroom::port::{PipelineError, Pipelines, RunEnd, RunKey, RunState};
+use wardroom::{
+    adapter::{PipelineError, Pipelines, RunEnd, RunState},
+    model::RunKey,
+};
 
 use crate::{
     config::ExecPipeline,

@@ -10,8 +10,8 @@ use std::{
 };
 
 use wardroom::{
-    config::{Located, Table},
-    port::SecretRef,
+    base::SecretRef,
+    base::{Located, Table},
 };
 
 use crate::{protocol::ProgramSpec, template::Template};
@@ -238,7 +238,7 @@ fn is_executable(path: &PathBuf) -> bool {
     std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
 }
 
-fn as_text(path: &Path, at: &wardroom::config::At, table: &Table) -> Option<String> {
+fn as_text(path: &Path, at: &wardroom::base::At, table: &Table) -> Option<String> {
     if path.to_str().is_none() {
         table.problem(at, format!("`{}` is not UTF-8", path.display()), "a path in UTF-8".to_owned());
     }

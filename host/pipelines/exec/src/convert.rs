@@ -3,10 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use rustix::process::WaitStatus;
-use wardroom::{
-    Timestamp,
-    port::{Outcome, RunEnd},
-};
+use wardroom::{Timestamp, adapter::RunEnd, model::Outcome};
 
 /// Why a supervisor stopped a program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

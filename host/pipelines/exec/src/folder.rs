@@ -25,10 +25,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use wardroom::{
-    Timestamp,
-    port::{RunEnd, RunKey},
-};
+use wardroom::{Timestamp, adapter::RunEnd, model::RunKey};
 
 use crate::{
     convert,

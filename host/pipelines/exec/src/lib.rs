@@ -51,8 +51,8 @@ mod template;
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use wardroom::{
-    config::Table,
-    port::{Pipelines, PipelinesFactory, pipelines::PipelinesBuilder},
+    adapter::{Pipelines, PipelinesBuilder, PipelinesFactory},
+    base::Table,
 };
 
 pub use supervisor::supervise;

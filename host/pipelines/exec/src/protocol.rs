@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use wardroom::port::RunKey;
+use wardroom::model::RunKey;
 
 /// Asks a supervisor to start one run.
 #[derive(Serialize, Deserialize)]

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use wardroom::config::nearest;
+use wardroom::base::nearest;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Template(Vec<Part>);

@@ -9,8 +9,7 @@ use std::collections::HashMap;
 use sqlx::{Row, SqliteConnection};
 use wardroom::{
     Timestamp,
-    journal::{line_digest, lines_digest, link_hash},
-    port::store::{Line, Link, LinkKind, StoreError},
+    store::{AuditRecord, Link, LinkKind, StoreError, line_digest, lines_digest, link_hash},
 };
 
 use crate::{
@@ -53,7 +52,7 @@ pub(crate) struct ChainDraft<'w> {
     head: Option<Head>,
     tips: HashMap<String, Tip>,
     /// Lines that share one link, which is added at the end of the transaction.
-    lines: Vec<&'w Line>,
+    lines: Vec<&'w AuditRecord>,
     /// Jobs that the current list has opened.
     opened: Vec<&'w str>,
 }
@@ -117,7 +116,7 @@ impl<'w> ChainDraft<'w> {
     }
 
     /// Adds a line to the shared link of the transaction.
-    pub(crate) fn add_line(&mut self, line: &'w Line) {
+    pub(crate) fn add_line(&mut self, line: &'w AuditRecord) {
         self.lines.push(line);
     }
 

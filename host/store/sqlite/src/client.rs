@@ -6,12 +6,9 @@ use async_trait::async_trait;
 use sqlx::SqlitePool;
 use wardroom::{
     Timestamp,
-    port::{
-        Store, StoreError,
-        store::{
-            Freeze, Grant, InboxKey, InboxRow, JobQuery, JobRow, Line, Link, Mark, PendingRow, Phase, Place, Release,
-            ReleaseQuery, Removed, Sealed, Usage, Write,
-        },
+    store::{
+        AuditRecord, DeploymentLock, Freeze, Grant, HashedEntry, InboxKey, InboxRow, JobPhase, JobQuery, JobRow, Link,
+        Mark, PendingRow, Release, ReleaseQuery, Removed, Store, StoreError, Usage, Write,
     },
 };
 
@@ -145,15 +142,15 @@ impl Store for SqliteStore {
         query::next_wake(&self.readers).await
     }
 
-    async fn open_jobs(&self) -> Result<Vec<(Phase, u64)>, StoreError> {
+    async fn open_jobs(&self) -> Result<Vec<(JobPhase, u64)>, StoreError> {
         query::open_jobs(&self.readers).await
     }
 
-    async fn places(&self) -> Result<Vec<(Place, String)>, StoreError> {
+    async fn places(&self) -> Result<Vec<(DeploymentLock, String)>, StoreError> {
         query::places(&self.readers).await
     }
 
-    async fn entries(&self, job: &str) -> Result<Vec<Sealed>, StoreError> {
+    async fn entries(&self, job: &str) -> Result<Vec<HashedEntry>, StoreError> {
         self.flush().await?;
         query::entries(&self.readers, job).await
     }
@@ -175,7 +172,7 @@ impl Store for SqliteStore {
         query::links(&self.readers, after, limit).await
     }
 
-    async fn lines(&self, link: u64) -> Result<Vec<Line>, StoreError> {
+    async fn lines(&self, link: u64) -> Result<Vec<AuditRecord>, StoreError> {
         query::lines(&self.readers, link).await
     }
 

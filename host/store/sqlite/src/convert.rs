@@ -6,8 +6,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use sqlx::{Row, sqlite::SqliteRow};
 use wardroom::{
     Timestamp,
-    message::Person,
-    port::store::{InboxKey, StoreError},
+    model::Person,
+    store::{InboxKey, StoreError},
 };
 
 use crate::OpenError;

@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use sqlx::SqliteConnection;
-use wardroom::{Timestamp, journal::digest};
+use wardroom::{Timestamp, store::digest};
 
 use crate::{
     OpenError,

@@ -11,10 +11,8 @@ use std::collections::HashMap;
 use sqlx::SqliteConnection;
 use wardroom::{
     Timestamp,
-    port::{
-        RunKey,
-        store::{LinkKind, NAMES_LONGER, Removed, StoreError},
-    },
+    model::RunKey,
+    store::{LinkKind, NAMES_LONGER, Removed, StoreError},
 };
 
 use crate::{

@@ -11,7 +11,7 @@ use std::sync::{
 use sqlx::{Connection, SqliteConnection};
 use wardroom::{
     Timestamp,
-    port::store::{InboxKey, Removed, StoreError, Write},
+    store::{InboxKey, Removed, StoreError, Write},
 };
 
 use crate::{

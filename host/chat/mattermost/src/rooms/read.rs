@@ -6,7 +6,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use wardroom::message::Inbox;
+use wardroom::adapter::Inbox;
 
 use super::{Rooms, asked::Done, newest};
 use crate::{
@@ -89,7 +89,7 @@ impl Rooms<'_> {
             door: self.door(&channel),
         };
         self.behind.begin(&channel.id);
-        let (account, inbox): (Arc<Account>, Arc<Inbox>) = (self.account.clone(), self.delivery.inbox());
+        let (account, inbox): (Arc<Account>, Arc<dyn Inbox>) = (self.account.clone(), self.delivery.inbox());
         self.tasks.spawn(async move {
             let read = wanted.read(&account, &inbox).await;
             Done::Read(channel, read)

@@ -2,13 +2,10 @@
 
 use anyhow::{Context as _, Result, ensure};
 use wardroom::{
-    message::Position,
-    port::{
-        Outcome, Store as _,
-        memory::MemoryPipelines,
-        store::{OutboxRow, Purpose, Write},
-    },
-    reply::Text,
+    adapter::{MemoryPipelines, Position},
+    base::Text,
+    model::Outcome,
+    store::{OutboxKind, OutboxRow, Store as _, Write},
 };
 
 use crate::rig::{Rig, until};
@@ -21,7 +18,7 @@ async fn say(rig: &Rig, key: &str, thread: Option<&str>, text: Text) -> Result<(
         network: "mattermost".into(),
         room: rig.ops.clone(),
         thread: thread.map(str::to_owned),
-        purpose: Purpose::Message,
+        purpose: OutboxKind::Message,
         text,
     };
     rig.store.commit(vec![Write::Say(row)]).await?;

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use wardroom::{
-    access::{Allow, Attribute, Pattern},
-    capability::TABLE,
-    engine::Plugins,
-    plugin::LoadedPlugin,
-    port::store::{CallCount, Usage},
+    hostcall::TABLE,
+    model::Attribute,
+    plugin::{LoadedPlugin, Plugins},
+    policy::{Allow, Pattern},
+    store::{CallCount, Usage},
 };
 
 /// One host call of one plugin.

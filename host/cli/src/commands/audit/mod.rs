@@ -10,11 +10,8 @@ use std::path::Path;
 use serde_json::{Value, json};
 use wardroom::{
     config::Config,
-    engine::Plugins,
-    port::{
-        Store as _,
-        store::{JobRow, Usage},
-    },
+    plugin::Plugins,
+    store::{JobRow, Store as _, Usage},
 };
 
 use super::approvals;

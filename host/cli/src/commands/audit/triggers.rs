@@ -1,10 +1,7 @@
 //! The triggers of the configuration in the audit report: aliases, fixed answers, listen rules, schedules, hooks and notices.
 
 use serde_json::{Value, json};
-use wardroom::{
-    config::{At, Config},
-    reply::Occasion,
-};
+use wardroom::{base::At, config::Config, messaging::Occasion};
 
 /// One trigger.
 struct TriggerRow {

@@ -3,10 +3,9 @@
 use std::collections::BTreeSet;
 
 use wardroom::{
-    access::{Allow, Pattern},
     config::BotConfig,
-    engine::Plugins,
-    plugin::LoadedPlugin,
+    plugin::{LoadedPlugin, Plugins},
+    policy::{Allow, Pattern},
 };
 
 use super::super::NO_LOCK;

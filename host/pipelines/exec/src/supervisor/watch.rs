@@ -16,7 +16,7 @@ use rustix::{
         Pid, Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus, kill_process, kill_process_group, waitid, waitpid,
     },
 };
-use wardroom::{Timestamp, port::RunEnd};
+use wardroom::{Timestamp, adapter::RunEnd};
 
 use crate::{
     convert::{self, StopReason},

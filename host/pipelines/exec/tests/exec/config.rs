@@ -3,8 +3,8 @@
 use std::{fs, path::Path, sync::Arc};
 
 use wardroom::{
-    config::{Problems, Table, parse},
-    port::PipelinesFactory,
+    adapter::PipelinesFactory,
+    base::{Problems, Table, parse},
 };
 use wardroom_exec::ExecFactory;
 

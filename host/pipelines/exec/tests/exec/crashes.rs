@@ -7,7 +7,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use wardroom::port::{Outcome, RunState};
+use wardroom::{adapter::RunState, model::Outcome};
 
 use crate::harness::{PIPELINE, TestHost, eventually, is_alive, key, program, run, values, wait};
 

@@ -9,8 +9,9 @@ use std::{
 };
 
 use wardroom::{
-    config::{Problems, Table, parse},
-    port::{PipelineError, Pipelines, PipelinesFactory, RunEnd, RunKey},
+    adapter::{PipelineError, Pipelines, PipelinesFactory, RunEnd},
+    base::{Problems, Table, parse},
+    model::RunKey,
 };
 use wardroom_exec::ExecFactory;
 

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use wardroom::port::{Outcome, RunState};
+use wardroom::{adapter::RunState, model::Outcome};
 
 use crate::harness::{PIPELINE, TestHost, key, program, run, values, wait};
 

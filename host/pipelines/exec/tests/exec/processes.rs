@@ -1,6 +1,6 @@
 //! All processes of a run end with it.
 
-use wardroom::port::Outcome;
+use wardroom::model::Outcome;
 
 use crate::harness::{TestHost, eventually, is_alive, run};
 

@@ -3,7 +3,10 @@
 use std::{fs, path::Path, process::Command, time::Duration};
 
 use tokio::task::JoinSet;
-use wardroom::port::{Outcome, PipelineError, RunKey, RunState};
+use wardroom::{
+    adapter::{PipelineError, RunState},
+    model::{Outcome, RunKey},
+};
 
 use crate::harness::{PIPELINE, TestHost, key, refusal, run, values, wait};
 

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, process::Command, sync::Arc};
 
-use wardroom::port::{Outcome, Pipelines};
+use wardroom::{adapter::Pipelines, model::Outcome};
 
 use crate::harness::{TestHost, run};
 

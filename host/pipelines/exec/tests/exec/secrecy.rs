@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
-use wardroom::port::Outcome;
+use wardroom::model::Outcome;
 
 use crate::harness::{PIPELINE, TestHost, key, refusal, run, values};
 

@@ -4,7 +4,7 @@
 use sqlx::{QueryBuilder, Sqlite, SqlitePool, sqlite::SqliteRow};
 use wardroom::{
     Timestamp,
-    port::store::{JobEnd, JobQuery, JobRow, Phase, Place, Stand, StoreError},
+    store::{DeploymentLock, JobEnd, JobPhase, JobQuery, JobRow, JobStatus, StoreError},
 };
 
 use super::all;
@@ -76,14 +76,14 @@ pub(crate) async fn next_wake(pool: &SqlitePool) -> Result<Option<Timestamp>, St
     sqlx::query(NEXT_WAKE).fetch_one(pool).await.map_err(|error| store_error(&error))?.optional_time("wake")
 }
 
-pub(crate) async fn open_jobs(pool: &SqlitePool) -> Result<Vec<(Phase, u64)>, StoreError> {
+pub(crate) async fn open_jobs(pool: &SqlitePool) -> Result<Vec<(JobPhase, u64)>, StoreError> {
     all(sqlx::query(OPEN_JOBS).fetch_all(pool).await, |row| Ok((row.variant("phase")?, row.number("jobs")?)))
 }
 
-pub(crate) async fn places(pool: &SqlitePool) -> Result<Vec<(Place, String)>, StoreError> {
+pub(crate) async fn places(pool: &SqlitePool) -> Result<Vec<(DeploymentLock, String)>, StoreError> {
     let rows = sqlx::query("select app, environment, job from place order by app, environment");
     all(rows.fetch_all(pool).await, |row| {
-        Ok((Place { app: row.text("app")?, environment: row.text("environment")? }, row.text("job")?))
+        Ok((DeploymentLock { app: row.text("app")?, environment: row.text("environment")? }, row.text("job")?))
     })
 }
 
@@ -107,7 +107,7 @@ fn read(row: &SqliteRow) -> Result<JobRow, StoreError> {
         parent: row.optional_text("parent")?,
         overrides: row.optional_text("overrides")?,
         opened: row.time("opened")?,
-        stand: Stand {
+        stand: JobStatus {
             phase: row.variant("phase")?,
             about: row.text("about")?,
             since: row.time("since")?,
@@ -138,20 +138,20 @@ mod tests {
         let all = JobQuery::default();
         let open = JobQuery { open: Some(true), ..all.clone() };
         let thread = ("matrix".to_owned(), "!ops".to_owned(), "$root".to_owned());
-        let inbox = wardroom::port::store::InboxKey { network: "n".into(), room: "r".into(), event: "e".into() };
+        let inbox = wardroom::store::InboxKey { network: "n".into(), room: "r".into(), event: "e".into() };
         for (query, found) in [
             (open.clone(), "SCAN job USING INDEX job_open"),
             (JobQuery { open: Some(false), ..all.clone() }, "SCAN job USING INDEX job_over"),
             (
-                JobQuery { phases: Some(vec![Phase::Line]), ..open.clone() },
+                JobQuery { phases: Some(vec![JobPhase::Line]), ..open.clone() },
                 "SEARCH job USING INDEX job_phase (phase=?)",
             ),
             (
-                JobQuery { phases: Some(vec![Phase::Line, Phase::Held]), ..open.clone() },
+                JobQuery { phases: Some(vec![JobPhase::Line, JobPhase::Held]), ..open.clone() },
                 "SEARCH job USING INDEX job_phase (phase=?); USE TEMP B-TREE FOR ORDER BY",
             ),
             (
-                JobQuery { plugin: Some("p".into()), phases: Some(vec![Phase::Later]), ..open.clone() },
+                JobQuery { plugin: Some("p".into()), phases: Some(vec![JobPhase::Later]), ..open.clone() },
                 "SEARCH job USING INDEX job_plugin_phase (plugin=? AND phase=?)",
             ),
             (JobQuery { plugin: Some("p".into()), ..all.clone() }, "SEARCH job USING INDEX job_plugin (plugin=?)"),

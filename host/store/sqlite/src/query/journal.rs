@@ -3,13 +3,13 @@
 use sqlx::SqlitePool;
 use wardroom::{
     Timestamp,
-    port::store::{Entry, Line, Link, Sealed, StoreError},
+    store::{AuditRecord, Entry, HashedEntry, Link, StoreError},
 };
 
 use super::all;
 use crate::convert::{Columns, store_error};
 
-pub(crate) async fn entries(pool: &SqlitePool, job: &str) -> Result<Vec<Sealed>, StoreError> {
+pub(crate) async fn entries(pool: &SqlitePool, job: &str) -> Result<Vec<HashedEntry>, StoreError> {
     let rows = sqlx::query(
         "select number, kind, plugin, call, ifnull(of, -1) as of, rule, attributes, body, beside, at, hash from entry
          where job = ? order by number",
@@ -29,7 +29,7 @@ pub(crate) async fn entries(pool: &SqlitePool, job: &str) -> Result<Vec<Sealed>,
             beside: row.optional_text("beside")?,
             at: row.time("at")?,
         };
-        Ok(Sealed { entry, hash: row.text("hash")? })
+        Ok(HashedEntry { entry, hash: row.text("hash")? })
     })
 }
 
@@ -71,13 +71,13 @@ pub(crate) async fn links(pool: &SqlitePool, after: u64, limit: u32) -> Result<V
     })
 }
 
-pub(crate) async fn lines(pool: &SqlitePool, link: u64) -> Result<Vec<Line>, StoreError> {
+pub(crate) async fn lines(pool: &SqlitePool, link: u64) -> Result<Vec<AuditRecord>, StoreError> {
     let rows = sqlx::query(
         "select network, room, event, caller_id, caller_name, plugin, command, at, calls, denials, refused from line
          where link = ? order by seq",
     );
     all(rows.bind(i64::try_from(link).unwrap_or(i64::MAX)).fetch_all(pool).await, |row| {
-        Ok(Line {
+        Ok(AuditRecord {
             inbox: row.inbox_key()?,
             caller: row.person("caller_id", "caller_name")?,
             plugin: row.optional_text("plugin")?,

@@ -9,8 +9,8 @@ pub(crate) use journal::{beside, entries, lines, links, newest, tip};
 pub(crate) use rights::{freezes, grants};
 
 use sqlx::{QueryBuilder, Sqlite, SqlitePool, sqlite::SqliteRow};
-use wardroom::port::{
-    RunKey,
+use wardroom::{
+    model::RunKey,
     store::{CallCount, InboxRow, Mark, OutboxRow, PendingRow, Release, ReleaseQuery, StoreError, Usage},
 };
 

@@ -1,7 +1,7 @@
 //! Queries for grants in chat and freezes.
 
 use sqlx::SqlitePool;
-use wardroom::port::store::{Freeze, Grant, StoreError};
+use wardroom::store::{Freeze, Grant, StoreError};
 
 use super::all;
 use crate::convert::Columns;

@@ -1,10 +1,7 @@
 //! Writes of jobs: opening, status, deployment lock, journal entry, closing.
 
 use sqlx::SqliteConnection;
-use wardroom::{
-    journal::entry_hash,
-    port::store::{Entry, JobEnd, JobRow, LinkKind, Place, Stand, StoreError},
-};
+use wardroom::store::{DeploymentLock, Entry, JobEnd, JobRow, JobStatus, LinkKind, StoreError, entry_hash};
 
 use super::done;
 use crate::{
@@ -69,7 +66,7 @@ pub(super) async fn stand(
     chain: &ChainCache,
     draft: &mut ChainDraft<'_>,
     job: &str,
-    stand: &Stand,
+    stand: &JobStatus,
 ) -> Result<(), StoreError> {
     draft.open_tip(connection, chain, job).await?;
     let result = sqlx::query("update job set phase = ?, about = ?, since = ?, wake = ? where id = ?")
@@ -87,7 +84,7 @@ pub(super) async fn take(
     connection: &mut SqliteConnection,
     chain: &ChainCache,
     draft: &mut ChainDraft<'_>,
-    place: &Place,
+    place: &DeploymentLock,
     job: &str,
 ) -> Result<(), StoreError> {
     draft.open_tip(connection, chain, job).await?;

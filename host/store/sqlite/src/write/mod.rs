@@ -8,7 +8,7 @@ mod rights;
 use sqlx::{SqliteConnection, sqlite::SqliteQueryResult};
 use wardroom::{
     Timestamp,
-    port::store::{InboxKey, InboxRow, Line, LinkKind, Mark, OutboxRow, Purpose, Release, StoreError, Write},
+    store::{AuditRecord, InboxKey, InboxRow, LinkKind, Mark, OutboxKind, OutboxRow, Release, StoreError, Write},
 };
 
 use crate::{
@@ -139,7 +139,7 @@ async fn say(connection: &mut SqliteConnection, row: &OutboxRow) -> Result<(), S
     .bind(&row.network)
     .bind(&row.room)
     .bind(&row.thread)
-    .bind(matches!(row.purpose, Purpose::Card { .. }))
+    .bind(matches!(row.purpose, OutboxKind::Card { .. }))
     .bind(json_column(&row.purpose)?)
     .bind(json_column(&row.text)?)
     .bind(time_column(Timestamp::now()))
@@ -177,7 +177,11 @@ async fn keep(connection: &mut SqliteConnection, digest: &str, bytes: &[u8]) -> 
 }
 
 /// Inserts a line of a query or a refusal under its link.
-pub(crate) async fn insert_line(connection: &mut SqliteConnection, line: &Line, link: u64) -> Result<(), StoreError> {
+pub(crate) async fn insert_line(
+    connection: &mut SqliteConnection,
+    line: &AuditRecord,
+    link: u64,
+) -> Result<(), StoreError> {
     let result = sqlx::query(
         "insert into line (link, network, room, event, caller_id, caller_name, plugin, command, at, calls, denials,
          refused) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",

@@ -1,7 +1,7 @@
 //! Writes of grants in chat and freezes.
 
 use sqlx::SqliteConnection;
-use wardroom::port::store::{Freeze, Grant, StoreError};
+use wardroom::store::{Freeze, Grant, StoreError};
 
 use super::done;
 use crate::convert::time_column;

@@ -16,7 +16,7 @@ use sqlx::SqliteConnection;
 use tokio::sync::{mpsc, oneshot};
 use wardroom::{
     Timestamp,
-    port::store::{InboxKey, Removed, StoreError, Write},
+    store::{InboxKey, Removed, StoreError, Write},
 };
 
 use crate::{lock::FolderLock, transaction::WriteConnection};

@@ -13,7 +13,7 @@ use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant, timeout, timeout_at},
 };
-use wardroom::port::store::{InboxKey, StoreError, Write};
+use wardroom::store::{InboxKey, StoreError, Write};
 
 use super::{CommitResult, Removal, Request};
 use crate::{

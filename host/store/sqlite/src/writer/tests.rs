@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use sqlx::Row;
 use wardroom::{
-    message::Person,
-    port::store::{Entry, EntryKind, JobRow, Phase, Stand},
+    model::Person,
+    store::{Entry, EntryKind, JobPhase, JobRow, JobStatus},
 };
 
 use super::*;
@@ -83,7 +83,7 @@ fn job() -> JobRow {
         parent: None,
         overrides: None,
         opened: at,
-        stand: Stand { phase: Phase::Working, about: String::new(), since: at, wake: None },
+        stand: JobStatus { phase: JobPhase::Working, about: String::new(), since: at, wake: None },
         end: None,
     }
 }

@@ -1,11 +1,8 @@
 //! Helpers of the checks.
 
 use wardroom::{
-    journal::{self, Verified},
-    port::{
-        Store, StoreError,
-        store::{InboxKey, JobQuery, JobRow, Write},
-    },
+    journal::Verified,
+    store::{InboxKey, JobQuery, JobRow, Store, StoreError, Write},
 };
 
 /// The open jobs, newest first.

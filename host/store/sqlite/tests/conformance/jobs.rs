@@ -1,16 +1,13 @@
 //! Checks of jobs and deployment locks.
 
-use wardroom::port::{
-    Store,
-    store::{InboxKey, JobQuery, JobRow, Phase, Place, Write},
-};
+use wardroom::store::{DeploymentLock, InboxKey, JobPhase, JobQuery, JobRow, Store, Write};
 
 use crate::{
     helpers::{commit, fails, ids, open_jobs, verified},
     rows::{at, closing, job, key, opening, opening_of, place, set, stand, take},
 };
 
-fn stands(job: &str, phase: Phase, wake: Option<i64>) -> Write {
+fn stands(job: &str, phase: JobPhase, wake: Option<i64>) -> Write {
     Write::Stand { job: job.to_owned(), stand: stand(phase, wake) }
 }
 
@@ -40,7 +37,7 @@ pub(crate) async fn a_job_opens_once_and_closes_once(store: &dyn Store) {
     commit(store, closing("7f", 1)).await;
     assert_eq!(fails(store, closing("7f", 1)[1..].to_vec()).await, "job `7f` is not open");
     assert_eq!(fails(store, opening("7f")).await, "job `7f` was opened before");
-    assert_eq!(fails(store, vec![stands("7f", Phase::Held, None)]).await, "job `7f` is not open");
+    assert_eq!(fails(store, vec![stands("7f", JobPhase::Held, None)]).await, "job `7f` is not open");
     assert_eq!(open_jobs(store).await, []);
     assert_eq!(verified(store).await.jobs, 1);
 }
@@ -60,7 +57,8 @@ pub(crate) async fn a_deployment_lock_has_one_holder(store: &dyn Store) {
     assert_eq!(store.places().await.expect("places"), places);
     // Within one list, a job can take the lock that another one releases.
     commit(store, [closing("7f", 1), vec![take("cms", "staging", "0b")]].concat()).await;
-    let places = [place("cms", "staging"), place("shop", "production")].map(|place: Place| (place, "0b".to_owned()));
+    let places =
+        [place("cms", "staging"), place("shop", "production")].map(|place: DeploymentLock| (place, "0b".to_owned()));
     assert_eq!(store.places().await.expect("places"), places);
     assert_eq!(fails(store, vec![take("cms", "qa", "7f")]).await, "job `7f` is not open");
     commit(store, closing("0b", 1)).await;
@@ -71,10 +69,10 @@ pub(crate) async fn a_parked_job_is_due_at_its_wake_time(store: &dyn Store) {
     assert_eq!(store.next_wake().await.expect("a time"), None);
     commit(store, ["a", "b", "c", "d"].map(opening).concat()).await;
     let parked = vec![
-        stands("a", Phase::Time, Some(30)),
-        stands("b", Phase::Run, Some(10)),
-        stands("c", Phase::Later, Some(20)),
-        stands("d", Phase::Asked, None),
+        stands("a", JobPhase::Time, Some(30)),
+        stands("b", JobPhase::Run, Some(10)),
+        stands("c", JobPhase::Later, Some(20)),
+        stands("d", JobPhase::Asked, None),
     ];
     commit(store, parked).await;
     let due = async |second, limit| {
@@ -84,21 +82,21 @@ pub(crate) async fn a_parked_job_is_due_at_its_wake_time(store: &dyn Store) {
     assert_eq!(store.next_wake().await.expect("a time"), Some(at(10)));
     let mut open = store.open_jobs().await.expect("counts");
     open.sort_by_key(|(phase, _)| phase.as_str());
-    assert_eq!(open, [(Phase::Asked, 1), (Phase::Later, 1), (Phase::Run, 1), (Phase::Time, 1)]);
+    assert_eq!(open, [(JobPhase::Asked, 1), (JobPhase::Later, 1), (JobPhase::Run, 1), (JobPhase::Time, 1)]);
     assert_eq!(due(9, 9).await, "");
     assert_eq!(due(10, 9).await, "b");
     assert_eq!(due(99, 9).await, "bca");
     assert_eq!(due(99, 2).await, "bc");
-    commit(store, vec![stands("b", Phase::Run, Some(40)), stands("c", Phase::Working, None)]).await;
+    commit(store, vec![stands("b", JobPhase::Run, Some(40)), stands("c", JobPhase::Working, None)]).await;
     assert_eq!(due(99, 9).await, "ab");
     commit(store, closing("a", 1)).await;
     assert_eq!(due(99, 9).await, "b");
     assert_eq!(store.next_wake().await.expect("a time"), Some(at(40)));
     let mut open = store.open_jobs().await.expect("counts");
     open.sort_by_key(|(phase, _)| phase.as_str());
-    assert_eq!(open, [(Phase::Asked, 1), (Phase::Run, 1), (Phase::Working, 1)]);
+    assert_eq!(open, [(JobPhase::Asked, 1), (JobPhase::Run, 1), (JobPhase::Working, 1)]);
     let row = store.job("b").await.expect("a job").expect("it is there");
-    assert_eq!(row.stand, stand(Phase::Run, Some(40)));
+    assert_eq!(row.stand, stand(JobPhase::Run, Some(40)));
 }
 
 pub(crate) async fn jobs_are_filtered(store: &dyn Store) {
@@ -111,7 +109,7 @@ pub(crate) async fn jobs_are_filtered(store: &dyn Store) {
         JobRow { id: "d".into(), ..elsewhere },
     ];
     commit(store, rows.map(opening_of).concat()).await;
-    commit(store, vec![stands("b", Phase::Time, Some(1)), stands("c", Phase::Line, None)]).await;
+    commit(store, vec![stands("b", JobPhase::Time, Some(1)), stands("c", JobPhase::Line, None)]).await;
     commit(store, closing("a", 1)).await;
     let all = JobQuery::default();
     let root = |room: &str| Some(("matrix".to_owned(), room.to_owned(), "$root".to_owned()));
@@ -121,9 +119,9 @@ pub(crate) async fn jobs_are_filtered(store: &dyn Store) {
         (JobQuery { open: Some(true), ..all.clone() }, "dcb"),
         (JobQuery { open: Some(true), limit: Some(2), ..all.clone() }, "dc"),
         (JobQuery { open: Some(false), ..all.clone() }, "a"),
-        (JobQuery { phases: Some(vec![Phase::Line, Phase::Time]), ..all.clone() }, "cb"),
-        (JobQuery { phases: Some(vec![Phase::Working]), ..all.clone() }, "da"),
-        (JobQuery { phases: Some(vec![Phase::Working]), open: Some(true), ..all.clone() }, "d"),
+        (JobQuery { phases: Some(vec![JobPhase::Line, JobPhase::Time]), ..all.clone() }, "cb"),
+        (JobQuery { phases: Some(vec![JobPhase::Working]), ..all.clone() }, "da"),
+        (JobQuery { phases: Some(vec![JobPhase::Working]), open: Some(true), ..all.clone() }, "d"),
         (JobQuery { phases: Some(vec![]), ..all.clone() }, ""),
         (JobQuery { plugin: Some("reaper".into()), ..all.clone() }, "b"),
         (JobQuery { thread: root("!ops"), ..all.clone() }, "c"),

@@ -1,8 +1,8 @@
 //! Checks of lists of writes: each is atomic, and notes keep their order.
 
-use wardroom::port::{
-    Outcome, Store,
-    store::{EntryKind, JobRow, Phase, ReleaseQuery, Write},
+use wardroom::{
+    model::Outcome,
+    store::{EntryKind, JobPhase, JobRow, ReleaseQuery, Store, Write},
 };
 
 use crate::{
@@ -28,7 +28,7 @@ pub(crate) async fn a_list_with_an_invalid_write_changes_nothing(store: &dyn Sto
         close("7f"),
         Write::Enter(entry("0b", 0, EntryKind::Call)),
         take("cms", "staging", "0b"),
-        Write::Stand { job: "0b".into(), stand: stand(Phase::Time, Some(5)) },
+        Write::Stand { job: "0b".into(), stand: stand(JobPhase::Time, Some(5)) },
         Write::Keep { digest: "sha256:aa".into(), bytes: b"large".to_vec() },
         Write::Line(line(Some("deploy"), &[("log.info", 1, 0)])),
         Write::Release(release("0b-1", "cms", "staging", 1, Outcome::Succeeded)),
@@ -57,7 +57,7 @@ pub(crate) async fn a_list_with_an_invalid_write_changes_nothing(store: &dyn Sto
     assert_eq!(new, [key(2)]);
     assert_eq!(store.waiting().await.expect("rows"), [message(2)]);
     assert_eq!(store.outbox().await.expect("rows"), [pending(words("m", "hello"), None, 1)]);
-    let parked = JobRow { stand: stand(Phase::Time, Some(5)), ..job("0b") };
+    let parked = JobRow { stand: stand(JobPhase::Time, Some(5)), ..job("0b") };
     assert_eq!(open_jobs(store).await, [parked]);
     assert_eq!(store.places().await.expect("places"), [(place("cms", "staging"), "0b".to_owned())]);
     assert_eq!(store.beside("sha256:aa").await.expect("bytes"), Some(b"large".to_vec()));

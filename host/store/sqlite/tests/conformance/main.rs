@@ -29,7 +29,7 @@ macro_rules! on_every_store {
             $(mod $module {
                 $(#[tokio::test]
                 async fn $check() {
-                    crate::$module::$check(&wardroom::port::memory::MemoryStore::new()).await;
+                    crate::$module::$check(&wardroom::store::MemoryStore::new()).await;
                 })*
             })*
         }

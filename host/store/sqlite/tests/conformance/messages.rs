@@ -1,9 +1,6 @@
 //! Checks of the inbox, the outbox and room marks.
 
-use wardroom::port::{
-    Store,
-    store::{InboxKey, InboxRow, Mark, OutboxRow, Write},
-};
+use wardroom::store::{InboxKey, InboxRow, Mark, OutboxRow, Store, Write};
 
 use crate::{
     helpers::commit,

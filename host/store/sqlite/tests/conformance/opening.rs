@@ -3,9 +3,9 @@
 use std::{os::unix::fs::PermissionsExt, path::Path, process::Command};
 
 use sqlx::{ConnectOptions, sqlite::SqliteConnectOptions};
-use wardroom::port::{
-    Outcome, Store, StoreError,
-    store::{EntryKind, ReleaseQuery, Write},
+use wardroom::{
+    model::Outcome,
+    store::{EntryKind, ReleaseQuery, Store, StoreError, Write},
 };
 use wardroom_sqlite::{OpenError, SqliteStore};
 

@@ -1,9 +1,6 @@
 //! Checks of the plugins' keys and of the usage of host calls.
 
-use wardroom::port::{
-    Store,
-    store::{CallCount, EntryKind, Usage, Write},
-};
+use wardroom::store::{CallCount, EntryKind, Store, Usage, Write};
 
 use crate::{
     helpers::commit,

@@ -8,10 +8,7 @@ use std::{
 };
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use wardroom::port::{
-    Store, StoreError,
-    store::{EntryKind, Write},
-};
+use wardroom::store::{EntryKind, Store, StoreError, Write};
 use wardroom_sqlite::{OpenError, SqliteStore};
 
 use crate::{

@@ -5,12 +5,8 @@ use std::path::Path;
 use proptest::prelude::*;
 use wardroom::{
     Timestamp,
-    journal::{digest, pack, verify},
-    port::{
-        Store,
-        memory::MemoryStore,
-        store::{Entry, EntryKind, JobQuery, JobRow, Line, Phase, Removed, Write},
-    },
+    journal::pack,
+    store::{AuditRecord, Entry, EntryKind, JobPhase, JobQuery, JobRow, MemoryStore, Removed, Store, Write, digest},
 };
 use wardroom_sqlite::SqliteStore;
 
@@ -42,7 +38,7 @@ enum Act {
     Close {
         job: u8,
     },
-    Line {
+    AuditRecord {
         refused: bool,
     },
     Receive {
@@ -82,7 +78,7 @@ fn act() -> impl Strategy<Value = Act> {
         3 => (job.clone(), 0..8_u8).prop_map(|(job, message)| Act::Open { job, message }),
         8 => (job.clone(), 0..KINDS.len(), prop_oneof![9 => Just(1_u8), 1 => 0..3_u8], prop::bool::weighted(0.2))
             .prop_map(|(job, kind, off, large)| Act::Enter { job, kind, off, large }),
-        2 => (job.clone(), 0..Phase::ALL.len(), proptest::option::of(0..50_i64))
+        2 => (job.clone(), 0..JobPhase::ALL.len(), proptest::option::of(0..50_i64))
             .prop_map(|(job, phase, wake)| Act::Stand { job, phase, wake }),
         2 => (job.clone(), 0..3_u8).prop_map(|(job, place)| Act::Take { job, place }),
         3 => job.clone().prop_map(|job| Act::Close { job }),
@@ -128,7 +124,7 @@ async fn writes(memory: &MemoryStore, acts: &[Act], now: i64) -> Vec<Write> {
                 writes.push(Write::Enter(entry));
             }
             Act::Stand { job, phase, wake } => {
-                writes.push(Write::Stand { job: name(job), stand: stand(Phase::ALL[phase], wake) });
+                writes.push(Write::Stand { job: name(job), stand: stand(JobPhase::ALL[phase], wake) });
             }
             Act::Take { job, place } => writes.push(take("cms", &place.to_string(), &name(job))),
             Act::Close { job } => {
@@ -137,7 +133,11 @@ async fn writes(memory: &MemoryStore, acts: &[Act], now: i64) -> Vec<Write> {
                 writes.extend(closing_at(&job, number, now));
             }
             Act::Line { refused } => {
-                writes.push(Write::Line(Line { refused, at: at(now), ..line(Some("deploy"), &[("log.info", 1, 0)]) }));
+                writes.push(Write::Line(AuditRecord {
+                    refused,
+                    at: at(now),
+                    ..line(Some("deploy"), &[("log.info", 1, 0)])
+                }));
             }
             Act::Receive { message: number, done } => {
                 writes.push(Write::Receive(message(number.into())));

@@ -1,8 +1,8 @@
 //! Checks of releases.
 
-use wardroom::port::{
-    Outcome, Store,
-    store::{ReleaseQuery, Write},
+use wardroom::{
+    model::Outcome,
+    store::{ReleaseQuery, Store, Write},
 };
 
 use crate::{helpers::commit, rows::release};

@@ -1,11 +1,9 @@
 //! Checks of the removal of ended jobs and old rows.
 
 use wardroom::{
-    Timestamp, journal,
-    port::{
-        RunKey, Store,
-        store::{EntryKind, JobQuery, JobRow, LinkKind, Write},
-    },
+    Timestamp,
+    model::RunKey,
+    store::{EntryKind, JobQuery, JobRow, LinkKind, Store, Write},
 };
 
 use crate::{
@@ -19,10 +17,10 @@ pub(crate) async fn ended_jobs_and_old_rows_are_removed(store: &dyn Store) {
     let mut other = entry("a", 2, EntryKind::Intent);
     other.call = "chat.say".into();
     let mut large = entry("a", 3, EntryKind::Call);
-    large.beside = Some(journal::digest(b"{}"));
-    let keep = |bytes: &[u8]| Write::Keep { digest: journal::digest(bytes), bytes: bytes.to_vec() };
+    large.beside = Some(store::digest(b"{}"));
+    let keep = |bytes: &[u8]| Write::Keep { digest: store::digest(bytes), bytes: bytes.to_vec() };
     let beside = vec![keep(b"{}"), keep(b"orphan"), keep(b"loaded"), keep(b"kept")];
-    let kept = JobRow { digest: journal::digest(b"kept"), ..job("c") };
+    let kept = JobRow { digest: store::digest(b"kept"), ..job("c") };
     let writes = [
         beside,
         vec![Write::Receive(message(1)), Write::Done(key(1)), Write::Receive(message(2))],
@@ -38,12 +36,12 @@ pub(crate) async fn ended_jobs_and_old_rows_are_removed(store: &dyn Store) {
         vec![Write::Say(words("!ops/$x", "never")), sent("!ops/$x", 1, None), Write::Say(words("later", "unsent"))],
     ];
     commit(store, writes.concat()).await;
-    let refused = |second| wardroom::port::store::Line { refused: true, at: at(second), ..line(None, &[]) };
+    let refused = |second| wardroom::store::Line { refused: true, at: at(second), ..line(None, &[]) };
     commit(store, vec![Write::Line(refused(5)), Write::Line(refused(15))]).await;
     let mut group = [line(None, &[]), line(None, &[])];
     group[1].at = at(15);
     commit(store, group.map(Write::Line).to_vec()).await;
-    let loaded = [journal::digest(b"loaded")];
+    let loaded = [store::digest(b"loaded")];
 
     let removed = store.remove(at(10), &loaded).await.expect("removes");
     let run = (RunKey::new("a", 1), "cms/staging".to_owned());
@@ -61,7 +59,7 @@ pub(crate) async fn ended_jobs_and_old_rows_are_removed(store: &dyn Store) {
         "message 20 is recent, and message 3 started an open job"
     );
     for (bytes, there) in [(&b"{}"[..], false), (b"orphan", false), (b"loaded", true), (b"kept", true)] {
-        let found = store.beside(&journal::digest(bytes)).await.expect("bytes");
+        let found = store.beside(&store::digest(bytes)).await.expect("bytes");
         assert_eq!(found.is_some(), there, "{}", String::from_utf8_lossy(bytes));
     }
     let last = store.links(0, 99).await.expect("links").pop().expect("a link");
@@ -70,11 +68,11 @@ pub(crate) async fn ended_jobs_and_old_rows_are_removed(store: &dyn Store) {
     assert_eq!((whole.jobs, whole.removed, whole.lines), (2, 1, 3), "lines of one link are removed together");
 
     let nothing = store.remove(at(10), &loaded).await.expect("removes");
-    assert_eq!(nothing, wardroom::port::store::Removed { rows: 0, ..Default::default() });
+    assert_eq!(nothing, wardroom::store::Removed { rows: 0, ..Default::default() });
     assert_eq!(verified(store).await.links, whole.links, "an empty removal adds no link");
     // The id of a removed job is not reused: its runs and releases still have it.
     let again = store.commit(opening("a")).await;
-    assert!(matches!(&again, Err(wardroom::port::StoreError::Failed(_))), "{again:?}");
+    assert!(matches!(&again, Err(wardroom::store::StoreError::Failed(_))), "{again:?}");
     commit(store, opening("d")).await;
     commit(store, vec![Write::Say(card("d/card", "anew", false)), Write::Say(card("c/card", "anew", false))]).await;
     let keys = store.outbox().await.expect("rows").into_iter().map(|pending| (pending.row.key, pending.event));

@@ -1,11 +1,8 @@
 //! Checks of grants and freezes.
 
 use wardroom::{
-    message::Person,
-    port::{
-        Store,
-        store::{Freeze, Grant, Write},
-    },
+    model::Person,
+    store::{Freeze, Grant, Store, Write},
 };
 
 use crate::{helpers::commit, rows::at};

@@ -2,15 +2,12 @@
 
 use wardroom::{
     Timestamp,
-    message::Person,
-    port::{
-        Outcome, RunKey,
-        store::{
-            CallCount, Entry, EntryKind, InboxKey, InboxRow, JobEnd, JobOutcome, JobRow, Line, Mark, OutboxRow,
-            PendingRow, Phase, Place, Purpose, Release, Stand, Write,
-        },
+    base::Text,
+    model::{Outcome, Person, RunKey},
+    store::{
+        AuditRecord, CallCount, DeploymentLock, Entry, EntryKind, InboxKey, InboxRow, JobEnd, JobOutcome, JobPhase,
+        JobRow, JobStatus, Mark, OutboxKind, OutboxRow, PendingRow, Release, Write,
     },
-    reply::Text,
 };
 
 /// A time with nanoseconds, `seconds` after a fixed one.
@@ -58,17 +55,17 @@ pub(crate) fn words(key: &str, text: &str) -> OutboxRow {
         network: "matrix".into(),
         room: "!ops".into(),
         thread: Some("$root".into()),
-        purpose: Purpose::Message,
+        purpose: OutboxKind::Message,
         text: Text::lines(text),
     }
 }
 
 pub(crate) fn card(key: &str, text: &str, rest: bool) -> OutboxRow {
-    OutboxRow { purpose: Purpose::Card { rest }, ..words(key, text) }
+    OutboxRow { purpose: OutboxKind::Card { rest }, ..words(key, text) }
 }
 
 pub(crate) fn reaction(key: &str, emoji: &str) -> OutboxRow {
-    let purpose = Purpose::Reaction { event: "$event1".into(), emoji: emoji.into() };
+    let purpose = OutboxKind::Reaction { event: "$event1".into(), emoji: emoji.into() };
     OutboxRow { purpose, text: Text::default(), ..words(key, "") }
 }
 
@@ -96,14 +93,14 @@ pub(crate) fn job(id: &str) -> JobRow {
         parent: None,
         overrides: None,
         opened: at(0),
-        stand: stand(Phase::Working, None),
+        stand: stand(JobPhase::Working, None),
         end: None,
     }
 }
 
 /// A job's status, with the second of its wake time.
-pub(crate) fn stand(phase: Phase, wake: Option<i64>) -> Stand {
-    Stand { phase, about: phase.as_str().into(), since: at(0), wake: wake.map(at) }
+pub(crate) fn stand(phase: JobPhase, wake: Option<i64>) -> JobStatus {
+    JobStatus { phase, about: phase.as_str().into(), since: at(0), wake: wake.map(at) }
 }
 
 /// A job with its first entry.
@@ -141,8 +138,8 @@ pub(crate) fn take(app: &str, environment: &str, job: &str) -> Write {
     Write::Take { place: place(app, environment), job: job.to_owned() }
 }
 
-pub(crate) fn place(app: &str, environment: &str) -> Place {
-    Place { app: app.to_owned(), environment: environment.to_owned() }
+pub(crate) fn place(app: &str, environment: &str) -> DeploymentLock {
+    DeploymentLock { app: app.to_owned(), environment: environment.to_owned() }
 }
 
 /// Closes a job without a last entry.
@@ -167,8 +164,8 @@ pub(crate) fn entry(job: &str, number: u32, kind: EntryKind) -> Entry {
     }
 }
 
-pub(crate) fn line(plugin: Option<&str>, calls: &[(&str, u64, u64)]) -> Line {
-    Line {
+pub(crate) fn line(plugin: Option<&str>, calls: &[(&str, u64, u64)]) -> AuditRecord {
+    AuditRecord {
         inbox: key(1),
         caller: person("bob"),
         plugin: plugin.map(str::to_owned),

@@ -4,11 +4,8 @@ use std::path::{Path, PathBuf};
 
 use sqlx::{ConnectOptions, Connection, sqlite::SqliteConnectOptions};
 use wardroom::{
-    journal::{self, Head},
-    port::{
-        Store,
-        store::{EntryKind, JobRow, Line, Write},
-    },
+    journal::Head,
+    store::{AuditRecord, EntryKind, JobRow, Store, Write},
 };
 use wardroom_sqlite::SqliteStore;
 
@@ -25,7 +22,7 @@ fn entries(job: &str, numbers: std::ops::Range<u32>) -> Vec<Write> {
 }
 
 fn refused(number: u32) -> Write {
-    Write::Line(Line { refused: true, inbox: key(number), ..line(None, &[]) })
+    Write::Line(AuditRecord { refused: true, inbox: key(number), ..line(None, &[]) })
 }
 
 impl TamperTest {
@@ -33,7 +30,7 @@ impl TamperTest {
         let folder = tempfile::tempdir().expect("a folder");
         let store = SqliteStore::open(&folder.path().join("wardroom.db")).await.expect("opens");
         let bytes = b"the plugin".to_vec();
-        let digest = journal::digest(&bytes);
+        let digest = store::digest(&bytes);
         let mut large = entry("7f3a", 1, EntryKind::Call);
         large.body = serde_json::json!({ "arguments": "x".repeat(20_000) });
         let beside = journal::pack(&mut large).expect("it is large");

@@ -7,9 +7,9 @@ use sqlx::{
     migrate::{Migration, MigrationType, Migrator},
     sqlite::SqliteConnectOptions,
 };
-use wardroom::port::{
-    Outcome, Store,
-    store::{JobQuery, Purpose, ReleaseQuery},
+use wardroom::{
+    model::Outcome,
+    store::{JobQuery, OutboxKind, ReleaseQuery, Store},
 };
 use wardroom_sqlite::{MachineClaim, OpenError, SqliteStore};
 
@@ -89,7 +89,7 @@ async fn a_database_of_version_1_is_migrated() {
     ];
     assert_eq!(said, expected);
     assert_eq!((rows[0].version, rows[0].event.as_deref()), (3, Some("$card0b")), "the card is edited");
-    assert_eq!((&rows[0].row.purpose, &rows[2].row.purpose), (&Purpose::Card { rest: true }, &Purpose::Message));
+    assert_eq!((&rows[0].row.purpose, &rows[2].row.purpose), (&OutboxKind::Card { rest: true }, &OutboxKind::Message));
     assert_eq!(rows[2].row.thread.as_deref(), Some("$root"));
     // New jobs work, also with the old ids.
     assert_eq!(verified(&store).await.links, 0);

@@ -4,10 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use futures_util::future::join_all;
 use sqlx::{ConnectOptions, sqlite::SqliteConnectOptions};
-use wardroom::port::{
-    Store, StoreError,
-    store::{EntryKind, Write},
-};
+use wardroom::store::{EntryKind, Store, StoreError, Write};
 use wardroom_sqlite::SqliteStore;
 
 use crate::{
