@@ -1,4 +1,4 @@
-//! A store that calls hooks around the methods of another store: for crash points, measurements and injected faults.
+//! A store that calls hooks around the methods of another store: for tests, measurements and injected faults.
 //!
 //! Invariant: the wrapper changes no argument, no result and no order. Only an error of a hook replaces a call.
 
