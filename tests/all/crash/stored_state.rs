@@ -7,7 +7,7 @@ use wardroom::{
     journal::Verified,
     store::{JobQuery, JobRow, Release, ReleaseQuery, Store as _},
 };
-use wardroom_store::SqliteStore;
+use wardroom_sqlite::SqliteStore;
 
 use super::session::{Session, run_session};
 use crate::{running_host::eventually, test_host::TestHost};

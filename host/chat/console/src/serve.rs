@@ -72,7 +72,7 @@ impl Console {
         Ok(())
     }
 
-    async fn bring(&self, inbox: &Inbox, text: String) {
+    async fn bring(&self, inbox: &dyn Inbox, text: String) {
         let speaker = self.speaker.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let event = fresh();
         loop {

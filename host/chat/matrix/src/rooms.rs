@@ -109,7 +109,7 @@ impl Joins {
     }
 
     /// Looks at an invitation, and accepts an admin's.
-    pub(crate) async fn invited(&mut self, room: &Room, inbox: &Inbox, places: &mut Places) {
+    pub(crate) async fn invited(&mut self, room: &Room, inbox: &dyn Inbox, places: &mut Places) {
         if room.state() != RoomState::Invited {
             return;
         }

@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::{
-    Freeze, Grant, InboxKey, InboxRow, JobQuery, JobRow, Line, Link, Mark, PendingRow, Phase, Place, Release,
-    ReleaseQuery, Removed, Sealed, Store, StoreError, Usage, Write,
+    Freeze, Grant, InboxKey, InboxRow, JobQuery, JobRow, AuditRecord, Link, Mark, PendingRow, JobPhase, DeploymentLock, Release,
+    ReleaseQuery, Removed, HashedEntry, Store, StoreError, Usage, Write,
 };
 
 /// What a [`HookedStore`] calls. Each method does nothing by default, except those that make a [`StoreHooks::Pending`].
@@ -124,17 +124,17 @@ impl<S: Store + ?Sized, H: StoreHooks> Store for HookedStore<S, H> {
         self.store.next_wake().await
     }
 
-    async fn open_jobs(&self) -> Result<Vec<(Phase, u64)>, StoreError> {
+    async fn open_jobs(&self) -> Result<Vec<(JobPhase, u64)>, StoreError> {
         self.hooks.before_read("open_jobs").await?;
         self.store.open_jobs().await
     }
 
-    async fn places(&self) -> Result<Vec<(Place, String)>, StoreError> {
+    async fn places(&self) -> Result<Vec<(DeploymentLock, String)>, StoreError> {
         self.hooks.before_read("places").await?;
         self.store.places().await
     }
 
-    async fn entries(&self, job: &str) -> Result<Vec<Sealed>, StoreError> {
+    async fn entries(&self, job: &str) -> Result<Vec<HashedEntry>, StoreError> {
         self.hooks.before_read("entries").await?;
         self.store.entries(job).await
     }
@@ -159,7 +159,7 @@ impl<S: Store + ?Sized, H: StoreHooks> Store for HookedStore<S, H> {
         self.store.links(after, limit).await
     }
 
-    async fn lines(&self, link: u64) -> Result<Vec<Line>, StoreError> {
+    async fn lines(&self, link: u64) -> Result<Vec<AuditRecord>, StoreError> {
         self.hooks.before_read("lines").await?;
         self.store.lines(link).await
     }

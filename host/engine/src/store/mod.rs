@@ -1,6 +1,7 @@
 //! store
 
 mod chain;
+mod hooked;
 mod jobs;
 mod journal;
 mod memory;
@@ -20,3 +21,4 @@ pub use messages::{
 pub use releases::{Release, ReleaseQuery};
 pub use rights::{Freeze, Grant};
 pub use traits::{NAMES_LONGER, Store, StoreError, Write};
+pub use hooked::{HookedStore, StoreHooks};

@@ -42,7 +42,7 @@ struct Wanted {
 }
 
 impl Wanted {
-    async fn read(self, account: &Account, inbox: &Inbox) -> Result<ReadBack, Trouble> {
+    async fn read(self, account: &Account, inbox: &dyn Inbox) -> Result<ReadBack, Trouble> {
         let Self { channel, since, reacted, came, door } = self;
         let mark = inbox.mark(&channel).await;
         let mark = mark.map_err(|error| Trouble::later(format!("the channel's mark cannot be read: {error}")))?;
