@@ -1,6 +1,9 @@
 //! A line of input as the engine's types.
 
-use wardroom::{Timestamp, adapter::Incoming, model::Person};
+use wardroom::{
+    Timestamp,
+    message::{Incoming, Person},
+};
 
 /// What a line asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -19,10 +19,9 @@ use std::{
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 use wardroom::{
-    adapter::Inbox,
-    adapter::{Body, Chat, ChatFactory, Outgoing, SendError},
-    base::Table,
-    model::{BotIdentity, Person},
+    config::{BotIdentity, Table},
+    message::{Inbox, Person},
+    port::{Body, Chat, ChatFactory, Outgoing, SendError},
 };
 
 /// The network's name.
@@ -97,7 +96,7 @@ impl Chat for Console {
         vec![ROOM.to_owned()]
     }
 
-    async fn serve(&self, inbox: Arc<dyn Inbox>, stop: CancellationToken) -> anyhow::Result<()> {
+    async fn serve(&self, inbox: Arc<Inbox>, stop: CancellationToken) -> anyhow::Result<()> {
         self.read_lines(inbox, stop).await
     }
 

@@ -8,7 +8,10 @@ use std::{
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use wardroom::{Timestamp, adapter::Inbox, model::Person};
+use wardroom::{
+    Timestamp,
+    message::{Inbox, Person},
+};
 
 use crate::{
     Console, ROOM,
@@ -21,7 +24,7 @@ const AGAIN: Duration = Duration::from_millis(500);
 const LONGEST_LINE: usize = 64 << 10;
 
 impl Console {
-    pub(crate) async fn read_lines(&self, inbox: Arc<dyn Inbox>, stop: CancellationToken) -> anyhow::Result<()> {
+    pub(crate) async fn read_lines(&self, inbox: Arc<Inbox>, stop: CancellationToken) -> anyhow::Result<()> {
         inbox.enter(ROOM, Timestamp::now()).await?;
         if self.terminal {
             self.print(&format!("This is {}. Type help, or /quit to leave.", self.bot))?;
@@ -72,7 +75,7 @@ impl Console {
         Ok(())
     }
 
-    async fn bring(&self, inbox: &dyn Inbox, text: String) {
+    async fn bring(&self, inbox: &Inbox, text: String) {
         let speaker = self.speaker.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let event = fresh();
         loop {

@@ -17,7 +17,7 @@ use matrix_sdk::{
     },
 };
 use serde_json::Value;
-use wardroom::adapter::Position;
+use wardroom::message::Position;
 
 use crate::{convert, sealed::Event, trouble::Trouble};
 

@@ -9,9 +9,8 @@ use async_trait::async_trait;
 use matrix_sdk::{Client, EncryptionState, RoomState, ruma::RoomId};
 use tokio_util::sync::CancellationToken;
 use wardroom::{
-    adapter::Inbox,
-    adapter::{Abilities, Chat, Link, Outgoing, SendError},
-    model::Person,
+    message::{Inbox, Person},
+    port::{Abilities, Chat, Link, Outgoing, SendError},
 };
 use wardroom_account::{Backoff, Outage};
 
@@ -65,7 +64,7 @@ impl Matrix {
         }
     }
 
-    async fn stay(&self, inbox: Arc<dyn Inbox>) -> anyhow::Result<()> {
+    async fn stay(&self, inbox: Arc<Inbox>) -> anyhow::Result<()> {
         let mut outage = Outage::new("the homeserver", self.config.homeserver.to_string());
         let mut replaced: Option<Instant> = None;
         loop {
@@ -144,7 +143,7 @@ impl Chat for Matrix {
         }
     }
 
-    async fn serve(&self, inbox: Arc<dyn Inbox>, stop: CancellationToken) -> anyhow::Result<()> {
+    async fn serve(&self, inbox: Arc<Inbox>, stop: CancellationToken) -> anyhow::Result<()> {
         // Ending in the middle of anything is as safe as a crash: what the inbox does not hold is read again.
         let end = stop.run_until_cancelled(self.stay(inbox)).await.unwrap_or(Ok(()));
         self.link.down(end.as_ref().map_or_else(ToString::to_string, |()| "stopped".to_owned()));

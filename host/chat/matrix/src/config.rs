@@ -12,7 +12,10 @@ use matrix_sdk::{
     ruma::{OwnedDeviceId, OwnedRoomOrAliasId, OwnedUserId, RoomOrAliasId, UserId},
 };
 use matrix_sdk_base::crypto::vodozemac::Ed25519PublicKey;
-use wardroom::{base::SecretRef, base::Table, model::BotIdentity};
+use wardroom::{
+    config::{BotIdentity, Table},
+    port::SecretRef,
+};
 use wardroom_account::folder::folder_name;
 
 /// One account.
@@ -239,7 +242,7 @@ fn read_rooms(table: &mut Table) -> Vec<OwnedRoomOrAliasId> {
 mod tests {
     use std::sync::Arc;
 
-    use wardroom::base::{Problems, parse};
+    use wardroom::config::{Problems, parse};
 
     use super::*;
 

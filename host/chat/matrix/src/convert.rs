@@ -19,10 +19,9 @@ use matrix_sdk::ruma::{
 use serde_json::{Value, json};
 use wardroom::{
     Timestamp,
-    adapter::Incoming,
-    base::{Block, Text},
-    model::Person,
-    store::Reaction,
+    message::{Incoming, Person},
+    port::store::Reaction,
+    reply::{Block, Text},
 };
 
 use crate::sealed::Event;

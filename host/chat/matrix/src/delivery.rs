@@ -17,9 +17,8 @@ use matrix_sdk::{
 };
 use wardroom::{
     Timestamp,
-    adapter::Inbox,
-    adapter::{Incoming, Position},
-    base::clean,
+    message::{Inbox, Incoming, Position},
+    reply::clean,
 };
 use wardroom_account::Backoff;
 
@@ -40,7 +39,7 @@ const NAMELESS: &str =
 /// The way from the rooms to the inbox.
 pub(crate) struct Delivery<'a> {
     config: &'a Config,
-    inbox: Arc<dyn Inbox>,
+    inbox: Arc<Inbox>,
     undecrypted: Undecrypted,
     known: Known,
     /// What we are called where a room knows no other name.
@@ -49,7 +48,7 @@ pub(crate) struct Delivery<'a> {
 
 impl<'a> Delivery<'a> {
     /// Begins; no request yet.
-    pub(crate) fn new(config: &'a Config, inbox: Arc<dyn Inbox>) -> Self {
+    pub(crate) fn new(config: &'a Config, inbox: Arc<Inbox>) -> Self {
         Self { config, inbox, undecrypted: Undecrypted::load(config), known: Known::load(config), called: None }
     }
 

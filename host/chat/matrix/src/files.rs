@@ -10,7 +10,7 @@ use matrix_sdk::{
     ruma::{EventId, api::client::media::create_content},
 };
 use serde_json::{Value, json};
-use wardroom::{adapter::SendError, base::Text};
+use wardroom::{port::SendError, reply::Text};
 
 use crate::{convert, send, trouble::Trouble};
 

@@ -46,9 +46,8 @@ mod undecrypted;
 use std::{path::PathBuf, sync::Arc};
 
 use wardroom::{
-    adapter::{Chat, ChatFactory},
-    base::Table,
-    model::BotIdentity,
+    config::{BotIdentity, Table},
+    port::{Chat, ChatFactory},
 };
 
 pub(crate) use config::{Config, Login};

@@ -13,7 +13,7 @@ use matrix_sdk::{
     encryption::export_secrets_bundle_from_store,
     ruma::{DeviceId, api::client::keys::get_keys},
 };
-use wardroom::base::SecretRef;
+use wardroom::port::SecretRef;
 
 use crate::{
     Config, folder,

@@ -7,7 +7,7 @@
 use std::{fs, io, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
-use wardroom::base::Secret;
+use wardroom::port::Secret;
 
 use crate::{Config, folder, trouble::Trouble};
 

@@ -12,7 +12,10 @@ use matrix_sdk::{
     },
 };
 use tokio::task::JoinSet;
-use wardroom::{adapter::Inbox, adapter::SendError, model::Person};
+use wardroom::{
+    message::{Inbox, Person},
+    port::SendError,
+};
 use wardroom_account::Backoff;
 
 use crate::{delivery::shown, moves, places::Places, trouble::Trouble};
@@ -109,7 +112,7 @@ impl Joins {
     }
 
     /// Looks at an invitation, and accepts an admin's.
-    pub(crate) async fn invited(&mut self, room: &Room, inbox: &dyn Inbox, places: &mut Places) {
+    pub(crate) async fn invited(&mut self, room: &Room, inbox: &Inbox, places: &mut Places) {
         if room.state() != RoomState::Invited {
             return;
         }

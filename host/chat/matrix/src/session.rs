@@ -18,7 +18,7 @@ use matrix_sdk::{
 use matrix_sdk_base::crypto::{CollectStrategy, DecryptionSettings, TrustRequirement};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use wardroom::base::{Secret, SecretRef};
+use wardroom::port::{Secret, SecretRef};
 
 use crate::{
     Config, Login,

@@ -29,7 +29,7 @@ use matrix_sdk::{
     sync::SyncResponse,
 };
 use tokio::{sync::mpsc, task::JoinSet};
-use wardroom::{adapter::Inbox, adapter::Link};
+use wardroom::{message::Inbox, port::Link};
 use wardroom_account::{Backoff, LONGEST_ASKED, Outage};
 
 use crate::{
@@ -53,7 +53,7 @@ const WAIT: Duration = Duration::from_secs(30);
 pub(crate) struct Rooms<'a> {
     config: &'a Config,
     client: Client,
-    inbox: Arc<dyn Inbox>,
+    inbox: Arc<Inbox>,
     places: Places,
     joins: Joins,
     /// Rooms to be read back to their marks, with what came of them meanwhile.
@@ -67,7 +67,7 @@ type Keys = mpsc::UnboundedReceiver<Option<HashSet<String>>>;
 
 impl<'a> Rooms<'a> {
     /// Begins; no request yet.
-    pub(crate) fn new(config: &'a Config, client: Client, inbox: Arc<dyn Inbox>) -> Self {
+    pub(crate) fn new(config: &'a Config, client: Client, inbox: Arc<Inbox>) -> Self {
         Self {
             config,
             identity: Identity::new(config, client.clone()),

@@ -6,7 +6,7 @@ use matrix_sdk::{
     HttpError, RefreshTokenError, RumaApiError,
     ruma::api::error::{ErrorBody, ErrorKind, FromHttpResponseError, RetryAfter},
 };
-use wardroom::adapter::SendError;
+use wardroom::port::SendError;
 pub(crate) use wardroom_account::chain;
 
 /// Why a request came to nothing.

@@ -15,7 +15,7 @@ use std::{
 use matrix_sdk::ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, RoomId};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use wardroom::{Timestamp, adapter::Incoming, base::Text, store::Reaction};
+use wardroom::{Timestamp, message::Incoming, port::store::Reaction, reply::Text};
 
 use crate::{
     Config,

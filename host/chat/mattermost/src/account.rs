@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use tokio::sync::mpsc;
-use wardroom::{adapter::SendError, model::Person};
+use wardroom::{message::Person, port::SendError};
 
 use crate::{
     api::{Api, User},

@@ -6,10 +6,8 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use wardroom::{
-    adapter::Inbox,
-    adapter::{Abilities, Chat, Link, Outgoing, SendError},
-    base::Secret,
-    model::Person,
+    message::{Inbox, Person},
+    port::{Abilities, Chat, Link, Outgoing, Secret, SendError},
 };
 use wardroom_account::{Backoff, Outage};
 
@@ -64,7 +62,7 @@ impl Mattermost {
     }
 
     /// Stays logged in with one token; gives why that is over.
-    async fn stay(&self, api: Api, inbox: &Arc<dyn Inbox>, outage: &mut Outage) -> Trouble {
+    async fn stay(&self, api: Api, inbox: &Arc<Inbox>, outage: &mut Outage) -> Trouble {
         let me = match self.log_in(&api, outage).await {
             Ok(me) => me,
             Err(over) => return over,
@@ -88,7 +86,7 @@ impl Mattermost {
         }
     }
 
-    async fn stay_by_any_token(&self, inbox: Arc<dyn Inbox>) -> anyhow::Result<()> {
+    async fn stay_by_any_token(&self, inbox: Arc<Inbox>) -> anyhow::Result<()> {
         let mut outage = Outage::new("Mattermost", self.config.url.as_str());
         let token = &self.config.token;
         let mut secret = token.resolve()?;
@@ -144,7 +142,7 @@ impl Chat for Mattermost {
         }
     }
 
-    async fn serve(&self, inbox: Arc<dyn Inbox>, stop: CancellationToken) -> anyhow::Result<()> {
+    async fn serve(&self, inbox: Arc<Inbox>, stop: CancellationToken) -> anyhow::Result<()> {
         // Ending in the middle of anything is as safe as a crash: what the inbox does not hold is read again.
         let ended = stop.run_until_cancelled(self.stay_by_any_token(inbox)).await;
         self.link.down("stopped");

@@ -10,9 +10,8 @@ use std::{
 
 use reqwest::Url;
 use wardroom::{
-    base::SecretRef,
-    base::{Located, Table},
-    model::BotIdentity,
+    config::{BotIdentity, Located, Table},
+    port::SecretRef,
 };
 use wardroom_account::folder::folder_name;
 
@@ -165,7 +164,7 @@ fn no_room(table: &mut Table, text: &Located<String>) {
 mod tests {
     use std::sync::Arc;
 
-    use wardroom::base::{Problems, parse};
+    use wardroom::config::{Problems, parse};
 
     use super::*;
 

@@ -5,7 +5,11 @@
 //! through a webhook: its author can be anybody.
 
 use serde_json::{Value, json};
-use wardroom::{Timestamp, adapter::Incoming, model::Person, store::Reaction as Said};
+use wardroom::{
+    Timestamp,
+    message::{Incoming, Person},
+    port::store::Reaction as Said,
+};
 
 use crate::{
     api::{Post, Reaction},

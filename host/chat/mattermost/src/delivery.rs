@@ -7,9 +7,8 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use wardroom::{
-    adapter::Inbox,
-    adapter::{Incoming, Position},
-    base::Text,
+    message::{Inbox, Incoming, Position},
+    reply::Text,
 };
 use wardroom_account::Backoff;
 
@@ -31,19 +30,19 @@ pub(crate) struct Untold;
 /// The way from one account's channels to its inbox.
 pub(crate) struct Delivery {
     account: Arc<Account>,
-    inbox: Arc<dyn Inbox>,
+    inbox: Arc<Inbox>,
     /// How far each channel was read, as far as that was asked.
     marks: HashMap<String, Position>,
 }
 
 impl Delivery {
     /// Begins.
-    pub(crate) fn new(account: Arc<Account>, inbox: Arc<dyn Inbox>) -> Self {
+    pub(crate) fn new(account: Arc<Account>, inbox: Arc<Inbox>) -> Self {
         Self { account, inbox, marks: HashMap::new() }
     }
 
     /// Where it leads.
-    pub(crate) fn inbox(&self) -> Arc<dyn Inbox> {
+    pub(crate) fn inbox(&self) -> Arc<Inbox> {
         self.inbox.clone()
     }
 

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use wardroom::base::{Table, Text};
+use wardroom::{config::Table, reply::Text};
 
 use crate::{
     api::{Api, Channel},

@@ -37,9 +37,8 @@ mod words;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use wardroom::{
-    adapter::{Chat, ChatFactory},
-    base::Table,
-    model::BotIdentity,
+    config::{BotIdentity, Table},
+    port::{Chat, ChatFactory},
 };
 
 /// The network's name: of the table, in keys and in the log.

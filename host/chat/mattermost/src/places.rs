@@ -134,7 +134,7 @@ impl Told {
 mod tests {
     use std::time::Duration;
 
-    use wardroom::base::SecretRef;
+    use wardroom::port::SecretRef;
 
     use super::*;
     use crate::{direct::Direct, kept::Stay};

@@ -15,7 +15,7 @@ mod read;
 use std::{sync::Arc, time::Instant};
 
 use tokio::{sync::mpsc, task::JoinSet};
-use wardroom::{Timestamp, adapter::Inbox, adapter::Link};
+use wardroom::{Timestamp, message::Inbox, port::Link};
 use wardroom_account::Backoff;
 
 use crate::{
@@ -50,7 +50,7 @@ pub(crate) struct Rooms<'a> {
 
 impl<'a> Rooms<'a> {
     /// Begins; no request yet.
-    pub(crate) fn new(config: &'a Config, account: Arc<Account>, inbox: Arc<dyn Inbox>, link: &'a Link) -> Self {
+    pub(crate) fn new(config: &'a Config, account: Arc<Account>, inbox: Arc<Inbox>, link: &'a Link) -> Self {
         Self {
             config,
             link,

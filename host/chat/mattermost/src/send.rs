@@ -11,8 +11,8 @@ use std::{
 
 use sha2::{Digest as _, Sha256};
 use wardroom::{
-    adapter::{Body, Outgoing, SendError},
-    base::{Block, Text},
+    port::{Body, Outgoing, SendError},
+    reply::{Block, Text},
 };
 
 use crate::{account::Account, api::NewPost, backfill::Walk, convert, emoji, trouble::Trouble, words::markdown};
@@ -207,7 +207,7 @@ mod tests {
     use std::time::Duration;
 
     use serde_json::json;
-    use wardroom::base::{Secret, SecretRef};
+    use wardroom::port::{Secret, SecretRef};
     use wardroom_fake_mattermost::Server;
 
     use super::*;

@@ -10,7 +10,7 @@ use reqwest::{
     header::{HeaderMap, LOCATION, RETRY_AFTER},
 };
 use serde_json::Value;
-use wardroom::{adapter::SendError, base::clean};
+use wardroom::{port::SendError, reply::clean};
 use wardroom_account::LONGEST_ASKED;
 pub(crate) use wardroom_account::chain;
 

@@ -7,7 +7,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use wardroom::{base::clean, model::Person};
+use wardroom::{message::Person, reply::clean};
 
 use crate::{
     api::{Api, User},

@@ -3,7 +3,7 @@
 //! Architecture Invariant: words go out escaped. Nothing in them becomes a heading, a link under another name, a channel
 //! or a mention; the host alone calls people, by [`Block::People`].
 
-use wardroom::base::{Block, Text};
+use wardroom::reply::{Block, Text};
 
 /// What does not show, and ends a word: behind an `@` it keeps servers and clients from reading a name. Taken out again of
 /// what comes in, so that a word that somebody copied is the word that was meant.

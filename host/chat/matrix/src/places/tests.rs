@@ -1,7 +1,7 @@
 //! Which rooms are ours, over restarts too.
 
 use matrix_sdk::ruma::{owned_room_id, room_id, user_id};
-use wardroom::base::SecretRef;
+use wardroom::port::SecretRef;
 
 use super::*;
 use crate::Login;

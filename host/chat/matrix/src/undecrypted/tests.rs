@@ -5,7 +5,7 @@ use std::path::Path;
 use matrix_sdk::ruma::{event_id, room_id, serde::Raw};
 use serde_json::json;
 use tempfile::TempDir;
-use wardroom::model::Person;
+use wardroom::message::Person;
 
 use super::*;
 

@@ -14,8 +14,8 @@ use std::{
 use reqwest::{Certificate, Client, Method, RequestBuilder, Url, redirect::Policy};
 use serde_json::Value;
 use wardroom::{
-    base::Secret,
-    metrics::{RequestOutcome, outbound},
+    figures::{Asked, outbound},
+    port::Secret,
 };
 
 use crate::{
@@ -93,9 +93,7 @@ impl Api {
         let request = request.build()?;
         let (method, began) = (word(request.method()), Instant::now());
         let response = self.http.execute(request).await;
-        let came = response
-            .as_ref()
-            .map_or(RequestOutcome::Away, |response| RequestOutcome::Status(response.status().as_u16()));
+        let came = response.as_ref().map_or(Asked::Away, |response| Asked::Status(response.status().as_u16()));
         outbound(NETWORK, method, came, began);
         let response = response?;
         let (status, headers) = (response.status(), response.headers().clone());

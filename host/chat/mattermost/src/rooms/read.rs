@@ -6,7 +6,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use wardroom::adapter::Inbox;
+use wardroom::message::Inbox;
 
 use super::{Rooms, asked::Done, newest};
 use crate::{
@@ -42,7 +42,7 @@ struct Wanted {
 }
 
 impl Wanted {
-    async fn read(self, account: &Account, inbox: &dyn Inbox) -> Result<ReadBack, Trouble> {
+    async fn read(self, account: &Account, inbox: &Inbox) -> Result<ReadBack, Trouble> {
         let Self { channel, since, reacted, came, door } = self;
         let mark = inbox.mark(&channel).await;
         let mark = mark.map_err(|error| Trouble::later(format!("the channel's mark cannot be read: {error}")))?;
@@ -89,7 +89,7 @@ impl Rooms<'_> {
             door: self.door(&channel),
         };
         self.behind.begin(&channel.id);
-        let (account, inbox): (Arc<Account>, Arc<dyn Inbox>) = (self.account.clone(), self.delivery.inbox());
+        let (account, inbox): (Arc<Account>, Arc<Inbox>) = (self.account.clone(), self.delivery.inbox());
         self.tasks.spawn(async move {
             let read = wanted.read(&account, &inbox).await;
             Done::Read(channel, read)

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use wardroom_fake_mattermost::ServerVersion;
+use wardroom_fake_mattermost::Age;
 
 use crate::rig::{Rig, until};
 
@@ -126,7 +126,7 @@ async fn a_proxy_that_drops_the_header_is_answered_by_a_challenge() -> Result<()
 
 #[tokio::test]
 async fn a_server_of_many_years_ago_is_served_the_same() -> Result<()> {
-    let rig = Rig::of(ServerVersion::Old).await?;
+    let rig = Rig::of(Age::Old).await?;
     let host = rig.start().await?;
     let mut asked = vec![rig.alice.post(&rig.ops, "!whoami")];
     rig.each_once(&asked).await?;

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use wardroom::config::read;
 use wardroom_fake_mattermost::Post;
 
 use crate::rig::{Rig, until};
 
-pub(crate) const COMMAND: &str = "!script-app cms production 1.0 trigger:cms/production:1.0 wait";
+pub(crate) const COMMAND: &str = "!drill-place cms production 1.0 trigger:cms/production:1.0 wait";
 
 /// The message that asks for approval.
 pub(crate) async fn asking(rig: &Rig, count: usize) -> Result<Post> {

@@ -11,14 +11,14 @@ use std::{
 use anyhow::{Context as _, Result, anyhow, bail};
 use tokio::runtime::{Builder, Runtime};
 use wardroom::{
-    CancellationToken,
-    adapter::{MemoryPipelines, MemoryPipelinesFactory},
-    config::Registry,
-    engine::Engine,
-    model::Outcome,
-    store::MemoryStore,
+    CancellationToken, Engine,
+    config::{Registry, read},
+    port::{
+        Outcome,
+        memory::{MemoryPipelines, MemoryPipelinesFactory, MemoryStore},
+    },
 };
-use wardroom_fake_mattermost::{Person, Post, Server, ServerVersion};
+use wardroom_fake_mattermost::{Age, Person, Post, Server};
 use wardroom_mattermost::MattermostFactory;
 
 /// How long something may take. Far more than it does.
@@ -50,11 +50,11 @@ pub(crate) struct Host {
 impl Rig {
     /// A server of today, with the bot in the channel of the configuration.
     pub(crate) async fn new() -> Result<Self> {
-        Self::of(ServerVersion::Current).await
+        Self::of(Age::Today).await
     }
 
     /// The same with a server of an age.
-    pub(crate) async fn of(age: ServerVersion) -> Result<Self> {
+    pub(crate) async fn of(age: Age) -> Result<Self> {
         // `RUST_LOG=debug` shows what the hosts of a test that fails went through.
         let logged = tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env());
         let _ = logged.with_test_writer().try_init();
@@ -94,7 +94,7 @@ admins = ["{alice}"]
 
 [role.deployer]
 members      = ["{alice}", "{bob}"]
-commands     = ["script-app"]
+commands     = ["drill-place"]
 apps         = ["*"]
 environments = ["production"]
 
@@ -105,8 +105,8 @@ approval = {{ count = 1, from = "deployer", within = "5m" }}
 memory     = true
 parameters = {{ version = '[0-9.]+' }}
 
-[plugin.scripted]
-module = "{}/scripted.wasm"
+[plugin.drill]
+module = "{}/drill.wasm"
 allow  = [
   {{ call = ["pipelines.trigger", "jobs.later", "jobs.cancel"], beyond = ["app", "environment", "version", "parameter"] }},
   {{ call = ["pipelines.wait", "catalog.*", "jobs.list", "store.*"] }},

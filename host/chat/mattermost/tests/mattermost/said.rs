@@ -2,10 +2,13 @@
 
 use anyhow::{Context as _, Result, ensure};
 use wardroom::{
-    adapter::{MemoryPipelines, Position},
-    base::Text,
-    model::Outcome,
-    store::{OutboxKind, OutboxRow, Store as _, Write},
+    message::Position,
+    port::{
+        Outcome, Store as _,
+        memory::MemoryPipelines,
+        store::{OutboxRow, Purpose, Write},
+    },
+    reply::Text,
 };
 
 use crate::rig::{Rig, until};
@@ -18,7 +21,7 @@ async fn say(rig: &Rig, key: &str, thread: Option<&str>, text: Text) -> Result<(
         network: "mattermost".into(),
         room: rig.ops.clone(),
         thread: thread.map(str::to_owned),
-        purpose: OutboxKind::Message,
+        purpose: Purpose::Message,
         text,
     };
     rig.store.commit(vec![Write::Say(row)]).await?;
@@ -77,7 +80,7 @@ async fn a_card_is_one_message_that_changes_and_keeps_its_key() -> Result<()> {
     rig.pipelines = MemoryPipelines::new(None);
     let config = rig.with_approvals().replace("approval = { count = 1, from = \"deployer\", within = \"5m\" }", "");
     let _host = rig.start_with(&config).await?;
-    let asked = rig.alice.post(&rig.ops, "!script-app cms production 1.0 trigger:cms/production:1.0 wait");
+    let asked = rig.alice.post(&rig.ops, "!drill-place cms production 1.0 trigger:cms/production:1.0 wait");
     until("a card", || rig.bot.posts(&rig.ops).iter().any(|post| post.message.contains("cms"))).await?;
     until("a run", || !rig.pipelines.runs().is_empty()).await?;
     rig.pipelines.end(Outcome::Succeeded);

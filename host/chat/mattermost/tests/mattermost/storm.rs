@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use wardroom_fake_mattermost::proxy::{FaultLimits, Proxy};
+use wardroom_fake_mattermost::proxy::{Mood, Proxy};
 
 use crate::rig::{Rig, until_for};
 
@@ -15,8 +15,8 @@ async fn five_hundred_commands_during_a_hundred_cuts() -> Result<()> {
     let _host = rig.start_with(&rig.table(&proxy.url())).await?;
     let first = rig.alice.post(&rig.ops, "!whoami");
     rig.each_once(std::slice::from_ref(&first)).await?;
-    let (lifetime, delay, blocked) = (Duration::from_millis(900), Duration::from_millis(8), Duration::from_millis(300));
-    proxy.set(Some(FaultLimits { lifetime, delay, blocked }));
+    let (life, delay, silence) = (Duration::from_millis(900), Duration::from_millis(8), Duration::from_millis(300));
+    proxy.set(Some(Mood { life, delay, silence }));
     let mut asked = vec![first];
     let began = Instant::now();
     while asked.len() < 500 || proxy.cuts() < 100 {
