@@ -1,7 +1,8 @@
-//! An error in one line.
+//! An error and its causes in one line.
 
-/// An error with what caused it, in one line, each part once, without the request's long URL.
-pub fn chain(error: &dyn std::error::Error) -> String {
+/// An error and its causes, separated by colons. Each text appears once; the URL that `reqwest` adds is left out because it can
+/// hold a secret.
+pub fn error_chain(error: &dyn std::error::Error) -> String {
     let mut text = without_url(&error.to_string());
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -41,11 +42,11 @@ mod tests {
     }
 
     #[test]
-    fn each_part_stands_there_once_and_no_url() {
+    fn each_cause_appears_once_and_no_url() {
         let inner = Layered("refused", None);
         let middle = Layered("cannot connect", Some(Box::new(inner)));
         let again = Layered("cannot connect", Some(Box::new(middle)));
         let error = Layered("no answer for url (https://x/y?token=z)", Some(Box::new(again)));
-        assert_eq!(chain(&error), "no answer: cannot connect: refused");
+        assert_eq!(error_chain(&error), "no answer: cannot connect: refused");
     }
 }
