@@ -76,7 +76,7 @@ impl Sealed {
         for _ in 0..5 {
             let command = self.alice.say(&self.room, words).await?;
             let said = self.answer(&command, "").await?;
-            if !body(&said).contains("decrypt") && !body(&said).contains("Say it again") {
+            if !body(&said).contains("decrypt") && !body(&said).contains("Send it again") {
                 return self.answer(&command, answer).await.map(drop);
             }
         }
@@ -199,7 +199,7 @@ async fn what_was_sent_again_is_done_once_however_late_the_key_comes() -> Result
     let again = sealed.alice.say(&sealed.room, DEPLOY).await?;
     sealed.answer(&again, DEPLOYED).await?;
     assert!(wire.deliver_keys().await? > 0);
-    sealed.scene.host.wait_for_log("its sender has said it again").await?;
+    sealed.scene.host.wait_for_log("its sender has sent it again").await?;
     sealed.fence().await?;
     assert_eq!(sealed.answers(&first, "").await?, 1, "the question to send it again and nothing else");
     assert_eq!(sealed.scene.host.runs(), ["1.0.2"]);

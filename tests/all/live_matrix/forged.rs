@@ -47,7 +47,7 @@ async fn who_has_other_keys_than_before_asks_and_does_not_act_until_an_operator_
     // The bot hears of it with a later sync, and its answers to questions go on.
     for _ in 0..20 {
         sealed.fence().await?;
-        if sealed.scene.host.log().contains("master key is another one") {
+        if sealed.scene.host.log().contains("master key changed") {
             break;
         }
     }

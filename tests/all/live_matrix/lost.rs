@@ -32,9 +32,9 @@ async fn a_wiped_store_is_recovered_with_the_recovery_key() -> Result<()> {
     let unread = sealed.alice.say(&sealed.room, DEPLOY).await?;
     sealed.scene.host.start()?;
     sealed.scene.host.wait_for_log("logging in as a new device").await?;
-    sealed.scene.host.wait_for_log("took the account's keys up again with the recovery key").await?;
+    sealed.scene.host.wait_for_log("restored the account's keys with the recovery key").await?;
     // The key of it is in the back-up, which does not prove who wrote it.
-    sealed.answer(&unread, "Say it again").await?;
+    sealed.answer(&unread, "Send it again").await?;
     assert!(sealed.scene.host.runs().is_empty());
     sealed.insist(DEPLOY, DEPLOYED).await?;
     let after = sealed.alice.verified_devices(&bot).await?;
@@ -47,7 +47,7 @@ async fn a_wiped_store_is_recovered_with_the_recovery_key() -> Result<()> {
     fs::remove_dir_all(sealed.scene.host.path("state/matrix/marvin"))?;
     sealed.scene.host.add_to_account("recovery_key = { file = \"safe\" }")?;
     sealed.scene.host.start()?;
-    sealed.scene.host.wait_for_logs("took the account's keys up again with the recovery key", 2).await?;
+    sealed.scene.host.wait_for_logs("restored the account's keys with the recovery key", 2).await?;
     sealed.insist("!where cms", "1.0.2").await?;
     assert!(!sealed.scene.host.path(KEY).exists(), "no second key was made");
     assert_eq!(sealed.scene.host.runs(), ["1.0.2"]);

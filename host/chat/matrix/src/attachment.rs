@@ -1,7 +1,7 @@
-//! What does not fit in one message: sent as a file, with its beginning and its end as the message.
+//! A text that does not fit in one message: the whole as a file, its beginning and end as the message.
 //!
-//! Architecture Invariant: a file has a key of its own and is sent before its message, so that a retry after any crash sends
-//! neither twice. An upload that nothing refers to is the homeserver's to forget.
+//! Architecture Invariant: the file has its own key and is sent before its message, so that a retry after a crash repeats
+//! neither. The homeserver deletes an upload that no event refers to.
 
 use std::io::Cursor;
 
@@ -12,49 +12,49 @@ use matrix_sdk::{
 use serde_json::{Value, json};
 use wardroom::{port::SendError, reply::Text};
 
-use crate::{convert, send, trouble::Trouble};
+use crate::{content, error::MatrixError, send};
 
-/// How much of it stands in the message, in characters.
+/// The length of the excerpt in the message, in characters.
 const EXCERPT: usize = 3_000;
 
-/// Sends the whole of a text as a file, and gives what is to be said with it.
+/// Sends a text as a file and returns the excerpt for the message.
 ///
 /// # Errors
-/// [`SendError::Later`]; what the homeserver refuses is said in the text instead.
+/// [`SendError::Later`]. Where the homeserver rejects the file, the excerpt says so instead.
 pub(crate) async fn send(room: &Room, text: &Text, thread: Option<&EventId>, key: &str) -> Result<Text, SendError> {
     let (mut excerpt, whole) = text.clone().excerpt(EXCERPT);
     let Some(whole) = whole else { return Ok(excerpt) };
     let key = format!("{key}#file");
-    // The homeserver's own memory of what it was sent is short.
+    // The homeserver recognizes a transaction id for a short time only.
     if send::look_back(room, &key).await?.is_some() {
         return Ok(excerpt);
     }
     let size = whole.len();
     let sent = match upload(room, whole).await {
         Ok(source) => {
-            send::send_event(room, "m.room.message", convert::file(source, size, thread, &key), &key).await.map(drop)
+            send::send_event(room, "m.room.message", content::file(source, size, thread, &key), &key).await.map(drop)
         }
-        Err(trouble) => Err(trouble.into()),
+        Err(error) => Err(error.into()),
     };
     match sent {
         Err(SendError::Never { reason }) => {
-            tracing::warn!(room = %room.room_id(), size, "the homeserver does not take a file: {reason}");
-            excerpt.push_lines("(The homeserver did not take the file.)");
+            tracing::warn!(room = %room.room_id(), size, error = reason, "the homeserver rejects a file; the message says so");
+            excerpt.push_lines("(The homeserver did not accept the file.)");
         }
         sent => sent?,
     }
     Ok(excerpt)
 }
 
-/// Gives the fields that say where the file is, encrypted where the room is.
-async fn upload(room: &Room, text: String) -> Result<Value, Trouble> {
+/// Uploads a text, encrypted where the room is, and returns the fields of the event that refer to it.
+async fn upload(room: &Room, text: String) -> Result<Value, MatrixError> {
     let client = room.client();
     if room.latest_encryption_state().await?.is_encrypted() {
         let file = client.upload_encrypted_file(&mut Cursor::new(text.into_bytes())).await?;
         return Ok(json!({ "file": file }));
     }
     let mut request = create_content::v3::Request::new(text.into_bytes());
-    request.filename = Some(convert::FILE_NAME.to_owned());
+    request.filename = Some(content::FILE_NAME.to_owned());
     request.content_type = Some("text/plain; charset=utf-8".to_owned());
     let answer = client.send(request).await?;
     Ok(json!({ "url": answer.content_uri }))
