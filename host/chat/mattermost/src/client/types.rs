@@ -1,7 +1,7 @@
-//! What the server sends, as far as we look at it.
+//! The objects of the REST API, with the fields that are used.
 //!
-//! Invariant: only ids are needed. Whatever else is missing, null, new or of another type reads as if nothing was said:
-//! servers of many years are in use.
+//! Invariant: only ids are required. Any other field that is missing, null or of another type is read as its default, because
+//! servers of many versions are in use.
 
 use serde_json::Value;
 
@@ -9,25 +9,25 @@ use serde_json::Value;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct User {
     pub(crate) id: String,
-    /// Without `@`. Nobody else has it now; somebody else may have it tomorrow.
+    /// Without `@`. Its owner can change it, and another account can then take it.
     pub(crate) name: String,
-    pub(crate) bot: bool,
-    pub(crate) gone: bool,
+    pub(crate) is_bot: bool,
+    pub(crate) is_deactivated: bool,
 }
 
-/// What a channel is.
+/// The kind of a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// One person and us.
+pub(crate) enum ChannelKind {
+    /// Between the bot and one person.
     Direct,
-    /// A few people, without a team.
+    /// A direct message with several people, without a team.
     Group,
     /// A public or private channel of a team.
     Team,
 }
 
-impl Kind {
-    /// By the letter that the server has for it.
+impl ChannelKind {
+    /// Reads the letter that the API has for it.
     pub(crate) fn read(letter: &str) -> Self {
         match letter {
             "D" => Self::Direct,
@@ -37,60 +37,60 @@ impl Kind {
     }
 }
 
-/// A channel that we are in.
+/// A channel that the bot is in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Channel {
     pub(crate) id: String,
-    pub(crate) kind: Kind,
-    /// The name in its address, beside its team's; empty where it has no team.
+    pub(crate) kind: ChannelKind,
+    /// The team's name in the channel's URL; empty where it has no team.
     pub(crate) team: String,
+    /// The channel's name in its URL.
     pub(crate) name: String,
     /// Milliseconds of the server's clock.
     pub(crate) create_at: i64,
-    /// When something was written there last; 0 where the server does not say.
+    /// When the newest post was written; 0 where the server does not tell.
     pub(crate) last_post_at: i64,
-    /// Whether it is put away, so that nobody can write there.
-    pub(crate) archived: bool,
+    pub(crate) is_archived: bool,
 }
 
-/// A message.
+/// A message, or one of the server about a channel.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Post {
     pub(crate) id: String,
     /// Milliseconds of the server's clock, like all times here.
     pub(crate) create_at: i64,
     pub(crate) delete_at: i64,
-    /// When its author gave it other words; 0 where it stands as it was written.
+    /// When its author edited it; 0 where it was not edited.
     pub(crate) edit_at: i64,
     pub(crate) user: String,
     pub(crate) channel: String,
-    /// The first message of the thread; empty where this is one.
+    /// The root of its thread; empty where it is a root itself.
     pub(crate) root: String,
-    /// Of which post this is an earlier text; empty where it is a post itself.
+    /// The post of which this is an earlier version; empty where it is a post itself.
     pub(crate) original: String,
     pub(crate) message: String,
-    /// Empty where a person or a bot wrote it, `system_...` where the server did.
+    /// Empty where an account wrote it, `system_...` where the server did.
     pub(crate) kind: String,
     pub(crate) props: Value,
     pub(crate) has_reactions: bool,
-    /// Those that came with it; a server need not send them along.
+    /// The reactions that the answer includes. A server can leave them out.
     pub(crate) reactions: Vec<Reaction>,
 }
 
 impl Post {
-    /// A property that the server writes as text or as truth.
-    pub(crate) fn is(&self, property: &str) -> bool {
+    /// Whether a property is true. The server writes it as a text or as a boolean.
+    pub(crate) fn has_flag(&self, property: &str) -> bool {
         let value = &self.props[property];
         value == "true" || *value == Value::Bool(true)
     }
 
-    /// A property's text.
+    /// A property with a text.
     pub(crate) fn property(&self, name: &str) -> Option<&str> {
         self.props[name].as_str().filter(|text| !text.is_empty())
     }
 }
 
-/// An emoji on a message.
+/// A reaction on a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Reaction {
     pub(crate) user: String,
@@ -101,18 +101,18 @@ pub(crate) struct Reaction {
 }
 
 impl Reaction {
-    /// What it is called whenever it was given: nobody puts the same emoji on a message twice.
-    pub(crate) fn name(&self) -> String {
+    /// An id that does not depend on the time: an account has an emoji on a message at most once.
+    pub(crate) fn key(&self) -> String {
         format!("{}/{}/{}", self.post, self.user, self.emoji)
     }
 }
 
-/// Some posts of a channel.
+/// A page of a channel's posts.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Page {
-    /// Those that were asked for, in the order of the server.
+    /// The requested posts, in the server's order.
     pub(crate) posts: Vec<Post>,
-    /// How many the server listed, with those that could not be read.
+    /// How many posts the server listed, including those that could not be read.
     pub(crate) listed: usize,
 }
 
@@ -122,7 +122,7 @@ fn text(value: &Value, key: &str) -> String {
 
 fn number(value: &Value, key: &str) -> i64 {
     let value = &value[key];
-    // A proxy or client in between may have made another kind of number of it.
+    // A proxy can have rewritten the number as a floating-point number.
     #[expect(clippy::cast_possible_truncation, reason = "milliseconds fit")]
     value.as_i64().or_else(|| value.as_f64().map(|number| number as i64)).unwrap_or_default()
 }
@@ -131,31 +131,30 @@ fn truth(value: &Value, key: &str) -> bool {
     value[key].as_bool().unwrap_or_default()
 }
 
-/// Some id, or nothing at all.
 fn id(value: &Value) -> Option<String> {
     value["id"].as_str().filter(|id| !id.is_empty()).map(str::to_owned)
 }
 
 impl User {
     pub(crate) fn read(value: &Value) -> Option<Self> {
-        let gone = number(value, "delete_at") > 0;
-        Some(Self { id: id(value)?, name: text(value, "username"), bot: truth(value, "is_bot"), gone })
+        let is_deactivated = number(value, "delete_at") > 0;
+        Some(Self { id: id(value)?, name: text(value, "username"), is_bot: truth(value, "is_bot"), is_deactivated })
     }
 }
 
 impl Channel {
-    /// A channel of a team of this name.
+    /// Reads a channel from the list of this team.
     pub(crate) fn read(value: &Value, team: &str) -> Option<Self> {
-        let kind = Kind::read(value["type"].as_str().unwrap_or_default());
+        let kind = ChannelKind::read(value["type"].as_str().unwrap_or_default());
         Some(Self {
             id: id(value)?,
             kind,
-            // Every team's list has the direct ones too.
-            team: if kind == Kind::Team { team.to_owned() } else { String::new() },
+            // The list of each team includes the direct messages.
+            team: if kind == ChannelKind::Team { team.to_owned() } else { String::new() },
             name: text(value, "name"),
             create_at: number(value, "create_at"),
             last_post_at: number(value, "last_post_at"),
-            archived: number(value, "delete_at") > 0,
+            is_archived: number(value, "delete_at") > 0,
         })
     }
 }
@@ -191,14 +190,14 @@ impl Reaction {
         (![&reaction.user, &reaction.post, &reaction.emoji].iter().any(|part| part.is_empty())).then_some(reaction)
     }
 
-    /// A list of them, which may be null.
+    /// Reads a list, which can be null.
     pub(crate) fn read_all(value: &Value) -> Vec<Self> {
         value.as_array().into_iter().flatten().filter_map(Self::read).collect()
     }
 }
 
 impl Page {
-    /// Posts by the server's order. The answer holds others besides, such as the roots of threads.
+    /// Reads the posts that `order` lists. The answer also holds other posts, such as roots of threads.
     pub(crate) fn read(value: &Value) -> Self {
         let order: Vec<&str> = value["order"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         let posts = order.iter().filter_map(|id| Post::read(&value["posts"][*id])).collect();
@@ -213,20 +212,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_post_of_any_age_is_read() {
+    fn a_post_of_any_server_version_is_read() {
         let post = Post::read(&json!({ "id": "p" })).expect("an id is enough");
-        assert_eq!((post.create_at, post.root.as_str(), post.is("from_bot")), (0, "", false));
+        assert_eq!((post.create_at, post.root.as_str(), post.has_flag("from_bot")), (0, "", false));
         let post = Post::read(&json!({
             "id": "p", "create_at": 1.7e12, "root_id": null, "props": { "from_bot": "true", "x": [1] }, "metadata": null,
             "type": 7, "later": {},
         }));
-        let post = post.expect("whatever else there is");
-        assert_eq!((post.create_at, post.kind.as_str(), post.is("from_bot")), (1_700_000_000_000, "", true));
+        let post = post.expect("other fields are ignored");
+        assert_eq!((post.create_at, post.kind.as_str(), post.has_flag("from_bot")), (1_700_000_000_000, "", true));
         assert!(Post::read(&json!({ "message": "x" })).is_none() && Post::read(&json!(null)).is_none());
     }
 
     #[test]
-    fn only_what_was_asked_for_comes_out_of_a_page() {
+    fn a_page_holds_only_the_requested_posts() {
         let page = Page::read(&json!({
             "order": ["b", "gone", "a"], "posts": { "a": { "id": "a" }, "b": { "id": "b" }, "root": { "id": "root" } },
         }));
@@ -236,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn reactions_may_be_null_and_need_their_parts() {
+    fn reactions_can_be_null_and_require_their_fields() {
         assert!(Reaction::read_all(&Value::Null).is_empty());
         let all =
             json!([{ "user_id": "u", "post_id": "p", "emoji_name": "+1", "create_at": 5 }, { "user_id": "u" }, 7]);

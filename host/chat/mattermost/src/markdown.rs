@@ -1,24 +1,24 @@
-//! The engine's words as a Mattermost message. Pure: no network, no store.
+//! Converts the engine's text to Markdown. Pure: no network, no store.
 //!
-//! Architecture Invariant: words go out escaped. Nothing in them becomes a heading, a link under another name, a channel
-//! or a mention; the host alone calls people, by [`Block::People`].
+//! Architecture Invariant: text is escaped. Nothing in it becomes a heading, a link with another label, a channel link or a mention.
+//! Only [`Block::People`] mentions people.
 
 use wardroom::reply::{Block, Text};
 
-/// What does not show, and ends a word: behind an `@` it keeps servers and clients from reading a name. Taken out again of
-/// what comes in, so that a word that somebody copied is the word that was meant.
-pub(crate) const BREAK: char = '\u{200b}';
+/// An invisible character that ends a word. Behind an `@` it prevents a mention. It is removed from received messages, so that copied
+/// text has its original meaning.
+pub(crate) const ZERO_WIDTH_SPACE: char = '\u{200b}';
 
-/// A text as Markdown. `name` gives the name of an account by its id.
+/// A text as Markdown. `name` returns the name of an account by its id.
 pub(crate) fn markdown(text: &Text, name: impl Fn(&str) -> Option<String>) -> String {
     let mut lines: Vec<String> = Vec::new();
     for block in text.blocks() {
         match block {
             Block::Line(text) => lines.push(line(text)),
             Block::People(ids) => {
-                let called: Vec<String> =
+                let mentions: Vec<String> =
                     ids.iter().map(|id| name(id).map_or_else(|| line(id), |name| format!("@{name}"))).collect();
-                lines.push(called.join(" "));
+                lines.push(mentions.join(" "));
             }
             Block::Code(code) => {
                 let fence = "`".repeat(longest_run(code).max(2) + 1);
@@ -34,18 +34,18 @@ fn longest_run(text: &str) -> usize {
     text.split(|letter| letter != '`').map(str::len).max().unwrap_or_default()
 }
 
-/// One line, escaped. What stands between two backticks is shown as a command is: as it stands.
+/// One line, escaped. Text between two backticks is a code span and stays as it is.
 fn line(text: &str) -> String {
-    let words = text.trim_start_matches(' ');
-    let mut out = "\u{a0}".repeat(text.len() - words.len());
-    let mut rest = opening(words, &mut out);
+    let unindented = text.trim_start_matches(' ');
+    let mut out = "\u{a0}".repeat(text.len() - unindented.len());
+    let mut rest = escape_line_start(unindented, &mut out);
     while !rest.is_empty() {
         if let Some(code) = code_span(rest) {
             out.push_str(code);
             rest = &rest[code.len()..];
             continue;
         }
-        // Up to the next word or backtick, whichever comes first; a blank goes by itself.
+        // A word up to the next blank or backtick. A blank and a lone backtick are words of their own.
         let first = rest.chars().next().map_or(0, char::len_utf8);
         let end = match rest {
             _ if rest.starts_with([' ', '`']) => first,
@@ -63,7 +63,7 @@ fn line(text: &str) -> String {
     out
 }
 
-/// The code at the beginning of a text, with the backticks around it.
+/// The code span at the start of a text, with its backticks.
 fn code_span(text: &str) -> Option<&str> {
     let inner = text.strip_prefix('`')?;
     let end = inner.find('`')?;
@@ -71,16 +71,16 @@ fn code_span(text: &str) -> Option<&str> {
     alone.then(|| &text[..end + 2])
 }
 
-/// Writes what could begin a list, a ruler, a quotation or the underline of a heading; gives the rest of the line.
-fn opening<'t>(words: &'t str, out: &mut String) -> &'t str {
-    if words.starts_with(['-', '+', '=']) {
-        out.push(BREAK);
-    } else if let Some(rest) = words.strip_prefix('>') {
+/// Escapes the start of a line that would begin a list, a rule, a quotation or the underline of a heading; returns the rest.
+fn escape_line_start<'t>(line: &'t str, out: &mut String) -> &'t str {
+    if line.starts_with(['-', '+', '=']) {
+        out.push(ZERO_WIDTH_SPACE);
+    } else if let Some(rest) = line.strip_prefix('>') {
         out.push_str("\\>");
         return rest;
     }
-    let after = words.trim_start_matches(|letter: char| letter.is_ascii_digit());
-    let number = &words[..words.len() - after.len()];
+    let after = line.trim_start_matches(|letter: char| letter.is_ascii_digit());
+    let number = &line[..line.len() - after.len()];
     let ends = |rest: &str| rest.is_empty() || rest.starts_with(' ');
     match after.strip_prefix(['.', ')']) {
         Some(rest) if !number.is_empty() && ends(rest) => {
@@ -89,7 +89,7 @@ fn opening<'t>(words: &'t str, out: &mut String) -> &'t str {
             out.push_str(&after[..1]);
             rest
         }
-        _ => words,
+        _ => line,
     }
 }
 
@@ -101,11 +101,11 @@ fn escape(word: &str, out: &mut String) {
         let within = |letter: Option<char>| letter.is_some_and(char::is_alphanumeric);
         match letter {
             '\\' | '`' | '*' | '[' | ']' | '#' | '|' => out.extend(['\\', letter]),
-            // Within a word it is a letter like others.
+            // An underscore within a word is no markup.
             '_' if !(within(before) && within(next)) => out.extend(['\\', letter]),
-            '~' => out.extend(['\\', letter, BREAK]),
-            '@' if within(next) => out.extend([letter, BREAK]),
-            // Otherwise read as the letter that it names.
+            '~' => out.extend(['\\', letter, ZERO_WIDTH_SPACE]),
+            '@' if within(next) => out.extend([letter, ZERO_WIDTH_SPACE]),
+            // It would begin an HTML entity.
             '&' if next == Some('#') || within(next) => out.push_str("&amp;"),
             _ => out.push(letter),
         }
@@ -117,7 +117,7 @@ fn is_url(word: &str) -> bool {
     word.starts_with("https://") || word.starts_with("http://")
 }
 
-/// A URL stays what it is, because a backslash in it would lead elsewhere. What could end it is written as its code.
+/// A URL, percent-encoded where a character would end the link. A backslash would change its target.
 fn url(word: &str, out: &mut String) {
     for letter in word.chars() {
         match letter {
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_becomes_markup() {
+    fn text_never_becomes_markup() {
         assert_eq!(shown("**a** _b_ cms_staging"), "\\*\\*a\\*\\* \\_b\\_ cms_staging");
         assert_eq!(shown("[good](https://evil.org)"), "\\[good\\](https://evil.org)");
         assert_eq!(shown("![x](y) # x"), "!\\[x\\](y) \\# x");
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_between_backticks_stands_as_it_is_and_a_lone_backtick_is_one() {
+    fn a_code_span_is_kept_and_a_lone_backtick_is_escaped() {
         assert_eq!(shown("say `approve 7f3a` or `deny *`."), "say `approve 7f3a` or `deny *`.");
         assert_eq!(shown("`a` and ` *b*"), "`a` and \\` \\*b\\*");
         assert_eq!(shown("``a`` ` `"), "\\`\\`a\\`\\` \\` \\`");
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_called_by_words() {
+    fn text_mentions_nobody() {
         for word in ["@channel", "@here", "@all", "x.@channel", "(@alice)"] {
             let shown = shown(word);
             assert!(shown.contains("@\u{200b}"), "{shown}");
@@ -169,11 +169,11 @@ mod tests {
         assert_eq!(shown("a @ b"), "a @ b");
         let mut text = Text::default();
         text.push_lines("x");
-        assert_eq!(markdown(&text, |_| Some("alice".into())), "x", "the host alone calls people");
+        assert_eq!(markdown(&text, |_| Some("alice".into())), "x", "only `Block::People` mentions people");
     }
 
     #[test]
-    fn a_url_leads_where_it_did() {
+    fn a_url_keeps_its_target() {
         assert_eq!(
             shown("see https://ci.example.org/job/a_b/7?x=~y#z."),
             "see https://ci.example.org/job/a_b/7?x=~y#z."
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn code_stays_code_whatever_is_in_it() {
+    fn a_code_block_is_fenced_by_more_backticks_than_it_holds() {
         let mut text = Text::lines("out:");
         text.push_code("a *b* @here\n```\n````");
         assert_eq!(markdown(&text, |_| None), "out:\n`````\na *b* @here\n```\n````\n`````");

@@ -1,6 +1,6 @@
-//! A server with a bot and two people, and hosts that come and go over one store.
+//! A fake server with a bot and two people, and hosts that start and stop over one store.
 //!
-//! Invariant: a host that is killed does nothing more: its runtime is gone, and what it did not store is lost.
+//! Invariant: a host that is killed does nothing more: its runtime is shut down, and what it did not store is lost.
 
 use std::{
     path::{Path, PathBuf},
@@ -21,19 +21,19 @@ use wardroom::{
 use wardroom_fake_mattermost::{Age, Person, Post, Server};
 use wardroom_mattermost::MattermostFactory;
 
-/// How long something may take. Far more than it does.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// How often a connection is asked whether it lives. A sixth of it is how long a greeting may take.
-const BEAT: Duration = Duration::from_secs(3);
+/// The timeout of every wait.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// Short, so that a silent connection is detected within a test. A greeting has a sixth of it.
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(3);
 
-/// A server, who is there, and what outlives a host.
-pub(crate) struct Rig {
+/// A server, its accounts, and what hosts share.
+pub(crate) struct Harness {
     pub(crate) server: Server,
     pub(crate) bot: Person,
     pub(crate) token: String,
     pub(crate) alice: Person,
     pub(crate) bob: Person,
-    /// The channel of the configuration.
+    /// The configured channel.
     pub(crate) ops: String,
     pub(crate) store: Arc<MemoryStore>,
     pub(crate) pipelines: Arc<MemoryPipelines>,
@@ -47,15 +47,15 @@ pub(crate) struct Host {
     ended: std::sync::mpsc::Receiver<Result<()>>,
 }
 
-impl Rig {
-    /// A server of today, with the bot in the channel of the configuration.
+impl Harness {
+    /// A server of the present version, with the bot in the configured channel.
     pub(crate) async fn new() -> Result<Self> {
         Self::of(Age::Today).await
     }
 
-    /// The same with a server of an age.
+    /// The same with a server of another version.
     pub(crate) async fn of(age: Age) -> Result<Self> {
-        // `RUST_LOG=debug` shows what the hosts of a test that fails went through.
+        // `RUST_LOG=debug` shows the log of the hosts.
         let logged = tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env());
         let _ = logged.with_test_writer().try_init();
         let server = Server::of(age).await?;
@@ -72,17 +72,17 @@ impl Rig {
         Ok(Self { server, bot, token, alice, bob, ops, store, pipelines, folder })
     }
 
-    /// Where the token is kept.
+    /// The file of the token.
     pub(crate) fn token_file(&self) -> PathBuf {
         self.folder.path().join("token")
     }
 
-    /// The table of the account, found at an address.
+    /// The account's table with this URL.
     pub(crate) fn table(&self, url: &str) -> String {
         format!("[bot.marvin.mattermost]\nurl = \"{url}\"\ntoken = {{ file = \"token\" }}\nrooms = [\"eng/ops\"]\n")
     }
 
-    /// A configuration in which alice may do what bob has to approve.
+    /// A configuration in which Bob must approve Alice's command.
     pub(crate) fn with_approvals(&self) -> String {
         let (alice, bob) = (self.alice.id(), self.bob.id());
         let guests = std::env::var_os("WARDROOM_GUESTS").map_or_else(|| repository().join("guests"), PathBuf::from);
@@ -116,12 +116,12 @@ allow  = [
         )
     }
 
-    /// A host, connected.
+    /// Starts a host and waits for its connection.
     pub(crate) async fn start(&self) -> Result<Host> {
         self.start_with(&self.table(&self.server.url())).await
     }
 
-    /// A host with a configuration, connected.
+    /// Starts a host with a configuration and waits for its connection.
     pub(crate) async fn start_with(&self, config: &str) -> Result<Host> {
         let before = self.server.connections().0;
         let host = self.launch(config)?;
@@ -129,7 +129,7 @@ allow  = [
         Ok(host)
     }
 
-    /// A host, whatever comes of it.
+    /// Starts a host without waiting.
     pub(crate) fn launch(&self, config: &str) -> Result<Host> {
         let file = self.folder.path().join("plugins.toml");
         std::fs::write(&file, config)?;
@@ -151,17 +151,19 @@ allow  = [
         Ok(Host { runtime: Some(runtime), stop, ended })
     }
 
-    /// What the host is made of.
+    /// The adapters of a host.
     pub(crate) fn registry(&self) -> Registry {
         Registry {
-            chats: vec![Arc::new(MattermostFactory::new(self.folder.path().join("state")).beat(BEAT))],
+            chats: vec![Arc::new(
+                MattermostFactory::new(self.folder.path().join("state")).heartbeat_interval(HEARTBEAT_INTERVAL),
+            )],
             pipelines: vec![Arc::new(MemoryPipelinesFactory(self.pipelines.clone()))],
             ..Registry::default()
         }
     }
 
-    /// Waits for so many messages of the bot in a channel.
-    pub(crate) async fn until_said(&self, channel: &str, count: usize) -> Result<Vec<Post>> {
+    /// Waits for so many posts of the bot in a channel.
+    pub(crate) async fn until_posted(&self, channel: &str, count: usize) -> Result<Vec<Post>> {
         until(&format!("{count} messages"), || self.bot.posts(channel).len() >= count).await?;
         Ok(self.bot.posts(channel))
     }
@@ -176,7 +178,7 @@ allow  = [
         replies.pop().context("an answer")
     }
 
-    /// Checks that each of these messages has one answer, and goes on having one.
+    /// Checks that each of these messages gets one answer, and no second one within half a second.
     pub(crate) async fn each_once(&self, asked: &[String]) -> Result<()> {
         for event in asked {
             until("every answer", || !self.bot.replies(event).is_empty()).await?;
@@ -184,7 +186,7 @@ allow  = [
         self.still_once(asked).await
     }
 
-    /// Checks for a while that nothing has more than one answer.
+    /// Checks for half a second that each of these messages has one answer.
     pub(crate) async fn still_once(&self, asked: &[String]) -> Result<()> {
         tokio::time::sleep(Duration::from_millis(500)).await;
         for event in asked {
@@ -198,14 +200,14 @@ allow  = [
 }
 
 impl Host {
-    /// Ends it at once, without a word.
+    /// Ends the host as a crash does.
     pub(crate) fn kill(mut self) {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
     }
 
-    /// Stops it as an operator does.
+    /// Stops the host as an operator does.
     pub(crate) async fn stop(mut self) -> Result<()> {
         self.stop.cancel();
         let ended = self.end().await?;
@@ -215,13 +217,13 @@ impl Host {
         ended
     }
 
-    /// Waits for its own end.
+    /// Waits until the host ends by itself.
     pub(crate) async fn end(&self) -> Result<Result<()>> {
         let began = Instant::now();
         loop {
             match self.ended.try_recv() {
                 Ok(ended) => return Ok(ended),
-                Err(_) if began.elapsed() > PATIENCE => bail!("the host does not end"),
+                Err(_) if began.elapsed() > TIMEOUT => bail!("the host does not end"),
                 Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
             }
         }
@@ -236,17 +238,17 @@ impl Drop for Host {
     }
 }
 
-/// Waits until something holds.
+/// Waits until a condition holds.
 pub(crate) async fn until(what: &str, holds: impl Fn() -> bool) -> Result<()> {
-    until_for(PATIENCE, what, holds).await
+    until_for(TIMEOUT, what, holds).await
 }
 
-/// Waits for as long as this until something holds.
-pub(crate) async fn until_for(patience: Duration, what: &str, holds: impl Fn() -> bool) -> Result<()> {
+/// Waits until a condition holds, with a timeout.
+pub(crate) async fn until_for(timeout: Duration, what: &str, holds: impl Fn() -> bool) -> Result<()> {
     let began = Instant::now();
     while !holds() {
-        if began.elapsed() > patience {
-            bail!("waited in vain: {what}");
+        if began.elapsed() > timeout {
+            bail!("timeout while waiting for: {what}");
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -257,7 +259,7 @@ fn repository() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../.."))
 }
 
-/// All hosts of all tests find the compiled plugins in one place.
+/// The cache of compiled plugins, shared by all tests.
 fn cache() -> PathBuf {
     std::env::temp_dir().join("wardroom-mattermost-tests-code")
 }
