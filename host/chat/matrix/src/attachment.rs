@@ -26,7 +26,7 @@ pub(crate) async fn send(room: &Room, text: &Text, thread: Option<&EventId>, key
     let Some(whole) = whole else { return Ok(excerpt) };
     let key = format!("{key}#file");
     // The homeserver recognizes a transaction id for a short time only.
-    if send::look_back(room, &key).await?.is_some() {
+    if send::search(room, &key).await?.is_some() {
         return Ok(excerpt);
     }
     let size = whole.len();

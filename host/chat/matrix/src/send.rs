@@ -80,7 +80,7 @@ pub(crate) async fn send_event(room: &Room, kind: &str, content: Value, key: &st
         Ok(sent) => Ok(sent.response.event_id.to_string()),
         // An earlier attempt added the reaction. Its event id is found by a search only.
         Err(error) if matches!(error.client_api_error_kind(), Some(ErrorKind::DuplicateAnnotation)) => {
-            Ok(look_back(room, key).await.ok().flatten().unwrap_or_default())
+            Ok(search(room, key).await.ok().flatten().unwrap_or_default())
         }
         Err(error) => Err(MatrixError::from(error).into()),
     }
@@ -92,9 +92,9 @@ pub(crate) async fn send_event(room: &Room, kind: &str, content: Value, key: &st
 /// [`SendError`].
 pub(crate) async fn find(client: &Client, name: &str, key: &str) -> Result<Option<String>, SendError> {
     let id = room_id(client, name).await?;
-    let found = look_back(&joined_room(client, &id).await?, key).await?;
+    let found = search(&joined_room(client, &id).await?, key).await?;
     match (found, latest_successor(client, &id)) {
-        (None, Some(next)) => look_back(&next, key).await,
+        (None, Some(next)) => search(&next, key).await,
         (found, _) => Ok(found),
     }
 }
@@ -103,7 +103,7 @@ pub(crate) async fn find(client: &Client, name: &str, key: &str) -> Result<Optio
 ///
 /// # Errors
 /// [`SendError`].
-pub(crate) async fn look_back(room: &Room, key: &str) -> Result<Option<String>, SendError> {
+pub(crate) async fn search(room: &Room, key: &str) -> Result<Option<String>, SendError> {
     let client = room.client();
     let Some(me) = client.user_id() else { return Ok(None) };
     let mut from = None;
