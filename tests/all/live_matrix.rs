@@ -312,7 +312,7 @@ async fn check_connects_and_changes_nothing() -> Result<()> {
     let nobody = format!("@nobody-{}", &scene.bot[1..]);
     scene.host.add_admin(&nobody)?;
     let (good, said) = scene.host.check_connect()?;
-    assert!(!good && said.contains(&format!("the homeserver does not know {nobody}")), "{said}");
+    assert!(!good && said.contains(&format!("the homeserver does not know `{nobody}`")), "{said}");
     assert_eq!(account.devices().await?, devices);
     // The running host is not disturbed.
     scene.barrier().await?;

@@ -307,7 +307,7 @@ fn no_run_starts_on_a_full_disk_and_commands_work_again_afterwards() -> Result<(
     let full = fs::write(&filler, vec![0_u8; 8 << 20]);
     ensure!(full.is_err(), "the disk is full");
     host.say("deploy it slow 1.0")?;
-    host.wait_for_log("the line is kept and tried again")?;
+    host.wait_for_log("messages of the room cannot be stored")?;
     ensure!(starts(&test_host) == 0 && host.said().iter().all(|line| !line.contains("deployed")));
     ensure!(!host.log().contains("panicked"), "{}", host.log());
 

@@ -76,7 +76,7 @@ impl EncryptedScene {
         for _ in 0..5 {
             let command = self.alice.say(&self.room, words).await?;
             let said = self.answer(&command, "").await?;
-            if !body(&said).contains("decrypt") && !body(&said).contains("Say it again") {
+            if !body(&said).contains("decrypt") && !body(&said).contains("Send it again") {
                 return self.answer(&command, answer).await.map(drop);
             }
         }
@@ -199,7 +199,7 @@ async fn a_repeated_message_with_a_late_key_runs_once() -> Result<()> {
     let again = encrypted.alice.say(&encrypted.room, DEPLOY).await?;
     encrypted.answer(&again, DEPLOYED).await?;
     assert!(proxy.deliver_keys().await? > 0);
-    encrypted.scene.host.wait_for_log("its sender has said it again").await?;
+    encrypted.scene.host.wait_for_log("its sender has sent it again").await?;
     encrypted.barrier().await?;
     assert_eq!(encrypted.answers(&first, "").await?, 1, "the question to send it again and nothing else");
     assert_eq!(encrypted.scene.host.runs(), ["1.0.2"]);

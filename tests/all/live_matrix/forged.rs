@@ -46,7 +46,7 @@ async fn a_person_with_reset_keys_cannot_act_until_an_operator_accepts_the_new_k
     // A later sync brings the new key, and queries are still answered.
     for _ in 0..20 {
         encrypted.barrier().await?;
-        if encrypted.scene.host.log().contains("master key is another one") {
+        if encrypted.scene.host.log().contains("master key changed") {
             break;
         }
     }

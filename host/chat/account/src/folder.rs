@@ -1,7 +1,7 @@
-//! An account's folder: what it is called, and how its files are written and read.
+//! An account's folder: its name, and how its files are written and read.
 //!
-//! Invariant: the folder is for its owner alone, and each file appears whole or not at all.
-//! Not here: what stands in the files.
+//! Invariant: only the owner can read the folder and its files, and a file is replaced atomically.
+//! Not here: the content of the files.
 
 use std::{
     fs, io,
@@ -11,7 +11,8 @@ use std::{
 
 use serde::{Serialize, de::DeserializeOwned};
 
-/// An identity's name as the name of one folder.
+/// A folder name for a bot. Every byte that is not a letter, a digit, `-` or `_` is written as `=` and two hexadecimal digits,
+/// so that no name leaves its parent folder.
 pub fn folder_name(bot: &str) -> String {
     let mut name = String::new();
     for byte in bot.bytes() {
@@ -23,41 +24,41 @@ pub fn folder_name(bot: &str) -> String {
     name
 }
 
-/// Makes a folder and those above it, or takes away the rights that others have on it.
+/// Creates a folder and its parents with mode 0700, or sets that mode on a folder that exists.
 ///
 /// # Errors
-/// What the file system said.
-pub fn make(folder: &Path) -> io::Result<()> {
+/// The folder cannot be created, or its mode cannot be changed.
+pub fn create_private(folder: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    // It may have been there with other rights.
+    // `mode` above does not change a folder that exists.
     fs::set_permissions(folder, fs::Permissions::from_mode(0o700))
 }
 
-/// Writes a file for its owner alone: whole, or not at all.
+/// Replaces a file atomically, with mode 0600. The content is on disk when this returns.
 ///
 /// # Errors
-/// What the file system said.
-pub fn write_whole(whole: &Path, text: &str) -> io::Result<()> {
-    let part = whole.with_extension("part");
+/// The file cannot be written; its old content stays.
+pub fn write_atomic(path: &Path, text: &str) -> io::Result<()> {
+    let part = path.with_extension("part");
     let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part)?;
     io::Write::write_all(&mut file, text.as_bytes())?;
     file.sync_all()?;
-    fs::rename(&part, whole)?;
-    whole.parent().map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all())
+    fs::rename(&part, path)?;
+    path.parent().map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all())
 }
 
-/// Writes a value as such a file.
+/// Writes a value as JSON with [`write_atomic`].
 ///
 /// # Errors
-/// What the file system said.
+/// The value cannot be serialized, or the file cannot be written.
 pub fn write_json(file: &Path, value: &impl Serialize) -> io::Result<()> {
-    write_whole(file, &serde_json::to_string(value)?)
+    write_atomic(file, &serde_json::to_string(value)?)
 }
 
-/// Reads a value from such a file; `None` where there is none.
+/// Reads a JSON value; `None` where the file does not exist.
 ///
 /// # Errors
-/// It cannot be read, or holds something else.
+/// The file cannot be read or parsed.
 pub fn read_json<T: DeserializeOwned>(file: &Path) -> io::Result<Option<T>> {
     match fs::read_to_string(file) {
         Ok(text) => Ok(Some(serde_json::from_str(&text)?)),
@@ -66,13 +67,13 @@ pub fn read_json<T: DeserializeOwned>(file: &Path) -> io::Result<Option<T>> {
     }
 }
 
-/// Takes a file or a folder away, where it is there.
+/// Removes a file or a folder with its content. A missing one is no error.
 ///
 /// # Errors
-/// What the file system said.
+/// It cannot be removed.
 pub fn remove(path: &Path) -> io::Result<()> {
-    let gone = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
-    match gone {
+    let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    match removed {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
@@ -85,25 +86,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_name_leaves_the_folder() {
+    fn no_bot_name_leaves_the_parent_folder() {
         assert_eq!(folder_name("marvin-2"), "marvin-2");
         assert_eq!(folder_name("../x"), "=2e=2e=2fx");
     }
 
     #[test]
-    fn files_and_folders_are_their_owners_alone() {
+    fn only_the_owner_can_read_files_and_folders() {
         let home = TempDir::new().expect("a folder");
         let folder = home.path().join("a/b");
-        make(&folder).expect("made");
+        create_private(&folder).expect("created");
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).expect("set");
-        make(&folder).expect("made again");
+        create_private(&folder).expect("created again");
         let file = folder.join("x.json");
         assert_eq!(read_json::<Vec<u8>>(&file).expect("none"), None);
         write_json(&file, &[1, 2]).expect("written");
         assert_eq!(read_json::<Vec<u8>>(&file).expect("one"), Some(vec![1, 2]));
         let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
         assert_eq!((mode(&folder), mode(&file)), (0o700, 0o600));
-        assert_eq!(fs::read_dir(&folder).expect("a folder").count(), 1, "no part is left");
+        assert_eq!(fs::read_dir(&folder).expect("a folder").count(), 1, "no partial file is left");
         remove(&file).expect("removed");
         remove(&file).expect("removed already");
         remove(&folder).expect("removed");

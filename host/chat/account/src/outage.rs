@@ -1,45 +1,51 @@
-//! That a server is away, in the log: when it begins, now and then while it lasts, when it ends.
+//! Log lines about an outage: one at its start, one every five minutes while it lasts, one at its end.
 
 use std::time::{Duration, Instant};
 
-/// How often an outage that goes on is told again.
-const REMIND: Duration = Duration::from_secs(300);
+/// How often an outage that lasts is logged again.
+const REMINDER_INTERVAL: Duration = Duration::from_secs(300);
 
-/// Says in the log that a server is away.
+/// The outage of one server, if there is one.
 #[derive(Debug)]
 pub struct Outage {
-    what: &'static str,
+    kind: &'static str,
     server: String,
-    since: Option<(Instant, Instant)>,
+    /// When it began, and when it was last logged.
+    current: Option<(Instant, Instant)>,
 }
 
 impl Outage {
-    /// All is well so far. `what` is what people call such a server: `the homeserver`.
-    pub fn new(what: &'static str, server: impl Into<String>) -> Self {
-        Self { what, server: server.into(), since: None }
+    /// No outage yet. `kind` is the noun for such a server in a sentence, for example `the homeserver`; `server` is its address.
+    pub fn new(kind: &'static str, server: impl Into<String>) -> Self {
+        Self { kind, server: server.into(), current: None }
     }
 
-    /// It did not answer, or the connection broke.
-    pub fn failed(&mut self, error: &str) {
-        let (now, what, server) = (Instant::now(), self.what, &self.server);
-        match &mut self.since {
+    /// A request or the connection failed.
+    pub fn record_failure(&mut self, error: &str) {
+        let (now, kind, server) = (Instant::now(), self.kind, &self.server);
+        match &mut self.current {
             None => {
-                tracing::warn!(server, "no connection to {what}, trying again until there is one: {error}");
-                self.since = Some((now, now));
+                tracing::warn!(server, error, "no connection to {kind}; retrying until it answers");
+                self.current = Some((now, now));
             }
-            Some((since, told)) if now.duration_since(*told) >= REMIND => {
-                let minutes = now.duration_since(*since).as_secs() / 60;
-                tracing::warn!(server, minutes, "still no connection to {what}: {error}");
-                *told = now;
+            Some((began, logged)) if now.duration_since(*logged) >= REMINDER_INTERVAL => {
+                let minutes = now.duration_since(*began).as_secs() / 60;
+                tracing::warn!(server, error, minutes, "still no connection to {kind}; retrying until it answers");
+                *logged = now;
             }
             Some(_) => {}
         }
     }
 
-    /// It answered.
-    pub fn over(&mut self) {
-        if let Some((since, _)) = self.since.take() {
-            tracing::info!(server = self.server, seconds = since.elapsed().as_secs(), "{} answers again", self.what);
+    /// The server answered.
+    pub fn record_recovery(&mut self) {
+        if let Some((began, _)) = self.current.take() {
+            tracing::info!(
+                server = self.server,
+                seconds = began.elapsed().as_secs(),
+                "connected to {} again",
+                self.kind
+            );
         }
     }
 }

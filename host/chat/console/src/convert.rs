@@ -1,39 +1,37 @@
-//! A line of input as the engine's types.
+//! Turns a line of input into the engine's types.
 
 use wardroom::{
     Timestamp,
     message::{Incoming, Person},
 };
 
-/// What a line asks for.
+/// A parsed line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Input {
-    /// Nothing was typed.
+    /// An empty line or a comment.
     Nothing,
-    /// `/as ID`: speak as somebody else.
+    /// `/as ID`: the following messages are sent as this person.
     As(String),
-    /// `/quit`: the end of the input.
+    /// `/quit`: ends the input.
     Quit,
-    /// A message; `wait` unless it ends in ` &`.
+    /// A message.
     Say {
-        /// The words.
         text: String,
-        /// Whether the next line waits for it.
+        /// Whether the next line waits for its jobs; a line that ends in ` &` does not wait.
         wait: bool,
     },
-    /// A slash command that does not exist.
+    /// A slash command that the console does not have.
     Unknown(String),
 }
 
-/// Reads a line.
-pub(crate) fn input(line: &str) -> Input {
+pub(crate) fn parse(line: &str) -> Input {
     let line = line.trim();
     if line.is_empty() || line.starts_with('#') {
         return Input::Nothing;
     }
     if let Some(command) = line.strip_prefix('/') {
         return match command.split_once(' ') {
-            Some(("as", id)) if is_person(id.trim()) => Input::As(id.trim().to_owned()),
+            Some(("as", id)) if is_person_id(id.trim()) => Input::As(id.trim().to_owned()),
             None if command == "quit" || command == "exit" => Input::Quit,
             _ => Input::Unknown(line.to_owned()),
         };
@@ -44,20 +42,20 @@ pub(crate) fn input(line: &str) -> Input {
     }
 }
 
-/// Whether a word can be a person's id.
-pub(crate) fn is_person(id: &str) -> bool {
+/// Whether a text can be a person's id: up to 255 bytes, without blanks, and not the word `everyone`.
+pub(crate) fn is_person_id(id: &str) -> bool {
     !id.is_empty()
         && id.len() <= 255
         && id != "everyone"
         && !id.contains(|letter: char| letter.is_whitespace() || letter.is_control())
 }
 
-/// A message as the engine takes it.
-pub(crate) fn incoming(event: String, speaker: Person, text: String, at: Timestamp) -> Incoming {
+/// A message from the console. It is direct, because the bot is the only other member of the room.
+pub(crate) fn incoming(event: String, sender: Person, text: String, at: Timestamp) -> Incoming {
     Incoming {
         event,
         thread: None,
-        sender: speaker,
+        sender,
         text,
         at,
         direct: true,
@@ -74,16 +72,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines() {
-        assert_eq!(input("  "), Input::Nothing);
-        assert_eq!(input("# a comment"), Input::Nothing);
-        assert_eq!(input("/as @bob:example.org"), Input::As("@bob:example.org".into()));
-        assert_eq!(input("/as everyone"), Input::Unknown("/as everyone".into()));
-        assert_eq!(input("/quit"), Input::Quit);
-        assert_eq!(input("/nonsense"), Input::Unknown("/nonsense".into()));
-        assert_eq!(input("help"), Input::Say { text: "help".into(), wait: true });
+    fn lines_are_parsed() {
+        assert_eq!(parse("  "), Input::Nothing);
+        assert_eq!(parse("# a comment"), Input::Nothing);
+        assert_eq!(parse("/as @bob:example.org"), Input::As("@bob:example.org".into()));
+        assert_eq!(parse("/as everyone"), Input::Unknown("/as everyone".into()));
+        assert_eq!(parse("/quit"), Input::Quit);
+        assert_eq!(parse("/nonsense"), Input::Unknown("/nonsense".into()));
+        assert_eq!(parse("help"), Input::Say { text: "help".into(), wait: true });
         assert_eq!(
-            input("deploy cms staging 1.0.0 &"),
+            parse("deploy cms staging 1.0.0 &"),
             Input::Say { text: "deploy cms staging 1.0.0".into(), wait: false }
         );
     }

@@ -1,7 +1,7 @@
-//! Reads a room back to its mark, and finds the mark of a room that has none.
+//! Reads a room back to its mark, or to the bot's join where it has no mark.
 //!
-//! Architecture Invariant: nothing older than the mark comes out, and nothing from before we came into the
-//! room. Ids are compared before clocks, because every server has its own clock.
+//! Architecture Invariant: the result holds no event before the mark and none before the bot's join. Event ids are compared before
+//! times, because each server sets the times of its users' events with its own clock.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -19,117 +19,125 @@ use matrix_sdk::{
 use serde_json::Value;
 use wardroom::message::Position;
 
-use crate::{convert, sealed::Event, trouble::Trouble};
+use crate::{
+    convert,
+    error::MatrixError,
+    room_event::{self, RoomEvent},
+};
 
-/// The furthest that a room is read back, in pages of a hundred events: more than a month of a busy room.
-const PAGES: usize = 500;
-/// How far another server's clock may be off before its events count as older than a mark that cannot be found, in seconds.
-const SKEW: i64 = 10 * 60;
-/// How far a whole page of events must lie behind the mark before its own event is not looked for any further, in seconds: more
-/// than the day by which a server's clock may be off.
-const FAR: i64 = 36 * 60 * 60;
+/// The most pages that are read, of a hundred events each: more than a month of a busy room.
+const MAX_PAGES: usize = 500;
+/// The clock skew that another server may have before its events count as older than a mark whose event is not found, in seconds.
+const MAX_SKEW: i64 = 10 * 60;
+/// How much older than the mark each event of a page must be before the search for the mark's event ends, in seconds. More than a
+/// day, because a server's clock can be off by a day.
+const MAX_SEARCH_AGE: i64 = 36 * 60 * 60;
 
-/// What was found.
+/// The events of a room since its mark.
 #[derive(Debug, Default)]
-pub(crate) struct Found {
-    /// The events behind the mark, oldest first; where we came into the room after it, from that event on.
-    pub(crate) events: Vec<Event>,
-    /// What the people in them are called.
+pub(crate) struct Backfill {
+    /// Oldest first. Where the bot joined after the mark, the first event is that join.
+    pub(crate) events: Vec<RoomEvent>,
+    /// The display names of the senders.
     pub(crate) names: BTreeMap<OwnedUserId, String>,
 }
 
-impl Found {
-    /// The same with what a sync brought besides. An event of a server that was cut off sorts before the mark
-    /// however late it arrives, so only the sync has it.
-    pub(crate) fn with_late_ones(mut self, came: Vec<Event>) -> Self {
-        let id = |event: &Event| convert::id_and_time(&event.raw).map(|(id, _)| id);
-        let known: HashSet<_> = self.events.iter().filter_map(id).collect();
-        let late = came.into_iter().filter(|event| id(event).is_some_and(|id| !known.contains(&id)));
+impl Backfill {
+    /// Adds the events that syncs delivered meanwhile. An event of a server that was disconnected is sorted before the mark even
+    /// if it arrives late, so only the sync delivers it.
+    pub(crate) fn with_synced(mut self, synced: Vec<RoomEvent>) -> Self {
+        let known: HashSet<_> = self.events.iter().filter_map(RoomEvent::id).collect();
+        let late = synced.into_iter().filter(|event| event.id().is_some_and(|id| !known.contains(&id)));
         self.events.splice(0..0, late.collect::<Vec<_>>());
         self
     }
 }
 
-/// Where to stop.
-enum Stop<'m> {
-    /// At this mark, or where we came into the room.
+/// Where the reading ends.
+enum Bound<'m> {
+    /// At this mark, or at the bot's join.
     Mark(&'m Position),
-    /// Where we came into the room, and nowhere else.
-    Arrival,
+    /// At the bot's join.
+    Join,
 }
 
-/// Everything behind the mark.
-pub(crate) async fn since_mark(client: &Client, room: &RoomId, mark: &Position) -> Result<Found, Trouble> {
-    Ok(read(client, room, Stop::Mark(mark)).await?.unwrap_or_default())
+/// Reads the events after a mark.
+///
+/// # Errors
+/// The homeserver does not answer, or rejects the request.
+pub(crate) async fn since_mark(client: &Client, room: &RoomId, mark: &Position) -> Result<Backfill, MatrixError> {
+    Ok(read(client, room, Bound::Mark(mark)).await?.unwrap_or_default())
 }
 
-/// Everything since we came into the room; `None` where that cannot be found, so that nothing must be taken.
-pub(crate) async fn since_arrival(client: &Client, room: &RoomId) -> Result<Option<Found>, Trouble> {
-    read(client, room, Stop::Arrival).await
+/// Reads the events since the bot's join; `None` where the join is not found, so that no event may be handled.
+///
+/// # Errors
+/// The homeserver does not answer, or rejects the request.
+pub(crate) async fn since_join(client: &Client, room: &RoomId) -> Result<Option<Backfill>, MatrixError> {
+    read(client, room, Bound::Join).await
 }
 
-async fn read(client: &Client, room: &RoomId, stop: Stop<'_>) -> Result<Option<Found>, Trouble> {
+async fn read(client: &Client, room: &RoomId, bound: Bound<'_>) -> Result<Option<Backfill>, MatrixError> {
     let Some(me) = client.user_id() else { return Ok(None) };
-    let mut found = Found::default();
-    // Newest first, each with whether its clock says that it is older than the mark.
-    let mut events: Vec<(Event, bool)> = Vec::new();
+    let mut backfill = Backfill::default();
+    // Newest first, each with whether it is older than the mark by its time.
+    let mut events: Vec<(RoomEvent, bool)> = Vec::new();
     let mut from = None;
-    for _ in 0..PAGES {
+    for _ in 0..MAX_PAGES {
         let mut request = get_message_events::v3::Request::backward(room.to_owned());
         request.limit = uint!(100);
         request.filter = filter();
         request.from = from;
         let page = client.send(request).await?;
         for member in &page.state {
-            learn_name(member.deserialize_as_unchecked::<Value>().ok(), &mut found.names);
+            collect_name(member.deserialize_as_unchecked::<Value>().ok(), &mut backfill.names);
         }
-        let mut all_far_behind = !page.chunk.is_empty();
+        let mut all_too_old = !page.chunk.is_empty();
         for event in page.chunk {
-            let event = Event::from(event.cast());
-            let arrival = convert::is_own_arrival(&event, me);
-            let old = is_behind(&event, &stop, SKEW);
-            if arrival || at_mark(&event, &stop) {
-                // An arrival is kept: in a room where nothing happened since, it is what the mark is set to.
-                events.extend(arrival.then_some((event, old)));
-                found.events = taken(events, has_event(&stop));
-                return Ok(Some(found));
+            let event = RoomEvent::from(event.cast());
+            let is_join = convert::is_own_join(&event, me);
+            let is_old = is_older(&event, &bound, MAX_SKEW);
+            if is_join || is_mark(&event, &bound) {
+                // The join is part of the result: the mark is set to it where nothing happened since.
+                events.extend(is_join.then_some((event, is_old)));
+                backfill.events = select(events, has_event(&bound));
+                return Ok(Some(backfill));
             }
-            all_far_behind &= is_behind(&event, &stop, FAR);
-            events.push((event, old));
+            all_too_old &= is_older(&event, &bound, MAX_SEARCH_AGE);
+            events.push((event, is_old));
         }
-        // The mark's own event may be gone from the server. A whole page of older events is proof enough.
-        from = page.end.filter(|_| !all_far_behind);
+        // The mark's event may be deleted on the server, so a page of events that are all older ends the search.
+        from = page.end.filter(|_| !all_too_old);
         if from.is_none() {
-            found.events = taken(events, false);
-            return Ok(matches!(stop, Stop::Mark(_)).then_some(found));
+            backfill.events = select(events, false);
+            return Ok(matches!(bound, Bound::Mark(_)).then_some(backfill));
         }
     }
-    tracing::warn!(%room, "the room has more new events than are read back; the oldest of them are not handled");
-    found.events = taken(events, false);
-    Ok(matches!(stop, Stop::Mark(_)).then_some(found))
+    tracing::warn!(%room, pages = MAX_PAGES, "the room has more new events than are read back; the oldest of them are not handled");
+    backfill.events = select(events, false);
+    Ok(matches!(bound, Bound::Mark(_)).then_some(backfill))
 }
 
-/// The events behind the mark, oldest first. Where the mark's own event was found, their order says which those are, and no
-/// clock.
-fn taken(events: Vec<(Event, bool)>, by_order: bool) -> Vec<Event> {
-    events.into_iter().rev().filter(|(_, old)| by_order || !old).map(|(event, _)| event).collect()
+/// The events after the mark, oldest first. Where the mark's event was found, their order decides, and their times do not.
+fn select(events: Vec<(RoomEvent, bool)>, by_order: bool) -> Vec<RoomEvent> {
+    events.into_iter().rev().filter(|(_, is_old)| by_order || !is_old).map(|(event, _)| event).collect()
 }
 
-fn has_event(stop: &Stop<'_>) -> bool {
-    matches!(stop, Stop::Mark(Position { event: Some(_), .. }) | Stop::Arrival)
+fn has_event(bound: &Bound<'_>) -> bool {
+    matches!(bound, Bound::Mark(Position { event: Some(_), .. }) | Bound::Join)
 }
 
-fn at_mark(event: &Event, stop: &Stop<'_>) -> bool {
-    let Stop::Mark(Position { event: Some(mark), .. }) = stop else { return false };
-    convert::id_and_time(&event.raw).is_some_and(|(id, _)| id == *mark)
+fn is_mark(event: &RoomEvent, bound: &Bound<'_>) -> bool {
+    let Bound::Mark(Position { event: Some(mark), .. }) = bound else { return false };
+    event.id().is_some_and(|id| id == *mark)
 }
 
-/// Whether an event is older than the mark by its clock alone, and by more than so many seconds. A mark with an event is
-/// looked for by that, so clocks may differ; one without is a moment, and exact.
-fn is_behind(event: &Event, stop: &Stop<'_>, skew: i64) -> bool {
-    let Stop::Mark(mark) = stop else { return false };
+/// Whether an event is more than `skew` seconds older than the mark by its time. A mark without an event is an exact time, so no
+/// skew is allowed there.
+fn is_older(event: &RoomEvent, bound: &Bound<'_>, skew: i64) -> bool {
+    let Bound::Mark(mark) = bound else { return false };
     let skew = if mark.event.is_some() { skew } else { 0 };
-    convert::id_and_time(&event.raw).is_none_or(|(_, at)| at.as_second() + skew < mark.at.as_second())
+    room_event::id_and_time(&event.raw).is_none_or(|(_, at)| at.as_second() + skew < mark.at.as_second())
 }
 
 fn filter() -> RoomEventFilter {
@@ -138,7 +146,7 @@ fn filter() -> RoomEventFilter {
     filter
 }
 
-fn learn_name(member: Option<Value>, names: &mut BTreeMap<OwnedUserId, String>) {
+fn collect_name(member: Option<Value>, names: &mut BTreeMap<OwnedUserId, String>) {
     let Some(member) = member.filter(|event| event["type"] == "m.room.member") else { return };
     let user = member["state_key"].as_str().and_then(|id| UserId::parse(id).ok());
     let name = member["content"]["displayname"].as_str();
@@ -155,10 +163,10 @@ mod tests {
 
     use super::*;
 
-    fn event(id: &str, second: i64) -> Event {
+    fn event(id: &str, second: i64) -> RoomEvent {
         let json = json!({ "type": "m.room.message", "event_id": id, "sender": "@bob:x",
                            "origin_server_ts": second * 1000, "content": { "msgtype": "m.text", "body": "x" } });
-        Event::from(Raw::from_json_string(json.to_string()).expect("an object is JSON"))
+        RoomEvent::from(Raw::from_json_string(json.to_string()).expect("an object is JSON"))
     }
 
     fn mark(event: Option<&str>) -> Position {
@@ -166,41 +174,40 @@ mod tests {
     }
 
     #[test]
-    fn the_marks_event_stops_the_reading_whatever_the_clocks_say() {
+    fn the_reading_ends_at_the_marks_event_whatever_its_time() {
         let mark = mark(Some("$m:x"));
-        let stop = Stop::Mark(&mark);
-        assert!(at_mark(&event("$m:x", 5), &stop));
-        assert!(!at_mark(&event("$n:x", 999_999), &stop));
-        assert!(!is_behind(&event("$n:x", 999_800), &stop, SKEW), "a clock that is three minutes slow");
-        assert!(is_behind(&event("$n:x", 990_000), &stop, SKEW), "what lies hours behind");
+        let bound = Bound::Mark(&mark);
+        assert!(is_mark(&event("$m:x", 5), &bound));
+        assert!(!is_mark(&event("$n:x", 999_999), &bound));
+        assert!(!is_older(&event("$n:x", 999_800), &bound, MAX_SKEW), "a clock that is three minutes slow");
+        assert!(is_older(&event("$n:x", 990_000), &bound, MAX_SKEW), "an event that is hours older");
     }
 
     #[test]
-    fn a_server_whose_clock_is_a_day_slow_loses_nothing() {
+    fn no_event_of_a_server_whose_clock_is_a_day_slow_is_lost() {
         let mark = mark(Some("$m:x"));
-        let stop = Stop::Mark(&mark);
+        let bound = Bound::Mark(&mark);
         let slow = event("$n:x", 1_000_000 - 24 * 60 * 60);
-        assert!(!is_behind(&slow, &stop, FAR), "its page is read on");
-        let events = || vec![(slow.clone(), is_behind(&slow, &stop, SKEW))];
-        assert_eq!(taken(events(), has_event(&stop)).len(), 1, "the mark's event was found behind it");
-        assert!(taken(events(), false).is_empty(), "without the mark's event only clocks are left");
+        assert!(!is_older(&slow, &bound, MAX_SEARCH_AGE), "the search goes on");
+        let events = || vec![(slow.clone(), is_older(&slow, &bound, MAX_SKEW))];
+        assert_eq!(select(events(), has_event(&bound)).len(), 1, "the mark's event was found");
+        assert!(select(events(), false).is_empty(), "without the mark's event only times are left");
     }
 
     #[test]
-    fn what_only_the_sync_brought_comes_first_and_nothing_twice() {
-        let found = Found { events: vec![event("$b:x", 2), event("$c:x", 3)], names: BTreeMap::new() };
-        let all = found.with_late_ones(vec![event("$late:x", 9), event("$c:x", 3)]);
-        let ids: Vec<String> =
-            all.events.iter().filter_map(|event| Some(convert::id_and_time(&event.raw)?.0.to_string())).collect();
+    fn events_that_only_a_sync_delivered_come_first_and_none_twice() {
+        let backfill = Backfill { events: vec![event("$b:x", 2), event("$c:x", 3)], names: BTreeMap::new() };
+        let all = backfill.with_synced(vec![event("$late:x", 9), event("$c:x", 3)]);
+        let ids: Vec<String> = all.events.iter().filter_map(|event| Some(event.id()?.to_string())).collect();
         assert_eq!(ids, ["$late:x", "$b:x", "$c:x"]);
     }
 
     #[test]
-    fn a_mark_without_an_event_is_a_moment() {
+    fn a_mark_without_an_event_is_an_exact_time() {
         let mark = mark(None);
-        let stop = Stop::Mark(&mark);
-        assert!(is_behind(&event("$n:x", 999_999), &stop, SKEW));
-        assert!(!is_behind(&event("$n:x", 1_000_000), &stop, SKEW));
-        assert!(!has_event(&stop), "and its clock counts however the reading ends");
+        let bound = Bound::Mark(&mark);
+        assert!(is_older(&event("$n:x", 999_999), &bound, MAX_SKEW));
+        assert!(!is_older(&event("$n:x", 1_000_000), &bound, MAX_SKEW));
+        assert!(!has_event(&bound), "and its time counts however the reading ends");
     }
 }

@@ -1,172 +1,184 @@
-//! One account: it logs in, stays, comes back after every outage, and sends in between.
+//! Clients of the homeserver: for one session with its stores, for a session without stores, and before a login.
+//!
+//! Not here: which session is used (`session`), and which device (`device_recovery`).
 
-use std::{
-    sync::{Arc, PoisonError, RwLock},
-    time::{Duration, Instant},
+use std::time::Duration;
+
+use matrix_sdk::{
+    Client, ClientBuilder, SessionMeta, SessionTokens,
+    authentication::matrix::MatrixSession,
+    config::RequestConfig,
+    encryption::{BackupDownloadStrategy, EncryptionSettings},
 };
+use matrix_sdk_base::crypto::{CollectStrategy, DecryptionSettings, TrustRequirement};
+use wardroom::port::{Secret, SecretRef};
+use wardroom_account::load_certificates;
 
-use async_trait::async_trait;
-use matrix_sdk::{Client, EncryptionState, RoomState, ruma::RoomId};
-use tokio_util::sync::CancellationToken;
-use wardroom::{
-    message::{Inbox, Person},
-    port::{Abilities, Chat, Link, Outgoing, SendError},
-};
-use wardroom_account::{Backoff, Outage};
+use crate::{Config, Login, config::Devices, error::MatrixError, folder, session};
 
-use crate::{Config, Login, NETWORK, probe, rooms, send, session, sync::Rooms, trouble::Trouble};
+/// The timeout of a request. The homeserver holds a sync for some time on top.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// The name of the device in a session whose device is not known.
+const UNKNOWN_DEVICE: &str = "WARDROOM";
 
-/// A session that ends sooner than this after its login is not replaced by yet another one.
-const YOUNG: Duration = Duration::from_secs(600);
-
-/// A Matrix account.
-pub(crate) struct Matrix {
-    config: Config,
-    /// Who sends; none until the first sync.
-    client: RwLock<Option<Client>>,
-    link: Link,
+/// A client that is not logged in, has no stores and retries nothing.
+///
+/// # Errors
+/// [`MatrixError::Rejected`] where the configured certificates cannot be used.
+pub(crate) async fn anonymous(config: &Config) -> Result<Client, MatrixError> {
+    build(builder(config)?).await
 }
 
-impl Matrix {
-    /// Not connected yet.
-    pub(crate) fn new(config: Config) -> Self {
-        Self { config, client: RwLock::new(None), link: Link::default() }
-    }
-
-    fn client(&self) -> Result<Client, SendError> {
-        let client = self.client.read().unwrap_or_else(PoisonError::into_inner).clone();
-        client.ok_or_else(|| SendError::Later { after: None, reason: "not logged in yet".into() })
-    }
-
-    /// Whether a room is encrypted; one that is not known may be.
-    fn is_encrypted(&self, room: &str) -> bool {
-        let (Ok(client), Ok(id)) = (self.client(), RoomId::parse(room)) else { return true };
-        client.get_room(&id).is_none_or(|room| !matches!(room.encryption_state(), EncryptionState::NotEncrypted))
-    }
-
-    fn set_client(&self, client: Option<Client>) {
-        *self.client.write().unwrap_or_else(PoisonError::into_inner) = client;
-    }
-
-    /// Opens the session, however long the homeserver is away.
-    async fn connect(&self, outage: &mut Outage) -> anyhow::Result<Client> {
-        let mut backoff = Backoff::default();
-        loop {
-            match session::open(&self.config).await {
-                Ok(client) => return Ok(client),
-                Err(trouble) if trouble.passes() => {
-                    outage.failed(trouble.reason());
-                    self.link.down(trouble.reason());
-                    backoff.pause(trouble.after()).await;
-                }
-                Err(trouble) => anyhow::bail!("{trouble}"),
-            }
-        }
-    }
-
-    async fn stay(&self, inbox: Arc<Inbox>) -> anyhow::Result<()> {
-        let mut outage = Outage::new("the homeserver", self.config.homeserver.to_string());
-        let mut replaced: Option<Instant> = None;
-        loop {
-            let client = self.connect(&mut outage).await?;
-            let ready = || self.set_client(Some(client.clone()));
-            let over =
-                Rooms::new(&self.config, client.clone(), inbox.clone()).run(&mut outage, &self.link, ready).await;
-            self.set_client(None);
-            self.link.down(over.reason());
-            let user = &self.config.user;
-            if let Login::Token { token, .. } = &self.config.login {
-                match over {
-                    Trouble::KeysLost { reason } => anyhow::bail!(
-                        "the access token of {user} cannot be used for encryption any more: {reason}; hint: log in anew by hand, put the new access token in {token}, and log the old device out"
-                    ),
-                    over => anyhow::bail!(
-                        "the homeserver no longer knows the access token of {user} ({over}); hint: make a new one and put it in {token}"
-                    ),
-                }
-            }
-            if replaced.is_some_and(|at| at.elapsed() < YOUNG) {
-                anyhow::bail!("the homeserver ended the session of {user} again, right after a new login: {over}");
-            }
-            let kept = match &over {
-                Trouble::LoggedOut { soft: true, .. } => {
-                    tracing::warn!(%user, "the homeserver wants the password again, logging in again as the same device: {over}");
-                    session::asked_again(&self.config)
-                }
-                Trouble::KeysLost { .. } => {
-                    tracing::warn!(%user, "this device's encryption keys are lost, logging in as a new device: {over}");
-                    session::give_up(&self.config).await
-                }
-                _ => {
-                    tracing::warn!(%user, "the homeserver ended the session, logging in again: {over}");
-                    session::forget(&self.config)
-                }
-            };
-            kept.map_err(|trouble| anyhow::anyhow!("{trouble}"))?;
-            replaced = Some(Instant::now());
-        }
-    }
+/// A client with the stores of the account's device, not logged in. It writes refreshed access tokens to the session file.
+///
+/// # Errors
+/// [`MatrixError::Local`] where the stores cannot be opened.
+pub(crate) async fn with_stores(config: &Config) -> Result<Client, MatrixError> {
+    let settings = EncryptionSettings {
+        // `cross_signing` does both and reports why one cannot be done.
+        auto_enable_cross_signing: false,
+        auto_enable_backups: false,
+        backup_download_strategy: BackupDownloadStrategy::AfterDecryptionFailure,
+    };
+    let recipients = match config.devices {
+        Devices::CrossSigned => CollectStrategy::IdentityBasedStrategy,
+        Devices::Any => CollectStrategy::AllDevices,
+    };
+    // Every event is decrypted. `sender_trust` decides what it may do, so that an untrusted sender gets an answer.
+    let decryption = DecryptionSettings { sender_device_trust_requirement: TrustRequirement::Untrusted };
+    let builder = builder(config)?
+        .sqlite_store(folder::stores(config), None)
+        .with_encryption_settings(settings)
+        .with_room_key_recipient_strategy(recipients)
+        .with_decryption_settings(decryption)
+        .handle_refresh_tokens();
+    let client = build(builder).await?;
+    persist_refreshed_tokens(config, &client)?;
+    Ok(client)
 }
 
-#[async_trait]
-impl Chat for Matrix {
-    fn network(&self) -> &'static str {
-        NETWORK
-    }
+/// A client that uses a session without opening its stores.
+///
+/// # Errors
+/// The session cannot be restored.
+pub(crate) async fn without_stores(config: &Config, session: MatrixSession) -> Result<Client, MatrixError> {
+    let client = build(builder(config)?.handle_refresh_tokens()).await?;
+    persist_refreshed_tokens(config, &client)?;
+    client.restore_session(session).await?;
+    Ok(client)
+}
 
-    fn abilities(&self) -> Abilities {
-        Abilities { threads: true, edits: true, reactions: true, files: true }
-    }
+/// The account's password or access token, read now.
+///
+/// # Errors
+/// [`MatrixError::Rejected`] where it cannot be read.
+pub(crate) fn secret(config: &Config) -> Result<Secret, MatrixError> {
+    let (Login::Password(reference) | Login::Token { token: reference, .. }) = &config.login;
+    reference.resolve().map_err(|error| MatrixError::rejected(format!("{error:#}")))
+}
 
-    fn account_id(&self) -> Option<String> {
-        Some(self.config.user.to_string())
+/// The session of an access token: asks the homeserver for its account and device.
+///
+/// # Errors
+/// [`MatrixError::Rejected`] where the token belongs to another account or device than the configuration names.
+pub(crate) async fn token_session(
+    config: &Config,
+    token: &Secret,
+    reference: &SecretRef,
+) -> Result<MatrixSession, MatrixError> {
+    let client = anonymous(config).await?;
+    client.restore_session(new_session(config, UNKNOWN_DEVICE, token.expose())).await?;
+    let owner = client.whoami().await.map_err(|error| match MatrixError::from(&error) {
+        MatrixError::SessionEnded { .. } => MatrixError::rejected(format!(
+            "the homeserver does not know the access token of `{}`; hint: create a new token and put it in {reference}",
+            config.user
+        )),
+        other => other,
+    })?;
+    if owner.user_id != config.user {
+        let reason = format!(
+            "the access token in {reference} belongs to `{}`, and the configuration names `{}`; hint: correct `user` or the token",
+            owner.user_id, config.user
+        );
+        return Err(MatrixError::rejected(reason));
     }
-
-    fn believes_relations(&self, room: &str) -> bool {
-        // They stand in clear beside what is encrypted.
-        self.config.reactions || !self.is_encrypted(room)
+    let device = owner.device_id.map_or_else(|| UNKNOWN_DEVICE.to_owned(), |device| device.to_string());
+    if let Login::Token { device: Some(wanted), .. } = &config.login
+        && wanted.as_str() != device
+    {
+        let reason = format!(
+            "the access token belongs to the device `{device}`, and the configuration names `{wanted}`; hint: write device_id = \"{device}\", or leave it out"
+        );
+        return Err(MatrixError::rejected(reason));
     }
+    Ok(new_session(config, &device, token.expose()))
+}
 
-    fn link(&self) -> Option<&Link> {
-        Some(&self.link)
+/// Logs a client in by password, as an existing device or as a new one.
+///
+/// # Errors
+/// [`MatrixError::Rejected`] where the homeserver rejects the password.
+pub(crate) async fn log_in_with_password(
+    config: &Config,
+    client: &Client,
+    password: &Secret,
+    device: Option<&str>,
+) -> Result<(), MatrixError> {
+    let name = format!("wardroom ({})", config.bot);
+    let auth = client.matrix_auth();
+    let mut login =
+        auth.login_username(&config.user, password.expose()).initial_device_display_name(&name).request_refresh_token();
+    if let Some(device) = device {
+        login = login.device_id(device);
     }
-
-    fn rooms(&self) -> Vec<String> {
-        self.config.rooms.iter().map(ToString::to_string).collect()
+    let answer = login.send().await.map_err(|error| match MatrixError::from(error) {
+        MatrixError::Rejected { reason } | MatrixError::SessionEnded { reason, .. } => MatrixError::rejected(format!(
+            "`{}` cannot log in with its password: {reason}; hint: check the secret that `password` names",
+            config.user
+        )),
+        other => other,
+    })?;
+    if answer.user_id != config.user {
+        let reason = format!(
+            "the homeserver logged in `{}`, and the configuration names `{}`; hint: correct `user`",
+            answer.user_id, config.user
+        );
+        return Err(MatrixError::rejected(reason));
     }
+    Ok(())
+}
 
-    async fn typing(&self, room: &str) {
-        let (Ok(client), Ok(id)) = (self.client(), RoomId::parse(room)) else { return };
-        if let Some(room) = client.get_room(&id).filter(|room| room.state() == RoomState::Joined) {
-            // Nothing hangs on it.
-            let _ = room.typing_notice(true).await;
-        }
+fn builder(config: &Config) -> Result<ClientBuilder, MatrixError> {
+    let mut builder = Client::builder()
+        .homeserver_url(&config.homeserver)
+        // The URL of the configuration is used, not the one that the server recommends.
+        .respect_login_well_known(false)
+        .user_agent(concat!("wardroom/", env!("CARGO_PKG_VERSION")))
+        .request_config(RequestConfig::new().disable_retry().timeout(REQUEST_TIMEOUT));
+    if let Some(path) = &config.ca {
+        let certificates = load_certificates(path).map_err(MatrixError::rejected)?;
+        builder = builder.add_root_certificates(certificates);
     }
+    Ok(builder)
+}
 
-    async fn serve(&self, inbox: Arc<Inbox>, stop: CancellationToken) -> anyhow::Result<()> {
-        // Ending in the middle of anything is as safe as a crash: what the inbox does not hold is read again.
-        let end = stop.run_until_cancelled(self.stay(inbox)).await.unwrap_or(Ok(()));
-        self.link.down(end.as_ref().map_or_else(ToString::to_string, |()| "stopped".to_owned()));
-        end
-    }
+async fn build(builder: ClientBuilder) -> Result<Client, MatrixError> {
+    builder.build().await.map_err(|error| MatrixError::local("the Matrix client cannot be created", &error))
+}
 
-    async fn send(&self, message: &Outgoing) -> Result<String, SendError> {
-        send::send(&self.client()?, message).await
-    }
+/// Writes refreshed tokens to the session file before they are used: after a crash the old ones may be invalid.
+fn persist_refreshed_tokens(config: &Config, client: &Client) -> Result<(), MatrixError> {
+    let config = config.clone();
+    client.set_session_callbacks(
+        Box::new(|_| Err("a session is loaded at the start only".into())),
+        Box::new(move |client| Ok(session::store_refreshed_tokens(&config, &client)?)),
+    )?;
+    Ok(())
+}
 
-    async fn find(&self, room: &str, key: &str) -> Result<Option<String>, SendError> {
-        send::find(&self.client()?, room, key).await
-    }
-
-    async fn room(&self, name: &str) -> Result<Option<String>, SendError> {
-        rooms::named(&self.client()?, name).await
-    }
-
-    async fn members(&self, room: &str) -> Result<Vec<Person>, SendError> {
-        rooms::members(&self.client()?, room).await
-    }
-
-    async fn probe(&self, people: &[String]) -> Result<Vec<String>, Vec<String>> {
-        probe::probe(&self.config, people).await
+fn new_session(config: &Config, device: &str, token: &str) -> MatrixSession {
+    MatrixSession {
+        meta: SessionMeta { user_id: config.user.clone(), device_id: device.into() },
+        tokens: SessionTokens { access_token: token.to_owned(), refresh_token: None },
     }
 }

@@ -1,9 +1,9 @@
-//! One room's events, brought to the inbox.
+//! Writes one room's events to the inbox.
 //!
-//! Architecture Invariant: a room's mark moves with what was handed over, and not where it cannot be told
-//! whether the room is encrypted: what comes in clear into an encrypted room is nobody's word.
-//! Architecture Invariant: what cannot be decrypted is kept on disk before the mark passes it.
-//! Not here: which rooms, and which of their events.
+//! Architecture Invariant: a room's mark moves together with the messages that are stored. It does not move where it is not known
+//! whether the room is encrypted, because an unencrypted message in an encrypted room can be forged.
+//! Architecture Invariant: an event that cannot be decrypted is on disk before the mark moves past it.
+//! Not here: which rooms are delivered, and which of their events (`sync`).
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -18,250 +18,240 @@ use matrix_sdk::{
 use wardroom::{
     Timestamp,
     message::{Inbox, Incoming, Position},
-    reply::clean,
 };
-use wardroom_account::Backoff;
+use wardroom_account::{InboxWriter, display_name};
 
 use crate::{
     Config,
-    ciphertext::{self, Named},
-    convert::{self, Reader},
-    known::Known,
-    sealed::{self, Event},
-    trouble::Trouble,
-    undecrypted::{Entry, Undecrypted},
+    ciphertext_id::{self, Lookup},
+    convert::Converter,
+    decryption::decrypt,
+    error::MatrixError,
+    pending_decryption::{PendingDecryption, PendingEvent},
+    room_event::{self, RoomEvent},
+    sender_trust,
+    trust_store::TrustStore,
 };
 
-/// What somebody is told whose message the homeserver does not show again.
-const NAMELESS: &str =
-    "The homeserver does not show it to me, so that I cannot tell whether it is an old one. Say it again.";
+/// Told to the sender of a message that the homeserver does not return.
+const UNAVAILABLE: &str =
+    "The homeserver does not return it, so a repetition of an old message cannot be ruled out. Send it again.";
 
-/// The way from the rooms to the inbox.
+/// Writes the events of one account's rooms to its inbox.
 pub(crate) struct Delivery<'a> {
     config: &'a Config,
-    inbox: Arc<Inbox>,
-    undecrypted: Undecrypted,
-    known: Known,
-    /// What we are called where a room knows no other name.
-    called: Option<String>,
+    inbox: InboxWriter,
+    pending: PendingDecryption,
+    trust_store: TrustStore,
+    /// The account's display name in rooms that know no other.
+    display_name: Option<String>,
 }
 
 impl<'a> Delivery<'a> {
-    /// Begins; no request yet.
+    /// Loads the account's files. Makes no request.
     pub(crate) fn new(config: &'a Config, inbox: Arc<Inbox>) -> Self {
-        Self { config, inbox, undecrypted: Undecrypted::load(config), known: Known::load(config), called: None }
+        Self {
+            config,
+            inbox: InboxWriter::new(inbox),
+            pending: PendingDecryption::load(config),
+            trust_store: TrustStore::load(config),
+            display_name: None,
+        }
     }
 
-    /// Asks the homeserver what we are called.
-    pub(crate) async fn learn_own_name(&mut self, client: &Client) {
-        self.called = client.account().get_display_name().await.ok().flatten();
+    /// Looks up the account's display name.
+    pub(crate) async fn look_up_own_name(&mut self, client: &Client) {
+        self.display_name = client.account().get_display_name().await.ok().flatten();
     }
 
-    /// Brings events to the inbox, oldest first, and moves the mark to the last of them. `late` where they were read back,
-    /// and did not come as they were sent.
+    /// Stores events, oldest first, and moves the mark to the last of them. `late`: the events were read back, and did not arrive
+    /// as they were sent.
     ///
     /// # Errors
-    /// It cannot be told whether the room is encrypted, or what cannot be decrypted cannot be kept; nothing was brought then.
-    pub(crate) async fn bring(
+    /// Nothing was stored: it is not known whether the room is encrypted, or an event that cannot be decrypted cannot be kept.
+    pub(crate) async fn deliver(
         &mut self,
         room: &Room,
-        events: Vec<Event>,
+        events: Vec<RoomEvent>,
         names: &BTreeMap<OwnedUserId, String>,
         late: bool,
-    ) -> Result<(), Trouble> {
-        let encrypted = is_encrypted(room).await?;
+    ) -> Result<(), MatrixError> {
+        let is_encrypted = is_encrypted(room).await?;
         let Some(mark) = mark_at(&events) else { return Ok(()) };
-        let (mut readable, mut sealed) = (Vec::new(), Vec::new());
+        // Decrypt.
+        let (mut readable, mut undecrypted) = (Vec::new(), Vec::new());
         for event in events {
-            if !event.is_sealed() {
+            if !event.is_encrypted() {
                 readable.push(event);
                 continue;
             }
-            match sealed::open(room, &event).await? {
-                Ok(opened) => readable.push(opened),
-                // What another device of ours said is nothing for us.
+            match decrypt(room, &event).await? {
+                Ok(decrypted) => readable.push(decrypted),
+                // Events of the account's other devices are not handled.
                 Err(_) if event.sender().as_ref() == Some(&self.config.user) => {}
-                Err(reason) => sealed.push((event.raw, reason)),
+                Err(failure) => undecrypted.push((event.raw, failure)),
             }
         }
-        let messages = self.read(room, &readable, names, encrypted, late).await?;
-        self.undecrypted.add(room.room_id(), sealed)?;
-        self.undecrypted.withdrawn(room.room_id(), &messages);
-        self.undecrypted.said(room.room_id(), &self.taken(room.room_id(), &messages))?;
-        self.receive(room.room_id(), messages, Some(mark)).await;
+        // Keep what cannot be decrypted, then store the messages and the mark.
+        let messages = self.convert(room, &readable, names, is_encrypted, late).await?;
+        self.pending.add(room.room_id(), undecrypted)?;
+        self.pending.remove_withdrawn(room.room_id(), &messages);
+        self.pending.record_messages(room.room_id(), &self.accepted(room.room_id(), &messages))?;
+        self.inbox.receive(room.room_id().as_str(), messages, Some(mark)).await;
         Ok(())
     }
 
-    /// Keys came, these or any: brings what they open, in the rooms that are ours still.
-    pub(crate) async fn reopen(
+    /// Decrypts pending events with keys that arrived, and stores their messages in the rooms that are still served. `sessions`:
+    /// the sessions of the keys; `None` where any key may have arrived.
+    pub(crate) async fn retry_decryption(
         &mut self,
         client: &Client,
-        keys: Option<&HashSet<String>>,
-        is_ours: impl Fn(&RoomId) -> bool,
+        sessions: Option<&HashSet<String>>,
+        is_served: impl Fn(&RoomId) -> bool,
     ) {
         let mut done = HashSet::new();
-        let mut rooms: BTreeMap<_, Vec<Entry>> = BTreeMap::new();
-        for entry in self.undecrypted.needing(keys) {
-            rooms.entry(entry.room.clone()).or_default().push(entry);
+        let mut rooms: BTreeMap<_, Vec<PendingEvent>> = BTreeMap::new();
+        for event in self.pending.waiting_for(sessions) {
+            rooms.entry(event.room.clone()).or_default().push(event);
         }
-        for (id, entries) in rooms {
-            // Out of a room: nothing of it is handled, nor asked about.
-            let here = client.get_room(&id).filter(|room| room.state() == RoomState::Joined && is_ours(&id));
-            let Some(room) = here else {
-                done.extend(entries.into_iter().map(|entry| entry.event));
+        for (id, events) in rooms {
+            // Events of a room that is not served are dropped.
+            let room = client.get_room(&id).filter(|room| room.state() == RoomState::Joined && is_served(&id));
+            let Some(room) = room else {
+                done.extend(events.into_iter().map(|event| event.event));
                 continue;
             };
-            let Ok(encrypted) = is_encrypted(&room).await else { continue };
+            let Ok(is_encrypted) = is_encrypted(&room).await else { continue };
             let mut messages = Vec::new();
-            // The newest first: it may be what somebody said again when they were asked about an older one.
-            for entry in entries.into_iter().rev() {
-                let Ok(Ok(opened)) = sealed::open(&room, &Event::from(entry.raw)).await else { continue };
-                // What cannot be asked now is opened again with the next key, or at the next start.
-                let Ok(mut read) = self.read(&room, &[opened], &BTreeMap::new(), encrypted, true).await else {
-                    continue;
-                };
-                done.insert(entry.event.clone());
-                let Some(message) = read.pop() else { continue };
-                if self.undecrypted.was_sent_again(&entry.event, &message.text) {
-                    tracing::info!(room = %id, event = %entry.event, "the key of a message came late, and its sender has said it again: left");
+            // Newest first: a newer message can be the repetition of an older one whose sender was asked to send it again.
+            for event in events.into_iter().rev() {
+                let Ok(Ok(decrypted)) = decrypt(&room, &RoomEvent::from(event.raw)).await else { continue };
+                // A lookup that fails now is repeated with the next key, or at the next start.
+                let converted = self.convert(&room, &[decrypted], &BTreeMap::new(), is_encrypted, true).await;
+                let Ok(mut converted) = converted else { continue };
+                done.insert(event.event.clone());
+                let Some(message) = converted.pop() else { continue };
+                if self.pending.was_sent_again(&event.event, &message.text) {
+                    tracing::info!(room = %id, event_id = %event.event, "the key of a message arrived late, and its sender has sent it again; skipped");
                     continue;
                 }
-                // In memory this cannot fail to be seen by the older ones; on disk it is tried again with the next.
-                let _ = self.undecrypted.said(&id, &self.taken(&id, std::slice::from_ref(&message)));
-                tracing::info!(room = %id, event = %entry.event, "the key of a message came late, handling it now");
+                // The older events are compared with the record in memory. The file is written again with the next record.
+                let _ = self.pending.record_messages(&id, &self.accepted(&id, std::slice::from_ref(&message)));
+                tracing::info!(room = %id, event_id = %event.event, "the key of a message arrived late; handling the message now");
                 messages.push(message);
             }
             messages.reverse();
             if !messages.is_empty() {
-                self.receive(&id, messages, None).await;
+                self.inbox.receive(id.as_str(), messages, None).await;
             }
         }
-        // After the inbox has them: a crash in between brings them twice, which it knows.
-        self.undecrypted.remove(&done);
+        // Removed after they are stored: after a crash in between the inbox recognizes a repetition.
+        self.pending.remove(&done);
     }
 
-    /// Asks those whose messages could not be decrypted to send them again, where it is time.
-    pub(crate) async fn ask(&mut self) {
-        let asks = self.undecrypted.due_asks(Instant::now());
-        for ask in asks {
-            let key = format!("sealed/{}", ask.event);
-            let said = self.inbox.say_once(ask.room.as_str(), &key, ask.text, Some(ask.thread.to_string())).await;
+    /// Asks the senders of events that could not be decrypted to send them again, where that is due.
+    pub(crate) async fn send_due_requests(&mut self) {
+        for request in self.pending.take_due_requests(Instant::now()) {
+            let key = format!("sealed/{}", request.event);
+            let thread = Some(request.thread.to_string());
+            let said = self.inbox.inbox().say_once(request.room.as_str(), &key, request.text, thread).await;
             if let Err(error) = &said {
-                tracing::error!(room = %ask.room, "who sent what cannot be decrypted is not told yet: {error}");
+                tracing::error!(room = %request.room, event_id = %request.event, %error, "the sender of a message that cannot be decrypted is not told yet; retrying");
             }
-            self.undecrypted.asked(said.is_err().then_some(&ask.event));
+            self.pending.finish_requests(said.is_err().then_some(&request.event));
         }
     }
 
-    /// How long until somebody is to be asked.
-    pub(crate) fn next_ask(&self, now: Instant) -> Option<Duration> {
-        self.undecrypted.next_due(now)
+    /// The time until a sender is to be asked.
+    pub(crate) fn time_until_request(&self, now: Instant) -> Option<Duration> {
+        self.pending.time_until_request(now)
     }
 
-    /// Marks a room at its newest event, or at this moment where it has none.
-    pub(crate) async fn enter(&self, room: &RoomId, events: &[Event]) {
+    /// The mark of a room; `None` where the bot never was.
+    pub(crate) async fn mark(&self, room: &RoomId) -> Option<Position> {
+        self.inbox.mark(room.as_str()).await
+    }
+
+    /// Sets a room's mark to its newest event without handling any, or to the present time where there is none.
+    pub(crate) async fn skip(&self, room: &RoomId, events: &[RoomEvent]) {
         let now = Position { event: None, at: Timestamp::now() };
         let mark = mark_at(events).unwrap_or(now);
-        self.receive(room, Vec::new(), Some(mark)).await;
+        self.inbox.receive(room.as_str(), Vec::new(), Some(mark)).await;
     }
 
-    async fn read(
+    /// Converts events to messages and decides whether each may act.
+    async fn convert(
         &self,
         room: &Room,
-        events: &[Event],
+        events: &[RoomEvent],
         names: &BTreeMap<OwnedUserId, String>,
-        encrypted: bool,
+        is_encrypted: bool,
         late: bool,
-    ) -> Result<Vec<Incoming>, Trouble> {
-        let called = self.called_in(room).await;
+    ) -> Result<Vec<Incoming>, MatrixError> {
+        let own_name = self.display_name_in(room).await;
         let direct = room.joined_members_count() + room.invited_members_count() == 2;
-        let reader = Reader { me: &self.config.user, bot: &self.config.bot, called: called.as_deref(), direct };
+        let converter =
+            Converter { me: &self.config.user, bot: &self.config.bot, display_name: own_name.as_deref(), direct };
         let mut messages = Vec::new();
         for event in events {
-            let Some(mut message) = reader.message(event) else { continue };
+            let Some(mut message) = converter.message(event) else { continue };
             message.late = late;
-            // A reaction is never encrypted, so that it can prove nothing, and what is left needs no proof.
-            let to_prove = encrypted && message.reaction.is_none();
-            if to_prove && self.inbox.takes(room.room_id().as_str(), &message) {
-                message.unproven = sealed::doubt(room, event, self.config, &self.known).await;
-                if event.opened.is_some() {
-                    match ciphertext::name_of_opened(room, event).await? {
-                        Named::Name(name) => message.once = Some(name),
-                        // It is answered, and does nothing: it could be an old one.
-                        Named::Nameless => message.unproven = Some(NAMELESS.to_owned()),
-                        Named::Gone => {
-                            tracing::warn!(room = %room.room_id(), event = message.event, "left: the homeserver shows no encrypted event that says this");
+            // Reactions are never encrypted, so their sender cannot be proven; `believes_relations` decides about them. Messages
+            // that the inbox ignores need no proof.
+            let needs_proof = is_encrypted && message.reaction.is_none();
+            if needs_proof && self.inbox.inbox().takes(room.room_id().as_str(), &message) {
+                message.unproven = sender_trust::distrust_reason(room, event, self.config, &self.trust_store).await;
+                if event.encryption_info.is_some() {
+                    match ciphertext_id::look_up(room, event).await? {
+                        Lookup::Found(id) => message.once = Some(id),
+                        // A repetition cannot be ruled out, so the message is answered and does not act.
+                        Lookup::Unavailable => message.unproven = Some(UNAVAILABLE.to_owned()),
+                        Lookup::Replaced => {
+                            tracing::warn!(room = %room.room_id(), event_id = message.event, "skipped a message, because the homeserver returns another event under its id");
                             continue;
                         }
                     }
                 }
             }
-            name_sender(room, &mut message, names).await;
+            set_sender_name(room, &mut message, names).await;
             messages.push(message);
         }
         Ok(messages)
     }
 
-    /// Those of which something becomes: what people say to each other is not kept, nor compared with anything.
-    fn taken(&self, room: &RoomId, messages: &[Incoming]) -> Vec<Incoming> {
-        messages.iter().filter(|message| self.inbox.takes(room.as_str(), message)).cloned().collect()
+    /// The messages that the inbox accepts. What people say to each other is neither stored nor compared.
+    fn accepted(&self, room: &RoomId, messages: &[Incoming]) -> Vec<Incoming> {
+        let accepted = messages.iter().filter(|message| self.inbox.inbox().takes(room.as_str(), message));
+        accepted.cloned().collect()
     }
 
-    /// Hands over until the inbox has it: going on without would lose it.
-    async fn receive(&self, room: &RoomId, messages: Vec<Incoming>, mark: Option<Position>) {
-        let mut backoff = Backoff::default();
-        loop {
-            match self.inbox.receive(room.as_str(), messages.clone(), mark.clone()).await {
-                Ok(_) => return,
-                Err(error) => {
-                    tracing::error!(%room, "the inbox does not take the room's messages, trying again: {error}");
-                    backoff.pause(None).await;
-                }
-            }
-        }
-    }
-
-    /// How far a room was read, asked until the inbox says it; `None` where we never were.
-    pub(crate) async fn mark(&self, room: &RoomId) -> Option<Position> {
-        let mut backoff = Backoff::default();
-        loop {
-            match self.inbox.mark(room.as_str()).await {
-                Ok(mark) => return mark,
-                Err(error) => {
-                    tracing::error!(%room, "the room's mark cannot be read, trying again: {error}");
-                    backoff.pause(None).await;
-                }
-            }
-        }
-    }
-
-    async fn called_in(&self, room: &Room) -> Option<String> {
+    async fn display_name_in(&self, room: &Room) -> Option<String> {
         let member = room.get_member_no_sync(&self.config.user).await.ok().flatten();
-        member.and_then(|member| member.display_name().map(ToOwned::to_owned)).or_else(|| self.called.clone())
+        let name = member.and_then(|member| member.display_name().map(ToOwned::to_owned));
+        name.or_else(|| self.display_name.clone())
     }
 }
 
-async fn is_encrypted(room: &Room) -> Result<bool, Trouble> {
+async fn is_encrypted(room: &Room) -> Result<bool, MatrixError> {
     let state = match room.encryption_state() {
         EncryptionState::Unknown => room.latest_encryption_state().await?,
         state => state,
     };
     if state.is_unknown() {
-        let reason = "the homeserver does not say whether the room is encrypted".to_owned();
-        return Err(Trouble::Later { after: None, reason });
+        return Err(MatrixError::unavailable("the homeserver does not tell whether the room is encrypted"));
     }
     Ok(state.is_encrypted())
 }
 
 /// The mark at the newest of these events.
-fn mark_at(events: &[Event]) -> Option<Position> {
-    let (event, at) = events.iter().rev().find_map(|event| convert::id_and_time(&event.raw))?;
-    // Another server's clock may run ahead of ours for years; a mark does not.
+fn mark_at(events: &[RoomEvent]) -> Option<Position> {
+    let (event, at) = events.iter().rev().find_map(|event| room_event::id_and_time(&event.raw))?;
+    // The clock of another server can be ahead of this one's; a mark is never in the future.
     Some(Position { event: Some(event.to_string()), at: at.min(Timestamp::now()) })
 }
 
-/// Gives a message's sender the name that people read. Rights hang on the id alone.
-async fn name_sender(room: &Room, message: &mut Incoming, names: &BTreeMap<OwnedUserId, String>) {
+/// Sets the display name of a message's sender. Rights depend on the id alone.
+async fn set_sender_name(room: &Room, message: &mut Incoming, names: &BTreeMap<OwnedUserId, String>) {
     let Ok(user) = UserId::parse(message.sender.id.as_str()) else { return };
     let name = match names.get(&user) {
         Some(name) => Some(name.clone()),
@@ -272,27 +262,5 @@ async fn name_sender(room: &Room, message: &mut Incoming, names: &BTreeMap<Owned
             .flatten()
             .and_then(|member| member.display_name().map(ToOwned::to_owned)),
     };
-    message.sender.name = shown(name.as_deref(), &user);
-}
-
-/// The name by which people are to know somebody: theirs, without what does not show and what turns the reading order.
-pub(crate) fn shown(name: Option<&str>, user: &UserId) -> String {
-    let name = clean(name.unwrap_or_default()).trim().chars().take(80).collect::<String>();
-    if name.is_empty() { user.localpart().to_owned() } else { name }
-}
-
-#[cfg(test)]
-mod tests {
-    use matrix_sdk::ruma::user_id;
-
-    use super::*;
-
-    #[test]
-    fn a_name_turns_no_line_around_and_hides_nobody() {
-        let bob = user_id!("@bob:x");
-        assert_eq!(shown(Some("\u{202e}ecila\u{202c} \u{200b}"), bob), "ecila");
-        assert_eq!(shown(Some("\u{2066}\u{200f}\u{2069}"), bob), "bob");
-        assert_eq!(shown(None, bob), "bob");
-        assert_eq!(shown(Some(&"x".repeat(500)), bob).len(), 80);
-    }
+    message.sender.name = display_name(name.as_deref(), user.localpart());
 }

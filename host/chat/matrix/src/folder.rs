@@ -1,33 +1,32 @@
-//! The account's folder: what is in it.
+//! The files of an account's folder.
 //!
-//! Not here: how its files are written (`wardroom_account::folder`), and what stands in them.
+//! Not here: how a file is written (`wardroom_account::folder`), and the content of the files.
 
 use std::{io, path::PathBuf};
 
-pub(crate) use wardroom_account::folder::{read_json, remove, write_json, write_whole};
+pub(crate) use wardroom_account::folder::{read_json, remove, write_atomic, write_json};
 
-use crate::{Config, trouble::Trouble};
+use crate::{Config, error::MatrixError};
 
 /// The session.
 pub(crate) fn session_file(config: &Config) -> PathBuf {
     config.folder.join("session.json")
 }
 
-/// The SDK's stores, which belong to the session. They have no passphrase: it would lie beside them, and the folder is
-/// for its owner alone already.
+/// The SDK's stores of one device. They have no passphrase: it would be kept beside them, and only the owner can read the folder.
 pub(crate) fn stores(config: &Config) -> PathBuf {
     config.folder.join("store")
 }
 
-/// Makes the folder, or takes away the rights that others have on it.
+/// Creates the account's folder.
 ///
 /// # Errors
-/// What the file system said.
-pub(crate) fn make(config: &Config) -> Result<(), Trouble> {
-    wardroom_account::folder::make(&config.folder).map_err(|error| trouble(config, &error))
+/// [`MatrixError::Unavailable`].
+pub(crate) fn create(config: &Config) -> Result<(), MatrixError> {
+    wardroom_account::folder::create_private(&config.folder).map_err(|error| io_error(config, &error))
 }
 
-/// The folder does not do what it should, which may pass.
-pub(crate) fn trouble(config: &Config, error: &io::Error) -> Trouble {
-    Trouble::Later { after: None, reason: format!("the folder `{}` cannot be used: {error}", config.folder.display()) }
+/// A failed operation in the folder. A retry can succeed.
+pub(crate) fn io_error(config: &Config, error: &io::Error) -> MatrixError {
+    MatrixError::unavailable(format!("the folder `{}` cannot be used: {error}", config.folder.display()))
 }

@@ -1,47 +1,55 @@
 //! Matrix rooms for Wardroom, through matrix-sdk.
 //!
-//! [`MatrixFactory`] reads `[bot.NAME.matrix]` and makes an account's [`Chat`]. In reading order: `config`
-//! (the table), `session` (the login), `folder` (where it is kept), `lost` (a device that lost its keys), `client` (the account:
-//! it logs in, stays and says what is wrong), `identity` (the account's own keys, by which this device is believed), `recovery`
-//! (the key that opens them), `sync` (what happens in the rooms), `places` (which rooms are ours), `rooms` (joining), `moves`
-//! (rooms that were upgraded), `behind` (which rooms are to be read back, and when), `backfill` (reading a room back to its
-//! mark), `sealed` (an event and what encryption says of it), `ciphertext` (what it is called by that), `known` (by
-//! which keys people are known), `undecrypted` (what could not be read yet), `delivery` (one room's
-//! events, brought to the inbox), `send`, `files` (what does not fit in a message), `probe` (for `check --connect`) and
-//! `convert` (events to engine types and back).
+//! [`MatrixFactory`] reads `[bot.NAME.matrix]` and makes an account's [`Chat`]. Modules in reading order:
 //!
-//! Architecture Invariant: the SDK's own sync position proves nothing, because it is stored before anybody
-//! reads what came with it. A room's mark, kept by the engine, does.
-//! Architecture Invariant: in an encrypted room everything but reactions, which Matrix knows in clear alone, goes out encrypted;
-//! and what comes in acts only where its sender's device is proven to be theirs, unless the table says otherwise.
-//! Not here: verifying devices by comparing emoji. The bot's device is signed by its account, and people's by theirs.
+//! - `config` (the table), `account` (the account as the engine sees it), `client` (clients of the homeserver and their errors in
+//!   `error`), `folder` (the account's files).
+//! - Login: `session` (the stored session), `device_recovery` (a device that lost its keys), `cross_signing` (the account's keys,
+//!   which make this device trusted), `recovery_key` (the key that opens them).
+//! - Rooms: `sync` (the sync loop), `joined_rooms` (which rooms are served), `joins` (joins in the background), `rooms` (lookups),
+//!   `room_upgrades`, `backfill` (reads a room back to its mark).
+//! - Events in: `room_event` (an event and its encryption), `decryption`, `ciphertext_id` (the deduplication key of an encrypted
+//!   event), `sender_trust` and `trust_store` (whose keys are trusted), `pending_decryption` (events whose key is missing),
+//!   `convert` (an event as a message), `delivery` (a room's events, written to the inbox).
+//! - Messages out: `send`, `content` (text as event content), `attachment` (a text that is too long for a message).
+//! - `probe`: `wardroom check --connect`.
+//!
+//! Architecture Invariant: a room's mark, kept by the engine, says how far its events are handled. The SDK's sync position does
+//! not, because it is stored before the events of that sync are handled.
+//! Architecture Invariant: in an encrypted room everything is sent encrypted except reactions, which Matrix does not encrypt. A
+//! received command acts only if the sender's device is trusted, unless the table sets `devices = "any"`.
+//! Not here: verification by comparing emoji. The bot's device is signed by its account's keys, and people's devices by theirs.
 
-// The SDK's futures are deep, and rustc gives up on them at its usual limit.
+// The SDK's futures nest deeper than rustc's default limit.
 #![recursion_limit = "256"]
 
+mod account;
+mod attachment;
 mod backfill;
-mod behind;
-mod ciphertext;
+mod ciphertext_id;
 mod client;
 mod config;
+mod content;
 mod convert;
+mod cross_signing;
+mod decryption;
 mod delivery;
-mod files;
+mod device_recovery;
+mod error;
 mod folder;
-mod identity;
-mod known;
-mod lost;
-mod moves;
-mod places;
+mod joined_rooms;
+mod joins;
+mod pending_decryption;
 mod probe;
-mod recovery;
+mod recovery_key;
+mod room_event;
+mod room_upgrades;
 mod rooms;
-mod sealed;
 mod send;
+mod sender_trust;
 mod session;
 mod sync;
-mod trouble;
-mod undecrypted;
+mod trust_store;
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -52,7 +60,7 @@ use wardroom::{
 
 pub(crate) use config::{Config, Login};
 
-/// The network's name: of the table, in keys and in the log.
+/// The name of the network: of its table, in keys and in the log.
 pub(crate) const NETWORK: &str = "matrix";
 
 /// Makes the Matrix accounts of a host.
@@ -62,8 +70,8 @@ pub struct MatrixFactory {
 }
 
 impl MatrixFactory {
-    /// Accounts that keep their sessions and stores in `matrix/BOT/` under the host's state folder. No two
-    /// processes may share it.
+    /// `state` is the host's state folder. An account stores its session and keys below it in `matrix/BOT/`, which no other
+    /// process may use.
     pub fn new(state: PathBuf) -> Self {
         Self { state }
     }
@@ -76,6 +84,6 @@ impl ChatFactory for MatrixFactory {
 
     fn read(&self, bot: &BotIdentity, table: &mut Table) -> Option<Arc<dyn Chat>> {
         let config = Config::read(bot, table, &self.state)?;
-        Some(Arc::new(client::Matrix::new(config)))
+        Some(Arc::new(account::MatrixAccount::new(config)))
     }
 }

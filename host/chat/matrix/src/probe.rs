@@ -1,7 +1,7 @@
-//! `check --connect`: logs in beside the running host and looks around.
+//! `wardroom check --connect`: logs in beside a running host and checks rooms and people.
 //!
-//! Architecture Invariant: it changes nothing. A login by password is followed by its logout, and nothing is
-//! written to the state folder.
+//! Architecture Invariant: it changes nothing. A login by password is followed by a logout, and nothing is written to the state
+//! folder.
 
 use matrix_sdk::{
     Client,
@@ -12,98 +12,107 @@ use matrix_sdk::{
     },
 };
 
-use crate::{
-    Config, Login, rooms,
-    session::{build, builder, password_login, secret, token_session},
-    trouble::Trouble,
-};
+use crate::{Config, Login, client, error::MatrixError, rooms};
 
-/// What was found, or what is wrong, one line each.
+/// Returns what was found, or the problems, one line each.
 pub(crate) async fn probe(config: &Config, people: &[String]) -> Result<Vec<String>, Vec<String>> {
     let client =
-        login(config).await.map_err(|trouble| vec![format!("{} at {}: {trouble}", config.user, config.homeserver)])?;
+        log_in(config).await.map_err(|error| vec![format!("{} at {}: {error}", config.user, config.homeserver)])?;
     let mut found = vec![format!("{} is logged in at {}", config.user, config.homeserver)];
-    let mut wrong = Vec::new();
+    let mut problems = Vec::new();
+    // Rooms.
     match client.send(joined_rooms::v3::Request::new()).await {
         Ok(joined) => {
             for room in &config.rooms {
-                match look(&client, room, &joined.joined_rooms).await {
+                match check_room(&client, room, &joined.joined_rooms).await {
                     Ok(line) => found.push(line),
-                    Err(line) => wrong.push(line),
+                    Err(line) => problems.push(line),
                 }
             }
         }
-        Err(error) => wrong.push(format!("the rooms of {} cannot be listed: {}", config.user, Trouble::from(&error))),
+        Err(error) => {
+            problems.push(format!("the rooms of {} cannot be listed: {}", config.user, MatrixError::from(&error)));
+        }
     }
+    // The account's keys.
     match has_keys(&client, &config.user).await {
         Ok(true) => found.push(format!("{} has keys for encryption", config.user)),
-        Ok(false) => found.push(format!("{} has no keys for encryption yet: makes them at the start", config.user)),
-        Err(trouble) => wrong.push(format!("the keys of {} cannot be looked up: {trouble}", config.user)),
+        Ok(false) => {
+            found.push(format!("{} has no keys for encryption yet: the bot creates them at its start", config.user));
+        }
+        Err(error) => problems.push(format!("the keys of {} cannot be looked up: {error}", config.user)),
     }
+    // People.
     let people: Vec<OwnedUserId> = people.iter().filter_map(|id| UserId::parse(id.as_str()).ok()).collect();
     for person in &people {
-        if let Err(line) = known(&client, person).await {
-            wrong.push(line);
+        if let Err(line) = check_person(&client, person).await {
+            problems.push(line);
         }
     }
     if !people.is_empty() {
-        found.push(format!("{} people of the configuration were looked up", people.len()));
+        found.push(format!("looked up {} people of the configuration", people.len()));
     }
     if matches!(config.login, Login::Password(_))
         && let Err(error) = client.logout().await
     {
-        wrong.push(format!("{} cannot log out again: {}", config.user, Trouble::from(error)));
+        let error = MatrixError::from(error);
+        problems
+            .push(format!("{} cannot log out again: {error}; remove the device in its list of devices", config.user));
     }
-    if wrong.is_empty() { Ok(found) } else { Err(wrong) }
+    if problems.is_empty() { Ok(found) } else { Err(problems) }
 }
 
-async fn login(config: &Config) -> Result<Client, Trouble> {
-    let secret = secret(config)?;
-    let client = build(builder(config)?).await?;
+async fn log_in(config: &Config) -> Result<Client, MatrixError> {
+    let secret = client::secret(config)?;
+    let client = client::anonymous(config).await?;
     match &config.login {
-        Login::Password(_) => password_login(config, &client, &secret, None).await?,
-        Login::Token { token, .. } => client.restore_session(token_session(config, &secret, token).await?).await?,
+        Login::Password(_) => client::log_in_with_password(config, &client, &secret, None).await?,
+        Login::Token { token, .. } => {
+            client.restore_session(client::token_session(config, &secret, token).await?).await?;
+        }
     }
     Ok(client)
 }
 
-/// A person's profile is all that a homeserver tells of them, and it has one for everybody it knows.
-async fn known(client: &Client, person: &OwnedUserId) -> Result<(), String> {
+/// Checks that a person has a profile, which a homeserver has for everybody whom it knows.
+async fn check_person(client: &Client, person: &OwnedUserId) -> Result<(), String> {
     match client.send(get_profile::v3::Request::new(person.clone())).await {
         Ok(_) => Ok(()),
-        Err(error) => match Trouble::from(&error) {
-            Trouble::Refused { reason } => Err(format!("the homeserver does not know {person}: {reason}")),
-            trouble => Err(format!("{person} cannot be looked up: {trouble}")),
+        Err(error) => match MatrixError::from(&error) {
+            MatrixError::Rejected { reason } => {
+                Err(format!("the homeserver does not know `{person}`: {reason}; correct the id in the configuration"))
+            }
+            error => Err(format!("`{person}` cannot be looked up: {error}")),
         },
     }
 }
 
-async fn look(client: &Client, room: &OwnedRoomOrAliasId, joined: &[OwnedRoomId]) -> Result<String, String> {
-    match rooms::find(client, room).await {
+async fn check_room(client: &Client, room: &OwnedRoomOrAliasId, joined: &[OwnedRoomId]) -> Result<String, String> {
+    match rooms::resolve(client, room).await {
         Ok(Some(id)) if joined.contains(&id) => match is_encrypted(client, &id).await {
             Ok(true) => Ok(format!("in the room {room}, which is encrypted")),
             Ok(false) => Ok(format!("in the room {room}")),
-            Err(trouble) => Err(format!("whether the room {room} is encrypted cannot be looked up: {trouble}")),
+            Err(error) => Err(format!("whether the room `{room}` is encrypted cannot be looked up: {error}")),
         },
-        Ok(Some(_)) => Ok(format!("not in the room {room} yet: joins at the start")),
-        Ok(None) => Err(format!("the homeserver knows no room {room}")),
-        Err(trouble) => Err(format!("the room {room} cannot be looked up: {trouble}")),
+        Ok(Some(_)) => Ok(format!("not in the room {room} yet: the bot joins at its start")),
+        Ok(None) => Err(format!("the homeserver does not know the room `{room}`; correct `rooms`, or create the room")),
+        Err(error) => Err(format!("the room `{room}` cannot be looked up: {error}")),
     }
 }
 
-async fn is_encrypted(client: &Client, room: &RoomId) -> Result<bool, Trouble> {
+async fn is_encrypted(client: &Client, room: &RoomId) -> Result<bool, MatrixError> {
     let key = String::new();
     let request = get_state_event_for_key::v3::Request::new(room.to_owned(), StateEventType::RoomEncryption, key);
-    match client.send(request).await.map_err(Trouble::from) {
+    match client.send(request).await.map_err(MatrixError::from) {
         Ok(_) => Ok(true),
-        // A room that never was has no such state.
-        Err(Trouble::Refused { .. }) => Ok(false),
-        Err(trouble) => Err(trouble),
+        // The state does not exist in a room that is not encrypted.
+        Err(MatrixError::Rejected { .. }) => Ok(false),
+        Err(error) => Err(error),
     }
 }
 
 /// Whether an account has a master key, which signs its devices.
-async fn has_keys(client: &Client, user: &UserId) -> Result<bool, Trouble> {
+async fn has_keys(client: &Client, user: &UserId) -> Result<bool, MatrixError> {
     let mut request = get_keys::v3::Request::new();
     request.device_keys.insert(user.to_owned(), Vec::new());
     Ok(client.send(request).await?.master_keys.contains_key(user))

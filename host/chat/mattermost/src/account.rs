@@ -1,138 +1,176 @@
-//! The account while it is logged in: what those who send and those who listen both need.
+//! One account as the engine's [`Chat`]: logs in, keeps a connection, reconnects after an outage, and sends.
 
-use std::sync::{
-    Mutex, PoisonError, RwLock,
-    atomic::{AtomicUsize, Ordering},
-};
+use std::sync::{Arc, PoisonError, RwLock};
 
+use async_trait::async_trait;
 use tokio::sync::mpsc;
-use wardroom::{message::Person, port::SendError};
+use tokio_util::sync::CancellationToken;
+use wardroom::{
+    message::{Inbox, Person},
+    port::{Abilities, Chat, Link, Outgoing, Secret, SendError},
+};
+use wardroom_account::{Backoff, Outage};
 
 use crate::{
-    api::{Api, User},
-    config::{Config, RoomName, is_id},
-    convert::Reader,
-    places::Channels,
-    send::Tries,
-    trouble::Trouble,
-    users::Users,
+    NETWORK,
+    client::{ApiClient, User},
+    config::Config,
+    error::MattermostError,
+    probe,
+    session::Session,
+    socket,
+    sync::SyncLoop,
 };
 
-/// The longest message where the server's configuration says nothing of it: of servers before there was a choice.
-const OLD_LONGEST: usize = 4_000;
-/// Where the server does not show its configuration: what every server of today is set to.
-const USUAL_LONGEST: usize = 16_383;
-/// A server that says less says nothing of use.
-const LEAST_LONGEST: usize = 500;
-
-/// A logged-in account.
-pub(crate) struct Account {
-    pub(crate) api: Api,
-    pub(crate) reader: Reader,
-    pub(crate) users: Users,
-    /// The channels that we are in; `None` until the server listed them.
-    channels: RwLock<Option<Channels>>,
-    longest: AtomicUsize,
-    typing: mpsc::UnboundedSender<String>,
-    pub(crate) tries: Mutex<Tries>,
+/// A Mattermost account.
+pub(crate) struct MattermostAccount {
+    config: Config,
+    link: Link,
+    /// `None` until the login.
+    session: RwLock<Option<Arc<Session>>>,
 }
 
-impl Account {
-    /// An account by what the server says of it. Channels in which an answer is being made are told to `typing`.
-    pub(crate) fn new(config: &Config, api: Api, me: User, typing: mpsc::UnboundedSender<String>) -> Self {
-        let reader = Reader { me: me.id, called: me.name, bot: config.bot.clone() };
-        let longest = AtomicUsize::new(USUAL_LONGEST);
-        Self {
-            api,
-            reader,
-            users: Users::default(),
-            channels: RwLock::new(None),
-            longest,
-            typing,
-            tries: Mutex::default(),
-        }
+impl MattermostAccount {
+    /// Makes no request.
+    pub(crate) fn new(config: Config) -> Self {
+        Self { config, link: Link::default(), session: RwLock::new(None) }
     }
 
-    /// Our own id.
-    pub(crate) fn me(&self) -> &str {
-        &self.reader.me
+    fn session(&self) -> Result<Arc<Session>, SendError> {
+        let session = self.session.read().unwrap_or_else(PoisonError::into_inner).clone();
+        session.ok_or_else(|| SendError::Later { after: None, reason: "the account is not logged in yet".into() })
     }
 
-    /// The longest message, in characters.
-    pub(crate) fn longest(&self) -> usize {
-        self.longest.load(Ordering::Relaxed)
+    fn set_session(&self, session: Option<Arc<Session>>) {
+        *self.session.write().unwrap_or_else(PoisonError::into_inner) = session;
     }
 
-    /// Asks the server for the longest message that it takes.
-    pub(crate) async fn learn_longest(&self) -> Result<(), Trouble> {
-        let longest = match self.api.longest_message().await {
-            Ok(said) => said.filter(|said| *said >= LEAST_LONGEST).unwrap_or(OLD_LONGEST),
-            Err(over @ Trouble::LoggedOut { .. }) => return Err(over),
-            Err(trouble) => {
-                tracing::debug!("the longest message is not known: {trouble}");
-                USUAL_LONGEST
+    /// Requests the account of the token; retries while the server is unavailable.
+    async fn log_in(&self, client: &ApiClient, outage: &mut Outage) -> Result<User, MattermostError> {
+        let mut backoff = Backoff::default();
+        loop {
+            match client.me().await {
+                Ok(me) => return Ok(me),
+                Err(end @ MattermostError::TokenRejected { .. }) => return Err(end),
+                Err(error) => {
+                    outage.record_failure(error.reason());
+                    self.link.down(error.reason());
+                    backoff.wait(error.retry_after()).await;
+                }
             }
+        }
+    }
+
+    /// Runs until the server rejects the token; returns that error.
+    async fn run_with_token(&self, client: ApiClient, inbox: &Arc<Inbox>, outage: &mut Outage) -> MattermostError {
+        let me = match self.log_in(&client, outage).await {
+            Ok(me) => me,
+            Err(end) => return end,
         };
-        self.longest.store(longest, Ordering::Relaxed);
-        Ok(())
-    }
-
-    /// The server took less than it said; gives what is tried from now on.
-    pub(crate) fn shorten(&self) -> usize {
-        let shorter = (self.longest() / 2).max(LEAST_LONGEST);
-        self.longest.store(shorter, Ordering::Relaxed);
-        shorter
-    }
-
-    /// The server listed our channels anew, or some of them changed.
-    pub(crate) fn change_channels(&self, change: impl FnOnce(&mut Channels)) {
-        let mut channels = self.channels.write().unwrap_or_else(PoisonError::into_inner);
-        change(channels.get_or_insert_default());
-    }
-
-    /// Looks at our channels; `None` until the server listed them.
-    pub(crate) fn with_channels<T>(&self, look: impl FnOnce(&Channels) -> T) -> Option<T> {
-        self.channels.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(look)
-    }
-
-    /// The id of a channel that we are in, by its id or name; `None` where there is none.
-    ///
-    /// # Errors
-    /// [`SendError::Later`] until the server listed our channels.
-    pub(crate) fn channel(&self, name: &str) -> Result<Option<String>, SendError> {
-        // A name of another network is none of ours.
-        let Some(name) = RoomName::parse(name) else { return Ok(None) };
-        let found = self.with_channels(|channels| channels.named(&name).map(|channel| channel.id.clone()));
-        found.ok_or_else(|| SendError::Later { after: None, reason: "our channels are not listed yet".into() })
-    }
-
-    /// The id of the channel that something is sent to.
-    ///
-    /// # Errors
-    /// [`SendError`]: it is no channel, or it is not known yet.
-    pub(crate) fn target(&self, room: &str) -> Result<String, SendError> {
-        if is_id(room) {
-            // Whether we are in it is the server's to say.
-            return Ok(room.to_owned());
+        tracing::info!(user = me.name, id = me.id, server = %self.config.url, "logged in");
+        let (typing, mut typing_channels) = mpsc::unbounded_channel();
+        let (signals, mut received) = mpsc::unbounded_channel();
+        let session = Arc::new(Session::new(&self.config, client, me, typing));
+        if let Err(end) = session.look_up_max_length().await {
+            return end;
         }
-        self.channel(room)?.ok_or_else(|| SendError::Never { reason: format!("we are in no channel `{room}`") })
+        self.set_session(Some(session.clone()));
+        let mut sync = SyncLoop::new(&self.config, session.clone(), inbox.clone(), &self.link);
+        if let Err(end) = sync.initialize().await {
+            return end;
+        }
+        // Both run at the same time, so that the socket is read while a message is handled.
+        let heartbeat = self.config.heartbeat_interval;
+        tokio::select! {
+            end = socket::keep_connected(&session, heartbeat, &signals, &mut typing_channels, outage) => end,
+            end = sync.run(&mut received) => end,
+        }
     }
 
-    /// Who is in a channel, without ourselves.
+    /// Runs with the configured token, and with the token that replaces it.
     ///
     /// # Errors
-    /// [`SendError`].
-    pub(crate) async fn members(&self, room: &str) -> Result<Vec<Person>, SendError> {
-        let ids = self.api.members(&self.target(room)?).await?;
-        self.users.ask(&self.api, ids.iter().map(String::as_str)).await?;
-        Ok(ids.iter().filter(|id| *id != self.me()).map(|id| self.users.person(id)).collect())
+    /// The server rejects the token and there is no other.
+    async fn run(&self, inbox: Arc<Inbox>) -> anyhow::Result<()> {
+        let mut outage = Outage::new("Mattermost", self.config.url.as_str());
+        let token = &self.config.token;
+        let mut secret = token.resolve()?;
+        loop {
+            let client = ApiClient::new(&self.config, secret.clone()).map_err(|error| anyhow::anyhow!("{error}"))?;
+            let end = self.run_with_token(client, &inbox, &mut outage).await;
+            self.set_session(None);
+            self.link.down("the server does not know the token");
+            match replacement(token.resolve(), &secret) {
+                Some(new) => {
+                    tracing::warn!(%token, error = %end, "the server no longer knows the token; continuing with its replacement");
+                    secret = new;
+                }
+                None => anyhow::bail!(
+                    "Mattermost at {} does not know the token in {token}, or no longer ({end}); hint: create a new token for the bot account and put it there",
+                    self.config.url
+                ),
+            }
+        }
+    }
+}
+
+/// The token that was put in the place of the rejected one.
+fn replacement(current: anyhow::Result<Secret>, rejected: &Secret) -> Option<Secret> {
+    current.ok().filter(|current| current != rejected)
+}
+
+#[async_trait]
+impl Chat for MattermostAccount {
+    fn network(&self) -> &'static str {
+        NETWORK
     }
 
-    /// Shows that an answer is being made.
-    pub(crate) fn typing(&self, room: &str) {
-        if let Ok(channel) = self.target(room) {
-            // Nobody listens where there is no connection, and nothing hangs on it.
-            let _ = self.typing.send(channel);
+    fn abilities(&self) -> Abilities {
+        Abilities { threads: true, edits: true, reactions: true, files: true }
+    }
+
+    fn account_id(&self) -> Option<String> {
+        self.session().ok().map(|session| session.me().to_owned())
+    }
+
+    fn link(&self) -> Option<&Link> {
+        Some(&self.link)
+    }
+
+    fn rooms(&self) -> Vec<String> {
+        self.config.rooms.iter().map(ToString::to_string).collect()
+    }
+
+    async fn typing(&self, room: &str) {
+        if let Ok(session) = self.session() {
+            session.typing(room);
         }
+    }
+
+    async fn serve(&self, inbox: Arc<Inbox>, stop: CancellationToken) -> anyhow::Result<()> {
+        // Cancelling at any await is safe, as a crash is: what the inbox does not hold is read again.
+        let ended = stop.run_until_cancelled(self.run(inbox)).await;
+        self.link.down("stopped");
+        ended.unwrap_or(Ok(()))
+    }
+
+    async fn send(&self, message: &Outgoing) -> Result<String, SendError> {
+        self.session()?.send(message).await
+    }
+
+    async fn find(&self, room: &str, key: &str) -> Result<Option<String>, SendError> {
+        self.session()?.find(room, key).await
+    }
+
+    async fn room(&self, name: &str) -> Result<Option<String>, SendError> {
+        self.session()?.joined_channel_id(name)
+    }
+
+    async fn members(&self, room: &str) -> Result<Vec<Person>, SendError> {
+        self.session()?.members(room).await
+    }
+
+    async fn probe(&self, people: &[String]) -> Result<Vec<String>, Vec<String>> {
+        probe::probe(&self.config, people).await
     }
 }

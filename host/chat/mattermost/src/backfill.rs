@@ -1,157 +1,182 @@
-//! Reads a channel back to where it was left, and finds who brought us there.
+//! Reads a channel back to a bound, and finds the bot's join.
 //!
-//! Architecture Invariant: nothing at or before the bound comes out. Up to a thousand changes the server tells all; above that it
-//! tells any thousand of them, and the channel is read page by page, from its end, by posts and never by page numbers, which
-//! shift while others write.
+//! Architecture Invariant: the result holds no post at or before the bound. The server returns up to a thousand changes since a time;
+//! above that it returns any thousand of them, and the channel is read page by page, newest first. Pages are addressed by a post and
+//! never by a number, because numbers shift while others write.
 
 use std::collections::BTreeMap;
 
 use crate::{
-    api::{Api, Post, Reaction},
+    client::{ApiClient, Post, Reaction},
     convert,
-    trouble::Trouble,
+    error::MattermostError,
 };
 
-/// The furthest that a channel is read back, in pages of two hundred posts.
-const PAGES: usize = 500;
-/// The furthest that is looked for who brought us.
-const ARRIVAL_PAGES: usize = 10;
-/// How far the clocks of a server's nodes may be apart, and how long a post may take to be written, in milliseconds.
-pub(crate) const SLACK: i64 = 5_000;
+/// The most pages that are read back, of two hundred posts each.
+const MAX_PAGES: usize = 500;
+/// The most pages that are searched for the bot's join.
+const MAX_JOIN_PAGES: usize = 10;
+/// The clock skew between a server's nodes plus the time to write a post, in milliseconds.
+pub(crate) const CLOCK_SLACK: i64 = 5_000;
 
-/// What was found.
+/// The posts and changes of a channel since a bound.
 #[derive(Debug, Default)]
-pub(crate) struct Found {
-    /// The posts behind the bound, oldest first, also ours and the server's.
+pub(crate) struct Backfill {
+    /// The posts after the bound, oldest first, including those of the bot and of the server.
     pub(crate) posts: Vec<Post>,
-    /// Those of others that were removed.
-    pub(crate) removed: Vec<Post>,
-    /// Messages of ours, with the reactions that are on them now.
+    /// Deleted posts of other accounts.
+    pub(crate) deleted: Vec<Post>,
+    /// Messages of the bot with their present reactions.
     pub(crate) reactions: BTreeMap<String, Vec<Reaction>>,
 }
 
-/// When we came into a channel.
+/// The bot's join of a channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Arrival {
-    /// Who added us; `None` where we came by ourselves.
-    pub(crate) by: Option<String>,
-    /// When, in milliseconds of the server's clock.
+pub(crate) struct ChannelJoin {
+    /// Who added the bot; `None` where it joined by itself.
+    pub(crate) added_by: Option<String>,
+    /// In milliseconds of the server's clock.
     pub(crate) at: i64,
 }
 
-/// Everything in a channel behind `bound`, and what changed since on messages of ours, `reacted` among them.
+/// Reads the posts of a channel after `bound`, and the reactions on messages of the bot that changed. `with_reactions` are the
+/// messages whose reactions are stored.
+///
+/// # Errors
+/// [`MattermostError`].
 pub(crate) async fn since(
-    api: &Api,
+    client: &ApiClient,
     me: &str,
     channel: &str,
     bound: i64,
-    reacted: &[String],
-) -> Result<Found, Trouble> {
-    let (page, all) = api.posts_since(channel, (bound - SLACK).max(1)).await?;
-    let mut found = Found::default();
-    let mut ours: BTreeMap<String, Option<Post>> = BTreeMap::new();
-    if !all {
-        // Which of them changed is not known.
-        ours.extend(reacted.iter().map(|post| (post.clone(), None)));
+    with_reactions: &[String],
+) -> Result<Backfill, MattermostError> {
+    let (page, is_complete) = client.posts_since(channel, (bound - CLOCK_SLACK).max(1)).await?;
+    let mut backfill = Backfill::default();
+    let mut own: BTreeMap<String, Option<Post>> = BTreeMap::new();
+    if !is_complete {
+        // It is not known which of these messages changed.
+        own.extend(with_reactions.iter().map(|post| (post.clone(), None)));
     }
     let mut posts: BTreeMap<String, Post> = BTreeMap::new();
-    let walked = if all { Vec::new() } else { walk(api, channel, bound).await? };
-    for post in page.posts.into_iter().chain(walked) {
-        let earlier_text = !post.original.is_empty();
-        if earlier_text {
+    let paged = if is_complete { Vec::new() } else { read_pages(client, channel, bound).await? };
+    // Sort the posts into messages of the bot, deleted posts and new posts.
+    for post in page.posts.into_iter().chain(paged) {
+        let is_earlier_version = !post.original.is_empty();
+        if is_earlier_version {
             continue;
         }
         if post.user == me && post.delete_at == 0 {
-            let known = reacted.contains(&post.id);
-            if known || post.has_reactions || !post.reactions.is_empty() {
-                ours.insert(post.id.clone(), Some(post.clone()));
+            let has_stored = with_reactions.contains(&post.id);
+            if has_stored || post.has_reactions || !post.reactions.is_empty() {
+                own.insert(post.id.clone(), Some(post.clone()));
             }
         } else if post.delete_at > 0 && post.user != me && post.kind.is_empty() {
-            found.removed.push(post);
+            backfill.deleted.push(post);
             continue;
         }
         if post.delete_at == 0 && post.create_at > bound {
             posts.insert(post.id.clone(), post);
         }
     }
-    found.posts = posts.into_values().collect();
-    found.posts.sort_by(|one, other| (one.create_at, &one.id).cmp(&(other.create_at, &other.id)));
-    for (id, post) in ours {
-        let now = match post {
+    backfill.posts = posts.into_values().collect();
+    backfill.posts.sort_by(|one, other| (one.create_at, &one.id).cmp(&(other.create_at, &other.id)));
+    // Read the reactions that the answers left out.
+    for (id, post) in own {
+        let present = match post {
             Some(post) if !post.reactions.is_empty() => post.reactions,
             Some(post) if !post.has_reactions => Vec::new(),
-            _ => match api.reactions(&id).await {
+            _ => match client.reactions(&id).await {
                 Ok(reactions) => reactions,
-                Err(Trouble::Refused { .. }) => Vec::new(),
-                Err(trouble) => return Err(trouble),
+                Err(MattermostError::Rejected { .. }) => Vec::new(),
+                Err(error) => return Err(error),
             },
         };
-        found.reactions.insert(id, now);
+        backfill.reactions.insert(id, present);
     }
-    Ok(found)
+    Ok(backfill)
 }
 
-/// Who brought us into a channel last, and when; `None` where that cannot be told.
-pub(crate) async fn arrival(api: &Api, me: &str, channel: &str) -> Result<Option<Arrival>, Trouble> {
-    let mut walk = Walk::default();
-    for _ in 0..ARRIVAL_PAGES {
-        let Some(mut posts) = walk.next(api, channel).await? else { break };
+/// Finds the bot's last join of a channel; `None` where it is not among the newest posts.
+///
+/// # Errors
+/// [`MattermostError`].
+pub(crate) async fn find_join(
+    client: &ApiClient,
+    me: &str,
+    channel: &str,
+) -> Result<Option<ChannelJoin>, MattermostError> {
+    let mut pager = PostPager::default();
+    for _ in 0..MAX_JOIN_PAGES {
+        let Some(mut posts) = pager.next(client, channel).await? else { break };
         posts.sort_by_key(|post| std::cmp::Reverse(post.create_at));
-        let came = posts.iter().find_map(|post| Some((convert::arrival(post, me)?, post.create_at)));
-        if let Some((by, at)) = came {
-            return Ok(Some(Arrival { by: by.map(str::to_owned), at }));
+        let join = posts.iter().find_map(|post| Some((convert::join(post, me)?, post.create_at)));
+        if let Some((added_by, at)) = join {
+            return Ok(Some(ChannelJoin { added_by: added_by.map(str::to_owned), at }));
         }
     }
     Ok(None)
 }
 
-/// Every post behind the bound, page by page.
-async fn walk(api: &Api, channel: &str, bound: i64) -> Result<Vec<Post>, Trouble> {
+/// Reads the posts of a channel page by page until the bound.
+async fn read_pages(client: &ApiClient, channel: &str, bound: i64) -> Result<Vec<Post>, MattermostError> {
     let mut all = Vec::new();
-    let mut walk = Walk::default();
-    for _ in 0..PAGES {
-        let Some(posts) = walk.next(api, channel).await? else { return Ok(all) };
-        let at_bound = posts.iter().any(|post| post.create_at <= bound);
+    let mut pager = PostPager::default();
+    for _ in 0..MAX_PAGES {
+        let Some(posts) = pager.next(client, channel).await? else { return Ok(all) };
+        let reaches_bound = posts.iter().any(|post| post.create_at <= bound);
         all.extend(posts);
-        if at_bound {
+        if reaches_bound {
             return Ok(all);
         }
     }
-    tracing::warn!(channel, "the channel has more new posts than are read back; the oldest of them are not handled");
+    tracing::warn!(
+        room = channel,
+        pages = MAX_PAGES,
+        "the channel has more new posts than are read back; the oldest of them are not handled"
+    );
     Ok(all)
 }
 
-/// A walk from a channel's end to its beginning.
+/// Reads the pages of a channel, newest first.
 #[derive(Debug, Default)]
-pub(crate) struct Walk {
+pub(crate) struct PostPager {
+    /// The post before which the next page begins; `None` for the newest page.
     before: Option<String>,
-    /// When the last page ended.
-    reached: Option<i64>,
-    over: bool,
+    /// The time of the last page's oldest post.
+    oldest: Option<i64>,
+    is_finished: bool,
 }
 
-impl Walk {
-    /// The next page; `None` at the channel's beginning. A post may be on two pages.
-    pub(crate) async fn next(&mut self, api: &Api, channel: &str) -> Result<Option<Vec<Post>>, Trouble> {
-        if self.over {
+impl PostPager {
+    /// The next page; `None` at the start of the channel. A post can be on two pages.
+    ///
+    /// # Errors
+    /// [`MattermostError`].
+    pub(crate) async fn next(
+        &mut self,
+        client: &ApiClient,
+        channel: &str,
+    ) -> Result<Option<Vec<Post>>, MattermostError> {
+        if self.is_finished {
             return Ok(None);
         }
-        let (page, more) = api.posts_before(channel, self.before.as_deref()).await?;
-        self.over = !more || !self.step(&page.posts);
+        let (page, more) = client.posts_before(channel, self.before.as_deref()).await?;
+        self.is_finished = !more || !self.advance(&page.posts);
         Ok((!page.posts.is_empty()).then_some(page.posts))
     }
 
-    /// Where the next page begins; gives whether it goes further back than this one.
-    fn step(&mut self, posts: &[Post]) -> bool {
+    /// Sets where the next page begins. Returns whether that is further back than this page.
+    fn advance(&mut self, posts: &[Post]) -> bool {
         let Some(oldest) = posts.iter().min_by_key(|post| post.create_at) else { return false };
-        // Several may be of one millisecond, on both sides of the page's end: the next page has them all once more.
+        // Posts of the same millisecond can be on both sides of the end of the page, so the next page repeats them.
         let above = posts.iter().filter(|post| post.create_at > oldest.create_at).min_by_key(|post| post.create_at);
         let next = above.filter(|post| Some(&post.id) != self.before.as_ref()).unwrap_or(oldest);
-        let further = self.reached.is_none_or(|reached| oldest.create_at < reached) || next.id == oldest.id;
-        let again = self.before.as_ref() == Some(&next.id);
-        self.reached = Some(oldest.create_at);
+        let is_further = self.oldest.is_none_or(|reached| oldest.create_at < reached) || next.id == oldest.id;
+        let is_repeated = self.before.as_ref() == Some(&next.id);
+        self.oldest = Some(oldest.create_at);
         self.before = Some(next.id.clone());
-        further && !again
+        is_further && !is_repeated
     }
 }
 
@@ -165,13 +190,13 @@ mod tests {
         all.iter().map(|(id, at)| Post::read(&json!({ "id": id, "create_at": at })).expect("a post")).collect()
     }
 
-    /// All pages that a walk sees over a channel, where a server lists what is strictly older than the post that it is given.
-    fn walked(channel: &[(&str, i64)], per_page: usize) -> Vec<String> {
-        let mut walk = Walk::default();
+    /// The posts of all pages, where a server lists the posts that are older than the given one.
+    fn read_all(channel: &[(&str, i64)], per_page: usize) -> Vec<String> {
+        let mut pager = PostPager::default();
         let mut seen: Vec<String> = Vec::new();
         for _ in 0..100 {
             let before =
-                walk.before.as_ref().and_then(|id| channel.iter().find(|(known, _)| known == id)).map(|(_, at)| *at);
+                pager.before.as_ref().and_then(|id| channel.iter().find(|(known, _)| known == id)).map(|(_, at)| *at);
             let mut older: Vec<(&str, i64)> =
                 channel.iter().copied().filter(|(_, at)| before.is_none_or(|before| *at < before)).collect();
             older.sort_by_key(|(_, at)| std::cmp::Reverse(*at));
@@ -181,27 +206,27 @@ mod tests {
                     seen.push((*id).to_owned());
                 }
             }
-            if older.is_empty() || !walk.step(&posts(&older)) {
+            if older.is_empty() || !pager.advance(&posts(&older)) {
                 return seen;
             }
         }
-        panic!("the walk does not end: {seen:?}")
+        panic!("the paging does not end: {seen:?}")
     }
 
     #[test]
-    fn a_walk_sees_every_post_also_those_of_one_millisecond() {
-        assert_eq!(walked(&[("a", 1), ("b", 2), ("c", 3), ("d", 4), ("e", 5)], 2).len(), 5);
-        assert_eq!(walked(&[("a", 1), ("b", 2), ("c", 2), ("d", 3), ("e", 4)], 3).len(), 5);
-        assert_eq!(walked(&[("a", 1), ("b", 2), ("c", 2), ("d", 2), ("e", 4)], 4).len(), 5);
-        assert_eq!(walked(&[("a", 1)], 2), ["a"]);
-        assert!(walked(&[], 2).is_empty());
+    fn every_post_is_read_also_those_of_one_millisecond() {
+        assert_eq!(read_all(&[("a", 1), ("b", 2), ("c", 3), ("d", 4), ("e", 5)], 2).len(), 5);
+        assert_eq!(read_all(&[("a", 1), ("b", 2), ("c", 2), ("d", 3), ("e", 4)], 3).len(), 5);
+        assert_eq!(read_all(&[("a", 1), ("b", 2), ("c", 2), ("d", 2), ("e", 4)], 4).len(), 5);
+        assert_eq!(read_all(&[("a", 1)], 2), ["a"]);
+        assert!(read_all(&[], 2).is_empty());
     }
 
     #[test]
-    fn a_server_that_gives_the_same_page_for_ever_ends_the_walk() {
-        let mut walk = Walk::default();
+    fn a_server_that_repeats_one_page_ends_the_paging() {
+        let mut pager = PostPager::default();
         let page = posts(&[("a", 1), ("b", 2)]);
-        let steps = (0..10).take_while(|_| walk.step(&page)).count();
+        let steps = (0..10).take_while(|_| pager.advance(&page)).count();
         assert!(steps < 4, "{steps}");
     }
 }

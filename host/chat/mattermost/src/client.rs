@@ -1,171 +1,136 @@
-//! One account: it logs in, stays, comes back after every outage, and sends in between.
+//! The HTTP client of one account: requests to the REST API.
+//!
+//! Invariant: no request is retried here, and each request ends within a minute. The token is sent in a header only. Redirects
+//! are not followed, because the token is for one server.
 
-use std::sync::{Arc, PoisonError, RwLock};
+mod calls;
+mod types;
 
-use async_trait::async_trait;
-use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
+use std::time::{Duration, Instant};
+
+use reqwest::{Client, Method, RequestBuilder, Url, redirect::Policy};
+use serde_json::Value;
 use wardroom::{
-    message::{Inbox, Person},
-    port::{Abilities, Chat, Link, Outgoing, Secret, SendError},
+    figures::{Asked, outbound},
+    port::Secret,
 };
-use wardroom_account::{Backoff, Outage};
+use wardroom_account::load_certificates;
 
 use crate::{
     NETWORK,
-    account::Account,
-    api::{Api, User},
     config::Config,
-    probe,
-    rooms::Rooms,
-    socket,
-    trouble::Trouble,
+    error::{MattermostError, classify},
 };
 
-/// A Mattermost account.
-pub(crate) struct Mattermost {
-    config: Config,
-    link: Link,
-    /// Who sends; none until the login.
-    account: RwLock<Option<Arc<Account>>>,
+pub(crate) use calls::NewPost;
+pub(crate) use types::{Channel, ChannelKind, Page, Post, Reaction, User};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+const UPLOAD_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The client of one account on one server.
+#[derive(Debug, Clone)]
+pub(crate) struct ApiClient {
+    http: Client,
+    site: Url,
+    token: Secret,
 }
 
-impl Mattermost {
-    /// Not connected yet.
-    pub(crate) fn new(config: Config) -> Self {
-        Self { config, link: Link::default(), account: RwLock::new(None) }
+impl ApiClient {
+    /// Makes no request.
+    ///
+    /// # Errors
+    /// [`MattermostError::Rejected`] where the configured certificates cannot be used.
+    pub(crate) fn new(config: &Config, token: Secret) -> Result<Self, MattermostError> {
+        let mut builder = Client::builder()
+            .user_agent(concat!("wardroom/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT_TIMEOUT)
+            .redirect(Policy::none())
+            // The upgrade to a WebSocket needs HTTP/1.1.
+            .http1_only();
+        if let Some(path) = &config.ca {
+            let certificates = load_certificates(path).map_err(MattermostError::rejected)?;
+            builder = builder.tls_certs_merge(certificates);
+        }
+        Ok(Self { http: builder.build()?, site: config.url.clone(), token })
     }
 
-    fn account(&self) -> Result<Arc<Account>, SendError> {
-        let account = self.account.read().unwrap_or_else(PoisonError::into_inner).clone();
-        account.ok_or_else(|| SendError::Later { after: None, reason: "not logged in yet".into() })
+    /// The token, for the authentication over the WebSocket.
+    pub(crate) fn token(&self) -> &str {
+        self.token.expose()
     }
 
-    fn set_account(&self, account: Option<Arc<Account>>) {
-        *self.account.write().unwrap_or_else(PoisonError::into_inner) = account;
+    /// The URL of a call, by the segments of its path.
+    fn url(&self, path: &[&str]) -> Url {
+        let mut url = self.site.clone();
+        // The call fails for a URL without a path only, which the configuration rejects.
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(["api", "v4"]).extend(path);
+        }
+        url
     }
 
-    /// Asks who we are, however long the server is away.
-    async fn log_in(&self, api: &Api, outage: &mut Outage) -> Result<User, Trouble> {
-        let mut backoff = Backoff::default();
-        loop {
-            match api.me().await {
-                Ok(me) => return Ok(me),
-                Err(over @ Trouble::LoggedOut { .. }) => return Err(over),
-                Err(trouble) => {
-                    outage.failed(trouble.reason());
-                    self.link.down(trouble.reason());
-                    backoff.pause(trouble.after()).await;
-                }
-            }
-        }
+    /// A request with the account's token.
+    pub(crate) fn request(&self, method: Method, path: &[&str]) -> RequestBuilder {
+        self.http.request(method, self.url(path)).bearer_auth(self.token.expose()).timeout(REQUEST_TIMEOUT)
     }
 
-    /// Stays logged in with one token; gives why that is over.
-    async fn stay(&self, api: Api, inbox: &Arc<Inbox>, outage: &mut Outage) -> Trouble {
-        let me = match self.log_in(&api, outage).await {
-            Ok(me) => me,
-            Err(over) => return over,
-        };
-        tracing::info!(user = me.name, id = me.id, server = %self.config.url, "logged in");
-        let (typing, mut typed) = mpsc::unbounded_channel();
-        let (signals, mut told) = mpsc::unbounded_channel();
-        let account = Arc::new(Account::new(&self.config, api, me, typing));
-        if let Err(over) = account.learn_longest().await {
-            return over;
+    /// Sends a request and returns the JSON of the answer; null where it is empty.
+    async fn call(&self, request: RequestBuilder) -> Result<Value, MattermostError> {
+        let request = request.build()?;
+        let (method, began) = (method_label(request.method()), Instant::now());
+        let response = self.http.execute(request).await;
+        let result = response.as_ref().map_or(Asked::Away, |response| Asked::Status(response.status().as_u16()));
+        outbound(NETWORK, method, result, began);
+        let response = response?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = response.bytes().await?;
+        if !status.is_success() {
+            return Err(classify(status, &headers, &body));
         }
-        self.set_account(Some(account.clone()));
-        let mut rooms = Rooms::new(&self.config, account.clone(), inbox.clone(), &self.link);
-        if let Err(over) = rooms.meet().await {
-            return over;
+        if body.is_empty() {
+            return Ok(Value::Null);
         }
-        // Side by side: the socket is read while a message is being handled.
-        tokio::select! {
-            over = socket::keep(&account.api, account.me(), self.config.beat, &signals, &mut typed, outage) => over,
-            over = rooms.run(&mut told) => over,
-        }
+        serde_json::from_slice(&body)
+            .map_err(|_| MattermostError::unavailable("the answer is not JSON, so a proxy sent it and not Mattermost"))
     }
 
-    async fn stay_by_any_token(&self, inbox: Arc<Inbox>) -> anyhow::Result<()> {
-        let mut outage = Outage::new("Mattermost", self.config.url.as_str());
-        let token = &self.config.token;
-        let mut secret = token.resolve()?;
-        loop {
-            let api = Api::new(&self.config, secret.clone()).map_err(|trouble| anyhow::anyhow!("{trouble}"))?;
-            let over = self.stay(api, &inbox, &mut outage).await;
-            self.set_account(None);
-            self.link.down("the server does not know the token");
-            match replaced(token.resolve(), &secret) {
-                Some(new) => {
-                    tracing::warn!(%token, "the server no longer knows the token, going on with the new one: {over}");
-                    secret = new;
-                }
-                None => anyhow::bail!(
-                    "Mattermost at {} does not know the token in {token}, or no longer ({over}); hint: make a new one for the bot account and put it there",
-                    self.config.url
-                ),
-            }
-        }
+    async fn get(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Value, MattermostError> {
+        let request = self.request(Method::GET, path);
+        self.call(if query.is_empty() { request } else { request.query(query) }).await
+    }
+
+    async fn send(&self, method: Method, path: &[&str], body: &Value) -> Result<Value, MattermostError> {
+        self.call(self.request(method, path).json(body)).await
     }
 }
 
-/// The token that was put in place of one that is no longer good.
-fn replaced(now: anyhow::Result<Secret>, before: &Secret) -> Option<Secret> {
-    now.ok().filter(|now| now != before)
+/// A method as a metric's label.
+fn method_label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
+        _ => "other",
+    }
 }
 
-#[async_trait]
-impl Chat for Mattermost {
-    fn network(&self) -> &'static str {
-        NETWORK
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(site: &str) -> ApiClient {
+        let site = site.parse().expect("a URL");
+        ApiClient { http: Client::new(), site, token: Secret::new("t") }
     }
 
-    fn abilities(&self) -> Abilities {
-        Abilities { threads: true, edits: true, reactions: true, files: true }
-    }
-
-    fn account_id(&self) -> Option<String> {
-        self.account().ok().map(|account| account.me().to_owned())
-    }
-
-    fn link(&self) -> Option<&Link> {
-        Some(&self.link)
-    }
-
-    fn rooms(&self) -> Vec<String> {
-        self.config.rooms.iter().map(ToString::to_string).collect()
-    }
-
-    async fn typing(&self, room: &str) {
-        if let Ok(account) = self.account() {
-            account.typing(room);
+    #[test]
+    fn the_path_of_the_site_is_kept() {
+        for site in ["https://example.org/chat", "https://example.org/chat/"] {
+            assert_eq!(client(site).url(&["users", "me"]).as_str(), "https://example.org/chat/api/v4/users/me");
         }
-    }
-
-    async fn serve(&self, inbox: Arc<Inbox>, stop: CancellationToken) -> anyhow::Result<()> {
-        // Ending in the middle of anything is as safe as a crash: what the inbox does not hold is read again.
-        let ended = stop.run_until_cancelled(self.stay_by_any_token(inbox)).await;
-        self.link.down("stopped");
-        ended.unwrap_or(Ok(()))
-    }
-
-    async fn send(&self, message: &Outgoing) -> Result<String, SendError> {
-        self.account()?.send(message).await
-    }
-
-    async fn find(&self, room: &str, key: &str) -> Result<Option<String>, SendError> {
-        self.account()?.find(room, key).await
-    }
-
-    async fn room(&self, name: &str) -> Result<Option<String>, SendError> {
-        self.account()?.channel(name)
-    }
-
-    async fn members(&self, room: &str) -> Result<Vec<Person>, SendError> {
-        self.account()?.members(room).await
-    }
-
-    async fn probe(&self, people: &[String]) -> Result<Vec<String>, Vec<String>> {
-        probe::probe(&self.config, people).await
+        assert_eq!(client("http://x:8065").url(&["posts", "a/b?c"]).as_str(), "http://x:8065/api/v4/posts/a%2Fb%3Fc");
     }
 }

@@ -1,8 +1,8 @@
-//! The way to the inbox: posts with the mark that moves with them, and what people say by reactions.
+//! Writes messages to the inbox: posts with the mark that moves with them, reactions, and withdrawals.
 //!
-//! Architecture Invariant: a channel's mark moves with what was handed over, and never back.
-//! Architecture Invariant: nothing is handed over before it is known who said it; whoever the server knows not, says nothing.
-//! Not here: which channels, and which of their posts.
+//! Architecture Invariant: a channel's mark moves together with the messages that are stored, and never back.
+//! Architecture Invariant: nothing is stored before its author was looked up. A post of an account that does not exist is skipped.
+//! Not here: which channels are delivered, and which of their posts (`sync`).
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -10,103 +10,95 @@ use wardroom::{
     message::{Inbox, Incoming, Position},
     reply::Text,
 };
-use wardroom_account::Backoff;
+use wardroom_account::InboxWriter;
 
 use crate::{
-    account::Account,
-    api::{Kind, Post, Reaction},
+    client::{ChannelKind, Post, Reaction},
     convert,
-    kept::Kept,
-    users::Who,
+    session::Session,
+    state_file::AccountState,
+    users::UserKind,
 };
 
-/// How long a live message waits to be told who somebody is before its channel is read back instead.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// How long a live message waits for the lookup of its author before its channel is read back instead.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Who said something is not told yet, so it was not handed over.
+/// The author could not be looked up, so nothing was stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Untold;
+pub(crate) struct UnknownAuthor;
 
-/// The way from one account's channels to its inbox.
+/// Writes the messages of one account's channels to its inbox.
 pub(crate) struct Delivery {
-    account: Arc<Account>,
-    inbox: Arc<Inbox>,
-    /// How far each channel was read, as far as that was asked.
+    session: Arc<Session>,
+    inbox: InboxWriter,
+    /// The marks that were read or written.
     marks: HashMap<String, Position>,
 }
 
 impl Delivery {
-    /// Begins.
-    pub(crate) fn new(account: Arc<Account>, inbox: Arc<Inbox>) -> Self {
-        Self { account, inbox, marks: HashMap::new() }
+    pub(crate) fn new(session: Arc<Session>, inbox: Arc<Inbox>) -> Self {
+        Self { session, inbox: InboxWriter::new(inbox), marks: HashMap::new() }
     }
 
-    /// Where it leads.
     pub(crate) fn inbox(&self) -> Arc<Inbox> {
-        self.inbox.clone()
+        self.inbox.inbox().clone()
     }
 
-    /// Whether somebody may bring us into channels.
     pub(crate) fn is_admin(&self, person: &str) -> bool {
-        self.inbox.is_admin(person)
+        self.inbox.inbox().is_admin(person)
     }
 
-    /// How far a channel was read, asked until the inbox says it; `None` where we never were.
+    /// The mark of a channel; `None` where the bot never was.
     pub(crate) async fn mark(&mut self, channel: &str) -> Option<Position> {
-        let mut backoff = Backoff::default();
-        loop {
-            if let Some(known) = self.marks.get(channel) {
-                return Some(known.clone());
-            }
-            match self.inbox.mark(channel).await {
-                Ok(mark) => {
-                    self.marks.extend(mark.clone().map(|mark| (channel.to_owned(), mark)));
-                    return mark;
-                }
-                Err(error) => {
-                    tracing::error!(channel, "the channel's mark cannot be read, trying again: {error}");
-                    backoff.pause(None).await;
-                }
-            }
+        if let Some(known) = self.marks.get(channel) {
+            return Some(known.clone());
         }
+        let mark = self.inbox.mark(channel).await;
+        self.marks.extend(mark.clone().map(|mark| (channel.to_owned(), mark)));
+        mark
     }
 
-    /// Nothing of a channel up to a moment is handled, whatever was handled before.
-    pub(crate) async fn enter(&mut self, channel: &str, since: i64) {
-        let at = convert::timestamp(since);
+    /// Moves a channel's mark to a time (milliseconds of the server's clock) without handling a post, unless it is newer already.
+    pub(crate) async fn skip_until(&mut self, channel: &str, until: i64) {
+        let at = convert::timestamp(until);
         if self.mark(channel).await.is_none_or(|mark| mark.at < at) {
             self.receive(channel, Vec::new(), Some(Position { event: None, at })).await;
         }
     }
 
-    /// Whether all that must be known of who wrote a post is known.
-    pub(crate) fn knows(&self, post: &Post) -> bool {
-        !self.account.reader.is_of_others(post) || self.account.users.who(&post.user).is_some()
+    /// Whether a post can be converted: its author is known, or it is no message.
+    pub(crate) fn is_author_known(&self, post: &Post) -> bool {
+        !self.session.converter.is_of_others(post) || self.session.users.kind(&post.user).is_some()
     }
 
-    /// Whether a post is a person's message to us.
-    pub(crate) fn is_a_persons(&self, post: &Post, kind: Kind) -> bool {
-        let person = self.account.users.who(&post.user) == Some(Who::Person);
-        person && self.message(post, false, kind).is_some_and(|message| !message.machine)
+    /// Whether a post is a person's message.
+    pub(crate) fn is_from_person(&self, post: &Post, kind: ChannelKind) -> bool {
+        let is_person = self.session.users.kind(&post.user) == Some(UserKind::Person);
+        is_person && self.convert(post, false, kind).is_some_and(|message| !message.machine)
     }
 
-    /// The message in a post, if it holds one for the engine. Who is not told to be a person counts as a machine.
-    fn message(&self, post: &Post, late: bool, kind: Kind) -> Option<Incoming> {
-        let users = &self.account.users;
-        let who = users.who(&post.user);
-        let sender = users.person(&post.user);
-        let message = self.account.reader.message(post, sender, who != Some(Who::Person), kind == Kind::Direct)?;
-        if who == Some(Who::Nobody) {
-            tracing::debug!(post = post.id, user = post.user, "left a message: the server knows no such account");
+    /// The message in a post, if it holds one. An author who is not known to be a person counts as a program.
+    fn convert(&self, post: &Post, late: bool, kind: ChannelKind) -> Option<Incoming> {
+        let users = &self.session.users;
+        let author = users.kind(&post.user);
+        let is_program = author != Some(UserKind::Person);
+        let is_direct = kind == ChannelKind::Direct;
+        let message = self.session.converter.message(post, users.person(&post.user), is_program, is_direct)?;
+        if author == Some(UserKind::Missing) {
+            tracing::debug!(
+                event_id = post.id,
+                user = post.user,
+                "skipped a message of an account that does not exist"
+            );
             return None;
         }
         Some(Incoming { late, ..message })
     }
 
-    /// Brings posts, oldest first, each with whether it was read back, and moves the mark to the newest. Who wrote them is
+    /// Stores posts, oldest first, and moves the mark to the newest. Each post has whether it was read back. Their authors are
     /// known.
-    pub(crate) async fn bring(&mut self, channel: &str, kind: Kind, posts: &[(Post, bool)]) {
-        let messages: Vec<Incoming> = posts.iter().filter_map(|(post, late)| self.message(post, *late, kind)).collect();
+    pub(crate) async fn deliver(&mut self, channel: &str, kind: ChannelKind, posts: &[(Post, bool)]) {
+        let messages: Vec<Incoming> = posts.iter().filter_map(|(post, late)| self.convert(post, *late, kind)).collect();
         let newest = posts.iter().map(|(post, _)| post).max_by_key(|post| post.create_at);
         let mark = newest.map(|post| Position { event: Some(post.id.clone()), at: convert::timestamp(post.create_at) });
         let current = self.mark(channel).await;
@@ -116,137 +108,140 @@ impl Delivery {
         }
     }
 
-    /// Whether a program says something; `None` where nobody does. Where that cannot be told, it waits.
-    async fn is_machine(&self, id: &str) -> Result<Option<bool>, Untold> {
-        self.meet(&[id]).await;
-        match self.account.users.who(id).ok_or(Untold)? {
-            Who::Person => Ok(Some(false)),
-            Who::Bot => Ok(Some(true)),
-            Who::Nobody => {
-                tracing::debug!(user = id, "left what somebody did: the server knows no such account");
+    /// Whether an account is a program; `None` where it does not exist.
+    async fn is_program(&self, id: &str) -> Result<Option<bool>, UnknownAuthor> {
+        self.look_up_authors(&[id]).await;
+        match self.session.users.kind(id).ok_or(UnknownAuthor)? {
+            UserKind::Person => Ok(Some(false)),
+            UserKind::Bot => Ok(Some(true)),
+            UserKind::Missing => {
+                tracing::debug!(user = id, "skipped a reaction or deletion of an account that does not exist");
                 Ok(None)
             }
         }
     }
 
-    /// Brings a reaction. It is kept first where it may be for us, and forgotten where it was not.
+    /// Stores a reaction. It is in the state file first, and is removed from it where the engine ignores the reaction.
     ///
     /// # Errors
-    /// [`Untold`]: bring it again.
-    pub(crate) async fn given(
+    /// [`UnknownAuthor`].
+    pub(crate) async fn deliver_reaction(
         &mut self,
         channel: &str,
-        kept: &mut Kept,
+        state: &mut AccountState,
         reaction: &Reaction,
         late: bool,
-    ) -> Result<(), Untold> {
-        if reaction.user == self.account.me() {
+    ) -> Result<(), UnknownAuthor> {
+        if reaction.user == self.session.me() {
             return Ok(());
         }
-        let Some(machine) = self.is_machine(&reaction.user).await? else { return Ok(()) };
-        let known = kept.reactions(&reaction.post).contains(reaction);
-        kept.give(channel, reaction);
-        kept.save();
-        let sender = self.account.users.person(&reaction.user);
-        let incoming = convert::given(reaction, sender, machine, late);
-        if self.receive(channel, vec![incoming], None).await == 0 && !known {
-            kept.take(reaction);
+        let Some(is_program) = self.is_program(&reaction.user).await? else { return Ok(()) };
+        let is_known = state.reactions(&reaction.post).contains(reaction);
+        state.add_reaction(channel, reaction);
+        state.save();
+        let sender = self.session.users.person(&reaction.user);
+        let incoming = convert::reaction_given(reaction, sender, is_program, late);
+        if self.receive(channel, vec![incoming], None).await == 0 && !is_known {
+            state.remove_reaction(reaction);
         }
         Ok(())
     }
 
-    /// Brings that a reaction is gone. One that said nothing to us is not known here, and neither is its end.
+    /// Stores that a reaction was withdrawn. A reaction that is not in the state file had no effect.
     ///
     /// # Errors
-    /// [`Untold`]: bring it again.
-    pub(crate) async fn taken(&mut self, channel: &str, kept: &mut Kept, reaction: &Reaction) -> Result<(), Untold> {
-        let same = |known: &Reaction| known.user == reaction.user && known.emoji == reaction.emoji;
-        let Some(known) = kept.reactions(&reaction.post).into_iter().find(same) else { return Ok(()) };
-        self.withdrawn(channel, &convert::reaction_event(&known), &known.user).await?;
-        kept.take(&known);
-        kept.save();
-        Ok(())
-    }
-
-    /// Brings all that changed on a message of ours.
-    ///
-    /// # Errors
-    /// [`Untold`]: bring it again.
-    pub(crate) async fn compare(
+    /// [`UnknownAuthor`].
+    pub(crate) async fn deliver_reaction_removal(
         &mut self,
         channel: &str,
-        kept: &mut Kept,
+        state: &mut AccountState,
+        reaction: &Reaction,
+    ) -> Result<(), UnknownAuthor> {
+        let is_same = |known: &Reaction| known.user == reaction.user && known.emoji == reaction.emoji;
+        let Some(known) = state.reactions(&reaction.post).into_iter().find(is_same) else { return Ok(()) };
+        self.deliver_withdrawal(channel, &convert::reaction_event_id(&known), &known.user).await?;
+        state.remove_reaction(&known);
+        state.save();
+        Ok(())
+    }
+
+    /// Compares the present reactions of a message of the bot with the stored ones, and stores what changed.
+    ///
+    /// # Errors
+    /// [`UnknownAuthor`].
+    pub(crate) async fn deliver_changed_reactions(
+        &mut self,
+        channel: &str,
+        state: &mut AccountState,
         post: &str,
-        now: &[Reaction],
-    ) -> Result<(), Untold> {
-        for gone in kept.reactions(post).iter().filter(|known| !now.contains(known)) {
-            self.taken(channel, kept, gone).await?;
+        present: &[Reaction],
+    ) -> Result<(), UnknownAuthor> {
+        for withdrawn in state.reactions(post).iter().filter(|known| !present.contains(known)) {
+            self.deliver_reaction_removal(channel, state, withdrawn).await?;
         }
-        for reaction in now {
-            self.given(channel, kept, reaction, true).await?;
+        for reaction in present {
+            self.deliver_reaction(channel, state, reaction, true).await?;
         }
         Ok(())
     }
 
-    /// Brings that a message was removed. Where the server does not say by whom, it may have been somebody who tidied up:
-    /// that takes nothing back.
+    /// Stores that a message was deleted. Where the server does not tell by whom, a moderator can have deleted it, so its command
+    /// goes on.
     ///
     /// # Errors
-    /// [`Untold`]: bring it again.
-    pub(crate) async fn removed(&mut self, channel: &str, post: &str, by: Option<&str>) -> Result<(), Untold> {
+    /// [`UnknownAuthor`].
+    pub(crate) async fn deliver_deletion(
+        &mut self,
+        channel: &str,
+        post: &str,
+        by: Option<&str>,
+    ) -> Result<(), UnknownAuthor> {
         let Some(by) = by else {
-            tracing::info!(channel, post, "a message was removed, and the server does not say by whom: it counts on");
+            tracing::info!(
+                room = channel,
+                event_id = post,
+                "a message was deleted, and the server does not tell by whom; its command goes on"
+            );
             return Ok(());
         };
-        self.withdrawn(channel, post, by).await
+        self.deliver_withdrawal(channel, post, by).await
     }
 
-    /// Brings that somebody took an event back: a reaction, or a whole message.
-    async fn withdrawn(&mut self, channel: &str, event: &str, by: &str) -> Result<(), Untold> {
-        let Some(machine) = self.is_machine(by).await? else { return Ok(()) };
-        let incoming = convert::withdrawn(event, self.account.users.person(by), machine);
+    /// Stores that a reaction or a message was withdrawn.
+    async fn deliver_withdrawal(&mut self, channel: &str, event: &str, by: &str) -> Result<(), UnknownAuthor> {
+        let Some(is_program) = self.is_program(by).await? else { return Ok(()) };
+        let incoming = convert::withdrawal(event, self.session.users.person(by), is_program);
         self.receive(channel, vec![incoming], None).await;
         Ok(())
     }
 
-    /// Asks who people are, for a while.
-    pub(crate) async fn meet(&self, ids: &[&str]) {
-        let asking = self.account.users.ask(&self.account.api, ids.iter().copied());
-        match tokio::time::timeout(PATIENCE, asking).await {
+    /// Looks up accounts, with a timeout. An account whose lookup fails stays unknown.
+    pub(crate) async fn look_up_authors(&self, ids: &[&str]) {
+        let lookup = self.session.users.look_up(&self.session.client, ids.iter().copied());
+        match tokio::time::timeout(LOOKUP_TIMEOUT, lookup).await {
             Ok(Ok(())) => {}
-            Ok(Err(trouble)) => tracing::debug!("who somebody is cannot be asked: {trouble}"),
-            Err(_) => tracing::debug!("who somebody is was not told in time"),
+            Ok(Err(error)) => tracing::debug!(%error, "an author cannot be looked up; the channel is read back"),
+            Err(_) => tracing::debug!("the lookup of an author timed out; the channel is read back"),
         }
     }
 
-    /// Tells whoever writes to us alone, and is not heard, why: once in a channel. Gives whether that is kept to be said.
-    pub(crate) async fn refuse(&self, channel: &str, (key, words): (&str, Text)) -> bool {
-        let said = self.inbox.say_once(channel, key, words, None).await;
+    /// Sends the refusal of a direct message, once per channel. Returns whether it is stored.
+    pub(crate) async fn send_refusal(&self, channel: &str, (key, text): (&str, Text)) -> bool {
+        let said = self.inbox.inbox().say_once(channel, key, text, None).await;
         if let Err(error) = &said {
-            tracing::error!(channel, "whose direct message is not handled is not told yet: {error}");
+            tracing::error!(room = channel, %error, "the refusal of a direct message cannot be stored; it is sent with the next message");
         }
         said.is_ok()
     }
 
-    /// Forgets a channel that we are out of.
-    pub(crate) fn left(&mut self, channel: &str) {
+    /// Removes the cached mark of a channel that the bot left.
+    pub(crate) fn forget(&mut self, channel: &str) {
         self.marks.remove(channel);
     }
 
-    /// Hands over until the inbox has it: going on without would lose it. Gives how many were new.
     async fn receive(&mut self, channel: &str, messages: Vec<Incoming>, mark: Option<Position>) -> usize {
-        let mut backoff = Backoff::default();
-        loop {
-            match self.inbox.receive(channel, messages.clone(), mark.clone()).await {
-                Ok(new) => {
-                    self.marks.extend(mark.map(|mark| (channel.to_owned(), mark)));
-                    return new;
-                }
-                Err(error) => {
-                    tracing::error!(channel, "the inbox does not take the channel's messages, trying again: {error}");
-                    backoff.pause(None).await;
-                }
-            }
-        }
+        let new = self.inbox.receive(channel, messages, mark.clone()).await;
+        self.marks.extend(mark.map(|mark| (channel.to_owned(), mark)));
+        new
     }
 }

@@ -1,4 +1,4 @@
-//! Emoji: Mattermost has names for them, the engine the letters themselves.
+//! Emoji: Mattermost uses names, the engine uses the characters.
 
 use emojis::SkinTone;
 
@@ -10,16 +10,16 @@ const TONES: [(&str, SkinTone); 5] = [
     ("_dark_skin_tone", SkinTone::Dark),
 ];
 
-/// The name of an emoji; `None` where it has none.
+/// Mattermost's name of an emoji; `None` where it has none.
 pub(crate) fn name_of(letters: &str) -> Option<&'static str> {
-    // Some stand in the tables with the sign that asks for a picture, and some without.
+    // The tables list some emoji with a variation selector (U+FE0F) and some without.
     let bare = letters.trim_end_matches('\u{fe0f}');
     let known =
         emojis::get(letters).or_else(|| emojis::get(bare)).or_else(|| emojis::get(&format!("{bare}\u{fe0f}")))?;
     known.shortcode()
 }
 
-/// The emoji of a name; a name that a server has for itself stands as it is typed, `:name:`.
+/// The emoji of a name. A custom emoji of the server is returned as `:name:`.
 pub(crate) fn of_name(name: &str) -> String {
     let tone = TONES.iter().find_map(|(end, tone)| Some((name.strip_suffix(end)?, *tone)));
     let toned = tone.and_then(|(name, tone)| emojis::get_by_shortcode(name)?.with_skin_tone(tone));
@@ -34,8 +34,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_emoji_that_the_engine_sends_has_mattermosts_name() {
-        // Mattermost's own names: another would be refused as unknown.
+    fn every_emoji_of_the_engine_has_its_name_on_mattermost() {
+        // Mattermost rejects any other name as unknown.
         let names = [
             ("👀", "eyes"),
             ("✅", "white_check_mark"),
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn thumbs_of_every_name_and_skin_are_thumbs() {
+    fn a_thumb_is_recognized_by_each_name_and_skin_tone() {
         for name in ["+1", "thumbsup"] {
             assert_eq!(of_name(name), "👍");
         }

@@ -1,78 +1,83 @@
-//! What comes over the WebSocket: one frame, read.
+//! The frames of the WebSocket.
 //!
-//! Invariant: a frame or event that nobody knows is none. What is needed of an event and missing makes it none too.
+//! Invariant: an unknown frame or event is ignored, and so is an event without a field that it needs.
 
 use serde_json::Value;
 
-use crate::api::{Post, Reaction};
+use crate::client::{Post, Reaction};
 
-/// A frame.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Frame {
-    /// The server begins with a new connection: whatever was sent on an earlier one is missing.
+    /// The greeting of a new connection. Events that an earlier connection did not deliver are missing.
     Hello {
-        /// By which it can be taken up again; `None` on servers that cannot do that.
+        /// The id with which the connection can be resumed; `None` on servers that cannot resume.
         connection: Option<String>,
-        /// The server's version, for the log.
+        /// The server's version.
         version: String,
         seq: i64,
     },
-    /// Something happened; `None` where it is no business of ours.
+    /// An event; `None` where it has no meaning for the bot.
     Event { seq: Option<i64>, event: Option<Event> },
-    /// An answer to one of our actions.
+    /// The answer to an action.
     Answer {
-        /// Which.
+        /// The number of the action.
         to: i64,
-        /// What the server's own name for the failure is, where it is one.
+        /// The server's error id, where the action failed.
         failure: Option<String>,
     },
-    /// Nothing that we know.
+    /// A frame of another kind.
     Unknown,
 }
 
-/// Something that happened.
+/// An event that has a meaning for the bot.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Event {
-    /// A new post.
     Posted {
         post: Box<Post>,
-        /// Its author's name.
+        /// The name of its author.
         sender: String,
     },
-    /// A post was removed.
     Deleted {
         post: Box<Post>,
-        /// Who did it, where the server says so.
+        /// Who deleted it, where the server tells that.
         by: Option<String>,
     },
-    /// An emoji was put on a post.
-    Reacted { channel: String, reaction: Reaction },
-    /// One was taken away.
-    Unreacted { channel: String, reaction: Reaction },
-    /// We came into a channel or team, or a channel has another name now.
-    Moved,
-    /// Somebody else came into a channel or left one.
-    Membership { user: String },
-    /// We are out of a channel, or it is put away.
-    Left { channel: String },
+    ReactionAdded {
+        channel: String,
+        reaction: Reaction,
+    },
+    ReactionRemoved {
+        channel: String,
+        reaction: Reaction,
+    },
+    /// The bot joined a channel or team, or a channel was renamed.
+    ChannelsChanged,
+    /// Another account joined or left a channel.
+    MemberChanged {
+        user: String,
+    },
+    /// The bot left a channel, or the channel was archived.
+    ChannelLeft {
+        channel: String,
+    },
 }
 
 impl Frame {
-    /// Reads one; `me` is our own id.
+    /// Reads a frame. `me` is the account's id.
     pub(crate) fn read(text: &str, me: &str) -> Self {
         let Ok(frame) = serde_json::from_str::<Value>(text) else { return Self::Unknown };
         let seq = frame["seq"].as_i64();
         match frame["event"].as_str() {
             Some("hello") => Self::Hello {
-                connection: word(&frame["data"]["connection_id"]),
-                version: word(&frame["data"]["server_version"]).unwrap_or_default(),
+                connection: non_empty(&frame["data"]["connection_id"]),
+                version: non_empty(&frame["data"]["server_version"]).unwrap_or_default(),
                 seq: seq.unwrap_or_default(),
             },
             Some(name) => Self::Event { seq, event: Event::read(name, &frame["data"], &frame["broadcast"], me) },
             None if frame["status"].is_string() => Self::Answer {
                 to: frame["seq_reply"].as_i64().unwrap_or_default(),
                 failure: (frame["status"] != "OK")
-                    .then(|| word(&frame["error"]["id"]).unwrap_or_else(|| "no reason given".to_owned())),
+                    .then(|| non_empty(&frame["error"]["id"]).unwrap_or_else(|| "no reason given".to_owned())),
             },
             None => Self::Unknown,
         }
@@ -81,49 +86,49 @@ impl Frame {
 
 impl Event {
     fn read(name: &str, data: &Value, broadcast: &Value, me: &str) -> Option<Self> {
-        let channel = || word(&broadcast["channel_id"]).or_else(|| word(&data["channel_id"]));
-        let user = || word(&data["user_id"]).or_else(|| word(&broadcast["user_id"]));
-        let about_us = || user().is_none_or(|user| user == me);
+        let channel = || non_empty(&broadcast["channel_id"]).or_else(|| non_empty(&data["channel_id"]));
+        let user = || non_empty(&data["user_id"]).or_else(|| non_empty(&broadcast["user_id"]));
+        let is_about_me = || user().is_none_or(|user| user == me);
         match name {
             "posted" => {
                 let mut post = Post::read(&inner(&data["post"]))?;
                 if post.channel.is_empty() {
                     post.channel = channel()?;
                 }
-                Some(Self::Posted { post: Box::new(post), sender: word(&data["sender_name"]).unwrap_or_default() })
+                Some(Self::Posted { post: Box::new(post), sender: non_empty(&data["sender_name"]).unwrap_or_default() })
             }
             "post_deleted" => {
                 let mut post = Post::read(&inner(&data["post"]))?;
                 if post.channel.is_empty() {
                     post.channel = channel()?;
                 }
-                let by = word(&data["delete_by"]).or_else(|| post.property("deleteBy").map(str::to_owned));
+                let by = non_empty(&data["delete_by"]).or_else(|| post.property("deleteBy").map(str::to_owned));
                 Some(Self::Deleted { post: Box::new(post), by })
             }
             "reaction_added" | "reaction_removed" => {
                 let reaction = inner(&data["reaction"]);
-                let channel = channel().or_else(|| word(&reaction["channel_id"]))?;
+                let channel = channel().or_else(|| non_empty(&reaction["channel_id"]))?;
                 let reaction = Reaction::read(&reaction)?;
                 Some(match name {
-                    "reaction_added" => Self::Reacted { channel, reaction },
-                    _ => Self::Unreacted { channel, reaction },
+                    "reaction_added" => Self::ReactionAdded { channel, reaction },
+                    _ => Self::ReactionRemoved { channel, reaction },
                 })
             }
-            "user_added" | "added_to_team" | "update_team" if about_us() => Some(Self::Moved),
+            "user_added" | "added_to_team" | "update_team" if is_about_me() => Some(Self::ChannelsChanged),
             "direct_added" | "group_added" | "channel_updated" | "channel_restored" | "channel_converted" => {
-                Some(Self::Moved)
+                Some(Self::ChannelsChanged)
             }
-            // Everybody who stays in the channel is told of who leaves: `user_id` names them in one or the other place.
-            "user_removed" if user().is_some_and(|user| user == me) => Some(Self::Left { channel: channel()? }),
-            "user_added" | "user_removed" => Some(Self::Membership { user: user()? }),
-            "leave_team" if about_us() => Some(Self::Moved),
-            "channel_deleted" => Some(Self::Left { channel: channel()? }),
+            // The other members of a channel receive this event, too; `user_id` names the account that left, in one of two places.
+            "user_removed" if user().is_some_and(|user| user == me) => Some(Self::ChannelLeft { channel: channel()? }),
+            "user_added" | "user_removed" => Some(Self::MemberChanged { user: user()? }),
+            "leave_team" if is_about_me() => Some(Self::ChannelsChanged),
+            "channel_deleted" => Some(Self::ChannelLeft { channel: channel()? }),
             _ => None,
         }
     }
 }
 
-/// JSON that came as a text, as servers send it, or as it is.
+/// JSON within a text, as servers send it, or plain JSON.
 fn inner(value: &Value) -> Value {
     match value.as_str() {
         Some(text) => serde_json::from_str(text).unwrap_or_default(),
@@ -131,7 +136,7 @@ fn inner(value: &Value) -> Value {
     }
 }
 
-fn word(value: &Value) -> Option<String> {
+fn non_empty(value: &Value) -> Option<String> {
     value.as_str().filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
@@ -149,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_post_within_a_text_is_read() {
+    fn a_post_within_a_text_is_parsed() {
         let post = json!({ "id": "p", "user_id": "bob", "message": "hi" }).to_string();
         let data = json!({ "post": post, "channel_type": "D", "sender_name": "@bob", "mentions": 7 });
         let Some(Event::Posted { post, sender }) = event("posted", data, json!({ "channel_id": "c" })) else {
@@ -161,19 +166,22 @@ mod tests {
     }
 
     #[test]
-    fn what_others_do_in_a_channel_moves_nobody() {
-        let bob = Some(Event::Membership { user: "bob".into() });
+    fn joins_and_leaves_of_others_do_not_change_the_bots_channels() {
+        let bob = Some(Event::MemberChanged { user: "bob".into() });
         assert_eq!(event("user_added", json!({ "user_id": "bob" }), json!({ "channel_id": "c" })), bob);
-        assert_eq!(event("user_added", json!({ "user_id": "me" }), json!({ "channel_id": "c" })), Some(Event::Moved));
+        assert_eq!(
+            event("user_added", json!({ "user_id": "me" }), json!({ "channel_id": "c" })),
+            Some(Event::ChannelsChanged)
+        );
         let left = |data, broadcast| event("user_removed", data, broadcast);
         assert_eq!(left(json!({ "user_id": "bob" }), json!({ "channel_id": "c" })), bob);
-        let us = Some(Event::Left { channel: "c".into() });
-        assert_eq!(left(json!({ "channel_id": "c", "remover_id": "bob" }), json!({ "user_id": "me" })), us);
-        assert_eq!(left(json!({ "user_id": "me" }), json!({ "channel_id": "c" })), us);
+        let own = Some(Event::ChannelLeft { channel: "c".into() });
+        assert_eq!(left(json!({ "channel_id": "c", "remover_id": "bob" }), json!({ "user_id": "me" })), own);
+        assert_eq!(left(json!({ "user_id": "me" }), json!({ "channel_id": "c" })), own);
     }
 
     #[test]
-    fn frames_of_every_kind() {
+    fn frames_of_every_kind_are_parsed() {
         let hello = r#"{"event":"hello","data":{"server_version":"9.1","connection_id":"x"},"seq":0}"#;
         assert_eq!(
             Frame::read(hello, "me"),

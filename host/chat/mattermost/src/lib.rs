@@ -1,38 +1,40 @@
 //! Mattermost channels for Wardroom, over its REST API and its WebSocket.
 //!
-//! [`MattermostFactory`] reads `[bot.NAME.mattermost]` and makes an account's [`Chat`]. In reading order: `config` (the table),
-//! `client` (the account as the engine sees it), `api` (the calls), `trouble` (what a failed one means), `socket` (the
-//! connection, kept for ever), `event` (what comes over it), `account` (what is known while logged in), `rooms` (what happens
-//! in the channels), `places` (which of them are ours), `direct` (who may write to us alone), `kept` (what outlives the
-//! process), `behind` (which are to be read back, and when), `backfill` (reading one back to its mark), `delivery` (the way to
-//! the inbox), `send`, `probe` (for `check --connect`), `convert` (posts to engine types), `words` and `emoji` (the engine's
-//! words as Mattermost shows them), `users`.
+//! [`MattermostFactory`] reads `[bot.NAME.mattermost]` and makes an account's [`Chat`]. Modules in reading order:
 //!
-//! Architecture Invariant: a person is their 26-letter id. A name can be changed, and taken by somebody else.
-//! Architecture Invariant: a connection that was taken up again proves that nothing is missing; any other one proves nothing, and
-//! every channel is read back to its mark.
+//! - `config` (the table), `account` (the account as the engine sees it), `client` (the REST API) with its errors in `error`,
+//!   `session` (the logged-in account), `users` (who an id is).
+//! - `socket` (the WebSocket and its reconnects) and `event` (its frames).
+//! - `sync` (the account's channels: live events and backfill), `joined_channels` (which channels are served), `direct_messages`
+//!   (whose direct messages are handled), `state_file` (what survives a restart), `backfill` (reads a channel back).
+//! - `convert` (a post as a message), `delivery` (messages, written to the inbox).
+//! - `send`, `markdown` and `emoji` (text and emoji as Mattermost shows them).
+//! - `probe`: `wardroom check --connect`.
+//!
+//! Architecture Invariant: a person is identified by their 26-letter id. A name can be changed and taken by another account.
+//! Architecture Invariant: only a resumed connection proves that no event is missing. After any other connection each channel is
+//! read back to its mark.
 //! Not here: buttons, slash commands and webhooks, which need a listener that the server reaches.
 
 mod account;
-mod api;
 mod backfill;
-mod behind;
 mod client;
 mod config;
 mod convert;
 mod delivery;
-mod direct;
+mod direct_messages;
 mod emoji;
+mod error;
 mod event;
-mod kept;
-mod places;
+mod joined_channels;
+mod markdown;
 mod probe;
-mod rooms;
 mod send;
+mod session;
 mod socket;
-mod trouble;
+mod state_file;
+mod sync;
 mod users;
-mod words;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -41,32 +43,31 @@ use wardroom::{
     port::{Chat, ChatFactory},
 };
 
-/// The network's name: of the table, in keys and in the log.
+/// The name of the network: of its table, in keys and in the log.
 pub(crate) const NETWORK: &str = "mattermost";
 
-/// How often a connection is asked whether it lives, where nobody says otherwise: well below the hundred seconds after which a
-/// server gives up on us.
-const BEAT: Duration = Duration::from_secs(30);
+/// The default interval of heartbeats. A server closes a connection that is silent for a hundred seconds.
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Makes the Mattermost accounts of a host.
 #[derive(Debug, Clone)]
 pub struct MattermostFactory {
     state: PathBuf,
-    beat: Duration,
+    heartbeat_interval: Duration,
 }
 
 impl MattermostFactory {
-    /// Accounts that keep what they must remember in `mattermost/BOT/` under the host's state folder. No two processes may
-    /// share it.
+    /// `state` is the host's state folder. An account stores its files below it in `mattermost/BOT/`, which no other process may
+    /// use.
     pub fn new(state: PathBuf) -> Self {
-        Self { state, beat: BEAT }
+        Self { state, heartbeat_interval: HEARTBEAT_INTERVAL }
     }
 
-    /// How often a connection is asked whether it still lives; one that says nothing for so long is given up, and a server
-    /// has a sixth of it for its greeting. Thirty seconds where nothing is said.
+    /// Sets how often a ping is sent, 30 seconds by default. A connection that is silent for one interval is closed, and a server
+    /// has a sixth of the interval for its greeting.
     #[must_use]
-    pub fn beat(mut self, beat: Duration) -> Self {
-        self.beat = beat;
+    pub fn heartbeat_interval(mut self, interval: Duration) -> Self {
+        self.heartbeat_interval = interval;
         self
     }
 }
@@ -77,7 +78,7 @@ impl ChatFactory for MattermostFactory {
     }
 
     fn read(&self, bot: &BotIdentity, table: &mut Table) -> Option<Arc<dyn Chat>> {
-        let config = config::Config::read(bot, table, &self.state, self.beat)?;
-        Some(Arc::new(client::Mattermost::new(config)))
+        let config = config::Config::read(bot, table, &self.state, self.heartbeat_interval)?;
+        Some(Arc::new(account::MattermostAccount::new(config)))
     }
 }

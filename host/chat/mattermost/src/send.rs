@@ -1,8 +1,8 @@
-//! Sending one message, and looking back for one.
+//! Sends one message, and searches a channel for a message that was sent before.
 //!
-//! Architecture Invariant: a key makes one `pending_post_id` for ever, by which the server knows a second try for half a minute.
-//! Where it may have forgotten (its answer was lost, it was started anew), the channel is looked through for the key before
-//! anything is sent again. Nothing is retried here that takes time: the outbox decides.
+//! Architecture Invariant: a message's key always gives the same `pending_post_id`, by which the server recognizes a repetition for
+//! half a minute. After an attempt without an answer the channel is searched for the key before the message is sent again. This
+//! module retries nothing that takes time; the outbox does.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -15,60 +15,62 @@ use wardroom::{
     reply::{Block, Text},
 };
 
-use crate::{account::Account, api::NewPost, backfill::Walk, convert, emoji, trouble::Trouble, words::markdown};
+use crate::{
+    backfill::PostPager, client::NewPost, convert, emoji, error::MattermostError, markdown::markdown, session::Session,
+};
 
-/// How far a look back goes, in pages of two hundred posts.
-const PAGES: usize = 10;
-/// So many characters of what is sent as a file stand in the message.
+/// How many pages a search reads, of two hundred posts each.
+const SEARCH_PAGES: usize = 10;
+/// The length of the excerpt of a text that is sent as a file, in characters.
 const EXCERPT: usize = 4_000;
-/// How often a text is cut anew where the server takes less than it said.
-const CUTS: usize = 6;
+/// How often a message is shortened where the server accepts less than it told.
+const MAX_SHORTENINGS: usize = 6;
 
-/// What earlier tries left.
+/// The state of earlier attempts.
 #[derive(Debug, Default)]
-pub(crate) struct Tries {
-    /// Keys that may have been sent: nobody told.
+pub(crate) struct SendAttempts {
+    /// Keys whose message may have been sent, because the answer was lost.
     uncertain: HashSet<String>,
-    /// The files that were uploaded for keys.
+    /// The uploaded files, by key.
     files: HashMap<String, String>,
 }
 
-impl Account {
-    /// Sends a message and gives the post's id.
+impl Session {
+    /// Sends a message and returns the post's id.
     ///
     /// # Errors
-    /// [`SendError`].
+    /// [`SendError::Later`] where a retry can succeed, [`SendError::Never`] otherwise.
     pub(crate) async fn send(&self, message: &Outgoing) -> Result<String, SendError> {
         let key = message.key.as_str();
         match &message.body {
-            Body::Say { text, thread } => self.say(&message.room, key, text, thread.as_deref()).await,
+            Body::Say { text, thread } => self.send_message(&message.room, key, text, thread.as_deref()).await,
             Body::Edit { event, text } => {
-                self.learn_called(text).await;
-                let words = self.fitting(text);
-                self.api.patch(event, &words, &convert::props(key)).await?;
+                self.look_up_mentioned(text).await;
+                let message = self.truncate_to_fit(text);
+                self.client.edit_post(event, &message, &convert::props(key)).await?;
                 Ok(event.clone())
             }
             Body::React { event, emoji } => {
-                let none = || SendError::Never { reason: format!("Mattermost has no name for the emoji {emoji}") };
-                let name = emoji::name_of(emoji).ok_or_else(none)?;
-                self.api.react(self.me(), event, name).await?;
+                let unknown = || SendError::Never { reason: format!("Mattermost has no name for the emoji `{emoji}`") };
+                let name = emoji::name_of(emoji).ok_or_else(unknown)?;
+                self.client.add_reaction(self.me(), event, name).await?;
                 Ok(format!("reaction:{event}:{}:{name}", self.me()))
             }
         }
     }
 
-    /// Looks back in a channel for a message of ours that carries this key.
+    /// Searches the newest posts of a channel for the bot's message with this key.
     ///
     /// # Errors
     /// [`SendError`].
     pub(crate) async fn find(&self, room: &str, key: &str) -> Result<Option<String>, SendError> {
-        Ok(self.look(&self.target(room)?, key).await?)
+        Ok(self.search(&self.resolve_channel(room)?, key).await?)
     }
 
-    async fn look(&self, channel: &str, key: &str) -> Result<Option<String>, Trouble> {
-        let mut walk = Walk::default();
-        for _ in 0..PAGES {
-            let Some(posts) = walk.next(&self.api, channel).await? else { break };
+    async fn search(&self, channel: &str, key: &str) -> Result<Option<String>, MattermostError> {
+        let mut pager = PostPager::default();
+        for _ in 0..SEARCH_PAGES {
+            let Some(posts) = pager.next(&self.client, channel).await? else { break };
             if let Some(post) = posts.iter().find(|post| convert::carries_key(post, self.me(), key)) {
                 return Ok(Some(post.id.clone()));
             }
@@ -76,130 +78,153 @@ impl Account {
         Ok(None)
     }
 
-    fn tries(&self) -> MutexGuard<'_, Tries> {
-        self.tries.lock().unwrap_or_else(PoisonError::into_inner)
+    fn attempts(&self) -> MutexGuard<'_, SendAttempts> {
+        self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn say(&self, room: &str, key: &str, text: &Text, thread: Option<&str>) -> Result<String, SendError> {
-        let channel = self.target(room)?;
-        let uncertain = self.tries().uncertain.contains(key);
-        let found = if uncertain { self.look(&channel, key).await? } else { None };
+    async fn send_message(
+        &self,
+        room: &str,
+        key: &str,
+        text: &Text,
+        thread: Option<&str>,
+    ) -> Result<String, SendError> {
+        let channel = self.resolve_channel(room)?;
+        let is_uncertain = self.attempts().uncertain.contains(key);
+        let found = if is_uncertain { self.search(&channel, key).await? } else { None };
         let sent = match found {
             Some(post) => Ok(post),
             None => self.post(&channel, key, text, thread).await,
         };
-        let mut tries = self.tries();
+        let mut attempts = self.attempts();
         match &sent {
-            Err(Trouble::Later { .. } | Trouble::LoggedOut { .. }) => {
-                tries.uncertain.insert(key.to_owned());
+            Err(MattermostError::Unavailable { .. } | MattermostError::TokenRejected { .. }) => {
+                attempts.uncertain.insert(key.to_owned());
             }
             _ => {
-                tries.uncertain.remove(key);
-                tries.files.remove(key);
+                attempts.uncertain.remove(key);
+                attempts.files.remove(key);
             }
         }
         Ok(sent?)
     }
 
-    async fn post(&self, channel: &str, key: &str, text: &Text, thread: Option<&str>) -> Result<String, Trouble> {
-        self.learn_called(text).await;
-        let (props, pending) = (convert::props(key), self.pending(key));
+    /// Creates the post of a message. Shortens it, or moves it out of its thread, where the server rejects that.
+    async fn post(
+        &self,
+        channel: &str,
+        key: &str,
+        text: &Text,
+        thread: Option<&str>,
+    ) -> Result<String, MattermostError> {
+        self.look_up_mentioned(text).await;
+        let (props, pending_id) = (convert::props(key), self.pending_post_id(key));
         let mut root = thread.filter(|root| !root.is_empty());
-        for _ in 0..CUTS {
+        for _ in 0..MAX_SHORTENINGS {
             let (message, file) = self.with_file(channel, key, text).await?;
-            let new =
-                NewPost { channel, message: &message, root, props: &props, pending: &pending, file: file.as_deref() };
-            match self.api.post(&new).await {
-                Err(trouble) if root.is_some() && is_about_root(&trouble) => {
-                    // Whoever waits for this still has to read it.
-                    tracing::info!(key, "the thread of a message is gone, so it goes into the channel: {trouble}");
+            let new = NewPost {
+                channel,
+                message: &message,
+                root,
+                props: &props,
+                pending_id: &pending_id,
+                file: file.as_deref(),
+            };
+            match self.client.create_post(&new).await {
+                Err(error) if root.is_some() && is_about_root(&error) => {
+                    tracing::info!(key, %error, "the thread of a message does not exist; sending it to the channel");
                     root = None;
                 }
-                Err(trouble) if is_too_long(&trouble) => {
-                    let most = self.shorten();
-                    tracing::info!(key, most, "the server takes no message of this length: {trouble}");
+                Err(error) if is_too_long(&error) => {
+                    let max_length = self.reduce_max_length();
+                    tracing::info!(key, max_length, %error, "the server rejects the length of a message; sending a shorter one");
                 }
                 sent => return sent,
             }
         }
-        Err(Trouble::refused("the server takes no message of any length"))
+        Err(MattermostError::rejected("the server rejects the length of every message"))
     }
 
-    /// A text as one message, and the file that has the whole where the message does not.
-    async fn with_file(&self, channel: &str, key: &str, text: &Text) -> Result<(String, Option<String>), Trouble> {
-        let whole = self.words(text);
-        if whole.chars().count() <= self.longest() {
+    /// A text as one message, and the uploaded file with the whole text where the message is an excerpt.
+    async fn with_file(
+        &self,
+        channel: &str,
+        key: &str,
+        text: &Text,
+    ) -> Result<(String, Option<String>), MattermostError> {
+        let whole = self.markdown(text);
+        if whole.chars().count() <= self.max_length() {
             return Ok((whole, None));
         }
-        let known = self.tries().files.get(key).cloned();
-        let mut most = EXCERPT.min(self.longest());
+        let uploaded = self.attempts().files.get(key).cloned();
+        let mut limit = EXCERPT.min(self.max_length());
         let (message, plain) = loop {
-            let (excerpt, plain) = text.clone().excerpt(most);
-            let words = self.words(&excerpt);
+            let (excerpt, plain) = text.clone().excerpt(limit);
+            let message = self.markdown(&excerpt);
             match plain {
-                Some(plain) if words.chars().count() <= self.longest() => break (words, plain),
-                _ if most < 100 => return Ok((self.fitting(text), None)),
-                _ => most = most * 3 / 4,
+                Some(plain) if message.chars().count() <= self.max_length() => break (message, plain),
+                _ if limit < 100 => return Ok((self.truncate_to_fit(text), None)),
+                _ => limit = limit * 3 / 4,
             }
         };
-        let file = match known {
+        let file = match uploaded {
             Some(file) => file,
-            None => match self.api.upload(channel, "output.txt", plain).await {
+            None => match self.client.upload(channel, "output.txt", plain).await {
                 Ok(file) => file,
-                Err(Trouble::Refused { reason, .. }) => {
-                    tracing::warn!(key, "the server takes no files, so a message is cut: {reason}");
-                    return Ok((self.fitting(text), None));
+                Err(MattermostError::Rejected { reason, .. }) => {
+                    tracing::warn!(key, error = reason, "the server rejects a file; sending a truncated message");
+                    return Ok((self.truncate_to_fit(text), None));
                 }
-                Err(trouble) => return Err(trouble),
+                Err(error) => return Err(error),
             },
         };
-        self.tries().files.insert(key.to_owned(), file.clone());
+        self.attempts().files.insert(key.to_owned(), file.clone());
         Ok((message, Some(file)))
     }
 
-    fn words(&self, text: &Text) -> String {
+    fn markdown(&self, text: &Text) -> String {
         markdown(text, |id| self.users.name(id))
     }
 
-    /// As much of a text as one message can hold.
-    fn fitting(&self, text: &Text) -> String {
-        // A character may be four bytes, and each may need a backslash.
-        let mut most = self.longest() * 4;
+    /// A text, truncated to the longest message.
+    fn truncate_to_fit(&self, text: &Text) -> String {
+        // `clamped` counts bytes, and a character has at most four. Escaping can lengthen the text again.
+        let mut limit = self.max_length() * 4;
         loop {
-            let words = self.words(&text.clone().clamped(most));
-            if words.chars().count() <= self.longest() || most < 100 {
-                return words;
+            let message = self.markdown(&text.clone().clamped(limit));
+            if message.chars().count() <= self.max_length() || limit < 100 {
+                return message;
             }
-            most = most * 3 / 4;
+            limit = limit * 3 / 4;
         }
     }
 
-    /// Learns the names of those whom a text calls.
-    async fn learn_called(&self, text: &Text) {
-        let called = text.blocks().iter().filter_map(|block| match block {
+    /// Looks up the names of the people that a text mentions.
+    async fn look_up_mentioned(&self, text: &Text) {
+        let mentioned = text.blocks().iter().filter_map(|block| match block {
             Block::People(ids) => Some(ids.iter().map(String::as_str)),
             Block::Line(_) | Block::Code(_) => None,
         });
-        let ids: Vec<&str> = called.flatten().filter(|id| crate::config::is_id(id)).collect();
-        if let Err(trouble) = self.users.ask(&self.api, ids).await {
-            tracing::debug!("whom a message calls cannot be asked: {trouble}");
+        let ids: Vec<&str> = mentioned.flatten().filter(|id| crate::config::is_id(id)).collect();
+        if let Err(error) = self.users.look_up(&self.client, ids).await {
+            tracing::debug!(%error, "the people whom a message mentions cannot be looked up; it shows their ids");
         }
     }
 
-    /// A key's name for the server. Hashed, because keys are of any length.
-    fn pending(&self, key: &str) -> String {
+    /// The `pending_post_id` of a key. It is a hash, because a key can have any length.
+    fn pending_post_id(&self, key: &str) -> String {
         format!("{}:{}", self.me(), &hex::encode(Sha256::digest(key))[..40])
     }
 }
 
-/// Whether the message at the root of a thread is why a post is refused: removed, or never there.
-fn is_about_root(trouble: &Trouble) -> bool {
+/// Whether a post was rejected because the root of its thread does not exist, or no longer.
+fn is_about_root(error: &MattermostError) -> bool {
     let about = ["root_id", "parent_id", "can_not_post_to_deleted_root", "root_post"];
-    trouble.refusal().is_some_and(|id| about.iter().any(|part| id.contains(part)))
+    error.rejection_id().is_some_and(|id| about.iter().any(|part| id.contains(part)))
 }
 
-fn is_too_long(trouble: &Trouble) -> bool {
-    trouble.refusal().is_some_and(|id| id.contains("message_length"))
+fn is_too_long(error: &MattermostError) -> bool {
+    error.rejection_id().is_some_and(|id| id.contains("message_length"))
 }
 
 #[cfg(test)]
@@ -211,15 +236,15 @@ mod tests {
     use wardroom_fake_mattermost::Server;
 
     use super::*;
-    use crate::{api::Api, config::Config, direct::Direct};
+    use crate::{client::ApiClient, config::Config, direct_messages::DirectMessagePolicy};
 
     #[tokio::test]
-    async fn a_look_back_finds_what_stands_on_both_sides_of_a_pages_end_in_one_millisecond() {
+    async fn a_search_finds_posts_of_one_millisecond_on_both_sides_of_a_pages_end() {
         let server = Server::start().await.expect("a server");
         let (bot, token) = server.bot("ops-bot");
         let channel = server.channel("eng", "ops");
         server.put(&channel, &bot);
-        // The page of two hundred ends within the twenty.
+        // The page of two hundred posts ends within these twenty.
         for number in 0..20 {
             let fields = json!({ "props": convert::props(&format!("k{number}")), "create_at": 1_000 });
             server.post_with(&channel, &bot, &fields);
@@ -232,28 +257,31 @@ mod tests {
             url: server.url().parse().expect("a URL"),
             token: SecretRef::Env("T".into()),
             rooms: Vec::new(),
-            direct: Direct::default(),
+            direct: DirectMessagePolicy::default(),
             ca: None,
             folder: "unused".into(),
-            beat: Duration::from_secs(30),
+            heartbeat_interval: Duration::from_secs(30),
         };
-        let api = Api::new(&config, Secret::new(&token)).expect("a client");
-        let me = api.me().await.expect("an account");
-        let account = Account::new(&config, api, me, tokio::sync::mpsc::unbounded_channel().0);
+        let client = ApiClient::new(&config, Secret::new(&token)).expect("a client");
+        let me = client.me().await.expect("an account");
+        let session = Session::new(&config, client, me, tokio::sync::mpsc::unbounded_channel().0);
         for number in 0..20 {
-            let found = account.look(&channel, &format!("k{number}")).await.expect("an answer");
+            let found = session.search(&channel, &format!("k{number}")).await.expect("an answer");
             assert!(found.is_some(), "k{number} would be sent again");
         }
-        assert_eq!(account.look(&channel, "k20").await.expect("an answer"), None);
+        assert_eq!(session.search(&channel, "k20").await.expect("an answer"), None);
     }
 
     #[test]
-    fn only_what_names_the_root_or_the_length_is_about_it() {
-        let refused = |id: &str| Trouble::Refused { missing: false, id: id.into(), reason: String::new() };
+    fn a_rejection_is_about_the_root_or_the_length_by_its_id() {
+        let refused = |id: &str| MattermostError::Rejected { not_found: false, id: id.into(), reason: String::new() };
         assert!(is_about_root(&refused("api.post.create_post.root_id.app_error")));
         assert!(is_about_root(&refused("api.post.create_post.channel_root_id.app_error")));
-        assert!(!is_about_root(&refused("api.post.create_post.can_not_post_to_deleted.error")), "the channel is");
+        assert!(
+            !is_about_root(&refused("api.post.create_post.can_not_post_to_deleted.error")),
+            "the channel is deleted, and not the root"
+        );
         assert!(is_too_long(&refused("model.post.is_valid.message_length.app_error")));
-        assert!(!is_too_long(&Trouble::later("x")));
+        assert!(!is_too_long(&MattermostError::unavailable("x")));
     }
 }

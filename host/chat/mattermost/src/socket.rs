@@ -1,65 +1,64 @@
-//! The WebSocket: opened, kept alive, taken up where it broke, for ever.
+//! The WebSocket of an account: opened, kept alive, and reconnected until the account stops.
 //!
-//! Architecture Invariant: nothing here waits for whoever handles what came. What is handed over is in the server's order and
-//! without gaps since the last [`Signal::Began`]; where that cannot be had there is a new one.
-//! Architecture Invariant: a connection is taken up again only from where we read it, and only by the header that
-//! authenticates its first request: after a challenge it is always a new one.
+//! Architecture Invariant: the socket never waits for the handling of an event. Events are passed on in the server's order and
+//! without gaps since the last [`Signal::Connected`]; where a gap cannot be avoided, there is a new `Connected`.
+//! Architecture Invariant: a connection is resumed only from the last event that was read, and only where the header of its first
+//! request authenticates it. A connection that was authenticated by a challenge is never resumed.
 
-mod line;
-mod open;
+mod connection;
+mod handshake;
+mod reconnect;
 
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use wardroom_account::{Backoff, Outage};
 
-use crate::{api::Api, event::Event, trouble::Trouble};
+use crate::{error::MattermostError, event::Event, session::Session};
 
-use line::{Broken, Line};
+use reconnect::{Disconnect, Reconnector};
 
-/// What the socket tells.
+/// What the socket passes on.
 #[derive(Debug)]
 pub(crate) enum Signal {
-    /// A connection stands, and events flow from here on: something may be missing before it.
-    Began,
-    /// The connection from before stands again, and nothing is missing.
+    /// A new connection is open. Events before it can be missing.
+    Connected,
+    /// The previous connection was resumed. No event is missing.
     Resumed,
-    /// Something happened.
     Event(Event),
-    /// There is no connection, and why.
-    Lost(String),
+    /// The connection was lost, and why.
+    Disconnected(String),
 }
 
-/// Keeps a connection until our token is no longer known; gives that then.
-pub(crate) async fn keep(
-    api: &Api,
-    me: &str,
-    beat: Duration,
+/// Keeps a connection until the server rejects the token; returns that error.
+pub(crate) async fn keep_connected(
+    session: &Session,
+    heartbeat_interval: Duration,
     signals: &mpsc::UnboundedSender<Signal>,
     typing: &mut mpsc::UnboundedReceiver<String>,
     outage: &mut Outage,
-) -> Trouble {
-    let mut line = Line::new(me, beat);
+) -> MattermostError {
+    let mut reconnector = Reconnector::new(session.me(), heartbeat_interval);
     let mut backoff = Backoff::default();
     loop {
-        let trouble = match line.run(api, signals, typing, outage).await {
-            Broken::Closed { reason, lived } => {
-                if lived {
+        let error = match reconnector.run(&session.client, signals, typing, outage).await {
+            Disconnect::Closed { reason, was_useful } => {
+                if was_useful {
                     backoff.reset();
                 }
-                Trouble::later(reason)
+                MattermostError::unavailable(reason)
             }
-            // The socket need not say so where it is the server that has trouble: the API does.
-            Broken::Unknown { reason } => match api.me().await {
-                Err(over @ Trouble::LoggedOut { .. }) => return over,
-                _ => Trouble::later(reason),
+            // The socket does not tell a rejected token from a failing server, but the REST API does.
+            Disconnect::Unauthenticated { reason } => match session.client.me().await {
+                Err(end @ MattermostError::TokenRejected { .. }) => return end,
+                _ => MattermostError::unavailable(reason),
             },
-            Broken::NotOpened(over @ Trouble::LoggedOut { .. }) => return over,
-            Broken::NotOpened(trouble) => trouble,
+            Disconnect::NotOpened(end @ MattermostError::TokenRejected { .. }) => return end,
+            Disconnect::NotOpened(error) => error,
         };
-        outage.failed(trouble.reason());
-        // Nobody listens only when the account is at its end.
-        let _ = signals.send(Signal::Lost(trouble.reason().to_owned()));
-        backoff.pause(trouble.after()).await;
+        outage.record_failure(error.reason());
+        // The receiver is dropped only when the account stops.
+        let _ = signals.send(Signal::Disconnected(error.reason().to_owned()));
+        backoff.wait(error.retry_after()).await;
     }
 }

@@ -1,124 +1,123 @@
-//! Who an id is: names for people to read, and whether somebody is a bot. Rights hang on ids alone.
+//! The accounts of the server: their names, and whether one is a bot. Rights depend on ids alone.
 //!
-//! Architecture Invariant: who was not told of is nobody yet: neither a person nor a bot.
+//! Architecture Invariant: an account that was not looked up is neither a person nor a bot.
 
 use std::{
     collections::{BTreeSet, HashMap},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use wardroom::{message::Person, reply::clean};
+use wardroom::message::Person;
+use wardroom_account::display_name;
 
 use crate::{
-    api::{Api, User},
+    client::{ApiClient, User},
     config::is_id,
-    trouble::Trouble,
+    error::MattermostError,
 };
 
-/// The longest name that is shown.
-const LONGEST_NAME: usize = 80;
-/// So many are remembered; beyond that they are asked for anew.
-const MOST: usize = 20_000;
+/// The most accounts in the cache. A full cache is cleared.
+const MAX_CACHED: usize = 20_000;
 
-/// What the server says that an id is.
+/// What an id is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Who {
-    /// Somebody's account.
+pub(crate) enum UserKind {
     Person,
-    /// A program's account.
     Bot,
-    /// There is no such account, or no longer.
-    Nobody,
+    /// The account does not exist, or no longer.
+    Missing,
 }
 
-/// The accounts that we met.
+/// A cache of accounts.
 #[derive(Debug, Default)]
-pub(crate) struct Users {
-    /// What the server answered; `None` where it knows no such account.
-    asked: Mutex<HashMap<String, Option<User>>>,
-    /// The names that came along with messages: newer than what was asked.
-    heard: Mutex<HashMap<String, String>>,
+pub(crate) struct UserCache {
+    /// The answers of the server; `None` for an account that does not exist.
+    looked_up: Mutex<HashMap<String, Option<User>>>,
+    /// The names that arrived with messages. They are newer than those of a lookup.
+    seen_names: Mutex<HashMap<String, String>>,
 }
 
-impl Users {
-    fn known(&self) -> MutexGuard<'_, HashMap<String, Option<User>>> {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+impl UserCache {
+    fn looked_up(&self) -> MutexGuard<'_, HashMap<String, Option<User>>> {
+        self.looked_up.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn heard(&self) -> MutexGuard<'_, HashMap<String, String>> {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    fn seen_names(&self) -> MutexGuard<'_, HashMap<String, String>> {
+        self.seen_names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A server said who somebody is, or that nobody is.
-    fn learn(&self, id: String, user: Option<User>) {
-        let mut known = self.known();
-        if known.len() >= MOST {
-            known.clear();
+    fn insert(&self, id: String, user: Option<User>) {
+        let mut looked_up = self.looked_up();
+        if looked_up.len() >= MAX_CACHED {
+            looked_up.clear();
         }
-        known.insert(id, user);
+        looked_up.insert(id, user);
     }
 
-    /// A message came along with its author's present name.
-    pub(crate) fn learn_name(&self, id: &str, name: &str) {
+    /// Records the name of an author that arrived with a message.
+    pub(crate) fn record_name(&self, id: &str, name: &str) {
         let name = name.trim_start_matches('@');
-        let mut heard = self.heard();
-        if heard.len() >= MOST {
-            heard.clear();
+        let mut seen = self.seen_names();
+        if seen.len() >= MAX_CACHED {
+            seen.clear();
         }
         if !name.is_empty() {
-            heard.insert(id.to_owned(), name.to_owned());
+            seen.insert(id.to_owned(), name.to_owned());
         }
     }
 
-    /// Asks for those of these ids that are not known. Who was no account when it was asked last is asked for again.
+    /// Looks up the accounts of these ids that are not cached. An id without an account is looked up again each time.
     ///
     /// # Errors
-    /// [`Trouble`]; who they are is not known then.
-    pub(crate) async fn ask<'i>(&self, api: &Api, ids: impl IntoIterator<Item = &'i str>) -> Result<(), Trouble> {
+    /// [`MattermostError`]; the kind of these ids stays unknown.
+    pub(crate) async fn look_up<'i>(
+        &self,
+        client: &ApiClient,
+        ids: impl IntoIterator<Item = &'i str>,
+    ) -> Result<(), MattermostError> {
         let unknown: BTreeSet<String> = {
-            let mut known = self.known();
-            let ids = ids.into_iter().filter(|id| !matches!(known.get(*id), Some(Some(_)))).map(str::to_owned);
+            let mut looked_up = self.looked_up();
+            let ids = ids.into_iter().filter(|id| !matches!(looked_up.get(*id), Some(Some(_)))).map(str::to_owned);
             let unknown: BTreeSet<String> = ids.collect();
             for id in &unknown {
-                known.remove(id);
+                looked_up.remove(id);
             }
             unknown
         };
-        // A server refuses a whole list for one word in it that is no id.
-        let (unknown, never): (Vec<String>, Vec<String>) = unknown.into_iter().partition(|id| is_id(id));
-        for id in never {
-            self.learn(id, None);
+        // A server rejects a whole list for one entry that is not an id.
+        let (unknown, invalid): (Vec<String>, Vec<String>) = unknown.into_iter().partition(|id| is_id(id));
+        for id in invalid {
+            self.insert(id, None);
         }
         if unknown.is_empty() {
             return Ok(());
         }
         let mut found: HashMap<String, User> =
-            api.users(&unknown).await?.into_iter().map(|user| (user.id.clone(), user)).collect();
+            client.users(&unknown).await?.into_iter().map(|user| (user.id.clone(), user)).collect();
         for id in unknown {
             let user = found.remove(&id);
-            self.learn(id, user);
+            self.insert(id, user);
         }
         Ok(())
     }
 
-    /// Who an id is; `None` as long as no server told.
-    pub(crate) fn who(&self, id: &str) -> Option<Who> {
-        self.known().get(id).map(|user| match user {
-            Some(user) if user.bot => Who::Bot,
-            Some(_) => Who::Person,
-            None => Who::Nobody,
+    /// What an id is; `None` until it was looked up.
+    pub(crate) fn kind(&self, id: &str) -> Option<UserKind> {
+        self.looked_up().get(id).map(|user| match user {
+            Some(user) if user.is_bot => UserKind::Bot,
+            Some(_) => UserKind::Person,
+            None => UserKind::Missing,
         })
     }
 
-    /// The name by which somebody is called with `@`, if it is known.
+    /// The name with which an account is mentioned, without `@`, if it is known.
     pub(crate) fn name(&self, id: &str) -> Option<String> {
-        let heard = self.heard().get(id).cloned();
-        heard.or_else(|| Some(self.known().get(id)?.as_ref()?.name.clone())).filter(|name| !name.is_empty())
+        let seen = self.seen_names().get(id).cloned();
+        seen.or_else(|| Some(self.looked_up().get(id)?.as_ref()?.name.clone())).filter(|name| !name.is_empty())
     }
 
-    /// Somebody, by the name that is known, if one is.
+    /// An account with the name that is known, or with its id as the name.
     pub(crate) fn person(&self, id: &str) -> Person {
-        let name: String = clean(&self.name(id).unwrap_or_default()).trim().chars().take(LONGEST_NAME).collect();
-        Person { id: id.to_owned(), name: if name.is_empty() { id.to_owned() } else { name } }
+        Person { id: id.to_owned(), name: display_name(self.name(id).as_deref(), id) }
     }
 }

@@ -1,91 +1,93 @@
-//! Where the bot listens: channels of the configuration, direct messages, and those into which an admin brought it.
+//! Which channels are served: those of the configuration, direct messages, and those that an admin added the bot to.
 
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use crate::rig::Rig;
+use crate::harness::Harness;
 
 #[tokio::test]
 async fn a_direct_message_needs_no_prefix() -> Result<()> {
-    let rig = Rig::new().await?;
-    let host = rig.start().await?;
-    let before = rig.server.direct(&rig.bot, &rig.bob);
-    rig.answer(&rig.bob.post(&before, "whoami")).await?;
+    let harness = Harness::new().await?;
+    let host = harness.start().await?;
+    let before = harness.server.direct(&harness.bot, &harness.bob);
+    harness.answer(&harness.bob.post(&before, "whoami")).await?;
     host.kill();
-    // The first words ever are said while nobody listens.
-    let dm = rig.server.direct(&rig.bot, &rig.alice);
-    let asked = rig.alice.post(&dm, "whoami");
-    let _host = rig.start().await?;
-    rig.answer(&asked).await?;
-    rig.answer(&rig.alice.post(&dm, "whoami")).await?;
+    // The first direct message arrives while no host runs.
+    let dm = harness.server.direct(&harness.bot, &harness.alice);
+    let asked = harness.alice.post(&dm, "whoami");
+    let _host = harness.start().await?;
+    harness.answer(&asked).await?;
+    harness.answer(&harness.alice.post(&dm, "whoami")).await?;
     Ok(())
 }
 
 #[tokio::test]
-async fn only_an_admin_brings_the_bot_anywhere() -> Result<()> {
-    let rig = Rig::new().await?;
-    let alice = rig.alice.id();
-    let config = format!("{}[people]\nadmins = [\"{alice}\"]\n", rig.table(&rig.server.url()));
-    let (by_hand, by_bob) = (rig.server.channel("eng", "by-hand"), rig.server.channel("eng", "by-bob"));
-    rig.server.put(&by_hand, &rig.bot);
-    let host = rig.start_with(&config).await?;
-    let by_alice = rig.server.channel("eng", "by-alice");
+async fn only_an_admin_adds_the_bot_to_a_channel() -> Result<()> {
+    let harness = Harness::new().await?;
+    let alice = harness.alice.id();
+    let config = format!("{}[people]\nadmins = [\"{alice}\"]\n", harness.table(&harness.server.url()));
+    let (by_hand, by_bob) = (harness.server.channel("eng", "by-hand"), harness.server.channel("eng", "by-bob"));
+    harness.server.put(&by_hand, &harness.bot);
+    let host = harness.start_with(&config).await?;
+    let by_alice = harness.server.channel("eng", "by-alice");
     for channel in [&by_alice, &by_bob, &by_hand] {
-        rig.server.put(channel, &rig.alice);
+        harness.server.put(channel, &harness.alice);
     }
-    rig.alice.add(&by_alice, &rig.bot);
-    rig.bob.add(&by_bob, &rig.bot);
-    rig.answer(&rig.alice.post(&by_alice, "!whoami")).await?;
-    let unheard = [rig.alice.post(&by_bob, "!whoami"), rig.alice.post(&by_hand, "!whoami")];
+    harness.alice.add(&by_alice, &harness.bot);
+    harness.bob.add(&by_bob, &harness.bot);
+    harness.answer(&harness.alice.post(&by_alice, "!whoami")).await?;
+    let ignored = [harness.alice.post(&by_bob, "!whoami"), harness.alice.post(&by_hand, "!whoami")];
     host.kill();
-    // It is known after a restart too, and an admin who adds it while it is away does so as well.
-    let later = rig.server.channel("eng", "later");
-    rig.server.put(&later, &rig.alice);
-    let too_early = rig.alice.post(&later, "!whoami");
-    // Within one millisecond nobody knows what came first.
+    // The same after a restart, and where an admin adds the bot while no host runs.
+    let later = harness.server.channel("eng", "later");
+    harness.server.put(&later, &harness.alice);
+    let too_early = harness.alice.post(&later, "!whoami");
+    // The order of events within one millisecond is not known.
     tokio::time::sleep(Duration::from_millis(5)).await;
-    rig.alice.add(&later, &rig.bot);
-    let meanwhile = rig.alice.post(&later, "!whoami");
-    let host = rig.start_with(&config).await?;
-    rig.answer(&meanwhile).await?;
-    rig.answer(&rig.alice.post(&by_alice, "!whoami")).await?;
-    // Taken out and brought back by somebody else, it is not theirs to command any more.
-    rig.server.remove(&by_alice, &rig.bot);
-    rig.bob.add(&by_alice, &rig.bot);
-    let after = rig.alice.post(&by_alice, "!whoami");
+    harness.alice.add(&later, &harness.bot);
+    let meanwhile = harness.alice.post(&later, "!whoami");
+    let host = harness.start_with(&config).await?;
+    harness.answer(&meanwhile).await?;
+    harness.answer(&harness.alice.post(&by_alice, "!whoami")).await?;
+    // The bot is removed and added again by a person who is no admin.
+    harness.server.remove(&by_alice, &harness.bot);
+    harness.bob.add(&by_alice, &harness.bot);
+    let after = harness.alice.post(&by_alice, "!whoami");
     tokio::time::sleep(Duration::from_millis(800)).await;
-    for post in unheard.iter().chain([&too_early, &after]) {
-        ensure!(rig.bot.replies(post).is_empty(), "answered: {:?}", rig.bot.replies(post));
+    for post in ignored.iter().chain([&too_early, &after]) {
+        ensure!(harness.bot.replies(post).is_empty(), "answered: {:?}", harness.bot.replies(post));
     }
     host.stop().await
 }
 
 #[tokio::test]
-async fn a_channel_of_the_configuration_is_found_when_somebody_adds_the_bot() -> Result<()> {
-    let rig = Rig::new().await?;
-    let host = rig.start_with(&rig.table(&rig.server.url()).replace("\"eng/ops\"", "\"eng/ops\", \"eng/new\"")).await?;
-    let new = rig.server.channel("eng", "new");
-    rig.server.put(&new, &rig.alice);
-    rig.bob.add(&new, &rig.bot);
-    rig.answer(&rig.alice.post(&new, "!whoami")).await?;
+async fn a_configured_channel_is_served_when_anybody_adds_the_bot() -> Result<()> {
+    let harness = Harness::new().await?;
+    let host = harness
+        .start_with(&harness.table(&harness.server.url()).replace("\"eng/ops\"", "\"eng/ops\", \"eng/new\""))
+        .await?;
+    let new = harness.server.channel("eng", "new");
+    harness.server.put(&new, &harness.alice);
+    harness.bob.add(&new, &harness.bot);
+    harness.answer(&harness.alice.post(&new, "!whoami")).await?;
     host.stop().await
 }
 
 #[tokio::test]
-async fn what_was_written_while_a_channel_was_not_ours_is_not_handled_when_it_is() -> Result<()> {
-    let rig = Rig::new().await?;
-    let other = rig.server.channel("eng", "other");
-    rig.server.put(&other, &rig.bot);
-    let host = rig.start().await?;
-    rig.answer(&rig.alice.post(&rig.ops, "!whoami")).await?;
-    let before = rig.alice.post(&other, "!whoami");
+async fn posts_from_before_a_channel_was_served_are_not_handled() -> Result<()> {
+    let harness = Harness::new().await?;
+    let other = harness.server.channel("eng", "other");
+    harness.server.put(&other, &harness.bot);
+    let host = harness.start().await?;
+    harness.answer(&harness.alice.post(&harness.ops, "!whoami")).await?;
+    let before = harness.alice.post(&other, "!whoami");
     tokio::time::sleep(Duration::from_millis(300)).await;
     host.stop().await?;
-    let config = rig.table(&rig.server.url()).replace("\"eng/ops\"", "\"eng/other\"");
-    let _host = rig.start_with(&config).await?;
+    let config = harness.table(&harness.server.url()).replace("\"eng/ops\"", "\"eng/other\"");
+    let _host = harness.start_with(&config).await?;
     tokio::time::sleep(Duration::from_millis(500)).await;
-    rig.answer(&rig.alice.post(&other, "!whoami")).await?;
-    ensure!(rig.bot.replies(&before).is_empty(), "handled what was none of ours");
+    harness.answer(&harness.alice.post(&other, "!whoami")).await?;
+    ensure!(harness.bot.replies(&before).is_empty(), "a post from before the channel was served was answered");
     Ok(())
 }

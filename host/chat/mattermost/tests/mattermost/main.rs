@@ -1,12 +1,12 @@
-//! A whole engine in a Mattermost channel, against a server in this process: what is typed is handled once, through
-//! everything that can happen to a connection. The guests must be built (`cargo xtask guests`).
+//! An engine with a Mattermost account, against a fake server in this process: each command is handled once, whatever happens to
+//! the connection. The guests must be built (`cargo xtask guests`).
 
-mod away;
-mod breaks;
 mod channels;
-mod direct;
+mod connections;
+mod direct_messages;
+mod harness;
+mod missed_posts;
 mod people;
-mod rig;
-mod said;
-mod storm;
-mod untold;
+mod sending;
+mod stress;
+mod unknown_authors;

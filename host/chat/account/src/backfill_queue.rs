@@ -1,0 +1,306 @@
+//! The rooms that must be read back to their marks, and when each of them is tried.
+//!
+//! Invariant: a room leaves the queue when it was read back after it was last queued, or when the caller removes it because the
+//! bot left it or does not serve it. A failure never removes a room.
+//! Invariant: each room has its own retry time, so that a room that cannot be read does not delay the others.
+//! Not here: the reading of a room, which differs per network.
+
+use std::{
+    borrow::Borrow,
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
+
+use crate::RetrySchedule;
+
+/// Rooms to read back. `R` is the id of a room, `E` is an event that arrives while its room is queued.
+#[derive(Debug)]
+pub struct BackfillQueue<R, E> {
+    rooms: BTreeMap<R, QueuedRoom<E>>,
+    /// The most events that are buffered per room.
+    max_buffered: usize,
+}
+
+#[derive(Debug)]
+struct QueuedRoom<E> {
+    retry: RetrySchedule,
+    /// Events that arrived since the room was queued, in the order of arrival.
+    buffered: Vec<E>,
+    /// Ids of events that were withdrawn while the room was being read.
+    withdrawn: BTreeSet<String>,
+    /// Whether a read is running.
+    reading: bool,
+    /// Whether the room was queued again while a read was running.
+    requeued: bool,
+    /// Whether a read failed since the room was last queued.
+    attempted: bool,
+}
+
+impl<E> Default for QueuedRoom<E> {
+    fn default() -> Self {
+        Self {
+            retry: RetrySchedule::default(),
+            buffered: Vec::new(),
+            withdrawn: BTreeSet::new(),
+            reading: false,
+            requeued: false,
+            attempted: false,
+        }
+    }
+}
+
+impl<R: Ord + Clone, E> BackfillQueue<R, E> {
+    /// An empty queue that buffers at most `max_buffered` events per room and drops the oldest. A limit is safe only where a room
+    /// is never read while events arrive: a later read finds what was dropped.
+    pub fn new(max_buffered: usize) -> Self {
+        Self { rooms: BTreeMap::new(), max_buffered }
+    }
+
+    /// Queues a room. A room that waits for its retry keeps its retry time; a room that is being read is read once more.
+    pub fn add(&mut self, room: R) {
+        let queued = self.rooms.entry(room).or_default();
+        queued.requeued = queued.reading;
+        queued.attempted = false;
+    }
+
+    /// Queues a room and makes it due at once: the connection is new.
+    pub fn add_now(&mut self, room: R) {
+        self.add(room.clone());
+        self.rooms.entry(room).or_default().retry.run_now();
+    }
+
+    /// Buffers events of a queued room until it was read back; queues the room where it was not.
+    pub fn buffer(&mut self, room: R, events: impl IntoIterator<Item = E>) {
+        let buffered = &mut self.rooms.entry(room).or_default().buffered;
+        buffered.extend(events);
+        buffered.drain(..buffered.len().saturating_sub(self.max_buffered));
+    }
+
+    /// The rooms to read now, those excepted that are being read.
+    pub fn due(&self, now: Instant) -> Vec<R> {
+        let due = |queued: &QueuedRoom<E>| !queued.reading && queued.retry.is_due(now);
+        self.rooms.iter().filter(|(_, queued)| due(queued)).map(|(room, _)| room.clone()).collect()
+    }
+
+    /// The earliest retry time after `now`; `None` where no room waits for one.
+    pub fn next_retry(&self, now: Instant) -> Option<Instant> {
+        let waiting = self.rooms.values().filter(|queued| !queued.reading);
+        waiting.filter_map(|queued| queued.retry.due()).filter(|due| *due > now).min()
+    }
+
+    /// How many rooms are being read.
+    pub fn reading(&self) -> usize {
+        self.rooms.values().filter(|queued| queued.reading).count()
+    }
+
+    /// Whether each queued room was tried at least once since it was last queued.
+    pub fn all_attempted(&self) -> bool {
+        self.rooms.values().all(|queued| queued.attempted)
+    }
+
+    /// The server requested a delay: no room is read before it is over.
+    pub fn delay_all(&mut self, now: Instant, requested: Duration) {
+        for queued in self.rooms.values_mut() {
+            queued.retry.delay_until(now + requested);
+        }
+    }
+}
+
+impl<R: Ord, E> BackfillQueue<R, E> {
+    /// Whether a room is queued.
+    pub fn contains<Q: Ord + ?Sized>(&self, room: &Q) -> bool
+    where
+        R: Borrow<Q>,
+    {
+        self.rooms.contains_key(room)
+    }
+
+    /// The events that are buffered for a room. They stay until the room leaves the queue.
+    pub fn buffered<Q: Ord + ?Sized>(&self, room: &Q) -> &[E]
+    where
+        R: Borrow<Q>,
+    {
+        self.rooms.get(room).map_or(&[], |queued| &queued.buffered)
+    }
+
+    /// An event of a queued room was withdrawn: drops it from the buffer (`is_it` recognizes it) and reads the room once more,
+    /// because a running read may have seen it. Returns `false` and does nothing where the room is not queued.
+    pub fn withdraw<Q: Ord + ?Sized>(&mut self, room: &Q, id: String, is_it: impl Fn(&E) -> bool) -> bool
+    where
+        R: Borrow<Q>,
+    {
+        let Some(queued) = self.rooms.get_mut(room) else { return false };
+        queued.requeued = queued.reading;
+        queued.attempted = false;
+        queued.buffered.retain(|event| !is_it(event));
+        queued.withdrawn.insert(id);
+        true
+    }
+
+    /// Whether an event was withdrawn while its room was being read.
+    pub fn is_withdrawn<Q: Ord + ?Sized>(&self, room: &Q, id: &str) -> bool
+    where
+        R: Borrow<Q>,
+    {
+        self.rooms.get(room).is_some_and(|queued| queued.withdrawn.contains(id))
+    }
+
+    /// Marks the start of a read that runs in the background.
+    pub fn begin<Q: Ord + ?Sized>(&mut self, room: &Q)
+    where
+        R: Borrow<Q>,
+    {
+        if let Some(queued) = self.rooms.get_mut(room) {
+            (queued.reading, queued.requeued) = (true, false);
+            queued.withdrawn.clear();
+        }
+    }
+
+    /// Ends a read without a result and makes the room due at once: a missing lookup is done now.
+    pub fn restart<Q: Ord + ?Sized>(&mut self, room: &Q)
+    where
+        R: Borrow<Q>,
+    {
+        if let Some(queued) = self.rooms.get_mut(room) {
+            queued.reading = false;
+            queued.retry.run_now();
+        }
+    }
+
+    /// Ends a read that succeeded and returns the buffered events. The room stays queued where it was queued again since
+    /// [`BackfillQueue::begin`].
+    pub fn finish<Q: Ord + ?Sized>(&mut self, room: &Q) -> Vec<E>
+    where
+        R: Borrow<Q>,
+    {
+        let Some(queued) = self.rooms.get_mut(room) else { return Vec::new() };
+        let buffered = std::mem::take(&mut queued.buffered);
+        match queued.requeued {
+            true => *queued = QueuedRoom::default(),
+            false => drop(self.rooms.remove(room)),
+        }
+        buffered
+    }
+
+    /// Ends a read that failed and schedules the retry: after the backoff, or after the delay that the server requested where
+    /// that is longer. Returns `true` for the first failure, which the caller logs.
+    pub fn record_failure<Q: Ord + ?Sized>(&mut self, room: &Q, now: Instant, requested: Option<Duration>) -> bool
+    where
+        R: Borrow<Q>,
+    {
+        let Some(queued) = self.rooms.get_mut(room) else { return false };
+        (queued.reading, queued.attempted) = (false, true);
+        queued.retry.record_failure(now, requested)
+    }
+
+    /// Removes a room that needs no backfill.
+    pub fn remove<Q: Ord + ?Sized>(&mut self, room: &Q)
+    where
+        R: Borrow<Q>,
+    {
+        self.rooms.remove(room);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn queue() -> BackfillQueue<String, u32> {
+        BackfillQueue::new(usize::MAX)
+    }
+
+    fn id(room: &str) -> String {
+        room.to_owned()
+    }
+
+    #[test]
+    fn a_room_that_fails_keeps_its_events_and_is_retried_with_growing_delays() {
+        let mut queue = queue();
+        queue.add(id("a"));
+        queue.buffer(id("a"), [1]);
+        let mut now = Instant::now();
+        assert_eq!(queue.due(now), ["a"]);
+        assert!(!queue.all_attempted() && queue.record_failure("a", now, None), "the first failure is reported");
+        assert!(queue.all_attempted());
+        let first = queue.next_retry(now).expect("a retry") - now;
+        for _ in 0..8 {
+            assert!(queue.due(now).is_empty(), "no busy loop");
+            now = queue.next_retry(now).expect("a retry");
+            assert_eq!(queue.due(now), ["a"]);
+            assert!(!queue.record_failure("a", now, None), "later failures are not reported");
+        }
+        assert!(queue.next_retry(now).expect("a retry") - now > first * 10);
+        queue.add(id("a"));
+        queue.buffer(id("a"), [2]);
+        assert!(queue.due(now).is_empty(), "a new event does not end the delay");
+        assert_eq!(queue.buffered("a"), [1, 2]);
+        assert_eq!(queue.finish("a"), [1, 2]);
+        assert!(!queue.contains("a"));
+    }
+
+    #[test]
+    fn a_room_that_is_queued_while_it_is_read_is_read_again() {
+        let mut queue = queue();
+        queue.add(id("a"));
+        queue.begin("a");
+        assert!(queue.due(Instant::now()).is_empty() && queue.reading() == 1);
+        queue.add(id("a"));
+        queue.buffer(id("a"), [1]);
+        assert_eq!(queue.finish("a"), [1]);
+        assert_eq!(queue.due(Instant::now()), ["a"]);
+        queue.begin("a");
+        queue.buffer(id("a"), [2]);
+        assert_eq!(queue.finish("a"), [2]);
+        assert!(!queue.contains("a"), "a buffered event alone is no reason for another read");
+    }
+
+    #[test]
+    fn a_failing_room_does_not_delay_another_and_a_rate_limit_delays_all() {
+        let mut queue = queue();
+        let now = Instant::now();
+        queue.add(id("a"));
+        queue.record_failure("a", now, Some(Duration::from_secs(60)));
+        assert!(queue.next_retry(now).expect("a retry") >= now + Duration::from_secs(60), "the requested delay");
+        queue.add(id("b"));
+        assert_eq!(queue.due(now), ["b"]);
+        queue.delay_all(now, Duration::from_secs(5));
+        assert!(queue.due(now + Duration::from_secs(4)).is_empty());
+        assert_eq!(queue.due(now + Duration::from_secs(5)), ["b"]);
+        queue.remove("a");
+        assert_eq!(queue.due(now + Duration::from_secs(99)), ["b"]);
+        queue.remove("b");
+        assert_eq!(queue.next_retry(now), None);
+    }
+
+    #[test]
+    fn a_new_connection_makes_a_waiting_room_due() {
+        let (mut queue, now) = (queue(), Instant::now());
+        queue.add(id("a"));
+        queue.record_failure("a", now, None);
+        queue.add_now(id("a"));
+        assert_eq!(queue.due(now), ["a"]);
+    }
+
+    #[test]
+    fn a_withdrawn_event_is_dropped_and_its_room_is_read_again() {
+        let mut queue = queue();
+        assert!(!queue.withdraw("a", id("1"), |event| *event == 1), "nothing to read back");
+        queue.add(id("a"));
+        queue.begin("a");
+        queue.buffer(id("a"), [1, 2]);
+        assert!(queue.withdraw("a", id("1"), |event| *event == 1));
+        assert!(queue.is_withdrawn("a", "1") && !queue.is_withdrawn("a", "2"));
+        assert_eq!(queue.finish("a"), [2]);
+        assert!(queue.contains("a") && !queue.is_withdrawn("a", "1"));
+    }
+
+    #[test]
+    fn a_full_buffer_drops_the_oldest_events() {
+        let mut queue = BackfillQueue::new(3);
+        for number in 0..5 {
+            queue.buffer(id("a"), [number]);
+        }
+        assert_eq!(queue.buffered("a"), [2, 3, 4]);
+    }
+}

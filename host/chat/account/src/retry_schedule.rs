@@ -1,0 +1,81 @@
+//! When one task that failed is retried, and whether its failure was logged.
+
+use std::time::{Duration, Instant};
+
+use crate::Backoff;
+
+/// The retry time of one task. A new schedule is due at once.
+#[derive(Debug, Default)]
+pub struct RetrySchedule {
+    backoff: Backoff,
+    /// `None`: at once.
+    due: Option<Instant>,
+    reported: bool,
+}
+
+impl RetrySchedule {
+    /// Whether the task is to run at `now`.
+    pub fn is_due(&self, now: Instant) -> bool {
+        self.due.is_none_or(|due| due <= now)
+    }
+
+    /// The time of the retry; `None` where the task is due at once.
+    pub fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// Records a failure and schedules the retry: after the backoff, or after the delay that the server requested where that is
+    /// longer. Returns `true` for the first failure since the last success, so that the caller logs a repeated failure once.
+    pub fn record_failure(&mut self, now: Instant, requested: Option<Duration>) -> bool {
+        self.due = Some(now + self.backoff.next_delay_or(requested));
+        !std::mem::replace(&mut self.reported, true)
+    }
+
+    /// Records a success: the next failure is retried after the base delay and is logged.
+    pub fn record_success(&mut self) {
+        self.backoff.reset();
+        self.reported = false;
+    }
+
+    /// Delays the task until `time`, unless it is scheduled later already.
+    pub fn delay_until(&mut self, time: Instant) {
+        self.due = self.due.max(Some(time));
+    }
+
+    /// Makes the task due at once.
+    pub fn run_now(&mut self) {
+        self.due = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failing_task_is_reported_once_and_retried_with_growing_delays() {
+        let mut schedule = RetrySchedule::default();
+        let mut now = Instant::now();
+        assert!(schedule.is_due(now));
+        assert!(schedule.record_failure(now, None), "the first failure is reported");
+        assert!(!schedule.is_due(now));
+        let first = schedule.due().expect("a time") - now;
+        for _ in 0..8 {
+            now = schedule.due().expect("a time");
+            assert!(schedule.is_due(now) && !schedule.record_failure(now, None), "and no other");
+        }
+        assert!(schedule.due().expect("a time") - now > first * 10);
+        schedule.record_success();
+        assert!(schedule.record_failure(now, None), "a failure after a success is reported");
+    }
+
+    #[test]
+    fn a_requested_delay_postpones_and_never_advances_the_retry() {
+        let (mut schedule, now) = (RetrySchedule::default(), Instant::now());
+        schedule.record_failure(now, Some(Duration::from_secs(60)));
+        schedule.delay_until(now + Duration::from_secs(5));
+        assert!(!schedule.is_due(now + Duration::from_secs(59)));
+        schedule.run_now();
+        assert!(schedule.is_due(now));
+    }
+}

@@ -1,0 +1,71 @@
+//! The server of an account: its URL in `plugins.toml`, and the certificates that are trusted besides the system's.
+
+use std::{fs, path::Path};
+
+use reqwest::{Certificate, Url};
+use wardroom::config::Table;
+
+use crate::error_chain;
+
+/// Reads a required URL. It must be http or https, without user, password, query and fragment. `check` returns why a network
+/// rejects another URL, as the end of a sentence.
+///
+/// A problem is added to the table's list. It does not show the value, which can contain a password.
+pub fn read_server_url(
+    table: &mut Table,
+    key: &str,
+    example: &str,
+    check: impl Fn(&Url) -> Option<&'static str>,
+) -> Option<Url> {
+    let text = table.required_string(key, &format!("\"{example}\""))?;
+    let url = Url::parse(&text.value);
+    let why = match &url {
+        Ok(url) if !matches!(url.scheme(), "http" | "https") || url.host().is_none() => {
+            Some("is not an http or https URL")
+        }
+        Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+            Some("contains a user or a password, which belong in their own keys")
+        }
+        Ok(url) if url.query().is_some() || url.fragment().is_some() => Some("contains a query or a fragment"),
+        Ok(url) => check(url),
+        Err(_) => Some("is not a URL"),
+    };
+    if let Some(why) = why {
+        let message = format!("`{}.{key}` {why}", table.path());
+        table.problem(&text.at, message, format!("{key} = \"{example}\""));
+        return None;
+    }
+    url.ok()
+}
+
+/// Loads the certificates of a PEM file.
+///
+/// # Errors
+/// A text for the operator: the file cannot be read, or holds no certificate.
+pub fn load_certificates(path: &Path) -> Result<Vec<Certificate>, String> {
+    let problem = |why: &str| {
+        let path = path.display();
+        format!("the certificates in `{path}` cannot be used: {why}; hint: `ca` names a file with PEM certificates")
+    };
+    let pem = fs::read(path).map_err(|error| problem(&error.to_string()))?;
+    let certificates = Certificate::from_pem_bundle(&pem).map_err(|error| problem(&error_chain(&error)))?;
+    if certificates.is_empty() {
+        return Err(problem("the file holds no certificate"));
+    }
+    Ok(certificates)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_without_a_certificate_is_rejected_with_its_path() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("ca.pem");
+        let load = || load_certificates(&path).expect_err("no certificate");
+        assert!(load().contains("ca.pem"), "{}", load());
+        fs::write(&path, "").expect("written");
+        assert!(load().contains("holds no certificate"), "{}", load());
+    }
+}

@@ -1,0 +1,66 @@
+//! Standard input and output: lines in, text and a prompt out.
+
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+
+use tokio::sync::mpsc;
+
+/// The longest line that is read as a message, in bytes.
+pub(crate) const MAX_LINE: usize = 64 << 10;
+
+/// Standard output, with a prompt where a person types.
+#[derive(Debug)]
+pub(crate) struct Terminal {
+    interactive: bool,
+}
+
+impl Terminal {
+    pub(crate) fn new() -> Self {
+        Self { interactive: io::stdin().is_terminal() }
+    }
+
+    /// Whether standard input is a terminal.
+    pub(crate) fn is_interactive(&self) -> bool {
+        self.interactive
+    }
+
+    /// Prints a text in lines of their own, above the prompt.
+    pub(crate) fn print(&self, text: &str) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        // The text overwrites the prompt, which is printed again below it.
+        if self.interactive {
+            write!(out, "\r")?;
+        }
+        writeln!(out, "{text}")?;
+        if self.interactive {
+            write!(out, "> ")?;
+        }
+        out.flush()
+    }
+
+    /// Prints the prompt, at a terminal only.
+    pub(crate) fn prompt(&self) -> io::Result<()> {
+        if !self.interactive {
+            return Ok(());
+        }
+        let mut out = io::stdout().lock();
+        write!(out, "\r> ")?;
+        out.flush()
+    }
+}
+
+/// Starts a thread that reads lines from standard input until its end. A thread, because a blocking read cannot be cancelled.
+pub(crate) fn spawn_line_reader() -> mpsc::Receiver<String> {
+    let (sender, lines) = mpsc::channel(1);
+    std::thread::spawn(move || {
+        let mut input = io::stdin().lock();
+        let mut bytes = Vec::new();
+        while let Ok(1..) = input.read_until(b'\n', &mut bytes) {
+            let line = String::from_utf8_lossy(&bytes).into_owned();
+            bytes.clear();
+            if sender.blocking_send(line).is_err() {
+                return;
+            }
+        }
+    });
+    lines
+}

@@ -1,0 +1,61 @@
+//! A text that does not fit in one message: the whole as a file, its beginning and end as the message.
+//!
+//! Architecture Invariant: the file has its own key and is sent before its message, so that a retry after a crash repeats
+//! neither. The homeserver deletes an upload that no event refers to.
+
+use std::io::Cursor;
+
+use matrix_sdk::{
+    Room,
+    ruma::{EventId, api::client::media::create_content},
+};
+use serde_json::{Value, json};
+use wardroom::{port::SendError, reply::Text};
+
+use crate::{content, error::MatrixError, send};
+
+/// The length of the excerpt in the message, in characters.
+const EXCERPT: usize = 3_000;
+
+/// Sends a text as a file and returns the excerpt for the message.
+///
+/// # Errors
+/// [`SendError::Later`]. Where the homeserver rejects the file, the excerpt says so instead.
+pub(crate) async fn send(room: &Room, text: &Text, thread: Option<&EventId>, key: &str) -> Result<Text, SendError> {
+    let (mut excerpt, whole) = text.clone().excerpt(EXCERPT);
+    let Some(whole) = whole else { return Ok(excerpt) };
+    let key = format!("{key}#file");
+    // The homeserver recognizes a transaction id for a short time only.
+    if send::search(room, &key).await?.is_some() {
+        return Ok(excerpt);
+    }
+    let size = whole.len();
+    let sent = match upload(room, whole).await {
+        Ok(source) => {
+            send::send_event(room, "m.room.message", content::file(source, size, thread, &key), &key).await.map(drop)
+        }
+        Err(error) => Err(error.into()),
+    };
+    match sent {
+        Err(SendError::Never { reason }) => {
+            tracing::warn!(room = %room.room_id(), size, error = reason, "the homeserver rejects a file; the message says so");
+            excerpt.push_lines("(The homeserver did not accept the file.)");
+        }
+        sent => sent?,
+    }
+    Ok(excerpt)
+}
+
+/// Uploads a text, encrypted where the room is, and returns the fields of the event that refer to it.
+async fn upload(room: &Room, text: String) -> Result<Value, MatrixError> {
+    let client = room.client();
+    if room.latest_encryption_state().await?.is_encrypted() {
+        let file = client.upload_encrypted_file(&mut Cursor::new(text.into_bytes())).await?;
+        return Ok(json!({ "file": file }));
+    }
+    let mut request = create_content::v3::Request::new(text.into_bytes());
+    request.filename = Some(content::FILE_NAME.to_owned());
+    request.content_type = Some("text/plain; charset=utf-8".to_owned());
+    let answer = client.send(request).await?;
+    Ok(json!({ "url": answer.content_uri }))
+}

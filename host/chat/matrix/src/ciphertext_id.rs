@@ -1,0 +1,70 @@
+//! The deduplication key of an encrypted event: the session that encrypted it and its index in that session.
+//!
+//! Architecture Invariant: the homeserver chooses an event's id and time, so it can deliver one ciphertext as two events. The index
+//! of a ciphertext is authenticated with it, so an event is handled once per index.
+//! Not here: which keys were handled (the engine's inbox).
+
+use matrix_sdk::{
+    Room,
+    ruma::{api::client::room::get_room_event, events::AnySyncTimelineEvent},
+};
+use matrix_sdk_base::crypto::vodozemac::megolm::MegolmMessage;
+use serde_json::Value;
+
+use crate::{
+    decryption::decrypt,
+    error::MatrixError,
+    room_event::{RawEvent, RoomEvent},
+};
+
+/// The result of a lookup.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Lookup {
+    Found(String),
+    /// The homeserver does not return the event, so a repeated event cannot be detected.
+    Unavailable,
+    /// The homeserver returns another event under the same id, or a redacted one.
+    Replaced,
+}
+
+/// The key of an event that is still encrypted. It includes the sender: another person who sends a copy of the ciphertext must
+/// not block the original.
+pub(crate) fn of(event: &RoomEvent) -> Option<String> {
+    let content = content(&event.raw)?;
+    let message = MegolmMessage::from_base64(content["ciphertext"].as_str()?).ok()?;
+    let (sender, session) = (event.sender()?, content["session_id"].as_str()?.to_owned());
+    Some(format!("megolm/{sender}/{session}/{}", message.message_index()))
+}
+
+/// The key of an event that a sync delivered decrypted. The sync drops the ciphertext, so the homeserver is asked for it.
+///
+/// # Errors
+/// The homeserver or the store of keys fails; a retry can succeed.
+pub(crate) async fn look_up(room: &Room, event: &RoomEvent) -> Result<Lookup, MatrixError> {
+    if let Some(id) = &event.ciphertext_id {
+        return Ok(Lookup::Found(id.clone()));
+    }
+    let Some(id) = event.id() else { return Ok(Lookup::Unavailable) };
+    let answer = room.client().send(get_room_event::v3::Request::new(room.room_id().to_owned(), id)).await;
+    let original = match answer.map_err(MatrixError::from) {
+        Ok(answer) => RoomEvent::from(answer.event.cast_unchecked::<AnySyncTimelineEvent>()),
+        Err(MatrixError::Rejected { .. }) => return Ok(Lookup::Unavailable),
+        Err(error) => return Err(error),
+    };
+    if !original.is_encrypted() {
+        return Ok(Lookup::Replaced);
+    }
+    // The session and the sender are compared too: another person can send the same words in a session of theirs.
+    let is_same = |decrypted: &RoomEvent| {
+        decrypted.session().is_some()
+            && decrypted.session() == event.session()
+            && decrypted.sender() == event.sender()
+            && content(&decrypted.raw) == content(&event.raw)
+    };
+    let decrypted = decrypt(room, &original).await?.ok().filter(is_same);
+    Ok(decrypted.and_then(|decrypted| decrypted.ciphertext_id).map_or(Lookup::Replaced, Lookup::Found))
+}
+
+fn content(raw: &RawEvent) -> Option<Value> {
+    raw.get_field("content").ok().flatten()
+}

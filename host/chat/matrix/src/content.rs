@@ -1,0 +1,178 @@
+//! Converts the engine's text to the content of events. Pure: no network, no store.
+//!
+//! Architecture Invariant: text is escaped; nothing in it becomes markup or a mention. Only [`Block::People`] mentions people.
+
+use matrix_sdk::ruma::{
+    EventId, OwnedUserId, UserId,
+    events::{
+        Mentions,
+        relation::Thread,
+        room::message::{Relation, ReplacementMetadata, RoomMessageEventContent},
+    },
+};
+use serde_json::{Value, json};
+use wardroom::reply::{Block, Text};
+
+use crate::convert::KEY_FIELD;
+
+/// The most bytes of a content. Encryption adds a third and the server adds fields, and an event has at most 64 KiB.
+const MAX_CONTENT: usize = 45 * 1024;
+/// The most bytes of a text that is sent as a message. A longer one is sent as a file.
+const MAX_TEXT: usize = 20_000;
+/// The name of a file with a text.
+pub(crate) const FILE_NAME: &str = "output.txt";
+
+/// The content of a new message. A text that is too long is truncated.
+pub(crate) fn message(text: &Text, thread: Option<&EventId>, key: &str) -> Value {
+    truncate_to_fit(text, |text| {
+        let mut content = text_content(text);
+        content.relates_to = thread.map(|root| Relation::Thread(Thread::plain(root.to_owned(), root.to_owned())));
+        with_key(&content, key)
+    })
+}
+
+/// Whether a text fits in one message without truncation.
+pub(crate) fn fits(text: &Text) -> bool {
+    text.plain().len() <= MAX_TEXT && with_key(&text_content(text), "").to_string().len() + 1_024 <= MAX_CONTENT
+}
+
+/// The content of a file's message. `source` holds the fields that refer to the upload, `size` its bytes.
+pub(crate) fn file(source: Value, size: usize, thread: Option<&EventId>, key: &str) -> Value {
+    let mut content = json!({
+        "msgtype": "m.file",
+        "body": FILE_NAME,
+        "filename": FILE_NAME,
+        "info": { "mimetype": "text/plain", "size": size },
+        "m.mentions": {},
+        KEY_FIELD: key,
+    });
+    if let Some(root) = thread {
+        content["m.relates_to"] = json!({
+            "rel_type": "m.thread", "event_id": root, "is_falling_back": true, "m.in_reply_to": { "event_id": root },
+        });
+    }
+    if let (Value::Object(content), Value::Object(source)) = (&mut content, source) {
+        content.extend(source);
+    }
+    content
+}
+
+/// The content of an edit of one of the bot's messages.
+pub(crate) fn edit(event: &EventId, text: &Text, key: &str) -> Value {
+    truncate_to_fit(text, |text| {
+        let content = text_content(text);
+        // The people that the first version mentioned are not notified again by an edit.
+        let mentions = content.mentions.clone();
+        let content = content.make_replacement(ReplacementMetadata::new(event.to_owned(), mentions));
+        with_key(&content, key)
+    })
+}
+
+/// The content of a reaction.
+pub(crate) fn reaction(event: &EventId, emoji: &str, key: &str) -> Value {
+    json!({
+        "m.relates_to": { "rel_type": "m.annotation", "event_id": event, "key": emoji },
+        KEY_FIELD: key,
+    })
+}
+
+fn text_content(text: &Text) -> RoomMessageEventContent {
+    let mentioned = mentioned_people(text);
+    // A notice notifies nobody, not even the people that it mentions.
+    let mut content = match mentioned.is_empty() {
+        true => RoomMessageEventContent::notice_html(text.plain(), html(text)),
+        false => RoomMessageEventContent::text_html(text.plain(), html(text)),
+    };
+    // An empty list is sent, too: without it, older servers search the text for names and notify people.
+    content.mentions = Some(Mentions::with_user_ids(mentioned));
+    content
+}
+
+fn with_key(content: &RoomMessageEventContent, key: &str) -> Value {
+    // Text and ids always serialize. The server would reject an empty object.
+    let mut value = serde_json::to_value(content).unwrap_or_else(|_| json!({}));
+    value[KEY_FIELD] = key.into();
+    value
+}
+
+/// Makes the content of as much of a text as one event can hold.
+fn truncate_to_fit(text: &Text, make: impl Fn(&Text) -> Value) -> Value {
+    let mut limit = 30_000;
+    loop {
+        let content = make(&text.clone().clamped(limit));
+        if content.to_string().len() <= MAX_CONTENT || limit < 1_000 {
+            return content;
+        }
+        limit /= 2;
+    }
+}
+
+/// The people that a text mentions, those of other networks left out.
+fn mentioned_people(text: &Text) -> Vec<OwnedUserId> {
+    let ids = text.blocks().iter().filter_map(|block| match block {
+        Block::People(ids) => Some(ids),
+        Block::Line(_) | Block::Code(_) => None,
+    });
+    ids.flatten().filter_map(|id| UserId::parse(id.as_str()).ok()).collect()
+}
+
+/// A text as the HTML that Matrix clients show.
+fn html(text: &Text) -> String {
+    let mut html = String::new();
+    let mut after_line = false;
+    for block in text.blocks() {
+        match block {
+            Block::Line(line) => {
+                if after_line {
+                    html.push_str("<br>");
+                }
+                let unindented = line.trim_start_matches(' ');
+                html.push_str(&"&nbsp;".repeat(line.len() - unindented.len()));
+                escape(unindented, &mut html);
+                after_line = true;
+            }
+            Block::People(ids) => {
+                if after_line {
+                    html.push_str("<br>");
+                }
+                for (index, id) in ids.iter().enumerate() {
+                    html.push_str(if index > 0 { " " } else { "" });
+                    match UserId::parse(id.as_str()) {
+                        Ok(user) => {
+                            html.push_str("<a href=\"");
+                            escape(&user.matrix_to_uri().to_string(), &mut html);
+                            html.push_str("\">");
+                            escape(id, &mut html);
+                            html.push_str("</a>");
+                        }
+                        Err(_) => escape(id, &mut html),
+                    }
+                }
+                after_line = true;
+            }
+            Block::Code(code) => {
+                html.push_str("<pre><code>");
+                escape(code, &mut html);
+                html.push_str("</code></pre>");
+                after_line = false;
+            }
+        }
+    }
+    html
+}
+
+fn escape(text: &str, html: &mut String) {
+    for letter in text.chars() {
+        match letter {
+            '&' => html.push_str("&amp;"),
+            '<' => html.push_str("&lt;"),
+            '>' => html.push_str("&gt;"),
+            '"' => html.push_str("&quot;"),
+            '\'' => html.push_str("&#39;"),
+            _ => html.push(letter),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

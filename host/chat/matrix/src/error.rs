@@ -1,0 +1,201 @@
+//! The result of a failed request or file operation: what the account does about it.
+
+use std::time::Duration;
+
+use matrix_sdk::{
+    HttpError, RefreshTokenError, RumaApiError,
+    ruma::api::error::{ErrorBody, ErrorKind, FromHttpResponseError, RetryAfter},
+};
+use wardroom::port::SendError;
+use wardroom_account::error_chain;
+
+/// Why a request failed. Each reason is one line for the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum MatrixError {
+    /// The homeserver is unreachable, overloaded, or limits the rate of requests. A retry can succeed.
+    Unavailable {
+        /// The delay that the homeserver requests before a retry.
+        retry_after: Option<Duration>,
+        reason: String,
+    },
+    /// The account's folder or its stores failed. A retry can succeed.
+    Local { reason: String },
+    /// The homeserver ended the session.
+    SessionEnded {
+        /// Whether the homeserver keeps the device and accepts a new login for it.
+        soft_logout: bool,
+        reason: String,
+    },
+    /// The homeserver has other keys for this device than its store.
+    DeviceKeysLost { reason: String },
+    /// The homeserver or the configuration rejects the request. A retry fails in the same way.
+    Rejected { reason: String },
+}
+
+impl MatrixError {
+    /// A failure on this machine. `what` names the operation.
+    pub(crate) fn local(what: &str, error: &dyn std::error::Error) -> Self {
+        Self::Local { reason: format!("{what}: {}", error_chain(error)) }
+    }
+
+    pub(crate) fn unavailable(reason: impl Into<String>) -> Self {
+        Self::Unavailable { retry_after: None, reason: reason.into() }
+    }
+
+    pub(crate) fn rejected(reason: impl Into<String>) -> Self {
+        Self::Rejected { reason: reason.into() }
+    }
+
+    pub(crate) fn reason(&self) -> &str {
+        match self {
+            Self::Unavailable { reason, .. }
+            | Self::Local { reason }
+            | Self::SessionEnded { reason, .. }
+            | Self::DeviceKeysLost { reason }
+            | Self::Rejected { reason } => reason,
+        }
+    }
+
+    /// Whether the session cannot be continued.
+    pub(crate) fn ends_session(&self) -> bool {
+        matches!(self, Self::SessionEnded { .. } | Self::DeviceKeysLost { .. })
+    }
+
+    /// Whether a retry can succeed.
+    pub(crate) fn is_transient(&self) -> bool {
+        matches!(self, Self::Unavailable { .. } | Self::Local { .. })
+    }
+
+    /// The delay that the homeserver requests before a retry.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Unavailable { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+}
+
+impl From<&HttpError> for MatrixError {
+    fn from(error: &HttpError) -> Self {
+        match error {
+            HttpError::Cached(error) => Self::from(error.as_ref()),
+            // A session that was ended fails when its access token is refreshed.
+            HttpError::RefreshToken(RefreshTokenError::MatrixAuth(error)) => match Self::from(error.as_ref()) {
+                Self::Rejected { reason } => Self::SessionEnded { soft_logout: false, reason },
+                other => other,
+            },
+            HttpError::RefreshToken(RefreshTokenError::RefreshTokenRequired) => {
+                Self::SessionEnded { soft_logout: false, reason: error_chain(error) }
+            }
+            HttpError::Api(api) => match api.as_ref() {
+                FromHttpResponseError::Server(RumaApiError::MatrixError(answer)) => {
+                    classify(answer.status_code.as_u16(), &answer.body, answer.to_string())
+                }
+                // An answer in another format comes from a proxy whose homeserver is down.
+                _ => Self::unavailable(error_chain(error)),
+            },
+            HttpError::IntoHttp(_) => Self::rejected(error_chain(error)),
+            _ => Self::unavailable(error_chain(error)),
+        }
+    }
+}
+
+impl From<HttpError> for MatrixError {
+    fn from(error: HttpError) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl From<matrix_sdk::Error> for MatrixError {
+    fn from(error: matrix_sdk::Error) -> Self {
+        match &error {
+            matrix_sdk::Error::Http(http) => Self::from(http.as_ref()),
+            matrix_sdk::Error::CryptoStoreError(_)
+            | matrix_sdk::Error::StateStore(_)
+            | matrix_sdk::Error::BadCryptoStoreState
+            | matrix_sdk::Error::Io(_) => Self::local("the stores of the account", &error),
+            matrix_sdk::Error::WrongRoomState(_) => Self::rejected(error_chain(&error)),
+            _ => Self::unavailable(error_chain(&error)),
+        }
+    }
+}
+
+impl From<MatrixError> for SendError {
+    fn from(error: MatrixError) -> Self {
+        match error {
+            // The message stays in the outbox until the account is logged in again.
+            MatrixError::SessionEnded { reason, .. }
+            | MatrixError::DeviceKeysLost { reason }
+            | MatrixError::Local { reason } => Self::Later { after: None, reason },
+            MatrixError::Unavailable { retry_after, reason } => Self::Later { after: retry_after, reason },
+            MatrixError::Rejected { reason } => Self::Never { reason },
+        }
+    }
+}
+
+/// Classifies an error answer of a homeserver.
+fn classify(status: u16, body: &ErrorBody, reason: String) -> MatrixError {
+    let ErrorBody::Standard(body) = body else {
+        // An answer without an `errcode` is not from a homeserver.
+        return MatrixError::unavailable(reason);
+    };
+    match &body.kind {
+        ErrorKind::UnknownToken(token) => MatrixError::SessionEnded { soft_logout: token.soft_logout, reason },
+        ErrorKind::MissingToken => MatrixError::SessionEnded { soft_logout: false, reason },
+        ErrorKind::LimitExceeded(limit) => {
+            let retry_after = match &limit.retry_after {
+                Some(RetryAfter::Delay(delay)) => Some(*delay),
+                Some(RetryAfter::DateTime(time)) => time.duration_since(std::time::SystemTime::now()).ok(),
+                None => None,
+            };
+            MatrixError::Unavailable { retry_after, reason }
+        }
+        ErrorKind::ResourceLimitExceeded { .. } => MatrixError::unavailable(reason),
+        _ if status == 429 || status == 408 || status >= 500 => MatrixError::unavailable(reason),
+        _ => MatrixError::rejected(reason),
+    }
+}
+
+impl std::fmt::Display for MatrixError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.reason())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(status: u16, json: &str) -> MatrixError {
+        let body: ErrorBody = match serde_json::from_str(json) {
+            Ok(standard) => ErrorBody::Standard(standard),
+            Err(_) => ErrorBody::Json(serde_json::from_str(json).expect("JSON")),
+        };
+        classify(status, &body, "why".into())
+    }
+
+    #[test]
+    fn a_rate_limit_keeps_the_delay_that_the_homeserver_requests() {
+        let error = answer(429, r#"{"errcode":"M_LIMIT_EXCEEDED","error":"x","retry_after_ms":2500}"#);
+        assert_eq!(error.retry_after(), Some(Duration::from_millis(2500)));
+        assert!(matches!(SendError::from(error), SendError::Later { after: Some(_), .. }));
+    }
+
+    #[test]
+    fn a_rejection_of_the_homeserver_is_final_and_one_of_a_proxy_is_not() {
+        assert!(matches!(answer(403, r#"{"errcode":"M_FORBIDDEN","error":"x"}"#), MatrixError::Rejected { .. }));
+        assert!(matches!(answer(404, r#"{"errcode":"M_NOT_FOUND","error":"x"}"#), MatrixError::Rejected { .. }));
+        assert!(matches!(answer(413, r#"{"errcode":"M_TOO_LARGE","error":"x"}"#), MatrixError::Rejected { .. }));
+        assert!(matches!(answer(404, r#"{"message":"no such page"}"#), MatrixError::Unavailable { .. }));
+        assert!(matches!(answer(502, r#"{"errcode":"M_UNKNOWN","error":"x"}"#), MatrixError::Unavailable { .. }));
+    }
+
+    #[test]
+    fn a_message_is_kept_when_the_session_ends() {
+        let error = answer(401, r#"{"errcode":"M_UNKNOWN_TOKEN","error":"x"}"#);
+        assert!(matches!(error, MatrixError::SessionEnded { soft_logout: false, .. }));
+        assert!(matches!(SendError::from(error), SendError::Later { .. }));
+        let soft = answer(401, r#"{"errcode":"M_UNKNOWN_TOKEN","error":"x","soft_logout":true}"#);
+        assert!(matches!(soft, MatrixError::SessionEnded { soft_logout: true, .. }));
+    }
+}

@@ -1,0 +1,173 @@
+//! Joins that run in the background: configured rooms, rooms that an admin invited the bot to, and successors of rooms.
+//!
+//! Architecture Invariant: only an admin's invitation brings the bot into a room that the configuration does not list.
+
+use std::collections::{HashMap, HashSet};
+
+use matrix_sdk::{
+    Client, Room, RoomState,
+    ruma::{OwnedRoomId, OwnedRoomOrAliasId, OwnedUserId, RoomId, api::client::membership::join_room_by_id_or_alias},
+};
+use tokio::task::JoinSet;
+use wardroom::message::Inbox;
+use wardroom_account::Backoff;
+
+use crate::{error::MatrixError, joined_rooms::JoinedRooms, room_upgrades, rooms};
+
+/// How often an invitation may be rejected before it counts as withdrawn. A homeserver can deliver an invitation a moment
+/// before it accepts the join.
+const MAX_REJECTIONS: usize = 20;
+
+/// The result of a join that ended.
+#[derive(Debug)]
+pub(crate) enum Joined {
+    /// A configured room was joined and has this id.
+    Configured(OwnedRoomOrAliasId, OwnedRoomId),
+    /// Whether the second room is the successor of the first.
+    Successor(OwnedRoomId, OwnedRoomId, bool),
+}
+
+/// The running joins. Dropping this cancels them.
+#[derive(Debug, Default)]
+pub(crate) struct Joins {
+    tasks: JoinSet<Option<Joined>>,
+    /// The successors that are being joined.
+    successors: HashSet<OwnedRoomId>,
+    /// The rooms whose invitations are being accepted.
+    invitations: HashSet<OwnedRoomId>,
+    /// The invitations whose refusal was logged, by room and inviter. A homeserver can repeat an invitation.
+    ignored: HashMap<OwnedRoomId, OwnedUserId>,
+}
+
+impl Joins {
+    /// Joins a configured room; retries until it succeeds.
+    pub(crate) fn join_configured(&mut self, client: &Client, room: OwnedRoomOrAliasId) {
+        let client = client.clone();
+        self.tasks.spawn(async move {
+            let mut backoff = Backoff::default();
+            let mut reported = false;
+            loop {
+                match join(&client, &room).await {
+                    Ok(id) => return Some(Joined::Configured(room, id)),
+                    Err(error) => {
+                        if let MatrixError::Rejected { reason } = &error
+                            && !std::mem::replace(&mut reported, true)
+                        {
+                            let me = client.user_id().map(ToString::to_string).unwrap_or_default();
+                            tracing::warn!(%room, error = reason, "the room cannot be joined; retrying; hint: invite {me} there");
+                        }
+                        backoff.wait(error.retry_after()).await;
+                    }
+                }
+            }
+        });
+    }
+
+    /// Joins the successor that a room names and checks it; retries until it succeeds.
+    pub(crate) fn join_successor(&mut self, room: &Room, successor: OwnedRoomId) {
+        if !self.successors.insert(successor.clone()) {
+            return;
+        }
+        let room = room.clone();
+        self.tasks.spawn(async move {
+            let mut backoff = Backoff::default();
+            let mut reported = false;
+            loop {
+                match room_upgrades::join_successor(&room, &successor).await {
+                    Ok(is_confirmed) => {
+                        return Some(Joined::Successor(room.room_id().to_owned(), successor, is_confirmed));
+                    }
+                    Err(error) => {
+                        if let MatrixError::Rejected { reason } = &error
+                            && !std::mem::replace(&mut reported, true)
+                        {
+                            let me = room.own_user_id();
+                            tracing::warn!(room = %room.room_id(), %successor, error = reason, "the room was upgraded, and its successor cannot be joined; retrying; hint: invite {me} there");
+                        }
+                        backoff.wait(error.retry_after()).await;
+                    }
+                }
+            }
+        });
+    }
+
+    /// The results of the joins that ended since the last call.
+    pub(crate) fn take_finished(&mut self) -> Vec<Joined> {
+        let mut finished = Vec::new();
+        while let Some(ended) = self.tasks.try_join_next() {
+            finished.extend(ended.ok().flatten());
+        }
+        for joined in &finished {
+            if let Joined::Successor(_, successor, _) = joined {
+                self.successors.remove(successor);
+            }
+        }
+        finished
+    }
+
+    /// Accepts an invitation where its sender is an admin.
+    pub(crate) async fn handle_invitation(&mut self, room: &Room, inbox: &Inbox, joined_rooms: &mut JoinedRooms) {
+        if room.state() != RoomState::Invited {
+            return;
+        }
+        // Who invited the bot?
+        let inviter = match room.invite_details().await {
+            Ok(invite) => invite.inviter_id,
+            Err(error) => {
+                tracing::warn!(room = %room.room_id(), %error, "ignored an invitation without a sender; hint: have an admin invite the bot again");
+                return;
+            }
+        };
+        if !inbox.is_admin(inviter.as_str()) {
+            if self.ignored.insert(room.room_id().to_owned(), inviter.clone()).as_ref() != Some(&inviter) {
+                tracing::info!(room = %room.room_id(), %inviter, "ignored an invitation whose sender is no admin; hint: have an admin invite the bot");
+            }
+            return;
+        }
+        if !self.invitations.insert(room.room_id().to_owned()) {
+            return;
+        }
+        // The invitation is on disk before the join, so that after a crash the room is still served.
+        joined_rooms.admit(room.room_id(), &inviter);
+        joined_rooms.save();
+        tracing::info!(room = %room.room_id(), %inviter, "accepting an admin's invitation");
+        // The join itself runs in the background.
+        let room = room.clone();
+        self.tasks.spawn(async move {
+            let mut backoff = Backoff::default();
+            let mut rejections = 0;
+            let target = OwnedRoomOrAliasId::from(room.room_id().to_owned());
+            while rejections < MAX_REJECTIONS && room.state() == RoomState::Invited {
+                match join(&room.client(), &target).await {
+                    Ok(_) => return None,
+                    Err(error) => {
+                        rejections += usize::from(matches!(error, MatrixError::Rejected { .. }));
+                        if rejections == MAX_REJECTIONS {
+                            tracing::warn!(room = %room.room_id(), %error, "the invitation cannot be accepted; hint: have an admin invite the bot again");
+                        }
+                        backoff.wait(error.retry_after()).await;
+                    }
+                }
+            }
+            None
+        });
+    }
+
+    /// The bot joined a room or left it: the next invitation to that room is a new one.
+    pub(crate) fn forget_invitation(&mut self, room: &RoomId) {
+        self.invitations.remove(room);
+        self.ignored.remove(room);
+    }
+}
+
+/// Joins a room unless the bot is in it, and returns its id.
+async fn join(client: &Client, room: &OwnedRoomOrAliasId) -> Result<OwnedRoomId, MatrixError> {
+    if let Some(id) = rooms::resolve(client, room).await?
+        && client.get_room(&id).is_some_and(|room| room.state() == RoomState::Joined)
+    {
+        return Ok(id);
+    }
+    let joined = client.send(join_room_by_id_or_alias::v3::Request::new(room.clone())).await?;
+    tracing::info!(%room, "joined the room");
+    Ok(joined.room_id)
+}

@@ -1,0 +1,54 @@
+//! The limits of what is kept: per account and per room, so that a flooded room displaces no event of another.
+
+use std::collections::BTreeMap;
+
+use matrix_sdk::ruma::{OwnedRoomId, RoomId};
+
+use super::{PendingDecryption, PendingEvent};
+
+/// The most events of the account and of one room.
+const MAX_EVENTS: usize = 1_000;
+pub(super) const MAX_ROOM_EVENTS: usize = 250;
+/// The most bytes of the account and of one room. Each change writes all of them.
+const MAX_BYTES: usize = 4 << 20;
+pub(super) const MAX_ROOM_BYTES: usize = MAX_BYTES / 4;
+
+impl PendingEvent {
+    /// The approximate size on disk, in bytes.
+    fn size(&self) -> usize {
+        self.raw.json().get().len() + self.later_texts.iter().map(|hash| hash.len() + 3).sum::<usize>()
+    }
+}
+
+impl PendingDecryption {
+    /// Drops the oldest events of a room until the room is within its limits, then those of the largest room until the account
+    /// is. Returns how many were dropped.
+    pub(super) fn drop_excess(&mut self, room: &RoomId) -> usize {
+        let before = self.events.len();
+        while self.exceeds(|event| event.room == room, MAX_ROOM_EVENTS, MAX_ROOM_BYTES) {
+            self.drop_oldest(&room.to_owned());
+        }
+        while self.exceeds(|_| true, MAX_EVENTS, MAX_BYTES) {
+            let mut rooms: BTreeMap<&OwnedRoomId, usize> = BTreeMap::new();
+            for event in &self.events {
+                *rooms.entry(&event.room).or_default() += event.size();
+            }
+            let Some(largest) = rooms.into_iter().max_by_key(|(_, bytes)| *bytes).map(|(room, _)| room.clone()) else {
+                break;
+            };
+            self.drop_oldest(&largest);
+        }
+        before - self.events.len()
+    }
+
+    fn exceeds(&self, filter: impl Fn(&PendingEvent) -> bool, max_events: usize, max_bytes: usize) -> bool {
+        let events = || self.events.iter().filter(|event| filter(event));
+        events().count() > max_events || events().map(PendingEvent::size).sum::<usize>() > max_bytes
+    }
+
+    fn drop_oldest(&mut self, room: &OwnedRoomId) {
+        if let Some(oldest) = self.events.iter().position(|event| event.room == *room) {
+            self.events.remove(oldest);
+        }
+    }
+}

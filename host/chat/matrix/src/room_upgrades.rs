@@ -1,0 +1,82 @@
+//! Upgraded rooms: a room that was closed and names its successor.
+//!
+//! Architecture Invariant: a successor counts only if it names the closed room as its predecessor. Otherwise a person who may close
+//! a room could bring the bot into any room.
+
+use matrix_sdk::{
+    Client, Room, RoomState,
+    deserialized_responses::RawSyncOrStrippedState,
+    ruma::{
+        OwnedRoomId, OwnedServerName, OwnedUserId, RoomId,
+        api::client::{
+            membership::{join_room_by_id_or_alias, leave_room},
+            state::get_state_event_for_key,
+        },
+        events::{StateEventType, room::tombstone::RoomTombstoneEventContent},
+    },
+};
+use serde_json::Value;
+
+use crate::error::MatrixError;
+
+/// The longest chain of upgrades that is followed.
+pub(crate) const MAX_UPGRADES: usize = 32;
+
+/// The successor that a closed room names.
+pub(crate) fn announced_successor(room: &Room) -> Option<OwnedRoomId> {
+    room.successor_room().map(|next| next.room_id).filter(|next| next != room.room_id())
+}
+
+/// Joins the successor that a room names. Returns whether it is one; the bot leaves a room that does not name the closed room as
+/// its predecessor.
+///
+/// # Errors
+/// The homeserver does not answer, or rejects the join.
+pub(crate) async fn join_successor(room: &Room, successor: &RoomId) -> Result<bool, MatrixError> {
+    let client = room.client();
+    let was_joined = client.get_room(successor).is_some_and(|room| room.state() == RoomState::Joined);
+    if !was_joined {
+        let mut request = join_room_by_id_or_alias::v3::Request::new(successor.to_owned().into());
+        request.via = server_of_upgrade(room).await;
+        client.send(request).await?;
+    }
+    let request =
+        get_state_event_for_key::v3::Request::new(successor.to_owned(), StateEventType::RoomCreate, String::new());
+    let create = client.send(request).await?.into_content().deserialize_as_unchecked::<Value>().unwrap_or_default();
+    let is_confirmed = create["predecessor"]["room_id"] == room.room_id().as_str();
+    if is_confirmed {
+        tracing::info!(room = %room.room_id(), %successor, "the room was upgraded; continuing in its successor");
+    } else {
+        tracing::warn!(room = %room.room_id(), %successor, "the room names a successor that does not name it as the one before: not followed; hint: invite the bot to the successor where the upgrade is genuine");
+        if !was_joined {
+            client.send(leave_room::v3::Request::new(successor.to_owned())).await?;
+        }
+    }
+    Ok(is_confirmed)
+}
+
+/// The joined room at the end of a chain of upgrades in which each room names the next and the next names it; `None` where the
+/// room has no such successor.
+pub(crate) fn latest_successor(client: &Client, id: &RoomId) -> Option<Room> {
+    let mut latest: Option<Room> = None;
+    for _ in 0..MAX_UPGRADES {
+        let at = latest.as_ref().map_or(id, |room| room.room_id()).to_owned();
+        let next = client.get_room(&at)?.successor_room().and_then(|next| client.get_room(&next.room_id));
+        let next = next.filter(|next| next.state() == RoomState::Joined);
+        match next.filter(|next| next.predecessor_room().is_some_and(|before| before.room_id == at)) {
+            Some(next) => latest = Some(next),
+            None => break,
+        }
+    }
+    latest
+}
+
+/// The server of the person who closed a room, which knows the successor.
+async fn server_of_upgrade(room: &Room) -> Vec<OwnedServerName> {
+    let tombstone = room.get_state_event_static::<RoomTombstoneEventContent>().await.ok().flatten();
+    let sender = tombstone.and_then(|event| match event {
+        RawSyncOrStrippedState::Sync(event) => event.get_field::<OwnedUserId>("sender").ok().flatten(),
+        RawSyncOrStrippedState::Stripped(event) => event.get_field::<OwnedUserId>("sender").ok().flatten(),
+    });
+    sender.into_iter().map(|sender| sender.server_name().to_owned()).collect()
+}

@@ -1,0 +1,138 @@
+//! The events of one room: handled as they arrive, or after the room was read back to its mark.
+//!
+//! Architecture Invariant: no event of an ignored room is handled. Its mark moves on, so that its old events are not handled if
+//! it is served later.
+
+use std::{collections::BTreeMap, time::Instant};
+
+use matrix_sdk::{
+    Room, RoomState,
+    ruma::{OwnedRoomId, RoomId, api::client::membership::joined_rooms},
+};
+use wardroom_account::{MAX_REQUESTED_DELAY, RoomMembership};
+
+use super::SyncLoop;
+use crate::{
+    backfill::{self, Backfill},
+    convert,
+    error::MatrixError,
+    room_event::RoomEvent,
+};
+
+impl SyncLoop<'_> {
+    /// Handles the events of one room. `is_limited`: the homeserver left older events out. `is_initial`: the device never
+    /// synced before.
+    pub(super) async fn handle_room(
+        &mut self,
+        id: OwnedRoomId,
+        events: Vec<RoomEvent>,
+        is_limited: bool,
+        is_initial: bool,
+    ) {
+        let membership = self.membership(&id);
+        if membership == RoomMembership::Ignored {
+            return self.ignore(&id, &events).await;
+        }
+        let mark = self.delivery.mark(&id).await;
+        let has_join = || events.iter().any(|event| convert::is_own_join(event, &self.config.user));
+        if is_initial && mark.is_none() {
+            // The account was in the room before the bot first ran, so the present events are older than the bot.
+            self.delivery.skip(&id, &events).await;
+            self.backfill.remove(&id);
+        } else if mark.is_none() || has_join() {
+            // The events can be older than the bot's join. The read back finds the join.
+            self.backfill.add(id);
+        } else if is_limited || membership == RoomMembership::Undecided || self.backfill.contains(&id) {
+            self.backfill.add(id.clone());
+            self.backfill.buffer(id, events);
+        } else if let Some(room) = self.client.get_room(&id)
+            && let Err(error) = self.delivery.deliver(&room, events.clone(), &BTreeMap::new(), false).await
+        {
+            self.backfill.add(id.clone());
+            self.backfill.buffer(id.clone(), events);
+            self.schedule_retry(&id, &error);
+        }
+    }
+
+    /// Skips the events of a room that is not served, and logs that once.
+    async fn ignore(&mut self, id: &RoomId, events: &[RoomEvent]) {
+        if self.joined_rooms.report_ignored(id) {
+            let (bot, me) = (&self.config.bot, &self.config.user);
+            tracing::warn!(room = %id, "ignoring a room that `rooms` does not list and to which no admin invited the bot; hint: add \"{id}\" to `rooms` of [bot.{bot}.matrix], or remove {me} from the room and have an admin invite it");
+        }
+        self.delivery.skip(id, events).await;
+        self.backfill.remove(id);
+    }
+
+    /// Reads back each queued room that is due. A room that fails stays queued.
+    ///
+    /// # Errors
+    /// The session ended.
+    pub(super) async fn read_back_due_rooms(&mut self) -> Result<(), MatrixError> {
+        for id in self.backfill.due(Instant::now()) {
+            let Some(room) = self.client.get_room(&id).filter(|room| room.state() == RoomState::Joined) else {
+                self.backfill.remove(&id);
+                continue;
+            };
+            match self.membership(&id) {
+                RoomMembership::Served => {}
+                RoomMembership::Ignored => {
+                    let buffered = self.backfill.buffered(&id).to_vec();
+                    self.ignore(&id, &buffered).await;
+                    continue;
+                }
+                RoomMembership::Undecided => {
+                    // The failed lookup of the alias was logged.
+                    self.backfill.record_failure(&id, Instant::now(), None);
+                    continue;
+                }
+            }
+            match self.read_back(&room).await {
+                Ok(()) => self.backfill.remove(&id),
+                Err(end) if end.ends_session() => return Err(end),
+                Err(MatrixError::Rejected { .. }) if self.has_left(&id).await => self.backfill.remove(&id),
+                Err(error) => {
+                    self.schedule_retry(&id, &error);
+                    if error.is_transient() {
+                        // The other rooms would most likely fail, too; the next sync shows whether the homeserver answers.
+                        return Ok(());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn read_back(&mut self, room: &Room) -> Result<(), MatrixError> {
+        let id = room.room_id();
+        let backfill = match self.delivery.mark(id).await {
+            Some(mark) => Some(backfill::since_mark(&self.client, id, &mark).await?),
+            None => backfill::since_join(&self.client, id).await?,
+        };
+        let synced = self.backfill.buffered(id).to_vec();
+        let Some(backfill) = backfill else {
+            tracing::warn!(room = %id, "the bot's join is not found in the room, so its present messages are not handled; hint: send a command again");
+            self.delivery.skip(id, &synced).await;
+            return Ok(());
+        };
+        let Backfill { events, names } = backfill.with_synced(synced);
+        self.delivery.deliver(room, events, &names, true).await
+    }
+
+    /// Schedules the retry of a room that could not be read back, and logs the first failure.
+    fn schedule_retry(&mut self, id: &RoomId, error: &MatrixError) {
+        let now = Instant::now();
+        if self.backfill.record_failure(id, now, error.retry_after()) {
+            tracing::warn!(room = %id, %error, "the room cannot be read back to its mark; retrying");
+        }
+        if let Some(requested) = error.retry_after() {
+            self.backfill.delay_all(now, requested.min(MAX_REQUESTED_DELAY));
+        }
+    }
+
+    /// Whether the homeserver says that the bot is not in a room. A sync need not report that.
+    async fn has_left(&self, id: &RoomId) -> bool {
+        let joined = self.client.send(joined_rooms::v3::Request::new()).await;
+        joined.is_ok_and(|joined| !joined.joined_rooms.iter().any(|room| room == id))
+    }
+}

@@ -1,0 +1,224 @@
+//! The master keys of people: the key that the configuration names, or else the first one that was seen (trust on first use).
+//!
+//! Architecture Invariant: a person's master key never changes by itself. The homeserver lists a person's devices and could add
+//! one of its own, which a changed master key would sign; so commands from a changed key do not act until an operator names it.
+//! Not here: the trust in a device that is not signed (`sender_trust`).
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    path::PathBuf,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use matrix_sdk::{
+    Client,
+    deserialized_responses::{AlgorithmInfo, EncryptionInfo},
+    ruma::{OwnedUserId, UserId},
+};
+
+use crate::{Config, folder};
+
+/// Told to a person whose master key changed.
+const CHANGED: &str = "Your encryption keys are not those by which I know you. If you reset them, ask an operator to accept the new ones.";
+/// Told to a person whose key cannot be determined.
+const UNDETERMINED: &str = "Your encryption keys cannot be looked up now. Send it again in a moment.";
+/// Told to a person whose device is not signed by their keys.
+const NOT_SIGNED: &str = "It was sent from a device that your encryption keys do not sign, or no longer. Send it again from a verified device.";
+
+/// How long the homeserver is not asked again about the device of the same session.
+const LOOKUP_INTERVAL: Duration = Duration::from_secs(10);
+
+/// The trusted master keys, as unpadded base64.
+#[derive(Debug)]
+pub(crate) struct TrustStore {
+    bot: String,
+    file: PathBuf,
+    /// The keys that the configuration names.
+    configured: BTreeMap<OwnedUserId, String>,
+    /// Whether the file could not be read. Then no key counts as the first one of a person.
+    is_unreadable: bool,
+    state: Mutex<TrustState>,
+}
+
+#[derive(Debug, Default)]
+struct TrustState {
+    /// The content of the file: the first key of each person, or one that the configuration named later.
+    keys: BTreeMap<OwnedUserId, String>,
+    /// The changed keys that were logged.
+    reported: HashSet<(OwnedUserId, String)>,
+    /// When the homeserver was last asked about the device of a session.
+    lookups: HashMap<(OwnedUserId, String), Instant>,
+}
+
+/// A person's present master key compared with the trusted one.
+#[derive(Debug, PartialEq, Eq)]
+enum KeyMatch {
+    Trusted,
+    /// The person's first key, trusted from now on.
+    FirstSeen,
+    Changed,
+    /// The trusted key is in a file that cannot be read.
+    Undetermined,
+}
+
+impl TrustStore {
+    /// Loads the keys of an account's folder.
+    pub(crate) fn load(config: &Config) -> Self {
+        let file = config.folder.join("identities.json");
+        let (keys, is_unreadable) = match folder::read_json(&file) {
+            Ok(keys) => (keys.unwrap_or_default(), false),
+            Err(error) => {
+                tracing::error!(path = %file.display(), %error, "the master keys of people cannot be read; in encrypted rooms only people whom `identities` names can run commands that act, until the file is repaired or removed");
+                (BTreeMap::new(), true)
+            }
+        };
+        let state = Mutex::new(TrustState { keys, ..TrustState::default() });
+        Self { bot: config.bot.clone(), file, configured: config.identities.clone(), is_unreadable, state }
+    }
+
+    /// Why a device that signed keys identify is not trusted, in words for its owner; `None` where it is trusted. The signature
+    /// is checked again, because it may have been made with another master key than the present one.
+    pub(crate) async fn distrust_reason(&self, client: &Client, info: &EncryptionInfo) -> Option<String> {
+        let user = &info.sender;
+        let Some(key) = master_key(client, user).await else { return Some(UNDETERMINED.to_owned()) };
+        let reason = match self.compare(user, &key) {
+            KeyMatch::Trusted => None,
+            KeyMatch::Undetermined => Some(UNDETERMINED),
+            KeyMatch::FirstSeen => match self.save() {
+                Ok(()) => None,
+                // Without the file any key would be the first one after a restart.
+                Err(error) => {
+                    self.state().keys.remove(user);
+                    tracing::error!(path = %self.file.display(), %user, %error, "a person's master key cannot be stored, so their command does not act; free the disk or repair the folder");
+                    Some(UNDETERMINED)
+                }
+            },
+            KeyMatch::Changed => {
+                if self.state().reported.insert((user.clone(), key.clone())) {
+                    let bot = &self.bot;
+                    tracing::warn!(
+                        %user, key,
+                        "a person's master key changed, so their commands that act are refused; hint: ask them over another channel whether they reset their keys, and write identities = {{ \"{user}\" = \"{key}\" }} in [bot.{bot}.matrix]"
+                    );
+                }
+                Some(CHANGED)
+            }
+        };
+        if let Some(reason) = reason {
+            return Some(reason.to_owned());
+        }
+        if !is_signed(client, info).await {
+            return Some(NOT_SIGNED.to_owned());
+        }
+        // A sync that ran meanwhile can have replaced the key that the signature was checked against.
+        (master_key(client, user).await.as_ref() != Some(&key)).then(|| UNDETERMINED.to_owned())
+    }
+
+    /// Whether the homeserver may be asked about the device of a session: at most once in [`LOOKUP_INTERVAL`].
+    pub(crate) fn may_look_up(&self, user: &UserId, session: &str) -> bool {
+        let now = Instant::now();
+        let mut state = self.state();
+        state.lookups.retain(|_, at| now.saturating_duration_since(*at) < LOOKUP_INTERVAL);
+        let key = (user.to_owned(), session.to_owned());
+        if state.lookups.contains_key(&key) {
+            return false;
+        }
+        state.lookups.insert(key, now);
+        true
+    }
+
+    /// Compares a key with the trusted one; trusts the first key of a person.
+    fn compare(&self, user: &UserId, key: &str) -> KeyMatch {
+        let mut state = self.state();
+        let stored = state.keys.get(user);
+        match (self.configured.get(user), stored) {
+            (Some(configured), _) if configured != key => KeyMatch::Changed,
+            (Some(_), _) if self.is_unreadable => KeyMatch::Trusted,
+            (None, _) if self.is_unreadable => KeyMatch::Undetermined,
+            (None, Some(stored)) if stored != key => KeyMatch::Changed,
+            (_, Some(stored)) if stored == key => KeyMatch::Trusted,
+            _ => {
+                state.keys.insert(user.to_owned(), key.to_owned());
+                KeyMatch::FirstSeen
+            }
+        }
+    }
+
+    fn save(&self) -> std::io::Result<()> {
+        folder::write_json(&self.file, &self.state().keys)
+    }
+
+    fn state(&self) -> MutexGuard<'_, TrustState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A person's present master key, as far as the store of keys has it.
+async fn master_key(client: &Client, user: &UserId) -> Option<String> {
+    let identity = client.encryption().get_user_identity(user).await.ok().flatten()?;
+    Some(identity.master_key().get_first_key()?.to_base64())
+}
+
+/// Whether the device that encrypted an event is signed by its owner's present keys.
+async fn is_signed(client: &Client, info: &EncryptionInfo) -> bool {
+    let AlgorithmInfo::MegolmV1AesSha2 { curve25519_key, .. } = &info.algorithm_info else { return false };
+    let Some(id) = &info.sender_device else { return false };
+    let Ok(Some(device)) = client.encryption().get_device(&info.sender, id).await else { return false };
+    let is_same_device = device.curve25519_key().is_some_and(|key| key.to_base64() == *curve25519_key);
+    is_same_device && !device.is_deleted() && device.is_cross_signed_by_owner()
+}
+
+#[cfg(test)]
+mod tests {
+    use matrix_sdk::ruma::user_id;
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn load(folder: &TempDir, configured: Option<&str>) -> TrustStore {
+        let file = folder.path().join("identities.json");
+        let keys = folder::read_json(&file).expect("readable").unwrap_or_default();
+        let configured = configured.map(|key| (user_id!("@bob:x").to_owned(), key.to_owned()));
+        let state = Mutex::new(TrustState { keys, ..TrustState::default() });
+        let configured = configured.into_iter().collect();
+        TrustStore { bot: "marvin".into(), file, configured, is_unreadable: false, state }
+    }
+
+    #[test]
+    fn the_first_key_is_trusted_until_the_configuration_names_another() {
+        let folder = TempDir::new().expect("a folder");
+        let bob = user_id!("@bob:x");
+        let first = load(&folder, None);
+        assert_eq!((first.compare(bob, "one"), first.compare(bob, "one")), (KeyMatch::FirstSeen, KeyMatch::Trusted));
+        first.save().expect("saved");
+        let restarted = load(&folder, None);
+        assert_eq!(
+            (restarted.compare(bob, "two"), restarted.compare(bob, "one")),
+            (KeyMatch::Changed, KeyMatch::Trusted)
+        );
+        let named = load(&folder, Some("two"));
+        assert_eq!((named.compare(bob, "one"), named.compare(bob, "two")), (KeyMatch::Changed, KeyMatch::FirstSeen));
+        named.save().expect("saved");
+        let later = load(&folder, None);
+        assert_eq!((later.compare(bob, "one"), later.compare(bob, "two")), (KeyMatch::Changed, KeyMatch::Trusted));
+    }
+
+    #[test]
+    fn a_configured_key_excludes_every_other_first_key() {
+        let folder = TempDir::new().expect("a folder");
+        let bob = user_id!("@bob:x");
+        let store = load(&folder, Some("two"));
+        assert_eq!((store.compare(bob, "one"), store.compare(bob, "two")), (KeyMatch::Changed, KeyMatch::FirstSeen));
+    }
+
+    #[test]
+    fn an_unreadable_file_leaves_only_configured_keys_trusted() {
+        let folder = TempDir::new().expect("a folder");
+        let (bob, eve) = (user_id!("@bob:x"), user_id!("@eve:x"));
+        let store = TrustStore { is_unreadable: true, ..load(&folder, Some("two")) };
+        assert_eq!((store.compare(bob, "two"), store.compare(bob, "one")), (KeyMatch::Trusted, KeyMatch::Changed));
+        assert_eq!(store.compare(eve, "any"), KeyMatch::Undetermined);
+        assert!(store.state().keys.is_empty(), "nothing is stored that would replace the file");
+    }
+}

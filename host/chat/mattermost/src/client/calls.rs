@@ -1,0 +1,211 @@
+//! The calls of the REST API, one function each.
+
+use reqwest::{
+    Method,
+    multipart::{Form, Part},
+};
+use serde_json::{Value, json};
+
+use super::{ApiClient, Channel, Page, Post, Reaction, UPLOAD_TIMEOUT, User};
+use crate::error::MattermostError;
+
+/// The most entries that a server lists in one page.
+const PER_PAGE: &str = "200";
+const FULL_PAGE: usize = 200;
+/// The most posts that the server returns for a `since` request. An answer of this size can miss any of the posts.
+const SINCE_LIMIT: usize = 1000;
+
+/// A post to create.
+#[derive(Debug)]
+pub(crate) struct NewPost<'a> {
+    pub(crate) channel: &'a str,
+    pub(crate) message: &'a str,
+    pub(crate) root: Option<&'a str>,
+    pub(crate) props: &'a Value,
+    /// The idempotency key (`pending_post_id`). The server creates one post per key within half a minute.
+    pub(crate) pending_id: &'a str,
+    pub(crate) file: Option<&'a str>,
+}
+
+impl ApiClient {
+    /// The account of the token.
+    pub(crate) async fn me(&self) -> Result<User, MattermostError> {
+        let answer = self.get(&["users", "me"], &[]).await?;
+        User::read(&answer).ok_or_else(|| MattermostError::unavailable("the server does not return the bot's account"))
+    }
+
+    /// The channels that the bot is in, without archived ones, and whether the list is complete.
+    pub(crate) async fn channels(&self) -> Result<(Vec<Channel>, bool), MattermostError> {
+        let teams = self.get(&["users", "me", "teams"], &[]).await?;
+        let mut channels: Vec<Channel> = Vec::new();
+        let mut add = |list: &Value, team: &str| {
+            for channel in list.as_array().into_iter().flatten().filter_map(|channel| Channel::read(channel, team)) {
+                if !channel.is_archived && !channels.iter().any(|known| known.id == channel.id) {
+                    channels.push(channel);
+                }
+            }
+        };
+        let mut is_complete = true;
+        let teams: Vec<&Value> = teams.as_array().into_iter().flatten().collect();
+        for team in &teams {
+            let Some(id) = team["id"].as_str() else { continue };
+            match self.get(&["users", "me", "teams", id, "channels"], &[]).await {
+                Ok(list) => add(&list, team["name"].as_str().unwrap_or_default()),
+                // The bot left the team or may not list it. The channels of the other teams are still returned.
+                Err(MattermostError::Rejected { reason, .. }) => {
+                    tracing::warn!(
+                        team = id,
+                        error = reason,
+                        "the channels of a team cannot be listed; their messages are not handled"
+                    );
+                    is_complete = false;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if teams.is_empty() || !is_complete {
+            // Direct messages belong to no team. Servers before 6.1 do not have this call.
+            match self.get(&["users", "me", "channels"], &[]).await {
+                Ok(list) => add(&list, ""),
+                Err(end @ MattermostError::TokenRejected { .. }) => return Err(end),
+                Err(error) => tracing::debug!(%error, "channels without a team cannot be listed"),
+            }
+        }
+        Ok((channels, is_complete))
+    }
+
+    /// The posts of a channel that were created, changed or deleted since a time, and whether the list is complete.
+    pub(crate) async fn posts_since(&self, channel: &str, since: i64) -> Result<(Page, bool), MattermostError> {
+        let since = since.to_string();
+        let page = Page::read(&self.get(&["channels", channel, "posts"], &[("since", since.as_str())]).await?);
+        let is_complete = page.listed < SINCE_LIMIT;
+        Ok((page, is_complete))
+    }
+
+    /// The posts before a post, or the newest ones, and whether there can be older ones.
+    pub(crate) async fn posts_before(
+        &self,
+        channel: &str,
+        before: Option<&str>,
+    ) -> Result<(Page, bool), MattermostError> {
+        let mut query = vec![("per_page", PER_PAGE)];
+        query.push(before.map_or(("page", "0"), |before| ("before", before)));
+        let page = Page::read(&self.get(&["channels", channel, "posts"], &query).await?);
+        // A server can have a smaller page size, so only an empty page proves the end.
+        let more = page.listed > 0;
+        Ok((page, more))
+    }
+
+    /// The reactions on a post.
+    pub(crate) async fn reactions(&self, post: &str) -> Result<Vec<Reaction>, MattermostError> {
+        Ok(Reaction::read_all(&self.get(&["posts", post, "reactions"], &[]).await?))
+    }
+
+    /// Creates a post and returns its id.
+    pub(crate) async fn create_post(&self, new: &NewPost<'_>) -> Result<String, MattermostError> {
+        let mut body = json!({
+            "channel_id": new.channel, "message": new.message, "props": new.props, "pending_post_id": new.pending_id,
+        });
+        if let Some(root) = new.root {
+            body["root_id"] = root.into();
+        }
+        if let Some(file) = new.file {
+            body["file_ids"] = json!([file]);
+        }
+        let created = self.send(Method::POST, &["posts"], &body).await?;
+        let created = Post::read(&created)
+            .ok_or_else(|| MattermostError::unavailable("the server does not return the created post"))?;
+        Ok(created.id)
+    }
+
+    /// Replaces the text and all properties of a post.
+    pub(crate) async fn edit_post(&self, post: &str, message: &str, props: &Value) -> Result<(), MattermostError> {
+        let body = json!({ "message": message, "props": props });
+        self.send(Method::PUT, &["posts", post, "patch"], &body).await.map(drop)
+    }
+
+    /// Adds a reaction to a post.
+    pub(crate) async fn add_reaction(&self, me: &str, post: &str, emoji: &str) -> Result<(), MattermostError> {
+        let body = json!({ "user_id": me, "post_id": post, "emoji_name": emoji });
+        self.send(Method::POST, &["reactions"], &body).await.map(drop)
+    }
+
+    /// Uploads a text as a file for one post of a channel, and returns the file's id.
+    pub(crate) async fn upload(&self, channel: &str, name: &str, text: String) -> Result<String, MattermostError> {
+        let part = Part::text(text).file_name(name.to_owned()).mime_str("text/plain; charset=utf-8")?;
+        let form = Form::new().text("channel_id", channel.to_owned()).part("files", part);
+        let answer = self.call(self.request(Method::POST, &["files"]).timeout(UPLOAD_TIMEOUT).multipart(form)).await?;
+        let id = answer["file_infos"][0]["id"].as_str().map(str::to_owned);
+        id.ok_or_else(|| MattermostError::unavailable("the server does not return the id of the uploaded file"))
+    }
+
+    /// Accounts by their ids. Ids without an account are left out.
+    pub(crate) async fn users(&self, ids: &[String]) -> Result<Vec<User>, MattermostError> {
+        let mut users = Vec::new();
+        for chunk in ids.chunks(FULL_PAGE) {
+            let answer = self.send(Method::POST, &["users", "ids"], &json!(chunk)).await?;
+            // An id that is not listed counts as an account that does not exist, so the answer must be a list.
+            let listed = answer
+                .as_array()
+                .ok_or_else(|| MattermostError::unavailable("the server does not return a list of accounts"))?;
+            users.extend(listed.iter().filter_map(User::read));
+        }
+        Ok(users)
+    }
+
+    /// An account by its id; `None` where it does not exist.
+    pub(crate) async fn user(&self, id: &str) -> Result<Option<User>, MattermostError> {
+        existing(self.get(&["users", id], &[]).await)
+    }
+
+    /// An account by its name without `@`; `None` where it does not exist.
+    pub(crate) async fn user_named(&self, name: &str) -> Result<Option<User>, MattermostError> {
+        existing(self.get(&["users", "username", name], &[]).await)
+    }
+
+    /// The ids of a channel's members.
+    pub(crate) async fn members(&self, channel: &str) -> Result<Vec<String>, MattermostError> {
+        let mut ids: Vec<String> = Vec::new();
+        for page in 0_u32.. {
+            let query = [("page", &*page.to_string()), ("per_page", PER_PAGE)];
+            let answer = self.get(&["channels", channel, "members"], &query).await?;
+            let members = answer.as_array().map(Vec::as_slice).unwrap_or_default();
+            let before = ids.len();
+            for id in members.iter().filter_map(|member| member["user_id"].as_str()) {
+                if !ids.iter().any(|known| known == id) {
+                    ids.push(id.to_owned());
+                }
+            }
+            if members.len() < FULL_PAGE || ids.len() == before {
+                break;
+            }
+        }
+        Ok(ids)
+    }
+
+    /// Whether an account is a member of a channel.
+    pub(crate) async fn is_member(&self, channel: &str, user: &str) -> Result<bool, MattermostError> {
+        match self.get(&["channels", channel, "members", user], &[]).await {
+            // The id is compared, because a proxy can answer every request with a page of its own.
+            Ok(member) if member["user_id"] == user => Ok(true),
+            Ok(_) => Err(MattermostError::unavailable("the server does not return the member that was asked for")),
+            Err(MattermostError::Rejected { not_found: true, .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The longest message that the server accepts, in characters; `None` where it does not tell.
+    pub(crate) async fn max_message_length(&self) -> Result<Option<usize>, MattermostError> {
+        let answer = self.get(&["config", "client"], &[("format", "old")]).await?;
+        let length = &answer["MaxPostSize"];
+        Ok(length.as_str().and_then(|text| text.parse().ok()).or_else(|| length.as_u64()?.try_into().ok()))
+    }
+}
+
+fn existing(answer: Result<Value, MattermostError>) -> Result<Option<User>, MattermostError> {
+    match answer {
+        Ok(user) => Ok(User::read(&user)),
+        Err(MattermostError::Rejected { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,244 @@
+//! The objects of the REST API, with the fields that are used.
+//!
+//! Invariant: only ids are required. Any other field that is missing, null or of another type is read as its default, because
+//! servers of many versions are in use.
+
+use serde_json::Value;
+
+/// An account.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct User {
+    pub(crate) id: String,
+    /// Without `@`. Its owner can change it, and another account can then take it.
+    pub(crate) name: String,
+    pub(crate) is_bot: bool,
+    pub(crate) is_deactivated: bool,
+}
+
+/// The kind of a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ChannelKind {
+    /// Between the bot and one person.
+    Direct,
+    /// A direct message with several people, without a team.
+    Group,
+    /// A public or private channel of a team.
+    Team,
+}
+
+impl ChannelKind {
+    /// Reads the letter that the API has for it.
+    pub(crate) fn read(letter: &str) -> Self {
+        match letter {
+            "D" => Self::Direct,
+            "G" => Self::Group,
+            _ => Self::Team,
+        }
+    }
+}
+
+/// A channel that the bot is in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Channel {
+    pub(crate) id: String,
+    pub(crate) kind: ChannelKind,
+    /// The team's name in the channel's URL; empty where it has no team.
+    pub(crate) team: String,
+    /// The channel's name in its URL.
+    pub(crate) name: String,
+    /// Milliseconds of the server's clock.
+    pub(crate) create_at: i64,
+    /// When the newest post was written; 0 where the server does not tell.
+    pub(crate) last_post_at: i64,
+    pub(crate) is_archived: bool,
+}
+
+/// A message, or one of the server about a channel.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Post {
+    pub(crate) id: String,
+    /// Milliseconds of the server's clock, like all times here.
+    pub(crate) create_at: i64,
+    pub(crate) delete_at: i64,
+    /// When its author edited it; 0 where it was not edited.
+    pub(crate) edit_at: i64,
+    pub(crate) user: String,
+    pub(crate) channel: String,
+    /// The root of its thread; empty where it is a root itself.
+    pub(crate) root: String,
+    /// The post of which this is an earlier version; empty where it is a post itself.
+    pub(crate) original: String,
+    pub(crate) message: String,
+    /// Empty where an account wrote it, `system_...` where the server did.
+    pub(crate) kind: String,
+    pub(crate) props: Value,
+    pub(crate) has_reactions: bool,
+    /// The reactions that the answer includes. A server can leave them out.
+    pub(crate) reactions: Vec<Reaction>,
+}
+
+impl Post {
+    /// Whether a property is true. The server writes it as a text or as a boolean.
+    pub(crate) fn has_flag(&self, property: &str) -> bool {
+        let value = &self.props[property];
+        value == "true" || *value == Value::Bool(true)
+    }
+
+    /// A property with a text.
+    pub(crate) fn property(&self, name: &str) -> Option<&str> {
+        self.props[name].as_str().filter(|text| !text.is_empty())
+    }
+}
+
+/// A reaction on a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Reaction {
+    pub(crate) user: String,
+    pub(crate) post: String,
+    /// The emoji's name, without colons.
+    pub(crate) emoji: String,
+    pub(crate) create_at: i64,
+}
+
+impl Reaction {
+    /// An id that does not depend on the time: an account has an emoji on a message at most once.
+    pub(crate) fn key(&self) -> String {
+        format!("{}/{}/{}", self.post, self.user, self.emoji)
+    }
+}
+
+/// A page of a channel's posts.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Page {
+    /// The requested posts, in the server's order.
+    pub(crate) posts: Vec<Post>,
+    /// How many posts the server listed, including those that could not be read.
+    pub(crate) listed: usize,
+}
+
+fn text(value: &Value, key: &str) -> String {
+    value[key].as_str().unwrap_or_default().to_owned()
+}
+
+fn number(value: &Value, key: &str) -> i64 {
+    let value = &value[key];
+    // A proxy can have rewritten the number as a floating-point number.
+    #[expect(clippy::cast_possible_truncation, reason = "milliseconds fit")]
+    value.as_i64().or_else(|| value.as_f64().map(|number| number as i64)).unwrap_or_default()
+}
+
+fn truth(value: &Value, key: &str) -> bool {
+    value[key].as_bool().unwrap_or_default()
+}
+
+fn id(value: &Value) -> Option<String> {
+    value["id"].as_str().filter(|id| !id.is_empty()).map(str::to_owned)
+}
+
+impl User {
+    pub(crate) fn read(value: &Value) -> Option<Self> {
+        let is_deactivated = number(value, "delete_at") > 0;
+        Some(Self { id: id(value)?, name: text(value, "username"), is_bot: truth(value, "is_bot"), is_deactivated })
+    }
+}
+
+impl Channel {
+    /// Reads a channel from the list of this team.
+    pub(crate) fn read(value: &Value, team: &str) -> Option<Self> {
+        let kind = ChannelKind::read(value["type"].as_str().unwrap_or_default());
+        Some(Self {
+            id: id(value)?,
+            kind,
+            // The list of each team includes the direct messages.
+            team: if kind == ChannelKind::Team { team.to_owned() } else { String::new() },
+            name: text(value, "name"),
+            create_at: number(value, "create_at"),
+            last_post_at: number(value, "last_post_at"),
+            is_archived: number(value, "delete_at") > 0,
+        })
+    }
+}
+
+impl Post {
+    pub(crate) fn read(value: &Value) -> Option<Self> {
+        Some(Self {
+            id: id(value)?,
+            create_at: number(value, "create_at"),
+            delete_at: number(value, "delete_at"),
+            edit_at: number(value, "edit_at"),
+            user: text(value, "user_id"),
+            channel: text(value, "channel_id"),
+            root: text(value, "root_id"),
+            original: text(value, "original_id"),
+            message: text(value, "message"),
+            kind: text(value, "type"),
+            props: value["props"].clone(),
+            has_reactions: truth(value, "has_reactions"),
+            reactions: Reaction::read_all(&value["metadata"]["reactions"]),
+        })
+    }
+}
+
+impl Reaction {
+    pub(crate) fn read(value: &Value) -> Option<Self> {
+        let reaction = Self {
+            user: text(value, "user_id"),
+            post: text(value, "post_id"),
+            emoji: text(value, "emoji_name"),
+            create_at: number(value, "create_at"),
+        };
+        (![&reaction.user, &reaction.post, &reaction.emoji].iter().any(|part| part.is_empty())).then_some(reaction)
+    }
+
+    /// Reads a list, which can be null.
+    pub(crate) fn read_all(value: &Value) -> Vec<Self> {
+        value.as_array().into_iter().flatten().filter_map(Self::read).collect()
+    }
+}
+
+impl Page {
+    /// Reads the posts that `order` lists. The answer also holds other posts, such as roots of threads.
+    pub(crate) fn read(value: &Value) -> Self {
+        let order: Vec<&str> = value["order"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let posts = order.iter().filter_map(|id| Post::read(&value["posts"][*id])).collect();
+        Self { posts, listed: order.len() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_post_of_any_server_version_is_read() {
+        let post = Post::read(&json!({ "id": "p" })).expect("an id is enough");
+        assert_eq!((post.create_at, post.root.as_str(), post.has_flag("from_bot")), (0, "", false));
+        let post = Post::read(&json!({
+            "id": "p", "create_at": 1.7e12, "root_id": null, "props": { "from_bot": "true", "x": [1] }, "metadata": null,
+            "type": 7, "later": {},
+        }));
+        let post = post.expect("other fields are ignored");
+        assert_eq!((post.create_at, post.kind.as_str(), post.has_flag("from_bot")), (1_700_000_000_000, "", true));
+        assert!(Post::read(&json!({ "message": "x" })).is_none() && Post::read(&json!(null)).is_none());
+    }
+
+    #[test]
+    fn a_page_holds_only_the_requested_posts() {
+        let page = Page::read(&json!({
+            "order": ["b", "gone", "a"], "posts": { "a": { "id": "a" }, "b": { "id": "b" }, "root": { "id": "root" } },
+        }));
+        let ids: Vec<&str> = page.posts.iter().map(|post| post.id.as_str()).collect();
+        assert_eq!((ids, page.listed), (vec!["b", "a"], 3));
+        assert_eq!(Page::read(&json!({ "order": null, "posts": null })), Page::default());
+    }
+
+    #[test]
+    fn reactions_can_be_null_and_require_their_fields() {
+        assert!(Reaction::read_all(&Value::Null).is_empty());
+        let all =
+            json!([{ "user_id": "u", "post_id": "p", "emoji_name": "+1", "create_at": 5 }, { "user_id": "u" }, 7]);
+        assert_eq!(Reaction::read_all(&all).len(), 1);
+    }
+}

@@ -1,0 +1,241 @@
+//! Whose direct messages are handled: the key `direct`, and the cache of who is a member of a configured channel.
+//!
+//! Architecture Invariant: an admin, or a present member of a configured channel, may send direct messages. The result of a lookup
+//! expires after a short time; a failed lookup is neither yes nor no.
+//! Not here: which channels are served (`joined_channels`), and the reading of one (`sync`).
+
+use std::{
+    collections::{HashMap, HashSet},
+    time::{Duration, Instant},
+};
+
+use wardroom::{config::Table, reply::Text};
+use wardroom_account::RoomMembership;
+
+use crate::{
+    client::{ApiClient, Channel},
+    error::MattermostError,
+};
+
+/// How long a person who was found in a configured channel counts as its member.
+const MEMBER_TTL: Duration = Duration::from_secs(60);
+/// How long a person who was found in none counts as no member. While connected, the server also reports who joins.
+const NON_MEMBER_TTL: Duration = Duration::from_secs(30);
+/// The most people in the cache. A full cache is cleared.
+const MAX_CACHED: usize = 20_000;
+
+/// Whose direct messages are handled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum DirectMessagePolicy {
+    /// Those of admins and of members of a channel that `rooms` lists.
+    #[default]
+    Members,
+    /// Those of everybody who has an account on the server.
+    Everybody,
+    Nobody,
+}
+
+impl DirectMessagePolicy {
+    /// Reads the key `direct`. Another word is a problem of the table.
+    pub(crate) fn read(table: &mut Table) -> Self {
+        let Some(word) = table.string("direct") else { return Self::default() };
+        match word.value.as_str() {
+            "members" => Self::Members,
+            "everybody" => Self::Everybody,
+            "nobody" => Self::Nobody,
+            other => {
+                let message = format!(
+                    "`{}.direct` is `{other}`, and must be `members`, `everybody` or `nobody`: whose direct messages are handled",
+                    table.path()
+                );
+                table.problem(&word.at, message, "direct = \"members\"".to_owned());
+                Self::default()
+            }
+        }
+    }
+
+    /// The message for a person whose direct messages are not handled, with the key under which it is sent once.
+    pub(crate) fn refusal(self) -> (&'static str, Text) {
+        match self {
+            Self::Nobody => {
+                ("direct/nobody", Text::lines("I do not answer direct messages. Ask me in one of my rooms."))
+            }
+            Self::Members | Self::Everybody => (
+                "direct/members",
+                Text::lines(
+                    "I answer direct messages of members of my rooms only. Join one of my rooms and write to me again.",
+                ),
+            ),
+        }
+    }
+
+    /// A line of `wardroom check --connect`.
+    pub(crate) fn describe(self) -> &'static str {
+        match self {
+            Self::Members => "direct messages are handled where their author is an admin or in a channel of `rooms`",
+            Self::Everybody => "direct messages of everybody with an account on the server are handled",
+            Self::Nobody => "no direct messages are handled",
+        }
+    }
+}
+
+/// The senders of direct messages: a cache of memberships, and who was told that their messages are not handled.
+#[derive(Debug)]
+pub(crate) struct DirectSenders {
+    /// The account's id.
+    me: String,
+    /// By person: whether they are a member of a configured channel, and when that was looked up.
+    memberships: HashMap<String, (bool, Instant)>,
+    /// The direct channels in which the refusal was sent.
+    refused: HashSet<String>,
+}
+
+impl DirectSenders {
+    /// An empty cache. `me` is the account's id.
+    pub(crate) fn new(me: &str) -> Self {
+        Self { me: me.to_owned(), memberships: HashMap::new(), refused: HashSet::new() }
+    }
+
+    /// The other person of a direct channel; `None` where there is none.
+    pub(crate) fn other_person<'c>(&self, channel: &'c Channel) -> Option<&'c str> {
+        let (one, other) = channel.name.split_once("__")?;
+        let person = if one == self.me { other } else { one };
+        let is_own = one == self.me || other == self.me;
+        (is_own && person != self.me && !person.is_empty()).then_some(person)
+    }
+
+    /// Whether a direct channel is served at a time.
+    pub(crate) fn membership(
+        &self,
+        policy: DirectMessagePolicy,
+        channel: &Channel,
+        is_admin: impl Fn(&str) -> bool,
+        now: Instant,
+    ) -> RoomMembership {
+        match policy {
+            DirectMessagePolicy::Everybody => return RoomMembership::Served,
+            DirectMessagePolicy::Nobody => return RoomMembership::Ignored,
+            DirectMessagePolicy::Members => {}
+        }
+        let Some(person) = self.other_person(channel) else { return RoomMembership::Ignored };
+        if is_admin(person) {
+            return RoomMembership::Served;
+        }
+        match self.memberships.get(person) {
+            Some((true, at)) if now.duration_since(*at) < MEMBER_TTL => RoomMembership::Served,
+            Some((false, at)) if now.duration_since(*at) < NON_MEMBER_TTL => RoomMembership::Ignored,
+            _ => RoomMembership::Undecided,
+        }
+    }
+
+    /// Caches the result of a lookup.
+    pub(crate) fn record_lookup(&mut self, person: &str, is_member: bool, now: Instant) {
+        if self.memberships.len() >= MAX_CACHED {
+            self.memberships.clear();
+        }
+        self.memberships.insert(person.to_owned(), (is_member, now));
+    }
+
+    /// A person joined or left a channel: they are looked up again.
+    pub(crate) fn invalidate(&mut self, person: &str) {
+        self.memberships.remove(person);
+    }
+
+    /// Everybody is looked up again.
+    pub(crate) fn invalidate_all(&mut self) {
+        self.memberships.clear();
+    }
+
+    /// Whether the refusal was sent in a direct channel.
+    pub(crate) fn was_refused(&self, channel: &str) -> bool {
+        self.refused.contains(channel)
+    }
+
+    /// Records that the refusal was sent in a direct channel.
+    pub(crate) fn record_refusal(&mut self, channel: &str) {
+        self.refused.insert(channel.to_owned());
+    }
+}
+
+/// Looks up whether a person is a member of one of these channels.
+///
+/// # Errors
+/// The person is in none of the channels that could be asked, and some could not.
+pub(crate) async fn is_member_of_any(
+    client: &ApiClient,
+    channels: &[String],
+    person: &str,
+) -> Result<bool, MattermostError> {
+    let mut rejected = None;
+    for channel in channels {
+        match client.is_member(channel, person).await {
+            Ok(true) => return Ok(true),
+            Ok(false) => {}
+            // The bot may have left this channel. The others are still asked.
+            Err(error @ MattermostError::Rejected { .. }) => rejected = Some(error),
+            Err(error) => return Err(error.context("the sender's membership cannot be looked up")),
+        }
+    }
+    match rejected {
+        Some(error) => Err(error.context("the server does not tell the sender's membership")),
+        None => Ok(false),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::ChannelKind;
+
+    fn channel(name: &str) -> Channel {
+        Channel {
+            id: "dm".into(),
+            kind: ChannelKind::Direct,
+            team: String::new(),
+            name: name.into(),
+            create_at: 0,
+            last_post_at: 0,
+            is_archived: false,
+        }
+    }
+
+    #[test]
+    fn the_other_person_is_read_from_the_channels_name() {
+        let senders = DirectSenders::new("me");
+        assert_eq!(senders.other_person(&channel("me__bob")), Some("bob"));
+        assert_eq!(senders.other_person(&channel("bob__me")), Some("bob"));
+        for name in ["me__me", "alice__bob", "me__", "me", ""] {
+            assert_eq!(senders.other_person(&channel(name)), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_member_is_cached_for_a_minute_and_a_non_member_for_less() {
+        let mut senders = DirectSenders::new("me");
+        let (bob, now) = (channel("bob__me"), Instant::now());
+        let after = |senders: &DirectSenders, seconds| {
+            senders.membership(DirectMessagePolicy::Members, &bob, |_| false, now + Duration::from_secs(seconds))
+        };
+        assert_eq!(after(&senders, 0), RoomMembership::Undecided);
+        senders.record_lookup("bob", true, now);
+        assert_eq!([after(&senders, 0), after(&senders, 59)], [RoomMembership::Served; 2]);
+        assert_eq!(after(&senders, 60), RoomMembership::Undecided, "a person who left is looked up again");
+        senders.record_lookup("bob", false, now);
+        assert_eq!(after(&senders, 29), RoomMembership::Ignored);
+        assert_eq!(after(&senders, 30), RoomMembership::Undecided);
+        senders.record_lookup("bob", true, now);
+        senders.invalidate("bob");
+        assert_eq!(after(&senders, 0), RoomMembership::Undecided, "a person who joins or leaves is looked up again");
+    }
+
+    #[test]
+    fn the_policy_allows_members_and_admins_or_everybody_or_nobody() {
+        let senders = DirectSenders::new("me");
+        let look = |policy, name| senders.membership(policy, &channel(name), |who| who == "alice", Instant::now());
+        assert_eq!(look(DirectMessagePolicy::Members, "alice__me"), RoomMembership::Served);
+        assert_eq!(look(DirectMessagePolicy::Members, "eve__me"), RoomMembership::Undecided);
+        assert_eq!(look(DirectMessagePolicy::Members, "alice__eve"), RoomMembership::Ignored, "a channel of others");
+        assert_eq!(look(DirectMessagePolicy::Everybody, "eve__me"), RoomMembership::Served);
+        assert_eq!(look(DirectMessagePolicy::Nobody, "alice__me"), RoomMembership::Ignored);
+    }
+}

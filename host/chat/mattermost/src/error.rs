@@ -1,0 +1,238 @@
+//! The result of a failed request: what the account does about it.
+//!
+//! Architecture Invariant: only an answer of Mattermost itself is final. Any other answer comes from a proxy whose server is down,
+//! and a retry can succeed.
+
+use std::time::Duration;
+
+use reqwest::{
+    StatusCode,
+    header::{HeaderMap, LOCATION, RETRY_AFTER},
+};
+use serde_json::Value;
+use wardroom::{port::SendError, reply::clean};
+use wardroom_account::{MAX_REQUESTED_DELAY, error_chain};
+
+/// Mattermost's error id for a post whose `pending_post_id` is being created.
+const IN_FLIGHT: &str = "api.post.deduplicate_create_post.pending";
+
+/// Why a request failed. Each reason is one line for the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum MattermostError {
+    /// The server is unreachable, overloaded, or limits the rate of requests. A retry can succeed.
+    Unavailable {
+        /// The delay that the server requests before a retry.
+        retry_after: Option<Duration>,
+        reason: String,
+    },
+    /// The server does not accept the account's token.
+    TokenRejected { reason: String },
+    /// The server rejects the request. A retry fails in the same way.
+    Rejected {
+        /// Whether the requested object does not exist.
+        not_found: bool,
+        /// Mattermost's error id; empty where there is none.
+        id: String,
+        reason: String,
+    },
+}
+
+impl MattermostError {
+    pub(crate) fn unavailable(reason: impl Into<String>) -> Self {
+        Self::Unavailable { retry_after: None, reason: reason.into() }
+    }
+
+    /// A rejection without an error id of Mattermost.
+    pub(crate) fn rejected(reason: impl Into<String>) -> Self {
+        Self::Rejected { not_found: false, id: String::new(), reason: reason.into() }
+    }
+
+    /// Adds what failed to the reason.
+    pub(crate) fn context(mut self, what: &str) -> Self {
+        let (Self::Unavailable { reason, .. } | Self::TokenRejected { reason } | Self::Rejected { reason, .. }) =
+            &mut self;
+        *reason = format!("{what}: {reason}");
+        self
+    }
+
+    pub(crate) fn reason(&self) -> &str {
+        match self {
+            Self::Unavailable { reason, .. } | Self::TokenRejected { reason } | Self::Rejected { reason, .. } => reason,
+        }
+    }
+
+    /// The delay that the server requests before a retry.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Unavailable { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
+    /// Mattermost's error id of a rejection.
+    pub(crate) fn rejection_id(&self) -> Option<&str> {
+        match self {
+            Self::Rejected { id, .. } => Some(id),
+            _ => None,
+        }
+    }
+}
+
+impl std::fmt::Display for MattermostError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.reason())
+    }
+}
+
+impl From<MattermostError> for SendError {
+    fn from(error: MattermostError) -> Self {
+        match error {
+            // The message stays in the outbox until the account has a token that is accepted.
+            MattermostError::TokenRejected { reason } => Self::Later { after: None, reason },
+            MattermostError::Unavailable { retry_after, reason } => Self::Later { after: retry_after, reason },
+            MattermostError::Rejected { reason, .. } => Self::Never { reason },
+        }
+    }
+}
+
+impl From<reqwest::Error> for MattermostError {
+    fn from(error: reqwest::Error) -> Self {
+        Self::unavailable(error_chain(&error.without_url()))
+    }
+}
+
+/// Classifies an answer that is no success.
+pub(crate) fn classify(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> MattermostError {
+    let body = ErrorBody::read(body);
+    let reason = match &body {
+        Some(body) => format!("{} ({}: {})", status.as_u16(), clean(&body.id), shorten(&body.message)),
+        None => format!("{status}"),
+    };
+    match status.as_u16() {
+        // A proxy that requires its own login does not judge the token.
+        401 => match body.filter(|body| body.status == Some(401)) {
+            Some(_) => MattermostError::TokenRejected { reason },
+            None => {
+                MattermostError::unavailable(format!("{reason}: a proxy in front of the server requires its own login"))
+            }
+        },
+        429 => MattermostError::Unavailable { retry_after: Some(requested_delay(headers)), reason },
+        300..=399 => {
+            let to = headers.get(LOCATION).and_then(|to| to.to_str().ok()).unwrap_or_default();
+            let to = reqwest::Url::parse(to).ok().map(|to| to.origin().ascii_serialization());
+            let to = to.map(|to| format!(" to {to}")).unwrap_or_default();
+            MattermostError::unavailable(format!(
+                "{reason}: the server redirects{to}; hint: set `url` to the address where Mattermost answers"
+            ))
+        }
+        413 => MattermostError::Rejected { not_found: false, id: body.map(|body| body.id).unwrap_or_default(), reason },
+        408 | 425 | 500.. => {
+            let is_in_flight = body.is_some_and(|body| body.id == IN_FLIGHT);
+            MattermostError::Unavailable { retry_after: is_in_flight.then_some(Duration::from_millis(500)), reason }
+        }
+        _ => match body {
+            Some(body) => MattermostError::Rejected { not_found: status == StatusCode::NOT_FOUND, id: body.id, reason },
+            None => MattermostError::unavailable(reason),
+        },
+    }
+}
+
+/// The delay that a rate limit requests; one second where the answer has none.
+fn requested_delay(headers: &HeaderMap) -> Duration {
+    let seconds = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<f64>().ok();
+    // Documented as a time, but servers send the seconds until then.
+    let reset = || seconds("x-ratelimit-reset").filter(|seconds| *seconds < 3600.0);
+    let requested = seconds(RETRY_AFTER.as_str()).or_else(reset).unwrap_or(1.0);
+    Duration::from_secs_f64(requested.clamp(0.1, MAX_REQUESTED_DELAY.as_secs_f64()))
+}
+
+/// The body of an error answer of Mattermost. The message is in the server's language.
+struct ErrorBody {
+    id: String,
+    message: String,
+    /// The HTTP status, repeated in the body.
+    status: Option<u64>,
+}
+
+impl ErrorBody {
+    fn read(body: &[u8]) -> Option<Self> {
+        let body: Value = serde_json::from_slice(body).ok()?;
+        let text = |key: &str| body.get(key).and_then(Value::as_str).map(str::to_owned);
+        let id = text("id").filter(|id| !id.is_empty())?;
+        Some(Self { id, message: text("message").unwrap_or_default(), status: body["status_code"].as_u64() })
+    }
+}
+
+fn shorten(text: &str) -> String {
+    clean(text).chars().take(200).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(status: u16, headers: &[(&'static str, &'static str)], body: &str) -> MattermostError {
+        let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
+        classify(StatusCode::from_u16(status).unwrap(), &headers, body.as_bytes())
+    }
+
+    fn rejected(status: u16, id: &str) -> MattermostError {
+        answer(status, &[], &format!(r#"{{"id":"{id}","message":"x","status_code":{status}}}"#))
+    }
+
+    #[test]
+    fn a_rate_limit_keeps_the_delay_that_the_server_requests() {
+        let wait = |headers: &[_]| answer(429, headers, "limit exceeded\n").retry_after();
+        assert_eq!(wait(&[("Retry-After", "2")]), Some(Duration::from_secs(2)));
+        assert_eq!(wait(&[("X-RateLimit-Reset", "3")]), Some(Duration::from_secs(3)));
+        assert_eq!(wait(&[("X-RateLimit-Reset", "1763749513")]), Some(Duration::from_secs(1)), "a time is no delay");
+        assert_eq!(wait(&[("Retry-After", "soon")]), Some(Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn a_rejection_of_mattermost_is_final_and_one_of_a_proxy_is_not() {
+        assert!(matches!(rejected(403, "api.context.permissions.app_error"), MattermostError::Rejected { .. }));
+        assert!(matches!(rejected(400, "x"), MattermostError::Rejected { .. }));
+        assert!(matches!(answer(404, &[], "<html>nginx</html>"), MattermostError::Unavailable { .. }));
+        assert!(matches!(answer(403, &[], r#"{"error":"waf"}"#), MattermostError::Unavailable { .. }));
+        assert!(matches!(rejected(502, "x"), MattermostError::Unavailable { .. }));
+        assert_eq!(rejected(500, IN_FLIGHT).retry_after(), Some(Duration::from_millis(500)));
+    }
+
+    #[test]
+    fn only_a_401_of_mattermost_rejects_the_token_and_the_message_is_kept() {
+        let end = rejected(401, "api.context.session_expired.app_error");
+        assert!(matches!(end, MattermostError::TokenRejected { .. }));
+        assert!(matches!(SendError::from(end), SendError::Later { .. }));
+    }
+
+    #[test]
+    fn a_401_of_a_proxy_is_transient() {
+        for (headers, body) in [
+            (&[("WWW-Authenticate", "Basic")][..], "no"),
+            (&[], ""),
+            (&[], "<html>Sign in</html>"),
+            (&[], r#"{"error":"login required"}"#),
+            (&[], r#"{"id":"","message":"x","status_code":401}"#),
+            (&[], r#"{"id":"7f3a","message":"Unauthorized"}"#),
+            (&[], r#"["id"]"#),
+        ] {
+            let error = answer(401, headers, body);
+            assert!(matches!(error, MattermostError::Unavailable { .. }), "{body}: {error:?}");
+            assert!(error.reason().contains("in front of the server"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_missing_object_is_told_from_a_forbidden_one() {
+        assert!(matches!(rejected(404, "x"), MattermostError::Rejected { not_found: true, .. }));
+        assert!(matches!(rejected(403, "x"), MattermostError::Rejected { not_found: false, .. }));
+    }
+
+    #[test]
+    fn a_redirect_names_its_target_and_no_secret() {
+        let error = answer(301, &[("Location", "https://chat.example.org/api/v4/x?token=hunter2")], "");
+        assert!(error.reason().contains("https://chat.example.org;"), "{error}");
+        assert!(!error.reason().contains("hunter2"), "{error}");
+    }
+}

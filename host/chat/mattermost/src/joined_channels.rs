@@ -1,0 +1,181 @@
+//! Which channels are served: those of the configuration, those that an admin brought the bot into, and direct messages of the
+//! people whom the configuration allows.
+//!
+//! Architecture Invariant: being in a channel gives nobody there a right. A channel where the account is for another reason (it
+//! was in `rooms` before, somebody who is no admin added it, it is a team's default channel) is not served.
+
+use std::{
+    collections::{HashMap, HashSet},
+    time::Instant,
+};
+
+use wardroom_account::RoomMembership;
+
+use crate::{
+    client::{Channel, ChannelKind},
+    config::{Config, RoomName},
+    direct_messages::DirectSenders,
+    state_file::AccountState,
+};
+
+/// The channels that the bot is in, by their ids.
+#[derive(Debug, Default)]
+pub(crate) struct JoinedChannels(HashMap<String, Channel>);
+
+impl JoinedChannels {
+    /// The channels that the server listed.
+    pub(crate) fn new(channels: Vec<Channel>) -> Self {
+        Self(channels.into_iter().map(|channel| (channel.id.clone(), channel)).collect())
+    }
+
+    pub(crate) fn get(&self, id: &str) -> Option<&Channel> {
+        self.0.get(id)
+    }
+
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Channel> {
+        self.0.values()
+    }
+
+    pub(crate) fn remove(&mut self, id: &str) {
+        self.0.remove(id);
+    }
+
+    /// The channel that the configuration names.
+    pub(crate) fn named(&self, name: &RoomName) -> Option<&Channel> {
+        match name {
+            RoomName::Id(id) => self.get(id),
+            RoomName::Path { team, channel } => self
+                .all()
+                .find(|known| known.kind == ChannelKind::Team && known.team == *team && known.name == *channel),
+        }
+    }
+}
+
+/// Whether a channel is served now. `Undecided`: the person who added the bot, or the membership of a direct message's sender, is
+/// not looked up yet.
+pub(crate) fn membership(
+    config: &Config,
+    channels: &JoinedChannels,
+    state: &AccountState,
+    senders: &DirectSenders,
+    channel: &Channel,
+    is_admin: impl Fn(&str) -> bool,
+) -> RoomMembership {
+    let is_this = |name: &RoomName| channels.named(name).is_some_and(|named| named.id == channel.id);
+    if config.rooms.iter().any(is_this) {
+        return RoomMembership::Served;
+    }
+    if channel.kind == ChannelKind::Direct {
+        return senders.membership(config.direct, channel, is_admin, Instant::now());
+    }
+    match state.channel(&channel.id) {
+        Some(stored) if stored.is_looked_up => match stored.added_by.as_deref().is_some_and(is_admin) {
+            true => RoomMembership::Served,
+            false => RoomMembership::Ignored,
+        },
+        _ => RoomMembership::Undecided,
+    }
+}
+
+/// The channels about which the log has a line already.
+#[derive(Debug, Default)]
+pub(crate) struct ReportedChannels {
+    ignored: HashSet<String>,
+    missing: HashSet<RoomName>,
+}
+
+impl ReportedChannels {
+    /// Logs that a channel is ignored.
+    pub(crate) fn report_ignored(&mut self, config: &Config, channel: &Channel) {
+        if self.ignored.insert(channel.id.clone()) {
+            let (bot, id) = (&config.bot, &channel.id);
+            tracing::info!(
+                room = id,
+                name = channel.name,
+                "ignoring a channel that `rooms` does not list and into which no admin brought the bot; hint: add \"{id}\" to `rooms` of [bot.{bot}.mattermost], or have an admin remove the bot there and add it again"
+            );
+        }
+    }
+
+    /// The bot left a channel: the next time it is ignored is logged again.
+    pub(crate) fn forget(&mut self, channel: &str) {
+        self.ignored.remove(channel);
+    }
+
+    /// Logs the configured channels that the bot is not in. Returns whether there is any.
+    pub(crate) fn report_missing(&mut self, config: &Config, channels: &JoinedChannels, user_name: &str) -> bool {
+        let mut any = false;
+        for room in &config.rooms {
+            if channels.named(room).is_some() {
+                self.missing.remove(room);
+                continue;
+            }
+            any = true;
+            if self.missing.insert(room.clone()) {
+                tracing::warn!(%room, "the bot is not in this channel, or no channel has this name; looking again every few minutes; hint: type `/invite @{user_name}` there (and add the account to the team first)");
+            }
+        }
+        any
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use wardroom::port::SecretRef;
+
+    use super::*;
+    use crate::{direct_messages::DirectMessagePolicy, state_file::ChannelState};
+
+    fn channel(id: &str, team: &str, name: &str, kind: ChannelKind) -> Channel {
+        Channel {
+            id: id.into(),
+            kind,
+            team: team.into(),
+            name: name.into(),
+            create_at: 0,
+            last_post_at: 0,
+            is_archived: false,
+        }
+    }
+
+    #[test]
+    fn only_configured_channels_those_of_an_admin_and_an_admins_direct_messages_are_served() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = Config {
+            bot: "marvin".into(),
+            url: "https://x".parse().expect("a URL"),
+            token: SecretRef::Env("T".into()),
+            rooms: vec![RoomName::parse("eng/ops").expect("a name")],
+            direct: DirectMessagePolicy::default(),
+            ca: None,
+            folder: folder.path().to_owned(),
+            heartbeat_interval: Duration::from_secs(30),
+        };
+        let all = [
+            channel("ops", "eng", "ops", ChannelKind::Team),
+            channel("other", "sales", "ops", ChannelKind::Team),
+            channel("dm", "", "alice__me", ChannelKind::Direct),
+            channel("dm-eve", "", "eve__me", ChannelKind::Direct),
+            channel("by-alice", "eng", "x", ChannelKind::Team),
+            channel("by-eve", "eng", "y", ChannelKind::Team),
+            channel("new", "eng", "z", ChannelKind::Team),
+            channel("not-looked-up", "eng", "w", ChannelKind::Team),
+        ];
+        let channels = JoinedChannels::new(all.to_vec());
+        let mut state = AccountState::load(folder.path(), "me");
+        for (id, by) in [("other", None), ("by-alice", Some("alice")), ("by-eve", Some("eve"))] {
+            let added_by = by.map(str::to_owned);
+            state.set_channel(id, ChannelState { added_by, is_looked_up: true, ..ChannelState::default() });
+        }
+        state.set_channel("not-looked-up", ChannelState::default());
+        let senders = DirectSenders::new("me");
+        let look = |one| membership(&config, &channels, &state, &senders, one, |person| person == "alice");
+        let memberships: Vec<RoomMembership> = all.iter().map(look).collect();
+        use RoomMembership::{Ignored, Served, Undecided};
+        assert_eq!(memberships, [Served, Ignored, Served, Undecided, Served, Ignored, Undecided, Undecided]);
+        let without_admin = membership(&config, &channels, &state, &senders, &all[4], |_| false);
+        assert_eq!(without_admin, Ignored, "the person who added the bot is no longer an admin");
+    }
+}

@@ -1,0 +1,191 @@
+//! Converts the engine's text to Markdown. Pure: no network, no store.
+//!
+//! Architecture Invariant: text is escaped. Nothing in it becomes a heading, a link with another label, a channel link or a mention.
+//! Only [`Block::People`] mentions people.
+
+use wardroom::reply::{Block, Text};
+
+/// An invisible character that ends a word. Behind an `@` it prevents a mention. It is removed from received messages, so that copied
+/// text has its original meaning.
+pub(crate) const ZERO_WIDTH_SPACE: char = '\u{200b}';
+
+/// A text as Markdown. `name` returns the name of an account by its id.
+pub(crate) fn markdown(text: &Text, name: impl Fn(&str) -> Option<String>) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for block in text.blocks() {
+        match block {
+            Block::Line(text) => lines.push(line(text)),
+            Block::People(ids) => {
+                let mentions: Vec<String> =
+                    ids.iter().map(|id| name(id).map_or_else(|| line(id), |name| format!("@{name}"))).collect();
+                lines.push(mentions.join(" "));
+            }
+            Block::Code(code) => {
+                let fence = "`".repeat(longest_run(code).max(2) + 1);
+                lines.push(format!("{fence}\n{code}\n{fence}"));
+            }
+        }
+    }
+    lines.join("\n")
+}
+
+/// The longest run of backticks in a text.
+fn longest_run(text: &str) -> usize {
+    text.split(|letter| letter != '`').map(str::len).max().unwrap_or_default()
+}
+
+/// One line, escaped. Text between two backticks is a code span and stays as it is.
+fn line(text: &str) -> String {
+    let unindented = text.trim_start_matches(' ');
+    let mut out = "\u{a0}".repeat(text.len() - unindented.len());
+    let mut rest = escape_line_start(unindented, &mut out);
+    while !rest.is_empty() {
+        if let Some(code) = code_span(rest) {
+            out.push_str(code);
+            rest = &rest[code.len()..];
+            continue;
+        }
+        // A word up to the next blank or backtick. A blank and a lone backtick are words of their own.
+        let first = rest.chars().next().map_or(0, char::len_utf8);
+        let end = match rest {
+            _ if rest.starts_with([' ', '`']) => first,
+            _ if is_url(rest) => rest.find(' ').unwrap_or(rest.len()),
+            _ => rest[first..].find(['`', ' ']).map_or(rest.len(), |found| first + found),
+        };
+        let (word, after) = rest.split_at(end);
+        if is_url(word) {
+            url(word, &mut out)
+        } else {
+            escape(word, &mut out)
+        }
+        rest = after;
+    }
+    out
+}
+
+/// The code span at the start of a text, with its backticks.
+fn code_span(text: &str) -> Option<&str> {
+    let inner = text.strip_prefix('`')?;
+    let end = inner.find('`')?;
+    let alone = !inner[end + 1..].starts_with('`') && !inner[..end].trim().is_empty();
+    alone.then(|| &text[..end + 2])
+}
+
+/// Escapes the start of a line that would begin a list, a rule, a quotation or the underline of a heading; returns the rest.
+fn escape_line_start<'t>(line: &'t str, out: &mut String) -> &'t str {
+    if line.starts_with(['-', '+', '=']) {
+        out.push(ZERO_WIDTH_SPACE);
+    } else if let Some(rest) = line.strip_prefix('>') {
+        out.push_str("\\>");
+        return rest;
+    }
+    let after = line.trim_start_matches(|letter: char| letter.is_ascii_digit());
+    let number = &line[..line.len() - after.len()];
+    let ends = |rest: &str| rest.is_empty() || rest.starts_with(' ');
+    match after.strip_prefix(['.', ')']) {
+        Some(rest) if !number.is_empty() && ends(rest) => {
+            out.push_str(number);
+            out.push('\\');
+            out.push_str(&after[..1]);
+            rest
+        }
+        _ => line,
+    }
+}
+
+fn escape(word: &str, out: &mut String) {
+    let mut before: Option<char> = None;
+    let mut letters = word.chars().peekable();
+    while let Some(letter) = letters.next() {
+        let next = letters.peek().copied();
+        let within = |letter: Option<char>| letter.is_some_and(char::is_alphanumeric);
+        match letter {
+            '\\' | '`' | '*' | '[' | ']' | '#' | '|' => out.extend(['\\', letter]),
+            // An underscore within a word is no markup.
+            '_' if !(within(before) && within(next)) => out.extend(['\\', letter]),
+            '~' => out.extend(['\\', letter, ZERO_WIDTH_SPACE]),
+            '@' if within(next) => out.extend([letter, ZERO_WIDTH_SPACE]),
+            // It would begin an HTML entity.
+            '&' if next == Some('#') || within(next) => out.push_str("&amp;"),
+            _ => out.push(letter),
+        }
+        before = Some(letter);
+    }
+}
+
+fn is_url(word: &str) -> bool {
+    word.starts_with("https://") || word.starts_with("http://")
+}
+
+/// A URL, percent-encoded where a character would end the link. A backslash would change its target.
+fn url(word: &str, out: &mut String) {
+    for letter in word.chars() {
+        match letter {
+            '\\' | '`' | '*' | '{' | '}' | '[' | ']' | '(' | ')' | '!' | '|' | '<' | '>' | '@' => {
+                out.push_str(&format!("%{:02X}", u32::from(letter)));
+            }
+            _ => out.push(letter),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(text: &str) -> String {
+        markdown(&Text::lines(text), |_| None)
+    }
+
+    #[test]
+    fn text_never_becomes_markup() {
+        assert_eq!(shown("**a** _b_ cms_staging"), "\\*\\*a\\*\\* \\_b\\_ cms_staging");
+        assert_eq!(shown("[good](https://evil.org)"), "\\[good\\](https://evil.org)");
+        assert_eq!(shown("![x](y) # x"), "!\\[x\\](y) \\# x");
+        assert_eq!(shown("> x > y"), "\\> x > y");
+        assert_eq!(shown("- x\n+ x\n---\n==="), "\u{200b}- x\n\u{200b}+ x\n\u{200b}---\n\u{200b}===");
+        assert_eq!(shown("1. x\n12) y\n1.0.2 z\n7."), "1\\. x\n12\\) y\n1.0.2 z\n7\\.");
+        assert_eq!(shown("a | b \\"), "a \\| b \\\\");
+        assert_eq!(shown("    four"), "\u{a0}\u{a0}\u{a0}\u{a0}four");
+        assert_eq!(shown("&lt; a & b"), "&amp;lt; a & b");
+        assert_eq!(shown("\u{e9}\u{1f680} _"), "\u{e9}\u{1f680} \\_");
+    }
+
+    #[test]
+    fn a_code_span_is_kept_and_a_lone_backtick_is_escaped() {
+        assert_eq!(shown("say `approve 7f3a` or `deny *`."), "say `approve 7f3a` or `deny *`.");
+        assert_eq!(shown("`a` and ` *b*"), "`a` and \\` \\*b\\*");
+        assert_eq!(shown("``a`` ` `"), "\\`\\`a\\`\\` \\` \\`");
+        assert_eq!(shown("x`@here`"), "x`@here`");
+    }
+
+    #[test]
+    fn text_mentions_nobody() {
+        for word in ["@channel", "@here", "@all", "x.@channel", "(@alice)"] {
+            let shown = shown(word);
+            assert!(shown.contains("@\u{200b}"), "{shown}");
+        }
+        assert_eq!(shown("~town-square"), "\\~\u{200b}town-square");
+        assert_eq!(shown("a @ b"), "a @ b");
+        let mut text = Text::default();
+        text.push_lines("x");
+        assert_eq!(markdown(&text, |_| Some("alice".into())), "x", "only `Block::People` mentions people");
+    }
+
+    #[test]
+    fn a_url_keeps_its_target() {
+        assert_eq!(
+            shown("see https://ci.example.org/job/a_b/7?x=~y#z."),
+            "see https://ci.example.org/job/a_b/7?x=~y#z."
+        );
+        assert_eq!(shown("http://x/[a](http://y) z"), "http://x/%5Ba%5D%28http://y%29 z");
+        assert_eq!(shown("https://x/@channel"), "https://x/%40channel");
+    }
+
+    #[test]
+    fn a_code_block_is_fenced_by_more_backticks_than_it_holds() {
+        let mut text = Text::lines("out:");
+        text.push_code("a *b* @here\n```\n````");
+        assert_eq!(markdown(&text, |_| None), "out:\n`````\na *b* @here\n```\n````\n`````");
+    }
+}

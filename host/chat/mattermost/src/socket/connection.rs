@@ -1,0 +1,275 @@
+//! One WebSocket connection: authentication, heartbeats, and the sequence of its events.
+//!
+//! Invariant: events are numbered. A repeated event is passed on again (the inbox deduplicates it). An event whose predecessor is
+//! missing closes the connection, which is then resumed at the predecessor.
+
+use std::time::Duration;
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use serde_json::{Value, json};
+use tokio::{
+    sync::mpsc,
+    time::{MissedTickBehavior, interval_at, sleep_until, timeout},
+};
+use tokio_tungstenite::tungstenite::{Error, Message};
+use wardroom_account::Outage;
+
+use super::{
+    Signal,
+    handshake::{ResumePoint, Socket},
+    reconnect::Disconnect,
+};
+use crate::{client::ApiClient, event::Frame};
+
+/// The timeout of a write.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The share of the heartbeat interval that a server has for its greeting.
+const GREETING_SHARE: u32 = 6;
+
+/// One connection.
+pub(super) struct Connection<'t> {
+    socket: Socket,
+    me: &'t str,
+    signals: &'t mpsc::UnboundedSender<Signal>,
+    outage: &'t mut Outage,
+    /// Where this connection can be resumed, where it can.
+    resume_point: &'t mut Option<ResumePoint>,
+    /// Whether it was opened to resume another one.
+    is_resuming: bool,
+    is_established: bool,
+    /// The number of the next event; `None` until the server told one.
+    next_seq: Option<i64>,
+    received_new_event: bool,
+    /// Whether a frame arrived since the last heartbeat.
+    is_alive: bool,
+    /// The number of the last action that was sent.
+    last_action: i64,
+    /// The number of the authentication challenge, where one was sent.
+    challenge: Option<i64>,
+    /// Whether the server answered in a way that only authenticated accounts get.
+    is_authenticated: bool,
+}
+
+/// How far a connection came.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Summary {
+    pub(super) is_established: bool,
+    pub(super) received_new_event: bool,
+    pub(super) was_challenged: bool,
+}
+
+impl<'t> Connection<'t> {
+    /// A connection that was just opened, to resume at `resume_point` where that is set.
+    pub(super) fn new(
+        socket: Socket,
+        me: &'t str,
+        signals: &'t mpsc::UnboundedSender<Signal>,
+        outage: &'t mut Outage,
+        resume_point: &'t mut Option<ResumePoint>,
+    ) -> Self {
+        Self {
+            socket,
+            me,
+            signals,
+            outage,
+            next_seq: resume_point.as_ref().map(|point| point.next_seq),
+            is_resuming: resume_point.is_some(),
+            resume_point,
+            is_established: false,
+            received_new_event: false,
+            is_alive: true,
+            last_action: 0,
+            challenge: None,
+            is_authenticated: false,
+        }
+    }
+
+    pub(super) fn summary(&self) -> Summary {
+        Summary {
+            is_established: self.is_established,
+            received_new_event: self.received_new_event,
+            was_challenged: self.challenge.is_some(),
+        }
+    }
+
+    /// Passes on events until the connection is closed; returns why.
+    pub(super) async fn run(
+        &mut self,
+        client: &ApiClient,
+        heartbeat_interval: Duration,
+        typing: &mut mpsc::UnboundedReceiver<String>,
+    ) -> Disconnect {
+        // A new connection sends a greeting before it answers; a resumed one answers only.
+        if let Err(disconnect) = self.ping().await {
+            return disconnect;
+        }
+        let greeting_timeout = heartbeat_interval / GREETING_SHARE;
+        let mut deadline = tokio::time::Instant::now() + greeting_timeout;
+        let mut heartbeats = interval_at(tokio::time::Instant::now() + heartbeat_interval, heartbeat_interval);
+        heartbeats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let handled = tokio::select! {
+                frame = self.socket.next() => self.handle(frame, client).await,
+                () = sleep_until(deadline), if !self.is_established => {
+                    deadline += greeting_timeout;
+                    self.handle_missing_greeting(client).await
+                }
+                _ = heartbeats.tick() => self.send_heartbeat().await,
+                Some(channel) = typing.recv() => {
+                    let data = json!({ "channel_id": channel, "parent_id": "" });
+                    self.send_action("user_typing", &data).await.map(drop)
+                }
+            };
+            if let Err(disconnect) = handled {
+                return disconnect;
+            }
+        }
+    }
+
+    /// The server sent no greeting in time after the connection was opened.
+    async fn handle_missing_greeting(&mut self, client: &ApiClient) -> Result<(), Disconnect> {
+        if self.is_authenticated {
+            // It answers without a greeting, so it is not known which events are missing.
+            self.establish(None, "");
+            return Ok(());
+        }
+        if self.challenge.is_some() {
+            return Err(Disconnect::Unauthenticated { reason: "the server sends no greeting".to_owned() });
+        }
+        self.send_challenge(client).await
+    }
+
+    /// Sends the token, for servers that did not see the header of the first request.
+    async fn send_challenge(&mut self, client: &ApiClient) -> Result<(), Disconnect> {
+        let data = json!({ "token": client.token() });
+        self.challenge = Some(self.send_action("authentication_challenge", &data).await?);
+        Ok(())
+    }
+
+    async fn send_heartbeat(&mut self) -> Result<(), Disconnect> {
+        if !std::mem::take(&mut self.is_alive) {
+            return Err(Disconnect::closed(
+                "the server sent nothing within the heartbeat interval, not even an answer",
+            ));
+        }
+        self.write(Message::Ping(Default::default())).await?;
+        self.ping().await
+    }
+
+    async fn ping(&mut self) -> Result<(), Disconnect> {
+        self.send_action("ping", &Value::Null).await.map(drop)
+    }
+
+    /// Sends an action and returns its number.
+    async fn send_action(&mut self, action: &str, data: &Value) -> Result<i64, Disconnect> {
+        self.last_action += 1;
+        let mut frame = json!({ "seq": self.last_action, "action": action });
+        if !data.is_null() {
+            frame["data"] = data.clone();
+        }
+        self.write(Message::text(frame.to_string())).await?;
+        Ok(self.last_action)
+    }
+
+    async fn write(&mut self, message: Message) -> Result<(), Disconnect> {
+        match timeout(WRITE_TIMEOUT, self.socket.send(message)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(Disconnect::closed(error.to_string())),
+            Err(_) => Err(Disconnect::closed("a write to the server timed out")),
+        }
+    }
+
+    async fn handle(&mut self, frame: Option<Result<Message, Error>>, client: &ApiClient) -> Result<(), Disconnect> {
+        self.is_alive = true;
+        let text = match frame {
+            Some(Ok(Message::Text(text))) => text,
+            Some(Ok(Message::Close(_))) | None => {
+                return Err(Disconnect::closed("the server closed the connection"));
+            }
+            Some(Ok(_)) => return Ok(()),
+            Some(Err(error)) => return Err(Disconnect::closed(error.to_string())),
+        };
+        match Frame::read(&text, self.me) {
+            Frame::Hello { connection, version, seq } => {
+                let resume_point = connection.map(|connection| ResumePoint { connection, next_seq: seq.max(0) + 1 });
+                self.next_seq = Some(seq + 1);
+                self.establish(resume_point, &version);
+                Ok(())
+            }
+            Frame::Event { seq, event } => self.handle_event(seq, event),
+            Frame::Answer { failure: None, .. } => {
+                self.is_authenticated = true;
+                // An answer without a greeting before it: the previous connection is resumed.
+                if self.is_resuming && !self.is_established {
+                    self.resume();
+                }
+                Ok(())
+            }
+            Frame::Answer { to, failure: Some(failure) } => self.handle_failure(to, &failure, client).await,
+            Frame::Unknown => Ok(()),
+        }
+    }
+
+    fn handle_event(&mut self, seq: Option<i64>, event: Option<crate::event::Event>) -> Result<(), Disconnect> {
+        // The server sends events to authenticated accounts only.
+        self.is_authenticated = true;
+        if !self.is_established {
+            match self.is_resuming {
+                true => self.resume(),
+                false => self.establish(None, ""),
+            }
+        }
+        match (seq, self.next_seq) {
+            (Some(seq), Some(next)) if seq > next => {
+                return Err(Disconnect::closed(format!("event {next} is missing before event {seq}")));
+            }
+            // A repeated event, or one of a server that numbers anew without a greeting.
+            (Some(seq), Some(next)) if seq < next => {}
+            (Some(seq), _) => {
+                self.next_seq = Some(seq + 1);
+                self.received_new_event = true;
+                if let Some(resume_point) = self.resume_point.as_mut() {
+                    resume_point.next_seq = seq + 1;
+                }
+            }
+            (None, _) => {}
+        }
+        if let Some(event) = event {
+            let _ = self.signals.send(Signal::Event(event));
+        }
+        Ok(())
+    }
+
+    /// The server rejected an action.
+    async fn handle_failure(&mut self, to: i64, failure: &str, client: &ApiClient) -> Result<(), Disconnect> {
+        let is_about_login = failure.contains("authenticat") || failure.contains("session");
+        let was_tried = self.is_established || self.challenge.is_some();
+        if self.challenge == Some(to) || (is_about_login && was_tried) {
+            let reason = format!("the server does not authenticate the account: {failure}");
+            return Err(Disconnect::Unauthenticated { reason });
+        }
+        if is_about_login {
+            return self.send_challenge(client).await;
+        }
+        tracing::debug!(error = failure, "the server rejects an action");
+        Ok(())
+    }
+
+    /// Records a new connection.
+    fn establish(&mut self, resume_point: Option<ResumePoint>, version: &str) {
+        self.is_authenticated = true;
+        self.is_established = true;
+        *self.resume_point = resume_point;
+        self.outage.record_recovery();
+        tracing::info!(version, "connected");
+        let _ = self.signals.send(Signal::Connected);
+    }
+
+    /// Records that the previous connection is resumed.
+    fn resume(&mut self) {
+        self.is_established = true;
+        self.outage.record_recovery();
+        tracing::info!("resumed the connection");
+        let _ = self.signals.send(Signal::Resumed);
+    }
+}

@@ -1,0 +1,77 @@
+//! Opens a WebSocket by upgrading a request of the HTTP client, so that certificates, proxies and the token are the same for both.
+//!
+//! Any answer that is no upgrade is classified with its body, because a proxy and Mattermost reject with the same status.
+
+use std::time::Duration;
+
+use reqwest::{
+    Method, StatusCode, Upgraded,
+    header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE},
+};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{
+        handshake::{client::generate_key, derive_accept_key},
+        protocol::Role,
+    },
+};
+
+use crate::{
+    client::ApiClient,
+    error::{MattermostError, classify},
+};
+
+const OPEN_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// An open connection.
+pub(super) type Socket = WebSocketStream<Upgraded>;
+
+/// Where a connection can be resumed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ResumePoint {
+    /// The server's id of the connection.
+    pub(super) connection: String,
+    /// The number of the first missing event; never 0.
+    pub(super) next_seq: i64,
+}
+
+/// Opens a connection, or resumes one.
+///
+/// # Errors
+/// [`MattermostError`]. A server opens a connection with a wrong token, too, and does not authenticate it.
+pub(super) async fn open(client: &ApiClient, resume_point: Option<&ResumePoint>) -> Result<Socket, MattermostError> {
+    let opening = tokio::time::timeout(OPEN_TIMEOUT, upgrade(client, resume_point));
+    opening.await.unwrap_or_else(|_| Err(MattermostError::unavailable("the server did not open a WebSocket in time")))
+}
+
+async fn upgrade(client: &ApiClient, resume_point: Option<&ResumePoint>) -> Result<Socket, MattermostError> {
+    let key = generate_key();
+    let mut request = client
+        .request(Method::GET, &["websocket"])
+        .header(CONNECTION, "Upgrade")
+        .header(UPGRADE, "websocket")
+        .header(SEC_WEBSOCKET_VERSION, "13")
+        .header(SEC_WEBSOCKET_KEY, &key);
+    if let Some(ResumePoint { connection, next_seq }) = resume_point {
+        request = request.query(&[("connection_id", connection), ("sequence_number", &next_seq.to_string())]);
+    }
+    let response = request.send().await?;
+    let (status, headers) = (response.status(), response.headers().clone());
+    if status != StatusCode::SWITCHING_PROTOCOLS {
+        let body = response.bytes().await?;
+        return Err(match classify(status, &headers, &body) {
+            // A proxy that does not support WebSockets; it may be reconfigured.
+            MattermostError::Rejected { reason, .. } => MattermostError::unavailable(format!(
+                "the server does not open a WebSocket: {reason}; hint: allow WebSockets in its proxy"
+            )),
+            error => error,
+        });
+    }
+    let accepted =
+        headers.get(SEC_WEBSOCKET_ACCEPT).is_some_and(|accept| accept == derive_accept_key(key.as_bytes()).as_str());
+    if !accepted {
+        return Err(MattermostError::unavailable("a proxy answers the WebSocket handshake in the server's place"));
+    }
+    let stream = response.upgrade().await?;
+    Ok(WebSocketStream::from_raw_socket(stream, Role::Client, None).await)
+}

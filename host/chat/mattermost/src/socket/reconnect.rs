@@ -1,0 +1,83 @@
+//! One connection after the other: what is kept between them to resume the last one.
+
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+use wardroom_account::Outage;
+
+use super::{
+    Signal,
+    connection::Connection,
+    handshake::{ResumePoint, open},
+};
+use crate::{client::ApiClient, error::MattermostError};
+
+/// A connection that lasted longer did not fail at once, so the backoff starts again.
+const MIN_LIFETIME: Duration = Duration::from_secs(2);
+
+/// Why there is no connection.
+#[derive(Debug)]
+pub(super) enum Disconnect {
+    /// It could not be opened.
+    NotOpened(MattermostError),
+    /// It was closed. `was_useful`: events arrived or it lasted for some time.
+    Closed { reason: String, was_useful: bool },
+    /// The server did not authenticate the account.
+    Unauthenticated { reason: String },
+}
+
+impl Disconnect {
+    pub(super) fn closed(reason: impl Into<String>) -> Self {
+        Self::Closed { reason: reason.into(), was_useful: false }
+    }
+}
+
+/// Opens connections and stores where the last one can be resumed.
+#[derive(Debug)]
+pub(super) struct Reconnector<'a> {
+    me: &'a str,
+    heartbeat_interval: Duration,
+    resume_point: Option<ResumePoint>,
+}
+
+impl<'a> Reconnector<'a> {
+    /// `me` is the account's id.
+    pub(super) fn new(me: &'a str, heartbeat_interval: Duration) -> Self {
+        Self { me, heartbeat_interval, resume_point: None }
+    }
+
+    /// Opens a connection and passes on its events until it is closed.
+    pub(super) async fn run(
+        &mut self,
+        client: &ApiClient,
+        signals: &mpsc::UnboundedSender<Signal>,
+        typing: &mut mpsc::UnboundedReceiver<String>,
+        outage: &mut Outage,
+    ) -> Disconnect {
+        let socket = match open(client, self.resume_point.as_ref()).await {
+            Ok(socket) => socket,
+            Err(error) => return Disconnect::NotOpened(error),
+        };
+        let opened = Instant::now();
+        let resumed_from = self.resume_point.clone();
+        let mut connection = Connection::new(socket, self.me, signals, outage, &mut self.resume_point);
+        let disconnect = connection.run(client, self.heartbeat_interval, typing).await;
+        let summary = connection.summary();
+        let is_long = opened.elapsed() > MIN_LIFETIME;
+        // A resume that failed, or that brought nothing before the connection was closed, would fail again.
+        if resumed_from.is_some() && self.resume_point == resumed_from && !(summary.is_established && is_long) {
+            self.resume_point = None;
+        }
+        match disconnect {
+            // A server that rejects a challenge closes the connection without an answer.
+            Disconnect::Closed { reason, .. } if summary.was_challenged && !summary.is_established => {
+                Disconnect::Unauthenticated { reason }
+            }
+            Disconnect::Closed { reason, .. } => {
+                let was_useful = summary.is_established && (summary.received_new_event || is_long);
+                Disconnect::Closed { reason, was_useful }
+            }
+            disconnect => disconnect,
+        }
+    }
+}

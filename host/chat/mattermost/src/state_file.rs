@@ -1,0 +1,215 @@
+//! What an account keeps in a file: its channels with the person who added it and the time of that, and the reactions that the
+//! inbox has.
+//!
+//! Architecture Invariant: a reaction is on disk before the inbox has it, so that its withdrawal while the bot does not run is
+//! detected by comparing. The server does not tell the time of a reaction that was withdrawn.
+//! Not here: whether the person who added the bot is an admin, which is checked at each use.
+
+use std::{collections::BTreeMap, path::Path};
+
+use serde::{Deserialize, Serialize};
+use wardroom_account::StateFile;
+
+use crate::client::Reaction;
+
+/// The most messages whose reactions are kept. Those with the oldest reactions are dropped.
+const MAX_MESSAGES: usize = 2000;
+
+/// A channel that the bot is in.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct ChannelState {
+    /// The person who added the bot, where the server told it.
+    #[serde(rename = "by")]
+    pub(crate) added_by: Option<String>,
+    /// Whether `added_by` was looked up.
+    #[serde(rename = "looked")]
+    pub(crate) is_looked_up: bool,
+    /// No post of this millisecond of the server's clock or an earlier one is handled.
+    pub(crate) since: i64,
+    /// Whether the channel was ignored at the last look. Its posts up to the time at which it is served are not handled.
+    #[serde(rename = "foreign")]
+    pub(crate) was_ignored: bool,
+}
+
+/// A reaction of one message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct StoredReaction {
+    user: String,
+    emoji: String,
+    at: i64,
+}
+
+/// The reactions of one message.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct MessageReactions {
+    channel: String,
+    given: Vec<StoredReaction>,
+}
+
+/// The content of the file.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+struct Content {
+    /// The id of the account that the file belongs to.
+    user: String,
+    channels: BTreeMap<String, ChannelState>,
+    reactions: BTreeMap<String, MessageReactions>,
+}
+
+/// The stored state of one account.
+#[derive(Debug)]
+pub(crate) struct AccountState {
+    content: StateFile<Content>,
+    /// Whether there was no file of this account: the present posts are older than the bot.
+    is_new: bool,
+}
+
+impl AccountState {
+    /// Loads the state of an account. The file of another account is ignored.
+    pub(crate) fn load(folder: &Path, user: &str) -> Self {
+        let path = folder.join("kept.json");
+        let consequence = "who added the bot to its channels is looked up again";
+        let stored = StateFile::read(&path, consequence).filter(|content: &Content| content.user == user);
+        let is_new = stored.is_none();
+        let content = stored.unwrap_or_else(|| Content { user: user.to_owned(), ..Content::default() });
+        Self { content: StateFile::new(path, content, is_new), is_new }
+    }
+
+    /// Whether the account has no state yet.
+    pub(crate) fn is_new(&self) -> bool {
+        self.is_new
+    }
+
+    /// All present channels have a state; posts from now on are new.
+    pub(crate) fn finish_initialization(&mut self) {
+        self.is_new = false;
+    }
+
+    pub(crate) fn channel(&self, channel: &str) -> Option<&ChannelState> {
+        self.content.channels.get(channel)
+    }
+
+    pub(crate) fn set_channel(&mut self, channel: &str, state: ChannelState) {
+        let before = self.content.channels.insert(channel.to_owned(), state.clone());
+        self.content.mark_changed(before.as_ref() != Some(&state));
+    }
+
+    /// The bot left a channel: removes its state and its reactions.
+    pub(crate) fn remove_channel(&mut self, channel: &str) {
+        let mut changed = self.content.channels.remove(channel).is_some();
+        let before = self.content.reactions.len();
+        self.content.reactions.retain(|_, message| message.channel != channel);
+        changed |= self.content.reactions.len() != before;
+        self.content.mark_changed(changed);
+    }
+
+    /// Removes the channels for which `is_in` is false.
+    pub(crate) fn prune(&mut self, is_in: impl Fn(&str) -> bool) {
+        let left: Vec<String> = self.content.channels.keys().filter(|channel| !is_in(channel)).cloned().collect();
+        for channel in left {
+            self.remove_channel(&channel);
+        }
+    }
+
+    /// The stored reactions of a message.
+    pub(crate) fn reactions(&self, post: &str) -> Vec<Reaction> {
+        let reaction = |stored: &StoredReaction| Reaction {
+            user: stored.user.clone(),
+            post: post.to_owned(),
+            emoji: stored.emoji.clone(),
+            create_at: stored.at,
+        };
+        self.content.reactions.get(post).into_iter().flat_map(|message| message.given.iter().map(reaction)).collect()
+    }
+
+    /// The messages of a channel with stored reactions.
+    pub(crate) fn messages_with_reactions(&self, channel: &str) -> Vec<String> {
+        let here = self.content.reactions.iter().filter(|(_, message)| message.channel == channel);
+        here.map(|(post, _)| post.clone()).collect()
+    }
+
+    /// Stores a reaction before the inbox gets it. It replaces an earlier one of the same person and emoji.
+    pub(crate) fn add_reaction(&mut self, channel: &str, reaction: &Reaction) {
+        let stored =
+            StoredReaction { user: reaction.user.clone(), emoji: reaction.emoji.clone(), at: reaction.create_at };
+        let message = self.content.reactions.entry(reaction.post.clone()).or_default();
+        message.channel = channel.to_owned();
+        if !message.given.contains(&stored) {
+            message.given.retain(|known| known.user != stored.user || known.emoji != stored.emoji);
+            message.given.push(stored);
+            self.content.mark_changed(true);
+        }
+        let newest = |message: &MessageReactions| message.given.iter().map(|given| given.at).max().unwrap_or_default();
+        while self.content.reactions.len() > MAX_MESSAGES {
+            let oldest = self.content.reactions.iter().min_by_key(|(_, message)| newest(message));
+            let Some(oldest) = oldest.map(|(post, _)| post.clone()) else { break };
+            self.content.reactions.remove(&oldest);
+        }
+    }
+
+    /// Removes a reaction that was withdrawn, or that the engine ignored.
+    pub(crate) fn remove_reaction(&mut self, reaction: &Reaction) {
+        let Some(message) = self.content.reactions.get_mut(&reaction.post) else { return };
+        let before = message.given.len();
+        message.given.retain(|given| given.user != reaction.user || given.emoji != reaction.emoji);
+        let (changed, is_empty) = (message.given.len() != before, message.given.is_empty());
+        if is_empty {
+            self.content.reactions.remove(&reaction.post);
+        }
+        self.content.mark_changed(changed);
+    }
+
+    /// Writes what changed to the file.
+    pub(crate) fn save(&mut self) {
+        self.content.save();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reaction(user: &str, at: i64) -> Reaction {
+        Reaction { user: user.into(), post: "p".into(), emoji: "+1".into(), create_at: at }
+    }
+
+    #[test]
+    fn the_state_survives_a_restart_and_belongs_to_one_account() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let folder = folder.path().join("mattermost").join("marvin");
+        let mut state = AccountState::load(&folder, "me");
+        assert!(state.is_new());
+        let channel = ChannelState { added_by: Some("alice".into()), since: 7, ..ChannelState::default() };
+        state.set_channel("c", channel.clone());
+        state.add_reaction("c", &reaction("bob", 5));
+        state.save();
+        let state = AccountState::load(&folder, "me");
+        assert!(!state.is_new());
+        assert_eq!(state.channel("c"), Some(&channel));
+        let stored = (state.reactions("p"), state.messages_with_reactions("c"));
+        assert_eq!(stored, (vec![reaction("bob", 5)], vec!["p".to_owned()]));
+        assert!(AccountState::load(&folder, "somebody else").is_new());
+    }
+
+    #[test]
+    fn nothing_is_kept_of_a_channel_that_the_bot_left() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut state = AccountState::load(folder.path(), "me");
+        state.set_channel("c", ChannelState::default());
+        state.add_reaction("c", &reaction("bob", 5));
+        state.prune(|channel| channel == "d");
+        assert!(state.channel("c").is_none() && state.reactions("p").is_empty());
+    }
+
+    #[test]
+    fn a_repeated_reaction_replaces_the_earlier_one() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut state = AccountState::load(folder.path(), "me");
+        state.add_reaction("c", &reaction("bob", 5));
+        state.add_reaction("c", &reaction("bob", 9));
+        assert_eq!(state.reactions("p"), [reaction("bob", 9)]);
+        state.remove_reaction(&reaction("bob", 0));
+        assert!(state.messages_with_reactions("c").is_empty());
+    }
+}

@@ -1,0 +1,137 @@
+//! The sync loop of one account: what happens in its channels, live and read back.
+//!
+//! Architecture Invariant: where events can be missing (at each start, after each new connection), a channel is read back to its
+//! mark before a newer event moves that mark.
+//! Architecture Invariant: the loop waits for the server only to look up an author, for a few seconds. All other requests run in
+//! the background, a few at a time, so that a failing channel does not delay another.
+//! Not here: live events (`live`), background requests (`requests`), and the reading of one channel (`channel_backfill`).
+
+mod channel_backfill;
+mod live;
+mod requests;
+
+use std::{sync::Arc, time::Instant};
+
+use tokio::{sync::mpsc, task::JoinSet};
+use wardroom::{Timestamp, message::Inbox, port::Link};
+use wardroom_account::{BackfillQueue, Backoff, RoomMembership};
+
+use crate::{
+    client::{Channel, Post},
+    config::Config,
+    delivery::Delivery,
+    direct_messages::DirectSenders,
+    error::MattermostError,
+    joined_channels::{JoinedChannels, ReportedChannels, membership},
+    session::Session,
+    socket::Signal,
+    state_file::AccountState,
+};
+use requests::{ChannelListing, Finished};
+
+/// The sync loop of one account.
+pub(crate) struct SyncLoop<'a> {
+    config: &'a Config,
+    session: Arc<Session>,
+    link: &'a Link,
+    state: AccountState,
+    reported: ReportedChannels,
+    senders: DirectSenders,
+    /// The buffer is not limited: a channel is read in the background while its posts arrive.
+    backfill: BackfillQueue<String, Post>,
+    listing: ChannelListing,
+    is_connected: bool,
+    delivery: Delivery,
+    tasks: JoinSet<Finished>,
+}
+
+impl<'a> SyncLoop<'a> {
+    /// Loads the account's file. Makes no request.
+    pub(crate) fn new(config: &'a Config, session: Arc<Session>, inbox: Arc<Inbox>, link: &'a Link) -> Self {
+        Self {
+            config,
+            link,
+            state: AccountState::load(&config.folder, session.me()),
+            reported: ReportedChannels::default(),
+            senders: DirectSenders::new(session.me()),
+            backfill: BackfillQueue::new(usize::MAX),
+            listing: ChannelListing::default(),
+            is_connected: false,
+            delivery: Delivery::new(session.clone(), inbox),
+            session,
+            tasks: JoinSet::new(),
+        }
+    }
+
+    /// Lists the channels of an account that has no state yet, before the connection is opened. The present posts are older than
+    /// the bot and are not handled; the following ones are.
+    ///
+    /// # Errors
+    /// [`MattermostError::TokenRejected`].
+    pub(crate) async fn initialize(&mut self) -> Result<(), MattermostError> {
+        let mut backoff = Backoff::default();
+        while self.state.is_new() {
+            match self.session.client.channels().await {
+                Ok((channels, is_complete)) => self.handle_listing(channels, is_complete),
+                Err(end @ MattermostError::TokenRejected { .. }) => return Err(end),
+                Err(error) => {
+                    tracing::warn!(%error, "the bot's channels cannot be listed; retrying");
+                    backoff.wait(error.retry_after()).await;
+                }
+            }
+        }
+        self.state.save();
+        Ok(())
+    }
+
+    /// Handles signals of the socket and finished requests until the server rejects the token; returns that error.
+    pub(crate) async fn run(&mut self, signals: &mut mpsc::UnboundedReceiver<Signal>) -> MattermostError {
+        loop {
+            self.start_due_requests();
+            self.state.save();
+            self.update_link();
+            let due = self.next_due().map(tokio::time::Instant::from_std);
+            tokio::select! {
+                signal = signals.recv() => match signal {
+                    Some(signal) => self.handle_signal(signal).await,
+                    None => std::future::pending().await,
+                },
+                Some(finished) = self.tasks.join_next() => match finished {
+                    Ok(finished) => {
+                        if let Err(end) = self.handle_finished(finished).await {
+                            return end;
+                        }
+                    }
+                    Err(error) => std::panic::resume_unwind(error.into_panic()),
+                },
+                () = tokio::time::sleep_until(due.unwrap_or_else(tokio::time::Instant::now)), if due.is_some() => {}
+            }
+        }
+    }
+
+    fn next_due(&self) -> Option<Instant> {
+        let now = Instant::now();
+        let listing = self.listing.due.filter(|due| !self.listing.is_running && *due > now);
+        self.backfill.next_retry(now).into_iter().chain(listing).min()
+    }
+
+    /// Reports the link as up where a connection is open and each channel was read back or at least tried.
+    fn update_link(&self) {
+        if self.is_connected && !self.listing.is_pending() && self.backfill.all_attempted() {
+            self.link.up();
+        }
+    }
+
+    fn membership(&self, channel: &Channel) -> RoomMembership {
+        let is_admin = |person: &str| self.delivery.is_admin(person);
+        let look = |channels: &JoinedChannels| {
+            membership(self.config, channels, &self.state, &self.senders, channel, is_admin)
+        };
+        self.session.with_channels(look).unwrap_or(RoomMembership::Undecided)
+    }
+}
+
+/// The time of a channel's newest post in milliseconds; the present time where the server does not tell.
+fn newest_post_time(channel: &Channel) -> i64 {
+    if channel.last_post_at > 0 { channel.last_post_at } else { Timestamp::now().as_millisecond() }
+}

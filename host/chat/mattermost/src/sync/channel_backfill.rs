@@ -1,0 +1,220 @@
+//! The backfill of one channel: reads it back to its mark in the background, then delivers or skips its posts.
+//!
+//! Architecture Invariant: each author is known before anything is delivered. Where a lookup fails, the channel stays queued with
+//! the posts that arrived meanwhile.
+//! Not here: which channels are read, and when (`requests`), and the pages of a channel (`backfill`).
+
+use std::{sync::Arc, time::Instant};
+
+use wardroom::message::Inbox;
+use wardroom_account::RoomMembership;
+
+use super::{SyncLoop, newest_post_time, requests::Finished};
+use crate::{
+    backfill::{self, Backfill, CLOCK_SLACK},
+    client::{Channel, ChannelKind, Post},
+    convert, direct_messages,
+    error::MattermostError,
+    session::Session,
+    state_file::ChannelState,
+};
+
+/// The result of reading a channel back.
+pub(super) struct ReadBack {
+    backfill: Backfill,
+    /// The time of the channel's mark in milliseconds. Newer posts were not read before.
+    mark: i64,
+    /// The sender of a direct channel, and whether they are a member of a configured channel, where that was looked up.
+    membership: Option<(String, bool)>,
+}
+
+/// What is to be read.
+struct ReadRequest {
+    channel: String,
+    /// No post of this millisecond or an earlier one is handled.
+    since: i64,
+    /// Messages of the bot with stored reactions.
+    with_reactions: Vec<String>,
+    /// The authors of the buffered posts.
+    buffered_authors: Vec<String>,
+    /// The sender of a direct channel, and the channels in which they are looked up, where that is needed.
+    sender: Option<(String, Vec<String>)>,
+}
+
+impl ReadRequest {
+    async fn run(self, session: &Session, inbox: &Inbox) -> Result<ReadBack, MattermostError> {
+        let Self { channel, since, with_reactions, buffered_authors, sender } = self;
+        let mark = inbox.mark(&channel).await;
+        let mark =
+            mark.map_err(|error| MattermostError::unavailable(format!("the channel's mark cannot be read: {error}")))?;
+        let mark_time = mark.as_ref().map_or(i64::MIN, |mark| mark.at.as_millisecond());
+        // The inbox recognizes repeated posts by their id. A mark without a post is an exact time.
+        let slack = if mark.is_some_and(|mark| mark.event.is_some()) { CLOCK_SLACK } else { 0 };
+        let bound = mark_time.saturating_sub(slack).max(since);
+        let backfill = backfill::since(&session.client, session.me(), &channel, bound, &with_reactions).await?;
+        // Everybody who wrote, deleted or reacted is looked up.
+        let authors = backfill.posts.iter().map(|post| post.user.as_str());
+        let deleters = backfill.deleted.iter().filter_map(|post| post.property("deleteBy"));
+        let reactors = backfill.reactions.values().flatten().map(|reaction| reaction.user.as_str());
+        let people = authors.chain(deleters).chain(reactors).chain(buffered_authors.iter().map(String::as_str));
+        let looked_up = session.users.look_up(&session.client, people.filter(|person| *person != session.me())).await;
+        looked_up.map_err(|error| error.context("the authors of the channel's posts cannot be looked up"))?;
+        let membership = match sender {
+            Some((person, channels)) if !buffered_authors.is_empty() || has_events(&backfill, session.me()) => {
+                let is_member = direct_messages::is_member_of_any(&session.client, &channels, &person).await?;
+                Some((person, is_member))
+            }
+            _ => None,
+        };
+        Ok(ReadBack { backfill, mark: mark_time, membership })
+    }
+}
+
+/// Whether another account wrote, deleted or reacted.
+fn has_events(backfill: &Backfill, me: &str) -> bool {
+    backfill.posts.iter().any(|post| post.user != me) || !backfill.deleted.is_empty() || !backfill.reactions.is_empty()
+}
+
+fn by_time(one: &Post, other: &Post) -> std::cmp::Ordering {
+    (one.create_at, &one.id).cmp(&(other.create_at, &other.id))
+}
+
+impl SyncLoop<'_> {
+    /// Reads a channel back in the background.
+    pub(super) fn start_backfill(&mut self, channel: Channel, mut state: ChannelState) {
+        if state.was_ignored {
+            // The present posts were written while the channel was ignored.
+            let since = state.since.max(newest_post_time(&channel));
+            state = ChannelState { was_ignored: false, since, ..state };
+            self.state.set_channel(&channel.id, state.clone());
+        }
+        let request = ReadRequest {
+            channel: channel.id.clone(),
+            since: state.since,
+            with_reactions: self.state.messages_with_reactions(&channel.id),
+            buffered_authors: self.backfill.buffered(&channel.id).iter().map(|post| post.user.clone()).collect(),
+            sender: self.sender_to_look_up(&channel),
+        };
+        self.backfill.begin(&channel.id);
+        let (session, inbox): (Arc<Session>, Arc<Inbox>) = (self.session.clone(), self.delivery.inbox());
+        self.tasks.spawn(async move {
+            let read = request.run(&session, &inbox).await;
+            Finished::Backfill(channel, read)
+        });
+    }
+
+    /// The sender of a direct channel that is undecided, and the configured channels in which they are looked up.
+    fn sender_to_look_up(&self, channel: &Channel) -> Option<(String, Vec<String>)> {
+        if channel.kind != ChannelKind::Direct || self.membership(channel) != RoomMembership::Undecided {
+            return None;
+        }
+        let person = self.senders.other_person(channel)?.to_owned();
+        let channels = self.session.with_channels(|channels| {
+            let configured = self.config.rooms.iter().filter_map(|room| channels.named(room));
+            configured.map(|channel| channel.id.clone()).collect()
+        });
+        Some((person, channels?))
+    }
+
+    /// Delivers what was read in a channel and what arrived meanwhile.
+    pub(super) async fn handle_backfill(&mut self, channel: Channel, read: ReadBack) {
+        let ReadBack { backfill, mark, membership } = read;
+        let id = channel.id.as_str();
+        if let Some((person, is_member)) = membership {
+            self.senders.record_lookup(&person, is_member, Instant::now());
+        }
+        // Read again where a post arrived meanwhile whose author, or whose permission to write, is not known.
+        let buffered = self.backfill.buffered(id);
+        let are_authors_known = backfill.posts.iter().chain(buffered).all(|post| self.delivery.is_author_known(post));
+        let is_empty = buffered.is_empty() && !has_events(&backfill, self.session.me());
+        let mut membership = self.membership(&channel);
+        if !are_authors_known || (!is_empty && membership == RoomMembership::Undecided) {
+            return self.backfill.restart(id);
+        }
+        // Merge the posts, without what was withdrawn meanwhile.
+        let is_withdrawn = |event: &str| self.backfill.is_withdrawn(id, event);
+        let posts = backfill.posts.into_iter().filter(|post| !is_withdrawn(&post.id));
+        let mut posts: Vec<(Post, bool)> = posts.map(|post| (post, true)).collect();
+        let mut reactions = backfill.reactions;
+        for present in reactions.values_mut() {
+            present.retain(|reaction| !is_withdrawn(&reaction.key()));
+        }
+        for post in self.backfill.finish(id) {
+            match posts.iter_mut().find(|(known, _)| known.id == post.id) {
+                // The post also arrived live, so it is not late.
+                Some((_, late)) => *late = false,
+                None => posts.push((post, false)),
+            }
+        }
+        posts.sort_by(|(one, _), (other, _)| by_time(one, other));
+        // A join among them decides again whether the channel is served.
+        let me = self.session.me();
+        let join = posts.iter().rev().find_map(|(post, _)| Some((convert::join(post, me)?, post.create_at)));
+        if let Some((added_by, at)) = join {
+            let added_by = added_by.map(str::to_owned);
+            let state = ChannelState { added_by, is_looked_up: true, since: at - 1, was_ignored: false };
+            self.state.set_channel(id, state);
+            // Posts from before the join were not written to the bot.
+            posts.retain(|(post, _)| post.create_at >= at);
+            membership = self.membership(&channel);
+        }
+        if membership == RoomMembership::Ignored && channel.kind == ChannelKind::Direct {
+            let posts: Vec<&Post> = posts.iter().map(|(post, _)| post).collect();
+            return self.refuse_direct_messages(&channel, &posts, mark).await;
+        }
+        if membership == RoomMembership::Ignored {
+            return self.ignore(&channel);
+        }
+        // The state is on disk before the mark moves, so that after a crash no older post is handled.
+        self.state.save();
+        if let Some(state) = self.state.channel(id) {
+            self.delivery.skip_until(id, state.since).await;
+        }
+        self.delivery.deliver(id, channel.kind, &posts).await;
+        let mut delivered = Ok(());
+        for post in &backfill.deleted {
+            delivered = delivered.and(self.delivery.deliver_deletion(id, &post.id, post.property("deleteBy")).await);
+        }
+        for (post, present) in &reactions {
+            let changed = self.delivery.deliver_changed_reactions(id, &mut self.state, post, present).await;
+            delivered = delivered.and(changed);
+        }
+        if delivered.is_err() {
+            self.backfill.add(channel.id);
+        }
+    }
+
+    /// Skips direct messages that are not handled. Tells their author once, if a message of a person is newer than `mark`. The
+    /// authors are known.
+    pub(super) async fn refuse_direct_messages(&mut self, channel: &Channel, posts: &[&Post], mark: i64) {
+        let of_others = || posts.iter().filter(|post| post.user != self.session.me());
+        let newest = of_others().map(|post| post.create_at).max();
+        let is_new = |post: &Post| post.create_at > mark && self.delivery.is_from_person(post, channel.kind);
+        let has_new_message = of_others().any(|post| is_new(post));
+        if let Some((newest, state)) = newest.zip(self.state.channel(&channel.id).cloned()) {
+            // The posts are not handled later either, when their author may write to the bot.
+            self.state.set_channel(&channel.id, ChannelState { since: state.since.max(newest), ..state });
+            self.delivery.skip_until(&channel.id, newest).await;
+        }
+        if has_new_message && !self.senders.was_refused(&channel.id) {
+            tracing::info!(
+                room = channel.id,
+                "a direct message is not handled, because `direct` does not allow its author; the author is told"
+            );
+            if self.delivery.send_refusal(&channel.id, self.config.direct.refusal()).await {
+                self.senders.record_refusal(&channel.id);
+            }
+        }
+    }
+
+    /// Skips a channel that is not served, and logs that once.
+    pub(super) fn ignore(&mut self, channel: &Channel) {
+        self.reported.report_ignored(self.config, channel);
+        self.backfill.remove(&channel.id);
+        if let Some(state) = self.state.channel(&channel.id).cloned()
+            && !state.was_ignored
+        {
+            self.state.set_channel(&channel.id, ChannelState { was_ignored: true, ..state });
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Live events: posts, reactions, deletions, and changes of the bot's channels.
+//!
+//! Architecture Invariant: an event that cannot be judged yet is not skipped. Its channel is queued and read back.
+//! Not here: what is read back (`channel_backfill`).
+
+use wardroom_account::RoomMembership;
+
+use super::SyncLoop;
+use crate::{
+    client::{Channel, ChannelKind, Post},
+    convert,
+    delivery::UnknownAuthor,
+    event::Event,
+    socket::Signal,
+};
+
+impl SyncLoop<'_> {
+    /// Handles a signal of the socket.
+    pub(super) async fn handle_signal(&mut self, signal: Signal) {
+        match signal {
+            Signal::Connected => {
+                self.is_connected = true;
+                self.listing.request();
+                let ids =
+                    self.session.with_channels(|channels| channels.all().map(|one| one.id.clone()).collect::<Vec<_>>());
+                for id in ids.unwrap_or_default() {
+                    self.backfill.add_now(id);
+                }
+                // Joins and leaves of other people can be missing.
+                self.senders.invalidate_all();
+            }
+            Signal::Resumed => self.is_connected = true,
+            Signal::Disconnected(reason) => {
+                self.is_connected = false;
+                self.link.down(reason);
+            }
+            Signal::Event(event) => self.handle_event(event).await,
+        }
+    }
+
+    async fn handle_event(&mut self, event: Event) {
+        match event {
+            Event::Posted { post, sender } => self.handle_post(*post, &sender).await,
+            Event::Deleted { post, by } => {
+                let is_this = |known: &Post| known.id == post.id;
+                if self.backfill.withdraw(&post.channel, post.id.clone(), is_this) {
+                    return;
+                }
+                let is_message_of_others = post.user != self.session.me() && post.kind.is_empty();
+                if is_message_of_others && self.is_served(&post.channel) {
+                    let delivered = self.delivery.deliver_deletion(&post.channel, &post.id, by.as_deref()).await;
+                    self.queue_if_unknown(&post.channel, delivered);
+                }
+            }
+            Event::ReactionAdded { channel, .. } if self.backfill.contains(&channel) => self.backfill.add(channel),
+            Event::ReactionAdded { channel, reaction } => {
+                if self.is_served(&channel) {
+                    let delivered = self.delivery.deliver_reaction(&channel, &mut self.state, &reaction, false).await;
+                    self.queue_if_unknown(&channel, delivered);
+                }
+            }
+            Event::ReactionRemoved { channel, reaction } => {
+                // A reaction is in no buffer: the read back compares the reactions of each message.
+                if self.backfill.withdraw(&channel, reaction.key(), |_| false) {
+                    return;
+                }
+                if self.is_served(&channel) {
+                    let delivered = self.delivery.deliver_reaction_removal(&channel, &mut self.state, &reaction).await;
+                    self.queue_if_unknown(&channel, delivered);
+                }
+            }
+            Event::ChannelsChanged => self.listing.request(),
+            Event::MemberChanged { user } => self.senders.invalidate(&user),
+            Event::ChannelLeft { channel } => {
+                self.session.change_channels(|channels| channels.remove(&channel));
+                self.state.remove_channel(&channel);
+                self.reported.forget(&channel);
+                self.backfill.remove(&channel);
+                self.delivery.forget(&channel);
+            }
+        }
+    }
+
+    fn joined_channel(&self, id: &str) -> Option<Channel> {
+        self.session.with_channels(|channels| channels.get(id).cloned()).flatten()
+    }
+
+    /// Whether a channel is served. One that is undecided is queued, so that its events are read back.
+    fn is_served(&mut self, id: &str) -> bool {
+        // A channel that is not listed yet is read back after it is listed.
+        let Some(channel) = self.joined_channel(id) else { return false };
+        let membership = self.membership(&channel);
+        if membership == RoomMembership::Undecided {
+            self.backfill.add(id.to_owned());
+        }
+        membership == RoomMembership::Served
+    }
+
+    /// Queues a channel whose event was not stored, because its author could not be looked up.
+    fn queue_if_unknown(&mut self, channel: &str, delivered: Result<(), UnknownAuthor>) {
+        if delivered == Err(UnknownAuthor) {
+            self.backfill.add(channel.to_owned());
+        }
+    }
+
+    async fn handle_post(&mut self, post: Post, sender: &str) {
+        if !post.user.is_empty() && post.user != self.session.me() {
+            self.session.users.record_name(&post.user, sender);
+        }
+        // A post of an unknown channel, or of one that is queued, waits for the backfill.
+        let is_join = convert::join(&post, self.session.me()).is_some();
+        let Some(channel) = self.joined_channel(&post.channel) else {
+            self.listing.request();
+            return self.queue_post(post);
+        };
+        if is_join {
+            self.backfill.add(channel.id.clone());
+        }
+        if self.backfill.contains(&channel.id) {
+            return self.backfill.buffer(channel.id, [post]);
+        }
+        if self.listing.is_pending() {
+            return self.queue_post(post);
+        }
+        match self.membership(&channel) {
+            RoomMembership::Ignored if channel.kind != ChannelKind::Direct => self.ignore(&channel),
+            RoomMembership::Undecided => self.queue_post(post),
+            membership => {
+                // The event names its author; whether that is a bot is looked up once.
+                self.delivery.look_up_authors(&[&post.user]).await;
+                match membership {
+                    _ if !self.delivery.is_author_known(&post) => self.queue_post(post),
+                    RoomMembership::Served => {
+                        self.delivery.deliver(&channel.id, channel.kind, &[(post, false)]).await;
+                    }
+                    _ => self.refuse_direct_messages(&channel, &[&post], i64::MIN).await,
+                }
+            }
+        }
+    }
+
+    /// Queues the channel of a post and buffers the post.
+    fn queue_post(&mut self, post: Post) {
+        self.backfill.add(post.channel.clone());
+        self.backfill.buffer(post.channel.clone(), [post]);
+    }
+}

@@ -1,0 +1,227 @@
+//! Requests that run in the background: the list of channels, the bot's join of a channel, and the backfill of a channel.
+//!
+//! Architecture Invariant: a few requests run at a time, and nothing waits for one of them. A request that fails is repeated.
+//! Not here: the backfill of one channel (`channel_backfill`), and live events (`live`).
+
+use std::time::{Duration, Instant};
+
+use wardroom_account::{Backoff, MAX_REQUESTED_DELAY, RoomMembership};
+
+use super::{SyncLoop, channel_backfill::ReadBack, newest_post_time};
+use crate::{
+    backfill::{self, ChannelJoin},
+    client::{Channel, ChannelKind},
+    error::MattermostError,
+    joined_channels::JoinedChannels,
+    state_file::ChannelState,
+};
+
+/// How many channels are read at a time.
+const MAX_READERS: usize = 4;
+/// How often the channels are listed while a configured one is missing.
+const MISSING_CHANNEL_INTERVAL: Duration = Duration::from_secs(300);
+/// The delay of the list after a channel was rejected: the bot may have left it.
+const REJECTED_CHANNEL_DELAY: Duration = Duration::from_secs(60);
+
+/// The result of a background request.
+pub(super) enum Finished {
+    /// The bot's channels, and whether the list is complete.
+    Listing(Result<(Vec<Channel>, bool), MattermostError>),
+    /// The bot's join of a channel; `None` where it was not found.
+    Join(Channel, Result<Option<ChannelJoin>, MattermostError>),
+    Backfill(Channel, Result<ReadBack, MattermostError>),
+}
+
+/// When the bot's channels are listed again.
+#[derive(Debug, Default)]
+pub(super) struct ChannelListing {
+    /// Whether the known list may be out of date.
+    pub(super) is_requested: bool,
+    pub(super) is_running: bool,
+    /// `None` where a requested list is due at once.
+    pub(super) due: Option<Instant>,
+    backoff: Backoff,
+    failure_reported: bool,
+}
+
+impl ChannelListing {
+    /// The known list may be out of date: it is requested at once.
+    pub(super) fn request(&mut self) {
+        (self.is_requested, self.due) = (true, None);
+    }
+
+    /// Schedules the list for a time, unless it is due earlier.
+    fn schedule(&mut self, time: Instant) {
+        if !self.is_requested {
+            self.due = Some(self.due.map_or(time, |due| due.min(time)));
+        }
+    }
+
+    /// Whether the known list may be out of date.
+    pub(super) fn is_pending(&self) -> bool {
+        self.is_requested || self.is_running
+    }
+}
+
+impl SyncLoop<'_> {
+    /// Starts the requests that are due.
+    pub(super) fn start_due_requests(&mut self) {
+        // The list of channels comes first, because the backfill depends on it.
+        let now = Instant::now();
+        if !self.listing.is_running && self.listing.due.is_some_and(|due| due <= now) {
+            self.listing.request();
+        }
+        if self.listing.is_requested && !self.listing.is_running && self.listing.due.is_none() {
+            self.listing.is_running = true;
+            self.listing.is_requested = false;
+            let session = self.session.clone();
+            self.tasks.spawn(async move { Finished::Listing(session.client.channels().await) });
+        }
+        if self.listing.is_pending() {
+            return;
+        }
+        for id in self.backfill.due(now) {
+            if self.backfill.reading() >= MAX_READERS {
+                return;
+            }
+            match self.session.with_channels(|channels| channels.get(&id).cloned()).flatten() {
+                Some(channel) => self.start_channel_request(channel),
+                // The bot is not in the channel.
+                None => self.backfill.remove(&id),
+            }
+        }
+    }
+
+    fn start_channel_request(&mut self, channel: Channel) {
+        if channel.kind == ChannelKind::Direct && self.state.channel(&channel.id).is_none() {
+            // Nobody adds the bot to a direct channel, so each of its posts is for the bot.
+            let since = channel.create_at - 1;
+            let state = ChannelState { is_looked_up: true, since, ..ChannelState::default() };
+            self.state.set_channel(&channel.id, state);
+        }
+        let state = self.state.channel(&channel.id).cloned();
+        match (self.membership(&channel), state) {
+            // A person whose direct messages are not handled is told so, so the channel is read in any case.
+            (_, Some(state)) if channel.kind == ChannelKind::Direct => self.start_backfill(channel, state),
+            (RoomMembership::Undecided, _) | (RoomMembership::Served, None) => {
+                self.backfill.begin(&channel.id);
+                let session = self.session.clone();
+                self.tasks.spawn(async move {
+                    let join = backfill::find_join(&session.client, session.me(), &channel.id).await;
+                    Finished::Join(channel, join)
+                });
+            }
+            (RoomMembership::Ignored, _) => self.ignore(&channel),
+            (RoomMembership::Served, Some(state)) => self.start_backfill(channel, state),
+        }
+    }
+
+    /// Handles the result of a background request.
+    ///
+    /// # Errors
+    /// [`MattermostError::TokenRejected`].
+    pub(super) async fn handle_finished(&mut self, finished: Finished) -> Result<(), MattermostError> {
+        match finished {
+            Finished::Listing(Ok((channels, is_complete))) => self.handle_listing(channels, is_complete),
+            Finished::Join(channel, Ok(join)) => self.handle_join(&channel, join),
+            Finished::Backfill(channel, Ok(read)) => self.handle_backfill(channel, read).await,
+            Finished::Listing(Err(end @ MattermostError::TokenRejected { .. }))
+            | Finished::Join(_, Err(end @ MattermostError::TokenRejected { .. }))
+            | Finished::Backfill(_, Err(end @ MattermostError::TokenRejected { .. })) => return Err(end),
+            Finished::Listing(Err(error)) => {
+                let listing = &mut self.listing;
+                (listing.is_running, listing.is_requested) = (false, true);
+                listing.due = Some(Instant::now() + listing.backoff.next_delay_or(error.retry_after()));
+                if !std::mem::replace(&mut listing.failure_reported, true) {
+                    tracing::warn!(%error, "the bot's channels cannot be listed; retrying");
+                }
+            }
+            Finished::Join(channel, Err(error)) | Finished::Backfill(channel, Err(error)) => {
+                self.schedule_retry(&channel, &error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Records the bot's channels and queues the new ones.
+    pub(super) fn handle_listing(&mut self, channels: Vec<Channel>, is_complete: bool) {
+        let listing = &mut self.listing;
+        (listing.is_running, listing.failure_reported) = (false, false);
+        listing.backoff.reset();
+        let channels = JoinedChannels::new(channels);
+        // A channel that is missing in an incomplete list can still be joined.
+        if is_complete {
+            self.state.prune(|id| channels.get(id).is_some());
+        }
+        if self.state.is_new() {
+            for channel in channels.all() {
+                // The account was in the channel before the bot first ran, so the present posts are older than the bot.
+                let is_looked_up = channel.kind != ChannelKind::Team;
+                let since = newest_post_time(channel);
+                self.state.set_channel(&channel.id, ChannelState { is_looked_up, since, ..ChannelState::default() });
+            }
+            self.state.finish_initialization();
+        }
+        let is_known = |id: &str| self.session.with_channels(|known| known.get(id).is_some()).unwrap_or_default();
+        let new: Vec<String> = channels.all().filter(|one| !is_known(&one.id)).map(|one| one.id.clone()).collect();
+        for id in new {
+            self.backfill.add(id);
+        }
+        if self.reported.report_missing(self.config, &channels, &self.session.converter.user_name) {
+            self.listing.schedule(Instant::now() + MISSING_CHANNEL_INTERVAL);
+        }
+        self.session.change_channels(|known| *known = channels);
+    }
+
+    /// Records who added the bot to a channel, and reads the channel back.
+    fn handle_join(&mut self, channel: &Channel, join: Option<ChannelJoin>) {
+        let state = self.state.channel(&channel.id).cloned();
+        // A post in the same millisecond as the join is handled.
+        let before_join = join.as_ref().map(|join| join.at - 1);
+        let since = match &state {
+            Some(state) => state.since.max(before_join.unwrap_or(state.since)),
+            None => before_join.unwrap_or_else(|| newest_post_time(channel)),
+        };
+        let added_by = join.and_then(|join| join.added_by);
+        let was_ignored = state.is_some_and(|state| state.was_ignored);
+        self.state.set_channel(&channel.id, ChannelState { added_by, is_looked_up: true, since, was_ignored });
+        self.backfill.restart(&channel.id);
+    }
+
+    /// Schedules the retry of a channel that could not be read, and logs the first failure.
+    fn schedule_retry(&mut self, channel: &Channel, error: &MattermostError) {
+        let now = Instant::now();
+        if self.backfill.record_failure(&channel.id, now, error.retry_after()) {
+            tracing::warn!(
+                room = channel.id,
+                name = channel.name,
+                %error,
+                "the channel cannot be read back to its mark; retrying"
+            );
+        }
+        if let Some(requested) = error.retry_after() {
+            self.backfill.delay_all(now, requested.min(MAX_REQUESTED_DELAY));
+        }
+        if matches!(error, MattermostError::Rejected { .. }) {
+            self.listing.schedule(now + REJECTED_CHANNEL_DELAY);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_requested_list_is_not_delayed_by_a_scheduled_one() {
+        let mut listing = ChannelListing::default();
+        let later = Instant::now() + Duration::from_secs(60);
+        listing.schedule(later);
+        listing.schedule(later + Duration::from_secs(1));
+        assert_eq!(listing.due, Some(later));
+        // The same while an earlier request is running.
+        listing.request();
+        listing.schedule(later);
+        assert!(listing.is_requested && listing.due.is_none());
+    }
+}

@@ -1,0 +1,265 @@
+//! A fake server with a bot and two people, and hosts that start and stop over one store.
+//!
+//! Invariant: a host that is killed does nothing more: its runtime is shut down, and what it did not store is lost.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use tokio::runtime::{Builder, Runtime};
+use wardroom::{
+    CancellationToken, Engine,
+    config::{Registry, read},
+    port::{
+        Outcome,
+        memory::{MemoryPipelines, MemoryPipelinesFactory, MemoryStore},
+    },
+};
+use wardroom_fake_mattermost::{ServerVersion, Person, Post, Server};
+use wardroom_mattermost::MattermostFactory;
+
+/// The timeout of every wait.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// Short, so that a silent connection is detected within a test. A greeting has a sixth of it.
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(3);
+
+/// A server, its accounts, and what hosts share.
+pub(crate) struct Harness {
+    pub(crate) server: Server,
+    pub(crate) bot: Person,
+    pub(crate) token: String,
+    pub(crate) alice: Person,
+    pub(crate) bob: Person,
+    /// The configured channel.
+    pub(crate) ops: String,
+    pub(crate) store: Arc<MemoryStore>,
+    pub(crate) pipelines: Arc<MemoryPipelines>,
+    folder: tempfile::TempDir,
+}
+
+/// A running host.
+pub(crate) struct Host {
+    runtime: Option<Runtime>,
+    stop: CancellationToken,
+    ended: std::sync::mpsc::Receiver<Result<()>>,
+}
+
+impl Harness {
+    /// A server of the present version, with the bot in the configured channel.
+    pub(crate) async fn new() -> Result<Self> {
+        Self::of(ServerVersion::Current).await
+    }
+
+    /// The same with a server of another version.
+    pub(crate) async fn of(age: ServerVersion) -> Result<Self> {
+        // `RUST_LOG=debug` shows the log of the hosts.
+        let logged = tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env());
+        let _ = logged.with_test_writer().try_init();
+        let server = Server::of(age).await?;
+        let (bot, token) = server.bot("ops-bot");
+        let (alice, bob) = (server.person("alice"), server.person("bob"));
+        let ops = server.channel("eng", "ops");
+        for who in [&bot, &alice, &bob] {
+            server.put(&ops, who);
+        }
+        let store = Arc::new(MemoryStore::new());
+        let pipelines = MemoryPipelines::new(Some(Outcome::Succeeded));
+        let folder = tempfile::tempdir()?;
+        std::fs::write(folder.path().join("token"), &token)?;
+        Ok(Self { server, bot, token, alice, bob, ops, store, pipelines, folder })
+    }
+
+    /// The file of the token.
+    pub(crate) fn token_file(&self) -> PathBuf {
+        self.folder.path().join("token")
+    }
+
+    /// The account's table with this URL.
+    pub(crate) fn table(&self, url: &str) -> String {
+        format!("[bot.marvin.mattermost]\nurl = \"{url}\"\ntoken = {{ file = \"token\" }}\nrooms = [\"eng/ops\"]\n")
+    }
+
+    /// A configuration in which Bob must approve Alice's command.
+    pub(crate) fn with_approvals(&self) -> String {
+        let (alice, bob) = (self.alice.id(), self.bob.id());
+        let guests = std::env::var_os("WARDROOM_GUESTS").map_or_else(|| repository().join("guests"), PathBuf::from);
+        let head = self.table(&self.server.url());
+        format!(
+            r#"{head}
+[people]
+admins = ["{alice}"]
+
+[role.deployer]
+members      = ["{alice}", "{bob}"]
+commands     = ["drill-place"]
+apps         = ["*"]
+environments = ["production"]
+
+[environment.production]
+approval = {{ count = 1, from = "deployer", within = "5m" }}
+
+[app.cms.deploy.production]
+memory     = true
+parameters = {{ version = '[0-9.]+' }}
+
+[plugin.drill]
+module = "{}/drill.wasm"
+allow  = [
+  {{ call = ["pipelines.trigger", "jobs.later", "jobs.cancel"], beyond = ["app", "environment", "version", "parameter"] }},
+  {{ call = ["pipelines.wait", "catalog.*", "jobs.list", "store.*"] }},
+]
+"#,
+            guests.display()
+        )
+    }
+
+    /// Starts a host and waits for its connection.
+    pub(crate) async fn start(&self) -> Result<Host> {
+        self.start_with(&self.table(&self.server.url())).await
+    }
+
+    /// Starts a host with a configuration and waits for its connection.
+    pub(crate) async fn start_with(&self, config: &str) -> Result<Host> {
+        let before = self.server.connections().0;
+        let host = self.launch(config)?;
+        until("the bot is connected", || self.server.connections().0 > before && self.server.is_connected()).await?;
+        Ok(host)
+    }
+
+    /// Starts a host without waiting.
+    pub(crate) fn launch(&self, config: &str) -> Result<Host> {
+        let file = self.folder.path().join("plugins.toml");
+        std::fs::write(&file, config)?;
+        let registry = self.registry();
+        let store = self.store.clone();
+        let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        let stop = CancellationToken::new();
+        let (end, ended) = std::sync::mpsc::channel();
+        let stopping = stop.clone();
+        runtime.spawn(async move {
+            let life = async {
+                let config = read(&file, &registry).map_err(|problems| anyhow!("{problems:?}"))?;
+                let engine = Engine::builder(config, store).cache(cache()).build().await?;
+                engine.run(stopping).await?;
+                anyhow::Ok(())
+            };
+            let _ = end.send(life.await);
+        });
+        Ok(Host { runtime: Some(runtime), stop, ended })
+    }
+
+    /// The adapters of a host.
+    pub(crate) fn registry(&self) -> Registry {
+        Registry {
+            chats: vec![Arc::new(
+                MattermostFactory::new(self.folder.path().join("state")).heartbeat_interval(HEARTBEAT_INTERVAL),
+            )],
+            pipelines: vec![Arc::new(MemoryPipelinesFactory(self.pipelines.clone()))],
+            ..Registry::default()
+        }
+    }
+
+    /// Waits for so many posts of the bot in a channel.
+    pub(crate) async fn until_posted(&self, channel: &str, count: usize) -> Result<Vec<Post>> {
+        until(&format!("{count} messages"), || self.bot.posts(channel).len() >= count).await?;
+        Ok(self.bot.posts(channel))
+    }
+
+    /// Waits for the bot's answer in the thread of a message.
+    pub(crate) async fn answer(&self, to: &str) -> Result<Post> {
+        until("an answer", || !self.bot.replies(to).is_empty()).await?;
+        let mut replies = self.bot.replies(to);
+        if replies.len() > 1 {
+            bail!("answered {} times: {replies:?}", replies.len());
+        }
+        replies.pop().context("an answer")
+    }
+
+    /// Checks that each of these messages gets one answer, and no second one within half a second.
+    pub(crate) async fn each_once(&self, asked: &[String]) -> Result<()> {
+        for event in asked {
+            until("every answer", || !self.bot.replies(event).is_empty()).await?;
+        }
+        self.still_once(asked).await
+    }
+
+    /// Checks for half a second that each of these messages has one answer.
+    pub(crate) async fn still_once(&self, asked: &[String]) -> Result<()> {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        for event in asked {
+            let replies = self.bot.replies(event);
+            if replies.len() != 1 {
+                bail!("{} answers to {event}: {replies:?}", replies.len());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Host {
+    /// Ends the host as a crash does.
+    pub(crate) fn kill(mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+
+    /// Stops the host as an operator does.
+    pub(crate) async fn stop(mut self) -> Result<()> {
+        self.stop.cancel();
+        let ended = self.end().await?;
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+        ended
+    }
+
+    /// Waits until the host ends by itself.
+    pub(crate) async fn end(&self) -> Result<Result<()>> {
+        let began = Instant::now();
+        loop {
+            match self.ended.try_recv() {
+                Ok(ended) => return Ok(ended),
+                Err(_) if began.elapsed() > TIMEOUT => bail!("the host does not end"),
+                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        }
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Waits until a condition holds.
+pub(crate) async fn until(what: &str, holds: impl Fn() -> bool) -> Result<()> {
+    until_for(TIMEOUT, what, holds).await
+}
+
+/// Waits until a condition holds, with a timeout.
+pub(crate) async fn until_for(timeout: Duration, what: &str, holds: impl Fn() -> bool) -> Result<()> {
+    let began = Instant::now();
+    while !holds() {
+        if began.elapsed() > timeout {
+            bail!("timeout while waiting for: {what}");
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
+}
+
+fn repository() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../.."))
+}
+
+/// The cache of compiled plugins, shared by all tests.
+fn cache() -> PathBuf {
+    std::env::temp_dir().join("wardroom-mattermost-tests-code")
+}
