@@ -7,10 +7,9 @@ use std::{io::Write as _, path::Path, sync::Arc};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use wardroom::{
     CancellationToken, Timestamp,
-    adapter::{Body, Chat, Incoming, MemoryPipelines, MemoryPipelinesFactory, Outgoing, ReadyChat, SendError},
+    adapter::{Body, Chat, Inbox, Incoming, MemoryPipelines, MemoryPipelinesFactory, Outgoing, ReadyChat, SendError},
     config::Registry,
     engine::Engine,
-    messaging::Inbox,
     model::{Outcome, Person},
     store::MemoryStore,
 };

@@ -26,7 +26,7 @@ impl Metrics {
         let recorder = recorder()?;
         let metrics = Self(recorder.handle());
         ::metrics::set_global_recorder(recorder).ok().context("another recorder of metrics is installed already")?;
-        metrics::describe();
+        wardroom::metrics::describe();
         Ok(metrics)
     }
 
@@ -54,9 +54,11 @@ pub(crate) fn recorder() -> anyhow::Result<PrometheusRecorder> {
 
 /// All metrics in the text format of Prometheus. Those that come from the store are missing while it cannot be read.
 pub(crate) async fn render(State(state): State<Arc<AppState>>) -> Response<Body> {
-    metrics::accounts(&state.engine.accounts());
+    for account in state.engine.accounts() {
+        account.record();
+    }
     if let Some(health) = health(&state).await {
-        metrics::health(&health);
+        health.record();
     }
     let mut response = Response::new(Body::from(state.metrics.0.render()));
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");

@@ -111,7 +111,7 @@ impl Row {
             Write::Say(row) => (Kind::Say, json(row)?),
             Write::Sent { key, version, event } => (Kind::Sent, json(&(key, version, event))?),
             Write::Open(row) => (Kind::Open, json(row)?),
-            Write::Stand { job, stand } => (Kind::Stand, json(&(job, stand))?),
+            Write::JobStatus { job, stand } => (Kind::Stand, json(&(job, stand))?),
             Write::Enter(entry) => (Kind::Enter, json(entry)?),
             other => bail!("a job that parks wrote what is not copied: {other:?}"),
         };
@@ -132,7 +132,7 @@ impl Row {
             Kind::Open => Write::Open(read(&text)?),
             Kind::Stand => {
                 let (job, stand) = read(&text)?;
-                Write::Stand { job, stand }
+                Write::JobStatus { job, stand }
             }
             Kind::Enter => Write::Enter(read(&text)?),
         })

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use wardroom::message::{Inbox, Incoming, Position};
+use wardroom::{
+    adapter::Inbox,
+    adapter::{Incoming, Position},
+};
 
 use crate::Backoff;
 
@@ -10,17 +13,17 @@ use crate::Backoff;
 /// messages.
 #[derive(Clone)]
 pub struct InboxWriter {
-    inbox: Arc<Inbox>,
+    inbox: Arc<dyn Inbox>,
 }
 
 impl InboxWriter {
     /// Writes to this inbox.
-    pub fn new(inbox: Arc<Inbox>) -> Self {
+    pub fn new(inbox: Arc<dyn Inbox>) -> Self {
         Self { inbox }
     }
 
     /// The inbox, for calls that need no retry.
-    pub fn inbox(&self) -> &Arc<Inbox> {
+    pub fn inbox(&self) -> &Arc<dyn Inbox> {
         &self.inbox
     }
 

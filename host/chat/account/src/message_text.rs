@@ -1,6 +1,6 @@
 //! The text of a chat message as the engine reads it.
 
-use wardroom::reply::clean;
+use wardroom::base::clean;
 
 /// The longest display name, in characters.
 const MAX_NAME: usize = 80;

@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use reqwest::{Certificate, Url};
-use wardroom::config::Table;
+use wardroom::base::Table;
 
 use crate::error_chain;
 

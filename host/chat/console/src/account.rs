@@ -14,8 +14,9 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 use wardroom::{
     Timestamp,
-    message::{Inbox, Person},
-    port::{Body, Chat, Outgoing, SendError},
+    adapter::Inbox,
+    adapter::{Body, Chat, Outgoing, SendError},
+    model::Person,
 };
 use wardroom_account::InboxWriter;
 
@@ -56,7 +57,7 @@ impl Console {
     }
 
     /// Handles lines until the input ends or `/quit` is typed.
-    async fn read_lines(&self, inbox: Arc<Inbox>) -> anyhow::Result<()> {
+    async fn read_lines(&self, inbox: Arc<dyn Inbox>) -> anyhow::Result<()> {
         inbox.enter(ROOM, Timestamp::now()).await?;
         if self.terminal.is_interactive() {
             self.terminal
@@ -132,7 +133,7 @@ impl Chat for Console {
         vec![ROOM.to_owned()]
     }
 
-    async fn serve(&self, inbox: Arc<Inbox>, stop: CancellationToken) -> anyhow::Result<()> {
+    async fn serve(&self, inbox: Arc<dyn Inbox>, stop: CancellationToken) -> anyhow::Result<()> {
         stop.run_until_cancelled(self.read_lines(inbox)).await.unwrap_or(Ok(()))
     }
 

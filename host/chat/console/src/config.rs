@@ -1,6 +1,6 @@
 //! `[bot.NAME.console]`: the person who types.
 
-use wardroom::config::{BotIdentity, Table};
+use wardroom::{base::Table, model::BotIdentity};
 
 use crate::convert;
 

@@ -1,9 +1,6 @@
 //! Turns a line of input into the engine's types.
 
-use wardroom::{
-    Timestamp,
-    message::{Incoming, Person},
-};
+use wardroom::{Timestamp, adapter::Incoming, model::Person};
 
 /// A parsed line.
 #[derive(Debug, Clone, PartialEq, Eq)]

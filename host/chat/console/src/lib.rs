@@ -18,8 +18,9 @@ use std::sync::{
 };
 
 use wardroom::{
-    config::{BotIdentity, Table},
-    port::{Chat, ChatFactory},
+    adapter::{Chat, ChatFactory},
+    base::Table,
+    model::BotIdentity,
 };
 
 use crate::{account::Console, config::Config};

@@ -9,8 +9,9 @@ use async_trait::async_trait;
 use matrix_sdk::{Client, EncryptionState, RoomState, ruma::RoomId};
 use tokio_util::sync::CancellationToken;
 use wardroom::{
-    message::{Inbox, Person},
-    port::{Abilities, Chat, Link, Outgoing, SendError},
+    adapter::Inbox,
+    adapter::{Abilities, Chat, Link, Outgoing, SendError},
+    model::Person,
 };
 use wardroom_account::{Backoff, Outage};
 
@@ -71,7 +72,7 @@ impl MatrixAccount {
     ///
     /// # Errors
     /// An operator must act: the access token or the password is no longer accepted.
-    async fn run(&self, inbox: Arc<Inbox>) -> anyhow::Result<()> {
+    async fn run(&self, inbox: Arc<dyn Inbox>) -> anyhow::Result<()> {
         let mut outage = Outage::new("the homeserver", self.config.homeserver.to_string());
         let mut last_login: Option<Instant> = None;
         loop {
@@ -158,7 +159,7 @@ impl Chat for MatrixAccount {
         }
     }
 
-    async fn serve(&self, inbox: Arc<Inbox>, stop: CancellationToken) -> anyhow::Result<()> {
+    async fn serve(&self, inbox: Arc<dyn Inbox>, stop: CancellationToken) -> anyhow::Result<()> {
         // Cancelling at any await is safe, as a crash is: what the inbox does not hold is read again.
         let end = stop.run_until_cancelled(self.run(inbox)).await.unwrap_or(Ok(()));
         self.link.down(end.as_ref().map_or_else(ToString::to_string, |()| "stopped".to_owned()));

@@ -10,7 +10,7 @@ use matrix_sdk::{
     ruma::{EventId, api::client::media::create_content},
 };
 use serde_json::{Value, json};
-use wardroom::{port::SendError, reply::Text};
+use wardroom::{adapter::SendError, base::Text};
 
 use crate::{content, error::MatrixError, send};
 

@@ -17,7 +17,7 @@ use matrix_sdk::{
     },
 };
 use serde_json::Value;
-use wardroom::message::Position;
+use wardroom::adapter::Position;
 
 use crate::{
     convert,

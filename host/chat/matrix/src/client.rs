@@ -11,7 +11,7 @@ use matrix_sdk::{
     encryption::{BackupDownloadStrategy, EncryptionSettings},
 };
 use matrix_sdk_base::crypto::{CollectStrategy, DecryptionSettings, TrustRequirement};
-use wardroom::port::{Secret, SecretRef};
+use wardroom::base::{Secret, SecretRef};
 use wardroom_account::load_certificates;
 
 use crate::{Config, Login, config::Devices, error::MatrixError, folder, session};

@@ -12,10 +12,7 @@ use matrix_sdk::{
     ruma::{OwnedDeviceId, OwnedRoomOrAliasId, OwnedUserId, RoomOrAliasId, UserId},
 };
 use matrix_sdk_base::crypto::vodozemac::Ed25519PublicKey;
-use wardroom::{
-    config::{BotIdentity, Table},
-    port::SecretRef,
-};
+use wardroom::{base::SecretRef, base::Table, model::BotIdentity};
 use wardroom_account::{folder::folder_name, read_server_url};
 
 /// The configuration of one account.

@@ -11,7 +11,7 @@ use matrix_sdk::ruma::{
     },
 };
 use serde_json::{Value, json};
-use wardroom::reply::{Block, Text};
+use wardroom::base::{Block, Text};
 
 use crate::convert::KEY_FIELD;
 

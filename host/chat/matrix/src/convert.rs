@@ -16,10 +16,7 @@ use matrix_sdk::ruma::{
     },
 };
 use serde_json::Value;
-use wardroom::{
-    message::{Incoming, Person},
-    port::store::Reaction,
-};
+use wardroom::{adapter::Incoming, model::Person, store::Reaction};
 use wardroom_account::{strip_leading_name, strip_quotes_and_code};
 
 use crate::room_event::{RawEvent, RoomEvent, timestamp};

@@ -17,7 +17,8 @@ use matrix_sdk::{
 };
 use wardroom::{
     Timestamp,
-    message::{Inbox, Incoming, Position},
+    adapter::Inbox,
+    adapter::{Incoming, Position},
 };
 use wardroom_account::{InboxWriter, display_name};
 
@@ -49,7 +50,7 @@ pub(crate) struct Delivery<'a> {
 
 impl<'a> Delivery<'a> {
     /// Loads the account's files. Makes no request.
-    pub(crate) fn new(config: &'a Config, inbox: Arc<Inbox>) -> Self {
+    pub(crate) fn new(config: &'a Config, inbox: Arc<dyn Inbox>) -> Self {
         Self {
             config,
             inbox: InboxWriter::new(inbox),

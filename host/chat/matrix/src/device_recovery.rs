@@ -14,7 +14,7 @@ use matrix_sdk::{
     encryption::export_secrets_bundle_from_store,
     ruma::{DeviceId, api::client::keys::get_keys},
 };
-use wardroom::port::SecretRef;
+use wardroom::base::SecretRef;
 use wardroom_account::error_chain;
 
 use crate::{Config, client, error::MatrixError, folder};

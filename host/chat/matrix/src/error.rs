@@ -6,7 +6,7 @@ use matrix_sdk::{
     HttpError, RefreshTokenError, RumaApiError,
     ruma::api::error::{ErrorBody, ErrorKind, FromHttpResponseError, RetryAfter},
 };
-use wardroom::port::SendError;
+use wardroom::adapter::SendError;
 use wardroom_account::error_chain;
 
 /// Why a request failed. Each reason is one line for the log.

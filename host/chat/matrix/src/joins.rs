@@ -9,7 +9,7 @@ use matrix_sdk::{
     ruma::{OwnedRoomId, OwnedRoomOrAliasId, OwnedUserId, RoomId, api::client::membership::join_room_by_id_or_alias},
 };
 use tokio::task::JoinSet;
-use wardroom::message::Inbox;
+use wardroom::adapter::Inbox;
 use wardroom_account::Backoff;
 
 use crate::{error::MatrixError, joined_rooms::JoinedRooms, room_upgrades, rooms};
@@ -106,7 +106,7 @@ impl Joins {
     }
 
     /// Accepts an invitation where its sender is an admin.
-    pub(crate) async fn handle_invitation(&mut self, room: &Room, inbox: &Inbox, joined_rooms: &mut JoinedRooms) {
+    pub(crate) async fn handle_invitation(&mut self, room: &Room, inbox: &dyn Inbox, joined_rooms: &mut JoinedRooms) {
         if room.state() != RoomState::Invited {
             return;
         }

@@ -54,8 +54,9 @@ mod trust_store;
 use std::{path::PathBuf, sync::Arc};
 
 use wardroom::{
-    config::{BotIdentity, Table},
-    port::{Chat, ChatFactory},
+    adapter::{Chat, ChatFactory},
+    base::Table,
+    model::BotIdentity,
 };
 
 pub(crate) use config::{Config, Login};

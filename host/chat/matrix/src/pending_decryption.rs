@@ -18,7 +18,7 @@ use std::{
 use matrix_sdk::ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, RoomId};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use wardroom::{Timestamp, message::Incoming, port::store::Reaction};
+use wardroom::{Timestamp, adapter::Incoming, store::Reaction};
 
 use crate::{
     Config,

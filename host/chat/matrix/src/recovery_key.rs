@@ -7,7 +7,7 @@
 use std::{fs, io, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
-use wardroom::port::Secret;
+use wardroom::base::Secret;
 
 use crate::{
     Config,

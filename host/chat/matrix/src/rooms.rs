@@ -4,7 +4,7 @@ use matrix_sdk::{
     Client, RoomMemberships, RoomState,
     ruma::{OwnedRoomId, OwnedRoomOrAliasId, RoomId, RoomOrAliasId, api::client::alias::get_alias},
 };
-use wardroom::{message::Person, port::SendError};
+use wardroom::{adapter::SendError, model::Person};
 use wardroom_account::display_name;
 
 use crate::{error::MatrixError, room_upgrades::latest_successor};

@@ -18,7 +18,7 @@ use matrix_sdk::{
 };
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use wardroom::port::{Body, Outgoing, SendError};
+use wardroom::adapter::{Body, Outgoing, SendError};
 
 use crate::{
     attachment, content, convert, decryption::decrypt, error::MatrixError, room_event::RoomEvent,

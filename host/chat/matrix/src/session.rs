@@ -11,7 +11,7 @@ use std::io;
 use matrix_sdk::{Client, authentication::matrix::MatrixSession};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use wardroom::port::Secret;
+use wardroom::base::Secret;
 
 use crate::{
     Config, Login, client,

@@ -29,7 +29,7 @@ use matrix_sdk::{
     sync::SyncResponse,
 };
 use tokio::{sync::mpsc, task::JoinSet};
-use wardroom::{message::Inbox, port::Link};
+use wardroom::{adapter::Inbox, adapter::Link};
 use wardroom_account::{BackfillQueue, Backoff, Outage, RoomMembership};
 
 use crate::{
@@ -52,7 +52,7 @@ const MAX_BUFFERED: usize = 1_000;
 pub(crate) struct SyncLoop<'a> {
     config: &'a Config,
     client: Client,
-    inbox: Arc<Inbox>,
+    inbox: Arc<dyn Inbox>,
     joined_rooms: JoinedRooms,
     joins: Joins,
     backfill: BackfillQueue<OwnedRoomId, RoomEvent>,
@@ -65,7 +65,7 @@ type ArrivedKeys = mpsc::UnboundedReceiver<Option<HashSet<String>>>;
 
 impl<'a> SyncLoop<'a> {
     /// Loads the account's files. Makes no request.
-    pub(crate) fn new(config: &'a Config, client: Client, inbox: Arc<Inbox>) -> Self {
+    pub(crate) fn new(config: &'a Config, client: Client, inbox: Arc<dyn Inbox>) -> Self {
         Self {
             config,
             cross_signing: CrossSigning::new(config, client.clone()),
@@ -178,7 +178,7 @@ impl<'a> SyncLoop<'a> {
             self.joins.join_configured(&self.client, room.clone());
         }
         for room in self.client.invited_rooms() {
-            self.joins.handle_invitation(&room, &self.inbox, &mut self.joined_rooms).await;
+            self.joins.handle_invitation(&room, &*self.inbox, &mut self.joined_rooms).await;
         }
         for room in self.client.joined_rooms() {
             self.follow_upgrade(&room);
@@ -227,7 +227,7 @@ impl<'a> SyncLoop<'a> {
     async fn handle(&mut self, response: SyncResponse, is_initial: bool) {
         for room in response.rooms.invited.keys() {
             if let Some(room) = self.client.get_room(room) {
-                self.joins.handle_invitation(&room, &self.inbox, &mut self.joined_rooms).await;
+                self.joins.handle_invitation(&room, &*self.inbox, &mut self.joined_rooms).await;
             }
         }
         for room in response.rooms.left.keys() {

@@ -6,8 +6,10 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use wardroom::{
-    message::{Inbox, Person},
-    port::{Abilities, Chat, Link, Outgoing, Secret, SendError},
+    adapter::Inbox,
+    adapter::{Abilities, Chat, Link, Outgoing, SendError},
+    base::Secret,
+    model::Person,
 };
 use wardroom_account::{Backoff, Outage};
 
@@ -62,7 +64,7 @@ impl MattermostAccount {
     }
 
     /// Runs until the server rejects the token; returns that error.
-    async fn run_with_token(&self, client: ApiClient, inbox: &Arc<Inbox>, outage: &mut Outage) -> MattermostError {
+    async fn run_with_token(&self, client: ApiClient, inbox: &Arc<dyn Inbox>, outage: &mut Outage) -> MattermostError {
         let me = match self.log_in(&client, outage).await {
             Ok(me) => me,
             Err(end) => return end,
@@ -91,7 +93,7 @@ impl MattermostAccount {
     ///
     /// # Errors
     /// The server rejects the token and there is no other.
-    async fn run(&self, inbox: Arc<Inbox>) -> anyhow::Result<()> {
+    async fn run(&self, inbox: Arc<dyn Inbox>) -> anyhow::Result<()> {
         let mut outage = Outage::new("Mattermost", self.config.url.as_str());
         let token = &self.config.token;
         let mut secret = token.resolve()?;
@@ -147,7 +149,7 @@ impl Chat for MattermostAccount {
         }
     }
 
-    async fn serve(&self, inbox: Arc<Inbox>, stop: CancellationToken) -> anyhow::Result<()> {
+    async fn serve(&self, inbox: Arc<dyn Inbox>, stop: CancellationToken) -> anyhow::Result<()> {
         // Cancelling at any await is safe, as a crash is: what the inbox does not hold is read again.
         let ended = stop.run_until_cancelled(self.run(inbox)).await;
         self.link.down("stopped");

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use reqwest::{Client, Method, RequestBuilder, Url, redirect::Policy};
 use serde_json::Value;
 use wardroom::{
-    figures::{Asked, outbound},
-    port::Secret,
+    base::Secret,
+    metrics::{RequestOutcome, outbound},
 };
 use wardroom_account::load_certificates;
 
@@ -81,7 +81,9 @@ impl ApiClient {
         let request = request.build()?;
         let (method, began) = (method_label(request.method()), Instant::now());
         let response = self.http.execute(request).await;
-        let result = response.as_ref().map_or(Asked::Away, |response| Asked::Status(response.status().as_u16()));
+        let result = response
+            .as_ref()
+            .map_or(RequestOutcome::Away, |response| RequestOutcome::Status(response.status().as_u16()));
         outbound(NETWORK, method, result, began);
         let response = response?;
         let (status, headers) = (response.status(), response.headers().clone());

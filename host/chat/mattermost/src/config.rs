@@ -10,8 +10,9 @@ use std::{
 
 use reqwest::Url;
 use wardroom::{
-    config::{BotIdentity, Located, Table},
-    port::SecretRef,
+    base::SecretRef,
+    base::{Located, Table},
+    model::BotIdentity,
 };
 use wardroom_account::{folder::folder_name, read_server_url};
 

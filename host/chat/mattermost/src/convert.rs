@@ -6,11 +6,7 @@
 //! Not here: the opposite direction (`markdown`).
 
 use serde_json::{Value, json};
-use wardroom::{
-    Timestamp,
-    message::{Incoming, Person},
-    port::store::Reaction as EngineReaction,
-};
+use wardroom::{Timestamp, adapter::Incoming, model::Person, store::Reaction as EngineReaction};
 use wardroom_account::{strip_leading_name, strip_quotes_and_code};
 
 use crate::{

@@ -7,8 +7,9 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use wardroom::{
-    message::{Inbox, Incoming, Position},
-    reply::Text,
+    adapter::Inbox,
+    adapter::{Incoming, Position},
+    base::Text,
 };
 use wardroom_account::InboxWriter;
 
@@ -36,11 +37,11 @@ pub(crate) struct Delivery {
 }
 
 impl Delivery {
-    pub(crate) fn new(session: Arc<Session>, inbox: Arc<Inbox>) -> Self {
+    pub(crate) fn new(session: Arc<Session>, inbox: Arc<dyn Inbox>) -> Self {
         Self { session, inbox: InboxWriter::new(inbox), marks: HashMap::new() }
     }
 
-    pub(crate) fn inbox(&self) -> Arc<Inbox> {
+    pub(crate) fn inbox(&self) -> Arc<dyn Inbox> {
         self.inbox.inbox().clone()
     }
 

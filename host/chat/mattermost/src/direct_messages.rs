@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use wardroom::{config::Table, reply::Text};
+use wardroom::base::{Table, Text};
 use wardroom_account::RoomMembership;
 
 use crate::{

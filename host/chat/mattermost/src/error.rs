@@ -10,7 +10,7 @@ use reqwest::{
     header::{HeaderMap, LOCATION, RETRY_AFTER},
 };
 use serde_json::Value;
-use wardroom::{port::SendError, reply::clean};
+use wardroom::{adapter::SendError, base::clean};
 use wardroom_account::{MAX_REQUESTED_DELAY, error_chain};
 
 /// Mattermost's error id for a post whose `pending_post_id` is being created.

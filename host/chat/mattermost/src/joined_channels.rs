@@ -123,7 +123,7 @@ impl ReportedChannels {
 mod tests {
     use std::time::Duration;
 
-    use wardroom::port::SecretRef;
+    use wardroom::base::SecretRef;
 
     use super::*;
     use crate::{direct_messages::DirectMessagePolicy, state_file::ChannelState};

@@ -39,8 +39,9 @@ mod users;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use wardroom::{
-    config::{BotIdentity, Table},
-    port::{Chat, ChatFactory},
+    adapter::{Chat, ChatFactory},
+    base::Table,
+    model::BotIdentity,
 };
 
 /// The name of the network: of its table, in keys and in the log.

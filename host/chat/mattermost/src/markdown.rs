@@ -3,7 +3,7 @@
 //! Architecture Invariant: text is escaped. Nothing in it becomes a heading, a link with another label, a channel link or a mention.
 //! Only [`Block::People`] mentions people.
 
-use wardroom::reply::{Block, Text};
+use wardroom::base::{Block, Text};
 
 /// An invisible character that ends a word. Behind an `@` it prevents a mention. It is removed from received messages, so that copied
 /// text has its original meaning.

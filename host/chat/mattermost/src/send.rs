@@ -11,8 +11,8 @@ use std::{
 
 use sha2::{Digest as _, Sha256};
 use wardroom::{
-    port::{Body, Outgoing, SendError},
-    reply::{Block, Text},
+    adapter::{Body, Outgoing, SendError},
+    base::{Block, Text},
 };
 
 use crate::{
@@ -232,7 +232,7 @@ mod tests {
     use std::time::Duration;
 
     use serde_json::json;
-    use wardroom::port::{Secret, SecretRef};
+    use wardroom::base::{Secret, SecretRef};
     use wardroom_fake_mattermost::Server;
 
     use super::*;

@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use tokio::sync::mpsc;
-use wardroom::{message::Person, port::SendError};
+use wardroom::{adapter::SendError, model::Person};
 
 use crate::{
     client::{ApiClient, User},

@@ -13,7 +13,7 @@ mod requests;
 use std::{sync::Arc, time::Instant};
 
 use tokio::{sync::mpsc, task::JoinSet};
-use wardroom::{Timestamp, message::Inbox, port::Link};
+use wardroom::{Timestamp, adapter::Inbox, adapter::Link};
 use wardroom_account::{BackfillQueue, Backoff, RoomMembership};
 
 use crate::{
@@ -47,7 +47,7 @@ pub(crate) struct SyncLoop<'a> {
 
 impl<'a> SyncLoop<'a> {
     /// Loads the account's file. Makes no request.
-    pub(crate) fn new(config: &'a Config, session: Arc<Session>, inbox: Arc<Inbox>, link: &'a Link) -> Self {
+    pub(crate) fn new(config: &'a Config, session: Arc<Session>, inbox: Arc<dyn Inbox>, link: &'a Link) -> Self {
         Self {
             config,
             link,

@@ -7,7 +7,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use wardroom::message::Person;
+use wardroom::model::Person;
 use wardroom_account::display_name;
 
 use crate::{

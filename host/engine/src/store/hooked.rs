@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::{
-    Freeze, Grant, InboxKey, InboxRow, JobQuery, JobRow, AuditRecord, Link, Mark, PendingRow, JobPhase, DeploymentLock, Release,
-    ReleaseQuery, Removed, HashedEntry, Store, StoreError, Usage, Write,
+    AuditRecord, DeploymentLock, Freeze, Grant, HashedEntry, InboxKey, InboxRow, JobPhase, JobQuery, JobRow, Link,
+    Mark, PendingRow, Release, ReleaseQuery, Removed, Store, StoreError, Usage, Write,
 };
 
 /// What a [`HookedStore`] calls. Each method does nothing by default, except those that make a [`StoreHooks::Pending`].

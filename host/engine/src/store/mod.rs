@@ -11,6 +11,7 @@ mod rights;
 mod traits;
 
 pub use chain::{digest, entry_hash, line_digest, lines_digest, link_hash};
+pub use hooked::{HookedStore, StoreHooks};
 pub use jobs::{DeploymentLock, JobEnd, JobOutcome, JobPhase, JobQuery, JobRow, JobStatus};
 pub use journal::{AuditRecord, CallCount, Entry, EntryKind, HashedEntry, Link, LinkKind, Removed, Usage};
 pub use memory::MemoryStore;
@@ -21,4 +22,3 @@ pub use messages::{
 pub use releases::{Release, ReleaseQuery};
 pub use rights::{Freeze, Grant};
 pub use traits::{NAMES_LONGER, Store, StoreError, Write};
-pub use hooked::{HookedStore, StoreHooks};

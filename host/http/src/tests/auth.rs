@@ -172,7 +172,7 @@ impl TestServer {
         std::fs::write(&file, format!("{CONFIG}{}", hook("standard", &how))).unwrap();
         let chat = MemoryChat::new(Abilities::PLAIN);
         let registry = Registry { chats: vec![Arc::new(ReadyChat(chat))], ..Registry::default() };
-        let config = read(&file, &registry).map_err(|problems| format!("{problems:?}"))?;
+        let config = wardroom::config::read(&file, &registry).map_err(|problems| format!("{problems:?}"))?;
         let engine = Engine::builder(config, Arc::new(MemoryStore::new())).build().await.unwrap();
         let endpoints = crate::endpoint::Endpoints::new(engine.hooks()).map_err(|error| format!("{error:#}"))?;
         let at = Timestamp::now().as_second().to_string();

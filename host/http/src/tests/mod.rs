@@ -119,7 +119,7 @@ impl TestServer {
             moved: AtomicBool::new(false),
         });
         let registry = Registry { chats: vec![Arc::new(ReadyChat(chat.clone()))], ..Registry::default() };
-        let config = read(&file, &registry).map_err(|problems| format!("{problems:?}")).unwrap();
+        let config = wardroom::config::read(&file, &registry).map_err(|problems| format!("{problems:?}")).unwrap();
         let http = config.http.clone().unwrap();
         let store = Arc::new(MemoryStore::new());
         let engine = Arc::new(Engine::builder(config, store.clone()).build().await.unwrap());
@@ -224,7 +224,7 @@ async fn an_address_in_use_is_reported_with_its_line() {
     std::fs::write(&file, format!("[bot.marvin.memory]\n[http]\nlisten = \"{listen}\"\n")).unwrap();
     let chat = MemoryChat::new(Abilities::PLAIN);
     let registry = Registry { chats: vec![Arc::new(ReadyChat(chat))], ..Registry::default() };
-    let config = read(&file, &registry).map_err(|problems| format!("{problems:?}")).unwrap();
+    let config = wardroom::config::read(&file, &registry).map_err(|problems| format!("{problems:?}")).unwrap();
     let error = Listener::bind(&config.http.unwrap()).await.err().map(|error| format!("{error:#}")).unwrap();
     assert!(error.contains(&format!("cannot listen at {listen} ([http] in ")), "{error}");
     assert!(error.contains("plugins.toml line 2): "), "{error}");

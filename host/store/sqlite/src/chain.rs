@@ -158,7 +158,7 @@ impl<'w> ChainDraft<'w> {
         connection: &mut SqliteConnection,
         chain: &ChainCache,
         kind: LinkKind,
-        lines: &[&Line],
+        lines: &[&AuditRecord],
     ) -> Result<(), StoreError> {
         let Some(at) = lines.iter().map(|line| line.at).max() else { return Ok(()) };
         let digest = lines_digest(lines.iter().map(|line| line_digest(line)));

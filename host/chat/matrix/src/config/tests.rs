@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use wardroom::config::{Problems, parse};
+use wardroom::base::{Problems, parse};
 
 use super::*;
 

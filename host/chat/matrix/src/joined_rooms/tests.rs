@@ -1,7 +1,7 @@
 //! Which rooms are served, also after a restart.
 
 use matrix_sdk::ruma::{owned_room_id, room_id, user_id};
-use wardroom::port::SecretRef;
+use wardroom::base::SecretRef;
 
 use super::*;
 use crate::Login;

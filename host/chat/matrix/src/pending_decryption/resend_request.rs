@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use matrix_sdk::ruma::{OwnedEventId, OwnedRoomId};
-use wardroom::{Timestamp, reply::Text};
+use wardroom::{Timestamp, base::Text};
 
 use super::{MAX_AGE, PendingDecryption, PendingEvent, after_grace_period};
 use crate::{decryption::DecryptionFailure, room_event};

@@ -5,7 +5,7 @@ use std::path::Path;
 use matrix_sdk::ruma::{event_id, room_id, serde::Raw};
 use serde_json::json;
 use tempfile::TempDir;
-use wardroom::message::Person;
+use wardroom::model::Person;
 
 use super::{
     resend_request::MAX_PER_ROOM,

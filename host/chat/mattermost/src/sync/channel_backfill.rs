@@ -6,7 +6,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use wardroom::message::Inbox;
+use wardroom::adapter::Inbox;
 use wardroom_account::RoomMembership;
 
 use super::{SyncLoop, newest_post_time, requests::Finished};
@@ -42,7 +42,7 @@ struct ReadRequest {
 }
 
 impl ReadRequest {
-    async fn run(self, session: &Session, inbox: &Inbox) -> Result<ReadBack, MattermostError> {
+    async fn run(self, session: &Session, inbox: &dyn Inbox) -> Result<ReadBack, MattermostError> {
         let Self { channel, since, with_reactions, buffered_authors, sender } = self;
         let mark = inbox.mark(&channel).await;
         let mark =
@@ -96,9 +96,9 @@ impl SyncLoop<'_> {
             sender: self.sender_to_look_up(&channel),
         };
         self.backfill.begin(&channel.id);
-        let (session, inbox): (Arc<Session>, Arc<Inbox>) = (self.session.clone(), self.delivery.inbox());
+        let (session, inbox): (Arc<Session>, Arc<dyn Inbox>) = (self.session.clone(), self.delivery.inbox());
         self.tasks.spawn(async move {
-            let read = request.run(&session, &inbox).await;
+            let read = request.run(&session, &*inbox).await;
             Finished::Backfill(channel, read)
         });
     }

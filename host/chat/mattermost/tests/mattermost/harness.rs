@@ -11,14 +11,14 @@ use std::{
 use anyhow::{Context as _, Result, anyhow, bail};
 use tokio::runtime::{Builder, Runtime};
 use wardroom::{
-    CancellationToken, Engine,
-    config::{Registry, read},
-    port::{
-        Outcome,
-        memory::{MemoryPipelines, MemoryPipelinesFactory, MemoryStore},
-    },
+    CancellationToken,
+    adapter::{MemoryPipelines, MemoryPipelinesFactory},
+    config::Registry,
+    engine::Engine,
+    model::Outcome,
+    store::MemoryStore,
 };
-use wardroom_fake_mattermost::{ServerVersion, Person, Post, Server};
+use wardroom_fake_mattermost::{Person, Post, Server, ServerVersion};
 use wardroom_mattermost::MattermostFactory;
 
 /// The timeout of every wait.

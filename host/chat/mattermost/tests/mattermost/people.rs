@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use wardroom::config::read;
 use wardroom_fake_mattermost::Post;
 
 use crate::harness::{Harness, until};

@@ -2,13 +2,10 @@
 
 use anyhow::{Context as _, Result, ensure};
 use wardroom::{
-    message::Position,
-    port::{
-        Outcome, Store as _,
-        memory::MemoryPipelines,
-        store::{OutboxRow, Purpose, Write},
-    },
-    reply::Text,
+    adapter::{MemoryPipelines, Position},
+    base::Text,
+    model::Outcome,
+    store::{OutboxKind, OutboxRow, Store as _, Write},
 };
 
 use crate::harness::{Harness, until};
@@ -21,7 +18,7 @@ async fn say(harness: &Harness, key: &str, thread: Option<&str>, text: Text) -> 
         network: "mattermost".into(),
         room: harness.ops.clone(),
         thread: thread.map(str::to_owned),
-        purpose: Purpose::Message,
+        purpose: OutboxKind::Message,
         text,
     };
     harness.store.commit(vec![Write::Say(row)]).await?;

@@ -40,13 +40,13 @@ pub(crate) async fn execute<'w>(
         Write::Say(row) => say(connection, row).await,
         Write::Sent { key, version, event } => sent(connection, key, *version, event.as_deref()).await,
         Write::Open(row) => job::open(connection, chain, draft, row).await,
-        Write::Stand { job, stand } => job::stand(connection, chain, draft, job, stand).await,
+        Write::JobStatus { job, stand } => job::stand(connection, chain, draft, job, stand).await,
         Write::Take { place, job } => job::take(connection, chain, draft, place, job).await,
         Write::Close { job, end } => job::close(connection, chain, draft, job, end).await,
         Write::Enter(row) => job::enter(connection, chain, draft, row).await,
         Write::Keep { digest, bytes } => keep(connection, digest, bytes).await,
-        Write::Line(row) if row.refused => draft.write_lines(connection, chain, LinkKind::Refusal, &[row]).await,
-        Write::Line(row) => {
+        Write::AuditRecord(row) if row.refused => draft.write_lines(connection, chain, LinkKind::Refusal, &[row]).await,
+        Write::AuditRecord(row) => {
             draft.add_line(row);
             Ok(())
         }

@@ -8,7 +8,7 @@ use crate::{
 };
 
 fn stands(job: &str, phase: JobPhase, wake: Option<i64>) -> Write {
-    Write::Stand { job: job.to_owned(), stand: stand(phase, wake) }
+    Write::JobStatus { job: job.to_owned(), stand: stand(phase, wake) }
 }
 
 pub(crate) async fn a_job_is_open_until_it_is_closed(store: &dyn Store) {

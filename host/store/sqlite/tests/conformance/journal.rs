@@ -53,7 +53,7 @@ pub(crate) async fn an_entry_must_be_the_next_one_of_an_open_job(store: &dyn Sto
     assert_eq!(fails(store, vec![far.clone()]).await, "entry 2 of job `7f` is not the next one, 1 is");
     assert_eq!(store.entries("7f").await.expect("entries").len(), 1);
     // An invalid note fails alone, and a later commit is checked without it.
-    store.note(vec![next.clone(), Write::Stand { job: "nobody".into(), stand: stand(JobPhase::Held, None) }]);
+    store.note(vec![next.clone(), Write::JobStatus { job: "nobody".into(), stand: stand(JobPhase::Held, None) }]);
     assert_eq!(fails(store, vec![far.clone()]).await, "entry 2 of job `7f` is not the next one, 1 is");
     commit(store, vec![next, far]).await;
     commit(store, closing("7f", 3)).await;
@@ -77,9 +77,9 @@ pub(crate) async fn every_job_line_and_refusal_has_a_link(store: &dyn Store) {
     let refused = |number| wardroom::store::Line { refused: true, inbox: key(number), ..line(None, &[]) };
     let lines = [line(Some("deploy"), &[("log.info", 1, 0)]), line(None, &[])];
     let writes = [
-        vec![Write::Line(lines[0].clone()), Write::Line(refused(1))],
+        vec![Write::AuditRecord(lines[0].clone()), Write::AuditRecord(refused(1))],
         opening("7f"),
-        vec![Write::Line(lines[1].clone()), Write::Line(refused(2))],
+        vec![Write::AuditRecord(lines[1].clone()), Write::AuditRecord(refused(2))],
         closing("7f", 1),
     ];
     commit(store, writes.concat()).await;
@@ -119,7 +119,7 @@ pub(crate) async fn an_invalid_list_adds_nothing_to_the_chain(store: &dyn Store)
     commit(store, opening("7f")).await;
     let before = kinds(store).await;
     let bad = [
-        vec![Write::Enter(entry("7f", 1, EntryKind::Call)), Write::Line(line(None, &[]))],
+        vec![Write::Enter(entry("7f", 1, EntryKind::Call)), Write::AuditRecord(line(None, &[]))],
         opening("0b"),
         vec![take("cms", "staging", "7f"), take("cms", "staging", "0b")],
     ];

@@ -48,7 +48,7 @@ fn some_of_everything() -> Vec<Write> {
         Write::Open(job("7f")),
         Write::Enter(entry("7f", 0, EntryKind::Intent)),
         take("cms", "staging", "7f"),
-        Write::Line(line(Some("deploy"), &[("log.info", 2, 1)])),
+        Write::AuditRecord(line(Some("deploy"), &[("log.info", 2, 1)])),
         Write::Release(release("7f-1", "cms", "staging", 3, Outcome::Succeeded)),
         set("deploy", "k", b"v"),
     ]

@@ -66,7 +66,7 @@ pub(crate) async fn usage_counts_jobs_and_queries(store: &dyn Store) {
         line(Some("deploy"), &[("catalog.releases", 1, 0)]),
         line(None, &[]),
     ];
-    commit(store, lines.map(Write::Line).to_vec()).await;
+    commit(store, lines.map(Write::AuditRecord).to_vec()).await;
     let usage = |plugin: &str, call: &str, allowed, refused| Usage {
         plugin: plugin.to_owned(),
         count: CallCount { call: call.to_owned(), allowed, refused },

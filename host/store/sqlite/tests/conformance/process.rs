@@ -68,7 +68,7 @@ async fn acknowledged_commits_survive_sigkill() {
                 set("deploy", "newest", &number.to_le_bytes()),
             ];
             store.commit([writes, job_writes(number)].concat()).await.expect("a commit");
-            store.note(vec![Write::Line(line(None, &[]))]);
+            store.note(vec![Write::AuditRecord(line(None, &[]))]);
             send_to_parent(&number.to_string());
         }
     }

@@ -124,7 +124,7 @@ async fn writes(memory: &MemoryStore, acts: &[Act], now: i64) -> Vec<Write> {
                 writes.push(Write::Enter(entry));
             }
             Act::Stand { job, phase, wake } => {
-                writes.push(Write::Stand { job: name(job), stand: stand(JobPhase::ALL[phase], wake) });
+                writes.push(Write::JobStatus { job: name(job), stand: stand(JobPhase::ALL[phase], wake) });
             }
             Act::Take { job, place } => writes.push(take("cms", &place.to_string(), &name(job))),
             Act::Close { job } => {
@@ -133,7 +133,7 @@ async fn writes(memory: &MemoryStore, acts: &[Act], now: i64) -> Vec<Write> {
                 writes.extend(closing_at(&job, number, now));
             }
             Act::Line { refused } => {
-                writes.push(Write::Line(AuditRecord {
+                writes.push(Write::AuditRecord(AuditRecord {
                     refused,
                     at: at(now),
                     ..line(Some("deploy"), &[("log.info", 1, 0)])

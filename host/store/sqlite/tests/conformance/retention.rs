@@ -37,10 +37,10 @@ pub(crate) async fn ended_jobs_and_old_rows_are_removed(store: &dyn Store) {
     ];
     commit(store, writes.concat()).await;
     let refused = |second| wardroom::store::Line { refused: true, at: at(second), ..line(None, &[]) };
-    commit(store, vec![Write::Line(refused(5)), Write::Line(refused(15))]).await;
+    commit(store, vec![Write::AuditRecord(refused(5)), Write::AuditRecord(refused(15))]).await;
     let mut group = [line(None, &[]), line(None, &[])];
     group[1].at = at(15);
-    commit(store, group.map(Write::Line).to_vec()).await;
+    commit(store, group.map(Write::AuditRecord).to_vec()).await;
     let loaded = [store::digest(b"loaded")];
 
     let removed = store.remove(at(10), &loaded).await.expect("removes");

@@ -22,7 +22,7 @@ fn entries(job: &str, numbers: std::ops::Range<u32>) -> Vec<Write> {
 }
 
 fn refused(number: u32) -> Write {
-    Write::Line(AuditRecord { refused: true, inbox: key(number), ..line(None, &[]) })
+    Write::AuditRecord(AuditRecord { refused: true, inbox: key(number), ..line(None, &[]) })
 }
 
 impl TamperTest {
@@ -49,7 +49,7 @@ impl TamperTest {
             // Link 6: 0b has entries 0 to 4.
             [opening("0b"), entries("0b", 1..5)].concat(),
             // Links 7 to 9.
-            vec![refused(1), refused(2), Write::Line(line(None, &[])), Write::Line(line(Some("deploy"), &[]))],
+            vec![refused(1), refused(2), Write::AuditRecord(line(None, &[])), Write::AuditRecord(line(Some("deploy"), &[]))],
         ];
         for (number, list) in lists.into_iter().enumerate() {
             store.commit(list).await.expect("a commit");
