@@ -78,7 +78,7 @@ impl TestWorkspace {
             pipelines: vec![Arc::new(MemoryPipelinesFactory(self.pipelines.clone()))],
             ..Registry::default()
         };
-        read(&file, &registry)
+        wardroom::config::read(&file, &registry)
     }
 
     /// Starts an engine that runs until it is closed. `bot` restricts it to one identity.
@@ -146,7 +146,7 @@ impl Open<'_> {
         Ok(())
     }
 
-    fn inboxes(&self) -> Vec<&Arc<dyn Inbox>> {
+    fn inboxes(&self) -> Vec<Arc<dyn Inbox>> {
         let bots: Vec<String> = self.workspace.chats.lock().expect("no holder panics").keys().cloned().collect();
         bots.iter().filter_map(|bot| self.engine.inbox(bot, MemoryChat::NETWORK)).collect()
     }

@@ -9,7 +9,8 @@ use anyhow::Context as _;
 use wardroom::{
     base::Problem,
     config::{Config, Peek, Registry, peek},
-    plugin::{Loader, Lock, Plugins, Runtime},
+    hostcall::{Loader, Plugins},
+    plugin::{Lock, Runtime},
 };
 use wardroom_sqlite::SqliteStore;
 
@@ -51,7 +52,7 @@ pub(crate) fn wire_with(path: &Path, change: impl FnOnce(&mut Registry)) -> Resu
     let state = state(path, &peek);
     let mut registry = registry(&peek, state.as_ref().map_or(Path::new("state"), |state| &state.folder));
     change(&mut registry);
-    let config = read(path, &registry);
+    let config = wardroom::config::read(path, &registry);
     let lock = Lock::read(&wardroom::plugin::path(path));
     match (config, lock, state) {
         (Ok(config), Ok(lock), Ok(state)) => Ok(Wired { config, state, lock }),
@@ -161,6 +162,7 @@ impl Wired {
             .map_err(|error| anyhow::anyhow!("{error:#}"))
             .context("the WebAssembly engine does not start")?;
         let cache = self.state.folder.is_dir().then(|| self.cache());
-        Ok(Plugins::load(&self.config, &Loader::new(runtime, cache), lock).await)
+        let loader = Loader::new(runtime, cache, self.config.calls.clone().into());
+        Ok(Plugins::load(&self.config.plugins, &loader, lock).await)
     }
 }

@@ -40,7 +40,7 @@ pub(super) fn read_state(test_host: &TestHost) -> Result<(StoredState, Option<St
         let mut jobs = store.jobs(&JobQuery::default()).await?;
         jobs.reverse();
         let releases = store.releases(&ReleaseQuery::default()).await?;
-        let verified = journal::verify(&store, None).await?;
+        let verified = wardroom::journal::verify(&store, None).await?;
         let fault = verified.as_ref().err().map(ToString::to_string);
         let mut left: Vec<String> = Vec::new();
         left.extend(store.waiting().await?.into_iter().map(|row| format!("in the inbox: {}", row.text)));

@@ -135,7 +135,7 @@ impl Harness {
             pipelines: vec![Arc::new(HookedPipelinesFactory::new(pipelines, hooks.clone()))],
             ..Registry::default()
         };
-        let config = read(&file, &registry).map_err(|problems| anyhow!("{problems:?}"))?;
+        let config = wardroom::config::read(&file, &registry).map_err(|problems| anyhow!("{problems:?}"))?;
         let store = Arc::new(HookedStore::new(self.store.clone(), hooks));
         let engine =
             Engine::builder(config, store).clock(self.clock.clone()).cache(crate::test_host::code()).build().await?;
@@ -242,7 +242,7 @@ impl Harness {
     /// Verifies the whole chain.
     pub(super) fn verify(&self) -> Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        match runtime.block_on(journal::verify(&*self.store, None))? {
+        match runtime.block_on(wardroom::journal::verify(&*self.store, None))? {
             Ok(_) => Ok(()),
             Err(fault) => bail!("{fault}"),
         }

@@ -8,7 +8,8 @@ use std::{path::Path, time::Instant};
 use anyhow::{Context as _, Result, anyhow, bail};
 use wardroom::{
     config::Config,
-    plugin::{Loader, Plugins, Runtime},
+    hostcall::{Loader, Plugins},
+    plugin::Runtime,
 };
 
 use crate::{
@@ -51,9 +52,9 @@ pub(crate) fn measure(scene: &Scene) -> Result<Figure> {
 /// Loads all plugins, as a new process would; returns the seconds.
 async fn load(config: &Config, cache: &Path) -> Result<f64> {
     let runtime = Runtime::new().map_err(|error| anyhow!("{error:#}"))?;
-    let loader = Loader::new(runtime, Some(cache.to_owned()));
+    let loader = Loader::new(runtime, Some(cache.to_owned()), config.calls.clone().into());
     let began = Instant::now();
-    let plugins = Plugins::load(config, &loader, None).await;
+    let plugins = Plugins::load(&config.plugins, &loader, None).await;
     let took = began.elapsed().as_secs_f64();
     if let Some(plugin) = plugins.not_loaded().first() {
         bail!("plugin {} is not loaded: {}", plugin.name, plugin.error);

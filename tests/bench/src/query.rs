@@ -187,7 +187,8 @@ impl SandboxSide {
     fn new(guest: &[u8]) -> Result<Self> {
         let plain = |error: wasmtime::Error| anyhow!("{error:#}");
         let runtime = Runtime::with_memory(Memory::Pool).map_err(plain)?;
-        let artifact = Artifact::from_bytes(guest)?;
+        let artifact =
+            Artifact::from_bytes(guest, wardroom::hostcall::HostCalls::new(&[]).map_err(anyhow::Error::msg)?.table())?;
         let component = Component::new(runtime.engine(), &artifact.component).map_err(plain)?;
         let mut linker: Linker<Meter> = Linker::new(runtime.engine());
         let mut clock = linker.instance("wardroom:plugin/clock@0.1.0").map_err(plain)?;

@@ -8,9 +8,9 @@ use std::{fmt::Write as _, hint::black_box, time::Instant};
 use anyhow::{Result, bail};
 use wardroom::{
     Timestamp,
-    command::Target,
+    command::{Asker, Target},
     model::Person,
-    policy::{Access, Asker},
+    policy::Access,
     store::Grant,
 };
 

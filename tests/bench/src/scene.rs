@@ -92,5 +92,6 @@ pub(crate) fn read_text(folder: &Path, text: &str) -> Result<Config> {
         pipelines: vec![Arc::new(pipelines)],
         ..Registry::default()
     };
-    read(&file, &registry).map_err(|problems| anyhow!("the bench's own configuration is wrong: {problems:?}"))
+    wardroom::config::read(&file, &registry)
+        .map_err(|problems| anyhow!("the bench's own configuration is wrong: {problems:?}"))
 }

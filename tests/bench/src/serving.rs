@@ -49,7 +49,7 @@ impl Serving {
         Ok(Self { engine, stop, running, typed: AtomicUsize::new(0) })
     }
 
-    fn inbox(&self) -> &wardroom::adapter::Inbox {
+    fn inbox(&self) -> std::sync::Arc<dyn wardroom::adapter::Inbox> {
         let inbox = self.engine.inbox("bench", MemoryChat::NETWORK);
         inbox.expect("every configuration of the bench has this account")
     }

@@ -6,10 +6,9 @@ use std::path::Path;
 
 use serde_json::json;
 use wardroom::{
-    command::Vocabulary,
+    command::{Asker, Vocabulary},
     engine::{Explainer, find_person},
     model::RoomName,
-    policy::Asker,
 };
 
 use crate::{Exit, arguments::Format, report, wiring};

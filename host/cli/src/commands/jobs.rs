@@ -27,7 +27,7 @@ pub(crate) async fn jobs(path: &Path, all: bool, limit: u32, format: Format) -> 
         json!({ "jobs": jobs, "more": more })
     };
     let text = || {
-        let mut lines: Vec<String> = jobs.iter().map(|row| job::line(row, None)).collect();
+        let mut lines: Vec<String> = jobs.iter().map(|row| job::status_line(row, None)).collect();
         if lines.is_empty() {
             lines.push(if all { "There is no job." } else { "No job is open." }.to_owned());
         }

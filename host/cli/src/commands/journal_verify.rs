@@ -9,7 +9,7 @@ use crate::{Exit, arguments::Format, report, wiring};
 
 pub(crate) async fn verify(path: &Path, head: Option<&Head>, format: Format) -> anyhow::Result<Exit> {
     let Some(store) = wiring::store_or_report(path).await? else { return Ok(Exit::Wrong) };
-    let verified = journal::verify(&store, head).await;
+    let verified = wardroom::journal::verify(&store, head).await;
     store.close().await;
     match verified? {
         Ok(verified) => {

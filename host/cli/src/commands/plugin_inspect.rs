@@ -5,14 +5,16 @@ use std::path::Path;
 use serde_json::json;
 use wardroom::{
     command::CommandKind,
-    hostcall::Row,
+    hostcall::HostCalls,
+    model::CallSpec,
     plugin::{Artifact, Description, Runtime, describe_file},
 };
 
 use crate::{Exit, arguments::Format, report};
 
 pub(crate) async fn inspect(file: &Path, format: Format) -> anyhow::Result<Exit> {
-    let artifact = match Artifact::read(file) {
+    let calls = HostCalls::new(&[]).map_err(anyhow::Error::msg)?;
+    let artifact = match Artifact::read(file, calls.table()) {
         Ok(artifact) => artifact,
         Err(error) => {
             report::error(&format!("{}: {error}", file.display()));
@@ -33,7 +35,7 @@ pub(crate) async fn inspect(file: &Path, format: Format) -> anyhow::Result<Exit>
 }
 
 fn json(artifact: &Artifact, description: &Description) -> serde_json::Value {
-    let call = |row: &&Row| json!({ "call": row.name, "kind": row.kind.as_str(), "summary": row.summary });
+    let call = |row: &CallSpec| json!({ "call": row.name, "kind": row.kind.as_str(), "summary": row.summary });
     let commands: Vec<_> = description
         .commands
         .iter()

@@ -18,7 +18,7 @@ pub(crate) async fn lock(path: &Path, check: bool) -> anyhow::Result<Exit> {
     let locked: BTreeMap<_, _> =
         plugins.loaded().iter().map(|plugin| (plugin.name.to_string(), plugin.locked())).collect();
     let new = Lock(locked);
-    let file = plugin::path(path);
+    let file = wardroom::plugin::path(path);
     let changes = wired.lock.clone().unwrap_or_default().changes(&new);
     let mut lines = changes.clone();
     let same = changes.is_empty() && wired.lock.is_some();

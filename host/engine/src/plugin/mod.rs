@@ -1,7 +1,7 @@
 //! plugin
 
 mod artifact;
-pub(crate) mod bindings;
+pub mod bindings;
 mod cache;
 mod config;
 mod describe;

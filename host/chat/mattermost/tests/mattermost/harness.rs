@@ -141,7 +141,7 @@ allow  = [
         let stopping = stop.clone();
         runtime.spawn(async move {
             let life = async {
-                let config = read(&file, &registry).map_err(|problems| anyhow!("{problems:?}"))?;
+                let config = wardroom::config::read(&file, &registry).map_err(|problems| anyhow!("{problems:?}"))?;
                 let engine = Engine::builder(config, store).cache(cache()).build().await?;
                 engine.run(stopping).await?;
                 anyhow::Ok(())

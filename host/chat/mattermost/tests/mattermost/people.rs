@@ -169,7 +169,8 @@ async fn check_names_accounts_and_what_to_write() -> Result<()> {
     std::fs::write(file.path().join("token"), &harness.token)?;
     let path = file.path().join("plugins.toml");
     std::fs::write(&path, harness.table(&harness.server.url()))?;
-    let config = read(&path, &harness.registry()).map_err(|problems| anyhow::anyhow!("{problems:?}"))?;
+    let config =
+        wardroom::config::read(&path, &harness.registry()).map_err(|problems| anyhow::anyhow!("{problems:?}"))?;
     let chat = config.bots.iter().flat_map(|bot| bot.chats.iter()).next().context("an account")?.clone();
     let found = chat.probe(&[harness.alice.id().into(), "@dave:example.org".into(), "operator".into()]).await;
     let found = found.map_err(|wrong| anyhow::anyhow!("{wrong:?}"))?.join("\n");

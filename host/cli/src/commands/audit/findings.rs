@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use wardroom::{
-    hostcall::TABLE,
+    hostcall::{Plugin, Plugins},
     model::Attribute,
-    plugin::{LoadedPlugin, Plugins},
     policy::{Allow, Pattern},
     store::{CallCount, Usage},
 };
@@ -23,26 +22,28 @@ struct Finding {
 }
 
 /// The calls that a plugin imports.
-fn findings(plugin: &LoadedPlugin, usage: &[Usage]) -> Vec<Finding> {
+fn findings(plugin: &Plugin, usage: &[Usage]) -> Vec<Finding> {
     let used: BTreeMap<&str, &CallCount> = usage
         .iter()
         .filter(|usage| *usage.plugin == *plugin.name)
         .map(|usage| (usage.count.call.as_str(), &usage.count))
         .collect();
-    let rows = TABLE.iter().enumerate().filter(|(_, row)| plugin.calls.iter().any(|call| call.name == row.name));
-    rows.map(|(index, row)| {
-        let rules: Vec<&Allow> = plugin.grants.naming(index).collect();
-        let count = used.get(row.name);
-        Finding {
-            call: row.name,
-            kind: row.kind.as_str(),
-            may: rules.iter().map(|rule| rule_text(rule, row.attributes)).collect(),
-            any: rules.iter().any(|rule| rule.limits.is_any()) && row.kind.needs_rule(),
-            did: count.map_or(0, |count| count.allowed),
-            refused: count.map_or(0, |count| count.refused),
-        }
-    })
-    .collect()
+    let mut rows = plugin.calls.clone();
+    rows.sort_by_key(|row| row.name);
+    rows.iter()
+        .map(|row| {
+            let rules: Vec<&Allow> = plugin.grants.naming(row.name).collect();
+            let count = used.get(row.name);
+            Finding {
+                call: row.name,
+                kind: row.kind.as_str(),
+                may: rules.iter().map(|rule| rule_text(rule, row.attributes)).collect(),
+                any: rules.iter().any(|rule| rule.limits.is_any()) && row.kind.needs_rule(),
+                did: count.map_or(0, |count| count.allowed),
+                refused: count.map_or(0, |count| count.refused),
+            }
+        })
+        .collect()
 }
 
 /// The usage of calls that no loaded plugin imports any more: earlier bytes of a plugin, or a removed plugin.
@@ -78,7 +79,7 @@ fn rule_text(rule: &Allow, attributes: &[Attribute]) -> String {
 }
 
 pub(super) fn json(plugins: &Plugins, usage: &[Usage]) -> Vec<Value> {
-    let plugin = |plugin: &std::sync::Arc<LoadedPlugin>| {
+    let plugin = |plugin: &std::sync::Arc<Plugin>| {
         let calls: Vec<_> = findings(plugin, usage)
             .into_iter()
             .map(|found| {

@@ -10,7 +10,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use wardroom::{
     config::Config,
-    plugin::Plugins,
+    hostcall::Plugins,
     store::{JobRow, Store as _, Usage},
 };
 

@@ -17,7 +17,7 @@ struct TriggerRow {
 }
 
 fn rows(config: &Config) -> Vec<TriggerRow> {
-    let triggers = &config.starters;
+    let triggers = &config.triggers;
     let mut rows = Vec::new();
     let mut add = |kind, what: String, does: &str, who: Option<&str>, room: Option<String>, at: &At| {
         rows.push(TriggerRow {

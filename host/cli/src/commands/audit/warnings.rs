@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use wardroom::{
     config::BotConfig,
-    plugin::{LoadedPlugin, Plugins},
+    hostcall::{Plugin, Plugins},
     policy::{Allow, Pattern},
 };
 
@@ -35,7 +35,7 @@ pub(super) fn warnings(plugins: &Plugins, bots: &[BotConfig]) -> Vec<String> {
 }
 
 /// The warnings for one rule of a plugin.
-fn of_rule(plugin: &LoadedPlugin, rule: &Allow, warnings: &mut Vec<String>) {
+fn of_rule(plugin: &Plugin, rule: &Allow, warnings: &mut Vec<String>) {
     let (name, at) = (&plugin.name, &rule.at);
     let granted = || plugin.calls.iter().filter(|row| rule.calls.iter().any(|call| call.matches(row.name)));
     if granted().next().is_none() {

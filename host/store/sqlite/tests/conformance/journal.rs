@@ -19,8 +19,8 @@ pub(crate) async fn entries_are_sorted_and_chained(store: &dyn Store) {
     let kinds = [EntryKind::Call, EntryKind::Intent, EntryKind::Result, EntryKind::Denied, EntryKind::End];
     let mut entries: Vec<_> = (1..).zip(kinds).map(|(number, kind)| entry("7f", number, kind)).collect();
     entries[2].of = Some(2);
-    entries[3].beside = Some(store::digest(b"{}"));
-    let keep = Write::Keep { digest: store::digest(b"{}"), bytes: b"{}".to_vec() };
+    entries[3].beside = Some(wardroom::store::digest(b"{}"));
+    let keep = Write::Keep { digest: wardroom::store::digest(b"{}"), bytes: b"{}".to_vec() };
     commit(store, [opening("7f"), opening("0b"), vec![keep]].concat()).await;
     let (noted, last) = entries.split_at(3);
     store.note(noted.iter().cloned().map(Write::Enter).collect());
@@ -32,7 +32,7 @@ pub(crate) async fn entries_are_sorted_and_chained(store: &dyn Store) {
     assert_eq!(found[1..], entries);
     let mut before = "";
     for sealed in &sealed {
-        assert_eq!(sealed.hash, store::entry_hash(before, &sealed.entry), "entry {}", sealed.entry.number);
+        assert_eq!(sealed.hash, wardroom::store::entry_hash(before, &sealed.entry), "entry {}", sealed.entry.number);
         before = &sealed.hash;
     }
     assert_eq!(store.tip("7f").await.expect("a tip"), Some((6, before.to_owned())));
@@ -74,7 +74,7 @@ pub(crate) async fn a_blob_is_stored_once(store: &dyn Store) {
 }
 
 pub(crate) async fn every_job_line_and_refusal_has_a_link(store: &dyn Store) {
-    let refused = |number| wardroom::store::Line { refused: true, inbox: key(number), ..line(None, &[]) };
+    let refused = |number| wardroom::store::AuditRecord { refused: true, inbox: key(number), ..line(None, &[]) };
     let lines = [line(Some("deploy"), &[("log.info", 1, 0)]), line(None, &[])];
     let writes = [
         vec![Write::AuditRecord(lines[0].clone()), Write::AuditRecord(refused(1))],
@@ -95,7 +95,7 @@ pub(crate) async fn every_job_line_and_refusal_has_a_link(store: &dyn Store) {
     assert_eq!(store.lines(2).await.expect("lines"), []);
     let mut before = "";
     for (number, link) in (1..).zip(&links) {
-        assert_eq!((link.number, &link.hash), (number, &store::link_hash(before, link)));
+        assert_eq!((link.number, &link.hash), (number, &wardroom::store::link_hash(before, link)));
         before = &link.hash;
     }
     assert_eq!(store.links(2, 2).await.expect("links"), links[2..4]);

@@ -82,7 +82,7 @@ fn act() -> impl Strategy<Value = Act> {
             .prop_map(|(job, phase, wake)| Act::Stand { job, phase, wake }),
         2 => (job.clone(), 0..3_u8).prop_map(|(job, place)| Act::Take { job, place }),
         3 => job.clone().prop_map(|job| Act::Close { job }),
-        2 => any::<bool>().prop_map(|refused| Act::Line { refused }),
+        2 => any::<bool>().prop_map(|refused| Act::AuditRecord { refused }),
         2 => (0..8_u8, any::<bool>()).prop_map(|(message, done)| Act::Receive { message, done }),
         1 => (job.clone(), any::<bool>()).prop_map(|(job, sent)| Act::Card { job, sent }),
         1 => job.prop_map(|job| Act::Keep { job }),
@@ -132,7 +132,7 @@ async fn writes(memory: &MemoryStore, acts: &[Act], now: i64) -> Vec<Write> {
                 let number = next(&job, &writes).await;
                 writes.extend(closing_at(&job, number, now));
             }
-            Act::Line { refused } => {
+            Act::AuditRecord { refused } => {
                 writes.push(Write::AuditRecord(AuditRecord {
                     refused,
                     at: at(now),
@@ -172,7 +172,7 @@ async fn everything(store: &dyn Store) -> String {
     for number in 0..5 {
         said += &format!("{:?}", store.beside(&digest(&[number])).await.expect("bytes"));
     }
-    let whole = verify(store, None).await.expect("a readable store").expect("a valid chain");
+    let whole = wardroom::journal::verify(store, None).await.expect("a readable store").expect("a valid chain");
     said += &format!(
         "{:#?}",
         (

@@ -17,10 +17,10 @@ pub(crate) async fn ended_jobs_and_old_rows_are_removed(store: &dyn Store) {
     let mut other = entry("a", 2, EntryKind::Intent);
     other.call = "chat.say".into();
     let mut large = entry("a", 3, EntryKind::Call);
-    large.beside = Some(store::digest(b"{}"));
-    let keep = |bytes: &[u8]| Write::Keep { digest: store::digest(bytes), bytes: bytes.to_vec() };
+    large.beside = Some(wardroom::store::digest(b"{}"));
+    let keep = |bytes: &[u8]| Write::Keep { digest: wardroom::store::digest(bytes), bytes: bytes.to_vec() };
     let beside = vec![keep(b"{}"), keep(b"orphan"), keep(b"loaded"), keep(b"kept")];
-    let kept = JobRow { digest: store::digest(b"kept"), ..job("c") };
+    let kept = JobRow { digest: wardroom::store::digest(b"kept"), ..job("c") };
     let writes = [
         beside,
         vec![Write::Receive(message(1)), Write::Done(key(1)), Write::Receive(message(2))],
@@ -36,12 +36,12 @@ pub(crate) async fn ended_jobs_and_old_rows_are_removed(store: &dyn Store) {
         vec![Write::Say(words("!ops/$x", "never")), sent("!ops/$x", 1, None), Write::Say(words("later", "unsent"))],
     ];
     commit(store, writes.concat()).await;
-    let refused = |second| wardroom::store::Line { refused: true, at: at(second), ..line(None, &[]) };
+    let refused = |second| wardroom::store::AuditRecord { refused: true, at: at(second), ..line(None, &[]) };
     commit(store, vec![Write::AuditRecord(refused(5)), Write::AuditRecord(refused(15))]).await;
     let mut group = [line(None, &[]), line(None, &[])];
     group[1].at = at(15);
     commit(store, group.map(Write::AuditRecord).to_vec()).await;
-    let loaded = [store::digest(b"loaded")];
+    let loaded = [wardroom::store::digest(b"loaded")];
 
     let removed = store.remove(at(10), &loaded).await.expect("removes");
     let run = (RunKey::new("a", 1), "cms/staging".to_owned());
@@ -59,7 +59,7 @@ pub(crate) async fn ended_jobs_and_old_rows_are_removed(store: &dyn Store) {
         "message 20 is recent, and message 3 started an open job"
     );
     for (bytes, there) in [(&b"{}"[..], false), (b"orphan", false), (b"loaded", true), (b"kept", true)] {
-        let found = store.beside(&store::digest(bytes)).await.expect("bytes");
+        let found = store.beside(&wardroom::store::digest(bytes)).await.expect("bytes");
         assert_eq!(found.is_some(), there, "{}", String::from_utf8_lossy(bytes));
     }
     let last = store.links(0, 99).await.expect("links").pop().expect("a link");

@@ -30,10 +30,10 @@ impl TamperTest {
         let folder = tempfile::tempdir().expect("a folder");
         let store = SqliteStore::open(&folder.path().join("wardroom.db")).await.expect("opens");
         let bytes = b"the plugin".to_vec();
-        let digest = store::digest(&bytes);
+        let digest = wardroom::store::digest(&bytes);
         let mut large = entry("7f3a", 1, EntryKind::Call);
         large.body = serde_json::json!({ "arguments": "x".repeat(20_000) });
-        let beside = journal::pack(&mut large).expect("it is large");
+        let beside = wardroom::journal::pack(&mut large).expect("it is large");
         let lists = [
             // Links 1 and 2; the removal adds link 3.
             [opening("01d"), closing_at("01d", 1, -100)].concat(),
@@ -49,7 +49,12 @@ impl TamperTest {
             // Link 6: 0b has entries 0 to 4.
             [opening("0b"), entries("0b", 1..5)].concat(),
             // Links 7 to 9.
-            vec![refused(1), refused(2), Write::AuditRecord(line(None, &[])), Write::AuditRecord(line(Some("deploy"), &[]))],
+            vec![
+                refused(1),
+                refused(2),
+                Write::AuditRecord(line(None, &[])),
+                Write::AuditRecord(line(Some("deploy"), &[])),
+            ],
         ];
         for (number, list) in lists.into_iter().enumerate() {
             store.commit(list).await.expect("a commit");
@@ -58,7 +63,8 @@ impl TamperTest {
                 assert_eq!(removed.jobs.len(), 1);
             }
         }
-        let head = journal::verify(&store, None).await.expect("a readable store").expect("a valid chain").head;
+        let head =
+            wardroom::journal::verify(&store, None).await.expect("a readable store").expect("a valid chain").head;
         assert_eq!(head.number, 9);
         store.close().await;
         Self { folder, head }
@@ -85,7 +91,7 @@ impl TamperTest {
         std::fs::copy(self.file("wardroom.db"), &copy).expect("copies");
         change(&copy, statements).await;
         let store = SqliteStore::open_read_only(&copy).await.expect("opens");
-        let found = journal::verify(&store, head).await.expect("a readable store");
+        let found = wardroom::journal::verify(&store, head).await.expect("a readable store");
         store.close().await;
         found.map(drop).map_err(|fault| fault.message)
     }
