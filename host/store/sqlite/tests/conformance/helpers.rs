@@ -12,7 +12,7 @@ pub(crate) async fn open_jobs(store: &dyn Store) -> Vec<JobRow> {
 
 /// Verifies the hash chain.
 pub(crate) async fn verified(store: &dyn Store) -> Verified {
-    journal::verify(store, None).await.expect("a readable store").expect("a valid chain")
+    wardroom::journal::verify(store, None).await.expect("a readable store").expect("a valid chain")
 }
 
 pub(crate) async fn commit(store: &dyn Store, writes: Vec<Write>) -> Vec<InboxKey> {
