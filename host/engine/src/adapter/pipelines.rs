@@ -1,6 +1,6 @@
 //! A system that runs pipelines: local commands, Jenkins, Spinnaker, Tekton.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use jiff::Timestamp;

@@ -9,8 +9,6 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 
-use super::time_zone::zone;
-
 /// Moments that come again.
 #[derive(Debug, Clone)]
 pub struct Cron {
@@ -115,6 +113,7 @@ impl Cron {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::time_zone::zone;
 
     fn cron(text: &str, name: &str) -> Cron {
         Cron::new(text, &zone(name).unwrap()).unwrap()

@@ -6,7 +6,7 @@ use jiff::{Timestamp, tz::TimeZone};
 ///
 /// # Errors
 /// The name that was probably meant, if there is one.
-pub fn zone(name: &str) -> Result<TimeZone, Option<String>> {
+pub(crate) fn zone(name: &str) -> Result<TimeZone, Option<String>> {
     // What is not a name there could still be a file of the machine's own.
     let known = || jiff::tz::db().available().map(|known| known.as_str().to_owned());
     if name == "UTC" {

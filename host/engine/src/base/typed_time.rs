@@ -4,11 +4,11 @@
 
 use jiff::{SignedDuration, Timestamp, civil, tz::TimeZone};
 
-use super::{duration::parse_duration, time_zone::zone};
+use super::duration::parse_duration;
 
 /// What was typed behind an order that ends by itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Typed {
+pub(crate) struct Typed {
     /// Until when; `None` where nothing was said.
     pub until: Option<Timestamp>,
     /// Why; empty where nothing was said.
@@ -18,13 +18,13 @@ pub struct Typed {
 /// Why words say no moment, one line for whoever typed them.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct NoMoment(String);
+pub(crate) struct NoMoment(String);
 
 /// Reads `[until MOMENT | for SPAN] [reason WORDS]`, where it is `now`.
 ///
 /// # Errors
 /// [`NoMoment`].
-pub fn typed(words: &str, now: Timestamp, zone: &TimeZone) -> Result<Typed, NoMoment> {
+pub(crate) fn typed(words: &str, now: Timestamp, zone: &TimeZone) -> Result<Typed, NoMoment> {
     let (first, rest) = split(words);
     let (until, rest) = match first.to_lowercase().as_str() {
         "until" => {
@@ -116,6 +116,7 @@ fn clock(word: &str) -> Option<civil::Time> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::time_zone::zone;
 
     fn until(words: &str, now: &str, name: &str) -> Result<String, String> {
         let typed = typed(words, now.parse().unwrap(), &zone(name).unwrap()).map_err(|error| error.to_string())?;

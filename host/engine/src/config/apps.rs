@@ -1,14 +1,12 @@
 //! Apps, environments, and how each app reaches each environment: `[environment.*]`, `[app.*]`, `[app.*.deploy.*]`.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
-
-use regex::Regex;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{approvals::Terms, direct, order};
 use crate::{
     adapter::{Backends, ObservedBackend, Pipelines, PipelinesBuilder, PipelinesFactory},
-    base::{At, Located, Table, nearest},
-    model::{App, BackendId, Catalog, Deployment, Direct, Environment, RoomName, ValuePattern},
+    base::{At, Table, nearest},
+    model::{App, BackendId, Catalog, Deployment, Environment, RoomName, ValuePattern},
 };
 
 /// The systems of `[pipelines.*]` and the one that inline pipelines of a kind share, while they are being filled.

@@ -1,10 +1,10 @@
 //! `[plugin.*]`: which files are loaded, what each may do, its limits and its settings.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use super::rules;
 use crate::{
-    base::{At, Located, Table},
+    base::{Located, Table},
     model::{CallTable, Catalog, Limits},
     plugin::PluginConfig,
     policy::Grants,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::builder::Host;
 use crate::{
     hostcall::{Plugin, opening, shown_in},
-    job::{ShownIn, first as first_card},
+    job::first as first_card,
     messaging::TAKEN_UP,
     policy::Authorized,
     store::{JobPhase, JobStatus, StoreError, Write},

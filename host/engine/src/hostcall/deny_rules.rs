@@ -10,7 +10,7 @@ use super::{
     invocation::{GuestStop, Invocation},
 };
 use crate::{
-    job::{Reason, ShownIn},
+    job::Reason,
     model::{Attribute, Attributes, CallKind, CallSpec, Outcome},
     policy::{Frozen, OutOfOrder},
     store::{ReleaseQuery, StoreError, Write},

@@ -3,17 +3,13 @@
 //! Invariant: the room is kept in a job's entry 0, so that both lines come to the same one whatever the configuration becomes.
 //! Each is in the transaction that opens or closes the job. What is typed in the app's own room is not shown there again.
 
-use serde::{Deserialize, Serialize};
-
 use super::context::Context;
 use crate::{
-    base::Text,
-    job::{ShownIn, StartEntry, said, title},
-    journal::blob,
+    job::ShownIn,
     messaging::Destination,
     model::{App, Direct},
     policy::Authorized,
-    store::{InboxRow, JobRow, OutboxRow, Store, Write},
+    store::{InboxRow, Store},
 };
 
 /// So long is a network asked which room a name is: an effect may wait for the answer, and a freeze for the effect.

@@ -10,18 +10,15 @@ use std::{
 };
 
 use serde::Serialize;
-use tokio_util::sync::CancellationToken;
 
 use super::{approval_gate::Unapproved, authorize::Rule, context::Context, host_call::Parking, tally::Tally};
 use crate::{
-    adapter::{Clock, MonotonicClock},
     base::Text,
-    job::{ApprovalRequest, Claim, Claims, Effect, Job, LockTable, PipelineRun, Replay},
-    messaging::{Notices, Outbox},
+    job::{ApprovalRequest, Claim, Effect, Job, PipelineRun, Replay},
     metrics::Decision,
-    model::{Attributes, CallSpec, Catalog, RunKey},
+    model::{Attributes, CallSpec, RunKey},
     plugin::{GuestData, LoadedPlugin, Meter},
-    policy::{Access, Approval, Authorized, FreezeGuard, Freezes, Grants, Rights},
+    policy::{Authorized, FreezeGuard, Grants, Rights},
     store::{DeploymentLock, Store, StoreError, Write},
 };
 

@@ -7,7 +7,6 @@ use crate::{
     command::Value,
     job::{GuestArgument, GuestInvocation, GuestValue, ShownIn, StartEntry, entry},
     model::Limits,
-    plugin::bindings::{commands, types},
     policy::Authorized,
     store::{Entry, EntryKind, JobRow, JobStatus},
 };

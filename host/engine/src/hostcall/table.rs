@@ -9,13 +9,10 @@ use serde_json::Value;
 use wasmtime::component::{ComponentNamedList, Linker, Lower};
 
 use super::{
-    access,
     capability::Capability,
-    catalog, chat, clock,
     gate::through,
     host_call::{HostCall, InDoubt, Recovered},
     invocation::Invocation,
-    jobs, log, pipelines, settings, store,
 };
 use crate::{
     model::{

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    job::{Denied, Reason},
+    job::Denied,
     model::{CallKind, CallSpec},
     store::CallCount,
 };

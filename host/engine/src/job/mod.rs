@@ -25,7 +25,7 @@ pub(crate) use cancel::call_off;
 pub use card::JobCard;
 pub(crate) use card::{emoji, first, last};
 pub(crate) use claim::{Claim, Claims};
-pub(crate) use close::{close, reaction};
+pub(crate) use close::close;
 pub use ending::{Denied, Reason};
 pub(crate) use ending::{GuestEndKind, GuestOutcome};
 pub(crate) use entry::about;

@@ -6,7 +6,7 @@ use crate::store::{HashedEntry, Store, StoreError};
 const READS: usize = 5;
 
 /// What the store has of a job's journal: its entries, and their count with the last hash; `None` where there is no such job.
-pub type Journal = (Vec<HashedEntry>, Option<(u32, String)>);
+pub(crate) type Journal = (Vec<HashedEntry>, Option<(u32, String)>);
 
 /// Reads the entries of a job, and what was counted when they were written. An entry that was written between the two is
 /// read too; one that is counted and not there after several looks is missing.

@@ -11,7 +11,7 @@ use crate::{
     adapter::{Inbox, Incoming, Position},
     base::{Activity, Text},
     job::approval_text,
-    model::{Person, RoomName},
+    model::RoomName,
     policy::Access,
     store::{
         InboxKey, InboxRow, Mark, OutboxKind, OutboxRow, PendingRow, Reaction, Store, StoreError, TriggerSource, Write,

@@ -10,7 +10,7 @@ use super::{
 };
 
 /// `METRICS.md`.
-pub fn page() -> String {
+pub(super) fn page() -> String {
     let mut text = String::from(
         "# Figures\n\n\
          `GET /metrics` of the listener (`[http]` in `plugins.toml`) gives these to Prometheus. This page and the rules in\n\
@@ -58,7 +58,7 @@ fn kind(metric: &Metric) -> &'static str {
 }
 
 /// `packaging/alerts.yml`.
-pub fn alerts() -> String {
+pub(super) fn alerts() -> String {
     let mut text = String::from(
         "# Rules for Prometheus. Written from the table in host/engine/src/metrics/table.rs; METRICS.md explains the metrics.\n\
          groups:\n  - name: wardroom\n    rules:\n",

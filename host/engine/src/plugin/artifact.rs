@@ -9,7 +9,7 @@ use wit_parser::{InterfaceId, Resolve, WorldId, WorldItem, WorldKey};
 use crate::model::{CONTRACT, CallSpec, CallTable};
 
 /// Larger files are not looked at.
-pub const LARGEST: u64 = 16 << 20;
+pub(super) const LARGEST: u64 = 16 << 20;
 
 /// A plugin's bytes as a component of the contract.
 #[derive(Debug, Clone)]
@@ -56,7 +56,7 @@ pub enum ArtifactError {
 }
 
 /// The digest of bytes, as it is written everywhere.
-pub fn digest(bytes: &[u8]) -> String {
+pub(super) fn digest(bytes: &[u8]) -> String {
     format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
 }
 
@@ -92,7 +92,7 @@ impl Artifact {
 ///
 /// # Errors
 /// [`ArtifactError::Unreadable`] or [`ArtifactError::TooLarge`].
-pub fn read_file(path: &std::path::Path) -> Result<Vec<u8>, ArtifactError> {
+pub(super) fn read_file(path: &std::path::Path) -> Result<Vec<u8>, ArtifactError> {
     let unreadable =
         |error: std::io::Error| ArtifactError::Unreadable(format!("`{}` cannot be read: {error}", path.display()));
     let size = std::fs::metadata(path).map_err(unreadable)?.len();

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use wasmtime::ResourceLimiter;
 
 use crate::{base::size, model::Limits};
 
 /// A limit that an invocation reached. It ends there.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum LimitReached {
+pub(crate) enum LimitReached {
     /// Memory.
     #[error("it used more than {0} MiB of memory")]
     Memory(usize),

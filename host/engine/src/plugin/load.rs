@@ -20,8 +20,8 @@ use super::{
 use crate::{
     base::{At, nearest},
     command::CommandTable,
-    metrics::{Calls, TABLE},
-    model::{CallKind, CallSpec, EnvironmentFrom, Limits},
+    metrics::Calls,
+    model::{CallKind, CallSpec, Limits},
     plugin::bindings::{PluginPre, commands},
     policy::Grants,
 };

@@ -10,7 +10,7 @@ use std::{
 use crate::base::{Problem, Problems, Table, parse};
 
 /// The file's name, beside `plugins.toml`.
-pub const FILE: &str = "plugins.lock";
+pub(super) const FILE: &str = "plugins.lock";
 
 /// One plugin in the lock.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use crate::{
 
 /// How a guest ended.
 #[derive(Debug)]
-pub enum GuestEnd<S> {
+pub(crate) enum GuestEnd<S> {
     /// It did its work.
     Reply(commands::Reply),
     /// It says that it did not.

@@ -10,7 +10,7 @@ use super::limits::{MOST_INSTANCES, MOST_MEMORIES, MOST_TABLES, TABLE_ELEMENTS};
 use crate::model::Limits;
 
 /// How often a running guest is looked at.
-pub const TICK: Duration = Duration::from_millis(10);
+pub(super) const TICK: Duration = Duration::from_millis(10);
 
 /// Guests at one time, queries and jobs together. More wait for their turn before they are instantiated.
 pub const MOST_GUESTS: u32 = 256;

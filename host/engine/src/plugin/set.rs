@@ -12,7 +12,6 @@ use super::{
     lock::Lock,
 };
 use crate::{
-    base::{Problem, nearest},
     command::CommandTable,
     job::{HistoryError, StartEntry},
     policy::Grants,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::pattern::Pattern;
-use crate::base::{At, Cron, zone};
+use crate::base::{At, Cron};
 
 /// How far back the begin of a window that ends by a line of cron is looked for: from one 29 February to the next.
 const BACK: Duration = Duration::from_secs(4 * 366 * 86_400);
@@ -78,6 +78,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::base::zone;
 
     fn window(from: &str, ends: Result<&str, &str>, name: &str) -> Window {
         let zone = zone(name).unwrap();

@@ -21,7 +21,7 @@ use crate::{
     },
     messaging::Destination,
     model::Limits,
-    plugin::{GuestEnd, bindings::commands},
+    plugin::GuestEnd,
     policy::{Authorized, Need},
     store::{EntryKind, JobPhase, JobRow, JobStatus, OutboxKind, OutboxRow, StoreError, Write},
 };

@@ -1,7 +1,5 @@
 //! The closing line of a job: what the plugin says, and what the host knows better.
 
-use jiff::Timestamp;
-
 use crate::{
     base::Text,
     job::{Denied, GuestEndKind, GuestOutcome},

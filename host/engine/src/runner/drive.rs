@@ -13,8 +13,8 @@ use crate::{
     base::Text,
     command::{Command, Value},
     hostcall::{GuestStop, Invocation, JobRun, Plugin, ReplayState, RunMode, working},
-    job::{GuestOutcome, GuestValue, HistoryError, Job, JobHistory, Replay, ReplayPosition, entry, said, title},
-    plugin::{GuestEnd, bindings::commands},
+    job::{GuestValue, HistoryError, Job, JobHistory, Replay, ReplayPosition, entry, said, title},
+    plugin::GuestEnd,
     policy::Authorized,
     store::{DeploymentLock, EntryKind, InboxRow, JobPhase, JobRow, JobStatus, StoreError, Write},
 };

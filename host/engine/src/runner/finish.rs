@@ -3,8 +3,6 @@
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 use super::{
     closing::closing,
@@ -16,13 +14,12 @@ use crate::{
     base::{Text, took},
     hostcall::{GuestStop, Tally, shown_in_room_of},
     job::{
-        ApprovalRequest, Decision, Denied, Effect, GuestEndKind, GuestOutcome, Job, JobHistory, ShownIn, close, emoji,
-        entry, run_of, said, title,
+        ApprovalRequest, Decision, Effect, GuestEndKind, GuestOutcome, Job, JobHistory, ShownIn, close, run_of, title,
     },
     metrics::job_ended,
     model::{Outcome, Person},
     plugin::GuestEnd,
-    store::{Entry, EntryKind, JobEnd, JobOutcome, JobRow, OutboxKind, OutboxRow, Write},
+    store::{Entry, EntryKind, JobOutcome, JobRow, Write},
 };
 
 impl Jobs {

@@ -11,7 +11,7 @@ use crate::{
     hostcall::{Context, ending},
     job::{Job, JobHistory, PipelineRun, entry, said},
     model::{Outcome, RunKey},
-    store::{Entry, EntryKind, JobRow, OutboxKind, OutboxRow, StoreError, Write},
+    store::{Entry, EntryKind, JobRow, StoreError, Write},
 };
 
 /// An event's word: a run that nobody waited for ended.

@@ -1,14 +1,9 @@
 //! What a person sets off by typing: `[[alias]]`, `[[say]]` and `[[listen]]`.
 
-use std::collections::BTreeMap;
-
-use regex::Regex;
-
-use super::{hook::Hook, listen::Listen, schedule::Schedule, template::Template, triggers::Triggers};
+use super::template::Template;
 use crate::{
-    base::{At, Text},
-    command::{quoted, words},
-    model::RoomName,
+    base::At,
+    command::quoted,
     store::{GivenArgument, TriggerSource},
 };
 
@@ -85,6 +80,12 @@ pub struct Said {
 mod tests {
     use super::*;
     use crate::messaging::Listener as _;
+    use crate::{
+        base::At,
+        command::words,
+        trigger::{Triggers, listen::Listen, template::Template},
+    };
+    use regex::Regex;
 
     fn at() -> At {
         At { file: "plugins.toml".into(), line: 1 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::template::Template;
 use crate::{
-    base::{At, Cron, SecretRef},
+    base::{At, SecretRef},
     model::{Person, RoomName},
 };
 

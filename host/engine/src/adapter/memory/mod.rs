@@ -10,4 +10,4 @@ mod pipelines;
 pub use chat::MemoryChat;
 pub use clock::MemoryClock;
 pub use directory::MemoryDirectory;
-pub use pipelines::{MemoryPipelines, MemoryPipelinesFactory, MemoryRun};
+pub use pipelines::{MemoryPipelines, MemoryPipelinesFactory};

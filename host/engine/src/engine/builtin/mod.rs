@@ -11,4 +11,4 @@ mod status;
 
 pub use access_report::{MayRow, MayRun};
 pub(crate) use approvals::ReactionQueue;
-pub use people::{NotFound, find_person};
+pub use people::find_person;

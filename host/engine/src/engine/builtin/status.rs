@@ -3,8 +3,6 @@
 //! Invariant: of accounts and systems only those are named that the asker has to do with, and why one is away is told to
 //! admins alone: reasons may name machines.
 
-use std::sync::Arc;
-
 use super::jobs::unread;
 use crate::{
     adapter::{LinkState, Seen},

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use futures_util::future::BoxFuture;
-
 use crate::{
     adapter::{Backends, PipelineError, RunState},
     hostcall::{
@@ -17,7 +15,7 @@ use crate::{
         pipelines::{Request, Run},
         types,
     },
-    store::{Entry, JobRow},
+    store::Entry,
 };
 
 /// The parameter that is a deployment's version.

@@ -8,5 +8,4 @@ mod wait;
 
 pub(crate) use crate::hostcall::pipelines::host::Trigger;
 pub(crate) use crate::hostcall::pipelines::wait::Wait;
-pub(crate) use crate::plugin::bindings::pipelines::{Ready, WaitError, Waitable};
 pub(crate) use wait::{RUN, Timers, ending, reached, ready, until};
