@@ -16,7 +16,7 @@ pub(crate) fn log(arguments: &Arguments) {
         // The prefix `wardroom` includes all crates of the host.
         Command::Run { .. } => "warn,matrix_sdk=off,wardroom=info",
         // Reports contain what these targets would log.
-        _ => "warn,matrix_sdk=off,wardroom::engine::plugins=off,wardroom::access::group=off",
+        _ => "warn,matrix_sdk=off,wardroom::plugin::set=off,wardroom::adapter::group_files=off",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     tracing_subscriber::fmt()

@@ -50,7 +50,8 @@ fn collect(test_host: &TestHost, path: &mut Vec<String>, found: &mut BTreeSet<St
         } else if commands && let Some(name) = line.strip_prefix("  ").filter(|rest| !rest.starts_with(' ')) {
             below.extend(name.split_whitespace().next().map(str::to_owned));
         }
-        let flag = line.split_whitespace().find(|word| word.starts_with("--"));
+        let is_option = line.trim_start().starts_with('-');
+        let flag = line.split_whitespace().find(|word| is_option && word.starts_with("--"));
         found.extend(flag.filter(|flag| !["--help", "--version"].contains(flag)).map(|flag| format!("`{flag}")));
     }
     for name in below.into_iter().filter(|name| name != "help") {

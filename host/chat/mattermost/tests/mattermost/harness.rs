@@ -94,7 +94,7 @@ admins = ["{alice}"]
 
 [role.deployer]
 members      = ["{alice}", "{bob}"]
-commands     = ["drill-place"]
+commands     = ["script-app"]
 apps         = ["*"]
 environments = ["production"]
 
@@ -105,8 +105,8 @@ approval = {{ count = 1, from = "deployer", within = "5m" }}
 memory     = true
 parameters = {{ version = '[0-9.]+' }}
 
-[plugin.drill]
-module = "{}/drill.wasm"
+[plugin.scripted]
+module = "{}/scripted.wasm"
 allow  = [
   {{ call = ["pipelines.trigger", "jobs.later", "jobs.cancel"], beyond = ["app", "environment", "version", "parameter"] }},
   {{ call = ["pipelines.wait", "catalog.*", "jobs.list", "store.*"] }},

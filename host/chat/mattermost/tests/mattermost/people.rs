@@ -7,7 +7,7 @@ use wardroom_fake_mattermost::Post;
 
 use crate::harness::{Harness, until};
 
-pub(crate) const COMMAND: &str = "!drill-place cms production 1.0 trigger:cms/production:1.0 wait";
+pub(crate) const COMMAND: &str = "!script-app cms production 1.0 trigger:cms/production:1.0 wait";
 
 /// Waits for so many messages that ask for approval and returns the last one.
 pub(crate) async fn asking(harness: &Harness, count: usize) -> Result<Post> {

@@ -77,7 +77,7 @@ async fn a_card_is_one_message_that_is_edited_and_keeps_its_key() -> Result<()> 
     harness.pipelines = MemoryPipelines::new(None);
     let config = harness.with_approvals().replace("approval = { count = 1, from = \"deployer\", within = \"5m\" }", "");
     let _host = harness.start_with(&config).await?;
-    let asked = harness.alice.post(&harness.ops, "!drill-place cms production 1.0 trigger:cms/production:1.0 wait");
+    let asked = harness.alice.post(&harness.ops, "!script-app cms production 1.0 trigger:cms/production:1.0 wait");
     until("a card", || harness.bot.posts(&harness.ops).iter().any(|post| post.message.contains("cms"))).await?;
     until("a run", || !harness.pipelines.runs().is_empty()).await?;
     harness.pipelines.end(Outcome::Succeeded);

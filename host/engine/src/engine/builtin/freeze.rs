@@ -83,7 +83,7 @@ impl Host {
         let told = match others.as_slice() {
             [] => format!("{environment} is no longer frozen."),
             lines => {
-                format!("The freeze of {environment} that was said here is lifted. FreezeGuard: {}", lines.join("; "))
+                format!("The freeze of {environment} that was said here is lifted. Still: {}", lines.join("; "))
             }
         };
         let writes = std::iter::once(Write::Thaw(environment.to_owned())).chain(self.with_order(message, &told));
