@@ -1,10 +1,12 @@
 //! Wardroom: an embeddable engine that turns chat messages into guarded operations.
 //!
-//! A message becomes a [`command`], the command is authorized by [`access`], an action becomes a
-//! [`job`], the job runs a sandboxed [`plugin`], every call of the plugin goes through
-//! [`capability`] and may be held by [`approval`], and what comes of it goes back as a [`reply`]. The folders stand below in that
-//! order. [`port`] holds the traits that adapters implement, [`config`] reads `plugins.toml`, and
-//! [`engine`] joins the stages in one function.
+//! A message becomes a typed [`command`], the command is authorized by [`policy`], an action becomes a durable [`job`], the job
+//! runs a sandboxed [`plugin`], every call of the plugin passes the gate in [`hostcall`], and the result goes back to the room
+//! through [`messaging`]. [`engine`] joins the stages in one function.
+//!
+//! The folders are layers: each imports only those above it in this list. [`base`], [`model`], [`store`], [`metrics`], [`adapter`],
+//! [`journal`], [`command`], [`policy`], [`job`], [`messaging`], [`plugin`], [`hostcall`], [`runner`], [`trigger`], [`config`],
+//! [`engine`].
 //!
 //! Architecture Invariant: this crate knows no chat network, no cloud and no database driver.
 //! Architecture Invariant: each stage is a type that only the stage before can make.

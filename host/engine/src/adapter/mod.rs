@@ -1,4 +1,6 @@
-//! adapter
+//! The traits that adapters implement, each with an in-memory implementation, and what the engine wraps around them.
+//!
+//! Not here: the database ([`crate::store`]).
 
 mod accounts;
 mod backends;

@@ -1,4 +1,4 @@
-//! base
+//! Text, times, durations, cron, positions in files, reading of tables: the parts that know nothing of Wardroom.
 
 mod activity;
 mod cron;
@@ -15,6 +15,7 @@ mod typed_time;
 
 pub use activity::{Activity, AtWork};
 pub use cron::Cron;
+pub use cron::CronError;
 pub use duration::parse_duration;
 pub(crate) use json_size::size;
 pub use problem::{At, Problem, Problems};

@@ -1,4 +1,6 @@
-//! command
+//! Commands: what plugins and the host describe, and how a typed line becomes one of them.
+//!
+//! Not here: who may run it ([`crate::policy`]).
 
 mod asker;
 mod builtin;
@@ -16,6 +18,7 @@ mod vocabulary;
 pub use asker::Asker;
 pub use builtin::Builtin;
 pub use help::{help_all, help_one};
+pub use parse::Misparse;
 pub(crate) use parse::Options;
 pub use parse::{Command, Value};
 pub use spec::{CommandKind, Parameter, ParameterType, Spec, SpecError, Target};

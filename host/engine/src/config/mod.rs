@@ -1,4 +1,6 @@
-//! config
+//! `plugins.toml` to plain data: read into a tree with positions, table by table, every problem reported at once.
+//!
+//! Invariant: nothing here connects, and no secret is resolved.
 
 mod approvals;
 mod apps;

@@ -1,4 +1,4 @@
-//! engine
+//! The engine: its builder, the one function that joins the stages (`handle`), and the host's own commands (`builtin`).
 
 mod action;
 mod announce;
@@ -18,8 +18,9 @@ mod rows;
 mod schedules;
 mod verdict;
 
+pub use ask::NoAnswer;
 pub use builder::{BuildError, Engine, EngineBuilder, RunError};
-pub use builtin::{MayRow, MayRun, find_person};
+pub use builtin::{MayRow, MayRun, NotFound, find_person};
 pub use explain::Explainer;
 pub use health::{AccountHealth, Health};
 pub use hooks::{Delivered, Undelivered};

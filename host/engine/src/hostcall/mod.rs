@@ -1,4 +1,10 @@
-//! hostcall
+//! Host calls: the gate that every call of every guest passes, the call table, and a folder for each interface of the contract.
+//!
+//! Reading order: `host_call` (what a call is), `table` (all of them), `capability` (those of an embedder), `gate` (the one path),
+//! `authorize`, `deny_rules` and `approval_gate` (what may stop a call), `journaling` (what is written).
+//!
+//! To add a call: its function in `wit/`, a type that implements [`HostCall`] in the folder of its interface, and its row in `table`.
+//! A function of the contract without a row fails a test.
 
 mod access;
 mod approval_gate;

@@ -1,4 +1,6 @@
-//! job
+//! A job as data: its journal read back, replay, what its entries hold, deployment locks, its status card.
+//!
+//! Not here: what is done next with a job ([`crate::runner`]).
 
 mod approval_request;
 pub(crate) mod approval_text;

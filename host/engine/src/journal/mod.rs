@@ -1,4 +1,4 @@
-//! journal
+//! The journal of jobs: reading it, showing it to people, and the check of its hashes.
 
 pub(crate) mod blob;
 pub(crate) mod read;

@@ -1,4 +1,4 @@
-//! messaging
+//! Messages in and out: the inbox, addressing, the outbox, destinations, notifications, reply limits.
 
 mod accounts;
 mod addressing;

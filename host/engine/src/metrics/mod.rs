@@ -1,4 +1,6 @@
-//! metrics
+//! What is counted and measured: one table, and a function for each event.
+//!
+//! Invariant: no label holds text that somebody typed or sent.
 
 mod alert;
 mod counters;

@@ -1,4 +1,4 @@
-//! model
+//! Plain data: people, rooms, apps, environments, attributes, runs, host calls.
 
 mod attribute;
 mod bot;

@@ -1,4 +1,7 @@
-//! plugin
+//! Plugins: from a file's bytes to a linked component, and one fresh sandbox for each invocation.
+//!
+//! Invariant: one function configures wasmtime. While a plugin describes itself every import traps.
+//! Not here: what a host call does ([`crate::hostcall`]); the sandbox is generic over that.
 
 mod artifact;
 pub mod bindings;
@@ -17,6 +20,7 @@ mod set;
 mod tests;
 
 pub use artifact::Artifact;
+pub use artifact::ArtifactError;
 pub use config::PluginConfig;
 pub use describe::{Description, describe_file};
 pub use host_functions::{GuestData, HostFunctions};

@@ -1,4 +1,8 @@
-//! policy
+//! Who may do what: roles, grants, approval rules, freezes, the promotion order, and the check of a command.
+//!
+//! Invariant: one matcher ([`Scope::permit`]) serves all rules that permit. [`Authorized`] has no public constructor: holding one is
+//! the proof.
+//! Not here: the check of a host call ([`crate::hostcall`]).
 
 mod access;
 mod approval_rule;
@@ -23,6 +27,7 @@ pub use access::{Access, Policy};
 pub(crate) use approval_rule::Need;
 pub use approval_rule::{Approval, BreakGlass};
 pub use authorize::Authorized;
+pub use authorize::Refused;
 pub use bots::{Bot, Bots};
 pub use freeze_window::{Ends, Window};
 pub(crate) use freezes::FreezeGuard;
@@ -30,6 +35,7 @@ pub use freezes::{Freezes, Frozen, FrozenBy};
 pub use grant::{Allow, Grants};
 pub use machines::Machines;
 pub use pattern::Pattern;
+pub use pattern::PatternError;
 pub use people::{Named, People};
 pub(crate) use promotion_order::OutOfOrder;
 pub(crate) use role::granting_job;

@@ -1,4 +1,4 @@
-//! runner
+//! Takes a job from its journal to its next rest: drive, wait, approval, votes, calls in doubt, cancel, finish.
 
 mod approval;
 mod cancel;

@@ -53,7 +53,7 @@ pub struct Entry {
     pub rule: String,
     /// The attributes that the rules saw.
     pub attributes: BTreeMap<String, Vec<String>>,
-    /// Arguments, answer or both; what is large stands beside, see [`crate::journal::pack`].
+    /// Arguments, answer or both; what is large stands beside, see [`crate::store::pack`].
     pub body: serde_json::Value,
     /// The digest of what stands beside.
     pub beside: Option<String>,
@@ -66,7 +66,7 @@ pub struct Entry {
 pub struct HashedEntry {
     /// The entry.
     pub entry: Entry,
-    /// [`crate::journal::entry_hash`] of the hash before it and the entry.
+    /// [`crate::store::entry_hash`] of the hash before it and the entry.
     pub hash: String,
 }
 
@@ -79,11 +79,11 @@ pub struct Link {
     pub kind: LinkKind,
     /// The job; for a removal the moment before which everything was removed; else empty.
     pub subject: String,
-    /// For a job's opening and closing the hash of its first and last entry, for lines [`crate::journal::lines_digest`].
+    /// For a job's opening and closing the hash of its first and last entry, for lines [`crate::store::lines_digest`].
     pub digest: String,
     /// When.
     pub at: Timestamp,
-    /// [`crate::journal::link_hash`] of the hash before it and all of the above.
+    /// [`crate::store::link_hash`] of the hash before it and all of the above.
     pub hash: String,
 }
 

@@ -1,4 +1,6 @@
-//! store
+//! The database: the [`Store`] trait, its rows, the hashes over them, and the in-memory implementation.
+//!
+//! Invariant: everything that changes is a list of [`Write`]s, and a list is one transaction.
 
 mod chain;
 mod hooked;

@@ -79,7 +79,7 @@ pub enum Write {
     Enter(Entry),
     /// Something that stands beside: a large body, or the bytes of a plugin. Kept once.
     Keep {
-        /// [`crate::journal::digest`] of the bytes.
+        /// [`crate::store::digest`] of the bytes.
         digest: String,
         /// The bytes.
         bytes: Vec<u8>,

@@ -1,4 +1,6 @@
-//! trigger
+//! What starts a command without typing it: aliases, fixed answers, patterns, schedules, hooks. Data and matching.
+//!
+//! Not here: when a schedule is due and what a delivery becomes ([`crate::engine`]).
 
 mod alias;
 mod hook;
@@ -13,4 +15,5 @@ pub use hook::{Hook, HookAuth, NotTaken};
 pub use listen::Listen;
 pub use schedule::{Missed, Schedule};
 pub use template::Template;
+pub use template::TemplateError;
 pub use triggers::Triggers;

@@ -1,4 +1,4 @@
-//! builtin
+//! The host's own commands, and the report of who may run what.
 
 mod access_report;
 mod answers;
@@ -11,4 +11,4 @@ mod status;
 
 pub use access_report::{MayRow, MayRun};
 pub(crate) use approvals::ReactionQueue;
-pub use people::find_person;
+pub use people::{NotFound, find_person};
