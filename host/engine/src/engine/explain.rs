@@ -164,10 +164,6 @@ impl Explainer<'_> {
     }
 }
 
-fn calls(plugin: &Plugin, call: &str) -> bool {
-    plugin.calls.iter().any(|row| row.name == call)
-}
-
 /// What a rule allows in which it does not take what was typed, if there is such a thing.
 fn misses(rule: &Allow, command: &Command) -> Option<String> {
     rule.limits.iter().find_map(|(attribute, patterns)| {

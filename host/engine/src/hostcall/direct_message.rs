@@ -9,7 +9,7 @@ use crate::{
     messaging::Destination,
     model::{App, Direct},
     policy::Authorized,
-    store::{InboxRow, Store},
+    store::InboxRow,
 };
 
 /// So long is a network asked which room a name is: an effect may wait for the answer, and a freeze for the effect.

@@ -19,7 +19,7 @@ use crate::{
     model::{Attributes, CallSpec, RunKey},
     plugin::{GuestData, LoadedPlugin, Meter},
     policy::{Authorized, FreezeGuard, Grants, Rights},
-    store::{DeploymentLock, Store, StoreError, Write},
+    store::{DeploymentLock, StoreError, Write},
 };
 
 /// How often one invocation may say something before it answers.

@@ -13,7 +13,6 @@ use crate::{
     adapter::{Abilities, MemoryChat, MemoryPipelines, MemoryPipelinesFactory, ReadyChat},
     config::{Config, Registry},
     engine::Engine,
-    metrics::TABLE,
     model::{Attribute, CONTRACT, CallKind, EnvironmentFrom, Outcome, Risk},
 };
 

@@ -25,7 +25,7 @@ pub(crate) use approval_text::Thumb;
 pub(crate) use approval_text::{approval_line, plan_lines, thumb};
 pub(crate) use cancel::call_off;
 pub use card::JobCard;
-pub(crate) use card::{emoji, first, last};
+pub(crate) use card::{first, last};
 pub(crate) use claim::{Claim, Claims};
 pub(crate) use close::close;
 pub use ending::{Denied, Reason};

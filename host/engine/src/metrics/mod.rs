@@ -6,6 +6,7 @@ mod alert;
 mod counters;
 mod first_response;
 mod metric;
+#[cfg(test)]
 mod pages;
 mod record;
 mod table;

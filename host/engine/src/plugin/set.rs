@@ -18,6 +18,8 @@ use crate::{
     store::{JobRow, Store, StoreError, Write},
 };
 
+type NameAndDigest = (String, String);
+
 /// The plugins of a host.
 pub struct Plugins<D: GuestData> {
     loaded: Vec<Arc<LoadedPlugin<D>>>,
@@ -29,7 +31,7 @@ pub struct Plugins<D: GuestData> {
     /// What each plugin of the configuration is granted, loaded or not.
     grants: HashMap<String, Arc<Grants>>,
     /// Plugins of open jobs that are not those that are loaded now, by name and digest.
-    revived: Mutex<HashMap<(String, String), Arc<LoadedPlugin<D>>>>,
+    revived: Mutex<HashMap<NameAndDigest, Arc<LoadedPlugin<D>>>>,
 }
 
 impl<D: GuestData> Plugins<D> {

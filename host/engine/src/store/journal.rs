@@ -53,7 +53,7 @@ pub struct Entry {
     pub rule: String,
     /// The attributes that the rules saw.
     pub attributes: BTreeMap<String, Vec<String>>,
-    /// Arguments, answer or both; what is large stands beside, see [`crate::store::pack`].
+    /// Arguments, answer or both; what is large stands beside, see [`crate::journal::pack`].
     pub body: serde_json::Value,
     /// The digest of what stands beside.
     pub beside: Option<String>,

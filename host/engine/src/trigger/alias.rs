@@ -82,7 +82,6 @@ mod tests {
     use crate::messaging::Listener as _;
     use crate::{
         base::At,
-        command::words,
         trigger::{Triggers, listen::Listen, template::Template},
     };
     use regex::Regex;

@@ -20,7 +20,7 @@ use crate::{
     messaging::asks_unsent,
     policy::Authorized,
     runner::{NoVote, Vote},
-    store::{InboxKey, InboxRow, JobPhase, JobQuery, JobRow, Reaction, Store, StoreError, Write},
+    store::{InboxKey, InboxRow, JobPhase, JobQuery, JobRow, Reaction, StoreError, Write},
 };
 
 /// The line of those messages that say something of a job that asks: they are handled one after the other, in the order in
