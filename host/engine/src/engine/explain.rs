@@ -9,7 +9,7 @@ use super::{builder::Host, verdict::Refusal};
 use crate::{
     base::clean,
     command::{Asker, Command, Parsed, Target, Value, Vocabulary},
-    hostcall::{Plugin, Plugins},
+    hostcall::Plugins,
     model::{Attribute, Attributes, CallKind, Catalog},
     policy::{Access, Allow, Approval, Member, Rights, Role},
 };
