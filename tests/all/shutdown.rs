@@ -32,15 +32,16 @@ wall = "60s"
 /// A host with a running plugin that makes no call and does not return.
 fn spinning(test_host: &TestHost) -> Result<RunningHost> {
     let mut host = RunningHost::start(test_host)?;
-    host.say("script spin")?;
-    let open = "select count(*) from job where ended is null";
+    host.say("script set:runs:yes spin")?;
+    // The entry of the call before it shows that the plugin runs.
+    let called = "select count(*) from entry where kind = 'call'";
     // The host creates the database while it starts.
     let opened = || {
         Ok(Journal::open(&test_host.path("state"))
-            .and_then(|mut journal| journal.count(open))
+            .and_then(|mut journal| journal.count(called))
             .is_ok_and(|count| count == 1))
     };
-    eventually("the job", opened)?;
+    eventually("the call", opened)?;
     Ok(host)
 }
 
@@ -51,7 +52,7 @@ fn one_sigterm_ends_the_host_before_a_service_manager_kills_it() -> Result<()> {
     ensure!(status.code() == Some(0), "{status}");
     ensure!(took < Duration::from_secs(15), "{took:?}");
     let jobs = test_host.wardroom(&["jobs"], "")?;
-    ensure!(jobs.out.contains("script spin, by operator: at work"), "{jobs:?}");
+    ensure!(jobs.out.contains("script set:runs:yes spin, by operator: at work"), "{jobs:?}");
     ensure!(test_host.wardroom(&["journal", "verify"], "")?.code == Some(0));
     Ok(())
 }
