@@ -1,7 +1,7 @@
 //! Chats and pipelines systems that call hooks around the methods of others, for crash points and simulated crashes.
 //!
 //! Invariant: the wrappers change no argument, no result and no order.
-//! Not here: the store's wrapper, which is [`wardroom::port::store::HookedStore`].
+//! Not here: the store's wrapper, which is [`wardroom::store::HookedStore`].
 
 mod chat;
 mod pipelines;
