@@ -23,7 +23,7 @@
 //!
 //! # A run outlives the host
 //!
-//! Each run has a supervisor ([`supervise`]) in its own session, and a folder named by its [`RunKey`](wardroom::port::RunKey).
+//! Each run has a supervisor ([`supervise`]) in its own session, and a folder named by its [`RunKey`](wardroom::model::RunKey).
 //! A later host finds the run by these two alone. Where the supervisor is killed, the kernel kills the program; the next status
 //! check kills the rest of the session and records the outcome `unknown`. The run is never started again.
 //!

@@ -1,7 +1,7 @@
 //! The database of a host in one SQLite file: inbox, outbox, journal, releases and the plugins' keys.
 //!
 //! [`SqliteStore::open`] locks the state folder for this process, migrates the schema and returns a
-//! [`wardroom::port::Store`]. [`SqliteStore::open_adopting`] also takes over the database of another machine.
+//! [`wardroom::store::Store`]. [`SqliteStore::open_adopting`] also takes over the database of another machine.
 //! [`SqliteStore::open_read_only`] reads the database while a host runs. [`parse_url`] reads the `url` of `[store]`.
 //!
 //! Architecture Invariant: there is one writer. All lists of writes that wait while it is busy become one transaction with one

@@ -1,4 +1,4 @@
-//! The in-memory twin of each trait of [`crate::port`], for tests, benches and embedders that keep nothing.
+//! In-memory implementations of the traits of [`crate::adapter`], for tests, benches and embedders that keep nothing.
 //!
 //! Architecture Invariant: a twin behaves as the real adapters must; one list of checks runs against both.
 

@@ -1,4 +1,4 @@
-//! The conformance suite of [`wardroom::port::Store`], run against the in-memory store and the SQLite store.
+//! The conformance suite of [`wardroom::store::Store`], run against the in-memory store and the SQLite store.
 //!
 //! `opening`, `writer`, `process`, `tamper` and `versions` test the SQLite store alone: files, batches, crashes, a full disk,
 //! changed databases and migrations.
