@@ -5,7 +5,7 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 use anyhow::{Context as _, Result, ensure};
-use wardroom::hostcall::HostCalls;
+use wardroom::Engine;
 
 use crate::{
     journal::Journal,
@@ -197,15 +197,15 @@ fn every_call_is_denied_after_the_role_is_removed_during_a_wait() -> Result<()> 
     let denied = journal.texts("select call from entry where kind = 'denied' order by seq")?;
     let open: BTreeSet<&str> = OPEN_CALLS.iter().map(|(name, _)| *name).collect();
     let mut wrong = Vec::new();
-    let calls = HostCalls::new(&[]).map_err(anyhow::Error::msg)?;
-    for row in calls.table().iter() {
+    let calls = Engine::builder().calls().map_err(anyhow::Error::msg)?;
+    for row in calls.iter() {
         let count = denied.iter().filter(|call| *call == row.name).count();
         let expected = usize::from(!open.contains(row.name));
         if count != expected {
             wrong.push(format!("{} was denied {count} times, and {expected} is expected", row.name));
         }
     }
-    let gone = open.iter().filter(|name| calls.table().get(name).is_none());
+    let gone = open.iter().filter(|name| calls.get(name).is_none());
     wrong.extend(gone.map(|name| format!("there is no call {name}, which the list has")));
     ensure!(wrong.is_empty(), "{}\n{denied:?}", wrong.join("\n"));
     let role = journal.count("select count(*) from entry where kind = 'denied' and rule like 'no role lets%'")?;

@@ -12,15 +12,14 @@ use anyhow::{Context as _, Result, anyhow};
 use async_trait::async_trait;
 use tokio::task::JoinHandle;
 use wardroom::{
-    CancellationToken, Timestamp,
+    CancellationToken, Engine, EngineBuilder, Timestamp,
     adapter::Inbox,
     adapter::{
         Abilities, Chat, ChatFactory, Incoming, MemoryChat, MemoryClock, MemoryPipelines, MemoryPipelinesFactory,
         Outgoing, SendError,
     },
     base::{Problem, Table},
-    config::Registry,
-    engine::{Engine, RunError},
+    engine::{ConfigError, RunError},
     model::{BotIdentity, Outcome, Person},
     store::MemoryStore,
 };
@@ -59,36 +58,35 @@ impl TestWorkspace {
 
     /// The problems of a configuration.
     pub(crate) fn problems(&self, config: &str) -> Vec<Problem> {
-        self.read(config).err().unwrap_or_default()
+        self.read(config).err().map_or_else(Vec::new, |error| error.0)
     }
 
     /// The rooms that only other identities name when `bot` runs alone.
     pub(crate) fn rooms_of_absent(&self, config: &str, bot: &str) -> Result<Vec<String>> {
-        let mut config = self.read(config).map_err(|problems| anyhow!("{problems:?}"))?;
+        let mut config = self.read(config)?;
         let rooms = config.only(bot).map_err(|_| anyhow!("there is no {bot}"))?;
         Ok(rooms.iter().map(ToString::to_string).collect())
     }
 
-    fn read(&self, config: &str) -> Result<wardroom::config::Config, Vec<Problem>> {
+    fn builder(&self) -> EngineBuilder {
+        Engine::builder().chat(RoomChats(self.chats.clone())).pipelines(MemoryPipelinesFactory(self.pipelines.clone()))
+    }
+
+    fn read(&self, config: &str) -> Result<wardroom::config::Config, ConfigError> {
         let file = self.folder.path().join("plugins.toml");
         let text = config.replace("{guests}", &guests().display().to_string());
         std::fs::write(&file, text).expect("a folder of our own takes a file");
-        let registry = Registry {
-            chats: vec![Arc::new(RoomChats(self.chats.clone()))],
-            pipelines: vec![Arc::new(MemoryPipelinesFactory(self.pipelines.clone()))],
-            ..Registry::default()
-        };
-        wardroom::config::read(&file, &registry)
+        self.builder().read(&file)
     }
 
     /// Starts an engine that runs until it is closed. `bot` restricts it to one identity.
     pub(crate) async fn open(&self, config: &str, bot: Option<&str>) -> Result<Open<'_>> {
-        let mut config = self.read(config).map_err(|problems| anyhow!("{problems:?}"))?;
+        let mut config = self.read(config)?;
         if let Some(bot) = bot {
             config.only(bot).map_err(|_| anyhow!("there is no {bot}"))?;
         }
         let code = crate::test_host::code();
-        let engine = Engine::builder(config, self.store.clone()).clock(self.clock.clone()).cache(code).build().await?;
+        let engine = self.builder().clock(self.clock.clone()).cache(code).build(config, self.store.clone()).await?;
         let (engine, stop) = (Arc::new(engine), CancellationToken::new());
         let running = tokio::spawn({
             let (engine, stop) = (engine.clone(), stop.clone());

@@ -1,7 +1,7 @@
 //! The host as a library: reads the command line, runs one subcommand and returns its exit code.
 //!
-//! The binary `wardroom` is [`main`] with [`Unchanged`]. A program of its own can put wrappers around the adapters and the
-//! store of the same host with [`Instrument`]; everything else in this crate is private.
+//! The binary `wardroom` is [`main`] with [`Unchanged`]. A program of its own can add capabilities to the same host, and put
+//! wrappers around its adapters and its store, with [`Instrument`]; everything else in this crate is private.
 //!
 //! Exit codes: 0 done, 1 failed, 2 wrong usage or configuration. Replies and reports go to standard
 //! output, the log to standard error.
@@ -18,7 +18,9 @@ compile_error!("a host needs a store: build with `--features sqlite`");
 use std::{process::ExitCode, sync::Arc};
 
 use clap::Parser as _;
-use wardroom::{config::Registry, store::Store};
+use wardroom::{EngineBuilder, store::Store};
+
+use wiring::Wiring;
 
 use arguments::{Arguments, AuditCommand, Command, JournalCommand, PluginCommand};
 
@@ -26,12 +28,15 @@ use arguments::{Arguments, AuditCommand, Command, JournalCommand, PluginCommand}
 #[cfg(feature = "exec")]
 pub(crate) const SUPERVISE: &str = "supervise";
 
-/// Replaces parts of the host before `wardroom run` uses them. The other subcommands do not call it.
+/// Adds parts to the host, or replaces some of them.
 pub trait Instrument: Sync {
-    /// Called once with the factories of this build, before the configuration is read.
-    fn registry(&self, _registry: &mut Registry) {}
+    /// Called by each subcommand that reads the configuration, with the adapters of this build. A capability that is added here
+    /// is known to every report too.
+    fn builder(&self, builder: EngineBuilder) -> EngineBuilder {
+        builder
+    }
 
-    /// Called once with the open store. The engine gets the store that this returns.
+    /// Called once by `wardroom run`, with the open store. The engine gets the store that this returns.
     fn store(&self, store: Arc<dyn Store>) -> Arc<dyn Store> {
         store
     }
@@ -84,24 +89,26 @@ pub fn main(instrument: &dyn Instrument) -> ExitCode {
 }
 
 async fn run(arguments: Arguments, instrument: &dyn Instrument) -> anyhow::Result<Exit> {
-    let config = &arguments.config;
+    let wiring = &Wiring { path: &arguments.config, instrument };
     match arguments.command {
-        Command::Run { locked, adopt, bot } => commands::run(config, locked, adopt, bot.as_deref(), instrument).await,
-        Command::Check { connect, output } => commands::check(config, connect, output.format).await,
-        Command::Audit { output, of: None } => commands::audit(config, output.format).await,
+        Command::Run { locked, adopt, bot } => commands::run(wiring, locked, adopt, bot.as_deref()).await,
+        Command::Check { connect, output } => commands::check(wiring, connect, output.format).await,
+        Command::Audit { output, of: None } => commands::audit(wiring, output.format).await,
         Command::Audit { of: Some(AuditCommand::People { output }), .. } => {
-            commands::people(config, output.format).await
+            commands::people(wiring, output.format).await
         }
         Command::Can { user, command, room, output } => {
-            commands::can(config, &user, &command, room.as_deref(), output.format).await
+            commands::can(wiring, &user, &command, room.as_deref(), output.format).await
         }
-        Command::Jobs { all, limit, output } => commands::jobs(config, all, limit, output.format).await,
-        Command::Job { id, output } => commands::job(config, &id, output.format).await,
-        Command::Journal(JournalCommand::Show { job, output }) => commands::show(config, &job, output.format).await,
+        Command::Jobs { all, limit, output } => commands::jobs(wiring, all, limit, output.format).await,
+        Command::Job { id, output } => commands::job(wiring, &id, output.format).await,
+        Command::Journal(JournalCommand::Show { job, output }) => commands::show(wiring, &job, output.format).await,
         Command::Journal(JournalCommand::Verify { head, output }) => {
-            commands::verify(config, head.as_ref(), output.format).await
+            commands::verify(wiring, head.as_ref(), output.format).await
         }
-        Command::Plugin(PluginCommand::Inspect { file, output }) => commands::inspect(&file, output.format).await,
-        Command::Plugin(PluginCommand::Lock { check }) => commands::lock(config, check).await,
+        Command::Plugin(PluginCommand::Inspect { file, output }) => {
+            commands::inspect(wiring, &file, output.format).await
+        }
+        Command::Plugin(PluginCommand::Lock { check }) => commands::lock(wiring, check).await,
     }
 }

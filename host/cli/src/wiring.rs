@@ -1,23 +1,28 @@
 //! Reads the configuration with the adapters of this build.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use wardroom::{
-    base::Problem,
-    config::{Config, Peek, Registry, peek},
-    hostcall::{Loader, Plugins},
-    plugin::{Lock, Runtime},
+    Engine, EngineBuilder,
+    base::{At, Problem},
+    config::{Config, DEFAULT_STORE, Peek, peek},
+    engine::Review,
+    plugin::Lock,
 };
 use wardroom_sqlite::SqliteStore;
 
-use crate::report;
+use crate::{Instrument, report};
 
 /// All chat adapters, whether this build has them or not.
 const NETWORKS: [&str; 3] = ["console", "matrix", "mattermost"];
+
+/// What a subcommand reads the configuration with.
+pub(crate) struct Wiring<'a> {
+    /// The path of `plugins.toml`.
+    pub(crate) path: &'a Path,
+    /// The changes of the program.
+    pub(crate) instrument: &'a dyn Instrument,
+}
 
 /// The paths of a host's state.
 #[derive(Debug, Clone)]
@@ -28,72 +33,101 @@ pub(crate) struct State {
     pub(crate) folder: PathBuf,
 }
 
-/// A valid configuration with its state paths and its lock.
+/// A valid configuration with its builder, its state paths and its lock.
 pub(crate) struct Wired {
+    pub(crate) builder: EngineBuilder,
     pub(crate) config: Config,
     pub(crate) state: State,
     pub(crate) lock: Option<Lock>,
 }
 
-/// Reads the configuration and the lock.
-///
-/// # Errors
-/// All problems of both.
-pub(crate) fn wire(path: &Path) -> Result<Wired, Vec<Problem>> {
-    wire_with(path, |_| {})
-}
-
-/// Like [`wire`], with a change of the adapters before the configuration is read.
-///
-/// # Errors
-/// As [`wire`].
-pub(crate) fn wire_with(path: &Path, change: impl FnOnce(&mut Registry)) -> Result<Wired, Vec<Problem>> {
-    let peek = peek(path);
-    let state = state(path, &peek);
-    let mut registry = registry(&peek, state.as_ref().map_or(Path::new("state"), |state| &state.folder));
-    change(&mut registry);
-    let config = wardroom::config::read(path, &registry);
-    let lock = Lock::read(&wardroom::plugin::path(path));
-    match (config, lock, state) {
-        (Ok(config), Ok(lock), Ok(state)) => Ok(Wired { config, state, lock }),
-        (config, lock, state) => {
-            let mut problems = config.as_ref().err().cloned().unwrap_or_default();
-            problems.extend(lock.err().into_iter().flatten());
-            if let Err(message) = state {
-                let at = match &config {
-                    Ok(config) => config.store.at.clone(),
-                    Err(_) => wardroom::base::At { file: path.display().to_string().into(), line: 1 },
-                };
-                problems.push(Problem {
-                    at,
-                    message,
-                    fix: Some(format!("url = \"{}\"", wardroom::config::DEFAULT_STORE)),
-                });
+impl Wiring<'_> {
+    /// Reads the configuration and the lock.
+    ///
+    /// # Errors
+    /// All problems of both.
+    pub(crate) fn read(&self) -> Result<Wired, Vec<Problem>> {
+        let path = self.path;
+        let peek = peek(path);
+        let state = state(path, &peek);
+        let builder = self.builder(&peek, state.as_ref().map_or(Path::new("state"), |state| &state.folder));
+        let config = builder.read(path).map_err(|error| error.0);
+        let lock = Lock::read(&Lock::path(path));
+        match (config, lock, state) {
+            (Ok(config), Ok(lock), Ok(state)) => Ok(Wired { builder, config, state, lock }),
+            (config, lock, state) => {
+                let mut problems = config.as_ref().err().cloned().unwrap_or_default();
+                problems.extend(lock.err().into_iter().flatten());
+                if let Err(message) = state {
+                    let at = match &config {
+                        Ok(config) => config.store().at.clone(),
+                        Err(_) => At { file: path.display().to_string().into(), line: 1 },
+                    };
+                    problems.push(Problem { at, message, fix: Some(format!("url = \"{DEFAULT_STORE}\"")) });
+                }
+                Err(problems)
             }
-            Err(problems)
         }
     }
-}
 
-/// As [`wire`], and prints the problems. `None` where there are any.
-pub(crate) fn wire_or_report(path: &Path) -> Option<Wired> {
-    reported(wire(path))
-}
+    /// As [`read`](Self::read), and prints the problems. `None` where there are any.
+    pub(crate) fn read_or_report(&self) -> Option<Wired> {
+        self.read().inspect_err(|problems| report::problems(problems)).ok()
+    }
 
-/// Prints every problem. `None` where there were any.
-pub(crate) fn reported(wired: Result<Wired, Vec<Problem>>) -> Option<Wired> {
-    wired.inspect_err(|problems| report::problems(problems)).ok()
-}
+    /// Opens the database of a configuration for reading, also while a host runs. `None` where the configuration has problems,
+    /// which are printed.
+    ///
+    /// # Errors
+    /// The database does not exist or cannot be opened.
+    pub(crate) async fn store_or_report(&self) -> anyhow::Result<Option<SqliteStore>> {
+        match self.read_or_report() {
+            Some(wired) => Ok(Some(SqliteStore::open_read_only(&wired.state.database).await?)),
+            None => Ok(None),
+        }
+    }
 
-/// Opens the database of a configuration for reading, also while a host runs. `None` where the configuration has problems,
-/// which are printed.
-///
-/// # Errors
-/// The database does not exist or cannot be opened.
-pub(crate) async fn store_or_report(path: &Path) -> anyhow::Result<Option<SqliteStore>> {
-    match wire_or_report(path) {
-        Some(wired) => Ok(Some(SqliteStore::open_read_only(&wired.state.database).await?)),
-        None => Ok(None),
+    /// The adapters for a configuration that is not read, such as that of one plugin file.
+    pub(crate) fn builder_alone(&self) -> EngineBuilder {
+        self.builder(&Peek::default(), Path::new("state"))
+    }
+
+    #[cfg_attr(
+        not(any(feature = "console", feature = "matrix", feature = "mattermost", feature = "exec")),
+        expect(unused_variables, reason = "a build without adapters uses neither")
+    )]
+    fn builder(&self, peek: &Peek, state: &Path) -> EngineBuilder {
+        let mut builder = Engine::builder();
+        let mut built: Vec<&str> = Vec::new();
+        #[cfg(feature = "console")]
+        {
+            let alone = peek.networks.iter().all(|network| network == wardroom_console::NETWORK);
+            builder = builder.chat(wardroom_console::ConsoleFactory::new(alone));
+            built.push(wardroom_console::NETWORK);
+        }
+        #[cfg(feature = "matrix")]
+        {
+            builder = builder.chat(wardroom_matrix::MatrixFactory::new(state.to_owned()));
+            built.push("matrix");
+        }
+        #[cfg(feature = "mattermost")]
+        {
+            builder = builder.chat(wardroom_mattermost::MattermostFactory::new(state.to_owned()));
+            built.push("mattermost");
+        }
+        #[cfg(feature = "exec")]
+        {
+            // This name stays the running binary after an upgrade has replaced its file.
+            let supervisor = vec!["/proc/self/exe".to_owned(), crate::SUPERVISE.to_owned()];
+            builder = builder.pipelines(wardroom_exec::ExecFactory::new(state.join("runs"), supervisor));
+        }
+        for network in NETWORKS.into_iter().filter(|network| !built.contains(network)) {
+            builder = builder.left_out(network);
+        }
+        if cfg!(not(feature = "http")) {
+            builder = builder.without_http();
+        }
+        self.instrument.builder(builder)
     }
 }
 
@@ -105,64 +139,39 @@ fn state(path: &Path, peek: &Peek) -> Result<State, String> {
     Ok(State { database, folder })
 }
 
-#[cfg_attr(
-    not(any(feature = "console", feature = "matrix", feature = "mattermost", feature = "exec")),
-    expect(unused_variables, reason = "a build without adapters uses neither")
-)]
-fn registry(peek: &Peek, state: &Path) -> Registry {
-    let mut registry = Registry::default();
-    #[cfg(feature = "console")]
-    {
-        let alone = peek.networks.iter().all(|network| network == wardroom_console::NETWORK);
-        registry.chats.push(Arc::new(wardroom_console::ConsoleFactory::new(alone)));
-    }
-    #[cfg(feature = "matrix")]
-    registry.chats.push(Arc::new(wardroom_matrix::MatrixFactory::new(state.to_owned())));
-    #[cfg(feature = "mattermost")]
-    registry.chats.push(Arc::new(wardroom_mattermost::MattermostFactory::new(state.to_owned())));
-    #[cfg(feature = "exec")]
-    {
-        // This name stays the running binary after an upgrade has replaced its file.
-        let supervisor = vec!["/proc/self/exe".to_owned(), crate::SUPERVISE.to_owned()];
-        registry.pipelines.push(Arc::new(wardroom_exec::ExecFactory::new(state.join("runs"), supervisor)));
-    }
-    registry.left_out =
-        NETWORKS.into_iter().filter(|name| registry.chats.iter().all(|chat| chat.network() != *name)).collect();
-    registry.no_http = cfg!(not(feature = "http"));
-    registry
-}
-
-impl Wired {
+impl State {
     /// The folder of compiled plugins.
     pub(crate) fn cache(&self) -> PathBuf {
-        self.state.folder.join("code")
+        self.folder.join("code")
     }
 
     /// Opens the database for reading; `None` where no host has created it yet.
     pub(crate) async fn store(&self) -> anyhow::Result<Option<SqliteStore>> {
-        match SqliteStore::open_read_only(&self.state.database).await {
+        match SqliteStore::open_read_only(&self.database).await {
             Ok(store) => Ok(Some(store)),
             Err(wardroom_sqlite::OpenError::Missing { .. }) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
+}
 
-    /// Adds the grants that were made in chat to the access rules. Returns a warning for each grant that has no effect.
-    pub(crate) async fn grants(&self) -> anyhow::Result<Vec<String>> {
-        use wardroom::store::Store as _;
-        let Some(store) = self.store().await? else { return Ok(self.config.access.restore(Vec::new())) };
-        let grants = store.grants().await;
-        store.close().await;
-        Ok(self.config.access.restore(grants?))
+impl Wired {
+    /// Loads the plugins for a report. The cache of compiled code is used only where the state folder exists.
+    pub(crate) async fn review(self) -> anyhow::Result<(Review, State)> {
+        let mut builder = self.builder.lock(self.lock);
+        if self.state.folder.is_dir() {
+            builder = builder.cache(self.state.cache());
+        }
+        Ok((builder.review(self.config).await?, self.state))
     }
 
-    /// Loads the plugins for a report. The cache of compiled code is used only where the state folder exists.
-    pub(crate) async fn plugins(&self, lock: Option<&Lock>) -> anyhow::Result<Plugins> {
-        let runtime = Runtime::new()
-            .map_err(|error| anyhow::anyhow!("{error:#}"))
-            .context("the WebAssembly engine does not start")?;
-        let cache = self.state.folder.is_dir().then(|| self.cache());
-        let loader = Loader::new(runtime, cache, self.config.calls.clone().into());
-        Ok(Plugins::load(&self.config.plugins, &loader, lock).await)
+    /// As [`review`](Self::review), with the grants that were made in chat. Also returns a warning for each grant that has no
+    /// effect.
+    pub(crate) async fn review_with_grants(self) -> anyhow::Result<(Review, Vec<String>)> {
+        let (review, state) = self.review().await?;
+        let Some(store) = state.store().await? else { return Ok((review, Vec::new())) };
+        let warnings = review.add_grants(&store).await;
+        store.close().await;
+        Ok((review, warnings?))
     }
 }

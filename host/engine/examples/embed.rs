@@ -8,7 +8,6 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use wardroom::{
     CancellationToken, Timestamp,
     adapter::{Body, Chat, Inbox, Incoming, MemoryPipelines, MemoryPipelinesFactory, Outgoing, ReadyChat, SendError},
-    config::Registry,
     engine::Engine,
     model::{Outcome, Person},
     store::MemoryStore,
@@ -60,13 +59,9 @@ impl Chat for Pager {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let pipelines = MemoryPipelinesFactory(MemoryPipelines::new(Some(Outcome::Succeeded)));
-    let registry = Registry {
-        chats: vec![Arc::new(ReadyChat(Arc::new(Pager)))],
-        pipelines: vec![Arc::new(pipelines)],
-        ..Registry::default()
-    };
+    let builder = Engine::builder().chat(ReadyChat(Arc::new(Pager))).pipelines(pipelines);
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/embed.toml");
-    let config = wardroom::config::read(&file, &registry).map_err(|problems| anyhow::anyhow!("{problems:#?}"))?;
-    let engine = Engine::builder(config, Arc::new(MemoryStore::default())).build().await?;
+    let config = builder.read(&file)?;
+    let engine = builder.build(config, Arc::new(MemoryStore::default())).await?;
     Ok(engine.run(CancellationToken::new()).await?)
 }

@@ -33,3 +33,25 @@ pub use engine::{Engine, EngineBuilder};
 pub use jiff::Timestamp;
 /// How a host asks its parts to stop.
 pub use tokio_util::sync::CancellationToken;
+
+/// Parts that this repository's benches measure on their own. Not a public interface: it changes without notice.
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod internals;
+
+/// The items that most programs with an engine need.
+pub mod prelude {
+    pub use crate::{
+        CancellationToken, Engine, EngineBuilder, Timestamp,
+        adapter::{
+            Abilities, Body, Chat, ChatFactory, Clock, Directory, Inbox, Incoming, MemoryChat, MemoryClock,
+            MemoryDirectory, MemoryPipelines, MemoryPipelinesFactory, Outgoing, Pipelines, PipelinesFactory, ReadyChat,
+            SendError, SystemClock,
+        },
+        base::{Problem, Secret, Table, Text},
+        config::Config,
+        hostcall::Capability,
+        model::{Outcome, Person},
+        store::{MemoryStore, Store},
+    };
+}

@@ -12,13 +12,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use async_trait::async_trait;
 use tokio::sync::Notify;
 use wardroom::{
     CancellationToken, Timestamp,
     adapter::{Abilities, Clock, Incoming, MemoryChat, MemoryPipelines, MemoryPipelinesFactory, Outgoing, ReadyChat},
-    config::Registry,
     engine::Engine,
     model::{Outcome, Person},
     store::{
@@ -130,15 +129,12 @@ impl Harness {
         let hooks = CrashHooks { budget: budget.clone(), served: served.clone() };
         let chat = HookedChat::new(self.chat.clone(), hooks.clone());
         let pipelines = Arc::new(MemoryPipelinesFactory(self.pipelines.clone()));
-        let registry = Registry {
-            chats: vec![Arc::new(ReadyChat(Arc::new(chat)))],
-            pipelines: vec![Arc::new(HookedPipelinesFactory::new(pipelines, hooks.clone()))],
-            ..Registry::default()
-        };
-        let config = wardroom::config::read(&file, &registry).map_err(|problems| anyhow!("{problems:?}"))?;
+        let builder = Engine::builder()
+            .chat(ReadyChat(Arc::new(chat)))
+            .pipelines(HookedPipelinesFactory::new(pipelines, hooks.clone()));
+        let config = builder.read(&file)?;
         let store = Arc::new(HookedStore::new(self.store.clone(), hooks));
-        let engine =
-            Engine::builder(config, store).clock(self.clock.clone()).cache(crate::test_host::code()).build().await?;
+        let engine = builder.clock(self.clock.clone()).cache(crate::test_host::code()).build(config, store).await?;
         let engine = Arc::new(engine);
         let stop = CancellationToken::new();
         let running = tokio::spawn({

@@ -1,6 +1,6 @@
 //! `100 plugins from the cache`: the time of a start that compiles nothing.
 //!
-//! The bench measures [`Plugins::load`] as a whole: files, digests, compiled code, descriptions and linkers. It creates
+//! The bench measures the loading of plugins as a whole: files, digests, compiled code, descriptions and linkers. It creates
 //! the wasmtime engine before, because a host creates it once for any number of plugins.
 
 use std::{path::Path, time::Instant};
@@ -8,8 +8,7 @@ use std::{path::Path, time::Instant};
 use anyhow::{Context as _, Result, anyhow, bail};
 use wardroom::{
     config::Config,
-    hostcall::{Loader, Plugins},
-    plugin::Runtime,
+    internals::{self, Runtime},
 };
 
 use crate::{
@@ -52,9 +51,8 @@ pub(crate) fn measure(scene: &Scene) -> Result<Figure> {
 /// Loads all plugins, as a new process would; returns the seconds.
 async fn load(config: &Config, cache: &Path) -> Result<f64> {
     let runtime = Runtime::new().map_err(|error| anyhow!("{error:#}"))?;
-    let loader = Loader::new(runtime, Some(cache.to_owned()), config.calls.clone().into());
     let began = Instant::now();
-    let plugins = Plugins::load(&config.plugins, &loader, None).await;
+    let plugins = internals::load_plugins(config, runtime, cache).await;
     let took = began.elapsed().as_secs_f64();
     if let Some(plugin) = plugins.not_loaded().first() {
         bail!("plugin {} is not loaded: {}", plugin.name, plugin.error);

@@ -23,11 +23,11 @@ use wardroom::{
     Timestamp,
     base::Text,
     engine::Engine,
-    model::{Limits, Person},
-    plugin::{
+    internals::{
         Artifact, Memory, Meter, Runtime,
         bindings::{PluginPre, commands, types},
     },
+    model::{Limits, Person},
     store::{InboxKey, InboxRow, MemoryStore},
 };
 use wasmtime::{
@@ -124,9 +124,9 @@ impl EngineSide {
     async fn new(scene: &Scene, folder: &Path) -> Result<Self> {
         let config = scene::config(folder, [("bench".to_owned(), scene.guests.join("bench.wasm"))])?;
         let store = Arc::new(MemoryStore::new());
-        let engine = Engine::builder(config, store.clone()).build().await?;
-        if let Some(plugin) = engine.plugins().not_loaded().first() {
-            bail!("plugin {} is not loaded: {}", plugin.name, plugin.error);
+        let engine = scene::builder().build(config, store.clone()).await?;
+        if let Some((plugin, error)) = engine.not_loaded().first() {
+            bail!("plugin {plugin} is not loaded: {error}");
         }
         Ok(Self { engine, store, batches: AtomicUsize::new(0), answer: Text::lines(ANSWER) })
     }
@@ -187,8 +187,7 @@ impl SandboxSide {
     fn new(guest: &[u8]) -> Result<Self> {
         let plain = |error: wasmtime::Error| anyhow!("{error:#}");
         let runtime = Runtime::with_memory(Memory::Pool).map_err(plain)?;
-        let artifact =
-            Artifact::from_bytes(guest, wardroom::hostcall::HostCalls::new(&[]).map_err(anyhow::Error::msg)?.table())?;
+        let artifact = Artifact::from_bytes(guest, &Engine::builder().calls().map_err(anyhow::Error::msg)?)?;
         let component = Component::new(runtime.engine(), &artifact.component).map_err(plain)?;
         let mut linker: Linker<Meter> = Linker::new(runtime.engine());
         let mut clock = linker.instance("wardroom:plugin/clock@0.1.0").map_err(plain)?;

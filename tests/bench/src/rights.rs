@@ -8,9 +8,8 @@ use std::{fmt::Write as _, hint::black_box, time::Instant};
 use anyhow::{Result, bail};
 use wardroom::{
     Timestamp,
-    command::{Asker, Target},
+    internals::{Access, Asker, Target},
     model::Person,
-    policy::Access,
     store::Grant,
 };
 
@@ -31,7 +30,7 @@ const LIMIT: f64 = 20.0;
 pub(crate) fn measure(_: &Scene) -> Result<Vec<Figure>> {
     let folder = tempfile::tempdir()?;
     let config = scene::read_text(folder.path(), &text())?;
-    let access = &*config.access;
+    let access = &wardroom::internals::access(config);
     let warnings = access.restore((0..GRANTS).map(grant).collect());
     if let Some(warning) = warnings.first() {
         bail!("a grant of the bench counts for nothing: {warning}");

@@ -1,14 +1,12 @@
 //! The measured programs and guests, and configurations of engines for them.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result};
 use wardroom::{
+    Engine, EngineBuilder,
     adapter::{Abilities, MemoryChat, MemoryPipelines, MemoryPipelinesFactory, ReadyChat},
-    config::{Config, Registry},
+    config::Config,
     model::Outcome,
 };
 
@@ -82,16 +80,16 @@ pub(crate) fn plugin(name: &str, module: &Path) -> String {
     format!("\n[plugin.{name}]\nmodule = '{module}'\nallow = [{{ call = [\"store.*\", \"pipelines.*\"] }}]\n")
 }
 
-/// Writes and reads a configuration, with a plain in-memory chat and in-memory pipelines whose runs succeed at once.
+/// An engine with a plain in-memory chat and in-memory pipelines whose runs succeed at once.
+pub(crate) fn builder() -> EngineBuilder {
+    Engine::builder()
+        .chat(ReadyChat(MemoryChat::new(Abilities::PLAIN)))
+        .pipelines(MemoryPipelinesFactory(MemoryPipelines::new(Some(Outcome::Succeeded))))
+}
+
+/// Writes and reads a configuration for [`builder`].
 pub(crate) fn read_text(folder: &Path, text: &str) -> Result<Config> {
     let file = folder.join("plugins.toml");
     std::fs::write(&file, text)?;
-    let pipelines = MemoryPipelinesFactory(MemoryPipelines::new(Some(Outcome::Succeeded)));
-    let registry = Registry {
-        chats: vec![Arc::new(ReadyChat(MemoryChat::new(Abilities::PLAIN)))],
-        pipelines: vec![Arc::new(pipelines)],
-        ..Registry::default()
-    };
-    wardroom::config::read(&file, &registry)
-        .map_err(|problems| anyhow!("the bench's own configuration is wrong: {problems:?}"))
+    builder().read(&file).context("the bench's own configuration is wrong")
 }

@@ -37,9 +37,9 @@ impl Serving {
     /// Starts an engine with this configuration, which is written to a folder that also has the compiled code.
     pub(crate) async fn start(folder: &Path, text: &str, store: Arc<dyn Store>) -> Result<Self> {
         let config = scene::read_text(folder, text)?;
-        let engine = Engine::builder(config, store).cache(folder.join("code")).build().await?;
-        if let Some(plugin) = engine.plugins().not_loaded().first() {
-            bail!("plugin {} is not loaded: {}", plugin.name, plugin.error);
+        let engine = scene::builder().cache(folder.join("code")).build(config, store).await?;
+        if let Some((plugin, error)) = engine.not_loaded().first() {
+            bail!("plugin {plugin} is not loaded: {error}");
         }
         let (engine, stop) = (Arc::new(engine), CancellationToken::new());
         let running = tokio::spawn({

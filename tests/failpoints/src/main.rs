@@ -14,7 +14,7 @@ mod store;
 use std::{process::ExitCode, sync::Arc};
 
 use wardroom::{
-    config::Registry,
+    EngineBuilder,
     store::{HookedStore, Store},
 };
 use wardroom_cli::Instrument;
@@ -30,14 +30,11 @@ fn main() -> ExitCode {
 struct Failpoints;
 
 impl Instrument for Failpoints {
-    fn registry(&self, registry: &mut Registry) {
-        let Some(points) = Points::of_process() else { return };
-        for factory in &mut registry.chats {
-            *factory = Arc::new(HookedChatFactory::new(factory.clone(), points));
-        }
-        for factory in &mut registry.pipelines {
-            *factory = Arc::new(HookedPipelinesFactory::new(factory.clone(), points));
-        }
+    fn builder(&self, builder: EngineBuilder) -> EngineBuilder {
+        let Some(points) = Points::of_process() else { return builder };
+        builder
+            .map_chats(move |factory| Arc::new(HookedChatFactory::new(factory, points)))
+            .map_pipelines(move |factory| Arc::new(HookedPipelinesFactory::new(factory, points)))
     }
 
     fn store(&self, store: Arc<dyn Store>) -> Arc<dyn Store> {

@@ -1,44 +1,34 @@
 //! `wardroom check`: reports every problem of the configuration at once, before anything connects.
 
-use std::path::Path;
-
 use serde_json::json;
-use wardroom::base::Problem;
+use wardroom::{base::Problem, plugin::Lock};
 
-use super::{NO_LOCK, approvals};
-use crate::{Exit, arguments::Format, report, wiring};
+use crate::{Exit, arguments::Format, report, wiring::Wiring};
 
-pub(crate) async fn check(path: &Path, connect: bool, format: Format) -> anyhow::Result<Exit> {
+pub(crate) async fn check(wiring: &Wiring<'_>, connect: bool, format: Format) -> anyhow::Result<Exit> {
     // 1. The configuration and the plugins.
-    let wired = match wiring::wire(path) {
+    let wired = match wiring.read() {
         Ok(wired) => wired,
         Err(problems) => return invalid(&problems, format),
     };
-    let plugins = wired.plugins(wired.lock.as_ref()).await?;
-    let problems = plugins.problems(&wired.config);
+    let (review, _) = wired.review().await?;
+    let problems = review.problems();
     if !problems.is_empty() {
         return invalid(&problems, format);
     }
-    let mut notes: Vec<String> =
-        plugins.warnings(&wired.config).into_iter().map(|warning| format!("warning: {warning}")).collect();
+    let mut notes: Vec<String> = review.warnings().into_iter().map(|warning| format!("warning: {warning}")).collect();
     // 2. With `--connect`, log in and look up rooms and people.
     let mut failures = Vec::new();
     if connect {
-        let people = wired.config.access.people();
-        for chat in wired.config.bots.iter().flat_map(|bot| &bot.chats) {
-            match chat.probe(&people).await {
-                Ok(lines) => notes.extend(lines),
-                Err(lines) => failures.extend(lines),
-            }
-        }
+        let probe = review.probe().await;
+        notes.extend(probe.found);
+        failures.extend(probe.failed);
     }
-    if !plugins.locked() {
-        notes.push(NO_LOCK.to_owned());
+    if !review.locked() {
+        notes.push(Lock::MISSING.to_owned());
     }
-    notes.extend(approvals::unmet(&wired.config.approvals, &wired.config.access));
     // 3. The report.
-    let plugin_count = plugins.loaded().len();
-    let commands = plugins.loaded().iter().map(|plugin| plugin.description.commands.len()).sum::<usize>();
+    let (plugin_count, commands) = review.counts();
     let json = || {
         let problems: Vec<_> = failures.iter().map(|line| json!({ "message": line })).collect();
         json!({
@@ -47,7 +37,7 @@ pub(crate) async fn check(path: &Path, connect: bool, format: Format) -> anyhow:
         })
     };
     let text = || {
-        let mut text = format!("{}: good, {plugin_count} plugins with {commands} commands", path.display());
+        let mut text = format!("{}: good, {plugin_count} plugins with {commands} commands", wiring.path.display());
         for note in &notes {
             text.push_str(&format!("\n  {note}"));
         }

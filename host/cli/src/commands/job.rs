@@ -2,18 +2,16 @@
 //!
 //! No rule limits what is shown: a reader of the database can read all of it.
 
-use std::path::Path;
-
 use serde_json::{Value, json};
 use wardroom::{
     job::Status,
     store::{DeploymentLock, JobRow, Store as _},
 };
 
-use crate::{Exit, arguments::Format, report, wiring};
+use crate::{Exit, arguments::Format, report, wiring::Wiring};
 
-pub(crate) async fn job(path: &Path, id: &str, format: Format) -> anyhow::Result<Exit> {
-    let Some(store) = wiring::store_or_report(path).await? else { return Ok(Exit::Wrong) };
+pub(crate) async fn job(wiring: &Wiring<'_>, id: &str, format: Format) -> anyhow::Result<Exit> {
+    let Some(store) = wiring.store_or_report().await? else { return Ok(Exit::Wrong) };
     let read = async {
         let Some(row) = store.job(&id.to_lowercase()).await? else { return Ok(None) };
         let locks = store.places().await?.into_iter().filter(|(_, holder)| *holder == row.id);

@@ -2,8 +2,6 @@
 //!
 //! No rule limits what is shown: a reader of the database can read all of it.
 
-use std::path::Path;
-
 use serde_json::{Value, json};
 use wardroom::{
     job,
@@ -11,10 +9,10 @@ use wardroom::{
 };
 
 use super::job::job_json;
-use crate::{Exit, arguments::Format, report, wiring};
+use crate::{Exit, arguments::Format, report, wiring::Wiring};
 
-pub(crate) async fn jobs(path: &Path, all: bool, limit: u32, format: Format) -> anyhow::Result<Exit> {
-    let Some(store) = wiring::store_or_report(path).await? else { return Ok(Exit::Wrong) };
+pub(crate) async fn jobs(wiring: &Wiring<'_>, all: bool, limit: u32, format: Format) -> anyhow::Result<Exit> {
+    let Some(store) = wiring.store_or_report().await? else { return Ok(Exit::Wrong) };
     // One row beyond the limit shows whether there are more.
     let query = JobQuery { open: (!all).then_some(true), limit: Some(limit.saturating_add(1)), ..JobQuery::default() };
     let read = store.jobs(&query).await;

@@ -1,7 +1,5 @@
 //! `wardroom journal show`: the journal of one job, with its hashes checked.
 
-use std::path::Path;
-
 use serde_json::{Value, json};
 use wardroom::{
     journal,
@@ -10,10 +8,10 @@ use wardroom::{
 use wardroom_sqlite::SqliteStore;
 
 use super::job::{job_json, no_job};
-use crate::{Exit, arguments::Format, report, wiring};
+use crate::{Exit, arguments::Format, report, wiring::Wiring};
 
-pub(crate) async fn show(path: &Path, id: &str, format: Format) -> anyhow::Result<Exit> {
-    let Some(store) = wiring::store_or_report(path).await? else { return Ok(Exit::Wrong) };
+pub(crate) async fn show(wiring: &Wiring<'_>, id: &str, format: Format) -> anyhow::Result<Exit> {
+    let Some(store) = wiring.store_or_report().await? else { return Ok(Exit::Wrong) };
     let shown = show_from(&store, id, format).await;
     store.close().await;
     shown

@@ -1,14 +1,12 @@
 //! `wardroom journal verify`: checks the hash chain of all jobs, queries and refusals.
 
-use std::path::Path;
-
 use serde_json::{Value, json};
 use wardroom::journal::{Head, Verified};
 
-use crate::{Exit, arguments::Format, report, wiring};
+use crate::{Exit, arguments::Format, report, wiring::Wiring};
 
-pub(crate) async fn verify(path: &Path, head: Option<&Head>, format: Format) -> anyhow::Result<Exit> {
-    let Some(store) = wiring::store_or_report(path).await? else { return Ok(Exit::Wrong) };
+pub(crate) async fn verify(wiring: &Wiring<'_>, head: Option<&Head>, format: Format) -> anyhow::Result<Exit> {
+    let Some(store) = wiring.store_or_report().await? else { return Ok(Exit::Wrong) };
     let verified = wardroom::journal::verify(&store, head).await;
     store.close().await;
     match verified? {

@@ -1,7 +1,7 @@
 //! The subcommands, one file each. A subcommand prints its report and returns its exit status.
 
-mod approvals;
 mod audit;
+mod audit_people;
 mod can;
 mod check;
 mod job;
@@ -12,7 +12,8 @@ mod plugin_inspect;
 mod plugin_lock;
 mod run;
 
-pub(crate) use audit::{audit, people::people};
+pub(crate) use audit::audit;
+pub(crate) use audit_people::people;
 pub(crate) use can::can;
 pub(crate) use check::check;
 pub(crate) use job::job;
@@ -22,7 +23,3 @@ pub(crate) use journal_verify::verify;
 pub(crate) use plugin_inspect::inspect;
 pub(crate) use plugin_lock::lock;
 pub(crate) use run::run;
-
-/// The warning about a host without a lock file.
-const NO_LOCK: &str =
-    "there is no plugins.lock, so changed plugin files are not detected; write one with `wardroom plugin lock`";

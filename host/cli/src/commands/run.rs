@@ -1,29 +1,21 @@
 //! `wardroom run`: starts the host, serves, and shuts it down.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
-use wardroom::{CancellationToken, engine::Engine};
+use wardroom::CancellationToken;
 use wardroom_sqlite::SqliteStore;
 
-use super::NO_LOCK;
-use crate::{Exit, Instrument, report, wiring};
+use crate::{Exit, report, wiring::Wiring};
 
 /// The time from the first signal to the end of the process. The engine gives running plugins 8 seconds of it to reach a
 /// point from which they can continue. A service manager must wait longer before it kills the process.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(14);
 
-pub(crate) async fn run(
-    path: &Path,
-    locked: bool,
-    adopt: bool,
-    bot: Option<&str>,
-    instrument: &dyn Instrument,
-) -> anyhow::Result<Exit> {
+pub(crate) async fn run(wiring: &Wiring<'_>, locked: bool, adopt: bool, bot: Option<&str>) -> anyhow::Result<Exit> {
     // 1. The configuration, before anything connects.
-    let wired = wiring::wire_with(path, |registry| instrument.registry(registry));
-    let Some(mut wired) = wiring::reported(wired) else { return Ok(Exit::Wrong) };
+    let Some(mut wired) = wiring.read_or_report() else { return Ok(Exit::Wrong) };
     if let Some(bot) = bot {
         match wired.config.only(bot) {
             Ok(rooms) => {
@@ -48,21 +40,22 @@ pub(crate) async fn run(
     let store = Arc::new(opened?);
     //    The HTTP listener, if there is one. Its recorder must be installed before the engine counts anything.
     #[cfg(feature = "http")]
-    let listener = match &wired.config.http {
+    let listener = match wired.config.http() {
         Some(config) => Some((wardroom_http::Listener::bind(config).await?, wardroom_http::Metrics::install()?)),
         None => None,
     };
     // 3. The engine and the plugins. A plugin that does not load does not affect the others.
-    let cache = wired.cache();
+    let used = wiring.instrument.store(store.clone());
     let has_lock = wired.lock.is_some();
-    let used = instrument.store(store.clone());
-    let engine = Arc::new(Engine::builder(wired.config, used).cache(cache).lock(wired.lock).build().await?);
+    let builder = wired.builder.cache(wired.state.cache()).lock(wired.lock);
+    let engine = Arc::new(builder.build(wired.config, used).await?);
     if !has_lock {
-        tracing::warn!("{NO_LOCK}");
+        tracing::warn!("{}", wardroom::plugin::Lock::MISSING);
     }
-    if locked && !engine.plugins().not_loaded().is_empty() {
-        for plugin in engine.plugins().not_loaded() {
-            report::error(&format!("plugin {} is not loaded: {}", plugin.name, plugin.error));
+    let not_loaded = engine.not_loaded();
+    if locked && !not_loaded.is_empty() {
+        for (plugin, error) in not_loaded {
+            report::error(&format!("plugin {plugin} is not loaded: {error}"));
         }
         return Ok(Exit::Wrong);
     }
@@ -72,7 +65,7 @@ pub(crate) async fn run(
         Some((listener, figures)) => Some(listener.open(engine.clone(), figures)?),
         None => None,
     };
-    tracing::info!(plugins = engine.plugins().loaded().len(), "ready");
+    tracing::info!(plugins = engine.plugin_count(), "ready");
     // 4. Serve until a signal, or until every chat has ended. Runs continue without the host, and jobs continue from the
     //    journal at the next start, so the process may end at any time.
     let stop = CancellationToken::new();

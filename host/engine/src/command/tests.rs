@@ -28,7 +28,7 @@ parameters = { version = '-?v[0-9]+' }
 memory = true
 "#;
 
-fn catalog() -> Arc<Catalog> {
+fn catalog() -> Catalog {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("plugins.toml");
     std::fs::write(&path, CONFIG).unwrap();

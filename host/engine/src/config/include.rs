@@ -9,7 +9,12 @@ use crate::base::{At, Field, Node, Problems, Value, parse};
 /// The whole tree, or `None` where the main file cannot be read.
 pub(crate) fn load(path: &Path, problems: &Problems) -> Option<Node> {
     let text = read(path, &At { file: path.display().to_string().into(), line: 1 }, problems)?;
-    let mut root = parse(path, &text, problems);
+    Some(parse_main(&text, path, problems))
+}
+
+/// The whole tree, from the text of the main file.
+pub(crate) fn parse_main(text: &str, path: &Path, problems: &Problems) -> Node {
+    let mut root = parse(path, text, problems);
     for (pattern, at) in includes(&mut root, problems) {
         let folder = path.parent().unwrap_or(Path::new(""));
         let files = matching(folder, &pattern);
@@ -26,7 +31,7 @@ pub(crate) fn load(path: &Path, problems: &Problems) -> Option<Node> {
             merge(&mut root, part, problems);
         }
     }
-    Some(root)
+    root
 }
 
 fn read(path: &Path, at: &At, problems: &Problems) -> Option<String> {

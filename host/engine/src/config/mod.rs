@@ -20,8 +20,8 @@ mod read;
 mod rules;
 mod triggers;
 
-pub use bots::BotConfig;
-pub use expect::Expect;
+pub(crate) use bots::BotConfig;
+pub(crate) use expect::Expect;
 pub use http::HttpConfig;
-pub use read::read;
-pub use read::{Config, DEFAULT_STORE, Peek, Registry, peek};
+pub use read::{Config, DEFAULT_STORE, Peek, peek};
+pub(crate) use read::{Registry, read, read_text};

@@ -22,12 +22,12 @@ use super::{
 };
 use crate::{
     adapter::{Backends, Chat, ChatFactory, PipelinesFactory},
-    base::{Located, Problem, Problems, Table, nearest},
+    base::{Located, Node, Problem, Problems, Table, nearest},
     hostcall::{Capability, HostCalls},
     messaging::Notices,
     model::{Catalog, RoomName},
     plugin::PluginConfig,
-    policy::{Access, Approval, Bot, Bots, Policy, Window},
+    policy::{Approval, Bot, Bots, Policy, Window},
     trigger::Triggers,
 };
 
@@ -46,63 +46,65 @@ pub struct Registry {
     pub pipelines: Vec<Arc<dyn PipelinesFactory>>,
 }
 
-/// A configuration without problems of its own.
+/// A configuration without problems of its own, as plain data. Made by [`EngineBuilder::read`](crate::EngineBuilder::read).
 pub struct Config {
-    /// The file that was read.
-    pub path: PathBuf,
-    /// The folder that it stands in: paths are relative to it.
-    pub folder: PathBuf,
+    pub(crate) folder: PathBuf,
     /// `[store] url`.
-    pub store: Located<String>,
-    /// `[store] keep`: how long what is over is kept.
-    pub keep: Duration,
+    pub(crate) store: Located<String>,
+    /// `[store] keep`: the retention period.
+    pub(crate) keep: Duration,
     /// The identities, in the order of the file; at least one.
-    pub bots: Vec<BotConfig>,
+    pub(crate) bots: Vec<BotConfig>,
     /// The accounts of identities that do not run here ([`Config::only`]).
-    pub absent: Vec<Arc<dyn Chat>>,
-    /// Apps and environments.
-    pub catalog: Arc<Catalog>,
+    pub(crate) absent: Vec<Arc<dyn Chat>>,
+    pub(crate) catalog: Catalog,
     /// The pipeline backends, not yet connected.
-    pub backends: Arc<Backends>,
-    /// People and roles.
-    pub access: Arc<Access>,
-    /// What effects need of other people.
-    pub approvals: Arc<Vec<Approval>>,
-    /// The windows in which nothing begins, in the order of the file.
-    pub freezes: Vec<Window>,
+    pub(crate) backends: Backends,
+    pub(crate) policy: Policy,
+    pub(crate) approvals: Vec<Approval>,
+    /// The freeze windows, in the order of the file.
+    pub(crate) freezes: Vec<Window>,
     /// Every host call that plugins can make.
-    pub calls: Arc<HostCalls>,
-    /// Plugins, in the order of the file.
-    pub plugins: Vec<PluginConfig>,
-    /// What sets commands off besides typing them.
-    pub triggers: Arc<Triggers>,
-    /// Which rooms are told of what.
-    pub notices: Arc<Notices>,
-    /// The listener for other machines, if there is to be one.
-    pub http: Option<HttpConfig>,
-    /// What is expected of the rules: tests of the policy that `check` runs.
-    pub expectations: Vec<Expect>,
-    /// Problems found later (by what plugins describe) go to this list.
-    pub problems: Problems,
+    pub(crate) calls: Arc<HostCalls>,
+    /// The plugins, in the order of the file.
+    pub(crate) plugins: Vec<PluginConfig>,
+    pub(crate) triggers: Triggers,
+    pub(crate) notices: Notices,
+    pub(crate) http: Option<HttpConfig>,
+    pub(crate) expectations: Vec<Expect>,
 }
 
 impl Config {
-    /// Leaves one identity only. The others stay known by their names and environments.
-    ///
-    /// Gives the rooms that something is said in and that only tables of the others name.
+    /// The folder of the file. Paths in the file are relative to it.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// `[store] url`, with its place in the file.
+    pub fn store(&self) -> &Located<String> {
+        &self.store
+    }
+
+    /// `[http]`, if there is one.
+    pub fn http(&self) -> Option<&HttpConfig> {
+        self.http.as_ref()
+    }
+
+    /// Restricts the engine to one identity. The names and environments of the others stay known. Returns the rooms that
+    /// receive messages and that only the accounts of the others name: messages to them will fail.
     ///
     /// # Errors
-    /// There is none of that name; the nearest one there is.
+    /// There is no identity of that name. The error is the nearest name, if one is near.
     pub fn only(&mut self, bot: &str) -> Result<Vec<RoomName>, Option<String>> {
         if self.bots.iter().all(|known| known.identity.name != bot) {
             let names = self.bots.iter().map(|known| known.identity.name.as_str());
             return Err(nearest(bot, names).map(str::to_owned));
         }
         // What another one would say is left to it.
-        let mut triggers = Triggers::clone(&self.triggers);
+        let mut triggers = std::mem::take(&mut self.triggers);
         triggers.schedules.retain(|schedule| self.is_of(bot, schedule.bot.as_deref(), &schedule.room));
         triggers.hooks.retain(|hook| self.is_of(bot, hook.bot.as_deref(), &hook.room));
-        self.triggers = Arc::new(triggers);
+        self.triggers = triggers;
         let (own, others): (Vec<_>, Vec<_>) = self.bots.drain(..).partition(|known| known.identity.name == bot);
         let anothers = |room: &RoomName| {
             let named_by = |bots: &[BotConfig]| bots.iter().any(|known| known.names(room));
@@ -119,7 +121,7 @@ impl Config {
         let glass = self.approvals.iter().filter_map(|rule| rule.break_glass.as_ref()).map(|glass| &glass.tell);
         let notices = self.notices.iter().map(|notice| &notice.room);
         let rooms = self.catalog.apps().filter_map(|app| app.room.as_ref()).chain(glass).chain(notices);
-        rooms.chain(&self.access.tell).collect::<BTreeSet<_>>().into_iter()
+        rooms.chain(&self.policy.tell).collect::<BTreeSet<_>>().into_iter()
     }
 
     /// Whether what has this room and perhaps this identity is done by an identity.
@@ -140,7 +142,7 @@ impl Config {
 pub const DEFAULT_STORE: &str = "sqlite:state/wardroom.db";
 
 /// What must be known before adapters can be made: where state is kept, and which networks there are.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Peek {
     /// `[store] url`.
     pub store: String,
@@ -163,13 +165,29 @@ pub fn peek(path: &Path) -> Peek {
     peek
 }
 
-/// Reads a configuration. All problems at once, by place; none where it is good.
+/// Reads a configuration file and the files that it includes.
 ///
 /// # Errors
-/// Every problem.
-pub fn read(path: &Path, registry: &Registry) -> Result<Config, Vec<Problem>> {
+/// Every problem, by place.
+pub(crate) fn read(path: &Path, registry: &Registry) -> Result<Config, Vec<Problem>> {
     let problems = Problems::default();
-    let Some(tree) = include::load(path, &problems) else { return Err(problems.sorted()) };
+    match include::load(path, &problems) {
+        Some(tree) => read_tree(tree, path, registry, problems),
+        None => Err(problems.sorted()),
+    }
+}
+
+/// Reads a configuration from the text of its file. `path` is where the file would be.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn read_text(text: &str, path: &Path, registry: &Registry) -> Result<Config, Vec<Problem>> {
+    let problems = Problems::default();
+    let tree = include::parse_main(text, path, &problems);
+    read_tree(tree, path, registry, problems)
+}
+
+fn read_tree(tree: Node, path: &Path, registry: &Registry, problems: Problems) -> Result<Config, Vec<Problem>> {
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
         _ => PathBuf::from("."),
@@ -223,24 +241,22 @@ pub fn read(path: &Path, registry: &Registry) -> Result<Config, Vec<Problem>> {
         network: first.map(|chat| chat.network().to_owned()).unwrap_or_default(),
     };
     Ok(Config {
-        path: path.to_owned(),
         folder,
         store,
         keep,
-        access: Arc::new(Access::new(policy)),
+        policy,
         bots,
         absent: Vec::new(),
-        catalog: Arc::new(catalog),
-        backends: Arc::new(backends),
-        approvals: Arc::new(approvals),
+        catalog,
+        backends,
+        approvals,
         freezes,
         calls,
         plugins,
         expectations,
-        triggers: Arc::new(triggers),
+        triggers,
         http,
-        notices: Arc::new(notices),
-        problems,
+        notices,
     })
 }
 

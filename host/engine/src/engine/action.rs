@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::builder::Host;
+use super::host::Host;
 use crate::{
     hostcall::{Plugin, opening, shown_in},
     job::first as first_card,

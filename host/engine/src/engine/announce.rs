@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 
-use super::builder::Host;
+use super::host::Host;
 use crate::{
     base::{Text, clean},
     messaging::{AccountInbox, Arrival, Destination},

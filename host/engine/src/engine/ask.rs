@@ -4,7 +4,7 @@
 //! Not here: actions. A job speaks to a room, so its message comes through [`Engine::inbox`].
 
 use super::{
-    builder::Engine,
+    serve::Engine,
     verdict::{Refusal, Verdict},
 };
 use crate::{
@@ -63,7 +63,6 @@ mod tests {
     use super::*;
     use crate::{
         adapter::{Abilities, MemoryChat, MemoryPipelines, MemoryPipelinesFactory, ReadyChat},
-        config::Registry,
         model::Person,
         store::{InboxKey, MemoryStore, Store as _},
     };
@@ -92,13 +91,9 @@ mod tests {
         std::fs::write(&file, config).unwrap();
         let chat = MemoryChat::new(Abilities::PLAIN);
         let pipelines = MemoryPipelinesFactory(MemoryPipelines::new(None));
-        let registry = Registry {
-            chats: vec![Arc::new(ReadyChat(chat.clone()))],
-            pipelines: vec![Arc::new(pipelines)],
-            ..Registry::default()
-        };
-        let config = crate::config::read(&file, &registry).map_err(|problems| format!("{problems:?}")).unwrap();
-        let engine = Engine::builder(config, Arc::new(MemoryStore::new())).build().await.unwrap();
+        let builder = Engine::builder().chat(ReadyChat(chat.clone())).pipelines(pipelines);
+        let config = builder.read(&file).unwrap();
+        let engine = builder.build(config, Arc::new(MemoryStore::new())).await.unwrap();
         // Somebody who calls herself as the admin is called, by id and by handle.
         let imitates = |name: &str| Person { id: "@eve:example.org".into(), name: name.into() };
         chat.set_members(MemoryChat::NETWORK, vec![imitates("alice")]);
@@ -134,10 +129,10 @@ mod tests {
         let file = folder.path().join("plugins.toml");
         std::fs::write(&file, "[bot.hal.memory]\n").unwrap();
         let chat = MemoryChat::new(Abilities::PLAIN);
-        let registry = Registry { chats: vec![Arc::new(ReadyChat(chat.clone()))], ..Registry::default() };
-        let config = crate::config::read(&file, &registry).map_err(|problems| format!("{problems:?}")).unwrap();
+        let builder = Engine::builder().chat(ReadyChat(chat.clone()));
+        let config = builder.read(&file).unwrap();
         let store = Arc::new(MemoryStore::new());
-        let engine = Engine::builder(config, store.clone()).build().await.unwrap();
+        let engine = builder.build(config, store.clone()).await.unwrap();
 
         let answer = engine.ask(typed("whoami")).await.unwrap().plain();
         assert!(answer.starts_with("You are dave"), "{answer}");

@@ -1,218 +1,272 @@
-//! Joins the stages: a message comes in, an answer goes out.
-//!
-//! `Host::handle` and `Host::decide` (in `handle`) are that path; they read from top to bottom. [`Engine::ask`] is
-//! its first half, for programs that say the answer themselves.
-//! Embedding: read a configuration with [`crate::config::read`], give a store to [`Engine::builder`], and
-//! [`Engine::run`] it. `examples/embed.rs` does so with a chat of its own.
+//! Puts an engine together: reads the configuration with the adapters and capabilities of a program, and makes live things from it.
 
 use std::{
-    collections::{HashMap, HashSet},
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
 };
 
 use jiff::tz::TimeZone;
-use tokio::{
-    sync::{Notify, Semaphore, mpsc},
-    task::JoinSet,
-};
+use serde::Serialize;
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::health::Gone;
+use super::{
+    builtin::ReactionQueue,
+    health::Gone,
+    host::{BotSettings, Host},
+    review::{InspectedPlugin, Review},
+    serve::{Arrival, Engine},
+};
 use crate::{
-    adapter::{Chat, Clock, Directory, Inbox, MonotonicClock, SystemClock},
-    base::{Activity, AtWork},
-    config::{BotConfig, Config},
-    engine::builtin::ReactionQueue,
-    hostcall::{Context, Loader, Plugins},
+    adapter::{ChatFactory, Clock, Directory, MonotonicClock, PipelinesFactory, SystemClock},
+    base::{Activity, Problem},
+    config::{BotConfig, Config, Registry},
+    hostcall::{Capability, Context, HostCalls, Loader, Plugins},
     job::{Claims, LockTable},
     messaging::{Account, AccountInbox, Addressing, Outbox, ReplyLimiter},
     metrics::Commands,
-    model::BotIdentity,
+    model::CallTable,
     plugin::{Lock, MOST_GUESTS, Runtime},
-    policy::Freezes,
+    policy::{Access, Freezes},
     runner::Jobs,
-    store::{InboxRow, Store, StoreError},
-    trigger::Triggers,
+    store::{Store, StoreError},
 };
 
-/// Puts an [`Engine`] together.
+/// The parts of an engine: chat networks, pipeline systems, capabilities, clock and caches.
+///
+/// ```
+/// use std::{path::Path, sync::Arc};
+/// use wardroom::prelude::*;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> anyhow::Result<()> {
+/// let chat = MemoryChat::new(Abilities::PLAIN);
+/// let builder = Engine::builder().chat(ReadyChat(chat));
+/// let config = builder.read_text("[bot.marvin.memory]", Path::new("."))?;
+/// let engine = builder.build(config, Arc::new(MemoryStore::new())).await?;
+/// assert_eq!(engine.plugin_count(), 0);
+/// # Ok(())
+/// # }
+/// ```
 pub struct EngineBuilder {
-    config: Config,
-    store: Arc<dyn Store>,
+    registry: Registry,
     clock: Arc<dyn Clock>,
     cache: Option<PathBuf>,
     lock: Option<Lock>,
     directory: Option<Arc<dyn Directory>>,
 }
 
-/// An engine, ready to run.
-pub struct Engine {
-    pub(crate) host: Arc<Host>,
-    rows: Mutex<Option<mpsc::UnboundedReceiver<(InboxRow, bool, AtWork)>>>,
-    accounts: Vec<(Account, Arc<AccountInbox>)>,
-    keep: Duration,
+impl Default for EngineBuilder {
+    fn default() -> Self {
+        let registry = Registry::default();
+        Self { registry, clock: Arc::new(SystemClock), cache: None, lock: None, directory: None }
+    }
 }
 
-/// What handling a message needs.
-pub(crate) struct Host {
-    pub(crate) context: Arc<Context>,
-    pub(crate) plugins: Arc<Plugins>,
-    pub(crate) jobs: Arc<Jobs>,
-    pub(crate) activity: Activity,
-    pub(crate) inboxes: Vec<Arc<AccountInbox>>,
-    pub(crate) triggers: Arc<Triggers>,
-    pub(crate) bot_settings: HashMap<String, BotSettings>,
-    pub(crate) reply_limiter: ReplyLimiter,
-    pub(crate) votes: ReactionQueue,
-    pub(crate) commands: Commands,
-    pub(crate) gone: Gone,
-    // Half of the pool; the other half is for jobs, so that neither keeps the other from its turn.
-    pub(crate) query_turns: Semaphore,
+/// Every problem of a configuration, in the order of the files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError(pub Vec<Problem>);
+
+impl std::fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let lines: Vec<String> = self.0.iter().map(|problem| format!("{}: {}", problem.at, problem.message)).collect();
+        f.write_str(&lines.join("\n"))
+    }
 }
 
-/// How one identity is spoken to.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct BotSettings {
-    pub(crate) prefix: String,
-    pub(crate) max_age: Duration,
-}
-
-/// How long what is at work may take to come to a good place when the host is asked to stop.
-const GRACE: Duration = Duration::from_secs(8);
-/// How often what is over is looked for, to be removed.
-pub(crate) const TIDY: Duration = Duration::from_secs(3600);
+impl std::error::Error for ConfigError {}
 
 /// Why an engine cannot be made.
+#[non_exhaustive]
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     /// Wasmtime does not start.
     #[error("the WebAssembly engine does not start: {0}")]
     Runtime(String),
-    /// What was granted in chat, or what is frozen, cannot be read.
+    /// The grants or freezes that were made in chat cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// Why an engine stopped by itself.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// The store failed at the start.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A chat can never go on.
-    #[error("{network} cannot go on: {reason}")]
-    Chat {
-        /// The network.
-        network: &'static str,
-        /// Why.
-        reason: String,
-    },
-    /// It was run before.
-    #[error("an engine runs once")]
-    Again,
-}
-
+/// The parts.
 impl EngineBuilder {
-    /// The clock; the machine's own if nothing is said.
+    /// Adds a chat network, whose accounts stand in `[bot.NAME.NETWORK]`.
+    #[must_use]
+    pub fn chat(mut self, factory: impl ChatFactory) -> Self {
+        self.registry.chats.push(Arc::new(factory));
+        self
+    }
+
+    /// Adds a kind of pipeline systems, whose systems stand in `[pipelines.NAME]`.
+    #[must_use]
+    pub fn pipelines(mut self, factory: impl PipelinesFactory) -> Self {
+        self.registry.pipelines.push(Arc::new(factory));
+        self
+    }
+
+    /// Adds a WIT package of host calls. Plugins can import its interfaces, and `plugins.toml` can name its calls.
+    #[must_use]
+    pub fn capability(mut self, capability: impl Capability) -> Self {
+        self.registry.capabilities.push(Arc::new(capability));
+        self
+    }
+
+    /// Replaces every chat network that was added so far by what `wrap` makes of it.
+    #[must_use]
+    pub fn map_chats(mut self, wrap: impl Fn(Arc<dyn ChatFactory>) -> Arc<dyn ChatFactory>) -> Self {
+        self.registry.chats = self.registry.chats.into_iter().map(wrap).collect();
+        self
+    }
+
+    /// Replaces every kind of pipeline systems that was added so far by what `wrap` makes of it.
+    #[must_use]
+    pub fn map_pipelines(mut self, wrap: impl Fn(Arc<dyn PipelinesFactory>) -> Arc<dyn PipelinesFactory>) -> Self {
+        self.registry.pipelines = self.registry.pipelines.into_iter().map(wrap).collect();
+        self
+    }
+
+    /// Names a chat network that exists and that this build leaves out. A table of it is a problem that names the cargo feature.
+    #[must_use]
+    pub fn left_out(mut self, network: &'static str) -> Self {
+        self.registry.left_out.push(network);
+        self
+    }
+
+    /// Says that this build has no HTTP listener. An `[http]` table is a problem that names the cargo feature.
+    #[must_use]
+    pub fn without_http(mut self) -> Self {
+        self.registry.no_http = true;
+        self
+    }
+
+    /// Sets the clock. The default is [`SystemClock`].
     #[must_use]
     pub fn clock(self, clock: Arc<dyn Clock>) -> Self {
         Self { clock, ..self }
     }
 
-    /// The folder for compiled code. It must belong to the host's user and is made with mode 0700; without
-    /// one, plugins are compiled at each start.
+    /// Sets the folder for compiled code. It must belong to the host's user and is created with mode 0700. Without it plugins
+    /// are compiled at each start.
     #[must_use]
     pub fn cache(self, folder: impl Into<PathBuf>) -> Self {
         Self { cache: Some(folder.into()), ..self }
     }
 
-    /// The lock that plugins must match; without one any bytes are taken.
+    /// Sets the lock that plugins must match. Without it any bytes are accepted.
     #[must_use]
     pub fn lock(self, lock: Option<Lock>) -> Self {
         Self { lock, ..self }
     }
 
-    /// Who tells who is in the groups that roles name; the files of `[group.*]` if nothing is said.
+    /// Sets the source of group members. The default is the files of `[group.*]`.
     #[must_use]
     pub fn directory(self, directory: Arc<dyn Directory>) -> Self {
         Self { directory: Some(directory), ..self }
     }
+}
 
-    /// Loads the plugins, reads what was granted in chat, and puts everything together. Connects to nothing.
+/// The configuration.
+impl EngineBuilder {
+    /// Reads `plugins.toml` and the files that it includes. Connects to nothing and resolves no secret.
     ///
     /// # Errors
-    /// [`BuildError`]. A plugin that does not load is none: it is among [`Plugins::not_loaded`].
-    pub async fn build(self) -> Result<Engine, BuildError> {
-        let runtime = Runtime::new().map_err(|error| BuildError::Runtime(format!("{error:#}")))?;
-        let loader = Loader::new(runtime, self.cache, self.config.calls.clone().into());
-        let plugins = Plugins::load(&self.config.plugins, &loader, self.lock.as_ref()).await;
-        let activity = Activity::default();
-        let access = self.config.access;
+    /// Every problem, each with its file and line.
+    pub fn read(&self, path: &Path) -> Result<Config, ConfigError> {
+        crate::config::read(path, &self.registry).map_err(ConfigError)
+    }
+
+    /// Reads a configuration from its text. Paths in it are relative to `folder`, and so are the files that it includes.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_text(&self, text: &str, folder: &Path) -> Result<Config, ConfigError> {
+        crate::config::read_text(text, &folder.join("plugins.toml"), &self.registry).map_err(ConfigError)
+    }
+
+    /// Reads a configuration from a value that serializes to the same tables. A problem's line counts in its TOML form.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read); also a value that has no TOML form.
+    pub fn read_value(&self, value: &impl Serialize, folder: &Path) -> Result<Config, ConfigError> {
+        let path = folder.join("plugins.toml");
+        let text = toml::to_string(value).map_err(|error| {
+            let at = crate::base::At { file: path.display().to_string().into(), line: 1 };
+            ConfigError(vec![Problem {
+                at,
+                message: format!("the configuration has no TOML form: {error}"),
+                fix: None,
+            }])
+        })?;
+        crate::config::read_text(&text, &path, &self.registry).map_err(ConfigError)
+    }
+}
+
+/// The engine, and reports without one.
+impl EngineBuilder {
+    /// Loads the plugins and makes the engine. Connects to nothing.
+    ///
+    /// # Errors
+    /// [`BuildError`]. A plugin that does not load is no error; [`Engine::not_loaded`] lists it.
+    pub async fn build(self, mut config: Config, store: Arc<dyn Store>) -> Result<Engine, BuildError> {
+        // 1. The plugins.
+        let runtime = runtime()?;
+        let loader = Loader::new(runtime, self.cache, config.calls.clone().into());
+        let plugins = Arc::new(Plugins::load(&config.plugins, &loader, self.lock.as_ref()).await);
+        // 2. The rights: those of the file, of the directory, and those that were granted in chat.
+        let access = Arc::new(Access::new(std::mem::take(&mut config.policy)));
         if let Some(directory) = self.directory {
             access.ask_directory(directory);
         }
-        let steady = MonotonicClock::starting_at(self.clock.now());
-        access.keep_time(steady);
-        for warning in access.restore(self.store.grants().await?) {
+        let monotonic = MonotonicClock::starting_at(self.clock.now());
+        access.keep_time(monotonic);
+        for warning in access.restore(store.grants().await?) {
             tracing::warn!("{warning}");
         }
-        let (bots, triggers) = (self.config.bots, self.config.triggers);
-        let schedules = triggers.schedules.iter().map(|schedule| schedule.name.as_str());
-        crate::metrics::begin(schedules, triggers.hooks.iter().map(|hook| hook.name.as_str()));
-        let account =
-            |bot: &BotConfig, chat: &Arc<dyn Chat>| Account { bot: bot.identity.name.clone(), chat: chat.clone() };
-        let all: Vec<Account> = bots.iter().flat_map(|bot| bot.chats.iter().map(|chat| account(bot, chat))).collect();
-        let names = access.bots.iter().map(|bot| bot.name.clone()).collect();
+        let time_zone = config.bots.first().map_or(TimeZone::UTC, |bot| bot.time_zone.clone());
+        let environments = config.catalog.environments().map(str::to_owned).collect();
+        let freezes = Freezes::new(config.freezes, environments, time_zone, store.freezes().await?);
+        // 3. The metrics that have one row for each schedule and hook.
+        let schedules = config.triggers.schedules.iter().map(|schedule| schedule.name.as_str());
+        crate::metrics::begin(schedules, config.triggers.hooks.iter().map(|hook| hook.name.as_str()));
+        // 4. The accounts, their inboxes and the outbox that they share.
+        let activity = Activity::default();
+        let (send, rows) = mpsc::unbounded_channel();
+        let inboxes = Inboxes { bots: &config.bots, send };
         let outbox = Arc::new(Outbox::new(
-            self.store.clone(),
-            all.clone(),
-            names,
+            store.clone(),
+            inboxes.accounts().collect(),
+            access.bots.iter().map(|bot| bot.name.clone()).collect(),
             access.network().to_owned(),
-            self.config.absent,
+            config.absent,
             activity.clone(),
         ));
-        let (send, rows) = mpsc::unbounded_channel();
-        let identities = bots.iter().map(|bot| (bot.identity.name.clone(), bot.identity.clone()));
-        let identities: HashMap<String, BotIdentity> = identities.collect();
-        let mut accounts: Vec<(Account, Arc<AccountInbox>)> = Vec::new();
-        for account in all {
-            let network = account.chat.network();
-            let first = accounts.iter().all(|(other, _)| other.chat.network() != network);
-            let prefix = identities.get(&account.bot).map(|identity| identity.prefix.clone()).unwrap_or_default();
-            let inbox = Arc::new(AccountInbox {
-                bot: account.bot.clone(),
-                network,
-                first,
-                store: self.store.clone(),
-                outbox: outbox.clone(),
-                addressing: Addressing { prefix, names: vec![account.bot.clone()] },
-                others: others(&identities, &account.bot),
-                admins: access.admin_ids(),
-                access: access.clone(),
-                listener: triggers.clone(),
-                activity: activity.clone(),
-                rows: send.clone(),
-            });
-            accounts.push((account, inbox));
-        }
-        let time_zone = bots.first().map_or(TimeZone::UTC, |bot| bot.time_zone.clone());
-        let voice =
-            |bot: BotConfig| (bot.identity.name, BotSettings { prefix: bot.identity.prefix, max_age: bot.max_age });
-        let environments = self.config.catalog.environments().map(str::to_owned).collect();
-        let said = self.store.freezes().await?;
-        let freezes = Freezes::new(self.config.freezes, environments, time_zone, said);
+        let triggers = Arc::new(config.triggers);
+        let accounts = inboxes.open(|account, prefix, others, first, rows| AccountInbox {
+            bot: account.bot.clone(),
+            network: account.chat.network(),
+            first,
+            store: store.clone(),
+            outbox: outbox.clone(),
+            addressing: Addressing { prefix, names: vec![account.bot.clone()] },
+            others,
+            admins: access.admin_ids(),
+            access: access.clone(),
+            listener: triggers.clone(),
+            activity: activity.clone(),
+            rows,
+        });
+        // 5. What every job and query shares.
         let context = Arc::new(Context {
-            steady,
-            approvals: self.config.approvals,
-            notices: self.config.notices,
-            store: self.store,
+            steady: monotonic,
+            approvals: Arc::new(config.approvals),
+            notices: Arc::new(config.notices),
+            store,
             clock: self.clock,
             outbox,
-            calls: self.config.calls,
-            catalog: self.config.catalog,
-            backends: self.config.backends,
+            calls: config.calls,
+            catalog: Arc::new(config.catalog),
+            backends: Arc::new(config.backends),
             access,
             freezes,
             places: LockTable::default(),
@@ -221,7 +275,7 @@ impl EngineBuilder {
             stop: CancellationToken::new(),
             alarm: Notify::new(),
         });
-        let plugins = Arc::new(plugins);
+        // Half of the pool is for jobs and half for queries, so that neither waits for the other.
         let half = MOST_GUESTS as usize / 2;
         let jobs = Arc::new(Jobs::new(context.clone(), plugins.clone(), activity.clone(), half));
         let host = Arc::new(Host {
@@ -231,133 +285,85 @@ impl EngineBuilder {
             activity,
             inboxes: accounts.iter().map(|(_, inbox)| inbox.clone()).collect(),
             triggers,
-            bot_settings: bots.into_iter().map(voice).collect(),
+            bot_settings: config.bots.into_iter().map(bot_settings).collect(),
             reply_limiter: ReplyLimiter::default(),
             votes: ReactionQueue::default(),
             commands: Commands::default(),
             gone: Gone::default(),
             query_turns: Semaphore::new(half),
         });
-        Ok(Engine { host, rows: Mutex::new(Some(rows)), accounts, keep: self.config.keep })
-    }
-}
-
-/// How the other identities of a host are addressed.
-fn others(identities: &HashMap<String, BotIdentity>, bot: &str) -> Vec<Addressing> {
-    let others = identities.values().filter(|identity| identity.name != bot);
-    others.map(|identity| Addressing { prefix: identity.prefix.clone(), names: vec![identity.name.clone()] }).collect()
-}
-
-impl Engine {
-    /// Begins to put an engine together.
-    pub fn builder(config: Config, store: Arc<dyn Store>) -> EngineBuilder {
-        EngineBuilder { config, store, clock: Arc::new(SystemClock), cache: None, lock: None, directory: None }
+        Ok(Engine { host, rows: Mutex::new(Some(rows)), accounts, retention: config.keep })
     }
 
-    /// The plugins, loaded or not.
-    pub fn plugins(&self) -> &Plugins {
-        &self.host.plugins
-    }
-
-    /// Where messages of an account can be brought by a program that does so itself; `None` where the configuration has no
-    /// such account.
-    pub fn inbox(&self, bot: &str, network: &str) -> Option<Arc<dyn Inbox>> {
-        let fits = |account: &Account| account.bot == bot && account.chat.network() == network;
-        let (_, inbox) = self.accounts.iter().find(|(account, _)| fits(account))?;
-        Some(inbox.clone())
-    }
-
-    /// Serves until every chat has ended by itself and what is at work came to rest, or until `stop`: then no command is
-    /// begun, plugins at work are ended at their next call, what they did is on disk, and after a few seconds the rest is
-    /// ended where it stands. Jobs go on from there at the next start.
+    /// Loads the plugins for reports: problems, rights, the audit. Connects to nothing and writes only to the code cache.
     ///
     /// # Errors
-    /// [`RunError`].
-    pub async fn run(&self, stop: CancellationToken) -> Result<(), RunError> {
-        let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(mut rows) = rows else { return Err(RunError::Again) };
-        let context = &self.host.context;
-        // Whichever way this ends, nothing of it goes on after it.
-        let _stopping = context.stopping.clone().drop_guard();
-        let _stop = context.stop.clone().drop_guard();
-        let mut tasks = JoinSet::new();
-        self.look_at_the_clock().await?;
-        self.host.plugins.keep(&*context.store).await?;
-        // What is left to be sent is work from the first moment on.
-        context.outbox.wake();
-        tasks.spawn(context.outbox.clone().run());
-        self.host.jobs.resume().await?;
-        // What came due while nobody was there is work from the first moment on too.
-        self.host.jobs.wake().await;
-        tasks.spawn(self.host.jobs.clone().wakes());
-        tasks.spawn(self.host.clone().tidy(self.keep));
-        // What was brought while this process was not yet serving waits in the store and in the channel too.
-        let mut taken = HashSet::new();
-        for row in context.store.waiting().await? {
-            taken.insert(row.key.clone());
-            self.host.clone().spawn(row, self.host.activity.begin(), true);
-        }
-        for schedule in &self.host.triggers.schedules {
-            tasks.spawn(self.host.clone().keep(schedule.clone()));
-        }
-        let host = self.host.clone();
-        let handling = tasks.spawn(async move {
-            while let Some((row, late, at_work)) = rows.recv().await {
-                if !taken.remove(&row.key) {
-                    host.clone().spawn(row, at_work, late);
-                }
-            }
-        });
-        let served = self.serve(&stop).await;
-        if !stop.is_cancelled() && served.is_ok() {
-            self.host.activity.rest().await;
-        }
-        // No command is begun from here on, and what is at work comes to a place from which it goes on at the next start.
-        context.stopping.cancel();
-        handling.abort();
-        if tokio::time::timeout(GRACE, self.host.activity.rest()).await.is_err() {
-            tracing::warn!("not everything came to rest in time; it goes on at the next start");
-        }
-        served
+    /// [`BuildError::Runtime`].
+    pub async fn review(self, config: Config) -> Result<Review, BuildError> {
+        Ok(Review::load(runtime()?, config, self.cache, self.lock.as_ref()).await)
     }
 
-    /// A clock that stands behind what was written says that somebody set it, and that times may fire late.
-    async fn look_at_the_clock(&self) -> Result<(), StoreError> {
-        let context = &self.host.context;
-        let now = context.clock.now();
-        match context.store.newest().await? {
-            Some(newest) if newest > now => tracing::error!(
-                %now, %newest,
-                "the clock stands behind the newest entry of the journal: what waits for a time waits longer"
-            ),
-            _ => {}
-        }
-        Ok(())
+    /// Every host call that a plugin of this program can import, by name.
+    ///
+    /// # Errors
+    /// One line: two capabilities have a call of one name, or a name is not `interface.function`.
+    pub fn calls(&self) -> Result<CallTable, String> {
+        Ok(HostCalls::new(&self.registry.capabilities)?.table().clone())
     }
 
-    /// Serves all chats until each has ended.
-    async fn serve(&self, stop: &CancellationToken) -> Result<(), RunError> {
-        let mut serving = JoinSet::new();
-        for (account, inbox) in &self.accounts {
-            let (account, inbox, stop, host) = (account.clone(), inbox.clone(), stop.clone(), self.host.clone());
-            serving.spawn(async move {
-                let ended = account.chat.serve(inbox, stop).await;
-                ended.map_err(|error| {
-                    let (network, reason) = (account.chat.network(), format!("{error:#}"));
-                    host.gone.add(&account, reason.clone());
-                    RunError::Chat { network, reason }
-                })
-            });
+    /// Describes a plugin file without running a command of it: its commands, settings and host calls.
+    ///
+    /// # Errors
+    /// One line: the file is no plugin of this program, or it does not describe itself.
+    pub async fn inspect(&self, file: &Path) -> Result<InspectedPlugin, String> {
+        let runtime = runtime().map_err(|error| error.to_string())?;
+        InspectedPlugin::read(&runtime, &self.calls()?, file).await
+    }
+}
+
+fn runtime() -> Result<Runtime, BuildError> {
+    Runtime::new().map_err(|error| BuildError::Runtime(format!("{error:#}")))
+}
+
+fn bot_settings(bot: BotConfig) -> (String, BotSettings) {
+    (bot.identity.name, BotSettings { prefix: bot.identity.prefix, max_age: bot.max_age })
+}
+
+/// The inboxes of all accounts, which send what arrives to one channel.
+struct Inboxes<'a> {
+    bots: &'a [BotConfig],
+    send: mpsc::UnboundedSender<Arrival>,
+}
+
+impl Inboxes<'_> {
+    fn accounts(&self) -> impl Iterator<Item = Account> {
+        let of = |bot: &BotConfig| {
+            let name = bot.identity.name.clone();
+            bot.chats.iter().map(move |chat| Account { bot: name.clone(), chat: chat.clone() }).collect::<Vec<_>>()
+        };
+        self.bots.iter().flat_map(of)
+    }
+
+    /// Makes an inbox for each account from its prefix, the addresses of the other identities, and whether it is the first
+    /// account of its network.
+    fn open(
+        &self,
+        make: impl Fn(&Account, String, Vec<Addressing>, bool, mpsc::UnboundedSender<Arrival>) -> AccountInbox,
+    ) -> Vec<(Account, Arc<AccountInbox>)> {
+        let identities: HashMap<&str, &str> =
+            self.bots.iter().map(|bot| (&*bot.identity.name, &*bot.identity.prefix)).collect();
+        let mut accounts: Vec<(Account, Arc<AccountInbox>)> = Vec::new();
+        for account in self.accounts() {
+            let network = account.chat.network();
+            let first = accounts.iter().all(|(other, _)| other.chat.network() != network);
+            let prefix = identities.get(&*account.bot).copied().unwrap_or_default().to_owned();
+            let others = identities.iter().filter(|(name, _)| **name != account.bot);
+            let others = others
+                .map(|(name, prefix)| Addressing { prefix: (*prefix).to_owned(), names: vec![(*name).to_owned()] })
+                .collect();
+            let inbox = make(&account, prefix, others, first, self.send.clone());
+            accounts.push((account, Arc::new(inbox)));
         }
-        let mut failed = None;
-        while let Some(ended) = serving.join_next().await {
-            let ended =
-                ended.unwrap_or_else(|error| Err(RunError::Chat { network: "a chat", reason: error.to_string() }));
-            if let Err(error) = ended {
-                tracing::error!(%error, "a chat ended; the others go on");
-                failed = Some(error);
-            }
-        }
-        failed.map_or(Ok(()), Err)
+        accounts
     }
 }

@@ -5,7 +5,7 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use futures_util::FutureExt as _;
 
 use super::{
-    builder::{BotSettings, Host},
+    host::{BotSettings, Host},
     verdict::{Refusal, Verdict},
 };
 use crate::{

@@ -9,7 +9,7 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::builder::{Engine, Host};
+use super::{host::Host, serve::Engine};
 use crate::{
     adapter::LinkState,
     messaging::Account,

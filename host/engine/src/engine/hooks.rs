@@ -5,7 +5,7 @@
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::{announce::TriggeredCommand, builder::Engine};
+use super::{announce::TriggeredCommand, serve::Engine};
 use crate::{
     store::{StoreError, TriggerSource},
     trigger::{Hook, NotTaken},

@@ -5,22 +5,24 @@ mod announce;
 mod ask;
 mod builder;
 mod builtin;
-mod check_triggers;
-mod expect;
-mod explain;
 mod handle;
 mod health;
 mod hooks;
-mod plugin_problems;
+mod host;
 mod query;
 mod retention;
+mod review;
 mod rows;
 mod schedules;
+mod serve;
 mod verdict;
 
 pub use ask::NoAnswer;
-pub use builder::{BuildError, Engine, EngineBuilder, RunError};
-pub use builtin::{MayRow, MayRun, NotFound, find_person};
-pub use explain::Explainer;
+pub use builder::{BuildError, ConfigError, EngineBuilder};
 pub use health::{AccountHealth, Health};
 pub use hooks::{Delivered, Undelivered};
+pub use review::{
+    AuditReport, Explained, Finding, InspectedCall, InspectedCommand, InspectedPlugin, InspectedSetting, MayRow,
+    MayRun, NotLoadedRow, OverrideRow, PastUse, PluginFindings, Probe, Review, TriggerRow,
+};
+pub use serve::{Engine, RunError};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::builder::Host;
+use super::host::Host;
 use crate::{
     base::Text,
     hostcall::{Invocation, Plugin, ReplayState, RunMode, Tally, asked, draw_id},

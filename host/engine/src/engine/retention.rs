@@ -1,28 +1,30 @@
-//! Removes what was over for long enough, from the store and from the systems that ran it.
+//! Removes jobs and messages that ended before the retention period, from the store and from the systems that ran them.
 
 use std::{sync::Arc, time::Duration};
 
-use super::builder::{Host, TIDY};
+use super::host::Host;
 use crate::store::StoreError;
 
-/// How long between two batches, so that nobody waits for this.
+/// The time between two rounds.
+const INTERVAL: Duration = Duration::from_secs(3600);
+/// The time between two batches of a round, so that other writes do not wait.
 const PAUSE: Duration = Duration::from_millis(200);
 
 impl Host {
-    /// Removes what is over, now and then, until the host stops.
-    pub(crate) async fn tidy(self: Arc<Self>, keep: Duration) {
+    /// Removes what has expired, every hour until the host stops.
+    pub(crate) async fn expire(self: Arc<Self>, keep: Duration) {
         loop {
             if let Err(error) = self.remove(keep).await {
-                tracing::error!(%error, "what is over cannot be removed; trying again later");
+                tracing::error!(%error, "expired jobs cannot be removed; retrying in an hour");
             }
-            tokio::time::sleep(TIDY).await;
+            tokio::time::sleep(INTERVAL).await;
         }
     }
 
     async fn remove(&self, keep: Duration) -> Result<(), StoreError> {
         let context = &self.context;
         let keep = jiff::SignedDuration::try_from(keep).unwrap_or(jiff::SignedDuration::MAX);
-        // A clock that was set ahead while the host runs makes nothing older.
+        // A clock that is set ahead while the host runs expires nothing early.
         let now = context.clock.now().min(context.steady.now());
         let Ok(before) = now.checked_sub(keep) else { return Ok(()) };
         loop {
@@ -30,11 +32,11 @@ impl Host {
             for (key, pipeline) in removed.jobs.iter().flat_map(|(_, runs)| runs) {
                 let Some(deployment) = context.catalog.pipeline(pipeline) else { continue };
                 if let Err(error) = context.backends.get(deployment.backend).forget(key, pipeline).await {
-                    tracing::warn!(run = key.as_str(), %error, "what is left of a run cannot be removed");
+                    tracing::warn!(run = key.as_str(), %error, "the files of an expired run cannot be removed");
                 }
             }
             if !removed.jobs.is_empty() || removed.rows > 0 {
-                tracing::info!(jobs = removed.jobs.len(), rows = removed.rows, "removed what was over");
+                tracing::info!(jobs = removed.jobs.len(), rows = removed.rows, "removed expired jobs and messages");
             }
             if !removed.more {
                 return Ok(());

@@ -1,6 +1,6 @@
 //! The rows that a message leaves: its line in the journal, an emoji on it, an answer to it.
 
-use super::builder::Host;
+use super::host::Host;
 use crate::{
     base::Text,
     store::{AuditRecord, CallCount, InboxRow, OutboxKind, OutboxRow},

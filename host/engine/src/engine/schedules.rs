@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::{
     announce::{TriggerRoom, TriggeredCommand},
-    builder::Host,
+    host::Host,
 };
 use crate::{
     base::{Text, moment},

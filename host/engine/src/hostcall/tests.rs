@@ -11,7 +11,6 @@ use wit_parser::{Resolve, WorldItem};
 use super::*;
 use crate::{
     adapter::{Abilities, MemoryChat, MemoryPipelines, MemoryPipelinesFactory, ReadyChat},
-    config::{Config, Registry},
     engine::Engine,
     model::{Attribute, CONTRACT, CallKind, EnvironmentFrom, Outcome, Risk},
 };
@@ -182,14 +181,10 @@ allow  = [{{ call = "pipelines.trigger"{rule} }}]
     std::fs::write(&path, config).unwrap();
     let chat = MemoryChat::new(Abilities::PLAIN);
     let pipelines = MemoryPipelines::new(Some(Outcome::Succeeded));
-    let registry = Registry {
-        chats: vec![Arc::new(ReadyChat(chat.clone()))],
-        pipelines: vec![Arc::new(MemoryPipelinesFactory(pipelines.clone()))],
-        ..Registry::default()
-    };
-    let config: Config = crate::config::read(&path, &registry).unwrap_or_else(|problems| panic!("{problems:#?}"));
-    let engine = Engine::builder(config, Arc::new(crate::store::MemoryStore::default())).build().await.unwrap();
-    assert!(engine.plugins().not_loaded().is_empty(), "{:?}", engine.plugins().not_loaded());
+    let builder = Engine::builder().chat(ReadyChat(chat.clone())).pipelines(MemoryPipelinesFactory(pipelines.clone()));
+    let config = builder.read(&path).unwrap();
+    let engine = builder.build(config, Arc::new(crate::store::MemoryStore::default())).await.unwrap();
+    assert_eq!(engine.not_loaded(), []);
     let engine = Arc::new(engine);
     let stop = crate::CancellationToken::new();
     let message = crate::adapter::Incoming {

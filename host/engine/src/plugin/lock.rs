@@ -29,12 +29,16 @@ pub struct Locked {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Lock(pub BTreeMap<String, Locked>);
 
-/// Where the lock of a configuration stands.
-pub fn path(config: &Path) -> PathBuf {
-    config.with_file_name(FILE)
-}
-
 impl Lock {
+    /// The warning about a host without a lock file.
+    pub const MISSING: &str =
+        "there is no plugins.lock, so changed plugin files are not detected; write one with `wardroom plugin lock`";
+
+    /// The path of the lock of a configuration file.
+    pub fn path(config: &Path) -> PathBuf {
+        config.with_file_name(FILE)
+    }
+
     /// Reads a lock; `None` where there is none.
     ///
     /// # Errors

@@ -26,7 +26,7 @@ pub use describe::{Description, describe_file};
 pub use host_functions::{GuestData, HostFunctions};
 pub use limits::Meter;
 pub use load::{LoadedPlugin, Loader};
-pub use lock::{Lock, path};
+pub use lock::Lock;
 pub(crate) use run::GuestEnd;
 pub(crate) use run::run;
 pub use runtime::{MOST_GUESTS, Memory, Runtime, config};

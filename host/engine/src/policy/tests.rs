@@ -81,7 +81,8 @@ fn scene() -> Scene {
     };
     let config = crate::config::read(&path, &registry).unwrap_or_else(|problems| panic!("{problems:#?}"));
     let directory = Arc::new(MemoryDirectory::default());
-    config.access.ask_directory(directory.clone());
+    let access = Arc::new(Access::new(config.policy));
+    access.ask_directory(directory.clone());
     let accounts = vec![Account { bot: "marvin".into(), chat: chat.clone() }];
     let outbox = Outbox::new(
         Arc::new(MemoryStore::new()),
@@ -91,7 +92,7 @@ fn scene() -> Scene {
         Vec::new(),
         Activity::default(),
     );
-    Scene { access: config.access, chat, directory, outbox }
+    Scene { access, chat, directory, outbox }
 }
 
 fn plugin() -> Target {

@@ -171,9 +171,9 @@ impl TestServer {
         let how = format!("secret = {{ file = {:?} }}", secret.display().to_string());
         std::fs::write(&file, format!("{CONFIG}{}", hook("standard", &how))).unwrap();
         let chat = MemoryChat::new(Abilities::PLAIN);
-        let registry = Registry { chats: vec![Arc::new(ReadyChat(chat))], ..Registry::default() };
-        let config = wardroom::config::read(&file, &registry).map_err(|problems| format!("{problems:?}"))?;
-        let engine = Engine::builder(config, Arc::new(MemoryStore::new())).build().await.unwrap();
+        let builder = Engine::builder().chat(ReadyChat(chat));
+        let config = builder.read(&file).map_err(|error| error.to_string())?;
+        let engine = builder.build(config, Arc::new(MemoryStore::new())).await.unwrap();
         let endpoints = crate::endpoint::Endpoints::new(engine.hooks()).map_err(|error| format!("{error:#}"))?;
         let at = Timestamp::now().as_second().to_string();
         let good = format!("v1,{}", BASE64_STANDARD.encode(signature(&["id", ".", &at, ".", "{}"])));

@@ -27,7 +27,6 @@ use wardroom::{
     CancellationToken, Timestamp,
     adapter::Inbox,
     adapter::{Abilities, Chat, Incoming, Link, MemoryChat, Outgoing, ReadyChat, SendError},
-    config::Registry,
     engine::Engine,
     model::Person,
     store::MemoryStore,
@@ -118,11 +117,11 @@ impl TestServer {
             link: Link::default(),
             moved: AtomicBool::new(false),
         });
-        let registry = Registry { chats: vec![Arc::new(ReadyChat(chat.clone()))], ..Registry::default() };
-        let config = wardroom::config::read(&file, &registry).map_err(|problems| format!("{problems:?}")).unwrap();
-        let http = config.http.clone().unwrap();
+        let builder = Engine::builder().chat(ReadyChat(chat.clone()));
+        let config = builder.read(&file).unwrap();
+        let http = config.http().cloned().unwrap();
         let store = Arc::new(MemoryStore::new());
-        let engine = Arc::new(Engine::builder(config, store.clone()).build().await.unwrap());
+        let engine = Arc::new(builder.build(config, store.clone()).await.unwrap());
         let listener = Listener::bind(&http).await.unwrap();
         let address = listener.0.local_addr().unwrap();
         let metrics = metrics.unwrap_or_else(|| Metrics::of(&recorder().unwrap()));
@@ -223,9 +222,9 @@ async fn an_address_in_use_is_reported_with_its_line() {
     let listen = taken.local_addr().unwrap();
     std::fs::write(&file, format!("[bot.marvin.memory]\n[http]\nlisten = \"{listen}\"\n")).unwrap();
     let chat = MemoryChat::new(Abilities::PLAIN);
-    let registry = Registry { chats: vec![Arc::new(ReadyChat(chat))], ..Registry::default() };
-    let config = wardroom::config::read(&file, &registry).map_err(|problems| format!("{problems:?}")).unwrap();
-    let error = Listener::bind(&config.http.unwrap()).await.err().map(|error| format!("{error:#}")).unwrap();
+    let builder = Engine::builder().chat(ReadyChat(chat));
+    let config = builder.read(&file).unwrap();
+    let error = Listener::bind(config.http().unwrap()).await.err().map(|error| format!("{error:#}")).unwrap();
     assert!(error.contains(&format!("cannot listen at {listen} ([http] in ")), "{error}");
     assert!(error.contains("plugins.toml line 2): "), "{error}");
 }

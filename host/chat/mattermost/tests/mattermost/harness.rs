@@ -8,12 +8,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, bail};
 use tokio::runtime::{Builder, Runtime};
 use wardroom::{
-    CancellationToken,
+    CancellationToken, EngineBuilder,
     adapter::{MemoryPipelines, MemoryPipelinesFactory},
-    config::Registry,
     engine::Engine,
     model::Outcome,
     store::MemoryStore,
@@ -133,7 +132,7 @@ allow  = [
     pub(crate) fn launch(&self, config: &str) -> Result<Host> {
         let file = self.folder.path().join("plugins.toml");
         std::fs::write(&file, config)?;
-        let registry = self.registry();
+        let builder = self.builder();
         let store = self.store.clone();
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let stop = CancellationToken::new();
@@ -141,8 +140,8 @@ allow  = [
         let stopping = stop.clone();
         runtime.spawn(async move {
             let life = async {
-                let config = wardroom::config::read(&file, &registry).map_err(|problems| anyhow!("{problems:?}"))?;
-                let engine = Engine::builder(config, store).cache(cache()).build().await?;
+                let config = builder.read(&file)?;
+                let engine = builder.cache(cache()).build(config, store).await?;
                 engine.run(stopping).await?;
                 anyhow::Ok(())
             };
@@ -151,15 +150,12 @@ allow  = [
         Ok(Host { runtime: Some(runtime), stop, ended })
     }
 
-    /// The adapters of a host.
-    pub(crate) fn registry(&self) -> Registry {
-        Registry {
-            chats: vec![Arc::new(
-                MattermostFactory::new(self.folder.path().join("state")).heartbeat_interval(HEARTBEAT_INTERVAL),
-            )],
-            pipelines: vec![Arc::new(MemoryPipelinesFactory(self.pipelines.clone()))],
-            ..Registry::default()
-        }
+    /// An engine with the adapter and in-memory pipelines.
+    pub(crate) fn builder(&self) -> EngineBuilder {
+        let folder = self.folder.path().join("state");
+        Engine::builder()
+            .chat(MattermostFactory::new(folder).heartbeat_interval(HEARTBEAT_INTERVAL))
+            .pipelines(MemoryPipelinesFactory(self.pipelines.clone()))
     }
 
     /// Waits for so many posts of the bot in a channel.
@@ -260,6 +256,6 @@ fn repository() -> &'static Path {
 }
 
 /// The cache of compiled plugins, shared by all tests.
-fn cache() -> PathBuf {
+pub(crate) fn cache() -> PathBuf {
     std::env::temp_dir().join("wardroom-mattermost-tests-code")
 }

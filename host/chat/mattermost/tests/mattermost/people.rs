@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use wardroom::engine::Probe;
 use wardroom_fake_mattermost::Post;
 
-use crate::harness::{Harness, until};
+use crate::harness::{Harness, cache, until};
 
 pub(crate) const COMMAND: &str = "!script-app cms production 1.0 trigger:cms/production:1.0 wait";
 
@@ -168,25 +169,29 @@ async fn check_names_accounts_and_what_to_write() -> Result<()> {
     let file = tempfile::tempdir()?;
     std::fs::write(file.path().join("token"), &harness.token)?;
     let path = file.path().join("plugins.toml");
-    std::fs::write(&path, harness.table(&harness.server.url()))?;
-    let config =
-        wardroom::config::read(&path, &harness.registry()).map_err(|problems| anyhow::anyhow!("{problems:?}"))?;
-    let chat = config.bots.iter().flat_map(|bot| bot.chats.iter()).next().context("an account")?.clone();
-    let found = chat.probe(&[harness.alice.id().into(), "@dave:example.org".into(), "operator".into()]).await;
-    let found = found.map_err(|wrong| anyhow::anyhow!("{wrong:?}"))?.join("\n");
+    // Logs in with a configuration whose admins are these people.
+    let probe = async |people: &[&str]| -> Result<Probe> {
+        let table = harness.table(&harness.server.url());
+        std::fs::write(&path, format!("{table}[people]\nadmins = {people:?}\n"))?;
+        let builder = harness.builder();
+        let config = builder.read(&path)?;
+        Ok(builder.cache(cache()).review(config).await?.probe().await)
+    };
+    let found = probe(&[harness.alice.id(), "@dave:example.org", "operator"]).await?;
+    ensure!(found.failed.is_empty(), "{found:?}");
+    let found = found.found.join("\n");
     ensure!(found.contains("direct messages are handled where their author is an admin or in a channel"), "{found}");
     ensure!(found.contains("@ops-bot") && found.contains("in the channel eng/ops"), "{found}");
     ensure!(found.contains(&format!("{} is @alice", harness.alice.id())) && !found.contains("dave"), "{found}");
     harness.bob.leave();
-    let people = ["@alice".to_owned(), harness.bob.id().to_owned(), "@nobody".to_owned()];
-    let wrong = chat.probe(&people).await.expect_err("names are no ids").join("\n");
+    let wrong = probe(&["@alice", harness.bob.id(), "@nobody"]).await?.failed.join("\n");
     ensure!(wrong.contains(&format!("write the id instead: \"{}\"", harness.alice.id())), "{wrong}");
     ensure!(wrong.contains("deactivated") && wrong.contains("nobody called @nobody"), "{wrong}");
     harness.server.remove(&harness.ops, &harness.bot);
-    let wrong = chat.probe(&[]).await.expect_err("not in the channel").join("\n");
+    let wrong = probe(&[]).await?.failed.join("\n");
     ensure!(wrong.contains("not in the channel eng/ops") && wrong.contains("/invite @ops-bot"), "{wrong}");
     harness.server.revoke(&harness.token);
-    let wrong = chat.probe(&[]).await.expect_err("no token").join("\n");
+    let wrong = probe(&[]).await?.failed.join("\n");
     ensure!(wrong.contains("does not know the token") && !wrong.contains(&harness.token), "{wrong}");
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::{
     base::{Text, nearest},
     command::{Asker, Builtin, Spec, Value, help_all, help_one},
-    engine::{builder::Host, verdict::Verdict},
+    engine::{host::Host, verdict::Verdict},
     model::Person,
     policy::{Authorized, Held, Rights},
 };

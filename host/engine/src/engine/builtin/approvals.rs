@@ -12,7 +12,7 @@ use crate::{
     base::Text,
     command::{Asker, Builtin, Target},
     engine::{
-        builder::Host,
+        host::Host,
         verdict::{Refusal, Verdict},
     },
     hostcall::is_job_id,

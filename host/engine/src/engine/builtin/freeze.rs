@@ -8,7 +8,7 @@ use crate::{
     base::{Text, clean},
     command::Target,
     engine::{
-        builder::Host,
+        host::Host,
         verdict::{Refusal, Verdict},
     },
     model::App,

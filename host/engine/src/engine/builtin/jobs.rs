@@ -7,7 +7,7 @@ use crate::{
     base::{Text, clean},
     command::{Asker, Target, Value},
     engine::{
-        builder::Host,
+        host::Host,
         verdict::{Refusal, Verdict},
     },
     job::{JobHistory, Status, history, status},

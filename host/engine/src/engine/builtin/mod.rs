@@ -1,6 +1,5 @@
-//! The host's own commands, and the report of who may run what.
+//! The host's own commands.
 
-mod access_report;
 mod answers;
 mod approvals;
 mod freeze;
@@ -9,6 +8,5 @@ mod people;
 mod stats;
 mod status;
 
-pub use access_report::{MayRow, MayRun};
 pub(crate) use approvals::ReactionQueue;
-pub use people::{NotFound, find_person};
+pub(crate) use people::find_person;

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, time::Duration};
 use crate::{
     base::clean,
     command::Command,
-    engine::{builder::Host, verdict::Refusal},
+    engine::{host::Host, verdict::Refusal},
     model::{Person, handle},
     policy::Access,
     store::InboxRow,

@@ -11,7 +11,7 @@ use super::jobs::unread;
 use crate::{
     base::{clean, moment, took},
     command::Value,
-    engine::{builder::Host, verdict::Refusal},
+    engine::{host::Host, verdict::Refusal},
     model::{Attribute, Outcome},
     policy::Authorized,
     store::{DeploymentLock, Release, ReleaseQuery},

@@ -8,7 +8,7 @@ use crate::{
     adapter::{LinkState, Seen},
     base::{clean, moment, took},
     command::Asker,
-    engine::{builder::Host, health::AccountHealth, verdict::Refusal},
+    engine::{health::AccountHealth, host::Host, verdict::Refusal},
     model::Person,
     store::JobPhase,
 };

@@ -1,23 +1,15 @@
 //! `wardroom audit people`: who may run what where, and which rule or grant permits it.
 
-use std::{collections::BTreeSet, path::Path};
-
 use serde_json::json;
-use wardroom::engine::{Explainer, MayRow, MayRun};
+use wardroom::engine::{MayRow, MayRun};
 
-use crate::{Exit, arguments::Format, report, wiring};
+use crate::{Exit, arguments::Format, report, wiring::Wiring};
 
-pub(crate) async fn people(path: &Path, format: Format) -> anyhow::Result<Exit> {
-    let Some(wired) = wiring::wire_or_report(path) else { return Ok(Exit::Wrong) };
-    let plugins = wired.plugins(wired.lock.as_ref()).await?;
-    let mut warnings = wired.grants().await?;
-    warnings.extend(plugins.warnings(&wired.config));
-    let config = &wired.config;
-    let (access, catalog, approvals) = (&*config.access, &*config.catalog, config.approvals.as_slice());
-    let explainer = Explainer { access, catalog, plugins: &plugins, approvals };
-    let approvers: BTreeSet<&str> = approvals.iter().flat_map(|rule| &rule.from).map(String::as_str).collect();
-    let approvers: Vec<&str> = approvers.into_iter().collect();
-    let rows = explainer.census(&approvers);
+pub(crate) async fn people(wiring: &Wiring<'_>, format: Format) -> anyhow::Result<Exit> {
+    let Some(wired) = wiring.read_or_report() else { return Ok(Exit::Wrong) };
+    let (review, mut warnings) = wired.review_with_grants().await?;
+    warnings.extend(review.warnings());
+    let rows = review.people();
     report::print(format, || json!({ "people": rows, "warnings": warnings }), || text(&rows, &warnings))?;
     Ok(Exit::Done)
 }

@@ -2,18 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use wardroom::{
+use crate::{
     config::BotConfig,
     hostcall::{Plugin, Plugins},
+    plugin::Lock,
     policy::{Allow, Pattern},
 };
-
-use super::super::NO_LOCK;
 
 pub(super) fn warnings(plugins: &Plugins, bots: &[BotConfig]) -> Vec<String> {
     let mut warnings = Vec::new();
     if !plugins.locked() {
-        warnings.push(NO_LOCK.to_owned());
+        warnings.push(Lock::MISSING.to_owned());
     }
     for plugin in plugins.not_loaded() {
         warnings.push(format!("plugin {} is not loaded: {}", plugin.name, plugin.error));

@@ -1,11 +1,10 @@
-//! Whether somebody may run a command, and the rule that says so or the one that is missing: for `can`, for
-//! `wardroom can`, and for what the configuration expects.
+//! Whether a person may run a command, and the rule that decides it: for `can` in the room, `wardroom can` and `[[expect]]`.
 //!
-//! Invariant: it judges with the same functions as a command that is typed, and does nothing.
+//! Invariant: the decision is made by the same functions as for a typed command, and has no effect.
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::{builder::Host, verdict::Refusal};
+use super::super::{host::Host, verdict::Refusal};
 use crate::{
     base::clean,
     command::{Asker, Command, Parsed, Target, Value, Vocabulary},
@@ -14,14 +13,15 @@ use crate::{
     policy::{Access, Allow, Approval, Member, Rights, Role},
 };
 
-/// What a question about rights comes to.
+/// The answer to "may this person run this command?".
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Explained {
-    /// Whether they may.
+    /// Whether the person may.
     pub yes: bool,
-    /// The rule that says so, or the one that is missing, one line.
+    /// The rule that permits it, or the one that is missing, in one line.
     pub because: String,
-    /// What else there is to know, each one line: the plugin's own grants, and what holds an effect all the same.
+    /// The plugin's own grants for the command, and the approvals that hold its effects, one line each.
     pub notes: Vec<String>,
 }
 
@@ -32,17 +32,13 @@ impl std::fmt::Display for Explained {
     }
 }
 
-/// What a question about rights is answered from.
+/// The rules and plugins that decide a question about rights.
 #[derive(Clone, Copy)]
-pub struct Explainer<'a> {
-    /// People and roles.
-    pub access: &'a Access,
-    /// Apps and environments.
-    pub catalog: &'a Catalog,
-    /// Plugins and their commands.
-    pub plugins: &'a Plugins,
-    /// What effects need of other people.
-    pub approvals: &'a [Approval],
+pub(crate) struct Explainer<'a> {
+    pub(crate) access: &'a Access,
+    pub(crate) catalog: &'a Catalog,
+    pub(crate) plugins: &'a Plugins,
+    pub(crate) approvals: &'a [Approval],
 }
 
 impl Explainer<'_> {
@@ -50,7 +46,7 @@ impl Explainer<'_> {
     ///
     /// # Errors
     /// What is wrong with the line, for people.
-    pub fn line(&self, who: Asker<'_>, line: &str, vocabulary: &Vocabulary<'_>) -> Result<Explained, String> {
+    pub(crate) fn line(&self, who: Asker<'_>, line: &str, vocabulary: &Vocabulary<'_>) -> Result<Explained, String> {
         match self.plugins.table().parse(line, vocabulary) {
             Ok(Parsed::Command(command)) => Ok(self.command(who, &command)),
             Ok(Parsed::Help(spec)) => Err(format!("`{}` asks for help, which everybody may", spec.name)),
@@ -59,7 +55,7 @@ impl Explainer<'_> {
     }
 
     /// Whether somebody may run a command.
-    pub fn command(&self, who: Asker<'_>, command: &Command) -> Explained {
+    pub(crate) fn command(&self, who: Asker<'_>, command: &Command) -> Explained {
         let access = self.access;
         let (app, environment) = (command.app(), command.environment());
         let (spec, id) = (command.spec(), clean(who.id));

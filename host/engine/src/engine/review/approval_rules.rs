@@ -1,33 +1,8 @@
-//! Approvals in reports: the approval rules, rules that cannot be met, and jobs that ran without approval.
+//! Approval rules in reports, and rules that cannot be met.
 
 use std::collections::BTreeSet;
 
-use serde_json::{Value, json};
-use wardroom::{
-    policy::{Access, Approval, Pattern},
-    store::{JobQuery, JobRow},
-};
-
-/// The most overridden jobs in a report, newest first.
-const MAX_JOBS: u32 = 200;
-
-/// The query for jobs that ran without the approval that the rules require.
-pub(super) fn overridden_jobs() -> JobQuery {
-    JobQuery { overrides: true, limit: Some(MAX_JOBS), ..JobQuery::default() }
-}
-
-pub(super) fn overridden_text(job: &JobRow) -> String {
-    let reason = job.overrides.as_deref().unwrap_or_default();
-    let outcome = job.end.as_ref().map_or("open", |end| end.outcome.as_str());
-    format!("override: job {} `{}` by {} at {}: {reason} ({outcome})", job.id, job.line, job.caller.id, job.opened)
-}
-
-pub(super) fn overridden_json(job: &JobRow) -> Value {
-    json!({
-        "job": job.id, "line": job.line, "caller": job.caller.id, "opened": job.opened.to_string(),
-        "reason": job.overrides, "outcome": job.end.as_ref().map(|end| end.outcome.as_str()),
-    })
-}
+use crate::policy::{Access, Approval, Pattern};
 
 /// An approval rule in one line.
 pub(super) fn rule_text(rule: &Approval) -> String {

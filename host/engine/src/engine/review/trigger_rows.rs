@@ -1,32 +1,42 @@
 //! The triggers of the configuration in the audit report: aliases, fixed answers, listen rules, schedules, hooks and notices.
 
-use serde_json::{Value, json};
-use wardroom::{base::At, config::Config, messaging::Occasion};
+use std::fmt;
+
+use serde::Serialize;
+
+use super::audit::file_name;
+use crate::{base::At, config::Config, messaging::Occasion};
 
 /// One trigger.
-struct TriggerRow {
-    kind: &'static str,
-    /// The words, the pattern, the time or the name.
-    what: String,
-    /// The command, or the effect without one.
-    does: String,
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct TriggerRow {
+    /// The name of its table, such as `schedule`.
+    pub kind: &'static str,
+    /// What starts it: typed words, a pattern, a time or the name of a hook.
+    pub what: String,
+    /// The command, or the effect of a trigger without one.
+    pub does: String,
     /// The machine account of a schedule or hook.
-    who: Option<String>,
-    room: Option<String>,
-    at: String,
+    #[serde(rename = "as")]
+    pub machine: Option<String>,
+    /// The rooms to which it is limited.
+    pub room: Option<String>,
+    /// The file and line.
+    pub at: String,
 }
 
-fn rows(config: &Config) -> Vec<TriggerRow> {
+pub(super) fn rows(config: &Config) -> Vec<TriggerRow> {
     let triggers = &config.triggers;
     let mut rows = Vec::new();
-    let mut add = |kind, what: String, does: &str, who: Option<&str>, room: Option<String>, at: &At| {
+    let mut add = |kind, what: String, does: &str, machine: Option<&str>, room: Option<String>, at: &At| {
         rows.push(TriggerRow {
             kind,
             what,
             does: does.to_owned(),
-            who: who.map(str::to_owned),
+            machine: machine.map(str::to_owned),
             room,
-            at: format!("{} line {}", super::file_name(&at.file), at.line),
+            at: format!("{} line {}", file_name(&at.file), at.line),
         });
     };
     for alias in &triggers.aliases {
@@ -58,17 +68,11 @@ fn rows(config: &Config) -> Vec<TriggerRow> {
     rows
 }
 
-/// One line for each trigger.
-pub(super) fn text(config: &Config) -> Vec<String> {
-    let line = |row: TriggerRow| {
-        let who = row.who.map(|who| format!(", as {who}")).unwrap_or_default();
-        let room = row.room.map(|room| format!(", in {room}")).unwrap_or_default();
-        format!("{} {}: {}{who}{room} ({})", row.kind, row.what, row.does, row.at)
-    };
-    rows(config).into_iter().map(line).collect()
-}
-
-pub(super) fn json(config: &Config) -> Vec<Value> {
-    let object = |row: TriggerRow| json!({ "kind": row.kind, "what": row.what, "does": row.does, "as": row.who, "room": row.room, "at": row.at });
-    rows(config).into_iter().map(object).collect()
+impl fmt::Display for TriggerRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, what, does, at, .. } = self;
+        let machine = self.machine.as_ref().map(|machine| format!(", as {machine}")).unwrap_or_default();
+        let room = self.room.as_ref().map(|room| format!(", in {room}")).unwrap_or_default();
+        write!(f, "{kind} {what}: {does}{machine}{room} ({at})")
+    }
 }

@@ -1,49 +1,51 @@
-//! The table of people: who may run what where, by which line of the file or which job.
+//! The table of people: who may run which command where, by which line of the file or which job.
 //!
-//! Invariant: it asks the same functions that decide. Who is in a room only its network knows, so a room stands in the
-//! table as such; what all have stands there once, for everyone.
+//! Invariant: the table is made with the same functions that decide a typed command. Only a network knows the members of a room, so
+//! a room is a row of its own; the rights of `everyone` are one row too.
 
 use std::collections::BTreeSet;
 
+use super::explain::Explainer;
 use crate::{
     command::{Asker, CommandKind, Target},
-    engine::explain::Explainer,
     policy::{Held, Member},
 };
 
-/// What somebody may do with one app in one environment.
+/// The rights of one person on one app in one environment.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct MayRow {
     /// The id of a person, or `everyone`, or `room:` with a room's name.
     pub person: String,
-    /// What the configuration calls them, where it does.
+    /// The name in the configuration, if there is one.
     pub name: Option<String>,
     /// The app; `*` for an admin.
     pub app: String,
     /// The environment; `*` for an admin.
     pub environment: String,
-    /// The commands, each rule that gives some by itself.
+    /// The permitted commands, by rule.
     pub runs: Vec<MayRun>,
-    /// The roles in whose name they can approve there.
+    /// The roles in which the person can approve there.
     pub approves: Vec<String>,
 }
 
-/// Some commands that one rule lets somebody run.
+/// The commands that one rule permits a person.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct MayRun {
-    /// The commands that act; `*` for all there are.
+    /// The actions; `*` for all.
     pub actions: Vec<String>,
-    /// Those that only answer.
+    /// The queries; `*` for all.
     pub queries: Vec<String>,
     /// The role, or `admin`.
     pub role: String,
-    /// Its line in the file, or the job that granted it.
+    /// The line of the role in the file, or the job that granted it.
     pub from: String,
 }
 
 impl Explainer<'_> {
-    /// The table, by person, app and environment. `approving`: the roles that approvals are asked of.
-    pub fn census(&self, approving: &[&str]) -> Vec<MayRow> {
+    /// The table, by person, app and environment. `approving` are the roles that approval rules name.
+    pub(crate) fn people(&self, approving: &[&str]) -> Vec<MayRow> {
         let access = self.access;
         let ones: BTreeSet<String> = access.known_people().iter().map(|id| access.persons.one(id).to_owned()).collect();
         let mut rows = Vec::new();

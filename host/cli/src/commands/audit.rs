@@ -1,0 +1,19 @@
+//! `wardroom audit`: per plugin and host call, what the plugin can do, may do and did.
+
+use serde_json::json;
+use wardroom::store::Store;
+
+use crate::{Exit, arguments::Format, report, wiring::Wiring};
+
+pub(crate) async fn audit(wiring: &Wiring<'_>, format: Format) -> anyhow::Result<Exit> {
+    let Some(wired) = wiring.read_or_report() else { return Ok(Exit::Wrong) };
+    let (review, state) = wired.review().await?;
+    let store = state.store().await?;
+    let audit = review.audit(store.as_ref().map(|store| store as &dyn Store)).await;
+    if let Some(store) = store {
+        store.close().await;
+    }
+    let audit = audit?;
+    report::print(format, || json!(audit), || audit.to_string())?;
+    Ok(Exit::Done)
+}

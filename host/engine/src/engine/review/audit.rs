@@ -1,0 +1,131 @@
+//! The audit report: per plugin and host call, what the plugin can do, may do and did.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::{Review, approval_rules, findings, trigger_rows, warnings};
+use crate::store::{JobQuery, JobRow, Store, StoreError, Usage};
+
+/// The most overridden jobs in a report, newest first.
+const MAX_OVERRIDES: u32 = 200;
+
+/// What each plugin can do, may do and did. Its JSON form is that of `wardroom audit --format json`; its text form is that of
+/// `wardroom audit`.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct AuditReport {
+    /// The plugins that load.
+    pub plugins: Vec<findings::PluginFindings>,
+    /// The plugins that do not.
+    pub not_loaded: Vec<NotLoadedRow>,
+    /// Calls that were made and that no loaded plugin imports any more.
+    pub past: Vec<findings::PastUse>,
+    /// Whether a lock pins the bytes of the plugins.
+    pub locked: bool,
+    /// Rules and settings that a reviewer should check, one line each.
+    pub warnings: Vec<String>,
+    /// The newest jobs that ran without the approval that the rules require.
+    pub overrides: Vec<OverrideRow>,
+    /// The approval rules, one line each.
+    pub approvals: Vec<String>,
+    /// The triggers.
+    pub triggers: Vec<trigger_rows::TriggerRow>,
+}
+
+/// A plugin that does not load.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct NotLoadedRow {
+    /// Its name in the configuration.
+    pub name: String,
+    /// The reason, in one line.
+    pub error: String,
+}
+
+/// A job that ran without the approval that the rules require.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct OverrideRow {
+    /// The job's id.
+    pub job: String,
+    /// The typed command.
+    pub line: String,
+    /// The id of the person who typed it.
+    pub caller: String,
+    /// The time at which the job was opened.
+    pub opened: String,
+    /// The reason that the person gave.
+    pub reason: Option<String>,
+    /// The outcome, once the job has ended.
+    pub outcome: Option<&'static str>,
+}
+
+impl From<&JobRow> for OverrideRow {
+    fn from(job: &JobRow) -> Self {
+        Self {
+            job: job.id.clone(),
+            line: job.line.clone(),
+            caller: job.caller.id.clone(),
+            opened: job.opened.to_string(),
+            reason: job.overrides.clone(),
+            outcome: job.end.as_ref().map(|end| end.outcome.as_str()),
+        }
+    }
+}
+
+impl fmt::Display for OverrideRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { job, line, caller, opened, .. } = self;
+        let (reason, outcome) = (self.reason.as_deref().unwrap_or_default(), self.outcome.unwrap_or("open"));
+        write!(f, "override: job {job} `{line}` by {caller} at {opened}: {reason} ({outcome})")
+    }
+}
+
+impl Review {
+    /// The audit report. `store` holds what the plugins did; without one they did nothing yet.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn audit(&self, store: Option<&dyn Store>) -> Result<AuditReport, StoreError> {
+        let (usage, overridden): (Vec<Usage>, Vec<JobRow>) = match store {
+            Some(store) => {
+                let overridden = JobQuery { overrides: true, limit: Some(MAX_OVERRIDES), ..JobQuery::default() };
+                (store.usage().await?, store.jobs(&overridden).await?)
+            }
+            None => (Vec::new(), Vec::new()),
+        };
+        let Self { config, access, plugins } = self;
+        let not_loaded = plugins.not_loaded().iter();
+        let mut warnings = warnings::warnings(plugins, &config.bots);
+        warnings.extend(approval_rules::unmet(&config.approvals, access));
+        Ok(AuditReport {
+            plugins: plugins.loaded().iter().map(|plugin| findings::PluginFindings::new(plugin, &usage)).collect(),
+            not_loaded: not_loaded
+                .map(|plugin| NotLoadedRow { name: plugin.name.clone(), error: plugin.error.to_string() })
+                .collect(),
+            past: findings::past(plugins, &usage),
+            locked: plugins.locked(),
+            warnings,
+            overrides: overridden.iter().map(OverrideRow::from).collect(),
+            approvals: config.approvals.iter().map(approval_rules::rule_text).collect(),
+            triggers: trigger_rows::rows(config),
+        })
+    }
+}
+
+impl fmt::Display for AuditReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.overrides.iter().try_for_each(|row| writeln!(f, "{row}"))?;
+        self.approvals.iter().try_for_each(|rule| writeln!(f, "{rule}"))?;
+        self.triggers.iter().try_for_each(|row| writeln!(f, "{row}"))?;
+        self.plugins.iter().try_for_each(|plugin| plugin.fmt(f))?;
+        self.past.iter().try_for_each(|past| writeln!(f, "{past}"))?;
+        self.warnings.iter().try_for_each(|warning| writeln!(f, "warning: {warning}"))
+    }
+}
+
+/// The last part of a path.
+pub(super) fn file_name(file: &str) -> &str {
+    file.rsplit('/').next().unwrap_or(file)
+}

@@ -1,0 +1,159 @@
+//! What a reviewer asks of a configuration and its plugins: problems, warnings, rights, and the audit report.
+//!
+//! Invariant: nothing here connects, runs a command or writes to the store; [`Review::probe`] alone logs in to the chat networks.
+//! Not here: how a report is printed (the command line).
+
+mod approval_rules;
+mod audit;
+mod expectations;
+mod explain;
+mod findings;
+mod inspect;
+mod people;
+mod problems;
+mod trigger_problems;
+mod trigger_rows;
+mod warnings;
+
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
+
+pub use audit::{AuditReport, NotLoadedRow, OverrideRow};
+pub use explain::Explained;
+pub(super) use explain::Explainer;
+pub use findings::{Finding, PastUse, PluginFindings};
+pub use inspect::{InspectedCall, InspectedCommand, InspectedPlugin, InspectedSetting};
+pub use people::{MayRow, MayRun};
+pub use trigger_rows::TriggerRow;
+
+use super::builtin::find_person;
+use crate::{
+    base::Problem,
+    command::{Asker, Vocabulary},
+    config::Config,
+    hostcall::{Loader, Plugins},
+    model::RoomName,
+    plugin::{Lock, Runtime},
+    policy::Access,
+    store::{Store, StoreError},
+};
+
+/// A configuration with its plugins, as a reviewer sees them. Made by [`EngineBuilder::review`](super::EngineBuilder::review).
+pub struct Review {
+    config: Config,
+    access: Arc<Access>,
+    plugins: Plugins,
+}
+
+/// The answers of the chat networks to a test login, one line each.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Probe {
+    /// Logins, rooms and people that were found.
+    pub found: Vec<String>,
+    /// Logins, rooms and people that were not.
+    pub failed: Vec<String>,
+}
+
+impl Review {
+    /// Loads the plugins. `cache` is the folder of compiled code.
+    pub(super) async fn load(
+        runtime: Runtime,
+        mut config: Config,
+        cache: Option<PathBuf>,
+        lock: Option<&Lock>,
+    ) -> Self {
+        let loader = Loader::new(runtime, cache, config.calls.clone().into());
+        let plugins = Plugins::load(&config.plugins, &loader, lock).await;
+        let access = Arc::new(Access::new(std::mem::take(&mut config.policy)));
+        Self { config, access, plugins }
+    }
+
+    /// Adds the grants that were made in chat to the rights. Returns a warning for each grant that has no effect.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn add_grants(&self, store: &dyn Store) -> Result<Vec<String>, StoreError> {
+        Ok(self.access.restore(store.grants().await?))
+    }
+
+    /// The number of plugins that load, and of their commands.
+    pub fn counts(&self) -> (usize, usize) {
+        let loaded = self.plugins.loaded();
+        (loaded.len(), loaded.iter().map(|plugin| plugin.description.commands.len()).sum())
+    }
+
+    /// Whether a lock pins the bytes of the plugins.
+    pub fn locked(&self) -> bool {
+        self.plugins.locked()
+    }
+
+    /// The lock that pins the plugins as they are now.
+    pub fn lock(&self) -> Lock {
+        Lock(self.plugins.loaded().iter().map(|plugin| (plugin.name.to_string(), plugin.locked())).collect())
+    }
+
+    /// Whether a person may run a command line, and the rule that decides it. `who` is an id, a handle or a configured name;
+    /// `room` is the room in which the person would type. The members of a room count as unknown.
+    ///
+    /// # Errors
+    /// One line: nobody has that name, or the line is no command.
+    pub fn can(&self, who: &str, line: &str, room: Option<&str>) -> Result<(String, Explained), String> {
+        let id = match find_person(&self.access, &[], who) {
+            Ok(id) => id,
+            // An id that no rule names has the rights of `everyone`.
+            Err(_) if who.starts_with('@') && who.contains(':') => who.to_owned(),
+            Err(error) => return Err(error.to_string()),
+        };
+        let chats = self.config.bots.iter().flat_map(|bot| &bot.chats);
+        let networks: Vec<&str> = chats.map(|chat| chat.network()).collect();
+        let room = room.map(|room| RoomName::parse(room, &networks));
+        let asker = Asker { room: room.as_ref().map(|room| self.access.room_of(room)), ..Asker::from(&id) };
+        let explained = self.explainer().line(asker, line, &self.vocabulary())?;
+        Ok((id, explained))
+    }
+
+    /// The rights of every person, group and room that a rule names, by app and environment.
+    pub fn people(&self) -> Vec<MayRow> {
+        let roles: BTreeSet<&str> =
+            self.config.approvals.iter().flat_map(|rule| &rule.from).map(String::as_str).collect();
+        self.explainer().people(&roles.into_iter().collect::<Vec<_>>())
+    }
+
+    /// Every problem that shows only once the plugins are loaded: plugins that do not load, rules and triggers that name unknown
+    /// commands, and expectations that the rules do not meet.
+    pub fn problems(&self) -> Vec<Problem> {
+        problems::problems(self)
+    }
+
+    /// Roles without members, groups that cannot be read, and approval rules that cannot be met, one line each.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = expectations::warnings(&self.access);
+        warnings.extend(approval_rules::unmet(&self.config.approvals, &self.access));
+        warnings
+    }
+
+    /// Logs in to every chat network and looks up the configured rooms and people. Joins and writes nothing.
+    pub async fn probe(&self) -> Probe {
+        let people = self.access.people();
+        let mut probe = Probe::default();
+        for chat in self.config.bots.iter().flat_map(|bot| &bot.chats) {
+            match chat.probe(&people).await {
+                Ok(lines) => probe.found.extend(lines),
+                Err(lines) => probe.failed.extend(lines),
+            }
+        }
+        probe
+    }
+
+    fn explainer(&self) -> Explainer<'_> {
+        Explainer {
+            access: &self.access,
+            catalog: &self.config.catalog,
+            plugins: &self.plugins,
+            approvals: &self.config.approvals,
+        }
+    }
+
+    fn vocabulary(&self) -> Vocabulary<'_> {
+        Vocabulary::all_with_roles(&self.config.catalog, &*self.access)
+    }
+}

@@ -1,0 +1,79 @@
+//! The problems of a configuration that show only once its plugins are loaded.
+
+use super::{Review, expectations, trigger_problems};
+use crate::{
+    base::{Problem, nearest},
+    hostcall::Plugins,
+    plugin::PluginConfig,
+};
+
+pub(super) fn problems(review: &Review) -> Vec<Problem> {
+    let Review { config, access, plugins } = review;
+    let mut problems: Vec<Problem> = plugins
+        .not_loaded()
+        .iter()
+        .map(|plugin| Problem {
+            at: plugin.at.clone(),
+            message: format!("plugin {} is not loaded: {}", plugin.name, plugin.error),
+            fix: plugin.error.fix(),
+        })
+        .collect();
+    // The commands of a plugin that describes nothing are unknown, so a role may rightly name one of them.
+    let unknown = plugins.not_loaded().iter().any(|plugin| plugin.commands.is_empty());
+    if unknown {
+        return problems;
+    }
+    let missing = plugins.not_loaded().iter().flat_map(|plugin| plugin.commands.iter().map(String::as_str));
+    problems.extend(config.plugins.iter().flat_map(|plugin| unknown_commands(plugins, plugin)));
+    let names: Vec<&str> = plugins.table().specs().iter().map(|spec| spec.name.as_str()).chain(missing).collect();
+    for role in &access.roles {
+        for pattern in role.commands.iter().filter(|pattern| pattern.is_literal()) {
+            if !names.contains(&pattern.as_str()) {
+                let meant = nearest(pattern.as_str(), names.iter().copied());
+                problems.push(Problem {
+                    at: role.at.clone(),
+                    message: format!(
+                        "role {} names the command `{}`, which no plugin has",
+                        role.name,
+                        pattern.as_str()
+                    ),
+                    fix: meant.map(|meant| format!("\"{meant}\"")),
+                });
+            }
+        }
+    }
+    for notice in config.notices.iter() {
+        for pattern in notice.commands.iter().flatten().filter(|pattern| pattern.is_literal()) {
+            if !names.contains(&pattern.as_str()) {
+                let message = format!("[[notify]] names the command `{}`, which no plugin has", pattern.as_str());
+                let meant = nearest(pattern.as_str(), names.iter().copied());
+                let fix = meant.map(|meant| format!("\"{meant}\""));
+                problems.push(Problem { at: notice.at.clone(), message, fix });
+            }
+        }
+    }
+    problems.extend(trigger_problems::problems(review));
+    problems.extend(expectations::unmet(review));
+    problems.sort();
+    problems
+}
+
+/// The rules of a plugin for commands that it does not have.
+fn unknown_commands(plugins: &Plugins, plugin: &PluginConfig) -> Vec<Problem> {
+    let Some(loaded) = plugins.get(&plugin.name) else { return Vec::new() };
+    let names: Vec<&str> = loaded.description.commands.iter().map(|spec| spec.name.as_str()).collect();
+    let rules = plugin.grants.rules().iter();
+    let named = rules.flat_map(|rule| rule.commands.iter().flatten().map(move |command| (rule, command)));
+    let unknown = named.filter(|(_, command)| !names.iter().any(|name| command.matches(name)));
+    unknown
+        .map(|(rule, command)| Problem {
+            at: rule.at.clone(),
+            message: format!(
+                "a rule of plugin {} is for the command `{}`, which it does not have",
+                plugin.name,
+                command.as_str()
+            ),
+            fix: nearest(command.as_str(), names.iter().copied()).map(|meant| format!("command = [\"{meant}\"]")),
+        })
+        .collect()
+}
