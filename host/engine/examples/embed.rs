@@ -28,19 +28,7 @@ impl Chat for Pager {
             event += 1;
             let (event, at) = (event.to_string(), Timestamp::now());
             let sender = Person::named_by_id("dave");
-            let message = Incoming {
-                event,
-                thread: None,
-                sender,
-                text,
-                at,
-                direct: false,
-                late: false,
-                machine: false,
-                once: None,
-                unproven: None,
-                reaction: None,
-            };
+            let message = Incoming::new(event, sender, text, at);
             inbox.receive("desk", vec![message], None).await?;
             inbox.settled().await;
         }

@@ -2,21 +2,91 @@
 
 use std::path::Path;
 
-pub use crate::{
-    command::{Asker, Target},
-    hostcall::Plugins,
-    plugin::{Artifact, Memory, Meter, Runtime, bindings},
-    policy::Access,
+use wasmtime::{
+    ResourceLimiter,
+    component::{Component, Linker},
 };
-use crate::{config::Config, hostcall::Loader};
 
-/// The rights of a configuration, without grants made in chat.
-pub fn access(config: Config) -> Access {
-    Access::new(config.policy)
+pub use crate::plugin::bindings::{PluginPre, commands, types};
+use crate::{
+    command::{Asker, Target},
+    config::Config,
+    hostcall::{HostCalls, Loader, Plugins},
+    model::Limits,
+    plugin::{Artifact, Memory, Meter, Runtime},
+    policy::Access,
+    store::Grant,
+};
+
+/// The rights of a configuration.
+pub struct Rights(Access);
+
+impl Rights {
+    /// With these grants made in chat.
+    ///
+    /// # Errors
+    /// One line: a grant has no effect.
+    pub fn new(config: Config, grants: Vec<Grant>) -> Result<Self, String> {
+        let access = Access::new(config.policy);
+        match access.restore(grants).into_iter().next() {
+            None => Ok(Self(access)),
+            Some(warning) => Err(warning),
+        }
+    }
+
+    /// Whether a person may run a plugin's command in a room, for an app in an environment.
+    pub fn may(&self, person: &str, room: (&str, &str), command: &str, app: &str, environment: &str) -> bool {
+        let asker = Asker { room: Some(room), ..Asker::from(person) };
+        let rights = self.0.rights(asker, command, Target::Plugin(command.into()));
+        rights.rule(Some(app), Some(environment)).is_some()
+    }
 }
 
-/// Loads the plugins of a configuration as an engine does, with this folder of compiled code.
-pub async fn load_plugins(config: &Config, runtime: Runtime, cache: &Path) -> Plugins {
-    let loader = Loader::new(runtime, Some(cache.to_owned()), config.calls.clone().into());
-    Plugins::load(&config.plugins, &loader, None).await
+/// Limits one invocation.
+pub type Limiter = Box<dyn ResourceLimiter + Send>;
+
+/// The sandbox of the engine, without the engine: its wasmtime configuration, its clock and its limits.
+pub struct Sandbox(Runtime);
+
+impl Sandbox {
+    /// # Errors
+    /// Wasmtime's.
+    pub fn new() -> wasmtime::Result<Self> {
+        Ok(Self(Runtime::with_memory(Memory::Pool)?))
+    }
+
+    /// The wasmtime engine. It is interrupted for as long as this value lives.
+    pub fn engine(&self) -> &wasmtime::Engine {
+        self.0.engine()
+    }
+
+    /// Compiles a guest, and defines as traps the imports that `linker` does not define.
+    ///
+    /// # Errors
+    /// Wasmtime's; also bytes that are no plugin.
+    pub fn prepare<T: Send + 'static>(&self, guest: &[u8], linker: &mut Linker<T>) -> wasmtime::Result<PluginPre<T>> {
+        let calls = HostCalls::new(&[]).map_err(wasmtime::Error::msg)?;
+        let artifact = Artifact::from_bytes(guest, calls.table()).map_err(wasmtime::Error::new)?;
+        let component = Component::new(self.engine(), &artifact.component)?;
+        linker.define_unknown_imports_as_traps(&component)?;
+        PluginPre::new(linker.instantiate_pre(&component)?)
+    }
+
+    /// The default limits of one invocation.
+    pub fn limiter() -> Limiter {
+        Box::new(Meter::new(Limits::default()))
+    }
+}
+
+/// Loads the plugins of a configuration as an engine does, with this folder of compiled code. Returns their commands.
+///
+/// # Errors
+/// One line: a plugin does not load.
+pub async fn load_plugins(config: &Config, sandbox: Sandbox, cache: &Path) -> Result<Vec<String>, String> {
+    let loader = Loader::new(sandbox.0, Some(cache.to_owned()), config.calls.clone().into());
+    let plugins = Plugins::load(&config.plugins, &loader, None).await;
+    match plugins.not_loaded().first() {
+        None => Ok(plugins.table().specs().iter().map(|spec| spec.name.clone()).collect()),
+        Some(plugin) => Err(format!("plugin {} is not loaded: {}", plugin.name, plugin.error)),
+    }
 }

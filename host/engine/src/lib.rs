@@ -1,11 +1,11 @@
 //! Wardroom: an embeddable engine that turns chat messages into guarded operations.
 //!
-//! A message becomes a typed [`command`], the command is authorized by [`policy`], an action becomes a durable [`job`], the job
+//! A message becomes a typed `command`, the command is authorized by `policy`, an action becomes a durable [`job`], the job
 //! runs a sandboxed [`plugin`], every call of the plugin passes the gate in [`hostcall`], and the result goes back to the room
-//! through [`messaging`]. [`engine`] joins the stages in one function.
+//! through `messaging`. [`engine`] joins the stages in one function.
 //!
 //! The folders are layers: each imports only those above it in this list. [`base`], [`model`], [`store`], [`metrics`], [`adapter`],
-//! [`journal`], [`command`], [`policy`], [`job`], [`messaging`], [`plugin`], [`hostcall`], [`runner`], [`trigger`], [`config`],
+//! [`journal`], `command`, `policy`, [`job`], `messaging`, [`plugin`], [`hostcall`], `runner`, [`trigger`], [`config`],
 //! [`engine`].
 //!
 //! Architecture Invariant: this crate knows no chat network, no cloud and no database driver.
@@ -13,18 +13,18 @@
 
 pub mod adapter;
 pub mod base;
-pub mod command;
+mod command;
 pub mod config;
 pub mod engine;
 pub mod hostcall;
 pub mod job;
 pub mod journal;
-pub mod messaging;
+mod messaging;
 pub mod metrics;
 pub mod model;
 pub mod plugin;
-pub mod policy;
-pub mod runner;
+mod policy;
+mod runner;
 pub mod store;
 pub mod trigger;
 

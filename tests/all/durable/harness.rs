@@ -12,13 +12,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::capability::tickets::Tracker;
 use anyhow::{Context as _, Result, bail, ensure};
 use async_trait::async_trait;
 use tokio::sync::Notify;
 use wardroom::{
-    CancellationToken, Timestamp,
+    CancellationToken, Engine, EngineBuilder, Timestamp,
     adapter::{Abilities, Clock, Incoming, MemoryChat, MemoryPipelines, MemoryPipelinesFactory, Outgoing, ReadyChat},
-    engine::Engine,
     model::{Outcome, Person},
     store::{
         HashedEntry, HookedStore, JobPhase, JobQuery, JobRow, MemoryStore, Reaction, Store as _, StoreError,
@@ -59,6 +59,7 @@ pub(super) struct Harness {
     pub(super) store: Arc<MemoryStore>,
     pub(super) chat: Arc<MemoryChat>,
     pub(super) pipelines: Arc<MemoryPipelines>,
+    pub(super) tracker: Tracker,
     pub(super) clock: Arc<OffsetClock>,
     folder: tempfile::TempDir,
     events: std::cell::Cell<u32>,
@@ -91,6 +92,7 @@ impl Harness {
             store: Arc::new(MemoryStore::new()),
             chat: MemoryChat::new(Abilities { threads: true, edits: true, reactions: true, files: false }),
             pipelines: MemoryPipelines::new(at_once),
+            tracker: Tracker::default(),
             clock: Arc::default(),
             folder: tempfile::tempdir()?,
             events: std::cell::Cell::new(0),
@@ -122,6 +124,14 @@ impl Harness {
         finished
     }
 
+    /// An engine with the same adapters that crashes nowhere.
+    pub(super) fn builder(&self) -> EngineBuilder {
+        Engine::builder()
+            .chat(ReadyChat(self.chat.clone()))
+            .pipelines(MemoryPipelinesFactory(self.pipelines.clone()))
+            .capability(self.tracker.clone())
+    }
+
     async fn run_engine(&self, config: &str, typed: &[&str], budget: &Arc<CallBudget>) -> Result<bool> {
         let file = self.folder.path().join("plugins.toml");
         std::fs::write(&file, config.replace("{guests}", &guests().display().to_string()))?;
@@ -131,7 +141,8 @@ impl Harness {
         let pipelines = Arc::new(MemoryPipelinesFactory(self.pipelines.clone()));
         let builder = Engine::builder()
             .chat(ReadyChat(Arc::new(chat)))
-            .pipelines(HookedPipelinesFactory::new(pipelines, hooks.clone()));
+            .pipelines(HookedPipelinesFactory::new(pipelines, hooks.clone()))
+            .capability(self.tracker.clone());
         let config = builder.read(&file)?;
         let store = Arc::new(HookedStore::new(self.store.clone(), hooks));
         let engine = builder.clock(self.clock.clone()).cache(crate::test_host::code()).build(config, store).await?;

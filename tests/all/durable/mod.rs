@@ -4,6 +4,7 @@
 //! Not here: real processes and disks (`crash`), the text that people read (`stories`).
 
 mod approvals;
+mod capability;
 mod direct_messages;
 mod freezes;
 mod in_doubt;

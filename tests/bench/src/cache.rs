@@ -5,10 +5,10 @@
 
 use std::{path::Path, time::Instant};
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail, ensure};
 use wardroom::{
     config::Config,
-    internals::{self, Runtime},
+    internals::{self, Sandbox},
 };
 
 use crate::{
@@ -50,16 +50,14 @@ pub(crate) fn measure(scene: &Scene) -> Result<Figure> {
 
 /// Loads all plugins, as a new process would; returns the seconds.
 async fn load(config: &Config, cache: &Path) -> Result<f64> {
-    let runtime = Runtime::new().map_err(|error| anyhow!("{error:#}"))?;
+    let sandbox = Sandbox::new().map_err(|error| anyhow!("{error:#}"))?;
     let began = Instant::now();
-    let plugins = internals::load_plugins(config, runtime, cache).await;
+    let loaded = internals::load_plugins(config, sandbox, cache).await;
     let took = began.elapsed().as_secs_f64();
-    if let Some(plugin) = plugins.not_loaded().first() {
-        bail!("plugin {} is not loaded: {}", plugin.name, plugin.error);
-    }
+    let commands = loaded.map_err(anyhow::Error::msg)?;
     for number in 0..PLUGINS {
         let name = variant::name(number);
-        plugins.table().get(&name).with_context(|| format!("there is no command `{name}`"))?;
+        ensure!(commands.contains(&name), "there is no command `{name}`");
     }
     Ok(took)
 }

@@ -23,17 +23,11 @@ use wardroom::{
     Timestamp,
     base::Text,
     engine::Engine,
-    internals::{
-        Artifact, Memory, Meter, Runtime,
-        bindings::{PluginPre, commands, types},
-    },
-    model::{Limits, Person},
+    internals::{Limiter, PluginPre, Sandbox, commands, types},
+    model::Person,
     store::{InboxKey, InboxRow, MemoryStore},
 };
-use wasmtime::{
-    Store, UpdateDeadline,
-    component::{Component, Linker},
-};
+use wasmtime::{Store, UpdateDeadline, component::Linker};
 
 use crate::{
     figure::{Against, Figure, Unit, median},
@@ -178,34 +172,30 @@ impl EngineSide {
 /// The sandbox's side.
 struct SandboxSide {
     // It owns the clock that advances the epochs.
-    _runtime: Runtime,
-    pre: PluginPre<Meter>,
+    _sandbox: Sandbox,
+    pre: PluginPre<Limiter>,
     asked: commands::Invocation,
 }
 
 impl SandboxSide {
     fn new(guest: &[u8]) -> Result<Self> {
         let plain = |error: wasmtime::Error| anyhow!("{error:#}");
-        let runtime = Runtime::with_memory(Memory::Pool).map_err(plain)?;
-        let artifact = Artifact::from_bytes(guest, &Engine::builder().calls().map_err(anyhow::Error::msg)?)?;
-        let component = Component::new(runtime.engine(), &artifact.component).map_err(plain)?;
-        let mut linker: Linker<Meter> = Linker::new(runtime.engine());
+        let sandbox = Sandbox::new().map_err(plain)?;
+        let mut linker: Linker<Limiter> = Linker::new(sandbox.engine());
         let mut clock = linker.instance("wardroom:plugin/clock@0.1.0").map_err(plain)?;
         clock
             .func_wrap_async("now", |_, (): ()| {
                 Box::new(async { Ok((Ok::<_, types::Error>(types::Instant { unix_ms: 1_700_000_000_000 }),)) })
             })
             .map_err(plain)?;
-        // The imports of the guest's other commands.
-        linker.define_unknown_imports_as_traps(&component).map_err(plain)?;
-        let pre = linker.instantiate_pre(&component).and_then(PluginPre::new).map_err(plain)?;
+        let pre = sandbox.prepare(guest, &mut linker).map_err(plain)?;
         let asked = commands::Invocation {
             job: "query".to_owned(),
             command: "ping".to_owned(),
             arguments: Vec::new(),
             caller: types::Person { id: PERSON.to_owned(), name: "operator".to_owned() },
         };
-        Ok(Self { _runtime: runtime, pre, asked })
+        Ok(Self { _sandbox: sandbox, pre, asked })
     }
 
     async fn batch(&self) -> Result<()> {
@@ -218,8 +208,8 @@ impl SandboxSide {
     }
 
     async fn run(&self) -> wasmtime::Result<Result<commands::Reply, commands::Failure>> {
-        let mut store = Store::new(self.pre.engine(), Meter::new(Limits::default()));
-        store.limiter(|meter| meter);
+        let mut store = Store::new(self.pre.engine(), Sandbox::limiter());
+        store.limiter(|limiter| &mut **limiter);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Yield(1)));
         let plugin = self.pre.instantiate_async(&mut store).await?;

@@ -6,12 +6,7 @@
 use std::{fmt::Write as _, hint::black_box, time::Instant};
 
 use anyhow::{Result, bail};
-use wardroom::{
-    Timestamp,
-    internals::{Access, Asker, Target},
-    model::Person,
-    store::Grant,
-};
+use wardroom::{Timestamp, internals::Rights, model::Person, store::Grant};
 
 use crate::{
     figure::{Against, Figure, Unit, median},
@@ -30,35 +25,29 @@ const LIMIT: f64 = 20.0;
 pub(crate) fn measure(_: &Scene) -> Result<Vec<Figure>> {
     let folder = tempfile::tempdir()?;
     let config = scene::read_text(folder.path(), &text())?;
-    let access = &wardroom::internals::access(config);
-    let warnings = access.restore((0..GRANTS).map(grant).collect());
-    if let Some(warning) = warnings.first() {
-        bail!("a grant of the bench counts for nothing: {warning}");
-    }
+    let rights = Rights::new(config, (0..GRANTS).map(grant).collect()).map_err(anyhow::Error::msg)?;
     let mut spans = Vec::new();
     for round in 0..ROUNDS {
         let began = Instant::now();
         let mut yes = 0;
         for number in 0..PEOPLE {
             let id = person((number * 7 + round) % PEOPLE);
-            yes += usize::from(decide(access, &id, "app1", "staging"));
+            yes += usize::from(decide(&rights, &id, "app1", "staging"));
         }
         spans.push(began.elapsed().as_secs_f64() * 1e6 / PEOPLE as f64);
         if black_box(yes) != PEOPLE {
             bail!("{yes} of {PEOPLE} people have the right that all of them have");
         }
     }
-    if decide(access, "@nobody:example.org", "app1", "production") || decide(access, &person(3), "app9", "nowhere") {
+    if decide(&rights, "@nobody:example.org", "app1", "production") || decide(&rights, &person(3), "app9", "nowhere") {
         bail!("a person without the right has it");
     }
     Ok(vec![Figure { name: NAME, measured: median(spans), unit: Unit::Microseconds, against: Against::Limit(LIMIT) }])
 }
 
 /// Whether a person may deploy an app to an environment.
-fn decide(access: &Access, id: &str, app: &str, environment: &str) -> bool {
-    let asker = Asker { room: Some(("memory", "room")), ..Asker::from(id) };
-    let rights = access.rights(black_box(asker), "deploy", Target::Plugin("deploy".into()));
-    rights.rule(Some(app), Some(environment)).is_some()
+fn decide(rights: &Rights, id: &str, app: &str, environment: &str) -> bool {
+    rights.may(black_box(id), ("memory", "room"), "deploy", app, environment)
 }
 
 fn person(number: usize) -> String {

@@ -32,6 +32,25 @@ pub struct Incoming {
     pub unproven: Option<String>,
 }
 
+impl Incoming {
+    /// A message that arrived as it was sent: no thread, no reaction, not direct, not late, not from a machine.
+    pub fn new(event: impl Into<String>, sender: Person, text: impl Into<String>, at: Timestamp) -> Self {
+        Self {
+            event: event.into(),
+            thread: None,
+            sender,
+            text: text.into(),
+            reaction: None,
+            at,
+            direct: false,
+            late: false,
+            machine: false,
+            once: None,
+            unproven: None,
+        }
+    }
+}
+
 /// How far a room was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Position {

@@ -17,13 +17,13 @@ mod monotonic_clock;
 mod pipelines;
 
 pub(crate) use accounts::Accounts;
-pub use backends::Backends;
+pub(crate) use backends::Backends;
 pub use chat::{Abilities, Body, Chat, ChatFactory, Outgoing, ReadyChat, SendError};
 pub use clock::{Clock, SystemClock};
 pub use directory::{Closed, Directory};
 pub(crate) use group_files::is_id;
-pub use group_files::{GroupFile, GroupFiles};
-pub use health::{ObservedBackend, Seen};
+pub(crate) use group_files::{GroupFile, GroupFiles};
+pub(crate) use health::{ObservedBackend, Seen};
 pub use inbox::Inbox;
 pub use incoming::{Incoming, Position};
 pub use link::{Link, LinkState};

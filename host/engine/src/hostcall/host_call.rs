@@ -29,6 +29,13 @@ impl GuestError for types::Error {
     }
 }
 
+impl types::Error {
+    /// An error that is not a refusal. `code` is one of those that the WIT function documents; `message` is one line for people.
+    pub fn new(code: &str, message: &str) -> Self {
+        problem(code, message)
+    }
+}
+
 impl GuestError for WaitError {
     fn denied(denial: types::Denial) -> Self {
         Self::Denied(denial)

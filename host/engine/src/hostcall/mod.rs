@@ -31,21 +31,24 @@ mod tally;
 #[cfg(test)]
 mod tests;
 
+pub use crate::plugin::bindings::types::{Denial, Error};
 pub(crate) use approval_gate::Unapproved;
 pub use capability::Capability;
 pub(crate) use context::Context;
 pub(crate) use direct_message::{refuses, shown_in, shown_in_room_of};
 pub use host_call::{GuestError, HostCall, InDoubt, Recovered};
+pub use invocation::Invocation;
+pub(crate) use invocation::Plugin;
 pub(crate) use invocation::{DryRun, GuestStop, JobRun, ReplayState, RunMode, Timer};
-pub use invocation::{Invocation, Plugin};
 pub(crate) use journaling::working;
 pub(crate) use opening::opening;
 pub(crate) use opening::{asked, draw_id, is_job_id};
 pub(crate) use pipelines::{RUN, Timers, ending, reached, ready, until};
-pub use table::{CallRow, HostCalls};
-pub use tally::Tally;
+pub use table::CallRow;
+pub(crate) use table::HostCalls;
+pub(crate) use tally::Tally;
 
 /// The plugins of this host.
-pub type Plugins = crate::plugin::Plugins<Invocation>;
+pub(crate) type Plugins = crate::plugin::Plugins<Invocation>;
 /// What loads the plugins of this host.
-pub type Loader = crate::plugin::Loader<Invocation>;
+pub(crate) type Loader = crate::plugin::Loader<Invocation>;

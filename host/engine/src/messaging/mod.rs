@@ -8,13 +8,13 @@ mod outbox;
 mod reply_limiter;
 
 pub(crate) use accounts::{Account, Destination};
-pub use addressing::Addressing;
+pub(crate) use addressing::Addressing;
 pub(crate) use inbox::AccountInbox;
 pub(crate) use inbox::Arrival;
 pub(crate) use inbox::Listener;
 pub(crate) use inbox::asks_unsent;
 pub(crate) use notices::{GAPS, gaps};
-pub use notices::{Notice, Notices, Occasion};
-pub use outbox::Outbox;
+pub(crate) use notices::{Notice, Notices, Occasion};
+pub(crate) use outbox::Outbox;
 pub(crate) use outbox::{LONGEST_SAID, TAKEN_UP, longest};
 pub(crate) use reply_limiter::ReplyLimiter;

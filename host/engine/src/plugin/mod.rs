@@ -4,7 +4,7 @@
 //! Not here: what a host call does ([`crate::hostcall`]); the sandbox is generic over that.
 
 mod artifact;
-pub mod bindings;
+pub(crate) mod bindings;
 mod cache;
 mod config;
 mod describe;
@@ -19,15 +19,15 @@ mod set;
 #[cfg(test)]
 mod tests;
 
-pub use artifact::Artifact;
-pub use artifact::ArtifactError;
-pub use config::PluginConfig;
-pub use describe::{Description, describe_file};
-pub use host_functions::{GuestData, HostFunctions};
-pub use limits::Meter;
-pub use load::{LoadedPlugin, Loader};
+pub(crate) use artifact::Artifact;
+pub(crate) use artifact::ArtifactError;
+pub(crate) use config::PluginConfig;
+pub(crate) use describe::{Description, describe_file};
+pub(crate) use host_functions::{GuestData, HostFunctions};
+pub(crate) use limits::Meter;
+pub(crate) use load::{LoadedPlugin, Loader};
 pub use lock::Lock;
 pub(crate) use run::GuestEnd;
 pub(crate) use run::run;
-pub use runtime::{MOST_GUESTS, Memory, Runtime, config};
-pub use set::Plugins;
+pub(crate) use runtime::{MOST_GUESTS, Memory, Runtime, config};
+pub(crate) use set::Plugins;

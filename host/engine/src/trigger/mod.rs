@@ -10,10 +10,11 @@ mod template;
 mod triggers;
 
 pub(crate) use alias::is_gap;
-pub use alias::{Alias, Said};
-pub use hook::{Hook, HookAuth, NotTaken};
-pub use listen::Listen;
-pub use schedule::{Missed, Schedule};
-pub use template::Template;
-pub use template::TemplateError;
-pub use triggers::Triggers;
+pub(crate) use alias::{Alias, Said};
+pub(crate) use hook::NotTaken;
+pub use hook::{Hook, HookAuth};
+pub(crate) use listen::Listen;
+pub(crate) use schedule::{Missed, Schedule};
+pub(crate) use template::Template;
+pub(crate) use template::TemplateError;
+pub(crate) use triggers::Triggers;
