@@ -64,6 +64,13 @@ impl Default for EngineBuilder {
     }
 }
 
+impl Engine {
+    /// Starts with the parts of an engine.
+    pub fn builder() -> EngineBuilder {
+        EngineBuilder::default()
+    }
+}
+
 /// Every problem of a configuration, in the order of the files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError(pub Vec<Problem>);

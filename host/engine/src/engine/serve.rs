@@ -9,7 +9,7 @@ use std::{
 use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::{EngineBuilder, host::Host};
+use super::host::Host;
 use crate::{
     adapter::Inbox,
     base::AtWork,
@@ -52,11 +52,6 @@ pub enum RunError {
 }
 
 impl Engine {
-    /// Starts with the parts of an engine.
-    pub fn builder() -> EngineBuilder {
-        EngineBuilder::default()
-    }
-
     /// The number of plugins that are loaded.
     pub fn plugin_count(&self) -> usize {
         self.host.plugins.loaded().len()

@@ -2,6 +2,7 @@
 
 mod answers;
 mod approvals;
+mod can;
 mod freeze;
 mod jobs;
 mod people;

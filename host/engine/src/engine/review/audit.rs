@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::{Review, approval_rules, findings, trigger_rows, warnings};
+use super::{approval_rules, findings, reviewed::Reviewed, trigger_rows, warnings};
 use crate::store::{JobQuery, JobRow, Store, StoreError, Usage};
 
 /// The most overridden jobs in a report, newest first.
@@ -82,12 +82,8 @@ impl fmt::Display for OverrideRow {
     }
 }
 
-impl Review {
-    /// The audit report. `store` holds what the plugins did; without one they did nothing yet.
-    ///
-    /// # Errors
-    /// The store's.
-    pub async fn audit(&self, store: Option<&dyn Store>) -> Result<AuditReport, StoreError> {
+impl AuditReport {
+    pub(super) async fn new(reviewed: &Reviewed, store: Option<&dyn Store>) -> Result<Self, StoreError> {
         let (usage, overridden): (Vec<Usage>, Vec<JobRow>) = match store {
             Some(store) => {
                 let overridden = JobQuery { overrides: true, limit: Some(MAX_OVERRIDES), ..JobQuery::default() };
@@ -95,11 +91,11 @@ impl Review {
             }
             None => (Vec::new(), Vec::new()),
         };
-        let Self { config, access, plugins } = self;
+        let Reviewed { config, access, plugins } = reviewed;
         let not_loaded = plugins.not_loaded().iter();
         let mut warnings = warnings::warnings(plugins, &config.bots);
         warnings.extend(approval_rules::unmet(&config.approvals, access));
-        Ok(AuditReport {
+        Ok(Self {
             plugins: plugins.loaded().iter().map(|plugin| findings::PluginFindings::new(plugin, &usage)).collect(),
             not_loaded: not_loaded
                 .map(|plugin| NotLoadedRow { name: plugin.name.clone(), error: plugin.error.to_string() })
@@ -123,9 +119,4 @@ impl fmt::Display for AuditReport {
         self.past.iter().try_for_each(|past| writeln!(f, "{past}"))?;
         self.warnings.iter().try_for_each(|warning| writeln!(f, "warning: {warning}"))
     }
-}
-
-/// The last part of a path.
-pub(super) fn file_name(file: &str) -> &str {
-    file.rsplit('/').next().unwrap_or(file)
 }

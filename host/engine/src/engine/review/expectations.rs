@@ -2,7 +2,7 @@
 //!
 //! Invariant: only the file counts. Grants made in chat change no expectation, and no network is asked for the members of a room.
 
-use super::Review;
+use super::reviewed::Reviewed;
 use crate::{
     base::{Problem, clean},
     command::Asker,
@@ -11,14 +11,15 @@ use crate::{
 };
 
 /// The expectations that the rules do not meet.
-pub(super) fn unmet(review: &Review) -> Vec<Problem> {
-    review.config.expectations.iter().filter_map(|expect| miss(review, expect)).collect()
+pub(super) fn unmet(reviewed: &Reviewed) -> Vec<Problem> {
+    reviewed.config.expectations.iter().filter_map(|expect| miss(reviewed, expect)).collect()
 }
 
-fn miss(review: &Review, expect: &Expect) -> Option<Problem> {
-    let room = expect.room.as_ref().map(|room| review.access.room_of(room));
+fn miss(reviewed: &Reviewed, expect: &Expect) -> Option<Problem> {
+    let room = expect.room.as_ref().map(|room| reviewed.access.room_of(room));
     let wrong = |message: String, fix: Option<String>| Some(Problem { at: expect.at.clone(), message, fix });
-    match review.explainer().line(Asker { room, ..Asker::from(&expect.who) }, &expect.command, &review.vocabulary()) {
+    match reviewed.explainer().line(Asker { room, ..Asker::from(&expect.who) }, &expect.command, &reviewed.vocabulary())
+    {
         Err(why) => wrong(format!("`{}` is no command to expect anything of: {why}", clean(&expect.command)), None),
         Ok(explained) if explained.yes == expect.answer => None,
         Ok(explained) => {

@@ -4,10 +4,9 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::super::{host::Host, verdict::Refusal};
 use crate::{
     base::clean,
-    command::{Asker, Command, Parsed, Target, Value, Vocabulary},
+    command::{Asker, Command, Parsed, Target, Vocabulary},
     hostcall::Plugins,
     model::{Attribute, Attributes, CallKind, Catalog},
     policy::{Access, Allow, Approval, Member, Rights, Role},
@@ -175,28 +174,4 @@ fn misses(rule: &Allow, command: &Command) -> Option<String> {
             format!("{} = [{}]", attribute.as_str(), takes.join(", "))
         })
     })
-}
-
-impl Host {
-    /// `can USER COMMAND...`
-    pub(crate) fn can(&self, authorized: &crate::policy::Authorized) -> Result<String, Refusal> {
-        let text = |name: &str| {
-            authorized.command().arguments().find_map(|(parameter, value)| match value {
-                Value::Text(text) if parameter.name == name => Some(text.as_str()),
-                _ => None,
-            })
-        };
-        let (who, line) = (text("user").unwrap_or_default(), text("command").unwrap_or_default());
-        let (asker, access) = (authorized.asker(), &*self.context.access);
-        let explainer = Explainer {
-            access,
-            catalog: &self.context.catalog,
-            plugins: &self.plugins,
-            approvals: &self.context.approvals,
-        };
-        // With the words that the asker knows: an app that they may not see is none.
-        let vocabulary = Vocabulary::of(&self.context.catalog, access, asker);
-        let explained = explainer.line(asker.named(who), line, &vocabulary);
-        explained.map(|explained| explained.to_string()).map_err(Refusal::Malformed)
-    }
 }

@@ -125,7 +125,7 @@ fn rule_text(rule: &Allow, attributes: &[Attribute]) -> String {
     // 3. The attributes that may differ from what was typed.
     let beyond: Vec<&str> = rule.beyond.iter().map(|attribute| attribute.as_str()).collect();
     let beyond = if beyond.is_empty() { String::new() } else { format!(", not as typed: {}", beyond.join(", ")) };
-    format!("{limits}{beyond} ({} line {})", super::audit::file_name(&rule.at.file), rule.at.line)
+    format!("{limits}{beyond} ({} line {})", super::reviewed::file_name(&rule.at.file), rule.at.line)
 }
 
 impl fmt::Display for PluginFindings {

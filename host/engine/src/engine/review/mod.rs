@@ -11,11 +11,12 @@ mod findings;
 mod inspect;
 mod people;
 mod problems;
+mod reviewed;
 mod trigger_problems;
 mod trigger_rows;
 mod warnings;
 
-use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
+use std::{collections::BTreeSet, path::PathBuf};
 
 pub use audit::{AuditReport, NotLoadedRow, OverrideRow};
 pub use explain::Explained;
@@ -25,10 +26,12 @@ pub use inspect::{InspectedCall, InspectedCommand, InspectedPlugin, InspectedSet
 pub use people::{MayRow, MayRun};
 pub use trigger_rows::TriggerRow;
 
+use reviewed::Reviewed;
+
 use super::builtin::find_person;
 use crate::{
     base::Problem,
-    command::{Asker, Vocabulary},
+    command::Asker,
     config::Config,
     hostcall::{Loader, Plugins},
     model::RoomName,
@@ -38,11 +41,7 @@ use crate::{
 };
 
 /// A configuration with its plugins, as a reviewer sees them. Made by [`EngineBuilder::review`](super::EngineBuilder::review).
-pub struct Review {
-    config: Config,
-    access: Arc<Access>,
-    plugins: Plugins,
-}
+pub struct Review(Reviewed);
 
 /// The answers of the chat networks to a test login, one line each.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -63,8 +62,8 @@ impl Review {
     ) -> Self {
         let loader = Loader::new(runtime, cache, config.calls.clone().into());
         let plugins = Plugins::load(&config.plugins, &loader, lock).await;
-        let access = Arc::new(Access::new(std::mem::take(&mut config.policy)));
-        Self { config, access, plugins }
+        let access = Access::new(std::mem::take(&mut config.policy));
+        Self(Reviewed { config, access, plugins })
     }
 
     /// Adds the grants that were made in chat to the rights. Returns a warning for each grant that has no effect.
@@ -72,23 +71,23 @@ impl Review {
     /// # Errors
     /// The store's.
     pub async fn add_grants(&self, store: &dyn Store) -> Result<Vec<String>, StoreError> {
-        Ok(self.access.restore(store.grants().await?))
+        Ok(self.0.access.restore(store.grants().await?))
     }
 
     /// The number of plugins that load, and of their commands.
     pub fn counts(&self) -> (usize, usize) {
-        let loaded = self.plugins.loaded();
+        let loaded = self.0.plugins.loaded();
         (loaded.len(), loaded.iter().map(|plugin| plugin.description.commands.len()).sum())
     }
 
     /// Whether a lock pins the bytes of the plugins.
     pub fn locked(&self) -> bool {
-        self.plugins.locked()
+        self.0.plugins.locked()
     }
 
     /// The lock that pins the plugins as they are now.
     pub fn lock(&self) -> Lock {
-        Lock(self.plugins.loaded().iter().map(|plugin| (plugin.name.to_string(), plugin.locked())).collect())
+        Lock(self.0.plugins.loaded().iter().map(|plugin| (plugin.name.to_string(), plugin.locked())).collect())
     }
 
     /// Whether a person may run a command line, and the rule that decides it. `who` is an id, a handle or a configured name;
@@ -97,45 +96,45 @@ impl Review {
     /// # Errors
     /// One line: nobody has that name, or the line is no command.
     pub fn can(&self, who: &str, line: &str, room: Option<&str>) -> Result<(String, Explained), String> {
-        let id = match find_person(&self.access, &[], who) {
+        let id = match find_person(&self.0.access, &[], who) {
             Ok(id) => id,
             // An id that no rule names has the rights of `everyone`.
             Err(_) if who.starts_with('@') && who.contains(':') => who.to_owned(),
             Err(error) => return Err(error.to_string()),
         };
-        let chats = self.config.bots.iter().flat_map(|bot| &bot.chats);
+        let chats = self.0.config.bots.iter().flat_map(|bot| &bot.chats);
         let networks: Vec<&str> = chats.map(|chat| chat.network()).collect();
         let room = room.map(|room| RoomName::parse(room, &networks));
-        let asker = Asker { room: room.as_ref().map(|room| self.access.room_of(room)), ..Asker::from(&id) };
-        let explained = self.explainer().line(asker, line, &self.vocabulary())?;
+        let asker = Asker { room: room.as_ref().map(|room| self.0.access.room_of(room)), ..Asker::from(&id) };
+        let explained = self.0.explainer().line(asker, line, &self.0.vocabulary())?;
         Ok((id, explained))
     }
 
     /// The rights of every person, group and room that a rule names, by app and environment.
     pub fn people(&self) -> Vec<MayRow> {
         let roles: BTreeSet<&str> =
-            self.config.approvals.iter().flat_map(|rule| &rule.from).map(String::as_str).collect();
-        self.explainer().people(&roles.into_iter().collect::<Vec<_>>())
+            self.0.config.approvals.iter().flat_map(|rule| &rule.from).map(String::as_str).collect();
+        self.0.explainer().people(&roles.into_iter().collect::<Vec<_>>())
     }
 
     /// Every problem that shows only once the plugins are loaded: plugins that do not load, rules and triggers that name unknown
     /// commands, and expectations that the rules do not meet.
     pub fn problems(&self) -> Vec<Problem> {
-        problems::problems(self)
+        problems::problems(&self.0)
     }
 
     /// Roles without members, groups that cannot be read, and approval rules that cannot be met, one line each.
     pub fn warnings(&self) -> Vec<String> {
-        let mut warnings = expectations::warnings(&self.access);
-        warnings.extend(approval_rules::unmet(&self.config.approvals, &self.access));
+        let mut warnings = expectations::warnings(&self.0.access);
+        warnings.extend(approval_rules::unmet(&self.0.config.approvals, &self.0.access));
         warnings
     }
 
     /// Logs in to every chat network and looks up the configured rooms and people. Joins and writes nothing.
     pub async fn probe(&self) -> Probe {
-        let people = self.access.people();
+        let people = self.0.access.people();
         let mut probe = Probe::default();
-        for chat in self.config.bots.iter().flat_map(|bot| &bot.chats) {
+        for chat in self.0.config.bots.iter().flat_map(|bot| &bot.chats) {
             match chat.probe(&people).await {
                 Ok(lines) => probe.found.extend(lines),
                 Err(lines) => probe.failed.extend(lines),
@@ -144,16 +143,11 @@ impl Review {
         probe
     }
 
-    fn explainer(&self) -> Explainer<'_> {
-        Explainer {
-            access: &self.access,
-            catalog: &self.config.catalog,
-            plugins: &self.plugins,
-            approvals: &self.config.approvals,
-        }
-    }
-
-    fn vocabulary(&self) -> Vocabulary<'_> {
-        Vocabulary::all_with_roles(&self.config.catalog, &*self.access)
+    /// The audit report. `store` holds what the plugins did; without one they did nothing yet.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn audit(&self, store: Option<&dyn Store>) -> Result<AuditReport, StoreError> {
+        AuditReport::new(&self.0, store).await
     }
 }

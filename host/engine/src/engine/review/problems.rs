@@ -1,14 +1,14 @@
 //! The problems of a configuration that show only once its plugins are loaded.
 
-use super::{Review, expectations, trigger_problems};
+use super::{expectations, reviewed::Reviewed};
 use crate::{
     base::{Problem, nearest},
     hostcall::Plugins,
     plugin::PluginConfig,
 };
 
-pub(super) fn problems(review: &Review) -> Vec<Problem> {
-    let Review { config, access, plugins } = review;
+pub(super) fn problems(reviewed: &Reviewed) -> Vec<Problem> {
+    let Reviewed { config, access, plugins } = reviewed;
     let mut problems: Vec<Problem> = plugins
         .not_loaded()
         .iter()
@@ -52,8 +52,8 @@ pub(super) fn problems(review: &Review) -> Vec<Problem> {
             }
         }
     }
-    problems.extend(trigger_problems::problems(review));
-    problems.extend(expectations::unmet(review));
+    problems.extend(reviewed.trigger_problems());
+    problems.extend(expectations::unmet(reviewed));
     problems.sort();
     problems
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Review;
+use super::reviewed::Reviewed;
 use crate::{
     base::{At, Problem},
     command::{Asker, Builtin, CommandKind, Spec, Target},
@@ -10,12 +10,9 @@ use crate::{
     trigger::Template,
 };
 
-pub(super) fn problems(review: &Review) -> Vec<Problem> {
-    review.trigger_problems()
-}
-
-impl Review {
-    fn trigger_problems(&self) -> Vec<Problem> {
+impl Reviewed {
+    /// The problems of all triggers.
+    pub(super) fn trigger_problems(&self) -> Vec<Problem> {
         let triggers = &self.config.triggers;
         let mut problems = Vec::new();
         for alias in &triggers.aliases {

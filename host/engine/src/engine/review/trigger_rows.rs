@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::audit::file_name;
+use super::reviewed::file_name;
 use crate::{base::At, config::Config, messaging::Occasion};
 
 /// One trigger.
