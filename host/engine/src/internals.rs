@@ -10,8 +10,8 @@ use wasmtime::{
 pub use crate::plugin::bindings::{PluginPre, commands, types};
 use crate::{
     command::{Asker, Target},
-    config::Config,
-    hostcall::{HostCalls, Loader, Plugins},
+    config::{Config, Registry},
+    hostcall::{Loader, Plugins},
     model::Limits,
     plugin::{Artifact, Memory, Meter, Runtime},
     policy::Access,
@@ -65,7 +65,7 @@ impl Sandbox {
     /// # Errors
     /// Wasmtime's; also bytes that are no plugin.
     pub fn prepare<T: Send + 'static>(&self, guest: &[u8], linker: &mut Linker<T>) -> wasmtime::Result<PluginPre<T>> {
-        let calls = HostCalls::new(&[]).map_err(wasmtime::Error::msg)?;
+        let calls = Registry::default().calls().map_err(wasmtime::Error::msg)?;
         let artifact = Artifact::from_bytes(guest, calls.table()).map_err(wasmtime::Error::new)?;
         let component = Component::new(self.engine(), &artifact.component)?;
         linker.define_unknown_imports_as_traps(&component)?;

@@ -23,7 +23,7 @@ use super::{
 use crate::{
     adapter::{Backends, Chat, ChatFactory, PipelinesFactory},
     base::{Located, Node, Problem, Problems, Table, nearest},
-    hostcall::{Capability, HostCalls},
+    hostcall::{Capability, Contract, HostCalls},
     messaging::Notices,
     model::{Catalog, RoomName},
     plugin::PluginConfig,
@@ -44,6 +44,18 @@ pub struct Registry {
     pub capabilities: Vec<Arc<dyn Capability>>,
     /// Pipelines systems, by `kind`.
     pub pipelines: Vec<Arc<dyn PipelinesFactory>>,
+}
+
+impl Registry {
+    /// The calls of the contract and of all capabilities.
+    ///
+    /// # Errors
+    /// One line: two calls have one name, or a name is not `interface.function`.
+    pub(crate) fn calls(&self) -> Result<HostCalls, String> {
+        HostCalls::new(
+            [&Contract as &dyn Capability].into_iter().chain(self.capabilities.iter().map(|capability| &**capability)),
+        )
+    }
 }
 
 /// A configuration without problems of its own, as plain data. Made by [`EngineBuilder::read`](crate::EngineBuilder::read).
@@ -194,7 +206,7 @@ fn read_tree(tree: Node, path: &Path, registry: &Registry, problems: Problems) -
     };
     let folder = std::path::absolute(&folder).unwrap_or(folder);
     let mut root = Table::new("", tree, &problems, Arc::new(folder.clone()));
-    let calls = match HostCalls::new(&registry.capabilities) {
+    let calls = match registry.calls() {
         Ok(calls) => Arc::new(calls),
         Err(why) => {
             root.problem(&root.at().clone(), why, None);

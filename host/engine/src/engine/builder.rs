@@ -22,7 +22,7 @@ use crate::{
     adapter::{ChatFactory, Clock, Directory, MonotonicClock, PipelinesFactory, SystemClock},
     base::{Activity, Problem},
     config::{BotConfig, Config, Registry},
-    hostcall::{Capability, Context, HostCalls, Loader, Plugins},
+    hostcall::{Capability, Context, Loader, Plugins},
     job::{Claims, LockTable},
     messaging::{Account, AccountInbox, Addressing, Outbox, ReplyLimiter},
     metrics::Commands,
@@ -315,7 +315,7 @@ impl EngineBuilder {
     /// # Errors
     /// One line: two capabilities have a call of one name, or a name is not `interface.function`.
     pub fn calls(&self) -> Result<CallTable, String> {
-        Ok(HostCalls::new(&self.registry.capabilities)?.table().clone())
+        Ok(self.registry.calls()?.table().clone())
     }
 
     /// Describes a plugin file without running a command of it: its commands, settings and host calls.

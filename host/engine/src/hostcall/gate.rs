@@ -1,4 +1,4 @@
-//! The gate: the one function that every call of every guest passes. Answer from the journal, or check, do, record.
+//! The gate: the one function that every host call of every guest passes.
 //!
 //! Invariant: [`through`] is the only way from a guest to an effect.
 
@@ -11,19 +11,23 @@ use crate::{
     model::{Attributes, CallKind, CallSpec},
 };
 
-/// Answer from the journal, or check, do, record. An error ends the guest: it used up one of its limits, or it waits,
-/// or the host cannot go on with it now.
+/// Answers a call from the journal, or checks it, performs it and records it. An error ends the guest: it reached one of its
+/// limits, it waits, or the host cannot continue with it now.
 pub(crate) async fn through<C: HostCall>(
     call: &C,
     row: &CallSpec,
     invocation: &mut Invocation,
     params: C::Params,
 ) -> wasmtime::Result<Result<C::Answer, C::Error>> {
+    // 1. The limits on calls and on the bytes of their arguments.
     invocation.count_call(&params)?;
+    // 2. Replay: a call that was made before a crash or a wait has its answer in the journal.
     if let Some(answer) = invocation.answer_from_journal(call, row, &params).await? {
         return Ok(answer);
     }
+    // 3. What the host finds out about the target. Every rule below is matched against these attributes.
     let attributes = call.attributes(invocation, &params).await;
+    // 4. The grant, what was typed, the role, the bot, and rules that the call itself has.
     let judged = invocation.judge(row, &attributes).and_then(|rule| match call.objections(invocation, &params) {
         none if none.is_empty() => Ok(rule),
         objections => Err(objections),
@@ -32,28 +36,33 @@ pub(crate) async fn through<C: HostCall>(
         Ok(rule) => rule,
         Err(reasons) => return deny::<C>(invocation, row, &attributes, &params, reasons).await,
     };
+    // 5. The limit on effects.
     if row.kind == CallKind::Acts && !invocation.meter.act() {
         let reasons = vec![invocation.too_many_effects()];
         return deny::<C>(invocation, row, &attributes, &params, reasons).await;
     }
+    // 6. A cancelled job starts no further effect; the plugin gets an error and can clean up.
     if let Some(turned) = invocation.called_off(row) {
         let answer = Err(turned.into_error::<C::Error>());
         invocation.turn_away(row, &attributes, &params, &answer).await?;
         return Ok(answer);
     }
+    // 7. Freezes and the promotion order. From here to the intent nobody can freeze the environment (`FreezeGuard`).
     let forbidden = invocation.forbidden(row, &attributes).await?;
     if !forbidden.is_empty() {
         return deny::<C>(invocation, row, &attributes, &params, forbidden).await;
     }
+    // 8. Approval. Where it is missing this ends the guest, and the job waits for it.
     let approved = invocation.approved(row, &attributes, &params, rule).await;
     if approved.is_err() || invocation.is_dry_run() {
-        // Nothing is done now, so nobody has to be kept from freezing.
+        // No effect follows now, so a freeze may begin.
         invocation.still = None;
     }
     let rule = match approved? {
         Ok(rule) => rule,
         Err(reasons) => return deny::<C>(invocation, row, &attributes, &params, reasons).await,
     };
+    // 9. A dry run ends here, with the answer that the effect would have.
     if let Some(name) = invocation.dry_run_name(row) {
         return match call.dry_run(invocation, &params, &name) {
             Some(answer) => {
@@ -63,27 +72,31 @@ pub(crate) async fn through<C: HostCall>(
             None => Err(GuestStop::Unforetold.into()),
         };
     }
+    // 10. The deployment locks. Where one is taken the job queues, or the plugin gets an error.
     if let Err(turned) = invocation.take_places(row, &attributes)? {
         let answer = Err(turned.into_error::<C::Error>());
         invocation.turn_away(row, &attributes, &params, &answer).await?;
         return Ok(answer);
     }
+    // 11. The intent of an effect is on disk before the effect happens.
     let begun = invocation.begin(row, &attributes, rule, &params).await?;
     let answer = call.perform(invocation, &params).await;
+    // 12. A call that waits ends the guest; the job is parked.
     if let Some(parking) = invocation.parking() {
         invocation.wait(begun, &params, parking).await?;
         return Err(GuestStop::Parked.into());
     }
-    // An effect's answer is small, and must be recorded whatever was asked for before.
+    // 13. The limit on bytes that the guest receives. An effect's answer is small and is always recorded.
     if row.kind != CallKind::Acts {
         invocation.meter.answer(&answer)?;
     }
+    // 14. The result.
     invocation.count_effect(row, &attributes, &answer);
     invocation.record(begun, row.kind, &params, &answer).await?;
     Ok(answer)
 }
 
-/// Refuses a call, and writes that down.
+/// Refuses a call and records the refusal.
 async fn deny<C: HostCall>(
     invocation: &mut Invocation,
     row: &CallSpec,

@@ -3,7 +3,8 @@
 //! Reading order: `host_call` (what a call is), `table` (all of them), `capability` (those of an embedder), `gate` (the one path),
 //! `authorize`, `deny_rules` and `approval_gate` (what may stop a call), `journaling` (what is written).
 //!
-//! To add a call: its function in `wit/`, a type that implements [`HostCall`] in the folder of its interface, and its row in `table`.
+//! To add a call: its function in `wit/`, a type that implements [`HostCall`] in the folder of its interface, and its row in that folder's
+//! `mod.rs`.
 //! A function of the contract without a row fails a test.
 
 mod access;
@@ -14,6 +15,7 @@ mod catalog;
 mod chat;
 mod clock;
 mod context;
+mod contract;
 mod deny_rules;
 mod direct_message;
 mod gate;
@@ -35,6 +37,7 @@ pub use crate::plugin::bindings::types::{Denial, Error};
 pub(crate) use approval_gate::Unapproved;
 pub use capability::Capability;
 pub(crate) use context::Context;
+pub(crate) use contract::Contract;
 pub(crate) use direct_message::{refuses, shown_in, shown_in_room_of};
 pub use host_call::{GuestError, HostCall, InDoubt, Recovered};
 pub use invocation::Invocation;

@@ -31,7 +31,7 @@ fn contract() -> (BTreeSet<String>, String) {
 }
 
 fn calls() -> HostCalls {
-    HostCalls::new(&[]).unwrap()
+    crate::config::Registry::default().calls().unwrap()
 }
 
 #[test]

@@ -35,7 +35,7 @@ fn checked(commands: Vec<commands::Command>, settings: Vec<commands::Setting>) -
 }
 
 fn calls() -> crate::model::CallTable {
-    crate::hostcall::HostCalls::new(&[]).unwrap().table().clone()
+    crate::config::Registry::default().calls().unwrap().table().clone()
 }
 
 #[test]

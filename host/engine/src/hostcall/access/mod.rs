@@ -1,10 +1,38 @@
-//! `access`: rights that are given and taken back in chat.
+//! `access`: grants and revocations of roles in chat.
 //!
-//! A guest asks that what was typed be done, and says nothing of its own: person, app, environment, role and span of time
-//! come from the command that the host parsed. It never grants what the file does not let people be added to, and never for
-//! somebody who neither is an admin nor owns the app.
+//! Invariant: person, app, environment, role and duration come from the command that the host parsed, never from the guest. A role is
+//! granted only if the file allows that (`grant_in_chat`), and only by an admin or an owner of the app.
 
 mod host;
 mod target;
 
-pub(crate) use host::{Grant, List, Revoke};
+use super::table::{CallRow, own};
+use crate::model::{
+    Attribute::{App, Environment, Person, Role},
+    CallKind, EnvironmentFrom, Risk,
+};
+
+/// The rows of the call table.
+pub(super) fn rows() -> Vec<CallRow> {
+    vec![
+        CallRow::new(
+            own("access.grant", CallKind::Acts, "adds a person to a role on an app, as it was typed")
+                .on(&[Person, Role, App, Environment], EnvironmentFrom::Command)
+                .without_lock()
+                .risk(Risk::High),
+            host::Grant,
+        ),
+        CallRow::new(
+            own("access.list", CallKind::Reads, "reads what was granted in chat")
+                .on(&[Person, App], EnvironmentFrom::Command),
+            host::List,
+        ),
+        CallRow::new(
+            own("access.revoke", CallKind::Acts, "takes back what was granted in chat, as it was typed")
+                .on(&[Person, Role, App, Environment], EnvironmentFrom::Command)
+                .without_lock()
+                .risk(Risk::High),
+            host::Revoke,
+        ),
+    ]
+}

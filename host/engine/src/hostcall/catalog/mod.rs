@@ -1,7 +1,27 @@
-//! `catalog`: the configured apps, how each is deployed, and what ran where.
+//! `catalog`: the configured apps, how each is deployed, and the releases.
 //!
-//! What the caller may not see is left out. No plugin writes releases: the host does, when a pipeline ends.
+//! Invariant: apps and environments that the caller may not see are left out. Only the host records releases, when a pipeline ends.
 
 mod host;
 
-pub(crate) use host::{Apps, Releases};
+use super::table::{CallRow, own};
+use crate::model::{
+    Attribute::{App, Environment},
+    CallKind, EnvironmentFrom,
+};
+
+/// The rows of the call table.
+pub(super) fn rows() -> Vec<CallRow> {
+    vec![
+        CallRow::new(
+            own("catalog.apps", CallKind::Reads, "reads the configured apps and how each is deployed")
+                .on(&[App], EnvironmentFrom::Command),
+            host::Apps,
+        ),
+        CallRow::new(
+            own("catalog.releases", CallKind::Reads, "reads which versions ran where, since when and by whom")
+                .on(&[App, Environment], EnvironmentFrom::Target),
+            host::Releases,
+        ),
+    ]
+}

@@ -1,5 +1,11 @@
-//! `log`: lines for the operator's log, with plugin and job before them. Never for the room.
+//! `log`: lines in the operator's log, with the plugin's name and the job's id. The room does not see them.
 
 mod host;
 
-pub(crate) use crate::hostcall::log::host::Write;
+use super::table::{CallRow, own};
+use crate::model::CallKind;
+
+/// The rows of the call table.
+pub(super) fn rows() -> Vec<CallRow> {
+    vec![CallRow::new(own("log.write", CallKind::Notes, "writes a line to the operator's log"), host::Write)]
+}

@@ -1,11 +1,32 @@
-//! `pipelines`: starts the pipelines of the configuration and waits for them.
+//! `pipelines`: starts the configured pipelines and waits for their runs.
 //!
-//! A guest names a pipeline; what it touches is the host's knowledge. It waits only for runs of its own
-//! job, and never sees a credential. When a deployment's run ends, the host writes the release.
+//! Invariant: app and environment of a pipeline come from the configuration, not from the guest. A guest waits only for runs of its own
+//! job and receives no credential. When the run of a deployment ends, the host records the release.
 
 mod host;
 mod wait;
 
-pub(crate) use crate::hostcall::pipelines::host::Trigger;
-pub(crate) use crate::hostcall::pipelines::wait::Wait;
 pub(crate) use wait::{RUN, Timers, ending, reached, ready, until};
+
+use super::table::{CallRow, own};
+use crate::model::{
+    Attribute::{App, Environment, Parameter, Pipeline, Version},
+    CallKind, EnvironmentFrom, Risk,
+};
+
+/// The rows of the call table.
+pub(super) fn rows() -> Vec<CallRow> {
+    vec![
+        CallRow::new(
+            own("pipelines.trigger", CallKind::Acts, "starts a pipeline")
+                .on(&[Pipeline, App, Environment, Version, Parameter], EnvironmentFrom::Target)
+                .risk(Risk::High),
+            host::Trigger,
+        ),
+        CallRow::new(
+            own("pipelines.wait", CallKind::Waits, "waits for runs of the same job, and for times")
+                .on(&[Pipeline, App, Environment], EnvironmentFrom::Target),
+            wait::Wait,
+        ),
+    ]
+}

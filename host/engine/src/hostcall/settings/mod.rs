@@ -1,5 +1,11 @@
-//! `settings`: what the operator wrote for this plugin, and for no other.
+//! `settings`: the settings of this plugin in `plugins.toml`.
 
 mod host;
 
-pub(crate) use crate::hostcall::settings::host::All;
+use super::table::{CallRow, own};
+use crate::model::CallKind;
+
+/// The rows of the call table.
+pub(super) fn rows() -> Vec<CallRow> {
+    vec![CallRow::new(own("settings.all", CallKind::Given, "reads the plugin's own settings"), host::All)]
+}

@@ -1,0 +1,27 @@
+//! The contract's own interfaces as a capability: the package `wardroom:plugin`.
+
+use super::{
+    access, capability::Capability, catalog, chat, clock, jobs, log, pipelines, settings, store, table::CallRow,
+};
+
+/// The package `wardroom:plugin`. Every program has it.
+pub(crate) struct Contract;
+
+impl Capability for Contract {
+    fn calls(&self) -> Vec<CallRow> {
+        [
+            access::rows(),
+            catalog::rows(),
+            chat::rows(),
+            clock::rows(),
+            jobs::rows(),
+            log::rows(),
+            pipelines::rows(),
+            settings::rows(),
+            store::rows(),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+}
