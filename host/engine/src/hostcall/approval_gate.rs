@@ -117,7 +117,8 @@ impl Invocation {
 
     /// The rules that oblige an effect.
     fn obliging(&self, row: &CallSpec, attributes: &Attributes) -> impl Iterator<Item = &Approval> {
-        self.context().approvals.iter().filter(|rule| rule.obliges(row.name, attributes))
+        let rules = self.context().approvals.iter().filter(|_| !row.only_revokes);
+        rules.filter(|rule| rule.obliges(row.name, attributes))
     }
 
     async fn wanted(&self, row: &CallSpec, attributes: &Attributes) -> Result<Wanted, StoreError> {

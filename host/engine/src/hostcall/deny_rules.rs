@@ -25,6 +25,9 @@ impl Invocation {
         if row.kind != CallKind::Acts || self.replay_state().is_none() {
             return Ok(Vec::new());
         }
+        if row.only_revokes {
+            return Ok(self.not_from_here(attributes).await);
+        }
         // A dry run tells what would be refused, and keeps nobody from freezing.
         if self.job().is_some() {
             self.still = Some(self.context().freezes.still().await);

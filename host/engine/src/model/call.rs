@@ -104,6 +104,8 @@ pub struct CallSpec {
     pub risk: Risk,
     /// Whether an effect takes the deployment locks of the apps and environments that it touches.
     pub locks: bool,
+    /// Whether an effect of it only takes rights away. No approval rule, freeze or promotion order holds such an effect.
+    pub only_revokes: bool,
     /// What it does, for reports: one line without a full stop.
     pub summary: &'static str,
 }
@@ -115,7 +117,7 @@ impl CallSpec {
         let acts = matches!(kind, CallKind::Acts);
         let risk = if acts { Risk::Medium } else { Risk::Low };
         let environment = EnvironmentFrom::Nothing;
-        Self { name, package, kind, attributes: &[], environment, risk, locks: acts, summary }
+        Self { name, package, kind, attributes: &[], environment, risk, locks: acts, only_revokes: false, summary }
     }
 
     /// The attributes that a rule can match, and where the environment comes from.
@@ -134,6 +136,12 @@ impl CallSpec {
     #[must_use]
     pub const fn without_lock(self) -> Self {
         Self { locks: false, ..self }
+    }
+
+    /// An effect of it only takes rights away.
+    #[must_use]
+    pub const fn only_revokes(self) -> Self {
+        Self { only_revokes: true, ..self }
     }
 
     /// The interface's name in its package.

@@ -8,7 +8,7 @@ use crate::{
     base::clean,
     command::{Asker, Command, Parsed, Target, Vocabulary},
     hostcall::Plugins,
-    model::{Attribute, Attributes, CallKind, Catalog},
+    model::{Attribute, Attributes, CallKind, CallSpec, Catalog},
     policy::{Access, Allow, Approval, Member, Rights, Role},
 };
 
@@ -123,7 +123,7 @@ impl Explainer<'_> {
             match rules.iter().find(|rule| misses(rule, command).is_none()) {
                 Some(rule) => {
                     notes.push(format!("plugin {name} may call {}: {}", row.name, rule.at));
-                    notes.extend(self.held_by(row.name, command));
+                    notes.extend(self.held_by(row, command));
                 }
                 None => {
                     let why = rules.first().and_then(|rule| Some((rule, misses(rule, command)?)));
@@ -143,17 +143,23 @@ impl Explainer<'_> {
 
 impl Explainer<'_> {
     /// What a call that a command makes there needs of other people, one line a rule.
-    fn held_by(&self, call: &str, command: &Command) -> Vec<String> {
+    fn held_by(&self, row: &CallSpec, command: &Command) -> Vec<String> {
         let typed = |attribute| -> Vec<String> { command.typed(attribute).map(str::to_owned).collect() };
         let attributes: Attributes = [Attribute::App, Attribute::Environment, Attribute::Version]
             .into_iter()
             .map(|attribute| (attribute, typed(attribute)))
             .filter(|(_, values)| !values.is_empty())
             .collect();
-        let rules = self.approvals.iter().filter(|rule| rule.obliges(call, &attributes));
+        let rules = self.approvals.iter().filter(|rule| !row.only_revokes && rule.obliges(row.name, &attributes));
         rules
             .map(|rule| {
-                format!("{call} waits for approval by {} of {} ({})", rule.count, rule.from.join(" or "), rule.text)
+                format!(
+                    "{} waits for approval by {} of {} ({})",
+                    row.name,
+                    rule.count,
+                    rule.from.join(" or "),
+                    rule.text
+                )
             })
             .collect()
     }

@@ -54,15 +54,17 @@ impl Explainer<'_> {
             if access.is_admin(id) {
                 rows.push(admin(id, name.clone()));
             }
-            // The place where a role counts is not asked here: what it gives it gives somewhere.
+            // A role that counts only in some rooms is listed as if its member were there.
             let held = self.held_somewhere(id);
+            // A machine cannot approve.
+            let approving = if access.machines.has(id) { &[] } else { approving };
             rows.extend(self.rows(id, name.as_deref(), &held, approving));
         }
         let by_member = |wanted: &dyn Fn(&Member) -> bool| -> Vec<Held> {
             let roles = access.roles.iter().filter(|role| role.members.iter().any(wanted));
             roles.map(|role| Held { role: role.clone(), grant: None, reach: None }).collect()
         };
-        // Who is one of everyone can approve nothing.
+        // Nobody can approve as a member of `everyone`.
         rows.extend(self.rows("everyone", None, &by_member(&|member| *member == Member::Everyone), &[]));
         let members = access.roles.iter().flat_map(|role| &role.members);
         let rooms: BTreeSet<String> =

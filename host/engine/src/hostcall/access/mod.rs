@@ -31,6 +31,7 @@ pub(super) fn rows() -> Vec<CallRow> {
             own("access.revoke", CallKind::Acts, "takes back what was granted in chat, as it was typed")
                 .on(&[Person, Role, App, Environment], EnvironmentFrom::Command)
                 .without_lock()
+                .only_revokes()
                 .risk(Risk::High),
             host::Revoke,
         ),
