@@ -38,12 +38,12 @@ impl Chat for Pager {
                 direct: false,
                 late: false,
                 machine: false,
-                once: None,
+                deduplication_key: None,
                 unproven: None,
                 reaction: None,
             };
             inbox.receive("desk", vec![message], None).await?;
-            inbox.settled().await;
+            inbox.until_idle().await;
         }
         Ok(())
     }

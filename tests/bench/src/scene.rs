@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context as _, Result, anyhow};
 use wardroom::{
-    adapter::{Abilities, MemoryChat, MemoryPipelines, MemoryPipelinesFactory, ReadyChat},
+    adapter::{ChatFeatures, MemoryChat, MemoryPipelines, MemoryPipelinesFactory, ReadyChat},
     config::{Config, Registry},
     model::Outcome,
 };
@@ -88,7 +88,7 @@ pub(crate) fn read_text(folder: &Path, text: &str) -> Result<Config> {
     std::fs::write(&file, text)?;
     let pipelines = MemoryPipelinesFactory(MemoryPipelines::new(Some(Outcome::Succeeded)));
     let registry = Registry {
-        chats: vec![Arc::new(ReadyChat(MemoryChat::new(Abilities::PLAIN)))],
+        chats: vec![Arc::new(ReadyChat(MemoryChat::new(ChatFeatures::PLAIN)))],
         pipelines: vec![Arc::new(pipelines)],
         ..Registry::default()
     };

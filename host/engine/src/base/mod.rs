@@ -13,7 +13,7 @@ mod time_zone;
 mod tree;
 mod typed_time;
 
-pub use activity::{Activity, AtWork};
+pub use activity::{Activity, ActivityGuard};
 pub use cron::Cron;
 pub use cron::CronError;
 pub use duration::parse_duration;
@@ -26,4 +26,4 @@ pub(crate) use time::{moment, took};
 pub use time_zone::show;
 pub(crate) use time_zone::zone;
 pub use tree::{Field, Node, Value, parse};
-pub(crate) use typed_time::typed;
+pub(crate) use typed_time::parse_end;

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use super::health::Gone;
 use crate::{
     adapter::{Chat, Clock, Directory, Inbox, MonotonicClock, SystemClock},
-    base::{Activity, AtWork},
+    base::{Activity, ActivityGuard},
     config::{BotConfig, Config},
     engine::builtin::ReactionQueue,
     hostcall::{Context, Loader, Plugins},
@@ -50,7 +50,7 @@ pub struct EngineBuilder {
 /// An engine, ready to run.
 pub struct Engine {
     pub(crate) host: Arc<Host>,
-    rows: Mutex<Option<mpsc::UnboundedReceiver<(InboxRow, bool, AtWork)>>>,
+    rows: Mutex<Option<mpsc::UnboundedReceiver<(InboxRow, bool, ActivityGuard)>>>,
     accounts: Vec<(Account, Arc<AccountInbox>)>,
     keep: Duration,
 }
@@ -151,10 +151,10 @@ impl EngineBuilder {
         let activity = Activity::default();
         let access = self.config.access;
         if let Some(directory) = self.directory {
-            access.ask_directory(directory);
+            access.use_directory(directory);
         }
-        let steady = MonotonicClock::starting_at(self.clock.now());
-        access.keep_time(steady);
+        let monotonic = MonotonicClock::starting_at(self.clock.now());
+        access.set_clock(monotonic);
         for warning in access.restore(self.store.grants().await?) {
             tracing::warn!("{warning}");
         }
@@ -204,7 +204,7 @@ impl EngineBuilder {
         let said = self.store.freezes().await?;
         let freezes = Freezes::new(self.config.freezes, environments, time_zone, said);
         let context = Arc::new(Context {
-            steady,
+            monotonic,
             approvals: self.config.approvals,
             notices: self.config.notices,
             store: self.store,
@@ -215,7 +215,7 @@ impl EngineBuilder {
             backends: self.config.backends,
             access,
             freezes,
-            places: LockTable::default(),
+            locks: LockTable::default(),
             claims: Claims::default(),
             stopping: CancellationToken::new(),
             stop: CancellationToken::new(),
@@ -288,12 +288,12 @@ impl Engine {
         tasks.spawn(context.outbox.clone().run());
         self.host.jobs.resume().await?;
         // What came due while nobody was there is work from the first moment on too.
-        self.host.jobs.wake().await;
-        tasks.spawn(self.host.jobs.clone().wakes());
+        self.host.jobs.wake_due().await;
+        tasks.spawn(self.host.jobs.clone().run_wakeups());
         tasks.spawn(self.host.clone().tidy(self.keep));
         // What was brought while this process was not yet serving waits in the store and in the channel too.
         let mut taken = HashSet::new();
-        for row in context.store.waiting().await? {
+        for row in context.store.unhandled().await? {
             taken.insert(row.key.clone());
             self.host.clone().spawn(row, self.host.activity.begin(), true);
         }
@@ -302,20 +302,20 @@ impl Engine {
         }
         let host = self.host.clone();
         let handling = tasks.spawn(async move {
-            while let Some((row, late, at_work)) = rows.recv().await {
+            while let Some((row, late, guard)) = rows.recv().await {
                 if !taken.remove(&row.key) {
-                    host.clone().spawn(row, at_work, late);
+                    host.clone().spawn(row, guard, late);
                 }
             }
         });
         let served = self.serve(&stop).await;
         if !stop.is_cancelled() && served.is_ok() {
-            self.host.activity.rest().await;
+            self.host.activity.until_idle().await;
         }
         // No command is begun from here on, and what is at work comes to a place from which it goes on at the next start.
         context.stopping.cancel();
         handling.abort();
-        if tokio::time::timeout(GRACE, self.host.activity.rest()).await.is_err() {
+        if tokio::time::timeout(GRACE, self.host.activity.until_idle()).await.is_err() {
             tracing::warn!("not everything came to rest in time; it goes on at the next start");
         }
         served
@@ -325,7 +325,7 @@ impl Engine {
     async fn look_at_the_clock(&self) -> Result<(), StoreError> {
         let context = &self.host.context;
         let now = context.clock.now();
-        match context.store.newest().await? {
+        match context.store.newest_time().await? {
             Some(newest) if newest > now => tracing::error!(
                 %now, %newest,
                 "the clock stands behind the newest entry of the journal: what waits for a time waits longer"

@@ -48,7 +48,7 @@ pub(crate) async fn through<C: HostCall>(
     let approved = invocation.approved(row, &attributes, &params, rule).await;
     if approved.is_err() || invocation.is_dry_run() {
         // Nothing is done now, so nobody has to be kept from freezing.
-        invocation.still = None;
+        invocation.freeze_guard = None;
     }
     let rule = match approved? {
         Ok(rule) => rule,

@@ -196,7 +196,7 @@ fn own_calls() -> Vec<CallRow> {
         ),
         CallRow::new(own("clock.now", CallKind::Given, "reads the time"), crate::hostcall::clock::Now),
         CallRow::new(
-            own("jobs.cancel", CallKind::Acts, "calls off work that the plugin left for later")
+            own("jobs.cancel", CallKind::Acts, "cancels jobs that the plugin scheduled")
                 .on(&[App, Environment], EnvironmentFrom::Target)
                 .without_lock(),
             crate::hostcall::jobs::Cancel,
@@ -208,7 +208,7 @@ fn own_calls() -> Vec<CallRow> {
             crate::hostcall::jobs::Later,
         ),
         CallRow::new(
-            own("jobs.list", CallKind::Reads, "reads what the plugin left for later"),
+            own("jobs.list", CallKind::Reads, "lists the jobs that the plugin scheduled"),
             crate::hostcall::jobs::List,
         ),
         CallRow::new(

@@ -11,10 +11,10 @@ mod template;
 mod triggers;
 
 pub(crate) use alias::is_gap;
-pub use alias::{Alias, Said};
-pub use hook::{Hook, HookAuth, NotTaken};
+pub use alias::{Alias, FixedAnswer};
+pub use hook::{Hook, HookAuth, HookRejection};
 pub use listen::Listen;
-pub use schedule::{Missed, Schedule};
+pub use schedule::{MissedPolicy, Schedule};
 pub use template::Template;
 pub use template::TemplateError;
 pub use triggers::Triggers;
