@@ -1,6 +1,6 @@
-//! A pipelines system, and when it answered last: each system of a configuration is one of these.
+//! Wraps a pipeline backend, and records when it last answered.
 //!
-//! Invariant: it asks nothing of its own and changes no answer; what is known of a system is what it was asked for anyway.
+//! Invariant: the wrapper sends no request of its own and changes no result.
 
 use std::{
     collections::BTreeMap,
@@ -17,66 +17,70 @@ use crate::{
     model::RunKey,
 };
 
-/// A pipelines system under watch.
+/// A pipeline backend with a health record.
 pub struct ObservedBackend {
     name: String,
     system: Arc<dyn Pipelines>,
-    seen: Mutex<Seen>,
+    health: Mutex<BackendHealth>,
 }
 
-/// What a system did lately.
+/// The health record of a backend.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Seen {
-    /// When it answered last, be it that it refused.
+pub struct BackendHealth {
+    /// The time of the last answer. A refusal is an answer.
     pub answered: Option<Timestamp>,
-    /// When it did not answer last, and why, for people. `None` once it answered again.
-    pub away: Option<(Timestamp, String)>,
+    /// The time and reason of the last failed request. `None` after the next answer.
+    pub unavailable: Option<(Timestamp, String)>,
 }
 
 impl ObservedBackend {
-    /// Watches over a system. `name` is that of its table, or its kind where it has none.
+    /// Wraps a backend. `name` is the name of its table, or its kind if it has no table.
     pub(crate) fn new(name: String, system: Arc<dyn Pipelines>) -> Self {
-        Self { name, system, seen: Mutex::default() }
+        Self { name, system, health: Mutex::default() }
     }
 
-    /// The name of its table, or its kind where it has none.
+    /// The name of its table, or its kind if it has no table.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// What it did lately; empty where it was not asked since the host was started.
-    pub fn seen(&self) -> Seen {
+    /// The health record. Empty if there was no request since the start of the host.
+    pub fn health(&self) -> BackendHealth {
         self.lock().clone()
     }
 
-    /// Keeps and counts what came of a question.
-    fn told<T>(
+    /// Records and counts the result of a request.
+    fn record<T>(
         &self,
         method: &'static str,
         began: Instant,
-        came: Result<T, PipelineError>,
+        result: Result<T, PipelineError>,
     ) -> Result<T, PipelineError> {
-        let asked = match &came {
+        let asked = match &result {
             Ok(_) => RequestOutcome::Done,
             Err(PipelineError::Refused { .. }) => RequestOutcome::Refused,
-            Err(PipelineError::Unavailable { .. }) => RequestOutcome::Away,
+            Err(PipelineError::Unavailable { .. }) => RequestOutcome::Unavailable,
         };
         outbound(&self.name, method, asked, began);
-        self.keep(&came);
-        came
+        self.update(&result);
+        result
     }
 
-    fn keep<T>(&self, came: &Result<T, PipelineError>) {
+    fn update<T>(&self, result: &Result<T, PipelineError>) {
         let now = Timestamp::now();
-        let mut seen = self.lock();
-        match came {
-            Ok(_) | Err(PipelineError::Refused { .. }) => *seen = Seen { answered: Some(now), away: None },
-            Err(PipelineError::Unavailable { message }) => seen.away = Some((now, crate::base::clean(message))),
+        let mut health = self.lock();
+        match result {
+            Ok(_) | Err(PipelineError::Refused { .. }) => {
+                *health = BackendHealth { answered: Some(now), unavailable: None }
+            }
+            Err(PipelineError::Unavailable { message }) => {
+                health.unavailable = Some((now, crate::base::clean(message)))
+            }
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, BackendHealth> {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -89,12 +93,12 @@ impl Pipelines for ObservedBackend {
         parameters: &BTreeMap<String, String>,
     ) -> Result<Option<String>, PipelineError> {
         let began = Instant::now();
-        self.told("start", began, self.system.start(key, pipeline, parameters).await)
+        self.record("start", began, self.system.start(key, pipeline, parameters).await)
     }
 
     async fn state(&self, key: &RunKey, pipeline: &str) -> Result<RunState, PipelineError> {
         let began = Instant::now();
-        self.told("state", began, self.system.state(key, pipeline).await)
+        self.record("state", began, self.system.state(key, pipeline).await)
     }
 
     async fn ended(
@@ -103,24 +107,24 @@ impl Pipelines for ObservedBackend {
         pipeline: &str,
         line: &mut (dyn for<'line> FnMut(&'line str) + Send),
     ) -> Result<RunEnd, PipelineError> {
-        // It takes as long as the run does: no time of a request.
-        let came = self.system.ended(key, pipeline, line).await;
-        self.keep(&came);
-        came
+        // Not counted as a request: it takes as long as the run.
+        let result = self.system.ended(key, pipeline, line).await;
+        self.update(&result);
+        result
     }
 
     async fn output(&self, key: &RunKey, pipeline: &str, bytes: usize) -> Result<String, PipelineError> {
         let began = Instant::now();
-        self.told("output", began, self.system.output(key, pipeline, bytes).await)
+        self.record("output", began, self.system.output(key, pipeline, bytes).await)
     }
 
     async fn forget(&self, key: &RunKey, pipeline: &str) -> Result<(), PipelineError> {
         let began = Instant::now();
-        self.told("forget", began, self.system.forget(key, pipeline).await)
+        self.record("forget", began, self.system.forget(key, pipeline).await)
     }
 
     async fn cancel(&self, key: &RunKey, pipeline: &str) -> Result<(), PipelineError> {
         let began = Instant::now();
-        self.told("cancel", began, self.system.cancel(key, pipeline).await)
+        self.record("cancel", began, self.system.cancel(key, pipeline).await)
     }
 }

@@ -1,7 +1,7 @@
-//! Words of which some were given by somebody else: each becomes one typed argument, whatever is in it.
+//! Command lines of which some words come from outside: each such word is one typed argument, whatever it contains.
 //!
-//! Invariant: what was given stands aside while flags are taken apart, so it is never read as a flag, as `key=value`, or as
-//! more than one argument.
+//! Invariant: words from outside are replaced by placeholders while flags are parsed. They are therefore never read as
+//! a flag, as `key=value`, or as more than one argument.
 
 use std::sync::Arc;
 
@@ -13,43 +13,46 @@ use super::{
 };
 use crate::store::GivenArgument;
 
-/// The first of the signs that stand for what was given: private, so that nobody means anything by them.
-const FIRST: u32 = 0xF_0000;
-/// How many words there can be.
-const MOST: usize = 64;
+/// The first placeholder: a private-use character, which has no other meaning.
+const FIRST_PLACEHOLDER: u32 = 0xF_0000;
+/// The maximum number of words in a command line.
+const MOST_WORDS: usize = 64;
 
-/// What was given, and the words with signs in their places.
-struct Aside<'w> {
+/// Command words in which words from outside are replaced by placeholders.
+struct Placeholders<'w> {
     words: Vec<String>,
     given: Vec<&'w str>,
 }
 
-impl<'w> Aside<'w> {
-    fn put(words: &'w [GivenArgument]) -> Result<Self, Misparse> {
-        if words.len() > MOST {
-            return Err(Misparse::new(format!("That command has more than {MOST} words.")));
+impl<'w> Placeholders<'w> {
+    fn replace(words: &'w [GivenArgument]) -> Result<Self, Misparse> {
+        if words.len() > MOST_WORDS {
+            return Err(Misparse::new(format!("The command has more than {MOST_WORDS} words.")));
         }
-        let mut aside = Self { words: Vec::with_capacity(words.len()), given: Vec::new() };
+        let mut placeholders = Self { words: Vec::with_capacity(words.len()), given: Vec::new() };
         for word in words {
             match word {
-                // The operator has no use for these signs either.
-                GivenArgument::Written(word) => aside.words.push(word.replace(is_sign, "")),
+                // Placeholders that the operator wrote are removed.
+                GivenArgument::Written(word) => placeholders.words.push(word.replace(is_placeholder, "")),
                 GivenArgument::Given { before, text } => {
-                    let sign = u32::try_from(aside.given.len()).ok().and_then(|number| char::from_u32(FIRST + number));
-                    let sign = sign.ok_or_else(|| Misparse::new("That command has too many words."))?;
-                    aside.given.push(text);
-                    aside.words.push(format!("{before}{sign}"));
+                    let placeholder = u32::try_from(placeholders.given.len())
+                        .ok()
+                        .and_then(|number| char::from_u32(FIRST_PLACEHOLDER + number));
+                    let placeholder = placeholder.ok_or_else(|| Misparse::new("The command has too many words."))?;
+                    placeholders.given.push(text);
+                    placeholders.words.push(format!("{before}{placeholder}"));
                 }
             }
         }
-        Ok(aside)
+        Ok(placeholders)
     }
 
-    /// A text with what was given in its place again.
-    fn back(&self, text: &str) -> String {
+    /// Replaces the placeholders of a text by the words from outside.
+    fn restore(&self, text: &str) -> String {
         let mut back = String::with_capacity(text.len());
         for letter in text.chars() {
-            let given = u32::from(letter).checked_sub(FIRST).and_then(|number| self.given.get(number as usize));
+            let given =
+                u32::from(letter).checked_sub(FIRST_PLACEHOLDER).and_then(|number| self.given.get(number as usize));
             match given {
                 Some(given) => back.push_str(given),
                 None => back.push(letter),
@@ -58,18 +61,18 @@ impl<'w> Aside<'w> {
         back
     }
 
-    /// What is wrong, with what was given in its place again.
+    /// The same for an error message.
     fn shown(&self, misparse: Misparse) -> Misparse {
-        Misparse { message: self.back(&misparse.message), hint: misparse.hint.map(|hint| self.back(&hint)) }
+        Misparse { message: self.restore(&misparse.message), hint: misparse.hint.map(|hint| self.restore(&hint)) }
     }
 }
 
-fn is_sign(letter: char) -> bool {
-    (FIRST..FIRST + MOST as u32).contains(&u32::from(letter))
+fn is_placeholder(letter: char) -> bool {
+    (FIRST_PLACEHOLDER..FIRST_PLACEHOLDER + MOST_WORDS as u32).contains(&u32::from(letter))
 }
 
 impl CommandTable {
-    /// The command that these words begin with, whatever follows.
+    /// The command that these words begin with.
     pub(crate) fn command_of_words(&self, words: &[GivenArgument]) -> Option<&Arc<Spec>> {
         let written = |word: &GivenArgument| match word {
             GivenArgument::Written(word) => Some(word.clone()),
@@ -80,7 +83,7 @@ impl CommandTable {
         self.longest(&first, second.as_deref()).map(|(spec, _)| spec)
     }
 
-    /// Words with options of the host behind the command's own, where no argument swallows them.
+    /// Inserts options of the host after the command's name, before arguments that could take them as text.
     pub(crate) fn with_options(
         &self,
         mut words: Vec<GivenArgument>,
@@ -92,22 +95,22 @@ impl CommandTable {
         words
     }
 
-    /// Reads words of which some were given by somebody else.
+    /// Parses a command line of which some words come from outside.
     ///
     /// # Errors
     /// [`Misparse`].
     pub(crate) fn parse_words(&self, words: &[GivenArgument], vocabulary: &Vocabulary<'_>) -> Result<Parsed, Misparse> {
-        let aside = Aside::put(words)?;
-        let (spec, rest) = self.begin(&aside)?;
+        let placeholders = Placeholders::replace(words)?;
+        let (spec, rest) = self.begin(&placeholders)?;
         if rest.iter().any(|word| word == "--help") {
             return Ok(Parsed::Help(spec.clone()));
         }
-        let back = |text: String| aside.back(&text);
+        let back = |text: String| placeholders.restore(&text);
         let command: Result<Command, Misparse> = parse::arguments_with(spec, rest, vocabulary, &back);
-        command.map(Parsed::Command).map_err(|misparse| aside.shown(misparse))
+        command.map(Parsed::Command).map_err(|misparse| placeholders.shown(misparse))
     }
 
-    /// What is wrong with words before anybody gave anything, if something is.
+    /// Checks a command line before the words from outside are known.
     ///
     /// # Errors
     /// [`Misparse`].
@@ -116,18 +119,18 @@ impl CommandTable {
         words: &[GivenArgument],
         vocabulary: &Vocabulary<'_>,
     ) -> Result<Arc<Spec>, Misparse> {
-        let aside = Aside::put(words)?;
-        let (spec, rest) = self.begin(&aside)?;
-        parse::check(spec, rest, vocabulary, is_sign).map_err(|misparse| aside.shown(misparse))?;
+        let placeholders = Placeholders::replace(words)?;
+        let (spec, rest) = self.begin(&placeholders)?;
+        parse::check(spec, rest, vocabulary, is_placeholder).map_err(|misparse| placeholders.shown(misparse))?;
         Ok(spec.clone())
     }
 
-    fn begin<'a>(&self, aside: &'a Aside<'_>) -> Result<(&Arc<Spec>, &'a [String]), Misparse> {
-        let words = &aside.words;
-        let first = words.first().ok_or_else(|| Misparse::new("There is no command in that."))?;
+    fn begin<'a>(&self, placeholders: &'a Placeholders<'_>) -> Result<(&Arc<Spec>, &'a [String]), Misparse> {
+        let words = &placeholders.words;
+        let first = words.first().ok_or_else(|| Misparse::new("The line has no command."))?;
         let found = self.longest(first, words.get(1).map(String::as_str));
         let (spec, length) =
-            found.ok_or_else(|| aside.shown(crate::command::hint::unknown_command(first, &words[1..], self)))?;
+            found.ok_or_else(|| placeholders.shown(crate::command::hint::unknown_command(first, &words[1..], self)))?;
         Ok((spec, &words[length..]))
     }
 }

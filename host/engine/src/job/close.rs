@@ -1,14 +1,15 @@
-//! What is written when a job ends.
+//! The writes that end a job.
 
 use serde_json::json;
 
-use super::{card::emoji, entry::entry, said::said, shown_in::ShownIn};
+use super::{card::emoji, entry::entry, shown_in::ShownIn, thread_message::thread_message};
 use crate::{
     base::Text,
     store::{EntryKind, JobEnd, JobOutcome, JobRow, OutboxKind, OutboxRow, Write},
 };
 
-/// The last entry of a job, and all that goes with it.
+/// The closing entry of a job, and the writes of its transaction: the end in the job's row, the last card, the closing
+/// message in each room, and the reaction.
 pub(crate) fn close(
     row: &JobRow,
     outcome: JobOutcome,
@@ -21,23 +22,26 @@ pub(crate) fn close(
     let body = json!({ "outcome": outcome.as_str(), "said": end.summary });
     let closed = entry(row, EntryKind::Closed, body, now);
     let told: Vec<Write> = shown.iter().map(|room| room.closed(row, text.clone())).collect();
-    let mut writes =
-        vec![Write::Close { job: row.id.clone(), end }, Write::Say(card), Write::Say(said(row, "closing", text))];
+    let mut writes = vec![
+        Write::Close { job: row.id.clone(), end },
+        Write::Send(card),
+        Write::Send(thread_message(row, "closing", text)),
+    ];
     writes.extend(told);
-    // One that was left for later has no message of its own.
+    // A job that another job scheduled has no message of its own to react to.
     if row.parent.is_none() {
-        writes.push(Write::Say(reaction(row, emoji(outcome))));
+        writes.push(Write::Send(reaction(row, emoji(outcome))));
     }
     (closed, writes)
 }
 
-/// An emoji on the message that caused a job.
+/// A reaction on the message that started the job.
 pub(crate) fn reaction(row: &JobRow, emoji: &str) -> OutboxRow {
     let key = &row.inbox;
     OutboxRow {
         key: format!("{}/{}/{emoji}", key.room, key.event),
         thread: None,
         purpose: OutboxKind::Reaction { event: key.event.clone(), emoji: emoji.to_owned() },
-        ..said(row, "reaction", Text::default())
+        ..thread_message(row, "reaction", Text::default())
     }
 }

@@ -1,6 +1,6 @@
-//! A job as data: its journal read back, replay, what its entries hold, deployment locks, its status card.
+//! A job as data: its journal read back, replay, entry bodies, deployment locks, status card.
 //!
-//! Not here: what is done next with a job ([`crate::runner`]).
+//! Not here: the decisions about a job's next step ([`crate::runner`]).
 
 mod approval_request;
 pub(crate) mod approval_text;
@@ -16,16 +16,16 @@ mod lock_table;
 mod pipeline_run;
 mod plan;
 mod replay;
-mod said;
 mod shown_in;
 pub(crate) mod status;
+mod thread_message;
 
 pub(crate) use approval_request::{ApprovalRequest, Counted, Decision, Event};
 pub(crate) use approval_text::Thumb;
 pub(crate) use approval_text::{approval_line, plan_lines, thumb};
-pub(crate) use cancel::call_off;
+pub(crate) use cancel::cancel_before_start;
 pub(crate) use card::JobCard;
-pub(crate) use card::{first, last};
+pub(crate) use card::{first_card, last_card};
 pub(crate) use claim::{Claim, Claims};
 pub(crate) use close::close;
 pub(crate) use ending::{Denied, Reason};
@@ -38,6 +38,6 @@ pub(crate) use lock_table::LockTable;
 pub(crate) use pipeline_run::{Job, PipelineRun};
 pub(crate) use plan::{Effect, Plan, PlanEnd};
 pub(crate) use replay::{NoReplay, Replay, ReplayStep};
-pub(crate) use said::said;
 pub(crate) use shown_in::ShownIn;
 pub use status::{Status, status_line};
+pub(crate) use thread_message::thread_message;

@@ -1,6 +1,6 @@
-//! Hashes, the check of a chain, and a life as it is shown, over the twin in memory.
+//! Tests of hashes, verification and display, with the in-memory store.
 //!
-//! Not here: a file that somebody changed by hand, which is the SQLite store's.
+//! Not here: a database file that was tampered with (tests of the SQLite store).
 
 use std::collections::BTreeMap;
 
@@ -36,7 +36,7 @@ fn job() -> JobRow {
         parent: None,
         overrides: None,
         opened: at(0),
-        stand: JobStatus {
+        status: JobStatus {
             phase: JobPhase::Run,
             about: "cms/staging is running".into(),
             since: at(1391),
@@ -57,7 +57,7 @@ fn entry(number: u32, kind: EntryKind, body: Value) -> Entry {
         rule: String::new(),
         attributes: BTreeMap::new(),
         body,
-        beside: None,
+        blob: None,
         at: at(i64::from(number) * 1000),
     }
 }
@@ -71,7 +71,7 @@ fn sealed(entries: Vec<Entry>) -> Vec<HashedEntry> {
     entries.into_iter().map(seal).collect()
 }
 
-fn tip(entries: &[HashedEntry]) -> (u32, String) {
+fn head(entries: &[HashedEntry]) -> (u32, String) {
     (u32::try_from(entries.len()).unwrap(), entries.last().unwrap().hash.clone())
 }
 
@@ -80,7 +80,7 @@ fn six() -> Vec<HashedEntry> {
 }
 
 #[test]
-fn a_hash_covers_every_field_and_what_came_before() {
+fn a_hash_covers_every_field_and_the_previous_hash() {
     let whole = entry(3, EntryKind::Call, json!({ "a": 1 }));
     let changes: [fn(&mut Entry); 11] = [
         |entry| entry.job = "7f3b".into(),
@@ -92,7 +92,7 @@ fn a_hash_covers_every_field_and_what_came_before() {
         |entry| entry.rule = "x".into(),
         |entry| drop(entry.attributes.insert("app".into(), vec!["cms".into()])),
         |entry| entry.body = json!({ "a": "1" }),
-        |entry| entry.beside = Some("sha256:00".into()),
+        |entry| entry.blob = Some("sha256:00".into()),
         |entry| entry.at = at(1),
     ];
     let hash = entry_hash("before", &whole);
@@ -107,7 +107,7 @@ fn a_hash_covers_every_field_and_what_came_before() {
 }
 
 #[test]
-fn a_link_covers_every_field_but_its_own_hash() {
+fn a_link_hash_covers_every_field_except_itself() {
     let link = Link {
         number: 1,
         kind: LinkKind::Open,
@@ -131,7 +131,7 @@ fn a_link_covers_every_field_but_its_own_hash() {
 }
 
 #[test]
-fn the_order_of_lines_counts() {
+fn the_order_of_audit_records_changes_their_digest() {
     let line = |command: &str| AuditRecord {
         inbox: job().inbox,
         caller: job().caller,
@@ -149,15 +149,15 @@ fn the_order_of_lines_counts() {
 }
 
 #[test]
-fn whole_entries_pass() {
+fn intact_entries_verify() {
     let entries = six();
-    assert_eq!(check_entries("7f3a", &entries, &tip(&entries)), Ok(()));
-    let fault = check_entries("0b", &entries, &tip(&entries)).unwrap_err();
+    assert_eq!(check_entries("7f3a", &entries, &head(&entries)), Ok(()));
+    let fault = check_entries("0b", &entries, &head(&entries)).unwrap_err();
     assert_eq!(fault.message, "entry 0 of job 0b was changed");
 }
 
 #[test]
-fn the_first_fault_is_named() {
+fn the_first_fault_is_reported() {
     let entries = six();
     let swapped = |one: usize, other: usize, with_hash: bool| {
         let mut found = entries.clone();
@@ -190,7 +190,7 @@ fn the_first_fault_is_named() {
         (swapped(0, 3, true), "entry 0 of job 7f3a stands where entry 3 stood"),
         (renumbered, "entry 4 of job 7f3a was changed"),
     ] {
-        let fault = check_entries("7f3a", &found, &tip(&entries)).unwrap_err();
+        let fault = check_entries("7f3a", &found, &head(&entries)).unwrap_err();
         assert_eq!((fault.message.as_str(), fault.job.as_deref()), (message, Some("7f3a")));
     }
     let fault = check_entries("7f3a", &entries, &(5, entries[4].hash.clone())).unwrap_err();
@@ -202,7 +202,7 @@ fn the_first_fault_is_named() {
 }
 
 #[tokio::test]
-async fn a_large_body_stands_beside_its_entry() {
+async fn a_large_body_is_stored_as_a_blob() {
     let store = MemoryStore::new();
     let body = json!({ "arguments": "x".repeat(20_000) });
     let mut small = entry(0, EntryKind::Call, json!({ "arguments": 1 }));
@@ -216,13 +216,13 @@ async fn a_large_body_stands_beside_its_entry() {
     store.commit(vec![keep]).await.unwrap();
     assert_eq!(unpack(&store, &large).await.unwrap(), body);
     let mut other = large.clone();
-    other.beside = Some("sha256:00".into());
-    store.commit(vec![Write::Keep { digest: "sha256:00".into(), bytes: b"{}".to_vec() }]).await.unwrap();
+    other.blob = Some("sha256:00".into());
+    store.commit(vec![Write::StoreBlob { digest: "sha256:00".into(), bytes: b"{}".to_vec() }]).await.unwrap();
     let changed = unpack(&store, &other).await.unwrap_err();
     assert!(matches!(&changed, StoreError::Failed(reason) if reason.ends_with("was changed")), "{changed}");
 }
 
-/// A whole life, with words from outside that are not to be trusted.
+/// A complete journal that contains untrusted text.
 fn life() -> Vec<HashedEntry> {
     let asked = json!({
         "job": "7f3a", "command": "deploy", "caller": { "id": "@bob:example.org", "name": "Bob" },
@@ -252,7 +252,7 @@ fn life() -> Vec<HashedEntry> {
         Entry {
             call: "catalog.releases".into(),
             body: json!({ "bytes": 20_031 }),
-            beside: Some("sha256:00".into()),
+            blob: Some("sha256:00".into()),
             ..entry(1, EntryKind::Call, Value::Null)
         },
         call(2, EntryKind::Intent, json!({ "arguments": {} }), &target),
@@ -274,13 +274,13 @@ fn life() -> Vec<HashedEntry> {
 }
 
 #[test]
-fn a_life_is_shown_one_line_an_entry() {
+fn a_journal_is_shown_with_one_line_per_entry() {
     let long = format!("   9  00:00:00.001  plugin ended: reply: {}", "x".repeat(999));
     let expected = [
         "job 7f3a: deploy cms staging 1.0.2",
         "asked by Bob (@bob:example.org) at 2026-06-01 12:00:00 UTC, plugin deploy sha256:00",
         "   0  2026-06-01 12:00:00.000  invocation deploy {app: cms, version: 1.0.2} by @bob:example.org",
-        "   1  12:00:01.000  catalog.releases: 20031 bytes, kept beside",
+        "   1  12:00:01.000  catalog.releases: 20031 bytes, stored as a blob",
         "   2  12:00:02.000  pipelines.trigger {pipeline: cms/staging, version: 1.0.2} allowed by plugin.deploy line 61, \
          role deployer: intent, key 7f3a-2",
         "   3  12:00:02.171  result of 2: 7f3a-2",
@@ -301,11 +301,11 @@ fn a_life_is_shown_one_line_an_entry() {
     assert_eq!(shown.lines().count(), expected.len(), "{shown}");
     let end = JobEnd { outcome: JobOutcome::Cancelled, at: at(9000), summary: "never mind".into() };
     let shown = show(&JobRow { end: Some(end), parent: Some("0b".into()), ..job() }, &[]);
-    assert!(shown.ends_with("left for later by job 0b\nended at 2026-06-01 12:00:09 UTC: cancelled"), "{shown}");
+    assert!(shown.ends_with("scheduled by job 0b\nended at 2026-06-01 12:00:09 UTC: cancelled"), "{shown}");
 }
 
 #[test]
-fn what_has_no_known_shape_is_shown_all_the_same() {
+fn entries_of_unknown_shape_are_shown() {
     let kinds = [
         EntryKind::Invocation,
         EntryKind::Call,

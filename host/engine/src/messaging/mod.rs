@@ -1,4 +1,4 @@
-//! Messages in and out: the inbox, addressing, the outbox, destinations, notifications, reply limits.
+//! Incoming and outgoing messages: inbox, addressing, outbox, destinations, notifications, reply limits.
 
 mod accounts;
 mod addressing;
@@ -12,9 +12,9 @@ pub(crate) use addressing::Addressing;
 pub(crate) use inbox::AccountInbox;
 pub(crate) use inbox::Arrival;
 pub(crate) use inbox::Listener;
-pub(crate) use inbox::asks_unsent;
+pub(crate) use inbox::may_have_unsent_request;
 pub(crate) use notices::{GAPS, gaps};
 pub(crate) use notices::{Notice, Notices, Occasion};
 pub(crate) use outbox::Outbox;
-pub(crate) use outbox::{LONGEST_SAID, TAKEN_UP, longest};
+pub(crate) use outbox::{ACKNOWLEDGED, LONGEST_PLUGIN_TEXT, longest};
 pub(crate) use reply_limiter::ReplyLimiter;

@@ -1,7 +1,7 @@
-//! Who may do what: roles, grants, approval rules, freezes, the promotion order, and the check of a command.
+//! Rights: roles, grants, approval rules, freezes, the promotion order, and the check of a command.
 //!
-//! Invariant: one matcher ([`Scope::permit`]) serves all rules that permit. [`Authorized`] has no public constructor: holding one is
-//! the proof.
+//! Invariant: one matcher ([`Scope::permit`]) serves all rules that allow. [`Authorized`] has no public constructor, so
+//! a value of it proves that the check passed.
 //! Not here: the check of a host call ([`crate::hostcall`]).
 
 mod access;
@@ -29,15 +29,15 @@ pub(crate) use approval_rule::{Approval, BreakGlass};
 pub(crate) use authorize::Authorized;
 pub(crate) use authorize::Refused;
 pub(crate) use bots::{Bot, Bots};
-pub(crate) use freeze_window::{Ends, Window};
+pub(crate) use freeze_window::{Window, WindowEnd};
 pub(crate) use freezes::FreezeGuard;
 pub(crate) use freezes::{Freezes, Frozen, FrozenBy};
 pub(crate) use grant::{Allow, Grants};
 pub(crate) use machines::Machines;
 pub(crate) use pattern::Pattern;
 pub(crate) use pattern::PatternError;
-pub(crate) use people::{Named, People};
+pub(crate) use people::{NamedPerson, People};
 pub(crate) use promotion_order::OutOfOrder;
 pub(crate) use role::granting_job;
-pub(crate) use role::{Held, Member, Rights, Role};
+pub(crate) use role::{HeldRole, Member, Rights, Role};
 pub(crate) use scope::Scope;

@@ -1,6 +1,6 @@
-//! Which roles name whom, sorted beforehand.
+//! An index from people, groups and rooms to roles.
 //!
-//! Invariant: what a decision costs grows with the roles of one person, not with those of the file.
+//! Invariant: the cost of a check grows with the number of one person's roles, not with the size of the configuration.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::model::RoomName;
 
-/// The roles of a configuration by whom they name, each as its place in the file.
+/// The roles by member, each as its index in the configuration.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
     by_name: HashMap<String, usize>,
@@ -23,29 +23,30 @@ pub(crate) struct Index {
 impl Index {
     pub(crate) fn new(roles: &[Arc<Role>], people: &People) -> Self {
         let mut index = Self::default();
-        for (place, role) in roles.iter().enumerate() {
-            index.by_name.entry(role.name.clone()).or_insert(place);
+        for (position, role) in roles.iter().enumerate() {
+            index.by_name.entry(role.name.clone()).or_insert(position);
             for member in &role.members {
                 let list = match member {
                     Member::Everyone => &mut index.everyone,
-                    Member::Person(id) => index.by_person.entry(people.one(id).to_owned()).or_default(),
+                    Member::Person(id) => index.by_person.entry(people.canonical_id(id).to_owned()).or_default(),
                     Member::Group(name) => index.by_group.entry(name.clone()).or_default(),
                     Member::Room(name) => index.by_room.entry(name.clone()).or_default(),
                 };
-                if list.last() != Some(&place) {
-                    list.push(place);
+                if list.last() != Some(&position) {
+                    list.push(position);
                 }
             }
         }
         index
     }
 
-    /// A role by its name.
+    /// The index of the role with this name.
     pub(crate) fn role(&self, name: &str) -> Option<usize> {
         self.by_name.get(name).copied()
     }
 
-    /// The roles of the person for whom this id stands, in the order of the file. `everyone`: also those of all.
+    /// The roles of a person, by first id, in the order of the configuration. `everyone` includes the roles of
+    /// `everyone`.
     pub(crate) fn of(
         &self,
         person: &str,
@@ -53,16 +54,16 @@ impl Index {
         in_group: impl Fn(&str) -> bool,
         in_room: impl Fn(&RoomName) -> bool,
     ) -> Vec<usize> {
-        let mut places: Vec<usize> = self.by_person.get(person).cloned().unwrap_or_default();
+        let mut positions: Vec<usize> = self.by_person.get(person).cloned().unwrap_or_default();
         if everyone {
-            places.extend(&self.everyone);
+            positions.extend(&self.everyone);
         }
-        let groups = self.by_group.iter().filter(|(name, _)| in_group(name)).flat_map(|(_, places)| places);
-        places.extend(groups);
-        let rooms = self.by_room.iter().filter(|(name, _)| in_room(name)).flat_map(|(_, places)| places);
-        places.extend(rooms);
-        places.sort_unstable();
-        places.dedup();
-        places
+        let groups = self.by_group.iter().filter(|(name, _)| in_group(name)).flat_map(|(_, positions)| positions);
+        positions.extend(groups);
+        let rooms = self.by_room.iter().filter(|(name, _)| in_room(name)).flat_map(|(_, positions)| positions);
+        positions.extend(rooms);
+        positions.sort_unstable();
+        positions.dedup();
+        positions
     }
 }

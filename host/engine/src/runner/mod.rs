@@ -1,4 +1,4 @@
-//! Takes a job from its journal to its next rest: drive, wait, approval, votes, calls in doubt, cancel, finish.
+//! Runs jobs from their journals until they wait or end: drive, wait, approval, votes, calls in doubt, cancel, finish.
 
 mod approval;
 mod cancel;
@@ -13,6 +13,6 @@ mod wait;
 mod wake;
 
 pub(crate) use closing::refusals;
-pub(crate) use doubt::Said;
+pub(crate) use doubt::DoubtAnswer;
 pub(crate) use jobs::Jobs;
-pub(crate) use vote::{NoVote, Vote};
+pub(crate) use vote::{Vote, VoteError};

@@ -1,4 +1,4 @@
-//! What a job waits for while no plugin is there: the first of its runs to end, a time to come, or its being called off.
+//! Waits of a parked job: for the end of its first run, for a timer, or for its cancellation.
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,91 +21,102 @@ use crate::{
     store::{Entry, JobPhase, Write},
 };
 
-/// How long until a system that is away is asked again.
+/// The pause before an unavailable backend is asked again.
 const AGAIN: Duration = Duration::from_secs(2);
-/// How long an answer is waited for.
+/// The timeout of a cancellation request to a backend.
 const ANSWER: Duration = Duration::from_secs(10);
 
-/// What one entry waits for.
-pub(crate) struct Waits {
+/// A wait, read from its journal entry.
+pub(crate) struct PendingWait {
     wait: Entry,
     runs: Vec<PipelineRun>,
-    /// Those that were started after the job was called off: they tidy up.
-    tidying: Vec<RunKey>,
-    /// The earliest of its timers.
+    /// Runs that were started after the cancellation: they clean up and are not cancelled.
+    cleanup_runs: Vec<RunKey>,
+    /// The earliest timer.
     timer: Option<(String, Timer)>,
-    /// A run whose pipeline is no longer configured.
-    lost: Option<String>,
+    /// The id of a run whose pipeline is no longer configured.
+    unconfigured: Option<String>,
 }
 
 impl Jobs {
-    /// Waits, or leaves that to the row.
-    pub(crate) async fn wait(&self, job: &Arc<Job>, waits: Waits) -> Result<Step, DriveError> {
-        let answer = match (&waits.lost, waits.runs.is_empty()) {
+    /// Waits for runs in this task. A wait for timers alone is left to the job's row: [`Jobs::wake`] dispatches the job
+    /// when it is due.
+    pub(crate) async fn wait(&self, job: &Arc<Job>, waits: PendingWait) -> Result<Step, DriveError> {
+        let answer = match (&waits.unconfigured, waits.runs.is_empty()) {
             (Some(id), _) => {
                 let message = format!("the pipeline of run {id} is no longer configured");
                 Some((Err(WaitError::Other(types::Problem { code: "not-found".to_owned(), message })), Vec::new()))
             }
-            (None, true) => self.time(job, &waits).map(|answer| (answer, Vec::new())),
-            (None, false) => self.first(job, &waits).await,
+            (None, true) => self.timer_result(job, &waits).map(|answer| (answer, Vec::new())),
+            (None, false) => self.first_result(job, &waits).await,
         };
         let now = self.context.clock.now();
         let Some((answer, writes)) = answer else {
-            // Whoever had it looked at may have written that it works.
+            // The status can be `working`, for example after a cancellation that came late: store the timer again.
             if let (Some((_, timer)), true, true) = (&waits.timer, waits.runs.is_empty(), job.phase() != JobPhase::Time)
             {
-                let stand = until(timer.at, now);
-                job.enter_and_stand(&*self.context.store, Vec::new(), stand, Vec::new()).await?;
+                let status = until(timer.at, now);
+                job.enter_with_status(&*self.context.store, Vec::new(), status, Vec::new()).await?;
                 self.context.outbox.wake();
                 self.context.alarm.notify_one();
             }
-            return Ok(Step::Rest);
+            return Ok(Step::Yield);
         };
         let result = entry::result(job.row(), &waits.wait, json!({ "answer": answer }), now);
-        job.enter_and_stand(&*self.context.store, vec![result], working(now), writes).await?;
+        job.enter_with_status(&*self.context.store, vec![result], working(now), writes).await?;
         self.context.outbox.wake();
-        Ok(Step::GoOn)
+        Ok(Step::Continue)
     }
 
-    /// What the entry at this place waits for.
-    pub(crate) fn waits(&self, history: &JobHistory, at: usize) -> Result<Waits, DriveError> {
+    /// The wait that the entry at this index stores.
+    pub(crate) fn pending_wait(&self, history: &JobHistory, at: usize) -> Result<PendingWait, DriveError> {
         let wait = &history.entries()[at];
         let broken =
             |error: serde_json::Error| DriveError::Hold(format!("entry {} cannot be read: {error}", wait.number), true);
         let part = |name: &str| wait.body.get(name).cloned().unwrap_or(Value::Null);
         let (items,): (Vec<Waitable>,) = serde_json::from_value(part("arguments")).map_err(broken)?;
         let timers: Timers = serde_json::from_value(part("timers")).map_err(broken)?;
-        let mut waits = Waits { wait: wait.clone(), runs: Vec::new(), tidying: Vec::new(), timer: None, lost: None };
+        let mut waits = PendingWait {
+            wait: wait.clone(),
+            runs: Vec::new(),
+            cleanup_runs: Vec::new(),
+            timer: None,
+            unconfigured: None,
+        };
         for item in items.iter().filter(|item| item.kind == RUN) {
             match history.run(&self.context.catalog, &item.id).flatten() {
                 Some(run) => {
-                    waits.tidying.extend(history.tidies_up(&run.key).then(|| run.key.clone()));
+                    waits.cleanup_runs.extend(history.is_cleanup_run(&run.key).then(|| run.key.clone()));
                     waits.runs.push(run);
                 }
-                None => waits.lost = Some(item.id.clone()),
+                None => waits.unconfigured = Some(item.id.clone()),
             }
         }
         waits.timer = timers.into_iter().min_by_key(|(_, timer)| timer.at);
         Ok(waits)
     }
 
-    /// The answer of a wait for times alone, if there is one now.
-    fn time(&self, job: &Job, waits: &Waits) -> Option<Result<Ready, WaitError>> {
+    /// The result of a wait for timers alone; `None` if none is due.
+    fn timer_result(&self, job: &Job, waits: &PendingWait) -> Option<Result<Ready, WaitError>> {
         if job.is_cancelled() {
             return Some(Err(WaitError::Cancelled));
         }
         let (id, timer) = waits.timer.as_ref()?;
-        (timer.at <= self.context.steady.now()).then(|| reached(id, *timer))
+        (timer.at <= self.context.monotonic.now()).then(|| reached(id, *timer))
     }
 
-    /// Waits for the first of some runs to end, or for a time before that; `None` where the host stops.
-    async fn first(&self, job: &Arc<Job>, waits: &Waits) -> Option<(Result<Ready, WaitError>, Vec<Write>)> {
-        let ended = ended(&self.context.backends, job, &waits.runs);
+    /// Waits until one of the runs ends or the timer is due; `None` if the host shuts down.
+    async fn first_result(
+        &self,
+        job: &Arc<Job>,
+        waits: &PendingWait,
+    ) -> Option<(Result<Ready, WaitError>, Vec<Write>)> {
+        let ended = first_end(&self.context.backends, job, &waits.runs);
         let mut ended = std::pin::pin!(ended);
         let time = async {
             match &waits.timer {
                 Some((id, timer)) => {
-                    tokio::time::sleep(self.context.steady.until(timer.at)).await;
+                    tokio::time::sleep(self.context.monotonic.until(timer.at)).await;
                     (id, *timer)
                 }
                 None => std::future::pending().await,
@@ -131,7 +142,7 @@ impl Jobs {
                 (id, timer) = &mut time => return Some((reached(id, timer), Vec::new())),
                 () = job.cancelled(), if !asked => {
                     asked = true;
-                    for run in waits.runs.iter().filter(|run| !waits.tidying.contains(&run.key)) {
+                    for run in waits.runs.iter().filter(|run| !waits.cleanup_runs.contains(&run.key)) {
                         cancel_run(&self.context.backends, run).await;
                     }
                 }
@@ -141,21 +152,25 @@ impl Jobs {
     }
 }
 
-/// Asks a run to stop. Its end is waited for all the same.
+/// Cancels a run at its backend. Errors are logged; the caller still waits for the run's end.
 pub(crate) async fn cancel_run(backends: &Backends, run: &PipelineRun) {
     match tokio::time::timeout(ANSWER, backends.get(run.backend).cancel(&run.key, &run.pipeline)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => {
-            tracing::warn!(run = run.key.as_str(), pipeline = run.pipeline, %error, "a run could not be asked to stop");
+            tracing::warn!(run = run.key.as_str(), pipeline = run.pipeline, %error, "a run could not be cancelled; waiting for its end");
         }
         Err(_) => {
-            tracing::warn!(run = run.key.as_str(), "a run could not be asked to stop: its system does not answer")
+            tracing::warn!(
+                run = run.key.as_str(),
+                "a run could not be cancelled: its backend does not answer; waiting for its end"
+            )
         }
     }
 }
 
-/// The first of these runs to end, however long its system is away; or why there is none to end.
-async fn ended(backends: &Backends, job: &Job, runs: &[PipelineRun]) -> (PipelineRun, Result<RunEnd, String>) {
+/// The first of these runs to end, with its result or the reason why it has none. An unavailable backend is retried
+/// without limit.
+async fn first_end(backends: &Backends, job: &Job, runs: &[PipelineRun]) -> (PipelineRun, Result<RunEnd, String>) {
     let waits = runs.iter().map(|run| {
         async move {
             loop {

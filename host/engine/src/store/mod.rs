@@ -1,6 +1,6 @@
-//! The database: the [`Store`] trait, its rows, the hashes over them, and the in-memory implementation.
+//! The database: the [`Store`] trait, its rows, the hashes over them, and an in-memory implementation.
 //!
-//! Invariant: everything that changes is a list of [`Write`]s, and a list is one transaction.
+//! Invariant: every change is a list of [`Write`]s, and a list is one transaction.
 
 mod chain;
 mod hooked;
@@ -19,8 +19,8 @@ pub use journal::{AuditRecord, CallCount, Entry, EntryKind, HashedEntry, Link, L
 pub use memory::MemoryStore;
 pub(crate) use messages::is_announced;
 pub use messages::{
-    GivenArgument, InboxKey, InboxRow, Mark, OutboxKind, OutboxRow, PendingRow, Reaction, TriggerSource,
+    GivenArgument, InboxKey, InboxRow, OutboxKind, OutboxRow, PendingRow, Reaction, RoomCursor, TriggerSource,
 };
 pub use releases::{Release, ReleaseQuery};
 pub use rights::{Freeze, Grant};
-pub use traits::{NAMES_LONGER, Store, StoreError, Write};
+pub use traits::{DEDUPLICATION_RETENTION, Store, StoreError, Write};

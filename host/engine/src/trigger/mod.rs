@@ -1,6 +1,7 @@
-//! What starts a command without typing it: aliases, fixed answers, patterns, schedules, hooks. Data and matching.
+//! Triggers: what starts a command that nobody typed as such: aliases, fixed answers, patterns, schedules, hooks. Data
+//! and matching.
 //!
-//! Not here: when a schedule is due and what a delivery becomes ([`crate::engine`]).
+//! Not here: the timing of schedules and the handling of deliveries ([`crate::engine`]).
 
 mod alias;
 mod hook;
@@ -10,11 +11,11 @@ mod template;
 mod triggers;
 
 pub(crate) use alias::is_gap;
-pub(crate) use alias::{Alias, Said};
-pub(crate) use hook::NotTaken;
+pub(crate) use alias::{Alias, FixedAnswer};
+pub(crate) use hook::HookRejection;
 pub use hook::{Hook, HookAuth};
 pub(crate) use listen::Listen;
-pub(crate) use schedule::{Missed, Schedule};
+pub(crate) use schedule::{MissedPolicy, Schedule};
 pub(crate) use template::Template;
 pub(crate) use template::TemplateError;
 pub(crate) use triggers::Triggers;

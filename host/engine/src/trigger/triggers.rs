@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    alias::{Alias, LONGEST_GIVEN, LONGEST_HEARD, OPTIONS, Said, Short, fixed, is_gap, same},
+    alias::{Alias, FixedAnswer, LONGEST_GIVEN, LONGEST_MATCHED, OPTIONS, Short, fixed, is_gap, same},
     hook::Hook,
     listen::Listen,
     schedule::Schedule,
@@ -19,21 +19,21 @@ use crate::{
 /// All triggers of a configuration.
 #[derive(Debug, Clone, Default)]
 pub struct Triggers {
-    /// Short forms, in the order of the file.
+    /// The aliases, in the order of the configuration.
     pub aliases: Vec<Alias>,
-    /// Fixed answers.
-    pub said: Vec<Said>,
-    /// Patterns that are listened for.
+    /// The fixed answers.
+    pub said: Vec<FixedAnswer>,
+    /// The listen rules.
     pub listens: Vec<Listen>,
-    /// Schedules.
+    /// The schedules, in the order of the configuration.
     pub schedules: Vec<Schedule>,
-    /// Hooks.
+    /// The hooks, in the order of the configuration.
     pub hooks: Vec<Hook>,
 }
 
 impl Listener for Triggers {
-    fn heard(&self, text: &str, is_here: &dyn Fn(&RoomName) -> bool) -> Option<TriggerSource> {
-        if text.len() > LONGEST_HEARD {
+    fn matched(&self, text: &str, is_here: &dyn Fn(&RoomName) -> bool) -> Option<TriggerSource> {
+        if text.len() > LONGEST_MATCHED {
             return None;
         }
         self.listens.iter().enumerate().find_map(|(number, listen)| {
@@ -57,9 +57,9 @@ impl Listener for Triggers {
 }
 
 impl Triggers {
-    /// The fixed answer to a line, if it has one.
+    /// The fixed answer to a line, if there is one.
     pub(crate) fn said(&self, line: &str) -> Option<Text> {
-        // Most hosts have none, and every command comes by here.
+        // Return early: most hosts have no fixed answers, and every command passes here.
         if self.said.is_empty() {
             return None;
         }
@@ -70,16 +70,16 @@ impl Triggers {
         Some(Text::lines(&said.text))
     }
 
-    /// The command that a line is a short form of, if it is one.
+    /// The command that a line is an alias of; `None` if it is not an alias.
     ///
     /// # Errors
-    /// It begins as one and has other words; how it is typed.
+    /// The line begins as an alias but has other words; the message shows how to type it.
     pub(crate) fn alias(&self, line: &str) -> Result<Option<Short>, String> {
         if self.aliases.is_empty() {
             return Ok(None);
         }
         let Some(typed) = words(line) else { return Ok(None) };
-        // Of two that begin alike the longer one.
+        // Of two aliases with the same first words, the longer one is suggested.
         let begins = |alias: &&Alias| {
             fixed(alias).zip(&typed).all(|(known, word)| same(known, word)) && fixed(alias).count() <= typed.len()
         };
@@ -93,7 +93,7 @@ impl Triggers {
         let Some(alias) = self.aliases.iter().filter(fits).max_by_key(most) else {
             let meant = self.aliases.iter().filter(begins).max_by_key(most);
             return meant.map_or(Ok(None), |alias| {
-                Err(format!("`{}` stands for `{}`.", alias.typed.join(" "), alias.command.as_str()))
+                Err(format!("`{}` is an alias of `{}`.", alias.typed.join(" "), alias.command.as_str()))
             });
         };
         let gaps = alias.typed.iter().zip(given).filter(|(known, _)| is_gap(known));
@@ -102,10 +102,10 @@ impl Triggers {
         Ok(Some(Short { words: alias.command.filled(&values), options }))
     }
 
-    /// What there is besides commands, for help: how it is typed, and what it stands for.
+    /// The aliases and fixed answers for `help`: the words to type, and a description.
     pub(crate) fn shown(&self) -> impl Iterator<Item = (String, String)> {
-        let alias = |alias: &Alias| (alias.typed.join(" "), format!("Stands for `{}`.", alias.command.as_str()));
-        let said = |said: &Said| (said.typed.join(" "), "Has a fixed answer.".to_owned());
+        let alias = |alias: &Alias| (alias.typed.join(" "), format!("Alias of `{}`.", alias.command.as_str()));
+        let said = |said: &FixedAnswer| (said.typed.join(" "), "Fixed answer.".to_owned());
         self.aliases.iter().map(alias).chain(self.said.iter().map(said))
     }
 }

@@ -1,18 +1,18 @@
-//! A directory in memory: who is in a group is said by hand.
+//! An in-memory directory for tests.
 
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
 };
 
-use crate::adapter::directory::{Closed, Directory};
+use crate::adapter::directory::{Directory, GroupUnavailable};
 
-/// A directory in memory.
+/// An in-memory directory for tests.
 #[derive(Debug, Default)]
 pub struct MemoryDirectory(Mutex<HashMap<String, Arc<HashSet<String>>>>);
 
 impl MemoryDirectory {
-    /// Says who is in a group from now on; a group that nobody spoke of is closed.
+    /// Sets the members of a group. Groups without members are closed.
     pub fn set(&self, group: &str, members: &[&str]) {
         let members = members.iter().map(|id| (*id).to_owned()).collect();
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(group.to_owned(), Arc::new(members));
@@ -25,8 +25,8 @@ impl MemoryDirectory {
 }
 
 impl Directory for MemoryDirectory {
-    fn members(&self, group: &str) -> Result<Arc<HashSet<String>>, Closed> {
+    fn members(&self, group: &str) -> Result<Arc<HashSet<String>>, GroupUnavailable> {
         let groups = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        groups.get(group).cloned().ok_or_else(|| Closed("nobody said who is in it".to_owned()))
+        groups.get(group).cloned().ok_or_else(|| GroupUnavailable("the group has no members".to_owned()))
     }
 }

@@ -1,7 +1,7 @@
-//! The jobs of the twin: rows, journals, places, and which of them are asked for.
+//! The jobs of the in-memory store: rows, journals, locks and indexes.
 //!
-//! Invariant: `open` and `wakes` say of every job what its row says.
-//! Not here: the chain (`state`), and whether a change may be made (`check`).
+//! Invariant: the indexes `open` and `wakes` agree with the rows.
+//! Not here: the chain (`state`) and the validation of writes (`check`).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -21,22 +21,22 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    /// How many entries there are, and the hash of the last one.
-    pub(crate) fn tip(&self) -> (u32, String) {
+    /// The number of entries, and the hash of the last one.
+    pub(crate) fn head(&self) -> (u32, String) {
         let hash = self.entries.last().map(|sealed| sealed.hash.clone()).unwrap_or_default();
         (u32::try_from(self.entries.len()).unwrap_or(u32::MAX), hash)
     }
 }
 
-/// All jobs, in the order in which they came.
+/// The jobs, by insertion number.
 #[derive(Debug, Default)]
 pub(crate) struct Jobs {
-    came: u64,
+    inserted: u64,
     rows: BTreeMap<u64, Job>,
     ids: HashMap<String, u64>,
     open: BTreeSet<u64>,
     wakes: BTreeSet<(Timestamp, u64)>,
-    places: BTreeMap<DeploymentLock, String>,
+    locks: BTreeMap<DeploymentLock, String>,
 }
 
 impl Jobs {
@@ -48,59 +48,58 @@ impl Jobs {
         self.rows.values()
     }
 
-    pub(crate) fn places(&self) -> &BTreeMap<DeploymentLock, String> {
-        &self.places
+    pub(crate) fn locks(&self) -> &BTreeMap<DeploymentLock, String> {
+        &self.locks
     }
 
     pub(crate) fn add(&mut self, row: JobRow) {
-        self.came += 1;
-        self.ids.insert(row.id.clone(), self.came);
-        self.open.insert(self.came);
-        self.wakes.extend(row.stand.wake.map(|wake| (wake, self.came)));
-        self.rows.insert(self.came, Job { row, entries: Vec::new() });
+        self.inserted += 1;
+        self.ids.insert(row.id.clone(), self.inserted);
+        self.open.insert(self.inserted);
+        self.wakes.extend(row.status.wake.map(|wake| (wake, self.inserted)));
+        self.rows.insert(self.inserted, Job { row, entries: Vec::new() });
     }
 
-    pub(crate) fn stand(&mut self, id: &str, stand: JobStatus) {
+    pub(crate) fn set_status(&mut self, id: &str, status: JobStatus) {
         let Some((at, job)) = self.find(id) else { return };
-        let old = std::mem::replace(&mut job.row.stand, stand);
-        let new = job.row.stand.wake;
+        let old = std::mem::replace(&mut job.row.status, status);
+        let new = job.row.status.wake;
         if let Some(wake) = old.wake {
             self.wakes.remove(&(wake, at));
         }
         self.wakes.extend(new.map(|wake| (wake, at)));
     }
 
-    pub(crate) fn take(&mut self, place: DeploymentLock, job: String) {
-        self.places.insert(place, job);
+    pub(crate) fn take(&mut self, lock: DeploymentLock, job: String) {
+        self.locks.insert(lock, job);
     }
 
-    /// Adds an entry and gives its hash.
+    /// Appends an entry and returns its hash.
     pub(crate) fn enter(&mut self, entry: Entry) -> String {
         let Some((_, job)) = self.find(&entry.job) else { return String::new() };
-        let hash = entry_hash(&job.tip().1, &entry);
+        let hash = entry_hash(&job.head().1, &entry);
         job.entries.push(HashedEntry { entry, hash: hash.clone() });
         hash
     }
 
-    /// Ends a job and gives the hash of its last entry.
+    /// Closes a job and returns the hash of its last entry.
     pub(crate) fn close(&mut self, id: &str, end: JobEnd) -> String {
         let Some((at, job)) = self.find(id) else { return String::new() };
         job.row.end = Some(end);
-        let (wake, hash) = (job.row.stand.wake, job.tip().1);
+        let (wake, hash) = (job.row.status.wake, job.head().1);
         if let Some(wake) = wake {
             self.wakes.remove(&(wake, at));
         }
         self.open.remove(&at);
-        self.places.retain(|_, holder| holder != id);
+        self.locks.retain(|_, holder| holder != id);
         hash
     }
 
-    /// Forgets a job that is over.
     pub(crate) fn remove(&mut self, id: &str) -> Option<Job> {
         self.rows.remove(&self.ids.remove(id)?)
     }
 
-    /// The jobs that a query means, the newest first.
+    /// The jobs that match a query, the newest first.
     pub(crate) fn query(&self, query: &JobQuery) -> Vec<JobRow> {
         let most = query.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
         let rows: Box<dyn Iterator<Item = &Job>> = match query.open {
@@ -110,7 +109,7 @@ impl Jobs {
         rows.map(|job| &job.row).filter(|row| fits(query, row)).take(most).cloned().collect()
     }
 
-    /// The open jobs that are to be looked at by then, the earliest first.
+    /// The open jobs whose wake time is not after `now`, the earliest first.
     pub(crate) fn due(&self, now: Timestamp, most: u32) -> Vec<JobRow> {
         let due = self.wakes.iter().take_while(|(wake, _)| *wake <= now);
         let rows = due.filter_map(|(_, at)| self.rows.get(at)).map(|job| job.row.clone());
@@ -121,10 +120,10 @@ impl Jobs {
         self.wakes.first().map(|(wake, _)| *wake)
     }
 
-    /// How many open jobs stand where.
+    /// The number of open jobs per phase.
     pub(crate) fn open(&self) -> Vec<(JobPhase, u64)> {
         let standing: Vec<JobPhase> =
-            self.open.iter().filter_map(|at| Some(self.rows.get(at)?.row.stand.phase)).collect();
+            self.open.iter().filter_map(|at| Some(self.rows.get(at)?.row.status.phase)).collect();
         let count = |phase| standing.iter().filter(|other| **other == phase).count() as u64;
         JobPhase::ALL.into_iter().map(|phase| (phase, count(phase))).filter(|(_, count)| *count > 0).collect()
     }
@@ -141,7 +140,7 @@ fn fits(query: &JobQuery, row: &JobRow) -> bool {
     };
     query.open.is_none_or(|open| open == row.end.is_none())
         && (!query.overrides || row.overrides.is_some())
-        && query.phases.as_ref().is_none_or(|phases| phases.contains(&row.stand.phase))
+        && query.phases.as_ref().is_none_or(|phases| phases.contains(&row.status.phase))
         && query.plugin.as_ref().is_none_or(|plugin| *plugin == row.plugin)
         && query.caller.as_ref().is_none_or(|caller| *caller == row.caller.id)
         && query.thread.as_ref().is_none_or(thread)

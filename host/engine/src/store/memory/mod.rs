@@ -1,8 +1,8 @@
-//! The database in memory: the rules of [`Store`] without a disk.
+//! An in-memory implementation of [`Store`].
 //!
-//! Architecture Invariant: a list of writes is checked as a whole before the first of them is made, and
-//! making them cannot fail, so that a bad list changes nothing.
-//! Not here: durability. What is in it ends with the process.
+//! Invariant: a list of writes is checked as a whole before its first change, and the changes cannot fail. An invalid
+//! list therefore changes nothing.
+//! Not here: durability. The data ends with the process.
 
 mod check;
 mod jobs;
@@ -21,54 +21,54 @@ use jiff::Timestamp;
 use super::{
     jobs::{DeploymentLock, JobPhase, JobQuery, JobRow},
     journal::{AuditRecord, CallCount, EntryKind, HashedEntry, Link, Removed, Usage},
-    messages::{InboxKey, InboxRow, Mark, PendingRow},
+    messages::{InboxKey, InboxRow, PendingRow, RoomCursor},
     releases::{Release, ReleaseQuery},
     rights::{Freeze, Grant},
     traits::{Store, StoreError, Write},
 };
 use crate::store::memory::{jobs::Job, state::State};
 
-/// A [`Store`] that keeps everything in memory.
+/// A [`Store`] without a disk, for tests and the console.
 ///
-/// A commit waits for nothing, and a note only joins a queue that the next commit or read makes part of the rest.
+/// A commit never waits. A note is queued, and the next commit or read applies it.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
-    // Apart from the rest, so that a note waits for no reader.
+    // In a lock of its own, so that a note does not wait for readers.
     notes: Mutex<Vec<Vec<Write>>>,
     state: Mutex<State>,
 }
 
 impl MemoryStore {
-    /// An empty one.
+    /// Creates an empty store.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// All jobs, open and over, oldest first.
+    /// All jobs, open and ended, the oldest first.
     pub fn all_jobs(&self) -> Vec<JobRow> {
         self.state().jobs.all().map(|job| job.row.clone()).collect()
     }
 
-    /// All lines that queries and refusals left, in the order of their links.
+    /// All audit records, in the order of their links.
     pub fn all_lines(&self) -> Vec<AuditRecord> {
         self.state().lines.values().flatten().cloned().collect()
     }
 
-    /// The state with all notes in it.
+    /// The state after all queued notes.
     fn state(&self) -> MutexGuard<'_, State> {
         let mut state = self.noted();
         state.seal();
         state
     }
 
-    /// The state with all notes in it, their lines not linked yet.
+    /// The state after all queued notes; their audit records have no link yet.
     fn noted(&self) -> MutexGuard<'_, State> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        // Taken under the state's lock: notes cannot be overtaken by a commit that began after them.
+        // Taken under the lock of the state, so that a later commit cannot overtake a note.
         let notes = std::mem::take(&mut *self.notes.lock().unwrap_or_else(PoisonError::into_inner));
         for note in notes {
             if let Err(error) = state.commit(note) {
-                tracing::error!(%error, "a note was not kept");
+                tracing::error!(%error, "a queued write was rejected; this is a bug in its caller");
             }
         }
         state
@@ -88,13 +88,13 @@ impl Store for MemoryStore {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner).push(writes);
     }
 
-    async fn waiting(&self) -> Result<Vec<InboxRow>, StoreError> {
+    async fn unhandled(&self) -> Result<Vec<InboxRow>, StoreError> {
         let state = self.state();
-        Ok(state.waiting.iter().filter_map(|at| state.inbox.get(at)).cloned().collect())
+        Ok(state.unhandled.iter().filter_map(|at| state.inbox.get(at)).cloned().collect())
     }
 
-    async fn mark(&self, bot: &str, network: &str, room: &str) -> Result<Option<Mark>, StoreError> {
-        Ok(self.state().marks.get(&(bot.to_owned(), network.to_owned(), room.to_owned())).cloned())
+    async fn cursor(&self, bot: &str, network: &str, room: &str) -> Result<Option<RoomCursor>, StoreError> {
+        Ok(self.state().cursors.get(&(bot.to_owned(), network.to_owned(), room.to_owned())).cloned())
     }
 
     async fn outbox(&self) -> Result<Vec<PendingRow>, StoreError> {
@@ -102,14 +102,14 @@ impl Store for MemoryStore {
         Ok(state.unsent.iter().filter_map(|at| state.outbox.get(at)).map(|slot| slot.pending.clone()).collect())
     }
 
-    async fn sent_as(&self, network: &str, event: &str) -> Result<Option<String>, StoreError> {
+    async fn key_of_event(&self, network: &str, event: &str) -> Result<Option<String>, StoreError> {
         let state = self.state();
         let is = |pending: &PendingRow| pending.row.network == network && pending.event.as_deref() == Some(event);
         let found = state.outbox.values().map(|slot| &slot.pending).find(|pending| is(pending));
         Ok(found.map(|pending| pending.row.key.clone()))
     }
 
-    async fn sent_event(&self, key: &str) -> Result<Option<String>, StoreError> {
+    async fn event_of_key(&self, key: &str) -> Result<Option<String>, StoreError> {
         let state = self.state();
         let found = state.outbox.values().map(|slot| &slot.pending).find(|pending| pending.row.key == key);
         Ok(found.and_then(|pending| pending.event.clone()))
@@ -135,26 +135,26 @@ impl Store for MemoryStore {
         Ok(self.state().jobs.open())
     }
 
-    async fn places(&self) -> Result<Vec<(DeploymentLock, String)>, StoreError> {
-        Ok(self.state().jobs.places().clone().into_iter().collect())
+    async fn locks(&self) -> Result<Vec<(DeploymentLock, String)>, StoreError> {
+        Ok(self.state().jobs.locks().clone().into_iter().collect())
     }
 
     async fn entries(&self, job: &str) -> Result<Vec<HashedEntry>, StoreError> {
         Ok(self.state().jobs.get(job).map(|job| job.entries.clone()).unwrap_or_default())
     }
 
-    async fn tip(&self, job: &str) -> Result<Option<(u32, String)>, StoreError> {
-        Ok(self.state().jobs.get(job).map(Job::tip))
+    async fn journal_head(&self, job: &str) -> Result<Option<(u32, String)>, StoreError> {
+        Ok(self.state().jobs.get(job).map(Job::head))
     }
 
-    async fn newest(&self) -> Result<Option<Timestamp>, StoreError> {
+    async fn newest_time(&self) -> Result<Option<Timestamp>, StoreError> {
         let state = self.state();
         let entries = state.jobs.all().filter_map(|job| job.entries.last()).map(|sealed| sealed.entry.at);
         Ok(entries.chain(state.links.last().map(|link| link.at)).max())
     }
 
-    async fn beside(&self, digest: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.state().beside.get(digest).cloned())
+    async fn blob(&self, digest: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.state().blob.get(digest).cloned())
     }
 
     async fn links(&self, after: u64, limit: u32) -> Result<Vec<Link>, StoreError> {
@@ -163,7 +163,7 @@ impl Store for MemoryStore {
         Ok(self.state().links.iter().skip(behind).take(most).cloned().collect())
     }
 
-    async fn lines(&self, link: u64) -> Result<Vec<AuditRecord>, StoreError> {
+    async fn audit_records(&self, link: u64) -> Result<Vec<AuditRecord>, StoreError> {
         Ok(self.state().lines.get(&link).cloned().unwrap_or_default())
     }
 
@@ -173,7 +173,7 @@ impl Store for MemoryStore {
 
     async fn releases(&self, query: &ReleaseQuery) -> Result<Vec<Release>, StoreError> {
         let mut releases: Vec<Release> = self.state().releases.iter().filter(|row| fits(query, row)).cloned().collect();
-        // Of those that ended at one moment the later one is the newer one; the sort is stable.
+        // Of two releases with the same end the later row is newer. The sort is stable.
         releases.reverse();
         releases.sort_by_key(|release| std::cmp::Reverse(release.ended));
         if query.latest {

@@ -1,6 +1,6 @@
-//! The tables of the twin, and how a write changes them.
+//! The tables of the in-memory store, and how a write changes them.
 //!
-//! Invariant: making a write that was checked cannot fail.
+//! Invariant: a write that was checked cannot fail.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, hash_map::Entry};
 
@@ -12,33 +12,33 @@ use crate::{
     store::{
         chain::{line_digest, lines_digest, link_hash},
         journal::{AuditRecord, Link, LinkKind},
-        messages::{InboxKey, InboxRow, Mark, OutboxKind, OutboxRow, PendingRow},
+        messages::{InboxKey, InboxRow, OutboxKind, OutboxRow, PendingRow, RoomCursor},
         releases::Release,
         rights::{Freeze, Grant},
         traits::{StoreError, Write},
     },
 };
 
-/// The tables. Rows stand under numbers in the order in which they came; the sets hold those that are asked for.
+/// The tables. Rows have insertion numbers as keys; the sets are indexes over them.
 #[derive(Debug, Default)]
 pub(crate) struct State {
-    came: u64,
+    inserted: u64,
     pub(crate) inbox: BTreeMap<u64, InboxRow>,
     pub(crate) inbox_keys: HashMap<InboxKey, u64>,
-    pub(crate) waiting: BTreeSet<u64>,
-    /// What came once, and when.
-    pub(crate) names: HashMap<String, Timestamp>,
-    pub(crate) marks: HashMap<(String, String, String), Mark>,
+    pub(crate) unhandled: BTreeSet<u64>,
+    /// The deduplication keys, with the time of receipt.
+    pub(crate) deduplication_keys: HashMap<String, Timestamp>,
+    pub(crate) cursors: HashMap<(String, String, String), RoomCursor>,
     pub(crate) outbox: BTreeMap<u64, Slot>,
     pub(crate) outbox_keys: HashMap<String, u64>,
     pub(crate) unsent: BTreeSet<u64>,
     pub(crate) jobs: Jobs,
-    pub(crate) beside: HashMap<String, Vec<u8>>,
+    pub(crate) blob: HashMap<String, Vec<u8>>,
     pub(crate) links: Vec<Link>,
-    /// The ids of all jobs that ever were.
+    /// The ids of all jobs, including removed ones.
     pub(crate) opened: HashSet<String>,
     pub(crate) lines: BTreeMap<u64, Vec<AuditRecord>>,
-    /// Lines that share the next link of lines.
+    /// Audit records that will share the next link.
     gathered: Vec<AuditRecord>,
     pub(crate) releases: Vec<Release>,
     runs: HashSet<RunKey>,
@@ -47,13 +47,13 @@ pub(crate) struct State {
     pub(crate) values: HashMap<String, BTreeMap<String, Vec<u8>>>,
 }
 
-/// A row of the outbox.
+/// An outbox row with its delivery state.
 #[derive(Debug)]
 pub(crate) struct Slot {
     pub(crate) pending: PendingRow,
     sent: u64,
     given_up: bool,
-    /// When it was first said.
+    /// The time at which it was queued first.
     pub(crate) at: Timestamp,
 }
 
@@ -67,13 +67,13 @@ impl State {
         Ok(new)
     }
 
-    /// Links the lines that were gathered since the last time.
+    /// Adds the link for the audit records that were gathered since the last call.
     pub(crate) fn seal(&mut self) {
         let lines = std::mem::take(&mut self.gathered);
         self.link_lines(LinkKind::Lines, lines);
     }
 
-    /// Adds a link to the chain and gives its number.
+    /// Appends a link to the chain and returns its number.
     pub(crate) fn link(&mut self, kind: LinkKind, subject: String, digest: String, at: Timestamp) -> u64 {
         let before = self.links.last();
         let number = before.map_or(0, |link| link.number) + 1;
@@ -94,41 +94,41 @@ impl State {
 
     fn receive(&mut self, row: InboxRow, new: &mut Vec<InboxKey>) {
         if !self.inbox_keys.contains_key(&row.key) {
-            self.came += 1;
+            self.inserted += 1;
             new.push(row.key.clone());
-            self.inbox_keys.insert(row.key.clone(), self.came);
-            self.waiting.insert(self.came);
-            self.inbox.insert(self.came, row);
+            self.inbox_keys.insert(row.key.clone(), self.inserted);
+            self.unhandled.insert(self.inserted);
+            self.inbox.insert(self.inserted, row);
         }
     }
 
     fn make(&mut self, write: Write, new: &mut Vec<InboxKey>) {
         match write {
             Write::Receive(row) => self.receive(row, new),
-            Write::Once { name, came, row, words } => {
-                if let Entry::Vacant(free) = self.names.entry(name) {
-                    free.insert(came);
+            Write::ReceiveOnce { key, received, row, announcements } => {
+                if let Entry::Vacant(free) = self.deduplication_keys.entry(key) {
+                    free.insert(received);
                     self.receive(row, new);
-                    words.into_iter().for_each(|row| self.say(row));
+                    announcements.into_iter().for_each(|row| self.say(row));
                 }
             }
-            Write::Done(key) => {
+            Write::Handled(key) => {
                 if let Some(at) = self.inbox_keys.get(&key) {
-                    self.waiting.remove(at);
+                    self.unhandled.remove(at);
                 }
             }
-            Write::Mark(mark) => {
-                let key = (mark.bot.clone(), mark.network.clone(), mark.room.clone());
-                if self.marks.get(&key).is_none_or(|old| old.at <= mark.at) {
-                    self.marks.insert(key, mark);
+            Write::SetCursor(cursor) => {
+                let key = (cursor.bot.clone(), cursor.network.clone(), cursor.room.clone());
+                if self.cursors.get(&key).is_none_or(|old| old.at <= cursor.at) {
+                    self.cursors.insert(key, cursor);
                 }
             }
-            Write::Say(row) => self.say(row),
+            Write::Send(row) => self.say(row),
             Write::Sent { key, version, event } => self.sent(&key, version, event),
             Write::Open(row) => self.jobs.add(row),
-            Write::JobStatus { job, stand } => self.jobs.stand(&job, stand),
-            Write::Take { place, job } => self.jobs.take(place, job),
-            Write::Enter(entry) => {
+            Write::JobStatus { job, status } => self.jobs.set_status(&job, status),
+            Write::Lock { lock, job } => self.jobs.take(lock, job),
+            Write::Append(entry) => {
                 let (first, job, at) = (entry.number == 0, entry.job.clone(), entry.at);
                 let hash = self.jobs.enter(entry);
                 if first {
@@ -137,10 +137,10 @@ impl State {
             }
             Write::Close { job, end } => {
                 let at = end.at;
-                let tip = self.jobs.close(&job, end);
-                self.link(LinkKind::Close, job, tip, at);
+                let head = self.jobs.close(&job, end);
+                self.link(LinkKind::Close, job, head, at);
             }
-            Write::Keep { digest, bytes } => drop(self.beside.entry(digest).or_insert(bytes)),
+            Write::StoreBlob { digest, bytes } => drop(self.blob.entry(digest).or_insert(bytes)),
             Write::AuditRecord(line) if line.refused => self.link_lines(LinkKind::Refusal, vec![line]),
             Write::AuditRecord(line) => self.gathered.push(line),
             Write::Release(release) => {
@@ -155,11 +155,11 @@ impl State {
             }
             Write::Revoke(id) => self.grants.retain(|grant| grant.id != id),
             Write::Freeze(freeze) => drop(self.freezes.insert(freeze.environment.clone(), freeze)),
-            Write::Thaw(environment) => drop(self.freezes.remove(&environment)),
-            Write::Set { plugin, key, value } => {
+            Write::Unfreeze(environment) => drop(self.freezes.remove(&environment)),
+            Write::SetValue { plugin, key, value } => {
                 self.values.entry(plugin).or_default().insert(key, value);
             }
-            Write::Delete { plugin, key } => {
+            Write::DeleteValue { plugin, key } => {
                 if let Some(values) = self.values.get_mut(&plugin) {
                     values.remove(&key);
                 }
@@ -169,16 +169,16 @@ impl State {
 
     fn say(&mut self, row: OutboxRow) {
         let Some(at) = self.outbox_keys.get(&row.key).copied() else {
-            self.came += 1;
-            self.outbox_keys.insert(row.key.clone(), self.came);
-            self.unsent.insert(self.came);
+            self.inserted += 1;
+            self.outbox_keys.insert(row.key.clone(), self.inserted);
+            self.unsent.insert(self.inserted);
             let pending = PendingRow { row, event: None, version: 1 };
-            self.outbox.insert(self.came, Slot { pending, sent: 0, given_up: false, at: Timestamp::now() });
+            self.outbox.insert(self.inserted, Slot { pending, sent: 0, given_up: false, at: Timestamp::now() });
             return;
         };
         let Some(Slot { pending, given_up, .. }) = self.outbox.get_mut(&at) else { return };
         if let (OutboxKind::Card { .. }, OutboxKind::Card { .. }) = (&pending.row.purpose, &row.purpose) {
-            // The place stays: what was sent cannot be moved to another room or thread.
+            // The destination is unchanged: a sent message cannot move to another room or thread.
             pending.row.purpose = row.purpose;
             pending.row.text = row.text;
             pending.version += 1;

@@ -5,8 +5,8 @@ use crate::{
     store::{JobRow, OutboxKind, OutboxRow},
 };
 
-/// Words in a job's thread.
-pub(crate) fn said(row: &JobRow, purpose: &str, text: Text) -> OutboxRow {
+/// A message in a job's thread. `purpose` makes its outbox key unique within the job.
+pub(crate) fn thread_message(row: &JobRow, purpose: &str, text: Text) -> OutboxRow {
     OutboxRow {
         key: format!("{}/{purpose}", row.id),
         bot: row.bot.clone(),
