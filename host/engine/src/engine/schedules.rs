@@ -121,7 +121,7 @@ impl Host {
             machine: schedule.machine.clone(),
             started: TriggerSource {
                 by: format!("schedule {}", schedule.name),
-                words: schedule.command.filled(&Default::default()),
+                words: schedule.command.fill(&Default::default()),
             },
             // Not its time: how old it may be was judged here.
             at: self.context.clock.now(),

@@ -13,7 +13,7 @@ pub(crate) use inbox::AccountInbox;
 pub(crate) use inbox::Arrival;
 pub(crate) use inbox::Listener;
 pub(crate) use inbox::asks_unsent;
-pub(crate) use notices::{GAPS, gaps};
+pub(crate) use notices::PLACEHOLDERS;
 pub(crate) use notices::{Notice, Notices, Occasion};
 pub(crate) use outbox::Outbox;
 pub(crate) use outbox::{LONGEST_SAID, TAKEN_UP, longest};

@@ -1,6 +1,6 @@
 //! What a person sets off by typing: `[[alias]]`, `[[say]]` and `[[listen]]`.
 
-use super::template::Template;
+use super::command_template::CommandTemplate;
 use crate::{
     base::At,
     command::quoted,
@@ -12,10 +12,10 @@ use crate::{
 pub struct Alias {
     /// Where it stands.
     pub at: At,
-    /// Its words; those in capitals are gaps.
+    /// Its words; those in capitals are placeholders.
     pub typed: Vec<String>,
     /// What it stands for.
-    pub command: Template,
+    pub command: CommandTemplate,
 }
 
 /// The options of the host that can be typed behind an alias.
@@ -34,13 +34,13 @@ pub(crate) struct Short {
     pub(crate) options: Vec<GivenArgument>,
 }
 
-/// The words of an alias before its first gap.
+/// The words of an alias before its first placeholder.
 pub(crate) fn fixed(alias: &Alias) -> impl Iterator<Item = &String> {
-    alias.typed.iter().take_while(|word| !is_gap(word))
+    alias.typed.iter().take_while(|word| !is_placeholder(word))
 }
 
-/// Whether a word of an alias is a gap: it is written in capitals.
-pub(crate) fn is_gap(word: &str) -> bool {
+/// Whether a word of an alias is a placeholder: it is written in capitals.
+pub(crate) fn is_placeholder(word: &str) -> bool {
     word.starts_with(|first: char| first.is_ascii_uppercase())
         && word.chars().all(|letter| letter.is_ascii_uppercase() || letter.is_ascii_digit() || letter == '_')
 }
@@ -82,7 +82,7 @@ mod tests {
     use crate::messaging::Listener as _;
     use crate::{
         base::At,
-        trigger::{Triggers, listen::Listen, template::Template},
+        trigger::{Triggers, command_template::CommandTemplate, listen::Listen},
     };
     use regex::Regex;
 
@@ -94,7 +94,7 @@ mod tests {
         let alias = |typed: &str, command: &str| Alias {
             at: at(),
             typed: typed.split(' ').map(str::to_owned).collect(),
-            command: Template::new(command).unwrap(),
+            command: CommandTemplate::new(command).unwrap(),
         };
         Triggers {
             aliases: vec![
@@ -106,7 +106,7 @@ mod tests {
             listens: vec![Listen {
                 at: at(),
                 pattern: Regex::new(r"(?i)is (?P<app>\S+) up\?").unwrap(),
-                command: Template::new("where {app}").unwrap(),
+                command: CommandTemplate::new("where {app}").unwrap(),
                 rooms: None,
             }],
             ..Triggers::default()

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::Value;
 
-use super::template::Template;
+use super::command_template::CommandTemplate;
 use crate::{
     base::{At, SecretRef},
     model::{Person, RoomName},
@@ -21,7 +21,7 @@ pub struct Hook {
     /// Where it stands.
     pub at: At,
     /// What it sets off.
-    pub command: Template,
+    pub command: CommandTemplate,
     /// In whose name.
     pub machine: Person,
     /// Where it is seen.
@@ -30,7 +30,7 @@ pub struct Hook {
     pub bot: Option<String>,
     /// How the sender proves itself.
     pub auth: HookAuth,
-    /// Where in the body each gap's value is, as JSON pointers.
+    /// The JSON pointer to each placeholder's value in the body.
     pub capture: BTreeMap<String, String>,
     /// What the body must have, by JSON pointers; what has something else is taken and sets nothing off.
     pub when: BTreeMap<String, Vec<String>>,
@@ -82,7 +82,7 @@ pub enum NotTaken {
 const LONGEST_VALUE: usize = 256;
 
 impl Hook {
-    /// The values for the gaps of its command.
+    /// The values for the placeholders of its command.
     ///
     /// # Errors
     /// [`NotTaken`].
@@ -129,7 +129,7 @@ mod tests {
         let hook = Hook {
             name: "build".into(),
             at: At { file: "plugins.toml".into(), line: 1 },
-            command: Template::new("deploy cms staging {version}").unwrap(),
+            command: CommandTemplate::new("deploy cms staging {version}").unwrap(),
             machine: Person::named_by_id("machine:ci"),
             room: RoomName { network: None, name: "#ops".into() },
             bot: None,

@@ -2,7 +2,7 @@
 
 use regex::Regex;
 
-use super::template::Template;
+use super::command_template::CommandTemplate;
 use crate::{base::At, model::RoomName};
 
 /// A pattern that is looked for in what people say to each other.
@@ -13,7 +13,7 @@ pub struct Listen {
     /// The pattern.
     pub pattern: Regex,
     /// The query that it sets off.
-    pub command: Template,
+    pub command: CommandTemplate,
     /// The rooms where it is looked for; `None` for all.
     pub rooms: Option<Vec<RoomName>>,
 }

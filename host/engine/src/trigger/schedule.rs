@@ -1,6 +1,6 @@
 //! `[[schedule]]`: commands at set times.
 
-use super::template::Template;
+use super::command_template::CommandTemplate;
 use crate::{
     base::{At, Cron},
     model::{Person, RoomName},
@@ -16,7 +16,7 @@ pub struct Schedule {
     /// When.
     pub cron: Cron,
     /// What.
-    pub command: Template,
+    pub command: CommandTemplate,
     /// In whose name.
     pub machine: Person,
     /// Where it is seen.
