@@ -1,6 +1,7 @@
 //! Text, times, durations, cron, positions in files, reading of tables: the parts that know nothing of Wardroom.
 
 mod activity;
+mod backoff;
 mod cron;
 mod duration;
 mod json_size;
@@ -15,6 +16,7 @@ mod tree;
 mod typed_time;
 
 pub(crate) use activity::{Activity, AtWork};
+pub use backoff::{Backoff, MAX_REQUESTED_DELAY};
 pub(crate) use cron::Cron;
 pub(crate) use cron::CronError;
 pub(crate) use duration::parse_duration;

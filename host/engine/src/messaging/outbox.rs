@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use super::accounts::Account;
 use crate::{
     adapter::{Body, Chat, Outgoing, SendError},
-    base::{Activity, AtWork},
+    base::{Activity, AtWork, Backoff, MAX_REQUESTED_DELAY},
     metrics::{FirstAnswers, RequestOutcome, outbound, rate_limited},
     store::{OutboxKind, PendingRow, Store, Write, is_announced},
 };
@@ -168,11 +168,10 @@ impl Outbox {
 
     /// Keeps that something was sent, for as long as that takes: until then it would be sent again.
     async fn mark(&self, sent: Write) {
-        let mut wait = FIRST_WAIT;
+        let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
         while let Err(error) = self.store.commit(vec![sent.clone()]).await {
             tracing::error!(%error, "a message was sent, and this cannot be kept; trying again");
-            tokio::time::sleep(wait).await;
-            wait = (wait * 2).min(LONGEST_WAIT);
+            backoff.wait(None).await;
         }
     }
 
@@ -200,7 +199,7 @@ impl Outbox {
 
     /// Sends one message, waiting out whatever passes. With `look`, looks first whether it is there already.
     pub(crate) async fn send(&self, chat: &Arc<dyn Chat>, message: &Outgoing, look: bool) -> Option<String> {
-        let mut wait = FIRST_WAIT;
+        let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
         let mut looked = !look;
         loop {
             let began = Instant::now();
@@ -224,13 +223,13 @@ impl Outbox {
                     return None;
                 }
                 Err(SendError::Later { after, reason }) => {
-                    let pause = after.unwrap_or(wait).min(Duration::from_secs(600));
+                    let delay = backoff.next_delay();
+                    let pause = after.map_or(delay, |after| after.min(MAX_REQUESTED_DELAY));
                     if after.is_some() {
                         rate_limited(chat.network(), pause);
                     }
                     tracing::info!(network = chat.network(), key = message.key, reason, ?pause, "a message waits");
                     tokio::time::sleep(pause).await;
-                    wait = (wait * 2).min(LONGEST_WAIT);
                 }
             }
         }

@@ -7,6 +7,7 @@ use std::{sync::Arc, time::Duration};
 use serde_json::{Value, json};
 
 use super::{
+    away_backoff,
     drive::{DriveError, Step},
     jobs::Jobs,
 };
@@ -17,10 +18,6 @@ use crate::{
     model::Person,
     store::{Entry, EntryKind, JobPhase, JobRow, JobStatus, StoreError, Write},
 };
-
-/// The first and the longest wait between two questions to a system that is away.
-const FIRST_WAIT: Duration = Duration::from_secs(1);
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// How long an answer is waited for.
 const ANSWER: Duration = Duration::from_secs(90);
@@ -41,7 +38,7 @@ impl Jobs {
     /// Finds out whether an effect happened.
     pub(crate) async fn settle(&self, job: &Arc<Job>, intent: &Entry) -> Result<Step, DriveError> {
         let calls = &self.context.calls;
-        let mut wait = FIRST_WAIT;
+        let mut backoff = away_backoff();
         let body = loop {
             let doubt = InDoubt { context: &self.context, job: job.row(), intent };
             let away = || Some(Recovered::Away("it does not answer".to_owned()));
@@ -57,7 +54,7 @@ impl Jobs {
                     tracing::warn!(job = job.row().id, reason, "whether an effect happened is not known yet");
                     job.card().stage(format!("whether {} happened is not known yet", intent.call));
                     tokio::select! {
-                        () = tokio::time::sleep(wait) => wait = (wait * 2).min(LONGEST_WAIT),
+                        () = backoff.wait(None) => {}
                         () = self.context.stopping.cancelled() => return Ok(Step::Rest),
                     }
                 }

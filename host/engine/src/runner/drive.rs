@@ -10,7 +10,7 @@ use serde_json::json;
 use super::{finish::guest_ended, jobs::Jobs};
 use crate::{
     adapter::{Body, Outgoing},
-    base::Text,
+    base::{Backoff, Text},
     command::{Command, Value},
     hostcall::{GuestStop, Invocation, JobRun, Plugin, ReplayState, RunMode, working},
     job::{GuestValue, HistoryError, Job, JobHistory, Replay, ReplayPosition, entry, said, title},
@@ -19,11 +19,10 @@ use crate::{
     store::{DeploymentLock, EntryKind, InboxRow, JobPhase, JobRow, JobStatus, StoreError, Write},
 };
 
-/// The first and the longest wait before a job is tried again whose journal could not be read or written.
-const FIRST_WAIT: Duration = Duration::from_millis(200);
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
+/// The delays before a job is tried again whose journal could not be read or written.
+const STORE_BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
 /// How often a store that says that something can never be written is asked again, before the job is left as it stands.
-const MOST_TRIES: u32 = 6;
+const MOST_RETRIES: u32 = 6;
 
 /// What a step came to.
 pub(crate) enum Step {
@@ -60,25 +59,23 @@ impl From<HistoryError> for DriveError {
 impl Jobs {
     /// Takes step after step.
     pub(crate) async fn drive(self: &Arc<Self>, job: &Arc<Job>) {
-        let mut wait = FIRST_WAIT;
-        let mut tries = 0;
+        let mut backoff = STORE_BACKOFF;
         loop {
             match self.step(job).await {
-                Ok(Step::GoOn) => (wait, tries) = (FIRST_WAIT, 0),
+                Ok(Step::GoOn) => backoff.reset(),
                 Ok(Step::Rest) => return,
                 Err(DriveError::Hold(reason, whole)) => return self.hold(job, &reason, whole).await,
                 Err(DriveError::Store(error)) => {
                     tracing::error!(job = job.row().id, %error, "a job cannot go on now; it is tried again");
-                    tries += 1;
-                    if tries == 2 {
+                    if backoff.retries() == 1 {
                         // A network that is away must not keep the job.
                         tokio::spawn(self.clone().say_unkept(job.clone()));
                     }
-                    if matches!(error, StoreError::Failed(_)) && tries > MOST_TRIES {
+                    if matches!(error, StoreError::Failed(_)) && backoff.retries() >= MOST_RETRIES {
                         return self.hold(job, &error.to_string(), false).await;
                     }
                     tokio::select! {
-                        () = tokio::time::sleep(wait) => wait = (wait * 2).min(LONGEST_WAIT),
+                        () = backoff.wait(None) => {}
                         () = self.context.stopping.cancelled() => return,
                     }
                 }
@@ -250,13 +247,13 @@ impl Jobs {
         // An entry behind a broken one would say that all before it is good.
         let about = json!({ "event": "held", "about": reason });
         let entries = if whole { vec![entry(row, EntryKind::Event, about, now)] } else { Vec::new() };
-        let mut wait = FIRST_WAIT;
+        let mut backoff = STORE_BACKOFF;
         while let Err(error) =
             job.enter_and_stand(&*self.context.store, entries.clone(), stand.clone(), vec![say.clone()]).await
         {
             tracing::error!(job = row.id, %error, "that a job is held cannot be kept; trying again");
             tokio::select! {
-                () = tokio::time::sleep(wait) => wait = (wait * 2).min(LONGEST_WAIT),
+                () = backoff.wait(None) => {}
                 () = self.context.stopping.cancelled() => return,
             }
         }

@@ -1,10 +1,10 @@
 //! Follows a run to its end when no plugin waits for it: its release is written, and the room is told.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{jobs::Jobs, wait::cancel_run};
+use super::{away_backoff, jobs::Jobs, wait::cancel_run};
 use crate::{
     adapter::{PipelineError, RunEnd, RunState},
     base::{Text, took},
@@ -16,10 +16,6 @@ use crate::{
 
 /// An event's word: a run that nobody waited for ended.
 const RUN_ENDED: &str = "run ended";
-
-/// The first and the longest wait between two questions to a system that is away.
-const FIRST_WAIT: Duration = Duration::from_secs(1);
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// What became of a run.
 pub(crate) struct Followed {
@@ -51,7 +47,7 @@ pub(crate) async fn follow(
 ) -> Result<Option<Followed>, StoreError> {
     let (context, row, pipeline) = (&jobs.context, job.row(), &run.pipeline);
     let nothing = |line: String| Ok(Some(Followed { line, outcome: None }));
-    let mut wait = FIRST_WAIT;
+    let mut backoff = away_backoff();
     loop {
         let away = match context.backends.get(run.backend).state(&run.key, pipeline).await {
             Ok(RunState::Absent) => return nothing(format!("Its run of {pipeline} was never started.")),
@@ -77,7 +73,7 @@ pub(crate) async fn follow(
                 let text = format!("{meanwhile} How its run of {pipeline} stands is not known yet: {message}");
                 say(context, row, text).await;
                 tokio::select! {
-                    () = tokio::time::sleep(wait) => wait = (wait * 2).min(LONGEST_WAIT),
+                    () = backoff.wait(None) => {}
                     () = context.stopping.cancelled() => return Ok(None),
                 }
             }
