@@ -3,7 +3,7 @@
 //! - Time: [`RetrySchedule`] (one task that is retried), [`BackfillQueue`] (rooms to read back), [`Outage`] (log lines).
 //! - Files: [`folder`] (private files that are written atomically), [`StateFile`] (a value in such a file).
 //! - Engine: [`InboxWriter`] (stores messages until the inbox has them), [`RoomMembership`].
-//! - Server, with the feature `http`: [`read_server_url`], [`load_certificates`].
+//! - Server, with the feature `http`: [`read_server_url`], [`load_certificates`], [`USER_AGENT`].
 //! - Text: [`strip_quotes_and_code`], [`strip_leading_name`], [`display_name`], [`error_chain`].
 //!
 //! Not here: code of one network.
@@ -28,5 +28,5 @@ pub use outage::Outage;
 pub use retry_schedule::RetrySchedule;
 pub use room_membership::RoomMembership;
 #[cfg(feature = "http")]
-pub use server::{load_certificates, read_server_url};
+pub use server::{USER_AGENT, load_certificates, read_server_url};
 pub use state_file::StateFile;

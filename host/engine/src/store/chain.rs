@@ -9,6 +9,12 @@ pub fn digest(bytes: &[u8]) -> String {
     format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
 }
 
+/// The beginning of a digest, enough to tell two apart: `sha256:` and 12 digits.
+pub fn short_digest(digest: &str) -> &str {
+    const LENGTH: usize = "sha256:".len() + 12;
+    &digest[..digest.floor_char_boundary(LENGTH)]
+}
+
 /// The hash of an entry behind the one with the hash `before` (empty for the first of a job).
 pub fn entry_hash(before: &str, entry: &Entry) -> String {
     hash(before, entry)
