@@ -9,7 +9,7 @@ use anyhow::{Result, ensure};
 use crate::{
     journal::Journal,
     running_host::{RunningHost, eventually},
-    test_host::TestHost,
+    test_host::{TestHost, go, started, starts},
 };
 
 /// A pipeline that runs until the file `go` exists.
@@ -60,18 +60,6 @@ fn test_host() -> Result<TestHost> {
     let test_host = TestHost::new(CONFIG)?;
     test_host.script("slow.sh", SLOW)?;
     Ok(test_host)
-}
-
-fn started(test_host: &TestHost) -> Vec<String> {
-    fs::read_to_string(test_host.path("started")).unwrap_or_default().lines().map(str::to_owned).collect()
-}
-
-fn starts(test_host: &TestHost, version: &str) -> Result<()> {
-    eventually(&format!("the start of {version}"), || Ok(started(test_host).iter().any(|known| known == version)))
-}
-
-fn go(test_host: &TestHost, version: &str) -> Result<()> {
-    Ok(fs::write(test_host.path(format!("go-{version}")), "")?)
 }
 
 fn waits(test_host: &TestHost) -> Result<()> {

@@ -10,7 +10,7 @@ use anyhow::{Result, ensure};
 use crate::{
     journal::Journal,
     running_host::{RunningHost, eventually},
-    test_host::TestHost,
+    test_host::{TestHost, go, started, starts},
 };
 
 /// A pipeline with output that runs until the file `go` exists or it is stopped.
@@ -65,19 +65,6 @@ fn test_host() -> Result<TestHost> {
     let test_host = TestHost::new(CONFIG)?;
     test_host.script("slow.sh", SLOW)?;
     Ok(test_host)
-}
-
-/// The versions whose pipelines were started, in order.
-fn started(test_host: &TestHost) -> Vec<String> {
-    fs::read_to_string(test_host.path("started")).unwrap_or_default().lines().map(str::to_owned).collect()
-}
-
-fn go(test_host: &TestHost, version: &str) -> Result<()> {
-    Ok(fs::write(test_host.path(format!("go-{version}")), "")?)
-}
-
-fn starts(test_host: &TestHost, version: &str) -> Result<()> {
-    eventually(&format!("the start of {version}"), || Ok(started(test_host).iter().any(|known| known == version)))
 }
 
 /// The id at the start of a card or a line: `[7f3ak] ...` or `7f3ak: ...`.

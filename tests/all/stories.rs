@@ -198,7 +198,7 @@ impl StoryRun<'_> {
         for line in session.lines() {
             let Some(command) = line.strip_prefix("$ ") else { continue };
             let mut shell = self.test_host.command("sh");
-            shell.args(["-c", &command.replace("{guests}", &test_host::guests().display().to_string())]);
+            shell.args(["-c", &test_host::with_guests(command)]);
             let Ran { code, out, err } = test_host::run(shell, "")?;
             actual.push_str(&format!("{line}\n{out}{err}"));
             if code != Some(0) {

@@ -14,6 +14,8 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use tempfile::TempDir;
 
+use crate::running_host::eventually;
+
 /// The folder of one host.
 pub(crate) struct TestHost {
     folder: TempDir,
@@ -53,7 +55,7 @@ impl TestHost {
     pub(crate) fn write(&self, name: &str, text: &str) -> Result<()> {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap_or(Path::new("/")))?;
-        Ok(fs::write(path, text.replace("{guests}", &guests().display().to_string()))?)
+        Ok(fs::write(path, with_guests(text))?)
     }
 
     /// Writes an executable script for a pipeline.
@@ -196,6 +198,26 @@ pub(crate) fn failpoints() -> Result<PathBuf> {
         Some(path) => bail!("WARDROOM_FAILPOINTS names `{}`, which is no file", path.display()),
         None => bail!("WARDROOM_FAILPOINTS is not set; run `cargo xtask test`, or set it to a built `failpoints`"),
     }
+}
+
+/// A configuration or a command with the folder of the built guests in place of `{guests}`.
+pub(crate) fn with_guests(text: &str) -> String {
+    text.replace("{guests}", &guests().display().to_string())
+}
+
+/// The versions that the test's script was started for, in order: it appends each to the file `started`.
+pub(crate) fn started(test_host: &TestHost) -> Vec<String> {
+    fs::read_to_string(test_host.path("started")).unwrap_or_default().lines().map(str::to_owned).collect()
+}
+
+/// Waits until the test's script was started for this version.
+pub(crate) fn starts(test_host: &TestHost, version: &str) -> Result<()> {
+    eventually(&format!("the start of {version}"), || Ok(started(test_host).iter().any(|known| known == version)))
+}
+
+/// Lets a script end that runs until the file `go-VERSION` exists.
+pub(crate) fn go(test_host: &TestHost, version: &str) -> Result<()> {
+    Ok(fs::write(test_host.path(format!("go-{version}")), "")?)
 }
 
 /// The compiled code of earlier tests in this process.

@@ -24,7 +24,7 @@ use wardroom::{
     store::MemoryStore,
 };
 
-use crate::test_host::guests;
+use crate::test_host::with_guests;
 
 /// The parts that outlive an engine.
 pub(crate) struct TestWorkspace {
@@ -74,7 +74,7 @@ impl TestWorkspace {
 
     fn read(&self, config: &str) -> Result<wardroom::config::Config, ConfigError> {
         let file = self.folder.path().join("plugins.toml");
-        let text = config.replace("{guests}", &guests().display().to_string());
+        let text = with_guests(config);
         std::fs::write(&file, text).expect("a folder of our own takes a file");
         self.builder().read(&file)
     }

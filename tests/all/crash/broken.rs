@@ -14,7 +14,7 @@ use crate::{
     journal::Journal,
     restart::on_a_small_disk,
     running_host::{RunningHost, eventually},
-    test_host::TestHost,
+    test_host::{TestHost, started},
 };
 
 pub(super) const CONFIG: &str = r#"
@@ -54,12 +54,6 @@ pub(super) fn test_host() -> Result<TestHost> {
     test_host.script("count.sh", SCRIPT)?;
     test_host.copy_in(&crate::test_host::guests().join("scripted.wasm"), "scripted.wasm")?;
     Ok(test_host)
-}
-
-/// The versions that the script was started for.
-pub(super) fn started(test_host: &TestHost) -> Vec<String> {
-    let started = fs::read_to_string(test_host.path("started")).unwrap_or_default();
-    started.lines().map(str::to_owned).collect()
 }
 
 /// A host that was stopped with jobs that wait for a time.

@@ -8,11 +8,15 @@ use anyhow::{Context as _, Result, ensure};
 use wardroom::store::{JobOutcome, JobPhase};
 
 use super::{
-    broken::{CONFIG, PARKS, parked, started, test_host},
+    broken::{CONFIG, PARKS, parked, test_host},
     session::{Session, kill_all, run_session},
     stored_state::{run_until, stored_state},
 };
-use crate::{journal::Journal, running_host::eventually, test_host::TestHost};
+use crate::{
+    journal::Journal,
+    running_host::eventually,
+    test_host::{TestHost, started},
+};
 
 /// Parks a job, makes a change and resumes the job. Returns its outcome and all output.
 fn changed(typed: &str, change: impl FnOnce(&TestHost) -> Result<()>) -> Result<(JobOutcome, String, TestHost)> {

@@ -10,7 +10,7 @@ use wardroom_tests::{
     synapse::Synapse,
 };
 
-use super::random::one_of_each_name;
+use super::{points::around_reading_and_sending, random::one_of_each_name};
 use crate::live_matrix::scene::{Scene, body, is_reaction, replaces, thread_of};
 
 /// Rooms in parallel, each for one crash point after the other.
@@ -58,20 +58,7 @@ async fn points() -> Result<Vec<String>> {
     scene.reaction(&event, "✅").await?;
     scene.barrier().await?;
     seen_once(&scene, &event, 0).await?;
-    let mut counts = std::collections::BTreeMap::<String, usize>::new();
-    let mut points = Vec::new();
-    for point in scene.host.crash_points() {
-        let count = counts.entry(point.clone()).or_default();
-        *count += 1;
-        let reads = point.contains("receive") || point.contains("open");
-        let sends =
-            ["say card", "edit card", "say closing", "react", "commit sent"].iter().any(|word| point.contains(word));
-        // The barrier command at the end does not count.
-        if (reads && *count == 1) || sends {
-            points.push(format!("{point}#{count}"));
-        }
-    }
-    Ok(points)
+    Ok(around_reading_and_sending(&scene.host.crash_points()))
 }
 
 /// Crashes at a point of a deployment and starts again. Returns whether the point was reached.

@@ -1,7 +1,6 @@
 //! The same on Mattermost: a crash at each point around reading and sending, and people see each message once.
 
 use std::{
-    collections::BTreeMap,
     fs,
     io::Write as _,
     process::{Child, Stdio},
@@ -12,6 +11,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use tokio::task::JoinSet;
 use wardroom_fake_mattermost::{Person, Post, Server};
 
+use super::points::around_reading_and_sending;
 use crate::test_host::{TestHost, failpoints};
 
 /// Channels in parallel, each for one crash point after the other.
@@ -197,20 +197,8 @@ async fn points() -> Result<Vec<String>> {
     let (command, crashed) = scene.deploys(0).await?;
     ensure!(!crashed, "it crashed by itself:\n{}", scene.log());
     scene.seen_once(&command, 0).await?;
-    let mut counts = BTreeMap::<String, usize>::new();
-    let mut points = Vec::new();
-    for point in fs::read_to_string(scene.test_host.path("points"))?.lines() {
-        let count = counts.entry(point.to_owned()).or_default();
-        *count += 1;
-        let reads = point.contains("receive") || point.contains("open");
-        let sends =
-            ["say card", "edit card", "say closing", "react", "commit sent"].iter().any(|word| point.contains(word));
-        // The barrier command at the end does not count.
-        if (reads && *count == 1) || sends {
-            points.push(format!("{point}#{count}"));
-        }
-    }
-    Ok(points)
+    let passed = fs::read_to_string(scene.test_host.path("points"))?;
+    Ok(around_reading_and_sending(&passed.lines().map(str::to_owned).collect::<Vec<_>>()))
 }
 
 /// Crashes at a point of a deployment and starts again. Returns whether the point was reached.

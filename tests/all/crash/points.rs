@@ -1,6 +1,7 @@
 //! Runs the same scenario once for each crash point, some in parallel.
 
 use std::{
+    collections::BTreeMap,
     io::Write as _,
     sync::{
         Mutex, PoisonError,
@@ -13,6 +14,25 @@ use anyhow::{Result, anyhow};
 
 /// More than there are cores, because a run mostly waits for a disk or a script.
 const AT_ONCE: usize = 4;
+
+/// The points at which a message is read or sent, each with the number of its pass: every sending one, and the first pass
+/// of every reading one. A pass is the crash point of a run; `passed` are all points of a run in their order.
+pub(super) fn around_reading_and_sending(passed: &[String]) -> Vec<String> {
+    let mut counts = BTreeMap::<&str, usize>::new();
+    let mut points = Vec::new();
+    for point in passed {
+        let count = counts.entry(point).or_default();
+        *count += 1;
+        let reads = point.contains("receive") || point.contains("open");
+        let sends =
+            ["say card", "edit card", "say closing", "react", "commit sent"].iter().any(|word| point.contains(word));
+        // The barrier command at the end does not count.
+        if (reads && *count == 1) || sends {
+            points.push(format!("{point}#{count}"));
+        }
+    }
+    points
+}
 
 /// Calls `run` for each item; returns the results in the same order, or all errors with the names of their items.
 pub(super) fn for_each_point<T: Sync, R: Send>(

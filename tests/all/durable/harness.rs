@@ -136,7 +136,7 @@ impl Harness {
 
     async fn run_engine(&self, config: &str, typed: &[&str], budget: &Arc<CallBudget>) -> Result<bool> {
         let file = self.folder.path().join("plugins.toml");
-        std::fs::write(&file, config.replace("{guests}", &guests().display().to_string()))?;
+        std::fs::write(&file, crate::test_host::with_guests(config))?;
         let served = Arc::new(Notify::new());
         let hooks = CrashHooks { budget: budget.clone(), served: served.clone() };
         let chat = HookedChat::new(self.chat.clone(), hooks.clone());
@@ -262,11 +262,6 @@ impl Harness {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         Ok(runtime.block_on(self.store.entries(job))?)
     }
-}
-
-/// The folder of the built guests.
-fn guests() -> std::path::PathBuf {
-    crate::test_host::guests()
 }
 
 /// The hooks of one run: every call spends from the budget. A note cannot block, so it is lost when the budget is

@@ -3,11 +3,9 @@
 use std::sync::Arc;
 
 use wardroom::{
-    adapter::Inbox,
-    adapter::{Incoming, Position},
+    adapter::{Inbox, Incoming, Position},
+    base::Backoff,
 };
-
-use crate::Backoff;
 
 /// An inbox whose reads and writes are retried until they succeed: an adapter that went on after a failed write would lose
 /// messages.

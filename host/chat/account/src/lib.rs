@@ -1,15 +1,14 @@
 //! Shared parts of the chat adapters: what Matrix, Mattermost and the console do in the same way.
 //!
-//! - Time: [`Backoff`], [`RetrySchedule`] (one task that is retried), [`BackfillQueue`] (rooms to read back), [`Outage`] (log lines).
+//! - Time: [`RetrySchedule`] (one task that is retried), [`BackfillQueue`] (rooms to read back), [`Outage`] (log lines).
 //! - Files: [`folder`] (private files that are written atomically), [`StateFile`] (a value in such a file).
 //! - Engine: [`InboxWriter`] (stores messages until the inbox has them), [`RoomMembership`].
-//! - Server, with the feature `http`: [`read_server_url`], [`load_certificates`].
+//! - Server, with the feature `http`: [`read_server_url`], [`load_certificates`], [`USER_AGENT`].
 //! - Text: [`strip_quotes_and_code`], [`strip_leading_name`], [`display_name`], [`error_chain`].
 //!
 //! Not here: code of one network.
 
 mod backfill_queue;
-mod backoff;
 mod error_chain;
 pub mod folder;
 mod inbox_writer;
@@ -22,7 +21,6 @@ mod server;
 mod state_file;
 
 pub use backfill_queue::BackfillQueue;
-pub use backoff::{Backoff, MAX_REQUESTED_DELAY};
 pub use error_chain::error_chain;
 pub use inbox_writer::InboxWriter;
 pub use message_text::{display_name, strip_leading_name, strip_quotes_and_code};
@@ -30,5 +28,5 @@ pub use outage::Outage;
 pub use retry_schedule::RetrySchedule;
 pub use room_membership::RoomMembership;
 #[cfg(feature = "http")]
-pub use server::{load_certificates, read_server_url};
+pub use server::{USER_AGENT, load_certificates, read_server_url};
 pub use state_file::StateFile;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::Backoff;
+use wardroom::base::Backoff;
 
 /// The retry time of one task. A new schedule is due at once.
 #[derive(Debug, Default)]

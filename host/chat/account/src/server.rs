@@ -7,6 +7,9 @@ use wardroom::base::Table;
 
 use crate::error_chain;
 
+/// The `User-Agent` of every request.
+pub const USER_AGENT: &str = concat!("wardroom/", env!("CARGO_PKG_VERSION"));
+
 /// Reads a required URL. It must be http or https, without user, password, query and fragment. `check` returns why a network
 /// rejects another URL, as the end of a sentence.
 ///

@@ -11,9 +11,10 @@ use tokio_util::sync::CancellationToken;
 use wardroom::{
     adapter::Inbox,
     adapter::{Chat, ChatFeatures, Link, Outgoing, SendError},
+    base::Backoff,
     model::Person,
 };
-use wardroom_account::{Backoff, Outage};
+use wardroom_account::Outage;
 
 use crate::{Config, Login, NETWORK, error::MatrixError, probe, rooms, send, session, sync::SyncLoop};
 

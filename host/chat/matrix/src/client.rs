@@ -12,7 +12,7 @@ use matrix_sdk::{
 };
 use matrix_sdk_base::crypto::{CollectStrategy, DecryptionSettings, TrustRequirement};
 use wardroom::base::{Secret, SecretRef};
-use wardroom_account::load_certificates;
+use wardroom_account::{USER_AGENT, load_certificates};
 
 use crate::{Config, Login, config::Devices, error::MatrixError, folder, session};
 
@@ -153,7 +153,7 @@ fn builder(config: &Config) -> Result<ClientBuilder, MatrixError> {
         .homeserver_url(&config.homeserver)
         // The URL of the configuration is used, not the one that the server recommends.
         .respect_login_well_known(false)
-        .user_agent(concat!("wardroom/", env!("CARGO_PKG_VERSION")))
+        .user_agent(USER_AGENT)
         .request_config(RequestConfig::new().disable_retry().timeout(REQUEST_TIMEOUT));
     if let Some(path) = &config.ca {
         let certificates = load_certificates(path).map_err(MatrixError::rejected)?;

@@ -9,8 +9,7 @@ use matrix_sdk::{
     ruma::{OwnedRoomId, OwnedRoomOrAliasId, OwnedUserId, RoomId, api::client::membership::join_room_by_id_or_alias},
 };
 use tokio::task::JoinSet;
-use wardroom::adapter::Inbox;
-use wardroom_account::Backoff;
+use wardroom::{adapter::Inbox, base::Backoff};
 
 use crate::{error::MatrixError, joined_rooms::JoinedRooms, room_upgrades, rooms};
 

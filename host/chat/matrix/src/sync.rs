@@ -29,8 +29,8 @@ use matrix_sdk::{
     sync::SyncResponse,
 };
 use tokio::{sync::mpsc, task::JoinSet};
-use wardroom::{adapter::Inbox, adapter::Link};
-use wardroom_account::{BackfillQueue, Backoff, Outage, RoomMembership};
+use wardroom::{adapter::Inbox, adapter::Link, base::Backoff};
+use wardroom_account::{BackfillQueue, Outage, RoomMembership};
 
 use crate::{
     Config,

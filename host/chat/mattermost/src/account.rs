@@ -8,10 +8,10 @@ use tokio_util::sync::CancellationToken;
 use wardroom::{
     adapter::Inbox,
     adapter::{Chat, ChatFeatures, Link, Outgoing, SendError},
-    base::Secret,
+    base::{Backoff, Secret},
     model::Person,
 };
-use wardroom_account::{Backoff, Outage};
+use wardroom_account::Outage;
 
 use crate::{
     NETWORK,

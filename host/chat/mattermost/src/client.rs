@@ -14,7 +14,7 @@ use wardroom::{
     base::Secret,
     metrics::{RequestOutcome, outbound},
 };
-use wardroom_account::load_certificates;
+use wardroom_account::{USER_AGENT, load_certificates};
 
 use crate::{
     NETWORK,
@@ -44,7 +44,7 @@ impl ApiClient {
     /// [`MattermostError::Rejected`] where the configured certificates cannot be used.
     pub(crate) fn new(config: &Config, token: Secret) -> Result<Self, MattermostError> {
         let mut builder = Client::builder()
-            .user_agent(concat!("wardroom/", env!("CARGO_PKG_VERSION")))
+            .user_agent(USER_AGENT)
             .connect_timeout(CONNECT_TIMEOUT)
             .redirect(Policy::none())
             // The upgrade to a WebSocket needs HTTP/1.1.

@@ -10,8 +10,11 @@ use reqwest::{
     header::{HeaderMap, LOCATION, RETRY_AFTER},
 };
 use serde_json::Value;
-use wardroom::{adapter::SendError, base::clean};
-use wardroom_account::{MAX_REQUESTED_DELAY, error_chain};
+use wardroom::{
+    adapter::SendError,
+    base::{MAX_REQUESTED_DELAY, clean},
+};
+use wardroom_account::error_chain;
 
 /// Mattermost's error id for a post whose `pending_post_id` is being created.
 const IN_FLIGHT: &str = "api.post.deduplicate_create_post.pending";

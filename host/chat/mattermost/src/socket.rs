@@ -12,7 +12,8 @@ mod reconnect;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use wardroom_account::{Backoff, Outage};
+use wardroom::base::Backoff;
+use wardroom_account::Outage;
 
 use crate::{error::MattermostError, event::Event, session::Session};
 

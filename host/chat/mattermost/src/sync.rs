@@ -13,8 +13,8 @@ mod requests;
 use std::{sync::Arc, time::Instant};
 
 use tokio::{sync::mpsc, task::JoinSet};
-use wardroom::{Timestamp, adapter::Inbox, adapter::Link};
-use wardroom_account::{BackfillQueue, Backoff, RoomMembership};
+use wardroom::{Timestamp, adapter::Inbox, adapter::Link, base::Backoff};
+use wardroom_account::{BackfillQueue, RoomMembership};
 
 use crate::{
     client::{Channel, Post},

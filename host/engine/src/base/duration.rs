@@ -1,36 +1,136 @@
-//! Durations as people write them: `90s`, `2h`, `7d`.
+//! Durations as text: as people type them (`90s`, `1d12h`), and as messages say them (`6 min 1 s`).
 
 use std::time::Duration;
 
-/// Parses `90s`, `2h`, `1d12h`, `1w`, `500ms`. A bare number has no unit and is refused.
+use jiff::{
+    SignedDuration, SpanRelativeTo, SpanRound, Unit,
+    fmt::friendly::{Designator, Spacing, SpanParser, SpanPrinter},
+};
+
+static PARSER: SpanParser = SpanParser::new();
+static PRINTER: SpanPrinter = SpanPrinter::new().designator(Designator::Compact).spacing(Spacing::None);
+
+/// Parses `90s`, `2h`, `1d12h`, `1w`, `500ms`: whole numbers with units, each unit once, the largest first. A day has 24
+/// hours. Months and years have no fixed length and are refused, as is what is shorter than a millisecond.
 pub fn parse_duration(text: &str) -> Option<Duration> {
-    let mut total = Duration::ZERO;
-    let mut rest = text.trim();
-    if rest.is_empty() {
+    let text = text.trim();
+    // No sign, fraction, space or clock time such as `1:30:00`.
+    if !text.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_lowercase()) {
         return None;
     }
-    while !rest.is_empty() {
-        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-        let (number, tail) = rest.split_at_checked(digits).filter(|(number, _)| !number.is_empty())?;
-        let letters = tail.bytes().take_while(u8::is_ascii_lowercase).count();
-        let (unit, tail) = tail.split_at(letters);
-        let seconds: u64 = match unit {
-            "ms" => 0,
-            "s" => 1,
-            "m" => 60,
-            "h" => 3600,
-            "d" => 86_400,
-            "w" => 604_800,
-            _ => return None,
-        };
-        let number: u64 = number.parse().ok()?;
-        let part = if unit == "ms" {
-            Duration::from_millis(number)
-        } else {
-            Duration::from_secs(number.checked_mul(seconds)?)
-        };
-        total = total.checked_add(part)?;
-        rest = tail;
+    let span = PARSER.parse_span(text).ok()?;
+    let duration = Duration::try_from(span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?).ok()?;
+    duration.subsec_nanos().is_multiple_of(1_000_000).then_some(duration)
+}
+
+/// The text that [`parse_duration`] reads as this duration: `1d12h`. Parts of a millisecond are dropped.
+pub fn written_duration(duration: Duration) -> String {
+    let milliseconds = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+    let duration = SignedDuration::from_millis(milliseconds);
+    let round = SpanRound::new().largest(Unit::Day).days_are_24_hours();
+    // A span of days is shorter than the longest duration.
+    let span = jiff::Span::try_from(duration).and_then(|span| span.round(round));
+    span.map_or_else(|_| PRINTER.duration_to_string(&duration), |span| PRINTER.span_to_string(&span))
+}
+
+/// A duration for messages, in its two largest units: `500 ms`, `2 s`, `6 min 1 s`, `10 min`, `3 h 20 min`.
+pub fn spoken_duration(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let (large, small) = match seconds {
+        0 => return format!("{} ms", duration.as_millis()),
+        1..60 => return format!("{seconds} s"),
+        60..3600 => (format!("{} min", seconds / 60), (seconds % 60, "s")),
+        _ => (format!("{} h", seconds / 3600), (seconds % 3600 / 60, "min")),
+    };
+    match small {
+        (0, _) => large,
+        (count, unit) => format!("{large} {count} {unit}"),
     }
-    Some(total)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_parsed_by_this_table() {
+        const HOUR: u64 = 3600;
+        for (text, seconds) in [
+            ("0s", 0),
+            ("90s", 90),
+            ("007s", 7),
+            ("10m", 600),
+            ("2h", 2 * HOUR),
+            ("7d", 7 * 24 * HOUR),
+            ("1w", 7 * 24 * HOUR),
+            ("1d12h", 36 * HOUR),
+            ("1w2d3h4m5s", (9 * 24 + 3) * HOUR + 245),
+            ("36h", 36 * HOUR),
+            ("90m", 90 * 60),
+            (" 90s ", 90),
+            ("2000ms", 2),
+            ("2hours", 2 * HOUR),
+            ("1000000w", 1_000_000 * 7 * 24 * HOUR),
+        ] {
+            assert_eq!(parse_duration(text), Some(Duration::from_secs(seconds)), "{text}");
+        }
+        assert_eq!(parse_duration("500ms"), Some(Duration::from_millis(500)));
+        assert_eq!(parse_duration("1s500ms"), Some(Duration::from_millis(1500)));
+        for text in [
+            "",
+            " ",
+            "s",
+            "90",
+            "0",
+            "1h30",
+            "-1h",
+            "+1h",
+            "1h ago",
+            "1hago",
+            "1.5h",
+            "1,5h",
+            "2 h",
+            "1h, 2m",
+            "1h 2m",
+            "1H",
+            "1h2",
+            "1:30:00",
+            "PT1H",
+            "1x",
+            "1y",
+            "1mo",
+            "1month",
+            "5us",
+            "5ns",
+            "1500us",
+            "30m1h",
+            "1h1h",
+            "99999999w",
+            "99999999999999999999s",
+            "١h",
+            "1h\u{0}",
+        ] {
+            assert_eq!(parse_duration(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_written_duration_is_read_as_the_same() {
+        for text in ["0s", "500ms", "90s", "5m", "24h", "2h", "1d12h", "1w", "1s500ms", "1000000w"] {
+            let duration = parse_duration(text).unwrap();
+            assert_eq!(parse_duration(&written_duration(duration)), Some(duration), "{text}");
+        }
+        let written = |seconds| written_duration(Duration::from_secs(seconds));
+        assert_eq!([0, 5, 300, 5400, 129_600, 604_800].map(written), ["0s", "5s", "5m", "1h30m", "1d12h", "7d"]);
+        assert_eq!(written_duration(Duration::from_micros(1_500_999)), "1s500ms");
+        assert!(!written_duration(Duration::MAX).is_empty());
+    }
+
+    #[test]
+    fn a_spoken_duration_has_two_units() {
+        let spoken = |seconds| spoken_duration(Duration::from_secs(seconds));
+        assert_eq!(spoken_duration(Duration::from_millis(500)), "500 ms");
+        assert_eq!([2, 361, 600, 90, 7200].map(spoken), ["2 s", "6 min 1 s", "10 min", "1 min 30 s", "2 h"]);
+        assert_eq!([12_000, 100_000].map(spoken), ["3 h 20 min", "27 h 46 min"]);
+    }
 }

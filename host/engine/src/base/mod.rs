@@ -1,12 +1,14 @@
 //! General parts without domain logic: text, times, durations, cron, positions in files, configuration tables.
 
 mod activity;
+mod backoff;
 mod cron;
 mod duration;
 mod json_size;
 mod problem;
 mod secret;
 mod table;
+mod template;
 mod text;
 mod time;
 mod time_zone;
@@ -14,13 +16,16 @@ mod tree;
 mod typed_time;
 
 pub(crate) use activity::{Activity, ActivityGuard};
+pub use backoff::{Backoff, MAX_REQUESTED_DELAY};
 pub(crate) use cron::Cron;
 pub(crate) use cron::CronError;
-pub(crate) use duration::parse_duration;
+pub use duration::spoken_duration;
+pub(crate) use duration::{parse_duration, written_duration};
 pub(crate) use json_size::size;
 pub use problem::{At, Problem, Problems};
 pub use secret::{Secret, SecretRef};
 pub use table::{Located, Table};
+pub use template::{Template, TemplateError, TemplatePart};
 pub use text::{Block, Text, clean, nearest};
 pub(crate) use time::{moment, took};
 pub(crate) use time_zone::show;

@@ -1,6 +1,6 @@
 //! Parses a command's words into typed arguments: clap separates the flags, then each value is checked by its type.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
@@ -9,7 +9,10 @@ use super::{
     spec::{CommandKind, DRY_RUN, OVERRIDE, Parameter, ParameterType, Spec, Target, WAIT},
     vocabulary::Vocabulary,
 };
-use crate::{base::parse_duration, model::Attribute};
+use crate::{
+    base::{parse_duration, written_duration},
+    model::Attribute,
+};
 
 /// The value of an argument.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -430,7 +433,9 @@ pub(crate) fn line(spec: &Spec, arguments: &[(usize, Value)], options: &Options)
     for (index, value) in arguments {
         let parameter = &spec.parameters[*index];
         let text = match value {
-            Value::Integer(number) if parameter.kind == ParameterType::Duration => span(*number),
+            Value::Integer(number) if parameter.kind == ParameterType::Duration => {
+                written_duration(Duration::from_millis(u64::try_from(*number).unwrap_or_default()))
+            }
             Value::Integer(number) => number.to_string(),
             Value::Boolean(yes) => yes.to_string(),
             Value::Text(text) if parameter.kind == ParameterType::Rest => text.clone(),
@@ -439,17 +444,4 @@ pub(crate) fn line(spec: &Spec, arguments: &[(usize, Value)], options: &Options)
         words.push(if parameter.named { format!("--{}={text}", parameter.name) } else { text });
     }
     words.join(" ")
-}
-
-/// A duration as people type it: `1d12h`.
-fn span(milliseconds: i64) -> String {
-    let mut rest = milliseconds;
-    let mut text = String::new();
-    for (unit, length) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)] {
-        if rest >= length {
-            text.push_str(&format!("{}{unit}", rest / length));
-            rest %= length;
-        }
-    }
-    if text.is_empty() { "0s".to_owned() } else { text }
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use super::{
     bots::BotConfig,
     members::Members,
-    triggers::{gaps, name, place, template},
+    triggers::{check_placeholders, name, place, template},
 };
 use crate::{
     base::Table,
@@ -30,7 +30,7 @@ pub(crate) fn read(mut table: Table, members: &Members<'_>, bots: &[BotConfig], 
     let capture: BTreeMap<String, String> =
         capture.into_iter().filter_map(|(name, mut at)| Some((name, at.pop()?))).collect();
     if let Some(command) = &command {
-        gaps(&table, command, capture.keys().map(String::as_str));
+        check_placeholders(&table, command, capture.keys().map(String::as_str));
     }
     let when = wanted(&mut table);
     let auth = auth(&mut table);

@@ -5,13 +5,13 @@ use super::{
     people::{known, patterns},
 };
 use crate::{
-    base::{Table, nearest},
-    messaging::{GAPS, Notice, Notices, Occasion, gaps},
+    base::{Located, Table, Template, nearest},
+    messaging::{Notice, Notices, Occasion, PLACEHOLDERS},
     model::{Catalog, RoomName},
     policy::Pattern,
 };
 
-/// What is said if nothing else is.
+/// The default text.
 const TEXT: &str = "{summary}";
 
 /// Reads them, in the order of the file.
@@ -50,22 +50,35 @@ fn notice(mut table: Table, catalog: &Catalog, members: &Members<'_>) -> Option<
     let environments =
         limit(&mut table, "environments", "environment", Some(catalog.environments().map(str::to_owned).collect()));
     let commands = limit(&mut table, "commands", "command", None);
-    let text = table.string("text");
-    if let Some(text) = &text {
-        for gap in gaps(&text.value) {
-            if !GAPS.contains(&gap) {
-                let message = format!("there is no `{{{}}}` to say", crate::base::clean(gap));
-                let fix = match nearest(gap, GAPS) {
-                    Some(meant) => format!("{{{meant}}}"),
-                    None => format!("one of: {}", GAPS.join(", ")),
-                };
-                table.problem(&text.at, message, fix);
-            }
-        }
-    }
+    let text = match table.string("text") {
+        Some(text) => template(&table, &text),
+        None => Template::parse(TEXT).ok(),
+    };
     table.finish();
-    let text = text.map_or_else(|| TEXT.to_owned(), |text| text.value);
-    Some(Notice { at, on, apps, environments, commands, room: room?, text })
+    Some(Notice { at, on, apps, environments, commands, room: room?, text: text? })
+}
+
+/// Parses a text; every placeholder must be among [`PLACEHOLDERS`].
+fn template(table: &Table, text: &Located<String>) -> Option<Template> {
+    let template = match Template::parse(&text.value) {
+        Ok(template) => template,
+        Err(error) => {
+            let fix = format!("text = {:?}   (a literal brace is written twice)", Template::escape(&text.value));
+            table.problem(&text.at, error.to_string(), fix);
+            return None;
+        }
+    };
+    let mut unknown = template.placeholders().filter(|name| !PLACEHOLDERS.contains(name)).peekable();
+    let known = unknown.peek().is_none();
+    for name in unknown {
+        let message = format!("there is no `{{{}}}` to say", crate::base::clean(name));
+        let fix = match nearest(name, PLACEHOLDERS) {
+            Some(meant) => format!("{{{meant}}}"),
+            None => format!("one of: {}", PLACEHOLDERS.join(", ")),
+        };
+        table.problem(&text.at, message, fix);
+    }
+    known.then_some(template)
 }
 
 /// A list of patterns that limits what is told. `exist` are the names that there are, where that is known by now.

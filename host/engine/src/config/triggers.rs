@@ -10,7 +10,7 @@ use crate::{
     base::{Cron, Located, Table, nearest},
     command::words,
     model::RoomName,
-    trigger::{Alias, FixedAnswer, Listen, MissedPolicy, Schedule, Template, Triggers, is_gap},
+    trigger::{Alias, CommandTemplate, FixedAnswer, Listen, MissedPolicy, Schedule, Triggers, is_placeholder},
 };
 
 /// Reads them all. `zone` is the time zone where nothing is said.
@@ -37,11 +37,11 @@ fn doubled(root: &Table, triggers: &Triggers) {
     let said = triggers.said.iter().map(|said| (&said.typed, &said.at));
     let all: Vec<_> = aliases.chain(said).collect();
     for (index, (typed, at)) in all.iter().enumerate() {
-        // A gap is like any word.
+        // A placeholder is like any word.
         let form = |typed: &[String]| {
             typed
                 .iter()
-                .map(|word| if is_gap(word) { "_".into() } else { word.to_lowercase() })
+                .map(|word| if is_placeholder(word) { "_".into() } else { word.to_lowercase() })
                 .collect::<Vec<String>>()
         };
         if let Some((_, other)) = all[..index].iter().find(|(other, _)| form(other) == form(typed)) {
@@ -56,11 +56,11 @@ fn alias(mut table: Table) -> Option<Alias> {
     let command = template(&mut table, "\"deploy cms staging {HOST}\"");
     let typed = text.and_then(|text| typed(&table, &text));
     if let (Some(typed), Some(command)) = (&typed, &command) {
-        gaps(&table, command, typed.iter().filter(|word| is_gap(word)).map(String::as_str));
-        for word in typed.iter().filter(|word| is_gap(word)) {
+        check_placeholders(&table, command, typed.iter().filter(|word| is_placeholder(word)).map(String::as_str));
+        for word in typed.iter().filter(|word| is_placeholder(word)) {
             if typed.iter().filter(|other| *other == word).count() > 1 {
                 table.problem(&at, format!("`{word}` stands there twice"), None);
-            } else if !command.gaps().any(|gap| gap == word) {
+            } else if !command.placeholders().any(|name| name == word) {
                 let fix = format!("command = \"{} {{{word}}}\"", command.as_str());
                 table.problem(&at, format!("what is typed for `{word}` is not used"), fix);
             }
@@ -81,7 +81,7 @@ fn said(mut table: Table) -> Option<FixedAnswer> {
 
 /// The words of a line that people type.
 fn typed(table: &Table, text: &Located<String>) -> Option<Vec<String>> {
-    match words(&text.value).filter(|words| words.first().is_some_and(|first| !is_gap(first))) {
+    match words(&text.value).filter(|words| words.first().is_some_and(|first| !is_placeholder(first))) {
         Some(words) => Some(words),
         None => {
             let message = format!("`{}` is nothing that can be typed", crate::base::clean(&text.value));
@@ -110,7 +110,7 @@ fn listen(mut table: Table, members: &Members<'_>) -> Option<Listen> {
         }
     });
     if let (Some(pattern), Some(command)) = (&pattern, &command) {
-        gaps(&table, command, pattern.capture_names().flatten());
+        check_placeholders(&table, command, pattern.capture_names().flatten());
     }
     table.finish();
     Some(Listen { at, pattern: pattern?, command: command?, rooms })
@@ -137,7 +137,7 @@ fn schedule(
     });
     let command = template(&mut table, "\"where\"");
     if let Some(command) = &command {
-        gaps(&table, command, std::iter::empty());
+        check_placeholders(&table, command, std::iter::empty());
     }
     let missed = match table.string("missed") {
         None => Some(MissedPolicy::SkipOld),
@@ -215,9 +215,9 @@ pub(crate) fn name<'a>(table: &mut Table, example: &str, mut others: impl Iterat
     Some(text.value)
 }
 
-pub(crate) fn template(table: &mut Table, example: &str) -> Option<Template> {
+pub(crate) fn template(table: &mut Table, example: &str) -> Option<CommandTemplate> {
     let text = table.required_string("command", example)?;
-    match Template::new(&text.value) {
+    match CommandTemplate::new(&text.value) {
         Ok(template) => Some(template),
         Err(error) => {
             table.problem(&text.at, error.to_string(), format!("command = {example}"));
@@ -226,12 +226,12 @@ pub(crate) fn template(table: &mut Table, example: &str) -> Option<Template> {
     }
 }
 
-/// Reports gaps that nothing fills.
-pub(crate) fn gaps<'a>(table: &Table, command: &Template, filled: impl Iterator<Item = &'a str>) {
-    let filled: Vec<&str> = filled.collect();
-    for gap in command.gaps().filter(|gap| !filled.contains(gap)) {
-        let message = format!("nothing fills the gap `{{{gap}}}` of `{}`", command.as_str());
-        let fix = (!filled.is_empty()).then(|| format!("one of: {}", filled.join(", ")));
+/// Reports placeholders without a value. `values` are the names that have one.
+pub(crate) fn check_placeholders<'a>(table: &Table, command: &CommandTemplate, values: impl Iterator<Item = &'a str>) {
+    let values: Vec<&str> = values.collect();
+    for name in command.placeholders().filter(|name| !values.contains(name)) {
+        let message = format!("the placeholder `{{{name}}}` of `{}` has no value", command.as_str());
+        let fix = (!values.is_empty()).then(|| format!("one of: {}", values.join(", ")));
         table.problem(table.at(), message, fix);
     }
 }

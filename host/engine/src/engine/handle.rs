@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     adapter::{Body, Outgoing},
-    base::{ActivityGuard, Text},
+    base::{ActivityGuard, Backoff, Text},
     command::{Asker, Builtin, CommandKind, Parsed, Spec, Target, Vocabulary},
     hostcall::refuses,
     policy::Authorized,
@@ -49,20 +49,20 @@ impl Host {
             }
             let old = late.then(|| self.too_old(&row)).flatten();
             let mut late = late;
-            let mut wait = FIRST_WAIT;
+            let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
             // A failed write leaves the message where it is, with nothing done: it is handled again.
             while let Err(error) = self.handle_or_abandon(&row, late, old.as_deref()).await {
                 tracing::error!(room = row.key.room, event = row.key.event, %error, "a message could not be handled; it is kept");
                 // Others need not wait for one that does not get on.
                 drop(turn.take());
-                if wait == FIRST_WAIT && row.reaction.is_none() {
+                if backoff.retries() == 0 && row.reaction.is_none() {
                     self.report_store_outage(&row, &error).await;
                 }
                 if matches!(error, StoreError::Failed(_)) {
                     break;
                 }
                 tokio::select! {
-                    () = tokio::time::sleep(wait) => wait = (wait * 2).min(LONGEST_WAIT),
+                    () = backoff.wait(None) => {}
                     () = stopping.cancelled() => break,
                 }
                 late = true;

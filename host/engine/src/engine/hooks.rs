@@ -65,7 +65,7 @@ impl Engine {
             event: format!("hook/{}/{}", hook.name, &name[..32]),
             deduplication_key: Some(format!("hook/{}/{name}", hook.name)),
             machine: hook.machine.clone(),
-            started: TriggerSource { by: format!("hook {}", hook.name), words: hook.command.filled(&values) },
+            started: TriggerSource { by: format!("hook {}", hook.name), words: hook.command.fill(&values) },
             at: host.context.clock.now(),
             note: None,
         };

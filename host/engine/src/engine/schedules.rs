@@ -12,7 +12,7 @@ use super::{
     host::Host,
 };
 use crate::{
-    base::{Text, moment},
+    base::{Backoff, Text, moment},
     metrics::{ScheduleOutcome, scheduled},
     store::{RoomCursor, StoreError, TriggerSource, Write},
     trigger::{MissedPolicy, Schedule},
@@ -40,23 +40,21 @@ enum Look {
 impl Host {
     /// Sets a schedule off at its times until the host stops.
     pub(crate) async fn keep(self: Arc<Self>, schedule: Schedule) {
-        let mut without_room = AGAIN;
+        let mut without_room = Backoff::new(AGAIN, AGAIN_AT_MOST);
         loop {
             let pause = match self.step(&schedule).await {
                 Ok(Look::After(pause)) => {
-                    without_room = AGAIN;
+                    without_room.reset();
                     pause
                 }
                 Ok(Look::NoRoom) => {
-                    if without_room == AGAIN {
+                    if without_room.retries() == 0 {
                         tracing::warn!(
                             schedule = schedule.name, room = %schedule.room,
                             "the room of a schedule cannot be reached, trying again; hint: is the bot in it?"
                         );
                     }
-                    let pause = without_room;
-                    without_room = (without_room * 2).min(AGAIN_AT_MOST);
-                    pause
+                    without_room.next_delay()
                 }
                 Err(error) => {
                     tracing::error!(schedule = schedule.name, %error, "a schedule cannot be kept now; trying again");
@@ -123,7 +121,7 @@ impl Host {
             machine: schedule.machine.clone(),
             started: TriggerSource {
                 by: format!("schedule {}", schedule.name),
-                words: schedule.command.filled(&Default::default()),
+                words: schedule.command.fill(&Default::default()),
             },
             // Not its time: how old it may be was judged here.
             at: self.context.clock.now(),

@@ -3,9 +3,11 @@
 //! Invariant: a notification is written in the transaction of the change that it reports, under a key derived from that
 //! change: it is neither lost nor sent twice. A room that cannot be reached delays nothing else.
 
+use std::collections::BTreeMap;
+
 use super::outbox::Outbox;
 use crate::{
-    base::{At, Text, clean, took},
+    base::{At, Template, Text, clean, took},
     job::ApprovalRequest,
     model::{Catalog, RoomName},
     policy::Pattern,
@@ -62,7 +64,7 @@ impl Occasion {
 }
 
 /// The placeholders that a notification's text can contain, in braces.
-pub(crate) const GAPS: [&str; 9] =
+pub(crate) const PLACEHOLDERS: [&str; 9] =
     ["summary", "command", "app", "title", "environment", "person", "outcome", "job", "took"];
 
 /// One `[[notify]]` table.
@@ -80,8 +82,8 @@ pub struct Notice {
     pub commands: Option<Vec<Pattern>>,
     /// The room that receives it.
     pub room: RoomName,
-    /// The text, with placeholders in braces.
-    pub text: String,
+    /// The text; its placeholders are among [`PLACEHOLDERS`].
+    pub text: Template,
 }
 
 impl Notice {
@@ -160,8 +162,16 @@ impl Notices {
                 tracing::error!(room = %notice.room, "a notification is dropped: no account is on the network of `room`; set the room's network or add a bot there");
                 continue;
             };
+            let text = match notice.text.fill(&values(catalog, row, facts)) {
+                Ok(text) => text,
+                // Not reached: the placeholders were checked when the configuration was read.
+                Err(error) => {
+                    tracing::error!(room = %notice.room, %error, "a room is not told");
+                    continue;
+                }
+            };
             let key = format!("{}/notice-{purpose}-{number}", row.id);
-            writes.push(Write::Send(destination.say(key, Text::lines(words(&notice.text, catalog, row, facts)))));
+            writes.push(Write::Send(destination.say(key, Text::lines(text))));
         }
         writes
     }
@@ -174,47 +184,19 @@ struct Facts<'f> {
     took: String,
 }
 
-/// The placeholders in a text, without braces.
-pub(crate) fn gaps(text: &str) -> Vec<&str> {
-    let mut gaps = Vec::new();
-    let mut rest = text;
-    while let Some((name, after)) = rest.split_once('{').and_then(|(_, behind)| behind.split_once('}')) {
-        gaps.push(name);
-        rest = after;
-    }
-    gaps
-}
-
-/// A text with its placeholders replaced. Placeholders in the values are not replaced.
-fn words(text: &str, catalog: &Catalog, row: &JobRow, facts: &Facts<'_>) -> String {
-    let mut words = String::new();
-    let mut rest = text;
-    while let Some((before, behind)) = rest.split_once('{') {
-        words.push_str(before);
-        let Some((name, after)) = behind.split_once('}') else {
-            words.push('{');
-            rest = behind;
-            continue;
-        };
-        words.push_str(&value(name, catalog, row, facts));
-        rest = after;
-    }
-    words.push_str(rest);
-    words
-}
-
-fn value(name: &str, catalog: &Catalog, row: &JobRow, facts: &Facts<'_>) -> String {
+/// The values of [`PLACEHOLDERS`], in their order.
+fn values(catalog: &Catalog, row: &JobRow, facts: &Facts<'_>) -> BTreeMap<String, String> {
     let app = row.app.as_deref().unwrap_or_default();
-    match name {
-        "summary" => facts.summary.to_owned(),
-        "command" => row.line.clone(),
-        "app" => app.to_owned(),
-        "title" => catalog.app(app).map_or_else(|| app.to_owned(), |app| app.title.clone()),
-        "environment" => row.environment.clone().unwrap_or_default(),
-        "person" => clean(&row.caller.name),
-        "outcome" => facts.outcome.to_owned(),
-        "job" => row.id.clone(),
-        "took" => facts.took.clone(),
-        _ => format!("{{{name}}}"),
-    }
+    let values = [
+        facts.summary.to_owned(),
+        row.line.clone(),
+        app.to_owned(),
+        catalog.app(app).map_or_else(|| app.to_owned(), |app| app.title.clone()),
+        row.environment.clone().unwrap_or_default(),
+        clean(&row.caller.name),
+        facts.outcome.to_owned(),
+        row.id.clone(),
+        facts.took.clone(),
+    ];
+    PLACEHOLDERS.map(str::to_owned).into_iter().zip(values).collect()
 }

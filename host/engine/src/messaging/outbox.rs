@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use super::accounts::Account;
 use crate::{
     adapter::{Body, Chat, Outgoing, SendError},
-    base::{Activity, ActivityGuard},
+    base::{Activity, ActivityGuard, Backoff, MAX_REQUESTED_DELAY},
     metrics::{FirstAnswers, RequestOutcome, outbound, rate_limited},
     store::{OutboxKind, PendingRow, Store, Write, is_announced},
 };
@@ -170,11 +170,10 @@ impl Outbox {
 
     /// Stores that a row was sent, and retries until that succeeds. A restart before that would send the row again.
     async fn mark_sent(&self, sent: Write) {
-        let mut wait = FIRST_WAIT;
+        let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
         while let Err(error) = self.store.commit(vec![sent.clone()]).await {
             tracing::error!(%error, "a sent message cannot be marked as sent in the store; retrying");
-            tokio::time::sleep(wait).await;
-            wait = (wait * 2).min(LONGEST_WAIT);
+            backoff.wait(None).await;
         }
     }
 
@@ -203,7 +202,7 @@ impl Outbox {
     /// Sends one message, and retries temporary errors without limit. With `look`, first searches for a message with
     /// the same key. Returns the event id, or `None` after a permanent error.
     pub(crate) async fn send(&self, chat: &Arc<dyn Chat>, message: &Outgoing, look: bool) -> Option<String> {
-        let mut wait = FIRST_WAIT;
+        let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
         let mut looked = !look;
         loop {
             let began = Instant::now();
@@ -232,7 +231,8 @@ impl Outbox {
                     return None;
                 }
                 Err(SendError::Later { after, reason }) => {
-                    let pause = after.unwrap_or(wait).min(Duration::from_secs(600));
+                    let delay = backoff.next_delay();
+                    let pause = after.map_or(delay, |after| after.min(MAX_REQUESTED_DELAY));
                     if after.is_some() {
                         rate_limited(chat.network(), pause);
                     }
@@ -244,7 +244,6 @@ impl Outbox {
                         "a message cannot be sent now; retrying after the pause"
                     );
                     tokio::time::sleep(pause).await;
-                    wait = (wait * 2).min(LONGEST_WAIT);
                 }
             }
         }

@@ -7,6 +7,7 @@ use std::{sync::Arc, time::Duration};
 use serde_json::{Value, json};
 
 use super::{
+    away_backoff,
     drive::{DriveError, Step},
     jobs::Jobs,
 };
@@ -17,10 +18,6 @@ use crate::{
     model::Person,
     store::{Entry, EntryKind, JobPhase, JobRow, JobStatus, StoreError, Write},
 };
-
-/// The first and the longest pause between two requests to a backend that is unavailable.
-const FIRST_WAIT: Duration = Duration::from_secs(1);
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// The timeout of a request to a backend.
 const ANSWER: Duration = Duration::from_secs(90);
@@ -41,7 +38,7 @@ impl Jobs {
     /// Asks the backend whether an effect happened, until it answers.
     pub(crate) async fn recover(&self, job: &Arc<Job>, intent: &Entry) -> Result<Step, DriveError> {
         let calls = &self.context.calls;
-        let mut wait = FIRST_WAIT;
+        let mut backoff = away_backoff();
         let body = loop {
             let doubt = InDoubt { context: &self.context, job: job.row(), intent };
             let away = || Some(Recovered::Away("the backend does not answer".to_owned()));
@@ -61,7 +58,7 @@ impl Jobs {
                     );
                     job.card().stage(format!("checking whether {} happened", intent.call));
                     tokio::select! {
-                        () = tokio::time::sleep(wait) => wait = (wait * 2).min(LONGEST_WAIT),
+                        () = backoff.wait(None) => {}
                         () = self.context.stopping.cancelled() => return Ok(Step::Yield),
                     }
                 }

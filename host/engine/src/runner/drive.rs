@@ -10,7 +10,7 @@ use serde_json::json;
 use super::{finish::guest_ended, jobs::Jobs};
 use crate::{
     adapter::{Body, Outgoing},
-    base::Text,
+    base::{Backoff, Text},
     command::{Command, Value},
     hostcall::{GuestStop, Invocation, JobRun, Plugin, ReplayState, RunMode, working},
     job::{GuestValue, HistoryError, Job, JobHistory, Replay, ReplayPosition, entry, thread_message, title},
@@ -19,11 +19,10 @@ use crate::{
     store::{DeploymentLock, EntryKind, InboxRow, JobPhase, JobRow, JobStatus, StoreError, Write},
 };
 
-/// The first and the longest pause before a step is retried after a store error.
-const FIRST_WAIT: Duration = Duration::from_millis(200);
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
+/// The pauses before a step is retried after a store error.
+const STORE_BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
 /// The number of retries after a permanent store error; then the job is held.
-const MOST_TRIES: u32 = 6;
+const MOST_RETRIES: u32 = 6;
 
 /// The result of a step.
 pub(crate) enum Step {
@@ -60,25 +59,23 @@ impl From<HistoryError> for DriveError {
 impl Jobs {
     /// Runs steps until the job waits or ends. Store errors are retried with backoff.
     pub(crate) async fn drive(self: &Arc<Self>, job: &Arc<Job>) {
-        let mut wait = FIRST_WAIT;
-        let mut tries = 0;
+        let mut backoff = STORE_BACKOFF;
         loop {
             match self.step(job).await {
-                Ok(Step::Continue) => (wait, tries) = (FIRST_WAIT, 0),
+                Ok(Step::Continue) => backoff.reset(),
                 Ok(Step::Yield) => return,
                 Err(DriveError::Hold(reason, whole)) => return self.hold(job, &reason, whole).await,
                 Err(DriveError::Store(error)) => {
                     tracing::error!(job = job.row().id, %error, "a step of a job failed because of the store; retrying");
-                    tries += 1;
-                    if tries == 2 {
+                    if backoff.retries() == 1 {
                         // Report it in a task of its own: a slow chat network must not delay the retries.
                         tokio::spawn(self.clone().report_store_outage(job.clone()));
                     }
-                    if matches!(error, StoreError::Failed(_)) && tries > MOST_TRIES {
+                    if matches!(error, StoreError::Failed(_)) && backoff.retries() >= MOST_RETRIES {
                         return self.hold(job, &error.to_string(), false).await;
                     }
                     tokio::select! {
-                        () = tokio::time::sleep(wait) => wait = (wait * 2).min(LONGEST_WAIT),
+                        () = backoff.wait(None) => {}
                         () = self.context.stopping.cancelled() => return,
                     }
                 }
@@ -261,13 +258,13 @@ impl Jobs {
         // Append nothing to a broken journal: the chain would then cover the broken entries.
         let about = json!({ "event": "held", "about": reason });
         let entries = if whole { vec![entry(row, EntryKind::Event, about, now)] } else { Vec::new() };
-        let mut wait = FIRST_WAIT;
+        let mut backoff = STORE_BACKOFF;
         while let Err(error) =
             job.enter_with_status(&*self.context.store, entries.clone(), status.clone(), vec![say.clone()]).await
         {
             tracing::error!(job = row.id, %error, "the status `held` of a job cannot be stored; retrying");
             tokio::select! {
-                () = tokio::time::sleep(wait) => wait = (wait * 2).min(LONGEST_WAIT),
+                () = backoff.wait(None) => {}
                 () = self.context.stopping.cancelled() => return,
             }
         }

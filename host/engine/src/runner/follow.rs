@@ -1,10 +1,10 @@
 //! Follows a pipeline run to its end after its plugin ended: writes the release and reports to the room.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{jobs::Jobs, wait::cancel_run};
+use super::{away_backoff, jobs::Jobs, wait::cancel_run};
 use crate::{
     adapter::{PipelineError, RunEnd, RunState},
     base::{Text, took},
@@ -16,10 +16,6 @@ use crate::{
 
 /// The name of the event that records the end of a followed run.
 const RUN_ENDED: &str = "run ended";
-
-/// The first and the longest pause between two requests to a backend that is unavailable.
-const FIRST_WAIT: Duration = Duration::from_secs(1);
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// The result of a followed run.
 pub(crate) struct RunResult {
@@ -51,7 +47,7 @@ pub(crate) async fn follow(
 ) -> Result<Option<RunResult>, StoreError> {
     let (context, row, pipeline) = (&jobs.context, job.row(), &run.pipeline);
     let nothing = |line: String| Ok(Some(RunResult { line, outcome: None }));
-    let mut wait = FIRST_WAIT;
+    let mut backoff = away_backoff();
     loop {
         let away = match context.backends.get(run.backend).state(&run.key, pipeline).await {
             Ok(RunState::Absent) => return nothing(format!("Its run of `{pipeline}` was never started.")),
@@ -82,7 +78,7 @@ pub(crate) async fn follow(
                 let text = format!("{meanwhile} The state of the run of `{pipeline}` is not known yet: {message}");
                 say(context, row, text).await;
                 tokio::select! {
-                    () = tokio::time::sleep(wait) => wait = (wait * 2).min(LONGEST_WAIT),
+                    () = backoff.wait(None) => {}
                     () = context.stopping.cancelled() => return Ok(None),
                 }
             }

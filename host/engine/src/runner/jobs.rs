@@ -7,20 +7,23 @@ use std::{
     collections::HashMap,
     panic::AssertUnwindSafe,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use futures_util::FutureExt as _;
 use tokio::sync::Semaphore;
 
 use crate::{
-    base::Activity,
+    base::{Activity, Backoff},
     hostcall::{Context, Plugins},
     job::{Claim, HistoryError, Job, JobCard, JobHistory},
     store::{DeploymentLock, JobPhase, JobQuery, JobRow, StoreError},
 };
 
 /// The pause before a job is dispatched again that another task has claimed.
-const SOON: std::time::Duration = std::time::Duration::from_millis(50);
+const SOON: Duration = Duration::from_millis(50);
+/// The longest pause while the store cannot be read.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// The jobs of a host.
 pub(crate) struct Jobs {
@@ -153,8 +156,9 @@ impl Jobs {
     fn dispatch_later(self: &Arc<Self>, id: String) {
         let (jobs, stopping) = (self.clone(), self.context.stopping.clone());
         let look = async move {
+            let mut backoff = Backoff::new(SOON, LONGEST_WAIT);
             loop {
-                tokio::time::sleep(SOON).await;
+                backoff.wait(None).await;
                 match jobs.context.store.job(&id).await {
                     Ok(Some(row)) if row.end.is_none() => return jobs.dispatch(row),
                     Ok(_) => {

@@ -9,6 +9,12 @@ pub fn digest(bytes: &[u8]) -> String {
     format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
 }
 
+/// The first 12 digits of a digest, with `sha256:` before them. For people.
+pub fn short_digest(digest: &str) -> &str {
+    const LENGTH: usize = "sha256:".len() + 12;
+    &digest[..digest.floor_char_boundary(LENGTH)]
+}
+
 /// The hash of an entry. `before` is the hash of the job's previous entry, or empty for the first one.
 pub fn entry_hash(before: &str, entry: &Entry) -> String {
     hash(before, entry)

@@ -12,6 +12,7 @@ mod releases;
 mod rights;
 mod traits;
 
+pub(crate) use chain::short_digest;
 pub use chain::{digest, entry_hash, line_digest, lines_digest, link_hash};
 pub use hooked::{HookedStore, StoreHooks};
 pub use jobs::{DeploymentLock, JobEnd, JobOutcome, JobPhase, JobQuery, JobRow, JobStatus};

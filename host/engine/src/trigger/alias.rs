@@ -1,6 +1,6 @@
 //! Triggers that a person types: `[[alias]]`, `[[say]]` and `[[listen]]`.
 
-use super::template::Template;
+use super::command_template::CommandTemplate;
 use crate::{
     base::At,
     command::quoted,
@@ -15,7 +15,7 @@ pub struct Alias {
     /// The words to type; words in capitals are placeholders.
     pub typed: Vec<String>,
     /// The command, with its placeholders.
-    pub command: Template,
+    pub command: CommandTemplate,
 }
 
 /// The host's options that can be typed after an alias.
@@ -36,11 +36,11 @@ pub(crate) struct Short {
 
 /// The words of an alias before its first placeholder.
 pub(crate) fn fixed(alias: &Alias) -> impl Iterator<Item = &String> {
-    alias.typed.iter().take_while(|word| !is_gap(word))
+    alias.typed.iter().take_while(|word| !is_placeholder(word))
 }
 
 /// Whether a word of an alias is a placeholder: all capitals.
-pub(crate) fn is_gap(word: &str) -> bool {
+pub(crate) fn is_placeholder(word: &str) -> bool {
     word.starts_with(|first: char| first.is_ascii_uppercase())
         && word.chars().all(|letter| letter.is_ascii_uppercase() || letter.is_ascii_digit() || letter == '_')
 }
@@ -82,7 +82,7 @@ mod tests {
     use crate::messaging::Listener as _;
     use crate::{
         base::At,
-        trigger::{Triggers, listen::Listen, template::Template},
+        trigger::{Triggers, command_template::CommandTemplate, listen::Listen},
     };
     use regex::Regex;
 
@@ -94,7 +94,7 @@ mod tests {
         let alias = |typed: &str, command: &str| Alias {
             at: at(),
             typed: typed.split(' ').map(str::to_owned).collect(),
-            command: Template::new(command).unwrap(),
+            command: CommandTemplate::new(command).unwrap(),
         };
         Triggers {
             aliases: vec![
@@ -106,7 +106,7 @@ mod tests {
             listens: vec![Listen {
                 at: at(),
                 pattern: Regex::new(r"(?i)is (?P<app>\S+) up\?").unwrap(),
-                command: Template::new("where {app}").unwrap(),
+                command: CommandTemplate::new("where {app}").unwrap(),
                 rooms: None,
             }],
             ..Triggers::default()

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::Value;
 
-use super::template::Template;
+use super::command_template::CommandTemplate;
 use crate::{
     base::{At, SecretRef},
     model::{Person, RoomName},
@@ -21,7 +21,7 @@ pub struct Hook {
     /// Its position in the configuration.
     pub at: At,
     /// The command that it starts.
-    pub command: Template,
+    pub command: CommandTemplate,
     /// The machine as which the command runs.
     pub machine: Person,
     /// The room that shows the command.
@@ -130,7 +130,7 @@ mod tests {
         let hook = Hook {
             name: "build".into(),
             at: At { file: "plugins.toml".into(), line: 1 },
-            command: Template::new("deploy cms staging {version}").unwrap(),
+            command: CommandTemplate::new("deploy cms staging {version}").unwrap(),
             machine: Person::named_by_id("machine:ci"),
             room: RoomName { network: None, name: "#ops".into() },
             bot: None,

@@ -2,7 +2,7 @@
 
 use regex::Regex;
 
-use super::template::Template;
+use super::command_template::CommandTemplate;
 use crate::{base::At, model::RoomName};
 
 /// A `[[listen]]` table.
@@ -13,7 +13,7 @@ pub struct Listen {
     /// The pattern.
     pub pattern: Regex,
     /// The query that it starts.
-    pub command: Template,
+    pub command: CommandTemplate,
     /// The rooms that it applies to; `None` for all rooms.
     pub rooms: Option<Vec<RoomName>>,
 }

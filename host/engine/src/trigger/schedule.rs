@@ -1,6 +1,6 @@
 //! `[[schedule]]`: commands at fixed times.
 
-use super::template::Template;
+use super::command_template::CommandTemplate;
 use crate::{
     base::{At, Cron},
     model::{Person, RoomName},
@@ -16,7 +16,7 @@ pub struct Schedule {
     /// The times.
     pub cron: Cron,
     /// The command that it starts.
-    pub command: Template,
+    pub command: CommandTemplate,
     /// The machine as which the command runs.
     pub machine: Person,
     /// The room that shows the command.

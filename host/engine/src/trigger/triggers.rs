@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    alias::{Alias, FixedAnswer, LONGEST_GIVEN, LONGEST_MATCHED, OPTIONS, Short, fixed, is_gap, same},
+    alias::{Alias, FixedAnswer, LONGEST_GIVEN, LONGEST_MATCHED, OPTIONS, Short, fixed, is_placeholder, same},
     hook::Hook,
     listen::Listen,
     schedule::Schedule,
@@ -49,9 +49,9 @@ impl Listener for Triggers {
             };
             listen
                 .command
-                .gaps()
+                .placeholders()
                 .all(fits)
-                .then(|| TriggerSource { by: format!("listen {}", number + 1), words: listen.command.filled(&values) })
+                .then(|| TriggerSource { by: format!("listen {}", number + 1), words: listen.command.fill(&values) })
         })
     }
 }
@@ -86,7 +86,7 @@ impl Triggers {
         let (options, given): (Vec<&String>, Vec<&String>) =
             typed.iter().partition(|word| OPTIONS.contains(&word.as_str()));
         let fits = |alias: &&Alias| {
-            let word = |(known, word): (&String, &&String)| is_gap(known) || same(known, word);
+            let word = |(known, word): (&String, &&String)| is_placeholder(known) || same(known, word);
             alias.typed.len() == given.len() && alias.typed.iter().zip(&given).all(word)
         };
         let most = |alias: &&Alias| fixed(alias).count();
@@ -96,10 +96,10 @@ impl Triggers {
                 Err(format!("`{}` is an alias of `{}`.", alias.typed.join(" "), alias.command.as_str()))
             });
         };
-        let gaps = alias.typed.iter().zip(given).filter(|(known, _)| is_gap(known));
-        let values = gaps.map(|(known, word)| (known.clone(), word.clone())).collect();
+        let placeholders = alias.typed.iter().zip(given).filter(|(known, _)| is_placeholder(known));
+        let values = placeholders.map(|(known, word)| (known.clone(), word.clone())).collect();
         let options = options.into_iter().map(|option| GivenArgument::Written(option.clone())).collect();
-        Ok(Some(Short { words: alias.command.filled(&values), options }))
+        Ok(Some(Short { words: alias.command.fill(&values), options }))
     }
 
     /// The aliases and fixed answers for `help`: the words to type, and a description.

@@ -11,10 +11,10 @@ use std::{
 
 use wardroom::{
     base::SecretRef,
-    base::{Located, Table},
+    base::{Located, Table, Template, TemplateError},
 };
 
-use crate::{protocol::ProgramSpec, template::Template};
+use crate::{protocol::ProgramSpec, template::parse_template};
 
 /// The default `PATH`, for the look-up of the program and for the run.
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
@@ -87,7 +87,10 @@ impl ExecPipeline {
     /// Names the missing parameter or secret, never the value of one.
     pub(crate) fn program(&self, parameters: &BTreeMap<String, String>) -> Result<ProgramSpec, String> {
         let fill = |template: &Template| {
-            let text = template.fill(parameters).map_err(|name| format!("the parameter `{name}` is missing"))?;
+            let text = template.fill(parameters).map_err(|error| match error {
+                TemplateError::MissingValue(name) => format!("the parameter `{name}` is missing"),
+                error => error.to_string(),
+            })?;
             if text.contains('\0') { Err("a parameter contains a zero byte".to_owned()) } else { Ok(text) }
         };
         let mut environment = BTreeMap::new();
@@ -114,7 +117,7 @@ impl ExecPipeline {
 }
 
 fn read_template(text: &Located<String>, parameters: &[String], table: &Table) -> Option<Template> {
-    Template::parse(&text.value, parameters).map_err(|error| table.problem(&text.at, error.message, error.fix)).ok()
+    parse_template(&text.value, parameters).map_err(|error| table.problem(&text.at, error.message, error.fix)).ok()
 }
 
 fn read_environment(parameters: &[String], table: &mut Table) -> BTreeMap<String, Variable> {
@@ -146,7 +149,7 @@ fn read_environment(parameters: &[String], table: &mut Table) -> BTreeMap<String
                 variables.insert(name, Variable::Secret(secret.value));
             }
         } else if let Some(template) = named.string(&name).and_then(|text| read_template(&text, parameters, &named)) {
-            if name == "PATH" && template.parameters().next().is_some() {
+            if name == "PATH" && template.placeholders().next().is_some() {
                 named.problem(
                     &key.at,
                     "`PATH` cannot have parameters: the host looks the program up in it",
@@ -192,7 +195,7 @@ fn find_program(
     table: &Table,
 ) -> Option<String> {
     // Parsed as a template without parameters: `{{` is a brace, and `{name}` is an error.
-    let name = match Template::parse(&written.value, &[]).map(|template| template.fill(&BTreeMap::new())) {
+    let name = match parse_template(&written.value, &[]).map(|template| template.fill(&BTreeMap::new())) {
         Ok(Ok(name)) if !name.is_empty() => name,
         _ => {
             let message =
@@ -256,7 +259,7 @@ fn report_unused(
         Variable::Text(template) => Some(template),
         Variable::Secret(_) => None,
     });
-    let used: BTreeSet<&str> = arguments.iter().chain(templates).flat_map(Template::parameters).collect();
+    let used: BTreeSet<&str> = arguments.iter().chain(templates).flat_map(Template::placeholders).collect();
     for name in parameters.iter().filter(|name| !used.contains(name.as_str())) {
         let message = format!("[{}] has the parameter `{name}`, which neither `run` nor `env` uses", table.path());
         table.problem(

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use rustix::process::WaitStatus;
-use wardroom::{Timestamp, adapter::RunEnd, model::Outcome};
+use wardroom::{Timestamp, adapter::RunEnd, base::spoken_duration, model::Outcome};
 
 /// Why a supervisor stopped a program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub(crate) fn ended(
     let (outcome, reason) = match (stop, code, signal) {
         (Some(StopReason::Cancelled), ..) => (Outcome::Cancelled, "cancelled".to_owned()),
         (Some(StopReason::TimedOut(limit)), ..) => {
-            (Outcome::Failed, format!("timed out after {}", format_duration(limit)))
+            (Outcome::Failed, format!("timed out after {}", spoken_duration(limit)))
         }
         (None, Some(0), _) => (Outcome::Succeeded, String::new()),
         (None, Some(code), _) => (Outcome::Failed, format!("exit code {code}")),
@@ -52,30 +52,5 @@ pub(crate) fn interrupted(started: Timestamp, detected: Timestamp) -> RunEnd {
         started,
         ended: detected,
         details: BTreeMap::new(),
-    }
-}
-
-/// `10 min`, `1 min 30 s`, `2 h`, `500 ms`.
-fn format_duration(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    if seconds == 0 {
-        return format!("{} ms", duration.as_millis());
-    }
-    let parts = [(seconds / 3600, "h"), (seconds / 60 % 60, "min"), (seconds % 60, "s")];
-    let parts: Vec<String> =
-        parts.iter().filter(|(count, _)| *count > 0).map(|(count, unit)| format!("{count} {unit}")).collect();
-    parts.join(" ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_are_formatted_for_people() {
-        for (seconds, text) in [(600, "10 min"), (90, "1 min 30 s"), (7200, "2 h"), (2, "2 s")] {
-            assert_eq!(format_duration(Duration::from_secs(seconds)), text);
-        }
-        assert_eq!(format_duration(Duration::from_millis(500)), "500 ms");
     }
 }

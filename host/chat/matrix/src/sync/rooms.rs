@@ -9,7 +9,8 @@ use matrix_sdk::{
     Room, RoomState,
     ruma::{OwnedRoomId, RoomId, api::client::membership::joined_rooms},
 };
-use wardroom_account::{MAX_REQUESTED_DELAY, RoomMembership};
+use wardroom::base::MAX_REQUESTED_DELAY;
+use wardroom_account::RoomMembership;
 
 use super::SyncLoop;
 use crate::{

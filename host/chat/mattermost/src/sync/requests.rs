@@ -5,7 +5,8 @@
 
 use std::time::{Duration, Instant};
 
-use wardroom_account::{Backoff, MAX_REQUESTED_DELAY, RoomMembership};
+use wardroom::base::{Backoff, MAX_REQUESTED_DELAY};
+use wardroom_account::RoomMembership;
 
 use super::{SyncLoop, channel_backfill::ReadBack, newest_post_time};
 use crate::{

@@ -8,6 +8,7 @@ use crate::{
     engine::{host::Host, verdict::Verdict},
     model::Person,
     policy::{Authorized, HeldRole, Rights},
+    store::short_digest,
 };
 
 impl Host {
@@ -131,7 +132,7 @@ impl Host {
             if commands.is_empty() {
                 continue;
             }
-            let short: String = plugin.digest.chars().take("sha256:".len() + 12).collect();
+            let short = short_digest(&plugin.digest);
             let _ = writeln!(text, "{}: {} ({short})", plugin.name, commands.join(", "));
         }
         for plugin in self.plugins.not_loaded() {

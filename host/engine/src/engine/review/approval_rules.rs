@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use crate::policy::{Access, Approval, Pattern};
+use crate::{
+    base::written_duration,
+    policy::{Access, Approval, Pattern},
+};
 
 /// An approval rule in one line.
 pub(super) fn rule_text(rule: &Approval) -> String {
@@ -17,7 +20,7 @@ pub(super) fn rule_text(rule: &Approval) -> String {
         let patterns: Vec<&str> = patterns.iter().map(Pattern::as_str).collect();
         line.push_str(&format!(", {} {}", attribute.as_str(), patterns.join(", ")));
     }
-    line.push_str(&format!(", within {}", config_duration(rule.within.as_secs())));
+    line.push_str(&format!(", within {}", written_duration(rule.within)));
     if rule.known_good {
         line.push_str(", not for a version that succeeded there before");
     }
@@ -25,15 +28,6 @@ pub(super) fn rule_text(rule: &Approval) -> String {
         line.push_str(&format!(", can be overridden by {} (reported to {})", glass.role, glass.tell));
     }
     line
-}
-
-/// A duration as it is written in the configuration: `5m`.
-fn config_duration(seconds: u64) -> String {
-    match seconds {
-        _ if seconds.is_multiple_of(3600) => format!("{}h", seconds / 3600),
-        _ if seconds.is_multiple_of(60) => format!("{}m", seconds / 60),
-        _ => format!("{seconds}s"),
-    }
 }
 
 /// Warnings for rules that need more approvals than the named members of their roles can give. A role whose members are a

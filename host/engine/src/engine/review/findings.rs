@@ -8,7 +8,7 @@ use crate::{
     hostcall::{Plugin, Plugins},
     model::Attribute,
     policy::{Allow, Pattern},
-    store::{CallCount, Usage},
+    store::{CallCount, Usage, short_digest},
 };
 
 /// A loaded plugin with the calls that it imports.
@@ -130,7 +130,7 @@ fn rule_text(rule: &Allow, attributes: &[Attribute]) -> String {
 
 impl fmt::Display for PluginFindings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let short_digest: String = self.digest.chars().take("sha256:".len() + 12).collect();
+        let short_digest = short_digest(&self.digest);
         let (name, commands, contract) = (&self.name, self.commands.join(", "), &self.contract);
         writeln!(f, "plugin {name} ({commands}) {short_digest} {contract}")?;
         writeln!(f, "  {:18} {:5} {:>4} {:>7}  {}", "can call", "kind", "did", "refused", "may")?;

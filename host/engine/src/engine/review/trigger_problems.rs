@@ -7,7 +7,7 @@ use crate::{
     base::{At, Problem},
     command::{Asker, Builtin, CommandKind, Spec, Target},
     model::{Person, RoomName},
-    trigger::Template,
+    trigger::CommandTemplate,
 };
 
 impl Reviewed {
@@ -41,10 +41,10 @@ impl Reviewed {
     }
 
     /// The command of a trigger; what is wrong with it goes to the problems.
-    fn look(&self, at: &At, command: &Template, problems: &mut Vec<Problem>) -> Option<Arc<Spec>> {
+    fn look(&self, at: &At, command: &CommandTemplate, problems: &mut Vec<Problem>) -> Option<Arc<Spec>> {
         let vocabulary = self.vocabulary();
-        let named = command.gaps().map(|gap| (gap.to_owned(), format!("{{{gap}}}"))).collect();
-        match self.plugins.table().check_words(&command.filled(&named), &vocabulary) {
+        let named = command.placeholders().map(|name| (name.to_owned(), format!("{{{name}}}"))).collect();
+        match self.plugins.table().check_words(&command.fill(&named), &vocabulary) {
             Ok(spec) => Some(spec),
             Err(misparse) => {
                 let message = format!("`{}` is no command: {}", command.as_str(), misparse.message);

@@ -51,6 +51,11 @@ impl Backoff {
         tokio::time::sleep(delay).await;
     }
 
+    /// How many delays there were since the start or the last [`Backoff::reset`].
+    pub fn retries(&self) -> u32 {
+        self.retries
+    }
+
     /// Starts again at the base delay. To be called after a success.
     pub fn reset(&mut self) {
         self.retries = 0;
