@@ -1,7 +1,7 @@
-//! What a job asked and what people said: read back from the events of its journal.
+//! Approval requests of a job, read back from the events of its journal.
 //!
-//! Invariant: pure, and a fold over events in their order. Nobody counts twice, the one who asked never counts, and a decision
-//! is final.
+//! Invariant: pure; the state is a fold over the events in their order. A person counts once per request, the requester
+//! never counts, and a decision is final.
 
 use std::collections::BTreeSet;
 
@@ -15,118 +15,117 @@ use crate::{
     store::{Entry, EntryKind},
 };
 
-/// What is written down of an approval.
+/// An approval event as it is stored in the journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub(crate) enum Event {
-    /// The job waits for others.
+    /// The job asks for approval and waits.
     ApprovalAsked {
-        /// Counts the times that this job asked, from 1.
+        /// The number of the request within the job, from 1.
         ask: u32,
-        /// What the rules want.
+        /// The approvals that the rules require.
         needs: Vec<Need>,
-        /// Until when.
+        /// The deadline of the request.
         until: Timestamp,
-        /// What they approve of.
+        /// The effects that are to be approved.
         plan: Plan,
-        /// In words.
+        /// One line for the journal's listing.
         about: String,
     },
-    /// Somebody approves.
+    /// A person approves.
     ApprovalGiven {
-        /// Of which ask.
+        /// The number of the request.
         ask: u32,
-        /// Who.
         by: Counted,
-        /// In words.
+        /// One line for the journal's listing.
         about: String,
     },
-    /// Somebody takes that back.
+    /// A person withdraws an approval.
     ApprovalWithdrawn {
-        /// Of which ask.
+        /// The number of the request.
         ask: u32,
-        /// Whose.
+        /// The id of the person whose approval is withdrawn.
         by: String,
-        /// In words.
+        /// One line for the journal's listing.
         about: String,
     },
-    /// Enough people approved.
+    /// Every need of the request is met.
     Approved {
-        /// Of which ask.
+        /// The number of the request.
         ask: u32,
-        /// In words.
+        /// One line for the journal's listing.
         about: String,
     },
-    /// It is not approved.
+    /// The request was denied, or its deadline passed.
     NotApproved {
-        /// Of which ask.
+        /// The number of the request.
         ask: u32,
-        /// Who said no; `None` where the time was over.
+        /// The id of the person who denied it; `None` after the deadline.
         by: Option<String>,
-        /// Why, one line.
+        /// The reason, in one line.
         about: String,
     },
 }
 
-/// Somebody who approves.
+/// A person who approved, and the needs that they count for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Counted {
-    /// Their id.
+    /// The person's id.
     pub(crate) id: String,
-    /// What people call them.
+    /// The person's display name.
     pub(crate) name: String,
-    /// Which of the needs they count for, by place.
+    /// The indexes of the needs that this person counts for.
     pub(crate) counts: BTreeSet<usize>,
-    /// The event of the reaction by which they said so, if it was one.
+    /// The event id of the reaction, if the approval was a reaction.
     pub(crate) reaction: Option<String>,
 }
 
-/// How an ask ended.
+/// The final result of an approval request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Decision {
-    /// Enough people approved.
+    /// Every need of the request was met.
     Approved,
-    /// It is not approved; why, one line.
+    /// Denied or expired; the reason, in one line.
     NotApproved(String),
 }
 
-/// What a job asked, and how that stands.
+/// An approval request and the answers to it so far.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ApprovalRequest {
-    /// Counts the times that this job asked, from 1.
+    /// The number of the request within the job, from 1.
     pub(crate) number: u32,
-    /// What the rules want.
+    /// The approvals that the rules require.
     pub(crate) needs: Vec<Need>,
-    /// Until when.
+    /// The deadline of the request.
     pub(crate) until: Timestamp,
-    /// What is approved of.
+    /// The effects that are to be approved.
     pub(crate) plan: Plan,
-    /// Who approves, in the order in which they said so.
+    /// The approvals, in the order in which they were given.
     pub(crate) given: Vec<Counted>,
-    /// How it ended, if it did.
+    /// The decision; `None` while the request is open.
     pub(crate) decision: Option<Decision>,
 }
 
 impl ApprovalRequest {
-    /// How many count for a need.
+    /// The number of people who count for the need at this index.
     pub(crate) fn count(&self, need: usize) -> u32 {
         let counts = self.given.iter().filter(|given| given.counts.contains(&need)).count();
         u32::try_from(counts).unwrap_or(u32::MAX)
     }
 
-    /// Whether all that the rules want is there.
+    /// Whether every need has enough approvals. A request without needs is never met.
     pub(crate) fn is_met(&self) -> bool {
         !self.needs.is_empty() && self.needs.iter().enumerate().all(|(at, need)| self.count(at) >= need.count)
     }
 
-    /// The same with one event more.
+    /// This request after one more event.
     pub(crate) fn with(mut self, event: &Event) -> Self {
         self.apply(event);
         self
     }
 
     fn apply(&mut self, event: &Event) {
-        // What comes behind a decision changes nothing.
+        // A decision is final: later events change nothing.
         if self.decision.is_some() {
             return;
         }
@@ -149,7 +148,7 @@ impl ApprovalRequest {
     }
 }
 
-/// The newest ask of a job, as its journal has it.
+/// The newest approval request of a job; `None` if it never asked for one.
 pub(crate) fn latest(entries: &[Entry]) -> Option<ApprovalRequest> {
     let mut latest: Option<ApprovalRequest> = None;
     for entry in entries.iter().filter(|entry| entry.kind == EntryKind::Event) {
@@ -165,10 +164,9 @@ pub(crate) fn latest(entries: &[Entry]) -> Option<ApprovalRequest> {
     latest
 }
 
-/// An event of an approval; `None` for any other.
 fn read(body: &Value) -> Option<Event> {
     let word = body["event"].as_str()?;
-    // Most events are others, and are not read for nothing.
+    // Check the name first: most events are of other kinds, and parsing them would be wasted work.
     if !word.starts_with("approv") && word != "not-approved" {
         return None;
     }
@@ -207,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn each_need_is_met_by_people_who_count_for_it() {
+    fn a_need_is_met_only_by_people_who_count_for_it() {
         let ask = ask(vec![need(1), need(2)]).with(&given("a", &[0, 1]));
         assert!(!ask.is_met());
         assert!(!ask.clone().with(&given("a", &[1])).is_met(), "nobody counts twice");
@@ -216,12 +214,12 @@ mod tests {
     }
 
     #[test]
-    fn what_needs_nobody_is_not_met_by_nobody() {
+    fn a_request_without_needs_is_never_met() {
         assert!(!ask(Vec::new()).is_met());
     }
 
     #[test]
-    fn a_word_that_is_taken_back_counts_no_more_and_a_decision_is_final() {
+    fn a_withdrawn_approval_does_not_count_and_a_decision_is_final() {
         let ask = ask(vec![need(1)]).with(&given("a", &[0]));
         assert!(ask.is_met());
         let back = Event::ApprovalWithdrawn { ask: 1, by: "a".into(), about: String::new() };
@@ -234,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn events_are_read_back_as_they_were_written() {
+    fn approval_events_round_trip_through_json() {
         let event = given("a", &[0, 3]);
         assert_eq!(read(&json!(event)), Some(event));
         for other in [json!({ "event": "cancel" }), json!({ "event": "approved" }), json!({}), json!(null)] {

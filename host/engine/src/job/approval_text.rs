@@ -1,4 +1,4 @@
-//! What the room sees of an approval: the host's words, never the plugin's.
+//! The approval messages of a room. The host writes all of this text; the plugin writes none of it.
 
 use jiff::Timestamp;
 
@@ -13,30 +13,30 @@ use crate::{
     store::JobRow,
 };
 
-/// More effects than this cannot be approved at once, nor such that take more bytes to be shown.
+/// Limits of a plan that can be approved: pending effects, and bytes of text. A larger plan cannot be shown whole.
 const MOST_SHOWN: usize = 40;
 const LONGEST_PLAN: usize = 12_000;
-/// So many of the effects that happened are shown.
+/// The number of completed effects that a plan lists.
 const MOST_DONE: usize = 5;
 
-/// The key of the message that asks.
+/// The outbox key of an approval message.
 pub(crate) fn key(job: &str, ask: u32) -> String {
     format!("{job}/approval-{ask}")
 }
 
-/// The job and the number of the ask, of a message's key.
+/// The job id and the number of the request in an outbox key; the inverse of [`key`].
 pub(crate) fn key_parts(key: &str) -> Option<(&str, u32)> {
     let (job, ask) = key.split_once("/approval-")?;
     Some((job, ask.parse().ok()?))
 }
 
-/// What is typed behind `approve` for one ask: the job's id, and from the second ask on its number, so that nobody approves of
-/// what they have not seen.
+/// The argument of `approve` and `deny` for one request: the job's id, and from the second request on also its number.
+/// The number prevents an approval of a newer request that the person has not read.
 pub(crate) fn handle(job: &str, ask: u32) -> String {
     if ask == 1 { job.to_owned() } else { format!("{job}-{ask}") }
 }
 
-/// The job and the ask of a handle; the ask is left out where its number is.
+/// The job id and the number of the request in an argument of `approve`; the number is `None` if only the id was given.
 pub(crate) fn handle_parts(word: &str) -> (&str, Option<u32>) {
     match word.rsplit_once('-').map(|(job, ask)| (job, ask.parse())) {
         Some((job, Ok(ask))) => (job, Some(ask)),
@@ -44,7 +44,7 @@ pub(crate) fn handle_parts(word: &str) -> (&str, Option<u32>) {
     }
 }
 
-/// Where a job stands that asks: `waits for approval, 1 of 2 (deployer)`.
+/// The status of a job that waits for approval: `waits for approval, 1 of 2 (deployer)`.
 pub(crate) fn approval_line(ask: &ApprovalRequest) -> String {
     let needs: Vec<String> = ask
         .needs
@@ -55,19 +55,19 @@ pub(crate) fn approval_line(ask: &ApprovalRequest) -> String {
     format!("waits for approval, {}", needs.join(" and "))
 }
 
-/// Whether a plan can be shown whole: what cannot be read cannot be approved.
+/// Whether a plan is small enough to be shown whole. A plan that cannot be shown whole cannot be approved.
 pub(crate) fn fits(plan: &Plan) -> bool {
     let ahead: Vec<usize> =
         plan.effects.iter().filter(|effect| !effect.done).map(|effect| effect.shown().len()).collect();
     ahead.len() <= MOST_SHOWN && ahead.iter().sum::<usize>() <= LONGEST_PLAN
 }
 
-/// The effects of a plan, a line each: those to come whole, and of those that happened the last ones.
+/// The effects of a plan, one per line: all pending effects, and the last [`MOST_DONE`] of the completed ones.
 pub(crate) fn plan_lines(plan: &Plan) -> Vec<String> {
     let mut lines = Vec::new();
     let done = plan.effects.iter().filter(|effect| effect.done).count();
     if let Some(earlier) = done.checked_sub(MOST_DONE).filter(|earlier| *earlier > 0) {
-        lines.push(format!("[done] {earlier} effects before"));
+        lines.push(format!("[done] {earlier} earlier effects"));
     }
     for (number, effect) in plan.effects.iter().enumerate().skip(done.saturating_sub(MOST_DONE)) {
         let mark = if effect.done { "[done] " } else { "" };
@@ -76,13 +76,13 @@ pub(crate) fn plan_lines(plan: &Plan) -> Vec<String> {
     match &plan.end {
         PlanEnd::Ended if plan.effects.is_empty() => lines.push("nothing".to_owned()),
         PlanEnd::Ended => {}
-        PlanEnd::Depends => lines.push("the rest depends on this".to_owned()),
-        PlanEnd::Broke(why) => lines.push(format!("then it ends: {}", clean(why))),
+        PlanEnd::Depends => lines.push("the next effects depend on the result of this one".to_owned()),
+        PlanEnd::Broke(why) => lines.push(format!("then the plugin fails: {}", clean(why))),
     }
     lines
 }
 
-/// How much time is left: `4 min`, `2 h`. Rounded up, so that what is said is never more than gone.
+/// The remaining time: `4 min`, `2 h`. Rounded up.
 fn left(until: Timestamp, now: Timestamp) -> String {
     let seconds = until.as_second().saturating_sub(now.as_second()).max(0);
     let up = |unit: i64| seconds.div_euclid(unit) + i64::from(seconds % unit > 0);
@@ -93,30 +93,31 @@ fn left(until: Timestamp, now: Timestamp) -> String {
     }
 }
 
-/// The message that asks: what, who, until when; or how it ended. `asked` are the ids of those who can approve;
-/// `thumbs`: whether reactions count there.
+/// The approval message of a job: the plan, the rules, the approvals so far, the deadline and the commands to type;
+/// after the decision, the decision. `asked` are the ids of the people to mention. `thumbs` says whether reactions
+/// count in this room.
 pub(crate) fn message(row: &JobRow, ask: &ApprovalRequest, asked: &[String], now: Timestamp, thumbs: bool) -> Text {
     let who = who_is(&row.caller.id, &row.caller.name);
     let mut text = Text::default();
     match &ask.decision {
         None => {
             text.push_lines(format!("`{}` (job {}, asked by {who}) {}", row.line, row.id, approval_line(ask)));
-            text.push_lines("It is going to:");
+            text.push_lines("The plan:");
         }
         Some(Decision::Approved) => {
             text.push_lines(format!("`{}` (job {}, asked by {who}) was approved", row.line, row.id));
-            text.push_lines("Approved was:");
+            text.push_lines("The approved plan:");
         }
         Some(Decision::NotApproved(why)) => {
             text.push_lines(format!("`{}` (job {}, asked by {who}) was not approved: {why}", row.line, row.id));
-            text.push_lines("Not approved was:");
+            text.push_lines("The plan that was not approved:");
         }
     }
     for line in plan_lines(&ask.plan) {
         text.push_lines(format!("  {line}"));
     }
     let rules: Vec<&str> = ask.needs.iter().map(|need: &Need| need.rule.as_str()).collect();
-    text.push_lines(format!("Asked for by {}.", rules.join("; ")));
+    text.push_lines(format!("Required by {}.", rules.join("; ")));
     if !ask.given.is_empty() {
         let names: Vec<String> = ask.given.iter().map(|given| who_is(&given.id, &given.name)).collect();
         text.push_lines(format!("Approved by {}.", names.join(", ")));
@@ -124,13 +125,15 @@ pub(crate) fn message(row: &JobRow, ask: &ApprovalRequest, asked: &[String], now
     if ask.decision.is_none() {
         let (up, down) = if thumbs { (" or 👍", " or 👎") } else { ("", "") };
         let (until, left, handle) = (moment(ask.until), left(ask.until, now), handle(&row.id, ask.number));
-        text.push_lines(format!("Until {until}, {left} left: `approve {handle}`{up}, `deny {handle} REASON`{down}."));
+        text.push_lines(format!(
+            "Answer until {until} ({left} left): `approve {handle}`{up}, or `deny {handle} REASON`{down}."
+        ));
         text.push_people(asked);
     }
     text
 }
 
-/// The thumb that an emoji is, whatever its skin.
+/// The vote that an emoji stands for. Skin tones and variation selectors are ignored.
 pub(crate) fn thumb(emoji: &str) -> Option<Thumb> {
     let bare: String =
         emoji.chars().filter(|letter| !matches!(letter, '\u{fe0e}' | '\u{fe0f}' | '\u{1f3fb}'..='\u{1f3ff}')).collect();
@@ -141,7 +144,7 @@ pub(crate) fn thumb(emoji: &str) -> Option<Thumb> {
     }
 }
 
-/// What a thumb says.
+/// The two emoji that count as votes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Thumb {
     Up,

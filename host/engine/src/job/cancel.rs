@@ -1,4 +1,4 @@
-//! What is written when a job is cancelled.
+//! The writes that cancel a job before its first effect.
 
 use serde_json::json;
 
@@ -9,7 +9,7 @@ use crate::{
     store::{EntryKind, JobOutcome, JobRow, Write},
 };
 
-/// Closes a job of which nothing was done yet. `next` is the number of its next entry.
+/// The writes that close a job before any of its effects ran. `next` is the number of the job's next entry.
 pub(crate) fn call_off(
     row: &JobRow,
     next: u32,
@@ -18,12 +18,12 @@ pub(crate) fn call_off(
     now: jiff::Timestamp,
 ) -> Vec<Write> {
     let who = crate::base::clean(&by.name);
-    let mut text = Text::lines(format!("`{}` (job {}) was called off by {who}.", row.line, row.id));
-    text.push_lines("Nothing of it was done.");
+    let mut text = Text::lines(format!("`{}` (job {}) was cancelled by {who}.", row.line, row.id));
+    text.push_lines("Nothing was changed.");
     let about = json!({ "event": crate::job::CANCEL, "by": by.id, "about": "" });
     let mut event = entry(row, EntryKind::Event, about, now);
     event.number = next;
-    let card = crate::job::last(row, JobOutcome::Cancelled, "before it began");
+    let card = crate::job::last(row, JobOutcome::Cancelled, "before it started");
     let (mut closed, writes) =
         close(row, JobOutcome::Cancelled, text, card, shown.map_or(&[], std::slice::from_ref), now);
     closed.number = next + 1;

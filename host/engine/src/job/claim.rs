@@ -1,4 +1,4 @@
-//! Which jobs are being taken care of, so that no two do it at once.
+//! In-process claims on jobs: at most one task works on a job.
 
 use std::{
     collections::HashSet,
@@ -6,15 +6,15 @@ use std::{
     time::Duration,
 };
 
-/// How often, and after which pauses, a job is tried to be had that somebody else has.
+/// The number of attempts to claim a job that another task holds, and the pause between them: one second in all.
 const TRIES: u32 = 40;
 const PAUSE: Duration = Duration::from_millis(25);
 
-/// The jobs that somebody takes care of.
+/// The set of claimed job ids.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Claims(Arc<Mutex<HashSet<String>>>);
 
-/// The care of one job; let go of when dropped.
+/// A claim on one job. Dropping it releases the job.
 #[derive(Debug)]
 pub(crate) struct Claim {
     claims: Claims,
@@ -22,13 +22,13 @@ pub(crate) struct Claim {
 }
 
 impl Claims {
-    /// Takes a job in care; `None` where somebody else has it.
+    /// Claims a job; `None` if another task holds it.
     pub(crate) fn claim(&self, job: &str) -> Option<Claim> {
         let new = self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(job.to_owned());
         new.then(|| Claim { claims: self.clone(), job: job.to_owned() })
     }
 
-    /// The same, as soon as whoever has it lets go of it; `None` where that takes longer than people wait.
+    /// Claims a job, and retries for up to a second while another task holds it; then `None`.
     pub(crate) async fn claim_soon(&self, job: &str) -> Option<Claim> {
         for _ in 0..TRIES {
             if let Some(claim) = self.claim(job) {

@@ -1,4 +1,4 @@
-//! What is written when a job ends.
+//! The writes that end a job.
 
 use serde_json::json;
 
@@ -8,7 +8,8 @@ use crate::{
     store::{EntryKind, JobEnd, JobOutcome, JobRow, OutboxKind, OutboxRow, Write},
 };
 
-/// The last entry of a job, and all that goes with it.
+/// The closing entry of a job, and the writes of its transaction: the end in the job's row, the last card, the closing
+/// message in each room, and the reaction.
 pub(crate) fn close(
     row: &JobRow,
     outcome: JobOutcome,
@@ -24,14 +25,14 @@ pub(crate) fn close(
     let mut writes =
         vec![Write::Close { job: row.id.clone(), end }, Write::Say(card), Write::Say(said(row, "closing", text))];
     writes.extend(told);
-    // One that was left for later has no message of its own.
+    // A job that another job scheduled has no message of its own to react to.
     if row.parent.is_none() {
         writes.push(Write::Say(reaction(row, emoji(outcome))));
     }
     (closed, writes)
 }
 
-/// An emoji on the message that caused a job.
+/// A reaction on the message that started the job.
 pub(crate) fn reaction(row: &JobRow, emoji: &str) -> OutboxRow {
     let key = &row.inbox;
     OutboxRow {

@@ -1,73 +1,72 @@
-//! How a job's guest ended, as its journal holds it.
+//! The result of a job's guest, as its `End` entry stores it.
 
 use serde::{Deserialize, Serialize};
 
-/// How a plugin ended, as it stands in the journal.
+/// The result of a guest, as the journal stores it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct GuestOutcome {
-    /// How.
     pub(crate) end: GuestEndKind,
-    /// What it said, or why it was ended.
+    /// The guest's reply, or the reason why it was stopped.
     pub(crate) text: String,
-    /// A failure's code.
+    /// The code of a failure; empty otherwise.
     pub(crate) code: String,
-    /// Whether it says that something went less well than it should.
+    /// Whether the guest reported a success with warnings.
     pub(crate) warnings: bool,
-    /// What the rules refused it.
+    /// The calls that the rules denied.
     pub(crate) denied: Vec<Denied>,
-    /// Whether a call that changes anything was allowed.
+    /// Whether at least one acting call was allowed.
     pub(crate) acted: bool,
 }
 
 impl GuestOutcome {
-    /// The end of a plugin that is not run again, because its job was called off.
+    /// The result of a guest that is not run again because its job was cancelled.
     pub(crate) fn called_off(text: String) -> Self {
         let code = "cancelled".to_owned();
         Self { end: GuestEndKind::Failure, text, code, warnings: false, denied: Vec::new(), acted: false }
     }
 }
 
-/// The ways in which a plugin ends.
+/// The ways in which a guest ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum GuestEndKind {
-    /// It did its work.
+    /// It returned a reply.
     Reply,
-    /// It says that it did not.
+    /// It returned a failure.
     Failure,
-    /// It reached a limit.
+    /// It exceeded a limit.
     Limit,
-    /// It broke.
+    /// It trapped.
     Trap,
 }
 
-/// A call that was refused, for the room.
+/// A denied call, as the room sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Denied {
-    /// The call's name.
+    /// The call's name, for example `pipelines.trigger`.
     pub call: String,
-    /// What it was about: `cms/production version 1.0.2`.
+    /// The target: `cms/production version 1.0.2`.
     pub about: String,
-    /// Everything that stands in its way.
+    /// Every rule that denies the call.
     pub reasons: Vec<Reason>,
 }
 
 impl Denied {
-    /// The reasons in one line.
+    /// All reasons in one line.
     pub fn texts(&self) -> String {
         let texts: Vec<&str> = self.reasons.iter().map(|reason| reason.text.as_str()).collect();
         texts.join("; ")
     }
 }
 
-/// Why a call is refused.
+/// A reason why a call is denied.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Reason {
-    /// A short stable word: `query`, `grant`, `typed`, `role`, `bot`, `owner`, `limit`, `freeze`, `order`, `direct`, `approval`,
-    /// `override`.
+    /// A stable identifier: `query`, `grant`, `typed`, `role`, `bot`, `owner`, `limit`, `freeze`, `order`, `direct`,
+    /// `approval`, `override`.
     pub kind: String,
     /// One line that names the rule.
     pub text: String,
-    /// The rule to add, if the operator wants to allow it.
+    /// The lines of `plugins.toml` that would allow the call, if adding a rule can.
     pub add: Option<String>,
 }

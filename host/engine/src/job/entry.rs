@@ -1,10 +1,10 @@
-//! Entries of a job's journal that are the host's own.
+//! Constructors for journal entries that the host writes.
 
 use serde_json::Value;
 
 use crate::store::{Entry, EntryKind, JobRow};
 
-/// An entry of the host's own in a job's journal. Its number is given when it is written.
+/// A journal entry of the host. Its number is assigned when it is written.
 pub(crate) fn entry(row: &JobRow, kind: EntryKind, body: Value, at: jiff::Timestamp) -> Entry {
     Entry {
         job: row.id.clone(),
@@ -21,12 +21,12 @@ pub(crate) fn entry(row: &JobRow, kind: EntryKind, body: Value, at: jiff::Timest
     }
 }
 
-/// The result of an intent or a wait, as the host writes it.
+/// The result entry of an intent or a wait.
 pub(crate) fn result(row: &JobRow, of: &Entry, body: Value, at: jiff::Timestamp) -> Entry {
     Entry { call: of.call.clone(), of: Some(of.number), ..entry(row, EntryKind::Result, body, at) }
 }
 
-/// An effect in words: `pipelines.trigger cms/staging 1.0.2`.
+/// A short description of an intent: `pipelines.trigger cms/staging 1.0.2`.
 pub(crate) fn about(intent: &Entry) -> String {
     let one = |name: &str| intent.attributes.get(name).map(|values| values.join(", "));
     let target = one("pipeline").or_else(|| Some(format!("{}/{}", one("app")?, one("environment")?)));

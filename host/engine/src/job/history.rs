@@ -1,7 +1,4 @@
-//! A job's journal as it was read back: what it says of where the job stands, and what a plugin that runs anew is answered.
-//!
-//! Invariant: pure. A plugin makes one call at a time, so at most one intent or wait is without a result.
-//! Not here: what is done about it (`drive`).
+//! A job's journal, read back and checked: the job's position in it, and the answers that a replay gives.
 
 use serde::Deserialize;
 
@@ -18,81 +15,82 @@ use crate::{
     store::{Entry, EntryKind, JobRow, Store, StoreError},
 };
 
-/// The call whose intents name runs.
+/// The call whose intents start pipeline runs.
 pub(crate) const TRIGGER: &str = "pipelines.trigger";
-/// The call that waits.
+/// The call that waits for runs and timers.
 pub(crate) const WAIT: &str = "pipelines.wait";
-/// An event's word: somebody asked the job to stop.
+/// The name of the event that a cancellation writes.
 pub(crate) const CANCEL: &str = "cancel";
 
-/// What an invocation's entry holds.
+/// The body of entry 0, the invocation.
 #[derive(Debug, Clone, serde::Serialize, Deserialize)]
 pub(crate) struct StartEntry {
-    /// What the plugin is given.
+    /// The command and its arguments, as the plugin receives them.
     pub(crate) invocation: GuestInvocation,
-    /// The same in one line.
+    /// The command line as text.
     pub(crate) line: String,
-    /// The digest of the plugin's bytes.
+    /// The digest of the plugin's bytes. A replay runs the same bytes.
     pub(crate) digest: String,
-    /// The plugin's settings.
+    /// The plugin's settings at the time of the command.
     pub(crate) settings: Vec<(String, String)>,
-    /// What one run of it may use.
+    /// The resource limits of one run of the plugin.
     pub(crate) limits: Limits,
-    /// What the host itself takes with every action.
+    /// The host's options of an action, such as `--wait`.
     #[serde(flatten)]
     pub(crate) options: Options,
-    /// Whether it was typed where nobody else is.
+    /// Whether the command was typed in a direct message.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) direct: bool,
-    /// The room that it is shown in beside its own.
+    /// The second room that shows the job, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) shown: Option<ShownIn>,
 }
 
-/// Where a job stands by its journal.
+/// A job's position according to its journal: what the runner does next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ReplayPosition {
-    /// Its plugin runs, from the beginning, with what is recorded as answers.
+    /// The plugin runs from its start; recorded calls are answered from the journal.
     Runs,
-    /// It waits, by the entry at this place.
+    /// The job waits; the index of the wait's entry.
     Waits(usize),
-    /// Nobody knows whether the effect of the entry at this place happened.
+    /// The intent at this index has no result: whether its effect happened is unknown.
     InDoubt(usize),
-    /// It waits for other people to approve of its next effect.
+    /// The job waits for the approval of its next effect.
     Asks,
-    /// Its plugin ended, by the entry at this place.
+    /// The plugin ended; the index of its `End` entry.
     Ended(usize),
-    /// It is over.
+    /// The job is closed.
     Over,
 }
 
-/// A job's journal.
+/// The entries of a job's journal, whose hashes were checked.
 #[derive(Debug, Default)]
 pub(crate) struct JobHistory {
     entries: Vec<Entry>,
 }
 
-/// Why a journal cannot be gone on from.
+/// Why a job's journal cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HistoryError {
-    /// It cannot be read now.
+    /// The store failed; reading can be retried.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// It is not what was written.
-    #[error("its journal is broken: {0}")]
+    /// The entries do not match their hashes, or cannot be parsed.
+    #[error("the job's journal is broken: {0}")]
     Broken(String),
-    /// Its plugin cannot run.
+    /// The plugin of the job cannot be run.
     #[error("{0}")]
     Plugin(String),
 }
 
 impl JobHistory {
-    /// Reads a job's journal and checks every entry.
+    /// Reads a job's journal and checks the hash of every entry.
     pub(crate) async fn read(store: &dyn Store, job: &str) -> Result<Self, HistoryError> {
         Self::read_behind(store, job, &mut None).await
     }
 
-    /// The same; what `checked` says was checked a moment ago is not hashed again, and it is told what is now.
+    /// As [`Self::read`], but does not hash entries again that `checked` (their count and the last hash) already
+    /// covers. Updates `checked`.
     pub(crate) async fn read_behind(
         store: &dyn Store,
         job: &str,
@@ -104,7 +102,7 @@ impl JobHistory {
         good.map_err(|fault| HistoryError::Broken(fault.message))?;
         *checked = Some(tip);
         let mut entries: Vec<Entry> = sealed.into_iter().map(|sealed| sealed.entry).collect();
-        // What only a replay reads may be large, and is read one by one when it is its turn.
+        // Large bodies of calls and intents are read only by a replay, one at a time; all others are read now.
         let now = |entry: &&mut Entry| !matches!(entry.kind, EntryKind::Call | EntryKind::Intent);
         for entry in entries.iter_mut().filter(|entry| entry.beside.is_some()).filter(now) {
             entry.body = match blob::unpack(store, entry).await {
@@ -116,34 +114,33 @@ impl JobHistory {
         Ok(Self { entries })
     }
 
-    /// All entries.
     pub(crate) fn entries(&self) -> &[Entry] {
         &self.entries
     }
 
-    /// The number of the next entry.
     pub(crate) fn next(&self) -> u32 {
         u32::try_from(self.entries.len()).unwrap_or(u32::MAX)
     }
 
-    /// What the job began with.
+    /// The body of entry 0.
     pub(crate) fn begun(&self) -> Result<StartEntry, HistoryError> {
-        let first = self.entries.first().ok_or_else(|| HistoryError::Broken("it has no entry".to_owned()))?;
+        let first =
+            self.entries.first().ok_or_else(|| HistoryError::Broken("the job's journal has no entries".to_owned()))?;
         StartEntry::deserialize(&first.body)
             .map_err(|error| HistoryError::Broken(format!("entry 0 cannot be read: {error}")))
     }
 
-    /// Whether its plugin did nothing yet.
+    /// Whether the plugin made no call yet: only events follow entry 0.
     pub(crate) fn is_fresh(&self) -> bool {
         self.entries[1..].iter().all(|entry| entry.kind == EntryKind::Event)
     }
 
-    /// What it asked other people last, and how that stands.
+    /// The newest approval request, and the answers to it.
     pub(crate) fn ask(&self) -> Option<ApprovalRequest> {
         latest(&self.entries)
     }
 
-    /// Where the job stands.
+    /// The job's position: its newest open entry decides.
     pub(crate) fn standing(&self) -> ReplayPosition {
         let mut open = None;
         for (index, entry) in self.entries.iter().enumerate() {
@@ -158,7 +155,7 @@ impl JobHistory {
         }
         match open {
             Some(standing) => standing,
-            // One that was called off runs, to be told so.
+            // A cancelled job runs once more, so that its plugin receives the cancellation.
             None if self.cancelled() => ReplayPosition::Runs,
             None => match self.ask() {
                 Some(ApprovalRequest { decision: None, .. }) => ReplayPosition::Asks,
@@ -167,19 +164,19 @@ impl JobHistory {
         }
     }
 
-    /// Whether somebody asked the job to stop.
+    /// Whether the job was cancelled.
     pub(crate) fn cancelled(&self) -> bool {
         self.events().any(|entry| entry.body["event"] == CANCEL)
     }
 
-    /// Whether a run was started after the job was called off: to tidy up, so it is not asked to stop.
+    /// Whether a run was started after the cancellation. Such a run cleans up, so it is not cancelled itself.
     pub(crate) fn tidies_up(&self, run: &RunKey) -> bool {
         let asked = self.events().find(|entry| entry.body["event"] == CANCEL).map(|entry| entry.number);
         let start = self.starts().find(|(intent, _)| RunKey::new(&intent.job, intent.number) == *run);
         asked.zip(start).is_some_and(|(asked, (intent, _))| intent.number > asked)
     }
 
-    /// Whether the plugin was told since that the job was called off: by a wait that says so, or an effect turned away.
+    /// Whether the plugin received the cancellation: as the result of a wait, or as the denial of an effect.
     pub(crate) fn told(&self) -> bool {
         let asked =
             self.entries.iter().position(|entry| entry.kind == EntryKind::Event && entry.body["event"] == CANCEL);
@@ -194,7 +191,7 @@ impl JobHistory {
         asked.is_some_and(|asked| self.entries[asked..].iter().any(tells))
     }
 
-    /// The apps that its effects touched, or may have.
+    /// The apps of all intents, whether or not their effects happened.
     pub(crate) fn apps(&self) -> std::collections::BTreeSet<&str> {
         let intents = self.entries.iter().filter(|entry| entry.kind == EntryKind::Intent);
         intents.filter_map(|intent| intent.attributes.get("app")).flatten().map(String::as_str).collect()
@@ -209,14 +206,14 @@ impl JobHistory {
         self.entries.iter().find(|entry| entry.kind == EntryKind::Result && entry.of == Some(number))
     }
 
-    /// The run of an id, if the job started one under it; the inner `None` where its pipeline is no longer configured.
+    /// The run with this id, if the job started it; the inner `None` if its pipeline is no longer configured.
     pub(crate) fn run(&self, catalog: &Catalog, id: &str) -> Option<Option<PipelineRun>> {
         let key = RunKey::parse(id)?;
         let started = self.starts().find(|(intent, _)| RunKey::new(&intent.job, intent.number) == key)?;
         Some(run_of(catalog, started.0))
     }
 
-    /// The runs that were started, or may have been, and whose end the plugin was not given.
+    /// The intents of runs that started or may have started, and whose end the plugin has not received.
     pub(crate) fn unfinished(&self) -> Vec<&Entry> {
         let seen = |intent: &Entry| {
             let key = RunKey::new(&intent.job, intent.number);
@@ -226,7 +223,7 @@ impl JobHistory {
         self.starts().filter(|(intent, result)| may_run(*result) && !seen(intent)).map(|(intent, _)| intent).collect()
     }
 
-    /// Whether an entry is an intent behind which there may be a run.
+    /// Whether an entry is an intent that started a run or may have.
     pub(crate) fn may_run(&self, intent: &Entry) -> bool {
         intent.kind == EntryKind::Intent && intent.call == TRIGGER && may_run(self.result_of(intent.number))
     }
@@ -237,14 +234,13 @@ impl JobHistory {
     }
 }
 
-/// Whether there may be a run behind an intent with this result.
 fn may_run(result: Option<&Entry>) -> bool {
     let Some(result) = result else { return true };
     let answer = &result.body["answer"];
     !answer["Ok"].is_null() || answer["Err"]["Other"]["code"] == "unknown"
 }
 
-/// The run that an intent would have started; `None` where its pipeline is no longer configured.
+/// The run that an intent starts; `None` if its pipeline is no longer configured.
 pub(crate) fn run_of(catalog: &Catalog, intent: &Entry) -> Option<PipelineRun> {
     let one = |name: &str| intent.attributes.get(name).and_then(|values| values.first()).cloned();
     let deployment = catalog.pipeline(&one("pipeline")?)?;
@@ -259,7 +255,7 @@ pub(crate) fn run_of(catalog: &Catalog, intent: &Entry) -> Option<PipelineRun> {
     })
 }
 
-/// A job in words that people know it by.
+/// A job as messages name it: its command, its id and its caller.
 pub(crate) fn title(row: &JobRow) -> String {
     format!("`{}` (job {}, asked by {})", row.line, row.id, row.caller.name)
 }
@@ -300,7 +296,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn where_a_job_stands_is_its_newest_open_entry() {
+    fn the_newest_open_entry_is_the_jobs_position() {
         let first = entry(EntryKind::Invocation, "", json!({}));
         let intent = entry(EntryKind::Intent, TRIGGER, json!({}));
         let wait = entry(EntryKind::Wait, WAIT, json!({}));
@@ -311,7 +307,7 @@ pub(crate) mod tests {
         assert_eq!(history(vec![first.clone(), intent.clone(), cancel.clone()]).standing(), ReplayPosition::InDoubt(1));
         let waits = history(vec![first.clone(), intent.clone(), run(), wait.clone()]);
         assert_eq!(waits.standing(), ReplayPosition::Waits(3));
-        assert_eq!(waits.unfinished().len(), 1, "its end is not known to the plugin");
+        assert_eq!(waits.unfinished().len(), 1, "the plugin has not received its end");
         assert!(!waits.is_fresh());
         let ended = entry(EntryKind::End, "", json!({}));
         let seen = result(3, WAIT, json!({ "Ok": { "id": "j-1" } }));
@@ -321,12 +317,12 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_plugin_is_told_once_that_its_job_was_called_off() {
+    fn a_plugin_receives_a_cancellation_once() {
         let cancel = || entry(EntryKind::Event, "", json!({ "event": CANCEL }));
         let first = || entry(EntryKind::Invocation, "", json!({}));
         let wait = || entry(EntryKind::Wait, WAIT, json!({}));
         assert!(!history(vec![first(), wait(), result(1, WAIT, json!({ "Ok": {} })), cancel()]).told());
-        // What was there in the same moment says nothing of it.
+        // A result from before the cancellation does not deliver it.
         let reached = json!({ "Ok": { "outcome": "reached" } });
         assert!(!history(vec![first(), wait(), cancel(), result(1, WAIT, reached)]).told());
         let stopped = json!({ "Ok": { "outcome": "cancelled" } });
@@ -338,7 +334,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_run_that_may_be_there_is_followed() {
+    fn a_run_that_may_have_started_is_unfinished() {
         let first = || entry(EntryKind::Invocation, "", json!({}));
         let intent = || entry(EntryKind::Intent, TRIGGER, json!({}));
         let refused = json!({ "Err": { "Other": { "code": "refused" } } });

@@ -1,40 +1,38 @@
-//! What a job's guest is given, as entry 0 of its journal holds it.
+//! The input of a job's guest, as entry 0 of its journal stores it.
 //!
-//! The serialized form is that of the contract's `commands.invocation`; journals depend on it.
+//! The serialized form is that of the contract's `commands.invocation`. Journals on disk depend on it.
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::Person;
 
-/// One command that somebody typed.
+/// A command with its arguments and its caller.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct GuestInvocation {
-    /// The job's id; for a query a name of this one answer.
+    /// The job's id; for a query, an id of this answer.
     pub(crate) job: String,
-    /// The command's own name.
+    /// The full name of the command.
     pub(crate) command: String,
-    /// The arguments, in the order of the parameters.
+    /// The arguments, in the order of the command's parameters.
     pub(crate) arguments: Vec<GuestArgument>,
-    /// Who typed it.
+    /// The person who typed the command.
     pub(crate) caller: Person,
 }
 
-/// One argument.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct GuestArgument {
     /// The parameter's name.
     pub(crate) name: String,
-    /// Its value.
     pub(crate) value: GuestValue,
 }
 
-/// An argument's value.
+/// A typed argument value.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) enum GuestValue {
     /// Text.
     Text(String),
-    /// A whole number; a duration in milliseconds.
+    /// An integer; durations are in milliseconds.
     Integer(i64),
-    /// Yes or no.
+    /// A flag.
     Boolean(bool),
 }

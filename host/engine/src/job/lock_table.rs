@@ -1,8 +1,7 @@
-//! Who holds which place, and who stands in line for one.
+//! Deployment locks and their queues.
 //!
-//! Invariant: one job holds a place at a time, from its first effect there to its closing line. Each holding is a row too,
-//! in the same transaction as the intent of that effect, so that a restart knows it.
-//! Invariant: a job stands in line only while it holds nothing, so no two jobs wait for each other.
+//! Invariant: one job holds a lock at a time, from its first effect there until it is closed. The lock is a row,
+//! written in the transaction of that effect's intent, so a restart restores it.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -14,7 +13,7 @@ use jiff::Timestamp;
 
 use crate::store::{DeploymentLock, JobRow};
 
-/// The places that are held, and the lines in front of them.
+/// The locks that are held or reserved, and the queue of each.
 #[derive(Debug, Default)]
 pub(crate) struct LockTable(Mutex<State>);
 
@@ -24,13 +23,13 @@ struct State {
     lines: BTreeMap<DeploymentLock, BTreeSet<(Timestamp, String)>>,
 }
 
-/// A job that holds a place, in the words that others need of it.
+/// The job that holds a lock, with the text that other jobs' messages quote.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Holder {
     job: String,
     line: String,
     caller: String,
-    // Whether it is written down. Before that a place is kept for a job that has not acted there yet.
+    // Whether the lock's row is stored. Before that the lock is only reserved for the job.
     written: bool,
 }
 
@@ -40,12 +39,12 @@ impl Holder {
     }
 }
 
-/// Another job holds a place.
+/// The error of [`LockTable::take`]: another job holds the lock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Busy {
-    /// Which place.
+    /// The lock that is held.
     pub(crate) place: DeploymentLock,
-    /// Whether the job that wants it holds another one, and so must not stand in line.
+    /// Whether the requesting job holds another lock. Such a job must not queue.
     pub(crate) holds_another: bool,
     holder: Holder,
 }
@@ -55,16 +54,16 @@ impl fmt::Display for Busy {
         let Holder { job, line, caller, .. } = &self.holder;
         let caller = crate::base::clean(caller);
         match line.is_empty() {
-            true => write!(f, "{} is kept for job {job}, whose turn it is", self.place)?,
+            true => write!(f, "{} is reserved for job {job}, which is next in the queue", self.place)?,
             false => write!(f, "{} is held by job {job} (`{line}`, by {caller})", self.place)?,
         }
-        if self.holds_another { Ok(()) } else { write!(f, "; `--wait` stands in line for it") }
+        if self.holds_another { Ok(()) } else { write!(f, "; with `--wait` the command queues for it") }
     }
 }
 
 impl LockTable {
-    /// Takes places for a job, all or none. Gives those that are to be written down: what it did not hold yet, and what
-    /// was only kept for it.
+    /// Reserves locks for a job, all or none. Returns the locks whose rows are to be written: those that are new to the
+    /// job, and those that were only reserved for it.
     pub(crate) fn take(&self, places: &[DeploymentLock], job: &JobRow) -> Result<Vec<DeploymentLock>, Box<Busy>> {
         if places.is_empty() {
             return Ok(Vec::new());
@@ -85,7 +84,7 @@ impl LockTable {
         Ok(new)
     }
 
-    /// What was taken is written down.
+    /// Marks locks as stored, after the transaction that wrote their rows.
     pub(crate) fn wrote(&self, places: &[DeploymentLock]) {
         let mut state = self.lock();
         for place in places {
@@ -95,24 +94,24 @@ impl LockTable {
         }
     }
 
-    /// A job lets go of what is only kept for it. Gives the jobs that are next.
+    /// Releases the locks that are only reserved for a job. Returns the jobs that are next in their queues.
     pub(crate) fn release_held(&self, job: &str) -> Vec<String> {
         self.free(job, |holder| !holder.written)
     }
 
-    /// A holding that an earlier process wrote down.
+    /// Restores a lock from its row after a restart.
     pub(crate) fn restore(&self, place: DeploymentLock, job: &JobRow) {
         self.lock().held.insert(place, Holder::of(job, true));
     }
 
-    /// Puts a job in line, by the moment since which it waits; gives where it stands, in words. `None` where the place is
-    /// free by now: then it is kept for the job, which can go on.
+    /// Queues a job for a lock, ordered by `since`, and returns its status text. If the lock is free it is reserved for
+    /// the job instead, and `None` is returned.
     pub(crate) fn enqueue(&self, place: &DeploymentLock, job: &JobRow, since: Timestamp) -> Option<String> {
         let mut state = self.lock();
         match state.held.get(place) {
             Some(holder) if holder.job != job.id => {
                 let of = if holder.line.is_empty() { String::new() } else { format!(" (`{}`)", holder.line) };
-                let about = format!("stands in line for {place}, which job {} holds{of}", holder.job);
+                let about = format!("queued for {place}, held by job {}{of}", holder.job);
                 state.lines.entry(place.clone()).or_default().insert((since, job.id.clone()));
                 Some(about)
             }
@@ -124,8 +123,8 @@ impl LockTable {
         }
     }
 
-    /// A job is over, or waits no longer: its places are free and it stands in no line. Gives the jobs that are next;
-    /// nobody else can take the place of one before it has tried.
+    /// Releases all locks of a job and removes it from all queues. Returns the jobs that are next: each lock is
+    /// reserved for its next job until that job has tried to take it.
     pub(crate) fn release(&self, job: &str) -> Vec<String> {
         self.leave_queues(job);
         self.free(job, |_| true)
@@ -139,7 +138,7 @@ impl LockTable {
         for place in free {
             state.held.remove(&place);
             let Some((_, id)) = state.lines.get_mut(&place).and_then(BTreeSet::pop_first) else { continue };
-            // Kept for it by name alone; it takes the place itself, with its row, when it runs.
+            // Reserved by id alone. The job takes the lock itself, and writes its row, when it runs.
             let holder = Holder { job: id.clone(), line: String::new(), caller: String::new(), written: false };
             state.held.insert(place, holder);
             next.push(id);
@@ -147,7 +146,7 @@ impl LockTable {
         next
     }
 
-    /// Takes a job out of every line.
+    /// Removes a job from every queue.
     pub(crate) fn leave_queues(&self, job: &str) {
         self.lock().lines.retain(|_, line| {
             line.retain(|(_, id)| id != job);
@@ -155,7 +154,7 @@ impl LockTable {
         });
     }
 
-    /// The places that a job holds, in order.
+    /// The locks that a job holds, sorted.
     pub(crate) fn of(&self, job: &str) -> Vec<DeploymentLock> {
         let state = self.lock();
         let held = state.held.iter().filter(|(_, holder)| holder.job == job && holder.written);
@@ -164,7 +163,7 @@ impl LockTable {
         places
     }
 
-    /// Whether a job acts in an environment now.
+    /// Whether a job holds a lock in an environment.
     pub(crate) fn acts(&self, job: &str, environment: &str) -> bool {
         let state = self.lock();
         let here = |(place, holder): (&DeploymentLock, &Holder)| {
@@ -173,7 +172,7 @@ impl LockTable {
         state.held.iter().any(here)
     }
 
-    /// The jobs that act in an environment now, each with its line, in the order of their ids.
+    /// The jobs that hold a lock in an environment, by id, with their command lines.
     pub(crate) fn acting(&self, environment: &str) -> BTreeMap<String, String> {
         let state = self.lock();
         let held = state.held.iter().filter(|(place, holder)| place.environment == environment && holder.written);

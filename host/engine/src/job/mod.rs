@@ -1,6 +1,6 @@
-//! A job as data: its journal read back, replay, what its entries hold, deployment locks, its status card.
+//! A job as data: its journal read back, replay, entry bodies, deployment locks, status card.
 //!
-//! Not here: what is done next with a job ([`crate::runner`]).
+//! Not here: the decisions about a job's next step ([`crate::runner`]).
 
 mod approval_request;
 pub(crate) mod approval_text;

@@ -1,4 +1,4 @@
-//! One job at work: its row, its card, and the one way in which its journal grows.
+//! A running job: its row, its card, and the numbering of its journal entries.
 
 use std::sync::{Arc, PoisonError};
 
@@ -16,33 +16,33 @@ use crate::{
     store::{Entry, JobPhase, JobRow, JobStatus, Store, StoreError, Write},
 };
 
-/// A run that a job started.
+/// A pipeline run that a job started.
 #[derive(Clone)]
 pub struct PipelineRun {
-    /// Its key.
+    /// The idempotency key that the backend received.
     pub key: RunKey,
     /// The pipeline's name, for example `cms/staging`.
     pub pipeline: String,
-    /// The app that it deploys.
+    /// The app that the run deploys.
     pub app: String,
-    /// The environment that it deploys to.
+    /// The environment that the run deploys to.
     pub environment: String,
-    /// The version, where the pipeline takes one.
+    /// The version, if the pipeline takes one.
     pub version: Option<String>,
-    /// When it was started.
+    /// The time of the intent.
     pub started: Timestamp,
-    /// The backend that runs it.
+    /// The backend that executes the run.
     pub backend: BackendId,
 }
 
-/// A job at work.
+/// A job that this process works on.
 pub struct Job {
     row: Arc<JobRow>,
     card: JobCard,
-    // The number of the next entry; `None` before the journal was looked at. Held while one is handed to the store, so that
-    // entries come there in their order, and while the journal is read, so that none comes in between.
+    // The number of the next entry; `None` until the journal was read. The lock is held while an entry is handed to the
+    // store, so that entries arrive in order, and while the journal is read, so that none is added meanwhile.
     next: Mutex<Option<u32>>,
-    // How many entries were found good since this job was taken up, and the hash of the last of them.
+    // The count of entries that were checked since this job was loaded, and the hash of the last of them.
     checked: Mutex<Option<(u32, String)>>,
     phase: std::sync::Mutex<JobPhase>,
     cancelled: CancellationToken,
@@ -61,7 +61,7 @@ impl Job {
         }
     }
 
-    /// Its row, as it was when it was taken up.
+    /// The job's row, as it was when the job was loaded.
     pub fn row(&self) -> &JobRow {
         &self.row
     }
@@ -70,27 +70,27 @@ impl Job {
         &self.card
     }
 
-    /// Where it stands, as it was written last.
+    /// The phase that was stored last.
     pub(crate) fn phase(&self) -> JobPhase {
         *self.phase.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Somebody asked it to stop.
+    /// Signals the cancellation to every task that works on this job.
     pub(crate) fn cancel(&self) {
         self.cancelled.cancel();
     }
 
-    /// Whether somebody asked it to stop.
+    /// Whether the job was cancelled.
     pub(crate) fn is_cancelled(&self) -> bool {
         self.cancelled.is_cancelled()
     }
 
-    /// Waits until somebody asks it to stop.
+    /// Completes when the job is cancelled.
     pub(crate) async fn cancelled(&self) {
         self.cancelled.cancelled().await;
     }
 
-    /// Reads its journal back.
+    /// Reads the job's journal, and sets the number of the next entry and the cancellation from it.
     ///
     /// # Errors
     /// [`HistoryError`].
@@ -104,10 +104,10 @@ impl Job {
         Ok(history)
     }
 
-    /// Writes entries and what belongs with them as one transaction. Gives the number of the first.
+    /// Writes entries, and other writes that belong to them, in one transaction. Returns the number of the first entry.
     ///
     /// # Errors
-    /// The store's; nothing was written, and no number was used.
+    /// The error of the store. Nothing was written, and no number was used.
     pub(crate) async fn enter(
         &self,
         store: &dyn Store,
@@ -131,20 +131,19 @@ impl Job {
         Ok(first)
     }
 
-    /// Hands an entry over that a crash may lose.
+    /// Queues an entry without waiting for the disk. A crash may lose it.
     pub(crate) async fn note(&self, store: &dyn Store, entry: Entry) {
         let mut next = self.next.lock().await;
-        // A plugin that runs was read back before.
+        // A plugin runs only after its journal was read, so the number is set.
         let Some(next) = &mut *next else { return };
         store.note(numbered(entry, *next));
         *next += 1;
     }
 
-    /// Writes entries and what belongs with them, and that it stands somewhere else: its row, and its card where it came to
-    /// rest, as one transaction.
+    /// Writes entries and the job's new status in one transaction, together with the card if the job now waits.
     ///
     /// # Errors
-    /// The store's; nothing was written, and it stands where it stood.
+    /// The error of the store. Nothing was written, and the status is unchanged.
     pub(crate) async fn enter_and_stand(
         &self,
         store: &dyn Store,
@@ -166,14 +165,14 @@ impl Job {
         }
     }
 
-    /// Its row, and its card where it came to rest.
+    /// The writes of a new status: the job's row, and the card if the job now waits.
     async fn stands(&self, stand: JobStatus) -> Vec<Write> {
         let card = self.card.rests(&stand).await.map(Write::Say);
         [Write::JobStatus { job: self.row.id.clone(), stand }].into_iter().chain(card).collect()
     }
 }
 
-/// An entry with its number, behind what stands beside it.
+/// The writes of an entry under its number: a blob for a large body first, then the entry.
 fn numbered(mut entry: Entry, number: u32) -> Vec<Write> {
     entry.number = number;
     let beside = blob::pack(&mut entry);

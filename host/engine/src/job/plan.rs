@@ -1,7 +1,7 @@
-//! What a job is about to do: its effects in their order, found out by running its plugin without any of them.
+//! A job's plan: its effects in order, computed by a dry run of its plugin.
 //!
-//! Invariant: an effect of the real run is compared whole, call, attributes and arguments; ids that earlier effects gave stand
-//! under the names that they have in the plan.
+//! Invariant: an effect of the real run is compared whole: call, attributes and arguments. Ids that earlier effects
+//! returned are replaced by their placeholders in the plan.
 
 use std::collections::BTreeMap;
 
@@ -10,19 +10,19 @@ use serde_json::Value;
 
 use crate::policy::Need;
 
-/// One effect.
+/// One effect: a call that changes something outside of the host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Effect {
-    /// `pipelines.trigger`
+    /// The call's name, for example `pipelines.trigger`.
     pub(crate) call: String,
-    /// What the rules see of it.
+    /// The attributes that rules match.
     pub(crate) attributes: BTreeMap<String, Vec<String>>,
-    /// What the plugin gave the call.
+    /// The arguments that the plugin passed.
     pub(crate) arguments: Value,
-    /// Whether it has happened already.
+    /// Whether the effect already happened in this job.
     #[serde(default)]
     pub(crate) done: bool,
-    /// Who has to approve of it.
+    /// The approvals that the effect requires.
     #[serde(default)]
     pub(crate) needs: Vec<Need>,
 }
@@ -31,24 +31,24 @@ pub(crate) struct Effect {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum PlanEnd {
-    /// The plugin came to its end.
+    /// The plugin returned.
     Ended,
-    /// What comes behind depends on an answer that nobody can foretell.
+    /// The next effects depend on a result that a dry run cannot predict.
     Depends,
-    /// It came to no good end; how, one line.
+    /// The plugin failed; the reason, in one line.
     Broke(String),
 }
 
-/// What a command does.
+/// The plan of a command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Plan {
-    /// In their order, those that have happened first.
+    /// The effects in order; those that already happened come first.
     pub(crate) effects: Vec<Effect>,
     /// How the dry run ended.
     pub(crate) end: PlanEnd,
 }
 
-/// How an effect differs from the one that was approved.
+/// The difference between an effect and the one that was approved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Unlike {
     /// One line.
@@ -56,12 +56,13 @@ pub(crate) struct Unlike {
 }
 
 impl Effect {
-    /// Its name in a plan.
+    /// The placeholder for the id that the effect at this number (from 1) returns.
     pub(crate) fn placeholder(number: usize) -> String {
         format!("plan-{number}")
     }
 
-    /// An effect, with the ids that earlier ones gave (in their order) under their names in the plan.
+    /// An effect in which the ids that earlier effects returned are replaced by placeholders. `ids` are in the order of
+    /// the effects.
     pub(crate) fn new(
         call: &str,
         mut attributes: BTreeMap<String, Vec<String>>,
@@ -77,7 +78,7 @@ impl Effect {
         Self { call: call.to_owned(), attributes, arguments, done: false, needs: Vec::new() }
     }
 
-    /// What it is about, in words: `pipelines.trigger cms/production version 1.0.2`.
+    /// A short description: `pipelines.trigger cms/production version 1.0.2`.
     pub(crate) fn about(&self) -> String {
         let one =
             |name: &str| self.attributes.get(name).map(|values| values.join(", ")).filter(|text| !text.is_empty());
@@ -90,10 +91,10 @@ impl Effect {
         crate::base::clean(&words.into_iter().flatten().collect::<Vec<_>>().join(" "))
     }
 
-    /// The whole effect in one line: what it is about, and each argument that this does not say already.
+    /// The whole effect in one line: its description, and every argument that the description does not contain.
     pub(crate) fn shown(&self) -> String {
         let mut said: Vec<&str> = self.attributes.values().flatten().map(String::as_str).collect();
-        // A parameter's value alone says nothing of which one it is.
+        // A parameter's value does not name its parameter, so parameters are always listed as `name=value`.
         let parameters = self.attributes.get("parameter").map(Vec::as_slice).unwrap_or_default();
         said.retain(|value| !parameters.iter().any(|parameter| parameter == value));
         let mut more = Vec::new();
@@ -104,21 +105,21 @@ impl Effect {
 }
 
 impl Plan {
-    /// Whether this effect is the one at its place.
+    /// Checks that an effect equals the planned one at this index.
     ///
     /// # Errors
-    /// How it differs.
+    /// The difference, in one line.
     pub(crate) fn holds(&self, place: usize, effect: &Effect) -> Result<(), Unlike> {
         let unlike = |why: String| Err(Unlike { why });
         let Some(planned) = self.effects.get(place) else {
-            return unlike(format!("{} was not in the plan that was approved", effect.about()));
+            return unlike(format!("{} is not in the approved plan", effect.about()));
         };
         if planned.call != effect.call || planned.attributes != effect.attributes {
-            return unlike(format!("{} was approved at this place, and not {}", planned.about(), effect.about()));
+            return unlike(format!("the approved plan has {} here, not {}", planned.about(), effect.about()));
         }
         if planned.arguments != effect.arguments {
             let why = format!(
-                "{} was approved with {}, and not with {}",
+                "{} was approved with {}, not with {}",
                 planned.about(),
                 short(&planned.arguments),
                 short(&effect.arguments)
@@ -129,7 +130,7 @@ impl Plan {
     }
 }
 
-/// Each value as `name=value`, without those that were said.
+/// Appends each value as `name=value`, except for values in `said`.
 fn arguments(name: &str, value: &Value, said: &[&str], more: &mut Vec<String>) {
     match value {
         Value::Object(fields) => match (fields.get("name"), fields.get("value"), fields.len()) {
@@ -150,13 +151,13 @@ fn short(value: &Value) -> String {
     text
 }
 
-/// The plan's name of an id that an earlier effect gave.
+/// The placeholder of an id that an earlier effect returned.
 fn renamed(text: &str, ids: &[Option<String>]) -> Option<String> {
     let place = ids.iter().position(|id| id.as_deref() == Some(text))?;
     Some(Effect::placeholder(place + 1))
 }
 
-/// Puts the plan's names where ids stand that earlier effects gave.
+/// Replaces ids that earlier effects returned by their placeholders.
 fn rename(value: &mut Value, ids: &[Option<String>]) {
     match value {
         Value::String(text) => {
@@ -186,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn an_effect_is_compared_whole_and_at_its_place() {
+    fn an_effect_must_equal_the_planned_one_at_its_index() {
         let plan = Plan {
             effects: vec![effect("1.0", json!([{ "a": 1 }]), &[]), effect("1.1", json!([{ "a": 2 }]), &[])],
             end: PlanEnd::Ended,
@@ -204,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_of_earlier_effects_stand_under_their_names_in_the_plan() {
+    fn ids_of_earlier_effects_are_replaced_by_placeholders() {
         let planned = effect("1.0", json!([{ "of": "plan-1", "deep": ["x", "plan-2"] }]), &[]);
         let ids = [Some("7f3ak-4".to_owned()), Some("7f3ak-9".to_owned())];
         let real = effect("1.0", json!([{ "of": "7f3ak-4", "deep": ["x", "7f3ak-9"] }]), &ids);
@@ -213,11 +214,11 @@ mod tests {
         let passed = Effect::new("pipelines.trigger", attributes, json!([]), &ids);
         assert_eq!(passed.attributes["parameter"], ["plan-1"]);
         let other = effect("1.0", json!([{ "of": "7f3ak-9", "deep": ["x", "7f3ak-4"] }]), &ids);
-        assert_ne!(planned, other, "another one's id is another effect");
+        assert_ne!(planned, other, "an id of another effect has another placeholder");
     }
 
     #[test]
-    fn an_effect_in_words() {
+    fn an_effect_is_described_in_one_line() {
         assert_eq!(effect("1.0", json!([]), &[]).about(), "pipelines.trigger cms/production version 1.0");
         let parameters = json!([{ "pipeline": "cms/production", "parameters": [
             { "name": "version", "value": "1.0" }, { "name": "drain", "value": "no, (done)" }] }]);

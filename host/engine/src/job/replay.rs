@@ -1,7 +1,7 @@
-//! A history read back to a plugin that runs anew.
+//! Replay: answers the calls of a plugin that runs again from the job's journal.
 //!
-//! Invariant: a call is answered with what its own entry holds, or not at all: one that differs from its entry holds the job.
-//! Not here: where the history comes from (`history`), and what is done beyond its end (`capability`).
+//! Invariant: a call is answered only from its own entry. A call that differs from its entry holds the job.
+//! Not here: reading the journal (`history`), and calls after its end (`hostcall`).
 
 use std::sync::Arc;
 
@@ -13,30 +13,30 @@ use crate::{
     store::{Entry, EntryKind, Store, StoreError},
 };
 
-/// Why a call is not answered from the history.
+/// Why a call cannot be answered from the journal.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NoReplay {
-    /// The history has another call here; both in one line.
+    /// The journal has another call at this position; both calls in one line.
     #[error("{0}")]
     Differs(String),
-    /// What stands beside it cannot be read.
+    /// A blob of the entry cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// Reads a history back for a plugin that runs anew.
+/// The read position of a plugin that runs again.
 #[derive(Debug, Default)]
 pub(crate) struct Replay {
     history: Arc<JobHistory>,
     at: usize,
 }
 
-/// What a call finds on the history.
+/// A recorded call.
 #[derive(Debug)]
 pub(crate) struct ReplayStep {
-    /// Its answer.
+    /// The recorded answer.
     pub(crate) answer: Value,
-    /// The entry that it began with.
+    /// The entry that recorded the call: a call, a denial, an intent or a wait.
     pub(crate) begun: Entry,
 }
 
@@ -47,18 +47,18 @@ impl Replay {
         replay
     }
 
-    /// Whether what comes now was recorded.
+    /// Whether all recorded calls were replayed.
     pub(crate) fn is_over(&self) -> bool {
         self.at >= self.history.entries().len()
     }
 
-    /// The call that comes next on the history, for people.
+    /// The next recorded call, for messages.
     pub(crate) fn expected(&self) -> Option<String> {
         let entry = self.history.entries().get(self.at)?;
         Some(format!("entry {}, {} {}", entry.number, entry.call, entry.body["arguments"]))
     }
 
-    /// The answer of this call; `None` where the history ends.
+    /// The recorded answer of a call; `None` after the last entry.
     ///
     /// # Errors
     /// [`NoReplay`].
@@ -77,7 +77,9 @@ impl Replay {
             let body = blob::unpack(store, entry).await?;
             if entry.call != call || body["arguments"] != arguments {
                 let expected = self.expected().unwrap_or_default();
-                return Err(NoReplay::Differs(format!("it called {call} {arguments}, and the journal has {expected}")));
+                return Err(NoReplay::Differs(format!(
+                    "the plugin called {call} {arguments}, but the journal has {expected}"
+                )));
             }
             self.at += 1;
             self.skip();
@@ -89,7 +91,8 @@ impl Replay {
                 return Err(NoReplay::Differs(format!("entry {} has no result", entry.number)));
             };
             let mut body = if holder.number == entry.number { body } else { blob::unpack(store, holder).await? };
-            // Settled as not done: the same call comes again, on the history or beyond it.
+            // A person answered that this effect did not happen: the plugin makes the same call again, which is the
+            // next entry or a new call.
             if !body["answer"].is_null() {
                 return Ok(Some(ReplayStep { answer: body["answer"].take(), begun: entry.clone() }));
             }
@@ -97,7 +100,7 @@ impl Replay {
         Ok(None)
     }
 
-    /// Steps over what the plugin did not do itself.
+    /// Skips the entries that the plugin did not cause.
     fn skip(&mut self) {
         let own = |entry: &Entry| {
             matches!(entry.kind, EntryKind::Call | EntryKind::Denied | EntryKind::Intent | EntryKind::Wait)
@@ -126,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_are_answered_in_their_order_and_events_are_stepped_over() {
+    fn calls_are_answered_in_order_and_events_are_skipped() {
         let mut replay = replay(vec![
             entry(EntryKind::Invocation, "", json!({})),
             entry(EntryKind::Call, "store.get", json!({ "arguments": ["k"], "answer": { "Ok": 1 } })),
@@ -145,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_that_differs_is_shown_with_its_entry() {
+    fn a_differing_call_is_reported_with_its_entry() {
         let entries = || {
             vec![
                 entry(EntryKind::Invocation, "", json!({})),
@@ -158,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn an_effect_that_did_not_happen_is_done_beyond_the_end() {
+    fn an_effect_settled_as_not_done_is_executed_again() {
         let intent = || entry(EntryKind::Intent, "pipelines.trigger", json!({ "arguments": ["p"] }));
         let not =
             |of| Entry { of: Some(of), ..entry(EntryKind::Result, "pipelines.trigger", json!({ "settled": "no" })) };

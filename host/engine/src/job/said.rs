@@ -5,7 +5,7 @@ use crate::{
     store::{JobRow, OutboxKind, OutboxRow},
 };
 
-/// Words in a job's thread.
+/// A message in a job's thread. `purpose` makes its outbox key unique within the job.
 pub(crate) fn said(row: &JobRow, purpose: &str, text: Text) -> OutboxRow {
     OutboxRow {
         key: format!("{}/{purpose}", row.id),

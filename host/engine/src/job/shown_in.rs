@@ -1,4 +1,4 @@
-//! The second room that a job is shown in, for actions from a direct message.
+//! The second room that shows a job: for actions that were typed in a direct message.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,7 @@ use crate::{
     store::{JobRow, OutboxRow, Store, Write},
 };
 
-/// A room that a job is shown in.
+/// A room that shows a job.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct ShownIn {
     #[serde(default)]
@@ -22,32 +22,32 @@ pub(crate) struct ShownIn {
 }
 
 impl ShownIn {
-    /// The room that a job is shown in, by its entry 0. Of a journal that cannot be read nothing is shown.
+    /// The second room of a job, from its entry 0; `None` if there is none or the journal cannot be read.
     pub(crate) async fn kept(store: &dyn Store, job: &str) -> Option<Self> {
         let first = store.entries(job).await.ok()?.into_iter().next()?.entry;
         let begun: StartEntry = serde_json::from_value(blob::unpack(store, &first).await.ok()?).ok()?;
         begun.shown
     }
 
-    /// That a job begins.
+    /// The message that the job started.
     pub(crate) fn opened(&self, row: &JobRow) -> Write {
         Write::Say(self.say(row, "shown", Text::lines(format!("In a direct message: {}", title(row)))))
     }
 
-    /// That a job touches an app which was not typed; once for each app.
+    /// The message that the job touches an app that its command did not name; sent once per app.
     pub(crate) fn touches(&self, row: &JobRow, app: &str) -> Write {
-        let text = format!("In a direct message: {}, which now touches {app}", title(row));
+        let text = format!("In a direct message: {}, which now changes {app}", title(row));
         Write::Say(self.say(row, &format!("shown-{app}"), Text::lines(text)))
     }
 
-    /// How it ended.
+    /// The closing message in this room.
     pub(crate) fn closed(&self, row: &JobRow, text: Text) -> Write {
-        // A job can touch several apps, and each room is told.
+        // A job can touch several apps, so the key contains the room: each room receives the message.
         Write::Say(self.say(row, &format!("shown-end-{}-{}", self.network, self.room), text))
     }
 
     fn say(&self, row: &JobRow, purpose: &str, text: Text) -> OutboxRow {
-        // In an old journal it has no name: it was the job's own.
+        // Journals from before bots had names store none here: the bot is then the job's own.
         let bot = if self.bot.is_empty() { row.bot.clone() } else { self.bot.clone() };
         let (network, room) = (self.network.clone(), self.room.clone());
         OutboxRow { bot, network, room, thread: None, ..said(row, purpose, text) }

@@ -1,6 +1,6 @@
-//! Who speaks where: the accounts of the identities that run here, and what is known of those that do not.
+//! The bots' accounts, and the choice of the account that sends a message.
 //!
-//! Not here: what is sent, and when (`outbox`).
+//! Not here: sending ([`Outbox`]).
 
 use std::sync::Arc;
 
@@ -11,23 +11,23 @@ use crate::{
     store::{InboxRow, OutboxKind, OutboxRow, is_announced},
 };
 
-/// One account of one identity.
+/// An account of a bot on one network.
 #[derive(Clone)]
 pub(crate) struct Account {
-    /// The identity's name.
+    /// The bot's name in the configuration.
     pub(crate) bot: String,
-    /// Its network.
+    /// The connection to the network.
     pub(crate) chat: Arc<dyn Chat>,
 }
 
-/// A room, and the account that speaks there.
+/// A room, and the bot that sends messages there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Destination {
-    /// The identity's name.
+    /// The bot's name in the configuration.
     pub(crate) bot: String,
-    /// The network.
+    /// The network's name.
     pub(crate) network: String,
-    /// The room's id, or what the configuration calls it.
+    /// The room's id, or its name in the configuration.
     pub(crate) room: String,
 }
 
@@ -48,51 +48,53 @@ impl Accounts for Outbox {
 }
 
 impl Outbox {
-    /// All accounts, in the order of the file.
+    /// All accounts that run here, in the order of the configuration.
     pub(crate) fn all(&self) -> &[Account] {
         &self.accounts
     }
 
-    /// Whether an id is one of our own accounts'.
+    /// Whether an id is the account of one of this configuration's bots, including bots that run on another host.
     pub(crate) fn is_own(&self, network: &str, id: &str) -> bool {
         let same = |chat: &Arc<dyn Chat>| chat.network() == network && chat.account_id().is_some_and(|own| own == id);
         self.accounts.iter().map(|account| &account.chat).chain(&self.absent).any(same)
     }
 
-    /// Whether what messages hang on in a room is believed.
+    /// Whether the relations of messages (threads, replies, reactions) in a room are trusted; see
+    /// [`Chat::believes_relations`].
     pub(crate) fn believes_relations(&self, bot: &str, network: &str, room: &str) -> bool {
         self.chat(bot, network).is_none_or(|chat| chat.believes_relations(room))
     }
 
-    /// Whether the thread that a message stands in is believed.
+    /// Whether the thread of a message is trusted.
     pub(crate) fn believes_thread(&self, message: &InboxRow) -> bool {
         self.believes_relations(&message.bot, &message.key.network, &message.key.room)
     }
 
-    /// Whether what was asked through an identity is done here: it runs here, or it is none that any host runs.
+    /// Whether this host handles a bot's jobs and messages: the bot runs here, or no host has it in its configuration.
     pub(crate) fn runs(&self, bot: &str) -> bool {
         self.is_nobody(bot) || self.accounts.iter().any(|account| account.bot == bot)
     }
 
-    /// Whether a name is no identity's: it is empty in rows of the time when a host had one only, or its table is gone.
+    /// Whether the configuration has no bot of this name: rows from before bots had names, and bots that were removed.
     fn is_nobody(&self, bot: &str) -> bool {
         !self.identities.iter().any(|known| known == bot)
     }
 
-    /// The account of an identity on a network; the first on it for a name that is no identity's.
+    /// A bot's account on a network. For a name that no bot has, the first account on the network.
     pub(crate) fn chat(&self, bot: &str, network: &str) -> Option<&Arc<dyn Chat>> {
         let any = self.is_nobody(bot);
         let fits = |account: &&Account| account.chat.network() == network && (any || account.bot == bot);
         self.accounts.iter().find(fits).map(|account| &account.chat)
     }
 
-    /// At how many bytes words are cut that others come behind, so that both get through.
+    /// The maximum length of a text to which other text is appended, in bytes: half of what the network accepts, so
+    /// that both parts fit.
     pub(crate) fn longest_said(&self, bot: &str, network: &str) -> usize {
         self.chat(bot, network).map_or(LONGEST_MESSAGE, |chat| longest(&**chat)).div_euclid(2).min(LONGEST_SAID)
     }
 
-    /// Where a room that the configuration names is, and who speaks there: the identity named if its table names the room,
-    /// else another one whose does, else the one named. `None` where nobody is in that network.
+    /// The destination for a room of the configuration. Its bot is the named one if its table lists the room, else
+    /// another bot that lists the room, else the named one. `None` if no account is on the room's network.
     pub(crate) fn spot(&self, bot: &str, room: &crate::model::RoomName) -> Option<Destination> {
         let network = room.network.as_ref().unwrap_or(&self.network);
         let fits = || self.accounts.iter().filter(|account| account.chat.network() == network.as_str());
@@ -105,7 +107,8 @@ impl Outbox {
         Some(Destination { bot: account.bot.clone(), network: network.clone(), room: room.name.clone() })
     }
 
-    /// The thread that answers to a message go to: its own, or one below it; `None` where the network has none.
+    /// The thread for answers to a message: the message's own thread, else a thread below the message; `None` on
+    /// networks without threads.
     pub(crate) fn thread(&self, message: &InboxRow) -> Option<String> {
         let threads = self.chat(&message.bot, &message.key.network).is_some_and(|chat| chat.abilities().threads);
         let own = || (!is_announced(&message.key.event)).then(|| message.key.event.clone());
@@ -113,7 +116,7 @@ impl Outbox {
     }
 }
 
-/// Whether an account's table names a room.
+/// Whether an account's configuration lists a room.
 fn names(account: &Account, room: &str) -> bool {
     account.chat.rooms().iter().any(|name| name == room)
 }

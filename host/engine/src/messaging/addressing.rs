@@ -1,32 +1,32 @@
-//! Whether a message was meant for the bot: a prefix, its name, a mention, or a room with nobody else.
+//! Addressing: decides whether a message is a command for the bot, by prefix, name or direct message.
 
 use crate::adapter::Incoming;
 
-/// How the bot is addressed: `!deploy`, `marvin deploy`, `marvin: deploy`, `@marvin, deploy`; in a direct
-/// message nothing is needed.
+/// How a bot is addressed: `!deploy`, `marvin deploy`, `marvin: deploy`, `@marvin, deploy`. Direct messages need no
+/// address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Addressing {
-    /// What stands right before a command.
+    /// The text directly before a command, for example `!`. Empty: no prefix.
     pub prefix: String,
     /// The bot's names, without `@`.
     pub names: Vec<String>,
 }
 
 impl Addressing {
-    /// The command in a message, without what addressed it; `None` where it was not meant for the bot.
+    /// The command in a message, without the address; `None` if the message does not address the bot.
     pub fn command(&self, message: &Incoming) -> Option<String> {
         let text = message.text.trim();
         let command = match self.strip_prefix(text).or_else(|| self.strip_name(text)) {
             Some(command) => command,
             None if message.direct => text,
-            // A mention may stand anywhere ("could you, @marvin, help"): only one before the words is an address,
-            // and that was stripped above.
+            // A mention inside a sentence ("could you, @marvin, help") is not an address. A mention at its start was
+            // stripped above.
             None => return None,
         };
         (!command.is_empty()).then(|| command.to_owned())
     }
 
-    /// `!deploy`, but neither `!` nor `!!!` nor `! well`.
+    /// Strips the prefix of `!deploy`. `!`, `!!!` and `! well` are not commands.
     fn strip_prefix<'t>(&self, text: &'t str) -> Option<&'t str> {
         let command = text.strip_prefix(&self.prefix).filter(|_| !self.prefix.is_empty())?;
         command.starts_with(|first: char| first.is_alphanumeric()).then_some(command)
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
     use crate::model::Person;
 
-    fn heard(text: &str, direct: bool) -> Option<String> {
+    fn command(text: &str, direct: bool) -> Option<String> {
         let addressing = Addressing { prefix: "!".into(), names: vec!["marvin".into()] };
         addressing.command(&Incoming {
             reaction: None,
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn every_way_to_address_the_bot() {
+    fn prefix_name_mention_and_direct_message_address_the_bot() {
         for text in ["!deploy cms", "marvin deploy cms", "Marvin: deploy cms", "@marvin, deploy cms", "  !deploy cms "]
         {
             assert_eq!(heard(text, false).as_deref(), Some("deploy cms"), "{text}");
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_meant_for_it() {
+    fn other_messages_do_not_address_the_bot() {
         for text in ["deploy cms", "!", "!!!", "! well", "marvinx deploy", "marvin", "marvin:", "hey marvin deploy", ""]
         {
             assert_eq!(heard(text, false), None, "{text}");

@@ -1,4 +1,4 @@
-//! The door for messages: what is meant for the bot becomes a row, once, before anything else happens.
+//! Incoming messages: a message for the bot is stored as a row, once, before it is handled.
 
 use std::sync::Arc;
 
@@ -18,24 +18,24 @@ use crate::{
     },
 };
 
-/// What came.
+/// A received message, before it is stored.
 pub(crate) struct Arrival {
     pub(crate) row: InboxRow,
-    /// Whether it was read back.
+    /// Whether the message was received by backfill, after a connection gap.
     pub(crate) late: bool,
-    /// The name under which it comes once.
+    /// The key by which redeliveries are deduplicated; `None` if the event id is enough.
     pub(crate) once: Option<String>,
-    /// What announces it.
+    /// The messages that announce a command which nobody typed.
     pub(crate) words: Vec<OutboxRow>,
 }
 
-/// Matches messages that are not addressed to the bot.
+/// Matches messages that do not address the bot, for `[[listen]]` triggers.
 pub(crate) trait Listener: Send + Sync {
-    /// The command that a message starts, if it does. `is_here` says whether the message's room has this name.
+    /// The command that a message triggers, if any. `is_here` tells whether the message's room has a name.
     fn heard(&self, text: &str, is_here: &dyn Fn(&RoomName) -> bool) -> Option<TriggerSource>;
 }
 
-/// Where the adapter of one account brings messages.
+/// The inbox of one account. Its adapter delivers messages here.
 pub(crate) struct AccountInbox {
     pub(crate) bot: String,
     pub(crate) network: &'static str,
@@ -44,7 +44,7 @@ pub(crate) struct AccountInbox {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) addressing: Addressing,
-    // How the other identities on this network are addressed.
+    // The addressing of the other bots on this network.
     pub(crate) others: Vec<Addressing>,
     pub(crate) admins: Vec<String>,
     pub(crate) access: Arc<Access>,
@@ -67,7 +67,7 @@ impl Inbox for AccountInbox {
     async fn mark(&self, room: &str) -> Result<Option<Position>, StoreError> {
         let own = self.store.mark(&self.bot, self.network, room).await?;
         let mark = match own {
-            // A host that had one identity only kept its marks without a name.
+            // Cursors from before bots had names are stored under an empty name.
             None if self.first => self.store.mark("", self.network, room).await?,
             own => own,
         };
@@ -77,11 +77,13 @@ impl Inbox for AccountInbox {
     async fn receive(&self, room: &str, messages: Vec<Incoming>, mark: Option<Position>) -> Result<usize, StoreError> {
         let mark = mark.map(|position| self.mark_at(room, position));
         let mut kept = Vec::new();
+        // Step 1: drop the host's own messages, unknown bots, and reactions that are no votes.
         for message in messages {
             if self.is_for_us(&message).await? {
                 kept.push(message);
             }
         }
+        // Step 2: keep messages that are a command or trigger one.
         let arrivals: Vec<Arrival> = kept
             .into_iter()
             .filter_map(|message| {
@@ -101,6 +103,7 @@ impl Inbox for AccountInbox {
                 Some(Arrival { row, late: message.late, once: message.once, words: Vec::new() })
             })
             .collect();
+        // Step 3: store the rows together with the room's cursor.
         self.take(arrivals, mark.into_iter().map(Write::Mark).collect()).await
     }
 
@@ -138,36 +141,40 @@ impl AccountInbox {
         Mark { bot: self.bot.clone(), network: self.network.into(), room: room.into(), event, at }
     }
 
-    /// What a message is to us, if it is anything: words, and what set them off where nobody typed them to us.
+    /// The command text of a message, and its trigger if nobody addressed the bot; `None` if the message is ignored. A
+    /// reaction has an empty text.
     fn meant(&self, room: &str, message: &Incoming) -> Option<(String, Option<TriggerSource>)> {
         if message.reaction.is_some() {
             return Some((String::new(), None));
         }
         match self.addressing.command(message) {
             Some(text) => Some((text, None)),
-            // Said to another identity that is here it is a command, and hers.
+            // A message that addresses another bot here is a command for that bot.
             None if self.others.iter().any(|other| other.command(message).is_some()) => None,
             None => self.heard(room, message).map(|started| (started.line(), Some(started))),
         }
     }
 
-    /// What the operator listens for in a message that is not for us. Of it only that is kept.
+    /// The trigger that matches a message which does not address the bot. Only the trigger's command is stored, not the
+    /// message.
     fn heard(&self, room: &str, message: &Incoming) -> Option<TriggerSource> {
         self.listener.heard(&message.text, &|name| self.access.is_room(name, (self.network, room)))
     }
 
-    /// Takes what came and other changes in one transaction, and has that handled which is new; gives how many.
+    /// Stores messages and other writes in one transaction, and queues the new messages for handling. Returns the
+    /// number of new messages.
     ///
     /// # Errors
-    /// [`StoreError`]; nothing was taken.
+    /// [`StoreError`]; nothing was stored.
     pub(crate) async fn take(&self, arrivals: Vec<Arrival>, more: Vec<Write>) -> Result<usize, StoreError> {
         if arrivals.is_empty() && more.is_empty() {
             return Ok(0);
         }
-        // Counted as work before it is on disk, so that nobody sees a moment of rest in between.
+        // Counted as activity before the commit, so that the host never appears idle between the two.
         let at_work = self.activity.begin();
         let mut writes = Vec::with_capacity(arrivals.len() + more.len());
         let mut rows = Vec::with_capacity(arrivals.len());
+        // A message with a deduplication key is stored only if the key is new.
         for Arrival { row, late, once, words } in arrivals {
             rows.push((row.clone(), late));
             match once {
@@ -180,22 +187,23 @@ impl AccountInbox {
         }
         writes.extend(more);
         let new = self.store.commit(writes).await?;
+        // Queue the messages that were new.
         rows.retain(|(row, _)| new.contains(&row.key));
         let count = rows.len();
         for (row, late) in rows {
-            // Nobody waits for an answer to what nobody typed.
+            // The time to the first answer is measured only for messages that a person typed.
             if row.reaction.is_none() && row.started.is_none() {
                 self.outbox.waiting.arrived(&row.key);
             }
-            // Nobody listens only while the host stops; the row is on disk and handled at the next start.
+            // The receiver is closed only during shutdown. The row is stored and is handled at the next start.
             let _ = self.rows.send((row, late, at_work.clone()));
         }
         Ok(count)
     }
 
-    /// Whether a reaction may say something to us: a thumb on a message that asks, or one that is taken away.
+    /// Whether a message can concern this bot: a text, or a thumb on an approval message, given or removed.
     async fn is_for_us(&self, message: &Incoming) -> Result<bool, StoreError> {
-        // What another of our accounts says is an answer, whatever it looks like.
+        // The messages of the configuration's own bots are never handled.
         if self.outbox.is_own(self.network, &message.sender.id) {
             return Ok(false);
         }
@@ -217,7 +225,8 @@ impl AccountInbox {
     }
 }
 
-/// Whether a message that asks may stand in a room without being known by its event yet.
+/// Whether an approval message may be in a room before its event id is stored. A reaction on an unknown event can then
+/// be a vote.
 pub(crate) async fn asks_unsent(store: &dyn Store, network: &str) -> Result<bool, StoreError> {
     let asks = |pending: &PendingRow| {
         pending.event.is_none()

@@ -1,4 +1,4 @@
-//! Messages in and out: the inbox, addressing, the outbox, destinations, notifications, reply limits.
+//! Incoming and outgoing messages: inbox, addressing, outbox, destinations, notifications, reply limits.
 
 mod accounts;
 mod addressing;

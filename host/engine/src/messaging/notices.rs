@@ -1,7 +1,7 @@
-//! What other rooms are told: `[[notify]]`, chosen outcomes in words of the operator.
+//! Notifications to other rooms (`[[notify]]`) about chosen outcomes, with a text of the operator.
 //!
-//! Invariant: it is said in the transaction of what it tells of, under a key of it, so neither lost nor said twice. A room
-//! that cannot be spoken to holds up nothing.
+//! Invariant: a notification is written in the transaction of the change that it reports, under a key derived from that
+//! change: it is neither lost nor sent twice. A room that cannot be reached delays nothing else.
 
 use super::outbox::Outbox;
 use crate::{
@@ -12,29 +12,28 @@ use crate::{
     store::{JobOutcome, JobRow, Write},
 };
 
-/// What a room can be told of.
+/// The events that a notification can report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Occasion {
-    /// A job did what was asked, with or without warnings.
+    /// A job succeeded, with or without warnings.
     Success,
-    /// A job did not, was refused, or nobody knows.
+    /// A job failed, was refused, or ended with an unknown result.
     Failure,
-    /// A job was called off.
+    /// A job was cancelled.
     Cancelled,
-    /// Others did not approve of a job.
+    /// A job was not approved.
     NotApproved,
     /// A job waits for approval.
     Approval,
-    /// Somebody has other rights than before.
+    /// A role was granted or revoked in chat.
     Rights,
 }
 
 impl Occasion {
-    /// All of them.
     pub const ALL: [Self; 6] =
         [Self::Success, Self::Failure, Self::Cancelled, Self::NotApproved, Self::Approval, Self::Rights];
 
-    /// The word in the configuration.
+    /// The value in the configuration.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Success => "success",
@@ -46,7 +45,7 @@ impl Occasion {
         }
     }
 
-    /// The occasion of a word.
+    /// Parses a value of the configuration.
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|occasion| occasion.as_str() == word)
     }
@@ -61,26 +60,26 @@ impl Occasion {
     }
 }
 
-/// What the words of a notice can have in them, in braces.
+/// The placeholders that a notification's text can contain, in braces.
 pub(crate) const GAPS: [&str; 9] =
     ["summary", "command", "app", "title", "environment", "person", "outcome", "job", "took"];
 
-/// One `[[notify]]`.
+/// One `[[notify]]` table.
 #[derive(Debug, Clone)]
 pub struct Notice {
-    /// Where it stands.
+    /// Its position in the configuration.
     pub at: At,
-    /// When.
+    /// The events that it reports.
     pub on: Vec<Occasion>,
-    /// The apps that it is for; `None` for all, also for what has none.
+    /// The apps that it is limited to; `None` for all jobs, including jobs without an app.
     pub apps: Option<Vec<Pattern>>,
-    /// The environments that it is for.
+    /// The environments that it is limited to; `None` for all jobs.
     pub environments: Option<Vec<Pattern>>,
-    /// The commands that it is for.
+    /// The commands that it is limited to; `None` for all.
     pub commands: Option<Vec<Pattern>>,
-    /// The room.
+    /// The room that receives it.
     pub room: RoomName,
-    /// The words, with the names of what is told in braces.
+    /// The text, with placeholders in braces.
     pub text: String,
 }
 
@@ -99,22 +98,21 @@ impl Notice {
     }
 }
 
-/// All notices of a configuration.
+/// The notifications of a configuration.
 #[derive(Debug, Clone, Default)]
 pub struct Notices(Vec<Notice>);
 
 impl Notices {
-    /// In the order of the file.
+    /// Creates the list, in the order of the configuration.
     pub fn new(notices: Vec<Notice>) -> Self {
         Self(notices)
     }
 
-    /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &Notice> {
         self.0.iter()
     }
 
-    /// What rooms are told of the end of a job, where these changes end it.
+    /// The notifications about a job's end; none if `writes` do not close the job.
     pub(crate) fn closing(&self, outbox: &Outbox, catalog: &Catalog, row: &JobRow, writes: &[Write]) -> Vec<Write> {
         let end = writes.iter().find_map(|write| match write {
             Write::Close { job, end } if *job == row.id => Some(end),
@@ -125,14 +123,14 @@ impl Notices {
         self.tell(outbox, catalog, row, Occasion::of(end.outcome), "closed", &facts)
     }
 
-    /// What rooms are told of a job that begins to wait for approval.
+    /// The notifications about a job that starts to wait for approval.
     pub(crate) fn asked(&self, outbox: &Outbox, catalog: &Catalog, row: &JobRow, ask: &ApprovalRequest) -> Vec<Write> {
         let summary = format!("{}: {}", row.line, crate::job::approval_line(ask));
         let facts = Facts { summary: &summary, outcome: "waits for approval", took: String::new() };
         self.tell(outbox, catalog, row, Occasion::Approval, &format!("asked-{}", ask.number), &facts)
     }
 
-    /// What rooms are told of a change of rights by a job.
+    /// The notifications about a change of rights by a job.
     pub(crate) fn rights(
         &self,
         outbox: &Outbox,
@@ -157,7 +155,7 @@ impl Notices {
         let mut writes = Vec::new();
         for (number, notice) in self.0.iter().enumerate().filter(|(_, notice)| notice.is_for(occasion, row)) {
             let Some(spot) = outbox.spot(&row.bot, &notice.room) else {
-                tracing::error!(room = %notice.room, "a room is not told: nobody is in its network");
+                tracing::error!(room = %notice.room, "a notification is dropped: no account is on the network of `room`; set the room's network or add a bot there");
                 continue;
             };
             let key = format!("{}/notice-{purpose}-{number}", row.id);
@@ -167,14 +165,14 @@ impl Notices {
     }
 }
 
-/// What is said of one occasion.
+/// The values of the placeholders of one event.
 struct Facts<'f> {
     summary: &'f str,
     outcome: &'f str,
     took: String,
 }
 
-/// The gaps of an operator's words, by their names.
+/// The placeholders in a text, without braces.
 pub(crate) fn gaps(text: &str) -> Vec<&str> {
     let mut gaps = Vec::new();
     let mut rest = text;
@@ -185,7 +183,7 @@ pub(crate) fn gaps(text: &str) -> Vec<&str> {
     gaps
 }
 
-/// The operator's words with their gaps filled. What fills one is not looked at for gaps.
+/// A text with its placeholders replaced. Placeholders in the values are not replaced.
 fn words(text: &str, catalog: &Catalog, row: &JobRow, facts: &Facts<'_>) -> String {
     let mut words = String::new();
     let mut rest = text;

@@ -1,5 +1,5 @@
-//! Works off the rows of the outbox: each room in order but for the sign that a command was taken up, no room waiting for
-//! another, nothing sent twice that the network can tell.
+//! Sends the rows of the outbox. Invariant: messages of a room are sent in order, except the reaction that acknowledges
+//! a command; rooms do not wait for each other; and nothing is sent twice if the network can find a message by its key.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -18,49 +18,48 @@ use crate::{
     store::{OutboxKind, PendingRow, Store, Write, is_announced},
 };
 
-/// The first wait after a network said "later" without saying when.
+/// The first pause after a temporary error without a retry time.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
-/// The longest.
+/// The longest pause between retries.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
-/// More than this is never sent as one message, in bytes of plain text.
+/// The maximum length of a message, in bytes of plain text.
 pub(crate) const LONGEST_MESSAGE: usize = 20_000;
-/// The same where what does not fit in a message becomes a file.
+/// The maximum length on networks where a long text becomes a file, in bytes of plain text.
 const LONGEST_FILE: usize = 1 << 20;
 
-/// What a plugin says at once is cut here, in bytes: more than a message holds, so that it can be a file.
+/// The maximum length of a plugin's text, in bytes. It is larger than a message, so that a long text can become a file.
 pub(crate) const LONGEST_SAID: usize = 64 << 10;
 
-/// How many commands of a room can be told at a time that they were taken up.
+/// The number of extra lanes per room for acknowledgements.
 const LANES_BESIDE: u64 = 4;
-/// The emoji on a command that was taken up.
+/// The reaction that acknowledges a command.
 pub(crate) const TAKEN_UP: &str = "👀";
 
-/// Sends what is in the outbox.
+/// The outgoing messages of a host.
 pub struct Outbox {
     store: Arc<dyn Store>,
-    // In the order of the file.
+    // In the order of the configuration.
     pub(crate) accounts: Vec<Account>,
-    // The names of all identities of the configuration; some may not run here.
+    // The names of all bots in the configuration, including those that do not run here.
     pub(crate) identities: Vec<String>,
-    // The network of rooms that are named without one.
+    // The default network of rooms without one.
     pub(crate) network: String,
-    // The accounts of identities that do not run here.
+    // The accounts of bots that do not run here.
     pub(crate) absent: Vec<Arc<dyn Chat>>,
     activity: Activity,
-    /// The commands that nothing was said to yet.
+    /// The commands that have no answer yet.
     pub(crate) waiting: FirstAnswers,
     wake: mpsc::UnboundedSender<AtWork>,
     woken: Mutex<Option<mpsc::UnboundedReceiver<AtWork>>>,
 }
 
-/// An identity, a network and a room of it, and which of those beside its usual one.
+/// Bot, network, room, and the number of the acknowledgement lane, if it is one.
 type LaneName = (String, String, String, Option<u64>);
 type Lane = mpsc::UnboundedSender<(PendingRow, bool, AtWork)>;
-/// A row's key and which of its texts.
+/// A row's key and version.
 type TextName = (String, u64);
 
-/// What was handed to the rooms' workers. A list of rows that was read before one of them was marked as
-/// sent must not have it sent again.
+/// The rows that were given to lanes. A row is not queued again when a list was read before the row was marked as sent.
 #[derive(Debug, Default)]
 struct Flight {
     queued: HashSet<TextName>,
@@ -68,7 +67,7 @@ struct Flight {
 }
 
 impl Outbox {
-    /// An outbox over some accounts of some identities. Nothing is sent before [`Outbox::run`].
+    /// Creates an outbox for the accounts of some bots. Nothing is sent before [`Outbox::run`].
     pub(crate) fn new(
         store: Arc<dyn Store>,
         accounts: Vec<Account>,
@@ -82,27 +81,27 @@ impl Outbox {
         Self { store, accounts, identities, network, absent, activity, waiting, wake, woken: Mutex::new(Some(woken)) }
     }
 
-    /// Something new is in the outbox.
+    /// Signals that the outbox has new rows. Called after their commit.
     pub fn wake(&self) {
-        // Nobody listens only while the host stops; the rows are on disk.
+        // The receiver is closed only during shutdown; the rows are stored.
         let _ = self.wake.send(self.activity.begin());
     }
 
-    /// Sends for ever; what an earlier process left is sent first, after a look whether it was.
+    /// Sends rows until the process ends. For rows of an earlier process it first checks whether they were sent.
     pub(crate) async fn run(self: Arc<Self>) {
         let Some(mut woken) = self.woken.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
         let flight: Arc<Mutex<Flight>> = Arc::default();
         let mut lanes: HashMap<LaneName, Lane> = HashMap::new();
         let mut left_over = true;
         while let Some(at_work) = woken.recv().await {
-            // What they tell of is in the list that is read now, and one token holds the count for all.
+            // One read of the outbox covers all queued signals.
             while woken.try_recv().is_ok() {}
-            // What was marked as sent up to here is no longer in the list that is read now.
+            // Rows that were marked as sent before this point are not in the list that is read next.
             lock(&flight).done.clear();
             let rows = match self.store.outbox().await {
                 Ok(rows) => rows,
                 Err(error) => {
-                    tracing::error!(%error, "the outbox cannot be read; trying again");
+                    tracing::error!(%error, "the outbox cannot be read from the store; retrying");
                     let again = self.clone();
                     tokio::spawn(async move {
                         tokio::time::sleep(FIRST_WAIT).await;
@@ -111,9 +110,10 @@ impl Outbox {
                     continue;
                 }
             };
+            // Give each row to the lane of its room, unless it was given before.
             for row in in_order(rows) {
                 let Some(chat) = self.chat(&row.row.bot, &row.row.network) else { continue };
-                // Without edits a card is shown once, when its job is at rest.
+                // On a network without edits a card is sent once, when its job waits or has ended.
                 if matches!(row.row.purpose, OutboxKind::Card { rest: false }) && !chat.abilities().edits {
                     continue;
                 }
@@ -131,18 +131,18 @@ impl Outbox {
         }
     }
 
-    /// A worker for one lane of a room.
+    /// Starts the worker of one lane.
     fn lane(self: Arc<Self>, chat: Arc<dyn Chat>, flight: Arc<Mutex<Flight>>) -> Lane {
         let (lane, mut rows) = mpsc::unbounded_channel::<(PendingRow, bool, AtWork)>();
         tokio::spawn(async move {
-            // The event of each card whose newer texts may be waiting here already.
+            // The event ids of cards whose newer versions may already be queued here.
             let mut cards: HashMap<String, String> = HashMap::new();
             while let Some((mut row, left_over, at_work)) = rows.recv().await {
                 let name = (row.row.key.clone(), row.version);
                 if row.event.is_none() {
                     row.event = cards.get(&row.row.key).cloned();
                 }
-                // A newer text of this card is waiting: it says all that this one would.
+                // A newer version of the card is queued and replaces this one.
                 let newer = matches!(row.row.purpose, OutboxKind::Card { .. })
                     && lock(&flight).queued.iter().any(|(key, version)| *key == name.0 && *version > name.1);
                 if !newer {
@@ -154,6 +154,7 @@ impl Outbox {
                             cards.insert(name.0.clone(), row.event.clone().unwrap_or_else(|| event.clone()));
                         }
                     }
+                    // Store that the row was sent before the next one is sent.
                     self.mark(Write::Sent { key: row.row.key.clone(), version: row.version, event }).await;
                 }
                 let mut flying = lock(&flight);
@@ -166,22 +167,22 @@ impl Outbox {
         lane
     }
 
-    /// Keeps that something was sent, for as long as that takes: until then it would be sent again.
+    /// Stores that a row was sent, and retries until that succeeds. A restart before that would send the row again.
     async fn mark(&self, sent: Write) {
         let mut wait = FIRST_WAIT;
         while let Err(error) = self.store.commit(vec![sent.clone()]).await {
-            tracing::error!(%error, "a message was sent, and this cannot be kept; trying again");
+            tracing::error!(%error, "a sent message cannot be marked as sent in the store; retrying");
             tokio::time::sleep(wait).await;
             wait = (wait * 2).min(LONGEST_WAIT);
         }
     }
 
-    /// Sends one row until it is sent or never can be.
+    /// Sends one row; returns its event id, or `None` if it can never be sent.
     async fn deliver(&self, chat: &Arc<dyn Chat>, row: &PendingRow, left_over: bool) -> Option<String> {
         let text = || row.row.text.clone().clamped(longest(&**chat));
         let (key, body) = match (&row.row.purpose, &row.event) {
             (OutboxKind::Reaction { event, emoji }, _) => {
-                // What nobody typed cannot be marked.
+                // A command that nobody typed has no event that could have a reaction.
                 if !chat.abilities().reactions || is_announced(event) {
                     return None;
                 }
@@ -198,7 +199,8 @@ impl Outbox {
         self.send(chat, &message, left_over && matches!(message.body, Body::Say { .. })).await
     }
 
-    /// Sends one message, waiting out whatever passes. With `look`, looks first whether it is there already.
+    /// Sends one message, and retries temporary errors without limit. With `look`, first searches for a message with
+    /// the same key. Returns the event id, or `None` after a permanent error.
     pub(crate) async fn send(&self, chat: &Arc<dyn Chat>, message: &Outgoing, look: bool) -> Option<String> {
         let mut wait = FIRST_WAIT;
         let mut looked = !look;
@@ -220,7 +222,12 @@ impl Outbox {
                 }
                 Ok(None) => looked = true,
                 Err(SendError::Never { reason }) => {
-                    tracing::error!(network = chat.network(), key = message.key, reason, "a message can never be sent");
+                    tracing::error!(
+                        network = chat.network(),
+                        key = message.key,
+                        reason,
+                        "a message cannot be sent and is dropped: the network refuses it"
+                    );
                     return None;
                 }
                 Err(SendError::Later { after, reason }) => {
@@ -228,7 +235,13 @@ impl Outbox {
                     if after.is_some() {
                         rate_limited(chat.network(), pause);
                     }
-                    tracing::info!(network = chat.network(), key = message.key, reason, ?pause, "a message waits");
+                    tracing::info!(
+                        network = chat.network(),
+                        key = message.key,
+                        reason,
+                        ?pause,
+                        "a message cannot be sent now; retrying after the pause"
+                    );
                     tokio::time::sleep(pause).await;
                     wait = (wait * 2).min(LONGEST_WAIT);
                 }
@@ -237,7 +250,6 @@ impl Outbox {
     }
 }
 
-/// What came of a question to a network.
 fn asked<T>(tried: &Result<T, SendError>) -> RequestOutcome {
     match tried {
         Ok(_) => RequestOutcome::Done,
@@ -247,8 +259,8 @@ fn asked<T>(tried: &Result<T, SendError>) -> RequestOutcome {
     }
 }
 
-/// The lane beside a room's usual one, for the sign that a command was taken up: who typed it sees that at once, however much
-/// the room is still to be told.
+/// The extra lane for a reaction that acknowledges a command. The person who typed the command sees it at once, even if
+/// many messages of the room are still queued.
 fn beside(row: &PendingRow) -> Option<u64> {
     let OutboxKind::Reaction { event, emoji } = &row.row.purpose else { return None };
     let mut hasher = DefaultHasher::new();
@@ -256,13 +268,13 @@ fn beside(row: &PendingRow) -> Option<u64> {
     (emoji == TAKEN_UP).then(|| hasher.finish() % LANES_BESIDE)
 }
 
-/// More than this is never handed to a network as one text, in bytes of plain text.
+/// The maximum length of a text on a network, in bytes of plain text.
 pub(crate) fn longest(chat: &dyn Chat) -> usize {
     if chat.abilities().files { LONGEST_FILE } else { LONGEST_MESSAGE }
 }
 
-/// A card that was not shown yet is shown where its job comes to rest, right before the closing line, and not where
-/// the job began.
+/// Orders rows for sending. A card that was never sent goes directly before the closing message of its job, because its
+/// old position would show it too early.
 fn in_order(rows: Vec<PendingRow>) -> Vec<PendingRow> {
     let job = |row: &PendingRow, purpose: &str| row.row.key.strip_suffix(purpose).map(str::to_owned);
     let closings: HashMap<String, usize> =
@@ -287,7 +299,7 @@ mod tests {
     use crate::{base::Text, store::OutboxRow};
 
     #[test]
-    fn a_card_that_nobody_saw_comes_right_before_its_closing_line() {
+    fn an_unsent_card_is_ordered_before_its_closing_message() {
         let row = |key: &str, purpose: OutboxKind, event: Option<&str>| PendingRow {
             row: OutboxRow {
                 key: key.into(),

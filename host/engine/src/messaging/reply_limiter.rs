@@ -1,4 +1,4 @@
-//! How many refusals one person gets in one room: enough to learn from, not enough to flood a room with.
+//! Limits the number of refusals that one person receives in one room, so that nobody can make the bot flood a room.
 
 use std::{
     collections::HashMap,
@@ -7,14 +7,14 @@ use std::{
 
 use jiff::Timestamp;
 
-/// Answers within one span.
+/// The maximum number of answers within [`SPAN`].
 const MOST: u32 = 8;
-/// The span, in milliseconds.
+/// The length of the window, in milliseconds.
 const SPAN: i64 = 60_000;
-/// People and rooms that are remembered; beyond it, those whose span is over are forgotten.
+/// The maximum number of counters; above it, expired ones are removed.
 const MOST_REMEMBERED: usize = 10_000;
 
-/// Counts refusals.
+/// Counts refusals per person and room.
 #[derive(Debug, Default)]
 pub(crate) struct ReplyLimiter(Mutex<HashMap<(String, String), Count>>);
 
@@ -26,7 +26,8 @@ struct Count {
 }
 
 impl ReplyLimiter {
-    /// Whether a refusal is answered: how many were not since the last answer, or `None` where this one is not either.
+    /// Counts a refusal. Returns the number of suppressed answers since the last answer, or `None` if this one is
+    /// suppressed too.
     pub(crate) fn answer(&self, person: &str, room: &str, now: Timestamp) -> Option<u64> {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if counts.len() > MOST_REMEMBERED {
@@ -55,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flood_is_counted_and_said_later() {
+    fn suppressed_answers_are_counted_and_reported_later() {
         let reply_limiter = ReplyLimiter::default();
         let at = |second| Timestamp::from_second(second).unwrap();
         for _ in 0..MOST {

@@ -1,8 +1,6 @@
-//! A job asks other people, and waits for them.
+//! Requests for approval: a job asks, and waits for the answers.
 //!
-//! Invariant: what they are asked is an entry of its journal, in one transaction with the message that shows it.
-//! Not here: which effects need whom (`capability::approve`), what people say (`vote`), and how that is counted
-//! (`crate::approval`).
+//! Invariant: a request is an entry of the job's journal, written in one transaction with the message that shows it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -26,11 +24,12 @@ use crate::{
     store::{EntryKind, JobPhase, JobRow, JobStatus, OutboxKind, OutboxRow, StoreError, Write},
 };
 
-/// No more people than this are called by name.
+/// The maximum number of people that a request mentions.
 const MOST_CALLED: usize = 20;
 
 impl Jobs {
-    /// Finds out what a job is about to do, writes it down, and asks.
+    /// Computes the job's plan with a dry run, and stores and shows the request for approval. `held` is the effect that
+    /// stopped the plugin.
     pub(crate) async fn ask_others(
         &self,
         job: &Arc<Job>,
@@ -42,30 +41,33 @@ impl Jobs {
         let history = Arc::new(job.read(&*self.context.store).await?);
         let replay = ReplayState::new(Replay::new(history.clone()), begun.settings.clone());
         let (plan, _) = self.rehearse(plugin, authorized, replay, begun.limits, &begun.invocation).await?;
-        // The plugin cannot know that it is a dry run before its first effect is held; one that does something else has guessed.
+        // Nothing tells a plugin that it runs dry before its first effect is held, so a different plan means that the
+        // plugin is not deterministic.
         let same = plan.effects.get(held.place).is_some_and(|effect| {
             (&effect.call, &effect.attributes, &effect.arguments)
                 == (&held.effect.call, &held.effect.attributes, &held.effect.arguments)
         });
         if !same {
-            let why =
-                format!("its plugin does something else in a dry run: {} is not in its plan", held.effect.about());
+            let why = format!("its dry run differs from the job: {} is not in the plan", held.effect.about());
             return Err(DriveError::Hold(why, true));
         }
-        // One that leaves what was approved is asked for by those who approved of that.
+        // Step 2: collect the approvals that the pending effects need. A job that departed from its approved plan also
+        // needs the approvals of that plan again.
         let before = history.ask().filter(|_| held.again.is_some()).map(|ask| ask.needs);
         let mut needs: Vec<Need> = before.unwrap_or_default();
         for effect in plan.effects.iter().filter(|effect| !effect.done) {
             Need::join(&mut needs, &effect.needs);
         }
-        // Meanwhile nobody has to be asked any more.
+        // The rules can have changed since the effect was held: then nobody has to approve.
         if needs.is_empty() {
             return Ok(Step::GoOn);
         }
+        // Step 3: refuse a plan that is too long for one message.
         if !approval_text::fits(&plan) {
-            let why = "what it is about to do is too long to be shown whole, so nobody can approve of it".to_owned();
+            let why = "its plan is too long to be shown whole, so it cannot be approved".to_owned();
             return Err(DriveError::Hold(why, true));
         }
+        // Step 4: store the request, the job's status and the messages in one transaction.
         let within = needs.iter().map(|need| need.within).min().unwrap_or(0);
         let within = jiff::SignedDuration::from_millis(i64::try_from(within).unwrap_or(i64::MAX));
         let until = self.context.steady.now().saturating_add(within).unwrap_or(jiff::Timestamp::MAX);
@@ -90,10 +92,10 @@ impl Jobs {
         Ok(Step::Rest)
     }
 
-    /// Runs a plugin without any of its effects. Gives what it would do, and the invocation that did it.
+    /// Runs a plugin without executing its effects. Returns the plan, and the guest's invocation after the run.
     ///
     /// # Errors
-    /// What it reads cannot be read now.
+    /// The store cannot be read.
     pub(crate) async fn rehearse(
         &self,
         plugin: &Arc<Plugin>,
@@ -107,25 +109,26 @@ impl Jobs {
         let mut ran = crate::plugin::run(plugin, invocation, asked).await;
         let end = match ran.end {
             GuestEnd::Reply(_) => PlanEnd::Ended,
-            // Its code and not its sentence: the words of a plan are the host's.
-            GuestEnd::Failure(failure) => PlanEnd::Broke(format!("with the failure `{}`", code(&failure.code))),
+            // A plan quotes the failure's code only: its text is written by the host, not by the plugin.
+            GuestEnd::Failure(failure) => PlanEnd::Broke(format!("failure `{}`", code(&failure.code))),
             GuestEnd::Stopped(GuestStop::Unforetold) => PlanEnd::Depends,
             GuestEnd::Stopped(GuestStop::Unkept(error)) => return Err(error),
             GuestEnd::Stopped(stop) => PlanEnd::Broke(stop.to_string()),
             GuestEnd::Limit(limit) => PlanEnd::Broke(limit.to_string()),
-            GuestEnd::Trap(why) => PlanEnd::Broke(format!("it breaks: {why}")),
+            GuestEnd::Trap(why) => PlanEnd::Broke(format!("the plugin crashed: {why}")),
         };
         let effects: Vec<Effect> = ran.invocation.take_effects();
         Ok((Plan { effects, end }, ran.invocation))
     }
 
-    /// A job that asked is looked at: the time may be over, or what is left of it is to be shown anew.
+    /// Handles a job that waits for approval: ends the request after its deadline, or updates the remaining time in its
+    /// message.
     pub(crate) async fn wait_for_others(&self, job: &Arc<Job>, history: &JobHistory) -> Result<Step, DriveError> {
         let Some(ask) = history.ask() else { return Ok(Step::GoOn) };
         let (row, now) = (job.row(), self.context.clock.now());
         if self.context.steady.now() >= ask.until {
             let names: Vec<String> = ask.needs.iter().map(|need| need.from.join(" or ")).collect();
-            let about = format!("there was no approval ({}) in time", names.join(" and "));
+            let about = format!("the deadline passed without the approval of {}", names.join(" and "));
             let event = Event::NotApproved { ask: ask.number, by: None, about };
             let say = Write::Say(self.asks(row, &ask.with(&event), now));
             let entry = entry(row, EntryKind::Event, json!(event), now);
@@ -143,7 +146,8 @@ impl Jobs {
         Ok(Step::Rest)
     }
 
-    /// Where a job stands that asked. It is looked at when the time is over, and before that to say how much is left.
+    /// The status of a job that waits for approval. It wakes at the deadline, and before that to update the remaining
+    /// time in rooms that allow edits.
     pub(crate) fn stand_of(&self, row: &JobRow, ask: &ApprovalRequest, now: jiff::Timestamp) -> JobStatus {
         let since = if row.stand.phase == JobPhase::Approval { row.stand.since } else { now };
         let spot = self.spot_of(row, ask);
@@ -156,7 +160,7 @@ impl Jobs {
         JobStatus { phase: JobPhase::Approval, about, since, wake: Some(wake) }
     }
 
-    /// Where an ask is shown: in the app's room, or where it was typed.
+    /// The room of the request: the app's room, or the room of the command.
     fn spot_of(&self, row: &JobRow, ask: &ApprovalRequest) -> Destination {
         let apps = ask.needs.iter().flat_map(|need| &need.places).find_map(|(app, _)| app.clone());
         let room = apps.or_else(|| row.app.clone()).and_then(|app| self.context.catalog.app(&app)?.room.clone());
@@ -165,7 +169,7 @@ impl Jobs {
         configured.unwrap_or(Destination { bot, network, room })
     }
 
-    /// The message that asks, as it stands now.
+    /// The request's message with its current state.
     pub(crate) fn asks(&self, row: &JobRow, ask: &ApprovalRequest, now: jiff::Timestamp) -> OutboxRow {
         let spot = self.spot_of(row, ask);
         let thumbs = self.context.outbox.believes_relations(&spot.bot, &spot.network, &spot.room);
@@ -174,19 +178,20 @@ impl Jobs {
         OutboxRow { purpose: OutboxKind::Card { rest: true }, ..say }
     }
 
-    /// The message of an ask that nobody answers any more, because its job is over.
+    /// The final message of a request whose job has ended; `None` if the request was decided.
     pub(crate) fn asks_no_more(&self, row: &JobRow, ask: ApprovalRequest) -> Option<Write> {
-        let decision = Some(Decision::NotApproved("the job is over".to_owned()));
+        let decision = Some(Decision::NotApproved("the job has ended".to_owned()));
         let over = ask.decision.is_none().then_some(ApprovalRequest { decision, ..ask })?;
         Some(Write::Say(self.asks(row, &over, self.context.clock.now())))
     }
 
-    /// Those who can approve and are named by the rules.
+    /// The ids of the people who can approve and whom a rule names, without the requester; at most [`MOST_CALLED`].
     pub(crate) fn called(&self, row: &JobRow, ask: &ApprovalRequest) -> Vec<String> {
         let access = &self.context.access;
         let mut ids = Vec::new();
         for need in &ask.needs {
-            // Where a role counts in some rooms alone, who says something there is judged when they do.
+            // A role that counts only in some rooms depends on the room of the answer, so its members are mentioned
+            // too.
             let stands = |id: &String| {
                 let of_rooms = |role: &String| access.role(role).is_some_and(|role| role.rooms.is_some());
                 self.stands(need, Asker { bot: Some(&row.bot), ..Asker::from(id) }) || need.from.iter().any(of_rooms)
@@ -201,7 +206,7 @@ impl Jobs {
         ids
     }
 
-    /// Whether a person stands for all that a need is about.
+    /// Whether a person holds a role of the need for every app and environment in it.
     pub(crate) fn stands(&self, need: &Need, who: Asker<'_>) -> bool {
         let access = &self.context.access;
         let in_role = |role: &String| {
@@ -213,12 +218,13 @@ impl Jobs {
     }
 }
 
-/// A failure's code as far as it is one.
+/// A failure's code without characters that a code cannot have, at most 40 characters long.
 fn code(code: &str) -> String {
     code.chars().filter(|sign| sign.is_ascii_alphanumeric() || *sign == '-').take(40).collect()
 }
 
-/// When what is left of the time is to be said next: each minute near the end, and seldom before.
+/// The next time at which the remaining time is updated: every minute in the last 10 minutes, every 10 minutes in the
+/// last 2 hours, else every hour.
 fn next_look(now: jiff::Timestamp, until: jiff::Timestamp) -> jiff::Timestamp {
     let left: Duration = until.duration_since(now).try_into().unwrap_or_default();
     let step = match left.as_secs() {
@@ -226,7 +232,7 @@ fn next_look(now: jiff::Timestamp, until: jiff::Timestamp) -> jiff::Timestamp {
         601..=7200 => 600,
         _ => 3600,
     };
-    // So that it is said when a round number is left.
+    // Update when the remaining time is a multiple of the step. Skip an update that is due within 5 seconds.
     let rest = left.as_secs() % step;
     let pause = if rest < 5 { rest + step } else { rest };
     let next = now.saturating_add(jiff::SignedDuration::from_secs(i64::try_from(pause).unwrap_or(i64::MAX)));

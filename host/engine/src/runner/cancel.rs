@@ -1,4 +1,4 @@
-//! A job is called off: its runs are asked to stop, and its plugin is told so that it can tidy up.
+//! Cancels jobs: their pipeline runs are cancelled, and their plugin receives the cancellation so that it can clean up.
 
 use std::sync::Arc;
 
@@ -14,10 +14,11 @@ use crate::{
 };
 
 impl Jobs {
-    /// Calls a job off. Gives what happens now, one line; `with` is given the same.
+    /// Cancels a job. Returns one line that says what happens next; the same line is passed to `with`, whose writes are
+    /// part of the transaction.
     ///
     /// # Errors
-    /// Why that is not possible, one line.
+    /// Why the job cannot be cancelled, in one line.
     pub(crate) async fn cancel(
         self: &Arc<Self>,
         row: JobRow,
@@ -29,53 +30,57 @@ impl Jobs {
             let about = json!({ "event": CANCEL, "by": by.id, "about": "" });
             entry(row, EntryKind::Event, about, self.context.clock.now())
         };
+        // A running job: store the cancellation, then signal it to the job's task.
         if let Some(job) = self.at_work(&row.id) {
             if job.is_cancelled() {
-                let told = format!("job {} was called off already; it is still ending", row.id);
+                let told = format!("job {} is already cancelled and is still stopping", row.id);
                 self.context.store.commit(with(&told)).await.map_err(unkept)?;
                 return Ok(told);
             }
-            let told = format!("job {} is called off: `{}` is told to stop", row.id, row.line);
+            let told = format!("job {} is cancelled: `{}` is being stopped", row.id, row.line);
             job.enter(&*self.context.store, vec![event(&row)], with(&told)).await.map_err(unkept)?;
             job.cancel();
             self.take_up(row.clone());
             return Ok(told);
         }
         let Some(claim) = self.context.claims.claim_soon(&row.id).await else {
-            return Err(format!("job {} is being looked at; try again", row.id));
+            return Err(format!("job {} is busy; send the command again in a few seconds", row.id));
         };
-        // As it stands now, and not as it was when it was looked up.
+        // Read the row again: it can have changed before the claim.
         let row = self.context.store.job(&row.id).await.map_err(unkept)?.unwrap_or(row);
         if let Some(end) = &row.end {
-            return Err(format!("job {} is over: {}", row.id, end.outcome.as_str()));
+            return Err(format!("job {} has already ended: {}", row.id, end.outcome.as_str()));
         }
         let tip = self.context.store.tip(&row.id).await.map_err(unkept)?;
         let next = tip.map_or(0, |(next, _)| next);
-        // One that stands in line before its first call has nothing to tidy up.
+        // A job that queues before its first call has nothing to clean up.
         let begun = !(row.stand.phase == JobPhase::Later || (row.stand.phase == JobPhase::Line && next == 1));
+        // A held or doubtful job cannot run its plugin: close it in its current state.
         if matches!(row.stand.phase, JobPhase::Held | JobPhase::Asked) {
             match JobHistory::read(&*self.context.store, &row.id).await {
                 Ok(history) => return self.end_as_it_stands(row, &history, by, claim, with).await,
                 Err(HistoryError::Store(error)) => return Err(unkept(error)),
-                // Nothing can be written behind a journal that is broken: the row alone says that it is over.
+                // Nothing is appended to a broken journal. Only the row records the end.
                 Err(_) => {
-                    let told = format!("job {} is closed as it stands: its journal cannot be read", row.id);
+                    let told = format!("job {} is closed in its current state: its journal cannot be read", row.id);
                     let shown = ShownIn::kept(&*self.context.store, &row.id).await;
                     let writes = close_unread(&row, by, shown.as_ref(), self.context.clock.now());
                     return self.over(&row, told, writes, claim, with).await;
                 }
             }
         }
+        // A job whose plugin did not run yet is closed at once.
         if !begun {
-            let told = format!("job {} is called off", row.id);
+            let told = format!("job {} is cancelled", row.id);
             let shown = ShownIn::kept(&*self.context.store, &row.id).await;
             let writes = call_off(&row, next, by, shown.as_ref(), self.context.clock.now());
             return self.over(&row, told, writes, claim, with).await;
         }
+        // Any other waiting job runs its plugin once more to deliver the cancellation.
         let mut event = event(&row);
         event.number = next;
-        let told = format!("job {} is called off: `{}` is told to stop", row.id, row.line);
-        // Taken up at the next start too, if there is one before this goes on.
+        let told = format!("job {} is cancelled: `{}` is being stopped", row.id, row.line);
+        // The status `working` makes a restarted host continue this cancellation.
         let stand = working(self.context.clock.now());
         let mut writes = vec![Write::Enter(event), Write::JobStatus { job: row.id.clone(), stand }];
         writes.extend(with(&told));
@@ -86,8 +91,7 @@ impl Jobs {
         Ok(told)
     }
 
-    /// A job that nobody can go on with ends where it stands: its plugin is not run again, what it started is asked to stop
-    /// and followed to its end.
+    /// Ends a job whose plugin cannot be run again. Its runs are cancelled and followed to their end.
     async fn end_as_it_stands(
         self: &Arc<Self>,
         row: JobRow,
@@ -101,10 +105,10 @@ impl Jobs {
         let mut entries = vec![entry(&row, EntryKind::Event, about, now)];
         if !matches!(history.standing(), ReplayPosition::Ended(_) | ReplayPosition::Over) {
             let who = crate::base::clean(&by.name);
-            let text = format!("`{}` (job {}) was called off by {who}, as it stood.", row.line, row.id);
+            let text = format!("`{}` (job {}) was cancelled by {who} in its current state.", row.line, row.id);
             entries.push(entry(&row, EntryKind::End, json!(GuestOutcome::called_off(text)), now));
         }
-        let told = format!("job {} is called off", row.id);
+        let told = format!("job {} is cancelled", row.id);
         let mut writes = Vec::new();
         for (mut entry, number) in entries.into_iter().zip(history.next()..) {
             entry.number = number;
@@ -118,7 +122,7 @@ impl Jobs {
         Ok(told)
     }
 
-    /// Closes a job that nobody takes care of, and gives way to the next in line.
+    /// Closes a job that no task works on, and dispatches the next jobs in the queues of its locks.
     async fn over(
         self: &Arc<Self>,
         row: &JobRow,

@@ -1,4 +1,4 @@
-//! The closing line of a job: what the plugin says, and what the host knows better.
+//! The closing message of a job: the plugin's text, and the host's text about denied calls.
 
 use crate::{
     base::Text,
@@ -6,19 +6,21 @@ use crate::{
     store::{JobOutcome, JobRow},
 };
 
-/// What a job says at its end is cut here, in bytes, and so is what it was refused.
+/// The maximum length of the plugin's text and of the list of denied calls, in bytes each.
 const LONGEST: usize = 8_000;
 
-/// How a job ended, and what the room is told.
+/// The outcome of a job and its closing message.
 pub(crate) fn closing(row: &JobRow, ended: &GuestOutcome) -> (JobOutcome, Text) {
     let denied = &ended.denied;
     let name = &row.command;
     let (outcome, mut text) = match ended.end {
-        // Whatever the plugin makes of it.
+        // A missing approval decides the outcome, whatever the plugin returned.
         GuestEndKind::Reply | GuestEndKind::Failure if denied.iter().any(is_not_approved) => {
             let mut text = match ended.acted {
-                true => Text::lines(format!("`{}` was not approved in the middle.", row.line)),
-                false => Text::lines(format!("`{}` was not approved, and nothing was done.", row.line)),
+                true => {
+                    Text::lines(format!("`{}` stopped: an effect was not approved. Earlier effects stay.", row.line))
+                }
+                false => Text::lines(format!("`{}` was not approved. Nothing was changed.", row.line)),
             };
             if ended.acted {
                 text.push_lines(&ended.text);
@@ -26,7 +28,7 @@ pub(crate) fn closing(row: &JobRow, ended: &GuestOutcome) -> (JobOutcome, Text) 
             (JobOutcome::NotApproved, text)
         }
         GuestEndKind::Reply => {
-            // A plugin that was refused something and says nothing of it does not get to say that all is well.
+            // A denied call makes a reply a success with warnings, even if the plugin reports none.
             let warned = ended.warnings || !denied.is_empty();
             let outcome = if warned { JobOutcome::Warnings } else { JobOutcome::Succeeded };
             (outcome, Text::lines(&ended.text))
@@ -38,32 +40,34 @@ pub(crate) fn closing(row: &JobRow, ended: &GuestOutcome) -> (JobOutcome, Text) 
                 "unknown" => JobOutcome::Unknown,
                 _ => JobOutcome::Failed,
             };
-            // The host says better than the plugin what was refused.
+            // The host's list of denied calls replaces the plugin's text about a denial.
             let text = match outcome {
-                JobOutcome::Refused if ended.acted => Text::lines(format!("`{}` was refused in the middle.", row.line)),
-                JobOutcome::Refused => Text::lines(format!("`{}` was refused, and nothing was done.", row.line)),
+                JobOutcome::Refused if ended.acted => {
+                    Text::lines(format!("`{}` stopped: an effect was refused. Earlier effects stay.", row.line))
+                }
+                JobOutcome::Refused => Text::lines(format!("`{}` was refused. Nothing was changed.", row.line)),
                 _ => Text::lines(&ended.text),
             };
             (outcome, text)
         }
-        GuestEndKind::Limit => (JobOutcome::Failed, Text::lines(format!("`{name}` was ended: {}.", ended.text))),
-        GuestEndKind::Trap => (JobOutcome::Failed, Text::lines(format!("`{name}` broke: {}.", ended.text))),
+        GuestEndKind::Limit => (JobOutcome::Failed, Text::lines(format!("`{name}` was stopped: {}.", ended.text))),
+        GuestEndKind::Trap => (JobOutcome::Failed, Text::lines(format!("`{name}` crashed: {}.", ended.text))),
     };
     if text.is_empty() {
         text = Text::lines(format!("`{}` {}.", row.line, outcome.as_str()));
     }
-    // What was refused must not be cut off by what is said before it.
+    // The two parts are truncated separately, so that a long text cannot cut off the denied calls.
     let mut text = text.clamped(LONGEST);
     text.append(refusals(denied).clamped(LONGEST));
     (outcome, text)
 }
 
-/// Whether others said no to it, or did not say yes in time.
+/// Whether the call was denied because an approval is missing.
 fn is_not_approved(denied: &Denied) -> bool {
     denied.reasons.iter().any(|reason| reason.kind == "approval")
 }
 
-/// What was refused, with every rule that stands in the way.
+/// The denied calls, each with every rule that denies it.
 pub(crate) fn refusals(denied: &[Denied]) -> Text {
     let mut text = Text::default();
     for refused in denied {

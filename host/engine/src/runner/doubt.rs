@@ -1,6 +1,6 @@
-//! Effects whose result is not in the journal: the system is asked, and where it cannot say, people are.
+//! Effects in doubt: an intent without a result. The backend is asked; if it cannot tell, people are.
 //!
-//! Invariant: an effect is tried again only when the system or a person said that it did not happen.
+//! Invariant: an effect is executed again only after the backend or a person confirmed that it did not happen.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,44 +18,48 @@ use crate::{
     store::{Entry, EntryKind, JobPhase, JobRow, JobStatus, StoreError, Write},
 };
 
-/// The first and the longest wait between two questions to a system that is away.
+/// The first and the longest pause between two requests to a backend that is unavailable.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
-/// How long an answer is waited for.
+/// The timeout of a request to a backend.
 const ANSWER: Duration = Duration::from_secs(90);
 
-/// What must be on disk together with what an order changes, made of the words that answer it.
+/// Writes that are committed with a change; they get the line that answers the person's command.
 pub(crate) type WithOrder<'a> = &'a (dyn Fn(&str) -> Vec<Write> + Sync);
 
-/// What people can say of an effect that nobody knows of.
+/// A person's answer about an effect in doubt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Said {
     /// It happened.
     Done,
-    /// It did not: it is done again.
+    /// It did not happen: it is executed again.
     Again,
 }
 
 impl Jobs {
-    /// Finds out whether an effect happened.
+    /// Asks the backend whether an effect happened, until it answers.
     pub(crate) async fn settle(&self, job: &Arc<Job>, intent: &Entry) -> Result<Step, DriveError> {
         let calls = &self.context.calls;
         let mut wait = FIRST_WAIT;
         let body = loop {
             let doubt = InDoubt { context: &self.context, job: job.row(), intent };
-            let away = || Some(Recovered::Away("it does not answer".to_owned()));
+            let away = || Some(Recovered::Away("the backend does not answer".to_owned()));
             let asked = tokio::time::timeout(ANSWER, calls.recover(doubt)).await.unwrap_or_else(|_| away());
             let Some(recovered) = asked else {
-                return Err(DriveError::Hold(format!("this host has no call {}", intent.call), true));
+                return Err(DriveError::Hold(format!("this host has no call `{}`", intent.call), true));
             };
             match recovered {
                 Recovered::Happened(answer) => break json!({ "answer": answer, "settled": "it happened" }),
                 Recovered::Not => break json!({ "settled": "it did not happen" }),
                 Recovered::Unknowable(reason) => return self.ask(job, intent, &reason).await,
                 Recovered::Away(reason) => {
-                    tracing::warn!(job = job.row().id, reason, "whether an effect happened is not known yet");
-                    job.card().stage(format!("whether {} happened is not known yet", intent.call));
+                    tracing::warn!(
+                        job = job.row().id,
+                        reason,
+                        "the backend cannot yet tell whether an effect happened; retrying"
+                    );
+                    job.card().stage(format!("checking whether {} happened", intent.call));
                     tokio::select! {
                         () = tokio::time::sleep(wait) => wait = (wait * 2).min(LONGEST_WAIT),
                         () = self.context.stopping.cancelled() => return Ok(Step::Rest),
@@ -67,24 +71,28 @@ impl Jobs {
         Ok(Step::GoOn)
     }
 
-    /// Asks the room.
+    /// Asks the room whether an effect happened, and parks the job.
     async fn ask(&self, job: &Arc<Job>, intent: &Entry, reason: &str) -> Result<Step, DriveError> {
         let row = job.row();
         let now = self.context.clock.now();
-        // Somebody called it off while its system was asked: nobody is asked any more.
+        // A job that was cancelled meanwhile ends in its current state; nobody is asked.
         if job.is_cancelled() {
-            let text = format!("`{}` (job {}) was called off, as it stood.", row.line, row.id);
+            let text = format!("`{}` (job {}) was cancelled in its current state.", row.line, row.id);
             let end = entry(row, EntryKind::End, json!(GuestOutcome::called_off(text)), now);
             job.enter(&*self.context.store, vec![end], Vec::new()).await?;
             return Ok(Step::GoOn);
         }
         let what = about(intent);
         let since = if row.stand.phase == JobPhase::Asked { row.stand.since } else { now };
-        let stand =
-            JobStatus { phase: JobPhase::Asked, about: format!("asks whether {what} happened"), since, wake: None };
+        let stand = JobStatus {
+            phase: JobPhase::Asked,
+            about: format!("waits for an answer: did {what} happen?"),
+            since,
+            wake: None,
+        };
         let text = format!(
-            "{}: whether {what} happened cannot be known: {reason}. Look, and say `job {} assume done` if it did, or \
-             `job {} again` if it did not. Nothing is done until then.",
+            "{}: it is unknown whether {what} happened: {reason}. Check it, then run `job {} assume done` if it did, or \
+             `job {} again` if it did not. Nothing more is done until then.",
             title(row),
             row.id,
             row.id
@@ -101,10 +109,10 @@ impl Jobs {
         job.enter_and_stand(&*self.context.store, vec![result], working(now), Vec::new()).await
     }
 
-    /// Somebody said what became of an effect that a job asks about, or that one that is held is to be tried again.
+    /// Settles an effect in doubt by a person's answer, or retries a held job. Returns one line for the person.
     ///
     /// # Errors
-    /// Why that is not possible, one line.
+    /// Why that is not possible, in one line.
     pub(crate) async fn answer(
         self: &Arc<Self>,
         row: JobRow,
@@ -113,11 +121,11 @@ impl Jobs {
         with: WithOrder<'_>,
     ) -> Result<String, String> {
         let unkept = |error: StoreError| format!("nothing was changed: {error}");
-        // Nobody else takes care of a job that asks or is held.
+        // A claim keeps the runner from working on the job meanwhile.
         let Some(claim) = self.context.claims.claim_soon(&row.id).await else {
-            return Err(format!("job {} is being looked at; try again", row.id));
+            return Err(format!("job {} is busy; send the command again in a few seconds", row.id));
         };
-        // As it stands now, and not as it was when it was looked up.
+        // Read the row again: it can have changed before the claim.
         let row = self.context.store.job(&row.id).await.map_err(unkept)?.unwrap_or(row);
         let history = JobHistory::read(&*self.context.store, &row.id).await.map_err(|error| error.to_string())?;
         let mut writes = vec![Write::JobStatus { job: row.id.clone(), stand: working(self.context.clock.now()) }];
@@ -129,7 +137,10 @@ impl Jobs {
                     Said::Done => {
                         let Some(answer) = self.context.calls.assumed(&doubt) else {
                             let call = &intent.call;
-                            return Err(format!("{call} has no answer that could be assumed: job {} again", row.id));
+                            return Err(format!(
+                                "`{call}` has no result that could be assumed: run `job {} again`",
+                                row.id
+                            ));
                         };
                         json!({ "answer": answer, "settled": "assumed", "by": by.id })
                     }
@@ -139,8 +150,8 @@ impl Jobs {
                 result.number = history.next();
                 writes.insert(0, Write::Enter(result));
                 match said {
-                    Said::Done => format!("job {} goes on: {} is taken as done", row.id, about(intent)),
-                    Said::Again => format!("job {} goes on: {} is done again", row.id, about(intent)),
+                    Said::Done => format!("job {} continues: {} is assumed to have happened", row.id, about(intent)),
+                    Said::Again => format!("job {} continues: {} is executed again", row.id, about(intent)),
                 }
             }
             (JobPhase::Held, _, Said::Again) => {
@@ -148,10 +159,18 @@ impl Jobs {
                 let mut event = entry(&row, EntryKind::Event, about, self.context.clock.now());
                 event.number = history.next();
                 writes.insert(0, Write::Enter(event));
-                format!("job {} is tried again", row.id)
+                format!("job {} is retried", row.id)
             }
-            (JobPhase::Held, _, Said::Done) => return Err(format!("job {} asks nothing, it is held", row.id)),
-            _ => return Err(format!("job {} asks nothing: {}", row.id, row.stand.phase.as_str())),
+            (JobPhase::Held, _, Said::Done) => {
+                return Err(format!("job {} is held and has no question: run `job {} again`", row.id));
+            }
+            _ => {
+                return Err(format!(
+                    "job {} has no open question: its status is `{}`",
+                    row.id,
+                    row.stand.phase.as_str()
+                ));
+            }
         };
         writes.extend(with(&told));
         self.context.store.commit(writes).await.map_err(unkept)?;

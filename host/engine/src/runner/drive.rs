@@ -1,7 +1,7 @@
-//! Takes a job from where its journal says that it stands to where it rests or ends, step by step.
+//! Drives a job from its position in the journal until it waits or ends, one step at a time.
 //!
-//! Invariant: each step reads the journal, does one thing and writes what came of it. So a job that a crash left
-//! is taken up by the same code, at the same place, as one that only waited.
+//! Invariant: each step reads the journal, does one thing and writes the result. A job that was interrupted by a crash
+//! is therefore resumed by the same code as a job that waited.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,25 +19,25 @@ use crate::{
     store::{DeploymentLock, EntryKind, InboxRow, JobPhase, JobRow, JobStatus, StoreError, Write},
 };
 
-/// The first and the longest wait before a job is tried again whose journal could not be read or written.
+/// The first and the longest pause before a step is retried after a store error.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
-/// How often a store that says that something can never be written is asked again, before the job is left as it stands.
+/// The number of retries after a permanent store error; then the job is held.
 const MOST_TRIES: u32 = 6;
 
-/// What a step came to.
+/// The result of a step.
 pub(crate) enum Step {
-    /// The next one can follow.
+    /// Run the next step.
     GoOn,
-    /// The job rests, is over, or the host stops.
+    /// Stop: the job waits or has ended, or the host shuts down.
     Rest,
 }
 
-/// Why a step came to nothing.
+/// Why a step failed.
 pub(crate) enum DriveError {
-    /// The store. Nothing was written; the step is taken again.
+    /// A store error. Nothing was written; the step is retried.
     Store(StoreError),
-    /// The job cannot go on by itself. Whether its journal is whole.
+    /// The job cannot continue without a person: the reason, and whether its journal is intact.
     Hold(String, bool),
 }
 
@@ -58,7 +58,7 @@ impl From<HistoryError> for DriveError {
 }
 
 impl Jobs {
-    /// Takes step after step.
+    /// Runs steps until the job waits or ends. Store errors are retried with backoff.
     pub(crate) async fn drive(self: &Arc<Self>, job: &Arc<Job>) {
         let mut wait = FIRST_WAIT;
         let mut tries = 0;
@@ -68,10 +68,10 @@ impl Jobs {
                 Ok(Step::Rest) => return,
                 Err(DriveError::Hold(reason, whole)) => return self.hold(job, &reason, whole).await,
                 Err(DriveError::Store(error)) => {
-                    tracing::error!(job = job.row().id, %error, "a job cannot go on now; it is tried again");
+                    tracing::error!(job = job.row().id, %error, "a step of a job failed because of the store; retrying");
                     tries += 1;
                     if tries == 2 {
-                        // A network that is away must not keep the job.
+                        // Report it in a task of its own: a slow chat network must not delay the retries.
                         tokio::spawn(self.clone().say_unkept(job.clone()));
                     }
                     if matches!(error, StoreError::Failed(_)) && tries > MOST_TRIES {
@@ -87,7 +87,7 @@ impl Jobs {
     }
 
     async fn step(self: &Arc<Self>, job: &Arc<Job>) -> Result<Step, DriveError> {
-        // Before the journal is read: what many that wake at once have read must not fill the memory.
+        // Acquire the slot before the journal is read. It bounds the memory of journals when many jobs wake at once.
         let Ok(turn) = self.turns.acquire().await else { unreachable!("the semaphore is never closed") };
         let history = job.read(&*self.context.store).await?;
         match history.standing() {
@@ -118,28 +118,32 @@ impl Jobs {
         }
     }
 
-    /// Runs the plugin, from its beginning through what is recorded and on.
+    /// Runs the plugin from its start: recorded calls are replayed, later calls are executed.
     async fn run(self: &Arc<Self>, job: &Arc<Job>, history: JobHistory) -> Result<Step, DriveError> {
         if self.context.stopping.is_cancelled() {
             return Ok(Step::Rest);
         }
+        // Step 1: load the plugin that the job started with.
         let begun = history.begun()?;
         let row = job.row();
         let plugin = self.plugins.of_job(row, &begun, &*self.context.store).await?;
-        // The rights that count are those of this moment, also where rooms say who has them.
+        // Step 2: check the caller's rights as they are now, with current room and group members.
         self.context.access.look(&*self.context.outbox).await;
         let authorized = self.authorized(row, &plugin, &begun)?;
-        // Before the plugin reads anything: what it reads must be as it is when its turn comes.
+        // Step 3: with `--wait`, queue for the deployment lock before the plugin reads anything, so that it reads
+        // current data.
         if let (true, true, Some(place)) = (begun.options.wait && !job.is_cancelled(), history.is_fresh(), row.place())
             && let Step::Rest = self.enqueue(job, &place).await?
         {
             return Ok(Step::Rest);
         }
+        // Step 4: show the job as running.
         if job.phase() != JobPhase::Working {
             let stand = working(self.context.clock.now());
             job.enter_and_stand(&*self.context.store, Vec::new(), stand, Vec::new()).await?;
             self.context.outbox.wake();
         }
+        // Step 5: run the guest.
         let (told, ask) = (history.told(), history.ask());
         let authorized = Arc::new(authorized);
         let replay = ReplayState::new(Replay::new(Arc::new(history)), begun.settings.clone());
@@ -148,6 +152,7 @@ impl Jobs {
             Invocation::new(self.context.clone(), authorized.clone(), purpose, plugin.clone(), begun.limits);
         let ran = crate::plugin::run(&plugin, invocation, &begun.invocation).await;
         let left = ran.invocation.replays();
+        // Step 6: handle the way in which it ended. A guest that ended during the replay has diverged from its journal.
         match (ran.end, left) {
             (GuestEnd::Stopped(GuestStop::Approval(held)), _) => {
                 self.let_others_pass(job).await;
@@ -155,7 +160,7 @@ impl Jobs {
             }
             (GuestEnd::Stopped(stop), _) => self.stopped(job, stop).await,
             (GuestEnd::Limit(limit), Some(left)) => Err(unlike(&limit.to_string(), &left)),
-            (GuestEnd::Trap(why), Some(left)) => Err(unlike(&format!("it broke: {why}"), &left)),
+            (GuestEnd::Trap(why), Some(left)) => Err(unlike(&format!("it crashed: {why}"), &left)),
             (GuestEnd::Reply(_) | GuestEnd::Failure(_), Some(left)) => Err(unlike("it ended", &left)),
             (end, None) => {
                 let ended = guest_ended(end, ran.invocation.tally);
@@ -166,9 +171,9 @@ impl Jobs {
         }
     }
 
-    /// The host ended the plugin.
+    /// Handles a guest that the host stopped.
     async fn stopped(self: &Arc<Self>, job: &Arc<Job>, stop: GuestStop) -> Result<Step, DriveError> {
-        // Who waits, or stands in line elsewhere, holds nothing but what its effects took: others would wait for each other.
+        // A job that waits or queues keeps only the locks of its effects. Keeping reservations could cause a deadlock.
         if matches!(stop, GuestStop::Parked | GuestStop::InLine(_)) {
             self.let_others_pass(job).await;
         }
@@ -177,21 +182,21 @@ impl Jobs {
             GuestStop::Stopping => Ok(Step::Rest),
             GuestStop::Unkept(error) => Err(error.into()),
             GuestStop::Diverged(why) => {
-                Err(DriveError::Hold(format!("its plugin does not do what it did: {why}"), true))
+                Err(DriveError::Hold(format!("its plugin differs from its journal: {why}"), true))
             }
             GuestStop::InLine(place) => self.enqueue(job, &place).await,
-            // The one is taken before, the other ends dry runs alone.
+            // `run` handles the first; only dry runs end with the second.
             stop @ (GuestStop::Approval(_) | GuestStop::Unforetold) => Err(DriveError::Hold(stop.to_string(), true)),
         }
     }
 
-    /// Lets go of a place that was only kept for a job.
+    /// Releases the locks that were only reserved for a job.
     async fn let_others_pass(self: &Arc<Self>, job: &Job) {
         let next = self.context.places.release_held(&job.row().id);
         self.call_next(next).await;
     }
 
-    /// Puts a job in line for a place.
+    /// Queues a job for a lock; continues at once if the lock is free.
     async fn enqueue(&self, job: &Arc<Job>, place: &DeploymentLock) -> Result<Step, DriveError> {
         let row = job.row();
         let now = self.context.clock.now();
@@ -203,7 +208,7 @@ impl Jobs {
         Ok(Step::Rest)
     }
 
-    /// What the plugin is run with: the command as it was typed, and the rights that its caller has now.
+    /// The job's command, as it was typed, with the rights that its caller has now.
     fn authorized(
         &self,
         row: &JobRow,
@@ -213,7 +218,7 @@ impl Jobs {
         let asked = &begun.invocation;
         let spec = plugin.description.commands.iter().find(|spec| spec.name == asked.command);
         let Some(spec) = spec else {
-            return Err(DriveError::Hold(format!("its plugin has no command `{}`", row.command), true));
+            return Err(DriveError::Hold(format!("the plugin has no command `{}`", row.command), true));
         };
         let given: Vec<(String, Value)> = asked
             .arguments
@@ -231,15 +236,20 @@ impl Jobs {
         Ok(self.context.access.resume(command, message(row, begun.direct)))
     }
 
-    /// A job cannot go on by itself: it stays open, and the room and the operator are told.
+    /// Holds a job that cannot continue without a person: stores the status, and reports it to the room and in the log.
     pub(crate) async fn hold(self: &Arc<Self>, job: &Arc<Job>, reason: &str, whole: bool) {
         let row = job.row();
-        tracing::error!(job = row.id, line = row.line, reason, "a job is held");
+        tracing::error!(
+            job = row.id,
+            line = row.line,
+            reason,
+            "a job is held until somebody runs `job ID again` or `cancel ID`"
+        );
         let now = self.context.clock.now();
         let stand = JobStatus { phase: JobPhase::Held, about: format!("held: {reason}"), since: now, wake: None };
         let text = format!(
-            "{} is held: {reason}. Nothing more of it is done until somebody looks at it: `job {}` shows where it stands, \
-             `job {} again` tries again, `cancel {}` ends it.",
+            "{} is held: {reason}. Nothing more is done until somebody decides: `job {}` shows its status, \
+             `job {} again` retries it, `cancel {}` ends it.",
             title(row),
             row.id,
             row.id,
@@ -247,31 +257,32 @@ impl Jobs {
         );
         let key = format!("held-{}", now.as_millisecond());
         let say = Write::Say(said(row, &key, Text::lines(text)));
-        // An entry behind a broken one would say that all before it is good.
+        // Append nothing to a broken journal: the chain would then cover the broken entries.
         let about = json!({ "event": "held", "about": reason });
         let entries = if whole { vec![entry(row, EntryKind::Event, about, now)] } else { Vec::new() };
         let mut wait = FIRST_WAIT;
         while let Err(error) =
             job.enter_and_stand(&*self.context.store, entries.clone(), stand.clone(), vec![say.clone()]).await
         {
-            tracing::error!(job = row.id, %error, "that a job is held cannot be kept; trying again");
+            tracing::error!(job = row.id, %error, "the status `held` of a job cannot be stored; retrying");
             tokio::select! {
                 () = tokio::time::sleep(wait) => wait = (wait * 2).min(LONGEST_WAIT),
                 () = self.context.stopping.cancelled() => return,
             }
         }
         self.context.outbox.wake();
-        // It may have been kept a place that it does not take now.
+        // Release locks that were reserved for this job.
         let next = self.context.places.release_held(&row.id);
         self.call_next(next).await;
     }
 
-    /// Tells the room why a job does not go on. The store cannot keep these words, so they are sent as they are.
+    /// Reports in the room that the store is unavailable. The message bypasses the outbox, which the store cannot
+    /// write.
     async fn say_unkept(self: Arc<Self>, job: Arc<Job>) {
         let row = job.row();
         let Some(chat) = self.context.outbox.chat(&row.bot, &row.inbox.network).cloned() else { return };
         let text = format!(
-            "{} waits: what it does cannot be written down now. It goes on when it can; nothing more is started until then.",
+            "{} waits: the database is unavailable. Nothing more is started. The job is retried automatically.",
             title(row)
         );
         let message = Outgoing {
@@ -284,7 +295,7 @@ impl Jobs {
     }
 }
 
-/// The message that caused a job, as far as its row knows it.
+/// The message that started a job, restored from the job's row.
 pub(crate) fn message(row: &JobRow, direct: bool) -> InboxRow {
     InboxRow {
         key: row.inbox.clone(),
@@ -300,7 +311,7 @@ pub(crate) fn message(row: &JobRow, direct: bool) -> InboxRow {
     }
 }
 
-/// A plugin that runs anew ended differently, which is never the outcome.
+/// The guest ended before the end of its recorded calls; the result of such a run is never used.
 fn unlike(how: &str, left: &str) -> DriveError {
-    DriveError::Hold(format!("its plugin does not do what it did: {how}, and the journal has {left}"), true)
+    DriveError::Hold(format!("its plugin differs from its journal: {how}, but the journal has {left}"), true)
 }

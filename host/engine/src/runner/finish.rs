@@ -1,4 +1,5 @@
-//! The end of a job: its plugin ended, its runs are followed to theirs, and the room is told.
+//! The end of a job: after the plugin ended, its open runs are followed to their end and the closing message is
+//! written.
 
 use std::sync::Arc;
 
@@ -23,8 +24,8 @@ use crate::{
 };
 
 impl Jobs {
-    /// Follows the runs that the plugin did not wait for, and closes the job: its last entry, the last card, the closing
-    /// line and the emoji are one transaction.
+    /// Follows the runs that the plugin did not wait for, and closes the job. The last entry, the last card, the
+    /// closing message and the reaction are written in one transaction.
     pub(crate) async fn finish(
         self: &Arc<Self>,
         job: &Arc<Job>,
@@ -34,11 +35,13 @@ impl Jobs {
         let row = job.row();
         let ended: GuestOutcome = serde_json::from_value(history.entries()[at].body.clone())
             .map_err(|error| DriveError::Hold(format!("entry {at} cannot be read: {error}"), true))?;
+        // Step 1: the outcome and text of the guest.
         let (mut outcome, mut text) = closing(row, &ended);
+        // Step 2: follow runs that are still open. A failed run makes the job fail.
         let unfinished = history.unfinished();
         if !unfinished.is_empty() {
-            job.card().stage("the plugin ended before its run".to_owned());
-            let meanwhile = format!("{} ended before its run did.", title(row));
+            job.card().stage("the plugin ended; its run continues".to_owned());
+            let meanwhile = format!("The plugin of {} ended before its pipeline run.", title(row));
             let runs = unfinished.iter().map(|intent| async {
                 match (history.followed(intent), run_of(&self.context.catalog, intent)) {
                     (Some(followed), _) => Ok(Some(followed)),
@@ -52,12 +55,14 @@ impl Jobs {
                 text.push_lines(followed.line);
             }
         }
+        // Step 3: report approved effects that were not executed.
         let ask = history.ask();
         let good = matches!(outcome, JobOutcome::Succeeded | JobOutcome::Warnings);
         if let Some(left_out) = ask.as_ref().and_then(|ask| left_out(history, ask)).filter(|_| good) {
             outcome = JobOutcome::Warnings;
             text.push_lines(left_out);
         }
+        // Step 4: close the job in one transaction, then release its locks.
         let now = self.context.clock.now();
         let card = job.card().end(outcome, &took(row.opened, now)).await;
         let shown = self.shown_in(row, history).await?;
@@ -73,7 +78,7 @@ impl Jobs {
         Ok(Step::Rest)
     }
 
-    /// The rooms that a job is shown in beside its own: that of the app that was typed, and of those that it touched.
+    /// The other rooms that show a job: the room of the app that was typed, and the rooms of the apps that it changed.
     async fn shown_in(&self, row: &JobRow, history: &JobHistory) -> Result<Vec<ShownIn>, DriveError> {
         let begun = history.begun()?;
         let mut shown: Vec<ShownIn> = begun.shown.into_iter().collect();
@@ -88,31 +93,31 @@ impl Jobs {
     }
 }
 
-/// What was approved and did not happen, in words.
+/// One line about the approved effects that were not executed; `None` if all were.
 fn left_out(history: &JobHistory, ask: &ApprovalRequest) -> Option<String> {
     if ask.decision != Some(Decision::Approved) {
         return None;
     }
-    // One that did not happen was tried again, or is not done.
+    // An intent that was settled as not done has no answer, and does not count.
     let happened = |entry: &&Entry| {
         let result = history.result_of(entry.number).filter(|_| entry.kind == EntryKind::Intent);
         result.is_some_and(|result| !result.body["answer"].is_null())
     };
     let done = history.entries().iter().filter(happened).count();
     let left: Vec<String> = ask.plan.effects.iter().skip(done).map(Effect::about).collect();
-    (!left.is_empty()).then(|| format!("Approved, and not done: {}.", left.join("; ")))
+    (!left.is_empty()).then(|| format!("Approved, but not done: {}.", left.join("; ")))
 }
 
-/// Closes a job whose journal is broken, and enters nothing behind what cannot be trusted.
+/// The writes that close a job whose journal is broken. They append nothing to the journal.
 pub(crate) fn close_unread(row: &JobRow, by: &Person, shown: Option<&ShownIn>, now: jiff::Timestamp) -> Vec<Write> {
     let who = crate::base::clean(&by.name);
     let mut text = Text::lines(format!("`{}` (job {}) was closed by {who}.", row.line, row.id));
-    text.push_lines("Its journal is broken: what it had begun stays as it is, and how far it came is not known.");
-    let card = crate::job::last(row, JobOutcome::Unknown, "closed as it stood");
+    text.push_lines("Its journal is broken, so its progress is unknown. Effects that it started stay as they are.");
+    let card = crate::job::last(row, JobOutcome::Unknown, "closed in its current state");
     close(row, JobOutcome::Unknown, text, card, shown.map_or(&[], std::slice::from_ref), now).1
 }
 
-/// A job is not better than a run that nobody waited for.
+/// Combines the job's outcome with that of a run which the plugin did not wait for: the worse one counts.
 fn with_run(outcome: JobOutcome, run: Option<Outcome>) -> JobOutcome {
     match (outcome, run) {
         (JobOutcome::Succeeded | JobOutcome::Warnings, Some(Outcome::Failed)) => JobOutcome::Failed,
@@ -124,14 +129,15 @@ fn with_run(outcome: JobOutcome, run: Option<Outcome>) -> JobOutcome {
     }
 }
 
-/// How a guest ended, as it is entered.
+/// The guest's result as the journal stores it.
 pub(crate) fn guest_ended(end: GuestEnd<GuestStop>, tally: Tally) -> GuestOutcome {
     let (end, text, code, warnings) = match end {
         GuestEnd::Reply(reply) => (GuestEndKind::Reply, reply.text, String::new(), reply.warnings),
         GuestEnd::Failure(failure) => (GuestEndKind::Failure, failure.message, failure.code, false),
         GuestEnd::Limit(limit) => (GuestEndKind::Limit, limit.to_string(), String::new(), false),
         GuestEnd::Trap(why) => (GuestEndKind::Trap, why, String::new(), false),
-        // The host ends those to run them anew; taken for an end, they would be one that is nobody's.
+        // Unreachable for finished jobs: a stopped guest is run again. Recorded as a trap, so that it is never taken
+        // for success.
         GuestEnd::Stopped(stop) => (GuestEndKind::Trap, stop.to_string(), String::new(), false),
     };
     GuestOutcome { end, text, code, warnings, acted: tally.acted(), denied: tally.denied }

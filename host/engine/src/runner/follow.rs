@@ -1,4 +1,4 @@
-//! Follows a run to its end when no plugin waits for it: its release is written, and the room is told.
+//! Follows a pipeline run to its end after its plugin ended: writes the release and reports to the room.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,31 +14,31 @@ use crate::{
     store::{Entry, EntryKind, JobRow, StoreError, Write},
 };
 
-/// An event's word: a run that nobody waited for ended.
+/// The name of the event that records the end of a followed run.
 const RUN_ENDED: &str = "run ended";
 
-/// The first and the longest wait between two questions to a system that is away.
+/// The first and the longest pause between two requests to a backend that is unavailable.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
-/// What became of a run.
+/// The result of a followed run.
 pub(crate) struct Followed {
     /// One sentence for the room.
     pub(crate) line: String,
-    /// How it ended; `None` where it was never started or nobody can say.
+    /// The run's outcome; `None` if it never started or its state is unknown.
     pub(crate) outcome: Option<Outcome>,
 }
 
 impl Followed {
-    /// What is known of a run whose pipeline is no longer configured.
+    /// The result of a run whose pipeline is no longer configured.
     pub(crate) fn lost() -> Self {
-        let line = "It started a run of a pipeline that is no longer configured: how that stands is not known.";
+        let line = "It started a run of a pipeline that is no longer configured, so the run's state is unknown.";
         Self { line: line.to_owned(), outcome: None }
     }
 }
 
-/// Follows a run to its end, however long its system is away; `None` where the host stops. `meanwhile` is said, once a
-/// job, where that takes time.
+/// Follows a run to its end, and retries while its backend is unavailable; `None` if the host shuts down. `meanwhile`
+/// is sent to the room, once per job, if the run has not ended yet.
 ///
 /// # Errors
 /// What became of it cannot be written down now: nothing was.
@@ -54,13 +54,18 @@ pub(crate) async fn follow(
     let mut wait = FIRST_WAIT;
     loop {
         let away = match context.backends.get(run.backend).state(&run.key, pipeline).await {
-            Ok(RunState::Absent) => return nothing(format!("Its run of {pipeline} was never started.")),
+            Ok(RunState::Absent) => return nothing(format!("Its run of `{pipeline}` was never started.")),
             Ok(RunState::Unknowable(reason)) => {
-                return nothing(format!("Whether its run of {pipeline} was started cannot be known: {reason}."));
+                return nothing(format!("It is unknown whether its run of `{pipeline}` started: {reason}."));
             }
             Ok(RunState::Ended(end)) => return ended(context, job, run, end).await.map(Some),
             Ok(RunState::Running) => {
-                say(context, row, format!("{meanwhile} Its run of {pipeline} goes on; its end is told here.")).await;
+                say(
+                    context,
+                    row,
+                    format!("{meanwhile} The run of `{pipeline}` continues; its result is reported here."),
+                )
+                .await;
                 match end(context, job, run, tidies_up).await {
                     None => return Ok(None),
                     Some(Ok(end)) => return ended(context, job, run, end).await.map(Some),
@@ -71,10 +76,10 @@ pub(crate) async fn follow(
         };
         match away {
             PipelineError::Refused { message } => {
-                return nothing(format!("How its run of {pipeline} stands is not known: {message}."));
+                return nothing(format!("The state of its run of `{pipeline}` is unknown: {message}."));
             }
             PipelineError::Unavailable { message } => {
-                let text = format!("{meanwhile} How its run of {pipeline} stands is not known yet: {message}");
+                let text = format!("{meanwhile} The state of the run of `{pipeline}` is not known yet: {message}");
                 say(context, row, text).await;
                 tokio::select! {
                     () = tokio::time::sleep(wait) => wait = (wait * 2).min(LONGEST_WAIT),
@@ -85,7 +90,7 @@ pub(crate) async fn follow(
     }
 }
 
-/// A run's end. Where its job was called off it is asked to stop, unless it tidies up.
+/// Waits for a run's end. A cancellation of the job also cancels the run, except for cleanup runs.
 async fn end(
     context: &Context,
     job: &Arc<Job>,
@@ -109,14 +114,14 @@ async fn end(
     }
 }
 
-/// Keeps a run's end with its release, and puts it in words.
+/// Stores a run's end together with its release, and describes it in one sentence.
 async fn ended(context: &Arc<Context>, job: &Arc<Job>, run: &PipelineRun, end: RunEnd) -> Result<Followed, StoreError> {
     let writes = ending(&context.backends, job.row(), run, &end).await;
     let why = if end.message.is_empty() { String::new() } else { format!(" ({})", crate::base::clean(&end.message)) };
     let took = took(end.started, end.ended);
     let line = match end.outcome {
-        Outcome::Unknown => format!("Its run of {} ended, and nobody knows how far it came{why}.", run.pipeline),
-        outcome => format!("Its run of {} {} after {took}{why}.", run.pipeline, outcome.as_str()),
+        Outcome::Unknown => format!("Its run of `{}` ended with an unknown result{why}.", run.pipeline),
+        outcome => format!("Its run of `{}` {} after {took}{why}.", run.pipeline, outcome.as_str()),
     };
     let body = json!({ "event": RUN_ENDED, "run": run.key, "outcome": end.outcome, "about": line });
     let event = entry(job.row(), EntryKind::Event, body, context.clock.now());
@@ -126,7 +131,7 @@ async fn ended(context: &Arc<Context>, job: &Arc<Job>, run: &PipelineRun, end: R
 }
 
 impl JobHistory {
-    /// What became of a run that was followed to its end already.
+    /// The recorded result of a run that was already followed to its end.
     pub(crate) fn followed(&self, intent: &Entry) -> Option<Followed> {
         let key = RunKey::new(&intent.job, intent.number);
         let of_it = |entry: &&Entry| {
@@ -144,7 +149,9 @@ async fn say(context: &Context, row: &JobRow, text: String) {
     let row = said(row, "meanwhile", Text::lines(text));
     match context.store.commit(vec![Write::Say(row)]).await {
         Ok(_) => context.outbox.wake(),
-        // The closing line says it all again.
-        Err(error) => tracing::error!(%error, "a report could not be kept"),
+        // The closing message repeats the report, so a failure is only logged.
+        Err(error) => {
+            tracing::error!(%error, "a progress report could not be stored; the closing message will repeat it")
+        }
     }
 }

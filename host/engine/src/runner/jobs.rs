@@ -1,9 +1,7 @@
-//! All jobs of a host: those that are taken care of now, and how one is taken up.
+//! All jobs of a host: those with a running task, and how jobs are dispatched.
 //!
-//! Invariant: one task takes care of a job at a time. Whoever wants one to be looked at says so ([`Jobs::take_up`]); if that
-//! task is about to leave, it looks once more.
-//! A job that waits for a time, a person or a place is a row and nothing else; one that waits for a run is a task that
-//! listens for its end.
+//! Invariant: at most one task works on a job. [`Jobs::take_up`] starts the task, or makes the running one drive the
+//! job once more before it exits.
 
 use std::{
     collections::HashMap,
@@ -21,10 +19,10 @@ use crate::{
     store::{DeploymentLock, JobPhase, JobQuery, JobRow, StoreError},
 };
 
-/// How long until a job is looked at again that somebody else changes now.
+/// The pause before a job is dispatched again that another task has claimed.
 const SOON: std::time::Duration = std::time::Duration::from_millis(50);
 
-/// All jobs of a host.
+/// The jobs of a host.
 pub(crate) struct Jobs {
     pub(crate) context: Arc<Context>,
     pub(crate) plugins: Arc<Plugins>,
@@ -33,10 +31,10 @@ pub(crate) struct Jobs {
     live: Mutex<HashMap<String, Live>>,
 }
 
-/// A job that a task takes care of.
+/// A job with a running task.
 struct Live {
     job: Arc<Job>,
-    // Whether somebody wants it to be looked at once more.
+    // Whether the task must drive the job once more before it exits.
     again: bool,
 }
 
@@ -45,13 +43,14 @@ impl Jobs {
         Self { context, plugins, turns: Semaphore::new(turns), activity, live: Mutex::default() }
     }
 
-    /// Takes up what an earlier process left: all but the jobs that wait for a time or are held. One that asks has its system
-    /// asked once more.
+    /// Dispatches the open jobs of an earlier process, except for held jobs and jobs that wait for a time. The backends
+    /// of jobs in doubt are asked once more.
     ///
     /// # Errors
     /// The store cannot be read.
     pub(crate) async fn resume(self: &Arc<Self>) -> Result<(), StoreError> {
         let store = &self.context.store;
+        // Step 1: restore the locks that jobs hold.
         for (place, job) in store.places().await? {
             if let Some(row) = store.job(&job).await? {
                 self.context.places.restore(place, &row);
@@ -60,7 +59,7 @@ impl Jobs {
         let phases = Some(vec![JobPhase::Working, JobPhase::Run, JobPhase::Line, JobPhase::Asked]);
         let mut rows = store.jobs(&JobQuery { open: Some(true), phases, ..JobQuery::default() }).await?;
         rows.sort_by_key(|row| row.stand.since);
-        // Those whose turn it was have it, and those that stood in line stand there again, before anybody goes on.
+        // Step 2: restore reservations and queues in their old order, before any job runs.
         for phase in [JobPhase::Working, JobPhase::Line] {
             for row in rows.iter().filter(|row| row.stand.phase == phase) {
                 if let Some(place) = self.first_place(row).await? {
@@ -68,29 +67,35 @@ impl Jobs {
                 }
             }
         }
+        // Step 3: dispatch the jobs.
         for row in rows {
-            tracing::info!(job = row.id, line = row.line, stood = row.stand.phase.as_str(), "a job goes on");
+            tracing::info!(
+                job = row.id,
+                line = row.line,
+                phase = row.stand.phase.as_str(),
+                "resuming a job after a restart"
+            );
             self.take_up(row);
         }
         Ok(())
     }
 
-    /// The place that a job waits for before its plugin does anything. One that did something already may stand in line for
-    /// another place than was typed.
+    /// The lock that a job queues for before its plugin's first call; `None` for a job that already made a call, which
+    /// may queue for another lock.
     async fn first_place(&self, row: &JobRow) -> Result<Option<DeploymentLock>, StoreError> {
         let store = &*self.context.store;
         let (Some(place), Some((1, _))) = (row.place(), store.tip(&row.id).await?) else { return Ok(None) };
         match JobHistory::read(store, &row.id).await {
             Ok(history) => Ok(history.begun().is_ok_and(|begun| begun.options.wait).then_some(place)),
             Err(HistoryError::Store(error)) => Err(error),
-            // It is held when it is taken up.
+            // The journal is broken: the job is held when it is dispatched.
             Err(_) => Ok(None),
         }
     }
 
-    /// Has a job looked at: by a task of its own, or once more by the one that takes care of it.
+    /// Runs a job: starts a task, or makes the job's running task drive it once more.
     pub(crate) fn take_up(self: &Arc<Self>, row: JobRow) {
-        // What was asked through an identity that does not run here is left to the host that runs it.
+        // Jobs of a bot that does not run here belong to the host that runs it.
         if !self.context.outbox.runs(&row.bot) {
             return;
         }
@@ -99,7 +104,7 @@ impl Jobs {
             known.again = true;
             return;
         }
-        // Somebody changes it at this moment: it is looked at after that.
+        // Another task, for example a command, changes the job now: retry after that.
         let Some(claim) = self.context.claims.claim(&row.id) else {
             drop(live);
             return self.look_soon(row.id);
@@ -119,19 +124,22 @@ impl Jobs {
         });
     }
 
-    /// Takes care of a job until it rests or is over.
+    /// The job's task: drives the job until it waits or ends.
     async fn care(self: &Arc<Self>, job: &Arc<Job>, claim: Claim) {
         loop {
             if AssertUnwindSafe(self.drive(job)).catch_unwind().await.is_err() {
-                tracing::error!(job = job.row().id, "a job broke off by a mistake of the host");
-                self.hold(job, "a mistake of the host, which is in its log", true).await;
+                tracing::error!(
+                    job = job.row().id,
+                    "a job panicked in the host; this is a bug, please report it with the log"
+                );
+                self.hold(job, "internal error; the host's log has the details", true).await;
             }
             let mut live = self.live();
             match live.get_mut(&job.row().id) {
                 Some(known) if known.again => known.again = false,
                 _ => {
                     live.remove(&job.row().id);
-                    // Before the lock is let go of: whoever comes next finds it free.
+                    // Before the lock is released, so that the next dispatch finds the claim free.
                     drop(claim);
                     return;
                 }
@@ -139,7 +147,7 @@ impl Jobs {
         }
     }
 
-    /// Has a job looked at in a moment, and again until that can be done.
+    /// Dispatches a job after a pause, and retries until the store answers.
     fn look_soon(self: &Arc<Self>, id: String) {
         let (jobs, stopping) = (self.clone(), self.context.stopping.clone());
         let look = async move {
@@ -151,35 +159,35 @@ impl Jobs {
                         let next = jobs.context.places.release(&id);
                         return jobs.call_next(next).await;
                     }
-                    Err(error) => tracing::error!(job = id, %error, "a job cannot be read; trying again"),
+                    Err(error) => tracing::error!(job = id, %error, "a job cannot be read from the store; retrying"),
                 }
             }
         };
         tokio::spawn(async move { stopping.run_until_cancelled(look).await });
     }
 
-    /// A job that is taken care of now.
+    /// The job with this id, if a task works on it.
     pub(crate) fn at_work(&self, id: &str) -> Option<Arc<Job>> {
         self.live().get(id).map(|known| known.job.clone())
     }
 
-    /// How many are taken care of now.
+    /// The number of jobs with a running task.
     pub(crate) fn count(&self) -> usize {
         self.live().len()
     }
 
-    /// Has the jobs looked at whose turn at a place has come.
+    /// Dispatches the jobs that are next in the queues of released locks.
     pub(crate) async fn call_next(self: &Arc<Self>, ids: Vec<String>) {
         for id in ids {
             match self.context.store.job(&id).await {
                 Ok(Some(row)) if row.end.is_none() => self.take_up(row),
-                // Over meanwhile: the one behind it is next.
+                // The job ended meanwhile: dispatch the next one in its queues.
                 Ok(_) => {
                     let next = self.context.places.release(&id);
                     Box::pin(self.call_next(next)).await;
                 }
                 Err(error) => {
-                    tracing::error!(job = id, %error, "a job in line cannot be read; trying again");
+                    tracing::error!(job = id, %error, "a queued job cannot be read from the store; retrying");
                     self.look_soon(id);
                 }
             }

@@ -1,4 +1,4 @@
-//! Takes a job from its journal to its next rest: drive, wait, approval, votes, calls in doubt, cancel, finish.
+//! Runs jobs from their journals until they wait or end: drive, wait, approval, votes, calls in doubt, cancel, finish.
 
 mod approval;
 mod cancel;

@@ -1,8 +1,7 @@
-//! What people say of a job that asks.
+//! Answers to requests for approval: approve, deny, withdraw.
 //!
-//! Invariant: who may say it is judged at that moment, on the person and not on the id. What is said is one transaction with
-//! the message that shows it and the mark that it was dealt with.
-//! Not here: what is asked (`approval`), and how answers are counted (`crate::approval`).
+//! Invariant: the right to answer is checked at the moment of the answer, for the person and not for the account. An
+//! answer is one transaction with the updated message and the mark that the command was handled.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -21,33 +20,33 @@ use crate::{
     store::{Entry, EntryKind, InboxRow, JobPhase, JobRow, StoreError, Write},
 };
 
-/// A reason is kept up to here, in bytes.
+/// The maximum length of a reason, in bytes. Longer reasons are truncated.
 const LONGEST_REASON: usize = 500;
 
-/// What somebody says of an ask.
+/// An answer to a request for approval.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Vote {
-    /// Yes; the event of the reaction, if it was one.
+    /// Approval; the event id of the reaction, if it was one.
     Approve(Option<String>),
-    /// No; why.
+    /// Denial, with the reason.
     Deny(String),
-    /// The reaction of this event was taken away.
+    /// The reaction with this event id was removed.
     Withdraw(String),
 }
 
-/// Why what somebody says changes nothing.
+/// Why an answer changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum NoVote {
-    /// They may not say it.
+    /// The person has no right to answer.
     Denied(String),
-    /// There is nothing to be said, or not any more.
+    /// No request is open, or another one.
     Over(String),
-    /// It cannot be written down now.
+    /// The store is unavailable; try again.
     Unable(String),
 }
 
 impl Jobs {
-    /// Whether a person may answer for a job that asks.
+    /// Whether a person may answer the open request of a job.
     pub(crate) async fn may_vote(&self, row: &JobRow, who: Asker<'_>) -> bool {
         if row.stand.phase != JobPhase::Approval || self.context.access.same_person(&row.caller.id, who.id) {
             return false;
@@ -61,8 +60,8 @@ impl Jobs {
         }
     }
 
-    /// Somebody answers. `number` says which ask is meant, where that is known. Gives what happens now, one line; `with` is given
-    /// the same.
+    /// Handles an answer. `number` is the number of the request, if the answer named it. Returns one line for the
+    /// person; the same line is passed to `with`, whose writes are part of the transaction.
     ///
     /// # Errors
     /// [`NoVote`]; nothing was changed.
@@ -74,13 +73,14 @@ impl Jobs {
         vote: Vote,
         with: WithOrder<'_>,
     ) -> Result<String, NoVote> {
-        // A job that does not ask is at work, perhaps for long: nobody waits for that.
+        // Check for an open request before the claim: a running job may hold its claim for long.
         self.asking(&row.id, number, &vote).await?;
-        // Who is in which room and group, as it is now.
+        // Refresh the members of rooms and groups.
         self.context.access.look(&*self.context.outbox).await;
         let Some(claim) = self.context.claims.claim_soon(&row.id).await else {
-            return Err(NoVote::Unable(format!("job {} is being looked at; try again", row.id)));
+            return Err(NoVote::Unable(format!("job {} is busy; send the command again in a few seconds", row.id)));
         };
+        // Check again under the claim, then write the events, the status and the messages.
         let (row, history, ask) = self.asking(&row.id, number, &vote).await?;
         let (events, told) = self.counted(&row, &ask, message, vote)?;
         let now = self.context.clock.now();
@@ -97,7 +97,7 @@ impl Jobs {
             writes.push(Write::Say(self.asks(&row, &after, now)));
             let edits =
                 self.context.outbox.chat(&row.bot, &row.inbox.network).is_some_and(|chat| chat.abilities().edits);
-            // Elsewhere the message that asks says it once more, and that is enough.
+            // In a network without edits a new card would repeat the request's message.
             if !decided && edits {
                 writes.push(Write::Say(first_card(&JobRow { stand, ..row.clone() })));
             }
@@ -113,17 +113,17 @@ impl Jobs {
         Ok(told)
     }
 
-    /// What a job asks now.
+    /// The open request of a job.
     async fn asking(
         &self,
         id: &str,
         number: Option<u32>,
         vote: &Vote,
     ) -> Result<(JobRow, JobHistory, ApprovalRequest), NoVote> {
-        let over = |why: &str| NoVote::Over(format!("Job {id} waits for no approval{why}."));
+        let over = |why: &str| NoVote::Over(format!("Job {id} does not wait for approval{why}."));
         let row = self.context.store.job(id).await.map_err(|error| unable(&error))?.ok_or_else(|| over(""))?;
         if row.end.is_some() {
-            return Err(over(": it is over"));
+            return Err(over(": it has ended"));
         }
         let history = match JobHistory::read(&*self.context.store, id).await {
             Ok(history) => history,
@@ -142,24 +142,26 @@ impl Jobs {
         };
         match number {
             Some(number) if number != ask.number => {
-                return Err(NoVote::Over(format!("Job {id} asked again since; this is about what it asked before.")));
+                return Err(NoVote::Over(format!(
+                    "Job {id} has asked again since; that message is out of date. Answer the newest message."
+                )));
             }
-            // Whoever types the job's id alone may have seen the first message alone.
+            // A person who typed only the job's id may have read only the first request.
             None if ask.number > 1 && matches!(vote, Vote::Approve(_)) => {
                 let handle = approval_text::handle(id, ask.number);
                 return Err(NoVote::Over(format!(
-                    "Job {id} asked again, for something else: look at that, and say `approve {handle}`."
+                    "Job {id} has asked again with another plan: read it, then run `approve {handle}`."
                 )));
             }
             _ => {}
         }
         if self.context.steady.now() >= ask.until {
-            return Err(over(" any more: the time is over"));
+            return Err(over(": the deadline has passed"));
         }
         Ok((row, history, ask))
     }
 
-    /// What an answer adds to the journal, and what is told.
+    /// The events that an answer adds to the journal, and the reply to the person.
     fn counted(
         &self,
         row: &JobRow,
@@ -168,22 +170,22 @@ impl Jobs {
         vote: Vote,
     ) -> Result<(Vec<Event>, String), NoVote> {
         let (access, number) = (&self.context.access, ask.number);
-        // What was granted through another identity than the job's does not count for it.
+        // Roles that were granted through another bot do not count for this job.
         let (by, who) = (&message.sender, Asker { bot: Some(&row.bot), ..Asker::from(message) });
         let name = who_is(&by.id, &by.name);
         if let Vote::Withdraw(reaction) = &vote {
             let given = ask.given.iter().find(|given| given.reaction.as_ref() == Some(reaction));
             let Some(given) = given else {
-                return Err(NoVote::Over(format!("Nothing was said of job {} by that.", row.id)));
+                return Err(NoVote::Over(format!("That reaction was no approval of job {}.", row.id)));
             };
-            let about = format!("{} takes the approval back", who_is(&given.id, &given.name));
+            let about = format!("{} withdraws the approval", who_is(&given.id, &given.name));
             let event = Event::ApprovalWithdrawn { ask: number, by: given.id.clone(), about: about.clone() };
             return Ok((vec![event], format!("job {}: {about}", row.id)));
         }
         if access.same_person(&by.id, &row.caller.id) {
             let help = self.who_can(row, ask);
             return Err(NoVote::Denied(format!(
-                "You asked for job {} yourself: somebody else has to approve ({help}).",
+                "You started job {} yourself, so somebody else has to approve it: {help}.",
                 row.id
             )));
         }
@@ -191,26 +193,26 @@ impl Jobs {
             ask.needs.iter().enumerate().filter(|(_, need)| self.stands(need, who)).map(|(at, _)| at).collect();
         if counts.is_empty() {
             let help = self.who_can(row, ask);
-            return Err(NoVote::Denied(format!("You may not approve job {}: that takes {help}.", row.id)));
+            return Err(NoVote::Denied(format!("You may not approve job {}. It needs {help}.", row.id)));
         }
         match vote {
             Vote::Deny(reason) => {
                 let mut reason = clean(reason.trim());
                 reason.truncate(reason.floor_char_boundary(LONGEST_REASON));
                 let why = if reason.is_empty() { String::new() } else { format!(": {reason}") };
-                let about = format!("{name} said no{why}");
+                let about = format!("denied by {name}{why}");
                 let event = Event::NotApproved { ask: number, by: Some(by.id.clone()), about };
                 Ok((vec![event], format!("job {} is not approved", row.id)))
             }
             Vote::Approve(reaction)
                 if let Some(given) = ask.given.iter().find(|given| access.same_person(&given.id, &by.id)) =>
             {
-                // What is typed stands, also where a reaction that said it first is taken away.
+                // A typed approval replaces one by reaction, so removing the reaction no longer withdraws it.
                 let typed = reaction.is_none() && given.reaction.is_some();
-                let about = format!("{name} approves by command too");
+                let about = format!("{name} also approves by command");
                 let again = Counted { reaction: None, ..given.clone() };
                 let event = typed.then_some(Event::ApprovalGiven { ask: number, by: again, about });
-                let told = format!("job {}: you approved already; {}", row.id, approval_text::approval_line(ask));
+                let told = format!("job {}: you have already approved; {}", row.id, approval_text::approval_line(ask));
                 Ok((event.into_iter().collect(), told))
             }
             Vote::Approve(reaction) => {
@@ -221,13 +223,13 @@ impl Jobs {
                     return Ok((vec![given], format!("job {}: {}", row.id, approval_text::approval_line(&after))));
                 }
                 let approved = Event::Approved { ask: number, about: "it is approved".to_owned() };
-                Ok((vec![given, approved], format!("job {} is approved and goes on", row.id)))
+                Ok((vec![given, approved], format!("job {} is approved and continues", row.id)))
             }
-            Vote::Withdraw(_) => unreachable!("it was taken above"),
+            Vote::Withdraw(_) => unreachable!("handled above"),
         }
     }
 
-    /// Who can approve, in words.
+    /// The roles and people that can approve, for messages.
     fn who_can(&self, row: &JobRow, ask: &ApprovalRequest) -> String {
         let roles: BTreeSet<&str> = ask.needs.iter().flat_map(|need| &need.from).map(String::as_str).collect();
         let roles: Vec<&str> = roles.into_iter().collect();

@@ -1,4 +1,4 @@
-//! What a job waits for while no plugin is there: the first of its runs to end, a time to come, or its being called off.
+//! Waits of a parked job: for the end of its first run, for a timer, or for its cancellation.
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,25 +21,26 @@ use crate::{
     store::{Entry, JobPhase, Write},
 };
 
-/// How long until a system that is away is asked again.
+/// The pause before an unavailable backend is asked again.
 const AGAIN: Duration = Duration::from_secs(2);
-/// How long an answer is waited for.
+/// The timeout of a cancellation request to a backend.
 const ANSWER: Duration = Duration::from_secs(10);
 
-/// What one entry waits for.
+/// A wait, read from its journal entry.
 pub(crate) struct Waits {
     wait: Entry,
     runs: Vec<PipelineRun>,
-    /// Those that were started after the job was called off: they tidy up.
+    /// Runs that were started after the cancellation: they clean up and are not cancelled.
     tidying: Vec<RunKey>,
-    /// The earliest of its timers.
+    /// The earliest timer.
     timer: Option<(String, Timer)>,
-    /// A run whose pipeline is no longer configured.
+    /// The id of a run whose pipeline is no longer configured.
     lost: Option<String>,
 }
 
 impl Jobs {
-    /// Waits, or leaves that to the row.
+    /// Waits for runs in this task. A wait for timers alone is left to the job's row: [`Jobs::wake`] dispatches the job
+    /// when it is due.
     pub(crate) async fn wait(&self, job: &Arc<Job>, waits: Waits) -> Result<Step, DriveError> {
         let answer = match (&waits.lost, waits.runs.is_empty()) {
             (Some(id), _) => {
@@ -51,7 +52,7 @@ impl Jobs {
         };
         let now = self.context.clock.now();
         let Some((answer, writes)) = answer else {
-            // Whoever had it looked at may have written that it works.
+            // The status can be `working`, for example after a cancellation that came late: store the timer again.
             if let (Some((_, timer)), true, true) = (&waits.timer, waits.runs.is_empty(), job.phase() != JobPhase::Time)
             {
                 let stand = until(timer.at, now);
@@ -67,7 +68,7 @@ impl Jobs {
         Ok(Step::GoOn)
     }
 
-    /// What the entry at this place waits for.
+    /// The wait that the entry at this index stores.
     pub(crate) fn waits(&self, history: &JobHistory, at: usize) -> Result<Waits, DriveError> {
         let wait = &history.entries()[at];
         let broken =
@@ -89,7 +90,7 @@ impl Jobs {
         Ok(waits)
     }
 
-    /// The answer of a wait for times alone, if there is one now.
+    /// The result of a wait for timers alone; `None` if none is due.
     fn time(&self, job: &Job, waits: &Waits) -> Option<Result<Ready, WaitError>> {
         if job.is_cancelled() {
             return Some(Err(WaitError::Cancelled));
@@ -98,7 +99,7 @@ impl Jobs {
         (timer.at <= self.context.steady.now()).then(|| reached(id, *timer))
     }
 
-    /// Waits for the first of some runs to end, or for a time before that; `None` where the host stops.
+    /// Waits until one of the runs ends or the timer is due; `None` if the host shuts down.
     async fn first(&self, job: &Arc<Job>, waits: &Waits) -> Option<(Result<Ready, WaitError>, Vec<Write>)> {
         let ended = ended(&self.context.backends, job, &waits.runs);
         let mut ended = std::pin::pin!(ended);
@@ -141,20 +142,24 @@ impl Jobs {
     }
 }
 
-/// Asks a run to stop. Its end is waited for all the same.
+/// Cancels a run at its backend. Errors are logged; the caller still waits for the run's end.
 pub(crate) async fn cancel_run(backends: &Backends, run: &PipelineRun) {
     match tokio::time::timeout(ANSWER, backends.get(run.backend).cancel(&run.key, &run.pipeline)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => {
-            tracing::warn!(run = run.key.as_str(), pipeline = run.pipeline, %error, "a run could not be asked to stop");
+            tracing::warn!(run = run.key.as_str(), pipeline = run.pipeline, %error, "a run could not be cancelled; waiting for its end");
         }
         Err(_) => {
-            tracing::warn!(run = run.key.as_str(), "a run could not be asked to stop: its system does not answer")
+            tracing::warn!(
+                run = run.key.as_str(),
+                "a run could not be cancelled: its backend does not answer; waiting for its end"
+            )
         }
     }
 }
 
-/// The first of these runs to end, however long its system is away; or why there is none to end.
+/// The first of these runs to end, with its result or the reason why it has none. An unavailable backend is retried
+/// without limit.
 async fn ended(backends: &Backends, job: &Job, runs: &[PipelineRun]) -> (PipelineRun, Result<RunEnd, String>) {
     let waits = runs.iter().map(|run| {
         async move {

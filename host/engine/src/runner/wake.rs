@@ -1,26 +1,27 @@
-//! Wakes the jobs whose time has come, by the rows that say when.
+//! Wakes the jobs whose wake time has come, from the wake times in their rows.
 //!
-//! Invariant: a moment is compared with [`super::MonotonicClock`], so a clock that is set neither fires a timer nor delays it while the process
-//! runs. A time fires once: what it wakes writes that it was reached before it goes on.
+//! Invariant: wake times are compared with [`super::MonotonicClock`], so a change of the system clock neither fires nor
+//! delays a timer while the process runs. A timer fires once: the woken job stores the result of its wait before it
+//! continues.
 
 use std::{sync::Arc, time::Duration};
 
 use super::jobs::Jobs;
 use crate::metrics::woken;
 
-/// How many are read at once.
+/// The number of rows per query.
 const BATCH: u32 = 256;
-/// More jobs than this are not woken while as many are at work: the others keep their rows.
+/// Jobs are not woken while more than this many have a running task; their rows stay due.
 const MOST_AT_WORK: usize = 1_000;
-/// How long until the rows are looked at again while some that are due are still being woken.
+/// The pause between batches while due jobs remain.
 const SOON: Duration = Duration::from_millis(20);
-/// How long a store that cannot be read is left alone.
+/// The pause after a store error.
 const AGAIN: Duration = Duration::from_secs(1);
-/// The longest sleep.
+/// The longest sleep between two queries.
 const LONGEST: Duration = Duration::from_secs(3600);
 
 impl Jobs {
-    /// Wakes jobs until the host stops.
+    /// Wakes jobs until the host shuts down.
     pub(crate) async fn wakes(self: Arc<Self>) {
         loop {
             let pause = match self.context.store.next_wake().await {
@@ -30,7 +31,7 @@ impl Jobs {
                 },
                 Ok(None) => LONGEST,
                 Err(error) => {
-                    tracing::error!(%error, "the times of jobs cannot be read; trying again");
+                    tracing::error!(%error, "the wake times of jobs cannot be read from the store; retrying");
                     AGAIN
                 }
             };
@@ -42,7 +43,7 @@ impl Jobs {
         }
     }
 
-    /// Takes up some of what is due; gives how long until the next look.
+    /// Dispatches one batch of due jobs. Returns the pause until the next query.
     pub(crate) async fn wake(self: &Arc<Self>) -> Duration {
         if self.count() >= MOST_AT_WORK {
             return SOON;
@@ -62,7 +63,7 @@ impl Jobs {
                 SOON
             }
             Err(error) => {
-                tracing::error!(%error, "the jobs that are due cannot be read; trying again");
+                tracing::error!(%error, "the due jobs cannot be read from the store; retrying");
                 AGAIN
             }
         }

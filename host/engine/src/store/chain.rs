@@ -1,25 +1,26 @@
-//! The hashes that hold the journal together. Pure, so that every store computes the same ones.
+//! The hashes of the journal and its chain. Pure, so every store computes the same hashes.
 
 use sha2::{Digest as _, Sha256};
 
 use super::journal::{AuditRecord, Entry, Link};
 
-/// The name of some bytes: `sha256:` and 64 hexadecimal digits.
+/// The digest of bytes: `sha256:` and 64 hexadecimal digits.
 pub fn digest(bytes: &[u8]) -> String {
     format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
 }
 
-/// The hash of an entry behind the one with the hash `before` (empty for the first of a job).
+/// The hash of an entry. `before` is the hash of the job's previous entry, or empty for the first one.
 pub fn entry_hash(before: &str, entry: &Entry) -> String {
     hash(before, entry)
 }
 
-/// The hash of a link behind the one with the hash `before` (empty for the first). Its own hash is left out.
+/// The hash of a link. `before` is the hash of the previous link, or empty for the first one. The link's own `hash` is
+/// not part of it.
 pub fn link_hash(before: &str, link: &Link) -> String {
     hash(before, &(link.number, link.kind, &link.subject, &link.digest, link.at))
 }
 
-/// What a link says of its lines, from the [`line_digest`]s of all of them.
+/// The digest of a group of audit records, from their [`line_digest`]s.
 pub fn lines_digest(lines: impl IntoIterator<Item = String>) -> String {
     let mut hasher = Sha256::new();
     for line in lines {
@@ -28,17 +29,17 @@ pub fn lines_digest(lines: impl IntoIterator<Item = String>) -> String {
     hex::encode(hasher.finalize())
 }
 
-/// The digest of one line.
+/// The digest of one audit record.
 pub fn line_digest(line: &AuditRecord) -> String {
     hash("", line)
 }
 
-/// The hash before, a line end, and the JSON of a value, whose fields stand in the order of its type.
+/// The SHA-256 of the previous hash, a line feed, and the JSON of a value with its fields in the order of the type.
 fn hash(before: &str, value: &impl serde::Serialize) -> String {
     let mut hasher = Sha256::new();
     hasher.update(before.as_bytes());
     hasher.update(b"\n");
-    // Writing these types as JSON cannot fail: their keys are texts.
+    // Serialization cannot fail: the keys of these types are strings.
     let _ = serde_json::to_writer(Writer(&mut hasher), value);
     hex::encode(hasher.finalize())
 }

@@ -1,6 +1,6 @@
-//! Jobs as they are kept: rows, where they stand, the places that they hold, how they end.
+//! The rows of jobs: status, deployment lock, end.
 //!
-//! Plain data. What a job did is in its journal.
+//! Plain data. The calls of a job are in its journal.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -8,91 +8,91 @@ use serde::{Deserialize, Serialize};
 use super::messages::InboxKey;
 use crate::model::Person;
 
-/// An action that somebody typed, or that one left for later.
+/// A job: an action that a person typed or that another job scheduled.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobRow {
-    /// Short, lower case, unique for ever, also when the job was removed: runs and releases are named by it.
+    /// A short lower-case id. It is never used again, even after the job was removed, because runs and releases are
+    /// named by it.
     pub id: String,
-    /// The message that caused it.
+    /// The message that started the job.
     pub inbox: InboxKey,
-    /// The thread that its words go to.
+    /// The thread of the job's messages; `None` for the room itself.
     pub thread: Option<String>,
-    /// The identity through which it was asked.
+    /// The bot that received the command.
     pub bot: String,
-    /// Who typed it.
+    /// The person who typed the command.
     pub caller: Person,
-    /// The plugin.
+    /// The plugin's name.
     pub plugin: String,
     /// The digest of the plugin's bytes.
     pub digest: String,
-    /// The command's own name.
+    /// The full name of the command.
     pub command: String,
-    /// The app that was typed, if the command takes one.
+    /// The app in the command, if it takes one.
     pub app: Option<String>,
-    /// The environment that was typed, if the command takes one.
+    /// The environment in the command, if it takes one.
     pub environment: Option<String>,
-    /// The whole command as it is understood, one line.
+    /// The command line in its normal form.
     pub line: String,
-    /// The job that left this one for later; `None` for one that was typed.
+    /// The job that scheduled this one; `None` if it was typed.
     pub parent: Option<String>,
-    /// Why it goes without the approval that the rules ask for, if its caller said so.
+    /// The reason for overriding a required approval, if the caller gave one.
     pub overrides: Option<String>,
-    /// When it was opened.
+    /// The time at which the job was opened.
     pub opened: Timestamp,
-    /// Where it stands, or stood when it ended.
+    /// The current status; for an ended job, its last one.
     pub stand: JobStatus,
-    /// How it ended; `None` while it is open.
+    /// The end; `None` while the job is open.
     pub end: Option<JobEnd>,
 }
 
 impl JobRow {
-    /// The place that was typed, if one was.
+    /// The deployment lock of the command's app and environment, if it names both.
     pub fn place(&self) -> Option<DeploymentLock> {
         Some(DeploymentLock { app: self.app.clone()?, environment: self.environment.clone()? })
     }
 }
 
-/// Where an open job stands.
+/// The status of an open job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobStatus {
-    /// What has to happen for it to go on.
+    /// The event that the job waits for.
     pub phase: JobPhase,
-    /// The same in words, for people: `cms/staging is running`.
+    /// A description for people: `cms/staging is running`.
     pub about: String,
-    /// Since when.
+    /// The time at which the phase began.
     pub since: Timestamp,
-    /// When it is looked at again by itself, if ever.
+    /// The time at which the job wakes by itself, if any.
     pub wake: Option<Timestamp>,
 }
 
-/// What has to happen for an open job to go on.
+/// The event that an open job waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum JobPhase {
-    /// Nothing: its plugin runs, or its end is being told.
+    /// Nothing: its plugin runs, or its end is being written.
     Working,
-    /// A run has to end.
+    /// The end of a pipeline run.
     Run,
-    /// A time has to come.
+    /// A time.
     Time,
-    /// Another job has to let go of a place.
+    /// A deployment lock that another job holds.
     Line,
-    /// It was left for later, and its time has to come; nothing of it has run yet.
+    /// The start time of a scheduled job; its plugin has not run yet.
     Later,
-    /// Somebody has to say whether an effect happened.
+    /// A person's answer whether an effect happened.
     Asked,
-    /// Somebody else has to approve of its next effect.
+    /// The approval of its next effect.
     Approval,
-    /// Somebody has to look at it: it cannot go on by itself.
+    /// A person's decision: the job cannot continue by itself.
     Held,
 }
 
 impl JobPhase {
-    /// All of them.
     pub const ALL: [Self; 8] =
         [Self::Working, Self::Run, Self::Time, Self::Line, Self::Later, Self::Asked, Self::Approval, Self::Held];
 
-    /// The word for it in reports.
+    /// The name in messages and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Working => "working",
@@ -107,12 +107,10 @@ impl JobPhase {
     }
 }
 
-/// One app in one environment: what a job holds from its first effect there to its closing line.
+/// The lock of an app in an environment. A job holds it from its first effect there until it is closed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct DeploymentLock {
-    /// The app.
     pub app: String,
-    /// The environment.
     pub environment: String,
 }
 
@@ -122,60 +120,60 @@ impl std::fmt::Display for DeploymentLock {
     }
 }
 
-/// Which jobs.
+/// A filter for jobs. Conditions that are not set match every job.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct JobQuery {
-    /// Only those that are open (true) or over (false).
+    /// Only open jobs (`true`) or ended jobs (`false`).
     pub open: Option<bool>,
-    /// Only those that stand here.
+    /// Only jobs in one of these phases.
     pub phases: Option<Vec<JobPhase>>,
-    /// Only those of this plugin.
+    /// Only jobs of this plugin.
     pub plugin: Option<String>,
-    /// Only those that this person asked for.
+    /// Only jobs of this caller, by id.
     pub caller: Option<String>,
-    /// Only those whose words go to this thread: network, room, root event.
+    /// Only jobs whose messages go to this thread: network, room, root event.
     pub thread: Option<(String, String, String)>,
-    /// Only those that this message caused.
+    /// Only jobs that this message started.
     pub inbox: Option<InboxKey>,
-    /// Only those that go without the approval that the rules ask for.
+    /// Only jobs that override a required approval.
     pub overrides: bool,
-    /// How many at most, the newest first; all if nothing is said, which is for phases that are few.
+    /// The maximum number of jobs, the newest first. `None` returns all, so use it only with phases that few jobs are
+    /// in.
     pub limit: Option<u32>,
 }
 
-/// How a job ended.
+/// The end of a job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobEnd {
-    /// How.
     pub outcome: JobOutcome,
-    /// When.
+    /// The time of the end.
     pub at: Timestamp,
-    /// The closing line.
+    /// The text of the closing message.
     pub summary: String,
 }
 
-/// How a job can end.
+/// The outcome of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum JobOutcome {
-    /// It did what was asked.
+    /// It succeeded.
     Succeeded,
-    /// It did, and something went less well than it should.
+    /// It succeeded with warnings.
     Warnings,
-    /// It did not.
+    /// It failed.
     Failed,
-    /// It was called off.
+    /// It was cancelled.
     Cancelled,
-    /// A rule refused one of its effects, and the plugin gave up.
+    /// A rule denied one of its effects, and the plugin stopped.
     Refused,
-    /// Nobody else approved of it, or somebody said no.
+    /// A required approval was denied or came too late.
     NotApproved,
-    /// Nobody knows how far it came.
+    /// It is unknown how far it came.
     Unknown,
 }
 
 impl JobOutcome {
-    /// The word for it in the room and the store.
+    /// The name in messages and in the store.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Succeeded => "succeeded",

@@ -1,6 +1,6 @@
-//! Journals as they are kept: the entries of jobs, the lines of queries and refusals, and the chain through all of them.
+//! The rows of journals: entries of jobs, audit records of queries and refusals, and the chain over all of them.
 //!
-//! Plain data. How entries are linked is in [`crate::journal`].
+//! Plain data. [`crate::journal`] reads and verifies it.
 
 use std::collections::BTreeMap;
 
@@ -10,84 +10,83 @@ use serde::{Deserialize, Serialize};
 use super::messages::InboxKey;
 use crate::model::{Person, RunKey};
 
-/// What an entry of a job's journal records.
+/// The kinds of journal entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EntryKind {
-    /// What was typed. Entry 0 of every job.
+    /// The command. Entry 0 of every job.
     Invocation,
-    /// A call with its answer, where the call changes nothing outside.
+    /// A call that changes nothing outside, with its answer.
     Call,
-    /// An acting call, before it is done.
+    /// An acting call, written before its effect.
     Intent,
-    /// A waiting call, before anything is there. The guest is ended here.
+    /// A waiting call, written before the wait. The guest ends here.
     Wait,
-    /// What came of an intent or a wait.
+    /// The result of an intent or a wait.
     Result,
-    /// A call that was refused.
+    /// A denied call.
     Denied,
-    /// Something that happened to the job from outside: it was asked to stop, it was held, a run that nobody waited for ended.
+    /// An event from outside of the guest: the job was cancelled or held, an approval was given, or a run ended that no
+    /// plugin waited for.
     Event,
-    /// How the guest ended.
+    /// The end of the guest.
     End,
-    /// The last entry: the outcome, and what the room was told.
+    /// The last entry: the outcome and the closing message.
     Closed,
 }
 
-/// One entry of a job's journal.
+/// An entry of a job's journal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
-    /// The job.
+    /// The job's id.
     pub job: String,
-    /// Its number in the job, from 0.
+    /// The number within the job, from 0.
     pub number: u32,
-    /// What it records.
     pub kind: EntryKind,
-    /// The plugin.
+    /// The plugin's name.
     pub plugin: String,
-    /// The call's name in the table; empty for an invocation and an end.
+    /// The call's name in the call table; empty for entries that are no calls.
     pub call: String,
     /// For a result, the number of its intent or wait.
     pub of: Option<u32>,
-    /// The rule that decided, as text with file and line.
+    /// The rule that allowed or denied the call, as text with file and line.
     pub rule: String,
-    /// The attributes that the rules saw.
+    /// The attributes that rules match.
     pub attributes: BTreeMap<String, Vec<String>>,
-    /// Arguments, answer or both; what is large stands beside, see [`crate::journal::pack`].
+    /// The arguments, the answer or both. A large body is stored as a blob; see [`crate::journal`].
     pub body: serde_json::Value,
-    /// The digest of what stands beside.
+    /// The digest of the blob, if the body is one.
     pub beside: Option<String>,
-    /// When.
+    /// The time of the entry.
     pub at: Timestamp,
 }
 
-/// An entry as it stands in the store, with its link to the one before it.
+/// An entry with its hash.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HashedEntry {
-    /// The entry.
     pub entry: Entry,
-    /// [`crate::store::entry_hash`] of the hash before it and the entry.
+    /// [`crate::store::entry_hash`] of the previous entry's hash and this entry.
     pub hash: String,
 }
 
-/// One link of the chain that runs through the whole store.
+/// A link of the chain over the whole store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
-    /// Counts the links, from 1.
+    /// The number, from 1 without gaps.
     pub number: u64,
-    /// What it records.
     pub kind: LinkKind,
-    /// The job; for a removal the moment before which everything was removed; else empty.
+    /// The job's id; for a removal, the time before which rows were removed; otherwise empty.
     pub subject: String,
-    /// For a job's opening and closing the hash of its first and last entry, for lines [`crate::store::lines_digest`].
+    /// For a job's opening and closing, the hash of its first and last entry; for audit records,
+    /// [`crate::store::lines_digest`].
     pub digest: String,
-    /// When.
+    /// The time of the link.
     pub at: Timestamp,
-    /// [`crate::store::link_hash`] of the hash before it and all of the above.
+    /// [`crate::store::link_hash`] of the previous link's hash and the fields above.
     pub hash: String,
 }
 
-/// What a link of the chain records.
+/// The kinds of links.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LinkKind {
@@ -99,58 +98,57 @@ pub enum LinkKind {
     Lines,
     /// A command was refused.
     Refusal,
-    /// What was over before a moment was removed.
+    /// Expired rows were removed.
     Removal,
 }
 
-/// The one line that a query or a refused command leaves.
+/// The record that a query or a refused command leaves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditRecord {
-    /// The message.
+    /// The key of the message.
     pub inbox: InboxKey,
-    /// Who.
+    /// The person who sent it.
     pub caller: Person,
-    /// The plugin; `None` where it is the host's own command or none at all.
+    /// The plugin; `None` for the host's own commands and for unknown commands.
     pub plugin: Option<String>,
-    /// What was typed, cut where it is long.
+    /// The command as it was typed, truncated.
     pub command: String,
-    /// When it was answered.
+    /// The time of the answer.
     pub at: Timestamp,
-    /// The calls that the guest made, with counts.
+    /// The calls of the guest, with counts.
     pub calls: Vec<CallCount>,
-    /// Each denial, and why the command was refused if it was.
+    /// The denied calls, and the reason if the command was refused.
     pub denials: Vec<String>,
     /// Whether the command itself was refused.
     pub refused: bool,
 }
 
-/// How often a call was made.
+/// The number of times that a call was made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallCount {
-    /// Its name in the table.
+    /// The call's name in the call table.
     pub call: String,
-    /// How often it was allowed.
+    /// The number of allowed calls.
     pub allowed: u64,
-    /// How often it was refused.
+    /// The number of denied calls.
     pub refused: u64,
 }
 
-/// How often a plugin made a call, over all jobs and queries.
+/// The number of times that a plugin made a call, over all jobs and queries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Usage {
-    /// The plugin.
+    /// The plugin's name.
     pub plugin: String,
-    /// The calls.
     pub count: CallCount,
 }
 
-/// What was removed because it was over for long enough.
+/// The rows that [`crate::store::Store::remove`] removed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Removed {
     /// The jobs, each with the keys and pipelines of the runs that it may have started.
     pub jobs: Vec<(String, Vec<(RunKey, String)>)>,
-    /// Rows of the inbox and the outbox, and lines.
+    /// The number of removed inbox rows, outbox rows and audit records.
     pub rows: u64,
-    /// Whether there is more to remove: not everything is removed at once.
+    /// Whether more rows are expired: one call removes one batch.
     pub more: bool,
 }

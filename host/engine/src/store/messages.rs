@@ -1,165 +1,162 @@
-//! Messages as they are kept: what came in, how far each room was read, what is to be sent.
+//! The rows of messages: inbox, read cursors, outbox.
 //!
-//! Plain data. Not here: how it changes ([`super::Write`]) and how it is read ([`super::Store`]).
+//! Plain data. Not here: changing it ([`super::Write`]) and reading it ([`super::Store`]).
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{base::Text, model::Person};
 
-/// Names a message for ever.
+/// The unique key of a message.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct InboxKey {
     /// The network's name.
     pub network: String,
-    /// The room's id on it.
+    /// The room's id on the network.
     pub room: String,
-    /// The event's id in it.
+    /// The event's id in the room.
     pub event: String,
 }
 
-/// A message that was addressed to the bot.
+/// A stored message that addressed a bot or triggered a command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InboxRow {
-    /// Its name.
     pub key: InboxKey,
-    /// The identity that it was addressed to, by its name in the configuration; empty in rows of the time when a host had
-    /// one only.
+    /// The name of the bot that received it. Empty in rows from before bots had names.
     #[serde(default)]
     pub bot: String,
-    /// The root of the thread that it stands in, if any.
+    /// The root event of the message's thread, if it is in one.
     pub thread: Option<String>,
-    /// Who wrote it.
     pub sender: Person,
-    /// What was written, without the address.
+    /// The text without the address.
     pub text: String,
-    /// When it was sent, by the network's clock.
+    /// The time at which it was sent, by the network's clock.
     pub at: Timestamp,
-    /// Whether nobody else is in the room.
+    /// Whether the room is a direct message.
     pub direct: bool,
-    /// What it says of another message, where it is no message of its own; its text is empty then.
+    /// The reaction, if the message is one; the text is then empty.
     pub reaction: Option<Reaction>,
-    /// Why the device that it came from is not proven to be its sender's, in words for them; `None` where nothing is wrong.
+    /// Why the sending device is not verified, as text for the sender; `None` if it is.
     #[serde(default)]
     pub unproven: Option<String>,
-    /// What set it off where nobody typed it.
+    /// The trigger, if nobody typed the command.
     #[serde(default)]
     pub started: Option<TriggerSource>,
 }
 
-/// What sets a command off that nobody types: a hook or a schedule of the configuration.
+/// The trigger of a command that nobody typed: an alias, a listen rule, a schedule or a hook.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TriggerSource {
-    /// Its table and name: `hook build`.
+    /// The table and name of the trigger: `hook build`.
     pub by: String,
     /// The words of the command.
     pub words: Vec<GivenArgument>,
 }
 
-/// One word of a command that nobody typed as a whole.
+/// A word of a triggered command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum GivenArgument {
-    /// What the operator wrote.
+    /// Text of the operator.
     Written(String),
-    /// What somebody else gave: one argument, whatever is in it.
+    /// Text from outside. It is always a single argument, whatever it contains.
     Given {
-        /// What stands before it in its word, written by the operator: `version=`.
+        /// The operator's text before it in the same word, for example `version=`.
         before: String,
-        /// The text.
+        /// The text from outside.
         text: String,
     },
 }
 
-/// An emoji on a message, put there or taken away.
+/// A reaction on a message, given or removed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Reaction {
-    /// Somebody put it there.
+    /// A person gave a reaction.
     Given {
         /// The event that it is on.
         on: String,
-        /// The emoji itself.
+        /// The emoji.
         emoji: String,
     },
-    /// It was taken away, by whoever sent this.
+    /// The sender removed a reaction.
     Withdrawn {
-        /// The event that gave it.
+        /// The event of the removed reaction.
         given: String,
     },
 }
 
-/// How far a room was read.
+/// The position up to which a bot has read a room.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mark {
-    /// The identity that read it.
+    /// The bot's name.
     #[serde(default)]
     pub bot: String,
     /// The network's name.
     pub network: String,
-    /// The room's id on it.
+    /// The room's id on the network.
     pub room: String,
-    /// The newest event up to which everything is in the inbox; `None` until there was one.
+    /// The newest event up to which all messages are in the inbox; `None` before the first one.
     pub event: Option<String>,
-    /// Nothing older than this moment is ever handled: when the bot entered, and later that event's time.
+    /// The lower bound in time: older messages are never handled. First the time at which the bot joined, then the
+    /// event's time.
     pub at: Timestamp,
 }
 
-/// What a row of the outbox is.
+/// The kind of an outbox row.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OutboxKind {
     /// A message, sent once.
     Message,
-    /// A status card: one message, edited while its text changes. Only the newest text is kept.
+    /// A status card: one message that is edited when its text changes. Only the newest text is stored.
     Card {
-        /// Whether the job is at rest, which is when a network without edits shows the card.
+        /// Whether the job waits or has ended. Networks without edits send the card only then.
         rest: bool,
     },
-    /// An emoji on the event named.
+    /// A reaction.
     Reaction {
-        /// The event it is put on.
+        /// The event that it is put on.
         event: String,
         /// The emoji.
         emoji: String,
     },
 }
 
-/// Something to be sent.
+/// A message to be sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutboxRow {
-    /// Job and purpose, for example `7f3a/card`. A second row under a key replaces the first if it is a
-    /// card, and is ignored if it is not.
+    /// The unique key: job and purpose, for example `7f3a/card`. A second row with the same key replaces a card and is
+    /// otherwise ignored.
     pub key: String,
-    /// The identity that says it; empty in rows of the time when a host had one only.
+    /// The bot that sends it. Empty in rows from before bots had names.
     #[serde(default)]
     pub bot: String,
     /// The network's name.
     pub network: String,
-    /// The room's id, or what the configuration calls it.
+    /// The room's id, or its name in the configuration.
     pub room: String,
-    /// The thread it belongs to.
+    /// The thread to send it to.
     pub thread: Option<String>,
-    /// What it is.
     pub purpose: OutboxKind,
-    /// The words; empty for a reaction.
+    /// The text; empty for a reaction.
     pub text: Text,
 }
 
-/// A row of the outbox with what became of it.
+/// An outbox row that is not sent yet, or not in its newest version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PendingRow {
-    /// The row.
     pub row: OutboxRow,
-    /// The network's id of the message, where an earlier text of this card was sent.
+    /// The event id of the message, if an earlier version of this card was sent.
     pub event: Option<String>,
-    /// Counts the texts of this row, from 1.
+    /// The version of the text, from 1.
     pub version: u64,
 }
 
-/// Whether an event is one of these: nothing can be put below it or on it.
+/// Whether an event id belongs to a triggered command. Such an event is on no network: it has no thread and no
+/// reactions.
 pub(crate) fn is_announced(event: &str) -> bool {
     EVENTS.iter().any(|begin| event.starts_with(begin))
 }
 
-/// What the events begin with that are on no network.
+/// The prefixes of the event ids of triggered commands.
 pub(crate) const EVENTS: [&str; 2] = ["schedule/", "hook/"];

@@ -1,6 +1,6 @@
-//! The database: the [`Store`] trait, its rows, the hashes over them, and the in-memory implementation.
+//! The database: the [`Store`] trait, its rows, the hashes over them, and an in-memory implementation.
 //!
-//! Invariant: everything that changes is a list of [`Write`]s, and a list is one transaction.
+//! Invariant: every change is a list of [`Write`]s, and a list is one transaction.
 
 mod chain;
 mod hooked;

@@ -1,6 +1,6 @@
-//! Releases as they are kept: which version ran where.
+//! The rows of releases: which version was deployed where.
 //!
-//! Plain data. They are written by the host alone, with the result of the run that made them.
+//! Plain data. Only the host writes releases, in the transaction of their run's result.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -10,39 +10,31 @@ use crate::model::{Outcome, Person, RunKey};
 /// A deployment that ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Release {
-    /// The run, or a key of its own for one that was recorded; a second release under one key is ignored.
+    /// The key of the run, or a generated key for a recorded release. A second release with the same key is ignored.
     pub run: RunKey,
-    /// The app.
     pub app: String,
-    /// The environment.
     pub environment: String,
-    /// The version.
     pub version: String,
-    /// Who asked.
+    /// The person who started the job.
     pub person: Person,
-    /// The job; empty for one that was recorded.
+    /// The job's id; empty for a recorded release.
     pub job: String,
-    /// When its run was started.
+    /// The time at which the run started.
     pub started: Timestamp,
-    /// When it ended.
+    /// The time at which the run ended.
     pub ended: Timestamp,
-    /// How.
     pub outcome: Outcome,
-    /// Whether somebody said that it ran there, and no job of this host's did it.
+    /// Whether a person recorded it with a command, rather than a job of this host deploying it.
     pub recorded: bool,
 }
 
-/// Which releases.
+/// A filter for releases. Conditions that are not set match every release.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ReleaseQuery {
-    /// Only of this app.
     pub app: Option<String>,
-    /// Only in this environment.
     pub environment: Option<String>,
-    /// Only of this version.
     pub version: Option<String>,
-    /// Only with this outcome.
     pub outcome: Option<Outcome>,
-    /// Only the newest of each app and environment (after the other limits).
+    /// Only the newest release of each app and environment, after the other conditions.
     pub latest: bool,
 }

@@ -1,46 +1,46 @@
-//! Rights as they are kept: what was granted in chat, and which environments are frozen.
+//! The rows of rights: roles granted in chat, and freezes.
 //!
-//! Plain data. What `plugins.toml` grants is not here; it is the ceiling for these.
+//! Plain data. The rules of `plugins.toml` are not stored; they limit what these rows can grant.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::model::Person;
 
-/// Somebody was added to a role, on one app.
+/// A role that was granted to a person on one app.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grant {
-    /// Names it for ever: the job that granted it, and the number of its entry.
+    /// The unique id: the job that granted it and the number of the entry.
     pub id: String,
-    /// Who may.
+    /// The person who has the role.
     pub person: Person,
-    /// In which role.
+    /// The role's name.
     pub role: String,
-    /// On which app.
+    /// The app.
     pub app: String,
-    /// In which environment; `None` for all that the role covers.
+    /// The environment; `None` for all environments of the role.
     pub environment: Option<String>,
-    /// Who granted it.
+    /// The person who granted it.
     pub by: Person,
-    /// Through which bot: its environments alone.
+    /// The bot through which it was granted. The grant is limited to that bot's environments.
     pub bot: String,
-    /// When.
+    /// The time of the grant.
     pub at: Timestamp,
-    /// When it ends by itself, if ever.
+    /// The expiry time, if any.
     pub until: Option<Timestamp>,
 }
 
-/// Nothing begins in an environment.
+/// A freeze: no job may start an effect in the environment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Freeze {
-    /// Which one. It has one freeze at most; a second one takes the place of the first.
+    /// The environment. It has at most one freeze; a second one replaces the first.
     pub environment: String,
-    /// Until when; `None` until somebody lifts it.
+    /// The end; `None` until somebody lifts it.
     pub until: Option<Timestamp>,
-    /// Why, in their words.
+    /// The reason that the person gave.
     pub reason: String,
-    /// Who said so.
+    /// The person who set it.
     pub by: Person,
-    /// When.
+    /// The time at which it was set.
     pub at: Timestamp,
 }

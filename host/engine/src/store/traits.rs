@@ -1,8 +1,7 @@
-//! The database: inbox, outbox, journal, releases, and the plugins' keys.
+//! The [`Store`] trait: inbox, outbox, journal, releases, and the plugins' values.
 //!
-//! Everything that changes is a list of [`Write`]s, and a list is one transaction. There are two ways
-//! to write: [`Store::commit`], after which the list is on disk as a whole or not at all, and [`Store::note`] for
-//! what a crash may lose.
+//! Every change is a list of [`Write`]s, and a list is one transaction. [`Store::commit`] returns after the whole list
+//! is on disk, or fails without a change. [`Store::note`] only queues a list: a crash may lose it.
 
 use std::time::Duration;
 
@@ -17,253 +16,237 @@ use super::{
     rights::{Freeze, Grant},
 };
 
-/// So much longer than messages the names of those are kept that come once ([`Write::Once`]).
+/// The extra time for which deduplication keys ([`Write::Once`]) are kept after the retention of messages: 366 days.
 pub const NAMES_LONGER: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
-/// One change. A list of them is a transaction.
+/// A change. A list of them is one transaction.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Write {
-    /// A message, unless its key is there already.
+    /// Stores a message. Ignored if its key exists.
     Receive(InboxRow),
-    /// A message with the words that announce it, unless something came under its name before: where the same can come
-    /// again under another key (a delivery, an encrypted text), the name tells. Names are kept a year longer than messages.
+    /// Stores a message with its announcements, unless the deduplication key exists: for a redelivery that can arrive
+    /// under another event id, such as a webhook delivery. Keys are kept for a year longer than messages.
     Once {
-        /// Its name, over all rooms.
+        /// The deduplication key. It is unique over all rooms.
         name: String,
-        /// When it came, by this host's clock: a message's own time is somebody else's word.
+        /// The time of receipt by the host's clock: the message's own time is set by its sender.
         came: Timestamp,
-        /// The message.
         row: InboxRow,
-        /// What is said with it.
+        /// The announcements of the message.
         words: Vec<OutboxRow>,
     },
-    /// A message was dealt with.
+    /// Marks a message as handled.
     Done(InboxKey),
-    /// A room was read so far.
+    /// Sets the read cursor of a room.
     Mark(Mark),
-    /// Something to be sent.
+    /// Queues a message in the outbox.
     Say(OutboxRow),
-    /// A version of a row was sent, as this event.
+    /// Marks a version of an outbox row as sent.
     Sent {
         /// The row's key.
         key: String,
-        /// Which of its texts.
+        /// The version of its text.
         version: u64,
-        /// The network's id of the message; `None` where it can never be sent.
+        /// The event id; `None` if it can never be sent.
         event: Option<String>,
     },
-    /// A job begins. Its first entry must follow in the same list; that one adds the link of its opening.
+    /// Opens a job. Its entry 0 must follow in the same list, which also adds the opening link to the chain.
     Open(JobRow),
-    /// An open job stands somewhere else.
+    /// Sets the status of an open job.
     JobStatus {
-        /// Its id.
+        /// The job's id.
         job: String,
-        /// Where.
+        /// The new status.
         stand: JobStatus,
     },
-    /// A job takes a place. An error where another job has it, or where it is not open.
+    /// Gives a deployment lock to a job. Fails if another job holds it, or if the job is not open.
     Take {
-        /// The place.
         place: DeploymentLock,
         /// The job's id.
         job: String,
     },
-    /// A job is over: its places are free, and a link of its closing is added.
+    /// Closes a job: releases its locks, and adds the closing link to the chain.
     Close {
-        /// Its id.
+        /// The job's id.
         job: String,
-        /// How it ended.
         end: JobEnd,
     },
-    /// An entry of an open job's journal, linked to the one before it. Its number must be the next one.
+    /// Appends an entry to the journal of an open job. Its number must be the next one.
     Enter(Entry),
-    /// Something that stands beside: a large body, or the bytes of a plugin. Kept once.
+    /// Stores a blob: a large body, or a plugin's bytes. Ignored if the digest exists.
     Keep {
         /// [`crate::store::digest`] of the bytes.
         digest: String,
-        /// The bytes.
         bytes: Vec<u8>,
     },
-    /// A query's or a refusal's line. Those of one transaction share a link, a refusal has one of its own.
+    /// Stores the audit record of a query or a refusal. The queries of one transaction share a link of the chain; each
+    /// refusal has its own.
     AuditRecord(AuditRecord),
-    /// A deployment ended.
+    /// Stores a release.
     Release(Release),
-    /// Somebody was added to a role. One of the same id is left as it is.
+    /// Stores a grant. Ignored if its id exists.
     Grant(Grant),
-    /// A grant is taken back, by its id.
+    /// Revokes a grant, by its id.
     Revoke(String),
-    /// An environment is frozen.
+    /// Freezes an environment.
     Freeze(Freeze),
-    /// An environment is no longer frozen, by its name.
+    /// Lifts the freeze of an environment, by name.
     Thaw(String),
-    /// A plugin keeps a value.
-    Set {
-        /// The plugin.
-        plugin: String,
-        /// The key.
-        key: String,
-        /// The value.
-        value: Vec<u8>,
-    },
-    /// A plugin forgets a value.
-    Delete {
-        /// The plugin.
-        plugin: String,
-        /// The key.
-        key: String,
-    },
+    /// Sets a value of a plugin.
+    Set { plugin: String, key: String, value: Vec<u8> },
+    /// Deletes a value of a plugin.
+    Delete { plugin: String, key: String },
 }
 
-/// Why the store did not do what it was asked.
+/// The errors of a store.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
-    /// The disk is full or the database is busy; nothing was changed, and it may work later.
-    #[error("the store cannot write now: {0}")]
+    /// The disk is full or the database is busy. Nothing was changed; a retry can succeed.
+    #[error("the database is unavailable: {0}")]
     Unavailable(String),
-    /// It will not work.
-    #[error("the store failed: {0}")]
+    /// A permanent error. A retry fails too.
+    #[error("the database failed: {0}")]
     Failed(String),
 }
 
-/// A database.
+/// The database of a host.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// Makes all of these changes, or none. On disk when this returns. Gives the keys of the messages
-    /// that were new.
-    ///
-    /// # Errors
-    /// [`StoreError`]; nothing was changed.
+    /// Makes all of these changes or none. They are on disk when it returns. Returns the keys of the messages that were
+    /// new.
     async fn commit(&self, writes: Vec<Write>) -> Result<Vec<InboxKey>, StoreError>;
 
-    /// Hands changes over to be committed with the next group, without waiting. They keep their order
-    /// against later commits; a crash may lose them.
+    /// Queues changes for the next transaction without waiting. They keep their order relative to later commits. A
+    /// crash may lose them.
     fn note(&self, writes: Vec<Write>);
 
-    /// The messages that were not dealt with, oldest first.
+    /// The messages that were not handled yet, the oldest first.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn waiting(&self) -> Result<Vec<InboxRow>, StoreError>;
 
-    /// How far an identity read a room; `None` where it never was in it.
+    /// A bot's read cursor of a room; `None` if the bot was never in it.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn mark(&self, bot: &str, network: &str, room: &str) -> Result<Option<Mark>, StoreError>;
 
-    /// What is not sent yet, in the order in which it came.
+    /// The outbox rows that were not sent yet, in the order in which they were queued.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn outbox(&self) -> Result<Vec<PendingRow>, StoreError>;
 
-    /// The key of what was sent as this event; `None` where it is none of ours.
+    /// The key of the outbox row that was sent as this event; `None` if the host did not send it.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn sent_as(&self, network: &str, event: &str) -> Result<Option<String>, StoreError>;
 
-    /// The event that a row of the outbox was sent as; `None` where it was not sent yet, or never can be.
+    /// The event id of a sent outbox row; `None` if it was not sent.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn sent_event(&self, key: &str) -> Result<Option<String>, StoreError>;
 
-    /// One job, open or over.
+    /// The job with this id, open or ended.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn job(&self, id: &str) -> Result<Option<JobRow>, StoreError>;
 
-    /// Jobs, the newest first.
+    /// The jobs that match a query, the newest first.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn jobs(&self, query: &JobQuery) -> Result<Vec<JobRow>, StoreError>;
 
-    /// Open jobs whose time to be looked at has come, the earliest first, at most so many.
+    /// The open jobs whose wake time has come, the earliest first, at most `limit`.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<JobRow>, StoreError>;
 
-    /// The earliest time at which an open job is to be looked at.
+    /// The earliest wake time of an open job.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn next_wake(&self) -> Result<Option<Timestamp>, StoreError>;
 
-    /// How many open jobs stand where; what is left out is none.
+    /// The number of open jobs per phase. Phases without jobs are left out.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn open_jobs(&self) -> Result<Vec<(JobPhase, u64)>, StoreError>;
 
-    /// The places that are held, with the jobs that hold them.
+    /// The deployment locks that are held, with the ids of the jobs that hold them.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn places(&self) -> Result<Vec<(DeploymentLock, String)>, StoreError>;
 
-    /// One job's journal, in its order. What was noted before is in it.
+    /// A job's journal, in order, including noted entries.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn entries(&self, job: &str) -> Result<Vec<HashedEntry>, StoreError>;
 
-    /// How many entries a job has, and the hash of the last one, as they were counted when it was written; `None`
-    /// where there is no such job.
+    /// The number of a job's entries and the hash of the last one, as they were stored with it; `None` if there is no
+    /// such job.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn tip(&self, job: &str) -> Result<Option<(u32, String)>, StoreError>;
 
-    /// The time of the newest entry or link, for a look at the clock after a restart.
+    /// The time of the newest entry or link. Used to detect a clock that was set back before a restart.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn newest(&self) -> Result<Option<Timestamp>, StoreError>;
 
-    /// What stands beside under a digest.
+    /// The blob with this digest.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn beside(&self, digest: &str) -> Result<Option<Vec<u8>>, StoreError>;
 
-    /// The links of the chain behind this number, in their order, at most so many.
+    /// The links of the chain after this number, in order, at most `limit`.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn links(&self, after: u64, limit: u32) -> Result<Vec<Link>, StoreError>;
 
-    /// The lines that a link stands for, in their order.
+    /// The audit records that a link covers, in order.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn lines(&self, link: u64) -> Result<Vec<AuditRecord>, StoreError>;
 
-    /// Removes some of what was over before a moment: closed jobs with their entries, lines, messages that were
-    /// dealt with, words that were sent, and what then stands beside nothing (the digests in `loaded` stay). Names of what
-    /// comes once go a year later. The links stay, and one is added that says so. Releases, marks and the plugins' keys stay. A job with words that are still to
-    /// be sent stays, and so do the message and the words of a job that stays.
+    /// Removes one batch of rows that expired before a time: closed jobs with their entries, audit records, handled
+    /// messages, sent messages, and blobs that nothing refers to any more, except for the digests in `loaded`.
+    /// Deduplication keys expire a year later. Links, releases, cursors and plugins' values are never removed, and a
+    /// link that records the removal is added. A job with unsent messages is kept, and so are the messages of a job
+    /// that is kept.
     ///
     /// # Errors
     /// [`StoreError`]; nothing was removed.
     async fn remove(&self, before: Timestamp, loaded: &[String]) -> Result<Removed, StoreError>;
 
-    /// Releases, newest first. Not limited: the caller filters by rights before it cuts.
+    /// The releases that match a query, the newest first. Not limited: the caller filters by rights before it
+    /// truncates.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn releases(&self, query: &ReleaseQuery) -> Result<Vec<Release>, StoreError>;
 
-    /// What was granted in chat and not taken back, also what is past its time, the oldest first.
+    /// The grants that were not revoked, including expired ones, the oldest first.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn grants(&self) -> Result<Vec<Grant>, StoreError>;
 
-    /// The freezes that nobody lifted, also what is past its time, by environment.
+    /// The freezes that were not lifted, including expired ones, by environment.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -275,13 +258,13 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError`].
     async fn value(&self, plugin: &str, key: &str) -> Result<Option<Vec<u8>>, StoreError>;
 
-    /// A plugin's values whose keys begin with a prefix, in the order of the keys' bytes.
+    /// A plugin's values whose keys begin with a prefix, in the byte order of the keys, at most `limit`.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn values(&self, plugin: &str, prefix: &str, limit: u32) -> Result<Vec<(String, Vec<u8>)>, StoreError>;
 
-    /// How often each plugin made each call.
+    /// The number of calls of each plugin, by call.
     ///
     /// # Errors
     /// [`StoreError`].

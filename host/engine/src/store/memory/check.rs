@@ -1,6 +1,6 @@
-//! Whether a list of writes can be made, each after the ones before it.
+//! Checks that a list of writes is valid, each write after the ones before it.
 //!
-//! Not here: what they change (`state`). Every store refuses the same lists in the same words.
+//! Not here: the changes themselves (`state`). All stores reject the same lists with the same messages.
 
 use std::collections::HashMap;
 
@@ -10,29 +10,33 @@ use crate::store::{
     traits::{StoreError, Write},
 };
 
-/// What a list makes of a job.
+/// A job's state after the writes that were checked so far.
 struct Look {
     open: bool,
     entries: u32,
     new: bool,
 }
 
-/// What a list changes of what later writes of it depend on.
+/// The state after the writes that were checked so far, as far as later writes depend on it.
 struct Seen<'w> {
     state: &'w State,
     jobs: HashMap<&'w str, Look>,
     places: HashMap<&'w DeploymentLock, &'w str>,
 }
 
+/// Checks a list of writes.
+///
 /// # Errors
-/// The first write that cannot be made.
+/// The first write that is not valid.
 pub(crate) fn check(state: &State, writes: &[Write]) -> Result<(), StoreError> {
     let mut seen = Seen { state, jobs: HashMap::new(), places: HashMap::new() };
     for write in writes {
         seen.write(write).map_err(StoreError::Failed)?;
     }
     match seen.jobs.iter().find(|(_, look)| look.new && look.entries == 0) {
-        Some((job, _)) => Err(StoreError::Failed(format!("job `{job}` was opened without its first entry"))),
+        Some((job, _)) => {
+            Err(StoreError::Failed(format!("job `{job}` has no entry 0 in the transaction that opens it")))
+        }
         None => Ok(()),
     }
 }
@@ -42,7 +46,7 @@ impl<'w> Seen<'w> {
         match write {
             Write::Open(row) => {
                 if row.end.is_some() || self.job(&row.id).is_some() || self.state.opened.contains(&row.id) {
-                    return Err(format!("job `{}` was opened before", row.id));
+                    return Err(format!("job `{}` already exists", row.id));
                 }
                 self.jobs.insert(&row.id, Look { open: true, entries: 0, new: true });
             }
@@ -51,7 +55,7 @@ impl<'w> Seen<'w> {
                 self.open(job)?;
                 match self.holder(place) {
                     Some(holder) if holder != *job => {
-                        return Err(format!("the place `{place}` is held by job `{holder}`"));
+                        return Err(format!("the deployment lock `{place}` is held by job `{holder}`"));
                     }
                     _ => drop(self.places.insert(place, job)),
                 }
@@ -63,10 +67,13 @@ impl<'w> Seen<'w> {
                 }
                 let look = self.open(job)?;
                 if number < look.entries {
-                    return Err(format!("entry {number} of job `{job}` was written before"));
+                    return Err(format!("entry {number} of job `{job}` already exists"));
                 }
                 if number > look.entries {
-                    return Err(format!("entry {number} of job `{job}` is not the next one, {} is", look.entries));
+                    return Err(format!(
+                        "entry {number} of job `{job}` is out of order: the next number is {}",
+                        look.entries
+                    ));
                 }
                 look.entries += 1;
             }
@@ -89,7 +96,7 @@ impl<'w> Seen<'w> {
         self.job(id).filter(|look| look.open).ok_or_else(|| format!("job `{id}` is not open"))
     }
 
-    /// Who holds a place. Who was closed holds none.
+    /// The job that holds a lock. A closed job holds none.
     fn holder(&self, place: &DeploymentLock) -> Option<&str> {
         let taken = self.places.get(place).copied();
         let open = |holder: &&str| self.jobs.get(holder).is_none_or(|look| look.open);

@@ -1,7 +1,7 @@
-//! The jobs of the twin: rows, journals, places, and which of them are asked for.
+//! The jobs of the in-memory store: rows, journals, locks and indexes.
 //!
-//! Invariant: `open` and `wakes` say of every job what its row says.
-//! Not here: the chain (`state`), and whether a change may be made (`check`).
+//! Invariant: the indexes `open` and `wakes` agree with the rows.
+//! Not here: the chain (`state`) and the validation of writes (`check`).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -21,14 +21,14 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    /// How many entries there are, and the hash of the last one.
+    /// The number of entries, and the hash of the last one.
     pub(crate) fn tip(&self) -> (u32, String) {
         let hash = self.entries.last().map(|sealed| sealed.hash.clone()).unwrap_or_default();
         (u32::try_from(self.entries.len()).unwrap_or(u32::MAX), hash)
     }
 }
 
-/// All jobs, in the order in which they came.
+/// The jobs, by insertion number.
 #[derive(Debug, Default)]
 pub(crate) struct Jobs {
     came: u64,
@@ -74,7 +74,7 @@ impl Jobs {
         self.places.insert(place, job);
     }
 
-    /// Adds an entry and gives its hash.
+    /// Appends an entry and returns its hash.
     pub(crate) fn enter(&mut self, entry: Entry) -> String {
         let Some((_, job)) = self.find(&entry.job) else { return String::new() };
         let hash = entry_hash(&job.tip().1, &entry);
@@ -82,7 +82,7 @@ impl Jobs {
         hash
     }
 
-    /// Ends a job and gives the hash of its last entry.
+    /// Closes a job and returns the hash of its last entry.
     pub(crate) fn close(&mut self, id: &str, end: JobEnd) -> String {
         let Some((at, job)) = self.find(id) else { return String::new() };
         job.row.end = Some(end);
@@ -95,12 +95,11 @@ impl Jobs {
         hash
     }
 
-    /// Forgets a job that is over.
     pub(crate) fn remove(&mut self, id: &str) -> Option<Job> {
         self.rows.remove(&self.ids.remove(id)?)
     }
 
-    /// The jobs that a query means, the newest first.
+    /// The jobs that match a query, the newest first.
     pub(crate) fn query(&self, query: &JobQuery) -> Vec<JobRow> {
         let most = query.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
         let rows: Box<dyn Iterator<Item = &Job>> = match query.open {
@@ -110,7 +109,7 @@ impl Jobs {
         rows.map(|job| &job.row).filter(|row| fits(query, row)).take(most).cloned().collect()
     }
 
-    /// The open jobs that are to be looked at by then, the earliest first.
+    /// The open jobs whose wake time is not after `now`, the earliest first.
     pub(crate) fn due(&self, now: Timestamp, most: u32) -> Vec<JobRow> {
         let due = self.wakes.iter().take_while(|(wake, _)| *wake <= now);
         let rows = due.filter_map(|(_, at)| self.rows.get(at)).map(|job| job.row.clone());
@@ -121,7 +120,7 @@ impl Jobs {
         self.wakes.first().map(|(wake, _)| *wake)
     }
 
-    /// How many open jobs stand where.
+    /// The number of open jobs per phase.
     pub(crate) fn open(&self) -> Vec<(JobPhase, u64)> {
         let standing: Vec<JobPhase> =
             self.open.iter().filter_map(|at| Some(self.rows.get(at)?.row.stand.phase)).collect();

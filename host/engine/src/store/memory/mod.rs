@@ -1,8 +1,8 @@
-//! The database in memory: the rules of [`Store`] without a disk.
+//! An in-memory implementation of [`Store`].
 //!
-//! Architecture Invariant: a list of writes is checked as a whole before the first of them is made, and
-//! making them cannot fail, so that a bad list changes nothing.
-//! Not here: durability. What is in it ends with the process.
+//! Invariant: a list of writes is checked as a whole before its first change, and the changes cannot fail. An invalid
+//! list therefore changes nothing.
+//! Not here: durability. The data ends with the process.
 
 mod check;
 mod jobs;
@@ -28,9 +28,9 @@ use super::{
 };
 use crate::store::memory::{jobs::Job, state::State};
 
-/// A [`Store`] that keeps everything in memory.
+/// A [`Store`] without a disk, for tests and the console.
 ///
-/// A commit waits for nothing, and a note only joins a queue that the next commit or read makes part of the rest.
+/// A commit never waits. A note is queued, and the next commit or read applies it.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     // Apart from the rest, so that a note waits for no reader.
@@ -39,36 +39,36 @@ pub struct MemoryStore {
 }
 
 impl MemoryStore {
-    /// An empty one.
+    /// Creates an empty store.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// All jobs, open and over, oldest first.
+    /// All jobs, open and ended, the oldest first.
     pub fn all_jobs(&self) -> Vec<JobRow> {
         self.state().jobs.all().map(|job| job.row.clone()).collect()
     }
 
-    /// All lines that queries and refusals left, in the order of their links.
+    /// All audit records, in the order of their links.
     pub fn all_lines(&self) -> Vec<AuditRecord> {
         self.state().lines.values().flatten().cloned().collect()
     }
 
-    /// The state with all notes in it.
+    /// The state after all queued notes.
     fn state(&self) -> MutexGuard<'_, State> {
         let mut state = self.noted();
         state.seal();
         state
     }
 
-    /// The state with all notes in it, their lines not linked yet.
+    /// The state after all queued notes; their audit records have no link yet.
     fn noted(&self) -> MutexGuard<'_, State> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        // Taken under the state's lock: notes cannot be overtaken by a commit that began after them.
+        // Taken under the lock of the state, so that a later commit cannot overtake a note.
         let notes = std::mem::take(&mut *self.notes.lock().unwrap_or_else(PoisonError::into_inner));
         for note in notes {
             if let Err(error) = state.commit(note) {
-                tracing::error!(%error, "a note was not kept");
+                tracing::error!(%error, "a queued write was rejected; this is a bug in its caller");
             }
         }
         state
@@ -173,7 +173,7 @@ impl Store for MemoryStore {
 
     async fn releases(&self, query: &ReleaseQuery) -> Result<Vec<Release>, StoreError> {
         let mut releases: Vec<Release> = self.state().releases.iter().filter(|row| fits(query, row)).cloned().collect();
-        // Of those that ended at one moment the later one is the newer one; the sort is stable.
+        // Of two releases with the same end the later row is newer. The sort is stable.
         releases.reverse();
         releases.sort_by_key(|release| std::cmp::Reverse(release.ended));
         if query.latest {

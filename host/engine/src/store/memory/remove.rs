@@ -1,7 +1,7 @@
-//! What was over before a moment leaves the twin; the links stay.
+//! Removes expired rows from the in-memory store. The links of the chain stay.
 //!
-//! A job that still has words to be sent is kept, and so are the message that caused a kept job and the words of one:
-//! without them the message would be handled anew, and a card be sent twice.
+//! A job with unsent messages is kept. The message that started a kept job and the messages of such a job are kept too:
+//! otherwise the message would be handled again, and a card would be sent twice.
 
 use std::collections::HashSet;
 
@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// How many jobs are removed at once.
+/// The maximum number of jobs that one call removes.
 const BATCH: usize = 500;
 
 impl State {
@@ -53,7 +53,7 @@ impl State {
                 removed.jobs.push((id, runs(&job.entries)));
             }
         }
-        // An id may be used again: nothing of the old job may be in the way of the new one's words.
+        // Remove the outbox rows too: rows of a later job with the same id would otherwise be ignored as duplicates.
         let gone: HashSet<&str> = removed.jobs.iter().map(|(id, _)| id.as_str()).collect();
         removed.rows += self.remove_words(|slot| slot.job().is_some_and(|job| gone.contains(job)));
     }
@@ -88,7 +88,7 @@ impl State {
         });
     }
 
-    /// Removes words that were sent or given up, and counts them.
+    /// Removes outbox rows that were sent or given up. Returns their number.
     fn remove_words(&mut self, which: impl Fn(&Slot) -> bool) -> u64 {
         let before = self.outbox.len();
         self.outbox.retain(|at, slot| self.unsent.contains(at) || !which(slot));
@@ -98,7 +98,7 @@ impl State {
 }
 
 impl Slot {
-    /// The job whose words these are, by the key's first part.
+    /// The job of an outbox row, from the first part of its key.
     fn job(&self) -> Option<&str> {
         self.pending.row.key.split_once('/').map(|(job, _)| job)
     }

@@ -1,6 +1,6 @@
-//! The tables of the twin, and how a write changes them.
+//! The tables of the in-memory store, and how a write changes them.
 //!
-//! Invariant: making a write that was checked cannot fail.
+//! Invariant: a write that was checked cannot fail.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, hash_map::Entry};
 
@@ -19,14 +19,14 @@ use crate::{
     },
 };
 
-/// The tables. Rows stand under numbers in the order in which they came; the sets hold those that are asked for.
+/// The tables. Rows have insertion numbers as keys; the sets are indexes over them.
 #[derive(Debug, Default)]
 pub(crate) struct State {
     came: u64,
     pub(crate) inbox: BTreeMap<u64, InboxRow>,
     pub(crate) inbox_keys: HashMap<InboxKey, u64>,
     pub(crate) waiting: BTreeSet<u64>,
-    /// What came once, and when.
+    /// The deduplication keys, with the time of receipt.
     pub(crate) names: HashMap<String, Timestamp>,
     pub(crate) marks: HashMap<(String, String, String), Mark>,
     pub(crate) outbox: BTreeMap<u64, Slot>,
@@ -35,10 +35,10 @@ pub(crate) struct State {
     pub(crate) jobs: Jobs,
     pub(crate) beside: HashMap<String, Vec<u8>>,
     pub(crate) links: Vec<Link>,
-    /// The ids of all jobs that ever were.
+    /// The ids of all jobs, including removed ones.
     pub(crate) opened: HashSet<String>,
     pub(crate) lines: BTreeMap<u64, Vec<AuditRecord>>,
-    /// Lines that share the next link of lines.
+    /// Audit records that will share the next link.
     gathered: Vec<AuditRecord>,
     pub(crate) releases: Vec<Release>,
     runs: HashSet<RunKey>,
@@ -47,13 +47,13 @@ pub(crate) struct State {
     pub(crate) values: HashMap<String, BTreeMap<String, Vec<u8>>>,
 }
 
-/// A row of the outbox.
+/// An outbox row with its delivery state.
 #[derive(Debug)]
 pub(crate) struct Slot {
     pub(crate) pending: PendingRow,
     sent: u64,
     given_up: bool,
-    /// When it was first said.
+    /// The time at which it was queued first.
     pub(crate) at: Timestamp,
 }
 
@@ -67,13 +67,13 @@ impl State {
         Ok(new)
     }
 
-    /// Links the lines that were gathered since the last time.
+    /// Adds the link for the audit records that were gathered since the last call.
     pub(crate) fn seal(&mut self) {
         let lines = std::mem::take(&mut self.gathered);
         self.link_lines(LinkKind::Lines, lines);
     }
 
-    /// Adds a link to the chain and gives its number.
+    /// Appends a link to the chain and returns its number.
     pub(crate) fn link(&mut self, kind: LinkKind, subject: String, digest: String, at: Timestamp) -> u64 {
         let before = self.links.last();
         let number = before.map_or(0, |link| link.number) + 1;
@@ -178,7 +178,7 @@ impl State {
         };
         let Some(Slot { pending, given_up, .. }) = self.outbox.get_mut(&at) else { return };
         if let (OutboxKind::Card { .. }, OutboxKind::Card { .. }) = (&pending.row.purpose, &row.purpose) {
-            // The place stays: what was sent cannot be moved to another room or thread.
+            // The destination is unchanged: a sent message cannot move to another room or thread.
             pending.row.purpose = row.purpose;
             pending.row.text = row.text;
             pending.version += 1;
