@@ -1,4 +1,4 @@
-//! A chat network: where messages come from and where words go.
+//! The trait of a chat network: receives and sends messages.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,58 +12,57 @@ use crate::{
     model::{BotIdentity, Person},
 };
 
-/// What a network can do beyond plain messages. Text alone must always be enough.
+/// The features of a network beyond plain messages. Plain text must always be sufficient.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Abilities {
-    /// Answers can be put in a thread below a message.
+    /// Threads: an answer can be placed below a message.
     pub threads: bool,
-    /// A message can be changed after it was sent; elsewhere a card is sent once, when its job is at rest.
+    /// Edits: a sent message can be changed. Without edits a card is sent once, when its job waits or has ended.
     pub edits: bool,
-    /// A message can be marked with an emoji.
+    /// Reactions: an emoji can be put on a message.
     pub reactions: bool,
-    /// What does not fit in one message is sent as a file with it: texts of up to a mebibyte are handed over.
+    /// Files: a text that is too long for a message is attached as a file. The adapter then receives texts of up to 1
+    /// MiB.
     pub files: bool,
 }
 
 impl Abilities {
-    /// Nothing but messages, one after the other.
+    /// Plain messages only.
     pub const PLAIN: Self = Self { threads: false, edits: false, reactions: false, files: false };
 }
 
-/// Something to send.
+/// A message to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outgoing {
-    /// Names this message for ever. A second send under the same key must not show a second message
-    /// where the network can tell, and the key travels with it in a hidden field for [`Chat::find`].
+    /// The idempotency key. A second send with the same key must not create a second message if the network can detect
+    /// it. The key is stored in a hidden field of the message for [`Chat::find`].
     pub key: String,
-    /// The room's own id on this network, or a name that [`Chat::room`] knows.
+    /// The room's id on this network, or a name that [`Chat::room`] resolves.
     pub room: String,
-    /// What is sent.
     pub body: Body,
 }
 
-/// What is sent.
+/// The content of an outgoing message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Body {
     /// A new message.
     Say {
-        /// The words.
         text: Text,
-        /// The event at the root of the thread it belongs to.
+        /// The root event of the thread, if the message belongs to one.
         thread: Option<String>,
     },
-    /// New words for a message of ours.
+    /// An edit of a message that the bot sent.
     Edit {
-        /// The message's event id, as [`Chat::send`] gave it.
+        /// The event id that [`Chat::send`] returned.
         event: String,
-        /// All of its words from now on.
+        /// The complete new text.
         text: Text,
     },
-    /// An emoji on somebody's message.
+    /// A reaction on a message.
     React {
-        /// The message's event id.
+        /// The event id of the message.
         event: String,
-        /// The emoji itself.
+        /// The emoji.
         emoji: String,
     },
 }
@@ -71,15 +70,15 @@ pub enum Body {
 /// Why a message was not sent.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
-    /// The network is away, busy, or limits our rate: the message is kept and tried again.
+    /// A temporary error: the network is unavailable, busy, or limits the rate. The message is retried.
     #[error("not sent yet: {reason}")]
     Later {
-        /// How long the network asks to wait, if it said.
+        /// The pause that the network asked for, if any.
         after: Option<Duration>,
-        /// For the log.
+        /// The reason, for the log.
         reason: String,
     },
-    /// It will never take this message (no such room, not allowed there): dropped with a line in the log.
+    /// A permanent error, for example an unknown room. The message is dropped and the error is logged.
     #[error("cannot be sent: {reason}")]
     Never {
         /// For the log.
@@ -87,58 +86,59 @@ pub enum SendError {
     },
 }
 
-/// One account on one chat network.
+/// An account on a chat network.
 #[async_trait]
 pub trait Chat: Send + Sync + 'static {
-    /// The network's name in keys, rules and the log: `console`, `matrix`.
+    /// The network's name in keys, rules and logs: `console`, `matrix`.
     fn network(&self) -> &'static str;
 
-    /// What it can do; plain messages if nothing is said.
+    /// The supported features; plain messages by default.
     fn abilities(&self) -> Abilities {
         Abilities::PLAIN
     }
 
-    /// Whether messages flow; `None` where they always do.
+    /// The connection state; `None` for networks that are always connected.
     fn link(&self) -> Option<&Link> {
         None
     }
 
-    /// The rooms that its table names, as they are written there.
+    /// The rooms in its configuration, as they are written there.
     fn rooms(&self) -> Vec<String> {
         Vec::new()
     }
 
-    /// The account's own id, once it is known.
+    /// The account's id, after the login.
     fn account_id(&self) -> Option<String> {
         None
     }
 
-    /// Whether what a message hangs on in a room is believed: the thread that it stands in, and the message that a reaction
-    /// is on. Where it is not, because somebody between us could move them, an approval has to say what it approves of.
+    /// Whether relations of messages in a room are trusted: their thread, and the target of a reaction. If a third
+    /// party could alter them, as in some encrypted rooms, reactions do not count as approvals and an approval must
+    /// name its job.
     fn believes_relations(&self, _room: &str) -> bool {
         true
     }
 
-    /// Shows in a room that an answer is being made, where the network can. Nothing hangs on it.
+    /// Shows a typing indicator, if the network has one. Best effort.
     async fn typing(&self, _room: &str) {}
 
-    /// Brings messages to the inbox until `stop`, through every network error. Returns early only when
-    /// it can never go on (for example a revoked login, or a console whose input ended).
+    /// Delivers messages to the inbox until `stop`, and recovers from network errors. Returns early only after a
+    /// permanent error, for example a revoked login or the end of the console's input.
     ///
     /// # Errors
-    /// Why it can never go on.
+    /// The permanent error.
     async fn serve(&self, inbox: Arc<dyn Inbox>, stop: CancellationToken) -> anyhow::Result<()>;
 
-    /// Sends one message and gives the network's id of it. Must be safe to call before [`Chat::serve`]
-    /// has connected: it then answers [`SendError::Later`].
+    /// Sends a message and returns its event id. May be called before [`Chat::serve`] has connected; it then returns
+    /// [`SendError::Later`].
     ///
     /// # Errors
     /// [`SendError`].
     async fn send(&self, message: &Outgoing) -> Result<String, SendError>;
 
-    /// Looks back in a room for a message of ours that carries this key, for when an answer to
-    /// [`Chat::send`] was lost in a crash. `None` also where the network cannot look back, as if nothing
-    /// is said; such a network may see a message twice after a crash.
+    /// Searches a room for a message that the bot sent with this key. Called after a crash, when the result of
+    /// [`Chat::send`] was lost. The default returns `None`, for networks that cannot search; a message can then be sent
+    /// twice after a crash.
     ///
     /// # Errors
     /// [`SendError`].
@@ -146,45 +146,44 @@ pub trait Chat: Send + Sync + 'static {
         Ok(None)
     }
 
-    /// The id of a room by what the configuration calls it: an id of this network, or a name that it knows. `None` where
-    /// the bot is in no such room.
+    /// The id of a room, by id or by a name of the network. `None` if the bot is in no such room.
     ///
     /// # Errors
-    /// [`SendError::Later`] where that cannot be told now.
+    /// [`SendError::Later`] if that cannot be determined now.
     async fn room(&self, _name: &str) -> Result<Option<String>, SendError> {
         Ok(None)
     }
 
-    /// Who is in a room now, by the network's own ids, without the bot itself.
+    /// The ids of the current members of a room, without the bot.
     ///
     /// # Errors
-    /// [`SendError`]; a network that cannot tell says [`SendError::Never`], as if nothing is said.
+    /// [`SendError`]. The default returns [`SendError::Never`], for networks without member lists.
     async fn members(&self, _room: &str) -> Result<Vec<Person>, SendError> {
-        Err(SendError::Never { reason: format!("{} does not tell who is in a room", self.network()) })
+        Err(SendError::Never { reason: format!("{} has no list of a room's members", self.network()) })
     }
 
-    /// Logs in, looks up rooms and those of these people that are this network's, and changes nothing; for
-    /// `check --connect`.
+    /// Logs in and checks the configured rooms and those of these people that are on this network, without changing
+    /// anything. For `check --connect`. Returns one line per success.
     ///
     /// # Errors
-    /// One line a problem.
+    /// One line per problem.
     async fn probe(&self, _people: &[String]) -> Result<Vec<String>, Vec<String>> {
-        Ok(vec![format!("{}: not looked at", self.network())])
+        Ok(vec![format!("{}: not checked", self.network())])
     }
 }
 
-/// Reads the table of one network (`[bot.NAME.matrix]`) and makes its [`Chat`].
+/// Creates the [`Chat`] of one network from its table (`[bot.NAME.matrix]`).
 pub trait ChatFactory: Send + Sync + 'static {
-    /// The table's name.
+    /// The name of the table.
     fn network(&self) -> &'static str;
 
-    /// Reads every key of the table; problems go to the table's list. `None` where there were any.
-    /// Must not connect, and must not resolve secrets.
+    /// Reads every key of the table. Problems are added to the table's list, and the result is then `None`. Must not
+    /// connect or resolve secrets.
     fn read(&self, bot: &BotIdentity, table: &mut Table) -> Option<Arc<dyn Chat>>;
 }
 
-/// Gives a ready-made chat to the table of its network, which takes no keys. For embedders, whose own
-/// program has set it up.
+/// A factory for an existing [`Chat`]. The network's table must be empty. For embedders that create the chat
+/// themselves.
 pub struct ReadyChat(pub Arc<dyn Chat>);
 
 impl ChatFactory for ReadyChat {

@@ -1,14 +1,14 @@
-//! The wall clock, as a trait so that tests can hold it still.
+//! The wall clock, as a trait that tests can replace.
 
 use jiff::Timestamp;
 
-/// Tells the time.
+/// A wall clock.
 pub trait Clock: Send + Sync + 'static {
-    /// The time now.
+    /// The current time.
     fn now(&self) -> Timestamp;
 }
 
-/// The machine's own clock.
+/// The system clock.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 

@@ -1,18 +1,18 @@
-//! Who is in which group: an identity provider's side, as far as it is known now.
+//! The trait of a group directory, for example an identity provider.
 
 use std::{collections::HashSet, sync::Arc};
 
-/// Why nobody is in a group now, one line for the log.
+/// Why a group counts as empty, in one line for the log.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Closed(pub String);
 
-/// Tells who is in a group. It is asked in the middle of each decision, so it answers at once with what it knows; one that
-/// asks a server keeps what it was told, and says [`Closed`] when that is too old.
+/// A directory of groups. It is queried in each check, so it must answer from memory. A directory with a server must
+/// cache its members, and return [`Closed`] when the cache is too old.
 pub trait Directory: Send + Sync + 'static {
-    /// The ids of those who are in a group `[group.NAME]` now.
+    /// The ids of the current members of a group `[group.NAME]`.
     ///
     /// # Errors
-    /// [`Closed`]: nobody counts among it.
+    /// [`Closed`]: the group counts as empty.
     fn members(&self, group: &str) -> Result<Arc<HashSet<String>>, Closed>;
 }

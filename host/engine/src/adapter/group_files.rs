@@ -1,7 +1,7 @@
-//! Groups that somebody else keeps, as files: `[group.NAME] file = "groups/oncall.txt"`, one id a line.
+//! Groups from files that other programs write: `[group.NAME] file = "groups/oncall.txt"`, one id per line.
 //!
-//! Invariant: a file that is missing, unreadable, odd or too old is a group without anybody in it, and the log says so once.
-//! Not here: any other place that knows who is in a group; that is a [`Directory`] of the embedder's own.
+//! Invariant: a file that is missing, unreadable, malformed or too old is an empty group, and is logged once.
+//! Not here: other sources of groups; implement [`Directory`] for them.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -14,24 +14,24 @@ use std::{
 
 use super::directory::{Closed, Directory};
 
-/// A larger file is none that people are listed in, in bytes.
+/// The maximum size of a file, in bytes.
 const LARGEST: u64 = 4 << 20;
-/// So far may a file's time lie ahead of the clock: clocks of file servers are not quite ours.
+/// The tolerance for a file time in the future: the clock of a file server can differ from ours.
 const AHEAD: Duration = Duration::from_secs(300);
 
-/// Two writes that are nearer to each other may leave the same time.
+/// Two writes within this time can leave the same modification time.
 const TICK: Duration = Duration::from_millis(100);
 
-/// One `[group.NAME]`.
+/// A `[group.NAME]` table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupFile {
-    /// The file.
+    /// The path of the file.
     pub path: PathBuf,
-    /// The oldest that it may be; `None` for any age.
+    /// The maximum age; `None` for any age.
     pub max_age: Option<Duration>,
 }
 
-/// The groups of the configuration.
+/// The groups of the configuration, from their files.
 #[derive(Debug, Default)]
 pub struct GroupFiles(BTreeMap<String, Group>);
 
@@ -41,17 +41,17 @@ struct Group {
     read: Mutex<Read>,
 }
 
-/// What was read last.
+/// The result of the last read.
 #[derive(Debug)]
 struct Read {
-    // The file as it was then; `None` where it must be read again.
+    // The state of the file at that read; `None` if it must be read again.
     stamp: Option<Stamp>,
     members: Result<Arc<HashSet<String>>, Closed>,
-    // Whether the log was told that nobody is in it.
+    // Whether the log says that the group is empty.
     told: bool,
 }
 
-/// What changes when a file is written.
+/// The properties that change when a file is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stamp {
     modified: SystemTime,
@@ -62,20 +62,20 @@ struct Stamp {
 impl Stamp {
     fn of(metadata: &Metadata) -> Result<Self, Closed> {
         use std::os::unix::fs::MetadataExt as _;
-        let modified = metadata.modified().map_err(|error| Closed(format!("it has no time: {error}")))?;
+        let modified = metadata.modified().map_err(|error| Closed(format!("it has no modification time: {error}")))?;
         Ok(Self { modified, length: metadata.len(), inode: metadata.ino() })
     }
 
-    /// Whether it was written long enough ago that what is written after this shows.
+    /// Whether the file was written long enough ago that a later write changes its modification time.
     fn is_settled(&self) -> bool {
         SystemTime::now().duration_since(self.modified).is_ok_and(|age| age > TICK)
     }
 }
 
 impl GroupFiles {
-    /// Groups by their names.
+    /// Creates the groups by name.
     pub fn new(files: BTreeMap<String, GroupFile>) -> Self {
-        let unread = || Read { stamp: None, members: Err(Closed("it was not read yet".to_owned())), told: false };
+        let unread = || Read { stamp: None, members: Err(Closed("it has not been read yet".to_owned())), told: false };
         let group = |file| Group { file, read: Mutex::new(unread()) };
         Self(files.into_iter().map(|(name, file)| (name, group(file))).collect())
     }
@@ -83,13 +83,13 @@ impl GroupFiles {
 
 impl Directory for GroupFiles {
     fn members(&self, group: &str) -> Result<Arc<HashSet<String>>, Closed> {
-        let Some(known) = self.0.get(group) else { return Err(Closed("there is no such group".to_owned())) };
+        let Some(known) = self.0.get(group) else { return Err(Closed("there is no group of this name".to_owned())) };
         let mut read = known.read.lock().unwrap_or_else(PoisonError::into_inner);
         let members = known.file.look(&mut read);
         match &members {
-            Ok(_) if read.told => tracing::info!(group, "a group counts again"),
+            Ok(_) if read.told => tracing::info!(group, "the file of a group is valid again"),
             Err(Closed(why)) if !read.told => {
-                tracing::error!(group, file = %known.file.path.display(), why, "nobody is in a group");
+                tracing::error!(group, file = %known.file.path.display(), why, "a group counts as empty because its file is not valid; fix or replace the file");
             }
             _ => {}
         }
@@ -99,19 +99,19 @@ impl Directory for GroupFiles {
 }
 
 impl GroupFile {
-    /// Who is in it now, read again only where the file is another than it was.
+    /// The current members. The file is read again only if it changed.
     fn look(&self, read: &mut Read) -> Result<Arc<HashSet<String>>, Closed> {
         let metadata = std::fs::metadata(&self.path).map_err(|error| Closed(format!("it cannot be read: {error}")))?;
-        // Anything else could keep whoever opens it waiting for ever.
+        // Opening anything else, such as a pipe, could block forever.
         if !metadata.is_file() {
-            return Err(Closed("it is no file".to_owned()));
+            return Err(Closed("it is not a regular file".to_owned()));
         }
         let stamp = Stamp::of(&metadata)?;
         if read.stamp != Some(stamp) {
             (read.stamp, read.members) = match self.read() {
-                // Written again in the same moment it would look as it does now.
+                // A second write within [`TICK`] would not change the stamp, so such a stamp is not cached.
                 Ok((stamp, members)) => (stamp.is_settled().then_some(stamp), members.map(Arc::new)),
-                // It changed while it was read, or cannot be: the next question tries again.
+                // The file changed during the read or is unreadable: the next query reads it again.
                 Err(closed) => (None, Err(closed)),
             };
         }
@@ -121,7 +121,7 @@ impl GroupFile {
         read.members.clone()
     }
 
-    /// Reads the file as it is at one moment.
+    /// Reads the file, and detects a concurrent write.
     fn read(&self) -> Result<(Stamp, Result<HashSet<String>, Closed>), Closed> {
         let unread = |error: std::io::Error| Closed(format!("it cannot be read: {error}"));
         let mut file = File::open(&self.path).map_err(unread)?;
@@ -132,22 +132,22 @@ impl GroupFile {
         let mut bytes = Vec::new();
         (&mut file).take(LARGEST + 1).read_to_end(&mut bytes).map_err(unread)?;
         if Stamp::of(&file.metadata().map_err(unread)?)? != before || bytes.len() as u64 != before.length {
-            return Err(Closed("it is being written; write another file and move it there".to_owned()));
+            return Err(Closed("it changed while it was read; write a temporary file and rename it".to_owned()));
         }
         Ok((before, people(&bytes)))
     }
 }
 
-/// Whether a file is young enough.
+/// Whether a file's age is within the limit.
 fn young(modified: SystemTime, now: SystemTime, most: Duration) -> Result<(), Closed> {
     let age = match now.duration_since(modified) {
         Ok(age) => age,
         Err(ahead) if ahead.duration() <= AHEAD => Duration::ZERO,
-        // A file from the future would never grow old.
-        Err(_) => return Err(Closed("its time lies ahead of the clock".to_owned())),
+        // A file from the future would never become too old.
+        Err(_) => return Err(Closed("its modification time is in the future".to_owned())),
     };
     if age > most {
-        return Err(Closed(format!("it was written {} h ago, and may be {} h old", hours(age), hours(most))));
+        return Err(Closed(format!("it was written {} h ago, but `max_age` is {} h", hours(age), hours(most))));
     }
     Ok(())
 }
@@ -156,16 +156,16 @@ fn hours(span: Duration) -> String {
     format!("{:.1}", span.as_secs_f64() / 3600.0)
 }
 
-/// The ids in a file, one a line.
+/// The ids in a file, one per line.
 fn people(bytes: &[u8]) -> Result<HashSet<String>, Closed> {
     let text = std::str::from_utf8(bytes).map_err(|_| Closed("it is not text".to_owned()))?;
-    // Cut off in the middle, the last id would be somebody else's.
+    // A truncated last line could be another person's id.
     if !text.is_empty() && !text.ends_with('\n') {
-        return Err(Closed("its last line has no end, so it may be cut off".to_owned()));
+        return Err(Closed("its last line has no line feed, so it may be truncated".to_owned()));
     }
     let mut people = HashSet::new();
     for (number, line) in text.lines().enumerate() {
-        // A sign within an id is part of it.
+        // `#` starts a comment at the start of a line or after a space; elsewhere it is part of an id.
         let begins = |(at, sign): &(usize, char)| *sign == '#' && (*at == 0 || line[..*at].ends_with([' ', '\t']));
         let end = line.char_indices().find(begins).map_or(line.len(), |(at, _)| at);
         let line = line[..end].trim();
@@ -173,21 +173,21 @@ fn people(bytes: &[u8]) -> Result<HashSet<String>, Closed> {
             continue;
         }
         if !is_id(line) {
-            return Err(Closed(format!("line {} is no id of a person", number + 1)));
+            return Err(Closed(format!("line {} is not a valid id of a person", number + 1)));
         }
         people.insert(line.to_owned());
     }
     Ok(people)
 }
 
-/// Whether a word can be the id of a person on some network.
+/// Whether a word can be a person's id on some network.
 pub(crate) fn is_id(word: &str) -> bool {
     let group = word == "everyone" || word.starts_with("group:") || word.starts_with("room:");
     !word.is_empty()
         && word.len() <= 255
         && !group
         && !word.contains(|letter: char| letter.is_whitespace() || letter.is_control())
-        // Signs that do not show would make it another one's than it looks.
+        // Invisible characters would make an id look like another one.
         && crate::base::clean(word) == word
 }
 
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_read_again_when_it_changes() {
+    fn a_changed_file_is_read_again() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("web.txt");
         let groups = group(&path, None);
@@ -209,7 +209,7 @@ mod tests {
         std::fs::write(&path, "# the web team\n@bob:example.org   # since May\n\n carol#1\n").unwrap();
         let members = groups.members("web").unwrap();
         assert!(members.len() == 2 && members.contains("@bob:example.org") && members.contains("carol#1"));
-        // Of the same length and at once.
+        // Same length, written at once.
         std::fs::write(&path, "# the web team\n@eve:example.org   # since May\n\n carol#1\n").unwrap();
         assert!(groups.members("web").unwrap().contains("@eve:example.org"));
         std::fs::remove_file(&path).unwrap();
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn one_bad_line_closes_a_group() {
+    fn one_malformed_line_empties_the_group() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("web.txt");
         let groups = group(&path, None);
@@ -225,7 +225,7 @@ mod tests {
             std::fs::write(&path, format!("@carol:example.org\n{bad}\n")).unwrap();
             assert_eq!(groups.members("web"), Err(Closed("line 2 is no id of a person".to_owned())), "{bad}");
         }
-        // Cut off in the middle of an id.
+        // Truncated within an id.
         std::fs::write(&path, "@carol:example.org\n@bob:example.or").unwrap();
         assert!(groups.members("web").is_err());
         std::fs::write(&path, [0xff, b'\n']).unwrap();
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn an_old_file_and_one_from_the_future_close_a_group() {
+    fn a_file_that_is_too_old_or_from_the_future_empties_the_group() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("web.txt");
         std::fs::write(&path, "@bob:example.org\n").unwrap();

@@ -1,6 +1,6 @@
-//! A pipelines system, and when it answered last: each system of a configuration is one of these.
+//! Wraps a pipeline backend, and records when it last answered.
 //!
-//! Invariant: it asks nothing of its own and changes no answer; what is known of a system is what it was asked for anyway.
+//! Invariant: the wrapper sends no request of its own and changes no result.
 
 use std::{
     collections::BTreeMap,
@@ -17,39 +17,39 @@ use crate::{
     model::RunKey,
 };
 
-/// A pipelines system under watch.
+/// A pipeline backend with a health record.
 pub struct ObservedBackend {
     name: String,
     system: Arc<dyn Pipelines>,
     seen: Mutex<Seen>,
 }
 
-/// What a system did lately.
+/// The health record of a backend.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Seen {
-    /// When it answered last, be it that it refused.
+    /// The time of the last answer. A refusal is an answer.
     pub answered: Option<Timestamp>,
-    /// When it did not answer last, and why, for people. `None` once it answered again.
+    /// The time and reason of the last failed request. `None` after the next answer.
     pub away: Option<(Timestamp, String)>,
 }
 
 impl ObservedBackend {
-    /// Watches over a system. `name` is that of its table, or its kind where it has none.
+    /// Wraps a backend. `name` is the name of its table, or its kind if it has no table.
     pub(crate) fn new(name: String, system: Arc<dyn Pipelines>) -> Self {
         Self { name, system, seen: Mutex::default() }
     }
 
-    /// The name of its table, or its kind where it has none.
+    /// The name of its table, or its kind if it has no table.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// What it did lately; empty where it was not asked since the host was started.
+    /// The health record. Empty if there was no request since the start of the host.
     pub fn seen(&self) -> Seen {
         self.lock().clone()
     }
 
-    /// Keeps and counts what came of a question.
+    /// Records and counts the result of a request.
     fn told<T>(
         &self,
         method: &'static str,
@@ -103,7 +103,7 @@ impl Pipelines for ObservedBackend {
         pipeline: &str,
         line: &mut (dyn for<'line> FnMut(&'line str) + Send),
     ) -> Result<RunEnd, PipelineError> {
-        // It takes as long as the run does: no time of a request.
+        // Not counted as a request: it takes as long as the run.
         let came = self.system.ended(key, pipeline, line).await;
         self.keep(&came);
         came

@@ -1,4 +1,4 @@
-//! Where the adapter of one account brings messages.
+//! The trait through which an adapter delivers messages.
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -9,39 +9,40 @@ use crate::{base::Text, store::StoreError};
 /// The inbox of one account.
 #[async_trait]
 pub trait Inbox: Send + Sync + 'static {
-    /// The bot is in a room. The first time this is kept as the moment before which nothing is handled;
-    /// gives the mark that stands.
+    /// Called when the bot is in a room. The first call stores the current time; older messages are never handled.
+    /// Returns the stored cursor.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn enter(&self, room: &str, now: Timestamp) -> Result<Position, StoreError>;
 
-    /// How far a room was read; `None` where the bot never was.
+    /// The read cursor of a room; `None` if the bot was never in it.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn mark(&self, room: &str) -> Result<Option<Position>, StoreError>;
 
-    /// Takes messages of one room, oldest first, and moves its mark in the same transaction. What is not
-    /// addressed to the bot is left, what is known already is ignored. When this returns, the rest is on
-    /// disk and being handled: the adapter's own sync position may move on. Gives how many were new.
+    /// Delivers messages of one room, the oldest first, and moves the room's cursor in the same transaction. Messages
+    /// that do not concern the bot, and known ones, are ignored. After it returns the other messages are on disk, so
+    /// the adapter may advance its own sync position. Returns the number of new messages.
     ///
     /// # Errors
-    /// [`StoreError`]; nothing was taken, bring the same messages again.
+    /// [`StoreError`]; nothing was stored. Deliver the same messages again.
     async fn receive(&self, room: &str, messages: Vec<Incoming>, mark: Option<Position>) -> Result<usize, StoreError>;
 
-    /// Whether something becomes of a message here: it is a command to us, or what the operator listens for.
+    /// Whether a message would be handled: it is a command for the bot or matches a trigger.
     fn takes(&self, room: &str, message: &Incoming) -> bool;
 
-    /// Says something that no command asked for, once per room and key, for ever; `thread` is the event at its root.
+    /// Sends a message that answers no command, at most once per room and key. `thread` is the root event of the
+    /// thread, if any.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn say_once(&self, room: &str, key: &str, text: Text, thread: Option<String>) -> Result<(), StoreError>;
 
-    /// Whether this person may invite the bot.
+    /// Whether a person is an admin, and so may invite the bot.
     fn is_admin(&self, person: &str) -> bool;
 
-    /// Waits until no message is being handled, no job is at work and everything said was sent.
+    /// Waits until no message is being handled, no job is running and every message was sent.
     async fn settled(&self);
 }

@@ -1,39 +1,38 @@
-//! A message as an adapter read it.
+//! A message as an adapter received it.
 
 use jiff::Timestamp;
 
 use crate::{model::Person, store::Reaction};
 
-/// A message as an adapter read it: a person's own new words, never an edit, a notice or our own.
+/// A new message of a person. Never an edit, a notice, or a message of the bot itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Incoming {
-    /// The network's id of it.
+    /// The event id.
     pub event: String,
-    /// The root of the thread that it stands in, if any.
+    /// The root event of its thread, if it is in one.
     pub thread: Option<String>,
-    /// Who wrote it.
     pub sender: Person,
-    /// The words, without quoted text and code blocks.
+    /// The text without quotes and code blocks.
     pub text: String,
-    /// What it says of another message, where it is no message of its own.
+    /// The reaction, if the message is one.
     pub reaction: Option<Reaction>,
-    /// When, by the network's clock.
+    /// The time of sending, by the network's clock.
     pub at: Timestamp,
-    /// Whether nobody else is in the room, so that no prefix is needed.
+    /// Whether the room is a direct message, where commands need no prefix.
     pub direct: bool,
-    /// Whether it was read back, and did not come as it was sent: only such a one can be too old to be handled.
+    /// Whether it was received by backfill. Only such messages can be too old to be handled.
     pub late: bool,
-    /// Whether its sender is an automaton by the network's own marks (a bot, a notice). It is left unless the
-    /// configuration lists that machine.
+    /// Whether the network marks its sender as automatic (a bot, a notice). Such messages are ignored unless the
+    /// configuration lists the sender as a machine.
     pub machine: bool,
-    /// What the message is called where the network could bring the same again as another event; the name is taken once.
+    /// The deduplication key, if the network can deliver the same message again with another event id.
     pub once: Option<String>,
-    /// Why the device that it came from is not proven to be its sender's, in words for them; acting commands are refused then.
+    /// Why the sending device is not verified, as text for the sender. Acting commands are then refused.
     pub unproven: Option<String>,
 }
 
 impl Incoming {
-    /// A message that arrived as it was sent: no thread, no reaction, not direct, not late, not from a machine.
+    /// Creates a message: no thread, no reaction, not direct, not late, not from a machine.
     pub fn new(event: impl Into<String>, sender: Person, text: impl Into<String>, at: Timestamp) -> Self {
         Self {
             event: event.into(),
@@ -51,11 +50,12 @@ impl Incoming {
     }
 }
 
-/// How far a room was read.
+/// A position in a room up to which messages were read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Position {
-    /// The newest event up to which everything is in the inbox; `None` until there was one.
+    /// The newest event up to which all messages are in the inbox; `None` before the first one.
     pub event: Option<String>,
-    /// Nothing older than this moment is ever handled: when the bot entered, and later that event's time.
+    /// The lower bound in time: older messages are never handled. First the time at which the bot joined, then the
+    /// event's time.
     pub at: Timestamp,
 }

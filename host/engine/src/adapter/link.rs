@@ -1,43 +1,38 @@
-//! Whether messages flow between an account and its network.
+//! The state of an account's connection to its network.
 //!
-//! Invariant: an adapter says so itself, when it knows; nobody guesses from silence.
-//! Not here: what the host makes of it (`engine::health`).
+//! Invariant: only the adapter sets the state; silence is no evidence.
+//! Not here: what follows from it (`engine::health`).
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 
-/// An account's connection, as its adapter sees it. It begins down.
+/// An account's connection, as reported by its adapter. It starts disconnected.
 #[derive(Debug)]
 pub struct Link(Mutex<Known>);
 
 #[derive(Debug)]
 struct Known {
     state: LinkState,
-    // How often messages flowed again after they had not.
+    // The number of times that it was re-established.
     reconnects: u64,
     was_up: bool,
 }
 
-/// How a connection stands.
+/// The state of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LinkState {
-    /// Messages flow.
-    Up {
-        /// Since when.
-        since: Timestamp,
-    },
-    /// They do not.
+    /// Connected.
+    Up { since: Timestamp },
+    /// Disconnected.
     Down {
-        /// Since when.
         since: Timestamp,
-        /// Why, for people; nothing secret.
+        /// The reason, for people; it must not contain secrets.
         reason: String,
     },
 }
 
 impl LinkState {
-    /// Whether messages flow.
     pub fn is_up(&self) -> bool {
         matches!(self, Self::Up { .. })
     }
@@ -51,7 +46,7 @@ impl Default for Link {
 }
 
 impl Link {
-    /// Messages flow. Said again it changes nothing.
+    /// Reports the connection as established. Repeated calls change nothing.
     pub fn up(&self) {
         let mut known = self.known();
         if !known.state.is_up() {
@@ -61,7 +56,7 @@ impl Link {
         }
     }
 
-    /// They do not flow, and why. Said again it keeps the first moment and takes the newest reason.
+    /// Reports the connection as lost. Repeated calls keep the first time and replace the reason.
     pub fn down(&self, reason: impl Into<String>) {
         let mut known = self.known();
         let since = match &known.state {
@@ -71,12 +66,11 @@ impl Link {
         known.state = LinkState::Down { since, reason: reason.into() };
     }
 
-    /// How it stands now.
     pub fn state(&self) -> LinkState {
         self.known().state.clone()
     }
 
-    /// How often messages flowed again after they had not.
+    /// The number of times that the connection was re-established.
     pub fn reconnects(&self) -> u64 {
         self.known().reconnects
     }
@@ -91,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_link_counts_how_often_it_came_back() {
+    fn a_link_counts_reconnects() {
         let link = Link::default();
         assert!(!link.state().is_up());
         link.up();

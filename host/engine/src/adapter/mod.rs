@@ -1,4 +1,4 @@
-//! The traits that adapters implement, each with an in-memory implementation, and what the engine wraps around them.
+//! The traits that adapters implement, their in-memory implementations, and the engine's wrappers around them.
 //!
 //! Not here: the database ([`crate::store`]).
 

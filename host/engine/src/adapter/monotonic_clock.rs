@@ -1,13 +1,13 @@
-//! Time for timers: the wall clock as it was at the start, moved on by a clock that nobody sets.
+//! The clock of timers: the wall time at the start plus the time of a monotonic clock.
 //!
-//! Invariant: while the process runs a jump of the wall clock neither brings a moment nearer nor pushes it away.
-//! Across a restart the wall clock counts.
+//! Invariant: while the process runs, a change of the system clock does not move timers. After a restart the wall clock
+//! counts again.
 
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 
-/// A clock that only goes on.
+/// A clock that is never set back.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct MonotonicClock {
     wall: Timestamp,
@@ -15,18 +15,17 @@ pub(crate) struct MonotonicClock {
 }
 
 impl MonotonicClock {
-    /// A clock that shows this now.
+    /// A clock that shows this time now.
     pub(crate) fn starting_at(wall: Timestamp) -> Self {
         Self { wall, began: Instant::now() }
     }
 
-    /// The time.
     pub(crate) fn now(&self) -> Timestamp {
         let gone = SignedDuration::try_from(self.began.elapsed()).unwrap_or(SignedDuration::MAX);
         self.wall.saturating_add(gone).unwrap_or(Timestamp::MAX)
     }
 
-    /// How long until a moment; nothing where it has come.
+    /// The time until a moment; zero if it has passed.
     pub(crate) fn until(&self, at: Timestamp) -> Duration {
         at.duration_since(self.now()).try_into().unwrap_or(Duration::ZERO)
     }
@@ -37,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_moment_comes_nearer_and_never_goes_below_nothing() {
+    fn the_remaining_time_decreases_to_zero() {
         let start = Timestamp::from_second(1_000).unwrap();
         let clock = MonotonicClock::starting_at(start);
         let soon = start.saturating_add(SignedDuration::from_secs(60)).unwrap();

@@ -1,4 +1,4 @@
-//! A system that runs pipelines: local commands, Jenkins, Spinnaker, Tekton.
+//! The traits of a pipeline backend: local commands, Jenkins, Spinnaker, Tekton.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -11,59 +11,54 @@ use crate::{
     model::{Outcome, RunKey},
 };
 
-/// How a run ended.
+/// The end of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunEnd {
-    /// How.
     pub outcome: Outcome,
-    /// Why, for people, where it did not succeed: `exit code 3`, `timed out after 10 min`.
+    /// The reason for people, if it did not succeed: `exit code 3`, `timed out after 10 min`.
     pub message: String,
-    /// When it began.
     pub started: Timestamp,
-    /// When it ended; where nobody knows, when that was found out.
+    /// The time of the end; if it is unknown, the time at which the end was detected.
     pub ended: Timestamp,
-    /// What else is known: `exit-code`, `step`.
+    /// Additional facts: `exit-code`, `step`.
     pub details: BTreeMap<String, String>,
 }
 
-/// How a run stands. This is also the answer to an effect in doubt: [`RunState::Absent`] means that it
-/// did not happen, [`RunState::Running`] and [`RunState::Ended`] that it did.
+/// The state of a run. It also resolves an effect in doubt: with [`RunState::Absent`] the effect did not happen; with
+/// [`RunState::Running`] and [`RunState::Ended`] it did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RunState {
-    /// No run was ever started under this key, and none will be: this answer is final.
+    /// No run was started with this key, and none ever will be. This answer is final.
     Absent,
-    /// It goes on.
     Running,
-    /// It is over.
     Ended(RunEnd),
-    /// The system cannot say whether there was one; people must be asked.
+    /// The backend cannot determine whether there was a run; people are asked.
     Unknowable(String),
 }
 
-/// Why a pipelines system did not do what it was asked.
+/// The errors of a backend.
 #[derive(Debug, thiserror::Error)]
 pub enum PipelineError {
-    /// Nothing was started, and asking again in the same way changes nothing.
+    /// The backend refused. Nothing was started, and a retry is refused too.
     #[error("{message}")]
     Refused {
-        /// For the room.
+        /// The reason, for the room.
         message: String,
     },
-    /// The system is away. Nobody knows whether the run was started: ask [`Pipelines::state`].
+    /// The backend is unavailable. Whether the run was started is unknown; call [`Pipelines::state`].
     #[error("{message}")]
     Unavailable {
-        /// For the room.
+        /// The reason, for the room.
         message: String,
     },
 }
 
-/// One pipelines system.
+/// A pipeline backend.
 #[async_trait]
 pub trait Pipelines: Send + Sync + 'static {
-    /// Starts a run under a key. A second call under the same key must not start a second run: it
-    /// answers as the first did. Nor may one start a run after [`Pipelines::state`] has said
-    /// [`RunState::Absent`] of the key: it is refused. Parameters were checked against their patterns.
-    /// Gives where people can look at it, if anywhere.
+    /// Starts a run under an idempotency key. A second call with the same key must not start a second run and returns
+    /// the result of the first. A call after [`Pipelines::state`] returned [`RunState::Absent`] for the key must be
+    /// refused. The parameters were checked against their patterns. Returns a link to the run, if there is one.
     ///
     /// # Errors
     /// [`PipelineError`].
@@ -74,21 +69,20 @@ pub trait Pipelines: Send + Sync + 'static {
         parameters: &BTreeMap<String, String>,
     ) -> Result<Option<String>, PipelineError>;
 
-    /// How the run under a key stands.
+    /// The state of the run with this key.
     ///
-    /// An answer of [`RunState::Absent`] is final: a start under this key that is still on its way, also
-    /// one of a host that died, must start nothing afterwards, and a later one is refused. So this is no
-    /// question to ask about a key that somebody means to start a run under.
+    /// [`RunState::Absent`] is final: a start with this key that is still in progress, even one of a crashed host, must
+    /// not start a run afterwards, and later ones are refused. So never call it for a key that is about to be started.
     ///
     /// # Errors
-    /// [`PipelineError::Unavailable`] while the system cannot be asked.
+    /// [`PipelineError::Unavailable`] while the backend is unavailable.
     async fn state(&self, key: &RunKey, pipeline: &str) -> Result<RunState, PipelineError>;
 
-    /// Waits for a run's end. `line` is given each new line of its output, best effort. Safe to drop
-    /// and to call again, also for a run that ended long ago.
+    /// Waits for the end of a run. `line` receives new output lines, best effort. The future can be dropped and the
+    /// method called again, also after the run has ended.
     ///
     /// # Errors
-    /// [`PipelineError::Refused`] where there is no such run; while the system is away it keeps trying.
+    /// [`PipelineError::Refused`] if there is no such run. While the backend is unavailable it retries.
     async fn ended(
         &self,
         key: &RunKey,
@@ -96,14 +90,14 @@ pub trait Pipelines: Send + Sync + 'static {
         line: &mut (dyn for<'line> FnMut(&'line str) + Send),
     ) -> Result<RunEnd, PipelineError>;
 
-    /// The last lines of a run's output, at most so many bytes, as text.
+    /// The last lines of a run's output, at most `bytes` bytes.
     ///
     /// # Errors
     /// [`PipelineError`].
     async fn output(&self, key: &RunKey, pipeline: &str, bytes: usize) -> Result<String, PipelineError>;
 
-    /// The job of this run was removed: what this host itself keeps of it can go. Nothing if nothing is said. Called at most
-    /// once, and perhaps never (the host may be killed before it); must not stop a run that goes on.
+    /// Removes the host's own data about a run whose job was removed. Called at most once, or never if the host is
+    /// killed before. Must not stop a running run. The default does nothing.
     ///
     /// # Errors
     /// [`PipelineError`].
@@ -111,34 +105,34 @@ pub trait Pipelines: Send + Sync + 'static {
         Ok(())
     }
 
-    /// Asks for a run to be stopped. It is stopped when [`Pipelines::ended`] says so.
+    /// Requests the cancellation of a run. The run is cancelled when [`Pipelines::ended`] returns.
     ///
     /// # Errors
     /// [`PipelineError`].
     async fn cancel(&self, key: &RunKey, pipeline: &str) -> Result<(), PipelineError>;
 }
 
-/// Reads the pipelines of one system from the configuration.
+/// Creates backends of one kind from the configuration.
 pub trait PipelinesFactory: Send + Sync + 'static {
     /// The `kind` in `[pipelines.NAME]`.
     fn kind(&self) -> &'static str;
 
-    /// The key that, in `[app.A.deploy.E]` itself, asks for this kind without a `[pipelines.*]` table
-    /// (`run` for exec); the table's other keys are then this kind's.
+    /// The key in `[app.A.deploy.E]` that selects this kind without a `[pipelines.*]` table (`run` for exec). The other
+    /// keys of the table then belong to this kind.
     fn inline_key(&self) -> Option<&'static str>;
 
-    /// Reads `[pipelines.NAME]`, or makes the system that inline pipelines of this kind share where
-    /// `table` is `None`. Problems go to the table's list; `None` where there were any.
+    /// Reads `[pipelines.NAME]`; with `None`, creates the backend that the inline pipelines of this kind share.
+    /// Problems are added to the table's list, and the result is then `None`.
     fn system(&self, table: Option<&mut Table>) -> Option<Box<dyn PipelinesBuilder>>;
 }
 
-/// A system while its pipelines are being read.
+/// A backend whose pipelines are being read.
 pub trait PipelinesBuilder: Send {
-    /// Reads one `[app.A.deploy.E]`. `path` is what stands behind the colon of `pipeline = "ci:path"`,
-    /// `None` for an inline one. The keys `pipeline` and `parameters` were read; `parameters` are the names that exist.
-    /// Problems go to the table's list.
+    /// Reads one `[app.A.deploy.E]`. `path` is the text after the colon of `pipeline = "ci:path"`, and `None` for an
+    /// inline pipeline. The keys `pipeline` and `parameters` were already read; `parameters` are the names of the
+    /// parameters. Problems are added to the table's list.
     fn pipeline(&mut self, name: &str, path: Option<&str>, parameters: &[String], table: &mut Table);
 
-    /// All are read. Must not connect.
+    /// Finishes the backend after all pipelines were read. Must not connect.
     fn build(self: Box<Self>) -> Arc<dyn Pipelines>;
 }

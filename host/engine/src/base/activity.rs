@@ -1,14 +1,14 @@
-//! Whether anything is at work: a message being handled, a job, words on their way.
+//! Tracks whether the host is idle: no message is being handled, no job is running, nothing is being sent.
 
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
-/// Counts what is at work.
+/// Counts running activities.
 #[derive(Debug, Clone)]
 pub struct Activity(Arc<watch::Sender<usize>>);
 
-/// Something is at work as long as one of these lives.
+/// A running activity. It ends when the last clone is dropped.
 #[derive(Debug, Clone)]
 pub struct AtWork {
     _token: Arc<Token>,
@@ -30,16 +30,16 @@ impl Default for Activity {
 }
 
 impl Activity {
-    /// Something begins.
+    /// Starts an activity.
     pub fn begin(&self) -> AtWork {
         self.0.send_modify(|count| *count += 1);
         AtWork { _token: Arc::new(Token(self.0.clone())) }
     }
 
-    /// Waits until nothing is at work.
+    /// Waits until no activity is running.
     pub async fn rest(&self) {
         let mut count = self.0.subscribe();
-        // The sender lives as long as `self`, so this cannot fail.
+        // Cannot fail: the sender lives as long as `self`.
         let _ = count.wait_for(|count| *count == 0).await;
     }
 }
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn rest_is_when_the_last_clone_is_gone() {
+    async fn idle_when_the_last_clone_is_dropped() {
         let activity = Activity::default();
         activity.rest().await;
         let first = activity.begin();

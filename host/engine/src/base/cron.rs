@@ -1,52 +1,49 @@
-//! A line of cron in a time zone: minute, hour, day of the month, month, day of the week.
+//! A cron expression in a time zone: minute, hour, day of the month, month, day of the week.
 //!
-//! Invariant: no moment is lost to a clock that is put forward or back. A minute that the clock shows twice comes twice; one
-//! that it skips comes at the moment at which it is put forward.
-//! Invariant: `cronexpr` reads the fields and is asked by a clock that is never set: what it does around a change of the clock is
-//! not relied on. Of what it takes, only what every cron knows is taken here.
+//! Invariant: a change of the clock loses no time. A minute that occurs twice matches twice. A minute that the clock
+//! skips matches at the change.
 
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 
-/// Moments that come again.
+/// A cron expression with its time zone.
 #[derive(Debug, Clone)]
 pub struct Cron {
     text: String,
     zone: TimeZone,
-    // By a clock that shows UTC.
+    // Evaluated in UTC.
     fields: cronexpr::Crontab,
 }
 
-/// Why a text is no line of cron.
+/// Why a text is not a valid cron expression.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is no line of cron: {reason}")]
+#[error("`{text}` is not a valid cron expression: {reason}")]
 pub struct CronError {
     text: String,
     reason: String,
 }
 
-/// Cron knows minutes.
 const MINUTE: SignedDuration = SignedDuration::from_mins(1);
 
 impl Cron {
-    /// Reads a line.
+    /// Parses an expression.
     ///
     /// # Errors
-    /// [`CronError`]; also where its moment never comes.
+    /// [`CronError`], also if the expression never matches.
     pub fn new(text: &str, zone: &TimeZone) -> Result<Self, CronError> {
         let text = text.trim();
         let wrong = |reason: &str| CronError { text: crate::base::text::clean(text), reason: reason.to_owned() };
         let fields = text.split_whitespace().count();
         if fields != 5 {
-            return Err(wrong(&format!("it has {fields} fields, and must have 5: minute hour day month weekday")));
+            return Err(wrong(&format!("it has {fields} fields instead of 5: minute hour day month weekday")));
         }
         let known = |letter: char| letter.is_ascii_alphanumeric() || "*,-/ ".contains(letter);
         let words = text.split(|letter: char| !letter.is_ascii_alphabetic());
         if !text.chars().all(known) || words.filter(|word| !word.is_empty()).any(|word| word.len() != 3) {
-            return Err(wrong("numbers, `*`, `-`, `,`, `/` and the names JAN to DEC and MON to SUN are taken"));
+            return Err(wrong("use only numbers, `*`, `-`, `,`, `/` and the names JAN to DEC and MON to SUN"));
         }
-        // The last line of an error says what, the ones before show where.
+        // The last line of the error is the reason; the lines before it show the position.
         let reason = |error: cronexpr::Error| {
             error.to_string().lines().last().unwrap_or_default().trim_start_matches(['^', ' ']).to_owned()
         };
@@ -54,28 +51,27 @@ impl Cron {
         let cron = Self { text: text.to_owned(), zone: zone.clone(), fields };
         match cron.next(Timestamp::UNIX_EPOCH) {
             Some(_) => Ok(cron),
-            None => Err(wrong("there is no such day")),
+            None => Err(wrong("it never matches: there is no such day")),
         }
     }
 
-    /// The line as it was written.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The line with its time zone, for telling two apart.
+    /// The expression with its time zone, as a unique description.
     pub(crate) fn described(&self) -> String {
         format!("{} {}", self.text, self.zone.iana_name().unwrap_or("fixed"))
     }
 
-    /// The first moment behind this one. `None` where there is none in four years.
+    /// The first match after a time. `None` if there is none within four years.
     pub fn next(&self, after: Timestamp) -> Option<Timestamp> {
         let by = |at: Timestamp, seconds: i32| at.checked_add(SignedDuration::from_secs(i64::from(seconds))).ok();
         let mut changes = self.zone.following(after);
         let mut offset = self.zone.to_offset(after).seconds();
         let mut from = by(after, offset)?;
         loop {
-            // What the clock shows then, if nobody sets it until then.
+            // The local time of the next match, if the offset does not change before it.
             let shown = self.fields.find_next(from).ok()?.timestamp();
             let moment = by(shown, -offset)?;
             let Some(change) = changes.next().filter(|change| change.timestamp() <= moment) else {
@@ -87,17 +83,17 @@ impl Cron {
                 return Some(at);
             }
             offset = new;
-            // The minute that it shows at the change is looked at too.
+            // The minute that the clock shows after the change can match too.
             from = by(at, new - 1)?;
         }
     }
 
-    /// The last moment up to this one, this one included, and less than so long ago.
+    /// The last match up to and including a time, if it is less than `within` ago.
     pub fn last(&self, upto: Timestamp, within: Duration) -> Option<Timestamp> {
         let within = SignedDuration::try_from(within).unwrap_or(SignedDuration::MAX);
         let begin = upto.checked_sub(within).unwrap_or(Timestamp::MIN);
         let come = |after: Timestamp| self.next(after).filter(|moment| *moment <= upto);
-        // Moments come in their order, so the last one is found by halves.
+        // Matches are ordered, so the last one is found by bisection.
         let (mut last, mut none) = (come(begin)?, upto);
         while none.duration_since(last) > MINUTE {
             let half = last.saturating_add(none.duration_since(last) / 2).unwrap_or(none);
@@ -124,13 +120,21 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_read_in_its_zone() {
+    fn an_expression_is_evaluated_in_its_time_zone() {
         let friday = cron("0 17 * * FRI", "Europe/Berlin");
         assert_eq!(friday.next(at("2026-11-18T12:00:00Z")), Some(at("2026-11-20T16:00:00Z")));
-        assert_eq!(friday.next(at("2026-11-20T16:00:00Z")), Some(at("2026-11-27T16:00:00Z")), "behind, and not at");
+        assert_eq!(
+            friday.next(at("2026-11-20T16:00:00Z")),
+            Some(at("2026-11-27T16:00:00Z")),
+            "after the time, not at it"
+        );
         assert_eq!(friday.next(at("2026-07-15T12:00:00Z")), Some(at("2026-07-17T15:00:00Z")), "in summer");
         let week = Duration::from_secs(7 * 86_400);
-        assert_eq!(friday.last(at("2026-11-20T16:00:00Z"), week), Some(at("2026-11-20T16:00:00Z")), "at counts");
+        assert_eq!(
+            friday.last(at("2026-11-20T16:00:00Z"), week),
+            Some(at("2026-11-20T16:00:00Z")),
+            "the time itself is included"
+        );
         assert_eq!(friday.last(at("2026-11-20T15:59:59Z"), week), Some(at("2026-11-13T16:00:00Z")));
         assert_eq!(
             friday.last(at("2026-11-20T16:00:00Z").saturating_add(MINUTE * 60).unwrap(), Duration::from_secs(3600)),
@@ -140,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_minute_that_the_clock_skips_comes_when_it_is_put_forward() {
+    fn a_skipped_minute_matches_at_the_clock_change() {
         // On 29 March 2026 at 02:00 the clock of Berlin shows 03:00.
         let forward = at("2026-03-29T01:00:00Z");
         let night = cron("30 2 * * *", "Europe/Berlin");
@@ -148,12 +152,12 @@ mod tests {
         assert_eq!(night.next(forward), Some(at("2026-03-30T00:30:00Z")));
         assert_eq!(night.last(at("2026-03-29T10:00:00Z"), Duration::from_secs(86_400)), Some(forward));
         let both = cron("30 2,3 * * *", "Europe/Berlin");
-        assert_eq!(both.next(forward), Some(at("2026-03-29T01:30:00Z")), "what it shows comes as it is");
+        assert_eq!(both.next(forward), Some(at("2026-03-29T01:30:00Z")), "other minutes match normally");
         assert_eq!(cron("0 3 * * *", "Europe/Berlin").next(at("2026-03-28T12:00:00Z")), Some(forward), "once");
     }
 
     #[test]
-    fn a_minute_that_the_clock_shows_twice_comes_twice() {
+    fn a_repeated_minute_matches_twice() {
         // On 25 October 2026 at 03:00 the clock of Berlin shows 02:00 again.
         let night = cron("30 2 * * *", "Europe/Berlin");
         let (first, second) = (at("2026-10-25T00:30:00Z"), at("2026-10-25T01:30:00Z"));
@@ -164,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_line_of_cron_says_why() {
+    fn an_invalid_expression_is_rejected_with_a_reason() {
         let why = |text: &str| Cron::new(text, &TimeZone::UTC).unwrap_err().to_string();
         assert!(why("0 17 * *").contains("it has 4 fields"), "{}", why("0 17 * *"));
         assert!(why("0 0 17 * * FRI").contains("it has 6 fields"));

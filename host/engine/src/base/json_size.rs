@@ -1,8 +1,8 @@
-//! The size of a value as JSON, without making it.
+//! The serialized size of a value, without allocating it.
 
 use serde::Serialize;
 
-/// How large a value is when it is written down, without writing it down.
+/// The size of a value as JSON, in bytes.
 pub(crate) fn size(value: &impl Serialize) -> usize {
     struct Count(usize);
     impl std::io::Write for Count {
@@ -15,7 +15,7 @@ pub(crate) fn size(value: &impl Serialize) -> usize {
         }
     }
     let mut count = Count(0);
-    // Counting cannot fail, and neither can writing the contract's own types.
+    // Counting cannot fail, and neither can the serialization of the contract's types.
     let _ = serde_json::to_writer(&mut count, value);
     count.0
 }

@@ -1,4 +1,4 @@
-//! Text, times, durations, cron, positions in files, reading of tables: the parts that know nothing of Wardroom.
+//! General parts without domain logic: text, times, durations, cron, positions in files, configuration tables.
 
 mod activity;
 mod cron;

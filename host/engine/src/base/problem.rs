@@ -1,11 +1,11 @@
-//! What is wrong with a configuration: where, what, and the line to write instead.
+//! Problems of a configuration: the position, the description, and the line to write instead.
 
 use std::{fmt, sync::Arc};
 
-/// A place in a file.
+/// A position in a file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct At {
-    /// The file, as it was named.
+    /// The file, as it was named by the user.
     pub file: Arc<str>,
     /// The line, from 1.
     pub line: usize,
@@ -17,14 +17,13 @@ impl fmt::Display for At {
     }
 }
 
-/// One thing that is wrong.
+/// A problem of a configuration.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Problem {
-    /// Where.
     pub at: At,
-    /// What, in one line.
+    /// The description, in one line.
     pub message: String,
-    /// The line to write instead, or what to do.
+    /// The line to write instead, or another instruction.
     pub fix: Option<String>,
 }
 
@@ -38,22 +37,20 @@ impl fmt::Display for Problem {
     }
 }
 
-/// The list that everything which reads the configuration adds to.
+/// The list of problems. All readers of the configuration share one list.
 #[derive(Debug, Clone, Default)]
 pub struct Problems(Arc<std::sync::Mutex<Vec<Problem>>>);
 
 impl Problems {
-    /// Adds one.
     pub fn add(&self, at: &At, message: impl Into<String>, fix: Option<String>) {
         self.lock().push(Problem { at: at.clone(), message: message.into(), fix });
     }
 
-    /// How many there are.
     pub fn count(&self) -> usize {
         self.lock().len()
     }
 
-    /// All of them, by place.
+    /// All problems, sorted by position and without duplicates.
     pub fn sorted(&self) -> Vec<Problem> {
         let mut all = self.lock().clone();
         all.sort();
@@ -66,5 +63,5 @@ impl Problems {
     }
 }
 
-/// A longer word is no slip of the finger, in bytes.
+/// The maximum length of a word for which a correction is suggested, in bytes.
 pub(crate) const LONGEST_WORD: usize = 64;

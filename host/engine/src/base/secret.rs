@@ -1,27 +1,26 @@
-//! Secrets: where one is kept, and its value, which never prints itself.
+//! Secrets: a reference to where one is stored, and its value, which is never printed.
 
 use std::{fmt, path::PathBuf};
 
-/// Where a secret is kept. The configuration holds references only.
+/// The location of a secret. The configuration contains only references.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SecretRef {
     /// An environment variable of the host.
     Env(String),
-    /// A file; one line end at its end is not part of the secret.
+    /// A file. A line feed at its end is not part of the secret.
     File(PathBuf),
 }
 
-/// A secret's value.
+/// The value of a secret. Its `Debug` output is masked.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Wraps a value.
     pub fn new(value: impl Into<String>) -> Self {
         Self(value.into())
     }
 
-    /// The value, for the one place that needs it.
+    /// The plain value. Call this only where the value is used.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -37,7 +36,7 @@ impl SecretRef {
     /// Reads the secret.
     ///
     /// # Errors
-    /// Says which variable is not set or which file cannot be read, never what was in it.
+    /// The variable that is not set, or the file that cannot be read. Never the value.
     pub fn resolve(&self) -> anyhow::Result<Secret> {
         let value = match self {
             Self::Env(name) => std::env::var(name)

@@ -1,70 +1,65 @@
-//! Words for a room: lines and blocks of code, plain by nature. How a network shows them is its adapter's business.
+//! Text for a room: lines and code blocks without markup. Each adapter formats it for its network.
 //!
-//! Architecture Invariant: nothing in a [`Text`] is markup. What somebody else wrote cannot become a
-//! link, a mention or a heading in the room. The host alone calls people ([`Text::push_people`]).
+//! Invariant: nothing in a [`Text`] is markup. Text from outside cannot become a link, a mention or a heading. Only the
+//! host can mention people ([`Text::push_people`]).
 
 use serde::{Deserialize, Serialize};
 
 use super::problem::LONGEST_WORD;
 
-/// A part of a text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Block {
-    /// One line.
+    /// A single line.
     Line(String),
-    /// Several lines as they stand, in letters of one width.
+    /// Preformatted lines, in a monospaced font.
     Code(String),
-    /// People who are called, by their ids.
+    /// A mention of people, by their ids.
     People(Vec<String>),
 }
 
-/// Words for a room.
+/// A text for a room.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Text(Vec<Block>);
 
 impl Text {
-    /// A text of the lines of a string.
+    /// Creates a text from the lines of a string.
     pub fn lines(text: impl AsRef<str>) -> Self {
         let mut new = Self::default();
         new.push_lines(text);
         new
     }
 
-    /// Adds the lines of a string.
     pub fn push_lines(&mut self, text: impl AsRef<str>) {
         self.0.extend(text.as_ref().lines().map(|line| Block::Line(clean(line))));
     }
 
-    /// Adds lines that are shown as they stand.
+    /// Adds preformatted lines.
     pub fn push_code(&mut self, text: impl AsRef<str>) {
         let lines: Vec<String> = text.as_ref().lines().map(clean).collect();
         self.0.push(Block::Code(lines.join("\n")));
     }
 
-    /// Adds a line that calls people, where there are any.
+    /// Adds a line that mentions people. Does nothing if there are none.
     pub(crate) fn push_people(&mut self, ids: &[String]) {
         if !ids.is_empty() {
             self.0.push(Block::People(ids.iter().map(|id| clean(id)).collect()));
         }
     }
 
-    /// Adds another text behind this one.
     pub fn append(&mut self, mut other: Self) {
         self.0.append(&mut other.0);
     }
 
-    /// Its parts.
     pub fn blocks(&self) -> &[Block] {
         &self.0
     }
 
-    /// Whether there is nothing in it.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The whole as plain text, without a line end at its end.
+    /// The text as plain text, without a final line feed.
     pub fn plain(&self) -> String {
         let parts: Vec<String> = self
             .0
@@ -78,8 +73,8 @@ impl Text {
         parts.join("\n")
     }
 
-    /// A text of at most so many characters, for a message, and the whole where it did not fit: then the message has its
-    /// beginning and its end, and a line between them that says how much is left out.
+    /// Shortens a text to `most` characters for a message. If it was longer, returns its start and end with a note
+    /// between them, and the whole text for a file.
     pub fn excerpt(self, most: usize) -> (Self, Option<String>) {
         let whole = self.plain();
         let length = whole.chars().count();
@@ -90,7 +85,7 @@ impl Text {
         let left = most.saturating_sub(between.chars().count() + 2);
         let head: String = whole.chars().take(left / 2).collect();
         let tail: String = whole.chars().skip(length - (left - left / 2)).collect();
-        // Whole lines where there are such.
+        // Cut at line ends if possible.
         let head = head.rsplit_once('\n').map_or(head.as_str(), |(lines, _)| lines);
         let tail = tail.split_once('\n').map_or(tail.as_str(), |(_, lines)| lines);
         let mut text = Self::default();
@@ -100,14 +95,14 @@ impl Text {
         (text, Some(whole))
     }
 
-    /// The same text, at most so many bytes of it, line ends counted, with a word that says what was cut.
+    /// Truncates a text to `most` bytes, including line feeds, and adds a line with the number of removed bytes.
     pub fn clamped(self, most: usize) -> Self {
         let mut kept = Vec::new();
         let (mut left, mut cut) = (most, 0_usize);
         for mut block in self.0 {
             let text = match &mut block {
                 Block::Line(text) | Block::Code(text) => text,
-                // Made by the host, and few.
+                // Mentions are few and come from the host, so they are never removed.
                 Block::People(ids) => {
                     left = left.saturating_sub(ids.iter().map(|id| id.len() + 1).sum());
                     kept.push(block);
@@ -115,7 +110,7 @@ impl Text {
                 }
             };
             let whole = text.len() + 1;
-            // A block with nothing but its line end costs too: half a million empty lines are half a million bytes.
+            // An empty line counts as one byte, so that many empty lines are truncated too.
             if left == 0 {
                 cut += whole;
                 continue;
@@ -134,8 +129,8 @@ impl Text {
     }
 }
 
-/// Takes out what does not show or turns the reading order: control characters, format characters such
-/// as bidirectional overrides and zero-width spaces, and line separators. A tab becomes spaces.
+/// Removes invisible characters and characters that change the reading order: control characters, format characters
+/// such as bidirectional overrides and zero-width spaces, and line separators. A tab becomes spaces.
 pub fn clean(line: &str) -> String {
     let mut clean = String::with_capacity(line.len());
     for letter in line.chars() {
@@ -151,9 +146,9 @@ pub fn clean(line: &str) -> String {
     clean
 }
 
-/// The name among `known` that was probably meant.
+/// The name among `known` that was probably meant, by edit distance.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    // The distance takes time with the length, and nobody means a name by a word that is a page long.
+    // The cost of the distance grows with the length, and a very long word is not a typo of a name.
     if word.len() > LONGEST_WORD {
         return None;
     }
@@ -171,13 +166,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_does_not_show_is_taken_out() {
+    fn invisible_characters_are_removed() {
         assert_eq!(clean("a\u{202e}b\u{200b}c\x1b[2Jd\u{7}\te"), "abc[2Jd    e");
         assert_eq!(Text::lines("one\r\ntwo").plain(), "one\ntwo");
     }
 
     #[test]
-    fn a_text_is_cut_and_says_so() {
+    fn a_truncated_text_has_a_note() {
         let text = Text::lines("0123456789\nabcdef").clamped(13);
         assert_eq!(text.plain(), "0123456789\na\n[... 5 more bytes]");
         assert_eq!(Text::lines("ab\ncd").clamped(6).plain(), "ab\ncd");
@@ -185,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_lines_are_cut_too() {
+    fn empty_lines_are_truncated_too() {
         let text = Text::lines(format!("ok\n{}", "\n".repeat(500_000))).clamped(8_000);
         assert!(text.blocks().len() < 8_002, "{}", text.blocks().len());
         assert!(text.plain().ends_with("more bytes]"));

@@ -1,13 +1,13 @@
-//! Time zones by their names, and moments as people in one of them read them.
+//! Time zones by name, and times in a time zone as text for people.
 
 use jiff::{Timestamp, tz::TimeZone};
 
-/// A time zone by its name in the time zone database, such as `Europe/Berlin`.
+/// The time zone with this name in the IANA database, for example `Europe/Berlin`.
 ///
 /// # Errors
 /// The name that was probably meant, if there is one.
 pub(crate) fn zone(name: &str) -> Result<TimeZone, Option<String>> {
-    // What is not a name there could still be a file of the machine's own.
+    // Only names of the database are valid: `TimeZone::get` could otherwise read a file of the system.
     let known = || jiff::tz::db().available().map(|known| known.as_str().to_owned());
     if name == "UTC" {
         return Ok(TimeZone::UTC);
@@ -19,8 +19,8 @@ pub(crate) fn zone(name: &str) -> Result<TimeZone, Option<String>> {
     })
 }
 
-/// A moment with its zone: `2026-11-21 14:00 UTC`, `2026-11-21 14:00 +01:00 Europe/Berlin`; seconds where they are what
-/// matters.
+/// A time with its zone: `2026-11-21 14:00 UTC`, `2026-11-21 14:00 +01:00 Europe/Berlin`. Seconds are shown only if
+/// they are not zero.
 pub fn show(at: Timestamp, zone: &TimeZone) -> String {
     if *zone == TimeZone::UTC {
         return crate::base::time::moment(at);
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_zone_is_known_by_its_name_and_a_slip_is_seen() {
+    fn a_zone_is_found_by_name_and_a_typo_gets_a_suggestion() {
         assert_eq!(zone("Europe/Berlin").unwrap().iana_name(), Some("Europe/Berlin"));
         assert_eq!(zone("UTC").unwrap(), TimeZone::UTC);
         assert_eq!(zone("Europe/Berlim").unwrap_err().as_deref(), Some("Europe/Berlin"));
@@ -42,7 +42,7 @@ mod tests {
     }
 
     #[test]
-    fn a_moment_says_its_zone() {
+    fn a_time_is_shown_with_its_zone() {
         let at: Timestamp = "2026-11-21T13:00:00Z".parse().unwrap();
         assert_eq!(show(at, &TimeZone::UTC), "2026-11-21 13:00 UTC");
         assert_eq!(show(at, &zone("Europe/Berlin").unwrap()), "2026-11-21 14:00 +01:00 Europe/Berlin");

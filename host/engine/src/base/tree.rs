@@ -1,4 +1,4 @@
-//! A TOML file as a tree in which every key and value knows its line.
+//! A TOML file as a tree in which every key and value has its position.
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
@@ -9,25 +9,24 @@ use toml::{
 
 use super::problem::{At, Problems};
 
-/// A value with its place.
+/// A value with its position.
 #[derive(Debug, Clone)]
 pub struct Node {
-    /// Where it begins.
+    /// The position of its start.
     pub at: At,
-    /// What it is.
     pub value: Value,
 }
 
 /// A TOML value.
 #[derive(Debug, Clone)]
 pub enum Value {
-    /// Text.
+    /// A string.
     String(String),
-    /// A whole number.
+    /// An integer.
     Integer(i64),
-    /// `true` or `false`.
+    /// A boolean.
     Boolean(bool),
-    /// Anything that this configuration has no use for, by its TOML name.
+    /// A value of a type that the configuration does not use, by a description of the type.
     Other(&'static str),
     /// A list.
     Array(Vec<Node>),
@@ -38,14 +37,13 @@ pub enum Value {
 /// A key with its value.
 #[derive(Debug, Clone)]
 pub struct Field {
-    /// Where the key stands.
+    /// The position of the key.
     pub at: At,
-    /// Its value.
     pub node: Node,
 }
 
 impl Value {
-    /// The TOML name of what it is.
+    /// A description of its type, for messages.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::String(_) => "a string",
@@ -74,13 +72,13 @@ impl Lines {
     }
 }
 
-/// Parses one file. Syntax errors are problems, all of them at once; what could be read is returned.
+/// Parses a file. Every syntax error is added to `problems`; the valid part is returned.
 pub fn parse(file: &Path, text: &str, problems: &Problems) -> Node {
     let lines = Lines::new(file, text);
     let (table, errors) = DeTable::parse_recoverable(text);
     for error in errors {
         let at = lines.at(error.span().map_or(0, |span| span.start));
-        problems.add(&at, format!("not TOML: {}", error.message().replace('\n', ", ")), None);
+        problems.add(&at, format!("invalid TOML: {}", error.message().replace('\n', ", ")), None);
     }
     Node { at: lines.at(0), value: table_value(table.into_inner(), &lines) }
 }

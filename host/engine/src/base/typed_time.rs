@@ -1,26 +1,27 @@
-//! A moment as people type it: `until 14:00`, `until 2026-12-01T08:00`, `for 2h`, and `reason ...` behind it.
+//! Parses an end time as people type it: `until 14:00`, `until 2026-12-01T08:00`, `for 2h`, each with an optional
+//! `reason ...`.
 //!
-//! Invariant: pure. What could mean two moments means the later one; a moment that is over is none.
+//! Invariant: pure. A local time that occurs twice means the later one. A time in the past is rejected.
 
 use jiff::{SignedDuration, Timestamp, civil, tz::TimeZone};
 
 use super::duration::parse_duration;
 
-/// What was typed behind an order that ends by itself.
+/// A parsed end time and reason.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Typed {
-    /// Until when; `None` where nothing was said.
+    /// The end; `None` if none was given.
     pub until: Option<Timestamp>,
-    /// Why; empty where nothing was said.
+    /// The reason; empty if none was given.
     pub reason: String,
 }
 
-/// Why words say no moment, one line for whoever typed them.
+/// Why the text is not valid, in one line for the person.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct NoMoment(String);
 
-/// Reads `[until MOMENT | for SPAN] [reason WORDS]`, where it is `now`.
+/// Parses `[until TIME | for DURATION] [reason TEXT]` at the time `now`.
 ///
 /// # Errors
 /// [`NoMoment`].
@@ -35,10 +36,10 @@ pub(crate) fn typed(words: &str, now: Timestamp, zone: &TimeZone) -> Result<Type
             let (span, rest) = split(rest);
             let Some(span) = parse_duration(span).and_then(|span| SignedDuration::try_from(span).ok()) else {
                 let span = crate::base::text::clean(span);
-                return Err(NoMoment(format!("`{span}` is no span of time such as 90s, 2h or 1d12h.")));
+                return Err(NoMoment(format!("`{span}` is not a duration. Write for example 90s, 2h or 1d12h.")));
             };
             let until = now.checked_add(span).ok().filter(|until| *until > now);
-            let Some(until) = until else { return Err(NoMoment("That span has no end.".to_owned())) };
+            let Some(until) = until else { return Err(NoMoment("The duration is zero or too long.".to_owned())) };
             (Some(until), rest)
         }
         _ => (None, words),
@@ -47,26 +48,29 @@ pub(crate) fn typed(words: &str, now: Timestamp, zone: &TimeZone) -> Result<Type
     match word.to_lowercase().as_str() {
         "" => Ok(Typed { until, reason: String::new() }),
         "reason" => Ok(Typed { until, reason: reason.trim().to_owned() }),
-        _ => Err(NoMoment(format!("`{}` says no moment and no reason.", crate::base::text::clean(word)))),
+        _ => Err(NoMoment(format!(
+            "`{}` is not expected here. Write `until TIME`, `for DURATION` or `reason TEXT`.",
+            crate::base::text::clean(word)
+        ))),
     }
 }
 
-/// The first word and what is behind it.
+/// The first word, and the rest.
 fn split(words: &str) -> (&str, &str) {
     words.trim_start().split_once(' ').unwrap_or((words.trim_start(), ""))
 }
 
-/// The moment that words begin with, and the words behind it.
+/// Parses the time at the start of a text. Returns it with the rest.
 fn moment<'w>(words: &'w str, now: Timestamp, zone: &TimeZone) -> Result<(Timestamp, &'w str), NoMoment> {
     let (first, rest) = split(words);
     if first.is_empty() {
-        return Err(NoMoment("`until` needs a moment, such as 14:00 or 2026-12-01T08:00.".to_owned()));
+        return Err(NoMoment("`until` needs a time, for example 14:00 or 2026-12-01T08:00.".to_owned()));
     }
     let unknown = || {
         let word = crate::base::text::clean(first);
-        NoMoment(format!("`{word}` is no moment such as 14:00 or 2026-12-01T08:00."))
+        NoMoment(format!("`{word}` is not a time. Write for example 14:00 or 2026-12-01T08:00."))
     };
-    // The clock can show it twice; until the second time is on the safe side.
+    // If the local time occurs twice, the later one is the safe choice.
     let later = |at: civil::DateTime| zone.to_ambiguous_timestamp(at).later().map_err(|_| unknown());
     if let Some(time) = clock(first) {
         let today = zone.to_datetime(now).date();
@@ -96,14 +100,14 @@ fn moment<'w>(words: &'w str, now: Timestamp, zone: &TimeZone) -> Result<(Timest
     };
     match at > now {
         true => Ok((at, rest)),
-        false => Err(NoMoment(format!("{} is over already.", crate::base::time_zone::show(at, zone)))),
+        false => Err(NoMoment(format!("{} is in the past.", crate::base::time_zone::show(at, zone)))),
     }
 }
 
-/// How long a date is, in bytes: `2026-12-01`.
+/// The length of a date, in bytes: `2026-12-01`.
 const DATE: usize = 10;
 
-/// `14:00` and `9:30`, and nothing else.
+/// Parses `14:00` or `9:30`, and no other format.
 fn clock(word: &str) -> Option<civil::Time> {
     let (hour, minute) = word.split_once(':')?;
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
@@ -124,19 +128,31 @@ mod tests {
     }
 
     #[test]
-    fn an_hour_is_the_next_time_that_the_clock_shows_it() {
+    fn a_time_of_day_is_its_next_occurrence() {
         let berlin = |words, now| until(words, now, "Europe/Berlin").unwrap();
         assert_eq!(berlin("until 14:00", "2026-11-21T12:59:59Z"), "2026-11-21T13:00:00Z");
-        assert_eq!(berlin("until 14:00", "2026-11-21T13:00:00Z"), "2026-11-22T13:00:00Z", "it is 14:00 now");
-        assert_eq!(berlin("until 0:30", "2026-11-21T23:10:00Z"), "2026-11-21T23:30:00Z", "past midnight there");
-        assert_eq!(berlin("until 8:00", "2026-03-28T20:00:00Z"), "2026-03-29T06:00:00Z", "summer begins");
-        assert_eq!(berlin("until 02:30", "2026-03-28T20:00:00Z"), "2026-03-29T01:30:00Z", "never shown: an hour on");
-        assert_eq!(berlin("until 02:30", "2026-10-24T20:00:00Z"), "2026-10-25T01:30:00Z", "shown twice: the second");
+        assert_eq!(berlin("until 14:00", "2026-11-21T13:00:00Z"), "2026-11-22T13:00:00Z", "it is exactly 14:00");
+        assert_eq!(berlin("until 0:30", "2026-11-21T23:10:00Z"), "2026-11-21T23:30:00Z", "after local midnight");
+        assert_eq!(
+            berlin("until 8:00", "2026-03-28T20:00:00Z"),
+            "2026-03-29T06:00:00Z",
+            "across the start of summer time"
+        );
+        assert_eq!(
+            berlin("until 02:30", "2026-03-28T20:00:00Z"),
+            "2026-03-29T01:30:00Z",
+            "a skipped time is one hour later"
+        );
+        assert_eq!(
+            berlin("until 02:30", "2026-10-24T20:00:00Z"),
+            "2026-10-25T01:30:00Z",
+            "a repeated time is the second one"
+        );
         assert_eq!(until("until 14:00", "2026-11-21T12:59:59Z", "UTC").unwrap(), "2026-11-21T14:00:00Z");
     }
 
     #[test]
-    fn a_day_and_a_span() {
+    fn dates_and_durations_are_parsed() {
         let berlin = |words| until(words, "2026-11-21T12:00:00Z", "Europe/Berlin").unwrap();
         assert_eq!(berlin("until 2026-12-01T08:00"), "2026-12-01T07:00:00Z");
         assert_eq!(berlin("until 2026-12-01 08:00 reason x"), "2026-12-01T07:00:00Z");
@@ -144,11 +160,11 @@ mod tests {
         assert_eq!(berlin("until 2026-12-01T08:00Z"), "2026-12-01T08:00:00Z");
         assert_eq!(berlin("for 1d12h"), "2026-11-23T00:00:00Z");
         assert_eq!(berlin(""), "");
-        assert_eq!(berlin("reason until 14:00"), "", "behind `reason` all is the reason");
+        assert_eq!(berlin("reason until 14:00"), "", "everything after `reason` is the reason");
     }
 
     #[test]
-    fn the_reason_is_the_rest() {
+    fn the_rest_of_the_line_is_the_reason() {
         let now = "2026-11-21T12:00:00Z".parse().unwrap();
         let typed = |words| typed(words, now, &TimeZone::UTC).unwrap();
         assert_eq!(typed("until 14:00 reason the database  moves").reason, "the database  moves");
@@ -157,16 +173,22 @@ mod tests {
     }
 
     #[test]
-    fn what_says_nothing_is_said() {
+    fn invalid_text_is_rejected_with_a_message() {
         let why = |words: &str| until(words, "2026-11-21T12:00:00Z", "UTC").unwrap_err();
-        assert_eq!(why("the database moves"), "`the` says no moment and no reason.");
-        assert_eq!(why("until 14:00 because"), "`because` says no moment and no reason.");
+        assert_eq!(
+            why("the database moves"),
+            "`the` is not expected here. Write `until TIME`, `for DURATION` or `reason TEXT`."
+        );
+        assert_eq!(
+            why("until 14:00 because"),
+            "`because` is not expected here. Write `until TIME`, `for DURATION` or `reason TEXT`."
+        );
         for word in ["25:00", "14:60", "2pm", "14:0", "2026-13-01", "tomorrow", "1:2:3", "-1:00", "+1:00"] {
             let said = why(&format!("until {word}"));
             assert_eq!(said, format!("`{word}` is no moment such as 14:00 or 2026-12-01T08:00."));
         }
         assert!(why("until").contains("needs a moment"));
-        assert_eq!(why("until 2026-11-21T11:59"), "2026-11-21 11:59 UTC is over already.");
+        assert_eq!(why("until 2026-11-21T11:59"), "2026-11-21 11:59 UTC is in the past.");
         assert!(why("for 2 h").contains("no span of time") && why("for").contains("no span of time"));
         assert!(why("for 0s").contains("no end") && why("for 99999999w").contains("no end"));
     }

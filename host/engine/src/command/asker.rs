@@ -1,23 +1,23 @@
-//! Who asks for something: an id of a network, and where they ask.
+//! The person who sends a command, and the room and bot that they use.
 //!
-//! Invariant: whoever is asked about without a room has no right that counts only in some rooms.
-//! Not here: what people call themselves, on which nothing hangs.
+//! Invariant: without a room, roles that count only in some rooms do not count.
+//! Not here: display names. No right depends on them.
 
 use crate::{model::Person, store::InboxRow};
 
-/// Somebody, and where they ask.
+/// A person, with the bot and the room of their message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Asker<'a> {
-    /// The network's own id.
+    /// The network's id of the person.
     pub id: &'a str,
-    /// The identity that they ask through; `None` where there is none, and what was granted through any of them counts.
+    /// The bot that received the message. `None` counts roles granted through any bot.
     pub bot: Option<&'a str>,
-    /// The network and the room of what they typed; `None` where there is no room.
+    /// The network and room of the message; `None` without a room.
     pub room: Option<(&'a str, &'a str)>,
 }
 
 impl<'a> Asker<'a> {
-    /// The same room with somebody else in it.
+    /// The same bot and room with another person.
     #[must_use]
     pub fn named(self, id: &'a str) -> Self {
         Self { id, ..self }

@@ -1,45 +1,44 @@
-//! The commands that the host itself answers. Most are open to everybody, and show only what the asker may see;
-//! those that change something ask for the right that this takes.
+//! The host's own commands. Most are open to everybody and show only what the person may see. The commands that change
+//! something require a right.
 
 use super::spec::{CommandKind, Parameter, ParameterType, Spec, Target};
 
-/// A command of the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Builtin {
-    /// What can be typed.
+    /// Lists the commands, or explains one.
     Help,
-    /// Who the asker is here and what they may do.
+    /// The sender's id and rights.
     Whoami,
-    /// Which plugins there are and which did not load.
+    /// The plugins, with those that failed to load.
     Plugins,
-    /// How the host stands: its connections, the systems that it asks, what is late.
+    /// Connection health, backends, overdue jobs.
     Status,
-    /// How often and how well was deployed lately.
+    /// Deployment statistics.
     Stats,
-    /// Which jobs there are.
+    /// The open jobs.
     Jobs,
-    /// Where one job stands; and what people say of an effect that nobody knows of.
+    /// One job's status; also the answer about an effect in doubt.
     Job,
-    /// What a job's runs said.
+    /// The output of a job's runs.
     Logs,
-    /// Calls a job off.
+    /// Cancels a job.
     Cancel,
-    /// Approves of what a job is about to do.
+    /// Approves a job's plan.
     Approve,
-    /// Says no to it.
+    /// Denies a job's plan.
     Deny,
-    /// Records what others deployed.
+    /// Records a deployment that was made by other means.
     Release,
-    /// Whether somebody may run a command, and which rule says so.
+    /// Whether a person may run a command, and by which rule.
     Can,
-    /// Shows what is frozen, or freezes an environment.
+    /// Lists freezes, or freezes an environment.
     Freeze,
     /// Lifts a freeze.
     Unfreeze,
 }
 
 impl Builtin {
-    /// All of them.
+    /// All commands, in the order of `help`.
     pub const ALL: [Self; 15] = [
         Self::Help,
         Self::Whoami,
@@ -58,7 +57,6 @@ impl Builtin {
         Self::Release,
     ];
 
-    /// Its name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Help => "help",
@@ -79,13 +77,13 @@ impl Builtin {
         }
     }
 
-    /// Whether it changes something with these arguments.
+    /// Whether a command changes something with the given arguments.
     pub(crate) fn changes(self, command: &super::parse::Command) -> bool {
         match self {
             Self::Help | Self::Whoami | Self::Plugins | Self::Status | Self::Stats => false,
             Self::Jobs | Self::Logs | Self::Can => false,
             Self::Cancel | Self::Approve | Self::Deny | Self::Release | Self::Unfreeze => true,
-            // With an id alone, or nothing, they only show.
+            // With only an id, or no argument, these two only show something.
             Self::Job => command.arguments().any(|(parameter, _)| parameter.name == "say"),
             Self::Freeze => command.arguments().next().is_some(),
         }
@@ -102,7 +100,7 @@ impl Builtin {
         };
         let text = |name: &str, summary: &str| parameter(name, summary, ParameterType::Text);
         let needed = |parameter: Parameter| Parameter { required: true, ..parameter };
-        let job = || text("id", "the job; in its own thread, and where only one fits, it can be left out");
+        let job = || text("id", "the job; optional in the job's thread, or if only one job matches");
         let (summary, examples, parameters): (_, &[&str], _) = match self {
             Self::Help => (
                 "Shows what you can type here.",
@@ -111,70 +109,67 @@ impl Builtin {
             ),
             Self::Whoami => ("Shows who you are here and what you may do.", &[], vec![]),
             Self::Can => (
-                "Tells whether somebody may run a command, and which rule says so.",
+                "Checks whether a person may run a command, and by which rule.",
                 &["can @bob deploy cms production 1.0.2"],
                 vec![
-                    needed(parameter("user", "who", ParameterType::Person)),
-                    needed(parameter("command", "what they would type", ParameterType::Rest)),
+                    needed(parameter("user", "the person", ParameterType::Person)),
+                    needed(parameter("command", "the command that the person would type", ParameterType::Rest)),
                 ],
             ),
             Self::Plugins => ("Shows which plugins are loaded and which are not.", &[], vec![]),
-            Self::Status => ("Shows whether I hear and speak everywhere, and what is late.", &[], vec![]),
+            Self::Status => ("Connection health and overdue jobs.", &[], vec![]),
             Self::Stats => (
-                "Counts what was deployed lately: how often, how fast, how well.",
+                "Shows deployment statistics: frequency, duration, success rate.",
                 &["stats", "stats cms --since 30d"],
                 vec![
                     parameter("app", "only this app", ParameterType::App),
                     Parameter {
                         named: true,
-                        ..parameter("since", "for how long back, 7d if left out", ParameterType::Duration)
+                        ..parameter("since", "the period up to now, 7d by default", ParameterType::Duration)
                     },
                 ],
             ),
-            Self::Jobs => ("Shows the jobs that are open, and what is left for later.", &[], vec![]),
+            Self::Jobs => ("Shows the open and scheduled jobs.", &[], vec![]),
             Self::Job => (
-                "Shows where a job stands. `assume done` and `again` answer a job that asks.",
+                "Shows a job's status. `assume done` and `again` answer a job that waits for an answer.",
                 &["job 7f3ak", "job 7f3ak assume done", "job 7f3ak again"],
                 vec![job(), parameter("say", "`assume done` or `again`", ParameterType::Rest)],
             ),
             Self::Logs => (
-                "Shows what a job's runs said last.",
+                "Shows the last output of a job's runs.",
                 &["logs 7f3ak", "logs 7f3ak --tail 100"],
                 vec![
                     job(),
                     Parameter {
                         named: true,
-                        ..parameter("tail", "how many lines of each run, 20 if left out", ParameterType::Integer)
+                        ..parameter("tail", "the number of lines of each run, 20 by default", ParameterType::Integer)
                     },
                 ],
             ),
-            Self::Cancel => ("Calls a job off.", &["cancel 7f3ak"], vec![job()]),
-            Self::Approve => ("Approves of what a job is about to do.", &["approve 7f3ak"], vec![job()]),
+            Self::Cancel => ("Cancels a job.", &["cancel 7f3ak"], vec![job()]),
+            Self::Approve => ("Approves a job's plan.", &["approve 7f3ak"], vec![job()]),
             Self::Deny => (
-                "Says no to what a job is about to do.",
+                "Denies a job's plan.",
                 &["deny 7f3ak not before the fair"],
-                vec![job(), parameter("reason", "why, for everybody to read", ParameterType::Rest)],
+                vec![job(), parameter("reason", "the reason; everybody can read it", ParameterType::Rest)],
             ),
             Self::Release => (
-                "Records that a version runs somewhere that others deployed.",
+                "Records a version that was deployed by other means.",
                 &["release record cms staging 1.0.2"],
                 vec![
-                    needed(Parameter {
-                        choices: vec!["record".to_owned()],
-                        ..text("what", "what to do with it: `record`")
-                    }),
+                    needed(Parameter { choices: vec!["record".to_owned()], ..text("what", "always `record`") }),
                     needed(parameter("app", "the app", ParameterType::App)),
-                    needed(parameter("environment", "where it runs", ParameterType::Environment)),
-                    needed(parameter("version", "which version", ParameterType::Version)),
+                    needed(parameter("environment", "the environment", ParameterType::Environment)),
+                    needed(parameter("version", "the version", ParameterType::Version)),
                 ],
             ),
             Self::Freeze => (
-                "Shows what is frozen, or freezes an environment (admins, and roles that name it).",
+                "Shows the freezes, or freezes an environment (admins, and roles with the command).",
                 &["freeze", "freeze production until 14:00 reason the database moves", "freeze production for 2h"],
                 vec![
                     parameter(
                         "environment",
-                        "the environment; if left out, what is frozen is shown",
+                        "the environment; without it, the freezes are shown",
                         ParameterType::Environment,
                     ),
                     parameter(
@@ -192,6 +187,6 @@ impl Builtin {
         };
         let examples: Vec<String> = examples.iter().map(|example| (*example).to_owned()).collect();
         Spec::new(self.name(), vec![], summary, &examples, CommandKind::Query, parameters, Target::Host(self))
-            .unwrap_or_else(|error| unreachable!("the host's own commands are well described: {error}"))
+            .unwrap_or_else(|error| unreachable!("the description of a built-in command is invalid: {error}"))
     }
 }

@@ -1,7 +1,7 @@
-//! Words of which some were given by somebody else: each becomes one typed argument, whatever is in it.
+//! Command lines of which some words come from outside: each such word is one typed argument, whatever it contains.
 //!
-//! Invariant: what was given stands aside while flags are taken apart, so it is never read as a flag, as `key=value`, or as
-//! more than one argument.
+//! Invariant: words from outside are replaced by placeholders while flags are parsed. They are therefore never read as
+//! a flag, as `key=value`, or as more than one argument.
 
 use std::sync::Arc;
 
@@ -13,12 +13,12 @@ use super::{
 };
 use crate::store::GivenArgument;
 
-/// The first of the signs that stand for what was given: private, so that nobody means anything by them.
+/// The first placeholder: a private-use character, which has no other meaning.
 const FIRST: u32 = 0xF_0000;
-/// How many words there can be.
+/// The maximum number of words in a command line.
 const MOST: usize = 64;
 
-/// What was given, and the words with signs in their places.
+/// Command words in which words from outside are replaced by placeholders.
 struct Aside<'w> {
     words: Vec<String>,
     given: Vec<&'w str>,
@@ -27,16 +27,16 @@ struct Aside<'w> {
 impl<'w> Aside<'w> {
     fn put(words: &'w [GivenArgument]) -> Result<Self, Misparse> {
         if words.len() > MOST {
-            return Err(Misparse::new(format!("That command has more than {MOST} words.")));
+            return Err(Misparse::new(format!("The command has more than {MOST} words.")));
         }
         let mut aside = Self { words: Vec::with_capacity(words.len()), given: Vec::new() };
         for word in words {
             match word {
-                // The operator has no use for these signs either.
+                // Placeholders that the operator wrote are removed.
                 GivenArgument::Written(word) => aside.words.push(word.replace(is_sign, "")),
                 GivenArgument::Given { before, text } => {
                     let sign = u32::try_from(aside.given.len()).ok().and_then(|number| char::from_u32(FIRST + number));
-                    let sign = sign.ok_or_else(|| Misparse::new("That command has too many words."))?;
+                    let sign = sign.ok_or_else(|| Misparse::new("The command has too many words."))?;
                     aside.given.push(text);
                     aside.words.push(format!("{before}{sign}"));
                 }
@@ -45,7 +45,7 @@ impl<'w> Aside<'w> {
         Ok(aside)
     }
 
-    /// A text with what was given in its place again.
+    /// Replaces the placeholders of a text by the words from outside.
     fn back(&self, text: &str) -> String {
         let mut back = String::with_capacity(text.len());
         for letter in text.chars() {
@@ -58,7 +58,7 @@ impl<'w> Aside<'w> {
         back
     }
 
-    /// What is wrong, with what was given in its place again.
+    /// The same for an error message.
     fn shown(&self, misparse: Misparse) -> Misparse {
         Misparse { message: self.back(&misparse.message), hint: misparse.hint.map(|hint| self.back(&hint)) }
     }
@@ -69,7 +69,7 @@ fn is_sign(letter: char) -> bool {
 }
 
 impl CommandTable {
-    /// The command that these words begin with, whatever follows.
+    /// The command that these words begin with.
     pub(crate) fn command_of_words(&self, words: &[GivenArgument]) -> Option<&Arc<Spec>> {
         let written = |word: &GivenArgument| match word {
             GivenArgument::Written(word) => Some(word.clone()),
@@ -80,7 +80,7 @@ impl CommandTable {
         self.longest(&first, second.as_deref()).map(|(spec, _)| spec)
     }
 
-    /// Words with options of the host behind the command's own, where no argument swallows them.
+    /// Inserts options of the host after the command's name, before arguments that could take them as text.
     pub(crate) fn with_options(
         &self,
         mut words: Vec<GivenArgument>,
@@ -92,7 +92,7 @@ impl CommandTable {
         words
     }
 
-    /// Reads words of which some were given by somebody else.
+    /// Parses a command line of which some words come from outside.
     ///
     /// # Errors
     /// [`Misparse`].
@@ -107,7 +107,7 @@ impl CommandTable {
         command.map(Parsed::Command).map_err(|misparse| aside.shown(misparse))
     }
 
-    /// What is wrong with words before anybody gave anything, if something is.
+    /// Checks a command line before the words from outside are known.
     ///
     /// # Errors
     /// [`Misparse`].
@@ -124,7 +124,7 @@ impl CommandTable {
 
     fn begin<'a>(&self, aside: &'a Aside<'_>) -> Result<(&Arc<Spec>, &'a [String]), Misparse> {
         let words = &aside.words;
-        let first = words.first().ok_or_else(|| Misparse::new("There is no command in that."))?;
+        let first = words.first().ok_or_else(|| Misparse::new("The line has no command."))?;
         let found = self.longest(first, words.get(1).map(String::as_str));
         let (spec, length) =
             found.ok_or_else(|| aside.shown(crate::command::hint::unknown_command(first, &words[1..], self)))?;

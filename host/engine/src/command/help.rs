@@ -1,10 +1,10 @@
-//! What `help` says: one line a command, or all of one.
+//! The texts of `help`: one line per command, or all about one command.
 
 use std::fmt::Write as _;
 
 use super::spec::{CommandKind, ParameterType, Spec, Target};
 
-/// One line for each command, grouped by who does it.
+/// One line per command, grouped by plugin.
 pub fn help_all<'a>(specs: impl IntoIterator<Item = &'a Spec>, prefix: &str) -> String {
     let specs: Vec<&Spec> = specs.into_iter().collect();
     let width = specs.iter().map(|spec| spec.usage().len()).max().unwrap_or(0).min(48);
@@ -12,7 +12,7 @@ pub fn help_all<'a>(specs: impl IntoIterator<Item = &'a Spec>, prefix: &str) -> 
     let mut last = None;
     for spec in specs {
         let group = match &spec.target {
-            Target::Host(_) => "always there",
+            Target::Host(_) => "built in",
             Target::Plugin(name) => name,
         };
         if last != Some(group) {
@@ -25,14 +25,14 @@ pub fn help_all<'a>(specs: impl IntoIterator<Item = &'a Spec>, prefix: &str) -> 
     text
 }
 
-/// All there is to say about one command.
+/// The explanation of one command. `who` is a sentence about who may run it.
 pub fn help_one(spec: &Spec, who: &str) -> String {
     let mut text = format!("{}\n{}", spec.usage(), spec.summary);
     for parameter in &spec.parameters {
         let takes = match parameter.kind {
-            ParameterType::Integer => " (a whole number)",
+            ParameterType::Integer => " (an integer)",
             ParameterType::Boolean => " (true or false)",
-            ParameterType::Duration => " (such as 90s, 2h or 1d12h)",
+            ParameterType::Duration => " (for example 90s, 2h or 1d12h)",
             _ => "",
         };
         let optional = if parameter.required { "" } else { ", optional" };
@@ -48,11 +48,11 @@ pub fn help_one(spec: &Spec, who: &str) -> String {
         let _ = write!(text, "\nExample: {example}");
     }
     let does = match (&spec.target, spec.kind) {
-        // What a command of the host changes is in its summary.
+        // The summary of a host's command already says what it changes.
         (Target::Host(_), _) => "",
-        (_, CommandKind::Query) => "It answers and changes nothing. ",
+        (_, CommandKind::Query) => "It only reads. ",
         (_, CommandKind::Action) => {
-            "It acts: a job is recorded call by call. `--wait` stands in line for a place that another job holds. "
+            "It starts a job with a journal. `--wait` queues for a deployment lock that another job holds. "
         }
     };
     let _ = write!(text, "\n{does}{who}");

@@ -1,4 +1,4 @@
-//! The nearest right command for a line that is none: typos, values that were meant, words in another order.
+//! Suggestions for a line that is not a valid command: typos, near values, words in another order.
 
 use std::sync::Arc;
 
@@ -10,9 +10,9 @@ use super::{
 };
 use crate::base::nearest;
 
-/// Words that people put between arguments and that mean nothing.
+/// Words that people put between arguments and that can be ignored.
 const FILLERS: [&str; 4] = ["to", "in", "on", "at"];
-/// More words than this are not tried in other orders.
+/// The maximum number of words that are tried in other orders.
 const MOST_WORDS: usize = 5;
 
 pub(crate) fn unknown_command(word: &str, rest: &[String], table: &CommandTable) -> Misparse {
@@ -42,11 +42,15 @@ pub(crate) fn unknown_value<'a>(what: &str, value: &str, known: impl Iterator<It
     }
 }
 
-/// Finds the line that was probably meant: the same words in another order, or with one value mended.
+/// Adds the line that was probably meant: the same words in another order, or with a corrected value.
 pub(crate) fn improve(misparse: Misparse, spec: &Arc<Spec>, words: &[String], vocabulary: &Vocabulary<'_>) -> Misparse {
     if let Some(line) = reordered(spec, words, vocabulary) {
-        return Misparse::new(format!("The words of `{}` come in the order `{}`.", spec.name, spec.usage()))
-            .with_hint(line);
+        return Misparse::new(format!(
+            "The arguments of `{}` are in the wrong order; use `{}`.",
+            spec.name,
+            spec.usage()
+        ))
+        .with_hint(line);
     }
     if let Some(line) = mended(spec, words, vocabulary) {
         return misparse.with_hint(line);
@@ -57,7 +61,8 @@ pub(crate) fn improve(misparse: Misparse, spec: &Arc<Spec>, words: &[String], vo
     }
 }
 
-/// The only order of the words, fillers left out, that is a good command. Two good ones are a guess, and none is made.
+/// The only order of the words, without fillers, that is a valid command. `None` if two orders are valid: no guess is
+/// made.
 fn reordered(spec: &Arc<Spec>, words: &[String], vocabulary: &Vocabulary<'_>) -> Option<String> {
     let kept: Vec<String> =
         words.iter().filter(|word| !FILLERS.contains(&word.to_lowercase().as_str())).cloned().collect();
@@ -90,7 +95,7 @@ fn permutations(words: &mut Vec<String>, from: usize, found: &mut impl FnMut(&[S
     }
 }
 
-/// The line with each word that is nearly an app or an environment replaced by it.
+/// The line with each misspelled app or environment corrected.
 fn mended(spec: &Arc<Spec>, words: &[String], vocabulary: &Vocabulary<'_>) -> Option<String> {
     let names: Vec<&str> =
         vocabulary.apps().map(|app| app.name.as_str()).chain(vocabulary.seen_environments()).collect();

@@ -1,6 +1,6 @@
-//! Commands: what plugins and the host describe, and how a typed line becomes one of them.
+//! Commands: their descriptions, and the parser from a typed line to a command.
 //!
-//! Not here: who may run it ([`crate::policy`]).
+//! Not here: who may run a command ([`crate::policy`]).
 
 mod asker;
 mod builtin;

@@ -1,4 +1,4 @@
-//! A command's words become typed arguments: clap takes flags apart, each value is checked against its type.
+//! Parses a command's words into typed arguments: clap separates the flags, then each value is checked by its type.
 
 use std::sync::Arc;
 
@@ -11,14 +11,14 @@ use super::{
 };
 use crate::{base::parse_duration, model::Attribute};
 
-/// An argument's value.
+/// The value of an argument.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Value {
-    /// Text, also of names, versions and people.
+    /// Text, including names, versions and people.
     Text(String),
-    /// A whole number; a span of time in milliseconds.
+    /// An integer; a duration is in milliseconds.
     Integer(i64),
-    /// Yes or no.
+    /// A boolean.
     Boolean(bool),
 }
 
@@ -32,62 +32,62 @@ impl std::fmt::Display for Value {
     }
 }
 
-/// A command with good arguments.
+/// A command with valid arguments.
 #[derive(Debug, Clone)]
 pub struct Command {
     spec: Arc<Spec>,
-    // In the order of the parameters.
+    // Each with the index of its parameter, in the order of the parameters.
     arguments: Vec<(usize, Value)>,
     line: String,
     options: Options,
 }
 
-/// What the host itself takes with every action.
+/// The host's options of every action.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Options {
-    /// JobStatus in line for a place that another job holds.
+    /// Queue for a deployment lock that another job holds.
     #[serde(default)]
     pub(crate) wait: bool,
-    /// Do nothing, and tell what would be done.
+    /// Only show the plan; change nothing.
     #[serde(default, skip)]
     pub(crate) dry_run: bool,
-    /// Go without the approval that the rules ask for; why.
+    /// The reason for overriding a required approval, if given.
     #[serde(default, rename = "override", skip_serializing_if = "Option::is_none")]
     pub(crate) override_reason: Option<String>,
 }
 
 impl Command {
-    /// What it is.
+    /// The command's description.
     pub fn spec(&self) -> &Arc<Spec> {
         &self.spec
     }
 
-    /// The arguments that were given, with their parameters.
+    /// The given arguments, with their parameters.
     pub fn arguments(&self) -> impl Iterator<Item = (&Parameter, &Value)> {
         self.arguments.iter().map(|(index, value)| (&self.spec.parameters[*index], value))
     }
 
-    /// The whole as it is understood, one line that could be typed again.
+    /// The normalized command line, which can be typed again.
     pub fn line(&self) -> &str {
         &self.line
     }
 
-    /// Whether it stands in line for a place that another job holds, and does not fail at once.
+    /// Whether the job queues for a lock that another job holds, instead of failing at once.
     pub fn wait(&self) -> bool {
         self.options.wait
     }
 
-    /// Whether nothing is to be done, and only told.
+    /// Whether only the plan is to be shown.
     pub fn is_dry_run(&self) -> bool {
         self.options.dry_run
     }
 
-    /// Why it goes without the approval that the rules ask for, if that was typed.
+    /// The reason for overriding a required approval, if given.
     pub fn override_reason(&self) -> Option<&str> {
         self.options.override_reason.as_deref()
     }
 
-    /// Whether it changes something.
+    /// Whether the command changes something.
     pub(crate) fn acts(&self) -> bool {
         match &self.spec.target {
             Target::Host(builtin) => builtin.changes(self),
@@ -99,7 +99,7 @@ impl Command {
         &self.options
     }
 
-    /// The people that were typed, each with the place of its parameter.
+    /// The arguments that are people, each with the index of its parameter.
     pub(crate) fn people(&self) -> impl Iterator<Item = (usize, &str)> {
         self.arguments.iter().filter_map(|(index, value)| match value {
             Value::Text(text) if self.spec.parameters[*index].kind == ParameterType::Person => {
@@ -109,7 +109,7 @@ impl Command {
         })
     }
 
-    /// The same command with the id of somebody in the place of what was typed for them.
+    /// The command with the person argument at this index replaced by an id.
     pub(crate) fn with_person(mut self, place: usize, id: String) -> Self {
         for (index, value) in &mut self.arguments {
             if *index == place {
@@ -120,18 +120,18 @@ impl Command {
         self
     }
 
-    /// The app that was typed, if the command takes one.
+    /// The app argument, if there is one.
     pub fn app(&self) -> Option<&str> {
         self.typed(Attribute::App).next()
     }
 
-    /// The environment that was typed, if the command takes one.
+    /// The environment argument, if there is one.
     pub fn environment(&self) -> Option<&str> {
         self.typed(Attribute::Environment).next()
     }
 
-    /// The line that would do the same in another environment; `None` where the command does not take app, environment and
-    /// version, so that it is not known to bring a version somewhere.
+    /// The command line for another environment; `None` if the command does not have an app, an environment and a
+    /// version, and so may not deploy a version.
     pub fn line_for(&self, environment: &str) -> Option<String> {
         for attribute in [Attribute::App, Attribute::Environment, Attribute::Version] {
             self.typed(attribute).next()?;
@@ -144,7 +144,7 @@ impl Command {
         Some(line(&self.spec, &arguments, &Options::default()))
     }
 
-    /// Whether a value was typed: as an app, an environment or a version; for a parameter of a pipeline, as anything.
+    /// Whether a value was typed as this attribute. For a pipeline's parameter, whether it was typed at all.
     pub fn has_typed(&self, attribute: Attribute, value: &str) -> bool {
         match attribute {
             Attribute::Parameter => self.arguments().any(|(_, given)| given.to_string() == value),
@@ -152,7 +152,7 @@ impl Command {
         }
     }
 
-    /// All that was typed as an app, an environment or a version.
+    /// The values that were typed as this attribute.
     pub fn typed(&self, attribute: Attribute) -> impl Iterator<Item = &str> {
         let fits = move |kind: ParameterType| match attribute {
             Attribute::App => kind == ParameterType::App,
@@ -169,12 +169,12 @@ impl Command {
     }
 }
 
-/// A line that is no command.
+/// A parse error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Misparse {
-    /// What is wrong, one sentence.
+    /// The problem, in one sentence.
     pub message: String,
-    /// What could be typed instead.
+    /// A line to type instead.
     pub hint: Option<String>,
 }
 
@@ -199,7 +199,7 @@ impl std::fmt::Display for Misparse {
 }
 
 impl Command {
-    /// A command as it was written down when it was typed.
+    /// A command restored from a job's journal.
     pub(crate) fn recorded(spec: Arc<Spec>, given: &[(String, Value)], line: String, options: Options) -> Self {
         let place = |name: &str| spec.parameters.iter().position(|parameter| parameter.name == name);
         let arguments = given.iter().filter_map(|(name, value)| Some((place(name)?, value.clone()))).collect();
@@ -207,12 +207,12 @@ impl Command {
     }
 }
 
-/// Reads the words behind a command's name.
+/// Parses the words after a command's name.
 pub(crate) fn arguments(spec: &Arc<Spec>, words: &[String], vocabulary: &Vocabulary<'_>) -> Result<Command, Misparse> {
     arguments_with(spec, words, vocabulary, &|text| text)
 }
 
-/// Checks words in which some values are not known yet: those with a sign for which `open` is true.
+/// Checks words of which some values are not known yet: those that contain a character for which `open` is true.
 pub(crate) fn check(
     spec: &Arc<Spec>,
     words: &[String],
@@ -236,7 +236,7 @@ fn missing(spec: &Spec, parameter: &Parameter) -> Misparse {
     Misparse::new(message).with_hint(spec.usage())
 }
 
-/// Reads the words behind a command's name; `back` makes of each word's text what it stands for.
+/// Parses the words after a command's name. `back` replaces placeholders in each value.
 pub(crate) fn arguments_with(
     spec: &Arc<Spec>,
     words: &[String],
@@ -260,7 +260,7 @@ pub(crate) fn arguments_with(
     Ok(command)
 }
 
-/// The text of each parameter, in their order, and what the host itself takes.
+/// The text of each parameter, in order, and the host's options.
 fn assign(spec: &Spec, words: &[String]) -> Result<(Vec<Option<String>>, Options), Misparse> {
     if words.is_empty() {
         return Ok((vec![None; spec.parameters.len()], Options::default()));
@@ -297,14 +297,14 @@ fn assign(spec: &Spec, words: &[String]) -> Result<(Vec<Option<String>>, Options
     }
     match places.next() {
         Some(extra) => {
-            let message = format!("`{}` takes no argument `{extra}`.", spec.name);
+            let message = format!("`{}` has too many arguments: `{extra}`.", spec.name);
             Err(Misparse::new(message).with_hint(spec.usage()))
         }
         None => Ok((texts, options)),
     }
 }
 
-/// `key=value` becomes `--key=value` where the command has that parameter; behind `--` all stays as it is.
+/// Rewrites `key=value` to `--key=value` if the command has that parameter. Words after `--` are unchanged.
 fn rewritten(spec: &Spec, words: &[String]) -> Vec<String> {
     let mut raw = false;
     let mut rewrite = |word: &String| {
@@ -330,18 +330,18 @@ fn flag_problem(error: &clap::Error, spec: &Spec) -> Misparse {
     let message = match error.kind() {
         ErrorKind::UnknownArgument => match context(ContextKind::SuggestedArg) {
             Some(meant) => format!("`{}` has no flag `{flag}`. Did you mean `{meant}`?", spec.name),
-            None => format!("`{}` has no flag `{flag}`; a value that begins with a dash goes behind `--`.", spec.name),
+            None => format!("`{}` has no flag `{flag}`. Put `--` before a value that begins with a dash.", spec.name),
         },
         ErrorKind::ArgumentConflict => format!("`{flag}` is given twice."),
         ErrorKind::InvalidValue | ErrorKind::TooFewValues | ErrorKind::WrongNumberOfValues | ErrorKind::NoEquals => {
             format!("`{flag}` needs a value.")
         }
-        _ => format!("`{}` does not understand its flags.", spec.name),
+        _ => format!("The flags of `{}` are not valid.", spec.name),
     };
     Misparse::new(message).with_hint(spec.usage())
 }
 
-/// One value by its type.
+/// Parses one value by its type.
 fn value(parameter: &Parameter, text: &str, vocabulary: &Vocabulary<'_>) -> Result<Value, Misparse> {
     let name = parameter.name.to_uppercase();
     if !parameter.choices.is_empty() {
@@ -350,7 +350,7 @@ fn value(parameter: &Parameter, text: &str, vocabulary: &Vocabulary<'_>) -> Resu
             None => Err(hint::unknown_value(&parameter.name, text, parameter.choices.iter().map(String::as_str))),
         };
     }
-    let wrong = |wanted: &str| Err(Misparse::new(format!("{name} is {wanted}, and `{text}` is not.")));
+    let wrong = |wanted: &str| Err(Misparse::new(format!("{name} must be {wanted}, but is `{text}`.")));
     match parameter.kind {
         ParameterType::App => {
             let apps = vocabulary.apps().map(|app| app.name.as_str());
@@ -370,7 +370,7 @@ fn value(parameter: &Parameter, text: &str, vocabulary: &Vocabulary<'_>) -> Resu
                 None => Err(hint::unknown_value("role", text, roles)),
             }
         }
-        ParameterType::Integer => text.parse().map(Value::Integer).or_else(|_| wrong("a whole number")),
+        ParameterType::Integer => text.parse().map(Value::Integer).or_else(|_| wrong("an integer")),
         ParameterType::Boolean => match text.to_lowercase().as_str() {
             "true" | "yes" | "on" => Ok(Value::Boolean(true)),
             "false" | "no" | "off" => Ok(Value::Boolean(false)),
@@ -378,7 +378,7 @@ fn value(parameter: &Parameter, text: &str, vocabulary: &Vocabulary<'_>) -> Resu
         },
         ParameterType::Duration => match parse_duration(text).map(|span| i64::try_from(span.as_millis())) {
             Some(Ok(milliseconds)) => Ok(Value::Integer(milliseconds)),
-            _ => wrong("a span of time such as 90s, 2h or 1d12h"),
+            _ => wrong("a duration, for example 90s, 2h or 1d12h"),
         },
         ParameterType::Text | ParameterType::Version | ParameterType::Person | ParameterType::Rest
             if text.is_empty() =>
@@ -391,12 +391,12 @@ fn value(parameter: &Parameter, text: &str, vocabulary: &Vocabulary<'_>) -> Resu
     }
 }
 
-/// The name that a text is, whatever its case. Of two names that differ in nothing else, the very one that was typed.
+/// The name that equals a text without regard to case. An exact match has priority.
 fn named<'a>(names: impl Iterator<Item = &'a str> + Clone, text: &str) -> Option<&'a str> {
     names.clone().find(|name| *name == text).or_else(|| names.clone().find(|name| name.eq_ignore_ascii_case(text)))
 }
 
-/// What can only be checked once app, environment and version are known.
+/// Checks that depend on several arguments: the app must be deployed to the environment and accept the version.
 fn together(command: &Command, vocabulary: &Vocabulary<'_>) -> Result<(), Misparse> {
     let (Some(app), Some(environment)) = (command.app(), command.environment()) else { return Ok(()) };
     let Some(configured) = vocabulary.app(app) else { return Ok(()) };
@@ -405,23 +405,25 @@ fn together(command: &Command, vocabulary: &Vocabulary<'_>) -> Result<(), Mispar
         let known: Vec<&str> =
             vocabulary.deployments(configured).map(|deployment| deployment.environment.as_str()).collect();
         let known = if known.is_empty() { "nowhere".to_owned() } else { known.join(", ") };
-        return Err(Misparse::new(format!("`{app}` is not deployed to `{environment}`, but to: {known}.")));
+        return Err(Misparse::new(format!("`{app}` has no deployment to `{environment}`, only to: {known}.")));
     };
     let Some(pattern) = deployment.parameters.get("version") else { return Ok(()) };
     for version in command.typed(Attribute::Version) {
         if !pattern.takes(version) {
-            let message =
-                format!("`{version}` is no version of `{app}` for `{environment}`: {}.", pattern.wanted(version));
+            let message = format!(
+                "`{version}` is not a valid version of `{app}` for `{environment}`: {}.",
+                pattern.wanted(version)
+            );
             return Err(Misparse::new(message));
         }
     }
     Ok(())
 }
 
-/// The command as one line that could be typed again.
+/// The normalized command line, which can be typed again.
 pub(crate) fn line(spec: &Spec, arguments: &[(usize, Value)], options: &Options) -> String {
     let mut words = vec![spec.name.clone()];
-    // Before the rest of the line, which would swallow it.
+    // Options come before the rest of the line, which would take them as text.
     words.extend(options.wait.then(|| format!("--{WAIT}")));
     words.extend(options.dry_run.then(|| format!("--{DRY_RUN}")));
     words.extend(options.override_reason.iter().map(|reason| format!("--{OVERRIDE} {}", shell_words::quote(reason))));
@@ -439,7 +441,7 @@ pub(crate) fn line(spec: &Spec, arguments: &[(usize, Value)], options: &Options)
     words.join(" ")
 }
 
-/// So many milliseconds as people type them: `1d12h`.
+/// A duration as people type it: `1d12h`.
 fn span(milliseconds: i64) -> String {
     let mut rest = milliseconds;
     let mut text = String::new();

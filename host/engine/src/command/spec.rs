@@ -1,4 +1,5 @@
-//! What a command is: its names, its parameters, who does it. Made from what a plugin describes, checked once.
+//! The description of a command: names, parameters, target. It is created from a plugin's description and validated
+//! once.
 
 use std::{
     collections::BTreeSet,
@@ -8,134 +9,129 @@ use std::{
 use super::builtin::Builtin;
 use crate::base::clean;
 
-/// Who does a command.
+/// The owner of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
-    /// The host itself.
+    /// The host.
     Host(Builtin),
     /// A plugin, by its name in the configuration.
     Plugin(Arc<str>),
 }
 
 impl Target {
-    /// Whether everybody may run it; it then shows only what the asker may see.
+    /// Whether everybody may run it. It then shows only what the person may see.
     pub fn is_open(&self) -> bool {
-        // Who may not lift a freeze is not shown how. `freeze` itself shows what is frozen.
+        // `unfreeze` is not open. `freeze` without an argument only lists the freezes.
         matches!(self, Self::Host(builtin) if *builtin != Builtin::Unfreeze) && !self.is_for_admins()
     }
 
-    /// Whether admins alone may run it, whatever roles say.
+    /// Whether only admins may run it, regardless of roles.
     pub fn is_for_admins(&self) -> bool {
         matches!(self, Self::Host(Builtin::Release))
     }
 }
 
-/// Whether a command acts.
+/// Whether a command changes something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CommandKind {
-    /// Answers at once.
+    /// It only reads, and is answered at once.
     Query,
-    /// A job.
+    /// It changes something, and becomes a job.
     Action,
 }
 
-/// What a parameter takes.
+/// The type of a parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ParameterType {
     /// A word, or several in quotes.
     Text,
-    /// A whole number.
+    /// An integer.
     Integer,
     /// `true` or `false`.
     Boolean,
-    /// A span of time.
+    /// A duration.
     Duration,
     /// An app of the configuration.
     App,
     /// An environment of the configuration.
     Environment,
-    /// A version.
     Version,
-    /// Somebody in the room.
+    /// A person in the room.
     Person,
     /// The rest of the line.
     Rest,
-    /// A role that people can be added to in chat.
+    /// A role that can be granted in chat.
     Role,
 }
 
 impl ParameterType {
-    /// Whether it says what an effect touches: an app, an environment or a version.
+    /// Whether it names the target of an effect: an app, an environment or a version.
     pub fn is_target(self) -> bool {
         matches!(self, Self::App | Self::Environment | Self::Version)
     }
 }
 
-/// One argument that a command takes.
+/// A parameter of a command.
 #[derive(Debug, Clone)]
 pub struct Parameter {
-    /// Its name.
     pub name: String,
     /// One line for `help`.
     pub summary: String,
-    /// What it takes.
     pub kind: ParameterType,
-    /// Whether it must be given.
     pub required: bool,
-    /// Whether it is only ever given by name.
+    /// Whether it can be given only as a flag.
     pub named: bool,
-    /// The values it takes; empty for any.
+    /// The allowed values; empty for any.
     pub choices: Vec<String>,
 }
 
-/// A command.
+/// The description of a command.
 #[derive(Debug)]
 pub struct Spec {
-    /// Its name.
+    /// The full name, for example `auth revoke`.
     pub name: String,
-    /// Other words for it.
+    /// Other names.
     pub aliases: Vec<String>,
     /// One line for `help`.
     pub summary: String,
-    /// Lines that a person could type.
+    /// Example lines.
     pub examples: Vec<String>,
-    /// Whether it acts.
     pub kind: CommandKind,
-    /// What it takes, in the order of typing.
+    /// The parameters, in the order of typing.
     pub parameters: Vec<Parameter>,
-    /// Who does it.
+    /// The owner of the command.
     pub target: Target,
-    // Built once; parsing needs it for itself for a moment.
+    // The flag parser. It is built once, and parsing needs exclusive access.
     pub(crate) flags: Mutex<clap::Command>,
 }
 
-/// What is wrong with a described command.
+/// The reason why a description is not valid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("command `{command}`: {message}")]
 pub struct SpecError {
-    /// Its name as described.
+    /// The command's name in the description.
     pub command: String,
-    /// What is wrong.
+    /// The problem.
     pub message: String,
 }
 
-/// The longest line of text that a description may show.
+/// The maximum length of a text in a description, in bytes.
 const LONGEST_LINE: usize = 300;
-/// The host's own flag of every action: stand in line for a place that another job holds.
+/// The host's flag of every action to queue for a deployment lock.
 pub(crate) const WAIT: &str = "wait";
-/// And: do nothing, and tell what would be done.
+/// The host's flag of every action to only show the plan.
 pub(crate) const DRY_RUN: &str = "dry-run";
-/// And: go without the approval that the rules ask for, for a reason.
+/// The host's flag of every action to override a required approval, with a reason.
 pub(crate) const OVERRIDE: &str = "override";
 const LONGEST_NAME: usize = 32;
 const MOST_PARAMETERS: usize = 32;
 const MOST_CHOICES: usize = 64;
 
 impl Spec {
-    /// Checks a description and builds its parser.
+    /// Validates a description and builds its parser.
     ///
     /// # Errors
-    /// [`SpecError`] with the first thing that is wrong.
+    /// [`SpecError`] with the first problem.
     pub fn new(
         name: &str,
         aliases: Vec<String>,
@@ -147,37 +143,44 @@ impl Spec {
     ) -> Result<Self, SpecError> {
         let wrong = |message: String| Err(SpecError { command: line(name), message });
         for word in std::iter::once(name).chain(aliases.iter().map(String::as_str)) {
-            // Two words are a command below another one (`auth revoke`), which its plugin must have too.
+            // A name of two words is a subcommand (`auth revoke`). Its plugin must also have the first word as a
+            // command.
             if !word.split(' ').all(is_name) || word.len() > LONGEST_NAME || word.matches(' ').count() > 1 {
                 return wrong(format!(
-                    "`{}` is no name: lower case letters, digits and dashes, at most 32",
+                    "`{}` is not a valid name: use at most 32 lower case letters, digits and dashes",
                     line(word)
                 ));
             }
         }
         if parameters.len() > MOST_PARAMETERS {
-            return wrong(format!("it has {} parameters, at most {MOST_PARAMETERS} are taken", parameters.len()));
+            return wrong(format!("it has {} parameters; the maximum is {MOST_PARAMETERS}", parameters.len()));
         }
         let mut seen = BTreeSet::new();
         let mut optional_before = false;
         for (index, parameter) in parameters.iter().enumerate() {
             let hosts = kind == CommandKind::Action && [WAIT, DRY_RUN, OVERRIDE].contains(&parameter.name.as_str());
             if !is_name(&parameter.name) || parameter.name == "help" || parameter.name.starts_with("no-") || hosts {
-                return wrong(format!("`{}` is no name for a parameter", line(&parameter.name)));
+                return wrong(format!("`{}` is not a valid name of a parameter", line(&parameter.name)));
             }
             if !seen.insert(parameter.name.as_str()) {
                 return wrong(format!("it has two parameters `{}`", parameter.name));
             }
             if !parameter.choices.is_empty() && !matches!(parameter.kind, ParameterType::Text | ParameterType::Version)
             {
-                return wrong(format!("`{}` has choices, which only texts and versions can have", parameter.name));
+                return wrong(format!(
+                    "`{}` has choices, but only texts and versions can have choices",
+                    parameter.name
+                ));
             }
             if parameter.kind == ParameterType::Rest && (index + 1 != parameters.len() || parameter.named) {
-                return wrong(format!("`{}` takes the rest of the line, and is not the last", parameter.name));
+                return wrong(format!(
+                    "`{}` takes the rest of the line, so it must be the last parameter",
+                    parameter.name
+                ));
             }
             if !parameter.named {
                 if parameter.required && optional_before {
-                    return wrong(format!("`{}` is required and stands behind one that is not", parameter.name));
+                    return wrong(format!("`{}` is required, but follows an optional parameter", parameter.name));
                 }
                 optional_before |= !parameter.required;
             }
@@ -203,7 +206,7 @@ impl Spec {
         })
     }
 
-    /// `deploy APP ENVIRONMENT VERSION`
+    /// The usage line: `deploy APP ENVIRONMENT VERSION`.
     pub fn usage(&self) -> String {
         let mut words = vec![self.name.clone()];
         for parameter in &self.parameters {
@@ -220,7 +223,7 @@ impl Spec {
     }
 }
 
-/// One clean line, cut where it is long: a description is a plugin's own words.
+/// A text of a plugin as one line: cleaned and truncated.
 fn line(text: &str) -> String {
     let mut line = clean(&text.replace(['\n', '\r'], " "));
     line.truncate(line.floor_char_boundary(LONGEST_LINE));
@@ -233,8 +236,8 @@ fn is_name(word: &str) -> bool {
         && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
-/// Every parameter can be given by name; words without one are collected and given their places later,
-/// so that `deploy --environment staging cms 1.0.2` means what it says.
+/// The flag parser. Every parameter can be given as a flag. Words without a flag are assigned to the remaining
+/// parameters later, so `deploy --environment staging cms 1.0.2` works.
 fn flags(parameters: &[Parameter], kind: CommandKind) -> clap::Command {
     let mut command = clap::Command::new("command")
         .no_binary_name(true)

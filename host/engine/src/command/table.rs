@@ -1,4 +1,4 @@
-//! All commands there are, by name and alias, and the way from a typed line to one of them.
+//! The table of all commands, by name and alias, and the parser of a typed line.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -11,27 +11,27 @@ use super::{
     vocabulary::Vocabulary,
 };
 
-/// A longer line is no command, in bytes.
+/// The maximum length of a command line, in bytes.
 const LONGEST_LINE: usize = 4_096;
 
-/// All commands.
+/// All commands of a host.
 #[derive(Debug)]
 pub struct CommandTable {
     specs: Vec<Arc<Spec>>,
     by_word: HashMap<String, usize>,
 }
 
-/// What a typed line is.
+/// A parsed line.
 #[derive(Debug)]
 pub enum Parsed {
-    /// A command with good arguments.
+    /// A command with valid arguments.
     Command(Command),
-    /// `deploy --help`: the explanation of a command.
+    /// `deploy --help`: a request for a command's explanation.
     Help(Arc<Spec>),
 }
 
 impl CommandTable {
-    /// The host's own commands.
+    /// Creates a table with the host's own commands.
     pub fn new() -> Self {
         let mut table = Self { specs: Vec::new(), by_word: HashMap::new() };
         for builtin in Builtin::ALL {
@@ -47,21 +47,21 @@ impl CommandTable {
         self.specs.push(spec);
     }
 
-    /// The command that has one of these words already, if any.
+    /// The first name of a command that another command already has, with that command.
     pub fn taken<'a>(&'a self, spec: &'a Spec) -> Option<(&'a str, &'a Spec)> {
         std::iter::once(&spec.name)
             .chain(&spec.aliases)
             .find_map(|word| self.get(word).map(|owner| (word.as_str(), owner.as_ref())))
     }
 
-    /// Adds the commands of a plugin. None of their words may be taken.
+    /// Adds a plugin's commands. The caller checks with [`Self::taken`] that their names are free.
     pub fn add(&mut self, specs: impl IntoIterator<Item = Arc<Spec>>) {
         for spec in specs {
             self.insert(spec);
         }
     }
 
-    /// The command of a word, whatever its case.
+    /// The command with this name or alias, regardless of case.
     pub fn get(&self, word: &str) -> Option<&Arc<Spec>> {
         let index = match self.by_word.get(word) {
             Some(index) => index,
@@ -70,46 +70,43 @@ impl CommandTable {
         Some(&self.specs[*index])
     }
 
-    /// The command that a line begins with, whatever follows.
+    /// The command that a line begins with.
     pub fn command_of(&self, text: &str) -> Option<&Arc<Spec>> {
         let mut words = text.split_whitespace();
         let first = words.next()?;
         self.longest(first, words.next()).map(|(spec, _)| spec)
     }
 
-    /// The command of one or two words, the one of two before the other; and how many they are.
+    /// The command named by one or two words, and the number of words. Two words have priority.
     pub(crate) fn longest(&self, first: &str, second: Option<&str>) -> Option<(&Arc<Spec>, usize)> {
         let two = second.and_then(|second| self.get(&format!("{first} {second}")));
         two.map(|spec| (spec, 2)).or_else(|| self.get(first).map(|spec| (spec, 1)))
     }
 
-    /// The commands below one, by their names: `auth revoke` is below `auth`.
+    /// The subcommands of a command: `auth revoke` of `auth`.
     pub fn below<'a>(&'a self, spec: &'a Spec) -> impl Iterator<Item = &'a Arc<Spec>> {
         let below = |other: &&Arc<Spec>| other.name.split_once(' ').is_some_and(|(first, _)| first == spec.name);
         self.specs.iter().filter(below)
     }
 
-    /// All commands, in the order in which they came.
+    /// All commands, in the order in which they were added.
     pub fn specs(&self) -> &[Arc<Spec>] {
         &self.specs
     }
 
-    /// Reads a typed line.
+    /// Parses a typed line.
     ///
     /// # Errors
-    /// [`Misparse`]: one line that says what is wrong, and the nearest right command.
+    /// [`Misparse`]: the problem in one line, and a suggestion.
     pub fn parse(&self, text: &str, vocabulary: &Vocabulary<'_>) -> Result<Parsed, Misparse> {
         if text.len() > LONGEST_LINE {
-            return Err(Misparse::new(format!(
-                "That line has {} bytes, and at most {LONGEST_LINE} are read.",
-                text.len()
-            )));
+            return Err(Misparse::new(format!("The line has {} bytes; the maximum is {LONGEST_LINE}.", text.len())));
         }
         let words = tokens::words(text).ok_or_else(|| {
             Misparse::new("A quote is not closed.").with_hint("close it, or put a backslash before it")
         })?;
         let Some((first, rest)) = words.split_first() else {
-            return Err(Misparse::new("There is no command in that.").with_hint("help"));
+            return Err(Misparse::new("The line has no command.").with_hint("help"));
         };
         let Some((spec, length)) = self.longest(first, rest.first().map(String::as_str)) else {
             return Err(hint::unknown_command(first, rest, self));

@@ -1,6 +1,6 @@
-//! What people type and what it is understood as, case by case; and which descriptions of commands are taken.
+//! Tests of the parser: typed lines and their results, and which descriptions are valid.
 //!
-//! Not here: who may run it (`access`), and the words around it (the stories of the `tests` package).
+//! Not here: who may run a command (`policy`), and the messages around it (the stories of the `tests` package).
 
 use std::sync::Arc;
 
@@ -97,7 +97,7 @@ fn table() -> CommandTable {
     table
 }
 
-/// The line that was understood, or what was said instead.
+/// The parsed line, or the error message.
 fn understood(table: &CommandTable, catalog: &Catalog, text: &str) -> String {
     match table.parse(text, &Vocabulary::all(catalog)) {
         Ok(Parsed::Command(command)) => format!("= {}", command.line()),
@@ -107,17 +107,17 @@ fn understood(table: &CommandTable, catalog: &Catalog, text: &str) -> String {
 }
 
 #[test]
-fn what_is_understood() {
+fn valid_lines_are_parsed_and_normalized() {
     let (table, catalog) = (table(), catalog());
     let cases = [
-        // Names and places.
+        // Names and aliases.
         ("deploy cms staging 1.0.2", "deploy cms staging 1.0.2"),
         ("  DEPLOY   CMS  Staging 1.0.2 ", "deploy cms staging 1.0.2"),
         ("ship cms staging 1.0.2", "deploy cms staging 1.0.2"),
         ("where", "where"),
         ("help", "help"),
         ("help deploy", "help deploy"),
-        // Flags in any order; the rest takes the places that are left.
+        // Flags in any order; other words fill the remaining parameters.
         ("deploy --environment staging cms 1.0.2", "deploy cms staging 1.0.2"),
         ("deploy --version=1.0.2 --app=cms --environment=staging", "deploy cms staging 1.0.2"),
         ("deploy version=1.0.2 cms environment=staging", "deploy cms staging 1.0.2"),
@@ -142,15 +142,15 @@ fn what_is_understood() {
         ("remind 2h0m500ms x", "remind 2h500ms x"),
         ("remind 0m x", "remind 0s x"),
         ("remind 90s x=1 -- --loud", "remind 1m30s x=1 --loud"),
-        // Of two names that differ in case, the one that was typed.
+        // Of two names that differ only in case, the exact one is used.
         ("deploy shop staging v3", "deploy shop staging v3"),
         ("deploy Shop production anything", "deploy Shop production anything"),
-        // A value with a dash needs an expression that begins with one.
+        // A version with a leading dash is valid only if the pipeline's expression allows it.
         ("deploy shop staging -- -v3", "deploy shop staging -v3"),
     ];
     for (typed, line) in cases {
         assert_eq!(understood(&table, &catalog, typed), format!("= {line}"), "{typed}");
-        // What is understood can be typed again, unless dashes are part of it.
+        // A normalized line can be typed again, unless a value begins with a dash.
         if !line.contains(" -") && !line.contains('=') {
             assert_eq!(understood(&table, &catalog, line), format!("= {line}"), "{line}");
         }
@@ -161,7 +161,7 @@ fn what_is_understood() {
 }
 
 #[test]
-fn what_is_said_instead() {
+fn invalid_lines_give_an_error_and_a_suggestion() {
     let (table, catalog) = (table(), catalog());
     let cases = [
         ("", "There is no command in that. Try: help"),
@@ -221,7 +221,7 @@ fn what_is_said_instead() {
 }
 
 #[test]
-fn the_right_order_is_offered_and_never_guessed() {
+fn only_an_unambiguous_order_is_suggested() {
     let (table, catalog) = (table(), catalog());
     for typed in [
         "deploy cms 1.0.2 to staging",
@@ -232,13 +232,13 @@ fn the_right_order_is_offered_and_never_guessed() {
         let said = understood(&table, &catalog, typed);
         assert!(said.ends_with("Try: deploy cms staging 1.0.2"), "{typed}: {said}");
     }
-    // From where to where only who typed it knows.
+    // Both orders of two environments are valid, so neither is suggested.
     let said = understood(&table, &catalog, "copy staging to production now");
     assert!(said.ends_with("Try: copy FROM TO"), "{said}");
 }
 
 #[test]
-fn long_and_odd_lines_are_read_in_no_time() {
+fn long_and_unusual_lines_are_parsed_quickly() {
     let (table, catalog) = (table(), catalog());
     let began = std::time::Instant::now();
     for typed in
@@ -251,7 +251,7 @@ fn long_and_odd_lines_are_read_in_no_time() {
 }
 
 #[test]
-fn which_descriptions_are_taken() {
+fn invalid_descriptions_are_rejected() {
     use ParameterType as Is;
     for name in ["deploy", "a", "s3-sync", "auth revoke", "a2345678901234567890123456789012"] {
         assert!(described(name, &[], vec![]).is_ok(), "{name}");
@@ -296,7 +296,7 @@ fn which_descriptions_are_taken() {
     for (parameters, message) in wrong {
         assert_eq!(described("good", &[], parameters).unwrap_err().message, message);
     }
-    // A named parameter may be required, whatever stands before it.
+    // A named parameter may be required after optional ones.
     let required = Parameter { required: true, ..named("reason", Is::Text) };
     assert_eq!(
         described("good", &[], vec![optional("app", Is::App), required]).unwrap().usage(),
@@ -305,7 +305,7 @@ fn which_descriptions_are_taken() {
 }
 
 #[test]
-fn a_word_belongs_to_one_command() {
+fn a_name_belongs_to_one_command() {
     let table = table();
     for (name, aliases, taken) in [
         ("deploy", &[][..], "deploy"),
@@ -321,7 +321,7 @@ fn a_word_belongs_to_one_command() {
 }
 
 #[test]
-fn two_words_are_a_command_before_one_is() {
+fn a_two_word_name_has_priority() {
     let mut table = table();
     let specs = [
         described("auth", &[], vec![parameter("user", ParameterType::Person), parameter("app", ParameterType::App)]),

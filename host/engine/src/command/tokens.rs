@@ -1,17 +1,17 @@
-//! A typed line as words: what clients turn into typography is folded back, quotes are honoured.
+//! Splits a typed line into words: typographic characters of chat clients are normalized, quotes are respected.
 
-/// Folds what chat clients make of what people type: smart quotes, dashes, odd spaces.
+/// Normalizes typographic characters that chat clients insert: smart quotes, dashes, special spaces.
 pub(crate) fn fold(text: &str) -> String {
     let mut folded = String::with_capacity(text.len());
     for letter in text.chars() {
         match letter {
             '\u{201c}' | '\u{201d}' | '\u{201e}' | '\u{201f}' | '\u{00ab}' | '\u{00bb}' => folded.push('"'),
             '\u{2018}' | '\u{2019}' | '\u{201a}' | '\u{201b}' => folded.push('\''),
-            // Clients make one long dash of the two that begin a flag.
+            // Some clients replace the two dashes of a flag by one long dash.
             '\u{2014}' => folded.push_str("--"),
             '\u{2010}' | '\u{2011}' | '\u{2012}' | '\u{2013}' | '\u{2212}' => folded.push('-'),
             '\u{00a0}' | '\u{2007}' | '\u{202f}' | '\u{3000}' | '\u{2000}'..='\u{200a}' => folded.push(' '),
-            // Nothing that cannot be seen becomes part of a name.
+            // Invisible characters are removed, so that they cannot be part of a name.
             '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{00ad}' => {}
             '\n' | '\r' | '\t' => folded.push(' '),
             _ if letter.is_control() => {}
@@ -21,12 +21,12 @@ pub(crate) fn fold(text: &str) -> String {
     folded
 }
 
-/// The words of a line; `None` where a quote is not closed.
+/// The words of a line; `None` if a quote is not closed.
 pub(crate) fn words(text: &str) -> Option<Vec<String>> {
     shell_words::split(&fold(text)).ok()
 }
 
-/// A word as a line shows it.
+/// A word, quoted if a shell would need it.
 pub(crate) fn quoted(word: &str) -> std::borrow::Cow<'_, str> {
     shell_words::quote(word)
 }
@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn typography_is_folded() {
+    fn typographic_characters_are_normalized() {
         assert_eq!(words("say \u{201c}two words\u{201d} \u{2014}loud").unwrap(), ["say", "two words", "--loud"]);
         assert_eq!(words("a\u{a0}b \u{2018}c d\u{2019}").unwrap(), ["a", "b", "c d"]);
         assert_eq!(words("sta\u{200b}ging").unwrap(), ["staging"]);
@@ -44,7 +44,7 @@ mod tests {
     }
 
     #[test]
-    fn quotes_and_backslashes() {
+    fn quotes_and_backslashes_are_respected() {
         assert_eq!(words(r#"a "b c" 'd e' f\ g"#).unwrap(), ["a", "b c", "d e", "f g"]);
         assert!(words("a \"b").is_none());
     }

@@ -1,38 +1,38 @@
-//! The apps and environments that one person knows of: what the parser takes, and what its hints may name.
+//! The apps and environments that a person may see: the parser accepts only them, and suggestions name only them.
 
 use super::asker::Asker;
 use crate::model::{App, Catalog, Deployment};
 
-/// What people see of the configuration.
+/// The visibility of the configuration for people.
 pub trait Visibility: Sync {
     /// Whether a person has any right on an app and an environment.
     fn sees(&self, person: Asker<'_>, app: Option<&str>, environment: Option<&str>) -> bool;
 
-    /// The roles that people can be added to in chat. Their names are no secret.
+    /// The roles that can be granted in chat. Their names are public.
     fn roles_given_in_chat(&self) -> Vec<&str>;
 }
 
-/// What a person knows of.
+/// The part of the configuration that one person may see.
 #[derive(Clone, Copy)]
 pub struct Vocabulary<'a> {
     catalog: &'a Catalog,
     policy: Option<&'a dyn Visibility>,
-    // `None` sees everything: the operator's own tools.
+    // `None` sees everything: for the operator's own tools.
     person: Option<Asker<'a>>,
 }
 
 impl<'a> Vocabulary<'a> {
-    /// Everything there is.
+    /// The whole configuration, without roles.
     pub fn all(catalog: &'a Catalog) -> Self {
         Self { catalog, policy: None, person: None }
     }
 
-    /// Everything there is, with the roles that people can be added to.
+    /// The whole configuration, with the roles that can be granted in chat.
     pub fn all_with_roles(catalog: &'a Catalog, policy: &'a dyn Visibility) -> Self {
         Self { catalog, policy: Some(policy), person: None }
     }
 
-    /// What the roles of a person name.
+    /// The part that a person's rights cover.
     pub fn of(catalog: &'a Catalog, policy: &'a dyn Visibility, person: impl Into<Asker<'a>>) -> Self {
         Self { catalog, policy: Some(policy), person: Some(person.into()) }
     }
@@ -42,32 +42,32 @@ impl<'a> Vocabulary<'a> {
         policy.sees(person, app, environment)
     }
 
-    /// The apps that the person may see, by name. One that they may not is to them as if it were not there.
+    /// The apps that the person may see. Other apps are treated as unknown.
     pub(crate) fn apps(self) -> impl Iterator<Item = &'a App> + Clone {
         self.catalog.apps().filter(move |app| self.sees(Some(&app.name), None))
     }
 
-    /// One of them.
+    /// The app with this name, if the person may see it.
     pub(crate) fn app(&self, name: &str) -> Option<&'a App> {
         self.apps().find(|app| app.name == name)
     }
 
-    /// All environments: their names are no secret, and who may not touch one is told which right is missing.
+    /// All environments. Their names are public, and a refusal tells which right is missing.
     pub(crate) fn environments(&self) -> impl Iterator<Item = &'a str> + Clone + use<'a> {
         self.catalog.environments()
     }
 
-    /// The roles that people can be added to in chat. Their names are no secret.
+    /// The roles that can be granted in chat. Their names are public.
     pub(crate) fn roles(&self) -> impl Iterator<Item = &'a str> + Clone + use<'a> {
         self.policy.map(|policy| policy.roles_given_in_chat()).unwrap_or_default().into_iter()
     }
 
-    /// The environments that a hint may name.
+    /// The environments that a suggestion may name.
     pub(crate) fn seen_environments(self) -> impl Iterator<Item = &'a str> + Clone {
         self.catalog.environments().filter(move |environment| self.sees(None, Some(environment)))
     }
 
-    /// Those deployments of an app that the person may see.
+    /// The deployments of an app that the person may see.
     pub(crate) fn deployments(self, app: &'a App) -> impl Iterator<Item = &'a Deployment> {
         let seen = move |deployment: &&Deployment| self.sees(Some(&app.name), Some(&deployment.environment));
         app.deployments.iter().filter(seen)

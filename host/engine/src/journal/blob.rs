@@ -1,18 +1,19 @@
-//! What is too large for an entry stands beside it, under its digest.
+//! Blobs: a body that is too large for its entry is stored separately, under its digest.
 
 use serde_json::{Value, json};
 
 use crate::store::{Entry, Store, StoreError, Write, digest};
 
-/// A body of more bytes than this stands beside its entry.
+/// The maximum size of a body in its entry, in bytes.
 const LARGEST: usize = 16 << 10;
 
-/// Puts a large body beside its entry. The entry then holds its digest and its size, and the write keeps it.
+/// Moves a large body into a blob. The entry then has the blob's digest and size, and the returned write stores the
+/// blob.
 pub fn pack(entry: &mut Entry) -> Option<Write> {
     if crate::base::size(&entry.body) <= LARGEST {
         return None;
     }
-    // Values are always JSON.
+    // Serialization cannot fail: the body is a JSON value.
     let bytes = serde_json::to_vec(&entry.body).unwrap_or_default();
     let digest = digest(&bytes);
     entry.body = json!({ "bytes": bytes.len() });
@@ -20,15 +21,14 @@ pub fn pack(entry: &mut Entry) -> Option<Write> {
     Some(Write::Keep { digest, bytes })
 }
 
-/// The body of an entry, wherever it stands.
+/// The body of an entry, read from its blob if it has one.
 ///
 /// # Errors
-/// [`StoreError::Failed`] where what should stand beside is missing or is not what it was.
+/// [`StoreError::Failed`] if the blob is missing or was changed.
 pub async fn unpack(store: &dyn Store, entry: &Entry) -> Result<Value, StoreError> {
     let Some(name) = &entry.beside else { return Ok(entry.body.clone()) };
-    let broken = |what: &str| {
-        StoreError::Failed(format!("what stands beside entry {} of job {} {what}", entry.number, entry.job))
-    };
+    let broken =
+        |what: &str| StoreError::Failed(format!("the blob of entry {} of job {} {what}", entry.number, entry.job));
     let bytes = store.beside(name).await?.ok_or_else(|| broken("is missing"))?;
     if digest(&bytes) != *name {
         return Err(broken("was changed"));

@@ -1,4 +1,4 @@
-//! The journal of jobs: reading it, showing it to people, and the check of its hashes.
+//! Job journals: reading, display, and verification of the hashes.
 
 pub(crate) mod blob;
 pub(crate) mod read;

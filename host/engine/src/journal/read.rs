@@ -1,15 +1,15 @@
-//! Reads one job's journal as it stood at one moment, also while a host writes it.
+//! Reads a consistent snapshot of one job's journal, also while a host appends to it.
 
 use crate::store::{HashedEntry, Store, StoreError};
 
-/// How often a journal is read again that has fewer entries than were counted.
+/// The number of reads before entries count as missing.
 const READS: usize = 5;
 
-/// What the store has of a job's journal: its entries, and their count with the last hash; `None` where there is no such job.
+/// A job's entries, and their count with the last hash as the store counted them; `None` if there is no such job.
 pub(crate) type Journal = (Vec<HashedEntry>, Option<(u32, String)>);
 
-/// Reads the entries of a job, and what was counted when they were written. An entry that was written between the two is
-/// read too; one that is counted and not there after several looks is missing.
+/// Reads the entries of a job and their stored count. Entries that are appended between the two reads are included. If
+/// entries are still fewer than the count after [`READS`] reads, they are missing, and verification reports it.
 ///
 /// # Errors
 /// [`StoreError`].

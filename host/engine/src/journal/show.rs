@@ -1,7 +1,7 @@
-//! A job's life as a person reads it.
+//! A job's journal as text for people.
 //!
-//! Invariant: one line an entry, and nothing in it that does not show or is longer than a line should be.
-//! Not here: whether it is what was written (`verify`).
+//! Invariant: one line per entry, without invisible characters and with a bounded length.
+//! Not here: verification (`verify`).
 
 use serde_json::Value;
 
@@ -11,17 +11,17 @@ use crate::{
     store::{Entry, EntryKind, HashedEntry, JobRow},
 };
 
-/// How many characters a line has at most.
+/// The maximum length of a line, in characters.
 const WIDEST: usize = 240;
-/// How many of them an answer or an argument has at most.
+/// The maximum length of an answer or argument, in characters.
 const BRIEF: usize = 100;
 
-/// A job's life, one line an entry.
+/// A job's journal, one line per entry.
 pub fn show(job: &JobRow, entries: &[HashedEntry]) -> String {
     let mut lines = vec![
         format!("job {}: {}", job.id, job.line),
         format!(
-            "asked by {} ({}) at {}, plugin {} {}",
+            "started by {} ({}) at {}, plugin {} {}",
             job.caller.name,
             job.caller.id,
             job.opened.strftime("%Y-%m-%d %H:%M:%S UTC"),
@@ -29,7 +29,7 @@ pub fn show(job: &JobRow, entries: &[HashedEntry]) -> String {
             job.digest
         ),
     ];
-    lines.extend(job.parent.iter().map(|parent| format!("left for later by job {parent}")));
+    lines.extend(job.parent.iter().map(|parent| format!("scheduled by job {parent}")));
     let mut day = None;
     for HashedEntry { entry, .. } in entries {
         let date = entry.at.strftime("%Y-%m-%d").to_string();
@@ -45,14 +45,14 @@ pub fn show(job: &JobRow, entries: &[HashedEntry]) -> String {
     lines.iter().map(|line| cut(&clean(&line.replace(['\n', '\r'], " ")), WIDEST)).collect::<Vec<_>>().join("\n")
 }
 
-/// Where an open job stands.
+/// The status of an open job.
 fn stands(job: &JobRow) -> String {
     let stand = &job.stand;
     let about = if stand.about.is_empty() { stand.phase.as_str() } else { &stand.about };
     format!("{about}, since {}", stand.since.strftime("%Y-%m-%d %H:%M:%S UTC"))
 }
 
-/// What an entry says.
+/// The description of an entry.
 fn line(entry: &Entry) -> String {
     let body = &entry.body;
     match entry.kind {
@@ -66,14 +66,14 @@ fn line(entry: &Entry) -> String {
             let timers = body["timers"].as_object().into_iter().flat_map(serde_json::Map::values);
             let until = timers.filter_map(|timer| text(&timer["at"])).min();
             let until = until.map(|until| format!(" until {until}")).unwrap_or_default();
-            format!("{}{}: waits{until}", call(entry), rule("allowed by", entry))
+            format!("{}{}: waiting{until}", call(entry), rule("allowed by", entry))
         }
         EntryKind::Result => {
             let of = entry.of.map(|of| format!(" of {of}")).unwrap_or_default();
             let settled = text(&body["settled"]).map(|how| format!(", settled: {how}")).unwrap_or_default();
             format!("result{of}: {}{settled}", answer(entry))
         }
-        EntryKind::Denied => format!("{}{}: {}", call(entry), rule("refused:", entry), answer(entry)),
+        EntryKind::Denied => format!("{}{}: {}", call(entry), rule("denied:", entry), answer(entry)),
         EntryKind::Event => {
             let what = text(&body["event"]).unwrap_or_else(|| brief(body));
             let by = text(&body["by"]).map(|by| format!(" by {by}")).unwrap_or_default();
@@ -85,7 +85,7 @@ fn line(entry: &Entry) -> String {
     }
 }
 
-/// What was typed.
+/// The command of entry 0.
 fn invocation(entry: &Entry) -> String {
     let asked = &entry.body["invocation"];
     let Some(command) = text(&asked["command"]) else { return format!("invocation {}", beside(entry)) };
@@ -95,7 +95,7 @@ fn invocation(entry: &Entry) -> String {
     format!("invocation {command} {{{}}} by {}", arguments.unwrap_or_default(), bare(&caller["id"]))
 }
 
-/// A call with the attributes that the rules saw.
+/// A call with the attributes that the rules matched.
 fn call(entry: &Entry) -> String {
     let attributes: Vec<String> = entry
         .attributes
@@ -108,13 +108,13 @@ fn call(entry: &Entry) -> String {
 
 fn rule(how: &str, entry: &Entry) -> String {
     match entry.rule.as_str() {
-        // A call that needs no rule says nothing of one.
+        // Calls that need no rule show none.
         "" | NO_RULE => String::new(),
         rule => format!(" {how} {rule}"),
     }
 }
 
-/// What came of a call, short.
+/// The answer of a call, shortened.
 fn answer(entry: &Entry) -> String {
     let answer = &entry.body["answer"];
     match answer.as_object().and_then(|object| object.iter().next()) {
@@ -125,7 +125,7 @@ fn answer(entry: &Entry) -> String {
     }
 }
 
-/// An error of the contract: a word, or a word with what it is about.
+/// An error of the contract: its kind, with its message if it has one.
 fn problem(error: &Value) -> String {
     let (kind, about) = match error.as_object().and_then(|object| object.iter().next()) {
         Some((kind, about)) => (kind.to_lowercase(), about),
@@ -137,7 +137,7 @@ fn problem(error: &Value) -> String {
     }
 }
 
-/// How something ended, and the words for it.
+/// The kind of an end, with its text.
 fn said(what: &str, how: &Value, words: &Value, body: &Value) -> String {
     match (text(how), text(words)) {
         (Some(how), Some(words)) => format!("{what}: {how}: {words}"),
@@ -146,15 +146,15 @@ fn said(what: &str, how: &Value, words: &Value, body: &Value) -> String {
     }
 }
 
-/// A body of no known shape, or one that is too large for its entry.
+/// A body that has another shape, or that is a blob.
 fn beside(entry: &Entry) -> String {
     match (&entry.beside, entry.body["bytes"].as_u64()) {
-        (Some(_), Some(bytes)) => format!("{bytes} bytes, kept beside"),
+        (Some(_), Some(bytes)) => format!("{bytes} bytes, stored as a blob"),
         _ => brief(&entry.body),
     }
 }
 
-/// A value of an argument: what it is, without the name of its type.
+/// An argument's value without its type.
 fn value(value: &Value) -> String {
     match value.as_object().and_then(|object| object.values().next()) {
         Some(inner) => brief(inner),
@@ -162,7 +162,7 @@ fn value(value: &Value) -> String {
     }
 }
 
-/// A text that says something.
+/// A text, unless it is empty.
 fn text(value: &Value) -> Option<String> {
     value.as_str().filter(|text| !text.is_empty()).map(str::to_owned)
 }
@@ -185,7 +185,7 @@ fn bare(value: &Value) -> String {
     }
 }
 
-/// A text of at most so many characters.
+/// A text, truncated to `most` characters.
 fn cut(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
         Some((end, _)) => format!("{} ...", &text[..end]),

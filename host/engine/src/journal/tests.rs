@@ -1,6 +1,6 @@
-//! Hashes, the check of a chain, and a life as it is shown, over the twin in memory.
+//! Tests of hashes, verification and display, with the in-memory store.
 //!
-//! Not here: a file that somebody changed by hand, which is the SQLite store's.
+//! Not here: a database file that was tampered with (tests of the SQLite store).
 
 use std::collections::BTreeMap;
 
@@ -80,7 +80,7 @@ fn six() -> Vec<HashedEntry> {
 }
 
 #[test]
-fn a_hash_covers_every_field_and_what_came_before() {
+fn a_hash_covers_every_field_and_the_previous_hash() {
     let whole = entry(3, EntryKind::Call, json!({ "a": 1 }));
     let changes: [fn(&mut Entry); 11] = [
         |entry| entry.job = "7f3b".into(),
@@ -107,7 +107,7 @@ fn a_hash_covers_every_field_and_what_came_before() {
 }
 
 #[test]
-fn a_link_covers_every_field_but_its_own_hash() {
+fn a_link_hash_covers_every_field_except_itself() {
     let link = Link {
         number: 1,
         kind: LinkKind::Open,
@@ -131,7 +131,7 @@ fn a_link_covers_every_field_but_its_own_hash() {
 }
 
 #[test]
-fn the_order_of_lines_counts() {
+fn the_order_of_audit_records_changes_their_digest() {
     let line = |command: &str| AuditRecord {
         inbox: job().inbox,
         caller: job().caller,
@@ -149,7 +149,7 @@ fn the_order_of_lines_counts() {
 }
 
 #[test]
-fn whole_entries_pass() {
+fn intact_entries_verify() {
     let entries = six();
     assert_eq!(check_entries("7f3a", &entries, &tip(&entries)), Ok(()));
     let fault = check_entries("0b", &entries, &tip(&entries)).unwrap_err();
@@ -157,7 +157,7 @@ fn whole_entries_pass() {
 }
 
 #[test]
-fn the_first_fault_is_named() {
+fn the_first_fault_is_reported() {
     let entries = six();
     let swapped = |one: usize, other: usize, with_hash: bool| {
         let mut found = entries.clone();
@@ -202,7 +202,7 @@ fn the_first_fault_is_named() {
 }
 
 #[tokio::test]
-async fn a_large_body_stands_beside_its_entry() {
+async fn a_large_body_is_stored_as_a_blob() {
     let store = MemoryStore::new();
     let body = json!({ "arguments": "x".repeat(20_000) });
     let mut small = entry(0, EntryKind::Call, json!({ "arguments": 1 }));
@@ -222,7 +222,7 @@ async fn a_large_body_stands_beside_its_entry() {
     assert!(matches!(&changed, StoreError::Failed(reason) if reason.ends_with("was changed")), "{changed}");
 }
 
-/// A whole life, with words from outside that are not to be trusted.
+/// A complete journal that contains untrusted text.
 fn life() -> Vec<HashedEntry> {
     let asked = json!({
         "job": "7f3a", "command": "deploy", "caller": { "id": "@bob:example.org", "name": "Bob" },
@@ -274,7 +274,7 @@ fn life() -> Vec<HashedEntry> {
 }
 
 #[test]
-fn a_life_is_shown_one_line_an_entry() {
+fn a_journal_is_shown_with_one_line_per_entry() {
     let long = format!("   9  00:00:00.001  plugin ended: reply: {}", "x".repeat(999));
     let expected = [
         "job 7f3a: deploy cms staging 1.0.2",
@@ -305,7 +305,7 @@ fn a_life_is_shown_one_line_an_entry() {
 }
 
 #[test]
-fn what_has_no_known_shape_is_shown_all_the_same() {
+fn entries_of_unknown_shape_are_shown() {
     let kinds = [
         EntryKind::Invocation,
         EntryKind::Call,

@@ -72,17 +72,17 @@ mod tests {
     fn prefix_name_mention_and_direct_message_address_the_bot() {
         for text in ["!deploy cms", "marvin deploy cms", "Marvin: deploy cms", "@marvin, deploy cms", "  !deploy cms "]
         {
-            assert_eq!(heard(text, false).as_deref(), Some("deploy cms"), "{text}");
+            assert_eq!(command(text, false).as_deref(), Some("deploy cms"), "{text}");
         }
-        assert_eq!(heard("deploy cms", true).as_deref(), Some("deploy cms"));
-        assert_eq!(heard("!deploy cms", true).as_deref(), Some("deploy cms"));
+        assert_eq!(command("deploy cms", true).as_deref(), Some("deploy cms"));
+        assert_eq!(command("!deploy cms", true).as_deref(), Some("deploy cms"));
     }
 
     #[test]
     fn other_messages_do_not_address_the_bot() {
         for text in ["deploy cms", "!", "!!!", "! well", "marvinx deploy", "marvin", "marvin:", "hey marvin deploy", ""]
         {
-            assert_eq!(heard(text, false), None, "{text}");
+            assert_eq!(command(text, false), None, "{text}");
         }
     }
 }

@@ -1,31 +1,28 @@
-//! When somebody should look: rules for Prometheus, beside the metrics that they lean on.
+//! Alert rules for Prometheus, defined next to the metrics that they use.
 
-/// One rule.
 #[derive(Debug)]
 pub struct Alert {
-    /// Its name.
     pub name: &'static str,
-    /// What is wrong where it gives anything, in PromQL.
+    /// The PromQL expression that is true while the alert fires.
     pub expr: &'static str,
-    /// For how long that must be so.
+    /// The time for which the expression must be true (`for`).
     pub lasts: &'static str,
-    /// How soon somebody should look.
     pub severity: Severity,
-    /// What it means, and what to look at. May name labels: `{{ $labels.bot }}`.
+    /// The meaning and the first step to take. May contain labels: `{{ $labels.bot }}`.
     pub summary: &'static str,
 }
 
-/// How soon somebody should look.
+/// The urgency of an alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {
-    /// Now.
+    /// Look at once.
     Critical,
-    /// In working hours.
+    /// Look in working hours.
     Warning,
 }
 
 impl Severity {
-    /// The word for it in a rule.
+    /// The value of the `severity` label.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Critical => "critical",

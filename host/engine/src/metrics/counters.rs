@@ -1,6 +1,6 @@
-//! Counters that are reached on every command and every call, kept at hand.
+//! Counters that every command and every call increments, registered once.
 //!
-//! Invariant: they belong to one engine, and are made after its process installed a recorder.
+//! Invariant: they belong to one engine, and are created after the process installed a recorder.
 
 use std::{
     collections::HashMap,
@@ -11,7 +11,6 @@ use metrics::Counter;
 
 use super::metric::Label;
 
-/// The counters of commands.
 pub(crate) struct Commands([Counter; CommandOutcome::ALL.len()]);
 
 impl Default for Commands {
@@ -24,7 +23,7 @@ impl Default for Commands {
 }
 
 impl Commands {
-    /// This became of a command.
+    /// Counts a command with this outcome.
     pub(crate) fn count(&self, became: CommandOutcome) {
         if let Some(at) = CommandOutcome::ALL.iter().position(|known| *known == became) {
             self.0[at].increment(1);
@@ -32,14 +31,14 @@ impl Commands {
     }
 }
 
-/// What the host said to a call.
+/// The decision about a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Decision {
-    /// It passed.
+    /// Allowed by the rules.
     Allowed,
-    /// A rule did not allow it.
+    /// Denied by a rule.
     Denied,
-    /// Its place was taken, or its job was called off.
+    /// Rejected because its deployment lock is held, or its job was cancelled.
     TurnedAway,
 }
 
@@ -55,7 +54,7 @@ impl Decision {
     }
 }
 
-/// The counters of one plugin's calls, each made when it is first needed.
+/// The counters of one plugin's calls, each registered at its first use.
 pub(crate) struct Calls {
     plugin: Arc<str>,
     // By the call's name.
@@ -63,12 +62,12 @@ pub(crate) struct Calls {
 }
 
 impl Calls {
-    /// Those of a plugin that can make these calls.
+    /// Creates the counters of a plugin for these calls.
     pub(crate) fn of(plugin: Arc<str>, calls: impl Iterator<Item = Arc<str>>) -> Self {
         Self { plugin, counters: calls.map(|call| (call, Default::default())).collect() }
     }
 
-    /// A call was authorized or refused.
+    /// Counts a decision about a call.
     pub(crate) fn count(&self, call: &str, decision: Decision) {
         let Some((name, counters)) = self.counters.get_key_value(call) else { return };
         let Some(at) = Decision::ALL.iter().position(|known| *known == decision) else { return };
@@ -83,22 +82,22 @@ impl Calls {
     }
 }
 
-/// What becomes of a command.
+/// The outcome of a command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CommandOutcome {
     /// A query or a command of the host was answered.
     Answered,
-    /// An order to the host was carried out.
+    /// A command of the host changed something, for example `cancel`.
     CarriedOut,
-    /// A job began.
+    /// A job was opened.
     TriggerSource,
-    /// It was no command.
+    /// The line was not a valid command.
     Malformed,
-    /// It was not for this person.
+    /// The sender has no right to run it.
     Denied,
-    /// It came too late.
+    /// It was received too late.
     Late,
-    /// It could not be done now.
+    /// It could not be handled, for example because the store was unavailable.
     Unable,
 }
 

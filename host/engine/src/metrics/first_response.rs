@@ -1,6 +1,6 @@
-//! How long somebody waits for the first sign that they were heard.
+//! Measures the time from a command's arrival to the first answer.
 //!
-//! Invariant: what is never answered is forgotten, so this holds little memory whatever is typed.
+//! Invariant: the number of waiting commands is bounded, so commands that are never answered do not fill the memory.
 
 use std::{
     collections::HashMap,
@@ -11,23 +11,23 @@ use std::{
 use super::metric::Label;
 use crate::store::InboxKey;
 
-/// No more are waited for at a time than these.
+/// The maximum number of waiting commands.
 const MOST: usize = 4_096;
-/// What is older than this makes way for others.
+/// Entries older than this are removed when the map is full.
 const OLD: Duration = Duration::from_secs(60);
 
-/// The commands that nothing was said to yet.
+/// The commands that have no answer yet.
 #[derive(Default)]
 pub(crate) struct FirstAnswers(Mutex<HashMap<String, Waiting>>);
 
 struct Waiting {
     since: Instant,
-    // The other name that the same command goes by.
+    // The other key of the same command: a command has its message's key and its job's id.
     twin: Option<String>,
 }
 
 impl FirstAnswers {
-    /// A command came in.
+    /// Adds a command.
     pub(crate) fn arrived(&self, key: &InboxKey) {
         let mut waiting = self.waiting();
         if waiting.len() >= MOST {
@@ -38,7 +38,7 @@ impl FirstAnswers {
         }
     }
 
-    /// It became a job: what is said of the job answers it too.
+    /// Links a command to its job: a message of the job is an answer too.
     pub(crate) fn became(&self, key: &InboxKey, job: &str) {
         let mut waiting = self.waiting();
         let name = name(key);
@@ -48,14 +48,14 @@ impl FirstAnswers {
         waiting.insert(job.to_owned(), Waiting { since, twin: Some(name) });
     }
 
-    /// It is not answered.
+    /// Removes a command that gets no answer.
     pub(crate) fn forget(&self, key: &InboxKey) {
         self.waiting().remove(&name(key));
     }
 
-    /// Something was sent under a key of the outbox.
+    /// Records the first answer, if the outbox key belongs to a waiting command.
     pub(crate) fn sent(&self, network: &'static str, key: &str) {
-        // The last part of a key is its purpose.
+        // The last part of an outbox key is the purpose of the message.
         let Some((about, _)) = key.rsplit_once('/') else { return };
         let mut waiting = self.waiting();
         let Some(one) = waiting.remove(about) else { return };
@@ -73,7 +73,7 @@ impl FirstAnswers {
     }
 }
 
-/// What the keys of a message's answers begin with.
+/// The common prefix of the outbox keys of a message's answers.
 fn name(key: &InboxKey) -> String {
     format!("{}/{}", key.room, key.event)
 }
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_answer_ends_the_wait_by_either_name() {
+    fn an_answer_by_message_or_by_job_ends_the_wait() {
         let answers = FirstAnswers::default();
         for sent in ["ops/1/a/👀", "7f3ak/card"] {
             answers.arrived(&key("a"));
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_never_answered_fills_no_memory() {
+    fn unanswered_commands_do_not_fill_the_memory() {
         let answers = FirstAnswers::default();
         for number in 0..2 * MOST {
             answers.arrived(&key(&number.to_string()));

@@ -1,80 +1,77 @@
-//! What the host counts and measures, for who watches over it: one table, and small functions that record.
+//! The types of metrics and labels, and their registration.
 //!
-//! Invariant: a metric has a row in [`TABLE`], and nothing else is recorded: names and labels are values of this folder's
-//! types, so none can be misspelt. A label's value is a word of the host, of the contract or of the operator's file, never
-//! of what somebody typed or sent.
-//! What is recorded goes to the recorder of the crate `metrics` that the process has installed before it builds an
-//! [`crate::Engine`]; without one it goes nowhere and costs next to nothing.
-//! Not here: how metrics are shown to others. `METRICS.md` and `packaging/alerts.yml` are written from the table
-//! ([`page`], [`alerts`]).
+//! Invariant: every metric has a row in [`TABLE`]. Names and labels are values of this module's types, so they cannot
+//! be misspelt. A label's value is from the host, the contract or the configuration, never text that somebody typed or
+//! sent.
+//! Metrics go to the recorder of the crate `metrics` that the process installed before it built an [`crate::Engine`].
+//! Without a recorder they are dropped at almost no cost.
+//! Not here: exporting metrics. `METRICS.md` and `packaging/alerts.yml` are generated from the table.
 
 use metrics::{Counter, Gauge, Histogram, Key, Level, Metadata, SharedString, Unit};
 
 use super::{alert::Alert, table::TABLE};
 
-/// One row of the table.
+/// A row of the table of metrics.
 #[derive(Debug)]
 pub struct Metric {
-    /// Its name, as a scrape shows it.
+    /// The name in a scrape.
     pub name: &'static str,
-    /// What it is.
     pub kind: MetricKind,
-    /// What it is told apart by, in this order.
+    /// The labels, in this order.
     pub labels: &'static [Label],
-    /// What it says, one sentence.
+    /// The description, in one sentence.
     pub help: &'static str,
-    /// The alerts that lean on it.
+    /// The alerts that use the metric.
     pub alerts: &'static [Alert],
 }
 
-/// What a metric is.
+/// The kind of a metric.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum MetricKind {
-    /// It only goes up.
+    /// Only increases.
     Counter,
-    /// It is what it is at the moment of the scrape.
+    /// The value at the time of the scrape.
     Gauge,
-    /// Times in seconds, sorted into buckets with these upper bounds.
+    /// A histogram of durations in seconds, with these upper bounds.
     Seconds(&'static [f64]),
 }
 
-/// What metrics are told apart by. The list is closed.
+/// The labels of metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Label {
-    /// How it ended, in one word.
+    /// The outcome of a command, job or schedule.
     Outcome,
-    /// An identity of the configuration.
+    /// A bot of the configuration.
     Bot,
     /// A chat network.
     Network,
-    /// Where an open job stands.
+    /// The phase of an open job.
     JobPhase,
     /// A plugin of the configuration.
     Plugin,
     /// A call of the contract.
     Call,
-    /// Whether the rules let it pass.
+    /// The decision about a call.
     Decision,
-    /// What was asked: a chat network, or a pipelines system of the configuration.
+    /// The receiver of a request: a chat network, or a pipeline backend of the configuration.
     Target,
-    /// What it was asked for.
+    /// The method of a request.
     Method,
-    /// The class of an HTTP answer, or a word for how it went.
+    /// The class of an HTTP status, or the result in one word.
     Status,
-    /// Whether it did what was asked.
+    /// Whether the request succeeded.
     Success,
     /// A hook of the configuration.
     Hook,
-    /// What was answered.
+    /// The answer to a delivery.
     Answer,
     /// A schedule of the configuration.
     Schedule,
-    /// Whether it is there to be used.
+    /// Whether a plugin is loaded.
     State,
 }
 
 impl Label {
-    /// All of them.
     pub const ALL: [Self; 15] = [
         Self::Outcome,
         Self::Bot,
@@ -93,7 +90,7 @@ impl Label {
         Self::State,
     ];
 
-    /// Its name.
+    /// The name in a scrape.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Outcome => "outcome",
@@ -114,31 +111,31 @@ impl Label {
         }
     }
 
-    /// What its values are, for the page.
+    /// The values, as text for `METRICS.md`.
     pub fn values(self) -> &'static str {
         match self {
-            Self::Outcome => "how it ended, one word of a fixed list",
-            Self::Bot => "an identity, by its name in `[bot.NAME]`",
+            Self::Outcome => "the outcome, one value of a fixed list",
+            Self::Bot => "a bot, by its name in `[bot.NAME]`",
             Self::Network => "a chat network: `console`, `matrix`, `mattermost`",
             Self::JobPhase => {
-                "where a job stands: `working`, `run`, `time`, `line`, `later`, `asked`, `approval`, `held`"
+                "the phase of a job: `working`, `run`, `time`, `line`, `later`, `asked`, `approval`, `held`"
             }
             Self::Plugin => "a plugin, by its name in `[plugin.NAME]`",
             Self::Call => "a call of the contract: `pipelines.trigger`",
             Self::Decision => {
-                "`allowed`; `denied` by a rule; `turned-away`, as its place was taken or its job called off"
+                "`allowed`; `denied` by a rule; `turned-away` because the deployment lock is held or the job was cancelled"
             }
             Self::Target => {
-                "a chat network, or a pipelines system by its name in `[pipelines.NAME]` (or its kind, where it has none)"
+                "a chat network, or a pipeline backend by its name in `[pipelines.NAME]` (or its kind, if it has no table)"
             }
             Self::Method => {
-                "what was asked for: a method of HTTP, or `say`, `edit`, `react`, `find`, `start`, `state`, `output`, `cancel`, `forget`"
+                "an HTTP method, or `say`, `edit`, `react`, `find`, `start`, `state`, `output`, `cancel`, `forget`"
             }
-            Self::Status => "`2xx` to `5xx` where an answer of HTTP is known; else `ok`, `limited`, `away`, `refused`",
+            Self::Status => "`2xx` to `5xx` for an HTTP answer; otherwise `ok`, `limited`, `away`, `refused`",
             Self::Success => "`true` or `false`",
-            Self::Hook => "a hook, by its `name`; empty where there is none of that name",
+            Self::Hook => "a hook, by its `name`; empty for an unknown name",
             Self::Answer => {
-                "what a delivery was answered: `taken`, `again`, `left`, `malformed`, `unauthorized`, `unknown`, `too-large`, `too-many`, `too-slow`, `later`"
+                "the answer to a delivery: `taken`, `again`, `left`, `malformed`, `unauthorized`, `unknown`, `too-large`, `too-many`, `too-slow`, `later`"
             }
             Self::Schedule => "a schedule, by its `name`",
             Self::State => "`loaded` or `not-loaded`",
@@ -149,11 +146,11 @@ impl Label {
 const METADATA: Metadata<'static> = Metadata::new("wardroom", Level::INFO, None);
 
 impl Metric {
-    /// What it is told apart by, given in the order of its row.
+    /// The key of a metric. The labels must be those of its row, in order.
     fn key<const N: usize>(&self, labels: [(Label, SharedString); N]) -> Key {
         debug_assert!(
             labels.iter().map(|(label, _)| *label).eq(self.labels.iter().copied()),
-            "{} is told apart by {:?}",
+            "{} has the labels {:?}",
             self.name,
             self.labels
         );
@@ -180,7 +177,7 @@ impl Metric {
     }
 }
 
-/// Tells the installed recorder what there is. Once, before the first scrape.
+/// Describes all metrics to the installed recorder. Called once, before the first scrape.
 pub fn describe() {
     for metric in TABLE {
         let (name, help) = (metric.name.into(), metric.help.into());

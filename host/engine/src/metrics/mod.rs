@@ -1,6 +1,6 @@
-//! What is counted and measured: one table, and a function for each event.
+//! Metrics: one table, and a function for each event.
 //!
-//! Invariant: no label holds text that somebody typed or sent.
+//! Invariant: no label contains text that somebody typed or sent.
 
 mod alert;
 mod counters;

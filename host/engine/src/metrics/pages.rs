@@ -1,6 +1,6 @@
-//! The table as people and Prometheus read it: `METRICS.md` and `packaging/alerts.yml`.
+//! The generated files `METRICS.md` and `packaging/alerts.yml`.
 //!
-//! Invariant: both are made of the table alone.
+//! Invariant: both depend on the table only.
 
 use std::fmt::Write as _;
 
@@ -12,29 +12,29 @@ use super::{
 /// `METRICS.md`.
 pub(super) fn page() -> String {
     let mut text = String::from(
-        "# Figures\n\n\
-         `GET /metrics` of the listener (`[http]` in `plugins.toml`) gives these to Prometheus. This page and the rules in\n\
-         [packaging/alerts.yml](packaging/alerts.yml) are written from one table, `host/engine/src/metrics/table.rs`.\n\n\
-         No label holds anything that somebody typed or sent. Times are in seconds.\n\n\
-         | metric | what it is | told apart by | what it says |\n|---|---|---|---|\n",
+        "# Metrics\n\n\
+         `GET /metrics` of the listener (`[http]` in `plugins.toml`) returns these metrics for Prometheus. This page and the rules in\n\
+         [packaging/alerts.yml](packaging/alerts.yml) are generated from one table, `host/engine/src/metrics/table.rs`.\n\n\
+         No label contains text that somebody typed or sent. Times are in seconds.\n\n\
+         | metric | kind | labels | meaning |\n|---|---|---|---|\n",
     );
     for metric in TABLE {
         let labels: Vec<String> = metric.labels.iter().map(|label| format!("`{}`", label.as_str())).collect();
-        let labels = if labels.is_empty() { "nothing".to_owned() } else { labels.join(", ") };
+        let labels = if labels.is_empty() { "none".to_owned() } else { labels.join(", ") };
         let _ = writeln!(text, "| `{}` | {} | {labels} | {} |", metric.name, kind(metric), metric.help);
     }
-    text.push_str("\nWhat they are told apart by:\n\n| label | its values |\n|---|---|\n");
+    text.push_str("\nLabels:\n\n| label | values |\n|---|---|\n");
     for label in Label::ALL {
         let _ = writeln!(text, "| `{}` | {} |", label.as_str(), label.values());
     }
-    text.push_str("\nHow times are sorted, in seconds:\n\n");
+    text.push_str("\nBuckets, in seconds:\n\n");
     for metric in TABLE {
         if let MetricKind::Seconds(bounds) = metric.kind {
             let bounds: Vec<String> = bounds.iter().map(f64::to_string).collect();
             let _ = writeln!(text, "- `{}`: {}", metric.name, bounds.join(", "));
         }
     }
-    text.push_str("\n## Alerts\n\n| alert | when | for | severity | what it means |\n|---|---|---|---|---|\n");
+    text.push_str("\n## Alerts\n\n| alert | expression | for | severity | meaning |\n|---|---|---|---|---|\n");
     for alert in TABLE.iter().flat_map(|metric| metric.alerts) {
         let expr = alert.expr.replace('|', "\\|");
         let _ = writeln!(
@@ -57,10 +57,9 @@ fn kind(metric: &Metric) -> &'static str {
     }
 }
 
-/// `packaging/alerts.yml`.
 pub(super) fn alerts() -> String {
     let mut text = String::from(
-        "# Rules for Prometheus. Written from the table in host/engine/src/metrics/table.rs; METRICS.md explains the metrics.\n\
+        "# Rules for Prometheus. Generated from the table in host/engine/src/metrics/table.rs; METRICS.md explains the metrics.\n\
          groups:\n  - name: wardroom\n    rules:\n",
     );
     for alert in TABLE.iter().flat_map(|metric| metric.alerts) {
@@ -78,7 +77,7 @@ pub(super) fn alerts() -> String {
     text
 }
 
-/// A text of one line in YAML.
+/// A single-quoted YAML string.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }

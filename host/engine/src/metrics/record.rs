@@ -1,22 +1,22 @@
-//! Records: one function for each thing that happens.
+//! One function per event that is counted or measured.
 
 use std::time::{Duration, Instant};
 
 use super::metric::Label;
 use crate::store::{JobOutcome, JobPhase, Write};
 
-/// What came of a request to another machine.
+/// The result of a request to another system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RequestOutcome {
-    /// It answered with this status of HTTP.
+    /// An HTTP status.
     Status(u16),
-    /// It did what was asked; no more is known.
+    /// Success, without an HTTP status.
     Done,
-    /// It asks us to be slower.
+    /// The rate limit was exceeded.
     Limited,
-    /// It does not answer, or says that it cannot now.
+    /// No answer, or temporarily unavailable.
     Away,
-    /// It says no.
+    /// Refused.
     Refused,
 }
 
@@ -40,9 +40,9 @@ impl RequestOutcome {
     }
 }
 
-/// A request was made since `began`. `target` is the network, or the system's name in the configuration. What the engine asks
-/// of an adapter (to say something, to start a run) it records by itself under its own word. An adapter records the
-/// requests of HTTP that it makes, each under its method.
+/// Records a request that began at `began`. `target` is the network, or the backend's name in the configuration. The
+/// engine records its own calls of adapters (such as `say` or `start`). An adapter records its HTTP requests by their
+/// HTTP methods.
 pub fn outbound(target: &str, method: &'static str, came: RequestOutcome, began: Instant) {
     let target = metrics::SharedString::from(target.to_owned());
     super::table::OUTBOUND
@@ -58,7 +58,7 @@ pub fn outbound(target: &str, method: &'static str, came: RequestOutcome, began:
         .record(began.elapsed().as_secs_f64());
 }
 
-/// A delivery to a hook was answered. `hook` is the name of one that there is; `None` for any other.
+/// Counts the answer to a delivery. `hook` is the name of a configured hook, and `None` for an unknown one.
 pub fn hook(hook: Option<&str>, answer: &'static str) {
     hooks_counter(hook.unwrap_or_default(), answer).increment(1);
 }
@@ -67,31 +67,31 @@ fn hooks_counter(hook: &str, answer: &'static str) -> metrics::Counter {
     super::table::HOOKS.counter([(Label::Hook, hook.to_owned().into()), (Label::Answer, answer.into())])
 }
 
-/// Whether messages flow between an account and its network, and how often they flowed again after they had not.
+/// Sets the state of an account's connection, and the number of its reconnects.
 pub(crate) fn account(bot: &str, network: &'static str, up: bool, reconnects: u64) {
     let labels = || [(Label::Bot, metrics::SharedString::from(bot.to_owned())), (Label::Network, network.into())];
     super::table::LINK_UP.gauge(labels()).set(if up { 1.0 } else { 0.0 });
     super::table::RECONNECTS.counter(labels()).absolute(reconnects);
 }
 
-/// How many jobs are open in a phase.
+/// Sets the number of open jobs in a phase.
 pub(crate) fn open_jobs(phase: JobPhase, count: u64) {
     super::table::JOBS.gauge([(Label::JobPhase, word(phase).into())]).set(count as f64);
 }
 
-/// By how much the job is late that should have gone on longest ago.
+/// Sets the delay of the job that is overdue for the longest time.
 pub(crate) fn overdue(late: Duration) {
     super::table::OVERDUE.gauge([]).set(late.as_secs_f64());
 }
 
-/// How many plugins are loaded and not loaded.
+/// Sets the numbers of loaded and not loaded plugins.
 pub(crate) fn plugins(loaded: usize, not_loaded: usize) {
     for (state, count) in [("loaded", loaded), ("not-loaded", not_loaded)] {
         super::table::PLUGINS.gauge([(Label::State, state.into())]).set(count as f64);
     }
 }
 
-/// Shows what has not happened yet as none, of what is rare: who watches sees a first time only where there was a none before.
+/// Creates the counters of rare events with the value 0. Otherwise `increase()` would miss the first event.
 pub(crate) fn begin<'a>(schedules: impl Iterator<Item = &'a str>, hooks: impl Iterator<Item = &'a str>) {
     for schedule in schedules {
         scheduled(schedule, ScheduleOutcome::Fired, 0);
@@ -108,7 +108,7 @@ pub(crate) fn begin<'a>(schedules: impl Iterator<Item = &'a str>, hooks: impl It
     }
 }
 
-/// The ends of jobs that some changes bring, to be counted once they are on disk.
+/// The outcomes of the jobs that some writes close. The caller counts them after the commit.
 pub(crate) fn ends(writes: &[Write]) -> Vec<JobOutcome> {
     let end = |write: &Write| match write {
         Write::Close { end, .. } => Some(end.outcome),
@@ -117,7 +117,7 @@ pub(crate) fn ends(writes: &[Write]) -> Vec<JobOutcome> {
     writes.iter().filter_map(end).collect()
 }
 
-/// A job is over, and that is on disk.
+/// Counts a job that ended, after the commit.
 pub(crate) fn job_ended(outcome: JobOutcome) {
     ended(outcome, 1);
 }
@@ -135,21 +135,21 @@ fn ended(outcome: JobOutcome, count: u64) {
     super::table::JOBS_ENDED.counter([(Label::Outcome, word.into())]).increment(count);
 }
 
-/// A job is woken so much later than its time.
+/// Records the delay of a woken job.
 pub(crate) fn woken(late: Duration) {
     super::table::WAKE_LAG.seconds([]).record(late.as_secs_f64());
 }
 
-/// What became of a schedule's time.
+/// The outcome of a scheduled time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ScheduleOutcome {
-    /// It was set off.
+    /// The command was started.
     Fired,
-    /// It was not.
+    /// The time was missed and skipped.
     Skipped,
 }
 
-/// Times of a schedule came.
+/// Counts scheduled times.
 pub(crate) fn scheduled(schedule: &str, ran: ScheduleOutcome, times: usize) {
     let word = match ran {
         ScheduleOutcome::Fired => "fired",
@@ -159,7 +159,7 @@ pub(crate) fn scheduled(schedule: &str, ran: ScheduleOutcome, times: usize) {
     super::table::SCHEDULES.counter(labels).increment(u64::try_from(times).unwrap_or(u64::MAX));
 }
 
-/// A network asks us to wait.
+/// Records the pause that a network asked for.
 pub(crate) fn rate_limited(network: &'static str, wait: Duration) {
     super::table::RATE_LIMITED.seconds([(Label::Network, network.into())]).record(wait.as_secs_f64());
 }

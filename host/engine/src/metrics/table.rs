@@ -1,18 +1,18 @@
-//! The table: every metric there is, with its alerts.
+//! The table of all metrics, with their alerts.
 
 use super::{
     alert::{Alert, Severity},
     metric::{Label, Metric, MetricKind},
 };
 
-/// Bounds for what a person waits for; the first answer is promised within a second.
+/// The buckets for waiting times of people. The first answer is promised within a second.
 const ANSWERS: &[f64] = &[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
-/// Bounds for a request to another machine.
+/// The buckets for requests to other systems.
 const REQUESTS: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
-/// Bounds for what should not be at all.
+/// The buckets for delays.
 const WAITS: &[f64] = &[0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0, 3600.0];
 
-/// Every metric, in the order of the page.
+/// All metrics, in the order of `METRICS.md`.
 pub const TABLE: &[&Metric] = &[
     &LINK_UP,
     &RECONNECTS,
@@ -35,22 +35,22 @@ pub(crate) const LINK_UP: Metric = Metric {
     name: "wardroom_link_up",
     kind: MetricKind::Gauge,
     labels: &[Label::Bot, Label::Network],
-    help: "Whether messages flow between an account and its network: 1 or 0.",
+    help: "Whether an account is connected to its network: 1 or 0.",
     alerts: &[
         Alert {
             name: "WardroomAway",
             expr: "absent(wardroom_link_up)",
             lasts: "5m",
             severity: Severity::Critical,
-            summary: "No Wardroom host gives metrics. Is it running, and is its /metrics scraped?",
+            summary: "No Wardroom host exports metrics. Check that it runs and that its /metrics is scraped.",
         },
         Alert {
             name: "WardroomDeaf",
             expr: "wardroom_link_up == 0",
             lasts: "5m",
             severity: Severity::Critical,
-            summary: "{{ $labels.bot }} has no connection to {{ $labels.network }}: nobody there is answered. \
-                      /readyz says why.",
+            summary: "{{ $labels.bot }} is not connected to {{ $labels.network }}, so commands there are not answered. \
+                      See /readyz for the reason.",
         },
     ],
 };
@@ -59,13 +59,13 @@ pub(crate) const RECONNECTS: Metric = Metric {
     name: "wardroom_reconnects_total",
     kind: MetricKind::Counter,
     labels: &[Label::Bot, Label::Network],
-    help: "How often messages flowed again after they had not.",
+    help: "The number of times that a lost connection was re-established.",
     alerts: &[Alert {
         name: "WardroomLosesItsConnection",
         expr: "increase(wardroom_reconnects_total[1h]) > 6",
         lasts: "5m",
         severity: Severity::Warning,
-        summary: "{{ $labels.bot }} loses its connection to {{ $labels.network }} again and again.",
+        summary: "{{ $labels.bot }} loses its connection to {{ $labels.network }} repeatedly. Check the network and the host's log.",
     }],
 };
 
@@ -73,7 +73,7 @@ pub(crate) const COMMANDS: Metric = Metric {
     name: "wardroom_commands_total",
     kind: MetricKind::Counter,
     labels: &[Label::Outcome],
-    help: "Commands by what became of them: answered, carried-out, started (a job began), malformed, denied, late, unable.",
+    help: "Commands by outcome: answered, carried-out, started (a job was opened), malformed, denied, late, unable.",
     alerts: &[],
 };
 
@@ -81,13 +81,13 @@ pub(crate) const FIRST_ANSWER: Metric = Metric {
     name: "wardroom_first_answer_seconds",
     kind: MetricKind::Seconds(ANSWERS),
     labels: &[Label::Network],
-    help: "From a typed command's arrival in this process to the first sign in its room that somebody heard it: an emoji or a message.",
+    help: "The time from a typed command's arrival in this process to the first answer in its room: a reaction or a message.",
     alerts: &[Alert {
         name: "WardroomAnswersLate",
         expr: "histogram_quantile(0.95, sum by (le, network) (rate(wardroom_first_answer_seconds_bucket[15m]))) > 2",
         lasts: "15m",
         severity: Severity::Warning,
-        summary: "People on {{ $labels.network }} wait for more than two seconds until they are answered.",
+        summary: "People on {{ $labels.network }} wait more than two seconds for the first answer.",
     }],
 };
 
@@ -95,13 +95,13 @@ pub(crate) const JOBS: Metric = Metric {
     name: "wardroom_jobs",
     kind: MetricKind::Gauge,
     labels: &[Label::JobPhase],
-    help: "Open jobs by where they stand.",
+    help: "Open jobs by phase.",
     alerts: &[Alert {
         name: "WardroomJobNeedsSomebody",
         expr: "sum by (phase) (wardroom_jobs{phase=~\"asked|held\"}) > 0",
         lasts: "15m",
         severity: Severity::Warning,
-        summary: "A job cannot go on by itself ({{ $labels.phase }}): type `jobs` in its room.",
+        summary: "A job needs a person's decision ({{ $labels.phase }}). Run `jobs` in its room.",
     }],
 };
 
@@ -109,7 +109,7 @@ pub(crate) const JOBS_ENDED: Metric = Metric {
     name: "wardroom_jobs_ended_total",
     kind: MetricKind::Counter,
     labels: &[Label::Outcome],
-    help: "Jobs that ended: succeeded, warnings, failed, cancelled, refused, not-approved, unknown.",
+    help: "Ended jobs by outcome: succeeded, warnings, failed, cancelled, refused, not-approved, unknown.",
     alerts: &[Alert {
         name: "WardroomJobsFail",
         expr: "sum(increase(wardroom_jobs_ended_total{outcome=~\"failed|unknown\"}[1h])) > 5 \
@@ -117,7 +117,7 @@ pub(crate) const JOBS_ENDED: Metric = Metric {
                > 0.5 * sum(increase(wardroom_jobs_ended_total[1h]))",
         lasts: "5m",
         severity: Severity::Warning,
-        summary: "More than half of the jobs of the last hour failed, or nobody knows how they ended.",
+        summary: "More than half of the jobs of the last hour failed or ended with an unknown result.",
     }],
 };
 
@@ -125,7 +125,7 @@ pub(crate) const WAKE_LAG: Metric = Metric {
     name: "wardroom_wake_lag_seconds",
     kind: MetricKind::Seconds(WAITS),
     labels: &[],
-    help: "How much later than its time a job was woken; what came due while no host was there counts too.",
+    help: "The delay of a job's wake-up after its time, including downtime of the host.",
     alerts: &[],
 };
 
@@ -133,13 +133,13 @@ pub(crate) const OVERDUE: Metric = Metric {
     name: "wardroom_overdue_wake_seconds",
     kind: MetricKind::Gauge,
     labels: &[],
-    help: "How long ago the oldest job should have been woken that was not; 0 where none is overdue.",
+    help: "The delay of the job that is overdue for the longest time; 0 if none is overdue.",
     alerts: &[Alert {
         name: "WardroomWakesLate",
         expr: "wardroom_overdue_wake_seconds > 60",
         lasts: "5m",
         severity: Severity::Critical,
-        summary: "A job should have gone on {{ $value | humanizeDuration }} ago and did not: the host is overloaded, or its store is slow.",
+        summary: "A job is overdue by {{ $value | humanizeDuration }}: the host is overloaded, or its database is slow.",
     }],
 };
 
@@ -147,13 +147,13 @@ pub(crate) const CALLS: Metric = Metric {
     name: "wardroom_calls_total",
     kind: MetricKind::Counter,
     labels: &[Label::Plugin, Label::Call, Label::Decision],
-    help: "Calls of plugins, by whether the rules let them pass; those answered from a journal and those of dry runs that act are not counted.",
+    help: "Calls of plugins by decision. Replayed calls and acting calls of dry runs are not counted.",
     alerts: &[Alert {
         name: "WardroomPluginDenied",
         expr: "sum by (plugin, call) (increase(wardroom_calls_total{decision=\"denied\"}[15m])) > 20",
         lasts: "0m",
         severity: Severity::Warning,
-        summary: "Plugin {{ $labels.plugin }} is refused {{ $labels.call }} again and again: a rule is missing, or it tries what it should not.",
+        summary: "Plugin {{ $labels.plugin }} is denied {{ $labels.call }} repeatedly: a grant is missing, or the plugin misbehaves.",
     }],
 };
 
@@ -161,14 +161,14 @@ pub(crate) const OUTBOUND: Metric = Metric {
     name: "wardroom_outbound_requests_total",
     kind: MetricKind::Counter,
     labels: &[Label::Target, Label::Method, Label::Status, Label::Success],
-    help: "Requests to chat networks and pipelines systems: what the host asks of them under its own word, and the requests of HTTP that are made for it, where an adapter tells of them, under their methods.",
+    help: "Requests to chat networks and pipeline backends: the engine's calls of adapters by their names, and the adapters' HTTP requests by HTTP method.",
     alerts: &[Alert {
         name: "WardroomTargetFails",
         expr: "sum by (target) (rate(wardroom_outbound_requests_total{success=\"false\"}[10m])) \
                > 0.5 * sum by (target) (rate(wardroom_outbound_requests_total[10m]))",
         lasts: "10m",
         severity: Severity::Warning,
-        summary: "More than half of the requests to {{ $labels.target }} fail.",
+        summary: "More than half of the requests to {{ $labels.target }} fail. Check that it is reachable and that the credentials are valid.",
     }],
 };
 
@@ -176,7 +176,7 @@ pub(crate) const OUTBOUND_SECONDS: Metric = Metric {
     name: "wardroom_outbound_request_seconds",
     kind: MetricKind::Seconds(REQUESTS),
     labels: &[Label::Target, Label::Method],
-    help: "How long requests to chat networks and pipelines systems took, whatever came of them.",
+    help: "The duration of requests to chat networks and pipeline backends, successful or not.",
     alerts: &[],
 };
 
@@ -184,13 +184,13 @@ pub(crate) const RATE_LIMITED: Metric = Metric {
     name: "wardroom_rate_limit_wait_seconds",
     kind: MetricKind::Seconds(WAITS),
     labels: &[Label::Network],
-    help: "For how long a network told us to wait before the next message; each wait is one.",
+    help: "The pauses that a network's rate limit required.",
     alerts: &[Alert {
         name: "WardroomRateLimited",
         expr: "sum by (network) (increase(wardroom_rate_limit_wait_seconds_sum[15m])) > 300",
         lasts: "5m",
         severity: Severity::Warning,
-        summary: "{{ $labels.network }} slows us down: raise the rate limit of the bot's account there.",
+        summary: "{{ $labels.network }} limits the bot's rate. Raise the rate limit of the bot's account there.",
     }],
 };
 
@@ -198,13 +198,13 @@ pub(crate) const HOOKS: Metric = Metric {
     name: "wardroom_hooks_total",
     kind: MetricKind::Counter,
     labels: &[Label::Hook, Label::Answer],
-    help: "Deliveries of other machines to hooks, by what they were answered.",
+    help: "Deliveries to hooks by answer.",
     alerts: &[Alert {
         name: "WardroomHookRefused",
         expr: "sum by (hook) (increase(wardroom_hooks_total{answer=~\"unauthorized|unknown\"}[15m])) > 20",
         lasts: "0m",
         severity: Severity::Warning,
-        summary: "Deliveries to hook {{ $labels.hook }} do not prove who sent them: its secret was changed on one side only, or somebody is guessing.",
+        summary: "Deliveries to hook {{ $labels.hook }} fail authentication: its secret was changed on one side only, or somebody is guessing it.",
     }],
 };
 
@@ -212,13 +212,13 @@ pub(crate) const SCHEDULES: Metric = Metric {
     name: "wardroom_schedules_total",
     kind: MetricKind::Counter,
     labels: &[Label::Schedule, Label::Outcome],
-    help: "Times of schedules: fired, or skipped because no host was there.",
+    help: "Scheduled times by outcome: fired, or skipped because the host was down.",
     alerts: &[Alert {
         name: "WardroomScheduleSkipped",
         expr: "increase(wardroom_schedules_total{outcome=\"skipped\"}[1h]) > 0",
         lasts: "0m",
         severity: Severity::Warning,
-        summary: "Times of schedule {{ $labels.schedule }} came while the host was away, and were not made up for.",
+        summary: "Times of schedule {{ $labels.schedule }} were missed while the host was down, and were skipped.",
     }],
 };
 
@@ -226,12 +226,12 @@ pub(crate) const PLUGINS: Metric = Metric {
     name: "wardroom_plugins",
     kind: MetricKind::Gauge,
     labels: &[Label::State],
-    help: "Plugins of the configuration, loaded or not.",
+    help: "Plugins of the configuration by state.",
     alerts: &[Alert {
         name: "WardroomPluginNotLoaded",
         expr: "wardroom_plugins{state=\"not-loaded\"} > 0",
         lasts: "5m",
         severity: Severity::Warning,
-        summary: "A plugin did not load, so its commands are not there: type `plugins` as an admin, or run `wardroom check`.",
+        summary: "A plugin did not load, so its commands are missing. Run `plugins` as an admin, or `wardroom check`.",
     }],
 };

@@ -1,4 +1,4 @@
-//! The table itself, and what is written from it.
+//! Tests of the table and of the files that are generated from it.
 
 use std::{collections::BTreeSet, env, fs, path::Path};
 
@@ -8,11 +8,11 @@ use super::{
 };
 
 #[test]
-fn every_row_is_well_formed() {
+fn every_row_has_valid_and_unique_names() {
     let (mut names, mut alerts) = (BTreeSet::new(), BTreeSet::new());
     for metric in TABLE {
         let name = metric.name;
-        assert!(names.insert(name), "{name} is there twice");
+        assert!(names.insert(name), "{name} is defined twice");
         assert!(name.starts_with("wardroom_"), "{name}");
         assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') && !name.contains("__"), "{name}");
         match metric.kind {
@@ -38,8 +38,8 @@ fn every_row_is_well_formed() {
         }
     }
     let used: BTreeSet<_> = TABLE.iter().flat_map(|metric| metric.labels).copied().collect();
-    assert_eq!(used, Label::ALL.into_iter().collect(), "a label that no metric has");
-    // An alert leans on metrics and labels that there are.
+    assert_eq!(used, Label::ALL.into_iter().collect(), "a label that no metric uses");
+    // Alerts refer to existing metrics and labels.
     let word = regex::Regex::new(r"wardroom_[a-z_]+").unwrap();
     let label = regex::Regex::new(r"\$labels\.([a-z]+)").unwrap();
     for alert in TABLE.iter().flat_map(|metric| metric.alerts) {
@@ -54,9 +54,9 @@ fn every_row_is_well_formed() {
     }
 }
 
-/// `WARDROOM_BLESS=1` writes them.
+/// `WARDROOM_BLESS=1` rewrites the files.
 #[test]
-fn the_page_and_the_rules_are_those_of_the_table() {
+fn the_generated_files_match_the_table() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     for (path, text) in [("METRICS.md", page()), ("packaging/alerts.yml", alerts())] {
         let path = root.join(path);

@@ -1,15 +1,8 @@
-//! Who may do what: patterns, what plugins are granted, roles of people, and the check of a command.
-//!
-//! Reads the policy that `config` validated, and what is known of groups, rooms and grants in chat. A decision waits for
-//! nobody; what is not known then is a right that nobody has.
-//!
-//! Architecture Invariant: one matcher ([`Limits::permit`]) serves all rules that permit.
-//! Architecture Invariant: [`Authorized`] has no public constructor. Holding one *is* the proof.
-//! Not here: the check of a call (`capability`), which puts grants, roles and the typed words together.
+//! The attributes of a call that rules can match.
 
 use std::collections::BTreeMap;
 
-/// What a rule can match.
+/// An attribute of a call that rules can match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Attribute {
     /// An app of the configuration.
@@ -20,11 +13,11 @@ pub enum Attribute {
     Version,
     /// A pipeline's name, for example `cms/staging`.
     Pipeline,
-    /// A parameter of a pipeline that is none of these.
+    /// A parameter of a pipeline, other than the ones above.
     Parameter,
-    /// A key of the plugin's own store.
+    /// A key of the plugin's own values.
     Key,
-    /// The id of a person.
+    /// A person's id.
     Person,
     /// A role of the configuration.
     Role,
@@ -33,7 +26,7 @@ pub enum Attribute {
 }
 
 impl Attribute {
-    /// All of them.
+    /// The attributes of the contract's calls.
     pub const ALL: [Self; 8] = [
         Self::App,
         Self::Environment,
@@ -45,7 +38,7 @@ impl Attribute {
         Self::Role,
     ];
 
-    /// The word in rules, journal and reports.
+    /// The name in rules, journals and reports.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::App => "app",
@@ -60,11 +53,11 @@ impl Attribute {
         }
     }
 
-    /// The attribute of a word.
+    /// Parses a name.
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|attribute| attribute.as_str() == word)
     }
 }
 
-/// What the rules see of a call. Values come from the host's knowledge wherever it can know.
+/// The attributes of one call. Values come from the host's own data wherever possible, not from the plugin.
 pub type Attributes = BTreeMap<Attribute, Vec<String>>;

@@ -1,11 +1,11 @@
-//! The configured apps and environments, and how each app is deployed. Plain data.
+//! The apps and environments of the configuration, and the deployments of each app. Plain data.
 
 use std::collections::BTreeMap;
 
 use super::{room::RoomName, value_pattern::ValuePattern};
 use crate::base::{At, Located};
 
-/// The configured apps and environments.
+/// The apps and environments of the configuration.
 #[derive(Debug, Default)]
 pub struct Catalog {
     pub(crate) apps: BTreeMap<String, App>,
@@ -18,91 +18,88 @@ impl Catalog {
         self.apps.values()
     }
 
-    /// One app.
+    /// The app with this name.
     pub fn app(&self, name: &str) -> Option<&App> {
         self.apps.get(name)
     }
 
-    /// The environments, in the order of the file.
+    /// The environments, in the order of the configuration.
     pub fn environments(&self) -> impl Iterator<Item = &str> + Clone {
         self.environments.iter().map(|environment| environment.name.as_str())
     }
 
-    /// One environment.
+    /// The environment with this name.
     pub fn environment(&self, name: &str) -> Option<&Environment> {
         self.environments.iter().find(|environment| environment.name == name)
     }
 
-    /// The environment in which a version of an app must have succeeded before it comes to this one, and the rule that says
-    /// so. One that the app is not deployed to is left out, and the one before that counts.
+    /// The environment in which a version of an app must have succeeded before it may be deployed to this one, with the
+    /// position of the rule. Environments to which the app is not deployed are skipped.
     pub fn before<'a>(&'a self, app: &str, environment: &str) -> Option<(&'a str, &'a At)> {
         let app = self.app(app)?;
         let rule = self.environment(environment)?.after.as_ref()?;
         let mut after = rule;
-        // The reader refuses circles.
+        // The configuration rejects cycles.
         while !app.deployments.iter().any(|deployment| deployment.environment == after.value) {
             after = self.environment(&after.value)?.after.as_ref()?;
         }
         Some((&after.value, &rule.at))
     }
 
-    /// The deployment that a pipeline's name stands for.
+    /// The deployment with this pipeline name, `app/environment`.
     pub fn pipeline(&self, name: &str) -> Option<&Deployment> {
         let (app, environment) = name.split_once('/')?;
         self.apps.get(app)?.deployments.iter().find(|deployment| deployment.environment == environment)
     }
 }
 
-/// One `[environment.NAME]`.
+/// An `[environment.NAME]` table.
 #[derive(Debug)]
 pub struct Environment {
-    /// Its name.
     pub name: String,
-    /// Where it stands.
+    /// Its position in the configuration.
     pub at: At,
-    /// The environment in which a version must have succeeded before it comes here, and where that is said.
+    /// The environment in which a version must have succeeded before (`after`), with the position of the key.
     pub after: Option<Located<String>>,
 }
 
-/// One `[app.NAME]`.
+/// An `[app.NAME]` table.
 #[derive(Debug)]
 pub struct App {
-    /// The name that is typed.
+    /// The name in commands.
     pub name: String,
-    /// What people call it.
+    /// The display name.
     pub title: String,
-    /// Where it is talked about: approvals are asked for there.
+    /// The room of the app. Approvals are requested there.
     pub room: Option<RoomName>,
-    /// Who may grant roles on it in chat, as it is written.
+    /// The people who may grant roles on it in chat, as written in the configuration.
     pub owners: Vec<Located<String>>,
-    /// What becomes of actions from a direct message.
+    /// The handling of actions from a direct message.
     pub direct: Direct,
-    /// Its deployments, in the order of the file.
+    /// The deployments, in the order of the configuration.
     pub deployments: Vec<Deployment>,
 }
 
-/// One `[app.NAME.deploy.ENVIRONMENT]`.
+/// An `[app.NAME.deploy.ENVIRONMENT]` table.
 #[derive(Debug)]
 pub struct Deployment {
-    /// The app.
     pub app: String,
-    /// The environment.
     pub environment: String,
-    /// Its name in rules and journal: `cms/staging`.
+    /// The name of the pipeline in rules and journals: `cms/staging`.
     pub pipeline: String,
-    /// Its parameters, each with what it takes.
+    /// The parameters, each with its pattern.
     pub parameters: BTreeMap<String, ValuePattern>,
-    /// The backend that runs it.
+    /// The backend that runs the pipeline.
     pub backend: BackendId,
-    /// Where it stands.
+    /// Its position in the configuration.
     pub at: At,
 }
 
-/// Names one backend of the same configuration.
+/// The index of a backend in the same configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BackendId(pub(crate) usize);
 
-/// What becomes of an action on an app that is typed in a direct message.
+/// The handling of an action on an app that is typed in a direct message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Direct {
     /// It is done, and shown in the app's room where it has one.

@@ -1,33 +1,33 @@
-//! What one invocation of a plugin may use.
+//! The resource limits of a plugin.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// The limits of one run of a plugin: of a command, or of the part of one between two waits with all before it.
+/// The limits of one run of a plugin. A run lasts until the next wait, and includes the replay of everything before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
-    /// Linear memory, in bytes, summed over all memories.
+    /// Linear memory in bytes, summed over all memories.
     pub memory: usize,
-    /// Time on the processor, rounded up to the runtime's tick.
+    /// CPU time, rounded up to the runtime's tick.
     pub cpu: Duration,
-    /// Time from start to end of one run of it; each wait ends that run.
+    /// Wall-clock time of one run. A wait ends the run.
     pub wall: Duration,
-    /// Host calls.
+    /// The number of host calls.
     pub calls: u32,
-    /// Bytes that it hands to the host in arguments and answers.
+    /// The bytes that it passes to the host in arguments and results.
     pub bytes_out: usize,
-    /// Bytes that the host hands to it in answers, as they are written down.
+    /// The bytes that it receives from the host in results, in their serialized form.
     pub bytes_in: usize,
-    /// Effects: acting calls that were allowed.
+    /// The number of effects: acting calls that were allowed.
     pub acts: u32,
 }
 
 impl Limits {
-    /// The most memory that a plugin can be given, in MiB: the size of a slot of the pool.
+    /// The maximum memory of a plugin, in MiB: the size of a slot in the instance pool.
     pub const MOST_MEMORY_MIB: usize = 64;
 
-    /// What `describe` may use: it looks at nothing and asks for nothing.
+    /// The limits of `describe`, which makes no host calls.
     pub const DESCRIBE: Self = Self {
         memory: 16 << 20,
         cpu: Duration::from_millis(500),

@@ -1,20 +1,20 @@
-//! What the configuration calls a room: `#ops:example.org`, or with its network before it, `matrix:#ops:example.org`.
+//! Room names of the configuration: `#ops:example.org`, or with a network, `matrix:#ops:example.org`.
 //!
-//! Not here: whether there is such a room, which only its network knows.
+//! Not here: whether the room exists, which only its network can tell.
 
 use crate::base::Table;
 
-/// A room by its name.
+/// The name of a room.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RoomName {
-    /// The network, where the name says it; otherwise the bot's first.
+    /// The network, if the name has one; otherwise the default network is used.
     pub network: Option<String>,
-    /// Its id or name there.
+    /// The id or name of the room on the network.
     pub name: String,
 }
 
 impl RoomName {
-    /// Reads a name. `networks` are those that exist.
+    /// Parses a name. `networks` are the known networks.
     pub fn parse(text: &str, networks: &[&str]) -> Self {
         match text.split_once(':') {
             Some((network, name)) if networks.contains(&network) && !name.is_empty() => {
@@ -24,11 +24,11 @@ impl RoomName {
         }
     }
 
-    /// Reads a key that names a room.
+    /// Reads a key of a table as a room name.
     pub(crate) fn read(table: &mut Table, key: &str, networks: &[&str]) -> Option<Self> {
         let text = table.string(key)?;
         if text.value.trim().is_empty() {
-            table.problem(&text.at, format!("`{key}` names no room"), format!("{key} = \"#ops:example.org\""));
+            table.problem(&text.at, format!("`{key}` is empty"), format!("{key} = \"#ops:example.org\""));
             return None;
         }
         Some(Self::parse(&text.value, networks))
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_network_stands_before_the_name_or_not_at_all() {
+    fn a_known_network_before_the_colon_is_split_off() {
         let parse = |text| RoomName::parse(text, &["matrix", "console"]);
         assert_eq!(parse("#ops:example.org"), RoomName { network: None, name: "#ops:example.org".into() });
         assert_eq!(

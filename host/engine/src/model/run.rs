@@ -1,11 +1,11 @@
-//! A pipeline's run: its key and its outcome.
+//! The key and the outcome of a pipeline run.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Names one run for ever: the job's id, a dash, the number of the call. Deterministic, so that after a
-/// crash the backend can be asked whether the run was started.
+/// The idempotency key of a run: the job's id, a dash, and the number of the call's entry. It is deterministic, so that
+/// after a crash the backend can be asked whether the run was started.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RunKey(String);
 
@@ -15,8 +15,8 @@ impl RunKey {
         Self(format!("{job}-{call}"))
     }
 
-    /// A key as it was written down. `None` unless it is lower case letters, digits and dashes, so
-    /// that it can stand in a path or a URL.
+    /// Parses a key. `None` unless it has only lower-case letters, digits and dashes, so that it is safe in paths and
+    /// URLs.
     pub fn parse(text: &str) -> Option<Self> {
         let good = !text.is_empty()
             && text.len() <= 64
@@ -25,7 +25,6 @@ impl RunKey {
         good.then(|| Self(text.to_owned()))
     }
 
-    /// The key as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -37,22 +36,22 @@ impl fmt::Display for RunKey {
     }
 }
 
-/// How something ended.
+/// The outcome of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
-    /// It did what was asked.
+    /// It succeeded.
     Succeeded,
-    /// It said that it did not.
+    /// It failed.
     Failed,
-    /// Somebody called it off.
+    /// It was cancelled.
     Cancelled,
-    /// It was interrupted, and nobody can say how far it came.
+    /// It was interrupted, and its progress is unknown.
     Unknown,
 }
 
 impl Outcome {
-    /// The word in the contract, the store and the room.
+    /// The name in the contract, the store and messages.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Succeeded => "succeeded",
@@ -62,7 +61,7 @@ impl Outcome {
         }
     }
 
-    /// The outcome of a word; what is not one is [`Outcome::Unknown`].
+    /// Parses a name. Unknown names are [`Outcome::Unknown`].
     pub fn parse(word: &str) -> Self {
         match word {
             "succeeded" => Self::Succeeded,

@@ -1,8 +1,8 @@
-//! What a parameter takes: a regular expression on the whole value.
+//! The pattern of a parameter's values: a regular expression.
 
 use regex::Regex;
 
-/// What a parameter takes: a regular expression on the whole value.
+/// A regular expression that must match the whole value of a parameter.
 #[derive(Debug, Clone)]
 pub struct ValuePattern {
     text: String,
@@ -11,10 +11,10 @@ pub struct ValuePattern {
 }
 
 impl ValuePattern {
-    /// Reads an expression.
+    /// Parses an expression.
     ///
     /// # Errors
-    /// What is wrong with it, one line.
+    /// The problem, in one line.
     pub fn new(text: &str) -> Result<Self, String> {
         let whole = Regex::new(&format!(r"\A(?:{text})\z")).map_err(|error| match error {
             regex::Error::Syntax(message) => {
@@ -22,18 +22,19 @@ impl ValuePattern {
             }
             other => other.to_string(),
         })?;
-        // A value such as `-rf` becomes a program's flag: it is taken only where the expression itself begins with a dash.
+        // A value such as `-rf` could become a flag of a program. It is accepted only if the expression itself begins
+        // with a dash.
         let bare = text.trim_start_matches(['^', '(', '?', ':']);
         let dash = bare.starts_with('-') || bare.starts_with("\\-") || bare.starts_with("[-");
         Ok(Self { text: text.to_owned(), whole, dash })
     }
 
-    /// Whether a whole value fits.
+    /// Whether a whole value matches.
     pub fn takes(&self, value: &str) -> bool {
         (self.dash || !value.starts_with('-')) && !value.contains('\0') && self.whole.is_match(value)
     }
 
-    /// What a value that does not fit must do, for people.
+    /// The requirement that a value does not meet, for messages.
     pub fn wanted(&self, value: &str) -> String {
         match value.starts_with('-') && !self.dash {
             true => "it must not begin with a dash".to_owned(),
@@ -41,7 +42,6 @@ impl ValuePattern {
         }
     }
 
-    /// The expression as it was written.
     pub fn as_str(&self) -> &str {
         &self.text
     }
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pattern_is_on_the_whole_value() {
+    fn a_pattern_matches_the_whole_value() {
         let version = ValuePattern::new(r"[0-9]+\.[0-9]+|latest").unwrap();
         assert!(version.takes("1.2") && version.takes("latest"));
         for value in ["1.2.3", "x1.2", "latest ", "1.2\n", "latest\nx"] {

@@ -1,6 +1,6 @@
-//! Who has which rights, as the file, the directory, the rooms and the grants in chat say it now.
+//! The rights of every person, from the configuration, the directory, the rooms' members and the roles granted in chat.
 //!
-//! Invariant: every question is answered at once, from memory; [`Access::look`] is the one function that waits for a network.
+//! Invariant: every query is answered from memory without waiting; only [`Access::look`] calls a chat network.
 //! Not here: the check of a command (`authorize`).
 
 use std::{
@@ -26,21 +26,21 @@ use crate::{
     store::{Grant, Write},
 };
 
-/// The people and roles of the configuration, and what is known of them now.
+/// The people and roles of the configuration, and their current members and grants.
 pub struct Access {
-    /// The ids of those who may do everything.
+    /// The ids of the admins.
     pub admins: Vec<String>,
-    /// The roles, in the order of the file.
+    /// The roles, in the order of the configuration.
     pub roles: Vec<Arc<Role>>,
-    /// The identities, and what may be touched through each.
+    /// The bots, with the environments that each may change.
     pub bots: Bots,
-    /// The machines that may talk.
+    /// The machines that may send commands.
     pub machines: Machines,
     /// People with several ids.
     pub persons: People,
-    /// Who owns an app: they grant roles on it in chat.
+    /// The owners of each app: they can grant roles on it in chat.
     pub owners: BTreeMap<String, Vec<Member>>,
-    /// The room that is told of each change of rights.
+    /// The room that is notified of each change of rights.
     pub tell: Option<RoomName>,
     apps: HashSet<String>,
     admin_ids: HashSet<String>,
@@ -51,33 +51,33 @@ pub struct Access {
     clock: OnceLock<MonotonicClock>,
 }
 
-/// What the configuration says of people.
+/// The part of the configuration that is about people.
 #[derive(Debug, Default)]
 pub struct Policy {
-    /// The ids of those who may do everything.
+    /// The ids of the admins.
     pub admins: Vec<String>,
-    /// The roles, in the order of the file.
+    /// The roles, in the order of the configuration.
     pub roles: Vec<Arc<Role>>,
-    /// The identities, and what may be touched through each.
+    /// The bots, with the environments that each may change.
     pub bots: Bots,
-    /// The machines that may talk.
+    /// The machines that may send commands.
     pub machines: Machines,
     /// People with several ids.
     pub persons: People,
-    /// Who owns an app.
+    /// The owners of each app.
     pub owners: BTreeMap<String, Vec<Member>>,
-    /// The room that is told of each change of rights.
+    /// The room that is notified of each change of rights.
     pub tell: Option<RoomName>,
-    /// The groups that are files.
+    /// The groups that are defined by files.
     pub groups: GroupFiles,
     /// The names of the apps.
     pub apps: HashSet<String>,
-    /// The network of rooms that are named without one.
+    /// The default network of rooms without one.
     pub network: String,
 }
 
 impl Access {
-    /// Sorts what the configuration says, so that a decision is quick.
+    /// Builds the indexes, so that a check is fast.
     pub fn new(policy: Policy) -> Self {
         let Policy { admins, roles, bots, machines, persons, owners, tell, groups, apps, network } = policy;
         let members = roles.iter().flat_map(|role| &role.members).chain(owners.values().flatten());
@@ -104,7 +104,7 @@ impl Access {
         }
     }
 
-    /// What lets a person run a command, before app and environment are looked at.
+    /// The rights of a person to run a command, before its app and environment are checked.
     pub fn rights<'a>(&self, who: impl Into<Asker<'a>>, command: &str, target: Target) -> Rights {
         let who = who.into();
         if target.is_open() {
@@ -118,11 +118,12 @@ impl Access {
         }
     }
 
-    /// The roles that a person has where they ask; `everyone`: also those that all have.
+    /// The roles that a person has in the room that they write in. `everyone` includes roles whose member is
+    /// `everyone`.
     pub fn held<'a>(&self, who: impl Into<Asker<'a>>, everyone: bool) -> Vec<Held> {
         let who = who.into();
         let one = self.persons.one(who.id);
-        // What all in a room have is for people.
+        // Roles of `everyone` are for people, not for machines.
         let everyone = everyone && !self.machines.has(who.id);
         let places = self.index.of(
             one,
@@ -137,7 +138,7 @@ impl Access {
         named.chain(granted).filter(|held| self.counts_in(&held.role, who)).collect()
     }
 
-    /// A grant with its role, where it counts now.
+    /// The role of a grant, if the grant is in force.
     fn counting(&self, grant: Arc<Grant>, now: Timestamp) -> Option<Held> {
         let role = self.role(&grant.role)?;
         let counts = grant.until.is_none_or(|until| now < until) && self.fault(&grant, role).is_none();
@@ -145,28 +146,28 @@ impl Access {
         Some(Held { role: role.clone(), grant: Some(grant), reach: Some(reach) })
     }
 
-    /// Why a grant of a role counts no more, if it does not: the file is the ceiling of what is granted in chat.
+    /// Why a grant is not in force, if it is not. The configuration limits what can be granted in chat.
     fn fault(&self, grant: &Grant, role: &Role) -> Option<String> {
         if !role.grant_in_chat {
-            Some(format!("role {} has no `grant_in_chat = true`", role.name))
+            Some(format!("role `{}` has no `grant_in_chat = true`", role.name))
         } else if !self.apps.contains(&grant.app) {
-            Some(format!("there is no app {}", grant.app))
+            Some(format!("there is no app `{}`", grant.app))
         } else if !role.covers(Some(&grant.app), grant.environment.as_deref()) {
-            Some(format!("role {} does not cover that", role.name))
+            Some(format!("role `{}` does not cover it", role.name))
         } else if self.bots.get(&grant.bot).is_none() {
-            Some(format!("it was granted through bot {}, which there is no more", grant.bot))
+            Some(format!("it was granted through bot `{}`, which is no longer configured", grant.bot))
         } else {
             None
         }
     }
 
-    /// Whether two names are one identity's.
+    /// Whether two names, one of which may be empty, are the same bot.
     fn is_bot(&self, one: &str, other: &str) -> bool {
         let name = |name| self.bots.get(name).map(|bot| &bot.name);
         name(one).is_some() && name(one) == name(other)
     }
 
-    /// Whether a role counts where somebody asks.
+    /// Whether a role counts in the room that a person writes in.
     fn counts_in(&self, role: &Role, who: Asker<'_>) -> bool {
         let Some(rooms) = &role.rooms else { return true };
         who.room.is_some_and(|room| rooms.iter().any(|name| self.rooms.is(name, room)))
@@ -177,32 +178,31 @@ impl Access {
         members.is_ok_and(|members| self.persons.ids(person).any(|id| members.contains(id)))
     }
 
-    /// Where a room is that the configuration names, as far as that is known without asking its network: as somebody asks
-    /// from there.
+    /// The network and name of a configured room, without a request to its network.
     pub fn room_of<'a>(&'a self, room: &'a RoomName) -> (&'a str, &'a str) {
         (self.rooms.network_of(room), &room.name)
     }
 
-    /// The network of rooms that are named without one.
+    /// The default network of rooms without one.
     pub fn network(&self) -> &str {
         self.rooms.network()
     }
 
-    /// Whether a room of a network is the one that the configuration calls so.
+    /// Whether a room of a network is the one with this name in the configuration.
     pub(crate) fn is_room(&self, name: &RoomName, room: (&str, &str)) -> bool {
         self.rooms.is(name, room)
     }
 
-    /// Who is in a group now.
+    /// The current members of a group.
     ///
     /// # Errors
-    /// Why nobody counts among it.
+    /// Why the group counts as empty.
     pub fn group(&self, group: &str) -> Result<Arc<HashSet<String>>, crate::adapter::Closed> {
         let directory = self.directory.read().unwrap_or_else(PoisonError::into_inner).clone();
         directory.members(group)
     }
 
-    /// Whether a person is among these.
+    /// Whether a person is one of these members.
     pub fn is_among<'a>(&self, members: &[Member], who: impl Into<Asker<'a>>) -> bool {
         let who = who.into();
         members.iter().any(|member| match member {
@@ -213,29 +213,30 @@ impl Access {
         })
     }
 
-    /// Whether a person owns an app, and so may grant roles on it in chat.
+    /// Whether a person owns an app.
     pub fn owns<'a>(&self, who: impl Into<Asker<'a>>, app: &str) -> bool {
         self.owners.get(app).is_some_and(|owners| self.is_among(owners, who))
     }
 
-    /// Whether a person has any right on an app and an environment: what they have none on they are not told of.
+    /// Whether a person has any right on an app and an environment. Without one, messages to the person do not name
+    /// them.
     pub fn sees<'a>(&self, who: impl Into<Asker<'a>>, app: Option<&str>, environment: Option<&str>) -> bool {
         let who = who.into();
         self.is_admin(who.id) || self.held(who, true).iter().any(|held| held.covers(app, environment))
     }
 
-    /// Whether two ids are one person's.
+    /// Whether two ids belong to one person.
     pub fn same_person(&self, one: &str, other: &str) -> bool {
         self.persons.same(one, other)
     }
 
-    /// A role by its name.
+    /// The role with this name.
     pub fn role(&self, name: &str) -> Option<&Arc<Role>> {
         self.index.role(name).map(|place| &self.roles[place])
     }
 
-    /// Whether a person has a role on an app and an environment, and not only as one of everyone: a right that counts for
-    /// approvals. No machine has one.
+    /// Whether a person has a role on an app and an environment, other than as `everyone`. Only such a role counts for
+    /// approvals. Machines never have one.
     pub fn stands_for<'a>(
         &self,
         role: &str,
@@ -248,14 +249,14 @@ impl Access {
             && self.held(who, false).iter().any(|held| held.role.name == role && held.covers(app, environment))
     }
 
-    /// Whether more people are in a role than are known by id: those of a room.
+    /// Whether a role has members that are not known by id: the members of a room.
     pub fn names_a_room(&self, role: &str) -> bool {
         let room = |member: &Member| matches!(member, Member::Room(_));
         self.role(role).is_some_and(|role| role.members.iter().any(room))
     }
 
-    /// The ids of those who have a role and are known by id: by the file, its groups, and what was granted. Of a person
-    /// with several the first.
+    /// The ids of the members of a role that are known by id: from the configuration, its groups, and grants. For a
+    /// person with several ids, the first one.
     pub fn named_in(&self, role: &str) -> Vec<String> {
         let mut ids = Vec::new();
         for member in self.role(role).map(|role| role.members.as_slice()).unwrap_or_default() {
@@ -277,12 +278,11 @@ impl Access {
         ones.filter(|id| seen.insert(id.clone())).collect()
     }
 
-    /// Whether a person may do everything.
     pub fn is_admin(&self, person: &str) -> bool {
         self.admin_ids.contains(self.persons.one(person))
     }
 
-    /// Whether a person may run a command at all, wherever.
+    /// Whether a person may run a command on any app and environment.
     pub fn may_run<'a>(&self, who: impl Into<Asker<'a>>, command: &str, target: Target) -> bool {
         match self.rights(who, command, target) {
             Rights::Open | Rights::Admin => true,
@@ -296,7 +296,7 @@ impl Access {
         all.map(str::to_owned).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
-    /// Everybody whom the configuration names, by id.
+    /// The ids of all people that the configuration names.
     pub fn people(&self) -> Vec<String> {
         let members = self.roles.iter().flat_map(|role| &role.members).chain(self.owners.values().flatten());
         let named = members.filter_map(|member| match member {
@@ -308,7 +308,7 @@ impl Access {
         all.map(str::to_owned).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
-    /// Everybody who is known by id now: those of the configuration, of its groups, and whom something was granted.
+    /// The ids of all people that are known now: from the configuration, its groups, and grants.
     pub fn known_people(&self) -> Vec<String> {
         let mut all: BTreeSet<String> = self.people().into_iter().collect();
         for group in self.groups() {
@@ -328,23 +328,23 @@ impl Access {
         groups.collect::<BTreeSet<_>>().into_iter()
     }
 
-    /// The grants that count now, the oldest first.
+    /// The grants that are in force, the oldest first.
     pub fn grants(&self) -> Vec<Held> {
         let now = self.now();
         self.granted.all().into_iter().filter_map(|grant| self.counting(grant, now)).collect()
     }
 
-    /// Every grant of one person, also those that count no more, the oldest first.
+    /// All grants of a person, including those that are not in force, the oldest first.
     pub(crate) fn granted_to(&self, person: &str) -> Vec<Arc<Grant>> {
         self.granted.of(self.persons.one(person))
     }
 
-    /// Takes up what the store holds; gives one line for each grant that counts no more, and why.
+    /// Loads the grants of the store. Returns one line for each grant that is not in force, with the reason.
     pub fn restore(&self, grants: Vec<Grant>) -> Vec<String> {
         let mut warnings = Vec::new();
         for grant in grants {
             let fault = match self.role(&grant.role) {
-                None => Some(format!("there is no role {}", grant.role)),
+                None => Some(format!("there is no role `{}`", grant.role)),
                 Some(role) => self.fault(&grant, role),
             };
             if let Some(why) = fault {
@@ -353,7 +353,7 @@ impl Access {
                     .as_ref()
                     .map_or_else(|| grant.app.clone(), |name| format!("{}/{name}", grant.app));
                 warnings.push(format!(
-                    "{} has the role {} on {place} no more, which {} granted: {why}",
+                    "the role `{1}` of {0} on {place}, granted by {2}, is not in force: {why}",
                     grant.person.id, grant.role, grant.by.id
                 ));
             }
@@ -362,7 +362,7 @@ impl Access {
         warnings
     }
 
-    /// Takes up what a transaction changed that is on disk.
+    /// Applies the grants and revocations of a committed transaction.
     pub(crate) fn changed(&self, writes: &[Write]) {
         for write in writes {
             match write {
@@ -373,24 +373,24 @@ impl Access {
         }
     }
 
-    /// Asks the networks who is in the rooms that the configuration names, where that is not known. Quick where it names
-    /// none, and never longer than a few seconds.
+    /// Requests the members of the configured rooms from their networks, unless they are fresh. Returns at once if the
+    /// configuration names no room, and waits a few seconds at most.
     pub(crate) async fn look(&self, accounts: &dyn Accounts) {
         self.rooms.look(accounts).await;
     }
 
-    /// Who tells who is in a group, instead of the files of the configuration.
+    /// Replaces the groups of the configuration by a directory.
     pub(crate) fn ask_directory(&self, directory: Arc<dyn Directory>) {
         *self.directory.write().unwrap_or_else(PoisonError::into_inner) = directory;
     }
 
-    /// The clock by which grants end.
+    /// Sets the clock for the expiry of grants.
     pub(crate) fn keep_time(&self, clock: MonotonicClock) {
-        // Whoever sets it first is the engine that serves.
+        // The first call wins: the engine that serves makes it.
         let _ = self.clock.set(clock);
     }
 
-    /// The time by which grants end.
+    /// The time by which grants expire.
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.get().map_or_else(Timestamp::now, MonotonicClock::now)
     }

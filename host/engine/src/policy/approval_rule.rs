@@ -1,7 +1,7 @@
-//! Rules that oblige: `approval` of an environment, and `[[approval]]`.
+//! Rules that require an approval: `approval` of an environment, and `[[approval]]`.
 //!
-//! Invariant: a rule that obliges matches when any value matches, also when the value is absent: what the host does not know
-//! of an effect counts as everything.
+//! Invariant: such a rule matches when any value matches, and also when the effect has no value: an unknown value
+//! matches every rule.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -13,73 +13,73 @@ use crate::{
     model::{Attributes, RoomName},
 };
 
-/// A rule that effects need other people's word.
+/// A rule that requires approvals for effects.
 #[derive(Debug, Clone)]
 pub struct Approval {
-    /// Where it stands.
+    /// Its position in the configuration.
     pub at: At,
-    /// `environment production, plugins.toml line 34`: for room and journal.
+    /// `environment production, plugins.toml line 34`: for the room and the journal.
     pub text: Arc<str>,
-    /// What it is known by, wherever it stands in the file: what it is about.
+    /// A stable id that does not depend on the rule's line in the file.
     pub id: Arc<str>,
-    /// The calls that it is about; all that act where it names none.
+    /// The calls that need approval; empty for all acting calls.
     pub calls: Vec<Pattern>,
-    /// Which effects, beside that.
+    /// The attributes of the effects that need approval.
     pub limits: Scope,
-    /// How many other people, at least 1.
+    /// The number of other people, at least 1.
     pub count: u32,
-    /// The roles that they are in.
+    /// The roles that can approve.
     pub from: Vec<String>,
-    /// How long they have.
+    /// The time until the deadline.
     pub within: Duration,
-    /// Whether a version that succeeded there before needs nobody.
+    /// Whether a version that already succeeded in the environment needs no approval.
     pub known_good: bool,
-    /// Who may go without.
+    /// Who can override the approval.
     pub break_glass: Option<BreakGlass>,
 }
 
-/// Who may act without approval, and who hears of it.
+/// Who may act without approval, and the room that is notified of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BreakGlass {
-    /// The role.
+    /// The role that may.
     pub role: String,
-    /// The room that is told.
+    /// The room that is notified.
     pub tell: RoomName,
 }
 
 impl Approval {
-    /// Whether an effect needs it.
+    /// Whether an effect needs this approval.
     pub(crate) fn obliges(&self, call: &str, attributes: &Attributes) -> bool {
         let named = self.calls.is_empty() || self.calls.iter().any(|pattern| pattern.matches(call));
         named && self.limits.oblige(attributes)
     }
 }
 
-/// What one rule wants of one effect or of more.
+/// An approval that one rule requires for one or more effects.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Need {
-    /// What the rule is known by, wherever it stands in the file.
+    /// The rule's stable id.
     pub(crate) id: String,
     /// The rule's text.
     pub(crate) rule: String,
-    /// How many other people.
+    /// The number of other people.
     pub(crate) count: u32,
-    /// The roles that they are in.
+    /// The roles that can approve.
     pub(crate) from: Vec<String>,
-    /// How long they have, in milliseconds.
+    /// The time until the deadline, in milliseconds.
     pub(crate) within: u64,
-    /// The apps and environments of the effects; whoever approves stands for all of them.
+    /// The apps and environments of the effects. An approver must have the role for all of them.
     pub(crate) places: BTreeSet<(Option<String>, Option<String>)>,
 }
 
 impl Need {
-    /// Adds what another effect wants: one rule is asked for once.
+    /// Merges the needs of another effect: one rule asks once.
     pub(crate) fn join(needs: &mut Vec<Self>, more: &[Self]) {
         for need in more {
             match needs.iter_mut().find(|known| known.id == need.id) {
                 Some(known) => {
                     known.places.extend(need.places.iter().cloned());
-                    // As it stands in the file today, and never less than was asked for before.
+                    // The rule is used as it is now, but never with a lower count than before.
                     known.count = known.count.max(need.count);
                     known.rule.clone_from(&need.rule);
                     known.from.clone_from(&need.from);
@@ -90,7 +90,7 @@ impl Need {
         }
     }
 
-    /// Whether this was asked for in at least the same strength.
+    /// Whether a request already asked for this in at least the same strength.
     pub(crate) fn is_met_by(&self, asked: &[Self]) -> bool {
         let as_strong = |other: &&Self| {
             other.id == self.id
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_of_an_effect_counts_as_everything() {
+    fn an_unknown_value_matches_every_approval_rule() {
         let production = |names: &[&str]| {
             Attributes::from([(Attribute::Environment, names.iter().map(|name| (*name).to_owned()).collect())])
         };
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_asked_for_must_be_as_strong_as_what_is_wanted_now() {
+    fn an_earlier_request_must_be_as_strong_as_the_current_need() {
         let asked = [need("one", 2, &["deployer"], "production")];
         assert!(need("one", 2, &["deployer", "oncall"], "production").is_met_by(&asked));
         assert!(need("one", 1, &["deployer"], "production").is_met_by(&asked));
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn one_rule_is_asked_for_once_for_all_its_places() {
+    fn one_rule_asks_once_for_all_its_effects() {
         let mut needs = vec![need("one", 1, &["deployer"], "staging")];
         Need::join(&mut needs, &[need("one", 1, &["deployer"], "production"), need("two", 1, &["oncall"], "staging")]);
         assert_eq!((needs.len(), needs[0].places.len()), (2, 2));

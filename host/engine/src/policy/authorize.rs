@@ -1,4 +1,4 @@
-//! The check of a typed command: may this person run it, there, through this bot?
+//! The check of a command: may this person run it, on this app and environment, through this bot?
 
 use super::{
     access::Access,
@@ -10,7 +10,7 @@ use crate::{
     store::InboxRow,
 };
 
-/// A command that its caller may run. Only [`Access::authorize`] makes one, and a job that goes on has its own again.
+/// A command that its caller may run. Only [`Access::authorize`] creates one; a resumed job gets its own again.
 ///
 /// ```compile_fail,E0451
 /// use wardroom::{access::{Authorized, Rights}, command::Command, port::store::InboxRow};
@@ -28,27 +28,26 @@ pub struct Authorized {
 }
 
 impl Authorized {
-    /// What was typed.
     pub fn command(&self) -> &Command {
         &self.command
     }
 
-    /// The message that it was typed in.
+    /// The message with the command.
     pub fn message(&self) -> &InboxRow {
         &self.message
     }
 
-    /// Who typed it.
+    /// The person who sent it.
     pub fn caller(&self) -> &Person {
         &self.message.sender
     }
 
-    /// Who typed it, and where.
+    /// The person and the room, for further checks.
     pub fn asker(&self) -> Asker<'_> {
         Asker::from(&self.message)
     }
 
-    /// What let them when this was made.
+    /// The rights at the time of the check.
     pub fn rights(&self) -> &Rights {
         &self.rights
     }
@@ -57,15 +56,15 @@ impl Authorized {
 /// A command that its caller may not run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
-    /// Which right is missing and who can help, one line.
+    /// The missing right and who can grant it, in one line.
     pub message: String,
 }
 
 impl Access {
-    /// Lets a command pass, or says which right is missing.
+    /// Checks whether the sender of a message may run its command.
     ///
     /// # Errors
-    /// [`Refused`].
+    /// [`Refused`], with the missing right.
     pub fn authorize(&self, command: Command, message: InboxRow) -> Result<Authorized, Refused> {
         let (app, environment) = (command.app(), command.environment());
         let name = command.spec().name.as_str();
@@ -81,14 +80,14 @@ impl Access {
         Ok(Authorized { command, message, rights })
     }
 
-    /// A command that was authorized when it was typed, with the rights that its caller has now. They may be none:
-    /// then each call is refused by itself.
+    /// Restores the command of a job that was authorized when it was typed, with the caller's current rights. If they
+    /// are gone, each call of the job is denied.
     pub(crate) fn resume(&self, command: Command, message: InboxRow) -> Authorized {
         let rights = self.rights(&message, &command.spec().name, command.spec().target.clone());
         Authorized { command, message, rights }
     }
 
-    /// That an environment is not touched through an identity, and which one may.
+    /// The refusal of an environment that a bot may not change, with the bots that may.
     pub(crate) fn not_through(&self, bot: &str, environment: &str) -> String {
         let name = self.bots.get(bot).map_or(bot, |bot| bot.name.as_str());
         let serves = match self.bots.environments(bot) {
@@ -98,20 +97,20 @@ impl Access {
         let others: Vec<&str> = self.bots.touching(environment).collect();
         let help = match others.as_slice() {
             [] => self.help(),
-            others => format!("ask {} for that", others.join(" or ")),
+            others => format!("use {}", others.join(" or ")),
         };
-        format!("`{environment}` is not touched through {name}, which serves {serves}: {help}")
+        format!("bot `{name}` may not change `{environment}`, only: {serves}; {help}")
     }
 
-    /// Who can help somebody who may not.
+    /// The admins to ask, for refusals.
     pub(crate) fn help(&self) -> String {
         match self.admins.as_slice() {
-            [] => "plugins.toml names no admin".to_owned(),
+            [] => "plugins.toml has no `admins`".to_owned(),
             admins => format!("ask {}", admins.join(" or ")),
         }
     }
 
-    /// Which right is missing, and who can help.
+    /// The refusal of a command, with the roles that allow it and the people who can help.
     pub(crate) fn missing(&self, command: &str, app: Option<&str>, environment: Option<&str>) -> String {
         let on = [("app", app), ("environment", environment)]
             .into_iter()
@@ -119,7 +118,7 @@ impl Access {
             .collect::<Vec<_>>()
             .join(" and ");
         let on = if on.is_empty() { on } else { format!(" on {on}") };
-        // Role names help to ask for the right thing; who is in them is nobody's business here.
+        // Role names help people to ask for the right role. The members of a role are not disclosed here.
         let fitting: Vec<String> = self
             .roles
             .iter()
@@ -128,10 +127,10 @@ impl Access {
             .map(|role| format!("`{}`", role.name))
             .collect();
         let role = match fitting.as_slice() {
-            [] => "and no role has that right".to_owned(),
-            roles => format!("which takes the role {}", roles.join(" or ")),
+            [] => "and no role allows it".to_owned(),
+            roles => format!("it needs the role {}", roles.join(" or ")),
         };
         let help = self.help();
-        format!("you may not run `{command}`{on}, {role}: {help}")
+        format!("you may not run `{command}`{on}; {role}: {help}")
     }
 }

@@ -1,48 +1,47 @@
-//! The identities of a host, and what may be touched through each.
+//! The bots of a host, with the environments that each may change.
 //!
-//! Invariant: through an identity that the configuration no longer has nothing may be touched.
-//! Not here: their accounts, which the outbox knows.
+//! Invariant: through a bot that is no longer configured, nothing may be changed.
+//! Not here: the bots' accounts (`messaging`).
 
-/// One identity.
+/// The environments of one bot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bot {
     /// Its name in the configuration.
     pub name: String,
-    /// The environments that may be touched through it, in their order.
+    /// The environments that it may change, in their order.
     pub environments: Vec<String>,
 }
 
-/// The identities of a host, in the order of the file.
+/// The bots of a host, in the order of the configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Bots(Vec<Bot>);
 
 impl Bots {
-    /// In the order of the file.
+    /// Creates the list, in the order of the configuration.
     pub fn new(bots: Vec<Bot>) -> Self {
         Self(bots)
     }
 
-    /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &Bot> {
         self.0.iter()
     }
 
-    /// The identity of a name; the first one for the empty name, which rows have of the time when a host had one only.
+    /// The bot with this name. The empty name, in rows from before bots had names, is the first bot.
     pub fn get(&self, name: &str) -> Option<&Bot> {
         if name.is_empty() { self.0.first() } else { self.0.iter().find(|bot| bot.name == name) }
     }
 
-    /// Whether an environment may be touched through an identity.
+    /// Whether a bot may change an environment.
     pub fn touches(&self, name: &str, environment: &str) -> bool {
         self.environments(name).iter().any(|known| known == environment)
     }
 
-    /// The environments that may be touched through an identity, in their order.
+    /// The environments that a bot may change, in their order.
     pub fn environments(&self, name: &str) -> &[String] {
         self.get(name).map(|bot| bot.environments.as_slice()).unwrap_or_default()
     }
 
-    /// The identities through which an environment may be touched.
+    /// The bots that may change an environment.
     pub fn touching<'a>(&'a self, environment: &'a str) -> impl Iterator<Item = &'a str> {
         let touches = move |bot: &&Bot| bot.environments.iter().any(|known| known == environment);
         self.0.iter().filter(touches).map(|bot| bot.name.as_str())

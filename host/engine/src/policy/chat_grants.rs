@@ -1,7 +1,7 @@
-//! What was granted in chat, as it stands now: a copy of the store's rows by person.
+//! The roles granted in chat: an in-memory copy of the store's rows, by person.
 //!
-//! Invariant: it changes only after the transaction that holds the change.
-//! Not here: whether a grant counts now, which the file and the clock say.
+//! Invariant: it changes only after the transaction of the change.
+//! Not here: whether a grant is in force, which depends on the configuration and the clock.
 
 use std::{
     collections::HashMap,
@@ -13,16 +13,16 @@ use std::{
 
 use crate::store::Grant;
 
-/// The grants, by the id that stands for a person.
+/// The grants, by the first id of each person.
 #[derive(Debug, Default)]
 pub(crate) struct Granted {
     people: RwLock<HashMap<String, Vec<Arc<Grant>>>>,
-    // Where nothing was granted, as in most hosts, nobody waits for the lock.
+    // Whether there are any grants. Most hosts have none, and then no lock is taken.
     any: AtomicBool,
 }
 
 impl Granted {
-    /// Adds one, unless it is there.
+    /// Adds a grant, unless it is present.
     pub(crate) fn add(&self, person: &str, grant: Grant) {
         let mut people = self.people.write().unwrap_or_else(PoisonError::into_inner);
         let grants = people.entry(person.to_owned()).or_default();
@@ -32,7 +32,6 @@ impl Granted {
         self.any.store(true, Ordering::Release);
     }
 
-    /// Takes one away.
     pub(crate) fn remove(&self, id: &str) {
         let mut people = self.people.write().unwrap_or_else(PoisonError::into_inner);
         for grants in people.values_mut() {
@@ -42,7 +41,7 @@ impl Granted {
         self.any.store(!people.is_empty(), Ordering::Release);
     }
 
-    /// Those of one person, the oldest first.
+    /// The grants of one person, the oldest first.
     pub(crate) fn of(&self, person: &str) -> Vec<Arc<Grant>> {
         match self.any.load(Ordering::Acquire) {
             true => self.read().get(person).cloned().unwrap_or_default(),
@@ -50,7 +49,7 @@ impl Granted {
         }
     }
 
-    /// All of them, the oldest first.
+    /// All grants, the oldest first.
     pub(crate) fn all(&self) -> Vec<Arc<Grant>> {
         let mut all: Vec<Arc<Grant>> = self.read().values().flatten().cloned().collect();
         all.sort_by(|one, other| (one.at, &one.id).cmp(&(other.at, &other.id)));

@@ -1,6 +1,6 @@
-//! One `[[freeze]]`: environments in which nothing begins from one moment to another, again and again.
+//! A `[[freeze]]` window: a recurring period in which no effect may start in some environments.
 //!
-//! Invariant: pure. A window whose end cannot be told does not end.
+//! Invariant: pure. A window whose end cannot be computed does not end.
 
 use std::time::Duration;
 
@@ -9,51 +9,51 @@ use jiff::{SignedDuration, Timestamp};
 use super::pattern::Pattern;
 use crate::base::{At, Cron};
 
-/// How far back the begin of a window that ends by a line of cron is looked for: from one 29 February to the next.
+/// The maximum time to search back for the start of a window that ends by a cron expression: from one 29 February to
+/// the next.
 const BACK: Duration = Duration::from_secs(4 * 366 * 86_400);
 
-/// One `[[freeze]]`.
+/// A `[[freeze]]` table.
 #[derive(Debug, Clone)]
 pub struct Window {
-    /// Where it stands.
+    /// Its position in the configuration.
     pub at: At,
-    /// The environments.
+    /// The environments that it freezes.
     pub environments: Vec<Pattern>,
     /// When it begins.
     pub from: Cron,
     /// When it ends.
     pub ends: Ends,
-    /// Why, in the operator's words; may be empty.
+    /// The operator's reason; may be empty.
     pub reason: String,
 }
 
-/// How a window ends.
+/// The end of a window.
 #[derive(Debug, Clone)]
 pub enum Ends {
-    /// So long after it began, by a clock that nobody puts forward or back.
+    /// After this elapsed time, regardless of daylight saving changes.
     After(Duration),
-    /// At the next of these moments.
+    /// At the next time that the cron expression matches.
     At(Cron),
 }
 
 impl Window {
-    /// Whether it is for an environment.
     pub fn is_for(&self, environment: &str) -> bool {
         self.environments.iter().any(|pattern| pattern.matches(environment))
     }
 
-    /// When it ends, if this moment is in it. Its begin is in it, its end is not.
+    /// The end of the window that contains a time, if one does. The start is inclusive, the end exclusive.
     pub fn covers(&self, at: Timestamp) -> Option<Timestamp> {
         let within = match self.ends {
             Ends::After(lasts) => lasts,
             Ends::At(_) => BACK,
         };
-        // The begin that is nearest has the end that is farthest.
+        // Of overlapping windows, the one that began last ends last.
         let begin = self.from.last(at, within)?;
         Some(self.end(begin)).filter(|end| *end > at)
     }
 
-    /// The next time behind this moment at which it begins, and when it ends then.
+    /// The start and end of the next window after a time.
     pub fn next(&self, after: Timestamp) -> Option<(Timestamp, Timestamp)> {
         let begin = self.from.next(after)?;
         Some((begin, self.end(begin)))
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_weekend_begins_and_ends_on_the_dot() {
+    fn a_weekend_window_includes_its_start_and_excludes_its_end() {
         for ends in [Ok("63h"), Err("0 8 * * MON")] {
             let weekend = window("0 17 * * FRI", ends, "Europe/Berlin");
             let monday = Some(at("2026-11-23T07:00:00Z"));
@@ -114,25 +114,25 @@ mod tests {
     }
 
     #[test]
-    fn over_a_change_of_the_clock_a_span_is_a_span_and_a_line_of_cron_is_what_the_clock_shows() {
+    fn across_a_clock_change_a_duration_is_elapsed_time_and_cron_is_local_time() {
         // Clocks in Berlin are put forward in the night to 29 March 2026, and back in the night to 25 October.
         let end = |ends, moment| window("0 17 * * FRI", ends, "Europe/Berlin").covers(at(moment)).unwrap();
         assert_eq!(end(Ok("63h"), "2026-03-28T12:00:00Z"), at("2026-03-30T07:00:00Z"), "9:00 there");
         assert_eq!(end(Err("0 8 * * MON"), "2026-03-28T12:00:00Z"), at("2026-03-30T06:00:00Z"), "8:00 there");
         assert_eq!(end(Ok("63h"), "2026-10-24T12:00:00Z"), at("2026-10-26T06:00:00Z"), "7:00 there");
         assert_eq!(end(Err("0 8 * * MON"), "2026-10-24T12:00:00Z"), at("2026-10-26T07:00:00Z"), "8:00 there");
-        // What begins while the clock is put forward begins all the same.
+        // A window whose start is skipped by the clock change begins at the change.
         let night = window("30 2 * * SUN", Ok("2h"), "Europe/Berlin");
         assert_eq!(night.covers(at("2026-03-29T01:00:00Z")), Some(at("2026-03-29T03:00:00Z")));
         assert_eq!(night.covers(at("2026-03-29T00:59:59Z")), None);
-        // What begins twice lasts from the first to the end of the second.
+        // A start that occurs twice begins at the first and ends after the second.
         assert_eq!(night.covers(at("2026-10-25T00:30:00Z")), Some(at("2026-10-25T02:30:00Z")));
         assert_eq!(night.covers(at("2026-10-25T03:29:59Z")), Some(at("2026-10-25T03:30:00Z")));
         assert_eq!(night.covers(at("2026-10-25T03:30:00Z")), None);
     }
 
     #[test]
-    fn a_window_of_once_in_four_years_is_found() {
+    fn a_window_on_29_february_is_found() {
         let leap = window("0 0 29 2 *", Err("0 0 1 3 *"), "UTC");
         assert_eq!(leap.covers(at("2028-02-29T12:00:00Z")), Some(at("2028-03-01T00:00:00Z")));
         assert_eq!(leap.covers(at("2027-02-28T12:00:00Z")), None);
@@ -140,7 +140,7 @@ mod tests {
         assert_eq!(long.covers(at("2028-12-29T12:00:00Z")), Some(at("2029-02-28T00:00:00Z")));
     }
 
-    /// What is drawn for a field: some of its values.
+    /// A generated cron field: some of its values.
     fn field(values: std::ops::RangeInclusive<i8>) -> impl Strategy<Value = BTreeSet<i8>> {
         proptest::collection::btree_set(values, 1..4)
     }
@@ -149,7 +149,7 @@ mod tests {
         values.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
     }
 
-    /// A window by its parts: a line of cron is what its fields say.
+    /// A generated window: the cron fields and what they match.
     #[derive(Debug, Clone)]
     struct Drawn {
         minutes: BTreeSet<i8>,
@@ -173,7 +173,7 @@ mod tests {
                 && self.weekdays.as_ref().is_none_or(|days| days.contains(&weekday))
         }
 
-        /// Whether the window begins at this very minute: the clock shows it, or it is put forward over it.
+        /// Whether the window begins at this minute: the local time matches, or the clock change skips it.
         fn begins(&self, zone: &TimeZone, minute: Timestamp) -> bool {
             let clock = zone.to_datetime(minute);
             let before = zone.to_datetime(minute.saturating_sub(SignedDuration::from_mins(1)).unwrap());
@@ -182,7 +182,7 @@ mod tests {
             self.shows(clock) || skipped.into_iter().any(|skipped| self.shows(skipped))
         }
 
-        /// The same as `Window::covers`, minute by minute.
+        /// The same as `Window::covers`, computed minute by minute.
         fn covers(&self, at: Timestamp) -> Option<Timestamp> {
             let zone = zone(self.zone).unwrap();
             let minute = Timestamp::from_second(at.as_second().div_euclid(60) * 60).unwrap();
@@ -206,7 +206,7 @@ mod tests {
             .prop_map(|(minutes, hours, weekdays, zone, lasts)| Drawn { minutes, hours, weekdays, zone, lasts })
     }
 
-    /// Any second of a year; half of them within two days of a change of some clock.
+    /// A random second of a year; half of them are within two days of a clock change.
     fn moment() -> impl Strategy<Value = Timestamp> {
         let changes = prop_oneof![
             Just(at("2026-03-29T01:00:00Z")),
@@ -225,7 +225,7 @@ mod tests {
         #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn windows_agree_with_a_look_at_every_minute(drawn in drawn(), moment in moment()) {
+        fn windows_agree_with_a_minute_by_minute_computation(drawn in drawn(), moment in moment()) {
             prop_assert_eq!(drawn.window().covers(moment), drawn.covers(moment));
         }
     }

@@ -1,7 +1,7 @@
-//! Which environments are frozen: by somebody in the room, or by a window of `plugins.toml`.
+//! Frozen environments: by a command in the room, or by a window of `plugins.toml`.
 //!
-//! Invariant: what is said in the room is changed here and in the store together, while no effect is between its check and
-//! its intent: once the room reads that an environment is frozen, nothing begins there.
+//! Invariant: a freeze by command changes here and in the store together, while no effect is between its check and its
+//! intent. Once the room reads that an environment is frozen, no effect starts there.
 
 use std::{
     collections::BTreeMap,
@@ -17,42 +17,40 @@ use crate::{
     store::Freeze,
 };
 
-/// What is frozen.
+/// The freezes of a host.
 #[derive(Debug)]
 pub struct Freezes {
     windows: Vec<Window>,
-    // All there are, in the order of the file.
+    // All environments, in the order of the configuration.
     environments: Vec<String>,
     zone: TimeZone,
     said: RwLock<BTreeMap<String, Freeze>>,
     still: Arc<tokio::sync::RwLock<()>>,
 }
 
-/// While it is held, nobody freezes anything.
+/// A read lock. No environment is frozen while it is held.
 #[derive(Debug)]
 pub(crate) struct FreezeGuard {
     _held: tokio::sync::OwnedRwLockReadGuard<()>,
 }
 
-/// One reason why nothing begins in an environment.
+/// A reason why an environment is frozen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frozen {
-    /// Which one.
     pub environment: String,
-    /// Until when; `None` until somebody lifts it.
+    /// The end; `None` until somebody lifts it.
     pub until: Option<Timestamp>,
-    /// Why; may be empty.
+    /// The reason; may be empty.
     pub reason: String,
-    /// By whom or what.
     pub by: FrozenBy,
 }
 
-/// Who or what freezes an environment.
+/// The origin of a freeze.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FrozenBy {
-    /// Somebody, by id.
+    /// A person, by id.
     Person(String),
-    /// A `[[freeze]]`, by its place.
+    /// A `[[freeze]]` window, by its position.
     Window(At),
 }
 
@@ -77,19 +75,18 @@ impl fmt::Display for FrozenBy {
 }
 
 impl Freezes {
-    /// The windows of a configuration, and what was said in the room and not lifted. `zone` is the one that moments are
-    /// shown in.
+    /// Creates the list from the configuration's windows and the stored freezes. `zone` is the time zone for messages.
     pub fn new(windows: Vec<Window>, environments: Vec<String>, zone: TimeZone, said: Vec<Freeze>) -> Self {
         let said = said.into_iter().map(|freeze| (freeze.environment.clone(), freeze)).collect();
         Self { windows, environments, zone, said: RwLock::new(said), still: Arc::default() }
     }
 
-    /// The zone that moments are typed and shown in.
+    /// The time zone in which times are typed and shown.
     pub fn zone(&self) -> &TimeZone {
         &self.zone
     }
 
-    /// Why an environment is frozen at a moment: nothing where it is not.
+    /// The reasons why an environment is frozen at a time; empty if it is not.
     pub fn of(&self, environment: &str, at: Timestamp) -> Vec<Frozen> {
         let said = self.said(environment, at).as_ref().map(Frozen::from);
         let windows = self.windows.iter().filter(|window| window.is_for(environment)).filter_map(|window| {
@@ -103,30 +100,34 @@ impl Freezes {
         said.into_iter().chain(windows).collect()
     }
 
-    /// Why an environment is frozen at a moment, of all that there are.
+    /// The reasons for all environments.
     pub fn all(&self, at: Timestamp) -> Vec<Frozen> {
         self.environments.iter().flat_map(|environment| self.of(environment, at)).collect()
     }
 
-    /// What was said of an environment in the room, if it holds at this moment.
+    /// The freeze that was set by command, if it is in force at a time.
     pub fn said(&self, environment: &str, at: Timestamp) -> Option<Freeze> {
         let said = self.said.read().unwrap_or_else(PoisonError::into_inner);
         said.get(environment).filter(|freeze| freeze.until.is_none_or(|until| at < until)).cloned()
     }
 
-    /// All that stands and what comes next, for people: a line each.
+    /// The current freezes and the next windows, one line each, for people.
     pub fn listing(&self, at: Timestamp) -> String {
         let mut lines: Vec<String> = self.all(at).iter().map(|frozen| self.line(frozen)).collect();
         for environment in &self.environments {
             for window in self.windows.iter().filter(|window| window.is_for(environment)) {
-                // One that holds now is shown above; what comes next comes behind it.
+                // A current window is listed above; list the one after it.
                 let Some((begin, end)) = window.next(window.covers(at).unwrap_or(at)) else { continue };
                 let (begin, end) = (show(begin, &self.zone), show(end, &self.zone));
                 let why = because(&window.reason);
                 lines.push(format!("{environment} will be frozen from {begin} until {end} by {}{why}", window.at));
             }
         }
-        if lines.is_empty() { "Nothing is frozen, and no window is configured.".to_owned() } else { lines.join("\n") }
+        if lines.is_empty() {
+            "No environment is frozen, and no freeze window is configured.".to_owned()
+        } else {
+            lines.join("\n")
+        }
     }
 
     /// `production is frozen until 2026-11-21 14:00 UTC by @alice:example.org: the database moves`
@@ -138,22 +139,22 @@ impl Freezes {
         format!("{} is frozen{until} by {}{}", frozen.environment, frozen.by, because(&frozen.reason))
     }
 
-    /// Keeps everything as it is for as long as the answer lives.
+    /// Blocks changes of freezes until the guard is dropped.
     pub(crate) async fn still(&self) -> FreezeGuard {
         FreezeGuard { _held: self.still.clone().read_owned().await }
     }
 
-    /// Waits until no effect is between its check and its intent, and keeps it so for as long as the answer lives.
+    /// Waits until no effect is between its check and its intent, and blocks new effects until the guard is dropped.
     pub(crate) async fn alone(&self) -> tokio::sync::OwnedRwLockWriteGuard<()> {
         self.still.clone().write_owned().await
     }
 
-    /// What was just written: an environment is frozen.
+    /// Applies a freeze that was just stored.
     pub(crate) fn froze(&self, freeze: Freeze) {
         self.said.write().unwrap_or_else(PoisonError::into_inner).insert(freeze.environment.clone(), freeze);
     }
 
-    /// What was just written: an environment is no longer frozen.
+    /// Applies the lifting of a freeze that was just stored.
     pub(crate) fn thawed(&self, environment: &str) {
         self.said.write().unwrap_or_else(PoisonError::into_inner).remove(environment);
     }
@@ -198,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_said_holds_until_its_moment_or_until_it_is_lifted() {
+    fn a_freeze_by_command_is_in_force_until_its_end_or_until_it_is_lifted() {
         let freezes = freezes(vec![freeze("staging", Some("2026-11-21T14:00:00Z"))]);
         let frozen = |moment: &str| freezes.of("staging", at(moment)).len();
         assert_eq!((frozen("2026-11-21T13:59:59Z"), frozen("2026-11-21T14:00:00Z")), (1, 0));
@@ -209,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn the_room_and_the_file_are_both_named() {
+    fn a_freeze_by_command_and_a_window_are_both_reported() {
         let freezes = freezes(vec![freeze("production", None)]);
         let lines: Vec<String> =
             freezes.all(at("2026-11-21T12:00:00Z")).iter().map(|frozen| freezes.line(frozen)).collect();
@@ -223,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_listing_says_what_stands_and_what_comes() {
+    fn a_listing_shows_current_freezes_and_next_windows() {
         let freezes = freezes(Vec::new());
         let next = "production will be frozen from 2026-11-27 17:00 UTC until 2026-11-30 08:00 UTC by plugins.toml line 7: weekend";
         assert_eq!(freezes.listing(at("2026-11-24T12:00:00Z")), next);
@@ -234,7 +235,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nobody_freezes_between_a_check_and_its_intent() {
+    async fn a_freeze_waits_for_effects_between_check_and_intent() {
         let freezes = freezes(Vec::new());
         let still = freezes.still().await;
         let alone = freezes.alone();

@@ -1,4 +1,4 @@
-//! What the operator grants a plugin: its `allow` rules, sorted by the calls they name.
+//! The operator's grants to a plugin: its `allow` rules, indexed by call.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -14,40 +14,40 @@ use crate::{
     model::{Attribute, CallTable},
 };
 
-/// One `[[plugin.NAME.allow]]`.
+/// A `[[plugin.NAME.allow]]` table.
 #[derive(Debug)]
 pub struct Allow {
-    /// Where it stands.
+    /// Its position in the configuration.
     pub at: At,
-    /// The calls that it names, as patterns over the table's names.
+    /// The calls that it allows, as patterns over the names of the call table.
     pub calls: Vec<Pattern>,
-    /// The commands that it is for, as patterns; `None` for all of the plugin's.
+    /// The commands that it applies to, as patterns; `None` for all commands of the plugin.
     pub commands: Option<Vec<Pattern>>,
-    /// What it limits.
+    /// The attribute values that it allows.
     pub limits: Scope,
-    /// The attributes in which an effect may differ from what was typed.
+    /// The attributes in which an effect may differ from the typed command.
     pub beyond: BTreeSet<Attribute>,
     /// `plugin.deploy, plugins.toml line 61`: for the journal.
     pub text: Arc<str>,
 }
 
 impl Allow {
-    /// Whether it is for a command at all: for one that it is not, it is as if it were not there.
+    /// Whether the rule applies to a command. For other commands it is ignored.
     pub fn is_for(&self, command: &str) -> bool {
         self.commands.as_ref().is_none_or(|commands| commands.iter().any(|pattern| pattern.matches(command)))
     }
 }
 
-/// All that one plugin is granted.
+/// All grants of one plugin.
 #[derive(Debug, Default)]
 pub struct Grants {
     rules: Vec<Allow>,
-    // For each call, the rules that name it: what a call costs must not grow with the file.
+    // The rules of each call: the cost of a check must not grow with the size of the configuration.
     by_call: HashMap<&'static str, Vec<usize>>,
 }
 
 impl Grants {
-    /// Sorts rules by call.
+    /// Indexes rules by call.
     pub fn new(rules: Vec<Allow>, calls: &CallTable) -> Self {
         let naming = |name: &str| {
             let named = |(_, rule): &(usize, &Allow)| rule.calls.iter().any(|call| call.matches(name));
@@ -57,7 +57,7 @@ impl Grants {
         Self { rules, by_call }
     }
 
-    /// All rules, in the order of the file.
+    /// All rules, in the order of the configuration.
     pub fn rules(&self) -> &[Allow] {
         &self.rules
     }
@@ -67,7 +67,8 @@ impl Grants {
         self.by_call.get(call).into_iter().flatten().map(|index| &self.rules[*index])
     }
 
-    /// The rules for a call and a command that match, and why the others do not.
+    /// The rules that allow a call of a command; if there are none, the rules that name the call, each with its
+    /// mismatch.
     pub(crate) fn permitting<'a>(
         &'a self,
         call: &str,

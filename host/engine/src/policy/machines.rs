@@ -1,14 +1,13 @@
-//! Machines that may talk: `[machine.NAME]`.
+//! Machines that may send commands: `[machine.NAME]`.
 //!
-//! Invariant: a machine has the rights that the configuration gives it by name, none of those that everyone has, and it
-//! approves of nothing.
+//! Invariant: a machine has only rights that the configuration gives it by name. It has no rights of `everyone`, and it
+//! cannot approve.
 
 use std::collections::{BTreeMap, HashSet};
 
-/// What stands before a machine's name in its own id, so that no person's id is one.
+/// The prefix of a machine's own id, which no person's id can have.
 const PREFIX: &str = "machine:";
 
-/// The machines of the configuration.
 #[derive(Debug, Clone, Default)]
 pub struct Machines {
     own: BTreeMap<String, String>,
@@ -16,7 +15,7 @@ pub struct Machines {
 }
 
 impl Machines {
-    /// Adds one with its ids in chats; gives its own id.
+    /// Adds a machine with its chat ids. Returns its own id.
     pub fn add(&mut self, name: &str, ids: &[String]) -> String {
         let own = format!("{PREFIX}{name}");
         self.ids.insert(own.clone());
@@ -25,17 +24,16 @@ impl Machines {
         own
     }
 
-    /// Whether an id is a machine's.
+    /// Whether an id belongs to a machine.
     pub fn has(&self, id: &str) -> bool {
         self.ids.contains(id)
     }
 
-    /// A machine's own id, under which it acts where it is in no chat.
+    /// A machine's own id, for commands that do not come from a chat network.
     pub fn own_id(&self, name: &str) -> Option<&str> {
         self.own.get(name).map(String::as_str)
     }
 
-    /// Their names.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.own.keys().map(String::as_str)
     }

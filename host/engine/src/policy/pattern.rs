@@ -1,40 +1,40 @@
-//! One value of a rule: text in which `*` stands for anything but `/`, and `**` for anything.
+//! A pattern of a rule: `*` matches any text without `/`, and `**` matches any text.
 
 use globset::{GlobBuilder, GlobMatcher};
 
-/// A pattern that whole values match.
+/// A pattern that matches whole values.
 #[derive(Debug, Clone)]
 pub struct Pattern {
     text: String,
     shape: Shape,
 }
 
-/// How a pattern compares. Most are one of the first three, which cost a fraction of a glob.
+/// The kind of comparison. Most patterns are one of the first three, which are much cheaper than a glob.
 #[derive(Debug, Clone)]
 enum Shape {
-    /// One value.
+    /// A single value.
     Literal,
     /// `*`
     Part,
     /// `**`
     Anything,
-    /// All others.
+    /// Any other pattern.
     Glob(GlobMatcher),
 }
 
-/// Why a text is no pattern.
+/// The reason why a text is not a valid pattern.
 #[derive(Debug, thiserror::Error)]
-#[error("`{text}` is no pattern: {reason}")]
+#[error("`{text}` is not a valid pattern: {reason}")]
 pub struct PatternError {
     text: String,
     reason: String,
 }
 
 impl Pattern {
-    /// Reads a pattern.
+    /// Parses a pattern.
     ///
     /// # Errors
-    /// [`PatternError`] with what is wrong.
+    /// [`PatternError`].
     pub fn new(text: impl Into<String>) -> Result<Self, PatternError> {
         let text = text.into();
         let wrong = |text: &str, reason: &str| PatternError { text: text.to_owned(), reason: reason.to_owned() };
@@ -45,7 +45,7 @@ impl Pattern {
             return Ok(Self { text, shape: Shape::Literal });
         }
         if text.contains(['?', '[', ']', '{', '}', '\\']) {
-            return Err(wrong(&text, "only `*` and `**` have a meaning here"));
+            return Err(wrong(&text, "the only wildcards are `*` and `**`"));
         }
         let shape = match text.as_str() {
             "*" => Shape::Part,
@@ -66,19 +66,18 @@ impl Pattern {
     pub fn matches(&self, value: &str) -> bool {
         match &self.shape {
             Shape::Literal => self.text == value,
-            // `*` alone is not "anything": like everywhere, it does not cross `/`.
+            // A single `*` does not match `/`, as in any other pattern.
             Shape::Part => !value.is_empty() && !value.contains('/'),
             Shape::Anything => !value.is_empty(),
             Shape::Glob(glob) => !value.is_empty() && glob.is_match(value),
         }
     }
 
-    /// The pattern as it was written.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// Whether it stands for one value only.
+    /// Whether it matches a single value only.
     pub fn is_literal(&self) -> bool {
         matches!(self.shape, Shape::Literal)
     }
@@ -89,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_star_stops_at_a_slash() {
+    fn a_star_does_not_match_a_slash() {
         let pattern = Pattern::new("cms/*").unwrap();
         assert!(pattern.matches("cms/staging"));
         assert!(!pattern.matches("cms/eu/staging"));
@@ -100,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn stars_alone_mean_what_they_mean_in_a_glob() {
+    fn a_pattern_of_only_stars_matches_as_in_a_glob() {
         let glob = |text| GlobBuilder::new(text).literal_separator(true).build().unwrap().compile_matcher();
         for text in ["*", "**"] {
             let (pattern, glob) = (Pattern::new(text).unwrap(), glob(text));
@@ -112,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_literal_is_the_whole_value() {
+    fn a_literal_matches_only_the_whole_value() {
         let pattern = Pattern::new("staging").unwrap();
         assert!(pattern.matches("staging"));
         assert!(!pattern.matches("staging2"));
@@ -120,14 +119,14 @@ mod tests {
     }
 
     #[test]
-    fn other_signs_are_refused() {
+    fn other_wildcards_are_rejected() {
         for text in ["", "a?", "[ab]", "{a,b}", "a\\b"] {
             assert!(Pattern::new(text).is_err(), "{text}");
         }
     }
 
     #[test]
-    fn a_dot_is_a_dot_and_dotfiles_are_values_like_others() {
+    fn dots_have_no_special_meaning() {
         assert!(!Pattern::new("v1.*").unwrap().matches("v1x2"));
         assert!(Pattern::new("*").unwrap().matches(".hidden"));
     }

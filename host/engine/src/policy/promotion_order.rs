@@ -1,22 +1,22 @@
-//! The order of environments: a version comes to production only where it succeeded before it.
+//! The promotion order: a version may reach an environment only after it succeeded in the environment before it.
 //!
-//! Invariant: pure. What ran where is read by whoever asks, from the one table of releases.
+//! Invariant: pure. The caller reads the releases.
 
 use crate::base::At;
 
-/// A version that never succeeded in the environment before the one it is to come to.
+/// A violation of the promotion order: the version never succeeded in the environment before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct OutOfOrder<'a> {
     pub(crate) app: &'a str,
     pub(crate) version: &'a str,
     pub(crate) environment: &'a str,
-    /// The environment before it.
+    /// The environment that must come first.
     pub(crate) before: &'a str,
-    /// The rule that says so.
+    /// The position of the rule.
     pub(crate) rule: &'a At,
-    /// The version that succeeded there last, if any did.
+    /// The last version that succeeded in the environment before, if any.
     pub(crate) runs: Option<&'a str>,
-    /// What brings the version there, where the command that was typed can say it.
+    /// The command that deploys the version there, if it can be derived from the typed one.
     pub(crate) line: Option<String>,
 }
 
@@ -24,13 +24,13 @@ impl std::fmt::Display for OutOfOrder<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { app, version, environment, before, rule, runs, line } = self;
         let (app, version) = (crate::base::clean(app), crate::base::clean(version));
-        write!(f, "{app} {version} never succeeded in {before}, and {environment} comes after it ({rule})")?;
+        write!(f, "{app} {version} has not succeeded in {before} yet, which {environment} requires ({rule})")?;
         match runs {
-            Some(runs) => write!(f, "; {before} runs {runs}")?,
-            None => write!(f, "; nothing runs in {before} yet")?,
+            Some(runs) => write!(f, "; {before} has version {runs}")?,
+            None => write!(f, "; {before} has no version yet")?,
         }
         match line {
-            Some(line) => write!(f, ". First: {line}"),
+            Some(line) => write!(f, ". Run first: {line}"),
             None => Ok(()),
         }
     }
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_reason_names_the_rule_what_runs_there_and_the_line_to_type() {
+    fn the_message_has_the_rule_the_current_version_and_the_command_to_run() {
         let rule = At { file: Arc::from("plugins.toml"), line: 40 };
         let missing = |runs, line: Option<&str>| {
             let line = line.map(str::to_owned);

@@ -5,16 +5,16 @@ use std::sync::Arc;
 use super::pattern::Pattern;
 use crate::{base::At, model::RoomName, store::Grant};
 
-/// Who is in a role, or owns an app.
+/// A member of a role, or an owner of an app.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Member {
-    /// All who are in the room. Can never approve.
+    /// Everybody in the room, except machines. Does not count for approvals.
     Everyone,
-    /// One person, by the network's own id, compared exactly. All ids of that person count.
+    /// A person, by network id, compared exactly. The other ids of that person count too.
     Person(String),
-    /// Those whom a directory counts among a group.
+    /// The members of a group of the directory.
     Group(String),
-    /// Those who are in a room now.
+    /// The current members of a room.
     Room(RoomName),
 }
 
@@ -29,34 +29,33 @@ impl std::fmt::Display for Member {
     }
 }
 
-/// One `[role.NAME]`.
+/// A `[role.NAME]` table.
 #[derive(Debug)]
 pub struct Role {
-    /// Its name.
+    /// Its name in the configuration.
     pub name: String,
-    /// Where it stands.
+    /// Its position in the configuration.
     pub at: At,
-    /// Who is in it.
     pub members: Vec<Member>,
-    /// The commands that they may run.
+    /// The commands that members may run.
     pub commands: Vec<Pattern>,
-    /// The apps that they may touch and see.
+    /// The apps that members may see and change.
     pub apps: Vec<Pattern>,
-    /// The environments that they may touch and see.
+    /// The environments that members may see and change.
     pub environments: Vec<Pattern>,
-    /// The rooms in which it counts; `None` for every one.
+    /// The rooms in which the role counts; `None` for all rooms.
     pub rooms: Option<Vec<RoomName>>,
-    /// Whether people can be added to it in chat.
+    /// Whether the role can be granted in chat.
     pub grant_in_chat: bool,
 }
 
 impl Role {
-    /// Whether it names a command.
+    /// Whether its members may run a command.
     pub fn runs(&self, command: &str) -> bool {
         self.commands.iter().any(|pattern| pattern.matches(command))
     }
 
-    /// Whether it covers an app and an environment. Each limits only what has it.
+    /// Whether it covers an app and an environment. `None` is not limited.
     pub fn covers(&self, app: Option<&str>, environment: Option<&str>) -> bool {
         let covers = |patterns: &[Pattern], value: Option<&str>| {
             value.is_none_or(|value| patterns.iter().any(|pattern| pattern.matches(value)))
@@ -65,20 +64,19 @@ impl Role {
     }
 }
 
-/// A role that somebody has: by the file, or because somebody granted it in chat.
+/// A role of a person, from the configuration or granted in chat.
 #[derive(Debug, Clone)]
 pub struct Held {
-    /// The role.
     pub role: Arc<Role>,
-    /// What granted it in chat, which limits it; `None` where the file names them.
+    /// The grant, which limits the role; `None` if the configuration names the person.
     pub grant: Option<Arc<Grant>>,
-    /// The environments that may be touched through the identity by which it was granted: a grant that names none reaches no
-    /// further. `None` where the file names them.
+    /// The environments of the bot through which it was granted: the role counts only there. `None` if the
+    /// configuration names the person.
     pub reach: Option<Arc<[String]>>,
 }
 
 impl Held {
-    /// Whether it covers an app and an environment. Each limits only what has it.
+    /// Whether it covers an app and an environment. `None` is not limited.
     pub fn covers(&self, app: Option<&str>, environment: Option<&str>) -> bool {
         let granted = |grant: &Arc<Grant>| {
             let within = |limit: &str, value: Option<&str>| value.is_none_or(|value| value == limit);
@@ -90,7 +88,7 @@ impl Held {
             && self.reach.as_ref().is_none_or(reached)
     }
 
-    /// The rule, for journal and people: `deployer`, or `deployer, granted by @alice:example.org in job 7f3ak`.
+    /// The rule for the journal and messages: `deployer`, or `deployer, granted by @alice:example.org in job 7f3ak`.
     pub fn rule(&self) -> String {
         match &self.grant {
             None => self.role.name.clone(),
@@ -98,7 +96,7 @@ impl Held {
         }
     }
 
-    /// Where that can be looked up: the line of the file, or the job.
+    /// The source of the role: a position in the configuration, or a job.
     pub fn place(&self) -> String {
         match &self.grant {
             None => self.role.at.to_string(),
@@ -107,24 +105,25 @@ impl Held {
     }
 }
 
-/// The job that a grant was made in.
+/// The job in which a role was granted.
 pub(crate) fn granting_job(grant: &Grant) -> &str {
     grant.id.split_once('/').map_or(grant.id.as_str(), |(job, _)| job)
 }
 
-/// What lets one person run one command: judged again, on its own app and environment, at each call.
+/// The rights of one person to run one command. They are checked again at each call, for the app and environment of
+/// that call.
 #[derive(Debug, Clone)]
 pub enum Rights {
-    /// An admin has every command, app and environment; grants, approvals and freezes hold all the same.
+    /// An admin: every command, app and environment. Plugin grants, approvals and freezes apply nevertheless.
     Admin,
-    /// A command that the host itself answers, for all.
+    /// A command of the host that everybody may run.
     Open,
-    /// The roles that this person has and that name this command.
+    /// The person's roles that allow the command.
     Roles(Vec<Held>),
 }
 
 impl Rights {
-    /// The rule that lets this person touch an app and an environment, if there is one.
+    /// The rule that allows a person to act on an app and an environment, if there is one.
     pub fn rule(&self, app: Option<&str>, environment: Option<&str>) -> Option<String> {
         match self {
             Self::Admin => Some("admin".to_owned()),
@@ -133,7 +132,7 @@ impl Rights {
         }
     }
 
-    /// The role that does, if it is one.
+    /// The role that allows it, if the rule is a role.
     pub fn held(&self, app: Option<&str>, environment: Option<&str>) -> Option<&Held> {
         match self {
             Self::Admin | Self::Open => None,

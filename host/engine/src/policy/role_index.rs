@@ -1,6 +1,6 @@
-//! Which roles name whom, sorted beforehand.
+//! An index from people, groups and rooms to roles.
 //!
-//! Invariant: what a decision costs grows with the roles of one person, not with those of the file.
+//! Invariant: the cost of a check grows with the number of one person's roles, not with the size of the configuration.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::model::RoomName;
 
-/// The roles of a configuration by whom they name, each as its place in the file.
+/// The roles by member, each as its index in the configuration.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
     by_name: HashMap<String, usize>,
@@ -40,12 +40,13 @@ impl Index {
         index
     }
 
-    /// A role by its name.
+    /// The index of the role with this name.
     pub(crate) fn role(&self, name: &str) -> Option<usize> {
         self.by_name.get(name).copied()
     }
 
-    /// The roles of the person for whom this id stands, in the order of the file. `everyone`: also those of all.
+    /// The roles of a person, by first id, in the order of the configuration. `everyone` includes the roles of
+    /// `everyone`.
     pub(crate) fn of(
         &self,
         person: &str,

@@ -1,7 +1,7 @@
-//! What is known of the rooms that the configuration names: their ids, and who is in them.
+//! The rooms that the configuration names: their ids and members.
 //!
-//! Invariant: what is not known, or not any more, is nobody.
-//! Not here: which networks there are; [`Accounts`] knows them.
+//! Invariant: a room whose members are unknown or out of date counts as empty.
+//! Not here: the networks ([`Accounts`]).
 
 use std::{
     collections::{HashMap, HashSet},
@@ -16,26 +16,25 @@ use crate::{
     model::RoomName,
 };
 
-/// So long is who is in a room not asked for again.
+/// The time for which members are not requested again.
 const FRESH: Duration = Duration::from_secs(5);
-/// So long does it count where nobody looked again: a call is judged without asking the network.
+/// The time for which members count without a new request, so that calls of a job need no request to the network.
 const COUNTS: Duration = Duration::from_secs(60);
-/// So long is a network waited for: whoever typed waits with it.
+/// The timeout of a request: the sender of a command waits for it.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The rooms that the configuration names.
 #[derive(Debug, Default)]
 pub(crate) struct Rooms {
-    // Those whose members are asked for.
+    // The rooms whose members are needed.
     peopled: HashSet<RoomName>,
     all: Vec<RoomName>,
-    // The network of those that are named without one.
+    // The default network of rooms without one.
     network: String,
     known: RwLock<HashMap<RoomName, Known>>,
     looking: tokio::sync::Mutex<()>,
 }
 
-/// What is known of one room.
+/// The result of the last request for a room.
 #[derive(Debug, Clone)]
 struct Known {
     network: String,
@@ -45,7 +44,7 @@ struct Known {
 }
 
 impl Rooms {
-    /// `peopled` are those whose members count, `named` those that are only told apart.
+    /// `peopled` are rooms whose members are needed, `named` rooms of which only the id is needed.
     pub(crate) fn new(
         peopled: impl IntoIterator<Item = RoomName>,
         named: impl IntoIterator<Item = RoomName>,
@@ -58,26 +57,25 @@ impl Rooms {
         Self { peopled, all, network, ..Self::default() }
     }
 
-    /// The network of rooms that are named without one.
+    /// The default network of rooms without one.
     pub(crate) fn network(&self) -> &str {
         &self.network
     }
 
-    /// The network of a room.
     pub(crate) fn network_of<'a>(&'a self, name: &'a RoomName) -> &'a str {
         name.network.as_deref().unwrap_or(&self.network)
     }
 
-    /// Whether a message's room is the one of this name.
+    /// Whether a room of a network has this name in the configuration.
     pub(crate) fn is(&self, name: &RoomName, (network, room): (&str, &str)) -> bool {
-        // A network's own id needs no look.
+        // The name can be the network's own id of the room.
         let itself = name.name == room && self.network_of(name) == network;
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let found = |known: &Known| known.network == network && known.id.as_deref() == Some(room);
         itself || known.get(name).is_some_and(found)
     }
 
-    /// Whether one of these ids is in a room.
+    /// Whether one of these ids is a member of a room.
     pub(crate) fn has<'a>(&self, name: &RoomName, mut ids: impl Iterator<Item = &'a str>) -> bool {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
@@ -85,18 +83,18 @@ impl Rooms {
         counts.is_some_and(|known| ids.any(|id| known.members.contains(id)))
     }
 
-    /// Asks the networks for what is not known or was not asked for some seconds.
+    /// Requests ids and members that are unknown or no longer fresh.
     pub(crate) async fn look(&self, accounts: &dyn Accounts) {
         if self.all.is_empty() {
             return;
         }
-        // One look serves all who wait for it.
+        // Concurrent callers share one round of requests.
         let _one = self.looking.lock().await;
         let looks = self.all.iter().filter(|name| !self.is_fresh(name)).map(|name| self.look_at(name, accounts));
         join_all(looks).await;
     }
 
-    /// The id of a room and who is in it, as one account knows it; `None` where it is in no such room.
+    /// The id and members of a room, from one account; `None` if the account is not in such a room.
     async fn ask(&self, chat: &dyn Chat, name: &RoomName) -> Result<Option<(String, HashSet<String>)>, SendError> {
         let Some(id) = chat.room(&name.name).await? else { return Ok(None) };
         if !self.peopled.contains(name) {
@@ -114,7 +112,7 @@ impl Rooms {
 
     async fn look_at(&self, name: &RoomName, accounts: &dyn Accounts) {
         let network = self.network_of(name);
-        // Of several identities in one network each may be in some of its rooms only.
+        // Of several bots on a network, each can be in some of its rooms only.
         let accounts = accounts.of_room(network, &name.name);
         if accounts.is_empty() {
             return;
@@ -141,8 +139,8 @@ impl Rooms {
             Err(_) => Some(format!("no answer within {} s", PATIENCE.as_secs())),
         };
         if let Some(why) = failed {
-            tracing::warn!(room = %name, why, "who is in a room is not known, so it counts for nobody");
-            // A room keeps its id while its network is away.
+            tracing::warn!(room = %name, why, "the members of a room cannot be read, so the room grants no rights; check the bot's membership and its network");
+            // The id of a room remains valid while its network is unavailable.
             known.id = known.id.or(before.and_then(|before| before.id));
             known.members.clear();
         }

@@ -1,27 +1,27 @@
-//! What a rule says about attributes, and the one matcher for rules that permit.
+//! The attribute values of a rule, and the one matcher for rules that allow.
 
 use std::collections::BTreeMap;
 
 use super::pattern::Pattern;
 use crate::model::Attribute;
 
-/// The attributes that a rule names, each with the values it takes. One that it does not name sets no limit.
+/// The attributes that a rule limits, each with its patterns. Other attributes are not limited.
 #[derive(Debug, Clone, Default)]
 pub struct Scope(BTreeMap<Attribute, Vec<Pattern>>);
 
-/// Why a rule that permits does not match.
+/// Why a rule that allows does not match.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mismatch {
     /// The first attribute that does not match.
     pub attribute: Attribute,
-    /// The value that does not; `None` where the call has none.
+    /// The value that does not match; `None` if the call has no value.
     pub value: Option<String>,
-    /// What the rule takes.
+    /// The patterns of the rule.
     pub takes: String,
 }
 
 impl Scope {
-    /// Sets what one attribute takes. An empty list matches nothing.
+    /// Limits one attribute. An empty list matches nothing.
     pub fn set(&mut self, attribute: Attribute, patterns: Vec<Pattern>) {
         self.0.insert(attribute, patterns);
     }
@@ -36,11 +36,11 @@ impl Scope {
         self.0.iter().map(|(attribute, patterns)| (*attribute, patterns.as_slice()))
     }
 
-    /// A rule that permits matches when *all* values of each attribute it names match. An attribute
-    /// that the rule names and the call lacks never matches.
+    /// Whether a rule that allows matches: *all* values of each limited attribute must match. A limited attribute
+    /// without a value never matches.
     ///
     /// # Errors
-    /// The first attribute that keeps it from matching.
+    /// The first attribute that does not match.
     pub fn permit(&self, attributes: &BTreeMap<Attribute, Vec<String>>) -> Result<(), Mismatch> {
         for (attribute, patterns) in &self.0 {
             let miss = |value: Option<&String>| Mismatch {
@@ -61,8 +61,8 @@ impl Scope {
 }
 
 impl Scope {
-    /// A rule that obliges or forbids matches when *any* value of each attribute it names matches, and also where the call
-    /// has none: what is not known counts as everything.
+    /// Whether a rule that requires or forbids matches: *any* value of each limited attribute must match. A limited
+    /// attribute without a value always matches, because an unknown value could be any value.
     pub fn oblige(&self, attributes: &BTreeMap<Attribute, Vec<String>>) -> bool {
         self.0.iter().all(|(attribute, patterns)| {
             let values = attributes.get(attribute).map(Vec::as_slice).unwrap_or_default();
@@ -71,7 +71,7 @@ impl Scope {
     }
 }
 
-/// A list of patterns as the file has it.
+/// A list of patterns as the configuration shows it.
 pub(crate) fn takes(patterns: &[Pattern]) -> String {
     let texts: Vec<String> = patterns.iter().map(|pattern| format!("\"{}\"", pattern.as_str())).collect();
     format!("[{}]", texts.join(", "))
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn all_values_must_match() {
+    fn a_rule_that_allows_must_match_all_values() {
         let rule = limits(Attribute::Environment, &["staging", "test"]);
         assert!(rule.permit(&call(Attribute::Environment, &["staging"])).is_ok());
         assert!(rule.permit(&call(Attribute::Environment, &["staging", "test"])).is_ok());
@@ -101,17 +101,17 @@ mod tests {
     }
 
     #[test]
-    fn a_named_attribute_that_is_absent_never_matches() {
+    fn a_limited_attribute_without_a_value_never_matches() {
         let rule = limits(Attribute::Environment, &["**"]);
         assert!(rule.permit(&BTreeMap::new()).is_err());
         assert!(rule.permit(&call(Attribute::Environment, &[])).is_err());
     }
 
     #[test]
-    fn a_rule_that_obliges_is_wide_where_one_that_permits_is_narrow() {
+    fn a_rule_that_requires_matches_any_value() {
         let rule = limits(Attribute::Environment, &["production"]);
         assert!(rule.oblige(&call(Attribute::Environment, &["staging", "production"])));
-        assert!(rule.oblige(&BTreeMap::new()), "what is not known counts as everything");
+        assert!(rule.oblige(&BTreeMap::new()), "an unknown value matches");
         assert!(!rule.oblige(&call(Attribute::Environment, &["staging"])));
         assert!(Scope::default().oblige(&BTreeMap::new()));
     }

@@ -1,6 +1,6 @@
-//! Who has which rights, case by case: ids of one person, groups, rooms, grants in chat.
+//! Tests of rights: several ids of one person, groups, rooms, grants in chat.
 //!
-//! Not here: how the tables are read where they are wrong (the stories of the `tests` package).
+//! Not here: errors in the configuration (the stories of the `tests` package).
 
 use std::{sync::Arc, time::Duration};
 
@@ -100,7 +100,7 @@ fn plugin() -> Target {
 }
 
 impl Scene {
-    /// The rule that lets somebody run a command on an app and an environment.
+    /// The rule that allows a person to run a command on an app and an environment.
     fn rule<'a>(&self, who: impl Into<Asker<'a>>, command: &str, app: &str, environment: &str) -> Option<String> {
         self.access.rights(who, command, plugin()).rule(Some(app), Some(environment))
     }
@@ -128,55 +128,58 @@ fn all_ids_of_a_person_have_the_same_rights() {
         assert_eq!(scene.rule(id, "scale", "cms", "staging").as_deref(), Some("fixed"), "{id}");
         assert!(scene.access.same_person("@bob:example.org", id) && !scene.access.is_admin(id));
     }
-    // Members and admins can be named as the configuration calls them; nobody can call themselves that.
+    // Members and admins can be given by a person's name in the configuration. A sender cannot claim such a name.
     assert!(scene.access.is_admin("@alice:example.org") && scene.access.is_admin("alice2"));
     assert!(!scene.access.is_admin("alice") && scene.rule("bob", "deploy", "cms", "staging").is_none());
     assert_eq!(scene.access.admin_ids(), ["@alice:example.org", "alice2"]);
 }
 
 #[test]
-fn a_group_is_whom_the_directory_says_and_nobody_where_it_is_closed() {
+fn a_group_has_the_directorys_members_and_is_empty_without_them() {
     let scene = scene();
     assert!(scene.rule("@carol:example.org", "deploy", "cms", "staging").is_none());
     scene.directory.set("web", &["@carol:example.org", "alice2"]);
     assert_eq!(scene.rule("@carol:example.org", "deploy", "cms", "staging").as_deref(), Some("deployer"));
     assert!(scene.access.stands_for("deployer", "@carol:example.org", Some("cms"), Some("production")));
-    assert!(scene.access.stands_for("deployer", "@alice:example.org", None, None), "by another id of hers");
+    assert!(scene.access.stands_for("deployer", "@alice:example.org", None, None), "by another id of the same person");
     scene.directory.close("web");
     assert!(scene.rule("@carol:example.org", "deploy", "cms", "staging").is_none());
     assert!(!scene.access.stands_for("deployer", "@carol:example.org", None, None));
 }
 
 #[tokio::test]
-async fn a_room_is_who_is_in_it_now() {
+async fn a_room_has_its_current_members() {
     let scene = scene();
     scene.chat.set_members("crew", vec![Person::named_by_id("bob2")]);
-    assert!(scene.rule("@bob:example.org", "restart", "cms", "staging").is_none(), "nobody looked yet");
+    assert!(
+        scene.rule("@bob:example.org", "restart", "cms", "staging").is_none(),
+        "the members were not requested yet"
+    );
     scene.access.look(&scene.outbox).await;
     assert_eq!(scene.rule("@bob:example.org", "restart", "cms", "staging").as_deref(), Some("here"));
     assert!(scene.rule("@carol:example.org", "restart", "cms", "staging").is_none());
 }
 
 #[tokio::test]
-async fn a_role_of_a_room_counts_for_what_is_typed_there() {
+async fn a_role_with_rooms_counts_only_in_these_rooms() {
     let scene = scene();
     let asker = |room| Asker { room, ..Asker::from("@carol:example.org") };
     let rule = |room| scene.rule(asker(room), "drain", "cms", "staging");
     assert_eq!(rule(Some(("memory", "crew"))).as_deref(), Some("only-there"));
     assert!(rule(Some(("memory", "lobby"))).is_none());
-    assert!(rule(Some(("matrix", "crew"))).is_none(), "a room of that name elsewhere is another one");
+    assert!(rule(Some(("matrix", "crew"))).is_none(), "a room of this name on another network is another room");
     assert!(rule(None).is_none());
 }
 
 #[test]
-fn everyone_is_nobody_where_somebody_must_stand_for_a_role() {
+fn everyone_does_not_count_for_approvals() {
     let scene = scene();
     assert_eq!(scene.rule("@carol:example.org", "where", "cms", "staging").as_deref(), Some("all"));
     assert!(!scene.access.stands_for("all", "@carol:example.org", Some("cms"), Some("staging")));
 }
 
 #[test]
-fn a_grant_adds_somebody_to_a_role_on_one_app() {
+fn a_grant_gives_a_role_on_one_app() {
     let scene = scene();
     let who = "@carol:example.org";
     scene.access.changed(&[Write::Grant(grant("7f3ak/3", who, "deployer", "cms", Some("staging")))]);
@@ -191,7 +194,7 @@ fn a_grant_adds_somebody_to_a_role_on_one_app() {
 }
 
 #[test]
-fn the_file_is_the_ceiling_of_what_is_granted() {
+fn the_configuration_limits_grants() {
     let scene = scene();
     let who = "@carol:example.org";
     let other = |grant: Grant| Grant { bot: "other".into(), ..grant };
@@ -211,7 +214,7 @@ fn the_file_is_the_ceiling_of_what_is_granted() {
 }
 
 #[test]
-fn a_grant_ends_when_its_time_is_over() {
+fn a_grant_expires() {
     let scene = scene();
     let clock = MonotonicClock::starting_at(jiff::Timestamp::now());
     scene.access.keep_time(clock);

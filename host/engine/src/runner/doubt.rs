@@ -162,7 +162,7 @@ impl Jobs {
                 format!("job {} is retried", row.id)
             }
             (JobPhase::Held, _, Said::Done) => {
-                return Err(format!("job {} is held and has no question: run `job {} again`", row.id));
+                return Err(format!("job {} is held and has no question: run `job {} again`", row.id, row.id));
             }
             _ => {
                 return Err(format!(

@@ -1,4 +1,4 @@
-//! What a person sets off by typing: `[[alias]]`, `[[say]]` and `[[listen]]`.
+//! Triggers that a person types: `[[alias]]`, `[[say]]` and `[[listen]]`.
 
 use super::template::Template;
 use crate::{
@@ -7,39 +7,39 @@ use crate::{
     store::{GivenArgument, TriggerSource},
 };
 
-/// A short form of a longer command: `restart HOST`.
+/// An `[[alias]]`: a short form of a longer command, for example `restart HOST`.
 #[derive(Debug, Clone)]
 pub struct Alias {
-    /// Where it stands.
+    /// Its position in the configuration.
     pub at: At,
-    /// Its words; those in capitals are gaps.
+    /// The words to type; words in capitals are placeholders.
     pub typed: Vec<String>,
-    /// What it stands for.
+    /// The command, with its placeholders.
     pub command: Template,
 }
 
-/// The options of the host that can be typed behind an alias.
+/// The host's options that can be typed after an alias.
 pub(crate) const OPTIONS: [&str; 3] = ["--wait", "--dry-run", "--help"];
-/// A longer message is not looked through, in bytes.
+/// The maximum length of a message that `[[listen]]` patterns are matched against, in bytes.
 pub(crate) const LONGEST_HEARD: usize = 4_096;
-/// A captured text that is longer sets nothing off, in characters.
+/// The maximum length of a captured text, in characters. A longer capture triggers nothing.
 pub(crate) const LONGEST_GIVEN: usize = 256;
 
-/// What a short form stands for.
+/// The command that an alias stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Short {
     /// The words of the command.
     pub(crate) words: Vec<GivenArgument>,
-    /// The options of the host that were typed with it.
+    /// The host's options that were typed after the alias.
     pub(crate) options: Vec<GivenArgument>,
 }
 
-/// The words of an alias before its first gap.
+/// The words of an alias before its first placeholder.
 pub(crate) fn fixed(alias: &Alias) -> impl Iterator<Item = &String> {
     alias.typed.iter().take_while(|word| !is_gap(word))
 }
 
-/// Whether a word of an alias is a gap: it is written in capitals.
+/// Whether a word of an alias is a placeholder: all capitals.
 pub(crate) fn is_gap(word: &str) -> bool {
     word.starts_with(|first: char| first.is_ascii_uppercase())
         && word.chars().all(|letter| letter.is_ascii_uppercase() || letter.is_ascii_digit() || letter == '_')
@@ -50,13 +50,13 @@ pub(crate) fn same(known: &str, word: &str) -> bool {
 }
 
 impl TriggerSource {
-    /// The command as one line, for people; it is never read again.
+    /// The command as one line for people. It is never parsed again.
     pub(crate) fn line(&self) -> String {
         line(&self.words)
     }
 }
 
-/// Words as one line, for people.
+/// Words as one line for people.
 fn line(words: &[GivenArgument]) -> String {
     let shown = |word: &GivenArgument| match word {
         GivenArgument::Written(word) => quoted(word).into_owned(),
@@ -65,14 +65,13 @@ fn line(words: &[GivenArgument]) -> String {
     words.iter().map(shown).collect::<Vec<_>>().join(" ")
 }
 
-/// A fixed answer.
+/// A `[[say]]`: a fixed answer.
 #[derive(Debug, Clone)]
 pub struct Said {
-    /// Where it stands.
+    /// Its position in the configuration.
     pub at: At,
-    /// The words that ask for it.
+    /// The words to type.
     pub typed: Vec<String>,
-    /// The answer.
     pub text: String,
 }
 
@@ -114,13 +113,13 @@ mod tests {
     }
 
     #[test]
-    fn an_alias_hands_over_arguments() {
+    fn an_alias_passes_its_arguments() {
         let triggers = triggers();
         let Short { words, options } = triggers.alias("Restart \"a --wait b\" --dry-run").unwrap().unwrap();
         assert_eq!(options, [GivenArgument::Written("--dry-run".into())]);
         assert_eq!(words[1], GivenArgument::Given { before: String::new(), text: "a --wait b".into() });
         assert_eq!(line(&words), "deploy 'a --wait b' staging 1.0.0");
-        // Of two that begin alike the one that fits.
+        // Of two aliases with the same first words, the one with the right number of words is used.
         let words = |line: &str| triggers.alias(line).unwrap().unwrap().words;
         assert_eq!(line(&words("restart a b")), "deploy a staging b");
         assert_eq!(line(&words("restart a")), "deploy a staging 1.0.0");
@@ -130,13 +129,13 @@ mod tests {
     }
 
     #[test]
-    fn a_fixed_answer_is_for_its_very_words() {
+    fn a_fixed_answer_needs_its_exact_words() {
         assert_eq!(triggers().said("Lunch").unwrap().plain(), "At noon.");
         assert!(triggers().said("lunch today").is_none());
     }
 
     #[test]
-    fn only_captures_are_handed_over() {
+    fn a_listen_rule_passes_only_its_captures() {
         let started = triggers().heard("hey, is cms up? my password is x", &|_| true).unwrap();
         assert_eq!(started.line(), "where cms");
         assert!(triggers().heard("is it raining", &|_| true).is_none());

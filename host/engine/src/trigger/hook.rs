@@ -1,7 +1,7 @@
-//! What nobody types: `[[schedule]]` and `[[hook]]`. Each names the machine in whose name it acts and the room that sees it.
+//! `[[hook]]`: commands that another system triggers over HTTP.
 //!
-//! Invariant: each time is one event of its room, named by the schedule and its moment or by the hook and its delivery; the
-//! inbox takes an event once, so nothing is set off twice.
+//! Invariant: each delivery is one event in its room, identified by the hook and the delivery's id. The inbox stores an
+//! event once, so a delivery is never handled twice.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -13,76 +13,75 @@ use crate::{
     model::{Person, RoomName},
 };
 
-/// A command that another machine announces over HTTP.
+/// A `[[hook]]` table.
 #[derive(Debug, Clone)]
 pub struct Hook {
     /// Its name, the last part of its path.
     pub name: String,
-    /// Where it stands.
+    /// Its position in the configuration.
     pub at: At,
-    /// What it sets off.
+    /// The command that it starts.
     pub command: Template,
-    /// In whose name.
+    /// The machine as which the command runs.
     pub machine: Person,
-    /// Where it is seen.
+    /// The room that shows the command.
     pub room: RoomName,
-    /// The identity that does it; the one of the room if nothing is said.
+    /// The bot that runs the command; the room's bot if it is not set.
     pub bot: Option<String>,
-    /// How the sender proves itself.
+    /// How deliveries are authenticated.
     pub auth: HookAuth,
-    /// Where in the body each gap's value is, as JSON pointers.
+    /// The JSON pointers of the placeholders' values in the body.
     pub capture: BTreeMap<String, String>,
-    /// What the body must have, by JSON pointers; what has something else is taken and sets nothing off.
+    /// The required values, by JSON pointer. A delivery with other values is accepted and starts nothing.
     pub when: BTreeMap<String, Vec<String>>,
-    /// The longest body, in bytes.
+    /// The maximum size of a body, in bytes.
     pub most_bytes: usize,
-    /// The most deliveries in a minute.
+    /// The maximum number of deliveries per minute.
     pub most_a_minute: u32,
 }
 
-/// How the sender of a hook proves itself.
+/// The authentication of deliveries.
 #[derive(Debug, Clone)]
 pub enum HookAuth {
-    /// `Authorization: Bearer`, or the bare token in a header of another name.
+    /// A bearer token in `Authorization`, or the bare token in another header.
     Token {
-        /// The token.
         token: SecretRef,
-        /// The header, where it is another one.
+        /// The header, if it is not `Authorization`.
         header: Option<String>,
-        /// The header that names the delivery.
+        /// The header with the delivery's id.
         delivery: String,
     },
-    /// HMAC-SHA-256 of the body in `X-Hub-Signature-256`, as code hosts do. It says nothing of when it was made, so the very
-    /// same body is taken once for as long as messages are kept.
+    /// HMAC-SHA-256 of the body in `X-Hub-Signature-256`, as code hosts send it. The signature has no time, so an
+    /// identical body is accepted once for as long as messages are kept.
     Hub {
-        /// The context secret.
+        /// The shared secret.
         secret: SecretRef,
     },
-    /// HMAC-SHA-256 of id, time and body, as [Standard Webhooks](https://www.standardwebhooks.com) has it.
+    /// HMAC-SHA-256 of id, time and body, as defined by [Standard Webhooks](https://www.standardwebhooks.com).
     Standard {
-        /// The context secret: bytes, or `whsec_` and base64.
+        /// The shared secret: bytes, or `whsec_` and base64.
         secret: SecretRef,
-        /// How far the sender's clock may be off.
+        /// The maximum difference to the sender's clock.
         tolerance: Duration,
     },
 }
 
-/// Why a hook's body sets nothing off.
+/// Why a delivery starts nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotTaken {
-    /// It is about something that the operator left out by `when`.
-    #[error("not one that this hook is for: {0}")]
+    /// Its values are not those of `when`.
+    #[error("the delivery does not match the hook's `when`: {0}")]
     Other(String),
-    /// A value is missing or is none.
+    /// A value is missing or not valid.
     #[error("{0}")]
     Wrong(String),
 }
 
-/// A captured value that is longer is none, in characters.
+/// The maximum length of a captured value, in characters.
 const LONGEST_VALUE: usize = 256;
 
 impl Hook {
-    /// The values for the gaps of its command.
+    /// The values of the command's placeholders.
     ///
     /// # Errors
     /// [`NotTaken`].
@@ -99,7 +98,8 @@ impl Hook {
                 .ok_or_else(|| NotTaken::Wrong(format!("the body has no text or number at {pointer}")))?;
             let clean = crate::base::clean(&found);
             if found.is_empty() || clean != found || found.chars().count() > LONGEST_VALUE {
-                let why = format!("what the body has at {pointer} is empty, too long or has signs that do not show");
+                let why =
+                    format!("the value at {pointer} in the body is empty, too long or contains invisible characters");
                 return Err(NotTaken::Wrong(why));
             }
             values.insert(name.clone(), found);
@@ -108,7 +108,7 @@ impl Hook {
     }
 }
 
-/// A text, number or truth value at a JSON pointer.
+/// The string, number or boolean at a JSON pointer.
 fn text(body: &Value, pointer: &str) -> Option<String> {
     match body.pointer(pointer)? {
         Value::String(text) => Some(text.clone()),
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_come_from_where_the_operator_says() {
+    fn values_are_read_at_the_configured_pointers() {
         let hook = Hook {
             name: "build".into(),
             at: At { file: "plugins.toml".into(), line: 1 },

@@ -1,19 +1,19 @@
-//! `[[listen]]`: patterns that are matched against messages to others.
+//! `[[listen]]`: patterns that are matched against messages which do not address the bot.
 
 use regex::Regex;
 
 use super::template::Template;
 use crate::{base::At, model::RoomName};
 
-/// A pattern that is looked for in what people say to each other.
+/// A `[[listen]]` table.
 #[derive(Debug, Clone)]
 pub struct Listen {
-    /// Where it stands.
+    /// Its position in the configuration.
     pub at: At,
     /// The pattern.
     pub pattern: Regex,
-    /// The query that it sets off.
+    /// The query that it starts.
     pub command: Template,
-    /// The rooms where it is looked for; `None` for all.
+    /// The rooms that it applies to; `None` for all rooms.
     pub rooms: Option<Vec<RoomName>>,
 }

@@ -1,6 +1,7 @@
-//! What starts a command without typing it: aliases, fixed answers, patterns, schedules, hooks. Data and matching.
+//! Triggers: what starts a command that nobody typed as such: aliases, fixed answers, patterns, schedules, hooks. Data
+//! and matching.
 //!
-//! Not here: when a schedule is due and what a delivery becomes ([`crate::engine`]).
+//! Not here: the timing of schedules and the handling of deliveries ([`crate::engine`]).
 
 mod alias;
 mod hook;

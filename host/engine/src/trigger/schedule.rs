@@ -1,4 +1,4 @@
-//! `[[schedule]]`: commands at set times.
+//! `[[schedule]]`: commands at fixed times.
 
 use super::template::Template;
 use crate::{
@@ -6,32 +6,32 @@ use crate::{
     model::{Person, RoomName},
 };
 
-/// A command at times.
+/// A `[[schedule]]` table.
 #[derive(Debug, Clone)]
 pub struct Schedule {
-    /// Its name.
     pub name: String,
-    /// Where it stands.
+    /// Its position in the configuration.
     pub at: At,
-    /// When.
+    /// The times.
     pub cron: Cron,
-    /// What.
+    /// The command that it starts.
     pub command: Template,
-    /// In whose name.
+    /// The machine as which the command runs.
     pub machine: Person,
-    /// Where it is seen.
+    /// The room that shows the command.
     pub room: RoomName,
-    /// The identity that does it; the one of the room if nothing is said.
+    /// The bot that runs the command; the room's bot if it is not set.
     pub bot: Option<String>,
-    /// What becomes of times at which no host was there.
+    /// The handling of times that were missed while the host was down.
     pub missed: Missed,
 }
 
-/// What becomes of times at which no host was there.
+/// The handling of times that were missed while the host was down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Missed {
-    /// The newest one is made up for if it is younger than a late message may be; the room is told of the others.
+    /// After downtime, runs only the latest missed time, and only if it is younger than `max_age`. The room is notified
+    /// of the skipped ones.
     Skip,
-    /// The newest one is made up for, however old it is.
+    /// After downtime, runs only the latest missed time, regardless of its age.
     Last,
 }

@@ -19,15 +19,13 @@ use crate::{
 /// All triggers of a configuration.
 #[derive(Debug, Clone, Default)]
 pub struct Triggers {
-    /// Short forms, in the order of the file.
+    /// The aliases, in the order of the configuration.
     pub aliases: Vec<Alias>,
-    /// Fixed answers.
+    /// The fixed answers.
     pub said: Vec<Said>,
-    /// Patterns that are listened for.
+    /// The listen rules.
     pub listens: Vec<Listen>,
-    /// Schedules.
     pub schedules: Vec<Schedule>,
-    /// Hooks.
     pub hooks: Vec<Hook>,
 }
 
@@ -57,9 +55,9 @@ impl Listener for Triggers {
 }
 
 impl Triggers {
-    /// The fixed answer to a line, if it has one.
+    /// The fixed answer to a line, if there is one.
     pub(crate) fn said(&self, line: &str) -> Option<Text> {
-        // Most hosts have none, and every command comes by here.
+        // Return early: most hosts have no fixed answers, and every command passes here.
         if self.said.is_empty() {
             return None;
         }
@@ -70,16 +68,16 @@ impl Triggers {
         Some(Text::lines(&said.text))
     }
 
-    /// The command that a line is a short form of, if it is one.
+    /// The command that a line is an alias of; `None` if it is not an alias.
     ///
     /// # Errors
-    /// It begins as one and has other words; how it is typed.
+    /// The line begins as an alias but has other words; the message shows how to type it.
     pub(crate) fn alias(&self, line: &str) -> Result<Option<Short>, String> {
         if self.aliases.is_empty() {
             return Ok(None);
         }
         let Some(typed) = words(line) else { return Ok(None) };
-        // Of two that begin alike the longer one.
+        // Of two aliases with the same first words, the longer one is suggested.
         let begins = |alias: &&Alias| {
             fixed(alias).zip(&typed).all(|(known, word)| same(known, word)) && fixed(alias).count() <= typed.len()
         };
@@ -93,7 +91,7 @@ impl Triggers {
         let Some(alias) = self.aliases.iter().filter(fits).max_by_key(most) else {
             let meant = self.aliases.iter().filter(begins).max_by_key(most);
             return meant.map_or(Ok(None), |alias| {
-                Err(format!("`{}` stands for `{}`.", alias.typed.join(" "), alias.command.as_str()))
+                Err(format!("`{}` is an alias of `{}`.", alias.typed.join(" "), alias.command.as_str()))
             });
         };
         let gaps = alias.typed.iter().zip(given).filter(|(known, _)| is_gap(known));
@@ -102,10 +100,10 @@ impl Triggers {
         Ok(Some(Short { words: alias.command.filled(&values), options }))
     }
 
-    /// What there is besides commands, for help: how it is typed, and what it stands for.
+    /// The aliases and fixed answers for `help`: the words to type, and a description.
     pub(crate) fn shown(&self) -> impl Iterator<Item = (String, String)> {
-        let alias = |alias: &Alias| (alias.typed.join(" "), format!("Stands for `{}`.", alias.command.as_str()));
-        let said = |said: &Said| (said.typed.join(" "), "Has a fixed answer.".to_owned());
+        let alias = |alias: &Alias| (alias.typed.join(" "), format!("Alias of `{}`.", alias.command.as_str()));
+        let said = |said: &Said| (said.typed.join(" "), "Fixed answer.".to_owned());
         self.aliases.iter().map(alias).chain(self.said.iter().map(said))
     }
 }

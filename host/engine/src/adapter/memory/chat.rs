@@ -1,4 +1,4 @@
-//! A chat network in memory: what is sent can be looked at, and what is typed is brought by hand.
+//! An in-memory chat network for tests: it stores what is sent.
 
 use std::{
     collections::HashMap,
@@ -17,7 +17,7 @@ use crate::{
     model::Person,
 };
 
-/// A chat network in memory.
+/// An in-memory chat network.
 #[derive(Debug)]
 pub struct MemoryChat {
     abilities: Abilities,
@@ -27,25 +27,24 @@ pub struct MemoryChat {
 }
 
 impl MemoryChat {
-    /// The network's name.
     pub const NETWORK: &str = "memory";
 
-    /// A network that can do these things.
+    /// Creates a network with these features.
     pub fn new(abilities: Abilities) -> Arc<Self> {
         Arc::new(Self { abilities, sent: Mutex::default(), members: Mutex::default(), count: watch::Sender::new(0) })
     }
 
-    /// Says who is in a room from now on.
+    /// Sets the members of a room.
     pub fn set_members(&self, room: &str, members: Vec<Person>) {
         self.members.lock().unwrap_or_else(PoisonError::into_inner).insert(room.to_owned(), members);
     }
 
-    /// Everything that was sent, in order.
+    /// All messages, in the order of sending.
     pub fn sent(&self) -> Vec<Outgoing> {
         self.sent.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The words of everything that was sent, in order.
+    /// The texts of all messages, in the order of sending.
     pub fn words(&self) -> Vec<String> {
         let words = |message: Outgoing| match message.body {
             Body::Say { text, .. } | Body::Edit { text, .. } => Some(text.plain()),
@@ -54,10 +53,10 @@ impl MemoryChat {
         self.sent().into_iter().filter_map(words).collect()
     }
 
-    /// Waits until so many messages were sent.
+    /// Waits until at least `count` messages were sent.
     pub async fn until(&self, count: usize) {
         let mut seen = self.count.subscribe();
-        // The sender lives as long as `self`, so this cannot fail.
+        // Cannot fail: the sender lives as long as `self`.
         let _ = seen.wait_for(|sent| *sent >= count).await;
     }
 }
@@ -95,7 +94,7 @@ impl Chat for MemoryChat {
         Ok(sent.iter().position(|known| known.room == room && known.key == key).map(|index| format!("sent-{index}")))
     }
 
-    /// Every name is the id of a room.
+    /// Every name is its own room id.
     async fn room(&self, name: &str) -> Result<Option<String>, SendError> {
         Ok(Some(name.to_owned()))
     }
@@ -106,6 +105,6 @@ impl Chat for MemoryChat {
     }
 
     async fn probe(&self, _people: &[String]) -> Result<Vec<String>, Vec<String>> {
-        Ok(vec!["memory: always there".to_owned()])
+        Ok(vec!["memory: ok".to_owned()])
     }
 }

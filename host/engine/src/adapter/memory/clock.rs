@@ -1,4 +1,4 @@
-//! A clock that stands still until it is moved.
+//! A clock for tests that changes only when it is set.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -6,17 +6,16 @@ use jiff::Timestamp;
 
 use crate::adapter::clock::Clock;
 
-/// A clock for tests.
 #[derive(Debug)]
 pub struct MemoryClock(Mutex<Timestamp>);
 
 impl MemoryClock {
-    /// A clock that shows a time.
+    /// Creates a clock that shows this time.
     pub fn at(time: Timestamp) -> Self {
         Self(Mutex::new(time))
     }
 
-    /// Moves it.
+    /// Sets the time.
     pub fn set(&self, time: Timestamp) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = time;
     }

@@ -1,4 +1,4 @@
-//! A directory in memory: who is in a group is said by hand.
+//! An in-memory directory for tests.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -7,12 +7,11 @@ use std::{
 
 use crate::adapter::directory::{Closed, Directory};
 
-/// A directory in memory.
 #[derive(Debug, Default)]
 pub struct MemoryDirectory(Mutex<HashMap<String, Arc<HashSet<String>>>>);
 
 impl MemoryDirectory {
-    /// Says who is in a group from now on; a group that nobody spoke of is closed.
+    /// Sets the members of a group. Groups without members are closed.
     pub fn set(&self, group: &str, members: &[&str]) {
         let members = members.iter().map(|id| (*id).to_owned()).collect();
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(group.to_owned(), Arc::new(members));
@@ -27,6 +26,6 @@ impl MemoryDirectory {
 impl Directory for MemoryDirectory {
     fn members(&self, group: &str) -> Result<Arc<HashSet<String>>, Closed> {
         let groups = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        groups.get(group).cloned().ok_or_else(|| Closed("nobody said who is in it".to_owned()))
+        groups.get(group).cloned().ok_or_else(|| Closed("the group has no members".to_owned()))
     }
 }

@@ -1,6 +1,6 @@
-//! In-memory implementations of the traits of [`crate::adapter`], for tests, benches and embedders that keep nothing.
+//! In-memory implementations of the traits of [`crate::adapter`], for tests, benches and embedders.
 //!
-//! Architecture Invariant: a twin behaves as the real adapters must; one list of checks runs against both.
+//! Invariant: they behave like the real adapters; the same conformance checks run against both.
 
 mod chat;
 mod clock;

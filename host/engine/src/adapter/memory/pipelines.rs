@@ -1,4 +1,4 @@
-//! A pipelines system in memory: its runs end when somebody says so, or at once.
+//! An in-memory pipeline backend for tests: its runs end at once, or when the test ends them.
 
 use std::{
     collections::BTreeMap,
@@ -15,30 +15,28 @@ use crate::{
     model::{Outcome, RunKey},
 };
 
-/// A pipelines system in memory.
+/// An in-memory pipeline backend.
 #[derive(Debug)]
 pub struct MemoryPipelines {
-    /// `None` for a key that was said to have no run, and so never gets one.
+    /// `None` for a key that [`RunState::Absent`] was returned for: it never gets a run.
     runs: Mutex<BTreeMap<RunKey, Option<MemoryRun>>>,
     changed: watch::Sender<u64>,
     at_once: Option<Outcome>,
     unknowable: Mutex<Option<String>>,
 }
 
-/// One of its runs.
+/// A run of the backend.
 #[derive(Debug, Clone)]
 pub struct MemoryRun {
-    /// The pipeline.
     pub pipeline: String,
-    /// Its parameters.
     pub parameters: BTreeMap<String, String>,
-    /// Its end, when it has one.
+    /// The end, if the run has ended.
     pub end: Option<RunEnd>,
     started: Timestamp,
 }
 
 impl MemoryPipelines {
-    /// A system whose runs end at once in one way, or only by [`MemoryPipelines::end`].
+    /// Creates a backend whose runs end at once with this outcome; with `None`, only by [`MemoryPipelines::end`].
     pub fn new(at_once: Option<Outcome>) -> Arc<Self> {
         Arc::new(Self { runs: Mutex::default(), changed: watch::Sender::new(0), at_once, unknowable: Mutex::default() })
     }
@@ -49,12 +47,12 @@ impl MemoryPipelines {
         runs.iter().filter_map(|(key, run)| Some((key.clone(), run.clone()?))).collect()
     }
 
-    /// From now on it cannot say which runs it started, for this reason; or can again.
+    /// Makes the backend answer [`RunState::Unknowable`] with this reason; `None` makes it answer normally again.
     pub fn cannot_say(&self, reason: Option<&str>) {
         *self.unknowable.lock().unwrap_or_else(PoisonError::into_inner) = reason.map(str::to_owned);
     }
 
-    /// Ends all runs that go on.
+    /// Ends all running runs.
     pub fn end(&self, outcome: Outcome) {
         for run in self.lock().values_mut().flatten() {
             let started = run.started;
@@ -92,7 +90,7 @@ impl Pipelines for MemoryPipelines {
         });
         match run {
             Some(_) => Ok(None),
-            None => Err(PipelineError::Refused { message: "never started".to_owned() }),
+            None => Err(PipelineError::Refused { message: "the key was reported as absent".to_owned() }),
         }
     }
 
@@ -118,9 +116,9 @@ impl Pipelines for MemoryPipelines {
             match self.lock().get(key) {
                 Some(Some(MemoryRun { end: Some(end), .. })) => return Ok(end.clone()),
                 Some(Some(_)) => {}
-                _ => return Err(PipelineError::Refused { message: format!("there is no run {key}") }),
+                _ => return Err(PipelineError::Refused { message: format!("there is no run `{key}`") }),
             }
-            // The sender lives as long as `self`, so this cannot fail.
+            // Cannot fail: the sender lives as long as `self`.
             let _ = changed.changed().await;
         }
     }
@@ -141,7 +139,7 @@ impl Pipelines for MemoryPipelines {
     }
 }
 
-/// Gives one [`MemoryPipelines`] to every `[app.A.deploy.E]` with `memory = true`.
+/// A factory that uses one [`MemoryPipelines`] for every `[app.A.deploy.E]` with `memory = true`.
 pub struct MemoryPipelinesFactory(pub Arc<MemoryPipelines>);
 
 impl PipelinesFactory for MemoryPipelinesFactory {
@@ -175,7 +173,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_key_without_a_run_never_gets_one() {
+    async fn a_key_that_was_absent_never_gets_a_run() {
         let pipelines = MemoryPipelines::new(None);
         let (first, second) = (RunKey::new("a", 1), RunKey::new("a", 2));
         assert_eq!(pipelines.state(&first, "cms").await.unwrap(), RunState::Absent);
@@ -183,7 +181,7 @@ mod tests {
         assert!(matches!(refused, Err(PipelineError::Refused { .. })), "{refused:?}");
         assert_eq!(pipelines.state(&first, "cms").await.unwrap(), RunState::Absent);
 
-        // To wait for a run is not to give up its key.
+        // Waiting for a run does not make its key absent.
         let mut ignore = |_: &str| {};
         assert!(pipelines.ended(&second, "cms", &mut ignore).await.is_err());
         pipelines.start(&second, "cms", &BTreeMap::new()).await.unwrap();

@@ -1,20 +1,19 @@
-//! Checks the entries of one job against each other. Pure.
+//! Verifies the entries of one job. Pure.
 
 use crate::{
     journal::verify::Fault,
     store::{HashedEntry, entry_hash},
 };
 
-/// Checks one job's entries against each other, and against what was counted when they were written.
+/// Verifies one job's entries: their hash chain, and their count and last hash as the store counted them.
 ///
 /// # Errors
-/// The first that was changed, removed or moved.
+/// The first entry that was changed, removed or moved.
 pub fn check_entries(job: &str, entries: &[HashedEntry], tip: &(u32, String)) -> Result<(), Fault> {
     check_entries_behind(job, entries, tip, None)
 }
 
-/// The same, of which so many were checked by the same process a moment ago and had this hash at their end: those are not
-/// hashed again.
+/// As [`check_entries`], but does not hash entries again that `checked` (their count and the last hash) already covers.
 pub(crate) fn check_entries_behind(
     job: &str,
     entries: &[HashedEntry],
@@ -39,7 +38,7 @@ pub(crate) fn check_entries_behind(
         return Err(missing(job, found));
     }
     if found > *count {
-        return Err(Fault::of(job, format!("entry {count} of job {job} was added")));
+        return Err(Fault::of(job, format!("entry {count} of job {job} was added later")));
     }
     if hash != before {
         return Err(changed(job, found - 1));
@@ -55,10 +54,10 @@ pub(crate) fn changed(job: &str, number: u32) -> Fault {
     Fault::of(job, format!("entry {number} of job {job} was changed"))
 }
 
-/// What became of an entry that does not follow the one with the hash `before`.
+/// Describes why an entry does not continue the chain after the hash `before`.
 fn explain(job: &str, entries: &[HashedEntry], number: u32, before: &str) -> Fault {
     let here = entries.iter().find(|sealed| sealed.entry.number == number);
-    // The entry itself may stand somewhere else, with its hash or without.
+    // The entry can have been moved to another number, with or without its hash.
     let moved = entries.iter().filter(|sealed| sealed.entry.number != number).find(|sealed| {
         let mut entry = sealed.entry.clone();
         entry.number = number;
@@ -68,7 +67,7 @@ fn explain(job: &str, entries: &[HashedEntry], number: u32, before: &str) -> Fau
     });
     match (moved, here) {
         (Some(HashedEntry { entry, .. }), _) => {
-            Fault::of(job, format!("entry {number} of job {job} stands where entry {} stood", entry.number))
+            Fault::of(job, format!("entry {} of job {job} was moved: it belongs at number {number}", entry.number))
         }
         (None, Some(_)) => changed(job, number),
         (None, None) => missing(job, number),

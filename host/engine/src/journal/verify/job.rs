@@ -1,4 +1,4 @@
-//! Checks one job: its entries, what stands beside them, and what its row says of them.
+//! Verifies one job: its entries, their blobs, and its row.
 
 use serde_json::Value;
 
@@ -6,15 +6,15 @@ use super::entries::{changed, check_entries, missing};
 use crate::{
     journal::{
         blob::unpack,
-        verify::{Fault, GuestStop},
+        verify::{Fault, VerifyStop},
     },
     store::{EntryKind, HashedEntry, JobRow, Link, Store, StoreError, digest},
 };
 
-/// How often a job is read again that was written meanwhile.
+/// The number of reads while the job is being written.
 const READS: usize = 5;
 
-/// What the store has of a job.
+/// The stored data of a job.
 pub(crate) struct Found {
     row: Option<JobRow>,
     entries: Vec<HashedEntry>,
@@ -22,9 +22,9 @@ pub(crate) struct Found {
 }
 
 impl Found {
-    /// Reads it, again where it was written meanwhile.
-    pub(crate) async fn read(store: &dyn Store, job: &str) -> Result<Self, GuestStop> {
-        let cannot = |error| GuestStop::reading(error, Some(job), format!("job {job} cannot be read"));
+    /// Reads the data of a job, again if it was written meanwhile.
+    pub(crate) async fn read(store: &dyn Store, job: &str) -> Result<Self, VerifyStop> {
+        let cannot = |error| VerifyStop::reading(error, Some(job), format!("job {job} cannot be read"));
         let mut reads = 0;
         loop {
             let found = Self {
@@ -39,35 +39,34 @@ impl Found {
         }
     }
 
-    /// Whether as much is there as was counted.
+    /// Whether the number of entries is the stored count.
     fn agrees(&self) -> bool {
         let last = self.entries.last().map(|sealed| (sealed.entry.number + 1, &sealed.hash));
         last == self.tip.as_ref().map(|(count, hash)| (*count, hash))
     }
 
-    /// Whether there is nothing at all of it.
+    /// Whether nothing of the job is stored.
     pub(crate) fn is_nothing(&self) -> bool {
         self.row.is_none() && self.entries.is_empty()
     }
 
-    /// How many entries there are.
     pub(crate) fn entries(&self) -> u64 {
         self.entries.len() as u64
     }
 
-    /// The digest of its plugin's bytes.
+    /// The digest of the plugin's bytes.
     pub(crate) fn digest(&self) -> Option<&str> {
         self.row.as_ref().map(|row| row.digest.as_str())
     }
 
-    /// Checks it against the hash that its opening's link has, and the link of its closing, if there is one.
+    /// Verifies the job against the hash in its opening link, and against its closing link, if there is one.
     pub(crate) async fn check(
         &self,
         store: &dyn Store,
         job: &str,
         opening: &str,
         closing: Option<&Link>,
-    ) -> Result<(), GuestStop> {
+    ) -> Result<(), VerifyStop> {
         let (Some(row), Some(tip)) = (&self.row, &self.tip) else { return Err(gone(job).into()) };
         check_entries(job, &self.entries, tip)?;
         let (Some(first), Some(last)) = (self.entries.first(), self.entries.last()) else {
@@ -84,10 +83,18 @@ impl Found {
                 return Err(fault.into());
             }
             (Some(_), None) => {
-                return Err(Fault::of(job, format!("job {job} is over, and its row says that it is open")).into());
+                return Err(Fault::of(
+                    job,
+                    format!("job {job} is closed in the chain, but its row says that it is open"),
+                )
+                .into());
             }
             (None, Some(_)) => {
-                return Err(Fault::of(job, format!("job {job} is over, and its closing has no link")).into());
+                return Err(Fault::of(
+                    job,
+                    format!("job {job} is closed in its row, but the chain has no closing link"),
+                )
+                .into());
             }
             _ => {}
         }
@@ -111,9 +118,9 @@ impl Found {
     }
 }
 
-/// Checks the bytes of a plugin, where they are kept.
-pub(crate) async fn check_bytes(store: &dyn Store, job: &str, name: &str) -> Result<(), GuestStop> {
-    let cannot = |error| GuestStop::reading(error, Some(job), format!("what stands under {name} cannot be read"));
+/// Verifies the bytes of a plugin, if they are stored.
+pub(crate) async fn check_bytes(store: &dyn Store, job: &str, name: &str) -> Result<(), VerifyStop> {
+    let cannot = |error| VerifyStop::reading(error, Some(job), format!("the blob {name} cannot be read"));
     match store.beside(name).await.map_err(cannot)? {
         Some(bytes) if digest(&bytes) != name => {
             Err(Fault::of(job, format!("the plugin of job {job}, {name}, was changed")).into())
@@ -126,7 +133,7 @@ pub(crate) fn gone(job: &str) -> Fault {
     Fault::of(job, format!("job {job} is missing"))
 }
 
-/// What a row says otherwise than an entry does. What an entry does not say contradicts nothing.
+/// The first field of a row that differs from an entry. Fields that the entry lacks are not compared.
 fn contradiction(row: &JobRow, HashedEntry { entry, .. }: &HashedEntry, body: &Value) -> Option<&'static str> {
     let differs = |value: &Value, told: &str| value.as_str().is_some_and(|value| value != told);
     match entry.kind {

@@ -1,6 +1,6 @@
-//! Checks the chain and every journal that hangs on it, in pages, also while a host writes.
+//! Verifies the chain and all journals, in pages, also while a host writes.
 //!
-//! Invariant: what is not there any more is explained by a later link of a removal, or it is a fault.
+//! Invariant: missing data is a fault unless a later removal link explains it.
 
 mod entries;
 mod job;
@@ -14,38 +14,38 @@ use walk::Walk;
 pub use entries::check_entries;
 pub(crate) use entries::check_entries_behind;
 
-/// The newest end of the chain. Kept elsewhere, it shows later that nothing was cut off.
+/// The newest link of the chain. A copy that is kept elsewhere shows later that the end of the chain was not cut off.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
-    /// The number of the newest link; 0 where there is none.
+    /// The number of the newest link; 0 for an empty chain.
     pub number: u64,
-    /// Its hash.
+    /// The hash of that link.
     pub hash: String,
 }
 
-/// What was found to be whole.
+/// The counts of a successful verification.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified {
-    /// Links of the chain.
+    /// The number of links.
     pub links: u64,
-    /// Jobs whose entries are there.
+    /// The number of jobs whose entries are stored.
     pub jobs: u64,
-    /// Their entries.
+    /// The number of their entries.
     pub entries: u64,
-    /// Lines of queries and refusals.
+    /// The number of audit records.
     pub lines: u64,
-    /// Jobs that were removed because they were over for long enough.
+    /// The number of jobs that retention removed.
     pub removed: u64,
-    /// The newest end.
+    /// The newest link.
     pub head: Head,
 }
 
-/// The first thing that is not as it was written.
+/// The first fault that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// The job, where it is one's.
+    /// The job's id, if the fault concerns a job.
     pub job: Option<String>,
-    /// What and where, one line: `entry 4 of job 7f3a was changed`.
+    /// The description, in one line: `entry 4 of job 7f3a was changed`.
     pub message: String,
 }
 
@@ -55,27 +55,27 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Why a check ends early.
+/// Why the verification stops.
 #[derive(Debug)]
-enum GuestStop {
+enum VerifyStop {
     Store(StoreError),
     Fault(Fault),
 }
 
-impl From<StoreError> for GuestStop {
+impl From<StoreError> for VerifyStop {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
     }
 }
 
-impl From<Fault> for GuestStop {
+impl From<Fault> for VerifyStop {
     fn from(fault: Fault) -> Self {
         Self::Fault(fault)
     }
 }
 
-impl GuestStop {
-    /// What could not be read for good was changed by somebody: the store reads all that it wrote.
+impl VerifyStop {
+    /// A permanent read error means that the data was changed: the store can read everything that it wrote.
     fn reading(error: StoreError, job: Option<&str>, what: String) -> Self {
         match error {
             StoreError::Failed(reason) => {
@@ -96,14 +96,14 @@ impl Fault {
     }
 }
 
-/// Checks everything. With a head that was kept elsewhere, also that the chain still goes through it.
+/// Verifies the whole store. With a head that was kept elsewhere, also verifies that the chain contains it.
 ///
 /// # Errors
-/// The store cannot be read. `Ok(Err(_))` is the first thing that was changed, removed or moved.
+/// The store cannot be read. `Ok(Err(_))` is the first fault.
 pub async fn verify(store: &dyn Store, head: Option<&Head>) -> Result<Result<Verified, Fault>, StoreError> {
     match Walk::new(store, head).all().await {
         Ok(verified) => Ok(Ok(verified)),
-        Err(GuestStop::Fault(fault)) => Ok(Err(fault)),
-        Err(GuestStop::Store(error)) => Err(error),
+        Err(VerifyStop::Fault(fault)) => Ok(Err(fault)),
+        Err(VerifyStop::Store(error)) => Err(error),
     }
 }

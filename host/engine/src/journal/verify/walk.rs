@@ -1,6 +1,6 @@
-//! Walks along the chain: each link, and the job or the lines that it stands for.
+//! Walks along the chain and verifies each link with its job or audit records.
 //!
-//! A host may write meanwhile: what does not fit is looked at again when the links that came since were read.
+//! A host may write meanwhile. A mismatch is therefore checked again after the newer links were read.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -8,38 +8,38 @@ use jiff::Timestamp;
 
 use super::job::{Found, check_bytes, gone};
 use crate::{
-    journal::verify::{Fault, GuestStop, Head, Verified},
+    journal::verify::{Fault, Head, Verified, VerifyStop},
     store::{JobQuery, Link, LinkKind, Store, line_digest, lines_digest, link_hash},
 };
 
-/// How many links are read at once.
+/// The number of links per page.
 const PAGE: u32 = 500;
-/// How often what does not fit is looked at again.
+/// The number of times that a mismatch is checked again.
 const LOOKS: usize = 5;
 
-/// Something over that is not there or not as it was. A later removal may explain it.
-struct InDoubt {
+/// A closed job or group of audit records that is missing or changed. A later removal may explain it.
+struct Suspect {
     job: Option<String>,
-    /// When it was over.
+    /// The time of its closing.
     at: Timestamp,
     fault: Fault,
-    /// Whether something else is there under the same id.
+    /// Whether data with the same id exists.
     other: bool,
-    /// Whether a removal came after it.
+    /// Whether a removal came later.
     removed: bool,
 }
 
-/// How far the walk came.
+/// The state of a walk.
 pub(crate) struct Walk<'s> {
     store: &'s dyn Store,
     given: Option<&'s Head>,
     found: Verified,
-    /// Open jobs with the hash of their first entry.
+    /// Open jobs, with the hash of their first entry.
     open: BTreeMap<String, String>,
-    /// Jobs that are over and were found whole.
+    /// Closed jobs that verified.
     over: HashSet<String>,
-    doubts: Vec<InDoubt>,
-    /// Plugins whose bytes were checked.
+    suspects: Vec<Suspect>,
+    /// The digests of plugins whose bytes were verified.
     plugins: HashSet<String>,
 }
 
@@ -53,27 +53,27 @@ impl<'s> Walk<'s> {
             found,
             open: BTreeMap::new(),
             over: HashSet::new(),
-            doubts: Vec::new(),
+            suspects: Vec::new(),
             plugins: HashSet::new(),
         }
     }
 
-    /// Walks to the end and looks at what is still open there.
-    pub(crate) async fn all(mut self) -> Result<Verified, GuestStop> {
+    /// Walks to the end of the chain, and then checks the open jobs and the suspects.
+    pub(crate) async fn all(mut self) -> Result<Verified, VerifyStop> {
         self.on().await?;
         if let Some(given) = self.given
             && given.number > self.found.head.number
         {
             let (end, number) = (self.found.head.number, given.number);
             return Err(Fault::link(format!(
-                "the chain ends at link {end} and does not go through the given head, link {number}: its end was cut off"
+                "the chain ends at link {end}, before the given head, link {number}: links were removed from its end"
             ))
             .into());
         }
         let mut looks = 0;
         while let Err(stop) = self.rest().await {
             looks += 1;
-            let more = matches!(stop, GuestStop::Fault(_)) && looks < LOOKS && self.on().await?;
+            let more = matches!(stop, VerifyStop::Fault(_)) && looks < LOOKS && self.on().await?;
             if !more {
                 return Err(stop);
             }
@@ -81,13 +81,13 @@ impl<'s> Walk<'s> {
         Ok(self.found)
     }
 
-    /// Reads the links that there are behind the last one; whether there were any.
-    async fn on(&mut self) -> Result<bool, GuestStop> {
+    /// Reads the links after the last one. Returns whether there were any.
+    async fn on(&mut self) -> Result<bool, VerifyStop> {
         let mut any = false;
         loop {
             let behind = self.found.head.number;
             let cannot =
-                |error| GuestStop::reading(error, None, format!("the chain behind link {behind} cannot be read"));
+                |error| VerifyStop::reading(error, None, format!("the chain after link {behind} cannot be read"));
             let page = self.store.links(behind, PAGE).await.map_err(cannot)?;
             if page.is_empty() {
                 return Ok(any);
@@ -99,14 +99,14 @@ impl<'s> Walk<'s> {
         }
     }
 
-    async fn link(&mut self, link: &Link, page: &[Link]) -> Result<(), GuestStop> {
+    async fn link(&mut self, link: &Link, page: &[Link]) -> Result<(), VerifyStop> {
         let number = self.found.head.number + 1;
         if link.number != number || link_hash(&self.found.head.hash, link) != link.hash {
             return Err(explain(page, number, &self.found.head.hash).into());
         }
         if self.given.is_some_and(|given| given.number == number && given.hash != link.hash) {
             return Err(Fault::link(format!(
-                "the chain does not go through the given head: link {number} is another one"
+                "the chain does not contain the given head: link {number} has another hash"
             ))
             .into());
         }
@@ -117,7 +117,7 @@ impl<'s> Walk<'s> {
             LinkKind::Open => {
                 self.begins_anew(job);
                 if self.open.insert(job.clone(), link.digest.clone()).is_some() {
-                    return Err(Fault::of(job, format!("link {number} opens job {job}, which is open")).into());
+                    return Err(Fault::of(job, format!("link {number} opens job {job}, which is already open")).into());
                 }
                 Ok(())
             }
@@ -128,7 +128,7 @@ impl<'s> Walk<'s> {
             LinkKind::Lines | LinkKind::Refusal => self.lines(link).await,
             LinkKind::Removal => {
                 let Ok(moment) = link.subject.parse::<Timestamp>() else {
-                    return Err(Fault::link(format!("link {number} removes what was over before no time")).into());
+                    return Err(Fault::link(format!("link {number} is a removal without a valid time")).into());
                 };
                 self.removal(moment);
                 Ok(())
@@ -136,17 +136,17 @@ impl<'s> Walk<'s> {
         }
     }
 
-    /// A job that is over.
-    async fn closed(&mut self, job: &str, opening: &str, link: &Link) -> Result<(), GuestStop> {
-        let doubt = |fault, other| InDoubt { job: Some(job.to_owned()), at: link.at, fault, other, removed: false };
+    /// Verifies a closed job.
+    async fn closed(&mut self, job: &str, opening: &str, link: &Link) -> Result<(), VerifyStop> {
+        let suspect = |fault, other| Suspect { job: Some(job.to_owned()), at: link.at, fault, other, removed: false };
         let found = match Found::read(self.store, job).await {
             Ok(found) if found.is_nothing() => {
-                self.doubts.push(doubt(gone(job), false));
+                self.suspects.push(suspect(gone(job), false));
                 return Ok(());
             }
             Ok(found) => found,
-            Err(GuestStop::Fault(fault)) => {
-                self.doubts.push(doubt(fault, true));
+            Err(VerifyStop::Fault(fault)) => {
+                self.suspects.push(suspect(fault, true));
                 return Ok(());
             }
             Err(stop) => return Err(stop),
@@ -157,16 +157,16 @@ impl<'s> Walk<'s> {
                 self.over.insert(job.to_owned());
                 Ok(())
             }
-            // Perhaps this one was removed, and its id is used again.
-            Err(GuestStop::Fault(fault)) => {
-                self.doubts.push(doubt(fault, true));
+            // The job may have been removed, and its id used again.
+            Err(VerifyStop::Fault(fault)) => {
+                self.suspects.push(suspect(fault, true));
                 Ok(())
             }
             Err(stop) => Err(stop),
         }
     }
 
-    async fn whole(&mut self, job: &str, found: &Found) -> Result<(), GuestStop> {
+    async fn whole(&mut self, job: &str, found: &Found) -> Result<(), VerifyStop> {
         if let Some(name) = found.digest()
             && self.plugins.insert(name.to_owned())
         {
@@ -177,56 +177,57 @@ impl<'s> Walk<'s> {
         Ok(())
     }
 
-    async fn lines(&mut self, link: &Link) -> Result<(), GuestStop> {
+    async fn lines(&mut self, link: &Link) -> Result<(), VerifyStop> {
         let number = link.number;
-        let cannot = |error| GuestStop::reading(error, None, format!("a line of link {number} cannot be read"));
+        let cannot =
+            |error| VerifyStop::reading(error, None, format!("an audit record of link {number} cannot be read"));
         let lines = self.store.lines(number).await.map_err(cannot)?;
         if lines.is_empty() {
-            let fault = Fault::link(format!("the lines of link {number} are missing"));
-            self.doubts.push(InDoubt { job: None, at: link.at, fault, other: false, removed: false });
+            let fault = Fault::link(format!("the audit records of link {number} are missing"));
+            self.suspects.push(Suspect { job: None, at: link.at, fault, other: false, removed: false });
             return Ok(());
         }
         if lines_digest(lines.iter().map(line_digest)) != link.digest {
-            return Err(Fault::link(format!("a line of link {number} was changed, removed or moved")).into());
+            return Err(Fault::link(format!("an audit record of link {number} was changed, removed or moved")).into());
         }
         self.found.lines += lines.len() as u64;
         Ok(())
     }
 
-    /// What was over before this moment may be gone.
+    /// A removal explains missing data that was closed before its time.
     fn removal(&mut self, moment: Timestamp) {
         let mut removed = 0;
-        self.doubts.retain_mut(|doubt| {
-            let explained = doubt.at < moment;
-            doubt.removed |= explained;
-            let gone = explained && !doubt.other;
-            removed += u64::from(gone && doubt.job.is_some());
+        self.suspects.retain_mut(|suspect| {
+            let explained = suspect.at < moment;
+            suspect.removed |= explained;
+            let gone = explained && !suspect.other;
+            removed += u64::from(gone && suspect.job.is_some());
             !gone
         });
         self.found.removed += removed;
     }
 
-    /// A job is opened: one of the same id that was removed before is explained.
+    /// A job is opened: an earlier job with the same id that was removed is explained.
     fn begins_anew(&mut self, job: &str) {
-        let before = self.doubts.len();
-        self.doubts.retain(|doubt| !doubt.removed || doubt.job.as_deref() != Some(job));
-        self.found.removed += (before - self.doubts.len()) as u64;
+        let before = self.suspects.len();
+        self.suspects.retain(|suspect| !suspect.removed || suspect.job.as_deref() != Some(job));
+        self.found.removed += (before - self.suspects.len()) as u64;
         self.over.remove(job);
     }
 
-    /// What no link closes, and what no link speaks of.
-    async fn rest(&mut self) -> Result<(), GuestStop> {
-        for at in (0..self.doubts.len()).rev() {
-            // It may have been removed while it was looked at.
-            if let InDoubt { job: Some(job), removed: true, .. } = &self.doubts[at]
+    /// Verifies open jobs, remaining suspects, and that every job has a link.
+    async fn rest(&mut self) -> Result<(), VerifyStop> {
+        for at in (0..self.suspects.len()).rev() {
+            // The job may have been removed during the verification.
+            if let Suspect { job: Some(job), removed: true, .. } = &self.suspects[at]
                 && Found::read(self.store, job).await?.is_nothing()
             {
-                self.doubts.remove(at);
+                self.suspects.remove(at);
                 self.found.removed += 1;
             }
         }
-        if let Some(doubt) = self.doubts.first() {
-            return Err(doubt.fault.clone().into());
+        if let Some(suspect) = self.suspects.first() {
+            return Err(suspect.fault.clone().into());
         }
         let counted = (self.found.jobs, self.found.entries);
         let rest = self.open_jobs().await;
@@ -236,23 +237,23 @@ impl<'s> Walk<'s> {
         rest
     }
 
-    async fn open_jobs(&mut self) -> Result<(), GuestStop> {
+    async fn open_jobs(&mut self) -> Result<(), VerifyStop> {
         let open: Vec<(String, String)> = self.open.iter().map(|(job, first)| (job.clone(), first.clone())).collect();
         for (job, opening) in open {
             let found = Found::read(self.store, &job).await?;
             found.check(self.store, &job, &opening, None).await?;
             self.whole(&job, &found).await?;
         }
-        let cannot = |error| GuestStop::reading(error, None, "the jobs cannot be read".to_owned());
+        let cannot = |error| VerifyStop::reading(error, None, "the jobs cannot be read".to_owned());
         let rows = self.store.jobs(&JobQuery::default()).await.map_err(cannot)?;
         match rows.iter().rev().map(|row| &row.id).find(|id| !self.open.contains_key(*id) && !self.over.contains(*id)) {
-            Some(job) => Err(Fault::of(job, format!("job {job} was added: no link opens it")).into()),
+            Some(job) => Err(Fault::of(job, format!("job {job} was added: no link of the chain opens it")).into()),
             None => Ok(()),
         }
     }
 }
 
-/// What became of a link that does not follow the one with the hash `before`.
+/// Describes why a link does not continue the chain after the hash `before`.
 fn explain(page: &[Link], number: u64, before: &str) -> Fault {
     let here = page.iter().find(|link| link.number == number);
     let moved = page.iter().filter(|link| link.number > number).find(|link| {
@@ -260,7 +261,7 @@ fn explain(page: &[Link], number: u64, before: &str) -> Fault {
         hash == link.hash || here.is_some_and(|here| here.hash == hash)
     });
     Fault::link(match (moved, here) {
-        (Some(moved), _) => format!("link {number} stands where link {} stood", moved.number),
+        (Some(moved), _) => format!("link {} was moved: it belongs at number {number}", moved.number),
         (None, Some(_)) => format!("link {number} was changed"),
         (None, None) => format!("link {number} is missing"),
     })

@@ -33,7 +33,7 @@ use crate::store::memory::{jobs::Job, state::State};
 /// A commit never waits. A note is queued, and the next commit or read applies it.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
-    // Apart from the rest, so that a note waits for no reader.
+    // In a lock of its own, so that a note does not wait for readers.
     notes: Mutex<Vec<Vec<Write>>>,
     state: Mutex<State>,
 }
