@@ -39,6 +39,7 @@ pub struct Outgoing {
     pub key: String,
     /// The room's id on this network, or a name that [`Chat::room`] resolves.
     pub room: String,
+    /// The content.
     pub body: Body,
 }
 
@@ -47,6 +48,7 @@ pub struct Outgoing {
 pub enum Body {
     /// A new message.
     Say {
+        /// The new text.
         text: Text,
         /// The root event of the thread, if the message belongs to one.
         thread: Option<String>,
@@ -81,7 +83,7 @@ pub enum SendError {
     /// A permanent error, for example an unknown room. The message is dropped and the error is logged.
     #[error("cannot be sent: {reason}")]
     Never {
-        /// For the log.
+        /// The reason, for the log.
         reason: String,
     },
 }

@@ -11,6 +11,7 @@ pub struct Incoming {
     pub event: String,
     /// The root event of its thread, if it is in one.
     pub thread: Option<String>,
+    /// The person who sent it.
     pub sender: Person,
     /// The text without quotes and code blocks.
     pub text: String,

@@ -23,9 +23,13 @@ struct Known {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LinkState {
     /// Connected.
-    Up { since: Timestamp },
+    Up {
+        /// The time at which the connection was established.
+        since: Timestamp,
+    },
     /// Disconnected.
     Down {
+        /// The time at which the connection was lost.
         since: Timestamp,
         /// The reason, for people; it must not contain secrets.
         reason: String,
@@ -33,6 +37,7 @@ pub enum LinkState {
 }
 
 impl LinkState {
+    /// Whether the connection is up.
     pub fn is_up(&self) -> bool {
         matches!(self, Self::Up { .. })
     }
@@ -66,6 +71,7 @@ impl Link {
         known.state = LinkState::Down { since, reason: reason.into() };
     }
 
+    /// The current state.
     pub fn state(&self) -> LinkState {
         self.known().state.clone()
     }

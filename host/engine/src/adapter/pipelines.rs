@@ -14,9 +14,11 @@ use crate::{
 /// The end of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunEnd {
+    /// The outcome of the run.
     pub outcome: Outcome,
     /// The reason for people, if it did not succeed: `exit code 3`, `timed out after 10 min`.
     pub message: String,
+    /// The time at which the run started.
     pub started: Timestamp,
     /// The time of the end; if it is unknown, the time at which the end was detected.
     pub ended: Timestamp,
@@ -30,7 +32,9 @@ pub struct RunEnd {
 pub enum RunState {
     /// No run was started with this key, and none ever will be. This answer is final.
     Absent,
+    /// The run has not ended yet.
     Running,
+    /// The run has ended.
     Ended(RunEnd),
     /// The backend cannot determine whether there was a run; people are asked.
     Unknowable(String),

@@ -55,6 +55,7 @@ impl Cron {
         }
     }
 
+    /// The expression as it was written.
     pub fn as_str(&self) -> &str {
         &self.text
     }
@@ -78,7 +79,7 @@ impl Cron {
                 return Some(moment);
             };
             let (at, new) = (change.timestamp(), change.offset().seconds());
-            // It is put forward over that minute.
+            // The clock change skips this minute.
             if shown < by(at, new)? {
                 return Some(at);
             }

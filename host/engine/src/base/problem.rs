@@ -20,6 +20,7 @@ impl fmt::Display for At {
 /// A problem of a configuration.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Problem {
+    /// The position of the problem.
     pub at: At,
     /// The description, in one line.
     pub message: String,
@@ -42,10 +43,12 @@ impl fmt::Display for Problem {
 pub struct Problems(Arc<std::sync::Mutex<Vec<Problem>>>);
 
 impl Problems {
+    /// Adds a problem.
     pub fn add(&self, at: &At, message: impl Into<String>, fix: Option<String>) {
         self.lock().push(Problem { at: at.clone(), message: message.into(), fix });
     }
 
+    /// The number of problems.
     pub fn count(&self) -> usize {
         self.lock().len()
     }

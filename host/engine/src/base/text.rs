@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::problem::LONGEST_WORD;
 
+/// A part of a [`Text`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Block {
@@ -30,6 +31,7 @@ impl Text {
         new
     }
 
+    /// Adds the lines of a string.
     pub fn push_lines(&mut self, text: impl AsRef<str>) {
         self.0.extend(text.as_ref().lines().map(|line| Block::Line(clean(line))));
     }
@@ -47,14 +49,17 @@ impl Text {
         }
     }
 
+    /// Appends another text.
     pub fn append(&mut self, mut other: Self) {
         self.0.append(&mut other.0);
     }
 
+    /// The parts, in order.
     pub fn blocks(&self) -> &[Block] {
         &self.0
     }
 
+    /// Whether the text has no parts.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

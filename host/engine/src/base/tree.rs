@@ -14,6 +14,7 @@ use super::problem::{At, Problems};
 pub struct Node {
     /// The position of its start.
     pub at: At,
+    /// The value.
     pub value: Value,
 }
 
@@ -39,6 +40,7 @@ pub enum Value {
 pub struct Field {
     /// The position of the key.
     pub at: At,
+    /// The value of the key.
     pub node: Node,
 }
 

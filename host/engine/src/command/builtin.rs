@@ -3,6 +3,7 @@
 
 use super::spec::{CommandKind, Parameter, ParameterType, Spec, Target};
 
+/// A command of the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Builtin {
     /// Lists the commands, or explains one.
@@ -57,6 +58,7 @@ impl Builtin {
         Self::Release,
     ];
 
+    /// The command's name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Help => "help",

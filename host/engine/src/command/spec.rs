@@ -55,6 +55,7 @@ pub enum ParameterType {
     App,
     /// An environment of the configuration.
     Environment,
+    /// A version, for example `1.0.2`.
     Version,
     /// A person in the room.
     Person,
@@ -74,10 +75,13 @@ impl ParameterType {
 /// A parameter of a command.
 #[derive(Debug, Clone)]
 pub struct Parameter {
+    /// The parameter's name.
     pub name: String,
     /// One line for `help`.
     pub summary: String,
+    /// The type of its values.
     pub kind: ParameterType,
+    /// Whether it must be given.
     pub required: bool,
     /// Whether it can be given only as a flag.
     pub named: bool,
@@ -96,6 +100,7 @@ pub struct Spec {
     pub summary: String,
     /// Example lines.
     pub examples: Vec<String>,
+    /// Whether the command reads or changes something.
     pub kind: CommandKind,
     /// The parameters, in the order of typing.
     pub parameters: Vec<Parameter>,

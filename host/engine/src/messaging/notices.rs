@@ -30,6 +30,7 @@ pub enum Occasion {
 }
 
 impl Occasion {
+    /// All events, in the order of the documentation.
     pub const ALL: [Self; 6] =
         [Self::Success, Self::Failure, Self::Cancelled, Self::NotApproved, Self::Approval, Self::Rights];
 
@@ -108,6 +109,7 @@ impl Notices {
         Self(notices)
     }
 
+    /// All notifications, in the order of the configuration.
     pub fn iter(&self) -> impl Iterator<Item = &Notice> {
         self.0.iter()
     }

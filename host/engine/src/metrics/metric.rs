@@ -72,6 +72,7 @@ pub enum Label {
 }
 
 impl Label {
+    /// All labels, in the order of `METRICS.md`.
     pub const ALL: [Self; 15] = [
         Self::Outcome,
         Self::Bot,

@@ -94,11 +94,13 @@ pub struct CallSpec {
     pub name: &'static str,
     /// The WIT package with its version, for example `wardroom:plugin@0.1.0`.
     pub package: &'static str,
+    /// The kind, which decides how the call is checked.
     pub kind: CallKind,
     /// The attributes that a rule can match.
     pub attributes: &'static [Attribute],
     /// The source of its environment.
     pub environment: EnvironmentFrom,
+    /// The potential harm.
     pub risk: Risk,
     /// Whether an effect takes the deployment locks of its apps and environments.
     pub locks: bool,
@@ -165,6 +167,7 @@ impl CallTable {
         Self(rows.into())
     }
 
+    /// The rows, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = &CallSpec> + Clone {
         self.0.iter()
     }

@@ -56,6 +56,7 @@ impl Catalog {
 /// An `[environment.NAME]` table.
 #[derive(Debug)]
 pub struct Environment {
+    /// The name in commands and rules.
     pub name: String,
     /// Its position in the configuration.
     pub at: At,
@@ -83,7 +84,9 @@ pub struct App {
 /// An `[app.NAME.deploy.ENVIRONMENT]` table.
 #[derive(Debug)]
 pub struct Deployment {
+    /// The app's name.
     pub app: String,
+    /// The environment's name.
     pub environment: String,
     /// The name of the pipeline in rules and journals: `cms/staging`.
     pub pipeline: String,
@@ -102,9 +105,9 @@ pub struct BackendId(pub(crate) usize);
 /// The handling of an action on an app that is typed in a direct message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Direct {
-    /// It is done, and shown in the app's room where it has one.
+    /// The action runs, and is shown in the app's room if there is one.
     #[default]
     Show,
-    /// It is refused.
+    /// The action is refused.
     Refuse,
 }

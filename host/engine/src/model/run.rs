@@ -25,6 +25,7 @@ impl RunKey {
         good.then(|| Self(text.to_owned()))
     }
 
+    /// The key as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }

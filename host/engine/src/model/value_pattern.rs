@@ -42,6 +42,7 @@ impl ValuePattern {
         }
     }
 
+    /// The expression as it was written.
     pub fn as_str(&self) -> &str {
         &self.text
     }

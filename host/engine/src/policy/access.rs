@@ -278,6 +278,7 @@ impl Access {
         ones.filter(|id| seen.insert(id.clone())).collect()
     }
 
+    /// Whether a person is an admin; any id of the person counts.
     pub fn is_admin(&self, person: &str) -> bool {
         self.admin_ids.contains(self.persons.one(person))
     }

@@ -69,6 +69,7 @@ pub(crate) struct Need {
     /// The time until the deadline, in milliseconds.
     pub(crate) within: u64,
     /// The apps and environments of the effects. An approver must have the role for all of them.
+    #[serde(rename = "places")]
     pub(crate) places: BTreeSet<(Option<String>, Option<String>)>,
 }
 

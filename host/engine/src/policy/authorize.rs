@@ -28,6 +28,7 @@ pub struct Authorized {
 }
 
 impl Authorized {
+    /// The command that may be run.
     pub fn command(&self) -> &Command {
         &self.command
     }

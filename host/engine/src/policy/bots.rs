@@ -22,6 +22,7 @@ impl Bots {
         Self(bots)
     }
 
+    /// All bots, in the order of the configuration.
     pub fn iter(&self) -> impl Iterator<Item = &Bot> {
         self.0.iter()
     }

@@ -38,6 +38,7 @@ pub enum Ends {
 }
 
 impl Window {
+    /// Whether the window freezes an environment.
     pub fn is_for(&self, environment: &str) -> bool {
         self.environments.iter().any(|pattern| pattern.matches(environment))
     }

@@ -37,11 +37,13 @@ pub(crate) struct FreezeGuard {
 /// A reason why an environment is frozen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frozen {
+    /// The frozen environment.
     pub environment: String,
     /// The end; `None` until somebody lifts it.
     pub until: Option<Timestamp>,
     /// The reason; may be empty.
     pub reason: String,
+    /// The person or window that froze it.
     pub by: FrozenBy,
 }
 

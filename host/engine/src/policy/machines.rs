@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashSet};
 /// The prefix of a machine's own id, which no person's id can have.
 const PREFIX: &str = "machine:";
 
+/// The machines of the configuration.
 #[derive(Debug, Clone, Default)]
 pub struct Machines {
     own: BTreeMap<String, String>,
@@ -34,6 +35,7 @@ impl Machines {
         self.own.get(name).map(String::as_str)
     }
 
+    /// The machines' names in the configuration.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.own.keys().map(String::as_str)
     }

@@ -73,6 +73,7 @@ impl Pattern {
         }
     }
 
+    /// The pattern as it was written.
     pub fn as_str(&self) -> &str {
         &self.text
     }

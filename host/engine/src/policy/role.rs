@@ -36,6 +36,7 @@ pub struct Role {
     pub name: String,
     /// Its position in the configuration.
     pub at: At,
+    /// The people in the role.
     pub members: Vec<Member>,
     /// The commands that members may run.
     pub commands: Vec<Pattern>,
@@ -67,6 +68,7 @@ impl Role {
 /// A role of a person, from the configuration or granted in chat.
 #[derive(Debug, Clone)]
 pub struct Held {
+    /// The role.
     pub role: Arc<Role>,
     /// The grant, which limits the role; `None` if the configuration names the person.
     pub grant: Option<Arc<Grant>>,

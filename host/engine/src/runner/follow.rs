@@ -41,7 +41,7 @@ impl Followed {
 /// is sent to the room, once per job, if the run has not ended yet.
 ///
 /// # Errors
-/// What became of it cannot be written down now: nothing was.
+/// The store failed; nothing was written.
 pub(crate) async fn follow(
     jobs: &Jobs,
     job: &Arc<Job>,

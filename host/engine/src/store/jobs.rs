@@ -41,6 +41,7 @@ pub struct JobRow {
     /// The time at which the job was opened.
     pub opened: Timestamp,
     /// The current status; for an ended job, its last one.
+    #[serde(rename = "stand")]
     pub stand: JobStatus,
     /// The end; `None` while the job is open.
     pub end: Option<JobEnd>,
@@ -71,16 +72,20 @@ pub struct JobStatus {
 #[serde(rename_all = "lowercase")]
 pub enum JobPhase {
     /// Nothing: its plugin runs, or its end is being written.
+    #[serde(rename = "working")]
     Working,
     /// The end of a pipeline run.
     Run,
     /// A time.
     Time,
     /// A deployment lock that another job holds.
+    #[serde(rename = "line")]
     Line,
     /// The start time of a scheduled job; its plugin has not run yet.
+    #[serde(rename = "later")]
     Later,
     /// A person's answer whether an effect happened.
+    #[serde(rename = "asked")]
     Asked,
     /// The approval of its next effect.
     Approval,
@@ -89,18 +94,19 @@ pub enum JobPhase {
 }
 
 impl JobPhase {
+    /// All phases.
     pub const ALL: [Self; 8] =
         [Self::Working, Self::Run, Self::Time, Self::Line, Self::Later, Self::Asked, Self::Approval, Self::Held];
 
     /// The name in messages and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Working => "working",
+            Self::Working => "running",
             Self::Run => "waits for a run",
             Self::Time => "waits for a time",
-            Self::Line => "stands in line",
-            Self::Later => "left for later",
-            Self::Asked => "asks",
+            Self::Line => "queued",
+            Self::Later => "scheduled",
+            Self::Asked => "waits for an answer",
             Self::Approval => "waits for approval",
             Self::Held => "held",
         }
@@ -110,7 +116,9 @@ impl JobPhase {
 /// The lock of an app in an environment. A job holds it from its first effect there until it is closed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct DeploymentLock {
+    /// The app's name.
     pub app: String,
+    /// The environment's name.
     pub environment: String,
 }
 
@@ -145,6 +153,7 @@ pub struct JobQuery {
 /// The end of a job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobEnd {
+    /// The outcome of the job.
     pub outcome: JobOutcome,
     /// The time of the end.
     pub at: Timestamp,

@@ -42,6 +42,7 @@ pub struct Entry {
     pub job: String,
     /// The number within the job, from 0.
     pub number: u32,
+    /// The kind of the entry.
     pub kind: EntryKind,
     /// The plugin's name.
     pub plugin: String,
@@ -56,6 +57,7 @@ pub struct Entry {
     /// The arguments, the answer or both. A large body is stored as a blob; see [`crate::journal`].
     pub body: serde_json::Value,
     /// The digest of the blob, if the body is one.
+    #[serde(rename = "beside")]
     pub beside: Option<String>,
     /// The time of the entry.
     pub at: Timestamp,
@@ -64,6 +66,7 @@ pub struct Entry {
 /// An entry with its hash.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HashedEntry {
+    /// The entry, with its blob not read.
     pub entry: Entry,
     /// [`crate::store::entry_hash`] of the previous entry's hash and this entry.
     pub hash: String,
@@ -74,6 +77,7 @@ pub struct HashedEntry {
 pub struct Link {
     /// The number, from 1 without gaps.
     pub number: u64,
+    /// The kind of the link.
     pub kind: LinkKind,
     /// The job's id; for a removal, the time before which rows were removed; otherwise empty.
     pub subject: String,
@@ -139,6 +143,7 @@ pub struct CallCount {
 pub struct Usage {
     /// The plugin's name.
     pub plugin: String,
+    /// The call and its counts.
     pub count: CallCount,
 }
 

@@ -21,12 +21,14 @@ pub struct InboxKey {
 /// A stored message that addressed a bot or triggered a command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InboxRow {
+    /// The unique key of the message.
     pub key: InboxKey,
     /// The name of the bot that received it. Empty in rows from before bots had names.
     #[serde(default)]
     pub bot: String,
     /// The root event of the message's thread, if it is in one.
     pub thread: Option<String>,
+    /// The person who sent it.
     pub sender: Person,
     /// The text without the address.
     pub text: String,
@@ -137,6 +139,7 @@ pub struct OutboxRow {
     pub room: String,
     /// The thread to send it to.
     pub thread: Option<String>,
+    /// Whether it is a message, a card or a reaction.
     pub purpose: OutboxKind,
     /// The text; empty for a reaction.
     pub text: Text,
@@ -145,6 +148,7 @@ pub struct OutboxRow {
 /// An outbox row that is not sent yet, or not in its newest version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PendingRow {
+    /// The row.
     pub row: OutboxRow,
     /// The event id of the message, if an earlier version of this card was sent.
     pub event: Option<String>,

@@ -31,6 +31,7 @@ pub enum Write {
         name: String,
         /// The time of receipt by the host's clock: the message's own time is set by its sender.
         came: Timestamp,
+        /// The message.
         row: InboxRow,
         /// The announcements of the message.
         words: Vec<OutboxRow>,
@@ -61,6 +62,7 @@ pub enum Write {
     },
     /// Gives a deployment lock to a job. Fails if another job holds it, or if the job is not open.
     Take {
+        /// The lock to give.
         place: DeploymentLock,
         /// The job's id.
         job: String,
@@ -69,6 +71,7 @@ pub enum Write {
     Close {
         /// The job's id.
         job: String,
+        /// The end of the job.
         end: JobEnd,
     },
     /// Appends an entry to the journal of an open job. Its number must be the next one.
@@ -77,6 +80,7 @@ pub enum Write {
     Keep {
         /// [`crate::store::digest`] of the bytes.
         digest: String,
+        /// The content of the blob.
         bytes: Vec<u8>,
     },
     /// Stores the audit record of a query or a refusal. The queries of one transaction share a link of the chain; each
@@ -93,9 +97,21 @@ pub enum Write {
     /// Lifts the freeze of an environment, by name.
     Thaw(String),
     /// Sets a value of a plugin.
-    Set { plugin: String, key: String, value: Vec<u8> },
+    Set {
+        /// The plugin's name.
+        plugin: String,
+        /// The key, unique within the plugin.
+        key: String,
+        /// The new value.
+        value: Vec<u8>,
+    },
     /// Deletes a value of a plugin.
-    Delete { plugin: String, key: String },
+    Delete {
+        /// The plugin's name.
+        plugin: String,
+        /// The key, unique within the plugin.
+        key: String,
+    },
 }
 
 /// The errors of a store.

@@ -72,6 +72,7 @@ pub struct Said {
     pub at: At,
     /// The words to type.
     pub typed: Vec<String>,
+    /// The answer.
     pub text: String,
 }
 

@@ -45,6 +45,7 @@ pub struct Hook {
 pub enum HookAuth {
     /// A bearer token in `Authorization`, or the bare token in another header.
     Token {
+        /// The expected token.
         token: SecretRef,
         /// The header, if it is not `Authorization`.
         header: Option<String>,

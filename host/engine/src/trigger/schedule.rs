@@ -9,6 +9,7 @@ use crate::{
 /// A `[[schedule]]` table.
 #[derive(Debug, Clone)]
 pub struct Schedule {
+    /// The schedule's name.
     pub name: String,
     /// Its position in the configuration.
     pub at: At,

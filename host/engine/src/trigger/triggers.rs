@@ -25,7 +25,9 @@ pub struct Triggers {
     pub said: Vec<Said>,
     /// The listen rules.
     pub listens: Vec<Listen>,
+    /// The schedules, in the order of the configuration.
     pub schedules: Vec<Schedule>,
+    /// The hooks, in the order of the configuration.
     pub hooks: Vec<Hook>,
 }
 

@@ -27,6 +27,7 @@ pub struct MemoryChat {
 }
 
 impl MemoryChat {
+    /// The network's name.
     pub const NETWORK: &str = "memory";
 
     /// Creates a network with these features.

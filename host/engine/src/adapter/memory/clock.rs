@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use crate::adapter::clock::Clock;
 
+/// A clock for tests.
 #[derive(Debug)]
 pub struct MemoryClock(Mutex<Timestamp>);
 

@@ -7,6 +7,7 @@ use std::{
 
 use crate::adapter::directory::{Closed, Directory};
 
+/// An in-memory directory for tests.
 #[derive(Debug, Default)]
 pub struct MemoryDirectory(Mutex<HashMap<String, Arc<HashSet<String>>>>);
 
