@@ -261,7 +261,7 @@ fn an_endless_loop_is_stopped_while_other_commands_are_answered() -> Result<()> 
     // The promise is one second. The limit here allows for a busy machine.
     ensure!(took < Duration::from_secs(3), "{took:?}");
     for _ in 0..8 {
-        host.wait_for("was ended: it used more than 4000 ms of processor time")?;
+        host.wait_for("was stopped: it used more than 4000 ms of processor time")?;
     }
     host.say("where cms")?;
     host.wait_for("production: nothing yet")?;
@@ -273,7 +273,7 @@ fn an_endless_loop_is_stopped_while_other_commands_are_answered() -> Result<()> 
 #[test]
 fn a_memory_bomb_is_stopped() -> Result<()> {
     let attack = Attack::run("bomb", "", &["attack", "attack"])?;
-    attack.contains("`attack` was ended: it used more than 32 MiB of memory.")?;
+    attack.contains("`attack` was stopped: it used more than 32 MiB of memory.")?;
     attack.nothing_done()
 }
 
@@ -286,15 +286,15 @@ fn many_concurrent_memory_bombs_do_not_kill_the_host() -> Result<()> {
 #[test]
 fn deep_recursion_is_stopped() -> Result<()> {
     let attack = Attack::run("deep", "", &["attack", "attack"])?;
-    attack.contains("`attack` was ended: it called itself too deeply.")?;
+    attack.contains("`attack` was stopped: it called itself too deeply.")?;
     attack.nothing_done()
 }
 
 #[test]
 fn a_trap_is_a_failed_command() -> Result<()> {
     let attack = Attack::run("trap", "", &["attack", "peek"])?;
-    attack.contains("`attack` broke: wasm trap: wasm `unreachable` instruction executed.")?;
-    attack.contains("`peek` broke: wasm trap: integer divide by zero")?;
+    attack.contains("`attack` crashed: wasm trap: wasm `unreachable` instruction executed.")?;
+    attack.contains("`peek` crashed: wasm trap: integer divide by zero")?;
     attack.nothing_done()
 }
 
@@ -302,11 +302,11 @@ fn a_trap_is_a_failed_command() -> Result<()> {
 fn a_huge_reply_is_rejected() -> Result<()> {
     // One answer that does not fit into memory, and one that does.
     let attack = Attack::run("huge-answer", "", &["attack", "peek"])?;
-    attack.contains("`attack` was ended: it used more than 32 MiB of memory.")?;
+    attack.contains("`attack` was stopped: it used more than 32 MiB of memory.")?;
     attack.nothing_done()?;
     let attack = Attack::run("huge-answer", "limits = { memory_mib = 64 }\n", &["attack", "peek"])?;
-    attack.contains("`attack` was ended: it handed over more than 1048576 bytes.")?;
-    attack.contains("`peek` was ended: it handed over more than 1048576 bytes")?;
+    attack.contains("`attack` was stopped: it handed over more than 1048576 bytes.")?;
+    attack.contains("`peek` was stopped: it handed over more than 1048576 bytes")?;
     attack.lacks("aaaaaaaaaa")?;
     attack.nothing_done()
 }
@@ -315,8 +315,8 @@ fn a_huge_reply_is_rejected() -> Result<()> {
 fn invalid_text_and_a_missing_reply_are_failed_commands() -> Result<()> {
     for name in ["not-text", "outside", "no-answer"] {
         let attack = Attack::run(name, "", &["attack", "peek"])?;
-        attack.contains("`attack` broke: ")?;
-        attack.contains("`peek` broke: ")?;
+        attack.contains("`attack` crashed: ")?;
+        attack.contains("`peek` crashed: ")?;
         attack.nothing_done()?;
     }
     Ok(())
@@ -325,23 +325,23 @@ fn invalid_text_and_a_missing_reply_are_failed_commands() -> Result<()> {
 #[test]
 fn a_flood_of_calls_is_stopped() -> Result<()> {
     let attack = Attack::run("flood", "", &["attack", "peek"])?;
-    attack.contains("`attack` was ended: it made more than 1000 calls.")?;
-    attack.contains("`peek` was ended: it made more than 1000 calls")?;
+    attack.contains("`attack` was stopped: it made more than 1000 calls.")?;
+    attack.contains("`peek` was stopped: it made more than 1000 calls")?;
     attack.nothing_done()
 }
 
 #[test]
 fn a_huge_argument_is_rejected() -> Result<()> {
     let attack = Attack::run("shout", "", &["attack", "peek"])?;
-    attack.contains("`attack` was ended: it handed over more than 1048576 bytes.")?;
-    attack.contains("`peek` was ended: it handed over more than 1048576 bytes")?;
+    attack.contains("`attack` was stopped: it handed over more than 1048576 bytes.")?;
+    attack.contains("`peek` was stopped: it handed over more than 1048576 bytes")?;
     attack.nothing_done()
 }
 
 #[test]
 fn a_list_with_one_large_item_repeated_many_times_is_rejected() -> Result<()> {
     let attack = Attack::run("amplify", "", &["attack"])?;
-    attack.contains("`attack` was ended: it handed over more than 1048576 bytes.")?;
+    attack.contains("`attack` was stopped: it handed over more than 1048576 bytes.")?;
     attack.nothing_done()
 }
 

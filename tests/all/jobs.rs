@@ -95,13 +95,13 @@ fn an_action_on_a_held_deployment_lock_is_refused_or_queued() -> Result<()> {
     host.say("deploy cms staging 2.0 &")?;
     let printed = host.wait_for("is held by job")?;
     ensure!(
-        printed.contains("(`deploy cms staging 1.0`, by operator); `--wait` stands in line for it"),
+        printed.contains("(`deploy cms staging 1.0`, by operator); with `--wait` the command queues for it"),
         "the holder is named, and the way out: {printed}"
     );
     host.say("deploy --wait cms staging 3.0 &")?;
-    host.wait_for("stands in line for cms/staging, which job")?;
+    host.wait_for("queued for cms/staging, held by job")?;
     host.say("deploy cms staging 4.0 --wait &")?;
-    host.wait_for("deploy --wait cms staging 4.0: stands in line")?;
+    host.wait_for("deploy --wait cms staging 4.0: queued")?;
     // The lock of another environment is free.
     host.say("/as operator")?;
     host.say("deploy cms production 9.0 &")?;
@@ -114,7 +114,7 @@ fn an_action_on_a_held_deployment_lock_is_refused_or_queued() -> Result<()> {
     host.say("jobs &")?;
     let third = id(&host.wait_for("deploy --wait cms staging 3.0, by")?);
     host.say(&format!("cancel {third} &"))?;
-    host.wait_for("was called off")?;
+    host.wait_for("was cancelled")?;
     go(&test_host, "1.0")?;
     starts(&test_host, "4.0")?;
     go(&test_host, "4.0")?;
@@ -154,14 +154,14 @@ fn cancelling_a_job_stops_its_run() -> Result<()> {
     // A person with that right can, also when somebody else started the job.
     host.say("/as @bob:example.org")?;
     host.say(&format!("cancel {} &", id(&line)))?;
-    host.wait_for("is called off: `deploy cms staging 1.0` is told to stop")?;
+    host.wait_for("is cancelled: `deploy cms staging 1.0` is being stopped")?;
     host.wait_for("version 1.0 to staging was cancelled after")?;
     eventually("the run's own end", || Ok(test_host.path("stopped").exists()))?;
     host.say("/as operator")?;
     host.say("history cms &")?;
     host.wait_for("1.0 was cancelled")?;
     host.say(&format!("cancel {} &", id(&line)))?;
-    host.wait_for("is over: cancelled")?;
+    host.wait_for("has already ended: cancelled")?;
     let (status, _) = host.finish()?;
     ensure!(status.success());
     Ok(())
@@ -175,7 +175,7 @@ fn a_plugin_cancelled_during_a_timer_can_clean_up() -> Result<()> {
     host.say("script after:600000 sleep set:tidied:up sleep get:tidied &")?;
     host.wait_for("waits until")?;
     host.say("cancel &")?;
-    host.wait_for("is called off")?;
+    host.wait_for("is cancelled")?;
     host.wait_for("ok cancelled ok cancelled up")?;
     let (status, _) = host.finish()?;
     ensure!(status.success());
@@ -191,8 +191,8 @@ fn a_command_for_later_is_listed_runs_once_and_can_be_cancelled() -> Result<()> 
     host.say("jobs &")?;
     let never = id(&host.wait_for("script set:never:done, by operator: begins at")?);
     host.say(&format!("cancel {never} &"))?;
-    host.wait_for("was called off by operator.")?;
-    host.wait_for("Nothing of it was done.")?;
+    host.wait_for("was cancelled by operator.")?;
+    host.wait_for("Nothing was changed.")?;
     host.wait_for("script set:done:yes: succeeded")?;
     host.say("peek get:done get:never &")?;
     host.wait_for("yes none")?;

@@ -85,7 +85,7 @@ fn a_run_survives_its_host_and_the_next_host_reports_its_end() -> Result<()> {
     let test_host = test_host()?;
     kill_in_the_middle(&test_host)?;
     let mut host = RunningHost::start(&test_host)?;
-    host.wait_for_log("a job goes on")?;
+    host.wait_for_log("resuming a job after a restart")?;
     fs::write(test_host.path("go"), "")?;
     host.wait_for("It: deployed version 1.0 to slow in")?;
     host.say("history it")?;

@@ -15,7 +15,7 @@ use wardroom::{
     CancellationToken, Engine, EngineBuilder, Timestamp,
     adapter::Inbox,
     adapter::{
-        Abilities, Chat, ChatFactory, Incoming, MemoryChat, MemoryClock, MemoryPipelines, MemoryPipelinesFactory,
+        Chat, ChatFactory, ChatFeatures, Incoming, MemoryChat, MemoryClock, MemoryPipelines, MemoryPipelinesFactory,
         Outgoing, SendError,
     },
     base::{Problem, Table},
@@ -140,7 +140,7 @@ impl Open<'_> {
 
     /// Waits until no work is left.
     pub(crate) async fn settle(&self) -> Result<()> {
-        self.inboxes().first().context("there is an inbox")?.settled().await;
+        self.inboxes().first().context("there is an inbox")?.until_idle().await;
         Ok(())
     }
 
@@ -168,7 +168,7 @@ pub(crate) fn message(event: String, person: &str, words: &str) -> Incoming {
         direct: false,
         late: false,
         machine: false,
-        once: None,
+        deduplication_key: None,
         unproven: None,
     }
 }
@@ -185,8 +185,8 @@ impl ChatFactory for RoomChats {
         let rooms = table.strings("rooms").map(|rooms| rooms.value).unwrap_or_default();
         let rooms = rooms.into_iter().map(|room| room.value).collect();
         let mut chats = self.0.lock().expect("no holder panics");
-        let abilities = Abilities { threads: true, edits: true, reactions: true, files: false };
-        let chat = chats.entry(bot.name.clone()).or_insert_with(|| MemoryChat::new(abilities)).clone();
+        let features = ChatFeatures { threads: true, edits: true, reactions: true, files: false };
+        let chat = chats.entry(bot.name.clone()).or_insert_with(|| MemoryChat::new(features)).clone();
         Some(Arc::new(RoomChat { account: account(&bot.name), chat, rooms }))
     }
 }
@@ -209,8 +209,8 @@ impl Chat for RoomChat {
         MemoryChat::NETWORK
     }
 
-    fn abilities(&self) -> Abilities {
-        self.chat.abilities()
+    fn features(&self) -> ChatFeatures {
+        self.chat.features()
     }
 
     fn account_id(&self) -> Option<String> {

@@ -204,7 +204,7 @@ async fn an_unproven_device_can_query_but_not_act() -> Result<()> {
     let count = workspace.said("marvin").iter().filter(|said| said.contains(refused)).count();
     assert_eq!(count, 4, "{:?}", workspace.said("marvin"));
     open.receive("ops", unproven("!deploy cms staging 1.0.0 --dry-run")).await?;
-    assert!(has(&workspace, "Nothing of it was done."));
+    assert!(has(&workspace, "Nothing was changed."));
     assert!(workspace.pipelines.runs().is_empty());
     open.close().await
 }

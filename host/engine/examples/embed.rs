@@ -30,7 +30,7 @@ impl Chat for Pager {
             let sender = Person::named_by_id("dave");
             let message = Incoming::new(event, sender, text, at);
             inbox.receive("desk", vec![message], None).await?;
-            inbox.settled().await;
+            inbox.until_idle().await;
         }
         Ok(())
     }

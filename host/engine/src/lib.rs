@@ -44,7 +44,7 @@ pub mod prelude {
     pub use crate::{
         CancellationToken, Engine, EngineBuilder, Timestamp,
         adapter::{
-            Abilities, Body, Chat, ChatFactory, Clock, Directory, Inbox, Incoming, MemoryChat, MemoryClock,
+            Body, Chat, ChatFactory, ChatFeatures, Clock, Directory, Inbox, Incoming, MemoryChat, MemoryClock,
             MemoryDirectory, MemoryPipelines, MemoryPipelinesFactory, Outgoing, Pipelines, PipelinesFactory, ReadyChat,
             SendError, SystemClock,
         },

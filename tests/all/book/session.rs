@@ -84,8 +84,8 @@ fn hosted(command: &str, typed: &[&str], test_host: &TestHost) -> Result<String>
     let mut said = ran.out.lines();
     for (at, line) in typed.iter().enumerate() {
         came.push_str(&format!("{TYPED}{line}\n"));
-        let mark = format!("`{MARK}{at}`");
-        let answer = said.by_ref().take_while(|said| !said.contains(&mark));
+        let cursor = format!("`{MARK}{at}`");
+        let answer = said.by_ref().take_while(|said| !said.contains(&cursor));
         came.extend(answer.map(|said| format!("{said}\n")));
     }
     came.extend(said.map(|said| format!("{said}\n")));

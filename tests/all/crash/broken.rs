@@ -66,7 +66,7 @@ pub(super) fn started(test_host: &TestHost) -> Vec<String> {
 pub(super) fn parked(test_host: &TestHost, typed: &str) -> Result<Session> {
     let session = run_session(test_host, typed, None)?;
     session.ended_cleanly()?;
-    let waits = stored_state(test_host)?.jobs.iter().filter(|job| job.stand.phase == JobPhase::Time).count();
+    let waits = stored_state(test_host)?.jobs.iter().filter(|job| job.status.phase == JobPhase::Time).count();
     ensure!(waits == typed.lines().count() && started(test_host).is_empty(), "it waits: {session:#?}");
     Ok(session)
 }
@@ -82,7 +82,7 @@ fn changed(statement: &'static str, fault: &str) -> Result<()> {
     let mut sessions = vec![parked(&test_host, &format!("{PARKS}{PARKS_TOO}"))?];
     ensure!(Journal::tamper(&test_host.path("state"), statement)? == 1, "one row was changed");
     run_until(&test_host, &mut sessions, |state| {
-        state.jobs[0].stand.phase == JobPhase::Held && state.jobs[1].end.is_some()
+        state.jobs[0].status.phase == JobPhase::Held && state.jobs[1].end.is_some()
     })?;
     let (found, broken) = read_state(&test_host)?;
     let id = &found.jobs[0].id;
@@ -91,7 +91,7 @@ fn changed(statement: &'static str, fault: &str) -> Result<()> {
     ensure!(started(&test_host) == ["2.0"], "{:?}", started(&test_host));
     let about = || format!("{sessions:#?}");
     let said = sessions.iter().flat_map(|session| &session.said);
-    let told: Vec<_> = said.filter(|line| line.contains("is held: its journal is broken: ")).collect();
+    let told: Vec<_> = said.filter(|line| line.contains("is held: the job's journal is broken: ")).collect();
     ensure!(
         told.len() == 1 && told[0].contains(&format!("`cancel {id}` ends it")),
         "the room is told exactly once: {}",
@@ -102,7 +102,7 @@ fn changed(statement: &'static str, fault: &str) -> Result<()> {
     // A retry changes nothing, and the job can be cancelled.
     let again = run_session(&test_host, &format!("job {id} again\njob {id}\ncancel {id}\n"), None)?;
     again.ended_cleanly()?;
-    ensure!(again.said[0].starts_with("its journal is broken: "), "{again:#?}");
+    ensure!(again.said[0].starts_with("the job's journal is broken: "), "{again:#?}");
     let (ended, broken) = read_state(&test_host)?;
     ensure!(outcomes(&ended) == [Some(JobOutcome::Unknown), Some(JobOutcome::Succeeded)], "{again:#?}");
     ensure!(broken.is_some_and(|broken| broken.contains(fault)), "its end hides nothing");
@@ -175,7 +175,7 @@ fn a_full_disk_delays_a_resuming_job_until_there_is_space() -> Result<()> {
     let filler = state.join("filler");
     ensure!(fs::write(&filler, vec![0_u8; 8 << 20]).is_err(), "the disk is full");
     // The time arrives, and the store cannot write that.
-    host.wait_for("waits: what it does cannot be written down now")?;
+    host.wait_for("waits: the database is unavailable")?;
     ensure!(started(&test_host).is_empty(), "nothing is started that is not written down");
     std::thread::sleep(Duration::from_millis(500));
     ensure!(started(&test_host).is_empty() && !host.log().contains("panicked"), "{}", host.log());

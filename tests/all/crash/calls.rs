@@ -103,7 +103,7 @@ fn check(test_host: &TestHost, sessions: &[Session]) -> Result<()> {
         let (answer, starts): (_, &[&str]) = match &job.parent {
             None if job.line.contains("slow") => ("ok succeeded", &["2.0"]),
             None => (ANSWER, &["1.0"]),
-            Some(_) if is_never(job) => ("was called off", &[]),
+            Some(_) if is_never(job) => ("was cancelled", &[]),
             Some(_) => (LEFT, &["3.0"]),
         };
         ensure!(end.summary.contains(answer), "{}: {end:?}, and not: {answer}", job.line);

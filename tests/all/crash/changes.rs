@@ -93,7 +93,7 @@ fn calls_are_denied_after_the_caller_loses_the_role() -> Result<()> {
     let test_host = test_host()?;
     test_host.configure(&with("bob"))?;
     let first = run_session(&test_host, &format!("/as bob\n{PARKS}"), None)?;
-    ensure!(stored_state(&test_host)?.jobs.iter().any(|job| job.stand.phase == JobPhase::Time), "{first:#?}");
+    ensure!(stored_state(&test_host)?.jobs.iter().any(|job| job.status.phase == JobPhase::Time), "{first:#?}");
     test_host.configure(&with("carol"))?;
     let mut sessions = vec![first];
     run_until(&test_host, &mut sessions, |state| state.jobs[0].end.is_some())?;
@@ -160,11 +160,11 @@ fn asked(place: &str, says: &str, starts: usize, outcome: JobOutcome) -> Result<
     }
     let about = || format!("{sessions:#?}");
     let open = stored_state(&test_host)?;
-    ensure!(open.jobs[0].stand.phase == JobPhase::Asked, "it asks: {}", about());
+    ensure!(open.jobs[0].status.phase == JobPhase::InDoubt, "it asks: {}", about());
     let questions = sessions
         .iter()
         .flat_map(|session| &session.said)
-        .filter(|line| line.contains("cannot be known: its pipeline"))
+        .filter(|line| line.contains("happened: its pipeline"))
         .count();
     ensure!(questions == 1, "asked once, over restarts too: {}", about());
     let places = Journal::open(&test_host.path("state"))?.count("select count(*) from place")?;

@@ -212,20 +212,20 @@ fn a_command_survives_a_second_crash_during_recovery() -> Result<()> {
 
 #[test]
 fn a_cancellation_survives_a_crash_at_each_point() -> Result<()> {
-    let call_off = |test_host: &TestHost, input: &mut ConsoleInput| -> Result<()> {
+    let cancel_before_start = |test_host: &TestHost, input: &mut ConsoleInput| -> Result<()> {
         input.say("deploy it slow 1.0 &\n")?;
         input.wait_for("the run's start", || Ok(starts(test_host, "1.0") == 1))?;
         input.say("cancel &\n")
     };
     let untouched = test_host()?;
-    let session = run_session_with(&untouched, None, |input| call_off(&untouched, input))?;
+    let session = run_session_with(&untouched, None, |input| cancel_before_start(&untouched, input))?;
     session.ended_cleanly()?;
     let points = session.crash_points();
     ensure!(points.iter().any(|point| point.contains("cancel")), "{points:#?}");
     ensure!(check(&untouched, [JobOutcome::Cancelled], &[session])? == [1]);
     let ran = for_each_point("a cancel", &points, Clone::clone, |point| {
         let test_host = test_host()?;
-        let first = run_session_with(&test_host, Some(point), |input| call_off(&test_host, input))?;
+        let first = run_session_with(&test_host, Some(point), |input| cancel_before_start(&test_host, input))?;
         let crashed = first.crashed();
         let received =
             Journal::open(&test_host.path("state"))?.count("select count(*) from inbox where text = 'cancel'")?;

@@ -140,7 +140,7 @@ async fn a_cancel_before_a_crash_cancels_no_other_job_after_it() -> Result<()> {
     // Another job is now the only one that `cancel` could mean.
     scene.answer(&second, &deployed(2)).await?;
     scene.answer(&first, "was cancelled").await?;
-    scene.answer(&cancel, "is called off").await?;
+    scene.answer(&cancel, "is cancelled").await?;
     scene.barrier().await?;
     ensure!(scene.answers(&cancel, "").await? == 1, "answered once");
     Ok(())

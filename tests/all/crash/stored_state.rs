@@ -43,9 +43,9 @@ pub(super) fn read_state(test_host: &TestHost) -> Result<(StoredState, Option<St
         let verified = wardroom::journal::verify(&store, None).await?;
         let fault = verified.as_ref().err().map(ToString::to_string);
         let mut left: Vec<String> = Vec::new();
-        left.extend(store.waiting().await?.into_iter().map(|row| format!("in the inbox: {}", row.text)));
+        left.extend(store.unhandled().await?.into_iter().map(|row| format!("in the inbox: {}", row.text)));
         left.extend(store.outbox().await?.into_iter().map(|row| format!("in the outbox: {}", row.row.key)));
-        left.extend(store.places().await?.into_iter().map(|(place, job)| format!("{place} is held by {job}")));
+        left.extend(store.locks().await?.into_iter().map(|(place, job)| format!("{place} is held by {job}")));
         store.close().await;
         Ok((StoredState { jobs, releases, verified: verified.ok(), left }, fault))
     })

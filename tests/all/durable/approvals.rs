@@ -177,7 +177,7 @@ proptest! {
         let job = jobs.first().ok_or_else(|| TestCaseError::fail("no job"))?;
         let runs = harness.pipelines.runs().len();
         match &job.end {
-            None => prop_assert!(job.stand.phase == JobPhase::Approval && runs == 0, "{:?}", job.stand),
+            None => prop_assert!(job.status.phase == JobPhase::Approval && runs == 0, "{:?}", job.status),
             Some(end) => prop_assert_eq!(runs, usize::from(end.outcome == JobOutcome::Succeeded), "{:?}", end),
         }
         if sure {
@@ -241,7 +241,7 @@ fn changed_approval_rules_are_asked_for_once_and_can_be_met() -> Result<()> {
     let stricter = format!("# a line more\n{}", config(2, "10m"));
     ensure!(harness.run(&stricter, &["carol> 👍"], None)?);
     ensure!(harness.pipelines.runs().is_empty(), "one is not enough any more");
-    let again = harness.jobs()[0].stand.about.clone();
+    let again = harness.jobs()[0].status.about.clone();
     ensure!(again.contains("0 of 2"), "{again}");
     let id = harness.jobs()[0].id.clone();
     let typed = [format!("carol> approve {id}"), format!("carol> approve {id}-2"), format!("dave> approve {id}-2")];

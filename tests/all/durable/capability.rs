@@ -52,7 +52,7 @@ fn closed(harness: &Harness) -> Vec<String> {
 
 fn outcome(harness: &Harness) -> Result<JobOutcome> {
     let job = harness.jobs().pop().context("a job")?;
-    Ok(job.end.with_context(|| format!("the job is open: {:?}", job.stand))?.outcome)
+    Ok(job.end.with_context(|| format!("the job is open: {:?}", job.status))?.outcome)
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn an_effect_of_a_capability_waits_for_its_approval() -> Result<()> {
     let harness = harness()?;
     ensure!(harness.run(CONFIG, &["bob> close-ticket cms production OPS-17"], None)?);
     ensure!(closed(&harness).is_empty());
-    let phase = harness.jobs().pop().context("a job")?.stand.phase;
+    let phase = harness.jobs().pop().context("a job")?.status.phase;
     ensure!(phase == JobPhase::Approval, "{phase:?}");
     let said = harness.chat.words().join("\n");
     ensure!(said.contains("tickets.close cms/production"), "{said}");

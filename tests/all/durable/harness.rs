@@ -18,7 +18,9 @@ use async_trait::async_trait;
 use tokio::sync::Notify;
 use wardroom::{
     CancellationToken, Engine, EngineBuilder, Timestamp,
-    adapter::{Abilities, Clock, Incoming, MemoryChat, MemoryPipelines, MemoryPipelinesFactory, Outgoing, ReadyChat},
+    adapter::{
+        ChatFeatures, Clock, Incoming, MemoryChat, MemoryPipelines, MemoryPipelinesFactory, Outgoing, ReadyChat,
+    },
     model::{Outcome, Person},
     store::{
         HashedEntry, HookedStore, JobPhase, JobQuery, JobRow, MemoryStore, Reaction, Store as _, StoreError,
@@ -90,7 +92,7 @@ impl Harness {
     pub(super) fn new(at_once: Option<Outcome>) -> Result<Self> {
         Ok(Self {
             store: Arc::new(MemoryStore::new()),
-            chat: MemoryChat::new(Abilities { threads: true, edits: true, reactions: true, files: false }),
+            chat: MemoryChat::new(ChatFeatures { threads: true, edits: true, reactions: true, files: false }),
             pipelines: MemoryPipelines::new(at_once),
             tracker: Tracker::default(),
             clock: Arc::default(),
@@ -196,17 +198,17 @@ impl Harness {
                 direct: true,
                 late,
                 machine: false,
-                once: None,
+                deduplication_key: None,
                 unproven: None,
             };
             inbox.receive(ROOM, vec![message], None).await?;
         }
         let began = Instant::now();
         loop {
-            inbox.settled().await;
+            inbox.until_idle().await;
             let open = self.open().await?;
             if !open.iter().any(|job| {
-                matches!(job.stand.phase, JobPhase::Time | JobPhase::Later | JobPhase::Working | JobPhase::Run)
+                matches!(job.status.phase, JobPhase::Time | JobPhase::Scheduled | JobPhase::Running | JobPhase::Run)
             }) {
                 return Ok(());
             }
@@ -238,7 +240,7 @@ impl Harness {
     /// Whether the typed line reached the inbox.
     pub(super) fn has_received(&self) -> Result<bool> {
         let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-        Ok(!self.store.all_jobs().is_empty() || !runtime.block_on(self.store.waiting())?.is_empty())
+        Ok(!self.store.all_jobs().is_empty() || !runtime.block_on(self.store.unhandled())?.is_empty())
     }
 
     /// All jobs, the oldest first.

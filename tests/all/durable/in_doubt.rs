@@ -47,14 +47,14 @@ fn an_effect_in_doubt_can_be_assumed_done() -> Result<()> {
     let config = config(ALL);
     ensure!(harness.run(&config, &[], None)?);
     let job = only(&harness)?;
-    ensure!(job.stand.phase == JobPhase::Asked, "{:?}", job.stand);
+    ensure!(job.status.phase == JobPhase::InDoubt, "{:?}", job.status);
     let asked = format!("say `job {} assume done` if it did, or `job {} again` if it did not", job.id, job.id);
-    ensure!(said(&harness, &asked) && said(&harness, "cannot be known: its log is gone"), "{:?}", harness.chat.words());
+    ensure!(said(&harness, &asked) && said(&harness, "happened: its log is gone"), "{:?}", harness.chat.words());
     // A restart does not ask again.
     ensure!(harness.run(&config, &["jobs", "bob> job", &format!("bob> job {} again", job.id)], None)?);
     ensure!(harness.chat.words().iter().filter(|text| text.contains(&asked)).count() == 1);
     ensure!(said(&harness, "asks whether pipelines.trigger cms/staging 1.0 happened"), "{:?}", harness.chat.words());
-    ensure!(only(&harness)?.stand.phase == JobPhase::Asked, "bob may not answer");
+    ensure!(only(&harness)?.status.phase == JobPhase::InDoubt, "bob may not answer");
     ensure!(harness.run(&config, &["job assume done"], None)?);
     let end = only(&harness)?.end.context("the job is finished")?;
     ensure!(end.outcome == JobOutcome::Succeeded && end.summary == "ok succeeded", "{end:?}");
@@ -93,7 +93,7 @@ fn a_job_in_doubt_can_be_cancelled() -> Result<()> {
 fn asleep(script: &str) -> Result<Harness> {
     let harness = Harness::new(Some(Outcome::Succeeded))?;
     harness.run_for(&config(ALL), &[script], None, Duration::from_millis(150))?;
-    ensure!(only(&harness)?.stand.phase == JobPhase::Time, "{:?}", only(&harness)?);
+    ensure!(only(&harness)?.status.phase == JobPhase::Time, "{:?}", only(&harness)?);
     Ok(harness)
 }
 
@@ -123,7 +123,7 @@ fn a_right_that_was_removed_during_a_wait_is_gone() -> Result<()> {
     };
     let harness = Harness::new(Some(Outcome::Succeeded))?;
     harness.run_for(&roles("[\"staging\"]"), &[SLEEPER], None, Duration::from_millis(150))?;
-    ensure!(only(&harness)?.stand.phase == JobPhase::Time);
+    ensure!(only(&harness)?.status.phase == JobPhase::Time);
     ensure!(harness.run(&roles("[\"production\"]"), &[], None)?);
     let end = only(&harness)?.end.context("the job is finished")?;
     ensure!(harness.pipelines.runs().is_empty() && end.summary.contains("role: no role lets operator run"), "{end:?}");

@@ -16,7 +16,7 @@ use super::{
 
 /// The time during which a job held a lock: from its first effect there to its last entry.
 struct Held {
-    place: DeploymentLock,
+    lock: DeploymentLock,
     job: String,
     from: wardroom::Timestamp,
     to: wardroom::Timestamp,
@@ -30,10 +30,10 @@ fn held(harness: &Harness) -> Result<Vec<Held>> {
         let mut seen = Vec::new();
         for sealed in entries.iter().filter(|sealed| sealed.entry.kind == EntryKind::Intent) {
             let one = |name: &str| sealed.entry.attributes[name][0].clone();
-            let place = DeploymentLock { app: one("app"), environment: one("environment") };
-            if !seen.contains(&place) {
-                seen.push(place.clone());
-                all.push(Held { place, job: job.id.clone(), from: sealed.entry.at, to: last });
+            let lock = DeploymentLock { app: one("app"), environment: one("environment") };
+            if !seen.contains(&lock) {
+                seen.push(lock.clone());
+                all.push(Held { lock, job: job.id.clone(), from: sealed.entry.at, to: last });
             }
         }
     }
@@ -43,11 +43,11 @@ fn held(harness: &Harness) -> Result<Vec<Held>> {
 fn check_exclusive(harness: &Harness) -> Result<()> {
     let held = held(harness)?;
     for (index, one) in held.iter().enumerate() {
-        for other in held[index + 1..].iter().filter(|other| other.place == one.place && other.job != one.job) {
+        for other in held[index + 1..].iter().filter(|other| other.lock == one.lock && other.job != one.job) {
             ensure!(
                 one.to <= other.from || other.to <= one.from,
                 "{} was held by {} from {} to {} and by {} from {} to {}",
-                one.place,
+                one.lock,
                 one.job,
                 one.from,
                 one.to,
@@ -88,8 +88,8 @@ fn turns(harness: &Harness, since: &[String]) -> Result<Vec<String>> {
 fn in_line(harness: &Harness, config: &str) -> Result<Vec<String>> {
     let holder = "script-app cms staging 1.0 trigger:cms/staging:1.0 wait after:6000 sleep";
     let waiter = "script-app --wait cms staging 1.0 trigger:cms/staging:1.0 wait";
-    let standing = |phase: JobPhase| harness.jobs().into_iter().filter(move |job| job.stand.phase == phase);
-    for (typed, phase) in [(&[holder][..], JobPhase::Time), (&[waiter; 4][..], JobPhase::Line)] {
+    let standing = |phase: JobPhase| harness.jobs().into_iter().filter(move |job| job.status.phase == phase);
+    for (typed, phase) in [(&[holder][..], JobPhase::Time), (&[waiter; 4][..], JobPhase::Queued)] {
         let before = harness.jobs().len();
         // A busy machine needs more time.
         for life in [400, 800, 1600] {
@@ -100,8 +100,8 @@ fn in_line(harness: &Harness, config: &str) -> Result<Vec<String>> {
             }
         }
     }
-    let mut line: Vec<_> = standing(JobPhase::Line).collect();
-    line.sort_by_key(|job| job.stand.since);
+    let mut line: Vec<_> = standing(JobPhase::Queued).collect();
+    line.sort_by_key(|job| job.status.since);
     ensure!(standing(JobPhase::Time).count() == 1 && line.len() >= 4, "{:?}", harness.chat.words());
     Ok(line.into_iter().map(|job| job.id).collect())
 }
@@ -148,7 +148,7 @@ proptest! {
         check_exclusive(&harness).map_err(failure)?;
         prop_assert!(!crashes.is_empty() || harness.jobs().len() == commands.len(), "{:?}", harness.chat.words());
         for job in harness.jobs() {
-            let Some(end) = &job.end else { panic!("job {} is open: {:?}", job.id, job.stand) };
+            let Some(end) = &job.end else { panic!("job {} is open: {:?}", job.id, job.status) };
             prop_assert_eq!(end.outcome, JobOutcome::Succeeded, "{}", end.summary);
             // A job with `--wait` gets the lock. One without may be refused because it is held.
             let turned = end.summary.contains("error:busy");

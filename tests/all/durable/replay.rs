@@ -96,7 +96,7 @@ fn check(harness: &Harness) -> Result<()> {
     // Each run has an intent, and each successful trigger has a run.
     let mut started = 0;
     for job in harness.jobs() {
-        ensure!(job.end.is_some(), "job {} is {:?}", job.id, job.stand);
+        ensure!(job.end.is_some(), "job {} is {:?}", job.id, job.status);
         for sealed in harness.entries(&job.id)? {
             let answer = &sealed.entry.body["answer"]["Ok"]["id"];
             if sealed.entry.kind == EntryKind::Result && sealed.entry.call == "pipelines.trigger" && !answer.is_null() {
@@ -119,9 +119,9 @@ fn check(harness: &Harness) -> Result<()> {
     ensure!(closings == harness.jobs().len(), "{closings} closing lines of {} jobs", harness.jobs().len());
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     ensure!(
-        runtime.block_on(harness.store.outbox())?.is_empty() && runtime.block_on(harness.store.waiting())?.is_empty()
+        runtime.block_on(harness.store.outbox())?.is_empty() && runtime.block_on(harness.store.unhandled())?.is_empty()
     );
-    ensure!(runtime.block_on(harness.store.places())?.is_empty());
+    ensure!(runtime.block_on(harness.store.locks())?.is_empty());
     Ok(())
 }
 
@@ -198,7 +198,7 @@ proptest! {
 fn check_cancelled(harness: &Harness) -> Result<()> {
     harness.verify()?;
     for job in harness.jobs().iter().filter(|job| job.parent.is_none()) {
-        ensure!(job.end.is_some() && job.stand.phase != JobPhase::Held, "job {} is {:?}", job.id, job.stand);
+        ensure!(job.end.is_some() && job.status.phase != JobPhase::Held, "job {} is {:?}", job.id, job.status);
     }
     let going = harness.pipelines.runs().into_values().filter(|run| run.end.is_none()).count();
     ensure!(going == 0, "{going} runs go on");

@@ -32,9 +32,8 @@ async fn scene_with(terms: &str, names: &[&str]) -> Result<(Scene, Vec<MatrixUse
 
 /// The approval request, which is in the room and in no thread.
 async fn asked(scene: &Scene) -> Result<String> {
-    let asks = |event: &Value| {
-        event["sender"] == scene.bot && thread_of(event).is_none() && body(event).contains("It is going to:")
-    };
+    let asks =
+        |event: &Value| event["sender"] == scene.bot && thread_of(event).is_none() && body(event).contains("The plan:");
     let message = scene.alice.wait(&scene.room, "message that asks", asks).await?;
     Ok(message["event_id"].as_str().unwrap_or_default().to_owned())
 }
@@ -47,7 +46,7 @@ async fn changed(scene: &Scene, asked: &str, words: &str) -> Result<Value> {
 
 async fn asking_messages(scene: &Scene) -> Result<usize> {
     let events = scene.said_by_bot().await?;
-    let first = |event: &&Value| event["content"]["m.relates_to"].is_null() && body(event).contains("It is going to:");
+    let first = |event: &&Value| event["content"]["m.relates_to"].is_null() && body(event).contains("The plan:");
     Ok(events.iter().filter(first).count())
 }
 
@@ -98,7 +97,7 @@ async fn a_denial_and_an_expiry_end_the_job() -> Result<()> {
     scene.host.start()?;
     scene.barrier().await?;
     people[0].react(&scene.room, &first, "👎").await?;
-    scene.answer(&command, "was not approved, and nothing was done").await?;
+    scene.answer(&command, "was not approved. Nothing was changed").await?;
     changed(&scene, &first, "said no").await?;
 
     // The thread of the request names the job, so no id is needed.
@@ -107,7 +106,7 @@ async fn a_denial_and_an_expiry_end_the_job() -> Result<()> {
         event["sender"] == scene.bot
             && event["event_id"] != first.as_str()
             && event["content"]["m.relates_to"].is_null()
-            && body(event).contains("It is going to:")
+            && body(event).contains("The plan:")
     };
     let second = scene.alice.wait(&scene.room, "second message that asks", fits).await?;
     let second = second["event_id"].as_str().unwrap_or_default().to_owned();
@@ -152,7 +151,7 @@ async fn a_redacted_command_is_cancelled() -> Result<()> {
     scene.alice.send(&scene.room, "m.room.message", edited).await?;
     scene.barrier().await?;
     scene.alice.redact(&scene.room, &command).await?;
-    changed(&scene, &asked, "the job is over").await?;
+    changed(&scene, &asked, "the job has ended").await?;
     people[0].react(&scene.room, &asked, "👍").await?;
     scene.answer(&asked, "waits for no approval").await?;
     assert!(scene.host.runs().is_empty());

@@ -148,7 +148,7 @@ async fn an_approval_by_reaction_counts_in_an_encrypted_room() -> Result<()> {
     encrypted.scene.host.use_approval("within = \"10m\"", &[&encrypted.carol.id])?;
     encrypted.scene.host.start()?;
     let command = encrypted.alice.say(&encrypted.room, DEPLOY).await?;
-    let asks = |event: &Value| thread_of(event).is_none() && body(event).contains("It is going to:");
+    let asks = |event: &Value| thread_of(event).is_none() && body(event).contains("The plan:");
     let asked = encrypted.carol.wait(&encrypted.room, "message that asks", asks).await?;
     let asked = asked["event_id"].as_str().unwrap_or_default();
     let plain =

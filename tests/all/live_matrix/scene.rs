@@ -418,8 +418,8 @@ impl Drop for Host {
 }
 
 fn guests() -> PathBuf {
-    let beside = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../guests");
-    std::env::var_os("WARDROOM_GUESTS").map_or_else(beside, PathBuf::from)
+    let blob = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../guests");
+    std::env::var_os("WARDROOM_GUESTS").map_or_else(blob, PathBuf::from)
 }
 
 const PLUGINS: &str = r#"

@@ -59,7 +59,7 @@ async fn pattern(module: &Path, person: &str) -> Result<Vec<Row>> {
     let text = format!("[bot.bench.memory]\n\n{}{}", scene::role(), scene::plugin("bench", module));
     let serving = Serving::start(folder.path(), &text, hooked.clone()).await?;
     serving.types(["park 300d".to_owned()]).await?;
-    serving.settled().await;
+    serving.until_idle().await;
     serving.end().await?;
     let writes: Vec<Write> = hooked.hooks().written().into_iter().flatten().collect();
     let opened = writes.iter().find_map(|write| match write {
@@ -67,9 +67,9 @@ async fn pattern(module: &Path, person: &str) -> Result<Vec<Row>> {
         _ => None,
     });
     let row = opened.context("no job was opened")?;
-    let waits = |write: &Write| matches!(write, Write::Enter(entry) if entry.kind == EntryKind::Wait);
+    let waits = |write: &Write| matches!(write, Write::Append(entry) if entry.kind == EntryKind::Wait);
     ensure!(writes.iter().any(waits), "job `{}` did not park", row.line);
-    let of_job = |write: &&Write| !matches!(write, Write::Keep { .. });
+    let of_job = |write: &&Write| !matches!(write, Write::StoreBlob { .. });
     // The measured host has a console, so the job must come from one.
     let network = |name: &str| format!(r#""network":"{name}""#);
     let (ours, theirs) = (network(MemoryChat::NETWORK), network(ROOM));
@@ -107,12 +107,12 @@ impl Row {
     fn new(write: &Write, names: &[(&str, &str)]) -> Result<Self> {
         let (kind, text) = match write {
             Write::Receive(row) => (Kind::Receive, json(row)?),
-            Write::Done(key) => (Kind::Done, json(key)?),
-            Write::Say(row) => (Kind::Say, json(row)?),
+            Write::Handled(key) => (Kind::Done, json(key)?),
+            Write::Send(row) => (Kind::Say, json(row)?),
             Write::Sent { key, version, event } => (Kind::Sent, json(&(key, version, event))?),
             Write::Open(row) => (Kind::Open, json(row)?),
-            Write::JobStatus { job, stand } => (Kind::Stand, json(&(job, stand))?),
-            Write::Enter(entry) => (Kind::Enter, json(entry)?),
+            Write::JobStatus { job, status } => (Kind::Stand, json(&(job, status))?),
+            Write::Append(entry) => (Kind::Enter, json(entry)?),
             other => bail!("a job that parks wrote what is not copied: {other:?}"),
         };
         Ok(Self { kind, text: names.iter().fold(text, |text, (name, other)| replace(&text, name, other)) })
@@ -123,18 +123,18 @@ impl Row {
         let text = self.text.replace(JOB, job).replace(EVENT, event);
         Ok(match self.kind {
             Kind::Receive => Write::Receive(read(&text)?),
-            Kind::Done => Write::Done(read(&text)?),
-            Kind::Say => Write::Say(read(&text)?),
+            Kind::Done => Write::Handled(read(&text)?),
+            Kind::Say => Write::Send(read(&text)?),
             Kind::Sent => {
                 let (key, version, event) = read(&text)?;
                 Write::Sent { key, version, event }
             }
             Kind::Open => Write::Open(read(&text)?),
             Kind::Stand => {
-                let (job, stand) = read(&text)?;
-                Write::JobStatus { job, stand }
+                let (job, status) = read(&text)?;
+                Write::JobStatus { job, status }
             }
-            Kind::Enter => Write::Enter(read(&text)?),
+            Kind::Enter => Write::Append(read(&text)?),
         })
     }
 }

@@ -97,7 +97,7 @@ async fn engine_side(folder: &Path, text: &str, kind: Kind, keep: bool) -> Resul
     let hooked = Arc::new(HookedStore::new(store.clone(), recorder));
     let serving = Serving::start(folder, text, hooked.clone()).await?;
     serving.types((0..JOBS).map(kind.line)).await?;
-    serving.settled().await;
+    serving.until_idle().await;
     serving.end().await?;
     let jobs = store.jobs(&JobQuery::default()).await?;
     for job in &jobs {
@@ -122,7 +122,7 @@ fn parts(written: Vec<Vec<Write>>, kind: Kind) -> Result<(Vec<Write>, Lists)> {
     let mut calls: HashMap<String, Vec<Vec<Write>>> = HashMap::new();
     for list in written {
         let job = list.iter().find_map(|write| match write {
-            Write::Enter(entry) => Some(entry.job.clone()),
+            Write::Append(entry) => Some(entry.job.clone()),
             _ => None,
         });
         match job {

@@ -80,7 +80,7 @@ impl Recorder {
 
 /// Whether a list has the entry of this number.
 pub(crate) fn enters(writes: &[Write], number: u32) -> bool {
-    writes.iter().any(|write| matches!(write, Write::Enter(entry) if entry.number == number))
+    writes.iter().any(|write| matches!(write, Write::Append(entry) if entry.number == number))
 }
 
 #[async_trait]

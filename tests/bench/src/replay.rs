@@ -54,14 +54,14 @@ async fn wake_parked_jobs(folder: &Path, text: &str) -> Result<f64> {
     let store = Arc::new(MemoryStore::new());
     let serving = Serving::start(folder, text, store.clone()).await?;
     serving.types((0..JOBS).map(|_| format!("reads {CALLS} 500ms"))).await?;
-    serving.settled().await;
+    serving.until_idle().await;
     let jobs = store.all_jobs();
     let before = spent();
     ensure!(jobs.len() == JOBS && jobs.iter().all(is_parked), "not all jobs were parked in time; is the machine busy?");
-    let last = jobs.iter().filter_map(|job| job.stand.wake).max().context("no job waits for a time")?;
+    let last = jobs.iter().filter_map(|job| job.status.wake).max().context("no job waits for a time")?;
     let until = Duration::try_from(last.duration_since(Timestamp::now())).unwrap_or_default();
     tokio::time::sleep(until + LATER).await;
-    serving.settled().await;
+    serving.until_idle().await;
     let spent = spent().saturating_sub(before);
     for job in store.all_jobs() {
         let outcome = job.end.as_ref().map(|end| end.outcome);
@@ -75,7 +75,7 @@ async fn wake_parked_jobs(folder: &Path, text: &str) -> Result<f64> {
 }
 
 fn is_parked(job: &JobRow) -> bool {
-    job.end.is_none() && job.stand.phase == JobPhase::Time
+    job.end.is_none() && job.status.phase == JobPhase::Time
 }
 
 /// The processor time of this process.

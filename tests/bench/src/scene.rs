@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use wardroom::{
     Engine, EngineBuilder,
-    adapter::{Abilities, MemoryChat, MemoryPipelines, MemoryPipelinesFactory, ReadyChat},
+    adapter::{ChatFeatures, MemoryChat, MemoryPipelines, MemoryPipelinesFactory, ReadyChat},
     config::Config,
     model::Outcome,
 };
@@ -83,7 +83,7 @@ pub(crate) fn plugin(name: &str, module: &Path) -> String {
 /// An engine with a plain in-memory chat and in-memory pipelines whose runs succeed at once.
 pub(crate) fn builder() -> EngineBuilder {
     Engine::builder()
-        .chat(ReadyChat(MemoryChat::new(Abilities::PLAIN)))
+        .chat(ReadyChat(MemoryChat::new(ChatFeatures::PLAIN)))
         .pipelines(MemoryPipelinesFactory(MemoryPipelines::new(Some(Outcome::Succeeded))))
 }
 

@@ -66,7 +66,7 @@ impl Serving {
             direct: true,
             late: false,
             machine: false,
-            once: None,
+            deduplication_key: None,
             unproven: None,
         };
         let messages = lines.into_iter().map(message).collect();
@@ -75,8 +75,8 @@ impl Serving {
     }
 
     /// Waits until no work is left: each job is finished or parked, and the outbox is empty.
-    pub(crate) async fn settled(&self) {
-        self.inbox().settled().await;
+    pub(crate) async fn until_idle(&self) {
+        self.inbox().until_idle().await;
     }
 
     /// Stops the engine.

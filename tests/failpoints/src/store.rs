@@ -39,32 +39,32 @@ fn name(writes: &[Write]) -> String {
     if words.is_empty() { "nothing".to_owned() } else { words.join("+") }
 }
 
-/// The message that announces a row of [`Write::Once`].
+/// The message that announces a row of [`Write::ReceiveOnce`].
 fn announced(write: &Write) -> Option<&'static str> {
-    matches!(write, Write::Once { words, .. } if !words.is_empty()).then_some("say")
+    matches!(write, Write::ReceiveOnce { announcements, .. } if !announcements.is_empty()).then_some("say")
 }
 
 fn word(write: &Write) -> &'static str {
     match write {
-        Write::Receive(_) | Write::Once { .. } => "receive",
-        Write::Done(_) => "done",
-        Write::Mark(_) => "mark",
-        Write::Say(_) => "say",
+        Write::Receive(_) | Write::ReceiveOnce { .. } => "receive",
+        Write::Handled(_) => "done",
+        Write::SetCursor(_) => "mark",
+        Write::Send(_) => "say",
         Write::Sent { .. } => "sent",
         Write::Open(_) => "open",
         Write::JobStatus { .. } => "stand",
-        Write::Take { .. } => "take",
+        Write::Lock { .. } => "take",
         Write::Close { .. } => "close",
-        Write::Keep { .. } => "keep",
+        Write::StoreBlob { .. } => "keep",
         Write::AuditRecord(_) => "line",
         Write::Release(_) => "release",
         Write::Grant(_) => "grant",
         Write::Revoke(_) => "revoke",
         Write::Freeze(_) => "freeze",
-        Write::Thaw(_) => "thaw",
-        Write::Set { .. } => "set",
-        Write::Delete { .. } => "delete",
-        Write::Enter(entry) => match entry.kind {
+        Write::Unfreeze(_) => "thaw",
+        Write::SetValue { .. } => "set",
+        Write::DeleteValue { .. } => "delete",
+        Write::Append(entry) => match entry.kind {
             EntryKind::Invocation => "enter:invocation",
             EntryKind::Call => "enter:call",
             EntryKind::Intent => "enter:intent",
@@ -84,8 +84,8 @@ mod tests {
 
     #[test]
     fn a_list_is_named_by_its_kinds_of_writes() {
-        let set = || Write::Set { plugin: "deploy".into(), key: "k".into(), value: Vec::new() };
-        let delete = Write::Delete { plugin: "deploy".into(), key: "k".into() };
+        let set = || Write::SetValue { plugin: "deploy".into(), key: "k".into(), value: Vec::new() };
+        let delete = Write::DeleteValue { plugin: "deploy".into(), key: "k".into() };
         assert_eq!(name(&[set(), set(), delete]), "set+delete");
         assert_eq!(name(&[]), "nothing");
     }

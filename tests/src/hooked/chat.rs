@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use wardroom::{
     CancellationToken,
     adapter::Inbox,
-    adapter::{Abilities, Chat, ChatFactory, Link, Outgoing, SendError},
+    adapter::{Chat, ChatFactory, ChatFeatures, Link, Outgoing, SendError},
     base::Table,
     model::{BotIdentity, Person},
 };
@@ -43,8 +43,8 @@ impl<H: ChatHooks> Chat for HookedChat<H> {
         self.chat.network()
     }
 
-    fn abilities(&self) -> Abilities {
-        self.chat.abilities()
+    fn features(&self) -> ChatFeatures {
+        self.chat.features()
     }
 
     fn link(&self) -> Option<&Link> {
@@ -59,8 +59,8 @@ impl<H: ChatHooks> Chat for HookedChat<H> {
         self.chat.account_id()
     }
 
-    fn believes_relations(&self, room: &str) -> bool {
-        self.chat.believes_relations(room)
+    fn trusts_relations(&self, room: &str) -> bool {
+        self.chat.trusts_relations(room)
     }
 
     async fn typing(&self, room: &str) {

@@ -28,10 +28,10 @@ impl InboxWriter {
     }
 
     /// Stores messages of a room together with its new mark. Returns how many of them were new.
-    pub async fn receive(&self, room: &str, messages: Vec<Incoming>, mark: Option<Position>) -> usize {
+    pub async fn receive(&self, room: &str, messages: Vec<Incoming>, cursor: Option<Position>) -> usize {
         let mut backoff = Backoff::default();
         loop {
-            match self.inbox.receive(room, messages.clone(), mark.clone()).await {
+            match self.inbox.receive(room, messages.clone(), cursor.clone()).await {
                 Ok(new) => return new,
                 Err(error) => {
                     let retry_in = backoff.next_delay();
@@ -43,11 +43,11 @@ impl InboxWriter {
     }
 
     /// The mark of a room, up to which it was read; `None` where it was never read.
-    pub async fn mark(&self, room: &str) -> Option<Position> {
+    pub async fn cursor(&self, room: &str) -> Option<Position> {
         let mut backoff = Backoff::default();
         loop {
-            match self.inbox.mark(room).await {
-                Ok(mark) => return mark,
+            match self.inbox.cursor(room).await {
+                Ok(cursor) => return cursor,
                 Err(error) => {
                     let retry_in = backoff.next_delay();
                     tracing::error!(room, %error, ?retry_in, "the room's mark cannot be read; retrying");

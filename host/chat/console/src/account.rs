@@ -63,7 +63,7 @@ impl Console {
             self.terminal
                 .print(&format!("Console of {}. Type help for the commands, or /quit to leave.", self.config.bot))?;
         } else {
-            inbox.settled().await;
+            inbox.until_idle().await;
         }
         let writer = InboxWriter::new(inbox.clone());
         let mut lines = spawn_line_reader();
@@ -86,15 +86,15 @@ impl Console {
                     let message = incoming(new_event_id(), self.speaker().clone(), text, Timestamp::now());
                     writer.receive(ROOM, vec![message], None).await;
                     if wait && !self.terminal.is_interactive() {
-                        inbox.settled().await;
+                        inbox.until_idle().await;
                     } else if wait {
                         // The person at a terminal decides when to type on, so the wait is short.
-                        let _ = tokio::time::timeout(PROMPT_DELAY, inbox.settled()).await;
+                        let _ = tokio::time::timeout(PROMPT_DELAY, inbox.until_idle()).await;
                     }
                 }
             }
         }
-        inbox.settled().await;
+        inbox.until_idle().await;
         Ok(())
     }
 

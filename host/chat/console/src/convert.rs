@@ -58,7 +58,7 @@ pub(crate) fn incoming(event: String, sender: Person, text: String, at: Timestam
         direct: true,
         late: false,
         machine: false,
-        once: None,
+        deduplication_key: None,
         unproven: None,
         reaction: None,
     }

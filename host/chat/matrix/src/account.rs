@@ -10,7 +10,7 @@ use matrix_sdk::{Client, EncryptionState, RoomState, ruma::RoomId};
 use tokio_util::sync::CancellationToken;
 use wardroom::{
     adapter::Inbox,
-    adapter::{Abilities, Chat, Link, Outgoing, SendError},
+    adapter::{Chat, ChatFeatures, Link, Outgoing, SendError},
     model::Person,
 };
 use wardroom_account::{Backoff, Outage};
@@ -130,15 +130,15 @@ impl Chat for MatrixAccount {
         NETWORK
     }
 
-    fn abilities(&self) -> Abilities {
-        Abilities { threads: true, edits: true, reactions: true, files: true }
+    fn features(&self) -> ChatFeatures {
+        ChatFeatures { threads: true, edits: true, reactions: true, files: true }
     }
 
     fn account_id(&self) -> Option<String> {
         Some(self.config.user.to_string())
     }
 
-    fn believes_relations(&self, room: &str) -> bool {
+    fn trusts_relations(&self, room: &str) -> bool {
         // Relations are not encrypted, so the homeserver could forge them in an encrypted room.
         self.config.reactions || !self.is_encrypted(room)
     }

@@ -56,7 +56,7 @@ impl Backfill {
 /// Where the reading ends.
 enum Bound<'m> {
     /// At this mark, or at the bot's join.
-    Mark(&'m Position),
+    Cursor(&'m Position),
     /// At the bot's join.
     Join,
 }
@@ -65,8 +65,8 @@ enum Bound<'m> {
 ///
 /// # Errors
 /// The homeserver does not answer, or rejects the request.
-pub(crate) async fn since_mark(client: &Client, room: &RoomId, mark: &Position) -> Result<Backfill, MatrixError> {
-    Ok(read(client, room, Bound::Mark(mark)).await?.unwrap_or_default())
+pub(crate) async fn since_cursor(client: &Client, room: &RoomId, cursor: &Position) -> Result<Backfill, MatrixError> {
+    Ok(read(client, room, Bound::Cursor(cursor)).await?.unwrap_or_default())
 }
 
 /// Reads the events since the bot's join; `None` where the join is not found, so that no event may be handled.
@@ -110,12 +110,12 @@ async fn read(client: &Client, room: &RoomId, bound: Bound<'_>) -> Result<Option
         from = page.end.filter(|_| !all_too_old);
         if from.is_none() {
             backfill.events = select(events, false);
-            return Ok(matches!(bound, Bound::Mark(_)).then_some(backfill));
+            return Ok(matches!(bound, Bound::Cursor(_)).then_some(backfill));
         }
     }
     tracing::warn!(%room, pages = MAX_PAGES, "the room has more new events than are read back; the oldest of them are not handled");
     backfill.events = select(events, false);
-    Ok(matches!(bound, Bound::Mark(_)).then_some(backfill))
+    Ok(matches!(bound, Bound::Cursor(_)).then_some(backfill))
 }
 
 /// The events after the mark, oldest first. Where the mark's event was found, their order decides, and their times do not.
@@ -124,20 +124,20 @@ fn select(events: Vec<(RoomEvent, bool)>, by_order: bool) -> Vec<RoomEvent> {
 }
 
 fn has_event(bound: &Bound<'_>) -> bool {
-    matches!(bound, Bound::Mark(Position { event: Some(_), .. }) | Bound::Join)
+    matches!(bound, Bound::Cursor(Position { event: Some(_), .. }) | Bound::Join)
 }
 
 fn is_mark(event: &RoomEvent, bound: &Bound<'_>) -> bool {
-    let Bound::Mark(Position { event: Some(mark), .. }) = bound else { return false };
-    event.id().is_some_and(|id| id == *mark)
+    let Bound::Cursor(Position { event: Some(cursor), .. }) = bound else { return false };
+    event.id().is_some_and(|id| id == *cursor)
 }
 
 /// Whether an event is more than `skew` seconds older than the mark by its time. A mark without an event is an exact time, so no
 /// skew is allowed there.
 fn is_older(event: &RoomEvent, bound: &Bound<'_>, skew: i64) -> bool {
-    let Bound::Mark(mark) = bound else { return false };
-    let skew = if mark.event.is_some() { skew } else { 0 };
-    room_event::id_and_time(&event.raw).is_none_or(|(_, at)| at.as_second() + skew < mark.at.as_second())
+    let Bound::Cursor(cursor) = bound else { return false };
+    let skew = if cursor.event.is_some() { skew } else { 0 };
+    room_event::id_and_time(&event.raw).is_none_or(|(_, at)| at.as_second() + skew < cursor.at.as_second())
 }
 
 fn filter() -> RoomEventFilter {
@@ -169,14 +169,14 @@ mod tests {
         RoomEvent::from(Raw::from_json_string(json.to_string()).expect("an object is JSON"))
     }
 
-    fn mark(event: Option<&str>) -> Position {
+    fn cursor(event: Option<&str>) -> Position {
         Position { event: event.map(ToOwned::to_owned), at: Timestamp::from_second(1_000_000).expect("a time") }
     }
 
     #[test]
     fn the_reading_ends_at_the_marks_event_whatever_its_time() {
-        let mark = mark(Some("$m:x"));
-        let bound = Bound::Mark(&mark);
+        let cursor = cursor(Some("$m:x"));
+        let bound = Bound::Cursor(&cursor);
         assert!(is_mark(&event("$m:x", 5), &bound));
         assert!(!is_mark(&event("$n:x", 999_999), &bound));
         assert!(!is_older(&event("$n:x", 999_800), &bound, MAX_SKEW), "a clock that is three minutes slow");
@@ -185,8 +185,8 @@ mod tests {
 
     #[test]
     fn no_event_of_a_server_whose_clock_is_a_day_slow_is_lost() {
-        let mark = mark(Some("$m:x"));
-        let bound = Bound::Mark(&mark);
+        let cursor = cursor(Some("$m:x"));
+        let bound = Bound::Cursor(&cursor);
         let slow = event("$n:x", 1_000_000 - 24 * 60 * 60);
         assert!(!is_older(&slow, &bound, MAX_SEARCH_AGE), "the search goes on");
         let events = || vec![(slow.clone(), is_older(&slow, &bound, MAX_SKEW))];
@@ -204,8 +204,8 @@ mod tests {
 
     #[test]
     fn a_mark_without_an_event_is_an_exact_time() {
-        let mark = mark(None);
-        let bound = Bound::Mark(&mark);
+        let cursor = cursor(None);
+        let bound = Bound::Cursor(&cursor);
         assert!(is_older(&event("$n:x", 999_999), &bound, MAX_SKEW));
         assert!(!is_older(&event("$n:x", 1_000_000), &bound, MAX_SKEW));
         assert!(!has_event(&bound), "and its time counts however the reading ends");

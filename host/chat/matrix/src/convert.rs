@@ -54,7 +54,7 @@ impl Converter<'_> {
             direct: self.direct,
             late: false,
             machine: false,
-            once: None,
+            deduplication_key: None,
             unproven: None,
         };
         let event = match &event {

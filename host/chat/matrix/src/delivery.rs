@@ -78,7 +78,7 @@ impl<'a> Delivery<'a> {
         late: bool,
     ) -> Result<(), MatrixError> {
         let is_encrypted = is_encrypted(room).await?;
-        let Some(mark) = mark_at(&events) else { return Ok(()) };
+        let Some(cursor) = cursor_at(&events) else { return Ok(()) };
         // Decrypt.
         let (mut readable, mut undecrypted) = (Vec::new(), Vec::new());
         for event in events {
@@ -98,7 +98,7 @@ impl<'a> Delivery<'a> {
         self.pending.add(room.room_id(), undecrypted)?;
         self.pending.remove_withdrawn(room.room_id(), &messages);
         self.pending.record_messages(room.room_id(), &self.accepted(room.room_id(), &messages))?;
-        self.inbox.receive(room.room_id().as_str(), messages, Some(mark)).await;
+        self.inbox.receive(room.room_id().as_str(), messages, Some(cursor)).await;
         Ok(())
     }
 
@@ -169,15 +169,15 @@ impl<'a> Delivery<'a> {
     }
 
     /// The mark of a room; `None` where the bot never was.
-    pub(crate) async fn mark(&self, room: &RoomId) -> Option<Position> {
-        self.inbox.mark(room.as_str()).await
+    pub(crate) async fn cursor(&self, room: &RoomId) -> Option<Position> {
+        self.inbox.cursor(room.as_str()).await
     }
 
     /// Sets a room's mark to its newest event without handling any, or to the present time where there is none.
     pub(crate) async fn skip(&self, room: &RoomId, events: &[RoomEvent]) {
         let now = Position { event: None, at: Timestamp::now() };
-        let mark = mark_at(events).unwrap_or(now);
-        self.inbox.receive(room.as_str(), Vec::new(), Some(mark)).await;
+        let cursor = cursor_at(events).unwrap_or(now);
+        self.inbox.receive(room.as_str(), Vec::new(), Some(cursor)).await;
     }
 
     /// Converts events to messages and decides whether each may act.
@@ -197,14 +197,14 @@ impl<'a> Delivery<'a> {
         for event in events {
             let Some(mut message) = converter.message(event) else { continue };
             message.late = late;
-            // Reactions are never encrypted, so their sender cannot be proven; `believes_relations` decides about them. Messages
+            // Reactions are never encrypted, so their sender cannot be proven; `trusts_relations` decides about them. Messages
             // that the inbox ignores need no proof.
             let needs_proof = is_encrypted && message.reaction.is_none();
-            if needs_proof && self.inbox.inbox().takes(room.room_id().as_str(), &message) {
+            if needs_proof && self.inbox.inbox().handles(room.room_id().as_str(), &message) {
                 message.unproven = sender_trust::distrust_reason(room, event, self.config, &self.trust_store).await;
                 if event.encryption_info.is_some() {
                     match ciphertext_id::look_up(room, event).await? {
-                        Lookup::Found(id) => message.once = Some(id),
+                        Lookup::Found(id) => message.deduplication_key = Some(id),
                         // A repetition cannot be ruled out, so the message is answered and does not act.
                         Lookup::Unavailable => message.unproven = Some(UNAVAILABLE.to_owned()),
                         Lookup::Replaced => {
@@ -222,7 +222,7 @@ impl<'a> Delivery<'a> {
 
     /// The messages that the inbox accepts. What people say to each other is neither stored nor compared.
     fn accepted(&self, room: &RoomId, messages: &[Incoming]) -> Vec<Incoming> {
-        let accepted = messages.iter().filter(|message| self.inbox.inbox().takes(room.as_str(), message));
+        let accepted = messages.iter().filter(|message| self.inbox.inbox().handles(room.as_str(), message));
         accepted.cloned().collect()
     }
 
@@ -245,7 +245,7 @@ async fn is_encrypted(room: &Room) -> Result<bool, MatrixError> {
 }
 
 /// The mark at the newest of these events.
-fn mark_at(events: &[RoomEvent]) -> Option<Position> {
+fn cursor_at(events: &[RoomEvent]) -> Option<Position> {
     let (event, at) = events.iter().rev().find_map(|event| room_event::id_and_time(&event.raw))?;
     // The clock of another server can be ahead of this one's; a mark is never in the future.
     Some(Position { event: Some(event.to_string()), at: at.min(Timestamp::now()) })

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use wardroom::{
     adapter::Inbox,
-    adapter::{Abilities, Chat, Link, Outgoing, SendError},
+    adapter::{Chat, ChatFeatures, Link, Outgoing, SendError},
     base::Secret,
     model::Person,
 };
@@ -127,8 +127,8 @@ impl Chat for MattermostAccount {
         NETWORK
     }
 
-    fn abilities(&self) -> Abilities {
-        Abilities { threads: true, edits: true, reactions: true, files: true }
+    fn features(&self) -> ChatFeatures {
+        ChatFeatures { threads: true, edits: true, reactions: true, files: true }
     }
 
     fn account_id(&self) -> Option<String> {

@@ -83,7 +83,7 @@ impl ApiClient {
         let response = self.http.execute(request).await;
         let result = response
             .as_ref()
-            .map_or(RequestOutcome::Away, |response| RequestOutcome::Status(response.status().as_u16()));
+            .map_or(RequestOutcome::Unavailable, |response| RequestOutcome::Status(response.status().as_u16()));
         outbound(NETWORK, method, result, began);
         let response = response?;
         let (status, headers) = (response.status(), response.headers().clone());

@@ -50,7 +50,7 @@ impl Converter {
             direct,
             late: false,
             machine: is_program || ["from_bot", "from_plugin", "from_oauth_app"].iter().any(|flag| post.has_flag(flag)),
-            once: None,
+            deduplication_key: None,
             unproven: None,
         })
     }
@@ -102,7 +102,7 @@ fn incoming(event: String, sender: Person, is_program: bool, reaction: EngineRea
         direct: false,
         late: false,
         machine: is_program,
-        once: None,
+        deduplication_key: None,
         unproven: None,
     }
 }

@@ -33,12 +33,12 @@ pub(crate) struct Delivery {
     session: Arc<Session>,
     inbox: InboxWriter,
     /// The marks that were read or written.
-    marks: HashMap<String, Position>,
+    cursors: HashMap<String, Position>,
 }
 
 impl Delivery {
     pub(crate) fn new(session: Arc<Session>, inbox: Arc<dyn Inbox>) -> Self {
-        Self { session, inbox: InboxWriter::new(inbox), marks: HashMap::new() }
+        Self { session, inbox: InboxWriter::new(inbox), cursors: HashMap::new() }
     }
 
     pub(crate) fn inbox(&self) -> Arc<dyn Inbox> {
@@ -50,19 +50,19 @@ impl Delivery {
     }
 
     /// The mark of a channel; `None` where the bot never was.
-    pub(crate) async fn mark(&mut self, channel: &str) -> Option<Position> {
-        if let Some(known) = self.marks.get(channel) {
+    pub(crate) async fn cursor(&mut self, channel: &str) -> Option<Position> {
+        if let Some(known) = self.cursors.get(channel) {
             return Some(known.clone());
         }
-        let mark = self.inbox.mark(channel).await;
-        self.marks.extend(mark.clone().map(|mark| (channel.to_owned(), mark)));
-        mark
+        let cursor = self.inbox.cursor(channel).await;
+        self.cursors.extend(cursor.clone().map(|cursor| (channel.to_owned(), cursor)));
+        cursor
     }
 
     /// Moves a channel's mark to a time (milliseconds of the server's clock) without handling a post, unless it is newer already.
     pub(crate) async fn skip_until(&mut self, channel: &str, until: i64) {
         let at = convert::timestamp(until);
-        if self.mark(channel).await.is_none_or(|mark| mark.at < at) {
+        if self.cursor(channel).await.is_none_or(|cursor| cursor.at < at) {
             self.receive(channel, Vec::new(), Some(Position { event: None, at })).await;
         }
     }
@@ -101,11 +101,12 @@ impl Delivery {
     pub(crate) async fn deliver(&mut self, channel: &str, kind: ChannelKind, posts: &[(Post, bool)]) {
         let messages: Vec<Incoming> = posts.iter().filter_map(|(post, late)| self.convert(post, *late, kind)).collect();
         let newest = posts.iter().map(|(post, _)| post).max_by_key(|post| post.create_at);
-        let mark = newest.map(|post| Position { event: Some(post.id.clone()), at: convert::timestamp(post.create_at) });
-        let current = self.mark(channel).await;
-        let mark = mark.filter(|mark| current.is_none_or(|current| current.at < mark.at));
-        if !messages.is_empty() || mark.is_some() {
-            self.receive(channel, messages, mark).await;
+        let cursor =
+            newest.map(|post| Position { event: Some(post.id.clone()), at: convert::timestamp(post.create_at) });
+        let current = self.cursor(channel).await;
+        let cursor = cursor.filter(|cursor| current.is_none_or(|current| current.at < cursor.at));
+        if !messages.is_empty() || cursor.is_some() {
+            self.receive(channel, messages, cursor).await;
         }
     }
 
@@ -237,12 +238,12 @@ impl Delivery {
 
     /// Removes the cached mark of a channel that the bot left.
     pub(crate) fn forget(&mut self, channel: &str) {
-        self.marks.remove(channel);
+        self.cursors.remove(channel);
     }
 
-    async fn receive(&mut self, channel: &str, messages: Vec<Incoming>, mark: Option<Position>) -> usize {
-        let new = self.inbox.receive(channel, messages, mark.clone()).await;
-        self.marks.extend(mark.map(|mark| (channel.to_owned(), mark)));
+    async fn receive(&mut self, channel: &str, messages: Vec<Incoming>, cursor: Option<Position>) -> usize {
+        let new = self.inbox.receive(channel, messages, cursor.clone()).await;
+        self.cursors.extend(cursor.map(|cursor| (channel.to_owned(), cursor)));
         new
     }
 }

@@ -14,7 +14,7 @@ pub(crate) async fn job(wiring: &Wiring<'_>, id: &str, format: Format) -> anyhow
     let Some(store) = wiring.store_or_report().await? else { return Ok(Exit::Wrong) };
     let read = async {
         let Some(row) = store.job(&id.to_lowercase()).await? else { return Ok(None) };
-        let locks = store.places().await?.into_iter().filter(|(_, holder)| *holder == row.id);
+        let locks = store.locks().await?.into_iter().filter(|(_, holder)| *holder == row.id);
         let status = Status::read(&store, &row, locks.map(|(lock, _)| lock).collect()).await;
         Ok::<_, wardroom::store::StoreError>(Some((row, status)))
     };
@@ -23,9 +23,9 @@ pub(crate) async fn job(wiring: &Wiring<'_>, id: &str, format: Format) -> anyhow
     let Some((row, status)) = read? else { return Ok(no_job(id)) };
     let json = || {
         let mut json = job_json(&row);
-        json["holds"] = status.places.iter().map(DeploymentLock::to_string).collect();
+        json["holds"] = status.locks.iter().map(DeploymentLock::to_string).collect();
         json["in_doubt"] = json!(status.in_doubt);
-        json["called_off"] = json!(status.called_off);
+        json["called_off"] = json!(status.cancelled);
         json["entries"] = json!(status.entries.as_ref().ok());
         json["fault"] = json!(status.entries.as_ref().err());
         json
@@ -53,10 +53,10 @@ pub(super) fn job_json(row: &JobRow) -> Value {
             json["said"] = json!(end.summary);
         }
         None => {
-            json["stands"] = json!(row.stand.phase.as_str());
-            json["about"] = json!(row.stand.about);
-            json["since"] = json!(row.stand.since);
-            json["wakes"] = json!(row.stand.wake);
+            json["stands"] = json!(row.status.phase.as_str());
+            json["about"] = json!(row.status.about);
+            json["since"] = json!(row.status.since);
+            json["wakes"] = json!(row.status.wake);
         }
     }
     json

@@ -30,7 +30,7 @@ allow  = [
 async fn main() -> anyhow::Result<()> {
     let tracker = tickets::Tracker::default();
     tracker.open("OPS-17", "Disk full on cms");
-    let chat = MemoryChat::new(Abilities::PLAIN);
+    let chat = MemoryChat::new(ChatFeatures::PLAIN);
     let pipelines = MemoryPipelinesFactory(MemoryPipelines::new(None));
     let builder = Engine::builder().chat(ReadyChat(chat.clone())).pipelines(pipelines).capability(tracker);
     let config = builder.read_text(CONFIG, &Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."))?;
@@ -47,7 +47,7 @@ async fn main() -> anyhow::Result<()> {
         for (event, text) in [("1", "!tickets Disk"), ("2", "!close-ticket cms staging OPS-17 fixed in 1.0.2")] {
             let message = Incoming::new(event, Person::named_by_id("dave"), text, Timestamp::now());
             inbox.receive("ops", vec![message], None).await?;
-            inbox.settled().await;
+            inbox.until_idle().await;
         }
     }
     stop.cancel();

@@ -14,7 +14,7 @@ use crate::{
 
 /// The features of a network beyond plain messages. Plain text must always be sufficient.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Abilities {
+pub struct ChatFeatures {
     /// Threads: an answer can be placed below a message.
     pub threads: bool,
     /// Edits: a sent message can be changed. Without edits a card is sent once, when its job waits or has ended.
@@ -26,7 +26,7 @@ pub struct Abilities {
     pub files: bool,
 }
 
-impl Abilities {
+impl ChatFeatures {
     /// Plain messages only.
     pub const PLAIN: Self = Self { threads: false, edits: false, reactions: false, files: false };
 }
@@ -95,8 +95,8 @@ pub trait Chat: Send + Sync + 'static {
     fn network(&self) -> &'static str;
 
     /// The supported features; plain messages by default.
-    fn abilities(&self) -> Abilities {
-        Abilities::PLAIN
+    fn features(&self) -> ChatFeatures {
+        ChatFeatures::PLAIN
     }
 
     /// The connection state; `None` for networks that are always connected.
@@ -117,7 +117,7 @@ pub trait Chat: Send + Sync + 'static {
     /// Whether relations of messages in a room are trusted: their thread, and the target of a reaction. If a third
     /// party could alter them, as in some encrypted rooms, reactions do not count as approvals and an approval must
     /// name its job.
-    fn believes_relations(&self, _room: &str) -> bool {
+    fn trusts_relations(&self, _room: &str) -> bool {
         true
     }
 

@@ -5,14 +5,14 @@ use std::{collections::HashSet, sync::Arc};
 /// Why a group counts as empty, in one line for the log.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct Closed(pub String);
+pub struct GroupUnavailable(pub String);
 
 /// A directory of groups. It is queried in each check, so it must answer from memory. A directory with a server must
-/// cache its members, and return [`Closed`] when the cache is too old.
+/// cache its members, and return [`GroupUnavailable`] when the cache is too old.
 pub trait Directory: Send + Sync + 'static {
     /// The ids of the current members of a group `[group.NAME]`.
     ///
     /// # Errors
-    /// [`Closed`]: the group counts as empty.
-    fn members(&self, group: &str) -> Result<Arc<HashSet<String>>, Closed>;
+    /// [`GroupUnavailable`]: the group counts as empty.
+    fn members(&self, group: &str) -> Result<Arc<HashSet<String>>, GroupUnavailable>;
 }

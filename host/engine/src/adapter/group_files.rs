@@ -12,7 +12,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::directory::{Closed, Directory};
+use super::directory::{Directory, GroupUnavailable};
 
 /// The maximum size of a file, in bytes.
 const LARGEST: u64 = 4 << 20;
@@ -46,7 +46,7 @@ struct Group {
 struct Read {
     // The state of the file at that read; `None` if it must be read again.
     stamp: Option<Stamp>,
-    members: Result<Arc<HashSet<String>>, Closed>,
+    members: Result<Arc<HashSet<String>>, GroupUnavailable>,
     // Whether the log says that the group is empty.
     told: bool,
 }
@@ -60,9 +60,10 @@ struct Stamp {
 }
 
 impl Stamp {
-    fn of(metadata: &Metadata) -> Result<Self, Closed> {
+    fn of(metadata: &Metadata) -> Result<Self, GroupUnavailable> {
         use std::os::unix::fs::MetadataExt as _;
-        let modified = metadata.modified().map_err(|error| Closed(format!("it has no modification time: {error}")))?;
+        let modified =
+            metadata.modified().map_err(|error| GroupUnavailable(format!("it has no modification time: {error}")))?;
         Ok(Self { modified, length: metadata.len(), inode: metadata.ino() })
     }
 
@@ -75,20 +76,23 @@ impl Stamp {
 impl GroupFiles {
     /// Creates the groups by name.
     pub fn new(files: BTreeMap<String, GroupFile>) -> Self {
-        let unread = || Read { stamp: None, members: Err(Closed("it has not been read yet".to_owned())), told: false };
+        let unread =
+            || Read { stamp: None, members: Err(GroupUnavailable("it has not been read yet".to_owned())), told: false };
         let group = |file| Group { file, read: Mutex::new(unread()) };
         Self(files.into_iter().map(|(name, file)| (name, group(file))).collect())
     }
 }
 
 impl Directory for GroupFiles {
-    fn members(&self, group: &str) -> Result<Arc<HashSet<String>>, Closed> {
-        let Some(known) = self.0.get(group) else { return Err(Closed("there is no group of this name".to_owned())) };
+    fn members(&self, group: &str) -> Result<Arc<HashSet<String>>, GroupUnavailable> {
+        let Some(known) = self.0.get(group) else {
+            return Err(GroupUnavailable("there is no group of this name".to_owned()));
+        };
         let mut read = known.read.lock().unwrap_or_else(PoisonError::into_inner);
         let members = known.file.look(&mut read);
         match &members {
             Ok(_) if read.told => tracing::info!(group, "the file of a group is valid again"),
-            Err(Closed(why)) if !read.told => {
+            Err(GroupUnavailable(why)) if !read.told => {
                 tracing::error!(group, file = %known.file.path.display(), why, "a group counts as empty because its file is not valid; fix or replace the file");
             }
             _ => {}
@@ -100,11 +104,12 @@ impl Directory for GroupFiles {
 
 impl GroupFile {
     /// The current members. The file is read again only if it changed.
-    fn look(&self, read: &mut Read) -> Result<Arc<HashSet<String>>, Closed> {
-        let metadata = std::fs::metadata(&self.path).map_err(|error| Closed(format!("it cannot be read: {error}")))?;
+    fn look(&self, read: &mut Read) -> Result<Arc<HashSet<String>>, GroupUnavailable> {
+        let metadata =
+            std::fs::metadata(&self.path).map_err(|error| GroupUnavailable(format!("it cannot be read: {error}")))?;
         // Opening anything else, such as a pipe, could block forever.
         if !metadata.is_file() {
-            return Err(Closed("it is not a regular file".to_owned()));
+            return Err(GroupUnavailable("it is not a regular file".to_owned()));
         }
         let stamp = Stamp::of(&metadata)?;
         if read.stamp != Some(stamp) {
@@ -122,32 +127,38 @@ impl GroupFile {
     }
 
     /// Reads the file, and detects a concurrent write.
-    fn read(&self) -> Result<(Stamp, Result<HashSet<String>, Closed>), Closed> {
-        let unread = |error: std::io::Error| Closed(format!("it cannot be read: {error}"));
+    fn read(&self) -> Result<(Stamp, Result<HashSet<String>, GroupUnavailable>), GroupUnavailable> {
+        let unread = |error: std::io::Error| GroupUnavailable(format!("it cannot be read: {error}"));
         let mut file = File::open(&self.path).map_err(unread)?;
         let before = Stamp::of(&file.metadata().map_err(unread)?)?;
         if before.length > LARGEST {
-            return Ok((before, Err(Closed(format!("it has more than {} MiB", LARGEST >> 20)))));
+            return Ok((before, Err(GroupUnavailable(format!("it has more than {} MiB", LARGEST >> 20)))));
         }
         let mut bytes = Vec::new();
         (&mut file).take(LARGEST + 1).read_to_end(&mut bytes).map_err(unread)?;
         if Stamp::of(&file.metadata().map_err(unread)?)? != before || bytes.len() as u64 != before.length {
-            return Err(Closed("it changed while it was read; write a temporary file and rename it".to_owned()));
+            return Err(GroupUnavailable(
+                "it changed while it was read; write a temporary file and rename it".to_owned(),
+            ));
         }
         Ok((before, people(&bytes)))
     }
 }
 
 /// Whether a file's age is within the limit.
-fn young(modified: SystemTime, now: SystemTime, most: Duration) -> Result<(), Closed> {
+fn young(modified: SystemTime, now: SystemTime, most: Duration) -> Result<(), GroupUnavailable> {
     let age = match now.duration_since(modified) {
         Ok(age) => age,
         Err(ahead) if ahead.duration() <= AHEAD => Duration::ZERO,
         // A file from the future would never become too old.
-        Err(_) => return Err(Closed("its modification time is in the future".to_owned())),
+        Err(_) => return Err(GroupUnavailable("its modification time is in the future".to_owned())),
     };
     if age > most {
-        return Err(Closed(format!("it was written {} h ago, but `max_age` is {} h", hours(age), hours(most))));
+        return Err(GroupUnavailable(format!(
+            "it was written {} h ago, but `max_age` is {} h",
+            hours(age),
+            hours(most)
+        )));
     }
     Ok(())
 }
@@ -157,11 +168,11 @@ fn hours(span: Duration) -> String {
 }
 
 /// The ids in a file, one per line.
-fn people(bytes: &[u8]) -> Result<HashSet<String>, Closed> {
-    let text = std::str::from_utf8(bytes).map_err(|_| Closed("it is not text".to_owned()))?;
+fn people(bytes: &[u8]) -> Result<HashSet<String>, GroupUnavailable> {
+    let text = std::str::from_utf8(bytes).map_err(|_| GroupUnavailable("it is not text".to_owned()))?;
     // A truncated last line could be another person's id.
     if !text.is_empty() && !text.ends_with('\n') {
-        return Err(Closed("its last line has no line feed, so it may be truncated".to_owned()));
+        return Err(GroupUnavailable("its last line has no line feed, so it may be truncated".to_owned()));
     }
     let mut people = HashSet::new();
     for (number, line) in text.lines().enumerate() {
@@ -173,7 +184,7 @@ fn people(bytes: &[u8]) -> Result<HashSet<String>, Closed> {
             continue;
         }
         if !is_id(line) {
-            return Err(Closed(format!("line {} is not a valid id of a person", number + 1)));
+            return Err(GroupUnavailable(format!("line {} is not a valid id of a person", number + 1)));
         }
         people.insert(line.to_owned());
     }
@@ -223,13 +234,17 @@ mod tests {
         let groups = group(&path, None);
         for bad in ["@bob:example.org @eve:example.org", "everyone", "group:ops", "room:#ops:example.org"] {
             std::fs::write(&path, format!("@carol:example.org\n{bad}\n")).unwrap();
-            assert_eq!(groups.members("web"), Err(Closed("line 2 is no id of a person".to_owned())), "{bad}");
+            assert_eq!(
+                groups.members("web"),
+                Err(GroupUnavailable("line 2 is not a valid id of a person".to_owned())),
+                "{bad}"
+            );
         }
         // Truncated within an id.
         std::fs::write(&path, "@carol:example.org\n@bob:example.or").unwrap();
         assert!(groups.members("web").is_err());
         std::fs::write(&path, [0xff, b'\n']).unwrap();
-        assert_eq!(groups.members("web"), Err(Closed("it is not text".to_owned())));
+        assert_eq!(groups.members("web"), Err(GroupUnavailable("it is not text".to_owned())));
     }
 
     #[test]
@@ -242,9 +257,12 @@ mod tests {
         assert!(groups.members("web").is_ok());
         let set = |time| File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
         set(SystemTime::now() - most - Duration::from_secs(60));
-        assert_eq!(groups.members("web"), Err(Closed("it was written 25.0 h ago, and may be 25.0 h old".to_owned())));
+        assert_eq!(
+            groups.members("web"),
+            Err(GroupUnavailable("it was written 25.0 h ago, and may be 25.0 h old".to_owned()))
+        );
         set(SystemTime::now() + Duration::from_secs(3600));
-        assert_eq!(groups.members("web"), Err(Closed("its time lies ahead of the clock".to_owned())));
+        assert_eq!(groups.members("web"), Err(GroupUnavailable("its time lies ahead of the clock".to_owned())));
         set(SystemTime::now() - most + Duration::from_secs(60));
         assert!(groups.members("web").is_ok());
     }

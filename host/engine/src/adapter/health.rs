@@ -21,22 +21,22 @@ use crate::{
 pub struct ObservedBackend {
     name: String,
     system: Arc<dyn Pipelines>,
-    seen: Mutex<Seen>,
+    health: Mutex<BackendHealth>,
 }
 
 /// The health record of a backend.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Seen {
+pub struct BackendHealth {
     /// The time of the last answer. A refusal is an answer.
     pub answered: Option<Timestamp>,
     /// The time and reason of the last failed request. `None` after the next answer.
-    pub away: Option<(Timestamp, String)>,
+    pub unavailable: Option<(Timestamp, String)>,
 }
 
 impl ObservedBackend {
     /// Wraps a backend. `name` is the name of its table, or its kind if it has no table.
     pub(crate) fn new(name: String, system: Arc<dyn Pipelines>) -> Self {
-        Self { name, system, seen: Mutex::default() }
+        Self { name, system, health: Mutex::default() }
     }
 
     /// The name of its table, or its kind if it has no table.
@@ -45,38 +45,42 @@ impl ObservedBackend {
     }
 
     /// The health record. Empty if there was no request since the start of the host.
-    pub fn seen(&self) -> Seen {
+    pub fn health(&self) -> BackendHealth {
         self.lock().clone()
     }
 
     /// Records and counts the result of a request.
-    fn told<T>(
+    fn record<T>(
         &self,
         method: &'static str,
         began: Instant,
-        came: Result<T, PipelineError>,
+        result: Result<T, PipelineError>,
     ) -> Result<T, PipelineError> {
-        let asked = match &came {
+        let asked = match &result {
             Ok(_) => RequestOutcome::Done,
             Err(PipelineError::Refused { .. }) => RequestOutcome::Refused,
-            Err(PipelineError::Unavailable { .. }) => RequestOutcome::Away,
+            Err(PipelineError::Unavailable { .. }) => RequestOutcome::Unavailable,
         };
         outbound(&self.name, method, asked, began);
-        self.keep(&came);
-        came
+        self.update(&result);
+        result
     }
 
-    fn keep<T>(&self, came: &Result<T, PipelineError>) {
+    fn update<T>(&self, result: &Result<T, PipelineError>) {
         let now = Timestamp::now();
-        let mut seen = self.lock();
-        match came {
-            Ok(_) | Err(PipelineError::Refused { .. }) => *seen = Seen { answered: Some(now), away: None },
-            Err(PipelineError::Unavailable { message }) => seen.away = Some((now, crate::base::clean(message))),
+        let mut health = self.lock();
+        match result {
+            Ok(_) | Err(PipelineError::Refused { .. }) => {
+                *health = BackendHealth { answered: Some(now), unavailable: None }
+            }
+            Err(PipelineError::Unavailable { message }) => {
+                health.unavailable = Some((now, crate::base::clean(message)))
+            }
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, BackendHealth> {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -89,12 +93,12 @@ impl Pipelines for ObservedBackend {
         parameters: &BTreeMap<String, String>,
     ) -> Result<Option<String>, PipelineError> {
         let began = Instant::now();
-        self.told("start", began, self.system.start(key, pipeline, parameters).await)
+        self.record("start", began, self.system.start(key, pipeline, parameters).await)
     }
 
     async fn state(&self, key: &RunKey, pipeline: &str) -> Result<RunState, PipelineError> {
         let began = Instant::now();
-        self.told("state", began, self.system.state(key, pipeline).await)
+        self.record("state", began, self.system.state(key, pipeline).await)
     }
 
     async fn ended(
@@ -104,23 +108,23 @@ impl Pipelines for ObservedBackend {
         line: &mut (dyn for<'line> FnMut(&'line str) + Send),
     ) -> Result<RunEnd, PipelineError> {
         // Not counted as a request: it takes as long as the run.
-        let came = self.system.ended(key, pipeline, line).await;
-        self.keep(&came);
-        came
+        let result = self.system.ended(key, pipeline, line).await;
+        self.update(&result);
+        result
     }
 
     async fn output(&self, key: &RunKey, pipeline: &str, bytes: usize) -> Result<String, PipelineError> {
         let began = Instant::now();
-        self.told("output", began, self.system.output(key, pipeline, bytes).await)
+        self.record("output", began, self.system.output(key, pipeline, bytes).await)
     }
 
     async fn forget(&self, key: &RunKey, pipeline: &str) -> Result<(), PipelineError> {
         let began = Instant::now();
-        self.told("forget", began, self.system.forget(key, pipeline).await)
+        self.record("forget", began, self.system.forget(key, pipeline).await)
     }
 
     async fn cancel(&self, key: &RunKey, pipeline: &str) -> Result<(), PipelineError> {
         let began = Instant::now();
-        self.told("cancel", began, self.system.cancel(key, pipeline).await)
+        self.record("cancel", began, self.system.cancel(key, pipeline).await)
     }
 }

@@ -20,7 +20,7 @@ pub trait Inbox: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn mark(&self, room: &str) -> Result<Option<Position>, StoreError>;
+    async fn cursor(&self, room: &str) -> Result<Option<Position>, StoreError>;
 
     /// Delivers messages of one room, the oldest first, and moves the room's cursor in the same transaction. Messages
     /// that do not concern the bot, and known ones, are ignored. After it returns the other messages are on disk, so
@@ -28,10 +28,11 @@ pub trait Inbox: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError`]; nothing was stored. Deliver the same messages again.
-    async fn receive(&self, room: &str, messages: Vec<Incoming>, mark: Option<Position>) -> Result<usize, StoreError>;
+    async fn receive(&self, room: &str, messages: Vec<Incoming>, cursor: Option<Position>)
+    -> Result<usize, StoreError>;
 
     /// Whether a message would be handled: it is a command for the bot or matches a trigger.
-    fn takes(&self, room: &str, message: &Incoming) -> bool;
+    fn handles(&self, room: &str, message: &Incoming) -> bool;
 
     /// Sends a message that answers no command, at most once per room and key. `thread` is the root event of the
     /// thread, if any.
@@ -44,5 +45,5 @@ pub trait Inbox: Send + Sync + 'static {
     fn is_admin(&self, person: &str) -> bool;
 
     /// Waits until no message is being handled, no job is running and every message was sent.
-    async fn settled(&self);
+    async fn until_idle(&self);
 }

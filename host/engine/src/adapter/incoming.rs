@@ -27,7 +27,7 @@ pub struct Incoming {
     /// configuration lists the sender as a machine.
     pub machine: bool,
     /// The deduplication key, if the network can deliver the same message again with another event id.
-    pub once: Option<String>,
+    pub deduplication_key: Option<String>,
     /// Why the sending device is not verified, as text for the sender. Acting commands are then refused.
     pub unproven: Option<String>,
 }
@@ -45,7 +45,7 @@ impl Incoming {
             direct: false,
             late: false,
             machine: false,
-            once: None,
+            deduplication_key: None,
             unproven: None,
         }
     }

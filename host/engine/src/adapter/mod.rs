@@ -18,12 +18,12 @@ mod pipelines;
 
 pub(crate) use accounts::Accounts;
 pub(crate) use backends::Backends;
-pub use chat::{Abilities, Body, Chat, ChatFactory, Outgoing, ReadyChat, SendError};
+pub use chat::{Body, Chat, ChatFactory, ChatFeatures, Outgoing, ReadyChat, SendError};
 pub use clock::{Clock, SystemClock};
-pub use directory::{Closed, Directory};
+pub use directory::{Directory, GroupUnavailable};
 pub(crate) use group_files::is_id;
 pub(crate) use group_files::{GroupFile, GroupFiles};
-pub(crate) use health::{ObservedBackend, Seen};
+pub(crate) use health::{BackendHealth, ObservedBackend};
 pub use inbox::Inbox;
 pub use incoming::{Incoming, Position};
 pub use link::{Link, LinkState};

@@ -10,7 +10,7 @@ pub struct Activity(Arc<watch::Sender<usize>>);
 
 /// A running activity. It ends when the last clone is dropped.
 #[derive(Debug, Clone)]
-pub struct AtWork {
+pub struct ActivityGuard {
     _token: Arc<Token>,
 }
 
@@ -31,13 +31,13 @@ impl Default for Activity {
 
 impl Activity {
     /// Starts an activity.
-    pub fn begin(&self) -> AtWork {
+    pub fn begin(&self) -> ActivityGuard {
         self.0.send_modify(|count| *count += 1);
-        AtWork { _token: Arc::new(Token(self.0.clone())) }
+        ActivityGuard { _token: Arc::new(Token(self.0.clone())) }
     }
 
     /// Waits until no activity is running.
-    pub async fn rest(&self) {
+    pub async fn until_idle(&self) {
         let mut count = self.0.subscribe();
         // Cannot fail: the sender lives as long as `self`.
         let _ = count.wait_for(|count| *count == 0).await;
@@ -51,12 +51,12 @@ mod tests {
     #[tokio::test]
     async fn idle_when_the_last_clone_is_dropped() {
         let activity = Activity::default();
-        activity.rest().await;
+        activity.until_idle().await;
         let first = activity.begin();
         let second = first.clone();
         drop(first);
-        assert!(tokio::time::timeout(std::time::Duration::from_millis(20), activity.rest()).await.is_err());
+        assert!(tokio::time::timeout(std::time::Duration::from_millis(20), activity.until_idle()).await.is_err());
         drop(second);
-        activity.rest().await;
+        activity.until_idle().await;
     }
 }

@@ -13,7 +13,7 @@ mod time_zone;
 mod tree;
 mod typed_time;
 
-pub(crate) use activity::{Activity, AtWork};
+pub(crate) use activity::{Activity, ActivityGuard};
 pub(crate) use cron::Cron;
 pub(crate) use cron::CronError;
 pub(crate) use duration::parse_duration;
@@ -26,4 +26,4 @@ pub(crate) use time::{moment, took};
 pub(crate) use time_zone::show;
 pub(crate) use time_zone::zone;
 pub use tree::{Field, Node, Value, parse};
-pub(crate) use typed_time::typed;
+pub(crate) use typed_time::parse_end;

@@ -9,7 +9,7 @@ use super::duration::parse_duration;
 
 /// A parsed end time and reason.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Typed {
+pub(crate) struct EndAndReason {
     /// The end; `None` if none was given.
     pub until: Option<Timestamp>,
     /// The reason; empty if none was given.
@@ -19,13 +19,13 @@ pub(crate) struct Typed {
 /// Why the text is not valid, in one line for the person.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub(crate) struct NoMoment(String);
+pub(crate) struct InvalidEnd(String);
 
 /// Parses `[until TIME | for DURATION] [reason TEXT]` at the time `now`.
 ///
 /// # Errors
-/// [`NoMoment`].
-pub(crate) fn typed(words: &str, now: Timestamp, zone: &TimeZone) -> Result<Typed, NoMoment> {
+/// [`InvalidEnd`].
+pub(crate) fn parse_end(words: &str, now: Timestamp, zone: &TimeZone) -> Result<EndAndReason, InvalidEnd> {
     let (first, rest) = split(words);
     let (until, rest) = match first.to_lowercase().as_str() {
         "until" => {
@@ -36,19 +36,19 @@ pub(crate) fn typed(words: &str, now: Timestamp, zone: &TimeZone) -> Result<Type
             let (span, rest) = split(rest);
             let Some(span) = parse_duration(span).and_then(|span| SignedDuration::try_from(span).ok()) else {
                 let span = crate::base::text::clean(span);
-                return Err(NoMoment(format!("`{span}` is not a duration. Write for example 90s, 2h or 1d12h.")));
+                return Err(InvalidEnd(format!("`{span}` is not a duration. Write for example 90s, 2h or 1d12h.")));
             };
             let until = now.checked_add(span).ok().filter(|until| *until > now);
-            let Some(until) = until else { return Err(NoMoment("The duration is zero or too long.".to_owned())) };
+            let Some(until) = until else { return Err(InvalidEnd("The duration is zero or too long.".to_owned())) };
             (Some(until), rest)
         }
         _ => (None, words),
     };
     let (word, reason) = split(rest);
     match word.to_lowercase().as_str() {
-        "" => Ok(Typed { until, reason: String::new() }),
-        "reason" => Ok(Typed { until, reason: reason.trim().to_owned() }),
-        _ => Err(NoMoment(format!(
+        "" => Ok(EndAndReason { until, reason: String::new() }),
+        "reason" => Ok(EndAndReason { until, reason: reason.trim().to_owned() }),
+        _ => Err(InvalidEnd(format!(
             "`{}` is not expected here. Write `until TIME`, `for DURATION` or `reason TEXT`.",
             crate::base::text::clean(word)
         ))),
@@ -61,14 +61,14 @@ fn split(words: &str) -> (&str, &str) {
 }
 
 /// Parses the time at the start of a text. Returns it with the rest.
-fn moment<'w>(words: &'w str, now: Timestamp, zone: &TimeZone) -> Result<(Timestamp, &'w str), NoMoment> {
+fn moment<'w>(words: &'w str, now: Timestamp, zone: &TimeZone) -> Result<(Timestamp, &'w str), InvalidEnd> {
     let (first, rest) = split(words);
     if first.is_empty() {
-        return Err(NoMoment("`until` needs a time, for example 14:00 or 2026-12-01T08:00.".to_owned()));
+        return Err(InvalidEnd("`until` needs a time, for example 14:00 or 2026-12-01T08:00.".to_owned()));
     }
     let unknown = || {
         let word = crate::base::text::clean(first);
-        NoMoment(format!("`{word}` is not a time. Write for example 14:00 or 2026-12-01T08:00."))
+        InvalidEnd(format!("`{word}` is not a time. Write for example 14:00 or 2026-12-01T08:00."))
     };
     // If the local time occurs twice, the later one is the safe choice.
     let later = |at: civil::DateTime| zone.to_ambiguous_timestamp(at).later().map_err(|_| unknown());
@@ -100,7 +100,7 @@ fn moment<'w>(words: &'w str, now: Timestamp, zone: &TimeZone) -> Result<(Timest
     };
     match at > now {
         true => Ok((at, rest)),
-        false => Err(NoMoment(format!("{} is in the past.", crate::base::time_zone::show(at, zone)))),
+        false => Err(InvalidEnd(format!("{} is in the past.", crate::base::time_zone::show(at, zone)))),
     }
 }
 
@@ -123,8 +123,9 @@ mod tests {
     use crate::base::time_zone::zone;
 
     fn until(words: &str, now: &str, name: &str) -> Result<String, String> {
-        let typed = typed(words, now.parse().unwrap(), &zone(name).unwrap()).map_err(|error| error.to_string())?;
-        Ok(typed.until.map(|until| until.to_string()).unwrap_or_default())
+        let parse_end =
+            parse_end(words, now.parse().unwrap(), &zone(name).unwrap()).map_err(|error| error.to_string())?;
+        Ok(parse_end.until.map(|until| until.to_string()).unwrap_or_default())
     }
 
     #[test]
@@ -166,10 +167,10 @@ mod tests {
     #[test]
     fn the_rest_of_the_line_is_the_reason() {
         let now = "2026-11-21T12:00:00Z".parse().unwrap();
-        let typed = |words| typed(words, now, &TimeZone::UTC).unwrap();
-        assert_eq!(typed("until 14:00 reason the database  moves").reason, "the database  moves");
-        assert_eq!(typed("reason for 2h").reason, "for 2h");
-        assert_eq!(typed("for 2h reason").reason, "");
+        let parse_end = |words| parse_end(words, now, &TimeZone::UTC).unwrap();
+        assert_eq!(parse_end("until 14:00 reason the database  moves").reason, "the database  moves");
+        assert_eq!(parse_end("reason for 2h").reason, "for 2h");
+        assert_eq!(parse_end("for 2h reason").reason, "");
     }
 
     #[test]

@@ -14,42 +14,45 @@ use super::{
 use crate::store::GivenArgument;
 
 /// The first placeholder: a private-use character, which has no other meaning.
-const FIRST: u32 = 0xF_0000;
+const FIRST_PLACEHOLDER: u32 = 0xF_0000;
 /// The maximum number of words in a command line.
-const MOST: usize = 64;
+const MOST_WORDS: usize = 64;
 
 /// Command words in which words from outside are replaced by placeholders.
-struct Aside<'w> {
+struct Placeholders<'w> {
     words: Vec<String>,
     given: Vec<&'w str>,
 }
 
-impl<'w> Aside<'w> {
-    fn put(words: &'w [GivenArgument]) -> Result<Self, Misparse> {
-        if words.len() > MOST {
-            return Err(Misparse::new(format!("The command has more than {MOST} words.")));
+impl<'w> Placeholders<'w> {
+    fn replace(words: &'w [GivenArgument]) -> Result<Self, Misparse> {
+        if words.len() > MOST_WORDS {
+            return Err(Misparse::new(format!("The command has more than {MOST_WORDS} words.")));
         }
-        let mut aside = Self { words: Vec::with_capacity(words.len()), given: Vec::new() };
+        let mut placeholders = Self { words: Vec::with_capacity(words.len()), given: Vec::new() };
         for word in words {
             match word {
                 // Placeholders that the operator wrote are removed.
-                GivenArgument::Written(word) => aside.words.push(word.replace(is_sign, "")),
+                GivenArgument::Written(word) => placeholders.words.push(word.replace(is_placeholder, "")),
                 GivenArgument::Given { before, text } => {
-                    let sign = u32::try_from(aside.given.len()).ok().and_then(|number| char::from_u32(FIRST + number));
-                    let sign = sign.ok_or_else(|| Misparse::new("The command has too many words."))?;
-                    aside.given.push(text);
-                    aside.words.push(format!("{before}{sign}"));
+                    let placeholder = u32::try_from(placeholders.given.len())
+                        .ok()
+                        .and_then(|number| char::from_u32(FIRST_PLACEHOLDER + number));
+                    let placeholder = placeholder.ok_or_else(|| Misparse::new("The command has too many words."))?;
+                    placeholders.given.push(text);
+                    placeholders.words.push(format!("{before}{placeholder}"));
                 }
             }
         }
-        Ok(aside)
+        Ok(placeholders)
     }
 
     /// Replaces the placeholders of a text by the words from outside.
-    fn back(&self, text: &str) -> String {
+    fn restore(&self, text: &str) -> String {
         let mut back = String::with_capacity(text.len());
         for letter in text.chars() {
-            let given = u32::from(letter).checked_sub(FIRST).and_then(|number| self.given.get(number as usize));
+            let given =
+                u32::from(letter).checked_sub(FIRST_PLACEHOLDER).and_then(|number| self.given.get(number as usize));
             match given {
                 Some(given) => back.push_str(given),
                 None => back.push(letter),
@@ -60,12 +63,12 @@ impl<'w> Aside<'w> {
 
     /// The same for an error message.
     fn shown(&self, misparse: Misparse) -> Misparse {
-        Misparse { message: self.back(&misparse.message), hint: misparse.hint.map(|hint| self.back(&hint)) }
+        Misparse { message: self.restore(&misparse.message), hint: misparse.hint.map(|hint| self.restore(&hint)) }
     }
 }
 
-fn is_sign(letter: char) -> bool {
-    (FIRST..FIRST + MOST as u32).contains(&u32::from(letter))
+fn is_placeholder(letter: char) -> bool {
+    (FIRST_PLACEHOLDER..FIRST_PLACEHOLDER + MOST_WORDS as u32).contains(&u32::from(letter))
 }
 
 impl CommandTable {
@@ -97,14 +100,14 @@ impl CommandTable {
     /// # Errors
     /// [`Misparse`].
     pub(crate) fn parse_words(&self, words: &[GivenArgument], vocabulary: &Vocabulary<'_>) -> Result<Parsed, Misparse> {
-        let aside = Aside::put(words)?;
-        let (spec, rest) = self.begin(&aside)?;
+        let placeholders = Placeholders::replace(words)?;
+        let (spec, rest) = self.begin(&placeholders)?;
         if rest.iter().any(|word| word == "--help") {
             return Ok(Parsed::Help(spec.clone()));
         }
-        let back = |text: String| aside.back(&text);
+        let back = |text: String| placeholders.restore(&text);
         let command: Result<Command, Misparse> = parse::arguments_with(spec, rest, vocabulary, &back);
-        command.map(Parsed::Command).map_err(|misparse| aside.shown(misparse))
+        command.map(Parsed::Command).map_err(|misparse| placeholders.shown(misparse))
     }
 
     /// Checks a command line before the words from outside are known.
@@ -116,18 +119,18 @@ impl CommandTable {
         words: &[GivenArgument],
         vocabulary: &Vocabulary<'_>,
     ) -> Result<Arc<Spec>, Misparse> {
-        let aside = Aside::put(words)?;
-        let (spec, rest) = self.begin(&aside)?;
-        parse::check(spec, rest, vocabulary, is_sign).map_err(|misparse| aside.shown(misparse))?;
+        let placeholders = Placeholders::replace(words)?;
+        let (spec, rest) = self.begin(&placeholders)?;
+        parse::check(spec, rest, vocabulary, is_placeholder).map_err(|misparse| placeholders.shown(misparse))?;
         Ok(spec.clone())
     }
 
-    fn begin<'a>(&self, aside: &'a Aside<'_>) -> Result<(&Arc<Spec>, &'a [String]), Misparse> {
-        let words = &aside.words;
+    fn begin<'a>(&self, placeholders: &'a Placeholders<'_>) -> Result<(&Arc<Spec>, &'a [String]), Misparse> {
+        let words = &placeholders.words;
         let first = words.first().ok_or_else(|| Misparse::new("The line has no command."))?;
         let found = self.longest(first, words.get(1).map(String::as_str));
         let (spec, length) =
-            found.ok_or_else(|| aside.shown(crate::command::hint::unknown_command(first, &words[1..], self)))?;
+            found.ok_or_else(|| placeholders.shown(crate::command::hint::unknown_command(first, &words[1..], self)))?;
         Ok((spec, &words[length..]))
     }
 }

@@ -256,7 +256,7 @@ pub(crate) fn arguments_with(
     }
     let line = line(spec, &arguments, &options);
     let command = Command { spec: spec.clone(), arguments, line, options };
-    together(&command, vocabulary)?;
+    check_combination(&command, vocabulary)?;
     Ok(command)
 }
 
@@ -397,7 +397,7 @@ fn named<'a>(names: impl Iterator<Item = &'a str> + Clone, text: &str) -> Option
 }
 
 /// Checks that depend on several arguments: the app must be deployed to the environment and accept the version.
-fn together(command: &Command, vocabulary: &Vocabulary<'_>) -> Result<(), Misparse> {
+fn check_combination(command: &Command, vocabulary: &Vocabulary<'_>) -> Result<(), Misparse> {
     let (Some(app), Some(environment)) = (command.app(), command.environment()) else { return Ok(()) };
     let Some(configured) = vocabulary.app(app) else { return Ok(()) };
     let Some(deployment) = configured.deployments.iter().find(|deployment| deployment.environment == environment)
@@ -409,10 +409,10 @@ fn together(command: &Command, vocabulary: &Vocabulary<'_>) -> Result<(), Mispar
     };
     let Some(pattern) = deployment.parameters.get("version") else { return Ok(()) };
     for version in command.typed(Attribute::Version) {
-        if !pattern.takes(version) {
+        if !pattern.matches(version) {
             let message = format!(
                 "`{version}` is not a valid version of `{app}` for `{environment}`: {}.",
-                pattern.wanted(version)
+                pattern.requirement(version)
             );
             return Err(Misparse::new(message));
         }

@@ -33,7 +33,7 @@ fn catalog() -> Catalog {
     let path = folder.path().join("plugins.toml");
     std::fs::write(&path, CONFIG).unwrap();
     let registry = Registry {
-        chats: vec![Arc::new(ReadyChat(MemoryChat::new(crate::adapter::Abilities::PLAIN)))],
+        chats: vec![Arc::new(ReadyChat(MemoryChat::new(crate::adapter::ChatFeatures::PLAIN)))],
         pipelines: vec![Arc::new(MemoryPipelinesFactory(MemoryPipelines::new(None)))],
         ..Registry::default()
     };

@@ -8,7 +8,7 @@ use super::people::{known, patterns};
 use crate::{
     base::{Cron, Located, Table, zone},
     model::Catalog,
-    policy::{Ends, Window},
+    policy::{Window, WindowEnd},
 };
 
 /// An example of a begin, and of an end by the clock.
@@ -41,8 +41,8 @@ fn window(mut table: Table, catalog: &Catalog, here: &TimeZone) -> Option<Window
     let until = table.string("until");
     let reason = table.string("reason").map_or_else(String::new, |reason| crate::base::clean(&reason.value));
     let ends = match (lasts, until) {
-        (Some(lasts), None) => Some(Ends::After(lasts.value)),
-        (None, Some(until)) => cron(&table, "until", until, zone.as_ref(), UNTIL).map(Ends::At),
+        (Some(lasts), None) => Some(WindowEnd::After(lasts.value)),
+        (None, Some(until)) => cron(&table, "until", until, zone.as_ref(), UNTIL).map(WindowEnd::At),
         (Some(_), Some(until)) => {
             table.problem(&until.at, "[[freeze]] has two ends, `lasts` and `until`", "one of them".to_owned());
             None

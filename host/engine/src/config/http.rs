@@ -47,7 +47,7 @@ pub(crate) fn read(root: &mut Table, triggers: &Triggers, left_out: bool) -> Opt
 mod tests {
     use std::sync::Arc;
 
-    use crate::adapter::{Abilities, MemoryChat, ReadyChat};
+    use crate::adapter::{ChatFeatures, MemoryChat, ReadyChat};
     use crate::config::read::Registry;
 
     #[test]
@@ -55,7 +55,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("plugins.toml");
         std::fs::write(&file, "[bot.hal.memory]\n\n[http]\nlisten = \"127.0.0.1:8788\"\n").unwrap();
-        let chat = || Arc::new(ReadyChat(MemoryChat::new(Abilities::PLAIN)));
+        let chat = || Arc::new(ReadyChat(MemoryChat::new(ChatFeatures::PLAIN)));
         let registry = Registry { chats: vec![chat()], ..Registry::default() };
         assert_eq!(
             crate::config::read(&file, &registry).ok().and_then(|config| config.http).unwrap().listen.port(),

@@ -8,7 +8,7 @@ use crate::{
     adapter::{GroupFile, GroupFiles, is_id},
     base::{Located, Table, nearest},
     model::{Person, RoomName},
-    policy::{Machines, Member, Named, People},
+    policy::{Machines, Member, NamedPerson, People},
 };
 
 /// Whom a list of members can name.
@@ -116,9 +116,9 @@ impl<'n> Members<'n> {
 }
 
 /// Reads `[person.*]`.
-fn people(root: &mut Table) -> Vec<Named> {
+fn people(root: &mut Table) -> Vec<NamedPerson> {
     const EXAMPLE: &str = "[\"@bob:example.org\", \"bob2\"]";
-    let mut people: Vec<Named> = Vec::new();
+    let mut people: Vec<NamedPerson> = Vec::new();
     for (name, mut table) in root.tables("person") {
         let at = table.at().clone();
         if !table.has("ids") {
@@ -142,13 +142,13 @@ fn people(root: &mut Table) -> Vec<Named> {
             }
         }
         table.finish();
-        people.push(Named { name: name.value, ids, at });
+        people.push(NamedPerson { name: name.value, ids, at });
     }
     people
 }
 
 /// Reads `[machine.*]`: each is one of the people too, by an id of its own and those that it has in chats.
-fn machines(root: &mut Table, people: &mut Vec<Named>) -> Machines {
+fn machines(root: &mut Table, people: &mut Vec<NamedPerson>) -> Machines {
     let mut machines = Machines::default();
     for (name, mut table) in root.tables("machine") {
         let at = table.at().clone();
@@ -170,7 +170,7 @@ fn machines(root: &mut Table, people: &mut Vec<Named>) -> Machines {
         }
         table.finish();
         let own = machines.add(&name.value, &ids);
-        people.push(Named { name: name.value, ids: std::iter::once(own).chain(ids).collect(), at });
+        people.push(NamedPerson { name: name.value, ids: std::iter::once(own).chain(ids).collect(), at });
     }
     machines
 }

@@ -10,7 +10,7 @@ use crate::{
     base::{Cron, Located, Table, nearest},
     command::words,
     model::RoomName,
-    trigger::{Alias, Listen, Missed, Said, Schedule, Template, Triggers, is_gap},
+    trigger::{Alias, FixedAnswer, Listen, MissedPolicy, Schedule, Template, Triggers, is_gap},
 };
 
 /// Reads them all. `zone` is the time zone where nothing is said.
@@ -70,13 +70,13 @@ fn alias(mut table: Table) -> Option<Alias> {
     Some(Alias { at, typed: typed?, command: command? })
 }
 
-fn said(mut table: Table) -> Option<Said> {
+fn said(mut table: Table) -> Option<FixedAnswer> {
     let at = table.at().clone();
     let text = table.required_string("typed", "\"oncall\"");
     let answer = table.required_string("text", "\"Call 123.\"");
     let typed = text.and_then(|text| typed(&table, &text));
     table.finish();
-    Some(Said { at, typed: typed?, text: answer?.value })
+    Some(FixedAnswer { at, typed: typed?, text: answer?.value })
 }
 
 /// The words of a line that people type.
@@ -140,10 +140,10 @@ fn schedule(
         gaps(&table, command, std::iter::empty());
     }
     let missed = match table.string("missed") {
-        None => Some(Missed::Skip),
+        None => Some(MissedPolicy::SkipOld),
         Some(text) => match text.value.as_str() {
-            "skip" => Some(Missed::Skip),
-            "last" => Some(Missed::Last),
+            "skip" => Some(MissedPolicy::SkipOld),
+            "last" => Some(MissedPolicy::RunLatest),
             _ => {
                 table.problem(&text.at, "`missed` is \"skip\" or \"last\"", "missed = \"skip\"".to_owned());
                 None

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::host::Host;
 use crate::{
     hostcall::{Plugin, opening, shown_in},
-    job::first as first_card,
-    messaging::TAKEN_UP,
+    job::first_card,
+    messaging::ACKNOWLEDGED,
     policy::Authorized,
     store::{JobPhase, JobStatus, StoreError, Write},
 };
@@ -26,22 +26,22 @@ impl Host {
         let mut draws = 0;
         loop {
             let now = self.context.clock.now();
-            let stand = JobStatus { phase: JobPhase::Working, about: String::new(), since: now, wake: None };
+            let status = JobStatus { phase: JobPhase::Running, about: String::new(), since: now, wake: None };
             let given = (plugin.settings.to_vec(), plugin.limits);
-            let (row, entry) = opening(&self.context, &plugin, given, &authorized, None, shown.clone(), stand);
+            let (row, entry) = opening(&self.context, &plugin, given, &authorized, None, shown.clone(), status);
             let mut writes = vec![
                 Write::Open(row.clone()),
-                Write::Enter(entry),
-                Write::Done(message.key.clone()),
-                Write::Say(self.react(message, TAKEN_UP)),
-                Write::Say(first_card(&row)),
+                Write::Append(entry),
+                Write::Handled(message.key.clone()),
+                Write::Send(self.react(message, ACKNOWLEDGED)),
+                Write::Send(first_card(&row)),
             ];
             writes.extend(shown.iter().map(|room| room.opened(&row)));
             match self.context.store.commit(writes).await {
                 Ok(_) => {
-                    self.context.outbox.waiting.became(&message.key, &row.id);
+                    self.context.outbox.waiting.became_job(&message.key, &row.id);
                     self.context.outbox.wake();
-                    self.jobs.take_up(row);
+                    self.jobs.dispatch(row);
                     return Ok(());
                 }
                 Err(StoreError::Failed(_)) if draws < DRAWS => draws += 1,

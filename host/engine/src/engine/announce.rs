@@ -47,7 +47,7 @@ pub(crate) struct TriggeredCommand {
     /// The event's name.
     pub(crate) event: String,
     /// The name under which it comes once, where its room may be another one the next time.
-    pub(crate) once: Option<String>,
+    pub(crate) deduplication_key: Option<String>,
     /// In whose name.
     pub(crate) machine: Person,
     /// What.
@@ -61,12 +61,12 @@ pub(crate) struct TriggeredCommand {
 impl Host {
     /// The room that a schedule or a hook names. `None` where the bot is not in it, or where that cannot be told now.
     pub(crate) async fn venue(&self, bot: Option<&str>, room: &RoomName) -> Option<TriggerRoom> {
-        let spot = self.context.outbox.spot(bot.unwrap_or_default(), room)?;
+        let destination = self.context.outbox.destination(bot.unwrap_or_default(), room)?;
         // An identity that was named is the one that acts, also where another one's table has the room.
-        let name = bot.unwrap_or(&spot.bot);
-        let inbox = self.inbox_of(name, &spot.network)?;
-        let chat = self.context.outbox.chat(name, &spot.network)?;
-        match tokio::time::timeout(ASKED, chat.room(&spot.room)).await {
+        let name = bot.unwrap_or(&destination.bot);
+        let inbox = self.inbox_of(name, &destination.network)?;
+        let chat = self.context.outbox.chat(name, &destination.network)?;
+        match tokio::time::timeout(ASKED, chat.room(&destination.room)).await {
             Ok(Ok(room)) => Some(TriggerRoom { inbox, room: room? }),
             Ok(Err(_)) | Err(_) => None,
         }
@@ -83,7 +83,7 @@ impl Host {
         cue: TriggeredCommand,
         more: Vec<Write>,
     ) -> Result<bool, StoreError> {
-        let TriggeredCommand { event, once, machine, started, at, note } = cue;
+        let TriggeredCommand { event, deduplication_key, machine, started, at, note } = cue;
         let text = started.line();
         let mut words = Text::lines(format!("{} ({}): {}", clean(&machine.name), started.by, text));
         if let Some(note) = note {
@@ -103,7 +103,8 @@ impl Host {
             unproven: None,
             started: Some(started),
         };
-        let new = venue.inbox.take(vec![Arrival { row, late: false, once, words }], more).await?;
+        let new =
+            venue.inbox.take(vec![Arrival { row, late: false, deduplication_key, announcements: words }], more).await?;
         self.context.outbox.wake();
         Ok(new > 0)
     }
@@ -116,7 +117,7 @@ impl Host {
         text: Text,
         mut more: Vec<Write>,
     ) -> Result<(), StoreError> {
-        more.push(Write::Say(venue.say(key, text)));
+        more.push(Write::Send(venue.say(key, text)));
         self.context.store.commit(more).await?;
         self.context.outbox.wake();
         Ok(())
@@ -129,11 +130,11 @@ impl Host {
             return row;
         }
         let chat = self.context.outbox.chat(&row.bot, &row.key.network);
-        let threads = chat.is_some_and(|chat| chat.abilities().threads);
+        let threads = chat.is_some_and(|chat| chat.features().threads);
         let key = announcement(&row.key);
         let until = tokio::time::Instant::now() + PATIENCE;
         while tokio::time::Instant::now() < until {
-            match self.context.store.sent_event(&key).await {
+            match self.context.store.event_of_key(&key).await {
                 Ok(Some(event)) => return InboxRow { thread: threads.then_some(event), ..row },
                 Ok(None) => tokio::time::sleep(LOOK).await,
                 Err(_) => break,

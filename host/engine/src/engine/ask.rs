@@ -62,7 +62,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        adapter::{Abilities, MemoryChat, MemoryPipelines, MemoryPipelinesFactory, ReadyChat},
+        adapter::{ChatFeatures, MemoryChat, MemoryPipelines, MemoryPipelinesFactory, ReadyChat},
         model::Person,
         store::{InboxKey, MemoryStore, Store as _},
     };
@@ -89,7 +89,7 @@ mod tests {
         let config = "[people]\nadmins = [\"@alice:example.org\"]\n[bot.hal.memory]\n\
             [environment.staging]\n[app.cms.deploy.staging]\nmemory = true\n";
         std::fs::write(&file, config).unwrap();
-        let chat = MemoryChat::new(Abilities::PLAIN);
+        let chat = MemoryChat::new(ChatFeatures::PLAIN);
         let pipelines = MemoryPipelinesFactory(MemoryPipelines::new(None));
         let builder = Engine::builder().chat(ReadyChat(chat.clone())).pipelines(pipelines);
         let config = builder.read(&file).unwrap();
@@ -128,7 +128,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("plugins.toml");
         std::fs::write(&file, "[bot.hal.memory]\n").unwrap();
-        let chat = MemoryChat::new(Abilities::PLAIN);
+        let chat = MemoryChat::new(ChatFeatures::PLAIN);
         let builder = Engine::builder().chat(ReadyChat(chat.clone()));
         let config = builder.read(&file).unwrap();
         let store = Arc::new(MemoryStore::new());
@@ -144,7 +144,7 @@ mod tests {
         assert_eq!((answered.len(), refused.len()), (1, 1));
         assert_eq!((answered[0].command.as_str(), answered[0].denials.len()), ("whoami", 0));
         assert_eq!((refused[0].command.as_str(), refused[0].denials.as_slice()), ("whoam", [why].as_slice()));
-        assert!(store.outbox().await.unwrap().is_empty() && store.waiting().await.unwrap().is_empty());
+        assert!(store.outbox().await.unwrap().is_empty() && store.unhandled().await.unwrap().is_empty());
         assert!(chat.sent().is_empty());
     }
 }

@@ -223,10 +223,10 @@ impl EngineBuilder {
         // 2. The rights: those of the file, of the directory, and those that were granted in chat.
         let access = Arc::new(Access::new(std::mem::take(&mut config.policy)));
         if let Some(directory) = self.directory {
-            access.ask_directory(directory);
+            access.use_directory(directory);
         }
         let monotonic = MonotonicClock::starting_at(self.clock.now());
-        access.keep_time(monotonic);
+        access.set_clock(monotonic);
         for warning in access.restore(store.grants().await?) {
             tracing::warn!("{warning}");
         }
@@ -265,7 +265,7 @@ impl EngineBuilder {
         });
         // 5. What every job and query shares.
         let context = Arc::new(Context {
-            steady: monotonic,
+            monotonic: monotonic,
             approvals: Arc::new(config.approvals),
             notices: Arc::new(config.notices),
             store,
@@ -276,7 +276,7 @@ impl EngineBuilder {
             backends: Arc::new(config.backends),
             access,
             freezes,
-            places: LockTable::default(),
+            locks: LockTable::default(),
             claims: Claims::default(),
             stopping: CancellationToken::new(),
             stop: CancellationToken::new(),

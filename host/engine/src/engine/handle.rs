@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     adapter::{Body, Outgoing},
-    base::{AtWork, Text},
+    base::{ActivityGuard, Text},
     command::{Asker, Builtin, CommandKind, Parsed, Spec, Target, Vocabulary},
     hostcall::refuses,
     policy::Authorized,
@@ -35,7 +35,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 impl Host {
     /// Handles a message in a task of its own. `late`: it was taken by an earlier process.
-    pub(crate) fn spawn(self: Arc<Self>, row: InboxRow, at_work: AtWork, late: bool) {
+    pub(crate) fn spawn(self: Arc<Self>, row: InboxRow, guard: ActivityGuard, late: bool) {
         let (stop, stopping) = (self.context.stop.clone(), self.context.stopping.clone());
         if stopping.is_cancelled() {
             // It is on disk, and handled at the next start.
@@ -56,7 +56,7 @@ impl Host {
                 // Others need not wait for one that does not get on.
                 drop(turn.take());
                 if wait == FIRST_WAIT && row.reaction.is_none() {
-                    self.say_unkept(&row, &error).await;
+                    self.report_store_outage(&row, &error).await;
                 }
                 if matches!(error, StoreError::Failed(_)) {
                     break;
@@ -67,7 +67,7 @@ impl Host {
                 }
                 late = true;
             }
-            drop(at_work);
+            drop(guard);
         };
         tokio::spawn(async move { stop.run_until_cancelled(work).await });
     }
@@ -109,24 +109,22 @@ impl Host {
                 tracing::error!(room = row.key.room, event = row.key.event, "the handling of a message panicked");
                 let opened = JobQuery { open: Some(true), inbox: Some(row.key.clone()), ..JobQuery::default() };
                 if let Some(job) = self.context.store.jobs(&opened).await?.pop() {
-                    self.jobs.take_up(job);
+                    self.jobs.dispatch(job);
                     return Ok(());
                 }
-                let message = "This broke off by a mistake of the host, which is in its log.".to_owned();
+                let message = "Internal error; nothing was done. The host's log has the details.".to_owned();
                 self.refuse(row.clone(), Refusal::Denied(message)).await
             }
         }
     }
 
     /// Tells the room why nothing happens. The store cannot keep these words, so they are sent as they are.
-    async fn say_unkept(&self, row: &InboxRow, error: &StoreError) {
+    async fn report_store_outage(&self, row: &InboxRow, error: &StoreError) {
         let Some(chat) = self.context.outbox.chat(&row.bot, &row.key.network).cloned() else { return };
         let text = match error {
-            StoreError::Unavailable(_) => {
-                "Nothing was done: this cannot be written down now. It is tried again until it can."
-            }
+            StoreError::Unavailable(_) => "Not done yet: the database is unavailable. Retrying.",
             StoreError::Failed(_) => {
-                "Nothing was done: this cannot be written down. It is tried again when the host is restarted."
+                "Nothing was done: the database failed. The command is retried after a restart of the host."
             }
         };
         let message = Outgoing {
@@ -179,7 +177,7 @@ impl Host {
     pub(crate) async fn decide(&self, row: &InboxRow) -> Verdict {
         let asker = Asker::from(row);
         // Who is in the rooms that rules name is asked before anything is judged.
-        self.context.access.look(&*self.context.outbox).await;
+        self.context.access.refresh(&*self.context.outbox).await;
         if row.started.is_none()
             && let Some(answer) = self.triggers.said(&row.text)
         {
@@ -317,7 +315,7 @@ impl Host {
         };
         let now = self.context.clock.now();
         let mut writes =
-            vec![Write::AuditRecord(self.refusal_line(&row, message.clone())), Write::Done(row.key.clone())];
+            vec![Write::AuditRecord(self.refusal_line(&row, message.clone())), Write::Handled(row.key.clone())];
         tracing::info!(person = row.sender.id, room = row.key.room, why = message, "refused a command");
         let answered = if Self::is_overheard(&row) {
             None
@@ -331,8 +329,8 @@ impl Host {
             if unsaid > 0 {
                 text.push_lines(format!("({unsaid} more of your messages were refused without an answer)"));
             }
-            writes.push(Write::Say(self.react(&row, emoji)));
-            writes.push(Write::Say(self.say(&row, "refusal", text)));
+            writes.push(Write::Send(self.react(&row, emoji)));
+            writes.push(Write::Send(self.say(&row, "refusal", text)));
         }
         if answered.is_none() {
             self.context.outbox.waiting.forget(&row.key);
@@ -361,7 +359,7 @@ impl Host {
         } else {
             self.context.outbox.waiting.forget(&row.key);
         }
-        self.context.store.note(vec![Write::AuditRecord(line), Write::Done(row.key.clone())]);
+        self.context.store.note(vec![Write::AuditRecord(line), Write::Handled(row.key.clone())]);
         Ok(())
     }
 }

@@ -139,11 +139,11 @@ impl Host {
     /// The job of this host that should have been looked at longest ago, of those that fit.
     pub(crate) async fn overdue(&self, fits: impl Fn(&JobRow) -> bool) -> Result<Option<Overdue>, StoreError> {
         let context = &self.context;
-        let now = context.steady.now();
-        let ours = |job: &JobRow| context.outbox.runs(&job.bot) && self.jobs.at_work(&job.id).is_none() && fits(job);
+        let now = context.monotonic.now();
+        let ours = |job: &JobRow| context.outbox.runs(&job.bot) && self.jobs.running(&job.id).is_none() && fits(job);
         let late = context.store.due(now, MOST_LATE).await?.into_iter().find(ours);
         Ok(late.and_then(|job| {
-            let late = now.duration_since(job.stand.wake?).try_into().unwrap_or_default();
+            let late = now.duration_since(job.status.wake?).try_into().unwrap_or_default();
             Some(Overdue { job, late })
         }))
     }

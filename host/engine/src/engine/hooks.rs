@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use super::{announce::TriggeredCommand, serve::Engine};
 use crate::{
     store::{StoreError, TriggerSource},
-    trigger::{Hook, NotTaken},
+    trigger::{Hook, HookRejection},
 };
 
 /// What becomes of a delivery.
@@ -53,8 +53,8 @@ impl Engine {
     pub async fn deliver(&self, hook: &Hook, delivery: &str, body: &Value) -> Result<Delivered, Undelivered> {
         let values = match hook.values(body) {
             Ok(values) => values,
-            Err(NotTaken::Other(why)) => return Ok(Delivered::Left(why)),
-            Err(NotTaken::Wrong(why)) => return Err(Undelivered::Wrong(why)),
+            Err(HookRejection::NotMatched(why)) => return Ok(Delivered::Left(why)),
+            Err(HookRejection::Invalid(why)) => return Err(Undelivered::Wrong(why)),
         };
         let host = &self.host;
         let venue = host.venue(hook.bot.as_deref(), &hook.room).await;
@@ -63,7 +63,7 @@ impl Engine {
         let name = hex::encode(Sha256::digest(delivery.as_bytes()));
         let cue = TriggeredCommand {
             event: format!("hook/{}/{}", hook.name, &name[..32]),
-            once: Some(format!("hook/{}/{name}", hook.name)),
+            deduplication_key: Some(format!("hook/{}/{name}", hook.name)),
             machine: hook.machine.clone(),
             started: TriggerSource { by: format!("hook {}", hook.name), words: hook.command.filled(&values) },
             at: host.context.clock.now(),
@@ -73,7 +73,7 @@ impl Engine {
             Ok(true) => Ok(Delivered::Taken),
             Ok(false) => Ok(Delivered::Again),
             Err(StoreError::Unavailable(_) | StoreError::Failed(_)) => {
-                Err(Undelivered::Later("this cannot be written down now".to_owned()))
+                Err(Undelivered::Later("the database is unavailable; retry later".to_owned()))
             }
         }
     }

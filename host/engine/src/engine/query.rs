@@ -19,15 +19,15 @@ impl Host {
         let Ok(_turn) = self.query_turns.acquire().await else { unreachable!("the semaphore is never closed") };
         let replay = ReplayState::new(Replay::default(), plugin.settings.to_vec());
         let asked = asked(authorized, &draw_id());
-        let dry_run_name = self.jobs.rehearse(plugin, authorized, replay, plugin.limits, &asked).await;
-        let (plan, invocation) = match dry_run_name {
-            Ok(dry_run_name) => dry_run_name,
+        let ran = self.jobs.dry_run(plugin, authorized, replay, plugin.limits, &asked).await;
+        let (plan, invocation) = match ran {
+            Ok(ran) => ran,
             Err(error) => {
-                let text = Text::lines(format!("What it would do cannot be told now: {error}"));
+                let text = Text::lines(format!("The dry run failed: {error}. Try again."));
                 return (text, self.line_of(plugin, authorized, &Tally::default()));
             }
         };
-        let mut text = Text::lines(format!("`{}` would do this:", authorized.command().spec().name));
+        let mut text = Text::lines(format!("Dry run of `{}`:", authorized.command().spec().name));
         for line in plan_lines(&plan) {
             text.push_lines(format!("  {line}"));
         }
@@ -44,7 +44,7 @@ impl Host {
             ));
         }
         text.append(refusals(&invocation.tally.denied));
-        text.push_lines("Nothing of it was done.");
+        text.push_lines("Nothing was changed.");
         (text, self.line_of(plugin, authorized, &invocation.tally))
     }
 
@@ -61,14 +61,14 @@ impl Host {
         }
         // What it says last must not be cut off by what it said before.
         let message = authorized.message();
-        let most = self.context.outbox.longest_said(&message.bot, &message.key.network);
+        let most = self.context.outbox.longest_plugin_text(&message.bot, &message.key.network);
         let mut text = text.clamped(most);
         match &ran.end {
             GuestEnd::Reply(reply) => text.push_lines(&reply.text),
             GuestEnd::Failure(failure) => text.push_lines(format!("`{name}`: {}", failure.message)),
-            GuestEnd::Limit(limit) => text.push_lines(format!("`{name}` was ended: {limit}")),
-            GuestEnd::Stopped(why) => text.push_lines(format!("`{name}` was ended: {why}")),
-            GuestEnd::Trap(why) => text.push_lines(format!("`{name}` broke: {why}")),
+            GuestEnd::Limit(limit) => text.push_lines(format!("`{name}` was stopped: {limit}")),
+            GuestEnd::Stopped(why) => text.push_lines(format!("`{name}` was stopped: {why}")),
+            GuestEnd::Trap(why) => text.push_lines(format!("`{name}` crashed: {why}")),
         }
         text.append(refusals(&ran.invocation.tally.denied));
         (text, self.line_of(plugin, authorized, &ran.invocation.tally))

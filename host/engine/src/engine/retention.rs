@@ -25,7 +25,7 @@ impl Host {
         let context = &self.context;
         let keep = jiff::SignedDuration::try_from(keep).unwrap_or(jiff::SignedDuration::MAX);
         // A clock that is set ahead while the host runs expires nothing early.
-        let now = context.clock.now().min(context.steady.now());
+        let now = context.clock.now().min(context.monotonic.now());
         let Ok(before) = now.checked_sub(keep) else { return Ok(()) };
         loop {
             let removed = context.store.remove(before, &self.plugins.digests()).await?;

@@ -14,8 +14,8 @@ use super::{
 use crate::{
     base::{Text, moment},
     metrics::{ScheduleOutcome, scheduled},
-    store::{Mark, StoreError, TriggerSource, Write},
-    trigger::{Missed, Schedule},
+    store::{RoomCursor, StoreError, TriggerSource, Write},
+    trigger::{MissedPolicy, Schedule},
 };
 
 /// What a mark of a schedule has for its network.
@@ -71,17 +71,17 @@ impl Host {
     async fn step(&self, schedule: &Schedule) -> Result<Look, StoreError> {
         let store = &self.context.store;
         let now = self.context.clock.now();
-        let Some(mark) = store.mark("", NETWORK, &schedule.name).await? else {
+        let Some(cursor) = store.cursor("", NETWORK, &schedule.name).await? else {
             // It is new: no time before this moment was ever its.
             store.commit(vec![at(schedule, now)]).await?;
             return Ok(Look::After(Duration::ZERO));
         };
-        if mark.event.as_deref() != Some(schedule.cron.described().as_str()) {
+        if cursor.event.as_deref() != Some(schedule.cron.described().as_str()) {
             // It has other times from now on, and none of them before this moment was ever its.
-            store.commit(vec![at(schedule, now.max(mark.at))]).await?;
+            store.commit(vec![at(schedule, now.max(cursor.at))]).await?;
             return Ok(Look::After(Duration::ZERO));
         }
-        let Some(next) = schedule.cron.next(mark.at) else { return Ok(Look::After(LOOK)) };
+        let Some(next) = schedule.cron.next(cursor.at) else { return Ok(Look::After(LOOK)) };
         if next > now {
             let until: Duration = next.duration_since(now).try_into().unwrap_or(LOOK);
             return Ok(Look::After(until.min(LOOK)));
@@ -91,8 +91,10 @@ impl Host {
         let age: Duration = now.duration_since(due).try_into().unwrap_or_default();
         let most = self.voice(venue.bot()).max_age;
         match schedule.missed {
-            Missed::Skip if age > most => self.skip(schedule, &venue, due, before + 1).await?,
-            Missed::Skip | Missed::Last => self.fire(schedule, &venue, due, before, age > most).await?,
+            MissedPolicy::SkipOld if age > most => self.skip(schedule, &venue, due, before + 1).await?,
+            MissedPolicy::SkipOld | MissedPolicy::RunLatest => {
+                self.fire(schedule, &venue, due, before, age > most).await?
+            }
         }
         Ok(Look::After(Duration::ZERO))
     }
@@ -117,7 +119,7 @@ impl Host {
         }
         let cue = TriggeredCommand {
             event: format!("schedule/{}/{}", schedule.name, due.as_second()),
-            once: None,
+            deduplication_key: None,
             machine: schedule.machine.clone(),
             started: TriggerSource {
                 by: format!("schedule {}", schedule.name),
@@ -177,7 +179,7 @@ fn counted(times: usize) -> String {
 
 /// That a schedule was set off up to a moment.
 fn at(schedule: &Schedule, moment: Timestamp) -> Write {
-    Write::Mark(Mark {
+    Write::SetCursor(RoomCursor {
         bot: String::new(),
         network: NETWORK.to_owned(),
         room: schedule.name.clone(),

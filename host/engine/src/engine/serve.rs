@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::host::Host;
 use crate::{
     adapter::Inbox,
-    base::AtWork,
+    base::ActivityGuard,
     messaging::{Account, AccountInbox},
     store::{InboxRow, StoreError},
 };
@@ -21,7 +21,7 @@ use crate::{
 const GRACE: Duration = Duration::from_secs(8);
 
 /// A message from an inbox: its row, whether it was stored before this process started, and the mark of unfinished work.
-pub(super) type Arrival = (InboxRow, bool, AtWork);
+pub(super) type Arrival = (InboxRow, bool, ActivityGuard);
 
 /// An engine that is ready to run.
 pub struct Engine {
@@ -91,12 +91,12 @@ impl Engine {
         tasks.spawn(context.outbox.clone().run());
         self.host.jobs.resume().await?;
         //    Jobs whose time came while no host ran.
-        self.host.jobs.wake().await;
-        tasks.spawn(self.host.jobs.clone().wakes());
+        self.host.jobs.wake_due().await;
+        tasks.spawn(self.host.jobs.clone().run_wakeups());
         tasks.spawn(self.host.clone().expire(self.retention));
         // 2. Messages that are stored and not handled. Those that arrived before this point are in the channel too.
         let mut taken = HashSet::new();
-        for row in context.store.waiting().await? {
+        for row in context.store.unhandled().await? {
             taken.insert(row.key.clone());
             self.host.clone().spawn(row, self.host.activity.begin(), true);
         }
@@ -106,20 +106,20 @@ impl Engine {
         }
         let host = self.host.clone();
         let handling = tasks.spawn(async move {
-            while let Some((row, late, at_work)) = rows.recv().await {
+            while let Some((row, late, guard)) = rows.recv().await {
                 if !taken.remove(&row.key) {
-                    host.clone().spawn(row, at_work, late);
+                    host.clone().spawn(row, guard, late);
                 }
             }
         });
         let served = self.serve(&stop).await;
         if !stop.is_cancelled() && served.is_ok() {
-            self.host.activity.rest().await;
+            self.host.activity.until_idle().await;
         }
         // 4. The shutdown: no command starts, and running plugins reach a point from which they can continue.
         context.stopping.cancel();
         handling.abort();
-        if tokio::time::timeout(GRACE, self.host.activity.rest()).await.is_err() {
+        if tokio::time::timeout(GRACE, self.host.activity.until_idle()).await.is_err() {
             tracing::warn!("the shutdown timed out; open jobs continue at the next start");
         }
         served
@@ -129,7 +129,7 @@ impl Engine {
     async fn check_clock(&self) -> Result<(), StoreError> {
         let context = &self.host.context;
         let now = context.clock.now();
-        match context.store.newest().await? {
+        match context.store.newest_time().await? {
             Some(newest) if newest > now => tracing::error!(
                 %now, %newest,
                 "the clock is behind the newest journal entry; timers fire late by the difference"

@@ -35,7 +35,7 @@ impl Verdict {
         match self {
             Self::Answered(..) => CommandOutcome::Answered,
             Self::CarriedOut(_) => CommandOutcome::CarriedOut,
-            Self::Action(..) => CommandOutcome::TriggerSource,
+            Self::Action(..) => CommandOutcome::Started,
             Self::Refused(refusal) => refusal.became(),
         }
     }

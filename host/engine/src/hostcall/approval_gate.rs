@@ -79,7 +79,7 @@ impl Invocation {
         let refused = |text: String| Ok(Err(vec![Reason { kind: "approval".to_owned(), text, add: None }]));
         // Nobody is asked for a job that was called off.
         let no_more =
-            |why: &str| refused(format!("the job was called off, and this needs an approval of its own: {why}"));
+            |why: &str| refused(format!("the job was cancelled, and this needs an approval of its own: {why}"));
         let called_off = job_run.job.is_cancelled();
         if called_off && job_run.ask.is_none() && !effect.needs.is_empty() {
             return no_more("nobody was asked");
@@ -89,7 +89,7 @@ impl Invocation {
         };
         match &ask.decision {
             Some(Decision::Approved) => {
-                let why = match ask.plan.holds(place, &effect) {
+                let why = match ask.plan.check(place, &effect) {
                     Ok(()) if effect.needs.iter().all(|need| need.is_met_by(&ask.needs)) => {
                         let names: Vec<String> = ask.given.iter().map(|given| given.id.clone()).collect();
                         let by = (!effect.needs.is_empty()).then(|| format!("approved by {}", names.join(", ")));
@@ -111,7 +111,7 @@ impl Invocation {
             Some(Decision::NotApproved(why)) => refused(why.clone()),
             // It runs although the answer is open: it was called off, and was told.
             None if effect.needs.is_empty() => Ok(Ok(rule)),
-            None => refused("it was called off before it was approved".to_owned()),
+            None => refused("it was cancelled before it was approved".to_owned()),
         }
     }
 
@@ -125,18 +125,18 @@ impl Invocation {
         let (access, caller, who) = (&self.context().access, self.authorized().caller(), self.authorized().asker());
         let command = self.authorized().command();
         let mut wanted = Wanted::default();
-        let places = self.places(attributes);
+        let targets = self.targets(attributes);
         for rule in self.obliging(row, attributes) {
             let may = |role: &str| {
                 let stands = |(app, environment): &(Option<String>, Option<String>)| {
-                    access.stands_for(role, who, app.as_deref(), environment.as_deref())
+                    access.holds_role(role, who, app.as_deref(), environment.as_deref())
                 };
-                places.iter().all(stands)
+                targets.iter().all(stands)
             };
             match (command.override_reason(), &rule.break_glass) {
                 // Where nobody would hear of it, it does not happen.
                 (Some(reason), Some(glass))
-                    if may(&glass.role) && self.context().outbox.spot(self.bot(), &glass.tell).is_some() =>
+                    if may(&glass.role) && self.context().outbox.destination(self.bot(), &glass.tell).is_some() =>
                 {
                     let reason = clean(reason);
                     let why = format!("{} overridden by {} (role {}): {reason}", rule.text, caller.id, glass.role);
@@ -158,7 +158,7 @@ impl Invocation {
                     count: rule.count,
                     from: rule.from.clone(),
                     within: u64::try_from(rule.within.as_millis()).unwrap_or(u64::MAX),
-                    places: places.clone(),
+                    targets: targets.clone(),
                 }),
             }
         }
@@ -170,7 +170,7 @@ impl Invocation {
         let caller = &self.authorized().caller().id;
         let reason = |rule: &Approval| {
             let text = match &rule.break_glass {
-                Some(glass) if self.context().outbox.spot(self.bot(), &glass.tell).is_none() => {
+                Some(glass) if self.context().outbox.destination(self.bot(), &glass.tell).is_none() => {
                     format!("{}: nobody would hear of `--override`: the bot is not where {} is", rule.text, glass.tell)
                 }
                 Some(glass) => {
@@ -240,7 +240,7 @@ impl Invocation {
 
     /// The apps and environments of an effect. One of which they are not known counts as all: whoever approves of it stands for
     /// all of them.
-    fn places(&self, attributes: &Attributes) -> BTreeSet<(Option<String>, Option<String>)> {
+    fn targets(&self, attributes: &Attributes) -> BTreeSet<(Option<String>, Option<String>)> {
         let context = self.context();
         let apps = context.catalog.apps().map(|app| app.name.clone());
         let apps = values(attributes, Attribute::App, apps);

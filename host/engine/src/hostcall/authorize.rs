@@ -90,7 +90,7 @@ impl Invocation {
                             Some(value) => format!("{attribute} `{value}`"),
                             None => format!("a call without {attribute}"),
                         };
-                        format!("{} allows {attribute} = {}, and not {value}", rule.at, miss.takes)
+                        format!("{} allows {attribute} = {}, and not {value}", rule.at, miss.allowed)
                     }
                 };
                 reasons.push(Reason { kind: "grant".to_owned(), text, add: suggestion() });

@@ -18,14 +18,14 @@ use crate::{
 pub(crate) struct Context {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) steady: MonotonicClock,
+    pub(crate) monotonic: MonotonicClock,
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) calls: Arc<HostCalls>,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) backends: Arc<Backends>,
     pub(crate) access: Arc<Access>,
     pub(crate) freezes: Freezes,
-    pub(crate) places: LockTable,
+    pub(crate) locks: LockTable,
     pub(crate) claims: Claims,
     /// What effects need of other people.
     pub(crate) approvals: Arc<Vec<Approval>>,

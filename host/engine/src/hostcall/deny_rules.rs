@@ -30,7 +30,7 @@ impl Invocation {
         }
         // A dry run tells what would be refused, and keeps nobody from freezing.
         if self.job().is_some() {
-            self.still = Some(self.context().freezes.still().await);
+            self.freeze_guard = Some(self.context().freezes.guard().await);
         }
         let mut reasons = self.frozen(attributes);
         reasons.extend(self.out_of_order(attributes).await.map_err(GuestStop::Unkept)?);
@@ -41,7 +41,7 @@ impl Invocation {
     /// The freezes of what an effect would touch, where this job does not act already.
     fn frozen(&self, attributes: &Attributes) -> Vec<Reason> {
         let context = self.context();
-        let now = context.steady.now();
+        let now = context.monotonic.now();
         let known = attributes.get(&Attribute::Environment).map(Vec::as_slice).unwrap_or_default();
         let frozen: Vec<Frozen> = match known {
             // Nobody knows where: that is everywhere.
@@ -49,7 +49,7 @@ impl Invocation {
             known => known.iter().flat_map(|environment| context.freezes.of(environment, now)).collect(),
         };
         let touched = |name: &String| self.replay_state().is_some_and(|replay| replay.touched.contains(name));
-        let acts = |name: &String| touched(name) || context.places.acts(self.job_id(), name);
+        let acts = |name: &String| touched(name) || context.locks.is_held_in(self.job_id(), name);
         let new = frozen.iter().filter(|frozen| !acts(&frozen.environment));
         new.map(|frozen| {
             let line = context.freezes.line(frozen);
@@ -70,7 +70,7 @@ impl Invocation {
         let mut reasons = Vec::new();
         for environment in values(Attribute::Environment) {
             for app in values(Attribute::App) {
-                let Some((before, rule)) = catalog.before(app, environment) else { continue };
+                let Some((before, rule)) = catalog.required_before(app, environment) else { continue };
                 for version in values(Attribute::Version) {
                     if self.succeeded(app, before, Some(version)).await?.is_some()
                         || self.succeeded(app, environment, Some(version)).await?.is_some()

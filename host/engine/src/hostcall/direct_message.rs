@@ -7,7 +7,7 @@ use super::context::Context;
 use crate::{
     job::ShownIn,
     messaging::Destination,
-    model::{App, Direct},
+    model::{App, DirectPolicy},
     policy::Authorized,
     store::InboxRow,
 };
@@ -26,14 +26,14 @@ pub(crate) async fn shown_in_room_of(context: &Context, message: &InboxRow, app:
     if !message.direct || is_at_home(context, message, app).await {
         return None;
     }
-    let Destination { bot, network, room } = context.outbox.spot(&message.bot, app.room.as_ref()?)?;
+    let Destination { bot, network, room } = context.outbox.destination(&message.bot, app.room.as_ref()?)?;
     Some(ShownIn { bot, network, room })
 }
 
 /// Why an app takes no action from a message, if it does not: it is a direct one, and not in the app's own room.
 pub(crate) async fn refuses(context: &Context, message: &InboxRow, app: &str) -> Option<String> {
     let app = context.catalog.app(app)?;
-    if app.direct != Direct::Refuse || !message.direct || is_at_home(context, message, app).await {
+    if app.direct != DirectPolicy::Refuse || !message.direct || is_at_home(context, message, app).await {
         return None;
     }
     let place =
@@ -43,15 +43,17 @@ pub(crate) async fn refuses(context: &Context, message: &InboxRow, app: &str) ->
 
 /// Whether a message stands in an app's own room.
 async fn is_at_home(context: &Context, message: &InboxRow, app: &App) -> bool {
-    let Some(spot) = app.room.as_ref().and_then(|room| context.outbox.spot(&message.bot, room)) else { return false };
-    if spot.network != message.key.network {
+    let Some(destination) = app.room.as_ref().and_then(|room| context.outbox.destination(&message.bot, room)) else {
+        return false;
+    };
+    if destination.network != message.key.network {
         return false;
     }
-    if spot.room == message.key.room {
+    if destination.room == message.key.room {
         return true;
     }
-    let Some(chat) = context.outbox.chat(&spot.bot, &spot.network) else { return false };
+    let Some(chat) = context.outbox.chat(&destination.bot, &destination.network) else { return false };
     // Where that cannot be told now it counts as another room: said twice is better than not at all.
-    let id = tokio::time::timeout(PATIENCE, chat.room(&spot.room)).await;
+    let id = tokio::time::timeout(PATIENCE, chat.room(&destination.room)).await;
     matches!(id, Ok(Ok(Some(id))) if id == message.key.room)
 }

@@ -56,7 +56,7 @@ pub(crate) async fn through<C: HostCall>(
     let approved = invocation.approved(row, &attributes, &params, rule).await;
     if approved.is_err() || invocation.is_dry_run() {
         // No effect follows now, so a freeze may begin.
-        invocation.still = None;
+        invocation.freeze_guard = None;
     }
     let rule = match approved? {
         Ok(rule) => rule,

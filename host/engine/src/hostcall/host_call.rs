@@ -142,7 +142,7 @@ pub(crate) struct Parking {
     /// What it waits for, beside the arguments.
     pub(crate) body: serde_json::Map<String, Value>,
     /// Where the job then stands.
-    pub(crate) stand: crate::store::JobStatus,
+    pub(crate) status: crate::store::JobStatus,
 }
 
 /// A problem with a stable code, as a guest's error.

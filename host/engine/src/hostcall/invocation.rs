@@ -32,7 +32,7 @@ pub enum GuestStop {
     #[error("it waits")]
     Parked,
     /// It stands in line for a place.
-    #[error("it stands in line for {0}")]
+    #[error("it is queued for {0}")]
     InLine(DeploymentLock),
     /// What it did cannot be written down now.
     #[error("{0}")]
@@ -154,7 +154,7 @@ pub struct Invocation {
     // Jobs that nobody else may touch until this call's result is on disk.
     pub(crate) claims: Vec<Claim>,
     // From the check of an effect to its intent nobody freezes anything.
-    pub(crate) still: Option<FreezeGuard>,
+    pub(crate) freeze_guard: Option<FreezeGuard>,
     pub(crate) tally: Tally,
 }
 
@@ -185,7 +185,7 @@ impl Invocation {
             said: Vec::new(),
             says: 0,
             claims: Vec::new(),
-            still: None,
+            freeze_guard: None,
             tally: Tally::default(),
         }
     }

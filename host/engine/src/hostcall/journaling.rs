@@ -83,7 +83,7 @@ impl Invocation {
         params: &impl Serialize,
         answer: &Result<A, E>,
     ) -> wasmtime::Result<()> {
-        self.still = None;
+        self.freeze_guard = None;
         self.tally.refuse(row);
         self.judged(row, Decision::Denied);
         let denied = Denied { call: row.name.to_owned(), about: about(attributes), reasons };
@@ -117,7 +117,7 @@ impl Invocation {
         params: &impl Serialize,
         answer: &Result<A, E>,
     ) -> wasmtime::Result<()> {
-        self.still = None;
+        self.freeze_guard = None;
         self.tally.refuse(row);
         self.judged(row, Decision::TurnedAway);
         let body = json!({ "arguments": params, "answer": answer });
@@ -138,7 +138,7 @@ impl Invocation {
             .job_run()
             .filter(|job_run| row.kind == CallKind::Acts && job_run.job.is_cancelled() && !job_run.told)?;
         job_run.told = true;
-        Some(NotTried { code: "cancelled", message: "the job was called off".to_owned() })
+        Some(NotTried { code: "cancelled", message: "the job was cancelled".to_owned() })
     }
 
     /// Why an effect is not tried now, if another job holds its place.
@@ -150,10 +150,10 @@ impl Invocation {
         let context = self.context().clone();
         let wait = self.authorized().command().wait();
         let (CallKind::Acts, Some(job_run)) = (row.kind, self.job_run()) else { return Ok(Ok(())) };
-        let places = if row.locks { places(attributes) } else { Vec::new() };
-        match context.places.take(&places, job_run.job.row()) {
+        let locks = if row.locks { locks(attributes) } else { Vec::new() };
+        match context.locks.take(&locks, job_run.job.row()) {
             Ok(taken) => job_run.taken = taken,
-            Err(busy) if wait && !busy.holds_another => return Err(GuestStop::InLine(busy.place).into()),
+            Err(busy) if wait && !busy.holds_another => return Err(GuestStop::InLine(busy.lock).into()),
             Err(busy) => return Ok(Err(NotTried { code: "busy", message: busy.to_string() })),
         }
         Ok(Ok(()))
@@ -176,16 +176,16 @@ impl Invocation {
             let says = !told.is_empty();
             if let Some(JobRun { job, taken, .. }) = self.job_run() {
                 let takes = std::mem::take(taken);
-                let take = |place: &DeploymentLock| Write::Take { place: place.clone(), job: job.row().id.clone() };
+                let take = |place: &DeploymentLock| Write::Lock { lock: place.clone(), job: job.row().id.clone() };
                 let writes = takes.iter().map(take).chain(told).collect();
                 number = job.enter(&*context.store, vec![entry], writes).await.map_err(GuestStop::Unkept)?;
-                context.places.wrote(&takes);
+                context.locks.mark_stored(&takes);
                 if says {
                     context.outbox.wake();
                 }
             }
             self.intent = number;
-            self.still = None;
+            self.freeze_guard = None;
         }
         self.tally.allow(row);
         self.judged(row, Decision::Allowed);
@@ -196,9 +196,9 @@ impl Invocation {
     /// What a room of the configuration is told before an effect.
     fn tells(&self, nth: usize, room: &RoomName, words: &str) -> Option<Write> {
         let (job, replay) = (self.job()?, self.replay_state()?);
-        let spot = self.context().outbox.spot(&job.row().bot, room)?;
-        let key = format!("{}/told-{}-{nth}-{}", job.row().id, replay.effects.len(), spot.room);
-        Some(Write::Say(spot.say(key, Text::lines(words))))
+        let destination = self.context().outbox.destination(&job.row().bot, room)?;
+        let key = format!("{}/told-{}-{nth}-{}", job.row().id, replay.effects.len(), destination.room);
+        Some(Write::Send(destination.say(key, Text::lines(words))))
     }
 
     /// Keeps what came of a call, with everything that must be on disk together with it.
@@ -213,8 +213,8 @@ impl Invocation {
             let mut kept = std::mem::take(&mut dry_run_state.kept);
             for write in std::mem::take(&mut self.writes) {
                 match write {
-                    Write::Set { key, value, .. } => drop(kept.insert(key, Some(value))),
-                    Write::Delete { key, .. } => drop(kept.insert(key, None)),
+                    Write::SetValue { key, value, .. } => drop(kept.insert(key, Some(value))),
+                    Write::DeleteValue { key, .. } => drop(kept.insert(key, None)),
                     _ => {}
                 }
             }
@@ -246,13 +246,15 @@ impl Invocation {
         params: &impl Serialize,
         parking: Parking,
     ) -> wasmtime::Result<()> {
-        let Parking { body: more, stand } = parking;
+        let Parking { body: more, status } = parking;
         let mut body = Map::from_iter([("arguments".to_owned(), json!(params))]);
         body.extend(more);
         let entry = self.entry(EntryKind::Wait, &begun.row, &begun.rule.text(), &begun.attributes, Value::Object(body));
         let writes = std::mem::take(&mut self.writes);
         if let Some(job) = self.job() {
-            job.enter_and_stand(&*self.context().store, vec![entry], stand, writes).await.map_err(GuestStop::Unkept)?;
+            job.enter_with_status(&*self.context().store, vec![entry], status, writes)
+                .await
+                .map_err(GuestStop::Unkept)?;
             self.context().outbox.wake();
         }
         // It may be earlier than what is slept for.
@@ -261,7 +263,7 @@ impl Invocation {
     }
 
     async fn commit(&mut self, entry: Entry, writes: Vec<Write>) -> wasmtime::Result<()> {
-        let says = writes.iter().any(|write| matches!(write, Write::Say(_)));
+        let says = writes.iter().any(|write| matches!(write, Write::Send(_)));
         let ends = ends(&writes);
         let leaves = writes.iter().any(|write| matches!(write, Write::Open(_)));
         let rights = |write: &&Write| matches!(write, Write::Grant(_) | Write::Revoke(_));
@@ -300,7 +302,7 @@ impl Invocation {
             rule: rule.to_owned(),
             attributes: attributes.collect(),
             body,
-            beside: None,
+            blob: None,
             at: self.context().clock.now(),
         }
     }
@@ -319,7 +321,7 @@ impl NotTried {
 }
 
 /// The places that an effect touches.
-fn places(attributes: &Attributes) -> Vec<DeploymentLock> {
+fn locks(attributes: &Attributes) -> Vec<DeploymentLock> {
     let values = |attribute| attributes.get(&attribute).map(Vec::as_slice).unwrap_or_default();
     let environments = values(Attribute::Environment);
     let of = |app: &String| {
@@ -345,5 +347,5 @@ fn about(attributes: &Attributes) -> String {
 
 /// Where a job stands while its plugin works.
 pub(crate) fn working(now: jiff::Timestamp) -> JobStatus {
-    JobStatus { phase: crate::store::JobPhase::Working, about: String::new(), since: now, wake: None }
+    JobStatus { phase: crate::store::JobPhase::Running, about: String::new(), since: now, wake: None }
 }

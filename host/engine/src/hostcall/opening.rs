@@ -20,7 +20,7 @@ pub(crate) fn opening(
     authorized: &Authorized,
     parent: Option<&JobRow>,
     shown: Option<ShownIn>,
-    stand: JobStatus,
+    status: JobStatus,
 ) -> (JobRow, Entry) {
     let message = authorized.message();
     let command = authorized.command();
@@ -39,7 +39,7 @@ pub(crate) fn opening(
         parent: parent.map(|parent| parent.id.clone()),
         overrides: command.override_reason().map(crate::base::clean),
         opened: context.clock.now(),
-        stand,
+        status,
         end: None,
     };
     let begun = StartEntry {

@@ -10,7 +10,7 @@ use wit_parser::{Resolve, WorldItem};
 
 use super::*;
 use crate::{
-    adapter::{Abilities, MemoryChat, MemoryPipelines, MemoryPipelinesFactory, ReadyChat},
+    adapter::{ChatFeatures, MemoryChat, MemoryPipelines, MemoryPipelinesFactory, ReadyChat},
     engine::Engine,
     model::{Attribute, CONTRACT, CallKind, EnvironmentFrom, Outcome, Risk},
 };
@@ -179,7 +179,7 @@ allow  = [{{ call = "pipelines.trigger"{rule} }}]
 "#
     );
     std::fs::write(&path, config).unwrap();
-    let chat = MemoryChat::new(Abilities::PLAIN);
+    let chat = MemoryChat::new(ChatFeatures::PLAIN);
     let pipelines = MemoryPipelines::new(Some(Outcome::Succeeded));
     let builder = Engine::builder().chat(ReadyChat(chat.clone())).pipelines(MemoryPipelinesFactory(pipelines.clone()));
     let config = builder.read(&path).unwrap();
@@ -197,7 +197,7 @@ allow  = [{{ call = "pipelines.trigger"{rule} }}]
         direct: true,
         late: false,
         machine: false,
-        once: None,
+        deduplication_key: None,
         unproven: None,
     };
     // Before anybody serves: it waits in the store and in the channel, and is handled once.
@@ -206,7 +206,7 @@ allow  = [{{ call = "pipelines.trigger"{rule} }}]
         let (engine, stop) = (engine.clone(), stop.clone());
         async move { engine.run(stop).await }
     });
-    engine.inbox("marvin", MemoryChat::NETWORK).unwrap().settled().await;
+    engine.inbox("marvin", MemoryChat::NETWORK).unwrap().until_idle().await;
     stop.cancel();
     running.await.unwrap().unwrap();
     let said = chat.words().join("\n");

@@ -195,7 +195,7 @@ mod tests {
             count,
             from: vec!["deployer".into()],
             within: 1,
-            places: BTreeSet::new(),
+            targets: BTreeSet::new(),
         }
     }
 

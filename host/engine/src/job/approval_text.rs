@@ -25,19 +25,19 @@ pub(crate) fn key(job: &str, ask: u32) -> String {
 }
 
 /// The job id and the number of the request in an outbox key; the inverse of [`key`].
-pub(crate) fn key_parts(key: &str) -> Option<(&str, u32)> {
+pub(crate) fn parse_key(key: &str) -> Option<(&str, u32)> {
     let (job, ask) = key.split_once("/approval-")?;
     Some((job, ask.parse().ok()?))
 }
 
 /// The argument of `approve` and `deny` for one request: the job's id, and from the second request on also its number.
 /// The number prevents an approval of a newer request that the person has not read.
-pub(crate) fn handle(job: &str, ask: u32) -> String {
+pub(crate) fn argument(job: &str, ask: u32) -> String {
     if ask == 1 { job.to_owned() } else { format!("{job}-{ask}") }
 }
 
 /// The job id and the number of the request in an argument of `approve`; the number is `None` if only the id was given.
-pub(crate) fn handle_parts(word: &str) -> (&str, Option<u32>) {
+pub(crate) fn parse_argument(word: &str) -> (&str, Option<u32>) {
     match word.rsplit_once('-').map(|(job, ask)| (job, ask.parse())) {
         Some((job, Ok(ask))) => (job, Some(ask)),
         _ => (word, None),
@@ -56,7 +56,7 @@ pub(crate) fn approval_line(ask: &ApprovalRequest) -> String {
 }
 
 /// Whether a plan is small enough to be shown whole. A plan that cannot be shown whole cannot be approved.
-pub(crate) fn fits(plan: &Plan) -> bool {
+pub(crate) fn can_be_shown(plan: &Plan) -> bool {
     let ahead: Vec<usize> =
         plan.effects.iter().filter(|effect| !effect.done).map(|effect| effect.shown().len()).collect();
     ahead.len() <= MOST_SHOWN && ahead.iter().sum::<usize>() <= LONGEST_PLAN
@@ -124,7 +124,7 @@ pub(crate) fn message(row: &JobRow, ask: &ApprovalRequest, asked: &[String], now
     }
     if ask.decision.is_none() {
         let (up, down) = if thumbs { (" or 👍", " or 👎") } else { ("", "") };
-        let (until, left, handle) = (moment(ask.until), left(ask.until, now), handle(&row.id, ask.number));
+        let (until, left, handle) = (moment(ask.until), left(ask.until, now), argument(&row.id, ask.number));
         text.push_lines(format!(
             "Answer until {until} ({left} left): `approve {handle}`{up}, or `deny {handle} REASON`{down}."
         ));

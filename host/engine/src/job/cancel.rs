@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// The writes that close a job before any of its effects ran. `next` is the number of the job's next entry.
-pub(crate) fn call_off(
+pub(crate) fn cancel_before_start(
     row: &JobRow,
     next: u32,
     by: &Person,
@@ -23,9 +23,9 @@ pub(crate) fn call_off(
     let about = json!({ "event": crate::job::CANCEL, "by": by.id, "about": "" });
     let mut event = entry(row, EntryKind::Event, about, now);
     event.number = next;
-    let card = crate::job::last(row, JobOutcome::Cancelled, "before it started");
+    let card = crate::job::last_card(row, JobOutcome::Cancelled, "before it started");
     let (mut closed, writes) =
         close(row, JobOutcome::Cancelled, text, card, shown.map_or(&[], std::slice::from_ref), now);
     closed.number = next + 1;
-    [Write::Enter(event), Write::Enter(closed)].into_iter().chain(writes).collect()
+    [Write::Append(event), Write::Append(closed)].into_iter().chain(writes).collect()
 }

@@ -9,7 +9,7 @@ use std::{
 
 use tokio::{sync::watch, task::JoinHandle};
 
-use super::said::said;
+use super::thread_message::thread_message;
 use crate::{
     base::{Text, clean},
     store::{JobOutcome, JobPhase, JobRow, JobStatus, OutboxKind, OutboxRow, Store, Write},
@@ -27,7 +27,7 @@ struct State {
     run: String,
     line: String,
     /// The status text while the job waits; `None` while it runs.
-    rests: Option<String>,
+    waiting: Option<String>,
 }
 
 /// The status card of one running job, and the task that writes it to the outbox.
@@ -41,12 +41,12 @@ pub struct JobCard {
 
 impl JobCard {
     /// Starts the task that writes the card. `stored` is called after each new text is in the outbox.
-    pub(crate) fn begin(row: Arc<JobRow>, store: Arc<dyn Store>, stored: impl Fn() + Send + 'static) -> Self {
+    pub(crate) fn start(row: Arc<JobRow>, store: Arc<dyn Store>, stored: impl Fn() + Send + 'static) -> Self {
         let (state, mut seen) = watch::channel(State::default());
         let of = row.clone();
         // The transaction that set a waiting status also wrote this text, so it is not written again after a restart.
-        let about = rests(&row.stand).then(|| row.stand.about.clone());
-        let text = about.map(|about| at_work(&row, &State { rests: Some(about), ..State::default() }));
+        let about = is_waiting(&row.status).then(|| row.status.about.clone());
+        let text = about.map(|about| card_text(&row, &State { waiting: Some(about), ..State::default() }));
         let shown = Arc::new(tokio::sync::Mutex::new(text));
         let known = shown.clone();
         let task = tokio::spawn(async move {
@@ -54,12 +54,12 @@ impl JobCard {
                 {
                     let mut shown = known.lock().await;
                     let state = seen.borrow_and_update().clone();
-                    let text = at_work(&of, &state);
+                    let text = card_text(&of, &state);
                     if shown.as_ref() != Some(&text) {
                         // A failed write is not retried: the next change writes the card again, and the closing message
                         // does not depend on it.
-                        let row = card_row(&of, text.clone(), state.rests.is_some());
-                        if store.commit(vec![Write::Say(row)]).await.is_ok() {
+                        let row = card_row(&of, text.clone(), state.waiting.is_some());
+                        if store.commit(vec![Write::Send(row)]).await.is_ok() {
                             stored();
                         }
                         *shown = Some(text);
@@ -105,15 +105,15 @@ impl JobCard {
 
     /// Applies a new status and returns the card's row, which the caller commits in the transaction of that status.
     /// `None` if the job runs or the text did not change.
-    pub(crate) async fn rests(&self, stand: &JobStatus) -> Option<OutboxRow> {
-        let about = rests(stand).then(|| stand.about.clone());
+    pub(crate) async fn waiting_row(&self, status: &JobStatus) -> Option<OutboxRow> {
+        let about = is_waiting(status).then(|| status.about.clone());
         let mut shown = self.shown.lock().await;
         let mut text = None;
         // Returning `false` keeps the task from writing the text: the caller's transaction writes it.
         self.state.send_if_modified(|state| {
-            state.rests.clone_from(&about);
+            state.waiting.clone_from(&about);
             state.line.clear();
-            text = about.is_some().then(|| at_work(&self.row, state));
+            text = about.is_some().then(|| card_text(&self.row, state));
             false
         });
         let text = text?;
@@ -125,7 +125,7 @@ impl JobCard {
     }
 
     /// Discards the last text after its transaction failed, so that it is produced again.
-    pub(crate) async fn not_shown(&self) {
+    pub(crate) async fn discard_last(&self) {
         *self.shown.lock().await = None;
     }
 
@@ -137,7 +137,7 @@ impl JobCard {
             task.abort();
             let _ = task.await;
         }
-        last(&self.row, outcome, took)
+        last_card(&self.row, outcome, took)
     }
 }
 
@@ -150,22 +150,22 @@ impl Drop for JobCard {
 }
 
 /// The first text of a card, for the transaction that opens the job.
-pub(crate) fn first(row: &JobRow) -> OutboxRow {
-    let rests = (row.stand.phase != JobPhase::Working).then(|| row.stand.about.clone());
-    let rest = rests.is_some();
-    card_row(row, at_work(row, &State { rests, ..State::default() }), rest)
+pub(crate) fn first_card(row: &JobRow) -> OutboxRow {
+    let waiting = (row.status.phase != JobPhase::Running).then(|| row.status.about.clone());
+    let rest = waiting.is_some();
+    card_row(row, card_text(row, &State { waiting, ..State::default() }), rest)
 }
 
-pub(crate) fn last(row: &JobRow, outcome: JobOutcome, took: &str) -> OutboxRow {
+pub(crate) fn last_card(row: &JobRow, outcome: JobOutcome, took: &str) -> OutboxRow {
     card_row(row, Text::lines(format!("[{}] {}: {}, {took}", row.id, row.line, outcome.as_str())), true)
 }
 
-fn rests(stand: &JobStatus) -> bool {
-    !matches!(stand.phase, JobPhase::Working | JobPhase::Run)
+fn is_waiting(status: &JobStatus) -> bool {
+    !matches!(status.phase, JobPhase::Running | JobPhase::Run)
 }
 
-fn at_work(row: &JobRow, state: &State) -> Text {
-    if let Some(about) = &state.rests {
+fn card_text(row: &JobRow, state: &State) -> Text {
+    if let Some(about) = &state.waiting {
         return Text::lines(format!("[{}] {}: {about}", row.id, row.line));
     }
     let mut text = format!("[{}] {}: running", row.id, row.line);
@@ -187,7 +187,7 @@ fn doing(state: &State) -> Vec<&str> {
 }
 
 fn card_row(row: &JobRow, text: Text, rest: bool) -> OutboxRow {
-    OutboxRow { purpose: OutboxKind::Card { rest }, ..said(row, "card", text) }
+    OutboxRow { purpose: OutboxKind::Card { rest }, ..thread_message(row, "card", text) }
 }
 
 /// The reaction emoji of an outcome.

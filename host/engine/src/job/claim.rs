@@ -29,7 +29,7 @@ impl Claims {
     }
 
     /// Claims a job, and retries for up to a second while another task holds it; then `None`.
-    pub(crate) async fn claim_soon(&self, job: &str) -> Option<Claim> {
+    pub(crate) async fn claim_with_retry(&self, job: &str) -> Option<Claim> {
         for _ in 0..TRIES {
             if let Some(claim) = self.claim(job) {
                 return Some(claim);

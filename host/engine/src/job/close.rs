@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{card::emoji, entry::entry, said::said, shown_in::ShownIn};
+use super::{card::emoji, entry::entry, shown_in::ShownIn, thread_message::thread_message};
 use crate::{
     base::Text,
     store::{EntryKind, JobEnd, JobOutcome, JobRow, OutboxKind, OutboxRow, Write},
@@ -22,12 +22,15 @@ pub(crate) fn close(
     let body = json!({ "outcome": outcome.as_str(), "said": end.summary });
     let closed = entry(row, EntryKind::Closed, body, now);
     let told: Vec<Write> = shown.iter().map(|room| room.closed(row, text.clone())).collect();
-    let mut writes =
-        vec![Write::Close { job: row.id.clone(), end }, Write::Say(card), Write::Say(said(row, "closing", text))];
+    let mut writes = vec![
+        Write::Close { job: row.id.clone(), end },
+        Write::Send(card),
+        Write::Send(thread_message(row, "closing", text)),
+    ];
     writes.extend(told);
     // A job that another job scheduled has no message of its own to react to.
     if row.parent.is_none() {
-        writes.push(Write::Say(reaction(row, emoji(outcome))));
+        writes.push(Write::Send(reaction(row, emoji(outcome))));
     }
     (closed, writes)
 }
@@ -39,6 +42,6 @@ pub(crate) fn reaction(row: &JobRow, emoji: &str) -> OutboxRow {
         key: format!("{}/{}/{emoji}", key.room, key.event),
         thread: None,
         purpose: OutboxKind::Reaction { event: key.event.clone(), emoji: emoji.to_owned() },
-        ..said(row, "reaction", Text::default())
+        ..thread_message(row, "reaction", Text::default())
     }
 }

@@ -20,7 +20,7 @@ pub(crate) struct GuestOutcome {
 
 impl GuestOutcome {
     /// The result of a guest that is not run again because its job was cancelled.
-    pub(crate) fn called_off(text: String) -> Self {
+    pub(crate) fn cancelled(text: String) -> Self {
         let code = "cancelled".to_owned();
         Self { end: GuestEndKind::Failure, text, code, warnings: false, denied: Vec::new(), acted: false }
     }

@@ -16,7 +16,7 @@ pub(crate) fn entry(row: &JobRow, kind: EntryKind, body: Value, at: jiff::Timest
         rule: String::new(),
         attributes: std::collections::BTreeMap::new(),
         body,
-        beside: None,
+        blob: None,
         at,
     }
 }

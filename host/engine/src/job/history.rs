@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     command::Options,
-    journal::{blob, check_entries_behind, read::read},
+    journal::{blob, check_entries_incremental, read::read},
     model::{Catalog, Limits, RunKey},
     store::{Entry, EntryKind, JobRow, Store, StoreError},
 };
@@ -50,17 +50,17 @@ pub(crate) struct StartEntry {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ReplayPosition {
     /// The plugin runs from its start; recorded calls are answered from the journal.
-    Runs,
+    Run,
     /// The job waits; the index of the wait's entry.
-    Waits(usize),
+    Wait(usize),
     /// The intent at this index has no result: whether its effect happened is unknown.
     InDoubt(usize),
     /// The job waits for the approval of its next effect.
-    Asks,
+    Approval,
     /// The plugin ended; the index of its `End` entry.
     Ended(usize),
     /// The job is closed.
-    Over,
+    Closed,
 }
 
 /// The entries of a job's journal, whose hashes were checked.
@@ -86,25 +86,25 @@ pub(crate) enum HistoryError {
 impl JobHistory {
     /// Reads a job's journal and checks the hash of every entry.
     pub(crate) async fn read(store: &dyn Store, job: &str) -> Result<Self, HistoryError> {
-        Self::read_behind(store, job, &mut None).await
+        Self::read_incremental(store, job, &mut None).await
     }
 
     /// As [`Self::read`], but does not hash entries again that `checked` (their count and the last hash) already
     /// covers. Updates `checked`.
-    pub(crate) async fn read_behind(
+    pub(crate) async fn read_incremental(
         store: &dyn Store,
         job: &str,
         checked: &mut Option<(u32, String)>,
     ) -> Result<Self, HistoryError> {
-        let (sealed, tip) = read(store, job).await?;
-        let tip = tip.ok_or_else(|| HistoryError::Broken("there is no such job".to_owned()))?;
-        let good = check_entries_behind(job, &sealed, &tip, checked.as_ref());
+        let (sealed, head) = read(store, job).await?;
+        let head = head.ok_or_else(|| HistoryError::Broken("there is no such job".to_owned()))?;
+        let good = check_entries_incremental(job, &sealed, &head, checked.as_ref());
         good.map_err(|fault| HistoryError::Broken(fault.message))?;
-        *checked = Some(tip);
+        *checked = Some(head);
         let mut entries: Vec<Entry> = sealed.into_iter().map(|sealed| sealed.entry).collect();
         // Large bodies of calls and intents are read only by a replay, one at a time; all others are read now.
         let now = |entry: &&mut Entry| !matches!(entry.kind, EntryKind::Call | EntryKind::Intent);
-        for entry in entries.iter_mut().filter(|entry| entry.beside.is_some()).filter(now) {
+        for entry in entries.iter_mut().filter(|entry| entry.blob.is_some()).filter(now) {
             entry.body = match blob::unpack(store, entry).await {
                 Ok(body) => body,
                 Err(StoreError::Failed(reason)) => return Err(HistoryError::Broken(reason)),
@@ -123,7 +123,7 @@ impl JobHistory {
     }
 
     /// The body of entry 0.
-    pub(crate) fn begun(&self) -> Result<StartEntry, HistoryError> {
+    pub(crate) fn start_entry(&self) -> Result<StartEntry, HistoryError> {
         let first =
             self.entries.first().ok_or_else(|| HistoryError::Broken("the job's journal has no entries".to_owned()))?;
         StartEntry::deserialize(&first.body)
@@ -141,14 +141,14 @@ impl JobHistory {
     }
 
     /// The job's position: its newest open entry decides.
-    pub(crate) fn standing(&self) -> ReplayPosition {
+    pub(crate) fn position(&self) -> ReplayPosition {
         let mut open = None;
         for (index, entry) in self.entries.iter().enumerate() {
             match entry.kind {
-                EntryKind::Closed => return ReplayPosition::Over,
+                EntryKind::Closed => return ReplayPosition::Closed,
                 EntryKind::End => open = Some(ReplayPosition::Ended(index)),
                 EntryKind::Intent => open = Some(ReplayPosition::InDoubt(index)),
-                EntryKind::Wait => open = Some(ReplayPosition::Waits(index)),
+                EntryKind::Wait => open = Some(ReplayPosition::Wait(index)),
                 EntryKind::Result => open = None,
                 EntryKind::Invocation | EntryKind::Call | EntryKind::Denied | EntryKind::Event => {}
             }
@@ -156,10 +156,10 @@ impl JobHistory {
         match open {
             Some(standing) => standing,
             // A cancelled job runs once more, so that its plugin receives the cancellation.
-            None if self.cancelled() => ReplayPosition::Runs,
+            None if self.cancelled() => ReplayPosition::Run,
             None => match self.ask() {
-                Some(ApprovalRequest { decision: None, .. }) => ReplayPosition::Asks,
-                _ => ReplayPosition::Runs,
+                Some(ApprovalRequest { decision: None, .. }) => ReplayPosition::Approval,
+                _ => ReplayPosition::Run,
             },
         }
     }
@@ -170,14 +170,14 @@ impl JobHistory {
     }
 
     /// Whether a run was started after the cancellation. Such a run cleans up, so it is not cancelled itself.
-    pub(crate) fn tidies_up(&self, run: &RunKey) -> bool {
+    pub(crate) fn is_cleanup_run(&self, run: &RunKey) -> bool {
         let asked = self.events().find(|entry| entry.body["event"] == CANCEL).map(|entry| entry.number);
         let start = self.starts().find(|(intent, _)| RunKey::new(&intent.job, intent.number) == *run);
         asked.zip(start).is_some_and(|(asked, (intent, _))| intent.number > asked)
     }
 
     /// Whether the plugin received the cancellation: as the result of a wait, or as the denial of an effect.
-    pub(crate) fn told(&self) -> bool {
+    pub(crate) fn cancel_was_delivered(&self) -> bool {
         let asked =
             self.entries.iter().position(|entry| entry.kind == EntryKind::Event && entry.body["event"] == CANCEL);
         let tells = |entry: &Entry| match entry.kind {
@@ -278,7 +278,7 @@ pub(crate) mod tests {
             rule: String::new(),
             attributes: std::collections::BTreeMap::new(),
             body,
-            beside: None,
+            blob: None,
             at: jiff::Timestamp::UNIX_EPOCH,
         }
     }
@@ -302,17 +302,17 @@ pub(crate) mod tests {
         let wait = entry(EntryKind::Wait, WAIT, json!({}));
         let cancel = entry(EntryKind::Event, "", json!({ "event": CANCEL }));
         let run = || result(1, TRIGGER, json!({ "Ok": { "id": "j-1" } }));
-        assert_eq!(history(vec![first.clone()]).standing(), ReplayPosition::Runs);
+        assert_eq!(history(vec![first.clone()]).position(), ReplayPosition::Run);
         assert!(history(vec![first.clone(), cancel.clone()]).is_fresh());
-        assert_eq!(history(vec![first.clone(), intent.clone(), cancel.clone()]).standing(), ReplayPosition::InDoubt(1));
+        assert_eq!(history(vec![first.clone(), intent.clone(), cancel.clone()]).position(), ReplayPosition::InDoubt(1));
         let waits = history(vec![first.clone(), intent.clone(), run(), wait.clone()]);
-        assert_eq!(waits.standing(), ReplayPosition::Waits(3));
+        assert_eq!(waits.position(), ReplayPosition::Wait(3));
         assert_eq!(waits.unfinished().len(), 1, "the plugin has not received its end");
         assert!(!waits.is_fresh());
         let ended = entry(EntryKind::End, "", json!({}));
         let seen = result(3, WAIT, json!({ "Ok": { "id": "j-1" } }));
         let over = history(vec![first, intent, run(), wait, seen, ended.clone()]);
-        assert_eq!(over.standing(), ReplayPosition::Ended(5));
+        assert_eq!(over.position(), ReplayPosition::Ended(5));
         assert!(over.unfinished().is_empty());
     }
 
@@ -321,16 +321,19 @@ pub(crate) mod tests {
         let cancel = || entry(EntryKind::Event, "", json!({ "event": CANCEL }));
         let first = || entry(EntryKind::Invocation, "", json!({}));
         let wait = || entry(EntryKind::Wait, WAIT, json!({}));
-        assert!(!history(vec![first(), wait(), result(1, WAIT, json!({ "Ok": {} })), cancel()]).told());
+        assert!(!history(vec![first(), wait(), result(1, WAIT, json!({ "Ok": {} })), cancel()]).cancel_was_delivered());
         // A result from before the cancellation does not deliver it.
         let reached = json!({ "Ok": { "outcome": "reached" } });
-        assert!(!history(vec![first(), wait(), cancel(), result(1, WAIT, reached)]).told());
+        assert!(!history(vec![first(), wait(), cancel(), result(1, WAIT, reached)]).cancel_was_delivered());
         let stopped = json!({ "Ok": { "outcome": "cancelled" } });
-        assert!(history(vec![first(), wait(), cancel(), result(1, WAIT, stopped)]).told());
-        assert!(history(vec![first(), wait(), cancel(), result(1, WAIT, json!({ "Err": "Cancelled" }))]).told());
+        assert!(history(vec![first(), wait(), cancel(), result(1, WAIT, stopped)]).cancel_was_delivered());
+        assert!(
+            history(vec![first(), wait(), cancel(), result(1, WAIT, json!({ "Err": "Cancelled" }))])
+                .cancel_was_delivered()
+        );
         let turned =
             entry(EntryKind::Denied, TRIGGER, json!({ "answer": { "Err": { "Other": { "code": "cancelled" } } } }));
-        assert!(history(vec![first(), cancel(), turned]).told());
+        assert!(history(vec![first(), cancel(), turned]).cancel_was_delivered());
     }
 
     #[test]

@@ -50,7 +50,7 @@ pub struct Job {
 
 impl Job {
     pub(crate) fn new(row: Arc<JobRow>, card: JobCard) -> Self {
-        let phase = std::sync::Mutex::new(row.stand.phase);
+        let phase = std::sync::Mutex::new(row.status.phase);
         Self {
             row,
             card,
@@ -96,7 +96,7 @@ impl Job {
     /// [`HistoryError`].
     pub(crate) async fn read(&self, store: &dyn Store) -> Result<JobHistory, HistoryError> {
         let mut next = self.next.lock().await;
-        let history = JobHistory::read_behind(store, &self.row.id, &mut *self.checked.lock().await).await?;
+        let history = JobHistory::read_incremental(store, &self.row.id, &mut *self.checked.lock().await).await?;
         *next = Some(history.next());
         if history.cancelled() {
             self.cancelled.cancel();
@@ -117,7 +117,7 @@ impl Job {
         let mut next = self.next.lock().await;
         let first = match *next {
             Some(first) => first,
-            None => store.tip(&self.row.id).await?.map_or(0, |(next, _)| next),
+            None => store.journal_head(&self.row.id).await?.map_or(0, |(next, _)| next),
         };
         let mut behind = first;
         let mut writes = Vec::with_capacity(entries.len() + more.len());
@@ -144,37 +144,37 @@ impl Job {
     ///
     /// # Errors
     /// The error of the store. Nothing was written, and the status is unchanged.
-    pub(crate) async fn enter_and_stand(
+    pub(crate) async fn enter_with_status(
         &self,
         store: &dyn Store,
         entries: Vec<Entry>,
-        stand: JobStatus,
+        status: JobStatus,
         mut more: Vec<Write>,
     ) -> Result<(), StoreError> {
-        let phase = stand.phase;
-        more.extend(self.stands(stand).await);
+        let phase = status.phase;
+        more.extend(self.status_writes(status).await);
         match self.enter(store, entries, more).await {
             Ok(_) => {
                 *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = phase;
                 Ok(())
             }
             Err(error) => {
-                self.card.not_shown().await;
+                self.card.discard_last().await;
                 Err(error)
             }
         }
     }
 
     /// The writes of a new status: the job's row, and the card if the job now waits.
-    async fn stands(&self, stand: JobStatus) -> Vec<Write> {
-        let card = self.card.rests(&stand).await.map(Write::Say);
-        [Write::JobStatus { job: self.row.id.clone(), stand }].into_iter().chain(card).collect()
+    async fn status_writes(&self, status: JobStatus) -> Vec<Write> {
+        let card = self.card.waiting_row(&status).await.map(Write::Send);
+        [Write::JobStatus { job: self.row.id.clone(), status }].into_iter().chain(card).collect()
     }
 }
 
 /// The writes of an entry under its number: a blob for a large body first, then the entry.
 fn numbered(mut entry: Entry, number: u32) -> Vec<Write> {
     entry.number = number;
-    let beside = blob::pack(&mut entry);
-    beside.into_iter().chain([Write::Enter(entry)]).collect()
+    let blob = blob::pack(&mut entry);
+    blob.into_iter().chain([Write::Append(entry)]).collect()
 }

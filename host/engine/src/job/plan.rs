@@ -50,7 +50,7 @@ pub(crate) struct Plan {
 
 /// The difference between an effect and the one that was approved.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Unlike {
+pub(crate) struct PlanMismatch {
     /// One line.
     pub(crate) why: String,
 }
@@ -109,13 +109,13 @@ impl Plan {
     ///
     /// # Errors
     /// The difference, in one line.
-    pub(crate) fn holds(&self, place: usize, effect: &Effect) -> Result<(), Unlike> {
-        let unlike = |why: String| Err(Unlike { why });
+    pub(crate) fn check(&self, place: usize, effect: &Effect) -> Result<(), PlanMismatch> {
+        let mismatch = |why: String| Err(PlanMismatch { why });
         let Some(planned) = self.effects.get(place) else {
-            return unlike(format!("{} is not in the approved plan", effect.about()));
+            return mismatch(format!("{} is not in the approved plan", effect.about()));
         };
         if planned.call != effect.call || planned.attributes != effect.attributes {
-            return unlike(format!("the approved plan has {} here, not {}", planned.about(), effect.about()));
+            return mismatch(format!("the approved plan has {} here, not {}", planned.about(), effect.about()));
         }
         if planned.arguments != effect.arguments {
             let why = format!(
@@ -124,7 +124,7 @@ impl Plan {
                 short(&planned.arguments),
                 short(&effect.arguments)
             );
-            return unlike(why);
+            return mismatch(why);
         }
         Ok(())
     }
@@ -192,7 +192,7 @@ mod tests {
             effects: vec![effect("1.0", json!([{ "a": 1 }]), &[]), effect("1.1", json!([{ "a": 2 }]), &[])],
             end: PlanEnd::Ended,
         };
-        assert_eq!(plan.holds(0, &effect("1.0", json!([{ "a": 1 }]), &[])), Ok(()));
+        assert_eq!(plan.check(0, &effect("1.0", json!([{ "a": 1 }]), &[])), Ok(()));
         for (place, other) in [
             (1, effect("1.0", json!([{ "a": 1 }]), &[])),
             (0, effect("1.1", json!([{ "a": 1 }]), &[])),
@@ -200,7 +200,7 @@ mod tests {
             (0, Effect { call: "jobs.later".to_owned(), ..effect("1.0", json!([{ "a": 1 }]), &[]) }),
             (2, effect("1.0", json!([{ "a": 1 }]), &[])),
         ] {
-            assert!(plan.holds(place, &other).is_err(), "{place} {other:?}");
+            assert!(plan.check(place, &other).is_err(), "{place} {other:?}");
         }
     }
 

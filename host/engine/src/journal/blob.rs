@@ -17,8 +17,8 @@ pub fn pack(entry: &mut Entry) -> Option<Write> {
     let bytes = serde_json::to_vec(&entry.body).unwrap_or_default();
     let digest = digest(&bytes);
     entry.body = json!({ "bytes": bytes.len() });
-    entry.beside = Some(digest.clone());
-    Some(Write::Keep { digest, bytes })
+    entry.blob = Some(digest.clone());
+    Some(Write::StoreBlob { digest, bytes })
 }
 
 /// The body of an entry, read from its blob if it has one.
@@ -26,10 +26,10 @@ pub fn pack(entry: &mut Entry) -> Option<Write> {
 /// # Errors
 /// [`StoreError::Failed`] if the blob is missing or was changed.
 pub async fn unpack(store: &dyn Store, entry: &Entry) -> Result<Value, StoreError> {
-    let Some(name) = &entry.beside else { return Ok(entry.body.clone()) };
+    let Some(name) = &entry.blob else { return Ok(entry.body.clone()) };
     let broken =
         |what: &str| StoreError::Failed(format!("the blob of entry {} of job {} {what}", entry.number, entry.job));
-    let bytes = store.beside(name).await?.ok_or_else(|| broken("is missing"))?;
+    let bytes = store.blob(name).await?.ok_or_else(|| broken("is missing"))?;
     if digest(&bytes) != *name {
         return Err(broken("was changed"));
     }

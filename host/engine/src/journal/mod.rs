@@ -10,6 +10,6 @@ mod verify;
 pub use blob::{pack, unpack};
 pub use read::read;
 pub use show::show;
-pub(crate) use verify::check_entries_behind;
+pub(crate) use verify::check_entries_incremental;
 pub use verify::verify;
 pub use verify::{Head, Verified, check_entries};

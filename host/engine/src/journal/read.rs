@@ -17,11 +17,11 @@ pub async fn read(store: &dyn Store, job: &str) -> Result<Journal, StoreError> {
     let mut reads = 0;
     loop {
         let entries = store.entries(job).await?;
-        let tip = store.tip(job).await?;
+        let head = store.journal_head(job).await?;
         reads += 1;
-        let counted = tip.as_ref().map_or(0, |(count, _)| *count as usize);
+        let counted = head.as_ref().map_or(0, |(count, _)| *count as usize);
         if counted <= entries.len() || reads == READS {
-            return Ok((entries, tip));
+            return Ok((entries, head));
         }
     }
 }

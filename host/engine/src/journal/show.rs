@@ -40,16 +40,16 @@ pub fn show(job: &JobRow, entries: &[HashedEntry]) -> String {
     }
     lines.push(match &job.end {
         Some(end) => format!("ended at {}: {}", end.at.strftime("%Y-%m-%d %H:%M:%S UTC"), end.outcome.as_str()),
-        None => stands(job),
+        None => status_text(job),
     });
     lines.iter().map(|line| cut(&clean(&line.replace(['\n', '\r'], " ")), WIDEST)).collect::<Vec<_>>().join("\n")
 }
 
 /// The status of an open job.
-fn stands(job: &JobRow) -> String {
-    let stand = &job.stand;
-    let about = if stand.about.is_empty() { stand.phase.as_str() } else { &stand.about };
-    format!("{about}, since {}", stand.since.strftime("%Y-%m-%d %H:%M:%S UTC"))
+fn status_text(job: &JobRow) -> String {
+    let status = &job.status;
+    let about = if status.about.is_empty() { status.phase.as_str() } else { &status.about };
+    format!("{about}, since {}", status.since.strftime("%Y-%m-%d %H:%M:%S UTC"))
 }
 
 /// The description of an entry.
@@ -88,7 +88,7 @@ fn line(entry: &Entry) -> String {
 /// The command of entry 0.
 fn invocation(entry: &Entry) -> String {
     let asked = &entry.body["invocation"];
-    let Some(command) = text(&asked["command"]) else { return format!("invocation {}", beside(entry)) };
+    let Some(command) = text(&asked["command"]) else { return format!("invocation {}", body_or_size(entry)) };
     let argument = |argument: &Value| format!("{}: {}", bare(&argument["name"]), value(&argument["value"]));
     let arguments = asked["arguments"].as_array().map(|all| all.iter().map(argument).collect::<Vec<_>>().join(", "));
     let caller = &asked["caller"];
@@ -121,7 +121,7 @@ fn answer(entry: &Entry) -> String {
         Some((kind, Value::Null)) if kind == "Ok" => "done".to_owned(),
         Some((kind, value)) if kind == "Ok" => brief(value),
         Some((kind, error)) if kind == "Err" => format!("failed, {}", problem(error)),
-        _ => beside(entry),
+        _ => body_or_size(entry),
     }
 }
 
@@ -147,8 +147,8 @@ fn said(what: &str, how: &Value, words: &Value, body: &Value) -> String {
 }
 
 /// A body that has another shape, or that is a blob.
-fn beside(entry: &Entry) -> String {
-    match (&entry.beside, entry.body["bytes"].as_u64()) {
+fn body_or_size(entry: &Entry) -> String {
+    match (&entry.blob, entry.body["bytes"].as_u64()) {
         (Some(_), Some(bytes)) => format!("{bytes} bytes, stored as a blob"),
         _ => brief(&entry.body),
     }

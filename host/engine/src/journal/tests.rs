@@ -36,7 +36,7 @@ fn job() -> JobRow {
         parent: None,
         overrides: None,
         opened: at(0),
-        stand: JobStatus {
+        status: JobStatus {
             phase: JobPhase::Run,
             about: "cms/staging is running".into(),
             since: at(1391),
@@ -57,7 +57,7 @@ fn entry(number: u32, kind: EntryKind, body: Value) -> Entry {
         rule: String::new(),
         attributes: BTreeMap::new(),
         body,
-        beside: None,
+        blob: None,
         at: at(i64::from(number) * 1000),
     }
 }
@@ -71,7 +71,7 @@ fn sealed(entries: Vec<Entry>) -> Vec<HashedEntry> {
     entries.into_iter().map(seal).collect()
 }
 
-fn tip(entries: &[HashedEntry]) -> (u32, String) {
+fn head(entries: &[HashedEntry]) -> (u32, String) {
     (u32::try_from(entries.len()).unwrap(), entries.last().unwrap().hash.clone())
 }
 
@@ -92,7 +92,7 @@ fn a_hash_covers_every_field_and_the_previous_hash() {
         |entry| entry.rule = "x".into(),
         |entry| drop(entry.attributes.insert("app".into(), vec!["cms".into()])),
         |entry| entry.body = json!({ "a": "1" }),
-        |entry| entry.beside = Some("sha256:00".into()),
+        |entry| entry.blob = Some("sha256:00".into()),
         |entry| entry.at = at(1),
     ];
     let hash = entry_hash("before", &whole);
@@ -151,8 +151,8 @@ fn the_order_of_audit_records_changes_their_digest() {
 #[test]
 fn intact_entries_verify() {
     let entries = six();
-    assert_eq!(check_entries("7f3a", &entries, &tip(&entries)), Ok(()));
-    let fault = check_entries("0b", &entries, &tip(&entries)).unwrap_err();
+    assert_eq!(check_entries("7f3a", &entries, &head(&entries)), Ok(()));
+    let fault = check_entries("0b", &entries, &head(&entries)).unwrap_err();
     assert_eq!(fault.message, "entry 0 of job 0b was changed");
 }
 
@@ -190,7 +190,7 @@ fn the_first_fault_is_reported() {
         (swapped(0, 3, true), "entry 0 of job 7f3a stands where entry 3 stood"),
         (renumbered, "entry 4 of job 7f3a was changed"),
     ] {
-        let fault = check_entries("7f3a", &found, &tip(&entries)).unwrap_err();
+        let fault = check_entries("7f3a", &found, &head(&entries)).unwrap_err();
         assert_eq!((fault.message.as_str(), fault.job.as_deref()), (message, Some("7f3a")));
     }
     let fault = check_entries("7f3a", &entries, &(5, entries[4].hash.clone())).unwrap_err();
@@ -216,8 +216,8 @@ async fn a_large_body_is_stored_as_a_blob() {
     store.commit(vec![keep]).await.unwrap();
     assert_eq!(unpack(&store, &large).await.unwrap(), body);
     let mut other = large.clone();
-    other.beside = Some("sha256:00".into());
-    store.commit(vec![Write::Keep { digest: "sha256:00".into(), bytes: b"{}".to_vec() }]).await.unwrap();
+    other.blob = Some("sha256:00".into());
+    store.commit(vec![Write::StoreBlob { digest: "sha256:00".into(), bytes: b"{}".to_vec() }]).await.unwrap();
     let changed = unpack(&store, &other).await.unwrap_err();
     assert!(matches!(&changed, StoreError::Failed(reason) if reason.ends_with("was changed")), "{changed}");
 }
@@ -252,7 +252,7 @@ fn life() -> Vec<HashedEntry> {
         Entry {
             call: "catalog.releases".into(),
             body: json!({ "bytes": 20_031 }),
-            beside: Some("sha256:00".into()),
+            blob: Some("sha256:00".into()),
             ..entry(1, EntryKind::Call, Value::Null)
         },
         call(2, EntryKind::Intent, json!({ "arguments": {} }), &target),
@@ -280,7 +280,7 @@ fn a_journal_is_shown_with_one_line_per_entry() {
         "job 7f3a: deploy cms staging 1.0.2",
         "asked by Bob (@bob:example.org) at 2026-06-01 12:00:00 UTC, plugin deploy sha256:00",
         "   0  2026-06-01 12:00:00.000  invocation deploy {app: cms, version: 1.0.2} by @bob:example.org",
-        "   1  12:00:01.000  catalog.releases: 20031 bytes, kept beside",
+        "   1  12:00:01.000  catalog.releases: 20031 bytes, stored as a blob",
         "   2  12:00:02.000  pipelines.trigger {pipeline: cms/staging, version: 1.0.2} allowed by plugin.deploy line 61, \
          role deployer: intent, key 7f3a-2",
         "   3  12:00:02.171  result of 2: 7f3a-2",
@@ -301,7 +301,7 @@ fn a_journal_is_shown_with_one_line_per_entry() {
     assert_eq!(shown.lines().count(), expected.len(), "{shown}");
     let end = JobEnd { outcome: JobOutcome::Cancelled, at: at(9000), summary: "never mind".into() };
     let shown = show(&JobRow { end: Some(end), parent: Some("0b".into()), ..job() }, &[]);
-    assert!(shown.ends_with("left for later by job 0b\nended at 2026-06-01 12:00:09 UTC: cancelled"), "{shown}");
+    assert!(shown.ends_with("scheduled by job 0b\nended at 2026-06-01 12:00:09 UTC: cancelled"), "{shown}");
 }
 
 #[test]

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::outbox::{LONGEST_MESSAGE, LONGEST_SAID, Outbox, longest};
+use super::outbox::{LONGEST_MESSAGE, LONGEST_PLUGIN_TEXT, Outbox, longest};
 use crate::{
     adapter::{Accounts, Chat},
     base::Text,
@@ -60,42 +60,42 @@ impl Outbox {
     }
 
     /// Whether the relations of messages (threads, replies, reactions) in a room are trusted; see
-    /// [`Chat::believes_relations`].
-    pub(crate) fn believes_relations(&self, bot: &str, network: &str, room: &str) -> bool {
-        self.chat(bot, network).is_none_or(|chat| chat.believes_relations(room))
+    /// [`Chat::trusts_relations`].
+    pub(crate) fn trusts_relations(&self, bot: &str, network: &str, room: &str) -> bool {
+        self.chat(bot, network).is_none_or(|chat| chat.trusts_relations(room))
     }
 
     /// Whether the thread of a message is trusted.
-    pub(crate) fn believes_thread(&self, message: &InboxRow) -> bool {
-        self.believes_relations(&message.bot, &message.key.network, &message.key.room)
+    pub(crate) fn trusts_thread(&self, message: &InboxRow) -> bool {
+        self.trusts_relations(&message.bot, &message.key.network, &message.key.room)
     }
 
     /// Whether this host handles a bot's jobs and messages: the bot runs here, or no host has it in its configuration.
     pub(crate) fn runs(&self, bot: &str) -> bool {
-        self.is_nobody(bot) || self.accounts.iter().any(|account| account.bot == bot)
+        self.is_unknown_bot(bot) || self.accounts.iter().any(|account| account.bot == bot)
     }
 
     /// Whether the configuration has no bot of this name: rows from before bots had names, and bots that were removed.
-    fn is_nobody(&self, bot: &str) -> bool {
+    fn is_unknown_bot(&self, bot: &str) -> bool {
         !self.identities.iter().any(|known| known == bot)
     }
 
     /// A bot's account on a network. For a name that no bot has, the first account on the network.
     pub(crate) fn chat(&self, bot: &str, network: &str) -> Option<&Arc<dyn Chat>> {
-        let any = self.is_nobody(bot);
+        let any = self.is_unknown_bot(bot);
         let fits = |account: &&Account| account.chat.network() == network && (any || account.bot == bot);
         self.accounts.iter().find(fits).map(|account| &account.chat)
     }
 
     /// The maximum length of a text to which other text is appended, in bytes: half of what the network accepts, so
     /// that both parts fit.
-    pub(crate) fn longest_said(&self, bot: &str, network: &str) -> usize {
-        self.chat(bot, network).map_or(LONGEST_MESSAGE, |chat| longest(&**chat)).div_euclid(2).min(LONGEST_SAID)
+    pub(crate) fn longest_plugin_text(&self, bot: &str, network: &str) -> usize {
+        self.chat(bot, network).map_or(LONGEST_MESSAGE, |chat| longest(&**chat)).div_euclid(2).min(LONGEST_PLUGIN_TEXT)
     }
 
     /// The destination for a room of the configuration. Its bot is the named one if its table lists the room, else
     /// another bot that lists the room, else the named one. `None` if no account is on the room's network.
-    pub(crate) fn spot(&self, bot: &str, room: &crate::model::RoomName) -> Option<Destination> {
+    pub(crate) fn destination(&self, bot: &str, room: &crate::model::RoomName) -> Option<Destination> {
         let network = room.network.as_ref().unwrap_or(&self.network);
         let fits = || self.accounts.iter().filter(|account| account.chat.network() == network.as_str());
         let own = || fits().filter(|account| account.bot == bot);
@@ -110,7 +110,7 @@ impl Outbox {
     /// The thread for answers to a message: the message's own thread, else a thread below the message; `None` on
     /// networks without threads.
     pub(crate) fn thread(&self, message: &InboxRow) -> Option<String> {
-        let threads = self.chat(&message.bot, &message.key.network).is_some_and(|chat| chat.abilities().threads);
+        let threads = self.chat(&message.bot, &message.key.network).is_some_and(|chat| chat.features().threads);
         let own = || (!is_announced(&message.key.event)).then(|| message.key.event.clone());
         message.thread.clone().or_else(own).filter(|_| threads)
     }

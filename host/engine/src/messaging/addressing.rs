@@ -63,7 +63,7 @@ mod tests {
             direct,
             late: false,
             machine: false,
-            once: None,
+            deduplication_key: None,
             unproven: None,
         })
     }

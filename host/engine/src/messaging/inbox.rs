@@ -14,7 +14,8 @@ use crate::{
     model::RoomName,
     policy::Access,
     store::{
-        InboxKey, InboxRow, Mark, OutboxKind, OutboxRow, PendingRow, Reaction, Store, StoreError, TriggerSource, Write,
+        InboxKey, InboxRow, OutboxKind, OutboxRow, PendingRow, Reaction, RoomCursor, Store, StoreError, TriggerSource,
+        Write,
     },
 };
 
@@ -24,15 +25,15 @@ pub(crate) struct Arrival {
     /// Whether the message was received by backfill, after a connection gap.
     pub(crate) late: bool,
     /// The key by which redeliveries are deduplicated; `None` if the event id is enough.
-    pub(crate) once: Option<String>,
+    pub(crate) deduplication_key: Option<String>,
     /// The messages that announce a command which nobody typed.
-    pub(crate) words: Vec<OutboxRow>,
+    pub(crate) announcements: Vec<OutboxRow>,
 }
 
 /// Matches messages that do not address the bot, for `[[listen]]` triggers.
 pub(crate) trait Listener: Send + Sync {
     /// The command that a message triggers, if any. `is_here` tells whether the message's room has a name.
-    fn heard(&self, text: &str, is_here: &dyn Fn(&RoomName) -> bool) -> Option<TriggerSource>;
+    fn matched(&self, text: &str, is_here: &dyn Fn(&RoomName) -> bool) -> Option<TriggerSource>;
 }
 
 /// The inbox of one account. Its adapter delivers messages here.
@@ -50,32 +51,37 @@ pub(crate) struct AccountInbox {
     pub(crate) access: Arc<Access>,
     pub(crate) listener: Arc<dyn Listener>,
     pub(crate) activity: Activity,
-    pub(crate) rows: mpsc::UnboundedSender<(InboxRow, bool, crate::base::AtWork)>,
+    pub(crate) rows: mpsc::UnboundedSender<(InboxRow, bool, crate::base::ActivityGuard)>,
 }
 
 #[async_trait]
 impl Inbox for AccountInbox {
     async fn enter(&self, room: &str, now: Timestamp) -> Result<Position, StoreError> {
-        if let Some(position) = self.mark(room).await? {
+        if let Some(position) = self.cursor(room).await? {
             return Ok(position);
         }
         let position = Position { event: None, at: now };
-        self.store.commit(vec![Write::Mark(self.mark_at(room, position.clone()))]).await?;
+        self.store.commit(vec![Write::SetCursor(self.cursor_at(room, position.clone()))]).await?;
         Ok(position)
     }
 
-    async fn mark(&self, room: &str) -> Result<Option<Position>, StoreError> {
-        let own = self.store.mark(&self.bot, self.network, room).await?;
-        let mark = match own {
+    async fn cursor(&self, room: &str) -> Result<Option<Position>, StoreError> {
+        let own = self.store.cursor(&self.bot, self.network, room).await?;
+        let cursor = match own {
             // Cursors from before bots had names are stored under an empty name.
-            None if self.first => self.store.mark("", self.network, room).await?,
+            None if self.first => self.store.cursor("", self.network, room).await?,
             own => own,
         };
-        Ok(mark.map(|mark| Position { event: mark.event, at: mark.at }))
+        Ok(cursor.map(|cursor| Position { event: cursor.event, at: cursor.at }))
     }
 
-    async fn receive(&self, room: &str, messages: Vec<Incoming>, mark: Option<Position>) -> Result<usize, StoreError> {
-        let mark = mark.map(|position| self.mark_at(room, position));
+    async fn receive(
+        &self,
+        room: &str,
+        messages: Vec<Incoming>,
+        cursor: Option<Position>,
+    ) -> Result<usize, StoreError> {
+        let cursor = cursor.map(|position| self.cursor_at(room, position));
         let mut kept = Vec::new();
         // Step 1: drop the host's own messages, unknown bots, and reactions that are no votes.
         for message in messages {
@@ -87,7 +93,7 @@ impl Inbox for AccountInbox {
         let arrivals: Vec<Arrival> = kept
             .into_iter()
             .filter_map(|message| {
-                let (text, started) = self.meant(room, &message)?;
+                let (text, started) = self.command_or_trigger(room, &message)?;
                 let row = InboxRow {
                     key: InboxKey { network: self.network.into(), room: room.into(), event: message.event },
                     bot: self.bot.clone(),
@@ -100,15 +106,20 @@ impl Inbox for AccountInbox {
                     unproven: message.unproven,
                     started,
                 };
-                Some(Arrival { row, late: message.late, once: message.once, words: Vec::new() })
+                Some(Arrival {
+                    row,
+                    late: message.late,
+                    deduplication_key: message.deduplication_key,
+                    announcements: Vec::new(),
+                })
             })
             .collect();
         // Step 3: store the rows together with the room's cursor.
-        self.take(arrivals, mark.into_iter().map(Write::Mark).collect()).await
+        self.take(arrivals, cursor.into_iter().map(Write::SetCursor).collect()).await
     }
 
-    fn takes(&self, room: &str, message: &Incoming) -> bool {
-        self.meant(room, message).is_some()
+    fn handles(&self, room: &str, message: &Incoming) -> bool {
+        self.command_or_trigger(room, message).is_some()
     }
 
     async fn say_once(&self, room: &str, key: &str, text: Text, thread: Option<String>) -> Result<(), StoreError> {
@@ -121,7 +132,7 @@ impl Inbox for AccountInbox {
             purpose: OutboxKind::Message,
             text,
         };
-        self.store.commit(vec![Write::Say(row)]).await?;
+        self.store.commit(vec![Write::Send(row)]).await?;
         self.outbox.wake();
         Ok(())
     }
@@ -130,20 +141,20 @@ impl Inbox for AccountInbox {
         self.admins.iter().any(|admin| admin == person)
     }
 
-    async fn settled(&self) {
-        self.activity.rest().await;
+    async fn until_idle(&self) {
+        self.activity.until_idle().await;
     }
 }
 
 impl AccountInbox {
-    fn mark_at(&self, room: &str, position: Position) -> Mark {
+    fn cursor_at(&self, room: &str, position: Position) -> RoomCursor {
         let Position { event, at } = position;
-        Mark { bot: self.bot.clone(), network: self.network.into(), room: room.into(), event, at }
+        RoomCursor { bot: self.bot.clone(), network: self.network.into(), room: room.into(), event, at }
     }
 
     /// The command text of a message, and its trigger if nobody addressed the bot; `None` if the message is ignored. A
     /// reaction has an empty text.
-    fn meant(&self, room: &str, message: &Incoming) -> Option<(String, Option<TriggerSource>)> {
+    fn command_or_trigger(&self, room: &str, message: &Incoming) -> Option<(String, Option<TriggerSource>)> {
         if message.reaction.is_some() {
             return Some((String::new(), None));
         }
@@ -151,14 +162,14 @@ impl AccountInbox {
             Some(text) => Some((text, None)),
             // A message that addresses another bot here is a command for that bot.
             None if self.others.iter().any(|other| other.command(message).is_some()) => None,
-            None => self.heard(room, message).map(|started| (started.line(), Some(started))),
+            None => self.trigger(room, message).map(|started| (started.line(), Some(started))),
         }
     }
 
     /// The trigger that matches a message which does not address the bot. Only the trigger's command is stored, not the
     /// message.
-    fn heard(&self, room: &str, message: &Incoming) -> Option<TriggerSource> {
-        self.listener.heard(&message.text, &|name| self.access.is_room(name, (self.network, room)))
+    fn trigger(&self, room: &str, message: &Incoming) -> Option<TriggerSource> {
+        self.listener.matched(&message.text, &|name| self.access.is_room(name, (self.network, room)))
     }
 
     /// Stores messages and other writes in one transaction, and queues the new messages for handling. Returns the
@@ -171,17 +182,17 @@ impl AccountInbox {
             return Ok(0);
         }
         // Counted as activity before the commit, so that the host never appears idle between the two.
-        let at_work = self.activity.begin();
+        let guard = self.activity.begin();
         let mut writes = Vec::with_capacity(arrivals.len() + more.len());
         let mut rows = Vec::with_capacity(arrivals.len());
         // A message with a deduplication key is stored only if the key is new.
-        for Arrival { row, late, once, words } in arrivals {
+        for Arrival { row, late, deduplication_key, announcements } in arrivals {
             rows.push((row.clone(), late));
-            match once {
-                Some(name) => writes.push(Write::Once { name, came: Timestamp::now(), row, words }),
+            match deduplication_key {
+                Some(key) => writes.push(Write::ReceiveOnce { key, received: Timestamp::now(), row, announcements }),
                 None => {
                     writes.push(Write::Receive(row));
-                    writes.extend(words.into_iter().map(Write::Say));
+                    writes.extend(announcements.into_iter().map(Write::Send));
                 }
             }
         }
@@ -196,7 +207,7 @@ impl AccountInbox {
                 self.outbox.waiting.arrived(&row.key);
             }
             // The receiver is closed only during shutdown. The row is stored and is handled at the next start.
-            let _ = self.rows.send((row, late, at_work.clone()));
+            let _ = self.rows.send((row, late, guard.clone()));
         }
         Ok(count)
     }
@@ -216,9 +227,9 @@ impl AccountInbox {
                 if crate::job::thumb(emoji).is_none() {
                     return Ok(false);
                 }
-                match self.store.sent_as(self.network, on).await? {
-                    Some(key) => Ok(approval_text::key_parts(&key).is_some()),
-                    None => asks_unsent(&*self.store, self.network).await,
+                match self.store.key_of_event(self.network, on).await? {
+                    Some(key) => Ok(approval_text::parse_key(&key).is_some()),
+                    None => may_have_unsent_request(&*self.store, self.network).await,
                 }
             }
         }
@@ -227,11 +238,11 @@ impl AccountInbox {
 
 /// Whether an approval message may be in a room before its event id is stored. A reaction on an unknown event can then
 /// be a vote.
-pub(crate) async fn asks_unsent(store: &dyn Store, network: &str) -> Result<bool, StoreError> {
+pub(crate) async fn may_have_unsent_request(store: &dyn Store, network: &str) -> Result<bool, StoreError> {
     let asks = |pending: &PendingRow| {
         pending.event.is_none()
             && pending.row.network == network
-            && approval_text::key_parts(&pending.row.key).is_some()
+            && approval_text::parse_key(&pending.row.key).is_some()
     };
     Ok(store.outbox().await?.iter().any(asks))
 }

@@ -156,12 +156,12 @@ impl Notices {
     ) -> Vec<Write> {
         let mut writes = Vec::new();
         for (number, notice) in self.0.iter().enumerate().filter(|(_, notice)| notice.is_for(occasion, row)) {
-            let Some(spot) = outbox.spot(&row.bot, &notice.room) else {
+            let Some(destination) = outbox.destination(&row.bot, &notice.room) else {
                 tracing::error!(room = %notice.room, "a notification is dropped: no account is on the network of `room`; set the room's network or add a bot there");
                 continue;
             };
             let key = format!("{}/notice-{purpose}-{number}", row.id);
-            writes.push(Write::Say(spot.say(key, Text::lines(words(&notice.text, catalog, row, facts)))));
+            writes.push(Write::Send(destination.say(key, Text::lines(words(&notice.text, catalog, row, facts)))));
         }
         writes
     }

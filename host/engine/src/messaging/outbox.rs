@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use super::accounts::Account;
 use crate::{
     adapter::{Body, Chat, Outgoing, SendError},
-    base::{Activity, AtWork},
+    base::{Activity, ActivityGuard},
     metrics::{FirstAnswers, RequestOutcome, outbound, rate_limited},
     store::{OutboxKind, PendingRow, Store, Write, is_announced},
 };
@@ -28,12 +28,12 @@ pub(crate) const LONGEST_MESSAGE: usize = 20_000;
 const LONGEST_FILE: usize = 1 << 20;
 
 /// The maximum length of a plugin's text, in bytes. It is larger than a message, so that a long text can become a file.
-pub(crate) const LONGEST_SAID: usize = 64 << 10;
+pub(crate) const LONGEST_PLUGIN_TEXT: usize = 64 << 10;
 
 /// The number of extra lanes per room for acknowledgements.
-const LANES_BESIDE: u64 = 4;
+const ACKNOWLEDGEMENT_LANES: u64 = 4;
 /// The reaction that acknowledges a command.
-pub(crate) const TAKEN_UP: &str = "👀";
+pub(crate) const ACKNOWLEDGED: &str = "👀";
 
 /// The outgoing messages of a host.
 pub struct Outbox {
@@ -49,19 +49,19 @@ pub struct Outbox {
     activity: Activity,
     /// The commands that have no answer yet.
     pub(crate) waiting: FirstAnswers,
-    wake: mpsc::UnboundedSender<AtWork>,
-    woken: Mutex<Option<mpsc::UnboundedReceiver<AtWork>>>,
+    wake: mpsc::UnboundedSender<ActivityGuard>,
+    woken: Mutex<Option<mpsc::UnboundedReceiver<ActivityGuard>>>,
 }
 
 /// Bot, network, room, and the number of the acknowledgement lane, if it is one.
 type LaneName = (String, String, String, Option<u64>);
-type Lane = mpsc::UnboundedSender<(PendingRow, bool, AtWork)>;
+type Lane = mpsc::UnboundedSender<(PendingRow, bool, ActivityGuard)>;
 /// A row's key and version.
 type TextName = (String, u64);
 
 /// The rows that were given to lanes. A row is not queued again when a list was read before the row was marked as sent.
 #[derive(Debug, Default)]
-struct Flight {
+struct InFlight {
     queued: HashSet<TextName>,
     done: HashSet<TextName>,
 }
@@ -90,14 +90,14 @@ impl Outbox {
     /// Sends rows until the process ends. For rows of an earlier process it first checks whether they were sent.
     pub(crate) async fn run(self: Arc<Self>) {
         let Some(mut woken) = self.woken.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
-        let flight: Arc<Mutex<Flight>> = Arc::default();
+        let in_flight: Arc<Mutex<InFlight>> = Arc::default();
         let mut lanes: HashMap<LaneName, Lane> = HashMap::new();
         let mut left_over = true;
-        while let Some(at_work) = woken.recv().await {
+        while let Some(guard) = woken.recv().await {
             // One read of the outbox covers all queued signals.
             while woken.try_recv().is_ok() {}
             // Rows that were marked as sent before this point are not in the list that is read next.
-            lock(&flight).done.clear();
+            lock(&in_flight).done.clear();
             let rows = match self.store.outbox().await {
                 Ok(rows) => rows,
                 Err(error) => {
@@ -114,37 +114,38 @@ impl Outbox {
             for row in in_order(rows) {
                 let Some(chat) = self.chat(&row.row.bot, &row.row.network) else { continue };
                 // On a network without edits a card is sent once, when its job waits or has ended.
-                if matches!(row.row.purpose, OutboxKind::Card { rest: false }) && !chat.abilities().edits {
+                if matches!(row.row.purpose, OutboxKind::Card { rest: false }) && !chat.features().edits {
                     continue;
                 }
                 let name = (row.row.key.clone(), row.version);
-                let mut flying = lock(&flight);
-                if flying.done.contains(&name) || !flying.queued.insert(name) {
+                let mut locked = lock(&in_flight);
+                if locked.done.contains(&name) || !locked.queued.insert(name) {
                     continue;
                 }
-                drop(flying);
-                let name = (row.row.bot.clone(), row.row.network.clone(), row.row.room.clone(), beside(&row));
-                let lane = lanes.entry(name).or_insert_with(|| self.clone().lane(chat.clone(), flight.clone()));
-                let _ = lane.send((row, left_over, at_work.clone()));
+                drop(locked);
+                let name =
+                    (row.row.bot.clone(), row.row.network.clone(), row.row.room.clone(), acknowledgement_lane(&row));
+                let lane = lanes.entry(name).or_insert_with(|| self.clone().lane(chat.clone(), in_flight.clone()));
+                let _ = lane.send((row, left_over, guard.clone()));
             }
             left_over = false;
         }
     }
 
     /// Starts the worker of one lane.
-    fn lane(self: Arc<Self>, chat: Arc<dyn Chat>, flight: Arc<Mutex<Flight>>) -> Lane {
-        let (lane, mut rows) = mpsc::unbounded_channel::<(PendingRow, bool, AtWork)>();
+    fn lane(self: Arc<Self>, chat: Arc<dyn Chat>, in_flight: Arc<Mutex<InFlight>>) -> Lane {
+        let (lane, mut rows) = mpsc::unbounded_channel::<(PendingRow, bool, ActivityGuard)>();
         tokio::spawn(async move {
             // The event ids of cards whose newer versions may already be queued here.
             let mut cards: HashMap<String, String> = HashMap::new();
-            while let Some((mut row, left_over, at_work)) = rows.recv().await {
+            while let Some((mut row, left_over, guard)) = rows.recv().await {
                 let name = (row.row.key.clone(), row.version);
                 if row.event.is_none() {
                     row.event = cards.get(&row.row.key).cloned();
                 }
                 // A newer version of the card is queued and replaces this one.
                 let newer = matches!(row.row.purpose, OutboxKind::Card { .. })
-                    && lock(&flight).queued.iter().any(|(key, version)| *key == name.0 && *version > name.1);
+                    && lock(&in_flight).queued.iter().any(|(key, version)| *key == name.0 && *version > name.1);
                 if !newer {
                     let event = self.deliver(&chat, &row, left_over).await;
                     if let (OutboxKind::Card { rest }, Some(event)) = (&row.row.purpose, &event) {
@@ -155,20 +156,20 @@ impl Outbox {
                         }
                     }
                     // Store that the row was sent before the next one is sent.
-                    self.mark(Write::Sent { key: row.row.key.clone(), version: row.version, event }).await;
+                    self.mark_sent(Write::Sent { key: row.row.key.clone(), version: row.version, event }).await;
                 }
-                let mut flying = lock(&flight);
-                flying.queued.remove(&name);
-                flying.done.insert(name);
-                drop(flying);
-                drop(at_work);
+                let mut locked = lock(&in_flight);
+                locked.queued.remove(&name);
+                locked.done.insert(name);
+                drop(locked);
+                drop(guard);
             }
         });
         lane
     }
 
     /// Stores that a row was sent, and retries until that succeeds. A restart before that would send the row again.
-    async fn mark(&self, sent: Write) {
+    async fn mark_sent(&self, sent: Write) {
         let mut wait = FIRST_WAIT;
         while let Err(error) = self.store.commit(vec![sent.clone()]).await {
             tracing::error!(%error, "a sent message cannot be marked as sent in the store; retrying");
@@ -183,7 +184,7 @@ impl Outbox {
         let (key, body) = match (&row.row.purpose, &row.event) {
             (OutboxKind::Reaction { event, emoji }, _) => {
                 // A command that nobody typed has no event that could have a reaction.
-                if !chat.abilities().reactions || is_announced(event) {
+                if !chat.features().reactions || is_announced(event) {
                     return None;
                 }
                 (row.row.key.clone(), Body::React { event: event.clone(), emoji: emoji.clone() })
@@ -255,22 +256,22 @@ fn asked<T>(tried: &Result<T, SendError>) -> RequestOutcome {
         Ok(_) => RequestOutcome::Done,
         Err(SendError::Never { .. }) => RequestOutcome::Refused,
         Err(SendError::Later { after: Some(_), .. }) => RequestOutcome::Limited,
-        Err(SendError::Later { after: None, .. }) => RequestOutcome::Away,
+        Err(SendError::Later { after: None, .. }) => RequestOutcome::Unavailable,
     }
 }
 
 /// The extra lane for a reaction that acknowledges a command. The person who typed the command sees it at once, even if
 /// many messages of the room are still queued.
-fn beside(row: &PendingRow) -> Option<u64> {
+fn acknowledgement_lane(row: &PendingRow) -> Option<u64> {
     let OutboxKind::Reaction { event, emoji } = &row.row.purpose else { return None };
     let mut hasher = DefaultHasher::new();
     event.hash(&mut hasher);
-    (emoji == TAKEN_UP).then(|| hasher.finish() % LANES_BESIDE)
+    (emoji == ACKNOWLEDGED).then(|| hasher.finish() % ACKNOWLEDGEMENT_LANES)
 }
 
 /// The maximum length of a text on a network, in bytes of plain text.
 pub(crate) fn longest(chat: &dyn Chat) -> usize {
-    if chat.abilities().files { LONGEST_FILE } else { LONGEST_MESSAGE }
+    if chat.features().files { LONGEST_FILE } else { LONGEST_MESSAGE }
 }
 
 /// Orders rows for sending. A card that was never sent goes directly before the closing message of its job, because its

@@ -90,7 +90,7 @@ pub(crate) enum CommandOutcome {
     /// A command of the host changed something, for example `cancel`.
     CarriedOut,
     /// A job was opened.
-    TriggerSource,
+    Started,
     /// The line was not a valid command.
     Malformed,
     /// The sender has no right to run it.
@@ -102,21 +102,14 @@ pub(crate) enum CommandOutcome {
 }
 
 impl CommandOutcome {
-    const ALL: [Self; 7] = [
-        Self::Answered,
-        Self::CarriedOut,
-        Self::TriggerSource,
-        Self::Malformed,
-        Self::Denied,
-        Self::Late,
-        Self::Unable,
-    ];
+    const ALL: [Self; 7] =
+        [Self::Answered, Self::CarriedOut, Self::Started, Self::Malformed, Self::Denied, Self::Late, Self::Unable];
 
     fn as_str(self) -> &'static str {
         match self {
             Self::Answered => "answered",
             Self::CarriedOut => "carried-out",
-            Self::TriggerSource => "started",
+            Self::Started => "started",
             Self::Malformed => "malformed",
             Self::Denied => "denied",
             Self::Late => "late",

@@ -23,7 +23,7 @@ pub(crate) struct FirstAnswers(Mutex<HashMap<String, Waiting>>);
 struct Waiting {
     since: Instant,
     // The other key of the same command: a command has its message's key and its job's id.
-    twin: Option<String>,
+    other_key: Option<String>,
 }
 
 impl FirstAnswers {
@@ -34,18 +34,18 @@ impl FirstAnswers {
             waiting.retain(|_, one| one.since.elapsed() < OLD);
         }
         if waiting.len() < MOST {
-            waiting.insert(name(key), Waiting { since: Instant::now(), twin: None });
+            waiting.insert(name(key), Waiting { since: Instant::now(), other_key: None });
         }
     }
 
     /// Links a command to its job: a message of the job is an answer too.
-    pub(crate) fn became(&self, key: &InboxKey, job: &str) {
+    pub(crate) fn became_job(&self, key: &InboxKey, job: &str) {
         let mut waiting = self.waiting();
         let name = name(key);
         let Some(one) = waiting.get_mut(&name) else { return };
-        one.twin = Some(job.to_owned());
+        one.other_key = Some(job.to_owned());
         let since = one.since;
-        waiting.insert(job.to_owned(), Waiting { since, twin: Some(name) });
+        waiting.insert(job.to_owned(), Waiting { since, other_key: Some(name) });
     }
 
     /// Removes a command that gets no answer.
@@ -59,8 +59,8 @@ impl FirstAnswers {
         let Some((about, _)) = key.rsplit_once('/') else { return };
         let mut waiting = self.waiting();
         let Some(one) = waiting.remove(about) else { return };
-        if let Some(twin) = one.twin {
-            waiting.remove(&twin);
+        if let Some(other_key) = one.other_key {
+            waiting.remove(&other_key);
         }
         drop(waiting);
         super::table::FIRST_ANSWER
@@ -91,7 +91,7 @@ mod tests {
         let answers = FirstAnswers::default();
         for sent in ["ops/1/a/👀", "7f3ak/card"] {
             answers.arrived(&key("a"));
-            answers.became(&key("a"), "7f3ak");
+            answers.became_job(&key("a"), "7f3ak");
             assert_eq!(answers.waiting().len(), 2);
             answers.sent("memory", "ops/1/b/👀");
             answers.sent("memory", "nothing");

@@ -15,7 +15,7 @@ pub enum RequestOutcome {
     /// The rate limit was exceeded.
     Limited,
     /// No answer, or temporarily unavailable.
-    Away,
+    Unavailable,
     /// Refused.
     Refused,
 }
@@ -30,7 +30,7 @@ impl RequestOutcome {
             Self::Status(_) => "5xx",
             Self::Done => "ok",
             Self::Limited => "limited",
-            Self::Away => "away",
+            Self::Unavailable => "away",
             Self::Refused => "refused",
         }
     }
@@ -43,14 +43,14 @@ impl RequestOutcome {
 /// Records a request that began at `began`. `target` is the network, or the backend's name in the configuration. The
 /// engine records its own calls of adapters (such as `say` or `start`). An adapter records its HTTP requests by their
 /// HTTP methods.
-pub fn outbound(target: &str, method: &'static str, came: RequestOutcome, began: Instant) {
+pub fn outbound(target: &str, method: &'static str, result: RequestOutcome, began: Instant) {
     let target = metrics::SharedString::from(target.to_owned());
     super::table::OUTBOUND
         .counter([
             (Label::Target, target.clone()),
             (Label::Method, method.into()),
-            (Label::Status, came.status().into()),
-            (Label::Success, if came.success() { "true" } else { "false" }.into()),
+            (Label::Status, result.status().into()),
+            (Label::Success, if result.success() { "true" } else { "false" }.into()),
         ])
         .increment(1);
     super::table::OUTBOUND_SECONDS
@@ -166,12 +166,12 @@ pub(crate) fn rate_limited(network: &'static str, wait: Duration) {
 
 fn word(phase: JobPhase) -> &'static str {
     match phase {
-        JobPhase::Working => "working",
+        JobPhase::Running => "working",
         JobPhase::Run => "run",
         JobPhase::Time => "time",
-        JobPhase::Line => "line",
-        JobPhase::Later => "later",
-        JobPhase::Asked => "asked",
+        JobPhase::Queued => "line",
+        JobPhase::Scheduled => "later",
+        JobPhase::InDoubt => "asked",
         JobPhase::Approval => "approval",
         JobPhase::Held => "held",
     }

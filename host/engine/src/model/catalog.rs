@@ -35,7 +35,7 @@ impl Catalog {
 
     /// The environment in which a version of an app must have succeeded before it may be deployed to this one, with the
     /// position of the rule. Environments to which the app is not deployed are skipped.
-    pub fn before<'a>(&'a self, app: &str, environment: &str) -> Option<(&'a str, &'a At)> {
+    pub fn required_before<'a>(&'a self, app: &str, environment: &str) -> Option<(&'a str, &'a At)> {
         let app = self.app(app)?;
         let rule = self.environment(environment)?.after.as_ref()?;
         let mut after = rule;
@@ -76,7 +76,7 @@ pub struct App {
     /// The people who may grant roles on it in chat, as written in the configuration.
     pub owners: Vec<Located<String>>,
     /// The handling of actions from a direct message.
-    pub direct: Direct,
+    pub direct: DirectPolicy,
     /// The deployments, in the order of the configuration.
     pub deployments: Vec<Deployment>,
 }
@@ -104,7 +104,7 @@ pub struct BackendId(pub(crate) usize);
 
 /// The handling of an action on an app that is typed in a direct message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Direct {
+pub enum DirectPolicy {
     /// The action runs, and is shown in the app's room if there is one.
     #[default]
     Show,

@@ -14,7 +14,7 @@ pub use attribute::{Attribute, Attributes};
 pub use bot::BotIdentity;
 pub(crate) use call::NO_RULE;
 pub use call::{CONTRACT, CallKind, CallSpec, CallTable, EnvironmentFrom, Risk};
-pub(crate) use catalog::{App, BackendId, Catalog, Deployment, Direct, Environment};
+pub(crate) use catalog::{App, BackendId, Catalog, Deployment, DirectPolicy, Environment};
 pub use limits::Limits;
 pub use person::Person;
 pub(crate) use person::{handle, who_is};

@@ -30,12 +30,12 @@ impl ValuePattern {
     }
 
     /// Whether a whole value matches.
-    pub fn takes(&self, value: &str) -> bool {
+    pub fn matches(&self, value: &str) -> bool {
         (self.dash || !value.starts_with('-')) && !value.contains('\0') && self.whole.is_match(value)
     }
 
     /// The requirement that a value does not meet, for messages.
-    pub fn wanted(&self, value: &str) -> String {
+    pub fn requirement(&self, value: &str) -> String {
         match value.starts_with('-') && !self.dash {
             true => "it must not begin with a dash".to_owned(),
             false => format!("it must match {}", self.text),
@@ -55,16 +55,16 @@ mod tests {
     #[test]
     fn a_pattern_matches_the_whole_value() {
         let version = ValuePattern::new(r"[0-9]+\.[0-9]+|latest").unwrap();
-        assert!(version.takes("1.2") && version.takes("latest"));
+        assert!(version.matches("1.2") && version.matches("latest"));
         for value in ["1.2.3", "x1.2", "latest ", "1.2\n", "latest\nx"] {
-            assert!(!version.takes(value), "{value:?}");
+            assert!(!version.matches(value), "{value:?}");
         }
     }
 
     #[test]
     fn a_leading_dash_needs_an_expression_that_begins_with_one() {
-        assert!(!ValuePattern::new(".*").unwrap().takes("-rf"));
-        assert!(ValuePattern::new("-?[0-9]+").unwrap().takes("-5"));
-        assert!(ValuePattern::new(".*").unwrap().takes("a-rf"));
+        assert!(!ValuePattern::new(".*").unwrap().matches("-rf"));
+        assert!(ValuePattern::new("-?[0-9]+").unwrap().matches("-5"));
+        assert!(ValuePattern::new(".*").unwrap().matches("a-rf"));
     }
 }

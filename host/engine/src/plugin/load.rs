@@ -342,10 +342,15 @@ fn settings(config: &PluginConfig, description: &Description) -> Result<Arc<[(St
         }
         for value in values {
             match &setting.pattern {
-                Some(pattern) if !pattern.takes(&value.value) => {
+                Some(pattern) if !pattern.matches(&value.value) => {
                     wrong.push((
                         value.at.clone(),
-                        format!("`{}` does not fit `{}`: {}", value.value, setting.name, pattern.wanted(&value.value)),
+                        format!(
+                            "`{}` does not fit `{}`: {}",
+                            value.value,
+                            setting.name,
+                            pattern.requirement(&value.value)
+                        ),
                     ));
                 }
                 _ => settings.push((setting.name.clone(), value.value.clone())),

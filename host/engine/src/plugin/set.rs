@@ -96,8 +96,8 @@ impl<D: GuestData> Plugins<D> {
     pub(crate) async fn keep(&self, store: &dyn Store) -> Result<(), StoreError> {
         for plugin in &self.loaded {
             let Some(bytes) = plugin.take_bytes() else { continue };
-            if store.beside(&plugin.digest).await?.is_none() {
-                store.commit(vec![Write::Keep { digest: plugin.digest.clone(), bytes }]).await?;
+            if store.blob(&plugin.digest).await?.is_none() {
+                store.commit(vec![Write::StoreBlob { digest: plugin.digest.clone(), bytes }]).await?;
             }
         }
         Ok(())
@@ -124,7 +124,7 @@ impl<D: GuestData> Plugins<D> {
         if let Some(plugin) = known {
             return Ok(plugin);
         }
-        let bytes = store.beside(&row.digest).await?;
+        let bytes = store.blob(&row.digest).await?;
         let bytes = bytes.filter(|bytes| crate::store::digest(bytes) == row.digest);
         let bytes =
             bytes.ok_or_else(|| HistoryError::Plugin(format!("the bytes of plugin {} are gone", row.plugin)))?;

@@ -50,7 +50,10 @@ fn a_good_description_is_taken_and_cleaned() {
     assert!(spec.summary.len() <= 300 && spec.examples.len() <= 8, "{}", spec.summary.len());
     assert_eq!(spec.examples[0], "paint it");
     assert!(
-        description.settings[0].pattern.as_ref().is_some_and(|pattern| pattern.takes("24h") && !pattern.takes("24h "))
+        description.settings[0]
+            .pattern
+            .as_ref()
+            .is_some_and(|pattern| pattern.matches("24h") && !pattern.matches("24h "))
     );
     assert!(description.settings[1].pattern.is_none());
 }

@@ -15,7 +15,7 @@ use super::{
     chat_grants::Granted,
     machines::Machines,
     people::People,
-    role::{Held, Member, Rights, Role},
+    role::{HeldRole, Member, Rights, Role},
     role_index::Index,
     room_members::Rooms,
 };
@@ -87,7 +87,7 @@ impl Access {
         });
         let named = roles.iter().filter_map(|role| role.rooms.as_ref()).flatten().cloned();
         Self {
-            admin_ids: admins.iter().map(|id| persons.one(id).to_owned()).collect(),
+            admin_ids: admins.iter().map(|id| persons.canonical_id(id).to_owned()).collect(),
             index: Index::new(&roles, &persons),
             rooms: Rooms::new(peopled, named, network),
             granted: Granted::default(),
@@ -114,36 +114,40 @@ impl Access {
         } else if target.is_for_admins() {
             Rights::Roles(Vec::new())
         } else {
-            Rights::Roles(self.held(who, true).into_iter().filter(|held| held.role.runs(command)).collect())
+            Rights::Roles(self.roles_of(who, true).into_iter().filter(|held| held.role.runs(command)).collect())
         }
     }
 
     /// The roles that a person has in the room that they write in. `everyone` includes roles whose member is
     /// `everyone`.
-    pub fn held<'a>(&self, who: impl Into<Asker<'a>>, everyone: bool) -> Vec<Held> {
+    pub fn roles_of<'a>(&self, who: impl Into<Asker<'a>>, everyone: bool) -> Vec<HeldRole> {
         let who = who.into();
-        let one = self.persons.one(who.id);
+        let one = self.persons.canonical_id(who.id);
         // Roles of `everyone` are for people, not for machines.
         let everyone = everyone && !self.machines.has(who.id);
-        let places = self.index.of(
+        let positions = self.index.of(
             one,
             everyone,
             |group| self.in_group(group, who.id),
             |room| self.rooms.has(room, self.persons.ids(who.id)),
         );
-        let named = places.into_iter().map(|place| Held { role: self.roles[place].clone(), grant: None, reach: None });
+        let named = positions.into_iter().map(|position| HeldRole {
+            role: self.roles[position].clone(),
+            grant: None,
+            reach: None,
+        });
         let now = self.now();
         let here = |grant: &Arc<Grant>| who.bot.is_none_or(|bot| self.is_bot(bot, &grant.bot));
-        let granted = self.granted.of(one).into_iter().filter(here).filter_map(|grant| self.counting(grant, now));
+        let granted = self.granted.of(one).into_iter().filter(here).filter_map(|grant| self.in_force(grant, now));
         named.chain(granted).filter(|held| self.counts_in(&held.role, who)).collect()
     }
 
     /// The role of a grant, if the grant is in force.
-    fn counting(&self, grant: Arc<Grant>, now: Timestamp) -> Option<Held> {
+    fn in_force(&self, grant: Arc<Grant>, now: Timestamp) -> Option<HeldRole> {
         let role = self.role(&grant.role)?;
         let counts = grant.until.is_none_or(|until| now < until) && self.fault(&grant, role).is_none();
         let reach = counts.then(|| self.bots.environments(&grant.bot).into())?;
-        Some(Held { role: role.clone(), grant: Some(grant), reach: Some(reach) })
+        Some(HeldRole { role: role.clone(), grant: Some(grant), reach: Some(reach) })
     }
 
     /// Why a grant is not in force, if it is not. The configuration limits what can be granted in chat.
@@ -197,7 +201,7 @@ impl Access {
     ///
     /// # Errors
     /// Why the group counts as empty.
-    pub fn group(&self, group: &str) -> Result<Arc<HashSet<String>>, crate::adapter::Closed> {
+    pub fn group(&self, group: &str) -> Result<Arc<HashSet<String>>, crate::adapter::GroupUnavailable> {
         let directory = self.directory.read().unwrap_or_else(PoisonError::into_inner).clone();
         directory.members(group)
     }
@@ -222,7 +226,7 @@ impl Access {
     /// them.
     pub fn sees<'a>(&self, who: impl Into<Asker<'a>>, app: Option<&str>, environment: Option<&str>) -> bool {
         let who = who.into();
-        self.is_admin(who.id) || self.held(who, true).iter().any(|held| held.covers(app, environment))
+        self.is_admin(who.id) || self.roles_of(who, true).iter().any(|held| held.covers(app, environment))
     }
 
     /// Whether two ids belong to one person.
@@ -232,12 +236,12 @@ impl Access {
 
     /// The role with this name.
     pub fn role(&self, name: &str) -> Option<&Arc<Role>> {
-        self.index.role(name).map(|place| &self.roles[place])
+        self.index.role(name).map(|position| &self.roles[position])
     }
 
     /// Whether a person has a role on an app and an environment, other than as `everyone`. Only such a role counts for
     /// approvals. Machines never have one.
-    pub fn stands_for<'a>(
+    pub fn holds_role<'a>(
         &self,
         role: &str,
         who: impl Into<Asker<'a>>,
@@ -246,18 +250,18 @@ impl Access {
     ) -> bool {
         let who = who.into();
         !self.machines.has(who.id)
-            && self.held(who, false).iter().any(|held| held.role.name == role && held.covers(app, environment))
+            && self.roles_of(who, false).iter().any(|held| held.role.name == role && held.covers(app, environment))
     }
 
     /// Whether a role has members that are not known by id: the members of a room.
-    pub fn names_a_room(&self, role: &str) -> bool {
+    pub fn has_room_members(&self, role: &str) -> bool {
         let room = |member: &Member| matches!(member, Member::Room(_));
         self.role(role).is_some_and(|role| role.members.iter().any(room))
     }
 
     /// The ids of the members of a role that are known by id: from the configuration, its groups, and grants. For a
     /// person with several ids, the first one.
-    pub fn named_in(&self, role: &str) -> Vec<String> {
+    pub fn known_members(&self, role: &str) -> Vec<String> {
         let mut ids = Vec::new();
         for member in self.role(role).map(|role| role.members.as_slice()).unwrap_or_default() {
             match member {
@@ -274,13 +278,13 @@ impl Access {
         let granted = self.grants().into_iter().filter(|held| held.role.name == role);
         ids.extend(granted.filter_map(|held| held.grant).map(|grant| grant.person.id.clone()));
         let mut seen = HashSet::new();
-        let ones = ids.iter().map(|id| self.persons.one(id).to_owned());
+        let ones = ids.iter().map(|id| self.persons.canonical_id(id).to_owned());
         ones.filter(|id| seen.insert(id.clone())).collect()
     }
 
     /// Whether a person is an admin; any id of the person counts.
     pub fn is_admin(&self, person: &str) -> bool {
-        self.admin_ids.contains(self.persons.one(person))
+        self.admin_ids.contains(self.persons.canonical_id(person))
     }
 
     /// Whether a person may run a command on any app and environment.
@@ -330,14 +334,14 @@ impl Access {
     }
 
     /// The grants that are in force, the oldest first.
-    pub fn grants(&self) -> Vec<Held> {
+    pub fn grants(&self) -> Vec<HeldRole> {
         let now = self.now();
-        self.granted.all().into_iter().filter_map(|grant| self.counting(grant, now)).collect()
+        self.granted.all().into_iter().filter_map(|grant| self.in_force(grant, now)).collect()
     }
 
     /// All grants of a person, including those that are not in force, the oldest first.
-    pub(crate) fn granted_to(&self, person: &str) -> Vec<Arc<Grant>> {
-        self.granted.of(self.persons.one(person))
+    pub(crate) fn all_grants_of(&self, person: &str) -> Vec<Arc<Grant>> {
+        self.granted.of(self.persons.canonical_id(person))
     }
 
     /// Loads the grants of the store. Returns one line for each grant that is not in force, with the reason.
@@ -358,7 +362,7 @@ impl Access {
                     grant.person.id, grant.role, grant.by.id
                 ));
             }
-            self.granted.add(self.persons.one(&grant.person.id), grant.clone());
+            self.granted.add(self.persons.canonical_id(&grant.person.id), grant.clone());
         }
         warnings
     }
@@ -367,7 +371,7 @@ impl Access {
     pub(crate) fn changed(&self, writes: &[Write]) {
         for write in writes {
             match write {
-                Write::Grant(grant) => self.granted.add(self.persons.one(&grant.person.id), grant.clone()),
+                Write::Grant(grant) => self.granted.add(self.persons.canonical_id(&grant.person.id), grant.clone()),
                 Write::Revoke(id) => self.granted.remove(id),
                 _ => {}
             }
@@ -376,17 +380,17 @@ impl Access {
 
     /// Requests the members of the configured rooms from their networks, unless they are fresh. Returns at once if the
     /// configuration names no room, and waits a few seconds at most.
-    pub(crate) async fn look(&self, accounts: &dyn Accounts) {
-        self.rooms.look(accounts).await;
+    pub(crate) async fn refresh(&self, accounts: &dyn Accounts) {
+        self.rooms.refresh(accounts).await;
     }
 
     /// Replaces the groups of the configuration by a directory.
-    pub(crate) fn ask_directory(&self, directory: Arc<dyn Directory>) {
+    pub(crate) fn use_directory(&self, directory: Arc<dyn Directory>) {
         *self.directory.write().unwrap_or_else(PoisonError::into_inner) = directory;
     }
 
     /// Sets the clock for the expiry of grants.
-    pub(crate) fn keep_time(&self, clock: MonotonicClock) {
+    pub(crate) fn set_clock(&self, clock: MonotonicClock) {
         // The first call wins: the engine that serves makes it.
         let _ = self.clock.set(clock);
     }

@@ -70,7 +70,7 @@ pub(crate) struct Need {
     pub(crate) within: u64,
     /// The apps and environments of the effects. An approver must have the role for all of them.
     #[serde(rename = "places")]
-    pub(crate) places: BTreeSet<(Option<String>, Option<String>)>,
+    pub(crate) targets: BTreeSet<(Option<String>, Option<String>)>,
 }
 
 impl Need {
@@ -79,7 +79,7 @@ impl Need {
         for need in more {
             match needs.iter_mut().find(|known| known.id == need.id) {
                 Some(known) => {
-                    known.places.extend(need.places.iter().cloned());
+                    known.targets.extend(need.targets.iter().cloned());
                     // The rule is used as it is now, but never with a lower count than before.
                     known.count = known.count.max(need.count);
                     known.rule.clone_from(&need.rule);
@@ -97,7 +97,7 @@ impl Need {
             other.id == self.id
                 && other.count >= self.count
                 && other.from.iter().all(|role| self.from.contains(role))
-                && self.places.is_subset(&other.places)
+                && self.targets.is_subset(&other.targets)
         };
         asked.iter().any(|other| as_strong(&other))
     }
@@ -142,8 +142,8 @@ mod tests {
 
     fn need(rule: &str, count: u32, from: &[&str], environment: &str) -> Need {
         let from = from.iter().map(|role| (*role).to_owned()).collect();
-        let places = BTreeSet::from([(Some("cms".to_owned()), Some(environment.to_owned()))]);
-        Need { id: rule.to_owned(), rule: rule.to_owned(), count, from, within: 1, places }
+        let targets = BTreeSet::from([(Some("cms".to_owned()), Some(environment.to_owned()))]);
+        Need { id: rule.to_owned(), rule: rule.to_owned(), count, from, within: 1, targets }
     }
 
     #[test]
@@ -161,6 +161,6 @@ mod tests {
     fn one_rule_asks_once_for_all_its_effects() {
         let mut needs = vec![need("one", 1, &["deployer"], "staging")];
         Need::join(&mut needs, &[need("one", 1, &["deployer"], "production"), need("two", 1, &["oncall"], "staging")]);
-        assert_eq!((needs.len(), needs[0].places.len()), (2, 2));
+        assert_eq!((needs.len(), needs[0].targets.len()), (2, 2));
     }
 }

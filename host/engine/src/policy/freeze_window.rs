@@ -23,14 +23,14 @@ pub struct Window {
     /// When it begins.
     pub from: Cron,
     /// When it ends.
-    pub ends: Ends,
+    pub ends: WindowEnd,
     /// The operator's reason; may be empty.
     pub reason: String,
 }
 
 /// The end of a window.
 #[derive(Debug, Clone)]
-pub enum Ends {
+pub enum WindowEnd {
     /// After this elapsed time, regardless of daylight saving changes.
     After(Duration),
     /// At the next time that the cron expression matches.
@@ -46,8 +46,8 @@ impl Window {
     /// The end of the window that contains a time, if one does. The start is inclusive, the end exclusive.
     pub fn covers(&self, at: Timestamp) -> Option<Timestamp> {
         let within = match self.ends {
-            Ends::After(lasts) => lasts,
-            Ends::At(_) => BACK,
+            WindowEnd::After(lasts) => lasts,
+            WindowEnd::At(_) => BACK,
         };
         // Of overlapping windows, the one that began last ends last.
         let begin = self.from.last(at, within)?;
@@ -62,11 +62,11 @@ impl Window {
 
     fn end(&self, begin: Timestamp) -> Timestamp {
         match &self.ends {
-            Ends::After(lasts) => {
+            WindowEnd::After(lasts) => {
                 let lasts = SignedDuration::try_from(*lasts).unwrap_or(SignedDuration::MAX);
                 begin.saturating_add(lasts).unwrap_or(Timestamp::MAX)
             }
-            Ends::At(until) => until.next(begin).unwrap_or(Timestamp::MAX),
+            WindowEnd::At(until) => until.next(begin).unwrap_or(Timestamp::MAX),
         }
     }
 }
@@ -88,8 +88,8 @@ mod tests {
             environments: vec![Pattern::new("production").unwrap()],
             from: Cron::new(from, &zone).unwrap(),
             ends: match ends {
-                Ok(lasts) => Ends::After(crate::base::parse_duration(lasts).unwrap()),
-                Err(until) => Ends::At(Cron::new(until, &zone).unwrap()),
+                Ok(lasts) => WindowEnd::After(crate::base::parse_duration(lasts).unwrap()),
+                Err(until) => WindowEnd::At(Cron::new(until, &zone).unwrap()),
             },
             reason: String::new(),
         }

@@ -24,8 +24,8 @@ pub struct Freezes {
     // All environments, in the order of the configuration.
     environments: Vec<String>,
     zone: TimeZone,
-    said: RwLock<BTreeMap<String, Freeze>>,
-    still: Arc<tokio::sync::RwLock<()>>,
+    by_command: RwLock<BTreeMap<String, Freeze>>,
+    lock: Arc<tokio::sync::RwLock<()>>,
 }
 
 /// A read lock. No environment is frozen while it is held.
@@ -78,9 +78,9 @@ impl fmt::Display for FrozenBy {
 
 impl Freezes {
     /// Creates the list from the configuration's windows and the stored freezes. `zone` is the time zone for messages.
-    pub fn new(windows: Vec<Window>, environments: Vec<String>, zone: TimeZone, said: Vec<Freeze>) -> Self {
-        let said = said.into_iter().map(|freeze| (freeze.environment.clone(), freeze)).collect();
-        Self { windows, environments, zone, said: RwLock::new(said), still: Arc::default() }
+    pub fn new(windows: Vec<Window>, environments: Vec<String>, zone: TimeZone, by_command: Vec<Freeze>) -> Self {
+        let by_command = by_command.into_iter().map(|freeze| (freeze.environment.clone(), freeze)).collect();
+        Self { windows, environments, zone, by_command: RwLock::new(by_command), lock: Arc::default() }
     }
 
     /// The time zone in which times are typed and shown.
@@ -90,7 +90,7 @@ impl Freezes {
 
     /// The reasons why an environment is frozen at a time; empty if it is not.
     pub fn of(&self, environment: &str, at: Timestamp) -> Vec<Frozen> {
-        let said = self.said(environment, at).as_ref().map(Frozen::from);
+        let by_command = self.by_command(environment, at).as_ref().map(Frozen::from);
         let windows = self.windows.iter().filter(|window| window.is_for(environment)).filter_map(|window| {
             Some(Frozen {
                 environment: environment.to_owned(),
@@ -99,7 +99,7 @@ impl Freezes {
                 by: FrozenBy::Window(window.at.clone()),
             })
         });
-        said.into_iter().chain(windows).collect()
+        by_command.into_iter().chain(windows).collect()
     }
 
     /// The reasons for all environments.
@@ -108,9 +108,9 @@ impl Freezes {
     }
 
     /// The freeze that was set by command, if it is in force at a time.
-    pub fn said(&self, environment: &str, at: Timestamp) -> Option<Freeze> {
-        let said = self.said.read().unwrap_or_else(PoisonError::into_inner);
-        said.get(environment).filter(|freeze| freeze.until.is_none_or(|until| at < until)).cloned()
+    pub fn by_command(&self, environment: &str, at: Timestamp) -> Option<Freeze> {
+        let by_command = self.by_command.read().unwrap_or_else(PoisonError::into_inner);
+        by_command.get(environment).filter(|freeze| freeze.until.is_none_or(|until| at < until)).cloned()
     }
 
     /// The current freezes and the next windows, one line each, for people.
@@ -142,23 +142,23 @@ impl Freezes {
     }
 
     /// Blocks changes of freezes until the guard is dropped.
-    pub(crate) async fn still(&self) -> FreezeGuard {
-        FreezeGuard { _held: self.still.clone().read_owned().await }
+    pub(crate) async fn guard(&self) -> FreezeGuard {
+        FreezeGuard { _held: self.lock.clone().read_owned().await }
     }
 
     /// Waits until no effect is between its check and its intent, and blocks new effects until the guard is dropped.
-    pub(crate) async fn alone(&self) -> tokio::sync::OwnedRwLockWriteGuard<()> {
-        self.still.clone().write_owned().await
+    pub(crate) async fn exclusive(&self) -> tokio::sync::OwnedRwLockWriteGuard<()> {
+        self.lock.clone().write_owned().await
     }
 
     /// Applies a freeze that was just stored.
-    pub(crate) fn froze(&self, freeze: Freeze) {
-        self.said.write().unwrap_or_else(PoisonError::into_inner).insert(freeze.environment.clone(), freeze);
+    pub(crate) fn apply_freeze(&self, freeze: Freeze) {
+        self.by_command.write().unwrap_or_else(PoisonError::into_inner).insert(freeze.environment.clone(), freeze);
     }
 
     /// Applies the lifting of a freeze that was just stored.
-    pub(crate) fn thawed(&self, environment: &str) {
-        self.said.write().unwrap_or_else(PoisonError::into_inner).remove(environment);
+    pub(crate) fn apply_unfreeze(&self, environment: &str) {
+        self.by_command.write().unwrap_or_else(PoisonError::into_inner).remove(environment);
     }
 }
 
@@ -171,7 +171,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::policy::{freeze_window::Ends, pattern::Pattern};
+    use crate::policy::{freeze_window::WindowEnd, pattern::Pattern};
     use crate::{base::Cron, model::Person};
 
     fn at(text: &str) -> Timestamp {
@@ -188,16 +188,16 @@ mod tests {
         }
     }
 
-    fn freezes(said: Vec<Freeze>) -> Freezes {
+    fn freezes(by_command: Vec<Freeze>) -> Freezes {
         let weekend = Window {
             at: At { file: Arc::from("plugins.toml"), line: 7 },
             environments: vec![Pattern::new("prod*").unwrap()],
             from: Cron::new("0 17 * * FRI", &TimeZone::UTC).unwrap(),
-            ends: Ends::After(Duration::from_secs(63 * 3600)),
+            ends: WindowEnd::After(Duration::from_secs(63 * 3600)),
             reason: "weekend".to_owned(),
         };
         let environments = ["staging", "production"].map(str::to_owned).to_vec();
-        Freezes::new(vec![weekend], environments, TimeZone::UTC, said)
+        Freezes::new(vec![weekend], environments, TimeZone::UTC, by_command)
     }
 
     #[test]
@@ -205,9 +205,9 @@ mod tests {
         let freezes = freezes(vec![freeze("staging", Some("2026-11-21T14:00:00Z"))]);
         let frozen = |moment: &str| freezes.of("staging", at(moment)).len();
         assert_eq!((frozen("2026-11-21T13:59:59Z"), frozen("2026-11-21T14:00:00Z")), (1, 0));
-        freezes.froze(freeze("staging", None));
+        freezes.apply_freeze(freeze("staging", None));
         assert_eq!(frozen("2030-01-01T00:00:00Z"), 1);
-        freezes.thawed("staging");
+        freezes.apply_unfreeze("staging");
         assert_eq!(frozen("2026-11-20T12:00:00Z"), 0);
     }
 
@@ -239,12 +239,12 @@ mod tests {
     #[tokio::test]
     async fn a_freeze_waits_for_effects_between_check_and_intent() {
         let freezes = freezes(Vec::new());
-        let still = freezes.still().await;
-        let alone = freezes.alone();
-        tokio::pin!(alone);
-        assert!(futures_util::poll!(alone.as_mut()).is_pending());
-        drop(still);
-        let _alone = alone.await;
-        assert!(futures_util::FutureExt::now_or_never(freezes.still()).is_none());
+        let lock = freezes.guard().await;
+        let exclusive = freezes.exclusive();
+        tokio::pin!(exclusive);
+        assert!(futures_util::poll!(exclusive.as_mut()).is_pending());
+        drop(lock);
+        let _alone = exclusive.await;
+        assert!(futures_util::FutureExt::now_or_never(freezes.guard()).is_none());
     }
 }

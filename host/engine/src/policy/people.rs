@@ -9,7 +9,7 @@ use crate::base::At;
 
 /// A `[person.NAME]` table.
 #[derive(Debug, Clone)]
-pub struct Named {
+pub struct NamedPerson {
     /// The name in the configuration.
     pub name: String,
     /// The person's ids on all networks, at least one.
@@ -21,13 +21,13 @@ pub struct Named {
 /// The people of the configuration.
 #[derive(Debug, Default)]
 pub struct People {
-    named: Vec<Named>,
+    named: Vec<NamedPerson>,
     by_id: HashMap<String, usize>,
 }
 
 impl People {
     /// Indexes people by their ids. If two people have the same id, the first one counts; the configuration reports it.
-    pub fn new(named: Vec<Named>) -> Self {
+    pub fn new(named: Vec<NamedPerson>) -> Self {
         let mut by_id = HashMap::new();
         for (index, person) in named.iter().enumerate() {
             for id in &person.ids {
@@ -38,12 +38,12 @@ impl People {
     }
 
     /// All people, in the order of the configuration.
-    pub fn iter(&self) -> impl Iterator<Item = &Named> {
+    pub fn iter(&self) -> impl Iterator<Item = &NamedPerson> {
         self.named.iter()
     }
 
     /// The first id of the person with this id; the id itself if the configuration has no person for it.
-    pub fn one<'a>(&'a self, id: &'a str) -> &'a str {
+    pub fn canonical_id<'a>(&'a self, id: &'a str) -> &'a str {
         self.of(id).and_then(|person| person.ids.first()).map_or(id, String::as_str)
     }
 
@@ -54,18 +54,18 @@ impl People {
     }
 
     /// The person with this id.
-    pub fn of(&self, id: &str) -> Option<&Named> {
+    pub fn of(&self, id: &str) -> Option<&NamedPerson> {
         self.by_id.get(id).map(|index| &self.named[*index])
     }
 
     /// The person with this name.
-    pub fn named(&self, name: &str) -> Option<&Named> {
+    pub fn named(&self, name: &str) -> Option<&NamedPerson> {
         self.named.iter().find(|person| person.name == name)
     }
 
     /// Whether two ids belong to one person.
     pub fn same(&self, one: &str, other: &str) -> bool {
-        self.one(one) == self.one(other)
+        self.canonical_id(one) == self.canonical_id(other)
     }
 }
 
@@ -77,12 +77,12 @@ mod tests {
     fn all_ids_of_a_person_are_the_same_person() {
         let at = At { file: "plugins.toml".into(), line: 1 };
         let ids = vec!["@bob:example.org".to_owned(), "bob2".to_owned()];
-        let people = People::new(vec![Named { name: "bob".into(), ids, at }]);
+        let people = People::new(vec![NamedPerson { name: "bob".into(), ids, at }]);
         assert!(people.same("bob2", "@bob:example.org") && people.same("@eve:example.org", "@eve:example.org"));
         // The name in the configuration is not an id.
         assert!(!people.same("bob", "bob2") && !people.same("@Bob:example.org", "bob2"));
         assert_eq!(people.ids("bob2").collect::<Vec<_>>(), ["bob2", "@bob:example.org"]);
         assert_eq!(people.ids("eve").collect::<Vec<_>>(), ["eve"]);
-        assert_eq!(people.one("bob2"), "@bob:example.org");
+        assert_eq!(people.canonical_id("bob2"), "@bob:example.org");
     }
 }

@@ -67,7 +67,7 @@ impl Role {
 
 /// A role of a person, from the configuration or granted in chat.
 #[derive(Debug, Clone)]
-pub struct Held {
+pub struct HeldRole {
     /// The role.
     pub role: Arc<Role>,
     /// The grant, which limits the role; `None` if the configuration names the person.
@@ -77,7 +77,7 @@ pub struct Held {
     pub reach: Option<Arc<[String]>>,
 }
 
-impl Held {
+impl HeldRole {
     /// Whether it covers an app and an environment. `None` is not limited.
     pub fn covers(&self, app: Option<&str>, environment: Option<&str>) -> bool {
         let granted = |grant: &Arc<Grant>| {
@@ -99,7 +99,7 @@ impl Held {
     }
 
     /// The source of the role: a position in the configuration, or a job.
-    pub fn place(&self) -> String {
+    pub fn source(&self) -> String {
         match &self.grant {
             None => self.role.at.to_string(),
             Some(grant) => format!("granted by {} in job {}", grant.by.id, granting_job(grant)),
@@ -121,7 +121,7 @@ pub enum Rights {
     /// A command of the host that everybody may run.
     Open,
     /// The person's roles that allow the command.
-    Roles(Vec<Held>),
+    Roles(Vec<HeldRole>),
 }
 
 impl Rights {
@@ -130,12 +130,12 @@ impl Rights {
         match self {
             Self::Admin => Some("admin".to_owned()),
             Self::Open => Some("open to all".to_owned()),
-            Self::Roles(_) => self.held(app, environment).map(Held::rule),
+            Self::Roles(_) => self.role_for(app, environment).map(HeldRole::rule),
         }
     }
 
     /// The role that allows it, if the rule is a role.
-    pub fn held(&self, app: Option<&str>, environment: Option<&str>) -> Option<&Held> {
+    pub fn role_for(&self, app: Option<&str>, environment: Option<&str>) -> Option<&HeldRole> {
         match self {
             Self::Admin | Self::Open => None,
             Self::Roles(roles) => roles.iter().find(|held| held.covers(app, environment)),

@@ -23,17 +23,17 @@ pub(crate) struct Index {
 impl Index {
     pub(crate) fn new(roles: &[Arc<Role>], people: &People) -> Self {
         let mut index = Self::default();
-        for (place, role) in roles.iter().enumerate() {
-            index.by_name.entry(role.name.clone()).or_insert(place);
+        for (position, role) in roles.iter().enumerate() {
+            index.by_name.entry(role.name.clone()).or_insert(position);
             for member in &role.members {
                 let list = match member {
                     Member::Everyone => &mut index.everyone,
-                    Member::Person(id) => index.by_person.entry(people.one(id).to_owned()).or_default(),
+                    Member::Person(id) => index.by_person.entry(people.canonical_id(id).to_owned()).or_default(),
                     Member::Group(name) => index.by_group.entry(name.clone()).or_default(),
                     Member::Room(name) => index.by_room.entry(name.clone()).or_default(),
                 };
-                if list.last() != Some(&place) {
-                    list.push(place);
+                if list.last() != Some(&position) {
+                    list.push(position);
                 }
             }
         }
@@ -54,16 +54,16 @@ impl Index {
         in_group: impl Fn(&str) -> bool,
         in_room: impl Fn(&RoomName) -> bool,
     ) -> Vec<usize> {
-        let mut places: Vec<usize> = self.by_person.get(person).cloned().unwrap_or_default();
+        let mut positions: Vec<usize> = self.by_person.get(person).cloned().unwrap_or_default();
         if everyone {
-            places.extend(&self.everyone);
+            positions.extend(&self.everyone);
         }
-        let groups = self.by_group.iter().filter(|(name, _)| in_group(name)).flat_map(|(_, places)| places);
-        places.extend(groups);
-        let rooms = self.by_room.iter().filter(|(name, _)| in_room(name)).flat_map(|(_, places)| places);
-        places.extend(rooms);
-        places.sort_unstable();
-        places.dedup();
-        places
+        let groups = self.by_group.iter().filter(|(name, _)| in_group(name)).flat_map(|(_, positions)| positions);
+        positions.extend(groups);
+        let rooms = self.by_room.iter().filter(|(name, _)| in_room(name)).flat_map(|(_, positions)| positions);
+        positions.extend(rooms);
+        positions.sort_unstable();
+        positions.dedup();
+        positions
     }
 }

@@ -31,7 +31,7 @@ pub(crate) struct Rooms {
     // The default network of rooms without one.
     network: String,
     known: RwLock<HashMap<RoomName, Known>>,
-    looking: tokio::sync::Mutex<()>,
+    refreshing: tokio::sync::Mutex<()>,
 }
 
 /// The result of the last request for a room.
@@ -84,14 +84,15 @@ impl Rooms {
     }
 
     /// Requests ids and members that are unknown or no longer fresh.
-    pub(crate) async fn look(&self, accounts: &dyn Accounts) {
+    pub(crate) async fn refresh(&self, accounts: &dyn Accounts) {
         if self.all.is_empty() {
             return;
         }
         // Concurrent callers share one round of requests.
-        let _one = self.looking.lock().await;
-        let looks = self.all.iter().filter(|name| !self.is_fresh(name)).map(|name| self.look_at(name, accounts));
-        join_all(looks).await;
+        let _one = self.refreshing.lock().await;
+        let requests =
+            self.all.iter().filter(|name| !self.is_fresh(name)).map(|name| self.refresh_room(name, accounts));
+        join_all(requests).await;
     }
 
     /// The id and members of a room, from one account; `None` if the account is not in such a room.
@@ -110,7 +111,7 @@ impl Rooms {
         known.get(name).is_some_and(fresh)
     }
 
-    async fn look_at(&self, name: &RoomName, accounts: &dyn Accounts) {
+    async fn refresh_room(&self, name: &RoomName, accounts: &dyn Accounts) {
         let network = self.network_of(name);
         // Of several bots on a network, each can be in some of its rooms only.
         let accounts = accounts.of_room(network, &name.name);

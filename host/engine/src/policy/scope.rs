@@ -17,7 +17,7 @@ pub struct Mismatch {
     /// The value that does not match; `None` if the call has no value.
     pub value: Option<String>,
     /// The patterns of the rule.
-    pub takes: String,
+    pub allowed: String,
 }
 
 impl Scope {
@@ -46,7 +46,7 @@ impl Scope {
             let miss = |value: Option<&String>| Mismatch {
                 attribute: *attribute,
                 value: value.cloned(),
-                takes: takes(patterns),
+                allowed: allowed(patterns),
             };
             let values = attributes.get(attribute).map(Vec::as_slice).unwrap_or_default();
             if values.is_empty() {
@@ -72,7 +72,7 @@ impl Scope {
 }
 
 /// A list of patterns as the configuration shows it.
-pub(crate) fn takes(patterns: &[Pattern]) -> String {
+pub(crate) fn allowed(patterns: &[Pattern]) -> String {
     let texts: Vec<String> = patterns.iter().map(|pattern| format!("\"{}\"", pattern.as_str())).collect();
     format!("[{}]", texts.join(", "))
 }

@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 use super::*;
 use crate::{
     adapter::{
-        Abilities, MemoryChat, MemoryDirectory, MemoryPipelines, MemoryPipelinesFactory, MonotonicClock, ReadyChat,
+        ChatFeatures, MemoryChat, MemoryDirectory, MemoryPipelines, MemoryPipelinesFactory, MonotonicClock, ReadyChat,
     },
     base::Activity,
     command::{Asker, Target},
@@ -73,7 +73,7 @@ fn scene() -> Scene {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("plugins.toml");
     std::fs::write(&path, CONFIG).unwrap();
-    let chat = MemoryChat::new(Abilities::PLAIN);
+    let chat = MemoryChat::new(ChatFeatures::PLAIN);
     let registry = Registry {
         chats: vec![Arc::new(ReadyChat(chat.clone()))],
         pipelines: vec![Arc::new(MemoryPipelinesFactory(MemoryPipelines::new(None)))],
@@ -82,7 +82,7 @@ fn scene() -> Scene {
     let config = crate::config::read(&path, &registry).unwrap_or_else(|problems| panic!("{problems:#?}"));
     let directory = Arc::new(MemoryDirectory::default());
     let access = Arc::new(Access::new(config.policy));
-    access.ask_directory(directory.clone());
+    access.use_directory(directory.clone());
     let accounts = vec![Account { bot: "marvin".into(), chat: chat.clone() }];
     let outbox = Outbox::new(
         Arc::new(MemoryStore::new()),
@@ -140,11 +140,11 @@ fn a_group_has_the_directorys_members_and_is_empty_without_them() {
     assert!(scene.rule("@carol:example.org", "deploy", "cms", "staging").is_none());
     scene.directory.set("web", &["@carol:example.org", "alice2"]);
     assert_eq!(scene.rule("@carol:example.org", "deploy", "cms", "staging").as_deref(), Some("deployer"));
-    assert!(scene.access.stands_for("deployer", "@carol:example.org", Some("cms"), Some("production")));
-    assert!(scene.access.stands_for("deployer", "@alice:example.org", None, None), "by another id of the same person");
+    assert!(scene.access.holds_role("deployer", "@carol:example.org", Some("cms"), Some("production")));
+    assert!(scene.access.holds_role("deployer", "@alice:example.org", None, None), "by another id of the same person");
     scene.directory.close("web");
     assert!(scene.rule("@carol:example.org", "deploy", "cms", "staging").is_none());
-    assert!(!scene.access.stands_for("deployer", "@carol:example.org", None, None));
+    assert!(!scene.access.holds_role("deployer", "@carol:example.org", None, None));
 }
 
 #[tokio::test]
@@ -155,7 +155,7 @@ async fn a_room_has_its_current_members() {
         scene.rule("@bob:example.org", "restart", "cms", "staging").is_none(),
         "the members were not requested yet"
     );
-    scene.access.look(&scene.outbox).await;
+    scene.access.refresh(&scene.outbox).await;
     assert_eq!(scene.rule("@bob:example.org", "restart", "cms", "staging").as_deref(), Some("here"));
     assert!(scene.rule("@carol:example.org", "restart", "cms", "staging").is_none());
 }
@@ -175,7 +175,7 @@ async fn a_role_with_rooms_counts_only_in_these_rooms() {
 fn everyone_does_not_count_for_approvals() {
     let scene = scene();
     assert_eq!(scene.rule("@carol:example.org", "where", "cms", "staging").as_deref(), Some("all"));
-    assert!(!scene.access.stands_for("all", "@carol:example.org", Some("cms"), Some("staging")));
+    assert!(!scene.access.holds_role("all", "@carol:example.org", Some("cms"), Some("staging")));
 }
 
 #[test]
@@ -187,8 +187,8 @@ fn a_grant_gives_a_role_on_one_app() {
     assert_eq!(scene.rule(who, "deploy", "cms", "staging").as_deref(), Some(rule));
     assert!(scene.rule(who, "deploy", "cms", "production").is_none());
     assert!(scene.access.sees(who, Some("cms"), Some("staging")) && !scene.access.sees(who, Some("shop"), None));
-    assert!(scene.access.stands_for("deployer", who, Some("cms"), Some("staging")));
-    assert!(!scene.access.stands_for("deployer", who, Some("cms"), Some("production")));
+    assert!(scene.access.holds_role("deployer", who, Some("cms"), Some("staging")));
+    assert!(!scene.access.holds_role("deployer", who, Some("cms"), Some("production")));
     scene.access.changed(&[Write::Revoke("7f3ak/3".into())]);
     assert!(scene.rule(who, "deploy", "cms", "staging").is_none());
 }
@@ -217,7 +217,7 @@ fn the_configuration_limits_grants() {
 fn a_grant_expires() {
     let scene = scene();
     let clock = MonotonicClock::starting_at(jiff::Timestamp::now());
-    scene.access.keep_time(clock);
+    scene.access.set_clock(clock);
     let until = |span: Duration| Some(clock.now().checked_add(span).unwrap());
     let soon = Grant { until: until(Duration::from_millis(60)), ..grant("a/1", "eve", "deployer", "cms", None) };
     scene.access.changed(&[Write::Grant(soon)]);

@@ -25,22 +25,22 @@ use crate::{
 };
 
 /// The maximum number of people that a request mentions.
-const MOST_CALLED: usize = 20;
+const MOST_MENTIONED: usize = 20;
 
 impl Jobs {
     /// Computes the job's plan with a dry run, and stores and shows the request for approval. `held` is the effect that
     /// stopped the plugin.
-    pub(crate) async fn ask_others(
+    pub(crate) async fn request_approval(
         &self,
         job: &Arc<Job>,
         plugin: &Arc<Plugin>,
         authorized: &Arc<Authorized>,
-        begun: &StartEntry,
+        start: &StartEntry,
         held: Unapproved,
     ) -> Result<Step, DriveError> {
         let history = Arc::new(job.read(&*self.context.store).await?);
-        let replay = ReplayState::new(Replay::new(history.clone()), begun.settings.clone());
-        let (plan, _) = self.rehearse(plugin, authorized, replay, begun.limits, &begun.invocation).await?;
+        let replay = ReplayState::new(Replay::new(history.clone()), start.settings.clone());
+        let (plan, _) = self.dry_run(plugin, authorized, replay, start.limits, &start.invocation).await?;
         // Nothing tells a plugin that it runs dry before its first effect is held, so a different plan means that the
         // plugin is not deterministic.
         let same = plan.effects.get(held.place).is_some_and(|effect| {
@@ -60,17 +60,17 @@ impl Jobs {
         }
         // The rules can have changed since the effect was held: then nobody has to approve.
         if needs.is_empty() {
-            return Ok(Step::GoOn);
+            return Ok(Step::Continue);
         }
         // Step 3: refuse a plan that is too long for one message.
-        if !approval_text::fits(&plan) {
+        if !approval_text::can_be_shown(&plan) {
             let why = "its plan is too long to be shown whole, so it cannot be approved".to_owned();
             return Err(DriveError::Hold(why, true));
         }
         // Step 4: store the request, the job's status and the messages in one transaction.
         let within = needs.iter().map(|need| need.within).min().unwrap_or(0);
         let within = jiff::SignedDuration::from_millis(i64::try_from(within).unwrap_or(i64::MAX));
-        let until = self.context.steady.now().saturating_add(within).unwrap_or(jiff::Timestamp::MAX);
+        let until = self.context.monotonic.now().saturating_add(within).unwrap_or(jiff::Timestamp::MAX);
         let ask = ApprovalRequest { number: held.ask, needs, until, plan, given: Vec::new(), decision: None };
         let again = held.again.map(|why| format!("asks again: {why}; ")).unwrap_or_default();
         let event = Event::ApprovalAsked {
@@ -82,21 +82,21 @@ impl Jobs {
         };
         let now = self.context.clock.now();
         let entry = entry(job.row(), EntryKind::Event, json!(event), now);
-        let stand = self.stand_of(job.row(), &ask, now);
-        let mut writes = vec![Write::Say(self.asks(job.row(), &ask, now))];
+        let status = self.approval_status(job.row(), &ask, now);
+        let mut writes = vec![Write::Send(self.approval_message(job.row(), &ask, now))];
         let context = &self.context;
         writes.extend(context.notices.asked(&context.outbox, &context.catalog, job.row(), &ask));
-        job.enter_and_stand(&*self.context.store, vec![entry], stand, writes).await?;
+        job.enter_with_status(&*self.context.store, vec![entry], status, writes).await?;
         self.context.outbox.wake();
         self.context.alarm.notify_one();
-        Ok(Step::Rest)
+        Ok(Step::Yield)
     }
 
     /// Runs a plugin without executing its effects. Returns the plan, and the guest's invocation after the run.
     ///
     /// # Errors
     /// The store cannot be read.
-    pub(crate) async fn rehearse(
+    pub(crate) async fn dry_run(
         &self,
         plugin: &Arc<Plugin>,
         authorized: &Arc<Authorized>,
@@ -123,82 +123,84 @@ impl Jobs {
 
     /// Handles a job that waits for approval: ends the request after its deadline, or updates the remaining time in its
     /// message.
-    pub(crate) async fn wait_for_others(&self, job: &Arc<Job>, history: &JobHistory) -> Result<Step, DriveError> {
-        let Some(ask) = history.ask() else { return Ok(Step::GoOn) };
+    pub(crate) async fn wait_for_approval(&self, job: &Arc<Job>, history: &JobHistory) -> Result<Step, DriveError> {
+        let Some(ask) = history.ask() else { return Ok(Step::Continue) };
         let (row, now) = (job.row(), self.context.clock.now());
-        if self.context.steady.now() >= ask.until {
+        if self.context.monotonic.now() >= ask.until {
             let names: Vec<String> = ask.needs.iter().map(|need| need.from.join(" or ")).collect();
             let about = format!("the deadline passed without the approval of {}", names.join(" and "));
             let event = Event::NotApproved { ask: ask.number, by: None, about };
-            let say = Write::Say(self.asks(row, &ask.with(&event), now));
+            let say = Write::Send(self.approval_message(row, &ask.with(&event), now));
             let entry = entry(row, EntryKind::Event, json!(event), now);
-            job.enter_and_stand(&*self.context.store, vec![entry], working(now), vec![say]).await?;
+            job.enter_with_status(&*self.context.store, vec![entry], working(now), vec![say]).await?;
             self.context.outbox.wake();
-            return Ok(Step::GoOn);
+            return Ok(Step::Continue);
         }
-        let stand = self.stand_of(row, &ask, now);
-        if row.stand.phase != JobPhase::Approval || row.stand.wake != stand.wake {
-            let say = Write::Say(self.asks(row, &ask, now));
-            job.enter_and_stand(&*self.context.store, Vec::new(), stand, vec![say]).await?;
+        let status = self.approval_status(row, &ask, now);
+        if row.status.phase != JobPhase::Approval || row.status.wake != status.wake {
+            let say = Write::Send(self.approval_message(row, &ask, now));
+            job.enter_with_status(&*self.context.store, Vec::new(), status, vec![say]).await?;
             self.context.outbox.wake();
             self.context.alarm.notify_one();
         }
-        Ok(Step::Rest)
+        Ok(Step::Yield)
     }
 
     /// The status of a job that waits for approval. It wakes at the deadline, and before that to update the remaining
     /// time in rooms that allow edits.
-    pub(crate) fn stand_of(&self, row: &JobRow, ask: &ApprovalRequest, now: jiff::Timestamp) -> JobStatus {
-        let since = if row.stand.phase == JobPhase::Approval { row.stand.since } else { now };
-        let spot = self.spot_of(row, ask);
-        let edits = self.context.outbox.chat(&spot.bot, &spot.network).is_some_and(|chat| chat.abilities().edits);
-        let wake = if edits { next_look(self.context.steady.now(), ask.until) } else { ask.until };
+    pub(crate) fn approval_status(&self, row: &JobRow, ask: &ApprovalRequest, now: jiff::Timestamp) -> JobStatus {
+        let since = if row.status.phase == JobPhase::Approval { row.status.since } else { now };
+        let destination = self.approval_room(row, ask);
+        let edits =
+            self.context.outbox.chat(&destination.bot, &destination.network).is_some_and(|chat| chat.features().edits);
+        let wake = if edits { next_update(self.context.monotonic.now(), ask.until) } else { ask.until };
         let mut about = approval_text::approval_line(ask);
-        if (&spot.network, &spot.room) != (&row.inbox.network, &row.inbox.room) {
-            about.push_str(&format!(", asked for in {}", spot.room));
+        if (&destination.network, &destination.room) != (&row.inbox.network, &row.inbox.room) {
+            about.push_str(&format!(", asked for in {}", destination.room));
         }
         JobStatus { phase: JobPhase::Approval, about, since, wake: Some(wake) }
     }
 
     /// The room of the request: the app's room, or the room of the command.
-    fn spot_of(&self, row: &JobRow, ask: &ApprovalRequest) -> Destination {
-        let apps = ask.needs.iter().flat_map(|need| &need.places).find_map(|(app, _)| app.clone());
+    fn approval_room(&self, row: &JobRow, ask: &ApprovalRequest) -> Destination {
+        let apps = ask.needs.iter().flat_map(|need| &need.targets).find_map(|(app, _)| app.clone());
         let room = apps.or_else(|| row.app.clone()).and_then(|app| self.context.catalog.app(&app)?.room.clone());
-        let configured = room.and_then(|room| self.context.outbox.spot(&row.bot, &room));
+        let configured = room.and_then(|room| self.context.outbox.destination(&row.bot, &room));
         let (bot, network, room) = (row.bot.clone(), row.inbox.network.clone(), row.inbox.room.clone());
         configured.unwrap_or(Destination { bot, network, room })
     }
 
     /// The request's message with its current state.
-    pub(crate) fn asks(&self, row: &JobRow, ask: &ApprovalRequest, now: jiff::Timestamp) -> OutboxRow {
-        let spot = self.spot_of(row, ask);
-        let thumbs = self.context.outbox.believes_relations(&spot.bot, &spot.network, &spot.room);
-        let text = approval_text::message(row, ask, &self.called(row, ask), now, thumbs);
-        let say = spot.say(approval_text::key(&row.id, ask.number), text);
+    pub(crate) fn approval_message(&self, row: &JobRow, ask: &ApprovalRequest, now: jiff::Timestamp) -> OutboxRow {
+        let destination = self.approval_room(row, ask);
+        let thumbs = self.context.outbox.trusts_relations(&destination.bot, &destination.network, &destination.room);
+        let text = approval_text::message(row, ask, &self.people_to_mention(row, ask), now, thumbs);
+        let say = destination.say(approval_text::key(&row.id, ask.number), text);
         OutboxRow { purpose: OutboxKind::Card { rest: true }, ..say }
     }
 
     /// The final message of a request whose job has ended; `None` if the request was decided.
-    pub(crate) fn asks_no_more(&self, row: &JobRow, ask: ApprovalRequest) -> Option<Write> {
+    pub(crate) fn closed_approval_message(&self, row: &JobRow, ask: ApprovalRequest) -> Option<Write> {
         let decision = Some(Decision::NotApproved("the job has ended".to_owned()));
         let over = ask.decision.is_none().then_some(ApprovalRequest { decision, ..ask })?;
-        Some(Write::Say(self.asks(row, &over, self.context.clock.now())))
+        Some(Write::Send(self.approval_message(row, &over, self.context.clock.now())))
     }
 
-    /// The ids of the people who can approve and whom a rule names, without the requester; at most [`MOST_CALLED`].
-    pub(crate) fn called(&self, row: &JobRow, ask: &ApprovalRequest) -> Vec<String> {
+    /// The ids of the people who can approve and whom a rule names, without the requester; at most [`MOST_MENTIONED`].
+    pub(crate) fn people_to_mention(&self, row: &JobRow, ask: &ApprovalRequest) -> Vec<String> {
         let access = &self.context.access;
         let mut ids = Vec::new();
         for need in &ask.needs {
             // A role that counts only in some rooms depends on the room of the answer, so its members are mentioned
             // too.
-            let stands = |id: &String| {
+            let can_answer = |id: &String| {
                 let of_rooms = |role: &String| access.role(role).is_some_and(|role| role.rooms.is_some());
-                self.stands(need, Asker { bot: Some(&row.bot), ..Asker::from(id) }) || need.from.iter().any(of_rooms)
+                self.counts_for(need, Asker { bot: Some(&row.bot), ..Asker::from(id) })
+                    || need.from.iter().any(of_rooms)
             };
-            for id in need.from.iter().flat_map(|role| access.named_in(role)).filter(stands) {
+            for id in need.from.iter().flat_map(|role| access.known_members(role)).filter(can_answer) {
                 let may = !access.same_person(&id, &row.caller.id) && !ids.contains(&id);
-                if may && ids.len() < MOST_CALLED {
+                if may && ids.len() < MOST_MENTIONED {
                     ids.push(id);
                 }
             }
@@ -207,12 +209,12 @@ impl Jobs {
     }
 
     /// Whether a person holds a role of the need for every app and environment in it.
-    pub(crate) fn stands(&self, need: &Need, who: Asker<'_>) -> bool {
+    pub(crate) fn counts_for(&self, need: &Need, who: Asker<'_>) -> bool {
         let access = &self.context.access;
         let in_role = |role: &String| {
-            need.places
+            need.targets
                 .iter()
-                .all(|(app, environment)| access.stands_for(role, who, app.as_deref(), environment.as_deref()))
+                .all(|(app, environment)| access.holds_role(role, who, app.as_deref(), environment.as_deref()))
         };
         need.from.iter().any(in_role)
     }
@@ -225,7 +227,7 @@ fn code(code: &str) -> String {
 
 /// The next time at which the remaining time is updated: every minute in the last 10 minutes, every 10 minutes in the
 /// last 2 hours, else every hour.
-fn next_look(now: jiff::Timestamp, until: jiff::Timestamp) -> jiff::Timestamp {
+fn next_update(now: jiff::Timestamp, until: jiff::Timestamp) -> jiff::Timestamp {
     let left: Duration = until.duration_since(now).try_into().unwrap_or_default();
     let step = match left.as_secs() {
         0..=600 => 60,

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     base::Text,
     hostcall::{InDoubt, Recovered, working},
-    job::{GuestOutcome, Job, JobHistory, ReplayPosition, about, entry, said, title},
+    job::{GuestOutcome, Job, JobHistory, ReplayPosition, about, entry, thread_message, title},
     model::Person,
     store::{Entry, EntryKind, JobPhase, JobRow, JobStatus, StoreError, Write},
 };
@@ -26,20 +26,20 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 const ANSWER: Duration = Duration::from_secs(90);
 
 /// Writes that are committed with a change; they get the line that answers the person's command.
-pub(crate) type WithOrder<'a> = &'a (dyn Fn(&str) -> Vec<Write> + Sync);
+pub(crate) type ExtraWrites<'a> = &'a (dyn Fn(&str) -> Vec<Write> + Sync);
 
 /// A person's answer about an effect in doubt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Said {
+pub(crate) enum DoubtAnswer {
     /// It happened.
-    Done,
+    AssumeDone,
     /// It did not happen: it is executed again.
     Again,
 }
 
 impl Jobs {
     /// Asks the backend whether an effect happened, until it answers.
-    pub(crate) async fn settle(&self, job: &Arc<Job>, intent: &Entry) -> Result<Step, DriveError> {
+    pub(crate) async fn recover(&self, job: &Arc<Job>, intent: &Entry) -> Result<Step, DriveError> {
         let calls = &self.context.calls;
         let mut wait = FIRST_WAIT;
         let body = loop {
@@ -52,7 +52,7 @@ impl Jobs {
             match recovered {
                 Recovered::Happened(answer) => break json!({ "answer": answer, "settled": "it happened" }),
                 Recovered::Not => break json!({ "settled": "it did not happen" }),
-                Recovered::Unknowable(reason) => return self.ask(job, intent, &reason).await,
+                Recovered::Unknowable(reason) => return self.ask_room(job, intent, &reason).await,
                 Recovered::Away(reason) => {
                     tracing::warn!(
                         job = job.row().id,
@@ -62,30 +62,30 @@ impl Jobs {
                     job.card().stage(format!("checking whether {} happened", intent.call));
                     tokio::select! {
                         () = tokio::time::sleep(wait) => wait = (wait * 2).min(LONGEST_WAIT),
-                        () = self.context.stopping.cancelled() => return Ok(Step::Rest),
+                        () = self.context.stopping.cancelled() => return Ok(Step::Yield),
                     }
                 }
             }
         };
-        self.settled(job, intent, body).await?;
-        Ok(Step::GoOn)
+        self.store_result(job, intent, body).await?;
+        Ok(Step::Continue)
     }
 
     /// Asks the room whether an effect happened, and parks the job.
-    async fn ask(&self, job: &Arc<Job>, intent: &Entry, reason: &str) -> Result<Step, DriveError> {
+    async fn ask_room(&self, job: &Arc<Job>, intent: &Entry, reason: &str) -> Result<Step, DriveError> {
         let row = job.row();
         let now = self.context.clock.now();
         // A job that was cancelled meanwhile ends in its current state; nobody is asked.
         if job.is_cancelled() {
             let text = format!("`{}` (job {}) was cancelled in its current state.", row.line, row.id);
-            let end = entry(row, EntryKind::End, json!(GuestOutcome::called_off(text)), now);
+            let end = entry(row, EntryKind::End, json!(GuestOutcome::cancelled(text)), now);
             job.enter(&*self.context.store, vec![end], Vec::new()).await?;
-            return Ok(Step::GoOn);
+            return Ok(Step::Continue);
         }
         let what = about(intent);
-        let since = if row.stand.phase == JobPhase::Asked { row.stand.since } else { now };
-        let stand = JobStatus {
-            phase: JobPhase::Asked,
+        let since = if row.status.phase == JobPhase::InDoubt { row.status.since } else { now };
+        let status = JobStatus {
+            phase: JobPhase::InDoubt,
             about: format!("waits for an answer: did {what} happen?"),
             since,
             wake: None,
@@ -97,16 +97,16 @@ impl Jobs {
             row.id,
             row.id
         );
-        let say = Write::Say(said(row, &format!("doubt-{}", intent.number), Text::lines(text)));
-        job.enter_and_stand(&*self.context.store, Vec::new(), stand, vec![say]).await?;
+        let say = Write::Send(thread_message(row, &format!("doubt-{}", intent.number), Text::lines(text)));
+        job.enter_with_status(&*self.context.store, Vec::new(), status, vec![say]).await?;
         self.context.outbox.wake();
-        Ok(Step::Rest)
+        Ok(Step::Yield)
     }
 
-    async fn settled(&self, job: &Job, intent: &Entry, body: Value) -> Result<(), StoreError> {
+    async fn store_result(&self, job: &Job, intent: &Entry, body: Value) -> Result<(), StoreError> {
         let now = self.context.clock.now();
         let result = entry::result(job.row(), intent, body, now);
-        job.enter_and_stand(&*self.context.store, vec![result], working(now), Vec::new()).await
+        job.enter_with_status(&*self.context.store, vec![result], working(now), Vec::new()).await
     }
 
     /// Settles an effect in doubt by a person's answer, or retries a held job. Returns one line for the person.
@@ -117,24 +117,24 @@ impl Jobs {
         self: &Arc<Self>,
         row: JobRow,
         by: &Person,
-        said: Said,
-        with: WithOrder<'_>,
+        given: DoubtAnswer,
+        with: ExtraWrites<'_>,
     ) -> Result<String, String> {
-        let unkept = |error: StoreError| format!("nothing was changed: {error}");
+        let unavailable = |error: StoreError| format!("nothing was changed: {error}");
         // A claim keeps the runner from working on the job meanwhile.
-        let Some(claim) = self.context.claims.claim_soon(&row.id).await else {
+        let Some(claim) = self.context.claims.claim_with_retry(&row.id).await else {
             return Err(format!("job {} is busy; send the command again in a few seconds", row.id));
         };
         // Read the row again: it can have changed before the claim.
-        let row = self.context.store.job(&row.id).await.map_err(unkept)?.unwrap_or(row);
+        let row = self.context.store.job(&row.id).await.map_err(unavailable)?.unwrap_or(row);
         let history = JobHistory::read(&*self.context.store, &row.id).await.map_err(|error| error.to_string())?;
-        let mut writes = vec![Write::JobStatus { job: row.id.clone(), stand: working(self.context.clock.now()) }];
-        let told = match (row.stand.phase, history.standing(), said) {
-            (JobPhase::Asked, ReplayPosition::InDoubt(at), said) => {
+        let mut writes = vec![Write::JobStatus { job: row.id.clone(), status: working(self.context.clock.now()) }];
+        let told = match (row.status.phase, history.position(), given) {
+            (JobPhase::InDoubt, ReplayPosition::InDoubt(at), given) => {
                 let intent = &history.entries()[at];
                 let doubt = InDoubt { context: &self.context, job: &row, intent };
-                let body = match said {
-                    Said::Done => {
+                let body = match given {
+                    DoubtAnswer::AssumeDone => {
                         let Some(answer) = self.context.calls.assumed(&doubt) else {
                             let call = &intent.call;
                             return Err(format!(
@@ -144,39 +144,41 @@ impl Jobs {
                         };
                         json!({ "answer": answer, "settled": "assumed", "by": by.id })
                     }
-                    Said::Again => json!({ "settled": "again", "by": by.id }),
+                    DoubtAnswer::Again => json!({ "settled": "again", "by": by.id }),
                 };
                 let mut result = entry::result(&row, intent, body, self.context.clock.now());
                 result.number = history.next();
-                writes.insert(0, Write::Enter(result));
-                match said {
-                    Said::Done => format!("job {} continues: {} is assumed to have happened", row.id, about(intent)),
-                    Said::Again => format!("job {} continues: {} is executed again", row.id, about(intent)),
+                writes.insert(0, Write::Append(result));
+                match given {
+                    DoubtAnswer::AssumeDone => {
+                        format!("job {} continues: {} is assumed to have happened", row.id, about(intent))
+                    }
+                    DoubtAnswer::Again => format!("job {} continues: {} is executed again", row.id, about(intent)),
                 }
             }
-            (JobPhase::Held, _, Said::Again) => {
+            (JobPhase::Held, _, DoubtAnswer::Again) => {
                 let about = json!({ "event": "again", "by": by.id, "about": "" });
                 let mut event = entry(&row, EntryKind::Event, about, self.context.clock.now());
                 event.number = history.next();
-                writes.insert(0, Write::Enter(event));
+                writes.insert(0, Write::Append(event));
                 format!("job {} is retried", row.id)
             }
-            (JobPhase::Held, _, Said::Done) => {
+            (JobPhase::Held, _, DoubtAnswer::AssumeDone) => {
                 return Err(format!("job {} is held and has no question: run `job {} again`", row.id, row.id));
             }
             _ => {
                 return Err(format!(
                     "job {} has no open question: its status is `{}`",
                     row.id,
-                    row.stand.phase.as_str()
+                    row.status.phase.as_str()
                 ));
             }
         };
         writes.extend(with(&told));
-        self.context.store.commit(writes).await.map_err(unkept)?;
+        self.context.store.commit(writes).await.map_err(unavailable)?;
         drop(claim);
-        let stand = working(self.context.clock.now());
-        self.take_up(JobRow { stand, ..row });
+        let status = working(self.context.clock.now());
+        self.dispatch(JobRow { status, ..row });
         Ok(told)
     }
 }

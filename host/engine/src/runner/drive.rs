@@ -13,7 +13,7 @@ use crate::{
     base::Text,
     command::{Command, Value},
     hostcall::{GuestStop, Invocation, JobRun, Plugin, ReplayState, RunMode, working},
-    job::{GuestValue, HistoryError, Job, JobHistory, Replay, ReplayPosition, entry, said, title},
+    job::{GuestValue, HistoryError, Job, JobHistory, Replay, ReplayPosition, entry, thread_message, title},
     plugin::GuestEnd,
     policy::Authorized,
     store::{DeploymentLock, EntryKind, InboxRow, JobPhase, JobRow, JobStatus, StoreError, Write},
@@ -28,9 +28,9 @@ const MOST_TRIES: u32 = 6;
 /// The result of a step.
 pub(crate) enum Step {
     /// Run the next step.
-    GoOn,
+    Continue,
     /// Stop: the job waits or has ended, or the host shuts down.
-    Rest,
+    Yield,
 }
 
 /// Why a step failed.
@@ -64,15 +64,15 @@ impl Jobs {
         let mut tries = 0;
         loop {
             match self.step(job).await {
-                Ok(Step::GoOn) => (wait, tries) = (FIRST_WAIT, 0),
-                Ok(Step::Rest) => return,
+                Ok(Step::Continue) => (wait, tries) = (FIRST_WAIT, 0),
+                Ok(Step::Yield) => return,
                 Err(DriveError::Hold(reason, whole)) => return self.hold(job, &reason, whole).await,
                 Err(DriveError::Store(error)) => {
                     tracing::error!(job = job.row().id, %error, "a step of a job failed because of the store; retrying");
                     tries += 1;
                     if tries == 2 {
                         // Report it in a task of its own: a slow chat network must not delay the retries.
-                        tokio::spawn(self.clone().say_unkept(job.clone()));
+                        tokio::spawn(self.clone().report_store_outage(job.clone()));
                     }
                     if matches!(error, StoreError::Failed(_)) && tries > MOST_TRIES {
                         return self.hold(job, &error.to_string(), false).await;
@@ -88,31 +88,31 @@ impl Jobs {
 
     async fn step(self: &Arc<Self>, job: &Arc<Job>) -> Result<Step, DriveError> {
         // Acquire the slot before the journal is read. It bounds the memory of journals when many jobs wake at once.
-        let Ok(turn) = self.turns.acquire().await else { unreachable!("the semaphore is never closed") };
+        let Ok(slot) = self.run_slots.acquire().await else { unreachable!("the semaphore is never closed") };
         let history = job.read(&*self.context.store).await?;
-        match history.standing() {
-            ReplayPosition::Over => Ok(Step::Rest),
-            ReplayPosition::Waits(at) => {
-                let waits = self.waits(&history, at)?;
-                drop((history, turn));
+        match history.position() {
+            ReplayPosition::Closed => Ok(Step::Yield),
+            ReplayPosition::Wait(at) => {
+                let waits = self.pending_wait(&history, at)?;
+                drop((history, slot));
                 self.wait(job, waits).await
             }
             ReplayPosition::InDoubt(at) => {
                 let intent = history.entries()[at].clone();
-                drop((history, turn));
-                self.settle(job, &intent).await
+                drop((history, slot));
+                self.recover(job, &intent).await
             }
-            ReplayPosition::Asks => {
-                drop(turn);
-                self.wait_for_others(job, &history).await
+            ReplayPosition::Approval => {
+                drop(slot);
+                self.wait_for_approval(job, &history).await
             }
             ReplayPosition::Ended(at) => {
-                drop(turn);
+                drop(slot);
                 self.finish(job, &history, at).await
             }
-            ReplayPosition::Runs => {
+            ReplayPosition::Run => {
                 let ran = self.run(job, history).await;
-                drop(turn);
+                drop(slot);
                 ran
             }
         }
@@ -121,52 +121,53 @@ impl Jobs {
     /// Runs the plugin from its start: recorded calls are replayed, later calls are executed.
     async fn run(self: &Arc<Self>, job: &Arc<Job>, history: JobHistory) -> Result<Step, DriveError> {
         if self.context.stopping.is_cancelled() {
-            return Ok(Step::Rest);
+            return Ok(Step::Yield);
         }
         // Step 1: load the plugin that the job started with.
-        let begun = history.begun()?;
+        let start = history.start_entry()?;
         let row = job.row();
-        let plugin = self.plugins.of_job(row, &begun, &*self.context.store).await?;
+        let plugin = self.plugins.of_job(row, &start, &*self.context.store).await?;
         // Step 2: check the caller's rights as they are now, with current room and group members.
-        self.context.access.look(&*self.context.outbox).await;
-        let authorized = self.authorized(row, &plugin, &begun)?;
+        self.context.access.refresh(&*self.context.outbox).await;
+        let authorized = self.authorized(row, &plugin, &start)?;
         // Step 3: with `--wait`, queue for the deployment lock before the plugin reads anything, so that it reads
         // current data.
-        if let (true, true, Some(place)) = (begun.options.wait && !job.is_cancelled(), history.is_fresh(), row.place())
-            && let Step::Rest = self.enqueue(job, &place).await?
+        if let (true, true, Some(lock)) =
+            (start.options.wait && !job.is_cancelled(), history.is_fresh(), row.deployment_lock())
+            && let Step::Yield = self.enqueue(job, &lock).await?
         {
-            return Ok(Step::Rest);
+            return Ok(Step::Yield);
         }
         // Step 4: show the job as running.
-        if job.phase() != JobPhase::Working {
-            let stand = working(self.context.clock.now());
-            job.enter_and_stand(&*self.context.store, Vec::new(), stand, Vec::new()).await?;
+        if job.phase() != JobPhase::Running {
+            let status = working(self.context.clock.now());
+            job.enter_with_status(&*self.context.store, Vec::new(), status, Vec::new()).await?;
             self.context.outbox.wake();
         }
         // Step 5: run the guest.
-        let (told, ask) = (history.told(), history.ask());
+        let (told, ask) = (history.cancel_was_delivered(), history.ask());
         let authorized = Arc::new(authorized);
-        let replay = ReplayState::new(Replay::new(Arc::new(history)), begun.settings.clone());
+        let replay = ReplayState::new(Replay::new(Arc::new(history)), start.settings.clone());
         let purpose = RunMode::Job(Box::new(JobRun::new(job.clone(), replay, ask, told)));
         let invocation =
-            Invocation::new(self.context.clone(), authorized.clone(), purpose, plugin.clone(), begun.limits);
-        let ran = crate::plugin::run(&plugin, invocation, &begun.invocation).await;
+            Invocation::new(self.context.clone(), authorized.clone(), purpose, plugin.clone(), start.limits);
+        let ran = crate::plugin::run(&plugin, invocation, &start.invocation).await;
         let left = ran.invocation.replays();
         // Step 6: handle the way in which it ended. A guest that ended during the replay has diverged from its journal.
         match (ran.end, left) {
             (GuestEnd::Stopped(GuestStop::Approval(held)), _) => {
-                self.let_others_pass(job).await;
-                self.ask_others(job, &plugin, &authorized, &begun, *held).await
+                self.release_reservations(job).await;
+                self.request_approval(job, &plugin, &authorized, &start, *held).await
             }
             (GuestEnd::Stopped(stop), _) => self.stopped(job, stop).await,
-            (GuestEnd::Limit(limit), Some(left)) => Err(unlike(&limit.to_string(), &left)),
-            (GuestEnd::Trap(why), Some(left)) => Err(unlike(&format!("it crashed: {why}"), &left)),
-            (GuestEnd::Reply(_) | GuestEnd::Failure(_), Some(left)) => Err(unlike("it ended", &left)),
+            (GuestEnd::Limit(limit), Some(left)) => Err(diverged(&limit.to_string(), &left)),
+            (GuestEnd::Trap(why), Some(left)) => Err(diverged(&format!("it crashed: {why}"), &left)),
+            (GuestEnd::Reply(_) | GuestEnd::Failure(_), Some(left)) => Err(diverged("it ended", &left)),
             (end, None) => {
                 let ended = guest_ended(end, ran.invocation.tally);
                 let entry = entry(row, EntryKind::End, json!(ended), self.context.clock.now());
                 job.enter(&*self.context.store, vec![entry], Vec::new()).await?;
-                Ok(Step::GoOn)
+                Ok(Step::Continue)
             }
         }
     }
@@ -175,37 +176,37 @@ impl Jobs {
     async fn stopped(self: &Arc<Self>, job: &Arc<Job>, stop: GuestStop) -> Result<Step, DriveError> {
         // A job that waits or queues keeps only the locks of its effects. Keeping reservations could cause a deadlock.
         if matches!(stop, GuestStop::Parked | GuestStop::InLine(_)) {
-            self.let_others_pass(job).await;
+            self.release_reservations(job).await;
         }
         match stop {
-            GuestStop::Parked => Ok(Step::GoOn),
-            GuestStop::Stopping => Ok(Step::Rest),
+            GuestStop::Parked => Ok(Step::Continue),
+            GuestStop::Stopping => Ok(Step::Yield),
             GuestStop::Unkept(error) => Err(error.into()),
             GuestStop::Diverged(why) => {
                 Err(DriveError::Hold(format!("its plugin differs from its journal: {why}"), true))
             }
-            GuestStop::InLine(place) => self.enqueue(job, &place).await,
+            GuestStop::InLine(lock) => self.enqueue(job, &lock).await,
             // `run` handles the first; only dry runs end with the second.
             stop @ (GuestStop::Approval(_) | GuestStop::Unforetold) => Err(DriveError::Hold(stop.to_string(), true)),
         }
     }
 
     /// Releases the locks that were only reserved for a job.
-    async fn let_others_pass(self: &Arc<Self>, job: &Job) {
-        let next = self.context.places.release_held(&job.row().id);
-        self.call_next(next).await;
+    async fn release_reservations(self: &Arc<Self>, job: &Job) {
+        let next = self.context.locks.release_reserved(&job.row().id);
+        self.dispatch_next(next).await;
     }
 
     /// Queues a job for a lock; continues at once if the lock is free.
-    async fn enqueue(&self, job: &Arc<Job>, place: &DeploymentLock) -> Result<Step, DriveError> {
+    async fn enqueue(&self, job: &Arc<Job>, lock: &DeploymentLock) -> Result<Step, DriveError> {
         let row = job.row();
         let now = self.context.clock.now();
-        let since = if row.stand.phase == JobPhase::Line { row.stand.since } else { now };
-        let Some(about) = self.context.places.enqueue(place, row, since) else { return Ok(Step::GoOn) };
-        let stand = JobStatus { phase: JobPhase::Line, about, since, wake: None };
-        job.enter_and_stand(&*self.context.store, Vec::new(), stand, Vec::new()).await?;
+        let since = if row.status.phase == JobPhase::Queued { row.status.since } else { now };
+        let Some(about) = self.context.locks.enqueue(lock, row, since) else { return Ok(Step::Continue) };
+        let status = JobStatus { phase: JobPhase::Queued, about, since, wake: None };
+        job.enter_with_status(&*self.context.store, Vec::new(), status, Vec::new()).await?;
         self.context.outbox.wake();
-        Ok(Step::Rest)
+        Ok(Step::Yield)
     }
 
     /// The job's command, as it was typed, with the rights that its caller has now.
@@ -213,9 +214,9 @@ impl Jobs {
         &self,
         row: &JobRow,
         plugin: &Plugin,
-        begun: &crate::job::StartEntry,
+        start: &crate::job::StartEntry,
     ) -> Result<Authorized, DriveError> {
-        let asked = &begun.invocation;
+        let asked = &start.invocation;
         let spec = plugin.description.commands.iter().find(|spec| spec.name == asked.command);
         let Some(spec) = spec else {
             return Err(DriveError::Hold(format!("the plugin has no command `{}`", row.command), true));
@@ -232,8 +233,8 @@ impl Jobs {
                 (argument.name.clone(), value)
             })
             .collect();
-        let command = Command::recorded(spec.clone(), &given, begun.line.clone(), begun.options.clone());
-        Ok(self.context.access.resume(command, message(row, begun.direct)))
+        let command = Command::recorded(spec.clone(), &given, start.line.clone(), start.options.clone());
+        Ok(self.context.access.resume(command, message(row, start.direct)))
     }
 
     /// Holds a job that cannot continue without a person: stores the status, and reports it to the room and in the log.
@@ -246,7 +247,7 @@ impl Jobs {
             "a job is held until somebody runs `job ID again` or `cancel ID`"
         );
         let now = self.context.clock.now();
-        let stand = JobStatus { phase: JobPhase::Held, about: format!("held: {reason}"), since: now, wake: None };
+        let status = JobStatus { phase: JobPhase::Held, about: format!("held: {reason}"), since: now, wake: None };
         let text = format!(
             "{} is held: {reason}. Nothing more is done until somebody decides: `job {}` shows its status, \
              `job {} again` retries it, `cancel {}` ends it.",
@@ -256,13 +257,13 @@ impl Jobs {
             row.id
         );
         let key = format!("held-{}", now.as_millisecond());
-        let say = Write::Say(said(row, &key, Text::lines(text)));
+        let say = Write::Send(thread_message(row, &key, Text::lines(text)));
         // Append nothing to a broken journal: the chain would then cover the broken entries.
         let about = json!({ "event": "held", "about": reason });
         let entries = if whole { vec![entry(row, EntryKind::Event, about, now)] } else { Vec::new() };
         let mut wait = FIRST_WAIT;
         while let Err(error) =
-            job.enter_and_stand(&*self.context.store, entries.clone(), stand.clone(), vec![say.clone()]).await
+            job.enter_with_status(&*self.context.store, entries.clone(), status.clone(), vec![say.clone()]).await
         {
             tracing::error!(job = row.id, %error, "the status `held` of a job cannot be stored; retrying");
             tokio::select! {
@@ -272,13 +273,13 @@ impl Jobs {
         }
         self.context.outbox.wake();
         // Release locks that were reserved for this job.
-        let next = self.context.places.release_held(&row.id);
-        self.call_next(next).await;
+        let next = self.context.locks.release_reserved(&row.id);
+        self.dispatch_next(next).await;
     }
 
     /// Reports in the room that the store is unavailable. The message bypasses the outbox, which the store cannot
     /// write.
-    async fn say_unkept(self: Arc<Self>, job: Arc<Job>) {
+    async fn report_store_outage(self: Arc<Self>, job: Arc<Job>) {
         let row = job.row();
         let Some(chat) = self.context.outbox.chat(&row.bot, &row.inbox.network).cloned() else { return };
         let text = format!(
@@ -312,6 +313,6 @@ pub(crate) fn message(row: &JobRow, direct: bool) -> InboxRow {
 }
 
 /// The guest ended before the end of its recorded calls; the result of such a run is never used.
-fn unlike(how: &str, left: &str) -> DriveError {
+fn diverged(how: &str, left: &str) -> DriveError {
     DriveError::Hold(format!("its plugin differs from its journal: {how}, but the journal has {left}"), true)
 }

@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use super::{
     closing::closing,
     drive::{DriveError, Step},
-    follow::{Followed, follow},
+    follow::{RunResult, follow},
     jobs::Jobs,
 };
 use crate::{
@@ -43,46 +43,46 @@ impl Jobs {
             job.card().stage("the plugin ended; its run continues".to_owned());
             let meanwhile = format!("The plugin of {} ended before its pipeline run.", title(row));
             let runs = unfinished.iter().map(|intent| async {
-                match (history.followed(intent), run_of(&self.context.catalog, intent)) {
+                match (history.recorded_result(intent), run_of(&self.context.catalog, intent)) {
                     (Some(followed), _) => Ok(Some(followed)),
-                    (None, Some(run)) => follow(self, job, &run, &meanwhile, history.tidies_up(&run.key)).await,
-                    (None, None) => Ok(Some(Followed::lost())),
+                    (None, Some(run)) => follow(self, job, &run, &meanwhile, history.is_cleanup_run(&run.key)).await,
+                    (None, None) => Ok(Some(RunResult::not_configured())),
                 }
             });
             for followed in join_all(runs).await {
-                let Some(followed) = followed? else { return Ok(Step::Rest) };
-                outcome = with_run(outcome, followed.outcome);
+                let Some(followed) = followed? else { return Ok(Step::Yield) };
+                outcome = combined_outcome(outcome, followed.outcome);
                 text.push_lines(followed.line);
             }
         }
         // Step 3: report approved effects that were not executed.
         let ask = history.ask();
         let good = matches!(outcome, JobOutcome::Succeeded | JobOutcome::Warnings);
-        if let Some(left_out) = ask.as_ref().and_then(|ask| left_out(history, ask)).filter(|_| good) {
+        if let Some(not_done) = ask.as_ref().and_then(|ask| not_done(history, ask)).filter(|_| good) {
             outcome = JobOutcome::Warnings;
-            text.push_lines(left_out);
+            text.push_lines(not_done);
         }
         // Step 4: close the job in one transaction, then release its locks.
         let now = self.context.clock.now();
         let card = job.card().end(outcome, &took(row.opened, now)).await;
         let shown = self.shown_in(row, history).await?;
         let (closed, mut writes) = close(row, outcome, text, card, &shown, now);
-        writes.extend(ask.and_then(|ask| self.asks_no_more(row, ask)));
+        writes.extend(ask.and_then(|ask| self.closed_approval_message(row, ask)));
         let context = &self.context;
         writes.extend(context.notices.closing(&context.outbox, &context.catalog, row, &writes));
         job.enter(&*self.context.store, vec![closed], writes).await?;
         job_ended(outcome);
         self.context.outbox.wake();
-        let next = self.context.places.release(&row.id);
-        self.call_next(next).await;
-        Ok(Step::Rest)
+        let next = self.context.locks.release(&row.id);
+        self.dispatch_next(next).await;
+        Ok(Step::Yield)
     }
 
     /// The other rooms that show a job: the room of the app that was typed, and the rooms of the apps that it changed.
     async fn shown_in(&self, row: &JobRow, history: &JobHistory) -> Result<Vec<ShownIn>, DriveError> {
-        let begun = history.begun()?;
-        let mut shown: Vec<ShownIn> = begun.shown.into_iter().collect();
-        let message = crate::runner::drive::message(row, begun.direct);
+        let start = history.start_entry()?;
+        let mut shown: Vec<ShownIn> = start.shown.into_iter().collect();
+        let message = crate::runner::drive::message(row, start.direct);
         for app in history.apps().into_iter().filter(|app| row.app.as_deref() != Some(app)) {
             let Some(app) = self.context.catalog.app(app) else { continue };
             shown.extend(shown_in_room_of(&self.context, &message, app).await);
@@ -94,7 +94,7 @@ impl Jobs {
 }
 
 /// One line about the approved effects that were not executed; `None` if all were.
-fn left_out(history: &JobHistory, ask: &ApprovalRequest) -> Option<String> {
+fn not_done(history: &JobHistory, ask: &ApprovalRequest) -> Option<String> {
     if ask.decision != Some(Decision::Approved) {
         return None;
     }
@@ -109,16 +109,16 @@ fn left_out(history: &JobHistory, ask: &ApprovalRequest) -> Option<String> {
 }
 
 /// The writes that close a job whose journal is broken. They append nothing to the journal.
-pub(crate) fn close_unread(row: &JobRow, by: &Person, shown: Option<&ShownIn>, now: jiff::Timestamp) -> Vec<Write> {
+pub(crate) fn close_broken(row: &JobRow, by: &Person, shown: Option<&ShownIn>, now: jiff::Timestamp) -> Vec<Write> {
     let who = crate::base::clean(&by.name);
     let mut text = Text::lines(format!("`{}` (job {}) was closed by {who}.", row.line, row.id));
     text.push_lines("Its journal is broken, so its progress is unknown. Effects that it started stay as they are.");
-    let card = crate::job::last(row, JobOutcome::Unknown, "closed in its current state");
+    let card = crate::job::last_card(row, JobOutcome::Unknown, "closed in its current state");
     close(row, JobOutcome::Unknown, text, card, shown.map_or(&[], std::slice::from_ref), now).1
 }
 
 /// Combines the job's outcome with that of a run which the plugin did not wait for: the worse one counts.
-fn with_run(outcome: JobOutcome, run: Option<Outcome>) -> JobOutcome {
+fn combined_outcome(outcome: JobOutcome, run: Option<Outcome>) -> JobOutcome {
     match (outcome, run) {
         (JobOutcome::Succeeded | JobOutcome::Warnings, Some(Outcome::Failed)) => JobOutcome::Failed,
         (JobOutcome::Succeeded | JobOutcome::Warnings, Some(Outcome::Cancelled)) => JobOutcome::Cancelled,

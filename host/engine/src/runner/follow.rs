@@ -9,7 +9,7 @@ use crate::{
     adapter::{PipelineError, RunEnd, RunState},
     base::{Text, took},
     hostcall::{Context, ending},
-    job::{Job, JobHistory, PipelineRun, entry, said},
+    job::{Job, JobHistory, PipelineRun, entry, thread_message},
     model::{Outcome, RunKey},
     store::{Entry, EntryKind, JobRow, StoreError, Write},
 };
@@ -22,16 +22,16 @@ const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// The result of a followed run.
-pub(crate) struct Followed {
+pub(crate) struct RunResult {
     /// One sentence for the room.
     pub(crate) line: String,
     /// The run's outcome; `None` if it never started or its state is unknown.
     pub(crate) outcome: Option<Outcome>,
 }
 
-impl Followed {
+impl RunResult {
     /// The result of a run whose pipeline is no longer configured.
-    pub(crate) fn lost() -> Self {
+    pub(crate) fn not_configured() -> Self {
         let line = "It started a run of a pipeline that is no longer configured, so the run's state is unknown.";
         Self { line: line.to_owned(), outcome: None }
     }
@@ -47,10 +47,10 @@ pub(crate) async fn follow(
     job: &Arc<Job>,
     run: &PipelineRun,
     meanwhile: &str,
-    tidies_up: bool,
-) -> Result<Option<Followed>, StoreError> {
+    is_cleanup_run: bool,
+) -> Result<Option<RunResult>, StoreError> {
     let (context, row, pipeline) = (&jobs.context, job.row(), &run.pipeline);
-    let nothing = |line: String| Ok(Some(Followed { line, outcome: None }));
+    let nothing = |line: String| Ok(Some(RunResult { line, outcome: None }));
     let mut wait = FIRST_WAIT;
     loop {
         let away = match context.backends.get(run.backend).state(&run.key, pipeline).await {
@@ -66,7 +66,7 @@ pub(crate) async fn follow(
                     format!("{meanwhile} The run of `{pipeline}` continues; its result is reported here."),
                 )
                 .await;
-                match end(context, job, run, tidies_up).await {
+                match end(context, job, run, is_cleanup_run).await {
                     None => return Ok(None),
                     Some(Ok(end)) => return ended(context, job, run, end).await.map(Some),
                     Some(Err(error)) => error,
@@ -95,12 +95,12 @@ async fn end(
     context: &Context,
     job: &Arc<Job>,
     run: &PipelineRun,
-    tidies_up: bool,
+    is_cleanup_run: bool,
 ) -> Option<Result<RunEnd, PipelineError>> {
     let mut line = |line: &str| job.card().line(line);
     let backend = context.backends.get(run.backend);
     let mut ended = std::pin::pin!(backend.ended(&run.key, &run.pipeline, &mut line));
-    let mut asked = tidies_up;
+    let mut asked = is_cleanup_run;
     loop {
         tokio::select! {
             biased;
@@ -115,7 +115,12 @@ async fn end(
 }
 
 /// Stores a run's end together with its release, and describes it in one sentence.
-async fn ended(context: &Arc<Context>, job: &Arc<Job>, run: &PipelineRun, end: RunEnd) -> Result<Followed, StoreError> {
+async fn ended(
+    context: &Arc<Context>,
+    job: &Arc<Job>,
+    run: &PipelineRun,
+    end: RunEnd,
+) -> Result<RunResult, StoreError> {
     let writes = ending(&context.backends, job.row(), run, &end).await;
     let why = if end.message.is_empty() { String::new() } else { format!(" ({})", crate::base::clean(&end.message)) };
     let took = took(end.started, end.ended);
@@ -127,18 +132,18 @@ async fn ended(context: &Arc<Context>, job: &Arc<Job>, run: &PipelineRun, end: R
     let event = entry(job.row(), EntryKind::Event, body, context.clock.now());
     job.enter(&*context.store, vec![event], writes).await?;
     context.outbox.wake();
-    Ok(Followed { line, outcome: Some(end.outcome) })
+    Ok(RunResult { line, outcome: Some(end.outcome) })
 }
 
 impl JobHistory {
     /// The recorded result of a run that was already followed to its end.
-    pub(crate) fn followed(&self, intent: &Entry) -> Option<Followed> {
+    pub(crate) fn recorded_result(&self, intent: &Entry) -> Option<RunResult> {
         let key = RunKey::new(&intent.job, intent.number);
         let of_it = |entry: &&Entry| {
             entry.kind == EntryKind::Event && entry.body["event"] == RUN_ENDED && entry.body["run"] == key.as_str()
         };
         let body = &self.entries().iter().find(of_it)?.body;
-        Some(Followed {
+        Some(RunResult {
             line: body["about"].as_str().unwrap_or_default().to_owned(),
             outcome: serde_json::from_value(body["outcome"].clone()).ok(),
         })
@@ -146,8 +151,8 @@ impl JobHistory {
 }
 
 async fn say(context: &Context, row: &JobRow, text: String) {
-    let row = said(row, "meanwhile", Text::lines(text));
-    match context.store.commit(vec![Write::Say(row)]).await {
+    let row = thread_message(row, "meanwhile", Text::lines(text));
+    match context.store.commit(vec![Write::Send(row)]).await {
         Ok(_) => context.outbox.wake(),
         // The closing message repeats the report, so a failure is only logged.
         Err(error) => {

@@ -13,6 +13,6 @@ mod wait;
 mod wake;
 
 pub(crate) use closing::refusals;
-pub(crate) use doubt::Said;
+pub(crate) use doubt::DoubtAnswer;
 pub(crate) use jobs::Jobs;
-pub(crate) use vote::{NoVote, Vote};
+pub(crate) use vote::{Vote, VoteError};

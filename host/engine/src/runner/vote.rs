@@ -7,14 +7,14 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use serde_json::json;
 
-use super::{doubt::WithOrder, jobs::Jobs};
+use super::{doubt::ExtraWrites, jobs::Jobs};
 use crate::{
     base::clean,
     command::Asker,
     hostcall::working,
     job::{
         ApprovalRequest, Counted, Decision, Event, HistoryError, JobHistory, ReplayPosition, approval_text, entry,
-        first as first_card,
+        first_card,
     },
     model::who_is,
     store::{Entry, EntryKind, InboxRow, JobPhase, JobRow, StoreError, Write},
@@ -36,25 +36,25 @@ pub(crate) enum Vote {
 
 /// Why an answer changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum NoVote {
+pub(crate) enum VoteError {
     /// The person has no right to answer.
     Denied(String),
     /// No request is open, or another one.
-    Over(String),
+    NotOpen(String),
     /// The store is unavailable; try again.
-    Unable(String),
+    Unavailable(String),
 }
 
 impl Jobs {
     /// Whether a person may answer the open request of a job.
     pub(crate) async fn may_vote(&self, row: &JobRow, who: Asker<'_>) -> bool {
-        if row.stand.phase != JobPhase::Approval || self.context.access.same_person(&row.caller.id, who.id) {
+        if row.status.phase != JobPhase::Approval || self.context.access.same_person(&row.caller.id, who.id) {
             return false;
         }
         match JobHistory::read(&*self.context.store, &row.id).await {
             Ok(history) => {
                 let who = Asker { bot: Some(&row.bot), ..who };
-                history.ask().is_some_and(|ask| ask.needs.iter().any(|need| self.stands(need, who)))
+                history.ask().is_some_and(|ask| ask.needs.iter().any(|need| self.counts_for(need, who)))
             }
             Err(_) => false,
         }
@@ -64,74 +64,77 @@ impl Jobs {
     /// person; the same line is passed to `with`, whose writes are part of the transaction.
     ///
     /// # Errors
-    /// [`NoVote`]; nothing was changed.
+    /// [`VoteError`]; nothing was changed.
     pub(crate) async fn vote(
         self: &Arc<Self>,
         row: JobRow,
         number: Option<u32>,
         message: &InboxRow,
         vote: Vote,
-        with: WithOrder<'_>,
-    ) -> Result<String, NoVote> {
+        with: ExtraWrites<'_>,
+    ) -> Result<String, VoteError> {
         // Check for an open request before the claim: a running job may hold its claim for long.
-        self.asking(&row.id, number, &vote).await?;
+        self.open_request(&row.id, number, &vote).await?;
         // Refresh the members of rooms and groups.
-        self.context.access.look(&*self.context.outbox).await;
-        let Some(claim) = self.context.claims.claim_soon(&row.id).await else {
-            return Err(NoVote::Unable(format!("job {} is busy; send the command again in a few seconds", row.id)));
+        self.context.access.refresh(&*self.context.outbox).await;
+        let Some(claim) = self.context.claims.claim_with_retry(&row.id).await else {
+            return Err(VoteError::Unavailable(format!(
+                "job {} is busy; send the command again in a few seconds",
+                row.id
+            )));
         };
         // Check again under the claim, then write the events, the status and the messages.
-        let (row, history, ask) = self.asking(&row.id, number, &vote).await?;
-        let (events, told) = self.counted(&row, &ask, message, vote)?;
+        let (row, history, ask) = self.open_request(&row.id, number, &vote).await?;
+        let (events, told) = self.evaluate(&row, &ask, message, vote)?;
         let now = self.context.clock.now();
         let after = events.iter().fold(ask, ApprovalRequest::with);
         let decided = after.decision.is_some();
         let mut writes = Vec::new();
         for (event, number) in events.iter().zip(history.next()..) {
             let entry = entry(&row, EntryKind::Event, json!(event), now);
-            writes.push(Write::Enter(Entry { number, ..entry }));
+            writes.push(Write::Append(Entry { number, ..entry }));
         }
         if !events.is_empty() {
-            let stand = if decided { working(now) } else { self.stand_of(&row, &after, now) };
-            writes.push(Write::JobStatus { job: row.id.clone(), stand: stand.clone() });
-            writes.push(Write::Say(self.asks(&row, &after, now)));
+            let status = if decided { working(now) } else { self.approval_status(&row, &after, now) };
+            writes.push(Write::JobStatus { job: row.id.clone(), status: status.clone() });
+            writes.push(Write::Send(self.approval_message(&row, &after, now)));
             let edits =
-                self.context.outbox.chat(&row.bot, &row.inbox.network).is_some_and(|chat| chat.abilities().edits);
+                self.context.outbox.chat(&row.bot, &row.inbox.network).is_some_and(|chat| chat.features().edits);
             // In a network without edits a new card would repeat the request's message.
             if !decided && edits {
-                writes.push(Write::Say(first_card(&JobRow { stand, ..row.clone() })));
+                writes.push(Write::Send(first_card(&JobRow { status, ..row.clone() })));
             }
         }
         writes.extend(with(&told));
-        self.context.store.commit(writes).await.map_err(|error| unable(&error))?;
+        self.context.store.commit(writes).await.map_err(|error| unavailable(&error))?;
         self.context.outbox.wake();
         self.context.alarm.notify_one();
         drop(claim);
         if decided {
-            self.take_up(JobRow { stand: working(now), ..row });
+            self.dispatch(JobRow { status: working(now), ..row });
         }
         Ok(told)
     }
 
     /// The open request of a job.
-    async fn asking(
+    async fn open_request(
         &self,
         id: &str,
         number: Option<u32>,
         vote: &Vote,
-    ) -> Result<(JobRow, JobHistory, ApprovalRequest), NoVote> {
-        let over = |why: &str| NoVote::Over(format!("Job {id} does not wait for approval{why}."));
-        let row = self.context.store.job(id).await.map_err(|error| unable(&error))?.ok_or_else(|| over(""))?;
+    ) -> Result<(JobRow, JobHistory, ApprovalRequest), VoteError> {
+        let over = |why: &str| VoteError::NotOpen(format!("Job {id} does not wait for approval{why}."));
+        let row = self.context.store.job(id).await.map_err(|error| unavailable(&error))?.ok_or_else(|| over(""))?;
         if row.end.is_some() {
             return Err(over(": it has ended"));
         }
         let history = match JobHistory::read(&*self.context.store, id).await {
             Ok(history) => history,
-            Err(HistoryError::Store(error)) => return Err(unable(&error)),
+            Err(HistoryError::Store(error)) => return Err(unavailable(&error)),
             Err(broken) => return Err(over(&format!(": {broken}"))),
         };
-        let ask = match (history.standing(), history.ask()) {
-            (ReplayPosition::Asks, Some(ask)) => ask,
+        let ask = match (history.position(), history.ask()) {
+            (ReplayPosition::Approval, Some(ask)) => ask,
             (_, Some(ApprovalRequest { decision: Some(Decision::Approved), .. })) => {
                 return Err(over(": it was approved"));
             }
@@ -142,33 +145,33 @@ impl Jobs {
         };
         match number {
             Some(number) if number != ask.number => {
-                return Err(NoVote::Over(format!(
+                return Err(VoteError::NotOpen(format!(
                     "Job {id} has asked again since; that message is out of date. Answer the newest message."
                 )));
             }
             // A person who typed only the job's id may have read only the first request.
             None if ask.number > 1 && matches!(vote, Vote::Approve(_)) => {
-                let handle = approval_text::handle(id, ask.number);
-                return Err(NoVote::Over(format!(
+                let handle = approval_text::argument(id, ask.number);
+                return Err(VoteError::NotOpen(format!(
                     "Job {id} has asked again with another plan: read it, then run `approve {handle}`."
                 )));
             }
             _ => {}
         }
-        if self.context.steady.now() >= ask.until {
+        if self.context.monotonic.now() >= ask.until {
             return Err(over(": the deadline has passed"));
         }
         Ok((row, history, ask))
     }
 
     /// The events that an answer adds to the journal, and the reply to the person.
-    fn counted(
+    fn evaluate(
         &self,
         row: &JobRow,
         ask: &ApprovalRequest,
         message: &InboxRow,
         vote: Vote,
-    ) -> Result<(Vec<Event>, String), NoVote> {
+    ) -> Result<(Vec<Event>, String), VoteError> {
         let (access, number) = (&self.context.access, ask.number);
         // Roles that were granted through another bot do not count for this job.
         let (by, who) = (&message.sender, Asker { bot: Some(&row.bot), ..Asker::from(message) });
@@ -176,7 +179,7 @@ impl Jobs {
         if let Vote::Withdraw(reaction) = &vote {
             let given = ask.given.iter().find(|given| given.reaction.as_ref() == Some(reaction));
             let Some(given) = given else {
-                return Err(NoVote::Over(format!("That reaction was no approval of job {}.", row.id)));
+                return Err(VoteError::NotOpen(format!("That reaction was no approval of job {}.", row.id)));
             };
             let about = format!("{} withdraws the approval", who_is(&given.id, &given.name));
             let event = Event::ApprovalWithdrawn { ask: number, by: given.id.clone(), about: about.clone() };
@@ -184,16 +187,16 @@ impl Jobs {
         }
         if access.same_person(&by.id, &row.caller.id) {
             let help = self.who_can(row, ask);
-            return Err(NoVote::Denied(format!(
+            return Err(VoteError::Denied(format!(
                 "You started job {} yourself, so somebody else has to approve it: {help}.",
                 row.id
             )));
         }
         let counts: BTreeSet<usize> =
-            ask.needs.iter().enumerate().filter(|(_, need)| self.stands(need, who)).map(|(at, _)| at).collect();
+            ask.needs.iter().enumerate().filter(|(_, need)| self.counts_for(need, who)).map(|(at, _)| at).collect();
         if counts.is_empty() {
             let help = self.who_can(row, ask);
-            return Err(NoVote::Denied(format!("You may not approve job {}. It needs {help}.", row.id)));
+            return Err(VoteError::Denied(format!("You may not approve job {}. It needs {help}.", row.id)));
         }
         match vote {
             Vote::Deny(reason) => {
@@ -233,7 +236,7 @@ impl Jobs {
     fn who_can(&self, row: &JobRow, ask: &ApprovalRequest) -> String {
         let roles: BTreeSet<&str> = ask.needs.iter().flat_map(|need| &need.from).map(String::as_str).collect();
         let roles: Vec<&str> = roles.into_iter().collect();
-        let called = self.called(row, ask);
+        let called = self.people_to_mention(row, ask);
         match called.is_empty() {
             true => format!("the role {}", roles.join(" or ")),
             false => format!("the role {}: {}", roles.join(" or "), called.join(", ")),
@@ -241,6 +244,6 @@ impl Jobs {
     }
 }
 
-fn unable(error: &StoreError) -> NoVote {
-    NoVote::Unable(format!("nothing was changed: {error}"))
+fn unavailable(error: &StoreError) -> VoteError {
+    VoteError::Unavailable(format!("nothing was changed: {error}"))
 }

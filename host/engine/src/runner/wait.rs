@@ -27,63 +27,69 @@ const AGAIN: Duration = Duration::from_secs(2);
 const ANSWER: Duration = Duration::from_secs(10);
 
 /// A wait, read from its journal entry.
-pub(crate) struct Waits {
+pub(crate) struct PendingWait {
     wait: Entry,
     runs: Vec<PipelineRun>,
     /// Runs that were started after the cancellation: they clean up and are not cancelled.
-    tidying: Vec<RunKey>,
+    cleanup_runs: Vec<RunKey>,
     /// The earliest timer.
     timer: Option<(String, Timer)>,
     /// The id of a run whose pipeline is no longer configured.
-    lost: Option<String>,
+    unconfigured: Option<String>,
 }
 
 impl Jobs {
     /// Waits for runs in this task. A wait for timers alone is left to the job's row: [`Jobs::wake`] dispatches the job
     /// when it is due.
-    pub(crate) async fn wait(&self, job: &Arc<Job>, waits: Waits) -> Result<Step, DriveError> {
-        let answer = match (&waits.lost, waits.runs.is_empty()) {
+    pub(crate) async fn wait(&self, job: &Arc<Job>, waits: PendingWait) -> Result<Step, DriveError> {
+        let answer = match (&waits.unconfigured, waits.runs.is_empty()) {
             (Some(id), _) => {
                 let message = format!("the pipeline of run {id} is no longer configured");
                 Some((Err(WaitError::Other(types::Problem { code: "not-found".to_owned(), message })), Vec::new()))
             }
-            (None, true) => self.time(job, &waits).map(|answer| (answer, Vec::new())),
-            (None, false) => self.first(job, &waits).await,
+            (None, true) => self.timer_result(job, &waits).map(|answer| (answer, Vec::new())),
+            (None, false) => self.first_result(job, &waits).await,
         };
         let now = self.context.clock.now();
         let Some((answer, writes)) = answer else {
             // The status can be `working`, for example after a cancellation that came late: store the timer again.
             if let (Some((_, timer)), true, true) = (&waits.timer, waits.runs.is_empty(), job.phase() != JobPhase::Time)
             {
-                let stand = until(timer.at, now);
-                job.enter_and_stand(&*self.context.store, Vec::new(), stand, Vec::new()).await?;
+                let status = until(timer.at, now);
+                job.enter_with_status(&*self.context.store, Vec::new(), status, Vec::new()).await?;
                 self.context.outbox.wake();
                 self.context.alarm.notify_one();
             }
-            return Ok(Step::Rest);
+            return Ok(Step::Yield);
         };
         let result = entry::result(job.row(), &waits.wait, json!({ "answer": answer }), now);
-        job.enter_and_stand(&*self.context.store, vec![result], working(now), writes).await?;
+        job.enter_with_status(&*self.context.store, vec![result], working(now), writes).await?;
         self.context.outbox.wake();
-        Ok(Step::GoOn)
+        Ok(Step::Continue)
     }
 
     /// The wait that the entry at this index stores.
-    pub(crate) fn waits(&self, history: &JobHistory, at: usize) -> Result<Waits, DriveError> {
+    pub(crate) fn pending_wait(&self, history: &JobHistory, at: usize) -> Result<PendingWait, DriveError> {
         let wait = &history.entries()[at];
         let broken =
             |error: serde_json::Error| DriveError::Hold(format!("entry {} cannot be read: {error}", wait.number), true);
         let part = |name: &str| wait.body.get(name).cloned().unwrap_or(Value::Null);
         let (items,): (Vec<Waitable>,) = serde_json::from_value(part("arguments")).map_err(broken)?;
         let timers: Timers = serde_json::from_value(part("timers")).map_err(broken)?;
-        let mut waits = Waits { wait: wait.clone(), runs: Vec::new(), tidying: Vec::new(), timer: None, lost: None };
+        let mut waits = PendingWait {
+            wait: wait.clone(),
+            runs: Vec::new(),
+            cleanup_runs: Vec::new(),
+            timer: None,
+            unconfigured: None,
+        };
         for item in items.iter().filter(|item| item.kind == RUN) {
             match history.run(&self.context.catalog, &item.id).flatten() {
                 Some(run) => {
-                    waits.tidying.extend(history.tidies_up(&run.key).then(|| run.key.clone()));
+                    waits.cleanup_runs.extend(history.is_cleanup_run(&run.key).then(|| run.key.clone()));
                     waits.runs.push(run);
                 }
-                None => waits.lost = Some(item.id.clone()),
+                None => waits.unconfigured = Some(item.id.clone()),
             }
         }
         waits.timer = timers.into_iter().min_by_key(|(_, timer)| timer.at);
@@ -91,22 +97,26 @@ impl Jobs {
     }
 
     /// The result of a wait for timers alone; `None` if none is due.
-    fn time(&self, job: &Job, waits: &Waits) -> Option<Result<Ready, WaitError>> {
+    fn timer_result(&self, job: &Job, waits: &PendingWait) -> Option<Result<Ready, WaitError>> {
         if job.is_cancelled() {
             return Some(Err(WaitError::Cancelled));
         }
         let (id, timer) = waits.timer.as_ref()?;
-        (timer.at <= self.context.steady.now()).then(|| reached(id, *timer))
+        (timer.at <= self.context.monotonic.now()).then(|| reached(id, *timer))
     }
 
     /// Waits until one of the runs ends or the timer is due; `None` if the host shuts down.
-    async fn first(&self, job: &Arc<Job>, waits: &Waits) -> Option<(Result<Ready, WaitError>, Vec<Write>)> {
-        let ended = ended(&self.context.backends, job, &waits.runs);
+    async fn first_result(
+        &self,
+        job: &Arc<Job>,
+        waits: &PendingWait,
+    ) -> Option<(Result<Ready, WaitError>, Vec<Write>)> {
+        let ended = first_end(&self.context.backends, job, &waits.runs);
         let mut ended = std::pin::pin!(ended);
         let time = async {
             match &waits.timer {
                 Some((id, timer)) => {
-                    tokio::time::sleep(self.context.steady.until(timer.at)).await;
+                    tokio::time::sleep(self.context.monotonic.until(timer.at)).await;
                     (id, *timer)
                 }
                 None => std::future::pending().await,
@@ -132,7 +142,7 @@ impl Jobs {
                 (id, timer) = &mut time => return Some((reached(id, timer), Vec::new())),
                 () = job.cancelled(), if !asked => {
                     asked = true;
-                    for run in waits.runs.iter().filter(|run| !waits.tidying.contains(&run.key)) {
+                    for run in waits.runs.iter().filter(|run| !waits.cleanup_runs.contains(&run.key)) {
                         cancel_run(&self.context.backends, run).await;
                     }
                 }
@@ -160,7 +170,7 @@ pub(crate) async fn cancel_run(backends: &Backends, run: &PipelineRun) {
 
 /// The first of these runs to end, with its result or the reason why it has none. An unavailable backend is retried
 /// without limit.
-async fn ended(backends: &Backends, job: &Job, runs: &[PipelineRun]) -> (PipelineRun, Result<RunEnd, String>) {
+async fn first_end(backends: &Backends, job: &Job, runs: &[PipelineRun]) -> (PipelineRun, Result<RunEnd, String>) {
     let waits = runs.iter().map(|run| {
         async move {
             loop {

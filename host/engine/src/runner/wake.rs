@@ -12,7 +12,7 @@ use crate::metrics::woken;
 /// The number of rows per query.
 const BATCH: u32 = 256;
 /// Jobs are not woken while more than this many have a running task; their rows stay due.
-const MOST_AT_WORK: usize = 1_000;
+const MOST_RUNNING: usize = 1_000;
 /// The pause between batches while due jobs remain.
 const SOON: Duration = Duration::from_millis(20);
 /// The pause after a store error.
@@ -22,11 +22,11 @@ const LONGEST: Duration = Duration::from_secs(3600);
 
 impl Jobs {
     /// Wakes jobs until the host shuts down.
-    pub(crate) async fn wakes(self: Arc<Self>) {
+    pub(crate) async fn run_wakeups(self: Arc<Self>) {
         loop {
             let pause = match self.context.store.next_wake().await {
-                Ok(Some(at)) => match self.context.steady.until(at) {
-                    Duration::ZERO => self.wake().await,
+                Ok(Some(at)) => match self.context.monotonic.until(at) {
+                    Duration::ZERO => self.wake_due().await,
                     until => until.min(LONGEST),
                 },
                 Ok(None) => LONGEST,
@@ -44,21 +44,21 @@ impl Jobs {
     }
 
     /// Dispatches one batch of due jobs. Returns the pause until the next query.
-    pub(crate) async fn wake(self: &Arc<Self>) -> Duration {
-        if self.count() >= MOST_AT_WORK {
+    pub(crate) async fn wake_due(self: &Arc<Self>) -> Duration {
+        if self.count() >= MOST_RUNNING {
             return SOON;
         }
-        match self.context.store.due(self.context.steady.now(), BATCH).await {
+        match self.context.store.due(self.context.monotonic.now(), BATCH).await {
             Ok(rows) => {
                 let (ours, others): (Vec<_>, Vec<_>) =
                     rows.into_iter().partition(|row| self.context.outbox.runs(&row.bot));
                 if ours.is_empty() && !others.is_empty() {
                     return AGAIN;
                 }
-                for row in ours.into_iter().filter(|row| self.at_work(&row.id).is_none()) {
-                    let late = row.stand.wake.map(|wake| self.context.steady.now().duration_since(wake));
+                for row in ours.into_iter().filter(|row| self.running(&row.id).is_none()) {
+                    let late = row.status.wake.map(|wake| self.context.monotonic.now().duration_since(wake));
                     woken(late.and_then(|late| late.try_into().ok()).unwrap_or_default());
-                    self.take_up(row);
+                    self.dispatch(row);
                 }
                 SOON
             }

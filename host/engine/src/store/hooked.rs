@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::{
     AuditRecord, DeploymentLock, Freeze, Grant, HashedEntry, InboxKey, InboxRow, JobPhase, JobQuery, JobRow, Link,
-    Mark, PendingRow, Release, ReleaseQuery, Removed, Store, StoreError, Usage, Write,
+    PendingRow, Release, ReleaseQuery, Removed, RoomCursor, Store, StoreError, Usage, Write,
 };
 
 /// What a [`HookedStore`] calls. Each method does nothing by default, except those that make a [`StoreHooks::Pending`].
@@ -79,14 +79,14 @@ impl<S: Store + ?Sized, H: StoreHooks> Store for HookedStore<S, H> {
         }
     }
 
-    async fn waiting(&self) -> Result<Vec<InboxRow>, StoreError> {
+    async fn unhandled(&self) -> Result<Vec<InboxRow>, StoreError> {
         self.hooks.before_read("waiting").await?;
-        self.store.waiting().await
+        self.store.unhandled().await
     }
 
-    async fn mark(&self, bot: &str, network: &str, room: &str) -> Result<Option<Mark>, StoreError> {
+    async fn cursor(&self, bot: &str, network: &str, room: &str) -> Result<Option<RoomCursor>, StoreError> {
         self.hooks.before_read("mark").await?;
-        self.store.mark(bot, network, room).await
+        self.store.cursor(bot, network, room).await
     }
 
     async fn outbox(&self) -> Result<Vec<PendingRow>, StoreError> {
@@ -94,14 +94,14 @@ impl<S: Store + ?Sized, H: StoreHooks> Store for HookedStore<S, H> {
         self.store.outbox().await
     }
 
-    async fn sent_as(&self, network: &str, event: &str) -> Result<Option<String>, StoreError> {
+    async fn key_of_event(&self, network: &str, event: &str) -> Result<Option<String>, StoreError> {
         self.hooks.before_read("sent_as").await?;
-        self.store.sent_as(network, event).await
+        self.store.key_of_event(network, event).await
     }
 
-    async fn sent_event(&self, key: &str) -> Result<Option<String>, StoreError> {
+    async fn event_of_key(&self, key: &str) -> Result<Option<String>, StoreError> {
         self.hooks.before_read("sent_event").await?;
-        self.store.sent_event(key).await
+        self.store.event_of_key(key).await
     }
 
     async fn job(&self, id: &str) -> Result<Option<JobRow>, StoreError> {
@@ -129,9 +129,9 @@ impl<S: Store + ?Sized, H: StoreHooks> Store for HookedStore<S, H> {
         self.store.open_jobs().await
     }
 
-    async fn places(&self) -> Result<Vec<(DeploymentLock, String)>, StoreError> {
+    async fn locks(&self) -> Result<Vec<(DeploymentLock, String)>, StoreError> {
         self.hooks.before_read("places").await?;
-        self.store.places().await
+        self.store.locks().await
     }
 
     async fn entries(&self, job: &str) -> Result<Vec<HashedEntry>, StoreError> {
@@ -139,19 +139,19 @@ impl<S: Store + ?Sized, H: StoreHooks> Store for HookedStore<S, H> {
         self.store.entries(job).await
     }
 
-    async fn tip(&self, job: &str) -> Result<Option<(u32, String)>, StoreError> {
+    async fn journal_head(&self, job: &str) -> Result<Option<(u32, String)>, StoreError> {
         self.hooks.before_read("tip").await?;
-        self.store.tip(job).await
+        self.store.journal_head(job).await
     }
 
-    async fn newest(&self) -> Result<Option<Timestamp>, StoreError> {
+    async fn newest_time(&self) -> Result<Option<Timestamp>, StoreError> {
         self.hooks.before_read("newest").await?;
-        self.store.newest().await
+        self.store.newest_time().await
     }
 
-    async fn beside(&self, digest: &str) -> Result<Option<Vec<u8>>, StoreError> {
+    async fn blob(&self, digest: &str) -> Result<Option<Vec<u8>>, StoreError> {
         self.hooks.before_read("beside").await?;
-        self.store.beside(digest).await
+        self.store.blob(digest).await
     }
 
     async fn links(&self, after: u64, limit: u32) -> Result<Vec<Link>, StoreError> {
@@ -159,9 +159,9 @@ impl<S: Store + ?Sized, H: StoreHooks> Store for HookedStore<S, H> {
         self.store.links(after, limit).await
     }
 
-    async fn lines(&self, link: u64) -> Result<Vec<AuditRecord>, StoreError> {
+    async fn audit_records(&self, link: u64) -> Result<Vec<AuditRecord>, StoreError> {
         self.hooks.before_read("lines").await?;
-        self.store.lines(link).await
+        self.store.audit_records(link).await
     }
 
     async fn remove(&self, before: Timestamp, loaded: &[String]) -> Result<Removed, StoreError> {

@@ -42,14 +42,14 @@ pub struct JobRow {
     pub opened: Timestamp,
     /// The current status; for an ended job, its last one.
     #[serde(rename = "stand")]
-    pub stand: JobStatus,
+    pub status: JobStatus,
     /// The end; `None` while the job is open.
     pub end: Option<JobEnd>,
 }
 
 impl JobRow {
     /// The deployment lock of the command's app and environment, if it names both.
-    pub fn place(&self) -> Option<DeploymentLock> {
+    pub fn deployment_lock(&self) -> Option<DeploymentLock> {
         Some(DeploymentLock { app: self.app.clone()?, environment: self.environment.clone()? })
     }
 }
@@ -73,20 +73,20 @@ pub struct JobStatus {
 pub enum JobPhase {
     /// Nothing: its plugin runs, or its end is being written.
     #[serde(rename = "working")]
-    Working,
+    Running,
     /// The end of a pipeline run.
     Run,
     /// A time.
     Time,
     /// A deployment lock that another job holds.
     #[serde(rename = "line")]
-    Line,
+    Queued,
     /// The start time of a scheduled job; its plugin has not run yet.
     #[serde(rename = "later")]
-    Later,
+    Scheduled,
     /// A person's answer whether an effect happened.
     #[serde(rename = "asked")]
-    Asked,
+    InDoubt,
     /// The approval of its next effect.
     Approval,
     /// A person's decision: the job cannot continue by itself.
@@ -95,18 +95,26 @@ pub enum JobPhase {
 
 impl JobPhase {
     /// All phases.
-    pub const ALL: [Self; 8] =
-        [Self::Working, Self::Run, Self::Time, Self::Line, Self::Later, Self::Asked, Self::Approval, Self::Held];
+    pub const ALL: [Self; 8] = [
+        Self::Running,
+        Self::Run,
+        Self::Time,
+        Self::Queued,
+        Self::Scheduled,
+        Self::InDoubt,
+        Self::Approval,
+        Self::Held,
+    ];
 
     /// The name in messages and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Working => "running",
+            Self::Running => "running",
             Self::Run => "waits for a run",
             Self::Time => "waits for a time",
-            Self::Line => "queued",
-            Self::Later => "scheduled",
-            Self::Asked => "waits for an answer",
+            Self::Queued => "queued",
+            Self::Scheduled => "scheduled",
+            Self::InDoubt => "waits for an answer",
             Self::Approval => "waits for approval",
             Self::Held => "held",
         }

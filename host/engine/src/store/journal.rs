@@ -58,7 +58,7 @@ pub struct Entry {
     pub body: serde_json::Value,
     /// The digest of the blob, if the body is one.
     #[serde(rename = "beside")]
-    pub beside: Option<String>,
+    pub blob: Option<String>,
     /// The time of the entry.
     pub at: Timestamp,
 }

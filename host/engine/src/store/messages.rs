@@ -90,7 +90,7 @@ pub enum Reaction {
 
 /// The position up to which a bot has read a room.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Mark {
+pub struct RoomCursor {
     /// The bot's name.
     #[serde(default)]
     pub bot: String,

@@ -19,8 +19,8 @@ pub use journal::{AuditRecord, CallCount, Entry, EntryKind, HashedEntry, Link, L
 pub use memory::MemoryStore;
 pub(crate) use messages::is_announced;
 pub use messages::{
-    GivenArgument, InboxKey, InboxRow, Mark, OutboxKind, OutboxRow, PendingRow, Reaction, TriggerSource,
+    GivenArgument, InboxKey, InboxRow, OutboxKind, OutboxRow, PendingRow, Reaction, RoomCursor, TriggerSource,
 };
 pub use releases::{Release, ReleaseQuery};
 pub use rights::{Freeze, Grant};
-pub use traits::{NAMES_LONGER, Store, StoreError, Write};
+pub use traits::{DEDUPLICATION_RETENTION, Store, StoreError, Write};

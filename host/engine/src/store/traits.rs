@@ -11,13 +11,13 @@ use jiff::Timestamp;
 use super::{
     jobs::{DeploymentLock, JobEnd, JobPhase, JobQuery, JobRow, JobStatus},
     journal::{AuditRecord, Entry, HashedEntry, Link, Removed, Usage},
-    messages::{InboxKey, InboxRow, Mark, OutboxRow, PendingRow},
+    messages::{InboxKey, InboxRow, OutboxRow, PendingRow, RoomCursor},
     releases::{Release, ReleaseQuery},
     rights::{Freeze, Grant},
 };
 
-/// The extra time for which deduplication keys ([`Write::Once`]) are kept after the retention of messages: 366 days.
-pub const NAMES_LONGER: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+/// The extra time for which deduplication keys ([`Write::ReceiveOnce`]) are kept after the retention of messages: 366 days.
+pub const DEDUPLICATION_RETENTION: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
 /// A change. A list of them is one transaction.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,22 +26,22 @@ pub enum Write {
     Receive(InboxRow),
     /// Stores a message with its announcements, unless the deduplication key exists: for a redelivery that can arrive
     /// under another event id, such as a webhook delivery. Keys are kept for a year longer than messages.
-    Once {
+    ReceiveOnce {
         /// The deduplication key. It is unique over all rooms.
-        name: String,
+        key: String,
         /// The time of receipt by the host's clock: the message's own time is set by its sender.
-        came: Timestamp,
+        received: Timestamp,
         /// The message.
         row: InboxRow,
         /// The announcements of the message.
-        words: Vec<OutboxRow>,
+        announcements: Vec<OutboxRow>,
     },
     /// Marks a message as handled.
-    Done(InboxKey),
+    Handled(InboxKey),
     /// Sets the read cursor of a room.
-    Mark(Mark),
+    SetCursor(RoomCursor),
     /// Queues a message in the outbox.
-    Say(OutboxRow),
+    Send(OutboxRow),
     /// Marks a version of an outbox row as sent.
     Sent {
         /// The row's key.
@@ -58,12 +58,12 @@ pub enum Write {
         /// The job's id.
         job: String,
         /// The new status.
-        stand: JobStatus,
+        status: JobStatus,
     },
     /// Gives a deployment lock to a job. Fails if another job holds it, or if the job is not open.
-    Take {
+    Lock {
         /// The lock to give.
-        place: DeploymentLock,
+        lock: DeploymentLock,
         /// The job's id.
         job: String,
     },
@@ -75,9 +75,9 @@ pub enum Write {
         end: JobEnd,
     },
     /// Appends an entry to the journal of an open job. Its number must be the next one.
-    Enter(Entry),
+    Append(Entry),
     /// Stores a blob: a large body, or a plugin's bytes. Ignored if the digest exists.
-    Keep {
+    StoreBlob {
         /// [`crate::store::digest`] of the bytes.
         digest: String,
         /// The content of the blob.
@@ -95,9 +95,9 @@ pub enum Write {
     /// Freezes an environment.
     Freeze(Freeze),
     /// Lifts the freeze of an environment, by name.
-    Thaw(String),
+    Unfreeze(String),
     /// Sets a value of a plugin.
-    Set {
+    SetValue {
         /// The plugin's name.
         plugin: String,
         /// The key, unique within the plugin.
@@ -106,7 +106,7 @@ pub enum Write {
         value: Vec<u8>,
     },
     /// Deletes a value of a plugin.
-    Delete {
+    DeleteValue {
         /// The plugin's name.
         plugin: String,
         /// The key, unique within the plugin.
@@ -140,13 +140,13 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn waiting(&self) -> Result<Vec<InboxRow>, StoreError>;
+    async fn unhandled(&self) -> Result<Vec<InboxRow>, StoreError>;
 
     /// A bot's read cursor of a room; `None` if the bot was never in it.
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn mark(&self, bot: &str, network: &str, room: &str) -> Result<Option<Mark>, StoreError>;
+    async fn cursor(&self, bot: &str, network: &str, room: &str) -> Result<Option<RoomCursor>, StoreError>;
 
     /// The outbox rows that were not sent yet, in the order in which they were queued.
     ///
@@ -158,13 +158,13 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn sent_as(&self, network: &str, event: &str) -> Result<Option<String>, StoreError>;
+    async fn key_of_event(&self, network: &str, event: &str) -> Result<Option<String>, StoreError>;
 
     /// The event id of a sent outbox row; `None` if it was not sent.
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn sent_event(&self, key: &str) -> Result<Option<String>, StoreError>;
+    async fn event_of_key(&self, key: &str) -> Result<Option<String>, StoreError>;
 
     /// The job with this id, open or ended.
     ///
@@ -200,7 +200,7 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn places(&self) -> Result<Vec<(DeploymentLock, String)>, StoreError>;
+    async fn locks(&self) -> Result<Vec<(DeploymentLock, String)>, StoreError>;
 
     /// A job's journal, in order, including noted entries.
     ///
@@ -213,19 +213,19 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn tip(&self, job: &str) -> Result<Option<(u32, String)>, StoreError>;
+    async fn journal_head(&self, job: &str) -> Result<Option<(u32, String)>, StoreError>;
 
     /// The time of the newest entry or link. Used to detect a clock that was set back before a restart.
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn newest(&self) -> Result<Option<Timestamp>, StoreError>;
+    async fn newest_time(&self) -> Result<Option<Timestamp>, StoreError>;
 
     /// The blob with this digest.
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn beside(&self, digest: &str) -> Result<Option<Vec<u8>>, StoreError>;
+    async fn blob(&self, digest: &str) -> Result<Option<Vec<u8>>, StoreError>;
 
     /// The links of the chain after this number, in order, at most `limit`.
     ///
@@ -237,7 +237,7 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError`].
-    async fn lines(&self, link: u64) -> Result<Vec<AuditRecord>, StoreError>;
+    async fn audit_records(&self, link: u64) -> Result<Vec<AuditRecord>, StoreError>;
 
     /// Removes one batch of rows that expired before a time: closed jobs with their entries, audit records, handled
     /// messages, sent messages, and blobs that nothing refers to any more, except for the digests in `loaded`.

@@ -21,7 +21,7 @@ pub struct Alias {
 /// The host's options that can be typed after an alias.
 pub(crate) const OPTIONS: [&str; 3] = ["--wait", "--dry-run", "--help"];
 /// The maximum length of a message that `[[listen]]` patterns are matched against, in bytes.
-pub(crate) const LONGEST_HEARD: usize = 4_096;
+pub(crate) const LONGEST_MATCHED: usize = 4_096;
 /// The maximum length of a captured text, in characters. A longer capture triggers nothing.
 pub(crate) const LONGEST_GIVEN: usize = 256;
 
@@ -67,7 +67,7 @@ fn line(words: &[GivenArgument]) -> String {
 
 /// A `[[say]]`: a fixed answer.
 #[derive(Debug, Clone)]
-pub struct Said {
+pub struct FixedAnswer {
     /// Its position in the configuration.
     pub at: At,
     /// The words to type.
@@ -102,7 +102,7 @@ mod tests {
                 alias("restart HOST VERSION", "deploy {HOST} staging {VERSION}"),
                 alias("ship it", "deploy cms staging 1.0.1"),
             ],
-            said: vec![Said { at: at(), typed: vec!["lunch".into()], text: "At noon.".into() }],
+            said: vec![FixedAnswer { at: at(), typed: vec!["lunch".into()], text: "At noon.".into() }],
             listens: vec![Listen {
                 at: at(),
                 pattern: Regex::new(r"(?i)is (?P<app>\S+) up\?").unwrap(),
@@ -137,10 +137,10 @@ mod tests {
 
     #[test]
     fn a_listen_rule_passes_only_its_captures() {
-        let started = triggers().heard("hey, is cms up? my password is x", &|_| true).unwrap();
+        let started = triggers().matched("hey, is cms up? my password is x", &|_| true).unwrap();
         assert_eq!(started.line(), "where cms");
-        assert!(triggers().heard("is it raining", &|_| true).is_none());
+        assert!(triggers().matched("is it raining", &|_| true).is_none());
         let long = format!("is {} up?", "x".repeat(300));
-        assert!(triggers().heard(&long, &|_| true).is_none());
+        assert!(triggers().matched(&long, &|_| true).is_none());
     }
 }

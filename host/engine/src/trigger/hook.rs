@@ -69,13 +69,13 @@ pub enum HookAuth {
 
 /// Why a delivery starts nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NotTaken {
+pub enum HookRejection {
     /// Its values are not those of `when`.
     #[error("the delivery does not match the hook's `when`: {0}")]
-    Other(String),
+    NotMatched(String),
     /// A value is missing or not valid.
     #[error("{0}")]
-    Wrong(String),
+    Invalid(String),
 }
 
 /// The maximum length of a captured value, in characters.
@@ -85,23 +85,23 @@ impl Hook {
     /// The values of the command's placeholders.
     ///
     /// # Errors
-    /// [`NotTaken`].
-    pub(crate) fn values(&self, body: &Value) -> Result<BTreeMap<String, String>, NotTaken> {
+    /// [`HookRejection`].
+    pub(crate) fn values(&self, body: &Value) -> Result<BTreeMap<String, String>, HookRejection> {
         for (pointer, wanted) in &self.when {
             let found = text(body, pointer);
             if !found.as_ref().is_some_and(|found| wanted.contains(found)) {
-                return Err(NotTaken::Other(format!("{pointer} is not {}", wanted.join(" or "))));
+                return Err(HookRejection::NotMatched(format!("{pointer} is not {}", wanted.join(" or "))));
             }
         }
         let mut values = BTreeMap::new();
         for (name, pointer) in &self.capture {
             let found = text(body, pointer)
-                .ok_or_else(|| NotTaken::Wrong(format!("the body has no text or number at {pointer}")))?;
+                .ok_or_else(|| HookRejection::Invalid(format!("the body has no text or number at {pointer}")))?;
             let clean = crate::base::clean(&found);
             if found.is_empty() || clean != found || found.chars().count() > LONGEST_VALUE {
                 let why =
                     format!("the value at {pointer} in the body is empty, too long or contains invisible characters");
-                return Err(NotTaken::Wrong(why));
+                return Err(HookRejection::Invalid(why));
             }
             values.insert(name.clone(), found);
         }
@@ -142,12 +142,12 @@ mod tests {
         };
         let good = hook.values(&json!({ "status": "success", "build": { "version": "1.0.3" } })).unwrap();
         assert_eq!(good["version"], "1.0.3");
-        assert!(matches!(hook.values(&json!({ "status": "failed" })), Err(NotTaken::Other(_))));
+        assert!(matches!(hook.values(&json!({ "status": "failed" })), Err(HookRejection::NotMatched(_))));
         for version in
             [json!(null), json!(""), json!("a\u{202e}b"), json!("a\nb"), json!(["x"]), json!("x".repeat(300))]
         {
             let body = json!({ "status": "success", "build": { "version": version } });
-            assert!(matches!(hook.values(&body), Err(NotTaken::Wrong(_))), "{body}");
+            assert!(matches!(hook.values(&body), Err(HookRejection::Invalid(_))), "{body}");
         }
     }
 }

@@ -11,11 +11,11 @@ mod template;
 mod triggers;
 
 pub(crate) use alias::is_gap;
-pub(crate) use alias::{Alias, Said};
-pub(crate) use hook::NotTaken;
+pub(crate) use alias::{Alias, FixedAnswer};
+pub(crate) use hook::HookRejection;
 pub use hook::{Hook, HookAuth};
 pub(crate) use listen::Listen;
-pub(crate) use schedule::{Missed, Schedule};
+pub(crate) use schedule::{MissedPolicy, Schedule};
 pub(crate) use template::Template;
 pub(crate) use template::TemplateError;
 pub(crate) use triggers::Triggers;

@@ -24,15 +24,15 @@ pub struct Schedule {
     /// The bot that runs the command; the room's bot if it is not set.
     pub bot: Option<String>,
     /// The handling of times that were missed while the host was down.
-    pub missed: Missed,
+    pub missed: MissedPolicy,
 }
 
 /// The handling of times that were missed while the host was down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Missed {
+pub enum MissedPolicy {
     /// After downtime, runs only the latest missed time, and only if it is younger than `max_age`. The room is notified
     /// of the skipped ones.
-    Skip,
+    SkipOld,
     /// After downtime, runs only the latest missed time, regardless of its age.
-    Last,
+    RunLatest,
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    alias::{Alias, LONGEST_GIVEN, LONGEST_HEARD, OPTIONS, Said, Short, fixed, is_gap, same},
+    alias::{Alias, FixedAnswer, LONGEST_GIVEN, LONGEST_MATCHED, OPTIONS, Short, fixed, is_gap, same},
     hook::Hook,
     listen::Listen,
     schedule::Schedule,
@@ -22,7 +22,7 @@ pub struct Triggers {
     /// The aliases, in the order of the configuration.
     pub aliases: Vec<Alias>,
     /// The fixed answers.
-    pub said: Vec<Said>,
+    pub said: Vec<FixedAnswer>,
     /// The listen rules.
     pub listens: Vec<Listen>,
     /// The schedules, in the order of the configuration.
@@ -32,8 +32,8 @@ pub struct Triggers {
 }
 
 impl Listener for Triggers {
-    fn heard(&self, text: &str, is_here: &dyn Fn(&RoomName) -> bool) -> Option<TriggerSource> {
-        if text.len() > LONGEST_HEARD {
+    fn matched(&self, text: &str, is_here: &dyn Fn(&RoomName) -> bool) -> Option<TriggerSource> {
+        if text.len() > LONGEST_MATCHED {
             return None;
         }
         self.listens.iter().enumerate().find_map(|(number, listen)| {
@@ -105,7 +105,7 @@ impl Triggers {
     /// The aliases and fixed answers for `help`: the words to type, and a description.
     pub(crate) fn shown(&self) -> impl Iterator<Item = (String, String)> {
         let alias = |alias: &Alias| (alias.typed.join(" "), format!("Alias of `{}`.", alias.command.as_str()));
-        let said = |said: &Said| (said.typed.join(" "), "Fixed answer.".to_owned());
+        let said = |said: &FixedAnswer| (said.typed.join(" "), "Fixed answer.".to_owned());
         self.aliases.iter().map(alias).chain(self.said.iter().map(said))
     }
 }

@@ -19,7 +19,7 @@ async fn a_delivery_with_the_token_runs_once_and_is_announced_in_its_room() {
     assert_eq!((first.status, first.body.as_str()), (202, r#"{"status":"taken"}"#));
     let again = server.deliver_with_token("build", "1", r#"{"topic": "jobs"}"#).await;
     assert_eq!((again.status, again.body.as_str()), (200, r#"{"status":"again"}"#));
-    let said = server.settled().await;
+    let said = server.until_idle().await;
     assert!(said[0].contains("(hook build): help whoami"), "{said:?}");
     assert!(said[1].starts_with("whoami"), "{said:?}");
     assert_eq!((said.len(), server.handled("help")), (2, 1));
@@ -31,7 +31,7 @@ async fn a_delivery_with_the_token_runs_once_and_is_announced_in_its_room() {
     let mut statuses = [one.status, other.status];
     statuses.sort_unstable();
     assert_eq!(statuses, [200, 202]);
-    server.settled().await;
+    server.until_idle().await;
     assert_eq!(server.handled("help plugins"), 1);
 }
 
@@ -42,7 +42,7 @@ async fn a_duplicate_is_recognized_after_the_room_has_a_new_id() {
     assert_eq!(server.deliver_with_token("build", "1", body).await.status, 202);
     server.chat.moved.store(true, Ordering::SeqCst);
     assert_eq!(server.deliver_with_token("build", "1", body).await.status, 200);
-    let said = server.settled().await;
+    let said = server.until_idle().await;
     assert_eq!((said.len(), server.handled("help")), (2, 1), "the duplicate is not announced: {said:?}");
     // Ids are scoped to one hook.
     assert_eq!(server.deliver_with_token("other", "1", body).await.status, 202);
@@ -105,7 +105,7 @@ async fn every_failed_authentication_gets_the_same_response() {
         server.deliver("bare", &[("x-gitlab-token", SECRET), ("x-gitlab-event-uuid", "1")], body).await.status,
         202
     );
-    assert_eq!(server.settled().await.len(), 2);
+    assert_eq!(server.until_idle().await.len(), 2);
 }
 
 #[tokio::test]
@@ -120,7 +120,7 @@ async fn a_signed_body_is_deduplicated_by_its_content() {
     // The signature does not cover the id header, so a new id does not make a new delivery.
     assert_eq!(deliver("2", body).await, 200);
     assert_eq!(deliver("3", r#"{"topic": "jobs"}"#).await, 401);
-    server.settled().await;
+    server.until_idle().await;
     assert_eq!(server.handled("help"), 1);
 }
 
@@ -145,7 +145,7 @@ async fn a_standard_webhook_is_checked_for_age_signature_and_id() {
     assert_eq!(deliver("msg_4", 90, "msg_4").await, 401, "from the future");
     assert_eq!(deliver("msg_5", 50, "msg_5").await, 202);
     assert_eq!(deliver("a.1", 0, "a.1").await, 401, "a dot makes the signed text ambiguous");
-    server.settled().await;
+    server.until_idle().await;
     assert_eq!(server.handled("help"), 2);
 }
 
@@ -170,7 +170,7 @@ impl TestServer {
         let file = folder.path().join("plugins.toml");
         let how = format!("secret = {{ file = {:?} }}", secret.display().to_string());
         std::fs::write(&file, format!("{CONFIG}{}", hook("standard", &how))).unwrap();
-        let chat = MemoryChat::new(Abilities::PLAIN);
+        let chat = MemoryChat::new(ChatFeatures::PLAIN);
         let builder = Engine::builder().chat(ReadyChat(chat));
         let config = builder.read(&file).map_err(|error| error.to_string())?;
         let engine = builder.build(config, Arc::new(MemoryStore::new())).await.unwrap();
@@ -257,6 +257,6 @@ async fn an_authenticated_client_learns_what_is_wrong_with_its_delivery() {
     let get = server.request("GET", "/hooks/build", &[], "").await;
     assert_eq!((get.status, get.head.contains("allow: post")), (405, true), "{get:?}");
     assert_eq!(server.request("GET", "/", &[], "").await.status, 404);
-    server.settled().await;
+    server.until_idle().await;
     assert_eq!(server.handled("help"), 1);
 }

@@ -43,7 +43,7 @@ async fn metrics_are_those_of_the_table_and_hold_no_text_from_outside() {
     server.say("3", "help xyzzy-topic").await;
     server.deliver_with_token("build", "xyzzy-name", r#"{"topic": "xyzzy-hook"}"#).await;
     server.deliver("xyzzy-guess", &[], "xyzzy").await;
-    server.settled().await;
+    server.until_idle().await;
     server.chat.link.down("xyzzy-reason");
     server.chat.link.up();
     let text = server.request("GET", "/metrics", &[], "").await;
@@ -107,5 +107,5 @@ async fn shutdown_finishes_requests_in_progress_and_accepts_no_new_ones() {
         tokio::time::timeout(Duration::from_secs(10), task).await.unwrap().unwrap();
     }
     use wardroom::store::Store as _;
-    assert_eq!(server.store.waiting().await.unwrap().len(), 1);
+    assert_eq!(server.store.unhandled().await.unwrap().len(), 1);
 }

@@ -38,7 +38,7 @@ async fn a_burst_of_deliveries_runs_each_once_and_does_not_block_the_room() {
         "{:?}",
         statuses.iter().filter(|s| ![200, 202].contains(*s)).collect::<Vec<_>>()
     );
-    server.settled().await;
+    server.until_idle().await;
     for number in 0..MANY {
         assert_eq!(server.handled(&format!("burst-{number}-")), 1, "{number}");
     }
@@ -94,7 +94,7 @@ async fn a_body_or_head_beyond_its_limit_is_rejected() {
     // The head of a request is limited too.
     let endless = server.raw(&format!("{head}x-long: {}\r\n\r\n", "x".repeat(100_000))).await;
     assert!([431, 0].contains(&endless.status), "{endless:?}");
-    server.settled().await;
+    server.until_idle().await;
     assert_eq!(server.handled("help"), 1);
 }
 

@@ -26,7 +26,7 @@ use tokio::{
 use wardroom::{
     CancellationToken, Timestamp,
     adapter::Inbox,
-    adapter::{Abilities, Chat, Incoming, Link, MemoryChat, Outgoing, ReadyChat, SendError},
+    adapter::{Chat, ChatFeatures, Incoming, Link, MemoryChat, Outgoing, ReadyChat, SendError},
     engine::Engine,
     model::Person,
     store::MemoryStore,
@@ -113,7 +113,7 @@ impl TestServer {
         std::fs::write(folder.path().join("secret"), format!("{SECRET}\n")).unwrap();
         std::fs::write(&file, format!("{CONFIG}{}", hooks.concat())).unwrap();
         let chat = Arc::new(TestChat {
-            memory: MemoryChat::new(Abilities::PLAIN),
+            memory: MemoryChat::new(ChatFeatures::PLAIN),
             link: Link::default(),
             moved: AtomicBool::new(false),
         });
@@ -180,7 +180,7 @@ impl TestServer {
             direct: true,
             late: false,
             machine: false,
-            once: None,
+            deduplication_key: None,
             unproven: None,
         };
         let inbox = self.engine.inbox("marvin", MemoryChat::NETWORK).unwrap();
@@ -188,8 +188,8 @@ impl TestServer {
     }
 
     /// Waits until all messages are handled; returns the messages of the bot.
-    pub(super) async fn settled(&self) -> Vec<String> {
-        self.engine.inbox("marvin", MemoryChat::NETWORK).unwrap().settled().await;
+    pub(super) async fn until_idle(&self) -> Vec<String> {
+        self.engine.inbox("marvin", MemoryChat::NETWORK).unwrap().until_idle().await;
         self.chat.memory.words()
     }
 
@@ -221,7 +221,7 @@ async fn an_address_in_use_is_reported_with_its_line() {
     let file = folder.path().join("plugins.toml");
     let listen = taken.local_addr().unwrap();
     std::fs::write(&file, format!("[bot.marvin.memory]\n[http]\nlisten = \"{listen}\"\n")).unwrap();
-    let chat = MemoryChat::new(Abilities::PLAIN);
+    let chat = MemoryChat::new(ChatFeatures::PLAIN);
     let builder = Engine::builder().chat(ReadyChat(chat));
     let config = builder.read(&file).unwrap();
     let error = Listener::bind(config.http().unwrap()).await.err().map(|error| format!("{error:#}")).unwrap();

@@ -8,7 +8,7 @@ use wardroom::{
     Timestamp,
     store::{
         AuditRecord, DeploymentLock, Freeze, Grant, HashedEntry, InboxKey, InboxRow, JobPhase, JobQuery, JobRow, Link,
-        Mark, PendingRow, Release, ReleaseQuery, Removed, Store, StoreError, Usage, Write,
+        PendingRow, Release, ReleaseQuery, Removed, RoomCursor, Store, StoreError, Usage, Write,
     },
 };
 
@@ -106,24 +106,24 @@ impl Store for SqliteStore {
         }
     }
 
-    async fn waiting(&self) -> Result<Vec<InboxRow>, StoreError> {
+    async fn unhandled(&self) -> Result<Vec<InboxRow>, StoreError> {
         query::waiting(&self.readers).await
     }
 
-    async fn mark(&self, bot: &str, network: &str, room: &str) -> Result<Option<Mark>, StoreError> {
-        query::mark(&self.readers, bot, network, room).await
+    async fn cursor(&self, bot: &str, network: &str, room: &str) -> Result<Option<RoomCursor>, StoreError> {
+        query::cursor(&self.readers, bot, network, room).await
     }
 
     async fn outbox(&self) -> Result<Vec<PendingRow>, StoreError> {
         query::outbox(&self.readers).await
     }
 
-    async fn sent_event(&self, key: &str) -> Result<Option<String>, StoreError> {
-        query::sent_event(&self.readers, key).await
+    async fn event_of_key(&self, key: &str) -> Result<Option<String>, StoreError> {
+        query::event_of_key(&self.readers, key).await
     }
 
-    async fn sent_as(&self, network: &str, event: &str) -> Result<Option<String>, StoreError> {
-        query::sent_as(&self.readers, network, event).await
+    async fn key_of_event(&self, network: &str, event: &str) -> Result<Option<String>, StoreError> {
+        query::key_of_event(&self.readers, network, event).await
     }
 
     async fn job(&self, id: &str) -> Result<Option<JobRow>, StoreError> {
@@ -146,8 +146,8 @@ impl Store for SqliteStore {
         query::open_jobs(&self.readers).await
     }
 
-    async fn places(&self) -> Result<Vec<(DeploymentLock, String)>, StoreError> {
-        query::places(&self.readers).await
+    async fn locks(&self) -> Result<Vec<(DeploymentLock, String)>, StoreError> {
+        query::locks(&self.readers).await
     }
 
     async fn entries(&self, job: &str) -> Result<Vec<HashedEntry>, StoreError> {
@@ -155,24 +155,24 @@ impl Store for SqliteStore {
         query::entries(&self.readers, job).await
     }
 
-    async fn tip(&self, job: &str) -> Result<Option<(u32, String)>, StoreError> {
+    async fn journal_head(&self, job: &str) -> Result<Option<(u32, String)>, StoreError> {
         self.flush().await?;
         query::tip(&self.readers, job).await
     }
 
-    async fn newest(&self) -> Result<Option<Timestamp>, StoreError> {
+    async fn newest_time(&self) -> Result<Option<Timestamp>, StoreError> {
         query::newest(&self.readers).await
     }
 
-    async fn beside(&self, digest: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        query::beside(&self.readers, digest).await
+    async fn blob(&self, digest: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        query::blob(&self.readers, digest).await
     }
 
     async fn links(&self, after: u64, limit: u32) -> Result<Vec<Link>, StoreError> {
         query::links(&self.readers, after, limit).await
     }
 
-    async fn lines(&self, link: u64) -> Result<Vec<AuditRecord>, StoreError> {
+    async fn audit_records(&self, link: u64) -> Result<Vec<AuditRecord>, StoreError> {
         query::lines(&self.readers, link).await
     }
 

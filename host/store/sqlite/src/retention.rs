@@ -12,7 +12,7 @@ use sqlx::SqliteConnection;
 use wardroom::{
     Timestamp,
     model::RunKey,
-    store::{LinkKind, NAMES_LONGER, Removed, StoreError},
+    store::{DEDUPLICATION_RETENTION, LinkKind, Removed, StoreError},
 };
 
 use crate::{
@@ -141,7 +141,7 @@ async fn remove_rows(
         removed.more |= rows >= MAX_ROWS;
         removed.rows += rows;
     }
-    if let Ok(before) = before.checked_sub(NAMES_LONGER) {
+    if let Ok(before) = before.checked_sub(DEDUPLICATION_RETENTION) {
         let statement = "delete from came where name in (select name from came where at < ? limit 5000)";
         let rows = delete(connection, statement, &time_column(before)).await?;
         removed.more |= rows >= MAX_ROWS;

@@ -39,7 +39,7 @@ fn message(event: &str, text: &str) -> Incoming {
         direct: false,
         late: false,
         machine: false,
-        once: None,
+        deduplication_key: None,
         unproven: None,
     }
 }

@@ -33,13 +33,13 @@ impl SyncLoop<'_> {
         if membership == RoomMembership::Ignored {
             return self.ignore(&id, &events).await;
         }
-        let mark = self.delivery.mark(&id).await;
+        let cursor = self.delivery.cursor(&id).await;
         let has_join = || events.iter().any(|event| convert::is_own_join(event, &self.config.user));
-        if is_initial && mark.is_none() {
+        if is_initial && cursor.is_none() {
             // The account was in the room before the bot first ran, so the present events are older than the bot.
             self.delivery.skip(&id, &events).await;
             self.backfill.remove(&id);
-        } else if mark.is_none() || has_join() {
+        } else if cursor.is_none() || has_join() {
             // The events can be older than the bot's join. The read back finds the join.
             self.backfill.add(id);
         } else if is_limited || membership == RoomMembership::Undecided || self.backfill.contains(&id) {
@@ -105,8 +105,8 @@ impl SyncLoop<'_> {
 
     async fn read_back(&mut self, room: &Room) -> Result<(), MatrixError> {
         let id = room.room_id();
-        let backfill = match self.delivery.mark(id).await {
-            Some(mark) => Some(backfill::since_mark(&self.client, id, &mark).await?),
+        let backfill = match self.delivery.cursor(id).await {
+            Some(cursor) => Some(backfill::since_cursor(&self.client, id, &cursor).await?),
             None => backfill::since_join(&self.client, id).await?,
         };
         let synced = self.backfill.buffered(id).to_vec();

@@ -23,7 +23,7 @@ use crate::{
 pub(super) struct ReadBack {
     backfill: Backfill,
     /// The time of the channel's mark in milliseconds. Newer posts were not read before.
-    mark: i64,
+    cursor: i64,
     /// The sender of a direct channel, and whether they are a member of a configured channel, where that was looked up.
     membership: Option<(String, bool)>,
 }
@@ -44,13 +44,13 @@ struct ReadRequest {
 impl ReadRequest {
     async fn run(self, session: &Session, inbox: &dyn Inbox) -> Result<ReadBack, MattermostError> {
         let Self { channel, since, with_reactions, buffered_authors, sender } = self;
-        let mark = inbox.mark(&channel).await;
-        let mark =
-            mark.map_err(|error| MattermostError::unavailable(format!("the channel's mark cannot be read: {error}")))?;
-        let mark_time = mark.as_ref().map_or(i64::MIN, |mark| mark.at.as_millisecond());
+        let cursor = inbox.cursor(&channel).await;
+        let cursor = cursor
+            .map_err(|error| MattermostError::unavailable(format!("the channel's mark cannot be read: {error}")))?;
+        let cursor_time = cursor.as_ref().map_or(i64::MIN, |cursor| cursor.at.as_millisecond());
         // The inbox recognizes repeated posts by their id. A mark without a post is an exact time.
-        let slack = if mark.is_some_and(|mark| mark.event.is_some()) { CLOCK_SLACK } else { 0 };
-        let bound = mark_time.saturating_sub(slack).max(since);
+        let slack = if cursor.is_some_and(|cursor| cursor.event.is_some()) { CLOCK_SLACK } else { 0 };
+        let bound = cursor_time.saturating_sub(slack).max(since);
         let backfill = backfill::since(&session.client, session.me(), &channel, bound, &with_reactions).await?;
         // Everybody who wrote, deleted or reacted is looked up.
         let authors = backfill.posts.iter().map(|post| post.user.as_str());
@@ -66,7 +66,7 @@ impl ReadRequest {
             }
             _ => None,
         };
-        Ok(ReadBack { backfill, mark: mark_time, membership })
+        Ok(ReadBack { backfill, cursor: cursor_time, membership })
     }
 }
 
@@ -118,7 +118,7 @@ impl SyncLoop<'_> {
 
     /// Delivers what was read in a channel and what arrived meanwhile.
     pub(super) async fn handle_backfill(&mut self, channel: Channel, read: ReadBack) {
-        let ReadBack { backfill, mark, membership } = read;
+        let ReadBack { backfill, cursor, membership } = read;
         let id = channel.id.as_str();
         if let Some((person, is_member)) = membership {
             self.senders.record_lookup(&person, is_member, Instant::now());
@@ -160,7 +160,7 @@ impl SyncLoop<'_> {
         }
         if membership == RoomMembership::Ignored && channel.kind == ChannelKind::Direct {
             let posts: Vec<&Post> = posts.iter().map(|(post, _)| post).collect();
-            return self.refuse_direct_messages(&channel, &posts, mark).await;
+            return self.refuse_direct_messages(&channel, &posts, cursor).await;
         }
         if membership == RoomMembership::Ignored {
             return self.ignore(&channel);
@@ -184,12 +184,12 @@ impl SyncLoop<'_> {
         }
     }
 
-    /// Skips direct messages that are not handled. Tells their author once, if a message of a person is newer than `mark`. The
+    /// Skips direct messages that are not handled. Tells their author once, if a message of a person is newer than `cursor`. The
     /// authors are known.
-    pub(super) async fn refuse_direct_messages(&mut self, channel: &Channel, posts: &[&Post], mark: i64) {
+    pub(super) async fn refuse_direct_messages(&mut self, channel: &Channel, posts: &[&Post], cursor: i64) {
         let of_others = || posts.iter().filter(|post| post.user != self.session.me());
         let newest = of_others().map(|post| post.create_at).max();
-        let is_new = |post: &Post| post.create_at > mark && self.delivery.is_from_person(post, channel.kind);
+        let is_new = |post: &Post| post.create_at > cursor && self.delivery.is_from_person(post, channel.kind);
         let has_new_message = of_others().any(|post| is_new(post));
         if let Some((newest, state)) = newest.zip(self.state.channel(&channel.id).cloned()) {
             // The posts are not handled later either, when their author may write to the bot.

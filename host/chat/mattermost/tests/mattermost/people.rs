@@ -13,7 +13,7 @@ pub(crate) const COMMAND: &str = "!script-app cms production 1.0 trigger:cms/pro
 /// Waits for so many messages that ask for approval and returns the last one.
 pub(crate) async fn asking(harness: &Harness, count: usize) -> Result<Post> {
     let asks = || -> Vec<Post> {
-        harness.bot.posts(&harness.ops).into_iter().filter(|post| post.message.contains("Asked for by")).collect()
+        harness.bot.posts(&harness.ops).into_iter().filter(|post| post.message.contains("Required by")).collect()
     };
     until("a message that asks", || asks().len() >= count).await?;
     asks().pop().context("a message that asks")

@@ -21,7 +21,7 @@ async fn say(harness: &Harness, key: &str, thread: Option<&str>, text: Text) -> 
         purpose: OutboxKind::Message,
         text,
     };
-    harness.store.commit(vec![Write::Say(row)]).await?;
+    harness.store.commit(vec![Write::Send(row)]).await?;
     Ok(())
 }
 
@@ -105,8 +105,8 @@ async fn the_mark_is_the_newest_post() -> Result<()> {
     let harness = Harness::new().await?;
     let host = harness.start().await?;
     harness.answer(&harness.alice.post(&harness.ops, "!whoami")).await?;
-    let mark = harness.store.mark("marvin", "mattermost", &harness.ops).await?.context("a mark")?;
-    let position = Position { event: mark.event, at: mark.at };
+    let cursor = harness.store.cursor("marvin", "mattermost", &harness.ops).await?.context("a mark")?;
+    let position = Position { event: cursor.event, at: cursor.at };
     let last = harness.server.posts(&harness.ops).iter().map(|post| post.create_at).max().context("a post")?;
     ensure!(position.event.is_some() && position.at.as_millisecond() <= last, "{position:?}");
     host.stop().await

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     adapter::{
         Inbox,
-        chat::{Abilities, Body, Chat, Outgoing, SendError},
+        chat::{Body, Chat, ChatFeatures, Outgoing, SendError},
     },
     model::Person,
 };
@@ -20,7 +20,7 @@ use crate::{
 /// An in-memory chat network.
 #[derive(Debug)]
 pub struct MemoryChat {
-    abilities: Abilities,
+    features: ChatFeatures,
     sent: Mutex<Vec<Outgoing>>,
     members: Mutex<HashMap<String, Vec<Person>>>,
     count: watch::Sender<usize>,
@@ -31,8 +31,8 @@ impl MemoryChat {
     pub const NETWORK: &str = "memory";
 
     /// Creates a network with these features.
-    pub fn new(abilities: Abilities) -> Arc<Self> {
-        Arc::new(Self { abilities, sent: Mutex::default(), members: Mutex::default(), count: watch::Sender::new(0) })
+    pub fn new(features: ChatFeatures) -> Arc<Self> {
+        Arc::new(Self { features, sent: Mutex::default(), members: Mutex::default(), count: watch::Sender::new(0) })
     }
 
     /// Sets the members of a room.
@@ -68,8 +68,8 @@ impl Chat for MemoryChat {
         Self::NETWORK
     }
 
-    fn abilities(&self) -> Abilities {
-        self.abilities
+    fn features(&self) -> ChatFeatures {
+        self.features
     }
 
     async fn serve(&self, _inbox: Arc<dyn Inbox>, stop: CancellationToken) -> anyhow::Result<()> {

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use crate::adapter::directory::{Closed, Directory};
+use crate::adapter::directory::{Directory, GroupUnavailable};
 
 /// An in-memory directory for tests.
 #[derive(Debug, Default)]
@@ -25,8 +25,8 @@ impl MemoryDirectory {
 }
 
 impl Directory for MemoryDirectory {
-    fn members(&self, group: &str) -> Result<Arc<HashSet<String>>, Closed> {
+    fn members(&self, group: &str) -> Result<Arc<HashSet<String>>, GroupUnavailable> {
         let groups = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        groups.get(group).cloned().ok_or_else(|| Closed("the group has no members".to_owned()))
+        groups.get(group).cloned().ok_or_else(|| GroupUnavailable("the group has no members".to_owned()))
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     command::{Asker, Builtin, Spec, Value, help_all, help_one},
     engine::{host::Host, verdict::Verdict},
     model::Person,
-    policy::{Authorized, Held, Rights},
+    policy::{Authorized, HeldRole, Rights},
 };
 
 impl Host {
@@ -112,7 +112,7 @@ impl Host {
             let others: Vec<&str> = access.persons.ids(&person.id).skip(1).collect();
             let _ = write!(text, "\nYou are {} in the configuration, also as {}.", named.name, others.join(", "));
         }
-        for held in access.held(asker, true) {
+        for held in access.roles_of(asker, true) {
             let commands: Vec<&str> = held.role.commands.iter().map(crate::policy::Pattern::as_str).collect();
             let _ = write!(text, "\nRole {}: {} ({})", held.rule(), commands.join(", "), reach(&held));
         }
@@ -148,7 +148,7 @@ impl Host {
 }
 
 /// What a role that somebody has covers, for people.
-fn reach(held: &Held) -> String {
+fn reach(held: &HeldRole) -> String {
     let list = |patterns: &[crate::policy::Pattern]| {
         patterns.iter().map(crate::policy::Pattern::as_str).collect::<Vec<_>>().join(", ")
     };

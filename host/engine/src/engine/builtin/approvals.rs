@@ -17,9 +17,9 @@ use crate::{
     },
     hostcall::is_job_id,
     job::{HistoryError, JobHistory, Thumb, approval_text, thumb},
-    messaging::asks_unsent,
+    messaging::may_have_unsent_request,
     policy::Authorized,
-    runner::{NoVote, Vote},
+    runner::{Vote, VoteError},
     store::{InboxKey, InboxRow, JobPhase, JobQuery, JobRow, Reaction, StoreError, Write},
 };
 
@@ -54,12 +54,12 @@ impl Turn {
     }
 }
 
-impl From<NoVote> for Refusal {
-    fn from(why: NoVote) -> Self {
+impl From<VoteError> for Refusal {
+    fn from(why: VoteError) -> Self {
         match why {
-            NoVote::Denied(why) => Self::Denied(why),
-            NoVote::Over(why) => Self::Malformed(why),
-            NoVote::Unable(why) => Self::Unable(why),
+            VoteError::Denied(why) => Self::Denied(why),
+            VoteError::NotOpen(why) => Self::Malformed(why),
+            VoteError::Unavailable(why) => Self::Unable(why),
         }
     }
 }
@@ -85,7 +85,7 @@ impl Host {
         let mut words: Vec<&str> = reason.into_iter().collect();
         // Where the id is left out the reason begins where it would stand.
         if let Some(word) = id
-            && !is_job_id(approval_text::handle_parts(&word.to_lowercase()).0)
+            && !is_job_id(approval_text::parse_argument(&word.to_lowercase()).0)
         {
             words.insert(0, word);
             id = None;
@@ -95,27 +95,27 @@ impl Host {
 
     async fn say_of_job(&self, authorized: &Authorized, id: Option<&str>, vote: Vote) -> Result<Verdict, Refusal> {
         let message = authorized.message();
-        if id.is_none() && !self.context.outbox.believes_thread(message) {
+        if id.is_none() && !self.context.outbox.trusts_thread(message) {
             let why = "In this room it cannot be proven which thread a message stands in. Put the job's id behind the command.";
             return Err(malformed(why));
         }
         let (row, number) = match (id, self.asked_in(message).await.map_err(|error| unread(&error))?) {
             (None, Some((row, number))) => (row, Some(number)),
             (Some(word), _) => {
-                let (id, number) = approval_text::handle_parts(word);
+                let (id, number) = approval_text::parse_argument(word);
                 (self.asking(message, id).await?, number)
             }
             (None, None) => (self.only_asking(message).await?, None),
         };
-        let told = self.jobs.vote(row, number, message, vote, &|told| self.with_order(message, told)).await;
+        let told = self.jobs.vote(row, number, message, vote, &|told| self.extra_writes(message, told)).await;
         carried_out(told.map_err(Refusal::from))
     }
 
     /// The job whose asking message a thread hangs on.
     async fn asked_in(&self, message: &InboxRow) -> Result<Option<(JobRow, u32)>, StoreError> {
         let Some(root) = &message.thread else { return Ok(None) };
-        let Some(key) = self.context.store.sent_as(&message.key.network, root).await? else { return Ok(None) };
-        match approval_text::key_parts(&key) {
+        let Some(key) = self.context.store.key_of_event(&message.key.network, root).await? else { return Ok(None) };
+        match approval_text::parse_key(&key) {
             Some((job, ask)) => Ok(self.context.store.job(job).await?.map(|job| (job, ask))),
             None => Ok(None),
         }
@@ -145,7 +145,7 @@ impl Host {
         match may.len() {
             1 => may.pop().ok_or_else(|| malformed("There is no such job.")),
             // Whoever may not answer the only one there is, is told why.
-            0 => self.pick(message, &message.sender, None, |job| job.stand.phase == JobPhase::Approval).await,
+            0 => self.pick(message, &message.sender, None, |job| job.status.phase == JobPhase::Approval).await,
             _ => {
                 let ids: Vec<&str> = may.iter().take(5).map(|job| job.id.as_str()).collect();
                 Err(malformed(format!(
@@ -166,14 +166,14 @@ impl Host {
         let store = &self.context.store;
         let meant = match reaction {
             // As if it had not been given.
-            Reaction::Given { .. } if !self.context.outbox.believes_thread(row) => None,
+            Reaction::Given { .. } if !self.context.outbox.trusts_thread(row) => None,
             Reaction::Given { on, emoji } => {
-                let key = store.sent_as(&row.key.network, on).await?;
-                if key.is_none() && asks_unsent(&**store, &row.key.network).await? {
+                let key = store.key_of_event(&row.key.network, on).await?;
+                if key.is_none() && may_have_unsent_request(&**store, &row.key.network).await? {
                     // It may be on a message of which it is not known yet that it was sent.
                     return Err(StoreError::Unavailable("a message that asks is just being sent".to_owned()));
                 }
-                let asked = key.as_deref().and_then(approval_text::key_parts);
+                let asked = key.as_deref().and_then(approval_text::parse_key);
                 let vote = thumb(emoji).map(|thumb| match thumb {
                     Thumb::Up => Vote::Approve(Some(row.key.event.clone())),
                     Thumb::Down => Vote::Deny(String::new()),
@@ -194,20 +194,20 @@ impl Host {
             }
         };
         let Some((job, ask, vote, thread)) = meant else {
-            store.commit(vec![Write::Done(row.key.clone())]).await?;
+            store.commit(vec![Write::Handled(row.key.clone())]).await?;
             return Ok(());
         };
-        let silent = |_: &str| vec![Write::Done(row.key.clone())];
+        let silent = |_: &str| vec![Write::Handled(row.key.clone())];
         match self.jobs.vote(job, ask, row, vote, &silent).await {
             Ok(_) => Ok(()),
-            Err(NoVote::Unable(why)) => Err(StoreError::Unavailable(why)),
+            Err(VoteError::Unavailable(why)) => Err(StoreError::Unavailable(why)),
             // Said below the message that asks: a reaction has no thread of its own.
-            Err(NoVote::Denied(why) | NoVote::Over(why)) => {
+            Err(VoteError::Denied(why) | VoteError::NotOpen(why)) => {
                 let said = InboxRow { thread, ..row.clone() };
                 let mut writes =
-                    vec![Write::AuditRecord(self.refusal_line(&said, why.clone())), Write::Done(row.key.clone())];
+                    vec![Write::AuditRecord(self.refusal_line(&said, why.clone())), Write::Handled(row.key.clone())];
                 if self.reply_limiter.answer(&row.sender.id, &row.key.room, self.context.clock.now()).is_some() {
-                    writes.push(Write::Say(self.say(&said, "refusal", Text::lines(why))));
+                    writes.push(Write::Send(self.say(&said, "refusal", Text::lines(why))));
                 }
                 store.commit(writes).await?;
                 self.context.outbox.wake();
@@ -227,7 +227,7 @@ impl Host {
 
     /// Whoever takes their command back before anybody approved of it calls it off.
     async fn taken_back(&self, row: &InboxRow, job: JobRow) -> Result<(), StoreError> {
-        let done = |_: &str| vec![Write::Done(row.key.clone())];
+        let done = |_: &str| vec![Write::Handled(row.key.clone())];
         match self.jobs.cancel(job, &row.sender, &done).await {
             Ok(_) => Ok(()),
             Err(why) => Err(StoreError::Unavailable(why)),

@@ -26,12 +26,12 @@ impl Host {
     pub(crate) async fn freeze(&self, authorized: &Authorized) -> Result<Verdict, Refusal> {
         let (person, message) = (authorized.caller(), authorized.message());
         let freezes = &self.context.freezes;
-        let now = self.context.steady.now();
+        let now = self.context.monotonic.now();
         let Some(environment) = authorized.command().environment() else {
             return Ok(self.said(message, Text::lines(freezes.listing(now))));
         };
         self.may_freeze(authorized, "freeze", environment)?;
-        let typed = crate::base::typed(text(authorized, "how").unwrap_or_default(), now, freezes.zone());
+        let typed = crate::base::parse_end(text(authorized, "how").unwrap_or_default(), now, freezes.zone());
         let typed = typed.map_err(|error| {
             let line = format!("freeze {environment} until 14:00 reason the database moves");
             Refusal::Malformed(format!("{error} Try: {line}"))
@@ -46,7 +46,7 @@ impl Host {
             at: self.context.clock.now(),
         };
         // From here on no job begins to act until the freeze holds.
-        let _alone = freezes.alone().await;
+        let _exclusive = freezes.exclusive().await;
         // Whoever ends another's freeze sooner lifts it.
         let sooner = |before: &Freeze| match (before.until, freeze.until) {
             (None, Some(_)) => true,
@@ -54,13 +54,13 @@ impl Host {
             (_, None) => false,
         };
         let others = |before: &Freeze| !self.context.access.same_person(&before.by.id, &person.id);
-        if freezes.said(environment, now).is_some_and(|before| sooner(&before) && others(&before)) {
+        if freezes.by_command(environment, now).is_some_and(|before| sooner(&before) && others(&before)) {
             self.may_freeze(authorized, "unfreeze", environment)?;
         }
-        let told = self.frozen(&freeze, freezes.said(environment, now).as_ref()).await;
-        let writes = std::iter::once(Write::Freeze(freeze.clone())).chain(self.with_order(message, &told));
+        let told = self.frozen(&freeze, freezes.by_command(environment, now).as_ref()).await;
+        let writes = std::iter::once(Write::Freeze(freeze.clone())).chain(self.extra_writes(message, &told));
         self.context.store.commit(writes.collect()).await.map_err(|error| unkept(&error))?;
-        freezes.froze(freeze);
+        freezes.apply_freeze(freeze);
         carried_out(Ok(told))
     }
 
@@ -70,11 +70,11 @@ impl Host {
         let environment = authorized.command().environment().unwrap_or_default();
         self.may_freeze(authorized, "unfreeze", environment)?;
         let freezes = &self.context.freezes;
-        let now = self.context.steady.now();
-        let _alone = freezes.alone().await;
+        let now = self.context.monotonic.now();
+        let _exclusive = freezes.exclusive().await;
         let others = freezes.of(environment, now).into_iter().filter(|frozen| matches!(frozen.by, FrozenBy::Window(_)));
         let others: Vec<String> = others.map(|frozen| freezes.line(&frozen)).collect();
-        if freezes.said(environment, now).is_none() {
+        if freezes.by_command(environment, now).is_none() {
             return Err(Refusal::Malformed(match others.as_slice() {
                 [] => format!("{environment} is not frozen."),
                 lines => format!("{}. That is lifted in the file alone.", lines.join("; ")),
@@ -86,9 +86,9 @@ impl Host {
                 format!("The freeze of {environment} that was said here is lifted. Still: {}", lines.join("; "))
             }
         };
-        let writes = std::iter::once(Write::Thaw(environment.to_owned())).chain(self.with_order(message, &told));
+        let writes = std::iter::once(Write::Unfreeze(environment.to_owned())).chain(self.extra_writes(message, &told));
         self.context.store.commit(writes.collect()).await.map_err(|error| unkept(&error))?;
-        freezes.thawed(environment);
+        freezes.apply_unfreeze(environment);
         carried_out(Ok(told))
     }
 
@@ -111,7 +111,7 @@ impl Host {
         let environment = &freeze.environment;
         let mut lines = vec![format!("{}.", freezes.line(&freeze.into()))];
         lines.extend(before.map(|before| format!("Before: {}.", freezes.line(&before.into()))));
-        let acting = self.context.places.acting(environment);
+        let acting = self.context.locks.holders_in(environment);
         let mut named = Vec::new();
         for (id, line) in &acting {
             // A job that somebody may not see is one of those that go on, and no more.

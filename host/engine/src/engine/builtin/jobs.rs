@@ -13,7 +13,7 @@ use crate::{
     job::{JobHistory, Status, history, status},
     model::{Attribute, Outcome, Person, RunKey},
     policy::Authorized,
-    runner::Said,
+    runner::DoubtAnswer,
     store::{InboxRow, JobPhase, JobQuery, JobRow, Release, StoreError, Write},
 };
 
@@ -59,7 +59,7 @@ impl Host {
 
     /// What a job's card shows now, if it is at work.
     fn stage(&self, job: &JobRow) -> Option<String> {
-        self.jobs.at_work(&job.id).and_then(|job| job.card().shown())
+        self.jobs.running(&job.id).and_then(|job| job.card().shown())
     }
 
     /// `job [ID] [assume done | again]`
@@ -74,8 +74,8 @@ impl Host {
         }
         let said = match say {
             None => None,
-            Some("assume done") => Some(Said::Done),
-            Some("again") => Some(Said::Again),
+            Some("assume done") => Some(DoubtAnswer::AssumeDone),
+            Some("again") => Some(DoubtAnswer::Again),
             Some(other) => {
                 return Err(malformed(format!(
                     "`{}` says nothing about a job: `assume done` or `again` do.",
@@ -83,19 +83,19 @@ impl Host {
                 )));
             }
         };
-        let asks = |job: &JobRow| matches!(job.stand.phase, JobPhase::Asked | JobPhase::Held);
+        let asks = |job: &JobRow| matches!(job.status.phase, JobPhase::InDoubt | JobPhase::Held);
         let job = match said {
             None => self.pick(message, person, id, |_| true).await?,
             Some(_) => self.pick(message, person, id, asks).await?,
         };
         match said {
             None => {
-                let status = Status::read(&*self.context.store, &job, self.context.places.of(&job.id)).await;
+                let status = Status::read(&*self.context.store, &job, self.context.locks.held_by(&job.id)).await;
                 Ok(self.said(message, Text::lines(status.text(&job, self.stage(&job).as_deref()))))
             }
             Some(said) => {
                 self.may_change(person, &job)?;
-                let told = self.jobs.answer(job, person, said, &|told| self.with_order(message, told)).await;
+                let told = self.jobs.answer(job, person, said, &|told| self.extra_writes(message, told)).await;
                 carried_out(told.map_err(Refusal::Unable))
             }
         }
@@ -152,9 +152,9 @@ impl Host {
         let job = self.pick(message, person, text(authorized, "id"), mine).await?;
         self.may_change(person, &job)?;
         if let Some(end) = &job.end {
-            return Err(malformed(format!("Job {} is over: {}.", job.id, end.outcome.as_str())));
+            return Err(malformed(format!("Job {} has already ended: {}.", job.id, end.outcome.as_str())));
         }
-        let told = self.jobs.cancel(job, person, &|told| self.with_order(message, told)).await;
+        let told = self.jobs.cancel(job, person, &|told| self.extra_writes(message, told)).await;
         carried_out(told.map_err(Refusal::Unable))
     }
 
@@ -182,21 +182,21 @@ impl Host {
             "Recorded: {} runs {} in {}, deployed by others. It can be rolled back from and to.",
             release.app, release.version, release.environment
         );
-        let writes = std::iter::once(Write::Release(release)).chain(self.with_order(message, &told)).collect();
+        let writes = std::iter::once(Write::Release(release)).chain(self.extra_writes(message, &told)).collect();
         let kept = self.context.store.commit(writes).await;
         carried_out(
-            kept.map(|_| told).map_err(|error| Refusal::Unable(format!("this cannot be written down now: {error}"))),
+            kept.map(|_| told).map_err(|error| Refusal::Unable(format!("nothing was changed: {error}; try again"))),
         )
     }
 
     /// What is written together with what an order changes: its answer, its line, and that it is dealt with. Handled once
     /// more after a crash it could be taken for an order about another job that fits by then.
-    pub(crate) fn with_order(&self, message: &InboxRow, told: &str) -> Vec<Write> {
+    pub(crate) fn extra_writes(&self, message: &InboxRow, told: &str) -> Vec<Write> {
         let line = Write::AuditRecord(self.line(message, None, Vec::new(), Vec::new()));
         // Whoever asks the engine without a network has the answer by itself.
         let network = self.context.outbox.chat(&message.bot, &message.key.network);
-        let say = network.map(|_| Write::Say(self.say(message, "answer", Text::lines(told))));
-        [line, Write::Done(message.key.clone())].into_iter().chain(say).collect()
+        let say = network.map(|_| Write::Send(self.say(message, "answer", Text::lines(told))));
+        [line, Write::Handled(message.key.clone())].into_iter().chain(say).collect()
     }
 
     /// The job of an id, or the only one that fits: in a job's thread that one, else the only open one.
@@ -217,7 +217,7 @@ impl Host {
         }
         let mut here = Vec::new();
         if let Some(thread) = &message.thread
-            && self.context.outbox.believes_thread(message)
+            && self.context.outbox.trusts_thread(message)
         {
             let thread = Some((message.key.network.clone(), message.key.room.clone(), thread.clone()));
             let query = JobQuery { thread, limit: Some(MOST_LISTED), ..JobQuery::default() };
@@ -248,7 +248,7 @@ impl Host {
     /// The open jobs that a person may see, the newest first. Of those that only wait for a time there can be very many:
     /// the newest are looked through, and all of the person's own.
     pub(crate) async fn open_jobs(&self, person: &Person) -> Result<Vec<JobRow>, Refusal> {
-        let sleeping = vec![JobPhase::Time, JobPhase::Later];
+        let sleeping = vec![JobPhase::Time, JobPhase::Scheduled];
         let awake = JobPhase::ALL.into_iter().filter(|phase| !sleeping.contains(phase)).collect();
         let open = JobQuery { open: Some(true), ..JobQuery::default() };
         let queries = [
@@ -284,7 +284,7 @@ impl Host {
         }
         let target = Target::Plugin(job.plugin.as_str().into());
         let rights = self.context.access.rights(through(job, person), &job.command, target);
-        let held = self.context.places.of(&job.id);
+        let held = self.context.locks.held_by(&job.id);
         // Where no environment was typed, those count in which it acts.
         if job.environment.is_none() && !held.is_empty() {
             return held.iter().all(|place| rights.rule(Some(&place.app), Some(&place.environment)).is_some());

@@ -93,13 +93,13 @@ pub fn find_person(access: &Access, here: &[Person], text: &str) -> Result<Strin
     for person in here.iter().chain(&configured) {
         let named = access.persons.of(&person.id).is_some_and(|named| named.name == word);
         if handle(&person.id) == word || person.name == text || person.name == word || named {
-            fits.entry(access.persons.one(&person.id)).or_insert(person);
+            fits.entry(access.persons.canonical_id(&person.id)).or_insert(person);
         }
     }
     let mut fits = fits.into_values();
     match (fits.next(), fits.next()) {
         (Some(only), None) if here.contains(only) => Ok(only.id.clone()),
-        (Some(only), None) => Ok(access.persons.one(&only.id).to_owned()),
+        (Some(only), None) => Ok(access.persons.canonical_id(&only.id).to_owned()),
         (None, _) => Err(nobody()),
         (Some(first), Some(second)) => {
             let all: Vec<String> = [first, second].into_iter().chain(fits).take(MOST_NAMED).map(shown).collect();
@@ -120,12 +120,12 @@ fn shown(person: &Person) -> String {
 mod tests {
     use super::*;
     use crate::base::At;
-    use crate::policy::{Named, People, Policy};
+    use crate::policy::{NamedPerson, People, Policy};
 
     fn access() -> Access {
         let at = At { file: "plugins.toml".into(), line: 1 };
         let ids = vec!["@carol:a.org".to_owned(), "@carol.work:b.org".to_owned()];
-        let persons = People::new(vec![Named { name: "carol".into(), ids, at }]);
+        let persons = People::new(vec![NamedPerson { name: "carol".into(), ids, at }]);
         Access::new(Policy { admins: vec!["@alice:a.org".into()], persons, ..Policy::default() })
     }
 

@@ -5,7 +5,7 @@
 
 use super::jobs::unread;
 use crate::{
-    adapter::{LinkState, Seen},
+    adapter::{BackendHealth, LinkState},
     base::{clean, moment, took},
     command::Asker,
     engine::{health::AccountHealth, host::Host, verdict::Refusal},
@@ -28,11 +28,11 @@ impl Host {
             let mut own = pipelines.filter(|deployment| deployment.backend == id);
             let sees = |app: &str, environment: &str| self.context.access.sees(asker, Some(app), Some(environment));
             if admin || own.any(|deployment| sees(&deployment.app, &deployment.environment)) {
-                lines.push(format!("pipelines of {}: {}", backend.name(), answered(&backend.seen(), admin)));
+                lines.push(format!("pipelines of {}: {}", backend.name(), answered(&backend.health(), admin)));
             }
         }
         let jobs = self.open_jobs(person).await?;
-        let count = |phase: JobPhase| (phase, jobs.iter().filter(|job| job.stand.phase == phase).count());
+        let count = |phase: JobPhase| (phase, jobs.iter().filter(|job| job.status.phase == phase).count());
         let counts: Vec<String> = JobPhase::ALL
             .into_iter()
             .map(count)
@@ -44,11 +44,11 @@ impl Host {
             counts => format!("Open jobs: {}.", counts.join(", ")),
         });
         let late = self.overdue(|job| self.may_see(person, job)).await.map_err(|error| unread(&error))?;
-        lines.push(match late.and_then(|late| Some((late.job.stand.wake?, late.job))) {
+        lines.push(match late.and_then(|late| Some((late.job.status.wake?, late.job))) {
             None => "Nothing is overdue.".to_owned(),
             Some((wake, job)) => {
-                let since = took(wake, self.context.steady.now());
-                format!("Overdue: job {} (`{}`) should have gone on {since} ago.", job.id, job.line)
+                let since = took(wake, self.context.monotonic.now());
+                format!("Overdue: job {} (`{}`) is overdue by {since}.", job.id, job.line)
             }
         });
         Ok(lines.join("\n"))
@@ -74,11 +74,11 @@ fn link(account: &AccountHealth, admin: bool) -> String {
     format!("{} on {}: {stands}", account.bot, account.network)
 }
 
-fn answered(seen: &Seen, admin: bool) -> String {
-    match seen {
-        Seen { answered: None, away: None } => "not asked since I was started".to_owned(),
-        Seen { answered: Some(at), away: None } => format!("answered at {}", moment(*at)),
-        Seen { away: Some((at, why)), answered } => {
+fn answered(health: &BackendHealth, admin: bool) -> String {
+    match health {
+        BackendHealth { answered: None, unavailable: None } => "no request since the start of the host".to_owned(),
+        BackendHealth { answered: Some(at), unavailable: None } => format!("answered at {}", moment(*at)),
+        BackendHealth { unavailable: Some((at, why)), answered } => {
             let why = if admin { format!(" ({why})") } else { String::new() };
             let before = answered.map_or_else(String::new, |at| format!(", and last answered at {}", moment(at)));
             format!("did not answer at {}{why}{before}", moment(*at))
@@ -90,16 +90,16 @@ fn answered(seen: &Seen, admin: bool) -> String {
 fn stands(phase: JobPhase, count: usize) -> &'static str {
     let one = count == 1;
     match phase {
-        JobPhase::Working => "at work",
+        JobPhase::Running => "running",
         JobPhase::Run if one => "waits for its run",
         JobPhase::Run => "wait for their runs",
         JobPhase::Time if one => "waits for a time",
         JobPhase::Time => "wait for a time",
-        JobPhase::Line if one => "stands in line",
-        JobPhase::Line => "stand in line",
-        JobPhase::Later => "left for later",
-        JobPhase::Asked if one => "asks what happened",
-        JobPhase::Asked => "ask what happened",
+        JobPhase::Queued if one => "queued",
+        JobPhase::Queued => "queued",
+        JobPhase::Scheduled => "scheduled",
+        JobPhase::InDoubt if one => "waits for an answer",
+        JobPhase::InDoubt => "wait for an answer",
         JobPhase::Approval if one => "waits for approval",
         JobPhase::Approval => "wait for approval",
         JobPhase::Held => "held",
@@ -122,8 +122,8 @@ mod tests {
         };
         assert_eq!(link(&account, true), "marvin on matrix: down since 2023-11-14 22:13:20 UTC: no route to 10.0.0.1");
         assert_eq!(link(&account, false), "marvin on matrix: down since 2023-11-14 22:13:20 UTC");
-        let seen = Seen { answered: Some(at), away: Some((at, "no route to 10.0.0.1".into())) };
-        assert!(answered(&seen, true).contains("10.0.0.1"));
-        assert!(!answered(&seen, false).contains("10.0.0.1"));
+        let health = BackendHealth { answered: Some(at), unavailable: Some((at, "no route to 10.0.0.1".into())) };
+        assert!(answered(&health, true).contains("10.0.0.1"));
+        assert!(!answered(&health, false).contains("10.0.0.1"));
     }
 }

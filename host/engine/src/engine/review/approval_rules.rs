@@ -41,8 +41,8 @@ fn config_duration(seconds: u64) -> String {
 pub(super) fn unmet(approvals: &[Approval], access: &Access) -> Vec<String> {
     let mut warnings = Vec::new();
     for rule in approvals {
-        let people: BTreeSet<String> = rule.from.iter().flat_map(|role| access.named_in(role)).collect();
-        let has_room = rule.from.iter().any(|role| access.names_a_room(role));
+        let people: BTreeSet<String> = rule.from.iter().flat_map(|role| access.known_members(role)).collect();
+        let has_room = rule.from.iter().any(|role| access.has_room_members(role));
         let count = usize::try_from(rule.count).unwrap_or(usize::MAX);
         let roles = rule.from.join(" or ");
         if !has_room && people.len() < count {

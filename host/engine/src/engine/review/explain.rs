@@ -71,7 +71,7 @@ impl Explainer<'_> {
         let because = match &rights {
             Rights::Open => format!("`{}` is open to all; it shows and changes only what {id} may", spec.name),
             Rights::Admin => format!("{id} is an admin"),
-            Rights::Roles(_) => match rights.held(app, environment) {
+            Rights::Roles(_) => match rights.role_for(app, environment) {
                 None => {
                     let missing = access.missing(&spec.name, app, environment).replacen("you ", "", 1);
                     return Explained { notes: self.closed(command), ..no(format!("{id} {missing}")) };

@@ -47,7 +47,8 @@ impl Explainer<'_> {
     /// The table, by person, app and environment. `approving` are the roles that approval rules name.
     pub(crate) fn people(&self, approving: &[&str]) -> Vec<MayRow> {
         let access = self.access;
-        let ones: BTreeSet<String> = access.known_people().iter().map(|id| access.persons.one(id).to_owned()).collect();
+        let ones: BTreeSet<String> =
+            access.known_people().iter().map(|id| access.persons.canonical_id(id).to_owned()).collect();
         let mut rows = Vec::new();
         for id in &ones {
             let name = access.persons.of(id).map(|person| person.name.clone());
@@ -77,10 +78,10 @@ impl Explainer<'_> {
 
     /// The roles that somebody has in some room, without those of everyone.
     fn held_somewhere(&self, id: &str) -> Vec<Held> {
-        let mut held = self.access.held(Asker::from(id), false);
+        let mut held = self.access.roles_of(Asker::from(id), false);
         for room in self.access.roles.iter().filter_map(|role| role.rooms.as_ref()).flatten() {
             let asker = Asker { room: Some(self.access.room_of(room)), ..Asker::from(id) };
-            for more in self.access.held(asker, false) {
+            for more in self.access.roles_of(asker, false) {
                 if held.iter().all(|known| known.rule() != more.rule() || known.place() != more.place()) {
                     held.push(more);
                 }

@@ -13,7 +13,7 @@ use crate::{
     job::Reason,
     model::{Attribute, Attributes},
     plugin::bindings::{access::Granted as Shown, types},
-    policy::Held,
+    policy::HeldRole,
     store::Write,
 };
 
@@ -89,7 +89,7 @@ fn granted(invocation: &Invocation, name: &str) -> Result<(Shown, crate::store::
 }
 
 /// What somebody has already that gives them all that a grant would, for at least as long.
-fn already(invocation: &Invocation, grant: &crate::store::Grant) -> Option<Held> {
+fn already(invocation: &Invocation, grant: &crate::store::Grant) -> Option<HeldRole> {
     let access = &invocation.context().access;
     let places = match &grant.environment {
         Some(environment) => vec![environment.clone()],
@@ -100,12 +100,12 @@ fn already(invocation: &Invocation, grant: &crate::store::Grant) -> Option<Held>
         (Some(_), None) => false,
         (Some(known), Some(wanted)) => known >= wanted,
     };
-    let gives = |held: &Held| {
+    let gives = |held: &HeldRole| {
         held.role.name == grant.role
             && held.grant.as_ref().is_none_or(|known| lasts(known.until))
             && places.iter().all(|place| held.covers(Some(&grant.app), Some(place)))
     };
-    let mut all = access.held(&grant.person.id, false).into_iter();
+    let mut all = access.roles_of(&grant.person.id, false).into_iter();
     all.find(gives)
 }
 
@@ -119,7 +119,7 @@ fn superseded(invocation: &Invocation, new: &crate::store::Grant) -> Vec<String>
         old.role == new.role && old.app == new.app && old.bot == new.bot && place && longer
     };
     let over = |old: &Arc<crate::store::Grant>| old.until.is_some_and(|until| until <= now);
-    let old = access.granted_to(&new.person.id).into_iter().filter(|old| same(old) || over(old));
+    let old = access.all_grants_of(&new.person.id).into_iter().filter(|old| same(old) || over(old));
     old.map(|old| old.id.clone()).collect()
 }
 
@@ -135,7 +135,7 @@ impl HostCall for Revoke {
         let (access, asked) = (&invocation.context().access, GrantRequest::of(invocation));
         let mut attributes = asked.attributes(access);
         // The roles that it would take back, which may be several where none was typed.
-        let granted = asked.person.as_ref().map(|person| access.granted_to(person)).unwrap_or_default();
+        let granted = asked.person.as_ref().map(|person| access.all_grants_of(person)).unwrap_or_default();
         let of_app = granted.iter().filter(|grant| asked.app.as_ref() == Some(&grant.app));
         let mut roles: Vec<String> = of_app.map(|grant| grant.role.clone()).collect();
         roles.sort();
@@ -181,7 +181,7 @@ fn taken(invocation: &Invocation, name: &str) -> Result<(Vec<Shown>, Vec<Write>)
         return Err(problem("refused", why));
     }
     let (mut answer, mut writes) = (Vec::new(), Vec::new());
-    for grant in access.granted_to(person) {
+    for grant in access.all_grants_of(person) {
         let fits = grant.app == app && asked.role.as_ref().is_none_or(|role| *role == grant.role);
         let narrowed = match (&asked.environment, &grant.environment) {
             (Some(asked), Some(known)) if asked != known => continue,
@@ -227,7 +227,7 @@ fn taken(invocation: &Invocation, name: &str) -> Result<(Vec<Shown>, Vec<Write>)
 
 /// Why there is nothing to take back, and what they have all the same.
 fn nothing(invocation: &Invocation, person: &str, app: &str) -> String {
-    let held = invocation.context().access.held(person, false).into_iter();
+    let held = invocation.context().access.roles_of(person, false).into_iter();
     let by_file: Vec<String> = held
         .filter(|held| held.grant.is_none() && held.role.covers(Some(app), None))
         .map(|held| format!("role {} ({})", held.role.name, held.role.at))
@@ -284,11 +284,11 @@ fn tell(invocation: &mut Invocation, name: &str, what: &str) {
     }
     let Some(room) = &context.access.tell else { return };
     let bot = &invocation.authorized().message().bot;
-    let Some(spot) = context.outbox.spot(bot, room) else {
+    let Some(destination) = context.outbox.destination(bot, room) else {
         tracing::error!(%room, "a change of rights is told nobody: the bot is in no such network");
         return;
     };
-    invocation.also_write(Write::Say(spot.say(format!("{name}/rights"), Text::lines(summary))));
+    invocation.also_write(Write::Send(destination.say(format!("{name}/rights"), Text::lines(summary))));
 }
 
 /// A grant in words: `@bob:example.org, role deployer on cms in staging, production, until 2026-11-21 14:00 UTC`.

@@ -47,7 +47,7 @@ fn visible(invocation: &Invocation, app: &ConfiguredApp) -> Option<App> {
             strategy: "pipeline".to_owned(),
             pipeline: deployment.pipeline.clone(),
             parameters: deployment.parameters.keys().cloned().collect(),
-            after: catalog.before(&app.name, &deployment.environment).map(|(before, _)| before.to_owned()),
+            after: catalog.required_before(&app.name, &deployment.environment).map(|(before, _)| before.to_owned()),
         })
         .collect();
     (!deployments.is_empty()).then(|| App { name: app.name.clone(), title: app.title.clone(), deployments })

@@ -6,8 +6,8 @@ use crate::{
         host_call::{HostCall, problem},
         invocation::Invocation,
     },
-    job::said,
-    messaging::LONGEST_SAID,
+    job::thread_message,
+    messaging::LONGEST_PLUGIN_TEXT,
     plugin::bindings::{chat::Message, types},
     store::{Entry, Write},
 };
@@ -24,7 +24,7 @@ impl HostCall for Say {
     type Error = types::Error;
 
     async fn perform(&self, invocation: &mut Invocation, (message,): &(Message,)) -> Result<(), types::Error> {
-        let text = Text::lines(&message.text).clamped(LONGEST_SAID);
+        let text = Text::lines(&message.text).clamped(LONGEST_PLUGIN_TEXT);
         if text.is_empty() {
             return Err(problem("invalid", "there is nothing to say"));
         }
@@ -34,8 +34,8 @@ impl HostCall for Say {
         let number = invocation.call_number();
         match invocation.job() {
             Some(job) => {
-                let row = said(job.row(), &format!("say-{number}"), text);
-                invocation.also_write(Write::Say(row));
+                let row = thread_message(job.row(), &format!("say-{number}"), text);
+                invocation.also_write(Write::Send(row));
             }
             // A query has no thread of its own: its words go before its answer.
             None => invocation.say_with_answer(text),

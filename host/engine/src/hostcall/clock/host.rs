@@ -43,7 +43,7 @@ impl HostCall for After {
         if invocation.replay_state_mut().is_none() {
             return Err(problem("invalid", "a query cannot wait, so it needs no timer"));
         }
-        let set = invocation.context().steady.now();
+        let set = invocation.context().monotonic.now();
         let at = later(set, span.milliseconds)?;
         let id = format!("{}-t{}", invocation.job_id(), invocation.call_number());
         let answer = GuestTimer {

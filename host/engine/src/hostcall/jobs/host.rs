@@ -12,7 +12,7 @@ use crate::{
         invocation::Invocation,
         opening::opening,
     },
-    job::{Reason, ShownIn, call_off, first as first_card},
+    job::{Reason, ShownIn, cancel_before_start, first_card},
     model::{Attribute, Attributes},
     plugin::bindings::{
         jobs::{LaterRequest, Left, Which},
@@ -91,28 +91,28 @@ impl HostCall for Later {
     async fn perform(&self, invocation: &mut Invocation, (request,): &(LaterRequest,)) -> Result<Left, types::Error> {
         let command = command(invocation, request).map_err(|message| problem::<types::Error>("invalid", message))?;
         let context = invocation.context().clone();
-        let begins = clock_later(context.steady.now(), request.milliseconds)?;
+        let begins = clock_later(context.monotonic.now(), request.milliseconds)?;
         enough(invocation, request).await?;
         let about = format!("begins at {}", moment(begins));
-        let stand = JobStatus { phase: JobPhase::Later, about, since: context.clock.now(), wake: Some(begins) };
+        let status = JobStatus { phase: JobPhase::Scheduled, about, since: context.clock.now(), wake: Some(begins) };
         let authorized = Arc::new(context.access.resume(command, invocation.authorized().message().clone()));
         let Some(parent) = invocation.job().cloned() else { return Err(problem("invalid", "only a job leaves work")) };
         // Its own, also where the plugin's file holds other bytes by now.
         let given = (invocation.settings().to_vec(), *invocation.meter.limits());
         let shown = shown_in(&context, &authorized).await;
         let parent = Some(parent.row());
-        let (row, entry) = opening(&context, invocation.loaded(), given, &authorized, parent, shown.clone(), stand);
+        let (row, entry) = opening(&context, invocation.loaded(), given, &authorized, parent, shown.clone(), status);
         let left = Left {
             id: row.id.clone(),
             line: row.line.clone(),
             at: clock_instant(begins).ok_or_else(|| problem::<types::Error>("invalid", "that is before 1970"))?,
         };
-        invocation.also_write(Write::Say(first_card(&row)));
+        invocation.also_write(Write::Send(first_card(&row)));
         if let Some(shown) = shown {
             invocation.also_write(shown.opened(&row));
         }
         invocation.also_write(Write::Open(row));
-        invocation.also_write(Write::Enter(entry));
+        invocation.also_write(Write::Append(entry));
         Ok(left)
     }
 
@@ -125,7 +125,7 @@ impl HostCall for Later {
         let left = || {
             let command =
                 command(invocation, request).map_err(|message| problem::<types::Error>("invalid", message))?;
-            let begins = clock_later(invocation.context().steady.now(), request.milliseconds)?;
+            let begins = clock_later(invocation.context().monotonic.now(), request.milliseconds)?;
             let at = clock_instant(begins).ok_or_else(|| problem::<types::Error>("invalid", "that is before 1970"))?;
             Ok(Left { id: name.to_owned(), line: crate::base::clean(command.line()), at })
         };
@@ -143,14 +143,11 @@ async fn enough(invocation: &Invocation, request: &LaterRequest) -> Result<(), t
     let again = invocation.job().is_some_and(|job| job.row().parent.is_some());
     if again && u128::from(request.milliseconds) < LEAST_AGAIN.as_millis() {
         let least = LEAST_AGAIN.as_secs();
-        return Err(problem(
-            "limit",
-            format!("what was left for later itself leaves work for {least} s from then at least"),
-        ));
+        return Err(problem("limit", format!("a scheduled job can schedule work only {least} s or more ahead")));
     }
     let open = JobQuery {
         open: Some(true),
-        phases: Some(vec![JobPhase::Later]),
+        phases: Some(vec![JobPhase::Scheduled]),
         plugin: Some(invocation.plugin().to_owned()),
         caller: Some(invocation.authorized().caller().id.clone()),
         limit: Some(MOST_OPEN),
@@ -196,7 +193,7 @@ impl HostCall for List {
     async fn perform(&self, invocation: &mut Invocation, (): &()) -> Result<Vec<Left>, types::Error> {
         let query = JobQuery {
             open: Some(true),
-            phases: Some(vec![JobPhase::Later]),
+            phases: Some(vec![JobPhase::Scheduled]),
             plugin: Some(invocation.plugin().to_owned()),
             limit: Some(MOST_READ),
             ..JobQuery::default()
@@ -204,14 +201,14 @@ impl HostCall for List {
         let jobs = invocation.context().store.jobs(&query).await;
         let mut jobs = jobs.map_err(|error| problem::<types::Error>("unavailable", error.to_string()))?;
         jobs.retain(|job| may_see(invocation, job));
-        jobs.sort_by_key(|job| job.stand.wake);
+        jobs.sort_by_key(|job| job.status.wake);
         jobs.truncate(MOST_LEFT);
         Ok(jobs.into_iter().filter_map(left).collect())
     }
 }
 
 fn left(job: JobRow) -> Option<Left> {
-    Some(Left { id: job.id, line: job.line, at: clock_instant(job.stand.wake?)? })
+    Some(Left { id: job.id, line: job.line, at: clock_instant(job.status.wake?)? })
 }
 
 fn may_see(invocation: &Invocation, job: &JobRow) -> bool {
@@ -247,7 +244,7 @@ impl HostCall for Cancel {
         let context = invocation.context().clone();
         let unavailable = |error: crate::store::StoreError| problem::<types::Error>("unavailable", error.to_string());
         let plugin = invocation.plugin().to_owned();
-        let own = |job: &JobRow| job.plugin == plugin && job.end.is_none() && job.stand.phase == JobPhase::Later;
+        let own = |job: &JobRow| job.plugin == plugin && job.end.is_none() && job.status.phase == JobPhase::Scheduled;
         let job = context.store.job(&which.id).await.map_err(unavailable)?;
         if !job.as_ref().is_some_and(own) {
             return Err(problem("not-found", "this plugin left no such job, or it has begun"));
@@ -260,10 +257,11 @@ impl HostCall for Cancel {
         let Some(job) = job.filter(own) else {
             return Err(problem("not-found", "this plugin left no such job, or it has begun"));
         };
-        let tip = context.store.tip(&job.id).await.map_err(unavailable)?;
+        let head = context.store.journal_head(&job.id).await.map_err(unavailable)?;
         let by = invocation.authorized().caller().clone();
-        let shown = ShownIn::kept(&*context.store, &job.id).await;
-        let mut writes = call_off(&job, tip.map_or(0, |(next, _)| next), &by, shown.as_ref(), context.clock.now());
+        let shown = ShownIn::read(&*context.store, &job.id).await;
+        let mut writes =
+            cancel_before_start(&job, head.map_or(0, |(next, _)| next), &by, shown.as_ref(), context.clock.now());
         writes.extend(context.notices.closing(&context.outbox, &context.catalog, &job, &writes));
         for write in writes {
             invocation.also_write(write);

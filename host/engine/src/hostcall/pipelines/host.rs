@@ -202,10 +202,14 @@ fn parameters(deployment: &Deployment, given: &[types::Entry]) -> Result<BTreeMa
                 format!("{} takes no parameter `{name}`, but: {}", deployment.pipeline, known.join(", ")),
             ));
         };
-        if !pattern.takes(&entry.value) {
+        if !pattern.matches(&entry.value) {
             let value = crate::base::clean(&entry.value);
-            let message =
-                format!("`{value}` is no {} for {}: {}", entry.name, deployment.pipeline, pattern.wanted(&entry.value));
+            let message = format!(
+                "`{value}` is no {} for {}: {}",
+                entry.name,
+                deployment.pipeline,
+                pattern.requirement(&entry.value)
+            );
             return Err(problem("invalid", message));
         }
         if parameters.insert(entry.name.clone(), entry.value.clone()).is_some() {

@@ -12,7 +12,7 @@ use crate::{
         host_call::{HostCall, Parking, problem},
         invocation::{Invocation, Timer},
     },
-    job::{PipelineRun, said},
+    job::{PipelineRun, thread_message},
     model::{Attribute, Attributes, Outcome, RunKey},
     plugin::bindings::types::Entry,
     store::{JobPhase, JobRow, JobStatus, OutboxRow, Release, Write},
@@ -135,13 +135,13 @@ fn parking(invocation: &Invocation, items: &[Waitable]) -> Result<Parking, WaitE
     }
     let wake = timers.values().map(|timer| timer.at).min();
     let now = invocation.context().clock.now();
-    let stand = match wake {
+    let status = match wake {
         Some(at) if runs.is_empty() => until(at, now),
         _ => {
             JobStatus { phase: JobPhase::Run, about: format!("waits for {}", runs.join(", ")), since: now, wake: None }
         }
     };
-    Ok(Parking { body: serde_json::Map::from_iter([("timers".to_owned(), serde_json::json!(timers))]), stand })
+    Ok(Parking { body: serde_json::Map::from_iter([("timers".to_owned(), serde_json::json!(timers))]), status })
 }
 
 /// Where a job stands that waits for a time.
@@ -176,7 +176,10 @@ pub(crate) async fn ending(backends: &Backends, job: &JobRow, run: &PipelineRun,
         if !lines.is_empty() {
             let mut text = Text::lines(format!("The end of what {} said:", run.pipeline));
             text.push_code(lines.join("\n"));
-            writes.push(Write::Say(OutboxRow { key: format!("{}/output", run.key), ..said(job, "output", text) }));
+            writes.push(Write::Send(OutboxRow {
+                key: format!("{}/output", run.key),
+                ..thread_message(job, "output", text)
+            }));
         }
     }
     writes

@@ -108,7 +108,7 @@ impl HostCall for Set {
             return Err(problem("invalid", message));
         }
         let plugin = invocation.plugin().to_owned();
-        invocation.also_write(Write::Set { plugin, key: item.name.clone(), value: item.value.clone() });
+        invocation.also_write(Write::SetValue { plugin, key: item.name.clone(), value: item.value.clone() });
         Ok(())
     }
 }
@@ -128,7 +128,7 @@ impl HostCall for Delete {
     async fn perform(&self, invocation: &mut Invocation, (key,): &(Key,)) -> Result<(), types::Error> {
         checked(&key.name)?;
         let plugin = invocation.plugin().to_owned();
-        invocation.also_write(Write::Delete { plugin, key: key.name.clone() });
+        invocation.also_write(Write::DeleteValue { plugin, key: key.name.clone() });
         Ok(())
     }
 }

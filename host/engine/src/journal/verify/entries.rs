@@ -9,15 +9,15 @@ use crate::{
 ///
 /// # Errors
 /// The first entry that was changed, removed or moved.
-pub fn check_entries(job: &str, entries: &[HashedEntry], tip: &(u32, String)) -> Result<(), Fault> {
-    check_entries_behind(job, entries, tip, None)
+pub fn check_entries(job: &str, entries: &[HashedEntry], head: &(u32, String)) -> Result<(), Fault> {
+    check_entries_incremental(job, entries, head, None)
 }
 
 /// As [`check_entries`], but does not hash entries again that `checked` (their count and the last hash) already covers.
-pub(crate) fn check_entries_behind(
+pub(crate) fn check_entries_incremental(
     job: &str,
     entries: &[HashedEntry],
-    tip: &(u32, String),
+    head: &(u32, String),
     checked: Option<&(u32, String)>,
 ) -> Result<(), Fault> {
     let checked = checked.and_then(|(count, hash)| {
@@ -32,7 +32,7 @@ pub(crate) fn check_entries_behind(
         }
         before = &sealed.hash;
     }
-    let (count, hash) = tip;
+    let (count, hash) = head;
     let found = u32::try_from(entries.len()).unwrap_or(u32::MAX);
     if found < (*count).max(1) {
         return Err(missing(job, found));

@@ -18,7 +18,7 @@ const READS: usize = 5;
 pub(crate) struct Found {
     row: Option<JobRow>,
     entries: Vec<HashedEntry>,
-    tip: Option<(u32, String)>,
+    head: Option<(u32, String)>,
 }
 
 impl Found {
@@ -30,7 +30,7 @@ impl Found {
             let found = Self {
                 row: store.job(job).await.map_err(cannot)?,
                 entries: store.entries(job).await.map_err(cannot)?,
-                tip: store.tip(job).await.map_err(cannot)?,
+                head: store.journal_head(job).await.map_err(cannot)?,
             };
             reads += 1;
             if found.agrees() || reads == READS {
@@ -42,7 +42,7 @@ impl Found {
     /// Whether the number of entries is the stored count.
     fn agrees(&self) -> bool {
         let last = self.entries.last().map(|sealed| (sealed.entry.number + 1, &sealed.hash));
-        last == self.tip.as_ref().map(|(count, hash)| (*count, hash))
+        last == self.head.as_ref().map(|(count, hash)| (*count, hash))
     }
 
     /// Whether nothing of the job is stored.
@@ -67,8 +67,8 @@ impl Found {
         opening: &str,
         closing: Option<&Link>,
     ) -> Result<(), VerifyStop> {
-        let (Some(row), Some(tip)) = (&self.row, &self.tip) else { return Err(gone(job).into()) };
-        check_entries(job, &self.entries, tip)?;
+        let (Some(row), Some(head)) = (&self.row, &self.head) else { return Err(gone(job).into()) };
+        check_entries(job, &self.entries, head)?;
         let (Some(first), Some(last)) = (self.entries.first(), self.entries.last()) else {
             return Err(missing(job, 0).into());
         };
@@ -100,7 +100,7 @@ impl Found {
         }
         for sealed in &self.entries {
             let unpacked;
-            let body = if sealed.entry.beside.is_none() {
+            let body = if sealed.entry.blob.is_none() {
                 &sealed.entry.body
             } else {
                 unpacked = match unpack(store, &sealed.entry).await {
@@ -121,7 +121,7 @@ impl Found {
 /// Verifies the bytes of a plugin, if they are stored.
 pub(crate) async fn check_bytes(store: &dyn Store, job: &str, name: &str) -> Result<(), VerifyStop> {
     let cannot = |error| VerifyStop::reading(error, Some(job), format!("the blob {name} cannot be read"));
-    match store.beside(name).await.map_err(cannot)? {
+    match store.blob(name).await.map_err(cannot)? {
         Some(bytes) if digest(&bytes) != name => {
             Err(Fault::of(job, format!("the plugin of job {job}, {name}, was changed")).into())
         }

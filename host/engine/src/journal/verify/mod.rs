@@ -12,7 +12,7 @@ use crate::store::{Store, StoreError};
 use walk::Walk;
 
 pub use entries::check_entries;
-pub(crate) use entries::check_entries_behind;
+pub(crate) use entries::check_entries_incremental;
 
 /// The newest link of the chain. A copy that is kept elsewhere shows later that the end of the chain was not cut off.
 #[derive(Debug, Clone, PartialEq, Eq)]

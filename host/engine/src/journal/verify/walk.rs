@@ -181,7 +181,7 @@ impl<'s> Walk<'s> {
         let number = link.number;
         let cannot =
             |error| VerifyStop::reading(error, None, format!("an audit record of link {number} cannot be read"));
-        let lines = self.store.lines(number).await.map_err(cannot)?;
+        let lines = self.store.audit_records(number).await.map_err(cannot)?;
         if lines.is_empty() {
             let fault = Fault::link(format!("the audit records of link {number} are missing"));
             self.suspects.push(Suspect { job: None, at: link.at, fault, other: false, removed: false });

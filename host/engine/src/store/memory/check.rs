@@ -18,10 +18,10 @@ struct Look {
 }
 
 /// The state after the writes that were checked so far, as far as later writes depend on it.
-struct Seen<'w> {
+struct Checked<'w> {
     state: &'w State,
     jobs: HashMap<&'w str, Look>,
-    places: HashMap<&'w DeploymentLock, &'w str>,
+    locks: HashMap<&'w DeploymentLock, &'w str>,
 }
 
 /// Checks a list of writes.
@@ -29,11 +29,11 @@ struct Seen<'w> {
 /// # Errors
 /// The first write that is not valid.
 pub(crate) fn check(state: &State, writes: &[Write]) -> Result<(), StoreError> {
-    let mut seen = Seen { state, jobs: HashMap::new(), places: HashMap::new() };
+    let mut checked = Checked { state, jobs: HashMap::new(), locks: HashMap::new() };
     for write in writes {
-        seen.write(write).map_err(StoreError::Failed)?;
+        checked.write(write).map_err(StoreError::Failed)?;
     }
-    match seen.jobs.iter().find(|(_, look)| look.new && look.entries == 0) {
+    match checked.jobs.iter().find(|(_, look)| look.new && look.entries == 0) {
         Some((job, _)) => {
             Err(StoreError::Failed(format!("job `{job}` has no entry 0 in the transaction that opens it")))
         }
@@ -41,7 +41,7 @@ pub(crate) fn check(state: &State, writes: &[Write]) -> Result<(), StoreError> {
     }
 }
 
-impl<'w> Seen<'w> {
+impl<'w> Checked<'w> {
     fn write(&mut self, write: &'w Write) -> Result<(), String> {
         match write {
             Write::Open(row) => {
@@ -51,16 +51,16 @@ impl<'w> Seen<'w> {
                 self.jobs.insert(&row.id, Look { open: true, entries: 0, new: true });
             }
             Write::JobStatus { job, .. } => drop(self.open(job)?),
-            Write::Take { place, job } => {
+            Write::Lock { lock, job } => {
                 self.open(job)?;
-                match self.holder(place) {
+                match self.holder(lock) {
                     Some(holder) if holder != *job => {
-                        return Err(format!("the deployment lock `{place}` is held by job `{holder}`"));
+                        return Err(format!("the deployment lock `{lock}` is held by job `{holder}`"));
                     }
-                    _ => drop(self.places.insert(place, job)),
+                    _ => drop(self.locks.insert(lock, job)),
                 }
             }
-            Write::Enter(entry) => {
+            Write::Append(entry) => {
                 let (job, number) = (&entry.job, entry.number);
                 if self.job(job).is_none() {
                     return Err(format!("there is no job `{job}`"));
@@ -86,7 +86,7 @@ impl<'w> Seen<'w> {
     fn job(&mut self, id: &'w str) -> Option<&mut Look> {
         if !self.jobs.contains_key(id) {
             let job = self.state.jobs.get(id)?;
-            let look = Look { open: job.row.end.is_none(), entries: job.tip().0, new: false };
+            let look = Look { open: job.row.end.is_none(), entries: job.head().0, new: false };
             self.jobs.insert(id, look);
         }
         self.jobs.get_mut(id)
@@ -97,10 +97,10 @@ impl<'w> Seen<'w> {
     }
 
     /// The job that holds a lock. A closed job holds none.
-    fn holder(&self, place: &DeploymentLock) -> Option<&str> {
-        let taken = self.places.get(place).copied();
+    fn holder(&self, lock: &DeploymentLock) -> Option<&str> {
+        let taken = self.locks.get(lock).copied();
         let open = |holder: &&str| self.jobs.get(holder).is_none_or(|look| look.open);
-        let held = || self.state.jobs.places().get(place).map(String::as_str);
+        let held = || self.state.jobs.locks().get(lock).map(String::as_str);
         taken.filter(open).or_else(|| held().filter(open))
     }
 }

@@ -22,7 +22,7 @@ pub(crate) struct Job {
 
 impl Job {
     /// The number of entries, and the hash of the last one.
-    pub(crate) fn tip(&self) -> (u32, String) {
+    pub(crate) fn head(&self) -> (u32, String) {
         let hash = self.entries.last().map(|sealed| sealed.hash.clone()).unwrap_or_default();
         (u32::try_from(self.entries.len()).unwrap_or(u32::MAX), hash)
     }
@@ -31,12 +31,12 @@ impl Job {
 /// The jobs, by insertion number.
 #[derive(Debug, Default)]
 pub(crate) struct Jobs {
-    came: u64,
+    inserted: u64,
     rows: BTreeMap<u64, Job>,
     ids: HashMap<String, u64>,
     open: BTreeSet<u64>,
     wakes: BTreeSet<(Timestamp, u64)>,
-    places: BTreeMap<DeploymentLock, String>,
+    locks: BTreeMap<DeploymentLock, String>,
 }
 
 impl Jobs {
@@ -48,36 +48,36 @@ impl Jobs {
         self.rows.values()
     }
 
-    pub(crate) fn places(&self) -> &BTreeMap<DeploymentLock, String> {
-        &self.places
+    pub(crate) fn locks(&self) -> &BTreeMap<DeploymentLock, String> {
+        &self.locks
     }
 
     pub(crate) fn add(&mut self, row: JobRow) {
-        self.came += 1;
-        self.ids.insert(row.id.clone(), self.came);
-        self.open.insert(self.came);
-        self.wakes.extend(row.stand.wake.map(|wake| (wake, self.came)));
-        self.rows.insert(self.came, Job { row, entries: Vec::new() });
+        self.inserted += 1;
+        self.ids.insert(row.id.clone(), self.inserted);
+        self.open.insert(self.inserted);
+        self.wakes.extend(row.status.wake.map(|wake| (wake, self.inserted)));
+        self.rows.insert(self.inserted, Job { row, entries: Vec::new() });
     }
 
-    pub(crate) fn stand(&mut self, id: &str, stand: JobStatus) {
+    pub(crate) fn set_status(&mut self, id: &str, status: JobStatus) {
         let Some((at, job)) = self.find(id) else { return };
-        let old = std::mem::replace(&mut job.row.stand, stand);
-        let new = job.row.stand.wake;
+        let old = std::mem::replace(&mut job.row.status, status);
+        let new = job.row.status.wake;
         if let Some(wake) = old.wake {
             self.wakes.remove(&(wake, at));
         }
         self.wakes.extend(new.map(|wake| (wake, at)));
     }
 
-    pub(crate) fn take(&mut self, place: DeploymentLock, job: String) {
-        self.places.insert(place, job);
+    pub(crate) fn take(&mut self, lock: DeploymentLock, job: String) {
+        self.locks.insert(lock, job);
     }
 
     /// Appends an entry and returns its hash.
     pub(crate) fn enter(&mut self, entry: Entry) -> String {
         let Some((_, job)) = self.find(&entry.job) else { return String::new() };
-        let hash = entry_hash(&job.tip().1, &entry);
+        let hash = entry_hash(&job.head().1, &entry);
         job.entries.push(HashedEntry { entry, hash: hash.clone() });
         hash
     }
@@ -86,12 +86,12 @@ impl Jobs {
     pub(crate) fn close(&mut self, id: &str, end: JobEnd) -> String {
         let Some((at, job)) = self.find(id) else { return String::new() };
         job.row.end = Some(end);
-        let (wake, hash) = (job.row.stand.wake, job.tip().1);
+        let (wake, hash) = (job.row.status.wake, job.head().1);
         if let Some(wake) = wake {
             self.wakes.remove(&(wake, at));
         }
         self.open.remove(&at);
-        self.places.retain(|_, holder| holder != id);
+        self.locks.retain(|_, holder| holder != id);
         hash
     }
 
@@ -123,7 +123,7 @@ impl Jobs {
     /// The number of open jobs per phase.
     pub(crate) fn open(&self) -> Vec<(JobPhase, u64)> {
         let standing: Vec<JobPhase> =
-            self.open.iter().filter_map(|at| Some(self.rows.get(at)?.row.stand.phase)).collect();
+            self.open.iter().filter_map(|at| Some(self.rows.get(at)?.row.status.phase)).collect();
         let count = |phase| standing.iter().filter(|other| **other == phase).count() as u64;
         JobPhase::ALL.into_iter().map(|phase| (phase, count(phase))).filter(|(_, count)| *count > 0).collect()
     }
@@ -140,7 +140,7 @@ fn fits(query: &JobQuery, row: &JobRow) -> bool {
     };
     query.open.is_none_or(|open| open == row.end.is_none())
         && (!query.overrides || row.overrides.is_some())
-        && query.phases.as_ref().is_none_or(|phases| phases.contains(&row.stand.phase))
+        && query.phases.as_ref().is_none_or(|phases| phases.contains(&row.status.phase))
         && query.plugin.as_ref().is_none_or(|plugin| *plugin == row.plugin)
         && query.caller.as_ref().is_none_or(|caller| *caller == row.caller.id)
         && query.thread.as_ref().is_none_or(thread)

@@ -21,7 +21,7 @@ use jiff::Timestamp;
 use super::{
     jobs::{DeploymentLock, JobPhase, JobQuery, JobRow},
     journal::{AuditRecord, CallCount, EntryKind, HashedEntry, Link, Removed, Usage},
-    messages::{InboxKey, InboxRow, Mark, PendingRow},
+    messages::{InboxKey, InboxRow, PendingRow, RoomCursor},
     releases::{Release, ReleaseQuery},
     rights::{Freeze, Grant},
     traits::{Store, StoreError, Write},
@@ -88,13 +88,13 @@ impl Store for MemoryStore {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner).push(writes);
     }
 
-    async fn waiting(&self) -> Result<Vec<InboxRow>, StoreError> {
+    async fn unhandled(&self) -> Result<Vec<InboxRow>, StoreError> {
         let state = self.state();
-        Ok(state.waiting.iter().filter_map(|at| state.inbox.get(at)).cloned().collect())
+        Ok(state.unhandled.iter().filter_map(|at| state.inbox.get(at)).cloned().collect())
     }
 
-    async fn mark(&self, bot: &str, network: &str, room: &str) -> Result<Option<Mark>, StoreError> {
-        Ok(self.state().marks.get(&(bot.to_owned(), network.to_owned(), room.to_owned())).cloned())
+    async fn cursor(&self, bot: &str, network: &str, room: &str) -> Result<Option<RoomCursor>, StoreError> {
+        Ok(self.state().cursors.get(&(bot.to_owned(), network.to_owned(), room.to_owned())).cloned())
     }
 
     async fn outbox(&self) -> Result<Vec<PendingRow>, StoreError> {
@@ -102,14 +102,14 @@ impl Store for MemoryStore {
         Ok(state.unsent.iter().filter_map(|at| state.outbox.get(at)).map(|slot| slot.pending.clone()).collect())
     }
 
-    async fn sent_as(&self, network: &str, event: &str) -> Result<Option<String>, StoreError> {
+    async fn key_of_event(&self, network: &str, event: &str) -> Result<Option<String>, StoreError> {
         let state = self.state();
         let is = |pending: &PendingRow| pending.row.network == network && pending.event.as_deref() == Some(event);
         let found = state.outbox.values().map(|slot| &slot.pending).find(|pending| is(pending));
         Ok(found.map(|pending| pending.row.key.clone()))
     }
 
-    async fn sent_event(&self, key: &str) -> Result<Option<String>, StoreError> {
+    async fn event_of_key(&self, key: &str) -> Result<Option<String>, StoreError> {
         let state = self.state();
         let found = state.outbox.values().map(|slot| &slot.pending).find(|pending| pending.row.key == key);
         Ok(found.and_then(|pending| pending.event.clone()))
@@ -135,26 +135,26 @@ impl Store for MemoryStore {
         Ok(self.state().jobs.open())
     }
 
-    async fn places(&self) -> Result<Vec<(DeploymentLock, String)>, StoreError> {
-        Ok(self.state().jobs.places().clone().into_iter().collect())
+    async fn locks(&self) -> Result<Vec<(DeploymentLock, String)>, StoreError> {
+        Ok(self.state().jobs.locks().clone().into_iter().collect())
     }
 
     async fn entries(&self, job: &str) -> Result<Vec<HashedEntry>, StoreError> {
         Ok(self.state().jobs.get(job).map(|job| job.entries.clone()).unwrap_or_default())
     }
 
-    async fn tip(&self, job: &str) -> Result<Option<(u32, String)>, StoreError> {
-        Ok(self.state().jobs.get(job).map(Job::tip))
+    async fn journal_head(&self, job: &str) -> Result<Option<(u32, String)>, StoreError> {
+        Ok(self.state().jobs.get(job).map(Job::head))
     }
 
-    async fn newest(&self) -> Result<Option<Timestamp>, StoreError> {
+    async fn newest_time(&self) -> Result<Option<Timestamp>, StoreError> {
         let state = self.state();
         let entries = state.jobs.all().filter_map(|job| job.entries.last()).map(|sealed| sealed.entry.at);
         Ok(entries.chain(state.links.last().map(|link| link.at)).max())
     }
 
-    async fn beside(&self, digest: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.state().beside.get(digest).cloned())
+    async fn blob(&self, digest: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.state().blob.get(digest).cloned())
     }
 
     async fn links(&self, after: u64, limit: u32) -> Result<Vec<Link>, StoreError> {
@@ -163,7 +163,7 @@ impl Store for MemoryStore {
         Ok(self.state().links.iter().skip(behind).take(most).cloned().collect())
     }
 
-    async fn lines(&self, link: u64) -> Result<Vec<AuditRecord>, StoreError> {
+    async fn audit_records(&self, link: u64) -> Result<Vec<AuditRecord>, StoreError> {
         Ok(self.state().lines.get(&link).cloned().unwrap_or_default())
     }
 

@@ -16,7 +16,7 @@ use crate::{
     store::{
         journal::{Entry, EntryKind, HashedEntry, LinkKind, Removed},
         messages::{InboxKey, InboxRow},
-        traits::NAMES_LONGER,
+        traits::DEDUPLICATION_RETENTION,
     },
 };
 
@@ -34,9 +34,9 @@ impl State {
         let mut needed: HashSet<&str> = loaded.iter().map(String::as_str).collect();
         for Job { row, entries } in self.jobs.all() {
             needed.insert(&row.digest);
-            needed.extend(entries.iter().filter_map(|sealed| sealed.entry.beside.as_deref()));
+            needed.extend(entries.iter().filter_map(|sealed| sealed.entry.blob.as_deref()));
         }
-        self.beside.retain(|digest, _| needed.contains(digest.as_str()));
+        self.blob.retain(|digest, _| needed.contains(digest.as_str()));
         removed
     }
 
@@ -61,7 +61,7 @@ impl State {
     fn remove_rows(&mut self, before: Timestamp, removed: &mut Removed) {
         let causes: HashSet<&InboxKey> = self.jobs.all().map(|job| &job.row.inbox).collect();
         let over =
-            |at: &u64, row: &InboxRow| row.at < before && !self.waiting.contains(at) && !causes.contains(&row.key);
+            |at: &u64, row: &InboxRow| row.at < before && !self.unhandled.contains(at) && !causes.contains(&row.key);
         let over: Vec<u64> = self.inbox.iter().filter(|(at, row)| over(at, row)).map(|(at, _)| *at).collect();
         for at in over {
             if let Some(row) = self.inbox.remove(&at) {
@@ -69,10 +69,10 @@ impl State {
                 removed.rows += 1;
             }
         }
-        if let Ok(before) = before.checked_sub(NAMES_LONGER) {
-            let names = self.names.len();
-            self.names.retain(|_, at| *at >= before);
-            removed.rows += (names - self.names.len()) as u64;
+        if let Ok(before) = before.checked_sub(DEDUPLICATION_RETENTION) {
+            let deduplication_keys = self.deduplication_keys.len();
+            self.deduplication_keys.retain(|_, at| *at >= before);
+            removed.rows += (deduplication_keys - self.deduplication_keys.len()) as u64;
         }
         let kept: HashSet<String> = self.jobs.all().map(|job| job.row.id.clone()).collect();
         removed.rows += self.remove_words(|slot| slot.at < before && slot.job().is_none_or(|job| !kept.contains(job)));

@@ -12,7 +12,7 @@ use crate::{
     store::{
         chain::{line_digest, lines_digest, link_hash},
         journal::{AuditRecord, Link, LinkKind},
-        messages::{InboxKey, InboxRow, Mark, OutboxKind, OutboxRow, PendingRow},
+        messages::{InboxKey, InboxRow, OutboxKind, OutboxRow, PendingRow, RoomCursor},
         releases::Release,
         rights::{Freeze, Grant},
         traits::{StoreError, Write},
@@ -22,18 +22,18 @@ use crate::{
 /// The tables. Rows have insertion numbers as keys; the sets are indexes over them.
 #[derive(Debug, Default)]
 pub(crate) struct State {
-    came: u64,
+    inserted: u64,
     pub(crate) inbox: BTreeMap<u64, InboxRow>,
     pub(crate) inbox_keys: HashMap<InboxKey, u64>,
-    pub(crate) waiting: BTreeSet<u64>,
+    pub(crate) unhandled: BTreeSet<u64>,
     /// The deduplication keys, with the time of receipt.
-    pub(crate) names: HashMap<String, Timestamp>,
-    pub(crate) marks: HashMap<(String, String, String), Mark>,
+    pub(crate) deduplication_keys: HashMap<String, Timestamp>,
+    pub(crate) cursors: HashMap<(String, String, String), RoomCursor>,
     pub(crate) outbox: BTreeMap<u64, Slot>,
     pub(crate) outbox_keys: HashMap<String, u64>,
     pub(crate) unsent: BTreeSet<u64>,
     pub(crate) jobs: Jobs,
-    pub(crate) beside: HashMap<String, Vec<u8>>,
+    pub(crate) blob: HashMap<String, Vec<u8>>,
     pub(crate) links: Vec<Link>,
     /// The ids of all jobs, including removed ones.
     pub(crate) opened: HashSet<String>,
@@ -94,41 +94,41 @@ impl State {
 
     fn receive(&mut self, row: InboxRow, new: &mut Vec<InboxKey>) {
         if !self.inbox_keys.contains_key(&row.key) {
-            self.came += 1;
+            self.inserted += 1;
             new.push(row.key.clone());
-            self.inbox_keys.insert(row.key.clone(), self.came);
-            self.waiting.insert(self.came);
-            self.inbox.insert(self.came, row);
+            self.inbox_keys.insert(row.key.clone(), self.inserted);
+            self.unhandled.insert(self.inserted);
+            self.inbox.insert(self.inserted, row);
         }
     }
 
     fn make(&mut self, write: Write, new: &mut Vec<InboxKey>) {
         match write {
             Write::Receive(row) => self.receive(row, new),
-            Write::Once { name, came, row, words } => {
-                if let Entry::Vacant(free) = self.names.entry(name) {
-                    free.insert(came);
+            Write::ReceiveOnce { key, received, row, announcements } => {
+                if let Entry::Vacant(free) = self.deduplication_keys.entry(key) {
+                    free.insert(received);
                     self.receive(row, new);
-                    words.into_iter().for_each(|row| self.say(row));
+                    announcements.into_iter().for_each(|row| self.say(row));
                 }
             }
-            Write::Done(key) => {
+            Write::Handled(key) => {
                 if let Some(at) = self.inbox_keys.get(&key) {
-                    self.waiting.remove(at);
+                    self.unhandled.remove(at);
                 }
             }
-            Write::Mark(mark) => {
-                let key = (mark.bot.clone(), mark.network.clone(), mark.room.clone());
-                if self.marks.get(&key).is_none_or(|old| old.at <= mark.at) {
-                    self.marks.insert(key, mark);
+            Write::SetCursor(cursor) => {
+                let key = (cursor.bot.clone(), cursor.network.clone(), cursor.room.clone());
+                if self.cursors.get(&key).is_none_or(|old| old.at <= cursor.at) {
+                    self.cursors.insert(key, cursor);
                 }
             }
-            Write::Say(row) => self.say(row),
+            Write::Send(row) => self.say(row),
             Write::Sent { key, version, event } => self.sent(&key, version, event),
             Write::Open(row) => self.jobs.add(row),
-            Write::JobStatus { job, stand } => self.jobs.stand(&job, stand),
-            Write::Take { place, job } => self.jobs.take(place, job),
-            Write::Enter(entry) => {
+            Write::JobStatus { job, status } => self.jobs.set_status(&job, status),
+            Write::Lock { lock, job } => self.jobs.take(lock, job),
+            Write::Append(entry) => {
                 let (first, job, at) = (entry.number == 0, entry.job.clone(), entry.at);
                 let hash = self.jobs.enter(entry);
                 if first {
@@ -137,10 +137,10 @@ impl State {
             }
             Write::Close { job, end } => {
                 let at = end.at;
-                let tip = self.jobs.close(&job, end);
-                self.link(LinkKind::Close, job, tip, at);
+                let head = self.jobs.close(&job, end);
+                self.link(LinkKind::Close, job, head, at);
             }
-            Write::Keep { digest, bytes } => drop(self.beside.entry(digest).or_insert(bytes)),
+            Write::StoreBlob { digest, bytes } => drop(self.blob.entry(digest).or_insert(bytes)),
             Write::AuditRecord(line) if line.refused => self.link_lines(LinkKind::Refusal, vec![line]),
             Write::AuditRecord(line) => self.gathered.push(line),
             Write::Release(release) => {
@@ -155,11 +155,11 @@ impl State {
             }
             Write::Revoke(id) => self.grants.retain(|grant| grant.id != id),
             Write::Freeze(freeze) => drop(self.freezes.insert(freeze.environment.clone(), freeze)),
-            Write::Thaw(environment) => drop(self.freezes.remove(&environment)),
-            Write::Set { plugin, key, value } => {
+            Write::Unfreeze(environment) => drop(self.freezes.remove(&environment)),
+            Write::SetValue { plugin, key, value } => {
                 self.values.entry(plugin).or_default().insert(key, value);
             }
-            Write::Delete { plugin, key } => {
+            Write::DeleteValue { plugin, key } => {
                 if let Some(values) = self.values.get_mut(&plugin) {
                     values.remove(&key);
                 }
@@ -169,11 +169,11 @@ impl State {
 
     fn say(&mut self, row: OutboxRow) {
         let Some(at) = self.outbox_keys.get(&row.key).copied() else {
-            self.came += 1;
-            self.outbox_keys.insert(row.key.clone(), self.came);
-            self.unsent.insert(self.came);
+            self.inserted += 1;
+            self.outbox_keys.insert(row.key.clone(), self.inserted);
+            self.unsent.insert(self.inserted);
             let pending = PendingRow { row, event: None, version: 1 };
-            self.outbox.insert(self.came, Slot { pending, sent: 0, given_up: false, at: Timestamp::now() });
+            self.outbox.insert(self.inserted, Slot { pending, sent: 0, given_up: false, at: Timestamp::now() });
             return;
         };
         let Some(Slot { pending, given_up, .. }) = self.outbox.get_mut(&at) else { return };

@@ -80,7 +80,7 @@ pub(crate) async fn open_jobs(pool: &SqlitePool) -> Result<Vec<(JobPhase, u64)>,
     all(sqlx::query(OPEN_JOBS).fetch_all(pool).await, |row| Ok((row.variant("phase")?, row.number("jobs")?)))
 }
 
-pub(crate) async fn places(pool: &SqlitePool) -> Result<Vec<(DeploymentLock, String)>, StoreError> {
+pub(crate) async fn locks(pool: &SqlitePool) -> Result<Vec<(DeploymentLock, String)>, StoreError> {
     let rows = sqlx::query("select app, environment, job from place order by app, environment");
     all(rows.fetch_all(pool).await, |row| {
         Ok((DeploymentLock { app: row.text("app")?, environment: row.text("environment")? }, row.text("job")?))
@@ -107,7 +107,7 @@ fn read(row: &SqliteRow) -> Result<JobRow, StoreError> {
         parent: row.optional_text("parent")?,
         overrides: row.optional_text("overrides")?,
         opened: row.time("opened")?,
-        stand: JobStatus {
+        status: JobStatus {
             phase: row.variant("phase")?,
             about: row.text("about")?,
             since: row.time("since")?,
@@ -143,15 +143,15 @@ mod tests {
             (open.clone(), "SCAN job USING INDEX job_open"),
             (JobQuery { open: Some(false), ..all.clone() }, "SCAN job USING INDEX job_over"),
             (
-                JobQuery { phases: Some(vec![JobPhase::Line]), ..open.clone() },
+                JobQuery { phases: Some(vec![JobPhase::Queued]), ..open.clone() },
                 "SEARCH job USING INDEX job_phase (phase=?)",
             ),
             (
-                JobQuery { phases: Some(vec![JobPhase::Line, JobPhase::Held]), ..open.clone() },
+                JobQuery { phases: Some(vec![JobPhase::Queued, JobPhase::Held]), ..open.clone() },
                 "SEARCH job USING INDEX job_phase (phase=?); USE TEMP B-TREE FOR ORDER BY",
             ),
             (
-                JobQuery { plugin: Some("p".into()), phases: Some(vec![JobPhase::Later]), ..open.clone() },
+                JobQuery { plugin: Some("p".into()), phases: Some(vec![JobPhase::Scheduled]), ..open.clone() },
                 "SEARCH job USING INDEX job_plugin_phase (plugin=? AND phase=?)",
             ),
             (JobQuery { plugin: Some("p".into()), ..all.clone() }, "SEARCH job USING INDEX job_plugin (plugin=?)"),

@@ -26,7 +26,7 @@ pub(crate) async fn entries(pool: &SqlitePool, job: &str) -> Result<Vec<HashedEn
             rule: row.text("rule")?,
             attributes: row.json("attributes")?,
             body: row.json("body")?,
-            beside: row.optional_text("beside")?,
+            blob: row.optional_text("beside")?,
             at: row.time("at")?,
         };
         Ok(HashedEntry { entry, hash: row.text("hash")? })
@@ -47,7 +47,7 @@ pub(crate) async fn newest(pool: &SqlitePool) -> Result<Option<Timestamp>, Store
     row.fetch_one(pool).await.map_err(|error| store_error(&error))?.optional_time("at")
 }
 
-pub(crate) async fn beside(pool: &SqlitePool, digest: &str) -> Result<Option<Vec<u8>>, StoreError> {
+pub(crate) async fn blob(pool: &SqlitePool, digest: &str) -> Result<Option<Vec<u8>>, StoreError> {
     sqlx::query_scalar("select bytes from beside where digest = ?")
         .bind(digest)
         .fetch_optional(pool)

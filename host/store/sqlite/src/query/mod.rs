@@ -4,14 +4,14 @@ mod job;
 mod journal;
 mod rights;
 
-pub(crate) use job::{due, job, jobs, next_wake, open_jobs, places};
-pub(crate) use journal::{beside, entries, lines, links, newest, tip};
+pub(crate) use job::{due, job, jobs, locks, next_wake, open_jobs};
+pub(crate) use journal::{blob, entries, lines, links, newest, tip};
 pub(crate) use rights::{freezes, grants};
 
 use sqlx::{QueryBuilder, Sqlite, SqlitePool, sqlite::SqliteRow};
 use wardroom::{
     model::RunKey,
-    store::{CallCount, InboxRow, Mark, OutboxRow, PendingRow, Release, ReleaseQuery, StoreError, Usage},
+    store::{CallCount, InboxRow, OutboxRow, PendingRow, Release, ReleaseQuery, RoomCursor, StoreError, Usage},
 };
 
 use crate::convert::{Columns, enum_column, store_error};
@@ -46,7 +46,7 @@ pub(crate) async fn waiting(pool: &SqlitePool) -> Result<Vec<InboxRow>, StoreErr
     })
 }
 
-pub(crate) async fn sent_as(pool: &SqlitePool, network: &str, event: &str) -> Result<Option<String>, StoreError> {
+pub(crate) async fn key_of_event(pool: &SqlitePool, network: &str, event: &str) -> Result<Option<String>, StoreError> {
     sqlx::query_scalar("select key from outbox where network = ? and event = ?")
         .bind(network)
         .bind(event)
@@ -55,7 +55,7 @@ pub(crate) async fn sent_as(pool: &SqlitePool, network: &str, event: &str) -> Re
         .map_err(|error| store_error(&error))
 }
 
-pub(crate) async fn sent_event(pool: &SqlitePool, key: &str) -> Result<Option<String>, StoreError> {
+pub(crate) async fn event_of_key(pool: &SqlitePool, key: &str) -> Result<Option<String>, StoreError> {
     let event: Option<Option<String>> = sqlx::query_scalar("select event from outbox where key = ?")
         .bind(key)
         .fetch_optional(pool)
@@ -64,7 +64,12 @@ pub(crate) async fn sent_event(pool: &SqlitePool, key: &str) -> Result<Option<St
     Ok(event.flatten())
 }
 
-pub(crate) async fn mark(pool: &SqlitePool, bot: &str, network: &str, room: &str) -> Result<Option<Mark>, StoreError> {
+pub(crate) async fn cursor(
+    pool: &SqlitePool,
+    bot: &str,
+    network: &str,
+    room: &str,
+) -> Result<Option<RoomCursor>, StoreError> {
     let row = sqlx::query("select event, at from mark where bot = ? and network = ? and room = ?")
         .bind(bot)
         .bind(network)
@@ -74,7 +79,7 @@ pub(crate) async fn mark(pool: &SqlitePool, bot: &str, network: &str, room: &str
         .map_err(|error| store_error(&error))?;
     row.map(|row| {
         let (event, at) = (row.optional_text("event")?, row.time("at")?);
-        Ok(Mark { bot: bot.into(), network: network.into(), room: room.into(), event, at })
+        Ok(RoomCursor { bot: bot.into(), network: network.into(), room: room.into(), event, at })
     })
     .transpose()
 }

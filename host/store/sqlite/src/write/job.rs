@@ -15,7 +15,7 @@ pub(super) async fn open<'w>(
     draft: &mut ChainDraft<'w>,
     job: &'w JobRow,
 ) -> Result<(), StoreError> {
-    let before = || StoreError::Failed(format!("job `{}` was opened before", job.id));
+    let before = || StoreError::Failed(format!("job `{}` already exists", job.id));
     if job.end.is_some() || draft.tip(connection, chain, &job.id).await?.is_some() {
         return Err(before());
     }
@@ -50,10 +50,10 @@ pub(super) async fn open<'w>(
     .bind(&job.parent)
     .bind(&job.overrides)
     .bind(time_column(job.opened))
-    .bind(enum_column(&job.stand.phase)?)
-    .bind(&job.stand.about)
-    .bind(time_column(job.stand.since))
-    .bind(job.stand.wake.map(time_column))
+    .bind(enum_column(&job.status.phase)?)
+    .bind(&job.status.about)
+    .bind(time_column(job.status.since))
+    .bind(job.status.wake.map(time_column))
     .execute(connection)
     .await;
     done(result)?;
@@ -61,19 +61,19 @@ pub(super) async fn open<'w>(
     Ok(())
 }
 
-pub(super) async fn stand(
+pub(super) async fn set_status(
     connection: &mut SqliteConnection,
     chain: &ChainCache,
     draft: &mut ChainDraft<'_>,
     job: &str,
-    stand: &JobStatus,
+    status: &JobStatus,
 ) -> Result<(), StoreError> {
     draft.open_tip(connection, chain, job).await?;
     let result = sqlx::query("update job set phase = ?, about = ?, since = ?, wake = ? where id = ?")
-        .bind(enum_column(&stand.phase)?)
-        .bind(&stand.about)
-        .bind(time_column(stand.since))
-        .bind(stand.wake.map(time_column))
+        .bind(enum_column(&status.phase)?)
+        .bind(&status.about)
+        .bind(time_column(status.since))
+        .bind(status.wake.map(time_column))
         .bind(job)
         .execute(connection)
         .await;
@@ -84,7 +84,7 @@ pub(super) async fn take(
     connection: &mut SqliteConnection,
     chain: &ChainCache,
     draft: &mut ChainDraft<'_>,
-    place: &DeploymentLock,
+    lock: &DeploymentLock,
     job: &str,
 ) -> Result<(), StoreError> {
     draft.open_tip(connection, chain, job).await?;
@@ -92,14 +92,14 @@ pub(super) async fn take(
         "insert into place (app, environment, job) values (?, ?, ?)
          on conflict (app, environment) do update set job = job returning job",
     )
-    .bind(&place.app)
-    .bind(&place.environment)
+    .bind(&lock.app)
+    .bind(&lock.environment)
     .bind(job)
     .fetch_one(connection)
     .await
     .map_err(|error| store_error(&error))?;
     if holder != job {
-        return Err(StoreError::Failed(format!("the place `{place}` is held by job `{holder}`")));
+        return Err(StoreError::Failed(format!("the deployment lock `{lock}` is held by job `{holder}`")));
     }
     Ok(())
 }
@@ -118,7 +118,7 @@ pub(super) async fn enter(
         return Err(StoreError::Failed(format!("job `{job}` is not open")));
     }
     if number < tip.entries {
-        return Err(StoreError::Failed(format!("entry {number} of job `{job}` was written before")));
+        return Err(StoreError::Failed(format!("entry {number} of job `{job}` already exists")));
     }
     if number > tip.entries {
         let next = tip.entries;
@@ -141,7 +141,7 @@ pub(super) async fn enter(
     .bind(&entry.rule)
     .bind(json_column(&entry.attributes)?)
     .bind(json_column(&entry.body)?)
-    .bind(&entry.beside)
+    .bind(&entry.blob)
     .bind(time_column(entry.at))
     .bind(&hash)
     .execute(&mut *connection)

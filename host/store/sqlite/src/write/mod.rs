@@ -8,7 +8,7 @@ mod rights;
 use sqlx::{SqliteConnection, sqlite::SqliteQueryResult};
 use wardroom::{
     Timestamp,
-    store::{AuditRecord, InboxKey, InboxRow, LinkKind, Mark, OutboxKind, OutboxRow, Release, StoreError, Write},
+    store::{AuditRecord, InboxKey, InboxRow, LinkKind, OutboxKind, OutboxRow, Release, RoomCursor, StoreError, Write},
 };
 
 use crate::{
@@ -26,25 +26,25 @@ pub(crate) async fn execute<'w>(
 ) -> Result<(), StoreError> {
     match write {
         Write::Receive(row) => receive(connection, row, new).await,
-        Write::Once { name, came, row, words } => {
-            if is_new(connection, name, *came).await? {
+        Write::ReceiveOnce { key, received, row, announcements } => {
+            if is_new(connection, key, *received).await? {
                 receive(&mut *connection, row, new).await?;
-                for row in words {
+                for row in announcements {
                     say(&mut *connection, row).await?;
                 }
             }
             Ok(())
         }
-        Write::Done(key) => mark_done(connection, key).await,
-        Write::Mark(row) => mark(connection, row).await,
-        Write::Say(row) => say(connection, row).await,
+        Write::Handled(key) => mark_done(connection, key).await,
+        Write::SetCursor(row) => cursor(connection, row).await,
+        Write::Send(row) => say(connection, row).await,
         Write::Sent { key, version, event } => sent(connection, key, *version, event.as_deref()).await,
         Write::Open(row) => job::open(connection, chain, draft, row).await,
-        Write::JobStatus { job, stand } => job::stand(connection, chain, draft, job, stand).await,
-        Write::Take { place, job } => job::take(connection, chain, draft, place, job).await,
+        Write::JobStatus { job, status } => job::set_status(connection, chain, draft, job, status).await,
+        Write::Lock { lock, job } => job::take(connection, chain, draft, lock, job).await,
         Write::Close { job, end } => job::close(connection, chain, draft, job, end).await,
-        Write::Enter(row) => job::enter(connection, chain, draft, row).await,
-        Write::Keep { digest, bytes } => keep(connection, digest, bytes).await,
+        Write::Append(row) => job::enter(connection, chain, draft, row).await,
+        Write::StoreBlob { digest, bytes } => keep(connection, digest, bytes).await,
         Write::AuditRecord(row) if row.refused => draft.write_lines(connection, chain, LinkKind::Refusal, &[row]).await,
         Write::AuditRecord(row) => {
             draft.add_line(row);
@@ -54,9 +54,9 @@ pub(crate) async fn execute<'w>(
         Write::Grant(row) => rights::grant(connection, row).await,
         Write::Revoke(id) => rights::revoke(connection, id).await,
         Write::Freeze(row) => rights::freeze(connection, row).await,
-        Write::Thaw(environment) => rights::thaw(connection, environment).await,
-        Write::Set { plugin, key, value } => set(connection, plugin, key, value).await,
-        Write::Delete { plugin, key } => delete(connection, plugin, key).await,
+        Write::Unfreeze(environment) => rights::thaw(connection, environment).await,
+        Write::SetValue { plugin, key, value } => set(connection, plugin, key, value).await,
+        Write::DeleteValue { plugin, key } => delete(connection, plugin, key).await,
     }
 }
 
@@ -113,16 +113,16 @@ async fn mark_done(connection: &mut SqliteConnection, key: &InboxKey) -> Result<
     done(result)
 }
 
-async fn mark(connection: &mut SqliteConnection, mark: &Mark) -> Result<(), StoreError> {
+async fn cursor(connection: &mut SqliteConnection, cursor: &RoomCursor) -> Result<(), StoreError> {
     let result = sqlx::query(
         "insert into mark (bot, network, room, event, at) values (?, ?, ?, ?, ?)
          on conflict (bot, network, room) do update set event = excluded.event, at = excluded.at where excluded.at >= at",
     )
-    .bind(&mark.bot)
-    .bind(&mark.network)
-    .bind(&mark.room)
-    .bind(&mark.event)
-    .bind(time_column(mark.at))
+    .bind(&cursor.bot)
+    .bind(&cursor.network)
+    .bind(&cursor.room)
+    .bind(&cursor.event)
+    .bind(time_column(cursor.at))
     .execute(connection)
     .await;
     done(result)

@@ -12,7 +12,7 @@ use super::*;
 use crate::{MachineClaim, open};
 
 fn set(key: &str, bytes: usize) -> Vec<Write> {
-    vec![Write::Set { plugin: "deploy".into(), key: key.into(), value: vec![7; bytes] }]
+    vec![Write::SetValue { plugin: "deploy".into(), key: key.into(), value: vec![7; bytes] }]
 }
 
 #[tokio::test]
@@ -39,7 +39,7 @@ async fn a_full_disk_fails_only_lists_that_do_not_fit() {
     small.expect("the small list fits");
     assert_eq!(writer.transactions(), before + 1);
 
-    writer.commit(vec![Write::Delete { plugin: "deploy".into(), key: "large".into() }]).await.expect("makes room");
+    writer.commit(vec![Write::DeleteValue { plugin: "deploy".into(), key: "large".into() }]).await.expect("makes room");
     writer.commit(set("last", 1)).await.expect("works again");
     writer.close().await;
     let mut connection = open::connect(&options).await.expect("connects");
@@ -55,13 +55,13 @@ async fn an_entry_behind_an_unwritten_note_is_unavailable() {
     drop(open::open_writer(&file, &MachineClaim::default()).await.expect("makes the schema"));
     let options = open::options(&file).pragma("max_page_count", "130");
     let writer = Writer::start(open::connect(&options).await.expect("connects"), None);
-    let entry = |number, bytes| Write::Enter(Entry { body: "x".repeat(bytes).into(), ..entry(number) });
+    let entry = |number, bytes| Write::Append(Entry { body: "x".repeat(bytes).into(), ..entry(number) });
     writer.commit(vec![Write::Open(job()), entry(0, 1)]).await.expect("a commit");
     writer.commit(set("large", 250_000)).await.expect("there is room for one");
     writer.note(vec![entry(1, 250_000)]);
     let refused = writer.commit(vec![entry(2, 1)]).await;
     assert!(matches!(&refused, Err(StoreError::Unavailable(reason)) if reason.contains("not the next")), "{refused:?}");
-    writer.commit(vec![Write::Delete { plugin: "deploy".into(), key: "large".into() }]).await.expect("makes room");
+    writer.commit(vec![Write::DeleteValue { plugin: "deploy".into(), key: "large".into() }]).await.expect("makes room");
     writer.commit(vec![entry(2, 1)]).await.expect("the note was written before it");
     writer.close().await;
 }
@@ -83,7 +83,7 @@ fn job() -> JobRow {
         parent: None,
         overrides: None,
         opened: at,
-        stand: JobStatus { phase: JobPhase::Working, about: String::new(), since: at, wake: None },
+        status: JobStatus { phase: JobPhase::Running, about: String::new(), since: at, wake: None },
         end: None,
     }
 }
@@ -99,7 +99,7 @@ fn entry(number: u32) -> Entry {
         rule: String::new(),
         attributes: BTreeMap::new(),
         body: serde_json::Value::Null,
-        beside: None,
+        blob: None,
         at: Timestamp::UNIX_EPOCH,
     }
 }

@@ -8,44 +8,44 @@ use wardroom::{
 use crate::{
     helpers::{commit, fails, open_jobs, verified},
     rows::{
-        card, close, entry, job, key, line, mark, message, opening, pending, place, release, sent, set, stand, take,
+        card, close, cursor, entry, job, key, line, lock, message, opening, pending, release, sent, set, status, take,
         words,
     },
 };
 
 pub(crate) async fn a_list_with_an_invalid_write_changes_nothing(store: &dyn Store) {
-    commit(store, vec![Write::Receive(message(1)), Write::Say(card("c", "queued", false))]).await;
+    commit(store, vec![Write::Receive(message(1)), Write::Send(card("c", "queued", false))]).await;
     commit(store, opening("7f")).await;
     commit(store, vec![set("deploy", "old", b"1"), set("deploy", "gone", b"1")]).await;
     let writes = vec![
         Write::Receive(message(2)),
-        Write::Done(key(1)),
-        Write::Mark(mark(1, None)),
-        Write::Say(words("m", "hello")),
-        Write::Say(card("c", "running", false)),
+        Write::Handled(key(1)),
+        Write::SetCursor(cursor(1, None)),
+        Write::Send(words("m", "hello")),
+        Write::Send(card("c", "running", false)),
         sent("c", 2, Some("$c")),
         Write::Open(job("0b")),
         close("7f"),
-        Write::Enter(entry("0b", 0, EntryKind::Call)),
+        Write::Append(entry("0b", 0, EntryKind::Call)),
         take("cms", "staging", "0b"),
-        Write::JobStatus { job: "0b".into(), stand: stand(JobPhase::Time, Some(5)) },
-        Write::Keep { digest: "sha256:aa".into(), bytes: b"large".to_vec() },
+        Write::JobStatus { job: "0b".into(), status: status(JobPhase::Time, Some(5)) },
+        Write::StoreBlob { digest: "sha256:aa".into(), bytes: b"large".to_vec() },
         Write::AuditRecord(line(Some("deploy"), &[("log.info", 1, 0)])),
         Write::Release(release("0b-1", "cms", "staging", 1, Outcome::Succeeded)),
         set("deploy", "old", b"2"),
         set("deploy", "new", b"2"),
-        Write::Delete { plugin: "deploy".into(), key: "gone".into() },
+        Write::DeleteValue { plugin: "deploy".into(), key: "gone".into() },
         close("nobody"),
     ];
     assert_eq!(fails(store, writes.clone()).await, "job `nobody` is not open");
-    assert_eq!(store.waiting().await.expect("rows"), [message(1)]);
-    assert_eq!(store.mark("marvin", "matrix", "!ops").await.expect("a mark"), None);
+    assert_eq!(store.unhandled().await.expect("rows"), [message(1)]);
+    assert_eq!(store.cursor("marvin", "matrix", "!ops").await.expect("a mark"), None);
     assert_eq!(store.outbox().await.expect("rows"), [pending(card("c", "queued", false), None, 1)]);
     assert_eq!(open_jobs(store).await, [job("7f")]);
     assert_eq!(store.entries("0b").await.expect("entries"), []);
-    assert_eq!(store.places().await.expect("places"), []);
+    assert_eq!(store.locks().await.expect("places"), []);
     assert_eq!(store.next_wake().await.expect("a time"), None);
-    assert_eq!(store.beside("sha256:aa").await.expect("bytes"), None);
+    assert_eq!(store.blob("sha256:aa").await.expect("bytes"), None);
     assert_eq!(store.links(0, 9).await.expect("links").len(), 1, "the link of the first job");
     assert_eq!(store.releases(&ReleaseQuery::default()).await.expect("releases"), []);
     let values = [("gone".to_owned(), b"1".to_vec()), ("old".to_owned(), b"1".to_vec())];
@@ -55,12 +55,12 @@ pub(crate) async fn a_list_with_an_invalid_write_changes_nothing(store: &dyn Sto
     // The same list without the invalid write is committed.
     let new = commit(store, writes[..writes.len() - 1].to_vec()).await;
     assert_eq!(new, [key(2)]);
-    assert_eq!(store.waiting().await.expect("rows"), [message(2)]);
+    assert_eq!(store.unhandled().await.expect("rows"), [message(2)]);
     assert_eq!(store.outbox().await.expect("rows"), [pending(words("m", "hello"), None, 1)]);
-    let parked = JobRow { stand: stand(JobPhase::Time, Some(5)), ..job("0b") };
+    let parked = JobRow { status: status(JobPhase::Time, Some(5)), ..job("0b") };
     assert_eq!(open_jobs(store).await, [parked]);
-    assert_eq!(store.places().await.expect("places"), [(place("cms", "staging"), "0b".to_owned())]);
-    assert_eq!(store.beside("sha256:aa").await.expect("bytes"), Some(b"large".to_vec()));
+    assert_eq!(store.locks().await.expect("places"), [(lock("cms", "staging"), "0b".to_owned())]);
+    assert_eq!(store.blob("sha256:aa").await.expect("bytes"), Some(b"large".to_vec()));
     assert_eq!(store.links(0, 9).await.expect("links").len(), 4, "two openings, a closing and a line");
     verified(store).await;
 }
@@ -68,18 +68,18 @@ pub(crate) async fn a_list_with_an_invalid_write_changes_nothing(store: &dyn Sto
 pub(crate) async fn a_list_sees_its_own_writes(store: &dyn Store) {
     let writes = vec![
         Write::Receive(message(1)),
-        Write::Done(key(1)),
+        Write::Handled(key(1)),
         Write::Open(job("7f")),
-        Write::Enter(entry("7f", 0, EntryKind::Invocation)),
-        Write::Enter(entry("7f", 1, EntryKind::Closed)),
+        Write::Append(entry("7f", 0, EntryKind::Invocation)),
+        Write::Append(entry("7f", 1, EntryKind::Closed)),
         close("7f"),
-        Write::Say(card("c", "queued", false)),
-        Write::Say(card("c", "done", true)),
+        Write::Send(card("c", "queued", false)),
+        Write::Send(card("c", "done", true)),
         set("deploy", "k", b"1"),
-        Write::Delete { plugin: "deploy".into(), key: "k".into() },
+        Write::DeleteValue { plugin: "deploy".into(), key: "k".into() },
     ];
     assert_eq!(commit(store, writes).await, [key(1)]);
-    assert_eq!(store.waiting().await.expect("rows"), []);
+    assert_eq!(store.unhandled().await.expect("rows"), []);
     assert_eq!(open_jobs(store).await, []);
     assert_eq!(store.entries("7f").await.expect("entries").len(), 2);
     assert_eq!(store.outbox().await.expect("rows"), [pending(card("c", "done", true), None, 2)]);
@@ -93,9 +93,9 @@ pub(crate) async fn a_note_comes_before_a_later_commit(store: &dyn Store) {
     assert_eq!(new, [], "the note has received the message");
     assert_eq!(store.value("deploy", "k").await.expect("a value"), Some(b"committed".to_vec()));
     assert_eq!(open_jobs(store).await, []);
-    store.note(vec![Write::Done(key(1))]);
+    store.note(vec![Write::Handled(key(1))]);
     commit(store, vec![]).await;
-    assert_eq!(store.waiting().await.expect("rows"), [], "an empty commit waits for earlier notes");
+    assert_eq!(store.unhandled().await.expect("rows"), [], "an empty commit waits for earlier notes");
 }
 
 pub(crate) async fn an_invalid_note_fails_alone(store: &dyn Store) {

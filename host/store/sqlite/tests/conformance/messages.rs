@@ -1,10 +1,10 @@
 //! Checks of the inbox, the outbox and room marks.
 
-use wardroom::store::{InboxKey, InboxRow, Mark, OutboxRow, Store, Write};
+use wardroom::store::{InboxKey, InboxRow, OutboxRow, RoomCursor, Store, Write};
 
 use crate::{
     helpers::commit,
-    rows::{at, card, key, mark, message, pending, person, reaction, sent, set, words},
+    rows::{at, card, cursor, key, message, pending, person, reaction, sent, set, words},
 };
 
 pub(crate) async fn a_message_is_received_once(store: &dyn Store) {
@@ -18,27 +18,27 @@ pub(crate) async fn a_message_is_received_once(store: &dyn Store) {
     changed.text = "rollback cms".into();
     let new = commit(store, vec![Write::Receive(changed), Write::Receive(other.clone())]).await;
     assert_eq!(new, [other_room]);
-    assert_eq!(store.waiting().await.expect("rows"), [message(2), message(1), other]);
+    assert_eq!(store.unhandled().await.expect("rows"), [message(2), message(1), other]);
 }
 
 pub(crate) async fn a_named_message_is_received_once_whatever_its_key(store: &dyn Store) {
-    let once = |name: &str, number: u32| Write::Once {
-        name: name.into(),
-        came: at(3),
+    let once = |name: &str, number: u32| Write::ReceiveOnce {
+        key: name.into(),
+        received: at(3),
         // The time of the message does not matter.
         row: InboxRow { at: at(-1_000_000_000), ..message(number) },
-        words: vec![words(&format!("of {number}"), "announced")],
+        announcements: vec![words(&format!("of {number}"), "announced")],
     };
     assert_eq!(commit(store, vec![once("a", 1), once("a", 2), once("b", 3)]).await, [key(1), key(3)]);
     assert_eq!(commit(store, vec![once("a", 4)]).await, []);
-    let waiting: Vec<InboxKey> = store.waiting().await.expect("rows").into_iter().map(|row| row.key).collect();
+    let waiting: Vec<InboxKey> = store.unhandled().await.expect("rows").into_iter().map(|row| row.key).collect();
     assert_eq!(waiting, [key(1), key(3)]);
     let said: Vec<String> = store.outbox().await.expect("rows").into_iter().map(|row| row.row.key).collect();
     assert_eq!(said, ["of 1", "of 3"], "a duplicate is not announced");
     // The name is kept for a year, much longer than the message.
     commit(
         store,
-        vec![Write::Done(key(1)), Write::Done(key(3)), sent("of 1", 1, Some("$1")), sent("of 3", 1, Some("$3"))],
+        vec![Write::Handled(key(1)), Write::Handled(key(3)), sent("of 1", 1, Some("$1")), sent("of 3", 1, Some("$3"))],
     )
     .await;
     let later = |days: u64| at(3).checked_add(std::time::Duration::from_secs(24 * 60 * 60 * days)).expect("a time");
@@ -51,67 +51,67 @@ pub(crate) async fn a_named_message_is_received_once_whatever_its_key(store: &dy
 
 pub(crate) async fn a_message_waits_until_it_is_done(store: &dyn Store) {
     commit(store, (1..=3).map(|number| Write::Receive(message(number))).collect()).await;
-    commit(store, vec![Write::Done(key(2)), Write::Done(key(2)), Write::Done(key(99))]).await;
-    assert_eq!(store.waiting().await.expect("rows"), [message(1), message(3)]);
+    commit(store, vec![Write::Handled(key(2)), Write::Handled(key(2)), Write::Handled(key(99))]).await;
+    assert_eq!(store.unhandled().await.expect("rows"), [message(1), message(3)]);
     let new = commit(store, vec![Write::Receive(message(2))]).await;
     assert_eq!(new, [], "a handled message is still deduplicated");
-    assert_eq!(store.waiting().await.expect("rows"), [message(1), message(3)]);
+    assert_eq!(store.unhandled().await.expect("rows"), [message(1), message(3)]);
 }
 
 pub(crate) async fn a_mark_moves_forward_only(store: &dyn Store) {
-    assert_eq!(store.mark("marvin", "matrix", "!ops").await.expect("a mark"), None);
-    commit(store, vec![Write::Mark(mark(5, None))]).await;
-    assert_eq!(store.mark("marvin", "matrix", "!ops").await.expect("a mark"), Some(mark(5, None)));
-    commit(store, vec![Write::Mark(mark(5, Some("$a")))]).await;
-    commit(store, vec![Write::Mark(mark(8, Some("$b")))]).await;
-    commit(store, vec![Write::Mark(mark(7, Some("$late")))]).await;
-    let elsewhere = Mark { room: "!other".into(), ..mark(1, None) };
-    commit(store, vec![Write::Mark(elsewhere.clone())]).await;
-    assert_eq!(store.mark("marvin", "matrix", "!ops").await.expect("a mark"), Some(mark(8, Some("$b"))));
-    assert_eq!(store.mark("marvin", "matrix", "!other").await.expect("a mark"), Some(elsewhere));
-    assert_eq!(store.mark("marvin", "mattermost", "!ops").await.expect("a mark"), None);
+    assert_eq!(store.cursor("marvin", "matrix", "!ops").await.expect("a mark"), None);
+    commit(store, vec![Write::SetCursor(cursor(5, None))]).await;
+    assert_eq!(store.cursor("marvin", "matrix", "!ops").await.expect("a mark"), Some(cursor(5, None)));
+    commit(store, vec![Write::SetCursor(cursor(5, Some("$a")))]).await;
+    commit(store, vec![Write::SetCursor(cursor(8, Some("$b")))]).await;
+    commit(store, vec![Write::SetCursor(cursor(7, Some("$late")))]).await;
+    let elsewhere = RoomCursor { room: "!other".into(), ..cursor(1, None) };
+    commit(store, vec![Write::SetCursor(elsewhere.clone())]).await;
+    assert_eq!(store.cursor("marvin", "matrix", "!ops").await.expect("a mark"), Some(cursor(8, Some("$b"))));
+    assert_eq!(store.cursor("marvin", "matrix", "!other").await.expect("a mark"), Some(elsewhere));
+    assert_eq!(store.cursor("marvin", "mattermost", "!ops").await.expect("a mark"), None);
 }
 
 pub(crate) async fn a_message_is_queued_once(store: &dyn Store) {
-    commit(store, vec![Write::Say(words("b", "first")), Write::Say(words("a", "second"))]).await;
-    commit(store, vec![Write::Say(words("b", "again")), Write::Say(card("b", "as a card", true))]).await;
+    commit(store, vec![Write::Send(words("b", "first")), Write::Send(words("a", "second"))]).await;
+    commit(store, vec![Write::Send(words("b", "again")), Write::Send(card("b", "as a card", true))]).await;
     let rows = [pending(words("b", "first"), None, 1), pending(words("a", "second"), None, 1)];
     assert_eq!(store.outbox().await.expect("rows"), rows);
     commit(store, vec![sent("b", 1, Some("$b")), sent("nobody", 1, Some("$x"))]).await;
-    commit(store, vec![Write::Say(words("b", "once more"))]).await;
+    commit(store, vec![Write::Send(words("b", "once more"))]).await;
     assert_eq!(store.outbox().await.expect("rows"), rows[1..]);
 }
 
 pub(crate) async fn a_reaction_is_queued_once(store: &dyn Store) {
-    commit(store, vec![Write::Say(reaction("r", "👀")), Write::Say(reaction("r", "✅"))]).await;
+    commit(store, vec![Write::Send(reaction("r", "👀")), Write::Send(reaction("r", "✅"))]).await;
     assert_eq!(store.outbox().await.expect("rows"), [pending(reaction("r", "👀"), None, 1)]);
     commit(store, vec![sent("r", 1, Some("$r"))]).await;
-    commit(store, vec![Write::Say(reaction("r", "✅"))]).await;
+    commit(store, vec![Write::Send(reaction("r", "✅"))]).await;
     assert_eq!(store.outbox().await.expect("rows"), []);
 }
 
 pub(crate) async fn a_card_keeps_its_last_text(store: &dyn Store) {
-    commit(store, vec![Write::Say(card("c", "queued", false)), Write::Say(words("m", "hello"))]).await;
-    commit(store, vec![Write::Say(card("c", "running", false)), Write::Say(card("c", "done", true))]).await;
+    commit(store, vec![Write::Send(card("c", "queued", false)), Write::Send(words("m", "hello"))]).await;
+    commit(store, vec![Write::Send(card("c", "running", false)), Write::Send(card("c", "done", true))]).await;
     let rows = [pending(card("c", "done", true), None, 3), pending(words("m", "hello"), None, 1)];
     assert_eq!(store.outbox().await.expect("rows"), rows, "a card keeps its place in the queue");
-    commit(store, vec![Write::Say(words("c", "a message"))]).await;
+    commit(store, vec![Write::Send(words("c", "a message"))]).await;
     assert_eq!(store.outbox().await.expect("rows"), rows);
 }
 
 pub(crate) async fn a_card_keeps_its_first_event_and_its_room(store: &dyn Store) {
-    commit(store, vec![Write::Say(card("c", "queued", false)), sent("c", 1, Some("$first"))]).await;
+    commit(store, vec![Write::Send(card("c", "queued", false)), sent("c", 1, Some("$first"))]).await;
     assert_eq!(store.outbox().await.expect("rows"), []);
     let moved = OutboxRow { room: "!other".into(), thread: None, ..card("c", "running", false) };
-    commit(store, vec![Write::Say(moved)]).await;
+    commit(store, vec![Write::Send(moved)]).await;
     assert_eq!(store.outbox().await.expect("rows"), [pending(card("c", "running", false), Some("$first"), 2)]);
     commit(store, vec![sent("c", 2, Some("$edit"))]).await;
-    commit(store, vec![Write::Say(card("c", "done", true))]).await;
+    commit(store, vec![Write::Send(card("c", "done", true))]).await;
     assert_eq!(store.outbox().await.expect("rows"), [pending(card("c", "done", true), Some("$first"), 3)]);
 }
 
 pub(crate) async fn a_card_stays_unsent_until_its_last_text_is_sent(store: &dyn Store) {
-    commit(store, vec![Write::Say(card("c", "queued", false)), Write::Say(card("c", "running", false))]).await;
+    commit(store, vec![Write::Send(card("c", "queued", false)), Write::Send(card("c", "running", false))]).await;
     commit(store, vec![sent("c", 1, Some("$first"))]).await;
     let row = pending(card("c", "running", false), Some("$first"), 2);
     assert_eq!(store.outbox().await.expect("rows"), [row]);
@@ -119,24 +119,24 @@ pub(crate) async fn a_card_stays_unsent_until_its_last_text_is_sent(store: &dyn 
     // A late confirmation changes nothing, and one for a future version counts for the present one.
     commit(store, vec![sent("c", 1, Some("$first")), sent("c", 77, Some("$wrong"))]).await;
     assert_eq!(store.outbox().await.expect("rows"), []);
-    commit(store, vec![Write::Say(card("c", "done", true))]).await;
+    commit(store, vec![Write::Send(card("c", "done", true))]).await;
     assert_eq!(store.outbox().await.expect("rows"), [pending(card("c", "done", true), Some("$first"), 3)]);
 }
 
 pub(crate) async fn a_message_that_was_given_up_is_never_sent(store: &dyn Store) {
-    commit(store, vec![Write::Say(card("c", "queued", false)), Write::Say(words("m", "hello"))]).await;
+    commit(store, vec![Write::Send(card("c", "queued", false)), Write::Send(words("m", "hello"))]).await;
     commit(store, vec![sent("c", 1, None), sent("m", 1, None)]).await;
     assert_eq!(store.outbox().await.expect("rows"), []);
-    commit(store, vec![Write::Say(card("c", "done", true)), sent("c", 1, Some("$late"))]).await;
+    commit(store, vec![Write::Send(card("c", "done", true)), sent("c", 1, Some("$late"))]).await;
     assert_eq!(store.outbox().await.expect("rows"), []);
 }
 
 pub(crate) async fn a_sent_message_is_found_by_its_event(store: &dyn Store) {
-    commit(store, vec![Write::Say(card("7f/card", "one", true)), sent("7f/card", 1, Some("$card"))]).await;
+    commit(store, vec![Write::Send(card("7f/card", "one", true)), sent("7f/card", 1, Some("$card"))]).await;
     let network = card("7f/card", "one", true).network;
-    assert_eq!(store.sent_as(&network, "$card").await.expect("a key").as_deref(), Some("7f/card"));
-    assert_eq!(store.sent_as("other", "$card").await.expect("a key"), None);
-    assert_eq!(store.sent_as(&network, "$other").await.expect("a key"), None);
+    assert_eq!(store.key_of_event(&network, "$card").await.expect("a key").as_deref(), Some("7f/card"));
+    assert_eq!(store.key_of_event("other", "$card").await.expect("a key"), None);
+    assert_eq!(store.key_of_event(&network, "$other").await.expect("a key"), None);
 }
 
 pub(crate) async fn hostile_text_and_extreme_times_are_stored_unchanged(store: &dyn Store) {
@@ -149,18 +149,18 @@ pub(crate) async fn hostile_text_and_extreme_times_are_stored_unchanged(store: &
     received.at = wardroom::Timestamp::MAX;
     let mut said = words(hostile, "a line");
     said.text.push_code("some\ncode");
-    let early = Mark { at: wardroom::Timestamp::MIN, event: Some(hostile.into()), ..mark(0, None) };
+    let early = RoomCursor { at: wardroom::Timestamp::MIN, event: Some(hostile.into()), ..cursor(0, None) };
     let writes = vec![
         Write::Receive(received.clone()),
-        Write::Say(said.clone()),
-        Write::Mark(early.clone()),
+        Write::Send(said.clone()),
+        Write::SetCursor(early.clone()),
         set(hostile, hostile, hostile.as_bytes()),
     ];
     commit(store, writes).await;
-    assert_eq!(store.waiting().await.expect("rows"), [received]);
+    assert_eq!(store.unhandled().await.expect("rows"), [received]);
     assert_eq!(store.outbox().await.expect("rows"), [pending(said, None, 1)]);
-    assert_eq!(store.mark("marvin", "matrix", "!ops").await.expect("a mark"), Some(early));
+    assert_eq!(store.cursor("marvin", "matrix", "!ops").await.expect("a mark"), Some(early));
     assert_eq!(store.value(hostile, hostile).await.expect("a value"), Some(hostile.as_bytes().to_vec()));
-    commit(store, vec![Write::Mark(Mark { at: at(0), ..mark(0, None) })]).await;
-    assert_eq!(store.mark("marvin", "matrix", "!ops").await.expect("a mark"), Some(mark(0, None)));
+    commit(store, vec![Write::SetCursor(RoomCursor { at: at(0), ..cursor(0, None) })]).await;
+    assert_eq!(store.cursor("marvin", "matrix", "!ops").await.expect("a mark"), Some(cursor(0, None)));
 }

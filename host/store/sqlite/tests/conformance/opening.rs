@@ -11,7 +11,7 @@ use wardroom_sqlite::{OpenError, SqliteStore};
 
 use crate::{
     helpers::open_jobs,
-    rows::{card, entry, job, line, mark, message, pending, release, sent, set, take},
+    rows::{card, cursor, entry, job, line, message, pending, release, sent, set, take},
 };
 async fn open(file: &Path) -> SqliteStore {
     SqliteStore::open(file).await.expect("the store opens")
@@ -26,8 +26,8 @@ async fn everything(store: &SqliteStore) -> String {
     format!(
         "{:?}",
         (
-            store.waiting().await.expect("waiting"),
-            store.mark("marvin", "matrix", "!ops").await.expect("mark"),
+            store.unhandled().await.expect("waiting"),
+            store.cursor("marvin", "matrix", "!ops").await.expect("mark"),
             store.outbox().await.expect("outbox"),
             open_jobs(store).await,
             store.entries("7f").await.expect("entries"),
@@ -41,12 +41,12 @@ async fn everything(store: &SqliteStore) -> String {
 fn some_of_everything() -> Vec<Write> {
     vec![
         Write::Receive(message(1)),
-        Write::Mark(mark(1, Some("$event1"))),
-        Write::Say(card("7f/card", "queued", false)),
+        Write::SetCursor(cursor(1, Some("$event1"))),
+        Write::Send(card("7f/card", "queued", false)),
         sent("7f/card", 1, Some("$card")),
-        Write::Say(card("7f/card", "running", false)),
+        Write::Send(card("7f/card", "running", false)),
         Write::Open(job("7f")),
-        Write::Enter(entry("7f", 0, EntryKind::Intent)),
+        Write::Append(entry("7f", 0, EntryKind::Intent)),
         take("cms", "staging", "7f"),
         Write::AuditRecord(line(Some("deploy"), &[("log.info", 2, 1)])),
         Write::Release(release("7f-1", "cms", "staging", 3, Outcome::Succeeded)),
@@ -79,10 +79,10 @@ async fn closing_writes_notes_and_rejects_later_calls() {
     store.close().await;
     let refused = store.commit(vec![set("deploy", "late", b"v")]).await;
     assert!(matches!(refused, Err(StoreError::Failed(_))), "{refused:?}");
-    assert!(matches!(store.waiting().await, Err(StoreError::Failed(_))));
+    assert!(matches!(store.unhandled().await, Err(StoreError::Failed(_))));
     store.note(vec![set("deploy", "late", b"v")]);
     let store = open(&file).await;
-    assert_eq!(store.waiting().await.expect("rows"), [message(1)]);
+    assert_eq!(store.unhandled().await.expect("rows"), [message(1)]);
     assert_eq!(store.value("deploy", "late").await.expect("a value"), None);
     store.close().await;
 }
@@ -95,7 +95,7 @@ async fn dropping_writes_notes() {
     store.note(some_of_everything());
     drop(store);
     let store = open(&file).await;
-    assert_eq!(store.waiting().await.expect("rows"), [message(1)]);
+    assert_eq!(store.unhandled().await.expect("rows"), [message(1)]);
     store.close().await;
 }
 
@@ -161,7 +161,7 @@ async fn a_read_only_store_takes_no_lock_and_changes_nothing() {
     reader.close().await;
 
     let reader = SqliteStore::open_read_only(&file).await.expect("opens without a host");
-    assert_eq!(reader.waiting().await.expect("rows"), [message(1)]);
+    assert_eq!(reader.unhandled().await.expect("rows"), [message(1)]);
     open(&file).await.close().await;
     reader.close().await;
 }

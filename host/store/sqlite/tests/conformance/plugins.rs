@@ -10,12 +10,15 @@ use crate::{
 pub(crate) async fn a_plugin_has_its_own_values(store: &dyn Store) {
     let bytes: Vec<u8> = (0..=255).collect();
     commit(store, vec![set("reaper", "k", b"theirs"), set("deploy", "k", b"old"), set("deploy", "k", &bytes)]).await;
-    commit(store, vec![set("deploy", "empty", b""), Write::Delete { plugin: "deploy".into(), key: "nobody".into() }])
-        .await;
+    commit(
+        store,
+        vec![set("deploy", "empty", b""), Write::DeleteValue { plugin: "deploy".into(), key: "nobody".into() }],
+    )
+    .await;
     assert_eq!(store.value("deploy", "k").await.expect("a value"), Some(bytes));
     assert_eq!(store.value("deploy", "empty").await.expect("a value"), Some(Vec::new()));
     assert_eq!(store.value("coffee", "k").await.expect("a value"), None);
-    commit(store, vec![Write::Delete { plugin: "deploy".into(), key: "k".into() }]).await;
+    commit(store, vec![Write::DeleteValue { plugin: "deploy".into(), key: "k".into() }]).await;
     assert_eq!(store.value("deploy", "k").await.expect("a value"), None);
     assert_eq!(store.value("reaper", "k").await.expect("a value"), Some(b"theirs".to_vec()));
 }
@@ -59,7 +62,7 @@ pub(crate) async fn usage_counts_jobs_and_queries(store: &dyn Store) {
     entries[4].call = "catalog.releases".into();
     entries[5].call = "pipelines.wait".into();
     entries[6].call = "pipelines.wait".into();
-    commit(store, [Write::Open(job("7f"))].into_iter().chain(entries.into_iter().map(Write::Enter)).collect()).await;
+    commit(store, [Write::Open(job("7f"))].into_iter().chain(entries.into_iter().map(Write::Append)).collect()).await;
     let lines = [
         line(Some("deploy"), &[("catalog.releases", 3, 0), ("pipelines.trigger", 0, 2)]),
         line(Some("coffee"), &[("pipelines.trigger", 0, 1)]),

@@ -52,7 +52,7 @@ fn lines_of(child: &mut Child) -> impl Iterator<Item = String> + use<> {
 /// Opens and closes a job, and adds an entry to the first job of this process.
 fn job_writes(number: u32) -> Vec<Write> {
     let id = |number: u32| format!("{:x}-{number}", std::process::id());
-    let entry = (number > 0).then(|| Write::Enter(entry(&id(0), number, EntryKind::Call)));
+    let entry = (number > 0).then(|| Write::Append(entry(&id(0), number, EntryKind::Call)));
     let closing = if number > 0 { closing(&id(number), 1) } else { Vec::new() };
     [opening(&id(number)), closing, entry.into_iter().collect()].concat()
 }
@@ -93,7 +93,7 @@ async fn acknowledged_commits_survive_sigkill() {
 
         let whole = verified(&store).await;
         assert!(whole.jobs > u64::from(acknowledged), "{} of {acknowledged} are there", whole.jobs);
-        let rows = store.waiting().await.expect("rows");
+        let rows = store.unhandled().await.expect("rows");
         let values = store.values("deploy", "0", u32::MAX).await.expect("values");
         assert_eq!(rows.len(), values.len(), "each commit is there as a whole");
         assert!(rows.len() > acknowledged as usize, "{} of {acknowledged} are there", rows.len());
@@ -145,7 +145,7 @@ async fn fill_disk(file: &Path) {
     store.note(vec![set("deploy", "noted", b"v")]);
     let again = store.commit(vec![set("deploy", "more", &bulk.repeat(4))]).await;
     assert!(matches!(again, Err(StoreError::Unavailable(_))), "{again:?}");
-    assert_eq!(store.waiting().await.expect("rows").len(), written as usize, "the refused list changed nothing");
+    assert_eq!(store.unhandled().await.expect("rows").len(), written as usize, "the refused list changed nothing");
     assert_eq!(store.values("deploy", "bulk", u32::MAX).await.expect("values").len(), written as usize);
     send_to_parent("full");
 
@@ -153,7 +153,7 @@ async fn fill_disk(file: &Path) {
     setrlimit(Resource::Fsize, Rlimit { current: limit.maximum, maximum: limit.maximum }).expect("room again");
     let new = store.commit(vec![Write::Receive(message(written)), set("deploy", "after", b"v")]).await;
     assert_eq!(new.expect("works again"), [key(written)]);
-    assert_eq!(store.waiting().await.expect("rows").len(), written as usize + 1);
+    assert_eq!(store.unhandled().await.expect("rows").len(), written as usize + 1);
     store.close().await;
     send_to_parent("room again");
 }

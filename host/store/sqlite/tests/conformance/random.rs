@@ -10,7 +10,7 @@ use wardroom::{
 };
 use wardroom_sqlite::SqliteStore;
 
-use crate::rows::{at, card, closing_at, entry, job, key, line, message, opening_of, sent, stand, take};
+use crate::rows::{at, card, closing_at, entry, job, key, line, message, opening_of, sent, status, take};
 
 /// A part of a list. There are few jobs, so that many lists are invalid.
 #[derive(Debug, Clone)]
@@ -105,7 +105,7 @@ async fn writes(memory: &MemoryStore, acts: &[Act], now: i64) -> Vec<Write> {
     for act in acts {
         let next = async |job: &str, writes: &[Write]| {
             let written = memory.tip(job).await.expect("a tip").map_or(0, |(entries, _)| entries);
-            let more = writes.iter().filter(|write| matches!(write, Write::Enter(entry) if entry.job == job)).count();
+            let more = writes.iter().filter(|write| matches!(write, Write::Append(entry) if entry.job == job)).count();
             written + u32::try_from(more).expect("few")
         };
         match *act {
@@ -121,10 +121,10 @@ async fn writes(memory: &MemoryStore, acts: &[Act], now: i64) -> Vec<Write> {
                     entry.body = serde_json::json!({ "answer": job.repeat(10_000) });
                     writes.extend(pack(&mut entry));
                 }
-                writes.push(Write::Enter(entry));
+                writes.push(Write::Append(entry));
             }
             Act::Stand { job, phase, wake } => {
-                writes.push(Write::JobStatus { job: name(job), stand: stand(JobPhase::ALL[phase], wake) });
+                writes.push(Write::JobStatus { job: name(job), status: status(JobPhase::ALL[phase], wake) });
             }
             Act::Take { job, place } => writes.push(take("cms", &place.to_string(), &name(job))),
             Act::Close { job } => {
@@ -141,16 +141,16 @@ async fn writes(memory: &MemoryStore, acts: &[Act], now: i64) -> Vec<Write> {
             }
             Act::Receive { message: number, done } => {
                 writes.push(Write::Receive(message(number.into())));
-                writes.extend(done.then(|| Write::Done(key(number.into()))));
+                writes.extend(done.then(|| Write::Handled(key(number.into()))));
             }
             Act::Card { job, sent: done } => {
                 let row = card(&format!("{}/card", name(job)), &now.to_string(), false);
-                writes.push(Write::Say(row.clone()));
+                writes.push(Write::Send(row.clone()));
                 let unsent = memory.outbox().await.expect("rows");
                 let version = unsent.iter().find(|old| old.row.key == row.key).map_or(1, |old| old.version + 1);
                 writes.extend(done.then(|| sent(&row.key, version, Some("$card"))));
             }
-            Act::Keep { job } => writes.push(Write::Keep { digest: digest(&[job]), bytes: vec![job] }),
+            Act::Keep { job } => writes.push(Write::StoreBlob { digest: digest(&[job]), bytes: vec![job] }),
         }
     }
     writes
@@ -167,10 +167,10 @@ async fn everything(store: &dyn Store) -> String {
     let mut said = format!("{jobs:#?}");
     for job in &jobs {
         let entries = store.entries(&job.id).await.expect("entries");
-        said += &format!("{entries:#?}{:?}", store.tip(&job.id).await.expect("a tip"));
+        said += &format!("{entries:#?}{:?}", store.journal_head(&job.id).await.expect("a tip"));
     }
     for number in 0..5 {
-        said += &format!("{:?}", store.beside(&digest(&[number])).await.expect("bytes"));
+        said += &format!("{:?}", store.blob(&digest(&[number])).await.expect("bytes"));
     }
     let whole = wardroom::journal::verify(store, None).await.expect("a readable store").expect("a valid chain");
     said += &format!(
@@ -179,8 +179,8 @@ async fn everything(store: &dyn Store) -> String {
             store.jobs(&JobQuery { open: Some(true), limit: Some(3), ..JobQuery::default() }).await.expect("jobs"),
             store.due(Timestamp::MAX, 99).await.expect("jobs"),
             store.next_wake().await.expect("a time"),
-            store.places().await.expect("places"),
-            store.waiting().await.expect("rows"),
+            store.locks().await.expect("places"),
+            store.unhandled().await.expect("rows"),
             store.outbox().await.expect("rows"),
             store.usage().await.expect("usage"),
             (whole.jobs, whole.entries, whole.lines, whole.removed),

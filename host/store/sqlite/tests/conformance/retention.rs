@@ -17,23 +17,23 @@ pub(crate) async fn ended_jobs_and_old_rows_are_removed(store: &dyn Store) {
     let mut other = entry("a", 2, EntryKind::Intent);
     other.call = "chat.say".into();
     let mut large = entry("a", 3, EntryKind::Call);
-    large.beside = Some(wardroom::store::digest(b"{}"));
-    let keep = |bytes: &[u8]| Write::Keep { digest: wardroom::store::digest(bytes), bytes: bytes.to_vec() };
-    let beside = vec![keep(b"{}"), keep(b"orphan"), keep(b"loaded"), keep(b"kept")];
+    large.blob = Some(wardroom::store::digest(b"{}"));
+    let keep = |bytes: &[u8]| Write::StoreBlob { digest: wardroom::store::digest(bytes), bytes: bytes.to_vec() };
+    let blob = vec![keep(b"{}"), keep(b"orphan"), keep(b"loaded"), keep(b"kept")];
     let kept = JobRow { digest: wardroom::store::digest(b"kept"), ..job("c") };
     let writes = [
-        beside,
-        vec![Write::Receive(message(1)), Write::Done(key(1)), Write::Receive(message(2))],
-        vec![Write::Receive(message(20)), Write::Done(key(20)), Write::Receive(message(3)), Write::Done(key(3))],
+        blob,
+        vec![Write::Receive(message(1)), Write::Handled(key(1)), Write::Receive(message(2))],
+        vec![Write::Receive(message(20)), Write::Handled(key(20)), Write::Receive(message(3)), Write::Handled(key(3))],
         opening_of(JobRow { inbox: key(3), ..kept }),
         opening("a"),
-        vec![Write::Enter(trigger), Write::Enter(other), Write::Enter(large)],
+        vec![Write::Append(trigger), Write::Append(other), Write::Append(large)],
         closing_at("a", 4, 5),
         opening_of(JobRow { inbox: key(4), ..job("b") }),
         closing_at("b", 1, 15),
-        vec![Write::Say(card("a/card", "done", true)), sent("a/card", 1, Some("$a"))],
-        vec![Write::Say(card("c/card", "working", true)), sent("c/card", 1, Some("$c"))],
-        vec![Write::Say(words("!ops/$x", "never")), sent("!ops/$x", 1, None), Write::Say(words("later", "unsent"))],
+        vec![Write::Send(card("a/card", "done", true)), sent("a/card", 1, Some("$a"))],
+        vec![Write::Send(card("c/card", "working", true)), sent("c/card", 1, Some("$c"))],
+        vec![Write::Send(words("!ops/$x", "never")), sent("!ops/$x", 1, None), Write::Send(words("later", "unsent"))],
     ];
     commit(store, writes.concat()).await;
     let refused = |second| wardroom::store::AuditRecord { refused: true, at: at(second), ..line(None, &[]) };
@@ -50,8 +50,8 @@ pub(crate) async fn ended_jobs_and_old_rows_are_removed(store: &dyn Store) {
     assert_eq!((removed.rows, removed.more), (2 + 1, false));
     assert_eq!(ids(store, JobQuery::default()).await.concat(), "bc");
     assert_eq!(store.entries("a").await.expect("entries"), []);
-    assert_eq!(store.tip("a").await.expect("no tip"), None);
-    assert_eq!(store.waiting().await.expect("rows"), [message(2)]);
+    assert_eq!(store.journal_head("a").await.expect("no tip"), None);
+    assert_eq!(store.unhandled().await.expect("rows"), [message(2)]);
     let again = [1, 20, 3].map(|number| Write::Receive(message(number)));
     assert_eq!(
         commit(store, again.to_vec()).await,
@@ -59,7 +59,7 @@ pub(crate) async fn ended_jobs_and_old_rows_are_removed(store: &dyn Store) {
         "message 20 is recent, and message 3 started an open job"
     );
     for (bytes, there) in [(&b"{}"[..], false), (b"orphan", false), (b"loaded", true), (b"kept", true)] {
-        let found = store.beside(&wardroom::store::digest(bytes)).await.expect("bytes");
+        let found = store.blob(&wardroom::store::digest(bytes)).await.expect("bytes");
         assert_eq!(found.is_some(), there, "{}", String::from_utf8_lossy(bytes));
     }
     let last = store.links(0, 99).await.expect("links").pop().expect("a link");
@@ -74,7 +74,7 @@ pub(crate) async fn ended_jobs_and_old_rows_are_removed(store: &dyn Store) {
     let again = store.commit(opening("a")).await;
     assert!(matches!(&again, Err(wardroom::store::StoreError::Failed(_))), "{again:?}");
     commit(store, opening("d")).await;
-    commit(store, vec![Write::Say(card("d/card", "anew", false)), Write::Say(card("c/card", "anew", false))]).await;
+    commit(store, vec![Write::Send(card("d/card", "anew", false)), Write::Send(card("c/card", "anew", false))]).await;
     let keys = store.outbox().await.expect("rows").into_iter().map(|pending| (pending.row.key, pending.event));
     let c = ("c/card".to_owned(), Some("$c".to_owned()));
     assert_eq!(keys.collect::<Vec<_>>(), [c, ("later".to_owned(), None), ("d/card".to_owned(), None)]);
@@ -84,7 +84,7 @@ pub(crate) async fn ended_jobs_and_old_rows_are_removed(store: &dyn Store) {
     commit(store, [closing_at("d", 1, 16), vec![sent("c/card", 2, Some("$c"))]].concat()).await;
     let removed = store.remove(Timestamp::MAX, &[]).await.expect("removes");
     assert_eq!(removed.jobs, [("b".to_owned(), Vec::new())]);
-    assert_eq!(store.beside(&loaded[0]).await.expect("bytes"), None);
+    assert_eq!(store.blob(&loaded[0]).await.expect("bytes"), None);
     commit(store, vec![sent("d/card", 1, Some("$d"))]).await;
     let removed = store.remove(Timestamp::MAX, &[]).await.expect("removes");
     assert_eq!(removed.jobs, [("d".to_owned(), Vec::new())]);

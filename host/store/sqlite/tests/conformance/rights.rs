@@ -42,6 +42,6 @@ pub(crate) async fn an_environment_has_one_freeze(store: &dyn Store) {
     commit(store, vec![Write::Freeze(freeze("production", Some(9)))]).await;
     let all = store.freezes().await.expect("freezes");
     assert_eq!(all, [freeze("production", Some(9)), freeze("staging", None)]);
-    commit(store, vec![Write::Thaw("staging".into()), Write::Thaw("test".into())]).await;
+    commit(store, vec![Write::Unfreeze("staging".into()), Write::Unfreeze("test".into())]).await;
     assert_eq!(store.freezes().await.expect("freezes"), [freeze("production", Some(9))]);
 }

@@ -6,7 +6,7 @@ use wardroom::{
     model::{Outcome, Person, RunKey},
     store::{
         AuditRecord, CallCount, DeploymentLock, Entry, EntryKind, InboxKey, InboxRow, JobEnd, JobOutcome, JobPhase,
-        JobRow, JobStatus, Mark, OutboxKind, OutboxRow, PendingRow, Release, Write,
+        JobRow, JobStatus, OutboxKind, OutboxRow, PendingRow, Release, RoomCursor, Write,
     },
 };
 
@@ -38,8 +38,8 @@ pub(crate) fn message(number: u32) -> InboxRow {
     }
 }
 
-pub(crate) fn mark(seconds: i64, event: Option<&str>) -> Mark {
-    Mark {
+pub(crate) fn cursor(seconds: i64, event: Option<&str>) -> RoomCursor {
+    RoomCursor {
         bot: "marvin".into(),
         network: "matrix".into(),
         room: "!ops".into(),
@@ -93,13 +93,13 @@ pub(crate) fn job(id: &str) -> JobRow {
         parent: None,
         overrides: None,
         opened: at(0),
-        stand: stand(JobPhase::Working, None),
+        status: status(JobPhase::Running, None),
         end: None,
     }
 }
 
 /// A job's status, with the second of its wake time.
-pub(crate) fn stand(phase: JobPhase, wake: Option<i64>) -> JobStatus {
+pub(crate) fn status(phase: JobPhase, wake: Option<i64>) -> JobStatus {
     JobStatus { phase, about: phase.as_str().into(), since: at(0), wake: wake.map(at) }
 }
 
@@ -117,7 +117,7 @@ pub(crate) fn opening_of(row: JobRow) -> Vec<Write> {
         "digest": row.digest,
         "settings": [],
     });
-    vec![Write::Open(row), Write::Enter(first)]
+    vec![Write::Open(row), Write::Append(first)]
 }
 
 /// The last entry of a job, and its end.
@@ -131,14 +131,14 @@ pub(crate) fn closing_at(id: &str, number: u32, second: i64) -> Vec<Write> {
     let mut last = entry(id, number, EntryKind::Closed);
     last.body = serde_json::json!({ "outcome": end.outcome.as_str(), "said": end.summary });
     last.at = end.at;
-    vec![Write::Enter(last), Write::Close { job: id.to_owned(), end }]
+    vec![Write::Append(last), Write::Close { job: id.to_owned(), end }]
 }
 
 pub(crate) fn take(app: &str, environment: &str, job: &str) -> Write {
-    Write::Take { place: place(app, environment), job: job.to_owned() }
+    Write::Lock { lock: lock(app, environment), job: job.to_owned() }
 }
 
-pub(crate) fn place(app: &str, environment: &str) -> DeploymentLock {
+pub(crate) fn lock(app: &str, environment: &str) -> DeploymentLock {
     DeploymentLock { app: app.to_owned(), environment: environment.to_owned() }
 }
 
@@ -159,7 +159,7 @@ pub(crate) fn entry(job: &str, number: u32, kind: EntryKind) -> Entry {
         rule: "plugin.deploy plugins.toml line 61".into(),
         attributes: [("app".to_owned(), vec!["cms".to_owned()]), ("version".to_owned(), Vec::new())].into(),
         body: serde_json::json!({ "version": "1.0.2", "deep": [1, null, { "a": -0.5 }] }),
-        beside: None,
+        blob: None,
         at: at(i64::from(number)),
     }
 }
@@ -201,5 +201,5 @@ pub(crate) fn release(run: &str, app: &str, environment: &str, ended: i64, outco
 }
 
 pub(crate) fn set(plugin: &str, key: &str, value: &[u8]) -> Write {
-    Write::Set { plugin: plugin.into(), key: key.into(), value: value.to_vec() }
+    Write::SetValue { plugin: plugin.into(), key: key.into(), value: value.to_vec() }
 }

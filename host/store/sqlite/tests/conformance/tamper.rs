@@ -18,7 +18,7 @@ struct TamperTest {
 }
 
 fn entries(job: &str, numbers: std::ops::Range<u32>) -> Vec<Write> {
-    numbers.map(|number| Write::Enter(entry(job, number, EntryKind::Call))).collect()
+    numbers.map(|number| Write::Append(entry(job, number, EntryKind::Call))).collect()
 }
 
 fn refused(number: u32) -> Write {
@@ -33,15 +33,15 @@ impl TamperTest {
         let digest = wardroom::store::digest(&bytes);
         let mut large = entry("7f3a", 1, EntryKind::Call);
         large.body = serde_json::json!({ "arguments": "x".repeat(20_000) });
-        let beside = wardroom::journal::pack(&mut large).expect("it is large");
+        let blob = wardroom::journal::pack(&mut large).expect("it is large");
         let lists = [
             // Links 1 and 2; the removal adds link 3.
             [opening("01d"), closing_at("01d", 1, -100)].concat(),
             // Links 4 and 5: 7f3a has entries 0 to 6.
             [
-                vec![Write::Keep { digest: digest.clone(), bytes }, beside],
+                vec![Write::StoreBlob { digest: digest.clone(), bytes }, blob],
                 opening_of(JobRow { digest, ..job("7f3a") }),
-                vec![Write::Enter(large)],
+                vec![Write::Append(large)],
                 entries("7f3a", 2..6),
                 closing("7f3a", 6),
             ]
@@ -248,7 +248,7 @@ async fn a_truncated_chain_is_found_with_a_head() {
                              delete from job where id = '0b'",
         )
         .await;
-    assert_eq!(fault, "job 7f3a is over, and its closing has no link");
+    assert_eq!(fault, "job 7f3a is closed in its row, but the chain has no closing link");
 }
 
 #[tokio::test]
@@ -261,14 +261,14 @@ async fn a_job_row_that_differs_from_its_entries_is_named() {
         ("line = 'deploy cms staging 1.0.1'", "the command of job 7f3a was changed"),
         ("digest = 'sha256:11'", "the digest of the plugin of job 7f3a was changed"),
         ("plugin = 'coffee'", "the plugin of job 7f3a was changed"),
-        ("ended = null", "job 7f3a is over, and its row says that it is open"),
+        ("ended = null", "job 7f3a is closed in the chain, but its row says that it is open"),
         ("id = '7f3b'", "job 7f3a is missing"),
     ] {
         let fault = test.fault(&format!("update job set {change} where id = '7f3a'")).await;
         assert_eq!(fault, what, "{change}");
     }
     let fault = test.fault("update job set ended = opened, outcome = 'failed', summary = 'gone' where id = '0b'").await;
-    assert_eq!(fault, "job 0b is over, and its closing has no link");
+    assert_eq!(fault, "job 0b is closed in its row, but the chain has no closing link");
 }
 
 #[tokio::test]
@@ -292,9 +292,9 @@ async fn a_changed_blob_is_named() {
     let test = TamperTest::new().await;
     let body = "(select beside from entry where beside is not null)";
     let fault = test.fault(&format!("update beside set bytes = x'7b7d' where digest = {body}")).await;
-    assert_eq!(fault, "what stands beside entry 1 of job 7f3a was changed");
+    assert_eq!(fault, "the blob of entry 1 of job 7f3a was changed");
     let fault = test.fault(&format!("delete from beside where digest = {body}")).await;
-    assert_eq!(fault, "what stands beside entry 1 of job 7f3a is missing");
+    assert_eq!(fault, "the blob of entry 1 of job 7f3a is missing");
     let fault = test.fault(&format!("update beside set bytes = x'00' where digest <> {body}")).await;
     assert!(fault.starts_with("the plugin of job 7f3a, sha256:") && fault.ends_with(", was changed"), "{fault}");
 }

@@ -15,7 +15,7 @@ use wardroom_sqlite::{MachineClaim, OpenError, SqliteStore};
 
 use crate::{
     helpers::verified,
-    rows::{closing, mark, message, opening, release, set},
+    rows::{closing, cursor, message, opening, release, set},
 };
 
 /// The content of a version 1 database: a waiting message, cards, a closed job (7f) and an open one (0b).
@@ -66,8 +66,10 @@ async fn a_database_of_version_1_is_migrated() {
     assert!(matches!(error, OpenError::Older { found: 1, known: 5, .. }), "{error}");
 
     let store = SqliteStore::open(&file).await.expect("opens");
-    assert_eq!(store.waiting().await.expect("rows")[0].key, message(1).key);
-    assert!(store.mark("", "matrix", "!ops").await.expect("a mark").is_some_and(|found| found.at == mark(5, None).at));
+    assert_eq!(store.unhandled().await.expect("rows")[0].key, message(1).key);
+    assert!(
+        store.cursor("", "matrix", "!ops").await.expect("a mark").is_some_and(|found| found.at == cursor(5, None).at)
+    );
     assert_eq!(store.value("deploy", "k").await.expect("a value"), Some(b"v".to_vec()));
     let mut kept = release("7f-1", "cms", "staging", 3, Outcome::Succeeded);
     kept.recorded = false;

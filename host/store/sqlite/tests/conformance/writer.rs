@@ -21,7 +21,7 @@ async fn a_note_is_written_without_a_commit() {
     let store = open(&folder.path().join("wardroom.db")).await;
     store.note(vec![Write::Receive(message(1))]);
     let mut tries = 0;
-    while store.waiting().await.expect("rows").is_empty() {
+    while store.unhandled().await.expect("rows").is_empty() {
         tries += 1;
         assert!(tries < 500, "the note was not written in five seconds");
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
@@ -40,7 +40,7 @@ async fn concurrent_commits_share_a_transaction() {
     for (number, answer) in (0..).zip(answers) {
         assert_eq!(answer.expect("a commit"), [message(number).key]);
     }
-    assert_eq!(store.waiting().await.expect("rows").len(), 200);
+    assert_eq!(store.unhandled().await.expect("rows").len(), 200);
     assert!(store.transactions() <= 20, "200 commits took {} transactions", store.transactions());
     store.close().await;
 }
@@ -92,7 +92,7 @@ async fn a_commit_behind_an_unwritten_note_can_be_retried() {
     let file = folder.path().join("wardroom.db");
     let store = open(&file).await;
     store.commit(opening("7f")).await.expect("a commit");
-    let next = |number| Write::Enter(entry("7f", number, EntryKind::Call));
+    let next = |number| Write::Append(entry("7f", number, EntryKind::Call));
     let mut backup = SqliteConnectOptions::new().filename(&file).connect().await.expect("connects");
     sqlx::query("begin immediate").execute(&mut backup).await.expect("takes the lock");
     store.note(vec![next(1)]);

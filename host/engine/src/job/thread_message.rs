@@ -6,7 +6,7 @@ use crate::{
 };
 
 /// A message in a job's thread. `purpose` makes its outbox key unique within the job.
-pub(crate) fn said(row: &JobRow, purpose: &str, text: Text) -> OutboxRow {
+pub(crate) fn thread_message(row: &JobRow, purpose: &str, text: Text) -> OutboxRow {
     OutboxRow {
         key: format!("{}/{purpose}", row.id),
         bot: row.bot.clone(),
