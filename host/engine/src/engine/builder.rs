@@ -265,7 +265,7 @@ impl EngineBuilder {
         });
         // 5. What every job and query shares.
         let context = Arc::new(Context {
-            monotonic: monotonic,
+            monotonic,
             approvals: Arc::new(config.approvals),
             notices: Arc::new(config.notices),
             store,

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use super::explain::Explainer;
 use crate::{
     command::{Asker, CommandKind, Target},
-    policy::{Held, Member},
+    policy::{HeldRole, Member},
 };
 
 /// The rights of one person on one app in one environment.
@@ -61,9 +61,9 @@ impl Explainer<'_> {
             let approving = if access.machines.has(id) { &[] } else { approving };
             rows.extend(self.rows(id, name.as_deref(), &held, approving));
         }
-        let by_member = |wanted: &dyn Fn(&Member) -> bool| -> Vec<Held> {
+        let by_member = |wanted: &dyn Fn(&Member) -> bool| -> Vec<HeldRole> {
             let roles = access.roles.iter().filter(|role| role.members.iter().any(wanted));
-            roles.map(|role| Held { role: role.clone(), grant: None, reach: None }).collect()
+            roles.map(|role| HeldRole { role: role.clone(), grant: None, reach: None }).collect()
         };
         // Nobody can approve as a member of `everyone`.
         rows.extend(self.rows("everyone", None, &by_member(&|member| *member == Member::Everyone), &[]));
@@ -77,12 +77,12 @@ impl Explainer<'_> {
     }
 
     /// The roles that somebody has in some room, without those of everyone.
-    fn held_somewhere(&self, id: &str) -> Vec<Held> {
+    fn held_somewhere(&self, id: &str) -> Vec<HeldRole> {
         let mut held = self.access.roles_of(Asker::from(id), false);
         for room in self.access.roles.iter().filter_map(|role| role.rooms.as_ref()).flatten() {
             let asker = Asker { room: Some(self.access.room_of(room)), ..Asker::from(id) };
             for more in self.access.roles_of(asker, false) {
-                if held.iter().all(|known| known.rule() != more.rule() || known.place() != more.place()) {
+                if held.iter().all(|known| known.rule() != more.rule() || known.source() != more.source()) {
                     held.push(more);
                 }
             }
@@ -90,12 +90,12 @@ impl Explainer<'_> {
         held
     }
 
-    fn rows(&self, person: &str, name: Option<&str>, held: &[Held], approving: &[&str]) -> Vec<MayRow> {
+    fn rows(&self, person: &str, name: Option<&str>, held: &[HeldRole], approving: &[&str]) -> Vec<MayRow> {
         let mut rows = Vec::new();
         for app in self.catalog.apps() {
             let deployed = |name: &&String| app.deployments.iter().any(|deployment| deployment.environment == **name);
             for environment in self.environments().iter().filter(deployed) {
-                let covers = |held: &&Held| held.covers(Some(&app.name), Some(environment));
+                let covers = |held: &&HeldRole| held.covers(Some(&app.name), Some(environment));
                 let runs: Vec<MayRun> = held.iter().filter(covers).filter_map(|held| self.run(held)).collect();
                 let stands = |role: &&&str| held.iter().filter(covers).any(|held| held.role.name == **role);
                 let approves: Vec<String> = approving.iter().filter(stands).map(ToString::to_string).collect();
@@ -126,7 +126,7 @@ impl Explainer<'_> {
     }
 
     /// The commands that there are and that a role names.
-    fn run(&self, held: &Held) -> Option<MayRun> {
+    fn run(&self, held: &HeldRole) -> Option<MayRun> {
         let specs = self.plugins.table().specs().iter();
         let named = specs.filter(|spec| matches!(spec.target, Target::Plugin(_)) && held.role.runs(&spec.name));
         let (actions, queries): (Vec<_>, Vec<_>) = named.partition(|spec| spec.kind == CommandKind::Action);
@@ -137,7 +137,7 @@ impl Explainer<'_> {
             actions: names(actions),
             queries: names(queries),
             role: held.role.name.clone(),
-            from: held.place(),
+            from: held.source(),
         };
         (!run.actions.is_empty() || !run.queries.is_empty()).then_some(run)
     }
