@@ -109,7 +109,7 @@ pub(crate) async fn every_job_line_and_refusal_has_a_link(store: &dyn Store) {
     journal::verify(store, Some(&head)).await.expect("a readable store").expect("the chain contains this head");
     let other = journal::Head { number: 5, hash: links[3].hash.clone() };
     let fault = journal::verify(store, Some(&other)).await.expect("a readable store").expect_err("another head");
-    assert_eq!(fault.message, "the chain does not go through the given head: link 5 is another one");
+    assert_eq!(fault.message, "the chain does not contain the given head: link 5 has another hash");
     let longer = journal::Head { number: 8, hash: links[4].hash.clone() };
     let fault = journal::verify(store, Some(&longer)).await.expect("a readable store").expect_err("a later head");
     assert!(fault.message.starts_with("the chain ends at link 7"), "{fault}");
