@@ -179,7 +179,10 @@ mod tests {
         assert!(why("0 0 30 2 *").contains("there is no such day"));
         for text in ["60 0 * * *", "0 24 * * *", "0 0 0 * *", "0 0 * 13 *", "0 0 * * 8", "0 0 * * FRY", "5-1 * * * *"] {
             let why = why(text);
-            assert!(why.starts_with(&format!("`{text}` is not a valid cron expression: ")) && why.lines().count() == 1, "{why}");
+            assert!(
+                why.starts_with(&format!("`{text}` is not a valid cron expression: ")) && why.lines().count() == 1,
+                "{why}"
+            );
         }
         assert!(Cron::new("0 0 29 2 *", &TimeZone::UTC).is_ok());
     }
