@@ -42,7 +42,7 @@ const RUN: &[&str] = &[
 /// Guests that do not load, and the error that the operator reads.
 const NOT_LOADED: &[(&str, &str)] = &[
     ("asks-in-describe", "`describe` failed: unknown import: `wardroom:plugin/clock@0.1.0#now` has not been defined"),
-    ("bad-name", "`rm -rf[1m` is no name: lower case letters, digits and dashes, at most 32"),
+    ("bad-name", "`rm -rf[1m` is not a valid name: use at most 32 lower case letters, digits and dashes"),
     ("bombs", "it cannot be compiled: "),
     ("born-large", "`describe` failed: it used more than 16 MiB of memory"),
     ("endless-list", "`describe` failed: list pointer/length out of bounds of memory"),

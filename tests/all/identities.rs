@@ -90,10 +90,10 @@ async fn each_identity_answers_its_own_lines_and_acts_in_its_own_environments() 
     assert!(workspace.said("bender").is_empty(), "it was not spoken to");
     // The refusal names the identity that may.
     open.say("bob", "ops", "!deploy cms production 1.0.0").await?;
-    let refused = "ops: `production` is not touched through marvin, which serves staging: ask bender for that";
+    let refused = "ops: bot `marvin` may not change `production`, only: staging; use bender";
     assert!(has(&workspace.said("marvin"), refused), "{:?}", workspace.said("marvin"));
     open.say("bob", "ops", "bender: deploy cms staging 1.0.0").await?;
-    let refused = "`staging` is not touched through bender, which serves production: ask marvin for that";
+    let refused = "bot `bender` may not change `staging`, only: production; use marvin";
     assert!(has(&workspace.said("bender"), refused), "{:?}", workspace.said("bender"));
     open.say("bob", "ops", "?whoami").await?;
     assert!(has(&workspace.said("bender"), "You are bob (bob) to bender."), "{:?}", workspace.said("bender"));

@@ -139,7 +139,7 @@ async fn a_delivery_is_deduplicated_and_announced_in_its_room() -> Result<()> {
         (json!({}), "the body has no text or number at /version"),
         (
             json!({ "version": "1\n2" }),
-            "what the body has at /version is empty, too long or has signs that do not show",
+            "the value at /version in the body is empty, too long or contains invisible characters",
         ),
     ] {
         assert_eq!(open.engine.deliver(hook, "two", &body).await, Err(Undelivered::Wrong(wrong.to_owned())));

@@ -259,10 +259,10 @@ mod tests {
         set(SystemTime::now() - most - Duration::from_secs(60));
         assert_eq!(
             groups.members("web"),
-            Err(GroupUnavailable("it was written 25.0 h ago, and may be 25.0 h old".to_owned()))
+            Err(GroupUnavailable("it was written 25.0 h ago, but `max_age` is 25.0 h".to_owned()))
         );
         set(SystemTime::now() + Duration::from_secs(3600));
-        assert_eq!(groups.members("web"), Err(GroupUnavailable("its time lies ahead of the clock".to_owned())));
+        assert_eq!(groups.members("web"), Err(GroupUnavailable("its modification time is in the future".to_owned())));
         set(SystemTime::now() - most + Duration::from_secs(60));
         assert!(groups.members("web").is_ok());
     }

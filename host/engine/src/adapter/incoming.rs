@@ -33,7 +33,7 @@ pub struct Incoming {
 }
 
 impl Incoming {
-    /// A message that arrived as it was sent: no thread, no reaction, not direct, not late, not from a machine.
+    /// Creates a message: no thread, no reaction, not direct, not late, not from a machine.
     pub fn new(event: impl Into<String>, sender: Person, text: impl Into<String>, at: Timestamp) -> Self {
         Self {
             event: event.into(),

@@ -164,13 +164,13 @@ fn valid_lines_are_parsed_and_normalized() {
 fn invalid_lines_give_an_error_and_a_suggestion() {
     let (table, catalog) = (table(), catalog());
     let cases = [
-        ("", "There is no command in that. Try: help"),
+        ("", "The line has no command. Try: help"),
         ("dploy cms staging 1.0.2", "Unknown command `dploy`. Did you mean `deploy`? Try: deploy cms staging 1.0.2"),
         ("dploy cms staging 'a b'", "Unknown command `dploy`. Did you mean `deploy`? Try: deploy cms staging 'a b'"),
         ("frobnicate", "Unknown command `frobnicate`. Try: help"),
         ("deploy", "`deploy` needs APP. Try: deploy APP ENVIRONMENT VERSION"),
         ("deploy cms staging", "`deploy` needs VERSION. Try: deploy APP ENVIRONMENT VERSION"),
-        ("deploy cms staging 1.0.2 now", "`deploy` takes no argument `now`. Try: deploy APP ENVIRONMENT VERSION"),
+        ("deploy cms staging 1.0.2 now", "`deploy` has too many arguments: `now`. Try: deploy APP ENVIRONMENT VERSION"),
         ("deploy cmss staging 1.0.2", "Unknown app `cmss`. Did you mean `cms`? Try: deploy cms staging 1.0.2"),
         (
             "deploy cms stagin 1.0.2",
@@ -182,11 +182,11 @@ fn invalid_lines_give_an_error_and_a_suggestion() {
         ),
         (
             "deploy Shop staging 1",
-            "`Shop` is not deployed to `staging`, but to: production. Try: deploy APP ENVIRONMENT VERSION",
+            "`Shop` has no deployment to `staging`, only to: production. Try: deploy APP ENVIRONMENT VERSION",
         ),
         (
             "deploy cms staging 1.0.2 --force",
-            "`deploy` has no flag `--force`; a value that begins with a dash goes behind `--`. Try: deploy APP ENVIRONMENT VERSION",
+            "`deploy` has no flag `--force`. Put `--` before a value that begins with a dash. Try: deploy APP ENVIRONMENT VERSION",
         ),
         (
             "deploy cms staging --versoin 1.0.2",
@@ -290,7 +290,7 @@ fn invalid_descriptions_are_rejected() {
         ),
         (
             (0..33).map(|number| named(&format!("p{number}"), Is::Text)).collect(),
-            "it has 33 parameters, at most 32 are taken",
+            "it has 33 parameters; the maximum is 32",
         ),
     ];
     for (parameters, message) in wrong {

@@ -106,9 +106,9 @@ impl Engine {
         }
         let host = self.host.clone();
         let handling = tasks.spawn(async move {
-            while let Some((row, late, at_work)) = rows.recv().await {
+            while let Some((row, late, guard)) = rows.recv().await {
                 if !taken.remove(&row.key) {
-                    host.clone().spawn(row, at_work, late);
+                    host.clone().spawn(row, guard, late);
                 }
             }
         });

@@ -245,8 +245,8 @@ async fn each_rule_that_stands_in_the_way_is_named() {
             "`ask staging` was typed, and not app `cms`, environment `production`, version `1.0.2`;",
         ),
         ("bob", "ask staging", everything, "role: "),
-        ("bob", "ask production", everything, "and no role has that right: ask alice"),
-        ("carol", "ask staging", everything, "which takes the role `asker`: ask alice"),
+        ("bob", "ask production", everything, "and no role allows it: ask alice"),
+        ("carol", "ask staging", everything, "it needs the role `asker`: ask alice"),
     ];
     for (person, typed, rule, said) in cases {
         let asked = ask(person, typed, rule).await;

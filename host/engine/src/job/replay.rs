@@ -156,7 +156,7 @@ mod tests {
             ]
         };
         let other = next(&mut replay(entries()), "store.get", json!(["x"])).unwrap_err();
-        assert_eq!(other, "it called store.get [\"x\"], and the journal has entry 1, store.get [\"k\"]");
+        assert_eq!(other, "the plugin called store.get [\"x\"], but the journal has entry 1, store.get [\"k\"]");
         assert!(next(&mut replay(entries()), "clock.now", json!(["k"])).is_err());
     }
 

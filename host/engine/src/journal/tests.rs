@@ -185,16 +185,16 @@ fn the_first_fault_is_reported() {
         (without(4), "entry 4 of job 7f3a is missing"),
         (without(5), "entry 5 of job 7f3a is missing"),
         (Vec::new(), "entry 0 of job 7f3a is missing"),
-        (swapped(4, 5, true), "entry 4 of job 7f3a stands where entry 5 stood"),
-        (swapped(4, 5, false), "entry 4 of job 7f3a stands where entry 5 stood"),
-        (swapped(0, 3, true), "entry 0 of job 7f3a stands where entry 3 stood"),
+        (swapped(4, 5, true), "entry 5 of job 7f3a was moved: it belongs at number 4"),
+        (swapped(4, 5, false), "entry 5 of job 7f3a was moved: it belongs at number 4"),
+        (swapped(0, 3, true), "entry 3 of job 7f3a was moved: it belongs at number 0"),
         (renumbered, "entry 4 of job 7f3a was changed"),
     ] {
         let fault = check_entries("7f3a", &found, &head(&entries)).unwrap_err();
         assert_eq!((fault.message.as_str(), fault.job.as_deref()), (message, Some("7f3a")));
     }
     let fault = check_entries("7f3a", &entries, &(5, entries[4].hash.clone())).unwrap_err();
-    assert_eq!(fault.message, "entry 5 of job 7f3a was added");
+    assert_eq!(fault.message, "entry 5 of job 7f3a was added later");
     let fault = check_entries("7f3a", &entries, &(6, entries[4].hash.clone())).unwrap_err();
     assert_eq!(fault.message, "entry 5 of job 7f3a was changed");
     let fault = check_entries("7f3a", &[], &(0, String::new())).unwrap_err();

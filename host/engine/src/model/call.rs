@@ -104,9 +104,9 @@ pub struct CallSpec {
     pub risk: Risk,
     /// Whether an effect takes the deployment locks of its apps and environments.
     pub locks: bool,
-    /// Whether an effect of it only takes rights away. No approval rule, freeze or promotion order holds such an effect.
+    /// Whether its effects only revoke rights. No approval rule, freeze or promotion order holds such an effect.
     pub only_revokes: bool,
-    /// What it does, for reports: one line without a full stop.
+    /// A description for reports, in one line without a full stop.
     pub summary: &'static str,
 }
 
@@ -138,13 +138,13 @@ impl CallSpec {
         Self { locks: false, ..self }
     }
 
-    /// An effect of it only takes rights away.
+    /// Marks a call whose effects only revoke rights.
     #[must_use]
     pub const fn only_revokes(self) -> Self {
         Self { only_revokes: true, ..self }
     }
 
-    /// The interface's name in its package.
+    /// The name of the interface in its package.
     pub fn interface(&self) -> &'static str {
         self.name.split_once('.').map_or(self.name, |(interface, _)| interface)
     }

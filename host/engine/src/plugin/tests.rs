@@ -74,7 +74,7 @@ fn what_a_plugin_may_not_say_of_itself() {
         (
             vec![command("De ploy")],
             vec![],
-            "command `De ploy`: `De ploy` is no name: lower case letters, digits and dashes, at most 32",
+            "command `De ploy`: `De ploy` is not a valid name: use at most 32 lower case letters, digits and dashes",
         ),
         (many(1), vec![setting("Warn", "")], "`Warn` is no name for a setting"),
         (many(1), vec![setting("warn\n", "")], "`warn` is no name for a setting"),

@@ -58,11 +58,11 @@ mod tests {
             }
             .to_string()
         };
-        let rule = "cms 1.0.2 never succeeded in staging, and production comes after it (plugins.toml line 40)";
+        let rule = "cms 1.0.2 has not succeeded in staging yet, which production requires (plugins.toml line 40)";
         assert_eq!(
             missing(Some("1.0.1"), Some("deploy cms staging 1.0.2")),
-            format!("{rule}; staging runs 1.0.1. First: deploy cms staging 1.0.2")
+            format!("{rule}; staging has version 1.0.1. Run first: deploy cms staging 1.0.2")
         );
-        assert_eq!(missing(None, None), format!("{rule}; nothing runs in staging yet"));
+        assert_eq!(missing(None, None), format!("{rule}; staging has no version yet"));
     }
 }

@@ -15,7 +15,7 @@ use crate::model::{
 pub(super) fn rows() -> Vec<CallRow> {
     vec![
         CallRow::new(
-            own("jobs.cancel", CallKind::Acts, "calls off work that the plugin left for later")
+            own("jobs.cancel", CallKind::Acts, "cancels jobs that the plugin scheduled")
                 .on(&[App, Environment], EnvironmentFrom::Target)
                 .without_lock(),
             host::Cancel,
@@ -26,6 +26,6 @@ pub(super) fn rows() -> Vec<CallRow> {
                 .without_lock(),
             host::Later,
         ),
-        CallRow::new(own("jobs.list", CallKind::Reads, "reads what the plugin left for later"), host::List),
+        CallRow::new(own("jobs.list", CallKind::Reads, "lists the jobs that the plugin scheduled"), host::List),
     ]
 }

@@ -122,7 +122,9 @@ pub(super) async fn enter(
     }
     if number > tip.entries {
         let next = tip.entries;
-        return Err(StoreError::Failed(format!("entry {number} of job `{job}` is not the next one, {next} is")));
+        return Err(StoreError::Failed(format!(
+            "entry {number} of job `{job}` is out of order: the next number is {next}"
+        )));
     }
     let hash = entry_hash(&tip.hash, entry);
     tip.entries += 1;

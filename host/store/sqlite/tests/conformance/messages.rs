@@ -23,11 +23,11 @@ pub(crate) async fn a_message_is_received_once(store: &dyn Store) {
 
 pub(crate) async fn a_named_message_is_received_once_whatever_its_key(store: &dyn Store) {
     let once = |name: &str, number: u32| Write::ReceiveOnce {
-        name: name.into(),
-        came: at(3),
+        key: name.into(),
+        received: at(3),
         // The time of the message does not matter.
         row: InboxRow { at: at(-1_000_000_000), ..message(number) },
-        words: vec![words(&format!("of {number}"), "announced")],
+        announcements: vec![words(&format!("of {number}"), "announced")],
     };
     assert_eq!(commit(store, vec![once("a", 1), once("a", 2), once("b", 3)]).await, [key(1), key(3)]);
     assert_eq!(commit(store, vec![once("a", 4)]).await, []);

@@ -104,7 +104,7 @@ async fn writes(memory: &MemoryStore, acts: &[Act], now: i64) -> Vec<Write> {
     let mut writes = Vec::new();
     for act in acts {
         let next = async |job: &str, writes: &[Write]| {
-            let written = memory.tip(job).await.expect("a tip").map_or(0, |(entries, _)| entries);
+            let written = memory.journal_head(job).await.expect("a journal head").map_or(0, |(entries, _)| entries);
             let more = writes.iter().filter(|write| matches!(write, Write::Append(entry) if entry.job == job)).count();
             written + u32::try_from(more).expect("few")
         };

@@ -99,7 +99,7 @@ pub(crate) fn job(id: &str) -> JobRow {
 }
 
 /// A job's status, with the second of its wake time.
-pub(crate) fn set_status(phase: JobPhase, wake: Option<i64>) -> JobStatus {
+pub(crate) fn status(phase: JobPhase, wake: Option<i64>) -> JobStatus {
     JobStatus { phase, about: phase.as_str().into(), since: at(0), wake: wake.map(at) }
 }
 

@@ -170,7 +170,7 @@ async fn a_removed_entry_is_named() {
         .await;
     assert_eq!(fault, "entry 6 of job 7f3a is missing");
     let fault = test.fault("update job set entries = 4 where id = '0b'").await;
-    assert_eq!(fault, "entry 4 of job 0b was added");
+    assert_eq!(fault, "entry 4 of job 0b was added later");
     let fault = test.fault("update job set tip = '' where id = '0b'").await;
     assert_eq!(fault, "entry 4 of job 0b was changed");
 }
@@ -180,10 +180,10 @@ async fn a_moved_entry_is_named() {
     let test = TamperTest::new().await;
     for (job, one, other) in [("7f3a", 2, 3), ("7f3a", 2, 5), ("7f3a", 5, 6), ("0b", 1, 2), ("0b", 0, 4)] {
         let fault = test.fault(&swap("entry", "number", &format!("and job = '{job}'"), one, other)).await;
-        assert_eq!(fault, format!("entry {one} of job {job} stands where entry {other} stood"));
+        assert_eq!(fault, format!("entry {other} of job {job} was moved: it belongs at number {one}"));
     }
     let fault = test.fault("update entry set number = 9 where job = '0b' and number = 3").await;
-    assert_eq!(fault, "entry 3 of job 0b stands where entry 9 stood");
+    assert_eq!(fault, "entry 9 of job 0b was moved: it belongs at number 3");
     // An entry of another job.
     let fault = test
         .fault(
@@ -212,9 +212,9 @@ async fn a_changed_line_is_named_by_its_link() {
         ),
     ] {
         let fault = test.fault(change).await;
-        assert_eq!(fault, format!("a line of link {link} was changed, removed or moved"), "{change}");
+        assert_eq!(fault, format!("an audit record of link {link} was changed, removed or moved"), "{change}");
     }
-    assert_eq!(test.fault("delete from line where link = 7").await, "the lines of link 7 are missing");
+    assert_eq!(test.fault("delete from line where link = 7").await, "the audit records of link 7 are missing");
 }
 
 #[tokio::test]
@@ -229,7 +229,7 @@ async fn a_changed_link_is_named() {
         assert_eq!(fault, format!("link {number} is missing"));
     }
     let fault = test.fault(&swap("link", "number", "", 5, 6)).await;
-    assert_eq!(fault, "link 5 stands where link 6 stood");
+    assert_eq!(fault, "link 6 was moved: it belongs at number 5");
 }
 
 #[tokio::test]
@@ -238,7 +238,7 @@ async fn a_truncated_chain_is_found_with_a_head() {
     let cut = "delete from line where link = 9; delete from link where number = 9";
     assert_eq!(test.verify(cut, None).await, Ok(()), "only the head reveals it");
     let fault = test.fault_with(cut, Some(&test.head)).await;
-    assert_eq!(fault, "the chain ends at link 8 and does not go through the given head, link 9: its end was cut off");
+    assert_eq!(fault, "the chain ends at link 8, before the given head, link 9: links were removed from its end");
     // The row of a job reveals that its links were removed.
     let fault = test.fault("delete from link where number > 5; delete from line").await;
     assert_eq!(fault, "job 0b was added: no link opens it");
