@@ -34,3 +34,30 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
     }
     Some(total)
 }
+
+/// A span of time as [`parse_duration`] reads it: `1d12h`, `90s` as `1m30s`, `500ms`.
+pub(crate) fn show_duration(span: Duration) -> String {
+    let mut rest = span.as_millis();
+    let mut text = String::new();
+    for (unit, milliseconds) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)] {
+        if rest >= milliseconds {
+            text.push_str(&format!("{}{unit}", rest / milliseconds));
+            rest %= milliseconds;
+        }
+    }
+    if text.is_empty() { "0s".to_owned() } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shown_duration_parses_to_the_same_value() {
+        for text in ["0s", "500ms", "1m30s", "1d12h", "90d", "2h1m1s1ms"] {
+            let span = parse_duration(text).unwrap();
+            assert_eq!(show_duration(span), text);
+        }
+        assert_eq!(show_duration(Duration::from_secs(604_800)), "7d");
+    }
+}

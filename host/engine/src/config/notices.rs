@@ -5,14 +5,31 @@ use super::{
     people::{known, patterns},
 };
 use crate::{
-    base::{Table, nearest},
+    base::{Key, Table, TableKeys, nearest},
     messaging::{GAPS, Notice, Notices, Occasion, gaps},
     model::{Catalog, RoomName},
     policy::Pattern,
 };
 
-/// What is said if nothing else is.
-const TEXT: &str = "{summary}";
+/// `[[notify]]`.
+pub(crate) static NOTIFY_KEYS: TableKeys = TableKeys {
+    path: "notify",
+    about: "A notice: a room is told when something happens.",
+    keys: &[
+        Key::strings("on", "The occasions: `success`, `failure`, `cancelled`, `not-approved`, `approval`, `rights`.")
+            .required(),
+        Key::string("room", "The room that is told; it can be on another network than the command.").required(),
+        Key::strings("apps", "Patterns for the app. Without it, any app."),
+        Key::strings("environments", "Patterns for the environment. Without it, any environment."),
+        Key::strings("commands", "Patterns for the command. Without it, any command."),
+        Key::string(
+            "text",
+            "The text. It can have the gaps `{summary}`, `{command}`, `{app}`, `{title}`, `{environment}`, `{person}`, \
+             `{outcome}`, `{job}` and `{took}`.",
+        )
+        .default("{summary}"),
+    ],
+};
 
 /// Reads them, in the order of the file.
 pub(crate) fn read(root: &mut Table, catalog: &Catalog, members: &Members<'_>) -> Notices {
@@ -50,21 +67,19 @@ fn notice(mut table: Table, catalog: &Catalog, members: &Members<'_>) -> Option<
     let environments =
         limit(&mut table, "environments", "environment", Some(catalog.environments().map(str::to_owned).collect()));
     let commands = limit(&mut table, "commands", "command", None);
-    let text = table.string("text");
-    if let Some(text) = &text {
-        for gap in gaps(&text.value) {
-            if !GAPS.contains(&gap) {
-                let message = format!("there is no `{{{}}}` to say", crate::base::clean(gap));
-                let fix = match nearest(gap, GAPS) {
-                    Some(meant) => format!("{{{meant}}}"),
-                    None => format!("one of: {}", GAPS.join(", ")),
-                };
-                table.problem(&text.at, message, fix);
-            }
+    let place = table.at_key("text");
+    let text = table.string_or_default("text");
+    for gap in gaps(&text) {
+        if !GAPS.contains(&gap) {
+            let message = format!("there is no `{{{}}}` to say", crate::base::clean(gap));
+            let fix = match nearest(gap, GAPS) {
+                Some(meant) => format!("{{{meant}}}"),
+                None => format!("one of: {}", GAPS.join(", ")),
+            };
+            table.problem(&place, message, fix);
         }
     }
     table.finish();
-    let text = text.map_or_else(|| TEXT.to_owned(), |text| text.value);
     Some(Notice { at, on, apps, environments, commands, room: room?, text })
 }
 
