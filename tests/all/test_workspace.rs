@@ -18,7 +18,7 @@ use wardroom::{
         Chat, ChatFactory, ChatFeatures, Incoming, MemoryChat, MemoryClock, MemoryPipelines, MemoryPipelinesFactory,
         Outgoing, SendError,
     },
-    base::{Problem, Table},
+    base::{Key, Problem, Table, TableKeys},
     engine::{ConfigError, RunError},
     model::{BotIdentity, Outcome, Person},
     store::MemoryStore,
@@ -176,9 +176,19 @@ pub(crate) fn message(event: String, person: &str, words: &str) -> Incoming {
 /// Returns the same chat for an identity over all engines.
 struct RoomChats(Arc<Mutex<BTreeMap<String, Arc<MemoryChat>>>>);
 
+static ROOM_KEYS: TableKeys = TableKeys {
+    path: "bot.NAME.memory",
+    about: "An account in memory.",
+    keys: &[Key::strings("rooms", "The rooms of the account.")],
+};
+
 impl ChatFactory for RoomChats {
     fn network(&self) -> &'static str {
         MemoryChat::NETWORK
+    }
+
+    fn keys(&self) -> &'static TableKeys {
+        &ROOM_KEYS
     }
 
     fn read(&self, bot: &BotIdentity, table: &mut Table) -> Option<Arc<dyn Chat>> {

@@ -1,10 +1,15 @@
-//! What can be typed is documented: each command of the host, each subcommand and each flag.
+//! What can be typed is documented: each command of the host, each subcommand, each flag and each key of `plugins.toml`.
 
-use std::{collections::BTreeSet, fs};
+use std::{
+    collections::BTreeSet,
+    env, fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result, ensure};
+use wardroom::{base::KeyKind, config::Reference, engine::Engine};
 
-use super::{sample, scratch};
+use super::{pages, sample, scratch};
 use crate::test_host::{TestHost, repository};
 
 fn page(name: &str) -> Result<String> {
@@ -35,6 +40,120 @@ fn every_subcommand_and_flag_is_documented() -> Result<()> {
     let missing: Vec<&String> = found.iter().filter(|word| !page.contains(word.as_str())).collect();
     ensure!(missing.is_empty(), "docs/src/operations.md does not tell of {missing:?}");
     Ok(())
+}
+
+/// The page of all keys, and the line below which it is generated.
+const KEYS: &str = "docs/src/reference/plugins-toml.md";
+const GENERATED: &str = "<!-- generated from here on: WARDROOM_BLESS=1 cargo xtask test book -->";
+
+/// The keys of all adapters.
+fn reference() -> Result<Reference> {
+    let nowhere = PathBuf::from("/nowhere");
+    let builder = Engine::builder()
+        .chat(wardroom_console::ConsoleFactory::new(false))
+        .chat(wardroom_matrix::MatrixFactory::new(nowhere.clone()))
+        .chat(wardroom_mattermost::MattermostFactory::new(nowhere.clone()))
+        .pipelines(wardroom_exec::ExecFactory::new(nowhere, Vec::new()));
+    builder.reference().map_err(anyhow::Error::msg)
+}
+
+#[test]
+fn every_key_of_plugins_toml_is_on_its_page() -> Result<()> {
+    let reference = reference()?;
+    for section in reference.sections() {
+        ensure!(!section.about.is_empty(), "{} has no text", section.heading);
+        let empty = section.keys.iter().find(|key| key.about.is_empty());
+        ensure!(empty.is_none(), "{}: {empty:?} has no text", section.heading);
+    }
+    let file = repository().join(KEYS);
+    let page = fs::read_to_string(&file).with_context(|| format!("cannot read {KEYS}"))?;
+    let (written, generated) = page.split_once(GENERATED).with_context(|| format!("{KEYS} has no `{GENERATED}`"))?;
+    let markdown = format!("\n\n{}\n", reference.markdown().trim_end());
+    if generated != markdown && env::var_os("WARDROOM_BLESS").is_some() {
+        fs::write(&file, format!("{written}{GENERATED}{markdown}"))?;
+        return Ok(());
+    }
+    ensure!(generated == markdown, "{KEYS} differs from the code; `WARDROOM_BLESS=1 cargo xtask test book` writes it");
+    Ok(())
+}
+
+#[test]
+fn every_key_that_is_shown_or_tested_is_in_the_reference() -> Result<()> {
+    let reference = reference()?;
+    let mut unknown = Vec::new();
+    let mut seen = 0;
+    let mut check = |place: String, text: &str, refused: &str| {
+        // Not all are TOML: what a story or a page shows as broken is tested elsewhere.
+        let Ok(table) = text.parse::<toml::Table>() else { return };
+        seen += 1;
+        let mut found = Vec::new();
+        walk(&reference, "", &table, &mut found);
+        // A story of a wrong key has its message.
+        found.retain(|key| !refused.contains(&format!("takes no key `{key}`")));
+        unknown.extend(found.into_iter().map(|key| format!("{place}: {key}")));
+    };
+    check("plugins.toml".to_owned(), &sample()?, "");
+    for page in pages()? {
+        for block in page.blocks.iter().filter(|block| block.is("toml")) {
+            check(format!("{page}:{}", block.line), &block.text, "");
+        }
+    }
+    for folder in folders(&repository().join("tests/stories"))? {
+        let mut messages = String::new();
+        let mut files = Vec::new();
+        for entry in fs::read_dir(&folder)? {
+            let path = entry?.path();
+            match path.extension().and_then(|end| end.to_str()) {
+                Some("txt") => messages.push_str(&fs::read_to_string(&path)?),
+                Some("toml") => files.push(path),
+                _ => {}
+            }
+        }
+        for file in files {
+            let name = file.strip_prefix(repository()).unwrap_or(&file).display().to_string();
+            check(name, &fs::read_to_string(&file)?, &messages);
+        }
+    }
+    ensure!(seen > 60, "only {seen} configurations were found");
+    ensure!(unknown.is_empty(), "not in {KEYS}:\n{}", unknown.join("\n"));
+    Ok(())
+}
+
+/// The folders of stories.
+fn folders(below: &Path) -> Result<Vec<PathBuf>> {
+    let mut folders = Vec::new();
+    for entry in fs::read_dir(below).with_context(|| format!("there is no {}", below.display()))? {
+        let path = entry?.path();
+        if path.is_dir() {
+            folders.push(path);
+        }
+    }
+    folders.sort();
+    Ok(folders)
+}
+
+/// Collects the keys of a table that the reference does not have. `path` is that of the table in the reference.
+fn walk(reference: &Reference, path: &str, table: &toml::Table, unknown: &mut Vec<String>) {
+    for (name, value) in table {
+        let Some(key) = reference.find(path, name) else {
+            unknown.push(name.clone());
+            continue;
+        };
+        match (key.kind, value) {
+            (KeyKind::Table(below), toml::Value::Table(table)) => walk(reference, below.path, table, unknown),
+            (KeyKind::Tables(below), toml::Value::Table(tables)) => {
+                for table in tables.values().filter_map(toml::Value::as_table) {
+                    walk(reference, below.path, table, unknown);
+                }
+            }
+            (KeyKind::Array(below), toml::Value::Array(tables)) => {
+                for table in tables.iter().filter_map(toml::Value::as_table) {
+                    walk(reference, below.path, table, unknown);
+                }
+            }
+            _ => {}
+        }
+    }
 }
 
 /// The subcommands below one, and the flags of all of them, as `--help` shows them.

@@ -7,7 +7,7 @@ use wardroom::{
     CancellationToken,
     adapter::Inbox,
     adapter::{Chat, ChatFactory, ChatFeatures, Link, Outgoing, SendError},
-    base::Table,
+    base::{Table, TableKeys},
     model::{BotIdentity, Person},
 };
 
@@ -112,6 +112,10 @@ impl<H: ChatHooks + Clone> HookedChatFactory<H> {
 impl<H: ChatHooks + Clone> ChatFactory for HookedChatFactory<H> {
     fn network(&self) -> &'static str {
         self.factory.network()
+    }
+
+    fn keys(&self) -> &'static TableKeys {
+        self.factory.keys()
     }
 
     fn read(&self, bot: &BotIdentity, table: &mut Table) -> Option<Arc<dyn Chat>> {

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use async_trait::async_trait;
 use wardroom::{
     adapter::{PipelineError, Pipelines, PipelinesBuilder, PipelinesFactory, RunEnd, RunState},
-    base::Table,
+    base::{Table, TableKeys},
     model::RunKey,
 };
 
@@ -96,6 +96,14 @@ impl<H: PipelinesHooks + Clone> PipelinesFactory for HookedPipelinesFactory<H> {
 
     fn inline_key(&self) -> Option<&'static str> {
         self.factory.inline_key()
+    }
+
+    fn keys(&self) -> &'static TableKeys {
+        self.factory.keys()
+    }
+
+    fn system_keys(&self) -> &'static TableKeys {
+        self.factory.system_keys()
     }
 
     fn system(&self, table: Option<&mut Table>) -> Option<Box<dyn PipelinesBuilder>> {

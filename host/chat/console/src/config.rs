@@ -1,8 +1,18 @@
 //! `[bot.NAME.console]`: the person who types.
 
-use wardroom::{base::Table, model::BotIdentity};
+use wardroom::{
+    base::{Key, Table, TableKeys},
+    model::BotIdentity,
+};
 
 use crate::convert;
+
+/// `[bot.NAME.console]`.
+pub(crate) static KEYS: TableKeys = TableKeys {
+    path: "bot.NAME.console",
+    about: "The console: standard input and output of the host, as a room with one person. One bot can have it.",
+    keys: &[Key::string("user", "The id of the person who types.").required()],
+};
 
 /// The console of one bot.
 #[derive(Debug, Clone)]

@@ -19,7 +19,7 @@ use std::sync::{
 
 use wardroom::{
     adapter::{Chat, ChatFactory},
-    base::Table,
+    base::{Table, TableKeys},
     model::BotIdentity,
 };
 
@@ -48,6 +48,10 @@ impl ConsoleFactory {
 impl ChatFactory for ConsoleFactory {
     fn network(&self) -> &'static str {
         NETWORK
+    }
+
+    fn keys(&self) -> &'static TableKeys {
+        &config::KEYS
     }
 
     fn read(&self, bot: &BotIdentity, table: &mut Table) -> Option<Arc<dyn Chat>> {

@@ -12,8 +12,63 @@ use matrix_sdk::{
     ruma::{OwnedDeviceId, OwnedRoomOrAliasId, OwnedUserId, RoomOrAliasId, UserId},
 };
 use matrix_sdk_base::crypto::vodozemac::Ed25519PublicKey;
-use wardroom::{base::SecretRef, base::Table, model::BotIdentity};
+use wardroom::{
+    base::{Key, KeyKind, SecretRef, Table, TableKeys},
+    model::BotIdentity,
+};
 use wardroom_account::{folder::folder_name, read_server_url};
+
+/// `[bot.NAME.matrix]`.
+pub(crate) static KEYS: TableKeys = TableKeys {
+    path: "bot.NAME.matrix",
+    about: "The bot's account on Matrix. Exactly one of `password` and `access_token` is needed. It needs a build with `matrix`.",
+    keys: &[
+        Key::string("homeserver", "The base URL of the homeserver's client API, http or https.").required(),
+        Key::string("user", "The full id of the account, for example `@marvin:example.org`.").required(),
+        Key::secret("password", "The password. A session that ended is replaced by a new login.")
+            .required_unless("with `access_token`"),
+        Key::secret("access_token", "An access token. When its session ends, the account stops.")
+            .required_unless("with `password`"),
+        Key::string("device_id", "The device of the `access_token`. Without it, the homeserver is asked for it."),
+        Key::strings(
+            "rooms",
+            "The rooms that the bot joins by itself, as aliases or ids. Without it, it is only in rooms that admins invite it to.",
+        ),
+        Key::secret(
+            "recovery_key",
+            "The recovery key or passphrase of the account. Without it, a new device cannot take the identity up again.",
+        ),
+        Key::choice(
+            "devices",
+            &["cross-signed", "any"],
+            "The devices whose messages can start actions in encrypted rooms: those that their owner verified, or all.",
+        )
+        .default("cross-signed"),
+        Key::table(
+            "identities",
+            &IDENTITIES,
+            "The master keys that are trusted. For other people the first key that is seen is trusted.",
+        ),
+        Key::choice(
+            "reactions",
+            &["on", "off"],
+            "Whether reactions and threads count in encrypted rooms. The homeserver can forge them, because they are not encrypted.",
+        )
+        .default("on"),
+        Key::string("ca", "A PEM file with certificates that are trusted besides the system's. Without it, none are."),
+    ],
+};
+
+static IDENTITIES: TableKeys = TableKeys {
+    path: "bot.NAME.matrix.identities",
+    about: "The master keys of people. A key that stands here counts before any key is seen. The table has no effect with \
+            `devices = \"any\"`.",
+    keys: &[Key::any(
+        "USER",
+        KeyKind::String,
+        "The key is a full Matrix id. The value is the person's master key, as the log shows it.",
+    )],
+};
 
 /// The configuration of one account.
 #[derive(Debug, Clone)]
@@ -147,16 +202,9 @@ fn read_login(table: &mut Table) -> Option<Login> {
 }
 
 fn read_devices(table: &mut Table) -> Devices {
-    match table.string("devices") {
-        None => Devices::CrossSigned,
-        Some(text) if text.value == "cross-signed" => Devices::CrossSigned,
-        Some(text) if text.value == "any" => Devices::Any,
-        Some(text) => {
-            let message =
-                format!("`{}.devices` is `{}`, and must be `cross-signed` or `any`", table.path(), text.value);
-            table.problem(&text.at, message, "devices = \"cross-signed\"".to_owned());
-            Devices::CrossSigned
-        }
+    match table.choice("devices").map(|word| word.value) {
+        Some("any") => Devices::Any,
+        _ => Devices::CrossSigned,
     }
 }
 
@@ -182,16 +230,7 @@ fn read_identities(table: &mut Table) -> BTreeMap<OwnedUserId, String> {
 }
 
 fn read_reactions(table: &mut Table) -> bool {
-    match table.string("reactions") {
-        None => true,
-        Some(text) if text.value == "on" => true,
-        Some(text) if text.value == "off" => false,
-        Some(text) => {
-            let message = format!("`{}.reactions` is `{}`, and must be `on` or `off`", table.path(), text.value);
-            table.problem(&text.at, message, "reactions = \"off\"".to_owned());
-            false
-        }
-    }
+    table.choice("reactions").is_none_or(|word| word.value == "on")
 }
 
 fn read_rooms(table: &mut Table) -> Vec<OwnedRoomOrAliasId> {

@@ -55,7 +55,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use wardroom::{
     adapter::{Chat, ChatFactory},
-    base::Table,
+    base::{Table, TableKeys},
     model::BotIdentity,
 };
 
@@ -81,6 +81,10 @@ impl MatrixFactory {
 impl ChatFactory for MatrixFactory {
     fn network(&self) -> &'static str {
         NETWORK
+    }
+
+    fn keys(&self) -> &'static TableKeys {
+        &config::KEYS
     }
 
     fn read(&self, bot: &BotIdentity, table: &mut Table) -> Option<Arc<dyn Chat>> {

@@ -10,13 +10,35 @@ use std::{
 
 use reqwest::Url;
 use wardroom::{
-    base::SecretRef,
-    base::{Located, Table},
+    base::{Key, Located, SecretRef, Table, TableKeys},
     model::BotIdentity,
 };
 use wardroom_account::{folder::folder_name, read_server_url};
 
 use crate::direct_messages::DirectMessagePolicy;
+
+/// `[bot.NAME.mattermost]`.
+pub(crate) static KEYS: TableKeys = TableKeys {
+    path: "bot.NAME.mattermost",
+    about: "The bot's account on Mattermost. It needs a build with `mattermost`.",
+    keys: &[
+        Key::string("url", "The URL of the site, http or https, with its path if it has one.").required(),
+        Key::secret("token", "The access token of the bot account.").required(),
+        Key::strings(
+            "rooms",
+            "The channels whose messages are handled, as `team/channel` or as ids. Without it, only those that admins bring the \
+             bot to.",
+        ),
+        Key::choice(
+            "direct",
+            &["members", "everybody", "nobody"],
+            "Whose direct messages are handled: those of admins and of members of a channel of `rooms`, those of every account \
+             on the server, or none.",
+        )
+        .default("members"),
+        Key::string("ca", "A PEM file with certificates that are trusted besides the system's. Without it, none are."),
+    ],
+};
 
 /// The configuration of one account.
 #[derive(Debug, Clone)]

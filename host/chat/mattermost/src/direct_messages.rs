@@ -25,10 +25,9 @@ const NON_MEMBER_TTL: Duration = Duration::from_secs(30);
 const MAX_CACHED: usize = 20_000;
 
 /// Whose direct messages are handled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DirectMessagePolicy {
     /// Those of admins and of members of a channel that `rooms` lists.
-    #[default]
     Members,
     /// Those of everybody who has an account on the server.
     Everybody,
@@ -38,19 +37,10 @@ pub(crate) enum DirectMessagePolicy {
 impl DirectMessagePolicy {
     /// Reads the key `direct`. Another word is a problem of the table.
     pub(crate) fn read(table: &mut Table) -> Self {
-        let Some(word) = table.string("direct") else { return Self::default() };
-        match word.value.as_str() {
-            "members" => Self::Members,
-            "everybody" => Self::Everybody,
-            "nobody" => Self::Nobody,
-            other => {
-                let message = format!(
-                    "`{}.direct` is `{other}`, and must be `members`, `everybody` or `nobody`: whose direct messages are handled",
-                    table.path()
-                );
-                table.problem(&word.at, message, "direct = \"members\"".to_owned());
-                Self::default()
-            }
+        match table.choice("direct").map(|word| word.value) {
+            Some("everybody") => Self::Everybody,
+            Some("nobody") => Self::Nobody,
+            _ => Self::Members,
         }
     }
 

@@ -148,7 +148,7 @@ mod tests {
             url: "https://x".parse().expect("a URL"),
             token: SecretRef::Env("T".into()),
             rooms: vec![RoomName::parse("eng/ops").expect("a name")],
-            direct: DirectMessagePolicy::default(),
+            direct: DirectMessagePolicy::Members,
             ca: None,
             folder: folder.path().to_owned(),
             heartbeat_interval: Duration::from_secs(30),

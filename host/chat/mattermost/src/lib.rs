@@ -40,7 +40,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use wardroom::{
     adapter::{Chat, ChatFactory},
-    base::Table,
+    base::{Table, TableKeys},
     model::BotIdentity,
 };
 
@@ -76,6 +76,10 @@ impl MattermostFactory {
 impl ChatFactory for MattermostFactory {
     fn network(&self) -> &'static str {
         NETWORK
+    }
+
+    fn keys(&self) -> &'static TableKeys {
+        &config::KEYS
     }
 
     fn read(&self, bot: &BotIdentity, table: &mut Table) -> Option<Arc<dyn Chat>> {

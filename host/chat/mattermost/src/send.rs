@@ -257,7 +257,7 @@ mod tests {
             url: server.url().parse().expect("a URL"),
             token: SecretRef::Env("T".into()),
             rooms: Vec::new(),
-            direct: DirectMessagePolicy::default(),
+            direct: DirectMessagePolicy::Members,
             ca: None,
             folder: "unused".into(),
             heartbeat_interval: Duration::from_secs(30),

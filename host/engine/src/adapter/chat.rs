@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::link::Link;
 use crate::{
     adapter::Inbox,
-    base::{Table, Text},
+    base::{NO_KEYS, Table, TableKeys, Text},
     model::{BotIdentity, Person},
 };
 
@@ -179,6 +179,9 @@ pub trait ChatFactory: Send + Sync + 'static {
     /// The name of the table.
     fn network(&self) -> &'static str;
 
+    /// The keys of the table, with the path `bot.NAME.NETWORK`. The reference page has them, and the table takes no others.
+    fn keys(&self) -> &'static TableKeys;
+
     /// Reads every key of the table. Problems are added to the table's list, and the result is then `None`. Must not
     /// connect or resolve secrets.
     fn read(&self, bot: &BotIdentity, table: &mut Table) -> Option<Arc<dyn Chat>>;
@@ -191,6 +194,10 @@ pub struct ReadyChat(pub Arc<dyn Chat>);
 impl ChatFactory for ReadyChat {
     fn network(&self) -> &'static str {
         self.0.network()
+    }
+
+    fn keys(&self) -> &'static TableKeys {
+        &NO_KEYS
     }
 
     fn read(&self, _bot: &BotIdentity, _table: &mut Table) -> Option<Arc<dyn Chat>> {

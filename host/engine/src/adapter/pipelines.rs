@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    base::Table,
+    base::{NO_KEYS, Table, TableKeys},
     model::{Outcome, RunKey},
 };
 
@@ -124,6 +124,14 @@ pub trait PipelinesFactory: Send + Sync + 'static {
     /// The key in `[app.A.deploy.E]` that selects this kind without a `[pipelines.*]` table (`run` for exec). The other
     /// keys of the table then belong to this kind.
     fn inline_key(&self) -> Option<&'static str>;
+
+    /// The keys of a pipeline of this kind in `[app.NAME.deploy.ENVIRONMENT]`, beside `pipeline` and `parameters`.
+    fn keys(&self) -> &'static TableKeys;
+
+    /// The keys of `[pipelines.NAME]` of this kind, beside `kind`; none if it has none of its own.
+    fn system_keys(&self) -> &'static TableKeys {
+        &NO_KEYS
+    }
 
     /// Reads `[pipelines.NAME]`; with `None`, creates the backend that the inline pipelines of this kind share.
     /// Problems are added to the table's list, and the result is then `None`.

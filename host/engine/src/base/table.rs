@@ -1,4 +1,7 @@
-//! Reads one table of the configuration, key by key; a key that nobody read is a problem.
+//! Reads one table of the configuration by its [`TableKeys`]; a key that they do not list is a problem.
+//!
+//! Invariant: an accessor reads a listed key only, of the kind that is listed, and takes bounds and defaults from there. Another
+//! use is a mistake of the code, and fails in a debug build.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,10 +11,11 @@ use std::{
 };
 
 use super::{
-    duration::parse_duration,
+    duration::{parse_duration, written_duration},
+    keys::{self, Key, KeyKind, NO_KEYS, Presence, TableKeys},
     problem::{At, Problems},
     secret::SecretRef,
-    text::nearest,
+    text::{clean, nearest},
     tree::{Field, Node, Value},
 };
 
@@ -24,20 +28,38 @@ pub struct Located<T> {
     pub at: At,
 }
 
-/// One table while it is being read. Call [`Table::finish`] at the end: it reports keys nobody read.
+/// The keys of a reference to a secret.
+static SECRET: TableKeys = TableKeys {
+    path: "SECRET",
+    about: "A reference to a secret. Exactly one key is needed.",
+    keys: &[
+        Key::string("env", "The environment variable of the host that holds the secret."),
+        Key::string("file", "The file that holds the secret, relative to the file that names it."),
+    ],
+};
+
+/// One table while it is being read. Call [`Table::finish`] at the end: it reports keys that the table does not take.
 #[derive(Debug)]
 pub struct Table {
     path: String,
     at: At,
     fields: BTreeMap<String, Field>,
-    known: BTreeSet<String>,
+    keys: &'static TableKeys,
+    more: Vec<Key>,
     problems: Problems,
     folder: Arc<PathBuf>,
 }
 
 impl Table {
-    /// A table out of a tree. `folder` is what paths in it are relative to. A node that is no table is a problem and reads as an empty one.
-    pub fn new(path: impl Into<String>, node: Node, problems: &Problems, folder: Arc<PathBuf>) -> Self {
+    /// A table out of a tree, with the keys that it takes. `folder` is what paths in it are relative to. A node that is no table
+    /// is a problem and reads as an empty one.
+    pub fn new(
+        path: impl Into<String>,
+        node: Node,
+        keys: &'static TableKeys,
+        problems: &Problems,
+        folder: Arc<PathBuf>,
+    ) -> Self {
         let path = path.into();
         let fields = match node.value {
             Value::Table(fields) => fields,
@@ -50,7 +72,28 @@ impl Table {
                 BTreeMap::new()
             }
         };
-        Self { path, at: node.at, fields, known: BTreeSet::new(), problems: problems.clone(), folder }
+        Self { path, at: node.at, fields, keys, more: Vec::new(), problems: problems.clone(), folder }
+    }
+
+    /// Adds keys to those that the table takes: an adapter's own.
+    pub fn add_keys<'k>(&mut self, keys: impl IntoIterator<Item = &'k Key>) {
+        self.more.extend(keys);
+    }
+
+    /// Takes the fields of some keys out of this table, as a table that takes nothing else.
+    pub fn split(&mut self, keys: &[Key]) -> Table {
+        let listed = |name: &String| keys::find(keys, name).is_some();
+        let names: Vec<String> = self.fields.keys().filter(|name| listed(name)).cloned().collect();
+        let fields = names.into_iter().filter_map(|name| self.fields.remove_entry(&name)).collect();
+        Self {
+            path: self.path.clone(),
+            at: self.at.clone(),
+            fields,
+            keys: &NO_KEYS,
+            more: keys.to_vec(),
+            problems: self.problems.clone(),
+            folder: self.folder.clone(),
+        }
     }
 
     /// The table's dotted name, for example `bot.marvin.matrix`.
@@ -98,9 +141,26 @@ impl Table {
         self.fields.get(key).map_or_else(|| self.at.clone(), |field| field.at.clone())
     }
 
-    fn take(&mut self, key: &str) -> Option<Field> {
-        self.known.insert(key.to_owned());
-        self.fields.remove(key)
+    /// The listed key of a name.
+    fn key(&self, name: &str) -> Option<Key> {
+        let key = keys::find(self.keys.keys.iter().chain(&self.more), name);
+        debug_assert!(key.is_some(), "the code reads `{name}` of [{}], and its keys do not list it", self.path);
+        key
+    }
+
+    /// Takes the field of a key. `fits` is the kind that the accessor reads.
+    fn take(&mut self, name: &str, fits: impl Fn(KeyKind) -> bool) -> Option<Field> {
+        if let Some(key) = self.key(name) {
+            debug_assert!(fits(key.kind), "the code reads `{name}` of [{}] as another kind than {key:?}", self.path);
+        }
+        self.fields.remove(name)
+    }
+
+    /// The default of a listed key.
+    fn default_of<T>(&self, name: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
+        let value = self.key(name).and_then(|key| key.default).and_then(parse);
+        debug_assert!(value.is_some(), "the keys of [{}] list no default for `{name}`, or an invalid one", self.path);
+        value
     }
 
     fn wrong(&self, key: &str, node: &Node, wanted: &str, example: &str) {
@@ -110,7 +170,17 @@ impl Table {
 
     /// The text under a key.
     pub fn string(&mut self, key: &str) -> Option<Located<String>> {
-        let node = self.take(key)?.node;
+        let node = self.take(key, |kind| matches!(kind, KeyKind::String | KeyKind::StringOrSecret))?.node;
+        self.text(key, node)
+    }
+
+    /// The text under a key, or its default.
+    pub fn string_or_default(&mut self, key: &str) -> String {
+        let default = self.default_of(key, |text| Some(text.to_owned()));
+        self.string(key).map(|text| text.value).or(default).unwrap_or_default()
+    }
+
+    fn text(&self, key: &str, node: Node) -> Option<Located<String>> {
         match node.value {
             Value::String(value) => Some(Located { value, at: node.at }),
             _ => {
@@ -128,16 +198,34 @@ impl Table {
         self.string(key)
     }
 
+    /// One of the words that the keys list. Another one is a problem.
+    pub fn choice(&mut self, key: &str) -> Option<Located<&'static str>> {
+        let node = self.take(key, |kind| matches!(kind, KeyKind::Choice(_)))?.node;
+        let listed = self.key(key)?;
+        let KeyKind::Choice(words) = listed.kind else { return None };
+        let text = self.text(key, node)?;
+        if let Some(value) = words.iter().find(|word| **word == text.value) {
+            return Some(Located { value, at: text.at });
+        }
+        let wanted = keys::alternatives(words, |word| format!("`{word}`"));
+        let message = format!("`{}.{key}` is `{}`, and must be {wanted}", self.path, clean(&text.value));
+        let meant = nearest(&text.value, words.iter().copied()).or(listed.default).or(words.first().copied());
+        self.problems.add(&text.at, message, meant.map(|meant| format!("{key} = \"{meant}\"")));
+        None
+    }
+
     /// Reports that a key is missing; `example` is the TOML value to suggest.
     pub fn missing(&mut self, key: &str, example: &str) {
-        self.known.insert(key.to_owned());
+        if let Some(listed) = self.key(key) {
+            debug_assert!(listed.presence != Presence::Optional, "`{key}` of [{}] is listed as optional", self.path);
+        }
         let message = format!("[{}] has no `{key}`", self.path);
         self.problems.add(&self.at, message, Some(format!("{key} = {example}")));
     }
 
     /// True or false under a key.
     pub fn boolean(&mut self, key: &str) -> Option<Located<bool>> {
-        let node = self.take(key)?.node;
+        let node = self.take(key, |kind| matches!(kind, KeyKind::Boolean))?.node;
         match node.value {
             Value::Boolean(value) => Some(Located { value, at: node.at }),
             _ => {
@@ -147,9 +235,16 @@ impl Table {
         }
     }
 
-    /// A whole number under a key, within bounds.
-    pub fn integer(&mut self, key: &str, least: i64, most: i64) -> Option<Located<i64>> {
-        let node = self.take(key)?.node;
+    /// True or false under a key, or its default.
+    pub fn boolean_or_default(&mut self, key: &str) -> bool {
+        let default = self.default_of(key, |text| text.parse().ok());
+        self.boolean(key).map(|value| value.value).or(default).unwrap_or_default()
+    }
+
+    /// A whole number under a key, within the bounds that its keys list.
+    pub fn integer(&mut self, key: &str) -> Option<Located<i64>> {
+        let node = self.take(key, |kind| matches!(kind, KeyKind::Integer { .. }))?.node;
+        let KeyKind::Integer { least, most } = self.key(key)?.kind else { return None };
         match node.value {
             Value::Integer(value) if (least..=most).contains(&value) => Some(Located { value, at: node.at }),
             Value::Integer(value) => {
@@ -164,22 +259,42 @@ impl Table {
         }
     }
 
-    /// A span of time such as `"90s"`, `"10m"` or `"1d12h"`.
+    /// A whole number under a key, or its default.
+    pub fn integer_or_default(&mut self, key: &str) -> i64 {
+        let default = self.default_of(key, |text| text.parse().ok());
+        self.integer(key).map(|value| value.value).or(default).unwrap_or_default()
+    }
+
+    /// A span of time such as `"90s"`, `"10m"` or `"1d12h"`, within the bounds that its keys list.
     pub fn duration(&mut self, key: &str) -> Option<Located<Duration>> {
-        let text = self.string(key)?;
-        match parse_duration(&text.value) {
-            Some(value) => Some(Located { value, at: text.at }),
-            None => {
-                let message = format!("`{}.{key}` is `{}`, which is no span of time", self.path, text.value);
-                self.problems.add(&text.at, message, Some(format!("{key} = \"10m\"")));
-                None
-            }
+        let node = self.take(key, |kind| matches!(kind, KeyKind::Duration { .. }))?.node;
+        let KeyKind::Duration { least, most } = self.key(key)?.kind else { return None };
+        let text = self.text(key, node)?;
+        let Some(value) = parse_duration(&text.value) else {
+            let message = format!("`{}.{key}` is `{}`, which is no span of time", self.path, text.value);
+            self.problems.add(&text.at, message, Some(format!("{key} = \"10m\"")));
+            return None;
+        };
+        if !(least..=most).contains(&value) {
+            let bounds = keys::bounds(least, most).unwrap_or_default();
+            let wanted = bounds.trim_start_matches("of ");
+            let message = format!("`{}.{key}` is `{}`, and must be {wanted}", self.path, text.value);
+            let fix = format!("{key} = \"{}\"", written_duration(value.clamp(least, most)));
+            self.problems.add(&text.at, message, Some(fix));
+            return None;
         }
+        Some(Located { value, at: text.at })
+    }
+
+    /// A span of time under a key, or its default.
+    pub fn duration_or_default(&mut self, key: &str) -> Duration {
+        let default = self.default_of(key, parse_duration);
+        self.duration(key).map(|value| value.value).or(default).unwrap_or_default()
     }
 
     /// A list of texts; a single text is read as a list of one.
     pub fn strings(&mut self, key: &str) -> Option<Located<Vec<Located<String>>>> {
-        let node = self.take(key)?.node;
+        let node = self.take(key, |kind| matches!(kind, KeyKind::Strings))?.node;
         let at = node.at.clone();
         let items = match node.value {
             Value::String(value) => vec![Located { value, at: node.at }],
@@ -203,35 +318,48 @@ impl Table {
 
     /// The table under a key.
     pub fn table(&mut self, key: &str) -> Option<Table> {
-        let field = self.take(key)?;
-        Some(self.below(key, field))
+        let field = self.take(key, |kind| matches!(kind, KeyKind::Table(_)))?;
+        Some(self.below(key, field, self.keys_below(key)))
+    }
+
+    /// The table under a key, or an empty one.
+    pub fn table_or_empty(&mut self, key: &str) -> Table {
+        let field = self.take(key, |kind| matches!(kind, KeyKind::Table(_))).unwrap_or_else(|| Field {
+            at: self.at.clone(),
+            node: Node { at: self.at.clone(), value: Value::Table(BTreeMap::new()) },
+        });
+        self.below(key, field, self.keys_below(key))
     }
 
     /// All tables of a table of tables (`[app.*]`), in the order of the file.
     pub fn tables(&mut self, key: &str) -> Vec<(Located<String>, Table)> {
-        self.table(key).map(Table::into_tables).unwrap_or_default()
-    }
-
-    /// All fields of this table as tables, in the order of the file.
-    pub fn into_tables(mut self) -> Vec<(Located<String>, Table)> {
-        let mut fields: Vec<_> = std::mem::take(&mut self.fields).into_iter().collect();
+        let Some(field) = self.take(key, |kind| matches!(kind, KeyKind::Tables(_))) else { return Vec::new() };
+        let keys = self.keys_below(key);
+        let mut all = self.below(key, field, &NO_KEYS);
+        let mut fields: Vec<_> = std::mem::take(&mut all.fields).into_iter().collect();
         fields.sort_by(|(_, a), (_, b)| a.at.cmp(&b.at));
         fields
             .into_iter()
             .map(|(name, field)| {
                 let at = field.at.clone();
-                let table = self.below(&name, field);
+                let table = all.below(&name, field, keys);
                 (Located { value: name, at }, table)
             })
             .collect()
     }
 
-    fn below(&self, key: &str, field: Field) -> Table {
+    /// The keys of what is below a listed key.
+    fn keys_below(&self, key: &str) -> &'static TableKeys {
+        self.key(key).and_then(|key| key.kind.below()).unwrap_or(&NO_KEYS)
+    }
+
+    fn below(&self, key: &str, field: Field, keys: &'static TableKeys) -> Table {
         // A table that no header of its own names begins where its first key does; the key's line says more.
         let node = Node { at: field.at, value: field.node.value };
         Table::new(
             format!("{}{}{key}", self.path, if self.path.is_empty() { "" } else { "." }),
             node,
+            keys,
             &self.problems,
             self.folder.clone(),
         )
@@ -239,12 +367,13 @@ impl Table {
 
     /// The tables of an array of tables (`[[plugin.x.allow]]`).
     pub fn array(&mut self, key: &str) -> Vec<Table> {
-        let Some(field) = self.take(key) else { return Vec::new() };
+        let Some(field) = self.take(key, |kind| matches!(kind, KeyKind::Array(_))) else { return Vec::new() };
+        let keys = self.keys_below(key);
         let path = format!("{}{}{key}", self.path, if self.path.is_empty() { "" } else { "." });
         match field.node.value {
             Value::Array(items) => items
                 .into_iter()
-                .map(|item| Table::new(path.clone(), item, &self.problems, self.folder.clone()))
+                .map(|item| Table::new(path.clone(), item, keys, &self.problems, self.folder.clone()))
                 .collect(),
             other => {
                 let message = format!("`{path}` is {}, and must be a list of tables", other.kind());
@@ -257,7 +386,7 @@ impl Table {
     /// A reference to a secret: `{ env = "NAME" }` or `{ file = "path" }`. Text in its place is a
     /// problem whose message does not repeat it.
     pub fn secret(&mut self, key: &str) -> Option<Located<SecretRef>> {
-        let field = self.take(key)?;
+        let field = self.take(key, |kind| matches!(kind, KeyKind::Secret | KeyKind::StringOrSecret))?;
         let example = format!("{key} = {{ env = \"{}\" }}", key.to_uppercase());
         if !matches!(field.node.value, Value::Table(_)) {
             let message =
@@ -266,7 +395,7 @@ impl Table {
             return None;
         }
         let at = field.at.clone();
-        let mut table = self.below(key, field);
+        let mut table = self.below(key, field, &SECRET);
         let secret = match (table.string("env"), table.string("file")) {
             (Some(name), None) => Some(SecretRef::Env(name.value)),
             (None, Some(file)) => Some(SecretRef::File(self.folder.join(file.value))),
@@ -294,22 +423,26 @@ impl Table {
         keys
     }
 
-    /// Counts a key among those that this table may have, without reading it.
-    pub fn expect(&mut self, key: &str) {
-        self.known.insert(key.to_owned());
-    }
-
-    /// Reports every key that nobody read.
+    /// Reports every key that the table does not take.
     pub fn finish(self) {
+        let listed = self.keys.keys.iter().chain(&self.more);
+        let known: BTreeSet<&str> = listed.filter(|key| !key.any_name).map(|key| key.name).collect();
         for (key, field) in &self.fields {
+            debug_assert!(
+                self.problems.count() > 0 || !known.contains(key.as_str()),
+                "`{key}` of [{}] is listed, and nothing reads it",
+                self.path
+            );
             let place = if self.path.is_empty() { "the file".to_owned() } else { format!("[{}]", self.path) };
-            let known: Vec<&str> = self.known.iter().map(String::as_str).collect();
             let fix = match nearest(key, known.iter().copied()) {
                 Some(name) => format!("{name} = ...   (instead of `{key}`)"),
                 None if known.is_empty() => "nothing; it takes no keys".to_owned(),
-                None => format!("one of: {}", known.join(", ")),
+                None => format!("one of: {}", known.iter().copied().collect::<Vec<_>>().join(", ")),
             };
             self.problems.add(&field.at, format!("{place} takes no key `{key}`"), Some(fix));
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,22 +6,77 @@ use std::{
     time::Duration,
 };
 
-use super::people::{known, patterns};
+use super::{
+    people::{known, patterns},
+    rules::{self, ATTRIBUTES},
+};
 use crate::{
-    base::{At, Located, Table, nearest},
+    base::{At, Key, Located, Table, TableKeys, nearest},
     model::{Attribute, CallKind, CallTable, Catalog, RoomName},
     policy::{Approval, BreakGlass, Member, Role, Scope},
 };
 
-/// How long people have if nothing is said.
-const WITHIN: Duration = Duration::from_secs(3600);
-/// The shortest and the longest time that they can have.
-const SHORTEST: Duration = Duration::from_secs(1);
-const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
-/// The most people that one rule can ask for.
-const MOST: i64 = 20;
-/// What can be approved without anybody.
-const KNOWN_GOOD: &str = "known_good";
+const COUNT: Key = Key::integer("count", 1, 20, "The number of other people who must approve.").default("1");
+const FROM: Key = Key::strings(
+    "from",
+    "The roles whose members can approve. The role must cover the app and the environment of the effect.",
+)
+.required();
+const WITHIN: Key =
+    Key::duration("within", "The time for the answers. Without enough approvals by then the answer is no.")
+        .between(Duration::from_secs(1), Duration::from_secs(30 * 24 * 3600))
+        .default("1h");
+const UNLESS: Key = Key::choice(
+    "unless",
+    &["known_good"],
+    "The exception: with `known_good`, a version that succeeded in the environment before needs no approval.",
+);
+const BREAK_GLASS: Key = Key::table(
+    "break_glass",
+    &GLASS_KEYS,
+    "The role that can go without approval by `--override REASON`. Without the table nobody can.",
+);
+
+/// `approval` of `[environment.NAME]`.
+pub(crate) static TERMS_KEYS: TableKeys = TableKeys {
+    path: "environment.NAME.approval",
+    about: "The approval that every effect in the environment needs. Without the table an effect there needs one only if an \
+            `[[approval]]` matches it.",
+    keys: &[COUNT, FROM, WITHIN, UNLESS, BREAK_GLASS],
+};
+
+/// `break_glass` of an approval rule.
+static GLASS_KEYS: TableKeys = TableKeys {
+    path: "environment.NAME.approval.break_glass",
+    about: "Who can go without approval. `[[approval]]` has the same table.",
+    keys: &[
+        Key::string("role", "The role that can use `--override REASON`.").required(),
+        Key::string("tell", "The room that is told of the override before anything happens.").required(),
+    ],
+};
+
+/// `[[approval]]`.
+pub(crate) static APPROVAL_KEYS: TableKeys = TableKeys {
+    path: "approval",
+    about: "A rule that holds effects until other people approve them. It matches an effect if a value of each attribute that it \
+            names matches; an unknown value matches too.",
+    keys: &[
+        Key::strings("call", "The acting host calls that the rule matches, as patterns. Without it, all that act."),
+        ATTRIBUTES[0],
+        ATTRIBUTES[1],
+        ATTRIBUTES[2],
+        ATTRIBUTES[3],
+        ATTRIBUTES[4],
+        ATTRIBUTES[5],
+        ATTRIBUTES[6],
+        ATTRIBUTES[7],
+        COUNT,
+        FROM,
+        WITHIN,
+        UNLESS,
+        BREAK_GLASS,
+    ],
+};
 
 /// Who has to approve, as it stands in the file: whether there are such roles is not known yet.
 #[derive(Debug, Clone)]
@@ -38,24 +93,13 @@ impl Terms {
     /// Reads the keys that say who, how many and how long.
     pub(crate) fn read(table: &mut Table, networks: &[&str]) -> Self {
         let at = table.at().clone();
-        let count = table.integer("count", 1, MOST).map_or(1, |count| count.value);
+        let count = table.integer_or_default("count");
         if !table.has("from") {
             table.missing("from", "\"deployer\"");
         }
-        // One role is written without a list.
-        let from = match table.is_list("from") {
-            true => table.strings("from").map(|from| from.value).unwrap_or_default(),
-            false => table.string("from").into_iter().collect(),
-        };
-        let within = table.duration("within");
-        if let Some(within) = within.as_ref().filter(|within| within.value < SHORTEST || within.value > LONGEST) {
-            table.problem(&within.at, "`within` is from 1s to 30d", "within = \"5m\"".to_owned());
-        }
-        let unless = table.string("unless");
-        if let Some(unless) = unless.as_ref().filter(|unless| unless.value != KNOWN_GOOD) {
-            let message = format!("`{}` is nothing that needs no approval", unless.value);
-            table.problem(&unless.at, message, format!("unless = \"{KNOWN_GOOD}\""));
-        }
+        let from = table.strings("from").map(|from| from.value).unwrap_or_default();
+        let within = table.duration_or_default("within");
+        let known_good = table.choice("unless").is_some();
         let break_glass = table.table("break_glass").and_then(|mut glass| {
             let role = glass.required_string("role", "\"oncall\"");
             if !glass.has("tell") {
@@ -65,14 +109,7 @@ impl Terms {
             glass.finish();
             role.zip(tell)
         });
-        Self {
-            at,
-            count: u32::try_from(count).unwrap_or(1),
-            from,
-            within: within.map_or(WITHIN, |within| within.value),
-            known_good: unless.is_some(),
-            break_glass,
-        }
+        Self { at, count: u32::try_from(count).unwrap_or(1), from, within, known_good, break_glass }
     }
 
     fn approval(
@@ -146,12 +183,10 @@ pub(crate) fn read(
         }
     }
     for mut table in root.array("approval") {
+        table.add_keys(&rules::named_attributes(calls));
         let terms = Terms::read(&mut table, networks);
         let matched = matched(&mut table, calls, catalog);
         approvals.push(terms.approval(&table, roles, matched, "[[approval]]"));
-        for attribute in calls.attributes() {
-            table.expect(attribute.as_str());
-        }
         table.finish();
     }
     approvals

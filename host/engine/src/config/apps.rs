@@ -2,19 +2,105 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{approvals::Terms, direct, order};
+use super::{
+    approvals::{TERMS_KEYS, Terms},
+    direct, order,
+};
 use crate::{
     adapter::{Backends, ObservedBackend, Pipelines, PipelinesBuilder, PipelinesFactory},
-    base::{At, Table, nearest},
+    base::{At, Key, KeyKind, NO_KEYS, Table, TableKeys, nearest},
     model::{App, BackendId, Catalog, Deployment, Environment, RoomName, ValuePattern},
+};
+
+/// `[environment.NAME]`.
+pub(crate) static ENVIRONMENT_KEYS: TableKeys = TableKeys {
+    path: "environment.NAME",
+    about: "An environment. The order of the tables is the order in which `where` lists them. A name has up to 64 letters, digits, \
+            dots, dashes and underscores.",
+    keys: &[
+        Key::string(
+            "after",
+            "The environment before this one in the promotion order. A version must succeed there first. Without it, there is no \
+             order.",
+        ),
+        Key::table("approval", &TERMS_KEYS, "The approval that every effect in the environment needs."),
+    ],
+};
+
+/// `[app.NAME]`.
+pub(crate) static APP_KEYS: TableKeys = TableKeys {
+    path: "app.NAME",
+    about: "An app. A name has up to 64 letters, digits, dots, dashes and underscores.",
+    keys: &[
+        Key::string("title", "The name of the app in messages. Without it, the app's name."),
+        Key::string(
+            "room",
+            "The room where approvals are asked for and actions from direct messages are shown. Without it, the room where the \
+             command was typed.",
+        ),
+        Key::choice(
+            "direct",
+            &["show", "refuse"],
+            "Whether an action from a direct message is shown in `room`, or refused.",
+        )
+        .default("show"),
+        Key::strings(
+            "owners",
+            "The people, groups and rooms whose members can add people to roles on this app in chat. Without it, admins only.",
+        ),
+        Key::tables("deploy", &DEPLOY_KEYS, "The pipeline of the app in each environment, by the environment's name."),
+    ],
+};
+
+/// `[app.NAME.deploy.ENVIRONMENT]`, without the keys of its kind of pipelines.
+pub(crate) static DEPLOY_KEYS: TableKeys = TableKeys {
+    path: "app.NAME.deploy.ENVIRONMENT",
+    about: "The pipeline of an app in an environment. Its name in rules and in the journal is `NAME/ENVIRONMENT`. The other keys \
+            are those of its kind.",
+    keys: &[
+        Key::table(
+            "parameters",
+            &PARAMETER_KEYS,
+            "The parameters of the pipeline, each with the expression that its value must match. Without it, there are none.",
+        ),
+        Key::string(
+            "pipeline",
+            "The pipeline in another system, as `SYSTEM:PATH`; `SYSTEM` is the name of a `[pipelines.NAME]`. Without it, a key of a \
+             kind that needs no such table is required, such as `run`.",
+        ),
+    ],
+};
+
+static PARAMETER_KEYS: TableKeys = TableKeys {
+    path: "app.NAME.deploy.ENVIRONMENT.parameters",
+    about: "The parameters of the pipeline.",
+    keys: &[Key::any(
+        "PARAMETER",
+        KeyKind::String,
+        "A regular expression that the whole value must match. A value that begins with `-` is refused unless the expression \
+         begins with one.",
+    )],
+};
+
+/// `[pipelines.NAME]`, without the keys of its kind.
+pub(crate) static PIPELINES_KEYS: TableKeys = TableKeys {
+    path: "pipelines.NAME",
+    about: "A pipeline system. The other keys are those of its kind. Local commands (`exec`) need no such table.",
+    keys: &[Key::string("kind", "The kind of the system: one that this build has.").required()],
 };
 
 /// The systems of `[pipelines.*]` and the one that inline pipelines of a kind share, while they are being filled.
 pub(crate) struct Systems<'r> {
     factories: &'r [Arc<dyn PipelinesFactory>],
     // `None` where the system's own table had problems: what refers to it is not blamed again.
-    named: BTreeMap<String, Option<Box<dyn PipelinesBuilder>>>,
+    named: BTreeMap<String, NamedSystem>,
     inline: BTreeMap<&'static str, Option<Box<dyn PipelinesBuilder>>>,
+}
+
+struct NamedSystem {
+    builder: Option<Box<dyn PipelinesBuilder>>,
+    /// The keys of its pipelines.
+    keys: &'static TableKeys,
 }
 
 struct Draft {
@@ -116,11 +202,12 @@ impl<'r> Systems<'r> {
         for (name, mut table) in root.tables("pipelines") {
             let kinds: Vec<&str> = factories.iter().map(|factory| factory.kind()).collect();
             let kind = table.required_string("kind", &format!("\"{}\"", kinds.first().unwrap_or(&"jenkins")));
-            let mut builder = None;
+            let mut system = NamedSystem { builder: None, keys: &NO_KEYS };
             if let Some(kind) = kind {
                 match factories.iter().find(|factory| factory.kind() == kind.value) {
                     Some(factory) => {
-                        builder = factory.system(Some(&mut table));
+                        table.add_keys(factory.system_keys().keys);
+                        system = NamedSystem { builder: factory.system(Some(&mut table)), keys: factory.keys() };
                         table.finish();
                     }
                     None => {
@@ -133,7 +220,7 @@ impl<'r> Systems<'r> {
                     }
                 }
             }
-            systems.named.insert(name.value, builder);
+            systems.named.insert(name.value, system);
         }
         systems
     }
@@ -167,7 +254,7 @@ impl<'r> Systems<'r> {
                     table.problem(&pipeline.at, message, "pipeline = \"ci:cms/deploy\"".to_owned());
                     return None;
                 };
-                let Some(builder) = self.named.get_mut(system) else {
+                let Some(found) = self.named.get_mut(system) else {
                     let meant = nearest(system, self.named.keys().map(String::as_str));
                     let fix = meant.map_or_else(
                         || format!("[pipelines.{system}]"),
@@ -176,11 +263,13 @@ impl<'r> Systems<'r> {
                     table.problem(&pipeline.at, format!("there is no [pipelines.{system}]"), fix);
                     return None;
                 };
-                builder.as_mut()?.pipeline(&name, Some(path), &names, &mut table);
+                table.add_keys(found.keys.keys);
+                found.builder.as_mut()?.pipeline(&name, Some(path), &names, &mut table);
                 SystemName::Named(system.to_owned())
             }
             (None, Some(factory)) => {
                 let kind = factory.kind();
+                table.add_keys(factory.keys().keys);
                 let builder = self.inline.entry(kind).or_insert_with(|| factory.system(None));
                 builder.as_mut()?.pipeline(&name, None, &names, &mut table);
                 SystemName::Inline(kind)
@@ -205,7 +294,7 @@ impl<'r> Systems<'r> {
     }
 
     fn build(self, backends: &mut Backends) -> BTreeMap<SystemName, BackendId> {
-        let named = self.named.into_iter().map(|(name, builder)| (SystemName::Named(name), builder));
+        let named = self.named.into_iter().map(|(name, system)| (SystemName::Named(name), system.builder));
         let inline = self.inline.into_iter().map(|(kind, builder)| (SystemName::Inline(kind), builder));
         let built = |(name, builder): (SystemName, Option<Box<dyn PipelinesBuilder>>)| {
             let shown = match &name {

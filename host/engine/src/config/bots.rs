@@ -12,12 +12,42 @@ use super::{
 };
 use crate::{
     adapter::Chat,
-    base::{At, Located, Table},
+    base::{At, Key, Located, NO_KEYS, Table, TableKeys},
     model::{BotIdentity, Catalog, RoomName},
 };
 
-/// The oldest late message that is still handled if nothing is said.
-const MAX_AGE: Duration = Duration::from_secs(15 * 60);
+/// `[bot.NAME]`, without the tables of its networks.
+pub(crate) static BOT_KEYS: TableKeys = TableKeys {
+    path: "bot.NAME",
+    about: "An identity: one account per network, with a name, a prefix, rooms and environments. At least one bot is required, \
+            each with at least one table of a network.",
+    keys: &[
+        Key::string(
+            "prefix",
+            "One or more signs, neither letters nor digits, before a command: `!deploy`. A command can also \
+             begin with the bot's name.",
+        )
+        .default("!"),
+        Key::strings(
+            "environments",
+            "The environments that commands to this bot can touch. Without it, all environments, also those that are added later.",
+        ),
+        Key::duration(
+            "max_age",
+            "The age up to which a message is handled that arrives late, for example after downtime.",
+        )
+        .between(Duration::ZERO, SHORTEST_KEEP)
+        .default("15m"),
+        Key::string("time_zone", "The time zone of times that are typed or shown, for example `Europe/Berlin`.")
+            .default("UTC"),
+    ],
+};
+
+/// The keys of the networks of a build.
+pub(crate) fn network_keys(registry: &Registry) -> Vec<Key> {
+    let about = "The account on this network.";
+    registry.chats.iter().map(|factory| Key::table(factory.network(), factory.keys(), about)).collect()
+}
 
 /// One `[bot.NAME]`.
 pub struct BotConfig {
@@ -84,9 +114,10 @@ fn shared_room(one: &BotConfig, two: &BotConfig) -> Option<String> {
 
 fn bot(name: Located<String>, mut table: Table, registry: &Registry, catalog: &Catalog) -> BotConfig {
     let at = table.at().clone();
-    let prefix = table.string("prefix").map_or_else(|| "!".to_owned(), |prefix| prefix.value);
+    table.add_keys(&network_keys(registry));
+    let place = table.at_key("prefix");
+    let prefix = table.string_or_default("prefix");
     if prefix.is_empty() || prefix.chars().any(|letter| letter.is_alphanumeric() || letter.is_whitespace()) {
-        let place = table.at_key("prefix");
         table.problem(&place, "`prefix` is one or more signs, such as `!`", "prefix = \"!\"".to_owned());
     }
     let environments_named = table.has("environments");
@@ -97,11 +128,7 @@ fn bot(name: Located<String>, mut table: Table, registry: &Registry, catalog: &C
         }
         None => catalog.environments().map(str::to_owned).collect(),
     };
-    let max_age = table.duration("max_age");
-    if let Some(age) = max_age.as_ref().filter(|age| age.value > SHORTEST_KEEP) {
-        table.problem(&age.at, "`max_age` is at most a day", "max_age = \"15m\"".to_owned());
-    }
-    let max_age = max_age.map_or(MAX_AGE, |age| age.value);
+    let max_age = table.duration_or_default("max_age");
     let time_zone = freezes::time_zone(&mut table).unwrap_or(TimeZone::UTC);
     let identity = BotIdentity { name: name.value, prefix };
     let chats = chats(&identity, &mut table, registry);
@@ -124,6 +151,7 @@ fn chats(identity: &BotIdentity, table: &mut Table, registry: &Registry) -> Vec<
             let place = table.at_key(network);
             let message = format!("this build has no {network}");
             table.problem(&place, message, format!("cargo build -p wardroom-cli --features {network}"));
+            table.add_keys(&[Key::table(network, &NO_KEYS, "")]);
             let _ = table.table(network);
         }
     }

@@ -4,9 +4,24 @@
 
 use super::members::Members;
 use crate::{
-    base::{At, Table},
+    base::{At, Key, Table, TableKeys},
     model::RoomName,
     policy::Member,
+};
+
+/// `[[expect]]`.
+pub(crate) static EXPECT_KEYS: TableKeys = TableKeys {
+    path: "expect",
+    about: "A test of the rules, which `wardroom check` runs: whether somebody can run a command.",
+    keys: &[
+        Key::string("who", "One person, by id or by the name of a `[person.NAME]`.").required(),
+        Key::string("command", "The command as it is typed, without the prefix.").required(),
+        Key::choice("answer", &["yes", "no"], "Whether the person may run it.").required(),
+        Key::string(
+            "room",
+            "The room where the command is typed, for roles with `rooms`. Without it, no particular room.",
+        ),
+    ],
 };
 
 /// One `[[expect]]`.
@@ -31,20 +46,15 @@ pub(crate) fn read(root: &mut Table, members: &Members<'_>) -> Vec<Expect> {
         let at = table.at().clone();
         let who = table.required_string("who", "\"@bob:example.org\"");
         let command = table.required_string("command", "\"deploy cms production 1.0.2\"");
-        let answer = table.required_string("answer", "\"no\"");
+        if !table.has("answer") {
+            table.missing("answer", "\"no\"");
+        }
+        let answer = table.choice("answer").map(|answer| answer.value == "yes");
         let room = RoomName::read(&mut table, "room", members.networks());
         let who = who.and_then(|text| match members.member(&table, &text)? {
             Member::Person(id) => Some(id),
             Member::Everyone | Member::Group(_) | Member::Room(_) => {
                 table.problem(&text.at, "`who` is one person", "who = \"@bob:example.org\"".to_owned());
-                None
-            }
-        });
-        let answer = answer.and_then(|text| match text.value.as_str() {
-            "yes" => Some(true),
-            "no" => Some(false),
-            _ => {
-                table.problem(&text.at, "`answer` is \"yes\" or \"no\"", "answer = \"no\"".to_owned());
                 None
             }
         });

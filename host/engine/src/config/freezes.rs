@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 
 use super::people::{known, patterns};
 use crate::{
-    base::{Cron, Located, Table, zone},
+    base::{Cron, Key, Located, Table, TableKeys, zone},
     model::Catalog,
     policy::{Window, WindowEnd},
 };
@@ -14,6 +14,23 @@ use crate::{
 /// An example of a begin, and of an end by the clock.
 const FROM: &str = "\"0 17 * * FRI\"";
 const UNTIL: &str = "\"0 8 * * MON\"";
+
+/// `[[freeze]]`.
+pub(crate) static FREEZE_KEYS: TableKeys = TableKeys {
+    path: "freeze",
+    about: "A recurring window in which no effect begins in some environments. Exactly one of `lasts` and `until` is needed.",
+    keys: &[
+        Key::strings("environments", "The environments that are frozen, as patterns.").required(),
+        Key::string("from", "The begin of each window, as cron: minute, hour, day of month, month, weekday.")
+            .required(),
+        Key::string("until", "The end of each window by the clock, as cron.").required_unless("with `lasts`"),
+        Key::duration("lasts", "The length of each window.")
+            .between(Duration::from_secs(60), Duration::MAX)
+            .required_unless("with `until`"),
+        Key::string("time_zone", "The time zone of `from` and `until`. Without it, the first bot's."),
+        Key::string("reason", "The reason, as refusals show it. Without it, none is shown."),
+    ],
+};
 
 /// Reads all windows, in the order of the file. `here` is the zone of the bot.
 pub(crate) fn read(root: &mut Table, catalog: &Catalog, here: &TimeZone) -> Vec<Window> {
@@ -35,9 +52,6 @@ fn window(mut table: Table, catalog: &Catalog, here: &TimeZone) -> Option<Window
     let from = table.required_string("from", FROM);
     let ended = table.has("lasts") || table.has("until");
     let lasts = table.duration("lasts");
-    if let Some(lasts) = lasts.as_ref().filter(|lasts| lasts.value < Duration::from_secs(60)) {
-        table.problem(&lasts.at, "`lasts` is at least a minute", "lasts = \"63h\"".to_owned());
-    }
     let until = table.string("until");
     let reason = table.string("reason").map_or_else(String::new, |reason| crate::base::clean(&reason.value));
     let ends = match (lasts, until) {

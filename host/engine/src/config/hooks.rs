@@ -1,25 +1,89 @@
 //! `[[hook]]`: what a delivery is made of, and how its sender proves itself.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use super::{
     bots::BotConfig,
     members::Members,
-    triggers::{check_placeholders, name, place, template},
+    triggers::{AS, BOT, ROOM, check_placeholders, name, place, template},
 };
 use crate::{
-    base::Table,
+    base::{Key, KeyKind, Table, TableKeys},
     trigger::{Hook, HookAuth},
 };
 
-/// The longest body of a hook if nothing is said, in bytes.
-const MOST_BYTES: i64 = 256 << 10;
-/// The most deliveries of a hook in a minute if nothing is said.
-const MOST_A_MINUTE: i64 = 60;
-/// How far the clock of a hook's sender may be off if nothing is said.
-const TOLERANCE: Duration = Duration::from_secs(5 * 60);
 /// The header that names a delivery if nothing is said.
 const DELIVERY: &str = "Idempotency-Key";
+
+/// `[[hook]]`.
+pub(crate) static HOOK_KEYS: TableKeys = TableKeys {
+    path: "hook",
+    about: "A webhook: `POST /hooks/NAME` starts a command. It needs `[http]`, and exactly one of `token` and `secret`.",
+    keys: &[
+        Key::string(
+            "name",
+            "The last part of the URL: up to 64 lower-case letters, digits, `-` and `_`. Each hook has its own.",
+        )
+        .required(),
+        Key::string(
+            "command",
+            "The command. A placeholder such as `{version}` is a whole argument that `capture` fills.",
+        )
+        .required(),
+        AS,
+        ROOM,
+        BOT,
+        Key::secret("token", "The token that the sender sends, as `Authorization: Bearer TOKEN` or bare in `header`.")
+            .required_unless("with `secret`"),
+        Key::string("header", "The header that holds the bare `token`. Without it, the token is a bearer token."),
+        Key::string("delivery", "The header that names the delivery, for hooks with a `token`. A name is taken once.")
+            .default(DELIVERY),
+        Key::secret("secret", "The secret of the sender's signatures.").required_unless("with `token`"),
+        Key::choice(
+            "sign",
+            &["standard", "hub"],
+            "The scheme of the signatures: Standard Webhooks, or the header `X-Hub-Signature-256`.",
+        )
+        .default("standard"),
+        Key::duration(
+            "tolerance",
+            "The difference between the sender's clock and the host's up to which a delivery with \
+             `sign = \"standard\"` is taken.",
+        )
+        .default("5m"),
+        Key::table("capture", &CAPTURE_KEYS, "The placeholders of `command` and where their values stand in the body."),
+        Key::table(
+            "when",
+            &WHEN_KEYS,
+            "What the body must hold. Other deliveries are taken and start nothing. Without it, all \
+             deliveries start the command.",
+        ),
+        Key::integer("max_bytes", 1, 16 << 20, "The size of the body up to which a delivery is taken, in bytes.")
+            .default("262144"),
+        Key::integer("max_per_minute", 1, 100_000, "The number of deliveries that are taken in a minute.")
+            .default("60"),
+    ],
+};
+
+static CAPTURE_KEYS: TableKeys = TableKeys {
+    path: "hook.capture",
+    about: "The values that are taken out of the body.",
+    keys: &[Key::any(
+        "PLACEHOLDER",
+        KeyKind::String,
+        "A JSON pointer to the value that fills the placeholder, for example `/build/version`.",
+    )],
+};
+
+static WHEN_KEYS: TableKeys = TableKeys {
+    path: "hook.when",
+    about: "What the body must hold; all keys must match.",
+    keys: &[Key::any(
+        "POINTER",
+        KeyKind::Strings,
+        "The key is a JSON pointer, for example `\"/build/status\"`. The value there must be one of these strings.",
+    )],
+};
 
 /// Reads one; `others` stand before it.
 pub(crate) fn read(mut table: Table, members: &Members<'_>, bots: &[BotConfig], others: &[Hook]) -> Option<Hook> {
@@ -34,8 +98,8 @@ pub(crate) fn read(mut table: Table, members: &Members<'_>, bots: &[BotConfig], 
     }
     let when = wanted(&mut table);
     let auth = auth(&mut table);
-    let most_bytes = table.integer("max_bytes", 1, 16 << 20).map_or(MOST_BYTES, |bytes| bytes.value);
-    let most_a_minute = table.integer("max_per_minute", 1, 100_000).map_or(MOST_A_MINUTE, |most| most.value);
+    let most_bytes = table.integer_or_default("max_bytes");
+    let most_a_minute = table.integer_or_default("max_per_minute");
     let (machine, room, bot) = place(&mut table, members, bots);
     table.finish();
     Some(Hook {
@@ -62,8 +126,9 @@ fn auth(table: &mut Table) -> Option<HookAuth> {
     let places: Vec<_> =
         ["header", "delivery", "sign", "tolerance"].map(|key| (key, table.at_key(key), table.has(key))).into();
     let (header, delivery) = (header(table, "header"), header(table, "delivery"));
-    let sign = table.string("sign");
-    let tolerance = table.duration("tolerance").map_or(TOLERANCE, |span| span.value);
+    let sign = table.has("sign");
+    let signs = table.choice("sign").map(|sign| sign.value);
+    let tolerance = table.duration_or_default("tolerance");
     let other = |keys: &[&str], wanted: &str| {
         for (key, at, _) in places.iter().filter(|(key, _, there)| *there && keys.contains(key)) {
             table.problem(at, format!("`{key}` is for a hook with a `{wanted}`"), "leave out this line".to_owned());
@@ -78,16 +143,12 @@ fn auth(table: &mut Table) -> Option<HookAuth> {
         (false, true) => {
             other(&["header", "delivery"], "token");
             let secret = secret?.value;
-            match sign.as_ref().map(|sign| sign.value.as_str()) {
+            match signs {
+                None if sign => None,
                 None | Some("standard") => Some(HookAuth::Standard { secret, tolerance }),
-                Some("hub") => {
+                Some(_) => {
                     other(&["tolerance"], "secret` and `sign = \"standard\"");
                     Some(HookAuth::Hub { secret })
-                }
-                Some(_) => {
-                    let place = sign.map_or(at, |sign| sign.at);
-                    table.problem(&place, "`sign` is \"standard\" or \"hub\"", "sign = \"hub\"".to_owned());
-                    None
                 }
             }
         }

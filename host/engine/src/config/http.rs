@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::{
-    base::{At, Table},
+    base::{At, Key, Table, TableKeys},
     trigger::Triggers,
 };
 
@@ -15,6 +15,13 @@ pub struct HttpConfig {
     /// Where it stands.
     pub at: At,
 }
+
+/// `[http]`.
+pub(crate) static HTTP_KEYS: TableKeys = TableKeys {
+    path: "http",
+    about: "The listener for webhooks, health and metrics. Without the table the host opens no port. It needs a build with `http`.",
+    keys: &[Key::string("listen", "The address and the port, for example `127.0.0.1:8788`.").required()],
+};
 
 const LISTEN: &str = "\"127.0.0.1:8788\"";
 

@@ -6,9 +6,44 @@ use std::collections::BTreeMap;
 
 use crate::{
     adapter::{GroupFile, GroupFiles, is_id},
-    base::{Located, Table, nearest},
+    base::{Key, Located, Table, TableKeys, nearest},
     model::{Person, RoomName},
     policy::{Machines, Member, NamedPerson, People},
+};
+
+/// `[person.NAME]`.
+pub(crate) static PERSON_KEYS: TableKeys = TableKeys {
+    path: "person.NAME",
+    about: "A person with several ids, which count as one. Rules can use the name in place of an id.",
+    keys: &[Key::strings("ids", "The person's ids on all networks. An id belongs to one person or machine.").required()],
+};
+
+/// `[machine.NAME]`.
+pub(crate) static MACHINE_KEYS: TableKeys = TableKeys {
+    path: "machine.NAME",
+    about: "A member without a person, for schedules and webhooks. It has the roles that name it, never those of `everyone`, and \
+            approves nothing.",
+    keys: &[Key::strings(
+        "ids",
+        "Its accounts in chats, whose messages are handled as its own. Without it, it has none.",
+    )],
+};
+
+/// `[group.NAME]`.
+pub(crate) static GROUP_KEYS: TableKeys = TableKeys {
+    path: "group.NAME",
+    about: "A group whose members something else maintains. Rules use it as `group:NAME`.",
+    keys: &[
+        Key::string(
+            "file",
+            "The file with one id a line, relative to the file that names it. It is read again when it changes.",
+        )
+        .required(),
+        Key::duration(
+            "max_age",
+            "The age of the file from which on nobody is in the group. Without it, the file counts at any age.",
+        ),
+    ],
 };
 
 /// Whom a list of members can name.

@@ -17,6 +17,7 @@ mod order;
 mod people;
 mod plugins;
 mod read;
+mod reference;
 mod rules;
 mod triggers;
 
@@ -25,3 +26,4 @@ pub(crate) use expect::Expect;
 pub use http::HttpConfig;
 pub use read::{Config, DEFAULT_STORE, Peek, peek};
 pub(crate) use read::{Registry, read, read_text};
+pub use reference::{Reference, Section};

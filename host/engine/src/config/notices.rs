@@ -5,14 +5,31 @@ use super::{
     people::{known, patterns},
 };
 use crate::{
-    base::{Located, Table, Template, nearest},
+    base::{Key, Located, Table, TableKeys, Template, nearest},
     messaging::{Notice, Notices, Occasion, PLACEHOLDERS},
     model::{Catalog, RoomName},
     policy::Pattern,
 };
 
-/// The default text.
-const TEXT: &str = "{summary}";
+/// `[[notify]]`.
+pub(crate) static NOTIFY_KEYS: TableKeys = TableKeys {
+    path: "notify",
+    about: "A notice: a room is told when something happens.",
+    keys: &[
+        Key::strings("on", "The occasions: `success`, `failure`, `cancelled`, `not-approved`, `approval`, `rights`.")
+            .required(),
+        Key::string("room", "The room that is told; it can be on another network than the command.").required(),
+        Key::strings("apps", "Patterns for the app. Without it, any app."),
+        Key::strings("environments", "Patterns for the environment. Without it, any environment."),
+        Key::strings("commands", "Patterns for the command. Without it, any command."),
+        Key::string(
+            "text",
+            "The text. It can have the placeholders `{summary}`, `{command}`, `{app}`, `{title}`, `{environment}`, `{person}`, \
+             `{outcome}`, `{job}` and `{took}`.",
+        )
+        .default("{summary}"),
+    ],
+};
 
 /// Reads them, in the order of the file.
 pub(crate) fn read(root: &mut Table, catalog: &Catalog, members: &Members<'_>) -> Notices {
@@ -50,10 +67,9 @@ fn notice(mut table: Table, catalog: &Catalog, members: &Members<'_>) -> Option<
     let environments =
         limit(&mut table, "environments", "environment", Some(catalog.environments().map(str::to_owned).collect()));
     let commands = limit(&mut table, "commands", "command", None);
-    let text = match table.string("text") {
-        Some(text) => template(&table, &text),
-        None => Template::parse(TEXT).ok(),
-    };
+    let at_text = table.at_key("text");
+    let text = Located { value: table.string_or_default("text"), at: at_text };
+    let text = template(&table, &text);
     table.finish();
     Some(Notice { at, on, apps, environments, commands, room: room?, text: text? })
 }

@@ -6,9 +6,46 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::members::Members;
 use crate::{
-    base::{Located, Table, nearest},
+    base::{Key, Located, Table, TableKeys, nearest},
     model::{Catalog, RoomName},
     policy::{Member, Pattern, Role},
+};
+
+/// `[people]`.
+pub(crate) static PEOPLE_KEYS: TableKeys = TableKeys {
+    path: "people",
+    about: "The admins, and the room that is told of changes of rights. It stands in the main file only.",
+    keys: &[
+        Key::strings(
+            "admins",
+            "The people who can run every command, on every app and environment, by id or by the name of a `[person.NAME]`. \
+             Without it, nobody.",
+        ),
+        Key::string(
+            "tell",
+            "The room that is told of each right that is granted or revoked in chat. Without it, no room is.",
+        ),
+    ],
+};
+
+/// `[role.NAME]`.
+pub(crate) static ROLE_KEYS: TableKeys = TableKeys {
+    path: "role.NAME",
+    about: "A role: which people can run which commands, on which apps, in which environments. In the lists of patterns `*` \
+            matches any name, and an empty list matches nothing.",
+    keys: &[
+        Key::strings(
+            "members",
+            "The members: ids, names of a `[person.NAME]` or a `[machine.NAME]`, `group:NAME`, `room:ROOM`, or `everyone`.",
+        )
+        .required_unless("with `grant_in_chat = true`"),
+        Key::strings("commands", "Patterns for the commands: `deploy`, `auth revoke`.").required(),
+        Key::strings("apps", "Patterns for the apps.").required(),
+        Key::strings("environments", "Patterns for the environments.").required(),
+        Key::strings("rooms", "The rooms where a command must be typed for the role to count. Without it, any room."),
+        Key::boolean("grant_in_chat", "Whether owners of an app and admins can add people to the role in chat, on one app each.")
+            .default("false"),
+    ],
 };
 
 /// Reads the admins, and the room that is told of changes of rights.
@@ -59,13 +96,12 @@ pub(crate) fn roles(root: &mut Table, catalog: &Catalog, members: &Members) -> V
     let mut roles = Vec::new();
     for (name, mut table) in root.tables("role") {
         let at = table.at().clone();
-        let grant_in_chat = table.boolean("grant_in_chat").is_some_and(|yes| yes.value);
+        let grant_in_chat = table.boolean_or_default("grant_in_chat");
         // A role that people are added to in chat may have nobody in the file.
         let listed = match grant_in_chat && !table.has("members") {
             true => Vec::new(),
             false => required(&mut table, "members", "[\"@bob:example.org\"]"),
         };
-        table.expect("members");
         let commands = required(&mut table, "commands", "[\"where\"]");
         let apps = required(&mut table, "apps", "[\"*\"]");
         let environments = required(&mut table, "environments", "[\"staging\"]");

@@ -2,12 +2,57 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::rules;
+use super::rules::{self, ALLOW_KEYS};
 use crate::{
-    base::{Located, Table},
+    base::{Key, KeyKind, Located, Table, TableKeys},
     model::{CallTable, Catalog, Limits},
     plugin::PluginConfig,
     policy::Grants,
+};
+
+/// `[plugin.NAME]`.
+pub(crate) static PLUGIN_KEYS: TableKeys = TableKeys {
+    path: "plugin.NAME",
+    about: "A plugin, what it is granted, its limits and its settings. A name has up to 32 lower-case letters, digits and dashes.",
+    keys: &[
+        Key::string("module", "The file of the WebAssembly component, relative to the file that names it.").required(),
+        Key::array(
+            "allow",
+            &ALLOW_KEYS,
+            "The grants. A plugin that imports a call which no grant names does not load.",
+        ),
+        Key::table("limits", &LIMIT_KEYS, "The limits of one run of the plugin. Without the table, the defaults hold."),
+        Key::table("config", &SETTING_KEYS, "The plugin's settings."),
+    ],
+};
+
+/// `[plugin.NAME.limits]`.
+static LIMIT_KEYS: TableKeys = TableKeys {
+    path: "plugin.NAME.limits",
+    about: "The limits of one run of a plugin: of a command, or of a part of one that a wait ends. A run that reaches one is \
+            stopped, or its call is refused.",
+    keys: &[
+        Key::integer("memory_mib", 1, Limits::MOST_MEMORY_MIB as i64, "The memory, in MiB.").default("32"),
+        Key::duration("cpu", "The time on the processor.")
+            .between(Duration::from_millis(10), Duration::from_secs(60))
+            .default("1s"),
+        Key::duration("wall", "The time from the start of the run to its end.")
+            .between(Duration::from_millis(100), Duration::from_secs(3600))
+            .default("30s"),
+        Key::integer("calls", 1, 1_000_000, "The number of host calls.").default("1000"),
+        Key::integer("acts", 0, 1_000, "The number of effects: acting calls that were allowed.").default("16"),
+        Key::integer("bytes_out_kib", 1, 1 << 20, "The size of what the plugin hands to the host, in KiB.")
+            .default("1024"),
+        Key::integer("bytes_in_kib", 1, 1 << 20, "The size of what the host hands to the plugin, in KiB.")
+            .default("16384"),
+    ],
+};
+
+/// `[plugin.NAME.config]`.
+static SETTING_KEYS: TableKeys = TableKeys {
+    path: "plugin.NAME.config",
+    about: "The settings of a plugin. The plugin describes which ones it takes; they are checked when it is loaded.",
+    keys: &[Key::any("SETTING", KeyKind::Strings, "The value, or the values, of the setting.")],
 };
 
 /// Reads all plugins, in the order of the file.
@@ -26,7 +71,7 @@ pub(crate) fn read(root: &mut Table, calls: &CallTable, catalog: &Catalog, roles
         let rules = table.array("allow");
         let rules =
             rules.into_iter().filter_map(|rule| rules::allow(rule, &name.value, calls, catalog, roles)).collect();
-        let limits = table.table("limits").map(read_limits).unwrap_or_default();
+        let limits = read_limits(table.table_or_empty("limits"));
         let settings_at = table.at_key("config");
         let settings = table.table("config").map(read_settings).unwrap_or_default();
         let folder = table.folder().to_owned();
@@ -53,36 +98,17 @@ fn is_name(name: &str) -> bool {
 }
 
 fn read_limits(mut table: Table) -> Limits {
-    let mut limits = Limits::default();
-    let bounded = |table: &mut Table, key: &str, least: Duration, most: Duration| {
-        let span = table.duration(key)?;
-        if !(least..=most).contains(&span.value) {
-            let message = format!("`{key}` must be from {} ms to {} s", least.as_millis(), most.as_secs());
-            table.problem(&span.at, message, None);
-        }
-        Some(span.value)
+    let size = |value: i64, shift: u32| usize::try_from(value).unwrap_or(1) << shift;
+    let count = |value: i64| u32::try_from(value).unwrap_or(u32::MAX);
+    let limits = Limits {
+        memory: size(table.integer_or_default("memory_mib"), 20),
+        cpu: table.duration_or_default("cpu"),
+        wall: table.duration_or_default("wall"),
+        calls: count(table.integer_or_default("calls")),
+        bytes_out: size(table.integer_or_default("bytes_out_kib"), 10),
+        bytes_in: size(table.integer_or_default("bytes_in_kib"), 10),
+        acts: count(table.integer_or_default("acts")),
     };
-    if let Some(memory) = table.integer("memory_mib", 1, Limits::MOST_MEMORY_MIB as i64) {
-        limits.memory = usize::try_from(memory.value).unwrap_or(1) << 20;
-    }
-    if let Some(cpu) = bounded(&mut table, "cpu", Duration::from_millis(10), Duration::from_secs(60)) {
-        limits.cpu = cpu;
-    }
-    if let Some(wall) = bounded(&mut table, "wall", Duration::from_millis(100), Duration::from_secs(3600)) {
-        limits.wall = wall;
-    }
-    if let Some(calls) = table.integer("calls", 1, 1_000_000) {
-        limits.calls = u32::try_from(calls.value).unwrap_or(u32::MAX);
-    }
-    if let Some(bytes) = table.integer("bytes_out_kib", 1, 1 << 20) {
-        limits.bytes_out = usize::try_from(bytes.value).unwrap_or(1) << 10;
-    }
-    if let Some(bytes) = table.integer("bytes_in_kib", 1, 1 << 20) {
-        limits.bytes_in = usize::try_from(bytes.value).unwrap_or(1) << 10;
-    }
-    if let Some(acts) = table.integer("acts", 0, 1_000) {
-        limits.acts = u32::try_from(acts.value).unwrap_or(0);
-    }
     table.finish();
     limits
 }
@@ -96,4 +122,22 @@ fn read_settings(mut table: Table) -> Vec<(Located<String>, Vec<Located<String>>
     }
     table.finish();
     settings
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, path::PathBuf};
+
+    use super::*;
+    use crate::base::{At, Node, Problems, Value};
+
+    #[test]
+    fn a_table_without_limits_has_the_default_limits() {
+        let at = At { file: "plugins.toml".into(), line: 1 };
+        let node = Node { at, value: Value::Table(BTreeMap::new()) };
+        let problems = Problems::default();
+        let table = Table::new("plugin.x.limits", node, &LIMIT_KEYS, &problems, Arc::new(PathBuf::new()));
+        assert_eq!(read_limits(table), Limits::default());
+        assert_eq!(problems.count(), 0);
+    }
 }

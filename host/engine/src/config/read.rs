@@ -14,21 +14,71 @@ use super::{
     apps::{self, Apps},
     bots::{self, BotConfig},
     expect::{self, Expect},
-    freezes,
+    freezes, hooks,
     http::{self, HttpConfig},
     include,
-    members::Members,
+    members::{self, Members},
     notices, people, plugins, triggers,
 };
 use crate::{
     adapter::{Backends, Chat, ChatFactory, PipelinesFactory},
-    base::{Located, Node, Problem, Problems, Table, nearest},
+    base::{Key, Located, Node, Problem, Problems, Table, TableKeys, nearest},
     hostcall::{Capability, Contract, HostCalls},
     messaging::Notices,
     model::{Catalog, RoomName},
     plugin::PluginConfig,
     policy::{Approval, Bot, Bots, Policy, Window},
     trigger::Triggers,
+};
+
+/// The file itself.
+pub(crate) static FILE_KEYS: TableKeys = TableKeys {
+    path: "",
+    about: "The keys of the file itself. What has a name is a table with that name; rules without a name are lists of tables.",
+    keys: &[
+        Key::strings(
+            "include",
+            "Patterns for other files, relative to the main file, which bring apps, roles, plugins and other tables with names of \
+             their own. `*` is allowed in the last part. It stands in the main file only.",
+        ),
+        Key::table("store", &STORE_KEYS, "The database, and how long finished jobs are kept."),
+        Key::tables("bot", &bots::BOT_KEYS, "The identities of the host.").required(),
+        Key::table("people", &people::PEOPLE_KEYS, "The admins, and the room that is told of changes of rights."),
+        Key::tables("person", &members::PERSON_KEYS, "People with several ids."),
+        Key::tables("group", &members::GROUP_KEYS, "Groups whose members something else maintains."),
+        Key::tables("machine", &members::MACHINE_KEYS, "Members without a person."),
+        Key::tables("role", &people::ROLE_KEYS, "Who can run what, where."),
+        Key::tables("environment", &apps::ENVIRONMENT_KEYS, "The environments, in their order."),
+        Key::tables("app", &apps::APP_KEYS, "The apps and their pipelines."),
+        Key::tables("pipelines", &apps::PIPELINES_KEYS, "Pipeline systems other than local commands."),
+        Key::tables("plugin", &plugins::PLUGIN_KEYS, "The plugins and what they are granted."),
+        Key::array("approval", &approvals::APPROVAL_KEYS, "Rules that hold effects until other people approve them."),
+        Key::array("freeze", &freezes::FREEZE_KEYS, "Recurring windows in which no effect begins."),
+        Key::array("expect", &expect::EXPECT_KEYS, "Tests of the rules."),
+        Key::array("alias", &triggers::ALIAS_KEYS, "Short forms of commands."),
+        Key::array("say", &triggers::SAY_KEYS, "Fixed answers."),
+        Key::array("listen", &triggers::LISTEN_KEYS, "Patterns in messages that start a query."),
+        Key::array("schedule", &triggers::SCHEDULE_KEYS, "Commands that the clock starts."),
+        Key::array("hook", &hooks::HOOK_KEYS, "Commands that an HTTP request starts."),
+        Key::array("notify", &notices::NOTIFY_KEYS, "Notices to rooms."),
+        Key::table("http", &http::HTTP_KEYS, "The listener for webhooks, health and metrics."),
+    ],
+};
+
+/// `[store]`.
+static STORE_KEYS: TableKeys = TableKeys {
+    path: "store",
+    about: "The database. It stands in the main file only.",
+    keys: &[
+        Key::string(
+            "url",
+            "The file of the SQLite database, as `sqlite:PATH`, relative to the main file. Its folder is the state folder.",
+        )
+        .default(DEFAULT_STORE),
+        Key::duration("keep", "How long finished jobs and their journals are kept. Releases are kept for ever.")
+            .between(SHORTEST_KEEP, Duration::MAX)
+            .default("90d"),
+    ],
 };
 
 /// The kinds of adapters that a build has.
@@ -167,7 +217,7 @@ pub fn peek(path: &Path) -> Peek {
     let problems = Problems::default();
     let mut peek = Peek { store: DEFAULT_STORE.to_owned(), networks: Vec::new() };
     let Some(tree) = include::load(path, &problems) else { return peek };
-    let mut root = Table::new("", tree, &problems, Arc::new(PathBuf::new()));
+    let mut root = Table::new("", tree, &FILE_KEYS, &problems, Arc::new(PathBuf::new()));
     if let Some(url) = root.table("store").and_then(|mut store| store.string("url")) {
         peek.store = url.value;
     }
@@ -205,7 +255,7 @@ fn read_tree(tree: Node, path: &Path, registry: &Registry, problems: Problems) -
         _ => PathBuf::from("."),
     };
     let folder = std::path::absolute(&folder).unwrap_or(folder);
-    let mut root = Table::new("", tree, &problems, Arc::new(folder.clone()));
+    let mut root = Table::new("", tree, &FILE_KEYS, &problems, Arc::new(folder.clone()));
     let calls = match registry.calls() {
         Ok(calls) => Arc::new(calls),
         Err(why) => {
@@ -214,7 +264,16 @@ fn read_tree(tree: Node, path: &Path, registry: &Registry, problems: Problems) -
         }
     };
     for capability in &registry.capabilities {
-        capability.read(&mut root);
+        let keys = capability.keys();
+        if let Some(key) = keys.iter().find(|key| FILE_KEYS.find(key.name).is_some()) {
+            let message = format!("a capability lists the key `{}`, which is the engine's own", key.name);
+            root.problem(&root.at().clone(), message, None);
+            return Err(problems.sorted());
+        }
+        let mut part = root.split(keys);
+        capability.read(&mut part);
+        part.finish();
+        root.add_keys(keys);
     }
     let (store, keep) = store(&mut root);
     let networks: Vec<&str> = registry.chats.iter().map(|factory| factory.network()).collect();
@@ -272,20 +331,14 @@ fn read_tree(tree: Node, path: &Path, registry: &Registry, problems: Problems) -
     })
 }
 
-/// How long what is over is kept if nothing is said.
-const KEEP: Duration = Duration::from_secs(90 * 24 * 3600);
 /// The shortest time for which it can be kept: a message that is still handled must be known.
 pub(crate) const SHORTEST_KEEP: Duration = Duration::from_secs(24 * 3600);
 
 fn store(root: &mut Table) -> (Located<String>, Duration) {
     let at = root.at_key("store");
-    let fallback = Located { value: DEFAULT_STORE.to_owned(), at };
-    let Some(mut table) = root.table("store") else { return (fallback, KEEP) };
-    let url = table.string("url");
-    let keep = table.duration("keep");
-    if let Some(keep) = keep.as_ref().filter(|keep| keep.value < SHORTEST_KEEP) {
-        table.problem(&keep.at, "`keep` is at least a day", "keep = \"90d\"".to_owned());
-    }
+    let mut table = root.table_or_empty("store");
+    let url = table.string("url").unwrap_or(Located { value: DEFAULT_STORE.to_owned(), at });
+    let keep = table.duration_or_default("keep");
     table.finish();
-    (url.unwrap_or(fallback), keep.map_or(KEEP, |keep| keep.value))
+    (url, keep)
 }

@@ -4,10 +4,56 @@ use std::collections::BTreeSet;
 
 use super::people::{known, patterns};
 use crate::{
-    base::{Located, Table, nearest},
+    base::{Key, Located, Table, TableKeys, nearest},
     model::{Attribute, CallKind, CallSpec, CallTable, Catalog},
     policy::{Allow, Scope},
 };
+
+/// The attributes of the contract's calls, in rules.
+pub(crate) const ATTRIBUTES: [Key; 8] = [
+    Key::strings("app", "Patterns for the app. Without it, any app."),
+    Key::strings("environment", "Patterns for the environment. Without it, any environment."),
+    Key::strings("version", "Patterns for the version. Without it, any version."),
+    Key::strings(
+        "pipeline",
+        "Patterns for the name of the pipeline, for example `cms/staging`. Without it, any pipeline.",
+    ),
+    Key::strings("parameter", "Patterns for the values of the pipeline's other parameters. Without it, any values."),
+    Key::strings("key", "Patterns for the key in the plugin's own store. Without it, any key."),
+    Key::strings("person", "Patterns for the id of the person that the call is about. Without it, anybody."),
+    Key::strings("role", "Patterns for the role that the call is about. Without it, any role."),
+];
+
+/// `[[plugin.NAME.allow]]`.
+pub(crate) static ALLOW_KEYS: TableKeys = TableKeys {
+    path: "plugin.NAME.allow",
+    about: "A grant: the plugin can make these host calls if all values of each attribute that the rule names match. A named \
+            attribute that the call does not have never matches, and an empty list matches nothing.",
+    keys: &[
+        Key::strings("call", "The host calls that are granted, as patterns: `pipelines.trigger`, `catalog.*`.")
+            .required(),
+        ATTRIBUTES[0],
+        ATTRIBUTES[1],
+        ATTRIBUTES[2],
+        ATTRIBUTES[3],
+        ATTRIBUTES[4],
+        ATTRIBUTES[5],
+        ATTRIBUTES[6],
+        ATTRIBUTES[7],
+        Key::strings("command", "Patterns for the plugin's commands that the grant is for. Without it, all of them."),
+        Key::strings(
+            "beyond",
+            "The attributes that may differ from what was typed: `app`, `environment`, `version`, `parameter`. Without it, none may.",
+        ),
+    ],
+};
+
+/// The keys of the attributes that calls outside the contract have.
+pub(crate) fn named_attributes(calls: &CallTable) -> Vec<Key> {
+    let named = calls.attributes().into_iter().filter(|attribute| matches!(attribute, Attribute::Named(_)));
+    let about = "Patterns for this attribute of calls outside the contract. Without it, any value.";
+    named.map(|attribute| Key::strings(attribute.as_str(), about)).collect()
+}
 
 /// Reads one rule.
 pub(crate) fn allow(
@@ -18,6 +64,7 @@ pub(crate) fn allow(
     roles: &[&str],
 ) -> Option<Allow> {
     let at = table.at().clone();
+    table.add_keys(&named_attributes(all));
     if !table.has("call") {
         table.missing("call", "[\"pipelines.wait\", \"catalog.*\"]");
     }
@@ -36,7 +83,7 @@ pub(crate) fn allow(
             limit(&mut table, attribute, &rows, &mut limits, (catalog, roles));
         }
     }
-    finish(table, all);
+    table.finish();
     let text = format!("plugin.{plugin}, {at}").into();
     (!calls.is_empty()).then_some(Allow { at, calls, commands, limits, beyond, text })
 }
@@ -113,14 +160,4 @@ fn read_beyond(table: &mut Table, all: &CallTable, rows: &[&CallSpec]) -> BTreeS
         }
     }
     beyond
-}
-
-/// Like [`Table::finish`], and knows all words that some rule may have.
-fn finish(mut table: Table, all: &CallTable) {
-    for attribute in all.attributes() {
-        table.expect(attribute.as_str());
-    }
-    table.expect("beyond");
-    table.expect("command");
-    table.finish();
 }

@@ -7,10 +7,83 @@ use regex::RegexBuilder;
 
 use super::{bots::BotConfig, freezes::time_zone, hooks, members::Members};
 use crate::{
-    base::{Cron, Located, Table, nearest},
+    base::{Cron, Key, Located, Table, TableKeys, nearest},
     command::words,
     model::RoomName,
     trigger::{Alias, CommandTemplate, FixedAnswer, Listen, MissedPolicy, Schedule, Triggers, is_placeholder},
+};
+
+/// `as`: the machine of a schedule or a hook.
+pub(crate) const AS: Key = Key::string("as", "The `[machine.NAME]` with whose rights the command runs.").required();
+/// `room`: where a schedule or a hook acts.
+pub(crate) const ROOM: Key = Key::string("room", "The room where the command and its answer appear.").required();
+/// `bot`: the identity that acts.
+pub(crate) const BOT: Key = Key::string(
+    "bot",
+    "The bot that runs the command. Without it, the one whose table names the room; it is needed only if there are several bots \
+     and none names it.",
+);
+
+/// `[[alias]]`.
+pub(crate) static ALIAS_KEYS: TableKeys = TableKeys {
+    path: "alias",
+    about: "A short form of a command. It runs with the rights of the person who types it.",
+    keys: &[
+        Key::string("typed", "The words that are typed. Words in capitals are placeholders, and the first word is none.")
+            .required(),
+        Key::string(
+            "command",
+            "The command. A placeholder such as `{VERSION}` is a whole argument of it, and each placeholder is used once.",
+        )
+        .required(),
+    ],
+};
+
+/// `[[say]]`.
+pub(crate) static SAY_KEYS: TableKeys = TableKeys {
+    path: "say",
+    about: "A fixed answer to a line that a person types.",
+    keys: &[
+        Key::string("typed", "The words that are typed.").required(),
+        Key::string("text", "The answer.").required(),
+    ],
+};
+
+/// `[[listen]]`.
+pub(crate) static LISTEN_KEYS: TableKeys = TableKeys {
+    path: "listen",
+    about: "A pattern in what people say to each other that starts a query, with the rights of the person who said it.",
+    keys: &[
+        Key::string(
+            "pattern",
+            "A regular expression that is searched in each message. Its named groups fill the placeholders.",
+        )
+        .required(),
+        Key::string("command", "The query. A placeholder such as `{app}` is a whole argument of it.").required(),
+        Key::strings("rooms", "The rooms whose messages are searched. Without it, all rooms."),
+    ],
+};
+
+/// `[[schedule]]`.
+pub(crate) static SCHEDULE_KEYS: TableKeys = TableKeys {
+    path: "schedule",
+    about: "A command that the clock starts, with the rights of a machine. Each time fires once, also over restarts.",
+    keys: &[
+        Key::string("name", "The name: up to 64 lower-case letters, digits, `-` and `_`. Each schedule has its own.").required(),
+        Key::string("cron", "The times, as cron: minute, hour, day of month, month, weekday.").required(),
+        Key::string("time_zone", "The time zone of `cron`. Without it, the first bot's."),
+        Key::string("command", "The command, without placeholders.").required(),
+        AS,
+        ROOM,
+        BOT,
+        Key::choice(
+            "missed",
+            &["skip", "last"],
+            "What happens after downtime: `skip` runs only the latest missed time, and only if it is younger than the bot's \
+             `max_age`; `last` runs the latest missed time however old it is.",
+        )
+        .default("skip"),
+    ],
 };
 
 /// Reads them all. `zone` is the time zone where nothing is said.
@@ -139,16 +212,9 @@ fn schedule(
     if let Some(command) = &command {
         check_placeholders(&table, command, std::iter::empty());
     }
-    let missed = match table.string("missed") {
-        None => Some(MissedPolicy::SkipOld),
-        Some(text) => match text.value.as_str() {
-            "skip" => Some(MissedPolicy::SkipOld),
-            "last" => Some(MissedPolicy::RunLatest),
-            _ => {
-                table.problem(&text.at, "`missed` is \"skip\" or \"last\"", "missed = \"skip\"".to_owned());
-                None
-            }
-        },
+    let missed = match table.choice("missed").map(|word| word.value) {
+        Some("last") => MissedPolicy::RunLatest,
+        _ => MissedPolicy::SkipOld,
     };
     let (machine, room, bot) = place(&mut table, members, bots);
     table.finish();
@@ -160,7 +226,7 @@ fn schedule(
         machine: machine?,
         room: room?,
         bot: bot?,
-        missed: missed?,
+        missed,
     })
 }
 

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     adapter::{ChatFactory, Clock, Directory, MonotonicClock, PipelinesFactory, SystemClock},
     base::{Activity, Problem},
-    config::{BotConfig, Config, Registry},
+    config::{BotConfig, Config, Reference, Registry},
     hostcall::{Capability, Context, Loader, Plugins},
     job::{Claims, LockTable},
     messaging::{Account, AccountInbox, Addressing, Outbox, ReplyLimiter},
@@ -206,6 +206,17 @@ impl EngineBuilder {
             }])
         })?;
         crate::config::read_text(&text, &path, &self.registry).map_err(ConfigError)
+    }
+}
+
+/// The reference of the configuration.
+impl EngineBuilder {
+    /// Every key of `plugins.toml` with these adapters and capabilities.
+    ///
+    /// # Errors
+    /// Two calls have one name, or a name is not `interface.function`.
+    pub fn reference(&self) -> Result<Reference, String> {
+        Reference::new(&self.registry)
     }
 }
 

@@ -4,13 +4,18 @@
 //! approvals, dry run, journal, replay and audit hold for them without a line in the engine.
 
 use super::table::CallRow;
-use crate::base::Table;
+use crate::base::{Key, Table};
 
 /// A WIT package of host calls, handed to the engine's builder.
 pub trait Capability: Send + Sync + 'static {
     /// The rows of the call table. Each names its WIT package, such as `acme:tickets@0.1.0`.
     fn calls(&self) -> Vec<CallRow>;
 
-    /// Reads its tables of `plugins.toml`; problems go to the table's list. Must not connect, and must not resolve secrets.
+    /// The keys that it adds to the file: usually one table. None that the engine has.
+    fn keys(&self) -> &'static [Key] {
+        &[]
+    }
+
+    /// Reads its keys of `plugins.toml`, and sees no others; problems go to the table's list. Must not connect, and must not resolve secrets.
     fn read(&self, _root: &mut Table) {}
 }

@@ -7,10 +7,25 @@ use std::{
     sync::Arc,
 };
 
-use crate::base::{Problem, Problems, Table, parse};
+use crate::base::{Key, Problem, Problems, Table, TableKeys, parse};
 
 /// The file's name, beside `plugins.toml`.
 pub(super) const FILE: &str = "plugins.lock";
+
+/// The file itself.
+static LOCK_KEYS: TableKeys =
+    TableKeys { path: "", about: "The lock.", keys: &[Key::tables("plugin", &LOCKED_KEYS, "The plugins.")] };
+
+static LOCKED_KEYS: TableKeys = TableKeys {
+    path: "plugin.NAME",
+    about: "A plugin.",
+    keys: &[
+        Key::string("digest", "The digest of its bytes.").required(),
+        Key::string("contract", "The version of the contract."),
+        Key::strings("commands", "Its commands."),
+        Key::strings("calls", "Every function that it can call."),
+    ],
+};
 
 /// One plugin in the lock.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -56,7 +71,7 @@ impl Lock {
         };
         let tree = parse(path, &text, &problems);
         let folder = Arc::new(path.parent().map(Path::to_owned).unwrap_or_default());
-        let mut root = Table::new("", tree, &problems, folder);
+        let mut root = Table::new("", tree, &LOCK_KEYS, &problems, folder);
         let mut lock = Self::default();
         for (name, mut table) in root.tables("plugin") {
             let list = |table: &mut Table, key: &str| -> Vec<String> {

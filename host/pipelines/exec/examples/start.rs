@@ -19,9 +19,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let problems = Problems::default();
     let tree = parse(config, &std::fs::read_to_string(config)?, &problems);
     let folder = config.parent().ok_or("the file is in no folder")?.to_owned();
-    let mut table = Table::new("app.cms.deploy.staging", tree, &problems, Arc::new(folder));
-
     let factory = ExecFactory::new(runs.into(), vec![supervisor.clone()]);
+    let mut table = Table::new("app.cms.deploy.staging", tree, factory.keys(), &problems, Arc::new(folder));
     let mut system = factory.system(None).ok_or("there is no system")?;
     system.pipeline("cms/staging", None, &[], &mut table);
     table.finish();

@@ -9,17 +9,52 @@ use std::{
     time::Duration,
 };
 
-use wardroom::{
-    base::SecretRef,
-    base::{Located, Table, Template, TemplateError},
-};
+use wardroom::base::{Key, KeyKind, Located, SecretRef, Table, TableKeys, Template, TemplateError};
 
 use crate::{protocol::ProgramSpec, template::parse_template};
 
 /// The default `PATH`, for the look-up of the program and for the run.
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(3600);
-const DEFAULT_GRACE: Duration = Duration::from_secs(10);
+/// A run with no time at all could never succeed.
+const SHORTEST: Duration = Duration::from_millis(1);
+
+/// The keys of a local command in `[app.NAME.deploy.ENVIRONMENT]`.
+pub(crate) static KEYS: TableKeys = TableKeys {
+    path: "app.NAME.deploy.ENVIRONMENT",
+    about: "A local command. `{NAME}` in `run` and `env` is replaced by the value of a parameter; `{{` and `}}` are braces. Each \
+            parameter must be used.",
+    keys: &[
+        Key::strings(
+            "run",
+            "The program and its arguments, never a shell line. The program is a path relative to the file that names it, or a \
+             name that is looked up in `PATH`.",
+        )
+        .required_unless("with `pipeline`"),
+        Key::string("dir", "The working folder, relative to the file that names it. Without it, the folder of that file."),
+        Key::table(
+            "env",
+            &VARIABLES,
+            "The environment variables of the run, besides `PATH`, `LANG` and `HOME`.",
+        ),
+        Key::string("user", "Another user for the run; the host must run as root. Without it, the host's user."),
+        Key::duration("timeout", "The time after which the run is stopped and fails.")
+            .between(SHORTEST, Duration::MAX)
+            .default("1h"),
+        Key::duration("grace", "The time between SIGTERM and SIGKILL when a run is stopped.")
+            .between(SHORTEST, Duration::MAX)
+            .default("10s"),
+    ],
+};
+
+static VARIABLES: TableKeys = TableKeys {
+    path: "app.NAME.deploy.ENVIRONMENT.env",
+    about: "The environment variables of a local command. `PATH` and `LANG` have defaults that can be replaced.",
+    keys: &[Key::any(
+        "VARIABLE",
+        KeyKind::StringOrSecret,
+        "The value: a text with parameters, or a secret that is read when the run starts. `PATH` takes neither.",
+    )],
+};
 
 #[derive(Debug, Clone)]
 pub(crate) struct ExecPipeline {
@@ -62,8 +97,8 @@ impl ExecPipeline {
         };
         let directory = read_directory(&folder, table);
         let user = table.string("user").map(|user| user.value);
-        let timeout = read_duration("timeout", DEFAULT_TIMEOUT, table);
-        let grace = read_duration("grace", DEFAULT_GRACE, table);
+        let timeout = table.duration_or_default("timeout");
+        let grace = table.duration_or_default("grace");
 
         let mut words = run?.value.into_iter();
         let written = words.next()?;
@@ -178,14 +213,6 @@ fn read_directory(folder: &Path, table: &mut Table) -> Option<String> {
         return None;
     }
     as_text(&path, &at, table)
-}
-
-fn read_duration(key: &str, default: Duration, table: &mut Table) -> Duration {
-    let Some(duration) = table.duration(key) else { return default };
-    if duration.value.is_zero() {
-        table.problem(&duration.at, format!("`{}.{key}` must not be zero", table.path()), format!("{key} = \"10m\""));
-    }
-    duration.value
 }
 
 fn find_program(

@@ -52,7 +52,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use wardroom::{
     adapter::{Pipelines, PipelinesBuilder, PipelinesFactory},
-    base::Table,
+    base::{Table, TableKeys},
 };
 
 pub use supervisor::supervise;
@@ -82,6 +82,10 @@ impl PipelinesFactory for ExecFactory {
 
     fn inline_key(&self) -> Option<&'static str> {
         Some("run")
+    }
+
+    fn keys(&self) -> &'static TableKeys {
+        &config::KEYS
     }
 
     fn system(&self, table: Option<&mut Table>) -> Option<Box<dyn PipelinesBuilder>> {

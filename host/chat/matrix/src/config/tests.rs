@@ -9,7 +9,7 @@ use super::*;
 fn read(text: &str) -> (Option<Config>, Vec<String>) {
     let problems = Problems::default();
     let node = parse(Path::new("plugins.toml"), text, &problems);
-    let mut table = Table::new("bot.marvin.matrix", node, &problems, Arc::new(PathBuf::from("/etc/wardroom")));
+    let mut table = Table::new("bot.marvin.matrix", node, &KEYS, &problems, Arc::new(PathBuf::from("/etc/wardroom")));
     let bot = BotIdentity { name: "marvin".into(), prefix: "!".into() };
     let config = Config::read(&bot, &mut table, Path::new("/var/state"));
     table.finish();

@@ -11,7 +11,8 @@ const ID: &str = "abcdefghijklmnopqrstuvwxy1";
 fn read(text: &str) -> (Option<Config>, Vec<String>) {
     let problems = Problems::default();
     let node = parse(Path::new("plugins.toml"), text, &problems);
-    let mut table = Table::new("bot.marvin.mattermost", node, &problems, Arc::new(PathBuf::from("/etc/wardroom")));
+    let mut table =
+        Table::new("bot.marvin.mattermost", node, &KEYS, &problems, Arc::new(PathBuf::from("/etc/wardroom")));
     let bot = BotIdentity { name: "marvin".into(), prefix: "!".into() };
     let config = Config::read(&bot, &mut table, Path::new("/var/state"), Duration::from_secs(30));
     table.finish();

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use crate::{
     adapter::pipelines::{PipelineError, Pipelines, PipelinesBuilder, PipelinesFactory, RunEnd, RunState},
-    base::Table,
+    base::{Key, Table, TableKeys},
     model::{Outcome, RunKey},
 };
 
@@ -139,6 +139,12 @@ impl Pipelines for MemoryPipelines {
     }
 }
 
+static MEMORY_KEYS: TableKeys = TableKeys {
+    path: "app.NAME.deploy.ENVIRONMENT",
+    about: "A pipeline in memory, for tests.",
+    keys: &[Key::boolean("memory", "Asks for a pipeline in memory.")],
+};
+
 /// A factory that uses one [`MemoryPipelines`] for every `[app.A.deploy.E]` with `memory = true`.
 pub struct MemoryPipelinesFactory(pub Arc<MemoryPipelines>);
 
@@ -149,6 +155,10 @@ impl PipelinesFactory for MemoryPipelinesFactory {
 
     fn inline_key(&self) -> Option<&'static str> {
         Some("memory")
+    }
+
+    fn keys(&self) -> &'static TableKeys {
+        &MEMORY_KEYS
     }
 
     fn system(&self, _table: Option<&mut Table>) -> Option<Box<dyn PipelinesBuilder>> {

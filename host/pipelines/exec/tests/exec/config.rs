@@ -59,7 +59,7 @@ fn a_problem_names_its_line_and_the_line_to_write() {
         ),
         (
             "run = ['true', '{version}']\nenv.R = '{region}'\ntimeout = '0s'",
-            "plugins.toml:3: `app.cms.deploy.staging.timeout` must not be zero\n    write: timeout = \"10m\"",
+            "plugins.toml:3: `app.cms.deploy.staging.timeout` is `0s`, and must be at least 1ms\n    write: timeout = \"1ms\"",
         ),
         (
             "run = ['true', '{version}']\nenv.R = '{region}'\nenv.2x = 'y'",
@@ -92,8 +92,8 @@ fn all_problems_are_reported_at_once() {
 fn a_pipelines_table_is_rejected() {
     let problems = Problems::default();
     let tree = parse(Path::new("plugins.toml"), "kind = 'exec'\n", &problems);
-    let mut table = Table::new("pipelines.local", tree, &problems, Arc::new("/".into()));
     let factory = ExecFactory::new("/nowhere".into(), vec!["supervisor".into()]);
+    let mut table = Table::new("pipelines.local", tree, factory.system_keys(), &problems, Arc::new("/".into()));
     assert!(factory.system(Some(&mut table)).is_none());
     let found: Vec<String> = problems.sorted().iter().map(ToString::to_string).collect();
     assert_eq!(

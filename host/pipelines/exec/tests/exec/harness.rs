@@ -53,8 +53,9 @@ impl TestHost {
         let problems = Problems::default();
         let tree = parse(Path::new("plugins.toml"), keys, &problems);
         let folder = Arc::new(self.folder.path().to_owned());
-        let mut table = Table::new("app.cms.deploy.staging", tree, &problems, folder);
-        let mut system = ExecFactory::new(self.runs(), supervisor).system(None).unwrap();
+        let factory = ExecFactory::new(self.runs(), supervisor);
+        let mut table = Table::new("app.cms.deploy.staging", tree, factory.keys(), &problems, folder);
+        let mut system = factory.system(None).unwrap();
         let parameters: Vec<String> = parameters.iter().map(|name| (*name).to_owned()).collect();
         system.pipeline(PIPELINE, None, &parameters, &mut table);
         table.finish();

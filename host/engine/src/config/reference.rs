@@ -1,0 +1,181 @@
+//! Every key of `plugins.toml` with the adapters of a build, and the reference page made of them.
+//!
+//! Not here: the keys themselves, which stand above the function that reads them.
+
+use std::fmt::Write as _;
+
+use super::{
+    bots,
+    read::{FILE_KEYS, Registry},
+    rules,
+};
+use crate::base::{Key, KeyKind, Presence, TableKeys, find_key};
+
+/// One table of the page.
+#[derive(Debug, Clone)]
+pub struct Section {
+    /// The path of its [`TableKeys`].
+    pub path: &'static str,
+    /// The heading: `[bot.NAME.matrix]` in backquotes.
+    pub heading: String,
+    /// What the table is.
+    pub about: &'static str,
+    /// Its keys.
+    pub keys: Vec<Key>,
+}
+
+/// The keys that adapters and capabilities add.
+struct Added<'r> {
+    registry: &'r Registry,
+    /// Attributes of calls outside the contract.
+    attributes: Vec<Key>,
+}
+
+/// Every key of `plugins.toml`. Made by [`EngineBuilder::reference`](crate::EngineBuilder::reference).
+#[derive(Debug, Clone)]
+pub struct Reference {
+    sections: Vec<Section>,
+}
+
+impl Reference {
+    /// The keys with these adapters and capabilities.
+    ///
+    /// # Errors
+    /// As [`Registry::calls`].
+    pub(crate) fn new(registry: &Registry) -> Result<Self, String> {
+        let attributes = rules::named_attributes(registry.calls()?.table());
+        let mut reference = Self { sections: Vec::new() };
+        reference.add("The file".to_owned(), &FILE_KEYS, &Added { registry, attributes });
+        Ok(reference)
+    }
+
+    /// The sections, in the order of the page.
+    pub fn sections(&self) -> &[Section] {
+        &self.sections
+    }
+
+    /// The key that a table has under a name. `path` is that of the table's [`TableKeys`].
+    pub fn find(&self, path: &str, name: &str) -> Option<Key> {
+        // A deployment has the keys of its kind in a section of their own.
+        let sections = self.sections.iter().filter(|section| section.path == path);
+        find_key(sections.flat_map(|section| &section.keys), name)
+    }
+
+    /// Adds a table and those below it, each once.
+    fn add(&mut self, heading: String, table: &TableKeys, added: &Added<'_>) {
+        if self.sections.iter().any(|section| section.heading == heading) {
+            return;
+        }
+        let registry = added.registry;
+        let mut keys = table.keys.to_vec();
+        match table.path {
+            "" => keys.extend(registry.capabilities.iter().flat_map(|capability| capability.keys())),
+            "bot.NAME" => keys.extend(bots::network_keys(registry)),
+            "approval" | "plugin.NAME.allow" => keys.extend(&added.attributes),
+            _ => {}
+        }
+        self.sections.push(Section { path: table.path, heading, about: table.about, keys: keys.clone() });
+        self.add_below(&keys, added);
+        for factory in &registry.pipelines {
+            let own = match table.path {
+                "app.NAME.deploy.ENVIRONMENT" => factory.keys(),
+                "pipelines.NAME" => factory.system_keys(),
+                _ => continue,
+            };
+            if !own.keys.is_empty() {
+                // A section of its own, because only tables of this kind have these keys.
+                let heading = format!("`[{}]` of the kind `{}`", table.path, factory.kind());
+                let keys = own.keys.to_vec();
+                self.sections.push(Section { path: table.path, heading, about: own.about, keys });
+                self.add_below(own.keys, added);
+            }
+        }
+    }
+
+    fn add_below(&mut self, keys: &[Key], added: &Added<'_>) {
+        for key in keys {
+            if let Some(below) = key.kind.below() {
+                self.add(heading_of(key.kind, below), below, added);
+            }
+        }
+    }
+
+    /// The page's sections as Markdown, each with a table of its keys.
+    pub fn markdown(&self) -> String {
+        let mut page = String::new();
+        for section in &self.sections {
+            let _ = write!(page, "## {}\n\n{}\n", section.heading, section.about);
+            if section.keys.is_empty() {
+                page.push_str("\nIt has no keys.\n\n");
+                continue;
+            }
+            page.push_str("\n| key | type | default | meaning |\n|---|---|---|---|\n");
+            for key in &section.keys {
+                let _ = writeln!(page, "| {} | {} | {} | {} |", name(key), kind(key), default(key), key.about);
+            }
+            page.push('\n');
+        }
+        page
+    }
+}
+
+fn heading_of(kind: KeyKind, below: &TableKeys) -> String {
+    match kind {
+        KeyKind::Array(_) => format!("`[[{}]]`", below.path),
+        _ => format!("`[{}]`", below.path),
+    }
+}
+
+fn name(key: &Key) -> String {
+    if key.any_name { format!("*{}* (any name)", key.name) } else { format!("`{}`", key.name) }
+}
+
+/// The type, with a link to the table below.
+fn kind(key: &Key) -> String {
+    let described = key.kind.describe();
+    let Some(below) = key.kind.below() else { return described };
+    // As the book makes the anchor of a heading.
+    let anchor: String = below.path.chars().filter(|letter| letter.is_alphanumeric() || *letter == '_').collect();
+    format!("[{described}](#{})", anchor.to_lowercase())
+}
+
+fn default(key: &Key) -> String {
+    match (key.presence, key.default) {
+        (Presence::Required, _) => "required".to_owned(),
+        (Presence::RequiredUnless(exception), _) => format!("required, except {exception}"),
+        (Presence::Optional, None) => String::new(),
+        (Presence::Optional, Some(value)) => match key.kind {
+            KeyKind::Boolean | KeyKind::Integer { .. } => format!("`{value}`"),
+            _ => format!("`\"{value}\"`"),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_has_a_meaning_and_every_default_fits() {
+        let registry = Registry::default();
+        for section in Reference::new(&registry).unwrap().sections() {
+            assert!(!section.about.is_empty(), "{}", section.heading);
+            for key in &section.keys {
+                assert!(!key.about.is_empty(), "{} {}", section.heading, key.name);
+                let fits = match (key.kind, key.default) {
+                    (_, None) => true,
+                    (KeyKind::Integer { least, most }, Some(text)) => {
+                        text.parse().is_ok_and(|value: i64| (least..=most).contains(&value))
+                    }
+                    (KeyKind::Duration { least, most }, Some(text)) => {
+                        crate::base::parse_duration(text).is_some_and(|value| (least..=most).contains(&value))
+                    }
+                    (KeyKind::Choice(words), Some(text)) => words.contains(&text),
+                    (KeyKind::Boolean, Some(text)) => text.parse::<bool>().is_ok(),
+                    (_, Some(_)) => true,
+                };
+                assert!(fits, "{} {}: {:?}", section.heading, key.name, key.default);
+            }
+        }
+    }
+}
