@@ -104,14 +104,14 @@ fn every_key_that_is_shown_or_tested_is_in_the_reference() -> Result<()> {
         for entry in fs::read_dir(&folder)? {
             let path = entry?.path();
             match path.extension().and_then(|end| end.to_str()) {
-                Some("txt") => messages.push_str(&fs::read_to_string(&path)?),
+                Some("txt") => messages.push_str(&String::from_utf8_lossy(&fs::read(&path)?)),
                 Some("toml") => files.push(path),
                 _ => {}
             }
         }
         for file in files {
             let name = file.strip_prefix(repository()).unwrap_or(&file).display().to_string();
-            check(name, &fs::read_to_string(&file)?, &messages);
+            check(name, &String::from_utf8_lossy(&fs::read(&file)?), &messages);
         }
     }
     ensure!(seen > 60, "only {seen} configurations were found");
