@@ -25,8 +25,11 @@ pub(crate) static HOOK_KEYS: TableKeys = TableKeys {
             "The last part of the URL: up to 64 lower-case letters, digits, `-` and `_`. Each hook has its own.",
         )
         .required(),
-        Key::string("command", "The command. A gap such as `{version}` is a whole argument that `capture` fills.")
-            .required(),
+        Key::string(
+            "command",
+            "The command. A placeholder such as `{version}` is a whole argument that `capture` fills.",
+        )
+        .required(),
         AS,
         ROOM,
         BOT,
@@ -48,7 +51,7 @@ pub(crate) static HOOK_KEYS: TableKeys = TableKeys {
              `sign = \"standard\"` is taken.",
         )
         .default("5m"),
-        Key::table("capture", &CAPTURE_KEYS, "The gaps of `command` and where their values stand in the body."),
+        Key::table("capture", &CAPTURE_KEYS, "The placeholders of `command` and where their values stand in the body."),
         Key::table(
             "when",
             &WHEN_KEYS,
@@ -66,9 +69,9 @@ static CAPTURE_KEYS: TableKeys = TableKeys {
     path: "hook.capture",
     about: "The values that are taken out of the body.",
     keys: &[Key::any(
-        "GAP",
+        "PLACEHOLDER",
         KeyKind::String,
-        "A JSON pointer to the value that fills the gap, for example `/build/version`.",
+        "A JSON pointer to the value that fills the placeholder, for example `/build/version`.",
     )],
 };
 

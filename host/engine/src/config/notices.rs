@@ -67,7 +67,8 @@ fn notice(mut table: Table, catalog: &Catalog, members: &Members<'_>) -> Option<
     let environments =
         limit(&mut table, "environments", "environment", Some(catalog.environments().map(str::to_owned).collect()));
     let commands = limit(&mut table, "commands", "command", None);
-    let text = Located { at: table.at_key("text"), value: table.string_or_default("text") };
+    let at_text = table.at_key("text");
+    let text = Located { value: table.string_or_default("text"), at: at_text };
     let text = template(&table, &text);
     table.finish();
     Some(Notice { at, on, apps, environments, commands, room: room?, text: text? })

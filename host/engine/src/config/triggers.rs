@@ -29,11 +29,11 @@ pub(crate) static ALIAS_KEYS: TableKeys = TableKeys {
     path: "alias",
     about: "A short form of a command. It runs with the rights of the person who types it.",
     keys: &[
-        Key::string("typed", "The words that are typed. Words in capitals are gaps, and the first word is none.")
+        Key::string("typed", "The words that are typed. Words in capitals are placeholders, and the first word is none.")
             .required(),
         Key::string(
             "command",
-            "The command. A gap such as `{VERSION}` is a whole argument of it, and each gap is used once.",
+            "The command. A placeholder such as `{VERSION}` is a whole argument of it, and each placeholder is used once.",
         )
         .required(),
     ],
@@ -56,10 +56,10 @@ pub(crate) static LISTEN_KEYS: TableKeys = TableKeys {
     keys: &[
         Key::string(
             "pattern",
-            "A regular expression that is searched in each message. Its named groups fill the gaps.",
+            "A regular expression that is searched in each message. Its named groups fill the placeholders.",
         )
         .required(),
-        Key::string("command", "The query. A gap such as `{app}` is a whole argument of it.").required(),
+        Key::string("command", "The query. A placeholder such as `{app}` is a whole argument of it.").required(),
         Key::strings("rooms", "The rooms whose messages are searched. Without it, all rooms."),
     ],
 };
@@ -72,7 +72,7 @@ pub(crate) static SCHEDULE_KEYS: TableKeys = TableKeys {
         Key::string("name", "The name: up to 64 lower-case letters, digits, `-` and `_`. Each schedule has its own.").required(),
         Key::string("cron", "The times, as cron: minute, hour, day of month, month, weekday.").required(),
         Key::string("time_zone", "The time zone of `cron`. Without it, the first bot's."),
-        Key::string("command", "The command, without gaps.").required(),
+        Key::string("command", "The command, without placeholders.").required(),
         AS,
         ROOM,
         BOT,
