@@ -2,8 +2,6 @@
 //!
 //! Not here: freezes that no running job meets (the stories `freeze` and `freeze-window`).
 
-use std::fs;
-
 use anyhow::{Result, ensure};
 
 use crate::{

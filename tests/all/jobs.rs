@@ -3,8 +3,6 @@
 //!
 //! Not here: crashes (`crash`, `restart`), and stories without waiting.
 
-use std::fs;
-
 use anyhow::{Result, ensure};
 
 use crate::{

@@ -35,9 +35,7 @@ async fn main() -> anyhow::Result<()> {
     let builder = Engine::builder().chat(ReadyChat(chat.clone())).pipelines(pipelines).capability(tracker);
     let config = builder.read_text(CONFIG, &Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."))?;
     let engine = Arc::new(builder.build(config, Arc::new(MemoryStore::new())).await?);
-    for (plugin, error) in engine.not_loaded() {
-        anyhow::bail!("plugin {plugin} is not loaded: {error}");
-    }
+    anyhow::ensure!(engine.not_loaded().is_empty(), "{:?}", engine.not_loaded());
     let stop = CancellationToken::new();
     let running = tokio::spawn({
         let (engine, stop) = (engine.clone(), stop.clone());

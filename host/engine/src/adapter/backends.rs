@@ -9,7 +9,7 @@ use crate::model::BackendId;
 
 /// All backends: those of `[pipelines.*]` by name, then one per kind for inline pipelines.
 #[derive(Default)]
-pub struct Backends(Vec<Arc<ObservedBackend>>);
+pub(crate) struct Backends(Vec<Arc<ObservedBackend>>);
 
 impl Backends {
     pub(crate) fn add(&mut self, backend: ObservedBackend) -> BackendId {

@@ -24,7 +24,7 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// A `[group.NAME]` table.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GroupFile {
+pub(crate) struct GroupFile {
     /// The path of the file.
     pub path: PathBuf,
     /// The maximum age; `None` for any age.
@@ -33,7 +33,7 @@ pub struct GroupFile {
 
 /// The groups of the configuration, from their files.
 #[derive(Debug, Default)]
-pub struct GroupFiles(BTreeMap<String, Group>);
+pub(crate) struct GroupFiles(BTreeMap<String, Group>);
 
 #[derive(Debug)]
 struct Group {
@@ -75,7 +75,7 @@ impl Stamp {
 
 impl GroupFiles {
     /// Creates the groups by name.
-    pub fn new(files: BTreeMap<String, GroupFile>) -> Self {
+    pub(crate) fn new(files: BTreeMap<String, GroupFile>) -> Self {
         let unread =
             || Read { stamp: None, members: Err(GroupUnavailable("it has not been read yet".to_owned())), told: false };
         let group = |file| Group { file, read: Mutex::new(unread()) };

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// A pipeline backend with a health record.
-pub struct ObservedBackend {
+pub(crate) struct ObservedBackend {
     name: String,
     system: Arc<dyn Pipelines>,
     health: Mutex<BackendHealth>,
@@ -26,7 +26,7 @@ pub struct ObservedBackend {
 
 /// The health record of a backend.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct BackendHealth {
+pub(crate) struct BackendHealth {
     /// The time of the last answer. A refusal is an answer.
     pub answered: Option<Timestamp>,
     /// The time and reason of the last failed request. `None` after the next answer.
@@ -40,12 +40,12 @@ impl ObservedBackend {
     }
 
     /// The name of its table, or its kind if it has no table.
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
     /// The health record. Empty if there was no request since the start of the host.
-    pub fn health(&self) -> BackendHealth {
+    pub(crate) fn health(&self) -> BackendHealth {
         self.lock().clone()
     }
 

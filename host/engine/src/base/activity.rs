@@ -6,11 +6,11 @@ use tokio::sync::watch;
 
 /// Counts running activities.
 #[derive(Debug, Clone)]
-pub struct Activity(Arc<watch::Sender<usize>>);
+pub(crate) struct Activity(Arc<watch::Sender<usize>>);
 
 /// A running activity. It ends when the last clone is dropped.
 #[derive(Debug, Clone)]
-pub struct ActivityGuard {
+pub(crate) struct ActivityGuard {
     _token: Arc<Token>,
 }
 
@@ -31,13 +31,13 @@ impl Default for Activity {
 
 impl Activity {
     /// Starts an activity.
-    pub fn begin(&self) -> ActivityGuard {
+    pub(crate) fn begin(&self) -> ActivityGuard {
         self.0.send_modify(|count| *count += 1);
         ActivityGuard { _token: Arc::new(Token(self.0.clone())) }
     }
 
     /// Waits until no activity is running.
-    pub async fn until_idle(&self) {
+    pub(crate) async fn until_idle(&self) {
         let mut count = self.0.subscribe();
         // Cannot fail: the sender lives as long as `self`.
         let _ = count.wait_for(|count| *count == 0).await;

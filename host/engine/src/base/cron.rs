@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 
 /// A cron expression with its time zone.
 #[derive(Debug, Clone)]
-pub struct Cron {
+pub(crate) struct Cron {
     text: String,
     zone: TimeZone,
     // Evaluated in UTC.
@@ -19,7 +19,7 @@ pub struct Cron {
 /// Why a text is not a valid cron expression.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not a valid cron expression: {reason}")]
-pub struct CronError {
+pub(crate) struct CronError {
     text: String,
     reason: String,
 }
@@ -31,7 +31,7 @@ impl Cron {
     ///
     /// # Errors
     /// [`CronError`], also if the expression never matches.
-    pub fn new(text: &str, zone: &TimeZone) -> Result<Self, CronError> {
+    pub(crate) fn new(text: &str, zone: &TimeZone) -> Result<Self, CronError> {
         let text = text.trim();
         let wrong = |reason: &str| CronError { text: crate::base::text::clean(text), reason: reason.to_owned() };
         let fields = text.split_whitespace().count();
@@ -56,7 +56,7 @@ impl Cron {
     }
 
     /// The expression as it was written.
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.text
     }
 
@@ -66,7 +66,7 @@ impl Cron {
     }
 
     /// The first match after a time. `None` if there is none within four years.
-    pub fn next(&self, after: Timestamp) -> Option<Timestamp> {
+    pub(crate) fn next(&self, after: Timestamp) -> Option<Timestamp> {
         let by = |at: Timestamp, seconds: i32| at.checked_add(SignedDuration::from_secs(i64::from(seconds))).ok();
         let mut changes = self.zone.following(after);
         let mut offset = self.zone.to_offset(after).seconds();
@@ -90,7 +90,7 @@ impl Cron {
     }
 
     /// The last match up to and including a time, if it is less than `within` ago.
-    pub fn last(&self, upto: Timestamp, within: Duration) -> Option<Timestamp> {
+    pub(crate) fn last(&self, upto: Timestamp, within: Duration) -> Option<Timestamp> {
         let within = SignedDuration::try_from(within).unwrap_or(SignedDuration::MAX);
         let begin = upto.checked_sub(within).unwrap_or(Timestamp::MIN);
         let come = |after: Timestamp| self.next(after).filter(|moment| *moment <= upto);

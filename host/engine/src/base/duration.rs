@@ -12,7 +12,7 @@ static PRINTER: SpanPrinter = SpanPrinter::new().designator(Designator::Compact)
 
 /// Parses `90s`, `2h`, `1d12h`, `1w`, `500ms`: whole numbers with units, each unit once, the largest first. A day has 24
 /// hours. Months and years have no fixed length and are refused, as is what is shorter than a millisecond.
-pub fn parse_duration(text: &str) -> Option<Duration> {
+pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     let text = text.trim();
     // No sign, fraction, space or clock time such as `1:30:00`.
     if !text.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_lowercase()) {
@@ -24,7 +24,7 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
 }
 
 /// The text that [`parse_duration`] reads as this duration: `1d12h`. Parts of a millisecond are dropped.
-pub fn written_duration(duration: Duration) -> String {
+pub(crate) fn written_duration(duration: Duration) -> String {
     let milliseconds = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
     let duration = SignedDuration::from_millis(milliseconds);
     let round = SpanRound::new().largest(Unit::Day).days_are_24_hours();

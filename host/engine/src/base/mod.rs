@@ -19,7 +19,6 @@ mod typed_time;
 pub(crate) use activity::{Activity, ActivityGuard};
 pub use backoff::{Backoff, MAX_REQUESTED_DELAY};
 pub(crate) use cron::Cron;
-pub(crate) use cron::CronError;
 pub use duration::spoken_duration;
 pub(crate) use duration::{parse_duration, written_duration};
 pub(crate) use json_size::size;

@@ -21,7 +21,7 @@ pub(crate) fn zone(name: &str) -> Result<TimeZone, Option<String>> {
 
 /// A time with its zone: `2026-11-21 14:00 UTC`, `2026-11-21 14:00 +01:00 Europe/Berlin`. Seconds are shown only if
 /// they are not zero.
-pub fn show(at: Timestamp, zone: &TimeZone) -> String {
+pub(crate) fn show(at: Timestamp, zone: &TimeZone) -> String {
     if *zone == TimeZone::UTC {
         return crate::base::time::moment(at);
     }

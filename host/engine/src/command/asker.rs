@@ -7,7 +7,7 @@ use crate::{model::Person, store::InboxRow};
 
 /// A person, with the bot and the room of their message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Asker<'a> {
+pub(crate) struct Asker<'a> {
     /// The network's id of the person.
     pub id: &'a str,
     /// The bot that received the message. `None` counts roles granted through any bot.
@@ -19,7 +19,7 @@ pub struct Asker<'a> {
 impl<'a> Asker<'a> {
     /// The same bot and room with another person.
     #[must_use]
-    pub fn named(self, id: &'a str) -> Self {
+    pub(crate) fn named(self, id: &'a str) -> Self {
         Self { id, ..self }
     }
 }

@@ -5,7 +5,7 @@ use super::spec::{CommandKind, Parameter, ParameterType, Spec, Target};
 
 /// A command of the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Builtin {
+pub(crate) enum Builtin {
     /// Lists the commands, or explains one.
     Help,
     /// The sender's id and rights.
@@ -40,7 +40,7 @@ pub enum Builtin {
 
 impl Builtin {
     /// All commands, in the order of `help`.
-    pub const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::Help,
         Self::Whoami,
         Self::Can,
@@ -59,7 +59,7 @@ impl Builtin {
     ];
 
     /// The command's name.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Help => "help",
             Self::Whoami => "whoami",

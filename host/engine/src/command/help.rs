@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::spec::{CommandKind, ParameterType, Spec, Target};
 
 /// One line per command, grouped by plugin.
-pub fn help_all<'a>(specs: impl IntoIterator<Item = &'a Spec>, prefix: &str) -> String {
+pub(crate) fn help_all<'a>(specs: impl IntoIterator<Item = &'a Spec>, prefix: &str) -> String {
     let specs: Vec<&Spec> = specs.into_iter().collect();
     let width = specs.iter().map(|spec| spec.usage().len()).max().unwrap_or(0).min(48);
     let mut text = String::new();
@@ -26,7 +26,7 @@ pub fn help_all<'a>(specs: impl IntoIterator<Item = &'a Spec>, prefix: &str) -> 
 }
 
 /// The explanation of one command. `who` is a sentence about who may run it.
-pub fn help_one(spec: &Spec, who: &str) -> String {
+pub(crate) fn help_one(spec: &Spec, who: &str) -> String {
     let mut text = format!("{}\n{}", spec.usage(), spec.summary);
     for parameter in &spec.parameters {
         let takes = match parameter.kind {

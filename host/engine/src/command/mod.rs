@@ -18,7 +18,6 @@ mod vocabulary;
 pub(crate) use asker::Asker;
 pub(crate) use builtin::Builtin;
 pub(crate) use help::{help_all, help_one};
-pub(crate) use parse::Misparse;
 pub(crate) use parse::Options;
 pub(crate) use parse::{Command, Value};
 pub(crate) use spec::{CommandKind, Parameter, ParameterType, Spec, SpecError, Target};

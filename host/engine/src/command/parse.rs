@@ -16,7 +16,7 @@ use crate::{
 
 /// The value of an argument.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Value {
+pub(crate) enum Value {
     /// Text, including names, versions and people.
     Text(String),
     /// An integer; a duration is in milliseconds.
@@ -37,7 +37,7 @@ impl std::fmt::Display for Value {
 
 /// A command with valid arguments.
 #[derive(Debug, Clone)]
-pub struct Command {
+pub(crate) struct Command {
     spec: Arc<Spec>,
     // Each with the index of its parameter, in the order of the parameters.
     arguments: Vec<(usize, Value)>,
@@ -61,32 +61,32 @@ pub(crate) struct Options {
 
 impl Command {
     /// The command's description.
-    pub fn spec(&self) -> &Arc<Spec> {
+    pub(crate) fn spec(&self) -> &Arc<Spec> {
         &self.spec
     }
 
     /// The given arguments, with their parameters.
-    pub fn arguments(&self) -> impl Iterator<Item = (&Parameter, &Value)> {
+    pub(crate) fn arguments(&self) -> impl Iterator<Item = (&Parameter, &Value)> {
         self.arguments.iter().map(|(index, value)| (&self.spec.parameters[*index], value))
     }
 
     /// The normalized command line, which can be typed again.
-    pub fn line(&self) -> &str {
+    pub(crate) fn line(&self) -> &str {
         &self.line
     }
 
     /// Whether the job queues for a lock that another job holds, instead of failing at once.
-    pub fn wait(&self) -> bool {
+    pub(crate) fn wait(&self) -> bool {
         self.options.wait
     }
 
     /// Whether only the plan is to be shown.
-    pub fn is_dry_run(&self) -> bool {
+    pub(crate) fn is_dry_run(&self) -> bool {
         self.options.dry_run
     }
 
     /// The reason for overriding a required approval, if given.
-    pub fn override_reason(&self) -> Option<&str> {
+    pub(crate) fn override_reason(&self) -> Option<&str> {
         self.options.override_reason.as_deref()
     }
 
@@ -124,18 +124,18 @@ impl Command {
     }
 
     /// The app argument, if there is one.
-    pub fn app(&self) -> Option<&str> {
+    pub(crate) fn app(&self) -> Option<&str> {
         self.typed(Attribute::App).next()
     }
 
     /// The environment argument, if there is one.
-    pub fn environment(&self) -> Option<&str> {
+    pub(crate) fn environment(&self) -> Option<&str> {
         self.typed(Attribute::Environment).next()
     }
 
     /// The command line for another environment; `None` if the command does not have an app, an environment and a
     /// version, and so may not deploy a version.
-    pub fn line_for(&self, environment: &str) -> Option<String> {
+    pub(crate) fn line_for(&self, environment: &str) -> Option<String> {
         for attribute in [Attribute::App, Attribute::Environment, Attribute::Version] {
             self.typed(attribute).next()?;
         }
@@ -148,7 +148,7 @@ impl Command {
     }
 
     /// Whether a value was typed as this attribute. For a pipeline's parameter, whether it was typed at all.
-    pub fn has_typed(&self, attribute: Attribute, value: &str) -> bool {
+    pub(crate) fn has_typed(&self, attribute: Attribute, value: &str) -> bool {
         match attribute {
             Attribute::Parameter => self.arguments().any(|(_, given)| given.to_string() == value),
             _ => self.typed(attribute).any(|typed| typed == value),
@@ -156,7 +156,7 @@ impl Command {
     }
 
     /// The values that were typed as this attribute.
-    pub fn typed(&self, attribute: Attribute) -> impl Iterator<Item = &str> {
+    pub(crate) fn typed(&self, attribute: Attribute) -> impl Iterator<Item = &str> {
         let fits = move |kind: ParameterType| match attribute {
             Attribute::App => kind == ParameterType::App,
             Attribute::Environment => kind == ParameterType::Environment,
@@ -174,7 +174,7 @@ impl Command {
 
 /// A parse error.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Misparse {
+pub(crate) struct Misparse {
     /// The problem, in one sentence.
     pub message: String,
     /// A line to type instead.

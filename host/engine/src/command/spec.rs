@@ -11,7 +11,7 @@ use crate::base::clean;
 
 /// The owner of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Target {
+pub(crate) enum Target {
     /// The host.
     Host(Builtin),
     /// A plugin, by its name in the configuration.
@@ -20,20 +20,20 @@ pub enum Target {
 
 impl Target {
     /// Whether everybody may run it. It then shows only what the person may see.
-    pub fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         // `unfreeze` is not open. `freeze` without an argument only lists the freezes.
         matches!(self, Self::Host(builtin) if *builtin != Builtin::Unfreeze) && !self.is_for_admins()
     }
 
     /// Whether only admins may run it, regardless of roles.
-    pub fn is_for_admins(&self) -> bool {
+    pub(crate) fn is_for_admins(&self) -> bool {
         matches!(self, Self::Host(Builtin::Release))
     }
 }
 
 /// Whether a command changes something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CommandKind {
+pub(crate) enum CommandKind {
     /// It only reads, and is answered at once.
     Query,
     /// It changes something, and becomes a job.
@@ -42,7 +42,7 @@ pub enum CommandKind {
 
 /// The type of a parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ParameterType {
+pub(crate) enum ParameterType {
     /// A word, or several in quotes.
     Text,
     /// An integer.
@@ -67,14 +67,14 @@ pub enum ParameterType {
 
 impl ParameterType {
     /// Whether it names the target of an effect: an app, an environment or a version.
-    pub fn is_target(self) -> bool {
+    pub(crate) fn is_target(self) -> bool {
         matches!(self, Self::App | Self::Environment | Self::Version)
     }
 }
 
 /// A parameter of a command.
 #[derive(Debug, Clone)]
-pub struct Parameter {
+pub(crate) struct Parameter {
     /// The parameter's name.
     pub name: String,
     /// One line for `help`.
@@ -91,7 +91,7 @@ pub struct Parameter {
 
 /// The description of a command.
 #[derive(Debug)]
-pub struct Spec {
+pub(crate) struct Spec {
     /// The full name, for example `auth revoke`.
     pub name: String,
     /// Other names.
@@ -113,7 +113,7 @@ pub struct Spec {
 /// The reason why a description is not valid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("command `{command}`: {message}")]
-pub struct SpecError {
+pub(crate) struct SpecError {
     /// The command's name in the description.
     pub command: String,
     /// The problem.
@@ -137,7 +137,7 @@ impl Spec {
     ///
     /// # Errors
     /// [`SpecError`] with the first problem.
-    pub fn new(
+    pub(crate) fn new(
         name: &str,
         aliases: Vec<String>,
         summary: &str,
@@ -212,7 +212,7 @@ impl Spec {
     }
 
     /// The usage line: `deploy APP ENVIRONMENT VERSION`.
-    pub fn usage(&self) -> String {
+    pub(crate) fn usage(&self) -> String {
         let mut words = vec![self.name.clone()];
         for parameter in &self.parameters {
             let value = parameter.name.to_uppercase();

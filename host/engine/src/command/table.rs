@@ -16,14 +16,14 @@ const LONGEST_LINE: usize = 4_096;
 
 /// All commands of a host.
 #[derive(Debug)]
-pub struct CommandTable {
+pub(crate) struct CommandTable {
     specs: Vec<Arc<Spec>>,
     by_word: HashMap<String, usize>,
 }
 
 /// A parsed line.
 #[derive(Debug)]
-pub enum Parsed {
+pub(crate) enum Parsed {
     /// A command with valid arguments.
     Command(Command),
     /// `deploy --help`: a request for a command's explanation.
@@ -32,7 +32,7 @@ pub enum Parsed {
 
 impl CommandTable {
     /// Creates a table with the host's own commands.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut table = Self { specs: Vec::new(), by_word: HashMap::new() };
         for builtin in Builtin::ALL {
             table.insert(Arc::new(builtin.spec()));
@@ -48,21 +48,21 @@ impl CommandTable {
     }
 
     /// The first name of a command that another command already has, with that command.
-    pub fn taken<'a>(&'a self, spec: &'a Spec) -> Option<(&'a str, &'a Spec)> {
+    pub(crate) fn taken<'a>(&'a self, spec: &'a Spec) -> Option<(&'a str, &'a Spec)> {
         std::iter::once(&spec.name)
             .chain(&spec.aliases)
             .find_map(|word| self.get(word).map(|owner| (word.as_str(), owner.as_ref())))
     }
 
     /// Adds a plugin's commands. The caller checks with [`Self::taken`] that their names are free.
-    pub fn add(&mut self, specs: impl IntoIterator<Item = Arc<Spec>>) {
+    pub(crate) fn add(&mut self, specs: impl IntoIterator<Item = Arc<Spec>>) {
         for spec in specs {
             self.insert(spec);
         }
     }
 
     /// The command with this name or alias, regardless of case.
-    pub fn get(&self, word: &str) -> Option<&Arc<Spec>> {
+    pub(crate) fn get(&self, word: &str) -> Option<&Arc<Spec>> {
         let index = match self.by_word.get(word) {
             Some(index) => index,
             None => self.by_word.get(&word.to_lowercase())?,
@@ -71,7 +71,7 @@ impl CommandTable {
     }
 
     /// The command that a line begins with.
-    pub fn command_of(&self, text: &str) -> Option<&Arc<Spec>> {
+    pub(crate) fn command_of(&self, text: &str) -> Option<&Arc<Spec>> {
         let mut words = text.split_whitespace();
         let first = words.next()?;
         self.longest(first, words.next()).map(|(spec, _)| spec)
@@ -84,13 +84,13 @@ impl CommandTable {
     }
 
     /// The subcommands of a command: `auth revoke` of `auth`.
-    pub fn below<'a>(&'a self, spec: &'a Spec) -> impl Iterator<Item = &'a Arc<Spec>> {
+    pub(crate) fn below<'a>(&'a self, spec: &'a Spec) -> impl Iterator<Item = &'a Arc<Spec>> {
         let below = |other: &&Arc<Spec>| other.name.split_once(' ').is_some_and(|(first, _)| first == spec.name);
         self.specs.iter().filter(below)
     }
 
     /// All commands, in the order in which they were added.
-    pub fn specs(&self) -> &[Arc<Spec>] {
+    pub(crate) fn specs(&self) -> &[Arc<Spec>] {
         &self.specs
     }
 
@@ -98,7 +98,7 @@ impl CommandTable {
     ///
     /// # Errors
     /// [`Misparse`]: the problem in one line, and a suggestion.
-    pub fn parse(&self, text: &str, vocabulary: &Vocabulary<'_>) -> Result<Parsed, Misparse> {
+    pub(crate) fn parse(&self, text: &str, vocabulary: &Vocabulary<'_>) -> Result<Parsed, Misparse> {
         if text.len() > LONGEST_LINE {
             return Err(Misparse::new(format!("The line has {} bytes; the maximum is {LONGEST_LINE}.", text.len())));
         }

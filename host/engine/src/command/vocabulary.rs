@@ -4,7 +4,7 @@ use super::asker::Asker;
 use crate::model::{App, Catalog, Deployment};
 
 /// The visibility of the configuration for people.
-pub trait Visibility: Sync {
+pub(crate) trait Visibility: Sync {
     /// Whether a person has any right on an app and an environment.
     fn sees(&self, person: Asker<'_>, app: Option<&str>, environment: Option<&str>) -> bool;
 
@@ -14,7 +14,7 @@ pub trait Visibility: Sync {
 
 /// The part of the configuration that one person may see.
 #[derive(Clone, Copy)]
-pub struct Vocabulary<'a> {
+pub(crate) struct Vocabulary<'a> {
     catalog: &'a Catalog,
     policy: Option<&'a dyn Visibility>,
     // `None` sees everything: for the operator's own tools.
@@ -23,17 +23,18 @@ pub struct Vocabulary<'a> {
 
 impl<'a> Vocabulary<'a> {
     /// The whole configuration, without roles.
-    pub fn all(catalog: &'a Catalog) -> Self {
+    #[cfg(test)]
+    pub(crate) fn all(catalog: &'a Catalog) -> Self {
         Self { catalog, policy: None, person: None }
     }
 
     /// The whole configuration, with the roles that can be granted in chat.
-    pub fn all_with_roles(catalog: &'a Catalog, policy: &'a dyn Visibility) -> Self {
+    pub(crate) fn all_with_roles(catalog: &'a Catalog, policy: &'a dyn Visibility) -> Self {
         Self { catalog, policy: Some(policy), person: None }
     }
 
     /// The part that a person's rights cover.
-    pub fn of(catalog: &'a Catalog, policy: &'a dyn Visibility, person: impl Into<Asker<'a>>) -> Self {
+    pub(crate) fn of(catalog: &'a Catalog, policy: &'a dyn Visibility, person: impl Into<Asker<'a>>) -> Self {
         Self { catalog, policy: Some(policy), person: Some(person.into()) }
     }
 

@@ -134,7 +134,6 @@ impl Terms {
         let named: Vec<&str> = calls.iter().map(crate::policy::Pattern::as_str).collect();
         Approval {
             id: format!("{what} {} {}", named.join(","), about.join(" ")).into(),
-            at: self.at.clone(),
             text: format!("{what}, {}", self.at).into(),
             calls,
             limits,

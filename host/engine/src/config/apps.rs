@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     adapter::{Backends, ObservedBackend, Pipelines, PipelinesBuilder, PipelinesFactory},
-    base::{At, Key, KeyKind, NO_KEYS, Table, TableKeys, nearest},
+    base::{Key, KeyKind, NO_KEYS, Table, TableKeys, nearest},
     model::{App, BackendId, Catalog, Deployment, Environment, RoomName, ValuePattern},
 };
 
@@ -108,7 +108,6 @@ struct Draft {
     environment: String,
     parameters: BTreeMap<String, ValuePattern>,
     system: SystemName,
-    at: At,
 }
 
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -133,14 +132,13 @@ pub(crate) fn read(root: &mut Table, factories: &[Arc<dyn PipelinesFactory>], ne
         if !is_name(&name.value) {
             table.problem(&name.at, format!("`{}` is no name for an environment", name.value), NAME_RULE.to_owned());
         }
-        let at = table.at().clone();
         if let Some(mut approval) = table.table("approval") {
             terms.insert(name.value.clone(), Terms::read(&mut approval, networks));
             approval.finish();
         }
         let after = table.string("after");
         table.finish();
-        catalog.environments.push(Environment { name: name.value, at, after });
+        catalog.environments.push(Environment { name: name.value, after });
     }
     order::check(root, &mut catalog.environments);
     let mut systems = Systems::read(root, factories);
@@ -180,7 +178,6 @@ pub(crate) fn read(root: &mut Table, factories: &[Arc<dyn PipelinesFactory>], ne
                 environment: draft.environment,
                 parameters: draft.parameters,
                 backend,
-                at: draft.at,
             });
         }
     }
@@ -290,7 +287,7 @@ impl<'r> Systems<'r> {
             }
         };
         table.finish();
-        Some(Draft { app: app.to_owned(), environment: environment.to_owned(), parameters, system, at })
+        Some(Draft { app: app.to_owned(), environment: environment.to_owned(), parameters, system })
     }
 
     fn build(self, backends: &mut Backends) -> BTreeMap<SystemName, BackendId> {

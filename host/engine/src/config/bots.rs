@@ -50,7 +50,7 @@ pub(crate) fn network_keys(registry: &Registry) -> Vec<Key> {
 }
 
 /// One `[bot.NAME]`.
-pub struct BotConfig {
+pub(crate) struct BotConfig {
     /// Its name and prefix.
     pub identity: BotIdentity,
     /// The environments that may be touched through it.

@@ -26,7 +26,7 @@ pub(crate) static EXPECT_KEYS: TableKeys = TableKeys {
 
 /// One `[[expect]]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Expect {
+pub(crate) struct Expect {
     /// Where it stands.
     pub at: At,
     /// Who types, by id; somebody whom nothing names stands for everybody in the room.

@@ -155,7 +155,6 @@ fn people(root: &mut Table) -> Vec<NamedPerson> {
     const EXAMPLE: &str = "[\"@bob:example.org\", \"bob2\"]";
     let mut people: Vec<NamedPerson> = Vec::new();
     for (name, mut table) in root.tables("person") {
-        let at = table.at().clone();
         if !table.has("ids") {
             table.missing("ids", EXAMPLE);
         }
@@ -177,7 +176,7 @@ fn people(root: &mut Table) -> Vec<NamedPerson> {
             }
         }
         table.finish();
-        people.push(NamedPerson { name: name.value, ids, at });
+        people.push(NamedPerson { name: name.value, ids });
     }
     people
 }
@@ -205,7 +204,7 @@ fn machines(root: &mut Table, people: &mut Vec<NamedPerson>) -> Machines {
         }
         table.finish();
         let own = machines.add(&name.value, &ids);
-        people.push(NamedPerson { name: name.value, ids: std::iter::once(own).chain(ids).collect(), at });
+        people.push(NamedPerson { name: name.value, ids: std::iter::once(own).chain(ids).collect() });
     }
     machines
 }

@@ -81,7 +81,6 @@ pub(crate) fn read(root: &mut Table, calls: &CallTable, catalog: &Catalog, roles
             name: name.value,
             at,
             module: folder.join(&module.value),
-            module_text: module.value,
             grants: Arc::new(Grants::new(rules, calls)),
             limits,
             settings,

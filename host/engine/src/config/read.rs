@@ -83,7 +83,7 @@ static STORE_KEYS: TableKeys = TableKeys {
 
 /// The kinds of adapters that a build has.
 #[derive(Default)]
-pub struct Registry {
+pub(crate) struct Registry {
     /// Chat networks, by the name of their table.
     pub chats: Vec<Arc<dyn ChatFactory>>,
     /// Chat networks that exist and that this build leaves out, for a better message.

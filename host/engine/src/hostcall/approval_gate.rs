@@ -25,7 +25,7 @@ const MOST_ASKS: u32 = 5;
 
 /// An effect that is held until others approve of it.
 #[derive(Debug, Clone)]
-pub struct Unapproved {
+pub(crate) struct Unapproved {
     /// Counts the effects before it.
     pub(crate) place: usize,
     /// The effect.

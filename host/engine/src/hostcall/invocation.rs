@@ -27,7 +27,7 @@ const MOST_SAYS: u32 = 20;
 
 /// Why the host ends a guest that did nothing wrong. It goes on from its journal, now or later.
 #[derive(Debug, Clone, thiserror::Error)]
-pub enum GuestStop {
+pub(crate) enum GuestStop {
     /// It waits.
     #[error("it waits")]
     Parked,
@@ -129,7 +129,7 @@ impl JobRun {
 }
 
 /// A loaded plugin of this host.
-pub type Plugin = LoadedPlugin<Invocation>;
+pub(crate) type Plugin = LoadedPlugin<Invocation>;
 
 impl GuestData for Invocation {
     type GuestStop = GuestStop;

@@ -10,7 +10,7 @@ use crate::{
 
 /// What an invocation did.
 #[derive(Debug, Default)]
-pub struct Tally {
+pub(crate) struct Tally {
     // By the call's name: how often it was allowed, and how often refused.
     counts: BTreeMap<&'static str, (u64, u64)>,
     acted: bool,
@@ -20,7 +20,7 @@ pub struct Tally {
 
 impl Tally {
     /// A guest that asks again and again fills no memory.
-    pub const MOST_DENIED: usize = 20;
+    pub(crate) const MOST_DENIED: usize = 20;
 
     /// Keeps a refused call for the room.
     pub(crate) fn denied(&mut self, denied: Denied) {
@@ -39,12 +39,12 @@ impl Tally {
     }
 
     /// Whether a call that changes anything was allowed, whatever came of it.
-    pub fn acted(&self) -> bool {
+    pub(crate) fn acted(&self) -> bool {
         self.acted
     }
 
     /// How often each call was made.
-    pub fn counts(&self) -> Vec<CallCount> {
+    pub(crate) fn counts(&self) -> Vec<CallCount> {
         let rows = self.counts.iter().map(|(call, (allowed, refused))| CallCount {
             call: (*call).to_owned(),
             allowed: *allowed,

@@ -88,7 +88,7 @@ fn only_acts_touch_and_every_act_says_where() {
 
 #[test]
 fn every_row_registers_its_own_function_and_no_other() {
-    let engine = wasmtime::Engine::new(&crate::plugin::config(crate::plugin::Memory::OnDemand)).unwrap();
+    let engine = wasmtime::Engine::new(&crate::plugin::wasmtime_config(crate::plugin::Memory::OnDemand)).unwrap();
     let calls = calls();
     let names: Vec<&str> = calls.table().iter().map(|row| row.name).collect();
     let mut all = Linker::new(&engine);

@@ -31,7 +31,7 @@ struct State {
 }
 
 /// The status card of one running job, and the task that writes it to the outbox.
-pub struct JobCard {
+pub(crate) struct JobCard {
     row: Arc<JobRow>,
     state: watch::Sender<State>,
     task: Mutex<Option<JoinHandle<()>>>,

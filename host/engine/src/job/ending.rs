@@ -42,7 +42,7 @@ pub(crate) enum GuestEndKind {
 
 /// A denied call, as the room sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Denied {
+pub(crate) struct Denied {
     /// The call's name, for example `pipelines.trigger`.
     pub call: String,
     /// The target: `cms/production version 1.0.2`.
@@ -53,7 +53,7 @@ pub struct Denied {
 
 impl Denied {
     /// All reasons in one line.
-    pub fn texts(&self) -> String {
+    pub(crate) fn texts(&self) -> String {
         let texts: Vec<&str> = self.reasons.iter().map(|reason| reason.text.as_str()).collect();
         texts.join("; ")
     }

@@ -250,7 +250,6 @@ pub(crate) fn run_of(catalog: &Catalog, intent: &Entry) -> Option<PipelineRun> {
         app: deployment.app.clone(),
         environment: deployment.environment.clone(),
         version: one("version"),
-        started: intent.at,
         backend: deployment.backend,
     })
 }

@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, PoisonError};
 
-use jiff::Timestamp;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
@@ -18,7 +17,7 @@ use crate::{
 
 /// A pipeline run that a job started.
 #[derive(Clone)]
-pub struct PipelineRun {
+pub(crate) struct PipelineRun {
     /// The idempotency key that the backend received.
     pub key: RunKey,
     /// The pipeline's name, for example `cms/staging`.
@@ -29,14 +28,12 @@ pub struct PipelineRun {
     pub environment: String,
     /// The version, if the pipeline takes one.
     pub version: Option<String>,
-    /// The time of the intent.
-    pub started: Timestamp,
     /// The backend that executes the run.
     pub backend: BackendId,
 }
 
 /// A job that this process works on.
-pub struct Job {
+pub(crate) struct Job {
     row: Arc<JobRow>,
     card: JobCard,
     // The number of the next entry; `None` until the journal was read. The lock is held while an entry is handed to the
@@ -62,7 +59,7 @@ impl Job {
     }
 
     /// The job's row, as it was when the job was loaded.
-    pub fn row(&self) -> &JobRow {
+    pub(crate) fn row(&self) -> &JobRow {
         &self.row
     }
 

@@ -5,7 +5,7 @@ use crate::adapter::Incoming;
 /// How a bot is addressed: `!deploy`, `marvin deploy`, `marvin: deploy`, `@marvin, deploy`. Direct messages need no
 /// address.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Addressing {
+pub(crate) struct Addressing {
     /// The text directly before a command, for example `!`. Empty: no prefix.
     pub prefix: String,
     /// The bot's names, without `@`.
@@ -14,7 +14,7 @@ pub struct Addressing {
 
 impl Addressing {
     /// The command in a message, without the address; `None` if the message does not address the bot.
-    pub fn command(&self, message: &Incoming) -> Option<String> {
+    pub(crate) fn command(&self, message: &Incoming) -> Option<String> {
         let text = message.text.trim();
         let command = match self.strip_prefix(text).or_else(|| self.strip_name(text)) {
             Some(command) => command,

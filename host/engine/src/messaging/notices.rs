@@ -16,7 +16,7 @@ use crate::{
 
 /// The events that a notification can report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Occasion {
+pub(crate) enum Occasion {
     /// A job succeeded, with or without warnings.
     Success,
     /// A job failed, was refused, or ended with an unknown result.
@@ -33,11 +33,11 @@ pub enum Occasion {
 
 impl Occasion {
     /// All events, in the order of the documentation.
-    pub const ALL: [Self; 6] =
+    pub(crate) const ALL: [Self; 6] =
         [Self::Success, Self::Failure, Self::Cancelled, Self::NotApproved, Self::Approval, Self::Rights];
 
     /// The value in the configuration.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Success => "success",
             Self::Failure => "failure",
@@ -49,7 +49,7 @@ impl Occasion {
     }
 
     /// Parses a value of the configuration.
-    pub fn parse(word: &str) -> Option<Self> {
+    pub(crate) fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|occasion| occasion.as_str() == word)
     }
 
@@ -69,7 +69,7 @@ pub(crate) const PLACEHOLDERS: [&str; 9] =
 
 /// One `[[notify]]` table.
 #[derive(Debug, Clone)]
-pub struct Notice {
+pub(crate) struct Notice {
     /// Its position in the configuration.
     pub at: At,
     /// The events that it reports.
@@ -103,16 +103,16 @@ impl Notice {
 
 /// The notifications of a configuration.
 #[derive(Debug, Clone, Default)]
-pub struct Notices(Vec<Notice>);
+pub(crate) struct Notices(Vec<Notice>);
 
 impl Notices {
     /// Creates the list, in the order of the configuration.
-    pub fn new(notices: Vec<Notice>) -> Self {
+    pub(crate) fn new(notices: Vec<Notice>) -> Self {
         Self(notices)
     }
 
     /// All notifications, in the order of the configuration.
-    pub fn iter(&self) -> impl Iterator<Item = &Notice> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Notice> {
         self.0.iter()
     }
 

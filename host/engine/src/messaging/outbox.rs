@@ -36,7 +36,7 @@ const ACKNOWLEDGEMENT_LANES: u64 = 4;
 pub(crate) const ACKNOWLEDGED: &str = "👀";
 
 /// The outgoing messages of a host.
-pub struct Outbox {
+pub(crate) struct Outbox {
     store: Arc<dyn Store>,
     // In the order of the configuration.
     pub(crate) accounts: Vec<Account>,
@@ -82,7 +82,7 @@ impl Outbox {
     }
 
     /// Signals that the outbox has new rows. Called after their commit.
-    pub fn wake(&self) {
+    pub(crate) fn wake(&self) {
         // The receiver is closed only during shutdown; the rows are stored.
         let _ = self.wake.send(self.activity.begin());
     }

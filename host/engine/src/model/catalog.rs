@@ -7,35 +7,35 @@ use crate::base::{At, Located};
 
 /// The apps and environments of the configuration.
 #[derive(Debug, Default)]
-pub struct Catalog {
+pub(crate) struct Catalog {
     pub(crate) apps: BTreeMap<String, App>,
     pub(crate) environments: Vec<Environment>,
 }
 
 impl Catalog {
     /// The apps, by name.
-    pub fn apps(&self) -> impl Iterator<Item = &App> + Clone {
+    pub(crate) fn apps(&self) -> impl Iterator<Item = &App> + Clone {
         self.apps.values()
     }
 
     /// The app with this name.
-    pub fn app(&self, name: &str) -> Option<&App> {
+    pub(crate) fn app(&self, name: &str) -> Option<&App> {
         self.apps.get(name)
     }
 
     /// The environments, in the order of the configuration.
-    pub fn environments(&self) -> impl Iterator<Item = &str> + Clone {
+    pub(crate) fn environments(&self) -> impl Iterator<Item = &str> + Clone {
         self.environments.iter().map(|environment| environment.name.as_str())
     }
 
     /// The environment with this name.
-    pub fn environment(&self, name: &str) -> Option<&Environment> {
+    pub(crate) fn environment(&self, name: &str) -> Option<&Environment> {
         self.environments.iter().find(|environment| environment.name == name)
     }
 
     /// The environment in which a version of an app must have succeeded before it may be deployed to this one, with the
     /// position of the rule. Environments to which the app is not deployed are skipped.
-    pub fn required_before<'a>(&'a self, app: &str, environment: &str) -> Option<(&'a str, &'a At)> {
+    pub(crate) fn required_before<'a>(&'a self, app: &str, environment: &str) -> Option<(&'a str, &'a At)> {
         let app = self.app(app)?;
         let rule = self.environment(environment)?.after.as_ref()?;
         let mut after = rule;
@@ -47,7 +47,7 @@ impl Catalog {
     }
 
     /// The deployment with this pipeline name, `app/environment`.
-    pub fn pipeline(&self, name: &str) -> Option<&Deployment> {
+    pub(crate) fn pipeline(&self, name: &str) -> Option<&Deployment> {
         let (app, environment) = name.split_once('/')?;
         self.apps.get(app)?.deployments.iter().find(|deployment| deployment.environment == environment)
     }
@@ -55,18 +55,16 @@ impl Catalog {
 
 /// An `[environment.NAME]` table.
 #[derive(Debug)]
-pub struct Environment {
+pub(crate) struct Environment {
     /// The name in commands and rules.
     pub name: String,
-    /// Its position in the configuration.
-    pub at: At,
     /// The environment in which a version must have succeeded before (`after`), with the position of the key.
     pub after: Option<Located<String>>,
 }
 
 /// An `[app.NAME]` table.
 #[derive(Debug)]
-pub struct App {
+pub(crate) struct App {
     /// The name in commands.
     pub name: String,
     /// The display name.
@@ -83,7 +81,7 @@ pub struct App {
 
 /// An `[app.NAME.deploy.ENVIRONMENT]` table.
 #[derive(Debug)]
-pub struct Deployment {
+pub(crate) struct Deployment {
     /// The app's name.
     pub app: String,
     /// The environment's name.
@@ -94,17 +92,15 @@ pub struct Deployment {
     pub parameters: BTreeMap<String, ValuePattern>,
     /// The backend that runs the pipeline.
     pub backend: BackendId,
-    /// Its position in the configuration.
-    pub at: At,
 }
 
 /// The index of a backend in the same configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BackendId(pub(crate) usize);
+pub(crate) struct BackendId(pub(crate) usize);
 
 /// The handling of an action on an app that is typed in a direct message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum DirectPolicy {
+pub(crate) enum DirectPolicy {
     /// The action runs, and is shown in the app's room if there is one.
     #[default]
     Show,

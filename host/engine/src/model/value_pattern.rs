@@ -4,7 +4,7 @@ use regex::Regex;
 
 /// A regular expression that must match the whole value of a parameter.
 #[derive(Debug, Clone)]
-pub struct ValuePattern {
+pub(crate) struct ValuePattern {
     text: String,
     whole: Regex,
     dash: bool,
@@ -15,7 +15,7 @@ impl ValuePattern {
     ///
     /// # Errors
     /// The problem, in one line.
-    pub fn new(text: &str) -> Result<Self, String> {
+    pub(crate) fn new(text: &str) -> Result<Self, String> {
         let whole = Regex::new(&format!(r"\A(?:{text})\z")).map_err(|error| match error {
             regex::Error::Syntax(message) => {
                 message.lines().last().unwrap_or("").trim_start_matches("error: ").to_owned()
@@ -30,21 +30,16 @@ impl ValuePattern {
     }
 
     /// Whether a whole value matches.
-    pub fn matches(&self, value: &str) -> bool {
+    pub(crate) fn matches(&self, value: &str) -> bool {
         (self.dash || !value.starts_with('-')) && !value.contains('\0') && self.whole.is_match(value)
     }
 
     /// The requirement that a value does not meet, for messages.
-    pub fn requirement(&self, value: &str) -> String {
+    pub(crate) fn requirement(&self, value: &str) -> String {
         match value.starts_with('-') && !self.dash {
             true => "it must not begin with a dash".to_owned(),
             false => format!("it must match {}", self.text),
         }
-    }
-
-    /// The expression as it was written.
-    pub fn as_str(&self) -> &str {
-        &self.text
     }
 }
 

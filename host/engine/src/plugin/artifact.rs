@@ -13,7 +13,7 @@ pub(super) const LARGEST: u64 = 16 << 20;
 
 /// A plugin's bytes as a component of the contract.
 #[derive(Debug, Clone)]
-pub struct Artifact {
+pub(crate) struct Artifact {
     /// The digest of the file, `sha256:...`.
     pub digest: String,
     /// The component: the file itself, or made of its core module.
@@ -26,7 +26,7 @@ pub struct Artifact {
 
 /// Why bytes are no plugin.
 #[derive(Debug, thiserror::Error)]
-pub enum ArtifactError {
+pub(crate) enum ArtifactError {
     /// They are no WebAssembly, or broken.
     #[error("not a WebAssembly module or component: {0}")]
     NotWasm(String),
@@ -65,7 +65,7 @@ impl Artifact {
     ///
     /// # Errors
     /// [`ArtifactError`].
-    pub fn read(path: &std::path::Path, table: &CallTable) -> Result<Self, ArtifactError> {
+    pub(crate) fn read(path: &std::path::Path, table: &CallTable) -> Result<Self, ArtifactError> {
         Self::from_bytes(&read_file(path)?, table)
     }
 
@@ -73,7 +73,7 @@ impl Artifact {
     ///
     /// # Errors
     /// [`ArtifactError`].
-    pub fn from_bytes(bytes: &[u8], table: &CallTable) -> Result<Self, ArtifactError> {
+    pub(crate) fn from_bytes(bytes: &[u8], table: &CallTable) -> Result<Self, ArtifactError> {
         if bytes.len() as u64 > LARGEST {
             return Err(ArtifactError::TooLarge(bytes.len() as u64));
         }

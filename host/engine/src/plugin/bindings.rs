@@ -12,4 +12,4 @@ wasmtime::component::bindgen!({
 });
 
 pub use self::exports::wardroom::plugin::commands;
-pub use self::wardroom::plugin::{access, catalog, chat, clock, jobs, log, pipelines, settings, store, types};
+pub use self::wardroom::plugin::{access, catalog, chat, clock, jobs, log, pipelines, store, types};

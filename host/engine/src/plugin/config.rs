@@ -10,15 +10,13 @@ use crate::{
 
 /// One `[plugin.NAME]`.
 #[derive(Debug)]
-pub struct PluginConfig {
+pub(crate) struct PluginConfig {
     /// Its name.
     pub name: String,
     /// Where it stands.
     pub at: At,
     /// The file with its bytes.
     pub module: PathBuf,
-    /// The file as it was written.
-    pub module_text: String,
     /// What it is granted.
     pub grants: Arc<Grants>,
     /// What one invocation of it may use.

@@ -18,7 +18,7 @@ use crate::{
 
 /// What a plugin says of itself.
 #[derive(Debug, Clone)]
-pub struct Description {
+pub(crate) struct Description {
     /// Its commands.
     pub commands: Vec<Arc<Spec>>,
     /// Its settings.
@@ -27,7 +27,7 @@ pub struct Description {
 
 /// A setting that a plugin takes.
 #[derive(Debug, Clone)]
-pub struct Setting {
+pub(crate) struct Setting {
     /// Its name.
     pub name: String,
     /// One line for the operator.
@@ -70,7 +70,10 @@ pub(crate) async fn ask(runtime: &Runtime, component: &Component) -> Result<comm
 ///
 /// # Errors
 /// Why it cannot be asked, one line.
-pub async fn describe_file(runtime: &Runtime, artifact: &super::artifact::Artifact) -> Result<Description, String> {
+pub(crate) async fn describe_file(
+    runtime: &Runtime,
+    artifact: &super::artifact::Artifact,
+) -> Result<Description, String> {
     let component = Component::new(runtime.engine(), &artifact.component)
         .map_err(|error| format!("it cannot be compiled: {error:#}"))?;
     check(&"plugin".into(), ask(runtime, &component).await?)

@@ -8,7 +8,7 @@ use super::limits::Meter;
 use crate::model::CallTable;
 
 /// The data of a guest's store.
-pub trait GuestData: Sized + Send + 'static {
+pub(crate) trait GuestData: Sized + Send + 'static {
     /// Why the host ends a guest that did nothing wrong.
     type GuestStop: std::error::Error + Clone + Send + Sync + 'static;
 
@@ -20,7 +20,7 @@ pub trait GuestData: Sized + Send + 'static {
 type Register<D> = dyn Fn(&str, &mut Linker<D>) -> wasmtime::Result<()> + Send + Sync;
 
 /// The functions that plugins can import.
-pub struct HostFunctions<D: 'static> {
+pub(crate) struct HostFunctions<D: 'static> {
     table: CallTable,
     register: Arc<Register<D>>,
 }

@@ -35,7 +35,7 @@ pub(crate) enum LimitReached {
 
 /// Counts what one invocation uses.
 #[derive(Debug)]
-pub struct Meter {
+pub(crate) struct Meter {
     limits: Limits,
     memory: usize,
     calls: u32,
@@ -46,12 +46,12 @@ pub struct Meter {
 
 impl Meter {
     /// A meter at zero.
-    pub fn new(limits: Limits) -> Self {
+    pub(crate) fn new(limits: Limits) -> Self {
         Self { limits, memory: 0, calls: 0, bytes_out: 0, bytes_in: 0, acts: 0 }
     }
 
     /// The limits.
-    pub fn limits(&self) -> &Limits {
+    pub(crate) fn limits(&self) -> &Limits {
         &self.limits
     }
 

@@ -27,11 +27,9 @@ use crate::{
 };
 
 /// A plugin that can run.
-pub struct LoadedPlugin<D: GuestData> {
+pub(crate) struct LoadedPlugin<D: GuestData> {
     /// Its name in the configuration.
     pub name: Arc<str>,
-    /// Where it stands there.
-    pub at: At,
     /// The digest of its bytes.
     pub digest: String,
     /// The contract's version.
@@ -57,7 +55,7 @@ pub struct LoadedPlugin<D: GuestData> {
 
 /// A plugin that did not load.
 #[derive(Debug)]
-pub struct NotLoaded {
+pub(crate) struct NotLoaded {
     /// Its name in the configuration.
     pub name: String,
     /// Where it stands there.
@@ -70,7 +68,7 @@ pub struct NotLoaded {
 
 /// Why a plugin does not load.
 #[derive(Debug, thiserror::Error)]
-pub enum LoadError {
+pub(crate) enum LoadError {
     /// Its bytes are no plugin.
     #[error("{0}")]
     Artifact(#[from] ArtifactError),
@@ -116,7 +114,7 @@ pub enum LoadError {
 
 impl LoadError {
     /// The line to write, where one would help.
-    pub fn fix(&self) -> Option<String> {
+    pub(crate) fn fix(&self) -> Option<String> {
         match self {
             Self::NotGranted { add, .. } => Some(add.clone()),
             _ => None,
@@ -138,7 +136,7 @@ const NOTE: &str = "plugin.json";
 const NOTE_FORMAT: u32 = 1;
 
 /// Loads plugins.
-pub struct Loader<D: GuestData> {
+pub(crate) struct Loader<D: GuestData> {
     runtime: Runtime,
     cache: Cache,
     pub(crate) functions: HostFunctions<D>,
@@ -152,12 +150,12 @@ impl<D: GuestData> Clone for Loader<D> {
 
 impl<D: GuestData> Loader<D> {
     /// A loader that keeps compiled code in a folder, or nowhere.
-    pub fn new(runtime: Runtime, cache: Option<PathBuf>, functions: HostFunctions<D>) -> Self {
+    pub(crate) fn new(runtime: Runtime, cache: Option<PathBuf>, functions: HostFunctions<D>) -> Self {
         Self { runtime, cache: Cache::new(cache), functions }
     }
 
     /// The engine that the plugins run in.
-    pub fn runtime(&self) -> &Runtime {
+    pub(crate) fn runtime(&self) -> &Runtime {
         &self.runtime
     }
 
@@ -165,7 +163,7 @@ impl<D: GuestData> Loader<D> {
     ///
     /// # Errors
     /// Why it does not load; nothing is added then.
-    pub async fn load(
+    pub(crate) async fn load(
         &self,
         config: &PluginConfig,
         lock: Option<&Lock>,
@@ -226,7 +224,6 @@ impl<D: GuestData> Loader<D> {
         Ok(LoadedPlugin {
             counted: Calls::of(name.clone(), calls.iter().map(|call| call.name.into())),
             name,
-            at: config.at.clone(),
             digest,
             contract: note.contract,
             calls,
@@ -278,7 +275,7 @@ impl<D: GuestData> LoadedPlugin<D> {
     }
 
     /// What the lock says of it.
-    pub fn locked(&self) -> Locked {
+    pub(crate) fn locked(&self) -> Locked {
         let mut commands: Vec<String> = self.description.commands.iter().map(|spec| spec.name.clone()).collect();
         let mut calls: Vec<String> = self.calls.iter().map(|row| row.name.to_owned()).collect();
         commands.sort();

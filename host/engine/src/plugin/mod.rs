@@ -20,14 +20,17 @@ mod set;
 mod tests;
 
 pub(crate) use artifact::Artifact;
-pub(crate) use artifact::ArtifactError;
 pub(crate) use config::PluginConfig;
-pub(crate) use describe::{Description, describe_file};
+pub(crate) use describe::describe_file;
 pub(crate) use host_functions::{GuestData, HostFunctions};
 pub(crate) use limits::Meter;
 pub(crate) use load::{LoadedPlugin, Loader};
 pub use lock::Lock;
 pub(crate) use run::GuestEnd;
 pub(crate) use run::run;
-pub(crate) use runtime::{MOST_GUESTS, Memory, Runtime, config};
+#[cfg(any(test, feature = "internals"))]
+pub(crate) use runtime::Memory;
+#[cfg(test)]
+pub(crate) use runtime::config as wasmtime_config;
+pub(crate) use runtime::{MOST_GUESTS, Runtime};
 pub(crate) use set::Plugins;

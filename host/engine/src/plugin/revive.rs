@@ -12,7 +12,7 @@ use super::{
     host_functions::GuestData,
     load::{LoadError, LoadedPlugin, Loader},
 };
-use crate::{base::At, model::Limits, plugin::bindings::PluginPre, policy::Grants};
+use crate::{model::Limits, plugin::bindings::PluginPre, policy::Grants};
 
 impl<D: GuestData> Loader<D> {
     /// Loads bytes that were kept, under the name and with the grants that its plugin has now.
@@ -37,7 +37,6 @@ impl<D: GuestData> Loader<D> {
         }
         let pre = linker.instantiate_pre(&component).and_then(PluginPre::new).map_err(compile)?;
         Ok(LoadedPlugin {
-            at: At { file: name.clone(), line: 0 },
             counted: crate::metrics::Calls::of(name.clone(), calls.iter().map(|call| call.name.into())),
             name,
             digest,

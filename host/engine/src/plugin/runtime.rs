@@ -13,14 +13,14 @@ use crate::model::Limits;
 pub(super) const TICK: Duration = Duration::from_millis(10);
 
 /// Guests at one time, queries and jobs together. More wait for their turn before they are instantiated.
-pub const MOST_GUESTS: u32 = 256;
+pub(crate) const MOST_GUESTS: u32 = 256;
 
 /// The depth of a guest's own calls, in bytes of stack.
 const GUEST_STACK: usize = 512 << 10;
 
 /// How guests get their memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Memory {
+pub(crate) enum Memory {
     /// Slots that are reserved once and used again and again: fast, and takes much address space.
     Pool,
     /// Mapped for each guest.
@@ -28,7 +28,7 @@ pub enum Memory {
 }
 
 /// The configuration of every engine of this crate. One function, so that compiled code of one process fits the next.
-pub fn config(memory: Memory) -> Config {
+pub(crate) fn config(memory: Memory) -> Config {
     let mut config = Config::new();
     config
         .epoch_interruption(true)
@@ -75,9 +75,8 @@ pub fn config(memory: Memory) -> Config {
 
 /// The engine that runs all plugins of a host, and the thread that is its clock.
 #[derive(Clone)]
-pub struct Runtime {
+pub(crate) struct Runtime {
     engine: Engine,
-    memory: Memory,
     // Dropping the last of these ends the clock's thread.
     _clock: Arc<std::sync::mpsc::SyncSender<()>>,
 }
@@ -87,7 +86,7 @@ impl Runtime {
     ///
     /// # Errors
     /// What wasmtime says.
-    pub fn new() -> wasmtime::Result<Self> {
+    pub(crate) fn new() -> wasmtime::Result<Self> {
         match Self::with_memory(Memory::Pool) {
             Ok(runtime) => Ok(runtime),
             Err(error) => {
@@ -104,7 +103,7 @@ impl Runtime {
     ///
     /// # Errors
     /// What wasmtime says, for example that the pool's address space cannot be had.
-    pub fn with_memory(memory: Memory) -> wasmtime::Result<Self> {
+    pub(crate) fn with_memory(memory: Memory) -> wasmtime::Result<Self> {
         let engine = Engine::new(&config(memory))?;
         let (clock, ended) = std::sync::mpsc::sync_channel::<()>(0);
         let weak = engine.weak();
@@ -120,17 +119,12 @@ impl Runtime {
                 }
             })
             .map_err(wasmtime::Error::from)?;
-        Ok(Self { engine, memory, _clock: Arc::new(clock) })
+        Ok(Self { engine, _clock: Arc::new(clock) })
     }
 
     /// The engine.
-    pub fn engine(&self) -> &Engine {
+    pub(crate) fn engine(&self) -> &Engine {
         &self.engine
-    }
-
-    /// How guests get their memory.
-    pub fn memory(&self) -> Memory {
-        self.memory
     }
 }
 

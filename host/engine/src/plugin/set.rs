@@ -21,7 +21,7 @@ use crate::{
 type NameAndDigest = (String, String);
 
 /// The plugins of a host.
-pub struct Plugins<D: GuestData> {
+pub(crate) struct Plugins<D: GuestData> {
     loaded: Vec<Arc<LoadedPlugin<D>>>,
     by_name: HashMap<Arc<str>, usize>,
     not_loaded: Vec<NotLoaded>,
@@ -36,7 +36,7 @@ pub struct Plugins<D: GuestData> {
 
 impl<D: GuestData> Plugins<D> {
     /// Loads all plugins of a configuration, in the order of the file.
-    pub async fn load(configured: &[PluginConfig], loader: &Loader<D>, lock: Option<&Lock>) -> Self {
+    pub(crate) async fn load(configured: &[PluginConfig], loader: &Loader<D>, lock: Option<&Lock>) -> Self {
         let mut plugins = Self {
             loaded: Vec::new(),
             by_name: HashMap::new(),
@@ -65,27 +65,27 @@ impl<D: GuestData> Plugins<D> {
     }
 
     /// Those that run, in the order of the file.
-    pub fn loaded(&self) -> &[Arc<LoadedPlugin<D>>] {
+    pub(crate) fn loaded(&self) -> &[Arc<LoadedPlugin<D>>] {
         &self.loaded
     }
 
     /// Those that do not.
-    pub fn not_loaded(&self) -> &[NotLoaded] {
+    pub(crate) fn not_loaded(&self) -> &[NotLoaded] {
         &self.not_loaded
     }
 
     /// The commands of all that run, and of the host.
-    pub fn table(&self) -> &CommandTable {
+    pub(crate) fn table(&self) -> &CommandTable {
         &self.table
     }
 
     /// Whether a lock holds their bytes.
-    pub fn locked(&self) -> bool {
+    pub(crate) fn locked(&self) -> bool {
         self.locked
     }
 
     /// One that runs.
-    pub fn get(&self, name: &str) -> Option<&Arc<LoadedPlugin<D>>> {
+    pub(crate) fn get(&self, name: &str) -> Option<&Arc<LoadedPlugin<D>>> {
         self.by_name.get(name).map(|index| &self.loaded[*index])
     }
 
@@ -144,7 +144,7 @@ impl<D: GuestData> Plugins<D> {
     }
 
     /// The plugin that has a command and did not load.
-    pub fn missing(&self, command: &str) -> Option<&NotLoaded> {
+    pub(crate) fn missing(&self, command: &str) -> Option<&NotLoaded> {
         self.not_loaded.iter().find(|plugin| plugin.commands.iter().any(|known| known.eq_ignore_ascii_case(command)))
     }
 }

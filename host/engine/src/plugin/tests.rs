@@ -30,7 +30,10 @@ fn setting(name: &str, pattern: &str) -> commands::Setting {
     }
 }
 
-fn checked(commands: Vec<commands::Command>, settings: Vec<commands::Setting>) -> Result<Description, String> {
+fn checked(
+    commands: Vec<commands::Command>,
+    settings: Vec<commands::Setting>,
+) -> Result<super::describe::Description, String> {
     describe::check(&"plugin".into(), commands::Description { commands, settings })
 }
 

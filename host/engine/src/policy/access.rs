@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// The people and roles of the configuration, and their current members and grants.
-pub struct Access {
+pub(crate) struct Access {
     /// The ids of the admins.
     pub admins: Vec<String>,
     /// The roles, in the order of the configuration.
@@ -53,7 +53,7 @@ pub struct Access {
 
 /// The part of the configuration that is about people.
 #[derive(Debug, Default)]
-pub struct Policy {
+pub(crate) struct Policy {
     /// The ids of the admins.
     pub admins: Vec<String>,
     /// The roles, in the order of the configuration.
@@ -78,7 +78,7 @@ pub struct Policy {
 
 impl Access {
     /// Builds the indexes, so that a check is fast.
-    pub fn new(policy: Policy) -> Self {
+    pub(crate) fn new(policy: Policy) -> Self {
         let Policy { admins, roles, bots, machines, persons, owners, tell, groups, apps, network } = policy;
         let members = roles.iter().flat_map(|role| &role.members).chain(owners.values().flatten());
         let peopled = members.filter_map(|member| match member {
@@ -105,7 +105,7 @@ impl Access {
     }
 
     /// The rights of a person to run a command, before its app and environment are checked.
-    pub fn rights<'a>(&self, who: impl Into<Asker<'a>>, command: &str, target: Target) -> Rights {
+    pub(crate) fn rights<'a>(&self, who: impl Into<Asker<'a>>, command: &str, target: Target) -> Rights {
         let who = who.into();
         if target.is_open() {
             Rights::Open
@@ -120,7 +120,7 @@ impl Access {
 
     /// The roles that a person has in the room that they write in. `everyone` includes roles whose member is
     /// `everyone`.
-    pub fn roles_of<'a>(&self, who: impl Into<Asker<'a>>, everyone: bool) -> Vec<HeldRole> {
+    pub(crate) fn roles_of<'a>(&self, who: impl Into<Asker<'a>>, everyone: bool) -> Vec<HeldRole> {
         let who = who.into();
         let one = self.persons.canonical_id(who.id);
         // Roles of `everyone` are for people, not for machines.
@@ -183,12 +183,12 @@ impl Access {
     }
 
     /// The network and name of a configured room, without a request to its network.
-    pub fn room_of<'a>(&'a self, room: &'a RoomName) -> (&'a str, &'a str) {
+    pub(crate) fn room_of<'a>(&'a self, room: &'a RoomName) -> (&'a str, &'a str) {
         (self.rooms.network_of(room), &room.name)
     }
 
     /// The default network of rooms without one.
-    pub fn network(&self) -> &str {
+    pub(crate) fn network(&self) -> &str {
         self.rooms.network()
     }
 
@@ -201,13 +201,13 @@ impl Access {
     ///
     /// # Errors
     /// Why the group counts as empty.
-    pub fn group(&self, group: &str) -> Result<Arc<HashSet<String>>, crate::adapter::GroupUnavailable> {
+    pub(crate) fn group(&self, group: &str) -> Result<Arc<HashSet<String>>, crate::adapter::GroupUnavailable> {
         let directory = self.directory.read().unwrap_or_else(PoisonError::into_inner).clone();
         directory.members(group)
     }
 
     /// Whether a person is one of these members.
-    pub fn is_among<'a>(&self, members: &[Member], who: impl Into<Asker<'a>>) -> bool {
+    pub(crate) fn is_among<'a>(&self, members: &[Member], who: impl Into<Asker<'a>>) -> bool {
         let who = who.into();
         members.iter().any(|member| match member {
             Member::Everyone => !self.machines.has(who.id),
@@ -218,30 +218,30 @@ impl Access {
     }
 
     /// Whether a person owns an app.
-    pub fn owns<'a>(&self, who: impl Into<Asker<'a>>, app: &str) -> bool {
+    pub(crate) fn owns<'a>(&self, who: impl Into<Asker<'a>>, app: &str) -> bool {
         self.owners.get(app).is_some_and(|owners| self.is_among(owners, who))
     }
 
     /// Whether a person has any right on an app and an environment. Without one, messages to the person do not name
     /// them.
-    pub fn sees<'a>(&self, who: impl Into<Asker<'a>>, app: Option<&str>, environment: Option<&str>) -> bool {
+    pub(crate) fn sees<'a>(&self, who: impl Into<Asker<'a>>, app: Option<&str>, environment: Option<&str>) -> bool {
         let who = who.into();
         self.is_admin(who.id) || self.roles_of(who, true).iter().any(|held| held.covers(app, environment))
     }
 
     /// Whether two ids belong to one person.
-    pub fn same_person(&self, one: &str, other: &str) -> bool {
+    pub(crate) fn same_person(&self, one: &str, other: &str) -> bool {
         self.persons.same(one, other)
     }
 
     /// The role with this name.
-    pub fn role(&self, name: &str) -> Option<&Arc<Role>> {
+    pub(crate) fn role(&self, name: &str) -> Option<&Arc<Role>> {
         self.index.role(name).map(|position| &self.roles[position])
     }
 
     /// Whether a person has a role on an app and an environment, other than as `everyone`. Only such a role counts for
     /// approvals. Machines never have one.
-    pub fn holds_role<'a>(
+    pub(crate) fn holds_role<'a>(
         &self,
         role: &str,
         who: impl Into<Asker<'a>>,
@@ -254,14 +254,14 @@ impl Access {
     }
 
     /// Whether a role has members that are not known by id: the members of a room.
-    pub fn has_room_members(&self, role: &str) -> bool {
+    pub(crate) fn has_room_members(&self, role: &str) -> bool {
         let room = |member: &Member| matches!(member, Member::Room(_));
         self.role(role).is_some_and(|role| role.members.iter().any(room))
     }
 
     /// The ids of the members of a role that are known by id: from the configuration, its groups, and grants. For a
     /// person with several ids, the first one.
-    pub fn known_members(&self, role: &str) -> Vec<String> {
+    pub(crate) fn known_members(&self, role: &str) -> Vec<String> {
         let mut ids = Vec::new();
         for member in self.role(role).map(|role| role.members.as_slice()).unwrap_or_default() {
             match member {
@@ -283,12 +283,12 @@ impl Access {
     }
 
     /// Whether a person is an admin; any id of the person counts.
-    pub fn is_admin(&self, person: &str) -> bool {
+    pub(crate) fn is_admin(&self, person: &str) -> bool {
         self.admin_ids.contains(self.persons.canonical_id(person))
     }
 
     /// Whether a person may run a command on any app and environment.
-    pub fn may_run<'a>(&self, who: impl Into<Asker<'a>>, command: &str, target: Target) -> bool {
+    pub(crate) fn may_run<'a>(&self, who: impl Into<Asker<'a>>, command: &str, target: Target) -> bool {
         match self.rights(who, command, target) {
             Rights::Open | Rights::Admin => true,
             Rights::Roles(roles) => !roles.is_empty(),
@@ -302,7 +302,7 @@ impl Access {
     }
 
     /// The ids of all people that the configuration names.
-    pub fn people(&self) -> Vec<String> {
+    pub(crate) fn people(&self) -> Vec<String> {
         let members = self.roles.iter().flat_map(|role| &role.members).chain(self.owners.values().flatten());
         let named = members.filter_map(|member| match member {
             Member::Person(id) => Some(id.as_str()),
@@ -314,7 +314,7 @@ impl Access {
     }
 
     /// The ids of all people that are known now: from the configuration, its groups, and grants.
-    pub fn known_people(&self) -> Vec<String> {
+    pub(crate) fn known_people(&self) -> Vec<String> {
         let mut all: BTreeSet<String> = self.people().into_iter().collect();
         for group in self.groups() {
             all.extend(self.group(group).iter().flat_map(|members| members.iter().cloned()));
@@ -324,7 +324,7 @@ impl Access {
     }
 
     /// The groups that roles and owners name.
-    pub fn groups(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn groups(&self) -> impl Iterator<Item = &str> {
         let members = self.roles.iter().flat_map(|role| &role.members).chain(self.owners.values().flatten());
         let groups = members.filter_map(|member| match member {
             Member::Group(name) => Some(name.as_str()),
@@ -334,7 +334,7 @@ impl Access {
     }
 
     /// The grants that are in force, the oldest first.
-    pub fn grants(&self) -> Vec<HeldRole> {
+    pub(crate) fn grants(&self) -> Vec<HeldRole> {
         let now = self.now();
         self.granted.all().into_iter().filter_map(|grant| self.in_force(grant, now)).collect()
     }
@@ -345,7 +345,7 @@ impl Access {
     }
 
     /// Loads the grants of the store. Returns one line for each grant that is not in force, with the reason.
-    pub fn restore(&self, grants: Vec<Grant>) -> Vec<String> {
+    pub(crate) fn restore(&self, grants: Vec<Grant>) -> Vec<String> {
         let mut warnings = Vec::new();
         for grant in grants {
             let fault = match self.role(&grant.role) {

@@ -8,16 +8,11 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::{pattern::Pattern, scope::Scope};
-use crate::{
-    base::At,
-    model::{Attributes, RoomName},
-};
+use crate::model::{Attributes, RoomName};
 
 /// A rule that requires approvals for effects.
 #[derive(Debug, Clone)]
-pub struct Approval {
-    /// Its position in the configuration.
-    pub at: At,
+pub(crate) struct Approval {
     /// `environment production, plugins.toml line 34`: for the room and the journal.
     pub text: Arc<str>,
     /// A stable id that does not depend on the rule's line in the file.
@@ -40,7 +35,7 @@ pub struct Approval {
 
 /// Who may act without approval, and the room that is notified of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BreakGlass {
+pub(crate) struct BreakGlass {
     /// The role that may.
     pub role: String,
     /// The room that is notified.
@@ -114,7 +109,6 @@ mod tests {
             limits.set(Attribute::Environment, vec![Pattern::new(name).unwrap()]);
         }
         Approval {
-            at: At { file: "plugins.toml".into(), line: 1 },
             text: "approval".into(),
             id: "approval".into(),
             calls: calls.iter().map(|call| Pattern::new(*call).unwrap()).collect(),

@@ -21,7 +21,7 @@ use crate::{
 /// }
 /// ```
 #[derive(Debug)]
-pub struct Authorized {
+pub(crate) struct Authorized {
     command: Command,
     message: InboxRow,
     rights: Rights,
@@ -29,34 +29,34 @@ pub struct Authorized {
 
 impl Authorized {
     /// The command that may be run.
-    pub fn command(&self) -> &Command {
+    pub(crate) fn command(&self) -> &Command {
         &self.command
     }
 
     /// The message with the command.
-    pub fn message(&self) -> &InboxRow {
+    pub(crate) fn message(&self) -> &InboxRow {
         &self.message
     }
 
     /// The person who sent it.
-    pub fn caller(&self) -> &Person {
+    pub(crate) fn caller(&self) -> &Person {
         &self.message.sender
     }
 
     /// The person and the room, for further checks.
-    pub fn asker(&self) -> Asker<'_> {
+    pub(crate) fn asker(&self) -> Asker<'_> {
         Asker::from(&self.message)
     }
 
     /// The rights at the time of the check.
-    pub fn rights(&self) -> &Rights {
+    pub(crate) fn rights(&self) -> &Rights {
         &self.rights
     }
 }
 
 /// A command that its caller may not run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refused {
+pub(crate) struct Refused {
     /// The missing right and who can grant it, in one line.
     pub message: String,
 }
@@ -66,7 +66,7 @@ impl Access {
     ///
     /// # Errors
     /// [`Refused`], with the missing right.
-    pub fn authorize(&self, command: Command, message: InboxRow) -> Result<Authorized, Refused> {
+    pub(crate) fn authorize(&self, command: Command, message: InboxRow) -> Result<Authorized, Refused> {
         let (app, environment) = (command.app(), command.environment());
         let name = command.spec().name.as_str();
         if let Some(environment) = environment

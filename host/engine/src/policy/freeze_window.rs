@@ -15,7 +15,7 @@ const BACK: Duration = Duration::from_secs(4 * 366 * 86_400);
 
 /// A `[[freeze]]` table.
 #[derive(Debug, Clone)]
-pub struct Window {
+pub(crate) struct Window {
     /// Its position in the configuration.
     pub at: At,
     /// The environments that it freezes.
@@ -30,7 +30,7 @@ pub struct Window {
 
 /// The end of a window.
 #[derive(Debug, Clone)]
-pub enum WindowEnd {
+pub(crate) enum WindowEnd {
     /// After this elapsed time, regardless of daylight saving changes.
     After(Duration),
     /// At the next time that the cron expression matches.
@@ -39,12 +39,12 @@ pub enum WindowEnd {
 
 impl Window {
     /// Whether the window freezes an environment.
-    pub fn is_for(&self, environment: &str) -> bool {
+    pub(crate) fn is_for(&self, environment: &str) -> bool {
         self.environments.iter().any(|pattern| pattern.matches(environment))
     }
 
     /// The end of the window that contains a time, if one does. The start is inclusive, the end exclusive.
-    pub fn covers(&self, at: Timestamp) -> Option<Timestamp> {
+    pub(crate) fn covers(&self, at: Timestamp) -> Option<Timestamp> {
         let within = match self.ends {
             WindowEnd::After(lasts) => lasts,
             WindowEnd::At(_) => BACK,
@@ -55,7 +55,7 @@ impl Window {
     }
 
     /// The start and end of the next window after a time.
-    pub fn next(&self, after: Timestamp) -> Option<(Timestamp, Timestamp)> {
+    pub(crate) fn next(&self, after: Timestamp) -> Option<(Timestamp, Timestamp)> {
         let begin = self.from.next(after)?;
         Some((begin, self.end(begin)))
     }

@@ -19,7 +19,7 @@ use crate::{
 
 /// The freezes of a host.
 #[derive(Debug)]
-pub struct Freezes {
+pub(crate) struct Freezes {
     windows: Vec<Window>,
     // All environments, in the order of the configuration.
     environments: Vec<String>,
@@ -36,7 +36,7 @@ pub(crate) struct FreezeGuard {
 
 /// A reason why an environment is frozen.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Frozen {
+pub(crate) struct Frozen {
     /// The frozen environment.
     pub environment: String,
     /// The end; `None` until somebody lifts it.
@@ -49,7 +49,7 @@ pub struct Frozen {
 
 /// The origin of a freeze.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum FrozenBy {
+pub(crate) enum FrozenBy {
     /// A person, by id.
     Person(String),
     /// A `[[freeze]]` window, by its position.
@@ -78,18 +78,23 @@ impl fmt::Display for FrozenBy {
 
 impl Freezes {
     /// Creates the list from the configuration's windows and the stored freezes. `zone` is the time zone for messages.
-    pub fn new(windows: Vec<Window>, environments: Vec<String>, zone: TimeZone, by_command: Vec<Freeze>) -> Self {
+    pub(crate) fn new(
+        windows: Vec<Window>,
+        environments: Vec<String>,
+        zone: TimeZone,
+        by_command: Vec<Freeze>,
+    ) -> Self {
         let by_command = by_command.into_iter().map(|freeze| (freeze.environment.clone(), freeze)).collect();
         Self { windows, environments, zone, by_command: RwLock::new(by_command), lock: Arc::default() }
     }
 
     /// The time zone in which times are typed and shown.
-    pub fn zone(&self) -> &TimeZone {
+    pub(crate) fn zone(&self) -> &TimeZone {
         &self.zone
     }
 
     /// The reasons why an environment is frozen at a time; empty if it is not.
-    pub fn of(&self, environment: &str, at: Timestamp) -> Vec<Frozen> {
+    pub(crate) fn of(&self, environment: &str, at: Timestamp) -> Vec<Frozen> {
         let by_command = self.by_command(environment, at).as_ref().map(Frozen::from);
         let windows = self.windows.iter().filter(|window| window.is_for(environment)).filter_map(|window| {
             Some(Frozen {
@@ -103,18 +108,18 @@ impl Freezes {
     }
 
     /// The reasons for all environments.
-    pub fn all(&self, at: Timestamp) -> Vec<Frozen> {
+    pub(crate) fn all(&self, at: Timestamp) -> Vec<Frozen> {
         self.environments.iter().flat_map(|environment| self.of(environment, at)).collect()
     }
 
     /// The freeze that was set by command, if it is in force at a time.
-    pub fn by_command(&self, environment: &str, at: Timestamp) -> Option<Freeze> {
+    pub(crate) fn by_command(&self, environment: &str, at: Timestamp) -> Option<Freeze> {
         let by_command = self.by_command.read().unwrap_or_else(PoisonError::into_inner);
         by_command.get(environment).filter(|freeze| freeze.until.is_none_or(|until| at < until)).cloned()
     }
 
     /// The current freezes and the next windows, one line each, for people.
-    pub fn listing(&self, at: Timestamp) -> String {
+    pub(crate) fn listing(&self, at: Timestamp) -> String {
         let mut lines: Vec<String> = self.all(at).iter().map(|frozen| self.line(frozen)).collect();
         for environment in &self.environments {
             for window in self.windows.iter().filter(|window| window.is_for(environment)) {
@@ -133,7 +138,7 @@ impl Freezes {
     }
 
     /// `production is frozen until 2026-11-21 14:00 UTC by @alice:example.org: the database moves`
-    pub fn line(&self, frozen: &Frozen) -> String {
+    pub(crate) fn line(&self, frozen: &Frozen) -> String {
         let until = match frozen.until {
             Some(until) => format!(" until {}", show(until, &self.zone)),
             None => String::new(),

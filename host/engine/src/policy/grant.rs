@@ -16,7 +16,7 @@ use crate::{
 
 /// A `[[plugin.NAME.allow]]` table.
 #[derive(Debug)]
-pub struct Allow {
+pub(crate) struct Allow {
     /// Its position in the configuration.
     pub at: At,
     /// The calls that it allows, as patterns over the names of the call table.
@@ -33,14 +33,14 @@ pub struct Allow {
 
 impl Allow {
     /// Whether the rule applies to a command. For other commands it is ignored.
-    pub fn is_for(&self, command: &str) -> bool {
+    pub(crate) fn is_for(&self, command: &str) -> bool {
         self.commands.as_ref().is_none_or(|commands| commands.iter().any(|pattern| pattern.matches(command)))
     }
 }
 
 /// All grants of one plugin.
 #[derive(Debug, Default)]
-pub struct Grants {
+pub(crate) struct Grants {
     rules: Vec<Allow>,
     // The rules of each call: the cost of a check must not grow with the size of the configuration.
     by_call: HashMap<&'static str, Vec<usize>>,
@@ -48,7 +48,7 @@ pub struct Grants {
 
 impl Grants {
     /// Indexes rules by call.
-    pub fn new(rules: Vec<Allow>, calls: &CallTable) -> Self {
+    pub(crate) fn new(rules: Vec<Allow>, calls: &CallTable) -> Self {
         let naming = |name: &str| {
             let named = |(_, rule): &(usize, &Allow)| rule.calls.iter().any(|call| call.matches(name));
             rules.iter().enumerate().filter(named).map(|(index, _)| index).collect()
@@ -58,12 +58,12 @@ impl Grants {
     }
 
     /// All rules, in the order of the configuration.
-    pub fn rules(&self) -> &[Allow] {
+    pub(crate) fn rules(&self) -> &[Allow] {
         &self.rules
     }
 
     /// The rules that name a call.
-    pub fn naming(&self, call: &str) -> impl Iterator<Item = &Allow> {
+    pub(crate) fn naming(&self, call: &str) -> impl Iterator<Item = &Allow> {
         self.by_call.get(call).into_iter().flatten().map(|index| &self.rules[*index])
     }
 

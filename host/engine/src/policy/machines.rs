@@ -10,14 +10,14 @@ const PREFIX: &str = "machine:";
 
 /// The machines of the configuration.
 #[derive(Debug, Clone, Default)]
-pub struct Machines {
+pub(crate) struct Machines {
     own: BTreeMap<String, String>,
     ids: HashSet<String>,
 }
 
 impl Machines {
     /// Adds a machine with its chat ids. Returns its own id.
-    pub fn add(&mut self, name: &str, ids: &[String]) -> String {
+    pub(crate) fn add(&mut self, name: &str, ids: &[String]) -> String {
         let own = format!("{PREFIX}{name}");
         self.ids.insert(own.clone());
         self.ids.extend(ids.iter().cloned());
@@ -26,17 +26,17 @@ impl Machines {
     }
 
     /// Whether an id belongs to a machine.
-    pub fn has(&self, id: &str) -> bool {
+    pub(crate) fn has(&self, id: &str) -> bool {
         self.ids.contains(id)
     }
 
     /// A machine's own id, for commands that do not come from a chat network.
-    pub fn own_id(&self, name: &str) -> Option<&str> {
+    pub(crate) fn own_id(&self, name: &str) -> Option<&str> {
         self.own.get(name).map(String::as_str)
     }
 
     /// The machines' names in the configuration.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.own.keys().map(String::as_str)
     }
 }

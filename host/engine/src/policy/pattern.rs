@@ -4,7 +4,7 @@ use globset::{GlobBuilder, GlobMatcher};
 
 /// A pattern that matches whole values.
 #[derive(Debug, Clone)]
-pub struct Pattern {
+pub(crate) struct Pattern {
     text: String,
     shape: Shape,
 }
@@ -25,7 +25,7 @@ enum Shape {
 /// The reason why a text is not a valid pattern.
 #[derive(Debug, thiserror::Error)]
 #[error("`{text}` is not a valid pattern: {reason}")]
-pub struct PatternError {
+pub(crate) struct PatternError {
     text: String,
     reason: String,
 }
@@ -35,7 +35,7 @@ impl Pattern {
     ///
     /// # Errors
     /// [`PatternError`].
-    pub fn new(text: impl Into<String>) -> Result<Self, PatternError> {
+    pub(crate) fn new(text: impl Into<String>) -> Result<Self, PatternError> {
         let text = text.into();
         let wrong = |text: &str, reason: &str| PatternError { text: text.to_owned(), reason: reason.to_owned() };
         if text.is_empty() {
@@ -63,7 +63,7 @@ impl Pattern {
     }
 
     /// Whether a whole value matches.
-    pub fn matches(&self, value: &str) -> bool {
+    pub(crate) fn matches(&self, value: &str) -> bool {
         match &self.shape {
             Shape::Literal => self.text == value,
             // A single `*` does not match `/`, as in any other pattern.
@@ -74,12 +74,12 @@ impl Pattern {
     }
 
     /// The pattern as it was written.
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.text
     }
 
     /// Whether it matches a single value only.
-    pub fn is_literal(&self) -> bool {
+    pub(crate) fn is_literal(&self) -> bool {
         matches!(self.shape, Shape::Literal)
     }
 }

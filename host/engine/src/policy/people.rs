@@ -5,29 +5,25 @@
 
 use std::collections::HashMap;
 
-use crate::base::At;
-
 /// A `[person.NAME]` table.
 #[derive(Debug, Clone)]
-pub struct NamedPerson {
+pub(crate) struct NamedPerson {
     /// The name in the configuration.
     pub name: String,
     /// The person's ids on all networks, at least one.
     pub ids: Vec<String>,
-    /// Its position in the configuration.
-    pub at: At,
 }
 
 /// The people of the configuration.
 #[derive(Debug, Default)]
-pub struct People {
+pub(crate) struct People {
     named: Vec<NamedPerson>,
     by_id: HashMap<String, usize>,
 }
 
 impl People {
     /// Indexes people by their ids. If two people have the same id, the first one counts; the configuration reports it.
-    pub fn new(named: Vec<NamedPerson>) -> Self {
+    pub(crate) fn new(named: Vec<NamedPerson>) -> Self {
         let mut by_id = HashMap::new();
         for (index, person) in named.iter().enumerate() {
             for id in &person.ids {
@@ -38,33 +34,33 @@ impl People {
     }
 
     /// All people, in the order of the configuration.
-    pub fn iter(&self) -> impl Iterator<Item = &NamedPerson> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &NamedPerson> {
         self.named.iter()
     }
 
     /// The first id of the person with this id; the id itself if the configuration has no person for it.
-    pub fn canonical_id<'a>(&'a self, id: &'a str) -> &'a str {
+    pub(crate) fn canonical_id<'a>(&'a self, id: &'a str) -> &'a str {
         self.of(id).and_then(|person| person.ids.first()).map_or(id, String::as_str)
     }
 
     /// All ids of the person with this id.
-    pub fn ids<'a>(&'a self, id: &'a str) -> impl Iterator<Item = &'a str> {
+    pub(crate) fn ids<'a>(&'a self, id: &'a str) -> impl Iterator<Item = &'a str> {
         let others = self.of(id).map(|person| person.ids.as_slice()).unwrap_or_default();
         std::iter::once(id).chain(others.iter().map(String::as_str).filter(move |other| *other != id))
     }
 
     /// The person with this id.
-    pub fn of(&self, id: &str) -> Option<&NamedPerson> {
+    pub(crate) fn of(&self, id: &str) -> Option<&NamedPerson> {
         self.by_id.get(id).map(|index| &self.named[*index])
     }
 
     /// The person with this name.
-    pub fn named(&self, name: &str) -> Option<&NamedPerson> {
+    pub(crate) fn named(&self, name: &str) -> Option<&NamedPerson> {
         self.named.iter().find(|person| person.name == name)
     }
 
     /// Whether two ids belong to one person.
-    pub fn same(&self, one: &str, other: &str) -> bool {
+    pub(crate) fn same(&self, one: &str, other: &str) -> bool {
         self.canonical_id(one) == self.canonical_id(other)
     }
 }
@@ -75,9 +71,8 @@ mod tests {
 
     #[test]
     fn all_ids_of_a_person_are_the_same_person() {
-        let at = At { file: "plugins.toml".into(), line: 1 };
         let ids = vec!["@bob:example.org".to_owned(), "bob2".to_owned()];
-        let people = People::new(vec![NamedPerson { name: "bob".into(), ids, at }]);
+        let people = People::new(vec![NamedPerson { name: "bob".into(), ids }]);
         assert!(people.same("bob2", "@bob:example.org") && people.same("@eve:example.org", "@eve:example.org"));
         // The name in the configuration is not an id.
         assert!(!people.same("bob", "bob2") && !people.same("@Bob:example.org", "bob2"));

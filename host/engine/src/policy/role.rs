@@ -7,7 +7,7 @@ use crate::{base::At, model::RoomName, store::Grant};
 
 /// A member of a role, or an owner of an app.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Member {
+pub(crate) enum Member {
     /// Everybody in the room, except machines. Does not count for approvals.
     Everyone,
     /// A person, by network id, compared exactly. The other ids of that person count too.
@@ -31,7 +31,7 @@ impl std::fmt::Display for Member {
 
 /// A `[role.NAME]` table.
 #[derive(Debug)]
-pub struct Role {
+pub(crate) struct Role {
     /// Its name in the configuration.
     pub name: String,
     /// Its position in the configuration.
@@ -52,12 +52,12 @@ pub struct Role {
 
 impl Role {
     /// Whether its members may run a command.
-    pub fn runs(&self, command: &str) -> bool {
+    pub(crate) fn runs(&self, command: &str) -> bool {
         self.commands.iter().any(|pattern| pattern.matches(command))
     }
 
     /// Whether it covers an app and an environment. `None` is not limited.
-    pub fn covers(&self, app: Option<&str>, environment: Option<&str>) -> bool {
+    pub(crate) fn covers(&self, app: Option<&str>, environment: Option<&str>) -> bool {
         let covers = |patterns: &[Pattern], value: Option<&str>| {
             value.is_none_or(|value| patterns.iter().any(|pattern| pattern.matches(value)))
         };
@@ -67,7 +67,7 @@ impl Role {
 
 /// A role of a person, from the configuration or granted in chat.
 #[derive(Debug, Clone)]
-pub struct HeldRole {
+pub(crate) struct HeldRole {
     /// The role.
     pub role: Arc<Role>,
     /// The grant, which limits the role; `None` if the configuration names the person.
@@ -79,7 +79,7 @@ pub struct HeldRole {
 
 impl HeldRole {
     /// Whether it covers an app and an environment. `None` is not limited.
-    pub fn covers(&self, app: Option<&str>, environment: Option<&str>) -> bool {
+    pub(crate) fn covers(&self, app: Option<&str>, environment: Option<&str>) -> bool {
         let granted = |grant: &Arc<Grant>| {
             let within = |limit: &str, value: Option<&str>| value.is_none_or(|value| value == limit);
             within(&grant.app, app) && grant.environment.as_deref().is_none_or(|limit| within(limit, environment))
@@ -91,7 +91,7 @@ impl HeldRole {
     }
 
     /// The rule for the journal and messages: `deployer`, or `deployer, granted by @alice:example.org in job 7f3ak`.
-    pub fn rule(&self) -> String {
+    pub(crate) fn rule(&self) -> String {
         match &self.grant {
             None => self.role.name.clone(),
             Some(grant) => format!("{}, granted by {} in job {}", self.role.name, grant.by.id, granting_job(grant)),
@@ -99,7 +99,7 @@ impl HeldRole {
     }
 
     /// The source of the role: a position in the configuration, or a job.
-    pub fn source(&self) -> String {
+    pub(crate) fn source(&self) -> String {
         match &self.grant {
             None => self.role.at.to_string(),
             Some(grant) => format!("granted by {} in job {}", grant.by.id, granting_job(grant)),
@@ -115,7 +115,7 @@ pub(crate) fn granting_job(grant: &Grant) -> &str {
 /// The rights of one person to run one command. They are checked again at each call, for the app and environment of
 /// that call.
 #[derive(Debug, Clone)]
-pub enum Rights {
+pub(crate) enum Rights {
     /// An admin: every command, app and environment. Plugin grants, approvals and freezes apply nevertheless.
     Admin,
     /// A command of the host that everybody may run.
@@ -126,7 +126,7 @@ pub enum Rights {
 
 impl Rights {
     /// The rule that allows a person to act on an app and an environment, if there is one.
-    pub fn rule(&self, app: Option<&str>, environment: Option<&str>) -> Option<String> {
+    pub(crate) fn rule(&self, app: Option<&str>, environment: Option<&str>) -> Option<String> {
         match self {
             Self::Admin => Some("admin".to_owned()),
             Self::Open => Some("open to all".to_owned()),
@@ -135,7 +135,7 @@ impl Rights {
     }
 
     /// The role that allows it, if the rule is a role.
-    pub fn role_for(&self, app: Option<&str>, environment: Option<&str>) -> Option<&HeldRole> {
+    pub(crate) fn role_for(&self, app: Option<&str>, environment: Option<&str>) -> Option<&HeldRole> {
         match self {
             Self::Admin | Self::Open => None,
             Self::Roles(roles) => roles.iter().find(|held| held.covers(app, environment)),

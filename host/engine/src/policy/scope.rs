@@ -7,11 +7,11 @@ use crate::model::Attribute;
 
 /// The attributes that a rule limits, each with its patterns. Other attributes are not limited.
 #[derive(Debug, Clone, Default)]
-pub struct Scope(BTreeMap<Attribute, Vec<Pattern>>);
+pub(crate) struct Scope(BTreeMap<Attribute, Vec<Pattern>>);
 
 /// Why a rule that allows does not match.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mismatch {
+pub(crate) struct Mismatch {
     /// The first attribute that does not match.
     pub attribute: Attribute,
     /// The value that does not match; `None` if the call has no value.
@@ -22,17 +22,17 @@ pub struct Mismatch {
 
 impl Scope {
     /// Limits one attribute. An empty list matches nothing.
-    pub fn set(&mut self, attribute: Attribute, patterns: Vec<Pattern>) {
+    pub(crate) fn set(&mut self, attribute: Attribute, patterns: Vec<Pattern>) {
         self.0.insert(attribute, patterns);
     }
 
     /// Whether no attribute is limited.
-    pub fn is_any(&self) -> bool {
+    pub(crate) fn is_any(&self) -> bool {
         self.0.is_empty()
     }
 
     /// The limited attributes.
-    pub fn iter(&self) -> impl Iterator<Item = (Attribute, &[Pattern])> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Attribute, &[Pattern])> {
         self.0.iter().map(|(attribute, patterns)| (*attribute, patterns.as_slice()))
     }
 
@@ -41,7 +41,7 @@ impl Scope {
     ///
     /// # Errors
     /// The first attribute that does not match.
-    pub fn permit(&self, attributes: &BTreeMap<Attribute, Vec<String>>) -> Result<(), Mismatch> {
+    pub(crate) fn permit(&self, attributes: &BTreeMap<Attribute, Vec<String>>) -> Result<(), Mismatch> {
         for (attribute, patterns) in &self.0 {
             let miss = |value: Option<&String>| Mismatch {
                 attribute: *attribute,
@@ -63,7 +63,7 @@ impl Scope {
 impl Scope {
     /// Whether a rule that requires or forbids matches: *any* value of each limited attribute must match. A limited
     /// attribute without a value always matches, because an unknown value could be any value.
-    pub fn oblige(&self, attributes: &BTreeMap<Attribute, Vec<String>>) -> bool {
+    pub(crate) fn oblige(&self, attributes: &BTreeMap<Attribute, Vec<String>>) -> bool {
         self.0.iter().all(|(attribute, patterns)| {
             let values = attributes.get(attribute).map(Vec::as_slice).unwrap_or_default();
             values.is_empty() || values.iter().any(|value| patterns.iter().any(|pattern| pattern.matches(value)))

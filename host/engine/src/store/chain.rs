@@ -10,7 +10,7 @@ pub fn digest(bytes: &[u8]) -> String {
 }
 
 /// The first 12 digits of a digest, with `sha256:` before them. For people.
-pub fn short_digest(digest: &str) -> &str {
+pub(crate) fn short_digest(digest: &str) -> &str {
     const LENGTH: usize = "sha256:".len() + 12;
     &digest[..digest.floor_char_boundary(LENGTH)]
 }

@@ -9,7 +9,7 @@ use crate::{
 
 /// An `[[alias]]`: a short form of a longer command, for example `restart HOST`.
 #[derive(Debug, Clone)]
-pub struct Alias {
+pub(crate) struct Alias {
     /// Its position in the configuration.
     pub at: At,
     /// The words to type; words in capitals are placeholders.
@@ -67,7 +67,7 @@ fn line(words: &[GivenArgument]) -> String {
 
 /// A `[[say]]`: a fixed answer.
 #[derive(Debug, Clone)]
-pub struct FixedAnswer {
+pub(crate) struct FixedAnswer {
     /// Its position in the configuration.
     pub at: At,
     /// The words to type.

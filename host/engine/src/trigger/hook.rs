@@ -69,7 +69,7 @@ pub enum HookAuth {
 
 /// Why a delivery starts nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum HookRejection {
+pub(crate) enum HookRejection {
     /// Its values are not those of `when`.
     #[error("the delivery does not match the hook's `when`: {0}")]
     NotMatched(String),

@@ -7,7 +7,7 @@ use crate::{base::At, model::RoomName};
 
 /// A `[[listen]]` table.
 #[derive(Debug, Clone)]
-pub struct Listen {
+pub(crate) struct Listen {
     /// Its position in the configuration.
     pub at: At,
     /// The pattern.

@@ -12,7 +12,7 @@ mod triggers;
 
 pub(crate) use alias::is_placeholder;
 pub(crate) use alias::{Alias, FixedAnswer};
-pub(crate) use command_template::{CommandTemplate, CommandTemplateError};
+pub(crate) use command_template::CommandTemplate;
 pub(crate) use hook::HookRejection;
 pub use hook::{Hook, HookAuth};
 pub(crate) use listen::Listen;

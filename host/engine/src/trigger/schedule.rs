@@ -8,7 +8,7 @@ use crate::{
 
 /// A `[[schedule]]` table.
 #[derive(Debug, Clone)]
-pub struct Schedule {
+pub(crate) struct Schedule {
     /// The schedule's name.
     pub name: String,
     /// Its position in the configuration.
@@ -29,7 +29,7 @@ pub struct Schedule {
 
 /// The handling of times that were missed while the host was down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MissedPolicy {
+pub(crate) enum MissedPolicy {
     /// After downtime, runs only the latest missed time, and only if it is younger than `max_age`. The room is notified
     /// of the skipped ones.
     SkipOld,

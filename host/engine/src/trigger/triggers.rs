@@ -18,7 +18,7 @@ use crate::{
 
 /// All triggers of a configuration.
 #[derive(Debug, Clone, Default)]
-pub struct Triggers {
+pub(crate) struct Triggers {
     /// The aliases, in the order of the configuration.
     pub aliases: Vec<Alias>,
     /// The fixed answers.

@@ -66,14 +66,14 @@ impl Host {
 /// Why a text means nobody, for whoever typed it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct NotFound(pub String);
+pub(crate) struct NotFound(pub String);
 
 /// The id of the person that a text means: an id that is known, a name of the configuration, or the handle or display name
 /// of one person only, among those who are here and those who are known by id.
 ///
 /// # Errors
 /// [`NotFound`]: nobody, or several.
-pub fn find_person(access: &Access, here: &[Person], text: &str) -> Result<String, NotFound> {
+pub(crate) fn find_person(access: &Access, here: &[Person], text: &str) -> Result<String, NotFound> {
     let known = access.known_people();
     if known.iter().any(|id| id == text) || here.iter().any(|person| person.id == text) {
         return Ok(text.to_owned());
@@ -119,13 +119,11 @@ fn shown(person: &Person) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::At;
     use crate::policy::{NamedPerson, People, Policy};
 
     fn access() -> Access {
-        let at = At { file: "plugins.toml".into(), line: 1 };
         let ids = vec!["@carol:a.org".to_owned(), "@carol.work:b.org".to_owned()];
-        let persons = People::new(vec![NamedPerson { name: "carol".into(), ids, at }]);
+        let persons = People::new(vec![NamedPerson { name: "carol".into(), ids }]);
         Access::new(Policy { admins: vec!["@alice:a.org".into()], persons, ..Policy::default() })
     }
 

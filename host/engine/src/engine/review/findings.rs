@@ -133,7 +133,7 @@ impl fmt::Display for PluginFindings {
         let short_digest = short_digest(&self.digest);
         let (name, commands, contract) = (&self.name, self.commands.join(", "), &self.contract);
         writeln!(f, "plugin {name} ({commands}) {short_digest} {contract}")?;
-        writeln!(f, "  {:18} {:5} {:>4} {:>7}  {}", "can call", "kind", "did", "refused", "may")?;
+        writeln!(f, "  {:18} {:5} {:>4} {:>7}  may", "can call", "kind", "did", "refused")?;
         for found in &self.calls {
             let may = if found.may.is_empty() { "no rule needed".to_owned() } else { found.may.join("; ") };
             let Finding { call, kind, did, refused, .. } = found;

@@ -64,7 +64,7 @@ impl HostCall for Trigger {
         };
         let (deployment, parameters) = checked(&context, request)?;
         let key = RunKey::new(&job.row().id, invocation.intent());
-        let run = run(&key, deployment, &parameters, context.clock.now());
+        let run = run(&key, deployment, &parameters);
         let url = start(&context.backends, deployment, &key, &parameters).await.map_err(types::Error::Other)?;
         tracing::info!(job = job.row().id, run = key.as_str(), pipeline = deployment.pipeline, "started a run");
         let answer = Run { id: key.as_str().to_owned(), url };
@@ -87,7 +87,7 @@ impl HostCall for Trigger {
             Err(error) => return Some(Err(error)),
         };
         let key = RunKey::parse(name)?;
-        let run = run(&key, deployment, &parameters, context.clock.now());
+        let run = run(&key, deployment, &parameters);
         invocation.replay_state_mut()?.runs.insert(key, Some(run));
         Some(Ok(Run { id: name.to_owned(), url: None }))
     }
@@ -127,19 +127,13 @@ impl HostCall for Trigger {
 }
 
 /// A run of a deployment under a key.
-fn run(
-    key: &RunKey,
-    deployment: &Deployment,
-    parameters: &BTreeMap<String, String>,
-    started: jiff::Timestamp,
-) -> PipelineRun {
+fn run(key: &RunKey, deployment: &Deployment, parameters: &BTreeMap<String, String>) -> PipelineRun {
     PipelineRun {
         key: key.clone(),
         pipeline: deployment.pipeline.clone(),
         app: deployment.app.clone(),
         environment: deployment.environment.clone(),
         version: parameters.get(VERSION).cloned(),
-        started,
         backend: deployment.backend,
     }
 }
