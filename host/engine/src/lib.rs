@@ -34,11 +34,6 @@ pub use jiff::Timestamp;
 /// How a host asks its parts to stop.
 pub use tokio_util::sync::CancellationToken;
 
-/// Parts that this repository's benches measure on their own. Not a public interface: it changes without notice.
-#[cfg(feature = "internals")]
-#[doc(hidden)]
-pub mod internals;
-
 /// The items that most programs with an engine need.
 pub mod prelude {
     pub use crate::{

@@ -8,7 +8,7 @@ use std::{path::Path, time::Instant};
 use anyhow::{Result, anyhow, bail, ensure};
 use wardroom::{
     config::Config,
-    internals::{self, Sandbox},
+    engine::internals::{self, Sandbox},
 };
 
 use crate::{

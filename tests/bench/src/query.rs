@@ -22,8 +22,10 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use wardroom::{
     Timestamp,
     base::Text,
-    engine::Engine,
-    internals::{Limiter, PluginPre, Sandbox, commands, types},
+    engine::{
+        Engine,
+        internals::{Limiter, PluginPre, Sandbox, commands, types},
+    },
     model::Person,
     store::{InboxKey, InboxRow, MemoryStore},
 };

@@ -6,7 +6,7 @@
 use std::{fmt::Write as _, hint::black_box, time::Instant};
 
 use anyhow::{Result, bail};
-use wardroom::{Timestamp, internals::Rights, model::Person, store::Grant};
+use wardroom::{Timestamp, engine::internals::Rights, model::Person, store::Grant};
 
 use crate::{
     figure::{Against, Figure, Unit, median},

@@ -19,7 +19,7 @@ impl Host {
     pub(crate) async fn action(
         self: &Arc<Self>,
         plugin: Arc<Plugin>,
-        authorized: Arc<Authorized>,
+        authorized: Authorized,
     ) -> Result<(), StoreError> {
         let message = authorized.message();
         let shown = shown_in(&self.context, &authorized).await;

@@ -225,7 +225,7 @@ impl Host {
             return Verdict::Refused(Refusal::Denied(why));
         }
         let authorized = match self.context.access.authorize(command, row.clone()) {
-            Ok(authorized) => Arc::new(authorized),
+            Ok(authorized) => authorized,
             Err(refused) => return Verdict::Refused(Refusal::Denied(refused.message)),
         };
         let spec = authorized.command().spec();

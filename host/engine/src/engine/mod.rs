@@ -9,6 +9,10 @@ mod handle;
 mod health;
 mod hooks;
 mod host;
+/// Not a public interface: it changes without notice.
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod internals;
 mod query;
 mod retention;
 mod review;

@@ -15,11 +15,11 @@ use crate::{
 
 impl Host {
     /// Tells what an action would do, and does nothing of it.
-    pub(crate) async fn dry_run(&self, plugin: &Arc<Plugin>, authorized: &Arc<Authorized>) -> (Text, AuditRecord) {
+    pub(crate) async fn dry_run(&self, plugin: &Arc<Plugin>, authorized: &Authorized) -> (Text, AuditRecord) {
         let Ok(_turn) = self.query_turns.acquire().await else { unreachable!("the semaphore is never closed") };
         let replay = ReplayState::new(Replay::default(), plugin.settings.to_vec());
         let asked = asked(authorized, &draw_id());
-        let ran = self.jobs.dry_run(plugin, authorized, replay, plugin.limits, &asked).await;
+        let ran = self.jobs.dry_run(plugin, authorized.request(), replay, plugin.limits, &asked).await;
         let (plan, invocation) = match ran {
             Ok(ran) => ran,
             Err(error) => {
@@ -49,10 +49,15 @@ impl Host {
     }
 
     /// Runs a query; gives its words and its line.
-    pub(crate) async fn query(&self, plugin: &Arc<Plugin>, authorized: &Arc<Authorized>) -> (Text, AuditRecord) {
+    pub(crate) async fn query(&self, plugin: &Arc<Plugin>, authorized: &Authorized) -> (Text, AuditRecord) {
         let Ok(_turn) = self.query_turns.acquire().await else { unreachable!("the semaphore is never closed") };
-        let invocation =
-            Invocation::new(self.context.clone(), authorized.clone(), RunMode::Query, plugin.clone(), plugin.limits);
+        let invocation = Invocation::new(
+            self.context.clone(),
+            authorized.request().clone(),
+            RunMode::Query,
+            plugin.clone(),
+            plugin.limits,
+        );
         let mut ran = crate::plugin::run(plugin, invocation, &asked(authorized, "query")).await;
         let name = &authorized.command().spec().name;
         let mut text = Text::default();

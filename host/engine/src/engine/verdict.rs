@@ -12,7 +12,7 @@ pub(crate) enum Verdict {
     /// the mark that the message is dealt with.
     CarriedOut(Text),
     /// An action that its caller may run.
-    Action(Arc<Plugin>, Arc<Authorized>),
+    Action(Arc<Plugin>, Authorized),
     /// Nothing.
     Refused(Refusal),
 }

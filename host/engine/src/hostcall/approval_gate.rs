@@ -62,7 +62,7 @@ impl Invocation {
             attributes.iter().map(|(attribute, values)| (attribute.as_str().to_owned(), values.clone())).collect();
         let mut effect = Effect::new(row.name, seen, serde_json::json!(params), &replay.effects);
         let Wanted { needs, waived, tell } = self.wanted(row, attributes).await.map_err(GuestStop::Unkept)?;
-        if self.authorized().command().override_reason().is_some() && !needs.is_empty() {
+        if self.request().command().override_reason().is_some() && !needs.is_empty() {
             return Ok(Err(self.not_overridden(row, attributes)));
         }
         effect.needs = needs;
@@ -122,8 +122,8 @@ impl Invocation {
     }
 
     async fn wanted(&self, row: &CallSpec, attributes: &Attributes) -> Result<Wanted, StoreError> {
-        let (access, caller, who) = (&self.context().access, self.authorized().caller(), self.authorized().asker());
-        let command = self.authorized().command();
+        let (access, caller, who) = (&self.context().access, self.request().caller(), self.request().asker());
+        let command = self.request().command();
         let mut wanted = Wanted::default();
         let targets = self.targets(attributes);
         for rule in self.obliging(row, attributes) {
@@ -167,7 +167,7 @@ impl Invocation {
 
     /// Why `--override` does not help here.
     fn not_overridden(&self, row: &CallSpec, attributes: &Attributes) -> Vec<Reason> {
-        let caller = &self.authorized().caller().id;
+        let caller = &self.request().caller().id;
         let reason = |rule: &Approval| {
             let text = match &rule.break_glass {
                 Some(glass) if self.context().outbox.destination(self.bot(), &glass.tell).is_none() => {

@@ -40,7 +40,7 @@ impl Invocation {
     /// Lets a call pass, or says everything that stands in its way.
     pub(crate) fn judge(&self, row: &CallSpec, attributes: &Attributes) -> Result<Rule, Vec<Reason>> {
         if self.replay_state().is_none() && !row.kind.in_query() {
-            let command = &self.authorized().command().spec().name;
+            let command = &self.request().command().spec().name;
             let text = format!("`{command}` is a query, and {} {}", row.name, row.kind.as_str());
             return Err(vec![Reason { kind: "query".to_owned(), text, add: None }]);
         }
@@ -63,7 +63,7 @@ impl Invocation {
         // For a target that the host does not know there is no rule to suggest: without a limit it would be one for everything.
         let unknown = row.kind == CallKind::Acts && !attributes.contains_key(&Attribute::Environment);
         let suggestion = || (!unknown).then(|| suggest(self.plugin(), row, attributes, &untyped));
-        let command = self.authorized().command().spec().name.as_str();
+        let command = self.request().command().spec().name.as_str();
         match grants.permitting(row.name, command, attributes) {
             Ok(mut rules) => {
                 let mut last: Option<&Allow> = None;
@@ -105,7 +105,7 @@ impl Invocation {
 
     /// The role that lets the caller do this, on the call's own app and environment where it has them, else on the command's.
     fn judge_role(&self, row: &CallSpec, attributes: &Attributes, reasons: &mut Vec<Reason>) -> Option<String> {
-        let command = self.authorized().command();
+        let command = self.request().command();
         let access = &self.context().access;
         // As they are now: a right that was taken back counts for no call after that.
         let rights = self.rights();
@@ -121,9 +121,9 @@ impl Invocation {
         for app in &values(Attribute::App, command.app()) {
             for environment in &values(Attribute::Environment, command.environment()) {
                 if let Some(environment) = environment
-                    && !access.bots.touches(&self.authorized().message().bot, environment)
+                    && !access.bots.touches(&self.request().message().bot, environment)
                 {
-                    let text = access.not_through(&self.authorized().message().bot, environment);
+                    let text = access.not_through(&self.request().message().bot, environment);
                     reasons.push(Reason { kind: "bot".to_owned(), text, add: None });
                 }
                 let (app, environment) = (app.as_deref(), environment.as_deref());
@@ -132,7 +132,7 @@ impl Invocation {
                     let on = [app, environment].into_iter().flatten().collect::<Vec<_>>().join("/");
                     let name = &command.spec().name;
                     let help = access.help();
-                    let text = format!("no role lets {} run `{name}` on {on}: {help}", self.authorized().caller().id);
+                    let text = format!("no role lets {} run `{name}` on {on}: {help}", self.request().caller().id);
                     reasons.push(Reason { kind: "role".to_owned(), text, add: None });
                 }
             }
@@ -142,7 +142,7 @@ impl Invocation {
 
     /// The apps, environments, versions and parameters of an effect that are no argument of the command.
     fn untyped(&self, attributes: &Attributes) -> Vec<(Attribute, String)> {
-        let command = self.authorized().command();
+        let command = self.request().command();
         [Attribute::App, Attribute::Environment, Attribute::Version, Attribute::Parameter]
             .into_iter()
             .filter_map(|attribute| attributes.get(&attribute).map(|values| (attribute, values)))
@@ -159,7 +159,7 @@ impl Invocation {
         let rule = if place.is_empty() { "a rule".to_owned() } else { place.to_owned() };
         let text = format!(
             "`{}` was typed, and not {}; {rule} would need {beyond}",
-            self.authorized().command().line(),
+            self.request().command().line(),
             words.join(", ")
         );
         Reason { kind: "typed".to_owned(), text, add: Some(beyond) }

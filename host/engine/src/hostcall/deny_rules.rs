@@ -78,9 +78,9 @@ impl Invocation {
                         continue;
                     }
                     // What runs there is for those who may see it.
-                    let sees = self.context().access.sees(self.authorized().asker(), Some(app), Some(before));
+                    let sees = self.context().access.sees(self.request().asker(), Some(app), Some(before));
                     let runs = if sees { self.succeeded(app, before, None).await? } else { None };
-                    let line = self.authorized().command().line_for(before);
+                    let line = self.request().command().line_for(before);
                     let missing = OutOfOrder { app, version, environment, before, rule, runs: runs.as_deref(), line };
                     reasons.push(Reason { kind: "order".to_owned(), text: missing.to_string(), add: None });
                 }
@@ -93,7 +93,7 @@ impl Invocation {
     async fn not_from_here(&self, attributes: &Attributes) -> Vec<Reason> {
         let mut reasons = Vec::new();
         for app in attributes.get(&Attribute::App).into_iter().flatten() {
-            let refused = refuses(self.context(), self.authorized().message(), app).await;
+            let refused = refuses(self.context(), self.request().message(), app).await;
             reasons.extend(refused.map(|text| Reason { kind: "direct".to_owned(), text, add: None }));
         }
         reasons
@@ -101,7 +101,7 @@ impl Invocation {
 
     /// The rooms of apps that an effect touches and nobody typed: they are told, with the intent.
     pub(crate) async fn shown(&self, attributes: &Attributes) -> Vec<Write> {
-        let (context, command, message) = (self.context(), self.authorized().command(), self.authorized().message());
+        let (context, command, message) = (self.context(), self.request().command(), self.request().message());
         let Some(job) = self.job().filter(|_| message.direct) else { return Vec::new() };
         let mut writes = Vec::new();
         for app in attributes.get(&Attribute::App).into_iter().flatten().filter(|app| command.app() != Some(app)) {

@@ -8,7 +8,7 @@ use crate::{
     job::ShownIn,
     messaging::Destination,
     model::{App, DirectPolicy},
-    policy::Authorized,
+    policy::Request,
     store::InboxRow,
 };
 
@@ -16,9 +16,9 @@ use crate::{
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// The room of what was typed, if it is to be shown: the app's, for an action from a direct message elsewhere.
-pub(crate) async fn shown_in(context: &Context, authorized: &Authorized) -> Option<ShownIn> {
-    let app = context.catalog.app(authorized.command().app()?)?;
-    shown_in_room_of(context, authorized.message(), app).await
+pub(crate) async fn shown_in(context: &Context, request: &Request) -> Option<ShownIn> {
+    let app = context.catalog.app(request.command().app()?)?;
+    shown_in_room_of(context, request.message(), app).await
 }
 
 /// The room of an app that a direct message from elsewhere touches.

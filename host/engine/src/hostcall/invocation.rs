@@ -18,7 +18,7 @@ use crate::{
     metrics::Decision,
     model::{Attributes, CallSpec, RunKey},
     plugin::{GuestData, LoadedPlugin, Meter},
-    policy::{Authorized, FreezeGuard, Grants, Rights},
+    policy::{FreezeGuard, Grants, Request, Rights},
     store::{DeploymentLock, StoreError, Write},
 };
 
@@ -142,7 +142,7 @@ impl GuestData for Invocation {
 /// One run of a guest.
 pub struct Invocation {
     context: Arc<Context>,
-    authorized: Arc<Authorized>,
+    request: Arc<Request>,
     pub(crate) purpose: RunMode,
     plugin: Arc<Plugin>,
     pub(crate) meter: Meter,
@@ -169,14 +169,14 @@ pub(crate) struct CallInProgress {
 impl Invocation {
     pub(crate) fn new(
         context: Arc<Context>,
-        authorized: Arc<Authorized>,
+        request: Arc<Request>,
         purpose: RunMode,
         plugin: Arc<Plugin>,
         limits: crate::model::Limits,
     ) -> Self {
         Self {
             context,
-            authorized,
+            request,
             purpose,
             plugin,
             meter: Meter::new(limits),
@@ -194,8 +194,8 @@ impl Invocation {
         &self.context
     }
 
-    pub(crate) fn authorized(&self) -> &Arc<Authorized> {
-        &self.authorized
+    pub(crate) fn request(&self) -> &Arc<Request> {
+        &self.request
     }
 
     pub(crate) fn plugin(&self) -> &str {
@@ -298,7 +298,7 @@ impl Invocation {
 
     /// Who typed the command.
     pub fn caller(&self) -> &crate::model::Person {
-        self.authorized.caller()
+        self.request.caller()
     }
 
     /// The number of the intent that is being done.
@@ -310,15 +310,15 @@ impl Invocation {
     /// those with which it was begun.
     pub(crate) fn rights(&self) -> Cow<'_, Rights> {
         if self.job().is_none() {
-            return Cow::Borrowed(self.authorized.rights());
+            return Cow::Borrowed(self.request.rights());
         }
-        let spec = self.authorized.command().spec();
-        Cow::Owned(self.context.access.rights(self.authorized.asker(), &spec.name, spec.target.clone()))
+        let spec = self.request.command().spec();
+        Cow::Owned(self.context.access.rights(self.request.asker(), &spec.name, spec.target.clone()))
     }
 
     /// The identity through which this was asked.
     pub(crate) fn bot(&self) -> &str {
-        &self.authorized.message().bot
+        &self.request.message().bot
     }
 
     /// Whether the caller may see what runs of an app in an environment.

@@ -95,7 +95,7 @@ impl Invocation {
             job = self.job_id(),
             call = row.name,
             about = denied.about,
-            person = self.authorized().caller().id,
+            person = self.request().caller().id,
             why,
             add,
             "refused a call"
@@ -148,7 +148,7 @@ impl Invocation {
         attributes: &Attributes,
     ) -> wasmtime::Result<Result<(), NotTried>> {
         let context = self.context().clone();
-        let wait = self.authorized().command().wait();
+        let wait = self.request().command().wait();
         let (CallKind::Acts, Some(job_run)) = (row.kind, self.job_run()) else { return Ok(Ok(())) };
         let locks = if row.locks { locks(attributes) } else { Vec::new() };
         match context.locks.take(&locks, job_run.job.row()) {

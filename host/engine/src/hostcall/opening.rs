@@ -7,7 +7,7 @@ use crate::{
     command::Value,
     job::{GuestArgument, GuestInvocation, GuestValue, ShownIn, StartEntry, entry},
     model::Limits,
-    policy::Authorized,
+    policy::Request,
     store::{Entry, EntryKind, JobRow, JobStatus},
 };
 
@@ -17,13 +17,13 @@ pub(crate) fn opening(
     context: &Context,
     plugin: &Plugin,
     (settings, limits): (Vec<(String, String)>, Limits),
-    authorized: &Authorized,
+    request: &Request,
     parent: Option<&JobRow>,
     shown: Option<ShownIn>,
     status: JobStatus,
 ) -> (JobRow, Entry) {
-    let message = authorized.message();
-    let command = authorized.command();
+    let message = request.message();
+    let command = request.command();
     let row = JobRow {
         id: draw_id(),
         inbox: message.key.clone(),
@@ -43,7 +43,7 @@ pub(crate) fn opening(
         end: None,
     };
     let begun = StartEntry {
-        invocation: asked(authorized, &row.id),
+        invocation: asked(request, &row.id),
         line: row.line.clone(),
         digest: row.digest.clone(),
         settings,
@@ -57,20 +57,20 @@ pub(crate) fn opening(
 }
 
 /// What the guest is given.
-pub(crate) fn asked(authorized: &Authorized, job: &str) -> GuestInvocation {
+pub(crate) fn asked(request: &Request, job: &str) -> GuestInvocation {
     let value = |value: &Value| match value {
         Value::Text(text) => GuestValue::Text(text.clone()),
         Value::Integer(number) => GuestValue::Integer(*number),
         Value::Boolean(yes) => GuestValue::Boolean(*yes),
     };
-    let arguments = authorized.command().arguments();
+    let arguments = request.command().arguments();
     GuestInvocation {
         job: job.to_owned(),
-        command: authorized.command().spec().name.clone(),
+        command: request.command().spec().name.clone(),
         arguments: arguments
             .map(|(parameter, given)| GuestArgument { name: parameter.name.clone(), value: value(given) })
             .collect(),
-        caller: authorized.caller().clone(),
+        caller: request.caller().clone(),
     }
 }
 

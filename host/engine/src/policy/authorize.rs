@@ -1,56 +1,26 @@
 //! The check of a command: may this person run it, on this app and environment, through this bot?
 
-use super::{
-    access::Access,
-    role::{Member, Rights},
-};
-use crate::{
-    command::{Asker, Command},
-    model::Person,
-    store::InboxRow,
-};
+use std::{ops::Deref, sync::Arc};
 
-/// A command that its caller may run. Only [`Access::authorize`] creates one; a resumed job gets its own again.
-///
-/// ```compile_fail,E0451
-/// use wardroom::{access::{Authorized, Rights}, command::Command, port::store::InboxRow};
-///
-/// // There is no way to make one from its parts: they are private.
-/// fn forge(command: Command, message: InboxRow, rights: Rights) -> Authorized {
-///     Authorized { command, message, rights }
-/// }
-/// ```
-#[derive(Debug)]
-pub(crate) struct Authorized {
-    command: Command,
-    message: InboxRow,
-    rights: Rights,
-}
+use super::{access::Access, request::Request, role::Member};
+use crate::{command::Command, store::InboxRow};
+
+/// A command that its sender may run. Only [`Access::authorize`] creates one: holding one is the proof.
+#[derive(Debug, Clone)]
+pub(crate) struct Authorized(Arc<Request>);
 
 impl Authorized {
-    /// The command that may be run.
-    pub(crate) fn command(&self) -> &Command {
-        &self.command
+    /// The request, for the run of a query or of a job.
+    pub(crate) fn request(&self) -> &Arc<Request> {
+        &self.0
     }
+}
 
-    /// The message with the command.
-    pub(crate) fn message(&self) -> &InboxRow {
-        &self.message
-    }
+impl Deref for Authorized {
+    type Target = Request;
 
-    /// The person who sent it.
-    pub(crate) fn caller(&self) -> &Person {
-        &self.message.sender
-    }
-
-    /// The person and the room, for further checks.
-    pub(crate) fn asker(&self) -> Asker<'_> {
-        Asker::from(&self.message)
-    }
-
-    /// The rights at the time of the check.
-    pub(crate) fn rights(&self) -> &Rights {
-        &self.rights
+    fn deref(&self) -> &Request {
+        &self.0
     }
 }
 
@@ -78,14 +48,14 @@ impl Access {
         if rights.rule(app, environment).is_none() {
             return Err(Refused { message: self.missing(name, app, environment) });
         }
-        Ok(Authorized { command, message, rights })
+        Ok(Authorized(Arc::new(Request::new(command, message, rights))))
     }
 
-    /// Restores the command of a job that was authorized when it was typed, with the caller's current rights. If they
-    /// are gone, each call of the job is denied.
-    pub(crate) fn resume(&self, command: Command, message: InboxRow) -> Authorized {
+    /// The request of a job that continues, with the sender's rights of now. It proves nothing: the gate judges each call of the
+    /// job by these rights, so a job whose sender has lost them continues without effects.
+    pub(crate) fn resume(&self, command: Command, message: InboxRow) -> Arc<Request> {
         let rights = self.rights(&message, &command.spec().name, command.spec().target.clone());
-        Authorized { command, message, rights }
+        Arc::new(Request::new(command, message, rights))
     }
 
     /// The refusal of an environment that a bot may not change, with the bots that may.

@@ -20,7 +20,7 @@ use crate::{
     messaging::Destination,
     model::Limits,
     plugin::GuestEnd,
-    policy::{Authorized, Need},
+    policy::{Need, Request},
     store::{EntryKind, JobPhase, JobRow, JobStatus, OutboxKind, OutboxRow, StoreError, Write},
 };
 
@@ -34,13 +34,13 @@ impl Jobs {
         &self,
         job: &Arc<Job>,
         plugin: &Arc<Plugin>,
-        authorized: &Arc<Authorized>,
+        request: &Arc<Request>,
         start: &StartEntry,
         held: Unapproved,
     ) -> Result<Step, DriveError> {
         let history = Arc::new(job.read(&*self.context.store).await?);
         let replay = ReplayState::new(Replay::new(history.clone()), start.settings.clone());
-        let (plan, _) = self.dry_run(plugin, authorized, replay, start.limits, &start.invocation).await?;
+        let (plan, _) = self.dry_run(plugin, request, replay, start.limits, &start.invocation).await?;
         // Nothing tells a plugin that it runs dry before its first effect is held, so a different plan means that the
         // plugin is not deterministic.
         let same = plan.effects.get(held.place).is_some_and(|effect| {
@@ -99,13 +99,13 @@ impl Jobs {
     pub(crate) async fn dry_run(
         &self,
         plugin: &Arc<Plugin>,
-        authorized: &Arc<Authorized>,
+        request: &Arc<Request>,
         replay: ReplayState,
         limits: Limits,
         asked: &GuestInvocation,
     ) -> Result<(Plan, Invocation), StoreError> {
         let purpose = RunMode::Plan(Box::new(DryRun::new(replay, asked.job.clone())));
-        let invocation = Invocation::new(self.context.clone(), authorized.clone(), purpose, plugin.clone(), limits);
+        let invocation = Invocation::new(self.context.clone(), request.clone(), purpose, plugin.clone(), limits);
         let mut ran = crate::plugin::run(plugin, invocation, asked).await;
         let end = match ran.end {
             GuestEnd::Reply(_) => PlanEnd::Ended,

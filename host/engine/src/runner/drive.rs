@@ -15,7 +15,7 @@ use crate::{
     hostcall::{GuestStop, Invocation, JobRun, Plugin, ReplayState, RunMode, working},
     job::{GuestValue, HistoryError, Job, JobHistory, Replay, ReplayPosition, entry, thread_message, title},
     plugin::GuestEnd,
-    policy::Authorized,
+    policy::Request,
     store::{DeploymentLock, EntryKind, InboxRow, JobPhase, JobRow, JobStatus, StoreError, Write},
 };
 
@@ -126,7 +126,7 @@ impl Jobs {
         let plugin = self.plugins.of_job(row, &start, &*self.context.store).await?;
         // Step 2: check the caller's rights as they are now, with current room and group members.
         self.context.access.refresh(&*self.context.outbox).await;
-        let authorized = self.authorized(row, &plugin, &start)?;
+        let request = self.request(row, &plugin, &start)?;
         // Step 3: with `--wait`, queue for the deployment lock before the plugin reads anything, so that it reads
         // current data.
         if let (true, true, Some(lock)) =
@@ -143,18 +143,17 @@ impl Jobs {
         }
         // Step 5: run the guest.
         let (told, ask) = (history.cancel_was_delivered(), history.ask());
-        let authorized = Arc::new(authorized);
+        let request = Arc::new(request);
         let replay = ReplayState::new(Replay::new(Arc::new(history)), start.settings.clone());
         let purpose = RunMode::Job(Box::new(JobRun::new(job.clone(), replay, ask, told)));
-        let invocation =
-            Invocation::new(self.context.clone(), authorized.clone(), purpose, plugin.clone(), start.limits);
+        let invocation = Invocation::new(self.context.clone(), request.clone(), purpose, plugin.clone(), start.limits);
         let ran = crate::plugin::run(&plugin, invocation, &start.invocation).await;
         let left = ran.invocation.replays();
         // Step 6: handle the way in which it ended. A guest that ended during the replay has diverged from its journal.
         match (ran.end, left) {
             (GuestEnd::Stopped(GuestStop::Approval(held)), _) => {
                 self.release_reservations(job).await;
-                self.request_approval(job, &plugin, &authorized, &start, *held).await
+                self.request_approval(job, &plugin, &request, &start, *held).await
             }
             (GuestEnd::Stopped(stop), _) => self.stopped(job, stop).await,
             (GuestEnd::Limit(limit), Some(left)) => Err(diverged(&limit.to_string(), &left)),
@@ -207,12 +206,12 @@ impl Jobs {
     }
 
     /// The job's command, as it was typed, with the rights that its caller has now.
-    fn authorized(
+    fn request(
         &self,
         row: &JobRow,
         plugin: &Plugin,
         start: &crate::job::StartEntry,
-    ) -> Result<Authorized, DriveError> {
+    ) -> Result<Arc<Request>, DriveError> {
         let asked = &start.invocation;
         let spec = plugin.description.commands.iter().find(|spec| spec.name == asked.command);
         let Some(spec) = spec else {

@@ -77,8 +77,8 @@ fn granted(invocation: &Invocation, name: &str) -> Result<(Shown, crate::store::
         role: role.name.clone(),
         app: app.to_owned(),
         environment: asked.environment.clone(),
-        by: kept(&invocation.authorized().caller().id),
-        bot: invocation.authorized().message().bot.clone(),
+        by: kept(&invocation.request().caller().id),
+        bot: invocation.request().message().bot.clone(),
         at: context.clock.now(),
         until,
     };
@@ -255,7 +255,7 @@ impl HostCall for List {
 
     async fn perform(&self, invocation: &mut Invocation, (): &()) -> Result<Vec<Shown>, types::Error> {
         let (access, asked) = (&invocation.context().access, GrantRequest::of(invocation));
-        let asker = invocation.authorized().asker();
+        let asker = invocation.request().asker();
         let mut answer = Vec::new();
         for held in access.grants() {
             let Some(grant) = &held.grant else { continue };
@@ -276,14 +276,14 @@ impl HostCall for List {
 /// Posts a change of rights to the room that is told of them, in the transaction that makes the change.
 fn tell(invocation: &mut Invocation, name: &str, what: &str) {
     let context = invocation.context().clone();
-    let by = &invocation.authorized().caller().id;
+    let by = &invocation.request().caller().id;
     let summary = format!("Rights: {by} {what} (job {})", invocation.job_id());
     if let Some(job) = invocation.job() {
         let writes = context.notices.rights(&context.outbox, &context.catalog, job.row(), name, &summary);
         writes.into_iter().for_each(|write| invocation.also_write(write));
     }
     let Some(room) = &context.access.tell else { return };
-    let bot = &invocation.authorized().message().bot;
+    let bot = &invocation.request().message().bot;
     let Some(destination) = context.outbox.destination(bot, room) else {
         tracing::error!(%room, "a change of rights is told nobody: the bot is in no such network");
         return;

@@ -26,7 +26,7 @@ pub(crate) struct GrantRequest {
 
 impl GrantRequest {
     pub(crate) fn of(invocation: &Invocation) -> Self {
-        let command = invocation.authorized().command();
+        let command = invocation.request().command();
         let typed = |attribute| command.typed(attribute).next().map(str::to_owned);
         let span = command.arguments().find_map(|(parameter, value)| match value {
             crate::command::Value::Integer(span) if parameter.kind == ParameterType::Duration => {
@@ -104,9 +104,9 @@ pub(crate) fn environments(access: &Access, bot: &str, role: &Role) -> Vec<Strin
 /// Why nothing is given or taken: nobody was typed, or it is not this person's to give.
 pub(crate) fn objections(invocation: &Invocation) -> Vec<Reason> {
     let access = &invocation.context().access;
-    let (asker, asked) = (invocation.authorized().asker(), GrantRequest::of(invocation));
+    let (asker, asked) = (invocation.request().asker(), GrantRequest::of(invocation));
     if asked.target().is_err() {
-        let line = invocation.authorized().command().line();
+        let line = invocation.request().command().line();
         let text = format!("`{line}` was typed, and no person and app; nothing else can be granted or taken back");
         return vec![Reason { kind: "typed".to_owned(), text, add: None }];
     }
@@ -134,7 +134,7 @@ pub(crate) fn objections(invocation: &Invocation) -> Vec<Reason> {
 fn beyond_reach(invocation: &Invocation, asked: &GrantRequest) -> Vec<Reason> {
     let access = &invocation.context().access;
     let (None, Ok(role)) = (&asked.environment, asked.pick(access)) else { return Vec::new() };
-    let (command, rights) = (&invocation.authorized().command().spec().name, invocation.rights());
+    let (command, rights) = (&invocation.request().command().spec().name, invocation.rights());
     let beyond = environments(access, invocation.bot(), role).into_iter();
     let beyond = beyond.filter(|name| rights.rule(asked.app.as_deref(), Some(name)).is_none());
     let reason = |name: String| {

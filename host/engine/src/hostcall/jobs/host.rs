@@ -1,7 +1,5 @@
 //! The contract's side of `jobs`.
 
-use std::sync::Arc;
-
 use crate::{
     base::moment,
     command::{Command, CommandKind, Vocabulary, parse},
@@ -68,7 +66,7 @@ impl HostCall for Later {
 
     fn objections(&self, invocation: &Invocation, (request,): &(LaterRequest,)) -> Vec<Reason> {
         let access = &invocation.context().access;
-        let (asker, person) = (invocation.authorized().asker(), &invocation.authorized().caller().id);
+        let (asker, person) = (invocation.request().asker(), &invocation.request().caller().id);
         // What is no command of this plugin is said when it is tried.
         let Ok(command) = command(invocation, request) else { return Vec::new() };
         let name = &command.spec().name;
@@ -78,7 +76,7 @@ impl HostCall for Later {
             reasons.push(Reason { kind: "role".to_owned(), text, add: None });
         }
         // What is left for later is done as if it had been typed: no rule lets a plugin name people or roles in it.
-        let typed = invocation.authorized().command();
+        let typed = invocation.request().command();
         for attribute in [Attribute::Person, Attribute::Role] {
             for value in command.typed(attribute).filter(|value| !typed.has_typed(attribute, value)) {
                 let text = format!("`{}` was typed, and not {} `{value}`", typed.line(), attribute.as_str());
@@ -95,13 +93,13 @@ impl HostCall for Later {
         enough(invocation, request).await?;
         let about = format!("begins at {}", moment(begins));
         let status = JobStatus { phase: JobPhase::Scheduled, about, since: context.clock.now(), wake: Some(begins) };
-        let authorized = Arc::new(context.access.resume(command, invocation.authorized().message().clone()));
+        let request = context.access.resume(command, invocation.request().message().clone());
         let Some(parent) = invocation.job().cloned() else { return Err(problem("invalid", "only a job leaves work")) };
         // Its own, also where the plugin's file holds other bytes by now.
         let given = (invocation.settings().to_vec(), *invocation.meter.limits());
-        let shown = shown_in(&context, &authorized).await;
+        let shown = shown_in(&context, &request).await;
         let parent = Some(parent.row());
-        let (row, entry) = opening(&context, invocation.loaded(), given, &authorized, parent, shown.clone(), status);
+        let (row, entry) = opening(&context, invocation.loaded(), given, &request, parent, shown.clone(), status);
         let left = Left {
             id: row.id.clone(),
             line: row.line.clone(),
@@ -149,7 +147,7 @@ async fn enough(invocation: &Invocation, request: &LaterRequest) -> Result<(), t
         open: Some(true),
         phases: Some(vec![JobPhase::Scheduled]),
         plugin: Some(invocation.plugin().to_owned()),
-        caller: Some(invocation.authorized().caller().id.clone()),
+        caller: Some(invocation.request().caller().id.clone()),
         limit: Some(MOST_OPEN),
         ..JobQuery::default()
     };
@@ -178,7 +176,7 @@ fn command(invocation: &Invocation, request: &LaterRequest) -> Result<Command, S
     let words: Vec<String> =
         request.arguments.iter().map(|argument| format!("--{}={}", argument.name, argument.value)).collect();
     let context = invocation.context();
-    let vocabulary = Vocabulary::of(&context.catalog, &*context.access, invocation.authorized().asker());
+    let vocabulary = Vocabulary::of(&context.catalog, &*context.access, invocation.request().asker());
     parse::arguments(spec, &words, &vocabulary).map_err(|misparse| misparse.to_string())
 }
 
@@ -212,7 +210,7 @@ fn left(job: JobRow) -> Option<Left> {
 }
 
 fn may_see(invocation: &Invocation, job: &JobRow) -> bool {
-    let own = job.caller.id == invocation.authorized().caller().id;
+    let own = job.caller.id == invocation.request().caller().id;
     own || match (&job.app, &job.environment) {
         (Some(app), Some(environment)) => invocation.may_see(app, environment),
         // What touches no place is its caller's own.
@@ -258,7 +256,7 @@ impl HostCall for Cancel {
             return Err(problem("not-found", "this plugin left no such job, or it has begun"));
         };
         let head = context.store.journal_head(&job.id).await.map_err(unavailable)?;
-        let by = invocation.authorized().caller().clone();
+        let by = invocation.request().caller().clone();
         let shown = ShownIn::read(&*context.store, &job.id).await;
         let mut writes =
             cancel_before_start(&job, head.map_or(0, |(next, _)| next), &by, shown.as_ref(), context.clock.now());
