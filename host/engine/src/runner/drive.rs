@@ -143,7 +143,6 @@ impl Jobs {
         }
         // Step 5: run the guest.
         let (told, ask) = (history.cancel_was_delivered(), history.ask());
-        let request = Arc::new(request);
         let replay = ReplayState::new(Replay::new(Arc::new(history)), start.settings.clone());
         let purpose = RunMode::Job(Box::new(JobRun::new(job.clone(), replay, ask, told)));
         let invocation = Invocation::new(self.context.clone(), request.clone(), purpose, plugin.clone(), start.limits);
