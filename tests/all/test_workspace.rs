@@ -158,19 +158,7 @@ impl Open<'_> {
 
 /// A message of a person.
 pub(crate) fn message(event: String, person: &str, words: &str) -> Incoming {
-    Incoming {
-        event,
-        thread: None,
-        sender: Person::named_by_id(person),
-        text: words.to_owned(),
-        reaction: None,
-        at: Timestamp::now(),
-        direct: false,
-        late: false,
-        machine: false,
-        deduplication_key: None,
-        unproven: None,
-    }
+    Incoming::new(event, Person::named_by_id(person), words, Timestamp::now())
 }
 
 /// Returns the same chat for an identity over all engines.

@@ -170,7 +170,11 @@ async fn a_machine_has_only_its_roles_and_cannot_approve() -> Result<()> {
     assert!(has(&workspace, "you may not run `deploy` on app `cms` and environment `production`"));
     // Messages of an unlisted bot are ignored; those of a listed one are not.
     let machine = |person: &'static str, words: &'static str| {
-        move |event: String| Incoming { machine: true, ..message(event, person, words) }
+        move |event: String| {
+            let mut message = message(event, person, words);
+            message.machine = true;
+            message
+        }
     };
     let said = workspace.said("marvin").len();
     open.receive("ops", machine("other-bot", "!where cms")).await?;
@@ -190,9 +194,10 @@ async fn an_unproven_device_can_query_but_not_act() -> Result<()> {
     let workspace = TestWorkspace::new()?;
     let open = workspace.open(CONFIG, None).await?;
     let unproven = |words: &'static str| {
-        move |event: String| Incoming {
-            unproven: Some("your device is not verified".to_owned()),
-            ..message(event, "bob", words)
+        move |event: String| {
+            let mut message = message(event, "bob", words);
+            message.unproven = Some("your device is not verified".to_owned());
+            message
         }
     };
     open.receive("ops", unproven("!where cms")).await?;

@@ -188,19 +188,11 @@ impl Harness {
             let late = sender == "late";
             let reaction = self.reaction(sender, words);
             let at = Timestamp::new(Timestamp::now().as_second() - if late { 3600 } else { 0 }, 0)?;
-            let message = Incoming {
-                reaction,
-                event: format!("event-{}", self.events.get()),
-                thread: None,
-                sender: Person::named_by_id(if late { "operator" } else { sender }),
-                text: words.to_owned(),
-                at,
-                direct: true,
-                late,
-                machine: false,
-                deduplication_key: None,
-                unproven: None,
-            };
+            let sender = Person::named_by_id(if late { "operator" } else { sender });
+            let mut message = Incoming::new(format!("event-{}", self.events.get()), sender, words, at);
+            message.reaction = reaction;
+            message.direct = true;
+            message.late = late;
             inbox.receive(ROOM, vec![message], None).await?;
         }
         let began = Instant::now();

@@ -56,18 +56,11 @@ impl Serving {
 
     /// Types lines, all at once.
     pub(crate) async fn types(&self, lines: impl IntoIterator<Item = String>) -> Result<()> {
-        let message = |text: String| Incoming {
-            reaction: None,
-            event: format!("event-{}", self.typed.fetch_add(1, Ordering::Relaxed)),
-            thread: None,
-            sender: Person::named_by_id(PERSON),
-            text,
-            at: Timestamp::now(),
-            direct: true,
-            late: false,
-            machine: false,
-            deduplication_key: None,
-            unproven: None,
+        let message = |text: String| {
+            let event = format!("event-{}", self.typed.fetch_add(1, Ordering::Relaxed));
+            let mut message = Incoming::new(event, Person::named_by_id(PERSON), text, Timestamp::now());
+            message.direct = true;
+            message
         };
         let messages = lines.into_iter().map(message).collect();
         self.inbox().receive(ROOM, messages, None).await?;

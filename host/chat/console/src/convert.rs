@@ -49,19 +49,9 @@ pub(crate) fn is_person_id(id: &str) -> bool {
 
 /// A message from the console. It is direct, because the bot is the only other member of the room.
 pub(crate) fn incoming(event: String, sender: Person, text: String, at: Timestamp) -> Incoming {
-    Incoming {
-        event,
-        thread: None,
-        sender,
-        text,
-        at,
-        direct: true,
-        late: false,
-        machine: false,
-        deduplication_key: None,
-        unproven: None,
-        reaction: None,
-    }
+    let mut message = Incoming::new(event, sender, text, at);
+    message.direct = true;
+    message
 }
 
 #[cfg(test)]

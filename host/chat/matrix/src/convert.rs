@@ -44,18 +44,14 @@ impl Converter<'_> {
         if event.sender() == self.me {
             return None;
         }
-        let incoming = |reaction: Option<Reaction>, thread: Option<String>, text: String| Incoming {
-            event: event.event_id().to_string(),
-            thread,
-            sender: Person::named_by_id(event.sender().as_str()),
-            text,
-            reaction,
-            at: timestamp(event.origin_server_ts().get().into()),
-            direct: self.direct,
-            late: false,
-            machine: false,
-            deduplication_key: None,
-            unproven: None,
+        let incoming = |reaction: Option<Reaction>, thread: Option<String>, text: String| {
+            let sender = Person::named_by_id(event.sender().as_str());
+            let at = timestamp(event.origin_server_ts().get().into());
+            let mut message = Incoming::new(event.event_id().to_string(), sender, text, at);
+            message.reaction = reaction;
+            message.thread = thread;
+            message.direct = self.direct;
+            message
         };
         let event = match &event {
             AnySyncMessageLikeEvent::RoomMessage(SyncMessageLikeEvent::Original(event)) => event,
@@ -89,7 +85,11 @@ impl Converter<'_> {
         }
         let mentioned = event.content.mentions.as_ref().is_some_and(|mentions| mentions.user_ids.contains(self.me));
         let text = self.normalize_address(&strip_quotes_and_code(body), mentioned);
-        (!text.is_empty()).then(|| Incoming { machine, ..incoming(None, thread, text) })
+        (!text.is_empty()).then(|| {
+            let mut message = incoming(None, thread, text);
+            message.machine = machine;
+            message
+        })
     }
 
     /// Replaces the account's id at the start of a text, or its display name where it is mentioned, with `@BOT`.

@@ -40,19 +40,12 @@ impl Converter {
         if text.is_empty() {
             return None;
         }
-        Some(Incoming {
-            event: post.id.clone(),
-            thread: (!post.root.is_empty()).then(|| post.root.clone()),
-            sender,
-            text,
-            reaction: None,
-            at: timestamp(post.create_at),
-            direct,
-            late: false,
-            machine: is_program || ["from_bot", "from_plugin", "from_oauth_app"].iter().any(|flag| post.has_flag(flag)),
-            deduplication_key: None,
-            unproven: None,
-        })
+        let mut message = Incoming::new(&post.id, sender, text, timestamp(post.create_at));
+        message.thread = (!post.root.is_empty()).then(|| post.root.clone());
+        message.direct = direct;
+        let flags = ["from_bot", "from_plugin", "from_oauth_app"];
+        message.machine = is_program || flags.iter().any(|flag| post.has_flag(flag));
+        Some(message)
     }
 
     /// Whether another account wrote a post that was neither edited nor deleted.
@@ -82,7 +75,9 @@ pub(crate) fn reaction_event_id(reaction: &Reaction) -> String {
 pub(crate) fn reaction_given(reaction: &Reaction, sender: Person, is_program: bool, late: bool) -> Incoming {
     let given = EngineReaction::Given { on: reaction.post.clone(), emoji: emoji::of_name(&reaction.emoji) };
     let at = timestamp(reaction.create_at);
-    Incoming { late, ..incoming(reaction_event_id(reaction), sender, is_program, given, at) }
+    let mut message = incoming(reaction_event_id(reaction), sender, is_program, given, at);
+    message.late = late;
+    message
 }
 
 /// The message for a withdrawal: `event` is the id of a reaction or a message.
@@ -92,19 +87,10 @@ pub(crate) fn withdrawal(event: &str, sender: Person, is_program: bool) -> Incom
 }
 
 fn incoming(event: String, sender: Person, is_program: bool, reaction: EngineReaction, at: Timestamp) -> Incoming {
-    Incoming {
-        event,
-        thread: None,
-        sender,
-        text: String::new(),
-        reaction: Some(reaction),
-        at,
-        direct: false,
-        late: false,
-        machine: is_program,
-        deduplication_key: None,
-        unproven: None,
-    }
+    let mut message = Incoming::new(event, sender, "", at);
+    message.reaction = Some(reaction);
+    message.machine = is_program;
+    message
 }
 
 /// The join of an account that a post of the server reports: `Some(Some(person))` where a person added it, `Some(None)` where it

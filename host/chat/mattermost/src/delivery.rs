@@ -84,7 +84,7 @@ impl Delivery {
         let author = users.kind(&post.user);
         let is_program = author != Some(UserKind::Person);
         let is_direct = kind == ChannelKind::Direct;
-        let message = self.session.converter.message(post, users.person(&post.user), is_program, is_direct)?;
+        let mut message = self.session.converter.message(post, users.person(&post.user), is_program, is_direct)?;
         if author == Some(UserKind::Missing) {
             tracing::debug!(
                 event_id = post.id,
@@ -93,7 +93,8 @@ impl Delivery {
             );
             return None;
         }
-        Some(Incoming { late, ..message })
+        message.late = late;
+        Some(message)
     }
 
     /// Stores posts, oldest first, and moves the mark to the newest. Each post has whether it was read back. Their authors are

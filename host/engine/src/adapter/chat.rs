@@ -13,6 +13,13 @@ use crate::{
 };
 
 /// The features of a network beyond plain messages. Plain text must always be sufficient.
+///
+/// ```
+/// use wardroom::prelude::*;
+///
+/// let features = ChatFeatures { threads: true, ..ChatFeatures::PLAIN };
+/// assert!(features.threads && !features.edits);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChatFeatures {
     /// Threads: an answer can be placed below a message.
@@ -32,6 +39,14 @@ impl ChatFeatures {
 }
 
 /// A message to send.
+///
+/// ```
+/// use wardroom::prelude::*;
+///
+/// let body = Body::Say { text: Text::lines("Done."), thread: None };
+/// let message = Outgoing { key: "7f3ak/end".into(), room: "ops".into(), body };
+/// assert_eq!(message.room, "ops");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outgoing {
     /// The idempotency key. A second send with the same key must not create a second message if the network can detect
@@ -44,6 +59,13 @@ pub struct Outgoing {
 }
 
 /// The content of an outgoing message.
+///
+/// ```
+/// use wardroom::prelude::*;
+///
+/// let body = Body::React { event: "$1".into(), emoji: "👀".into() };
+/// assert!(matches!(body, Body::React { .. }));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Body {
     /// A new message.
@@ -70,6 +92,13 @@ pub enum Body {
 }
 
 /// Why a message was not sent.
+///
+/// ```
+/// use wardroom::prelude::*;
+///
+/// let error = SendError::Later { after: None, reason: "503".into() };
+/// assert_eq!(error.to_string(), "not sent yet: 503");
+/// ```
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
     /// A temporary error: the network is unavailable, busy, or limits the rate. The message is retried.
@@ -89,6 +118,36 @@ pub enum SendError {
 }
 
 /// An account on a chat network.
+///
+/// ```
+/// use std::sync::Arc;
+/// use wardroom::prelude::*;
+///
+/// /// Prints every message.
+/// struct Printer;
+///
+/// #[async_trait::async_trait]
+/// impl Chat for Printer {
+///     fn network(&self) -> &'static str {
+///         "printer"
+///     }
+///
+///     async fn serve(&self, _inbox: Arc<dyn Inbox>, stop: CancellationToken) -> anyhow::Result<()> {
+///         stop.cancelled().await;
+///         Ok(())
+///     }
+///
+///     async fn send(&self, message: &Outgoing) -> Result<String, SendError> {
+///         if let Body::Say { text, .. } = &message.body {
+///             println!("{}: {}", message.room, text.plain());
+///         }
+///         Ok(message.key.clone())
+///     }
+/// }
+///
+/// let builder = Engine::builder().chat(ReadyChat(Arc::new(Printer)));
+/// # let _ = builder;
+/// ```
 #[async_trait]
 pub trait Chat: Send + Sync + 'static {
     /// The network's name in keys, rules and logs: `console`, `matrix`.
@@ -175,6 +234,13 @@ pub trait Chat: Send + Sync + 'static {
 }
 
 /// Creates the [`Chat`] of one network from its table (`[bot.NAME.matrix]`).
+///
+/// ```
+/// use wardroom::prelude::*;
+///
+/// let factory = ReadyChat(MemoryChat::new(ChatFeatures::PLAIN));
+/// assert_eq!(factory.network(), MemoryChat::NETWORK);
+/// ```
 pub trait ChatFactory: Send + Sync + 'static {
     /// The name of the table.
     fn network(&self) -> &'static str;
@@ -189,6 +255,13 @@ pub trait ChatFactory: Send + Sync + 'static {
 
 /// A factory for an existing [`Chat`]. The network's table must be empty. For embedders that create the chat
 /// themselves.
+///
+/// ```
+/// use wardroom::prelude::*;
+///
+/// let builder = Engine::builder().chat(ReadyChat(MemoryChat::new(ChatFeatures::PLAIN)));
+/// # let _ = builder;
+/// ```
 pub struct ReadyChat(pub Arc<dyn Chat>);
 
 impl ChatFactory for ReadyChat {

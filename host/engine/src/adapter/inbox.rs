@@ -7,6 +7,17 @@ use super::incoming::{Incoming, Position};
 use crate::{base::Text, store::StoreError};
 
 /// The inbox of one account.
+///
+/// ```
+/// use wardroom::prelude::*;
+///
+/// # async fn deliver(engine: &Engine) -> anyhow::Result<()> {
+/// let inbox = engine.inbox("marvin", "memory").expect("the configuration has this account");
+/// let sender = Person::named_by_id("@bob:example.org");
+/// inbox.receive("ops", vec![Incoming::new("$1", sender, "!jobs", Timestamp::now())], None).await?;
+/// # Ok(())
+/// # }
+/// ```
 #[async_trait]
 pub trait Inbox: Send + Sync + 'static {
     /// Called when the bot is in a room. The first call stores the current time; older messages are never handled.

@@ -5,7 +5,16 @@ use jiff::Timestamp;
 use crate::{model::Person, store::Reaction};
 
 /// A new message of a person. Never an edit, a notice, or a message of the bot itself.
+///
+/// ```
+/// use wardroom::prelude::*;
+///
+/// let sender = Person::named_by_id("@bob:example.org");
+/// let message = Incoming::new("$1", sender, "!deploy cms staging 1.0.2", Timestamp::now());
+/// assert!(!message.direct && !message.late);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Incoming {
     /// The event id.
     pub event: String,

@@ -58,6 +58,13 @@ pub enum PipelineError {
 }
 
 /// A pipeline backend.
+///
+/// ```
+/// use wardroom::prelude::*;
+///
+/// let pipelines = MemoryPipelines::new(Some(Outcome::Succeeded));
+/// assert!(pipelines.runs().is_empty());
+/// ```
 #[async_trait]
 pub trait Pipelines: Send + Sync + 'static {
     /// Starts a run under an idempotency key. A second call with the same key must not start a second run and returns
@@ -117,6 +124,13 @@ pub trait Pipelines: Send + Sync + 'static {
 }
 
 /// Creates backends of one kind from the configuration.
+///
+/// ```
+/// use wardroom::prelude::*;
+///
+/// let factory = MemoryPipelinesFactory(MemoryPipelines::new(None));
+/// assert_eq!(factory.kind(), "memory");
+/// ```
 pub trait PipelinesFactory: Send + Sync + 'static {
     /// The `kind` in `[pipelines.NAME]`.
     fn kind(&self) -> &'static str;

@@ -18,6 +18,16 @@ impl fmt::Display for At {
 }
 
 /// A problem of a configuration.
+///
+/// ```
+/// use std::path::Path;
+/// use wardroom::prelude::*;
+///
+/// let builder = Engine::builder().chat(ReadyChat(MemoryChat::new(ChatFeatures::PLAIN)));
+/// let error = builder.read_text("[bot.marvin.memroy]", Path::new(".")).err().unwrap();
+/// let problem: &Problem = &error.0[0];
+/// assert_eq!(problem.at.line, 1);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Problem {
     /// The position of the problem.

@@ -12,6 +12,14 @@ pub enum SecretRef {
 }
 
 /// The value of a secret. Its `Debug` output is masked.
+///
+/// ```
+/// use wardroom::prelude::*;
+///
+/// let secret = Secret::new("hunter2");
+/// assert!(!format!("{secret:?}").contains("hunter2"));
+/// assert_eq!(secret.expose(), "hunter2");
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 

@@ -39,6 +39,18 @@ static SECRET: TableKeys = TableKeys {
 };
 
 /// One table while it is being read. Call [`Table::finish`] at the end: it reports keys that the table does not take.
+///
+/// ```
+/// use wardroom::prelude::*;
+///
+/// /// Reads the URL of a table `[tracker]`, whose static keys have `url` as a required string.
+/// fn url(mut table: Table) -> Option<String> {
+///     let url = table.required_string("url", "\"https://tracker.example.org\"");
+///     table.finish();
+///     url.map(|url| url.value)
+/// }
+/// # let _ = url;
+/// ```
 #[derive(Debug)]
 pub struct Table {
     path: String,

@@ -20,6 +20,12 @@ pub enum Block {
 }
 
 /// A text for a room.
+///
+/// ```
+/// use wardroom::prelude::*;
+///
+/// assert_eq!(Text::lines("Deployed.\nhttps://ci.example.org/7").plain(), "Deployed.\nhttps://ci.example.org/7");
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Text(Vec<Block>);
 

@@ -109,6 +109,16 @@ impl Registry {
 }
 
 /// A configuration without problems of its own, as plain data. Made by [`EngineBuilder::read`](crate::EngineBuilder::read).
+///
+/// ```
+/// use std::path::Path;
+/// use wardroom::prelude::*;
+///
+/// let builder = Engine::builder().chat(ReadyChat(MemoryChat::new(ChatFeatures::PLAIN)));
+/// let config: Config = builder.read_text("[bot.marvin.memory]", Path::new("."))?;
+/// assert_eq!(config.store().value, "sqlite:state/wardroom.db");
+/// # Ok::<(), wardroom::engine::ConfigError>(())
+/// ```
 pub struct Config {
     pub(crate) folder: PathBuf,
     /// `[store] url`.

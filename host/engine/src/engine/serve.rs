@@ -24,6 +24,18 @@ const GRACE: Duration = Duration::from_secs(8);
 pub(super) type Arrival = (InboxRow, bool, ActivityGuard);
 
 /// An engine that is ready to run.
+///
+/// ```no_run
+/// use std::{path::Path, sync::Arc};
+/// use wardroom::prelude::*;
+///
+/// # async fn run(builder: EngineBuilder, store: Arc<dyn Store>) -> anyhow::Result<()> {
+/// let config = builder.read(Path::new("plugins.toml"))?;
+/// let engine = builder.build(config, store).await?;
+/// engine.run(CancellationToken::new()).await?;
+/// # Ok(())
+/// # }
+/// ```
 pub struct Engine {
     pub(crate) host: Arc<Host>,
     pub(super) rows: Mutex<Option<mpsc::UnboundedReceiver<Arrival>>>,

@@ -7,6 +7,39 @@ use super::table::CallRow;
 use crate::base::{Key, Table};
 
 /// A WIT package of host calls, handed to the engine's builder.
+///
+/// ```
+/// use wardroom::{
+///     hostcall::{CallRow, Error, HostCall, Invocation},
+///     model::{CallKind, CallSpec},
+///     prelude::*,
+/// };
+///
+/// /// The package `acme:weather`, with one call that reads.
+/// struct Weather;
+///
+/// struct Today;
+///
+/// impl HostCall for Today {
+///     type Params = ();
+///     type Answer = String;
+///     type Error = Error;
+///
+///     async fn perform(&self, _: &mut Invocation, (): &()) -> Result<String, Error> {
+///         Ok("sunny".to_owned())
+///     }
+/// }
+///
+/// impl Capability for Weather {
+///     fn calls(&self) -> Vec<CallRow> {
+///         let spec = CallSpec::new("acme:weather@0.1.0", "weather.today", CallKind::Reads, "reads the weather");
+///         vec![CallRow::new(spec, Today)]
+///     }
+/// }
+///
+/// let calls = Engine::builder().capability(Weather).calls().unwrap();
+/// assert!(calls.get("weather.today").is_some());
+/// ```
 pub trait Capability: Send + Sync + 'static {
     /// The rows of the call table. Each names its WIT package, such as `acme:tickets@0.1.0`.
     fn calls(&self) -> Vec<CallRow>;

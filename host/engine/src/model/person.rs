@@ -3,6 +3,13 @@
 use serde::{Deserialize, Serialize};
 
 /// A person on a chat network.
+///
+/// ```
+/// use wardroom::prelude::*;
+///
+/// let bob = Person { id: "@bob:example.org".into(), name: "Bob".into() };
+/// assert_eq!(bob.id, "@bob:example.org");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Person {
     /// The network's immutable id. Rights depend on this only.

@@ -38,6 +38,12 @@ impl fmt::Display for RunKey {
 }
 
 /// The outcome of a run.
+///
+/// ```
+/// use wardroom::prelude::*;
+///
+/// assert_eq!(Outcome::Succeeded.as_str(), "succeeded");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {

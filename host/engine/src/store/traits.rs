@@ -126,6 +126,16 @@ pub enum StoreError {
 }
 
 /// The database of a host.
+///
+/// ```
+/// use wardroom::{prelude::*, store::JobQuery};
+///
+/// # async fn open(store: &dyn Store) -> anyhow::Result<()> {
+/// let open = store.jobs(&JobQuery { open: Some(true), ..JobQuery::default() }).await?;
+/// println!("{} open jobs", open.len());
+/// # Ok(())
+/// # }
+/// ```
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
     /// Makes all of these changes or none. They are on disk when it returns. Returns the keys of the messages that were

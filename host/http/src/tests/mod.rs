@@ -170,19 +170,9 @@ impl TestServer {
 
     /// Sends a message to the room.
     pub(super) async fn say(&self, event: &str, text: &str) {
-        let message = Incoming {
-            event: event.to_owned(),
-            thread: None,
-            sender: Person { id: "@zaphod:example.org".to_owned(), name: "zaphod".to_owned() },
-            text: text.to_owned(),
-            reaction: None,
-            at: Timestamp::now(),
-            direct: true,
-            late: false,
-            machine: false,
-            deduplication_key: None,
-            unproven: None,
-        };
+        let sender = Person { id: "@zaphod:example.org".to_owned(), name: "zaphod".to_owned() };
+        let mut message = Incoming::new(event, sender, text, Timestamp::now());
+        message.direct = true;
         let inbox = self.engine.inbox("marvin", MemoryChat::NETWORK).unwrap();
         inbox.receive("ops", vec![message], None).await.unwrap();
     }

@@ -29,19 +29,7 @@ fn encrypted_event(id: &str, session: &str, age: i64) -> (RawEvent, DecryptionFa
 }
 
 fn message(event: &str, text: &str) -> Incoming {
-    Incoming {
-        event: event.into(),
-        thread: None,
-        sender: Person::named_by_id("@bob:x"),
-        text: text.into(),
-        reaction: None,
-        at: Timestamp::now(),
-        direct: false,
-        late: false,
-        machine: false,
-        deduplication_key: None,
-        unproven: None,
-    }
+    Incoming::new(event, Person::named_by_id("@bob:x"), text, Timestamp::now())
 }
 
 fn later() -> Instant {
@@ -128,8 +116,8 @@ fn a_withdrawn_event_is_not_kept() {
     pending
         .add(room_id!("!r:x"), vec![encrypted_event("$a:x", "S", 0), encrypted_event("$b:x", "S", 0)])
         .expect("kept");
-    let withdrawal =
-        Incoming { reaction: Some(Reaction::Withdrawn { given: "$a:x".into() }), ..message("$redaction:x", "") };
+    let mut withdrawal = message("$redaction:x", "");
+    withdrawal.reaction = Some(Reaction::Withdrawn { given: "$a:x".into() });
     pending.remove_withdrawn(room_id!("!other:x"), std::slice::from_ref(&withdrawal));
     assert_eq!(pending.waiting_for(None).len(), 2, "an event of another room cannot be withdrawn");
     pending.remove_withdrawn(room_id!("!r:x"), &[withdrawal, message("$c:x", "hello")]);

@@ -18,6 +18,13 @@ use crate::{
 };
 
 /// An in-memory chat network.
+///
+/// ```
+/// use wardroom::prelude::*;
+///
+/// let chat = MemoryChat::new(ChatFeatures::PLAIN);
+/// assert!(chat.sent().is_empty());
+/// ```
 #[derive(Debug)]
 pub struct MemoryChat {
     features: ChatFeatures,

@@ -7,6 +7,14 @@ use jiff::Timestamp;
 use crate::adapter::clock::Clock;
 
 /// A clock for tests.
+///
+/// ```
+/// use wardroom::prelude::*;
+///
+/// let clock = MemoryClock::at(Timestamp::UNIX_EPOCH);
+/// clock.set(Timestamp::from_second(60).unwrap());
+/// assert_eq!(clock.now().as_second(), 60);
+/// ```
 #[derive(Debug)]
 pub struct MemoryClock(Mutex<Timestamp>);
 

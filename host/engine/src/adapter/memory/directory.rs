@@ -8,6 +8,14 @@ use std::{
 use crate::adapter::directory::{Directory, GroupUnavailable};
 
 /// An in-memory directory for tests.
+///
+/// ```
+/// use wardroom::prelude::*;
+///
+/// let directory = MemoryDirectory::default();
+/// directory.close("oncall");
+/// assert!(directory.members("oncall").is_err());
+/// ```
 #[derive(Debug, Default)]
 pub struct MemoryDirectory(Mutex<HashMap<String, Arc<HashSet<String>>>>);
 

@@ -16,6 +16,15 @@ use crate::{
 };
 
 /// An in-memory pipeline backend.
+///
+/// ```
+/// use wardroom::prelude::*;
+///
+/// let pipelines = MemoryPipelines::new(None);
+/// let builder = Engine::builder().pipelines(MemoryPipelinesFactory(pipelines.clone()));
+/// pipelines.end(Outcome::Failed);
+/// # let _ = builder;
+/// ```
 #[derive(Debug)]
 pub struct MemoryPipelines {
     /// `None` for a key that [`RunState::Absent`] was returned for: it never gets a run.
@@ -146,6 +155,13 @@ static MEMORY_KEYS: TableKeys = TableKeys {
 };
 
 /// A factory that uses one [`MemoryPipelines`] for every `[app.A.deploy.E]` with `memory = true`.
+///
+/// ```
+/// use wardroom::prelude::*;
+///
+/// let builder = Engine::builder().pipelines(MemoryPipelinesFactory(MemoryPipelines::new(Some(Outcome::Succeeded))));
+/// # let _ = builder;
+/// ```
 pub struct MemoryPipelinesFactory(pub Arc<MemoryPipelines>);
 
 impl PipelinesFactory for MemoryPipelinesFactory {

@@ -31,6 +31,13 @@ use crate::store::memory::{jobs::Job, state::State};
 /// A [`Store`] without a disk, for tests and the console.
 ///
 /// A commit never waits. A note is queued, and the next commit or read applies it.
+///
+/// ```
+/// use wardroom::prelude::*;
+///
+/// let store = MemoryStore::new();
+/// assert!(store.all_jobs().is_empty());
+/// ```
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     // In a lock of its own, so that a note does not wait for readers.
