@@ -106,7 +106,7 @@ impl Console {
         }
         let user = &self.config.user;
         tracing::warn!(user, speaker = id, "the console speaks as another person");
-        self.terminal.print(&format!("You now speak as {id}. The journal says so."))?;
+        self.terminal.print(&format!("You now type as {id}. The journal records this."))?;
         let name = format!("{id}, spoken by {user}");
         let speaker = if id == *user { Person::named_by_id(id) } else { Person { id, name } };
         self.members().insert(speaker.id.clone(), speaker.clone());

@@ -32,12 +32,12 @@ pub(crate) async fn check(wiring: &Wiring<'_>, connect: bool, format: Format) ->
     let json = || {
         let problems: Vec<_> = failures.iter().map(|line| json!({ "message": line })).collect();
         json!({
-            "good": failures.is_empty(), "problems": problems, "notes": notes, "plugins": plugin_count,
+            "valid": failures.is_empty(), "problems": problems, "notes": notes, "plugins": plugin_count,
             "commands": commands,
         })
     };
     let text = || {
-        let mut text = format!("{}: good, {plugin_count} plugins with {commands} commands", wiring.path.display());
+        let mut text = format!("{}: valid, {plugin_count} plugins with {commands} commands", wiring.path.display());
         for note in &notes {
             text.push_str(&format!("\n  {note}"));
         }
@@ -64,7 +64,7 @@ fn invalid(problems: &[Problem], format: Format) -> anyhow::Result<Exit> {
                 })
             };
             let problems: Vec<_> = problems.iter().map(object).collect();
-            report::out(&json!({ "good": false, "problems": problems }).to_string())?;
+            report::out(&json!({ "valid": false, "problems": problems }).to_string())?;
         }
     }
     Ok(Exit::Wrong)

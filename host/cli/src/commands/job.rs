@@ -25,7 +25,7 @@ pub(crate) async fn job(wiring: &Wiring<'_>, id: &str, format: Format) -> anyhow
         let mut json = job_json(&row);
         json["holds"] = status.locks.iter().map(DeploymentLock::to_string).collect();
         json["in_doubt"] = json!(status.in_doubt);
-        json["called_off"] = json!(status.cancelled);
+        json["cancelled"] = json!(status.cancelled);
         json["entries"] = json!(status.entries.as_ref().ok());
         json["fault"] = json!(status.entries.as_ref().err());
         json
@@ -50,13 +50,13 @@ pub(super) fn job_json(row: &JobRow) -> Value {
         Some(end) => {
             json["outcome"] = json!(end.outcome.as_str());
             json["ended"] = json!(end.at);
-            json["said"] = json!(end.summary);
+            json["summary"] = json!(end.summary);
         }
         None => {
-            json["stands"] = json!(row.status.phase.as_str());
+            json["phase"] = json!(row.status.phase.as_str());
             json["about"] = json!(row.status.about);
             json["since"] = json!(row.status.since);
-            json["wakes"] = json!(row.status.wake);
+            json["wakes_at"] = json!(row.status.wake);
         }
     }
     json

@@ -16,7 +16,7 @@ pub(crate) async fn verify(wiring: &Wiring<'_>, head: Option<&Head>, format: For
         }
         Err(fault) => {
             if format == Format::Json {
-                report::out(&json!({ "whole": false, "job": fault.job, "fault": fault.message }).to_string())?;
+                report::out(&json!({ "valid": false, "job": fault.job, "fault": fault.message }).to_string())?;
             }
             report::error(&fault.message);
             Ok(Exit::Failed)
@@ -26,14 +26,14 @@ pub(crate) async fn verify(wiring: &Wiring<'_>, head: Option<&Head>, format: For
 
 fn json(verified: &Verified) -> Value {
     json!({
-        "whole": true, "links": verified.links, "jobs": verified.jobs, "entries": verified.entries,
+        "valid": true, "links": verified.links, "jobs": verified.jobs, "entries": verified.entries,
         "lines": verified.lines, "removed": verified.removed, "head": head_text(&verified.head),
     })
 }
 
 fn text(verified: &Verified) -> String {
     let mut lines = vec![format!(
-        "whole: {} with {}, {} of queries and refusals, {}",
+        "valid: {} with {}, {} of queries and refusals, {}",
         count(verified.jobs, "job", "jobs"),
         count(verified.entries, "entry", "entries"),
         count(verified.lines, "line", "lines"),
