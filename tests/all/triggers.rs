@@ -3,7 +3,6 @@
 use anyhow::{Context as _, Result};
 use serde_json::json;
 use wardroom::{
-    adapter::Incoming,
     engine::{Delivered, Undelivered},
     store::Store as _,
 };
