@@ -1,8 +1,8 @@
-//! Whether others have to approve of an effect, and whether they did.
+//! Checks whether an effect needs an approval, and whether it has one.
 //!
-//! Invariant: an approval is of a list. Once it was given, the nth effect is the nth of the list or the job asks again, also for
-//! an effect that needs nobody by itself.
-//! Not here: asking, counting and waiting, which are the job's (`job::approval`) while no guest is there.
+//! Invariant: an approval covers a plan, which is an ordered list of effects. After it, the nth effect must be the nth
+//! of the plan. Otherwise the job asks for a new approval, even for an effect that needs none by itself.
+//! Not here: requesting, counting and waiting for approvals. The job does that while no guest runs (`job::approval`).
 
 use std::collections::BTreeSet;
 
@@ -20,35 +20,38 @@ use crate::{
     store::{Entry, ReleaseQuery, StoreError},
 };
 
-/// A job whose plan changes asks again so often, and no more.
+/// The most approval requests of one job. A job whose plan changes more often is refused.
 const MOST_ASKS: u32 = 5;
 
 /// An effect that is held until others approve of it.
 #[derive(Debug, Clone)]
 pub(crate) struct Unapproved {
-    /// Counts the effects before it.
+    /// The number of effects before it.
     pub(crate) place: usize,
-    /// The effect.
     pub(crate) effect: Effect,
-    /// Why the job asks again, if it does.
+    /// Why a new approval is requested. `None` for the first request.
     pub(crate) again: Option<String>,
-    /// Which ask it is, from 1.
+    /// The number of the request, from 1.
     pub(crate) ask: u32,
 }
 
-/// What the rules want for an effect.
+/// The approvals that the rules require for an effect.
 #[derive(Debug, Default)]
 struct Wanted {
     needs: Vec<Need>,
-    /// Why rules want nothing that would want something.
+    /// Why a rule that applies requires no approval: an override, or a known good version.
     waived: Vec<String>,
-    /// Who hears of that.
+    /// The rooms that are notified of an override, each with its text.
     tell: Vec<(RoomName, String)>,
 }
 
 impl Invocation {
-    /// Lets an effect pass that needs nobody or that was approved, or says why it never will be. Holds it where others have
-    /// to be asked.
+    /// Checks the approval of an effect. Returns the rule if none is needed or if it was given, else the reasons of the
+    /// refusal. In a dry run it adds the effect to the plan.
+    ///
+    /// # Errors
+    /// [`GuestStop::Approval`] if an approval must be requested, and [`GuestStop::Unkept`] if the releases cannot be
+    /// read.
     pub(crate) async fn approved(
         &mut self,
         row: &CallSpec,
@@ -56,16 +59,19 @@ impl Invocation {
         params: &impl Serialize,
         rule: Rule,
     ) -> wasmtime::Result<Result<Rule, Vec<Reason>>> {
+        // 1. The effect as the plan lists it. Queries and calls without an effect need no approval.
         let Some(replay) = self.replay_state().filter(|_| row.kind == CallKind::Acts) else { return Ok(Ok(rule)) };
         let place = replay.effects.len();
         let seen =
             attributes.iter().map(|(attribute, values)| (attribute.as_str().to_owned(), values.clone())).collect();
         let mut effect = Effect::new(row.name, seen, serde_json::json!(params), &replay.effects);
+        // 2. The approvals that the rules require. `--override` is refused if it does not lift all of them.
         let Wanted { needs, waived, tell } = self.wanted(row, attributes).await.map_err(GuestStop::Unkept)?;
         if self.request().command().override_reason().is_some() && !needs.is_empty() {
             return Ok(Err(self.not_overridden(row, attributes)));
         }
         effect.needs = needs;
+        // 3. A dry run adds the effect to its plan.
         if let Some(dry_run_state) = self.dry_run_state() {
             dry_run_state.effects.push(effect);
             return Ok(Ok(rule));
@@ -77,17 +83,21 @@ impl Invocation {
             GuestStop::Approval(Box::new(Unapproved { place, effect: effect.clone(), again, ask }))
         };
         let refused = |text: String| Ok(Err(vec![Reason { kind: "approval".to_owned(), text, add: None }]));
-        // Nobody is asked for a job that was called off.
+        // 4. A cancelled job requests no approval.
         let no_more =
             |why: &str| refused(format!("the job was cancelled, and this needs an approval of its own: {why}"));
-        let called_off = job_run.job.is_cancelled();
-        if called_off && job_run.ask.is_none() && !effect.needs.is_empty() {
+        let cancelled = job_run.job.is_cancelled();
+        if cancelled && job_run.ask.is_none() && !effect.needs.is_empty() {
             return no_more("nobody was asked");
         }
+        // 5. Without an earlier request: the effect passes if it needs no approval, else the job requests one.
         let Some(ask) = &job_run.ask else {
             return if effect.needs.is_empty() { Ok(Ok(rule)) } else { Err(held(None, 1).into()) };
         };
+        // 6. With an earlier request: its decision.
         match &ask.decision {
+            // The effect must be the next of the approved plan, and need no more than was approved. Else the job asks
+            // again.
             Some(Decision::Approved) => {
                 let why = match ask.plan.check(place, &effect) {
                     Ok(()) if effect.needs.iter().all(|need| need.is_met_by(&ask.needs)) => {
@@ -98,7 +108,7 @@ impl Invocation {
                     Ok(()) => "the rules want more than was approved".to_owned(),
                     Err(unlike) => unlike.why,
                 };
-                if called_off {
+                if cancelled {
                     return no_more(&why);
                 }
                 if ask.number >= MOST_ASKS {
@@ -106,27 +116,29 @@ impl Invocation {
                 }
                 Err(held(Some(why), ask.number + 1).into())
             }
-            // What needs nobody can still be done, to tidy up; but not by one that left what was approved before.
+            // After a first refusal, effects that need no approval are still allowed, for cleanup. They are not allowed
+            // after a later request, because the job then deviated from a plan that was approved.
             Some(Decision::NotApproved(_)) if effect.needs.is_empty() && ask.number == 1 => Ok(Ok(rule)),
             Some(Decision::NotApproved(why)) => refused(why.clone()),
-            // It runs although the answer is open: it was called off, and was told.
+            // The guest runs without a decision only after the job was cancelled and the guest received that error.
             None if effect.needs.is_empty() => Ok(Ok(rule)),
             None => refused("it was cancelled before it was approved".to_owned()),
         }
     }
 
-    /// The rules that oblige an effect.
-    fn obliging(&self, row: &CallSpec, attributes: &Attributes) -> impl Iterator<Item = &Approval> {
+    /// The approval rules that apply to an effect. None apply to a call that only revokes.
+    fn approval_rules(&self, row: &CallSpec, attributes: &Attributes) -> impl Iterator<Item = &Approval> {
         let rules = self.context().approvals.iter().filter(|_| !row.only_revokes);
         rules.filter(|rule| rule.obliges(row.name, attributes))
     }
 
+    /// The approvals that the rules require for an effect, and those that are waived.
     async fn wanted(&self, row: &CallSpec, attributes: &Attributes) -> Result<Wanted, StoreError> {
         let (access, caller, who) = (&self.context().access, self.request().caller(), self.request().asker());
         let command = self.request().command();
         let mut wanted = Wanted::default();
         let targets = self.targets(attributes);
-        for rule in self.obliging(row, attributes) {
+        for rule in self.approval_rules(row, attributes) {
             let may = |role: &str| {
                 let stands = |(app, environment): &(Option<String>, Option<String>)| {
                     access.holds_role(role, who, app.as_deref(), environment.as_deref())
@@ -134,7 +146,7 @@ impl Invocation {
                 targets.iter().all(stands)
             };
             match (command.override_reason(), &rule.break_glass) {
-                // Where nobody would hear of it, it does not happen.
+                // 1. Break glass: the caller has the role on every target, and the room to notify can be reached.
                 (Some(reason), Some(glass))
                     if may(&glass.role) && self.context().outbox.destination(self.bot(), &glass.tell).is_some() =>
                 {
@@ -149,9 +161,11 @@ impl Invocation {
                     );
                     wanted.tell.push((glass.tell.clone(), words));
                 }
+                // 2. Known good: the same version succeeded at the same target before.
                 _ if rule.known_good && self.is_known_good(row, attributes).await? => {
                     wanted.waived.push(format!("{}: this version succeeded there before", rule.text));
                 }
+                // 3. Otherwise the approval is needed.
                 _ => wanted.needs.push(Need {
                     id: rule.id.to_string(),
                     rule: rule.text.to_string(),
@@ -165,7 +179,7 @@ impl Invocation {
         Ok(wanted)
     }
 
-    /// Why `--override` does not help here.
+    /// Why `--override` does not lift the rules that apply: one reason for each rule.
     fn not_overridden(&self, row: &CallSpec, attributes: &Attributes) -> Vec<Reason> {
         let caller = &self.request().caller().id;
         let reason = |rule: &Approval| {
@@ -183,11 +197,12 @@ impl Invocation {
             };
             Reason { kind: "override".to_owned(), text, add: None }
         };
-        self.obliging(row, attributes).map(reason).collect()
+        self.approval_rules(row, attributes).map(reason).collect()
     }
 
-    /// Whether this very version succeeded at this very place before, by this host: what somebody recorded is a word, and with
-    /// other parameters it is another deployment.
+    /// Whether this version succeeded for this app and environment before, in a run of this host. Releases that a
+    /// person recorded by hand do not count, because the host did not observe them. A deployment with further
+    /// parameters never counts, because they can make it a different deployment.
     async fn is_known_good(&self, row: &CallSpec, attributes: &Attributes) -> Result<bool, StoreError> {
         if row.name != "pipelines.trigger" || attributes.contains_key(&Attribute::Parameter) {
             return Ok(false);
@@ -211,13 +226,13 @@ impl Invocation {
         Ok(self.context().store.releases(&query).await?.iter().any(|release| !release.recorded))
     }
 
-    /// Under which name something is foretold in a dry run; `None` where it is done, or where it is no dry run.
+    /// The placeholder id of an effect or a wait in a dry run. `None` outside of a dry run and for other calls.
     pub(crate) fn dry_run_name(&mut self, row: &CallSpec) -> Option<String> {
         let place = self.dry_run_state()?.replay.effects.len();
         matches!(row.kind, CallKind::Acts | CallKind::Waits).then(|| Effect::placeholder(place + 1))
     }
 
-    /// Counts an effect that was tried, with the id that it gave.
+    /// Adds a performed effect to the progress, with the id in its answer. Failed effects count too.
     pub(crate) fn count_effect(&mut self, row: &CallSpec, attributes: &Attributes, answer: &impl Serialize) {
         if row.kind != CallKind::Acts {
             return;
@@ -226,20 +241,20 @@ impl Invocation {
         self.count(environments, answer);
     }
 
-    /// Counts an effect that was tried before.
+    /// Adds a replayed effect to the progress; in a dry run also to the plan, marked as done.
     pub(crate) fn replay_effect(&mut self, row: &CallSpec, begun: &Entry, answer: &impl Serialize) {
         let environments = begun.attributes.get(Attribute::Environment.as_str()).cloned().unwrap_or_default();
         if let Some(dry_run_state) = self.dry_run_state() {
             let arguments = begun.body["arguments"].clone();
-            // As the plugin gives them: one value where the call takes one.
+            // The arguments in the form in which the guest passed them.
             let effect = Effect::new(row.name, begun.attributes.clone(), arguments, &dry_run_state.replay.effects);
             dry_run_state.effects.push(Effect { done: true, ..effect });
         }
         self.count(environments, answer);
     }
 
-    /// The apps and environments of an effect. One of which they are not known counts as all: whoever approves of it stands for
-    /// all of them.
+    /// All combinations of an effect's apps and environments. An unknown app or environment counts as every one, so
+    /// that an approver needs the role for all of them.
     fn targets(&self, attributes: &Attributes) -> BTreeSet<(Option<String>, Option<String>)> {
         let context = self.context();
         let apps = context.catalog.apps().map(|app| app.name.clone());
@@ -257,6 +272,7 @@ impl Invocation {
     }
 }
 
+/// The values of an attribute. If it has none: all values, or `[None]` if there are none either.
 fn values(attributes: &Attributes, attribute: Attribute, all: impl Iterator<Item = String>) -> Vec<Option<String>> {
     let known = attributes.get(&attribute).map(Vec::as_slice).unwrap_or_default();
     let mut values: Vec<Option<String>> = known.iter().cloned().map(Some).collect();

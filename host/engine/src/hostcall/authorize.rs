@@ -1,6 +1,6 @@
-//! The check of one call: what the plugin is granted, what the caller may do, and what was typed.
+//! Authorizes one call: the plugin's grants, the caller's roles, and the arguments that were typed.
 //!
-//! All reasons are collected, not only the first: a reviewer wants to see every rule that stands in the way.
+//! All reasons of a refusal are collected, not only the first, so that a reviewer sees every rule that is missing.
 
 use std::sync::Arc;
 
@@ -11,16 +11,16 @@ use crate::{
     policy::Allow,
 };
 
-/// The rule that lets a call pass.
+/// The rules that allow a call, as the journal records them.
 #[derive(Debug, Clone)]
 pub(crate) struct Rule {
-    /// The `allow`.
+    /// The text of the plugin's `allow` rule.
     pub(crate) grant: Arc<str>,
-    /// The role.
+    /// The caller's role, if the call needs one.
     pub(crate) role: Option<String>,
-    /// Who approved of it, or why nobody had to.
+    /// The approvers, or why an approval rule was waived.
     pub(crate) approval: Option<String>,
-    /// Who hears of it before it is done: a room of the configuration, and the words.
+    /// Messages that are stored with the intent: a configured room and a text each.
     pub(crate) tell: Vec<(RoomName, String)>,
 }
 
@@ -37,8 +37,9 @@ thread_local! {
 }
 
 impl Invocation {
-    /// Lets a call pass, or says everything that stands in its way.
-    pub(crate) fn judge(&self, row: &CallSpec, attributes: &Attributes) -> Result<Rule, Vec<Reason>> {
+    /// Checks a call against grants, roles and the typed arguments. Returns the rules that allow it, or all reasons
+    /// against it.
+    pub(crate) fn authorize(&self, row: &CallSpec, attributes: &Attributes) -> Result<Rule, Vec<Reason>> {
         if self.replay_state().is_none() && !row.kind.in_query() {
             let command = &self.request().command().spec().name;
             let text = format!("`{command}` is a query, and {} {}", row.name, row.kind.as_str());
@@ -48,23 +49,27 @@ impl Invocation {
             return Ok(Rule { grant: NONE.with(Arc::clone), role: None, approval: None, tell: Vec::new() });
         }
         let mut reasons = Vec::new();
-        let grant = self.judge_grant(row, attributes, &mut reasons);
-        let role = self.judge_role(row, attributes, &mut reasons);
+        let grant = self.check_grant(row, attributes, &mut reasons);
+        let role = self.check_role(row, attributes, &mut reasons);
         match grant {
             Some(grant) if reasons.is_empty() => Ok(Rule { grant, role, approval: None, tell: Vec::new() }),
             _ => Err(reasons),
         }
     }
 
-    /// The `allow` that permits this call and, where it acts, all in which it differs from what was typed.
-    fn judge_grant(&self, row: &CallSpec, attributes: &Attributes, reasons: &mut Vec<Reason>) -> Option<Arc<str>> {
+    /// The `allow` rule that permits this call. For an effect, its `beyond` must also list every attribute whose value
+    /// was not typed. Adds the reasons if there is no such rule.
+    fn check_grant(&self, row: &CallSpec, attributes: &Attributes, reasons: &mut Vec<Reason>) -> Option<Arc<str>> {
+        // 1. The values that were not typed, and the rule to suggest.
         let untyped = if row.kind == CallKind::Acts { self.untyped(attributes) } else { Vec::new() };
         let grants = self.grants();
-        // For a target that the host does not know there is no rule to suggest: without a limit it would be one for everything.
+        // No rule is suggested for an effect with an unknown environment: it would have no limit and would allow
+        // everything.
         let unknown = row.kind == CallKind::Acts && !attributes.contains_key(&Attribute::Environment);
         let suggestion = || (!unknown).then(|| suggest(self.plugin(), row, attributes, &untyped));
         let command = self.request().command().spec().name.as_str();
         match grants.permitting(row.name, command, attributes) {
+            // 2. Rules match. One of them must list all values that were not typed.
             Ok(mut rules) => {
                 let mut last: Option<&Allow> = None;
                 let hit = rules.find(|rule| {
@@ -78,6 +83,7 @@ impl Invocation {
                 reasons.push(self.not_typed(&untyped, &place));
                 None
             }
+            // 3. No rule matches. The reason names the first rule for this call and the attribute in which it differs.
             Err(misses) => {
                 let text = match misses.first() {
                     None if grants.naming(row.name).next().is_some() => {
@@ -103,11 +109,13 @@ impl Invocation {
         }
     }
 
-    /// The role that lets the caller do this, on the call's own app and environment where it has them, else on the command's.
-    fn judge_role(&self, row: &CallSpec, attributes: &Attributes, reasons: &mut Vec<Reason>) -> Option<String> {
+    /// The role that allows the caller this call. It is checked on every app and environment of the call if the row
+    /// takes them from the target, else on those of the command. Also checks that the bot serves the environment. Adds
+    /// the reasons otherwise.
+    fn check_role(&self, row: &CallSpec, attributes: &Attributes, reasons: &mut Vec<Reason>) -> Option<String> {
         let command = self.request().command();
         let access = &self.context().access;
-        // As they are now: a right that was taken back counts for no call after that.
+        // The current rights: after a revocation no further call is allowed.
         let rights = self.rights();
         let values = |attribute: Attribute, typed: Option<&str>| -> Vec<Option<String>> {
             match attributes.get(&attribute) {
@@ -140,7 +148,7 @@ impl Invocation {
         rule
     }
 
-    /// The apps, environments, versions and parameters of an effect that are no argument of the command.
+    /// The apps, environments, versions and parameters of an effect that are not arguments of the typed command.
     fn untyped(&self, attributes: &Attributes) -> Vec<(Attribute, String)> {
         let command = self.request().command();
         [Attribute::App, Attribute::Environment, Attribute::Version, Attribute::Parameter]
@@ -152,6 +160,7 @@ impl Invocation {
             .collect()
     }
 
+    /// The reason for values that were not typed, with the `beyond` that would allow them.
     fn not_typed(&self, untyped: &[(Attribute, String)], place: &str) -> Reason {
         let words: Vec<String> =
             untyped.iter().map(|(attribute, value)| format!("{} `{value}`", attribute.as_str())).collect();
@@ -172,11 +181,11 @@ fn beyond(untyped: &[(Attribute, String)]) -> String {
     format!("beyond = [{}]", names.join(", "))
 }
 
-/// The rule that would allow exactly this call.
+/// The `allow` rule that would permit this call, to be shown to an operator.
 fn suggest(plugin: &str, row: &CallSpec, attributes: &Attributes, untyped: &[(Attribute, String)]) -> String {
     let mut lines = vec![format!("[[plugin.{plugin}.allow]]"), format!("call = \"{}\"", row.name)];
     for (attribute, values) in attributes {
-        // A version changes with every command: a rule that names it would serve once.
+        // A rule that names a version would match only this deployment.
         if !matches!(attribute, Attribute::Version | Attribute::Pipeline) && !values.is_empty() {
             let values: Vec<String> = values.iter().map(|value| format!("{value:?}")).collect();
             lines.push(format!("{} = [{}]", attribute.as_str(), values.join(", ")));

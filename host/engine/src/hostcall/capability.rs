@@ -1,12 +1,12 @@
-//! A capability: a WIT package whose functions plugins can import, beside the contract.
+//! A capability: a WIT package whose functions plugins can import, in addition to the contract.
 //!
-//! A capability is made of the same parts as the contract's own interfaces, and its calls pass the same gate: grants, roles,
-//! approvals, dry run, journal, replay and audit hold for them without a line in the engine.
+//! A capability is built like the contract's own interfaces, and its calls pass the same gate. Grants, roles,
+//! approvals, dry runs, the journal, replay and the audit therefore apply to them without a change to the engine.
 
 use super::table::CallRow;
 use crate::base::{Key, Table};
 
-/// A WIT package of host calls, handed to the engine's builder.
+/// A WIT package of host calls. An embedder passes it to the engine's builder.
 ///
 /// ```
 /// use wardroom::{
@@ -44,11 +44,12 @@ pub trait Capability: Send + Sync + 'static {
     /// The rows of the call table. Each names its WIT package, such as `acme:tickets@0.1.0`.
     fn calls(&self) -> Vec<CallRow>;
 
-    /// The keys that it adds to the file: usually one table. None that the engine has.
+    /// The keys that it adds to `plugins.toml`, usually one table. They must differ from the engine's own keys.
     fn keys(&self) -> &'static [Key] {
         &[]
     }
 
-    /// Reads its keys of `plugins.toml`, and sees no others; problems go to the table's list. Must not connect, and must not resolve secrets.
+    /// Reads its keys of `plugins.toml`; `root` contains no others. Report problems through the table. It must not
+    /// connect to anything and must not resolve secrets.
     fn read(&self, _root: &mut Table) {}
 }

@@ -1,4 +1,4 @@
-//! What all jobs and calls of a host share.
+//! The services and the configuration that all jobs and calls of a host share.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::{
     store::Store,
 };
 
-/// What all invocations share.
+/// One per host, shared by all invocations.
 pub(crate) struct Context {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -27,14 +27,15 @@ pub(crate) struct Context {
     pub(crate) freezes: Freezes,
     pub(crate) locks: LockTable,
     pub(crate) claims: Claims,
-    /// What effects need of other people.
+    /// The approval rules of the configuration.
     pub(crate) approvals: Arc<Vec<Approval>>,
-    /// What other rooms are told.
+    /// The notification rules for other rooms.
     pub(crate) notices: Arc<Notices>,
-    /// Cancelled when the engine was asked to stop: guests end at their next call, and go on after the next start.
+    /// Cancelled when a shutdown begins. Job guests end at their next call and continue after the next start.
     pub(crate) stopping: CancellationToken,
-    /// Cancelled when there is no more time: what is at work then is ended where it stands.
+    /// Cancelled at the deadline of the shutdown. Running work is then aborted.
     pub(crate) stop: CancellationToken,
-    /// Told that a time may have come earlier than was known.
+    /// Notified when a job may be due earlier than the next known wake time. The wake-up loop then queries the store
+    /// again.
     pub(crate) alarm: tokio::sync::Notify,
 }

@@ -1,9 +1,10 @@
-//! What forbids an effect that the rules permit: a freeze, the order of environments, an app that takes no actions from a
-//! direct message.
+//! Rules that forbid an effect although grants and roles permit it: freezes, the promotion order, and apps that accept
+//! no actions from direct messages.
 //!
-//! Invariant: a freeze is judged at a job's first effect on an environment, so that nothing is left half done: where it acts
-//! already it holds a place, by the intent in its journal, and goes on. From this check to the intent nobody freezes anything.
-//! Not here: who freezes what (`approval::freeze`), and what a plugin is granted (`judge`).
+//! Invariant: a freeze is checked at a job's first effect on an environment. A job that already performed an effect
+//! there, or holds a deployment lock there, continues, so that no deployment is left half done. No freeze can begin
+//! between this check and the intent.
+//! Not here: starting and ending freezes (`approval::freeze`), and grants and roles (`authorize`).
 
 use super::{
     direct_message::{refuses, shown_in_room_of},
@@ -17,34 +18,35 @@ use crate::{
 };
 
 impl Invocation {
-    /// All that forbids a call that the rules permit; nothing for one that does not act.
+    /// The reasons to forbid an effect. Empty for other calls. A call that only revokes is exempt from freezes and from
+    /// the promotion order.
     ///
     /// # Errors
-    /// What ran where cannot be read now.
+    /// The releases cannot be read now.
     pub(crate) async fn forbidden(&mut self, row: &CallSpec, attributes: &Attributes) -> wasmtime::Result<Vec<Reason>> {
         if row.kind != CallKind::Acts || self.replay_state().is_none() {
             return Ok(Vec::new());
         }
         if row.only_revokes {
-            return Ok(self.not_from_here(attributes).await);
+            return Ok(self.refused_by_apps(attributes).await);
         }
-        // A dry run tells what would be refused, and keeps nobody from freezing.
+        // A dry run lists refusals too, but does not block new freezes.
         if self.job().is_some() {
             self.freeze_guard = Some(self.context().freezes.guard().await);
         }
         let mut reasons = self.frozen(attributes);
         reasons.extend(self.out_of_order(attributes).await.map_err(GuestStop::Unkept)?);
-        reasons.extend(self.not_from_here(attributes).await);
+        reasons.extend(self.refused_by_apps(attributes).await);
         Ok(reasons)
     }
 
-    /// The freezes of what an effect would touch, where this job does not act already.
+    /// The freezes of an effect's environments, without the environments in which this job acts already.
     fn frozen(&self, attributes: &Attributes) -> Vec<Reason> {
         let context = self.context();
         let now = context.monotonic.now();
         let known = attributes.get(&Attribute::Environment).map(Vec::as_slice).unwrap_or_default();
         let frozen: Vec<Frozen> = match known {
-            // Nobody knows where: that is everywhere.
+            // An effect with an unknown environment matches every environment.
             [] => context.freezes.all(now),
             known => known.iter().flat_map(|environment| context.freezes.of(environment, now)).collect(),
         };
@@ -62,8 +64,8 @@ impl Invocation {
         .collect()
     }
 
-    /// The versions that did not succeed yet where they have to before they come to what this effect touches. One that
-    /// succeeded there itself was there already, and can come back.
+    /// The versions that the promotion order forbids: those that did not succeed in the required earlier environment. A
+    /// version that already succeeded in the target environment is allowed, so that a rollback is possible.
     async fn out_of_order(&self, attributes: &Attributes) -> Result<Vec<Reason>, StoreError> {
         let values = |attribute| attributes.get(&attribute).map(Vec::as_slice).unwrap_or_default();
         let catalog = &self.context().catalog;
@@ -77,7 +79,7 @@ impl Invocation {
                     {
                         continue;
                     }
-                    // What runs there is for those who may see it.
+                    // The version in the earlier environment is shown only to a caller who may see that environment.
                     let sees = self.context().access.sees(self.request().asker(), Some(app), Some(before));
                     let runs = if sees { self.succeeded(app, before, None).await? } else { None };
                     let line = self.request().command().line_for(before);
@@ -89,8 +91,9 @@ impl Invocation {
         Ok(reasons)
     }
 
-    /// The apps that take no actions from where the command was typed: also those that it did not name.
-    async fn not_from_here(&self, attributes: &Attributes) -> Vec<Reason> {
+    /// Refusals of apps that accept no actions from the direct message in which the command was typed. The effect's
+    /// apps count, also those that the command does not name.
+    async fn refused_by_apps(&self, attributes: &Attributes) -> Vec<Reason> {
         let mut reasons = Vec::new();
         for app in attributes.get(&Attribute::App).into_iter().flatten() {
             let refused = refuses(self.context(), self.request().message(), app).await;
@@ -99,7 +102,8 @@ impl Invocation {
         reasons
     }
 
-    /// The rooms of apps that an effect touches and nobody typed: they are told, with the intent.
+    /// Messages to the rooms of apps that the effect touches and that the command does not name. Only for commands from
+    /// direct messages. They are stored together with the intent.
     pub(crate) async fn shown(&self, attributes: &Attributes) -> Vec<Write> {
         let (context, command, message) = (self.context(), self.request().command(), self.request().message());
         let Some(job) = self.job().filter(|_| message.direct) else { return Vec::new() };
@@ -112,7 +116,7 @@ impl Invocation {
         writes
     }
 
-    /// The version that succeeded somewhere last, of all or if it is this one.
+    /// The version that succeeded last for an app in an environment. With `version`, only that version counts.
     async fn succeeded(
         &self,
         app: &str,

@@ -11,8 +11,8 @@ use crate::{
     model::{Attributes, CallKind, CallSpec},
 };
 
-/// Answers a call from the journal, or checks it, performs it and records it. An error ends the guest: it reached one of its
-/// limits, it waits, or the host cannot continue with it now.
+/// Answers a call from the journal, or checks it, performs it and records it. An error ends the guest: it reached one
+/// of its limits, it waits, or the host cannot continue with it now.
 pub(crate) async fn through<C: HostCall>(
     call: &C,
     row: &CallSpec,
@@ -25,14 +25,15 @@ pub(crate) async fn through<C: HostCall>(
     if let Some(answer) = invocation.answer_from_journal(call, row, &params).await? {
         return Ok(answer);
     }
-    // 3. What the host finds out about the target. Every rule below is matched against these attributes.
+    // 3. The attributes of the target, as the host determines them. Every rule below is matched against them.
     let attributes = call.attributes(invocation, &params).await;
-    // 4. The grant, what was typed, the role, the bot, and rules that the call itself has.
-    let judged = invocation.judge(row, &attributes).and_then(|rule| match call.objections(invocation, &params) {
-        none if none.is_empty() => Ok(rule),
-        objections => Err(objections),
-    });
-    let rule = match judged {
+    // 4. The grant, the typed arguments, the role, the bot, and the call's own rules.
+    let authorized =
+        invocation.authorize(row, &attributes).and_then(|rule| match call.objections(invocation, &params) {
+            none if none.is_empty() => Ok(rule),
+            objections => Err(objections),
+        });
+    let rule = match authorized {
         Ok(rule) => rule,
         Err(reasons) => return deny::<C>(invocation, row, &attributes, &params, reasons).await,
     };
@@ -42,17 +43,17 @@ pub(crate) async fn through<C: HostCall>(
         return deny::<C>(invocation, row, &attributes, &params, reasons).await;
     }
     // 6. A cancelled job starts no further effect; the plugin gets an error and can clean up.
-    if let Some(turned) = invocation.called_off(row) {
-        let answer = Err(turned.into_error::<C::Error>());
-        invocation.turn_away(row, &attributes, &params, &answer).await?;
+    if let Some(not_tried) = invocation.cancelled_error(row) {
+        let answer = Err(not_tried.into_error::<C::Error>());
+        invocation.record_not_tried(row, &attributes, &params, &answer).await?;
         return Ok(answer);
     }
-    // 7. Freezes and the promotion order. From here to the intent nobody can freeze the environment (`FreezeGuard`).
+    // 7. Freezes and the promotion order. No freeze can begin from here to the intent (`FreezeGuard`).
     let forbidden = invocation.forbidden(row, &attributes).await?;
     if !forbidden.is_empty() {
         return deny::<C>(invocation, row, &attributes, &params, forbidden).await;
     }
-    // 8. Approval. Where it is missing this ends the guest, and the job waits for it.
+    // 8. Approval. If it is missing, the guest is ended and the job waits for it.
     let approved = invocation.approved(row, &attributes, &params, rule).await;
     if approved.is_err() || invocation.is_dry_run() {
         // No effect follows now, so a freeze may begin.
@@ -72,10 +73,10 @@ pub(crate) async fn through<C: HostCall>(
             None => Err(GuestStop::Unforetold.into()),
         };
     }
-    // 10. The deployment locks. Where one is taken the job queues, or the plugin gets an error.
-    if let Err(turned) = invocation.take_places(row, &attributes)? {
-        let answer = Err(turned.into_error::<C::Error>());
-        invocation.turn_away(row, &attributes, &params, &answer).await?;
+    // 10. The deployment locks. If another job holds one, the job queues or the plugin gets an error.
+    if let Err(not_tried) = invocation.take_locks(row, &attributes)? {
+        let answer = Err(not_tried.into_error::<C::Error>());
+        invocation.record_not_tried(row, &attributes, &params, &answer).await?;
         return Ok(answer);
     }
     // 11. The intent of an effect is on disk before the effect happens.

@@ -1,4 +1,4 @@
-//! A host call: what the host does when a guest calls one function of a package.
+//! The trait of a host call: the implementation of one function that guests import.
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -12,11 +12,11 @@ use crate::{
     store::{Entry, JobRow},
 };
 
-/// An error type of the contract.
+/// An error type of the contract: a denial by the rules, or a problem with a code.
 pub trait GuestError: Serialize + DeserializeOwned + Send + Sync + 'static {
-    /// The rules do not allow it.
+    /// Makes the error of a call that the rules refuse.
     fn denied(denial: types::Denial) -> Self;
-    /// It did not work.
+    /// Makes the error of a call that was allowed and failed.
     fn other(problem: types::Problem) -> Self;
 }
 
@@ -30,7 +30,8 @@ impl GuestError for types::Error {
 }
 
 impl types::Error {
-    /// An error that is not a refusal. `code` is one of those that the WIT function documents; `message` is one line for people.
+    /// An error that is not a denial. `code` is one of the codes that the WIT function documents; `message` is one line
+    /// for people.
     pub fn new(code: &str, message: &str) -> Self {
         problem(code, message)
     }
@@ -45,35 +46,38 @@ impl GuestError for WaitError {
     }
 }
 
-/// A host call. The gate calls these functions; what they do is checked and journaled there.
+/// A host call. Only the gate calls these functions; it checks and journals the call.
 pub trait HostCall: Send + Sync + 'static {
     /// The arguments, as a tuple.
     type Params: ComponentNamedList + Lift + Serialize + Send + Sync + 'static;
-    /// What it answers.
+    /// The type of the answer of a call that succeeds.
     type Answer: Lower + Serialize + DeserializeOwned + Send + Sync + 'static;
-    /// Its error.
+    /// The type of the error.
     type Error: GuestError;
 
-    /// The attributes that rules match. Never fails: what the host does not find is absent.
+    /// The attributes that rules are matched against. It cannot fail: an attribute that the host cannot find out is
+    /// absent.
     fn attributes(&self, _invocation: &Invocation, _params: &Self::Params) -> impl Future<Output = Attributes> + Send {
         std::future::ready(Attributes::new())
     }
 
-    /// What stands in its way beside the rules for its row, for a call that starts something which has rules of its own.
+    /// Reasons to refuse the call in addition to the rules for its row. Needed by a call that starts something with
+    /// rules of its own, such as `jobs.later`, which schedules a command. Empty if there are none.
     fn objections(&self, _invocation: &Invocation, _params: &Self::Params) -> Vec<Reason> {
         Vec::new()
     }
 
-    /// Does it. The call was allowed, and the intent of an acting call is on disk. Names that must be the same each time the
-    /// plugin runs are made of [`Invocation::key`]. The answer goes into the journal as it is: nothing secret may be in it.
+    /// Performs the call. The gate has allowed it, and the intent of an effect is on disk. Build names that must be the
+    /// same on every replay from [`Invocation::key`]. The answer is journaled unchanged, so it must not contain a
+    /// secret.
     fn perform(
         &self,
         invocation: &mut Invocation,
         params: &Self::Params,
     ) -> impl Future<Output = Result<Self::Answer, Self::Error>> + Send;
 
-    /// What it answers in a dry run, where nothing is done: the answer of an acting call that succeeded, whose id is `name`.
-    /// With `None` the plan ends there with "the rest depends on this".
+    /// The answer in a dry run, where nothing is performed: that of an effect that succeeded, with `name` as its id.
+    /// `None` ends the plan at this call with "the rest depends on this".
     fn dry_run(
         &self,
         _invocation: &mut Invocation,
@@ -83,7 +87,8 @@ pub trait HostCall: Send + Sync + 'static {
         None
     }
 
-    /// The call is answered from the journal: restores what later calls of this run need to know of it, and has no effect.
+    /// Restores the state that later calls of this run need. The gate calls it when it answers a call from the journal.
+    /// It must not change anything outside of the invocation.
     fn replayed(
         &self,
         _invocation: &mut Invocation,
@@ -93,32 +98,32 @@ pub trait HostCall: Send + Sync + 'static {
     ) {
     }
 
-    /// Asks the system whether an acting call in doubt happened. It may be asked any number of times and changes nothing;
-    /// [`Recovered::Not`] is final. Without it people are asked in the room.
+    /// Queries the external system whether an effect in doubt happened. It can be called any number of times and must
+    /// not change anything. [`Recovered::Not`] is final. The default answer leaves the decision to people in the room.
     fn recover(&self, _doubt: &InDoubt<'_>) -> impl Future<Output = Recovered<Self::Answer>> + Send {
         std::future::ready(Recovered::Unknowable("its system cannot be asked".to_owned()))
     }
 
-    /// The answer of an acting call in doubt that people say happened; `None` where there is none to give.
+    /// The answer of an effect in doubt that a person confirms as done. `None` if no answer can be made up.
     fn assumed(&self, _doubt: &InDoubt<'_>) -> Option<Self::Answer> {
         None
     }
 }
 
-/// What became of an acting call in doubt.
+/// The outcome of an effect in doubt.
 #[derive(Debug)]
 pub enum Recovered<A> {
-    /// It happened, with this answer.
+    /// The effect happened, with this answer.
     Happened(A),
-    /// It did not happen, and never will by itself.
+    /// The effect did not happen and will not happen without a new call.
     Not,
-    /// Nobody can know. People are asked. The reason, in one line.
+    /// The outcome cannot be determined, so people decide in the room. Holds the reason in one line.
     Unknowable(String),
-    /// The system cannot be asked now. The reason, in one line.
+    /// The external system is unavailable, so the query is retried. Holds the reason in one line.
     Away(String),
 }
 
-/// An acting call whose intent is in the journal and whose result is not.
+/// An effect in doubt: its intent is in the journal, and its result is not.
 pub struct InDoubt<'a> {
     pub(crate) context: &'a Context,
     pub(crate) job: &'a JobRow,
@@ -126,22 +131,22 @@ pub struct InDoubt<'a> {
 }
 
 impl InDoubt<'_> {
-    /// The key of the effect, as [`Invocation::key`] gave it.
+    /// The idempotency key of the effect, the same that [`Invocation::key`] returned.
     pub fn key(&self) -> String {
         crate::model::RunKey::new(&self.job.id, self.intent.number).as_str().to_owned()
     }
 
-    /// The call's arguments, as JSON; the form is that of `HostCall::Params`.
+    /// The call's arguments as JSON: the serialized [`HostCall::Params`].
     pub fn arguments(&self) -> &Value {
         &self.intent.body["arguments"]
     }
 }
 
-/// What a call that waits leaves in the journal before the guest is ended.
+/// The wait of a job, as it is stored before the guest is ended.
 pub(crate) struct Parking {
-    /// What it waits for, beside the arguments.
+    /// Further fields of the journal entry, in addition to the arguments.
     pub(crate) body: serde_json::Map<String, Value>,
-    /// Where the job then stands.
+    /// The status of the parked job.
     pub(crate) status: crate::store::JobStatus,
 }
 

@@ -1,7 +1,8 @@
-//! One run of a guest, on the host's side: who asked, what it may do, what it used, what it did.
+//! The host's state of one guest run: the request, the plugin with its grants, the usage counters and the pending
+//! writes.
 //!
-//! This is the data of the wasmtime store: it lives as long as the guest does and no longer.
-//! Not here: what is written down and what is read back (`journaling`), and the rules (`judge`).
+//! It is the data of the wasmtime store and is dropped with the guest.
+//! Not here: writing and replaying the journal (`journaling`), and the rules (`authorize`).
 
 use std::{
     borrow::Cow,
@@ -22,56 +23,56 @@ use crate::{
     store::{DeploymentLock, StoreError, Write},
 };
 
-/// How often one invocation may say something before it answers.
+/// The most messages that one guest run may post in addition to its answer.
 const MOST_SAYS: u32 = 20;
 
-/// Why the host ends a guest that did nothing wrong. It goes on from its journal, now or later.
+/// Why the host ends a guest that made no error. A job continues later, by replay of its journal.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum GuestStop {
-    /// It waits.
+    /// The guest called `pipelines.wait`. The job is parked.
     #[error("it waits")]
     Parked,
-    /// It stands in line for a place.
+    /// The job queues for a deployment lock.
     #[error("it is queued for {0}")]
     InLine(DeploymentLock),
-    /// What it did cannot be written down now.
+    /// The store failed: the journal cannot be read or written now.
     #[error("{0}")]
     Unkept(StoreError),
-    /// The host was asked to stop.
+    /// The host is shutting down.
     #[error("the host stops")]
     Stopping,
-    /// It does something else than the first time.
+    /// The replayed guest made another call than the journal contains, or an entry cannot be read.
     #[error("{0}")]
     Diverged(String),
-    /// Others have to approve of its next effect.
+    /// The next effect needs an approval.
     #[error("it waits for approval")]
     Approval(Box<Unapproved>),
-    /// What comes next in a dry run depends on an answer that nobody can foretell.
+    /// A dry run cannot continue: it has no answer for this call, and the next calls depend on it.
     #[error("the rest depends on this")]
     Unforetold,
 }
 
-/// Whether a guest runs for a query or a job.
+/// Whether a guest runs for a query, a job or a dry run.
 pub(crate) enum RunMode {
-    /// Nothing it does can change anything.
+    /// Calls that change something are refused.
     Query,
-    /// Its calls are journaled, and those that were are answered from the journal.
+    /// Calls are journaled. Calls that the journal already contains are answered from it.
     Job(Box<JobRun>),
-    /// A dry run: nothing happens, and what would is listed.
+    /// A dry run: effects are listed and not performed.
     Plan(Box<DryRun>),
 }
 
-/// What was done so far: by the same guest before a crash or a wait, and by this run of it.
+/// The progress of a job: what earlier runs of its guest did before a crash or a wait, and what this run did.
 pub(crate) struct ReplayState {
     pub(crate) replay: Replay,
-    /// What the operator wrote for the plugin when the job began.
+    /// The plugin's settings at the time when the job began.
     pub(crate) settings: Vec<(String, String)>,
-    /// The runs that it started, as far as it has come; `None` for one whose pipeline is no longer configured.
+    /// The pipeline runs that the guest started up to this point. `None` if the pipeline is no longer configured.
     pub(crate) runs: BTreeMap<RunKey, Option<PipelineRun>>,
     pub(crate) timers: BTreeMap<String, Timer>,
-    /// Its effects in their order: the ids that they gave.
+    /// The id that each effect returned, in order. `None` for an effect without an id.
     pub(crate) effects: Vec<Option<String>>,
-    /// The environments that they touched.
+    /// The environments of these effects.
     pub(crate) touched: BTreeSet<String>,
 }
 
@@ -82,19 +83,18 @@ impl ReplayState {
     }
 }
 
-/// One dry run.
 pub(crate) struct DryRun {
     pub(crate) replay: ReplayState,
-    /// The job's id: names that a plugin is given are made of it.
+    /// The job's id. Generated names, such as timer ids, start with it.
     job: String,
-    /// What would happen.
+    /// The plan.
     pub(crate) effects: Vec<Effect>,
-    /// What it would keep: seen by this run alone. `None` for what it would forget.
+    /// The plugin's store values that this dry run would write, visible to this run only. `None` marks a deletion.
     pub(crate) kept: BTreeMap<String, Option<Vec<u8>>>,
 }
 
 impl DryRun {
-    /// One for a job of this id, or for one that there could be.
+    /// `job` is the id of an open job, or a placeholder where no job exists yet.
     pub(crate) fn new(replay: ReplayState, job: String) -> Self {
         Self { replay, job, effects: Vec::new(), kept: BTreeMap::new() }
     }
@@ -104,16 +104,16 @@ impl DryRun {
 pub(crate) struct JobRun {
     pub(crate) job: Arc<Job>,
     pub(crate) replay: ReplayState,
-    /// What the job asked other people, and what they said.
+    /// The job's last approval request, with the approvals and the decision.
     pub(crate) ask: Option<ApprovalRequest>,
-    /// Whether the plugin was told that its job was called off.
+    /// Whether the guest already received the error that its job was cancelled.
     pub(crate) told: bool,
-    /// The places that the call at hand took.
+    /// The deployment locks that the current call took. They are stored together with its intent.
     pub(crate) taken: Vec<DeploymentLock>,
     pub(crate) parking: Option<Parking>,
 }
 
-/// A moment that a guest can wait for.
+/// A point in time that a guest can wait for.
 #[derive(Debug, Clone, Copy, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Timer {
     /// When it was set.
@@ -146,19 +146,19 @@ pub struct Invocation {
     pub(crate) purpose: RunMode,
     plugin: Arc<Plugin>,
     pub(crate) meter: Meter,
-    /// The number of the intent that is being done.
+    /// The journal number of the intent of the current effect; 0 outside of an effect.
     pub(crate) intent: u32,
     pub(crate) writes: Vec<Write>,
     said: Vec<Text>,
     says: u32,
-    // Jobs that nobody else may touch until this call's result is on disk.
+    // Jobs that no other task may start or change until this call's result is on disk.
     pub(crate) claims: Vec<Claim>,
-    // From the check of an effect to its intent nobody freezes anything.
+    // Held from the freeze check of an effect until its intent is on disk: no freeze can begin in between.
     pub(crate) freeze_guard: Option<FreezeGuard>,
     pub(crate) tally: Tally,
 }
 
-/// A call that was allowed and is being done.
+/// A call that was allowed and is being performed.
 pub(crate) struct CallInProgress {
     pub(crate) row: CallSpec,
     pub(crate) number: u32,
@@ -202,8 +202,8 @@ impl Invocation {
         &self.plugin.name
     }
 
-    /// Counts a call that was judged.
-    pub(crate) fn judged(&self, call: &CallSpec, decision: Decision) {
+    /// Counts a decision about a call in the plugin's metrics.
+    pub(crate) fn count_decision(&self, call: &CallSpec, decision: Decision) {
         self.plugin.counted.count(call.name, decision);
     }
 
@@ -238,7 +238,7 @@ impl Invocation {
         }
     }
 
-    /// What was done so far, where anything can be.
+    /// The progress of the job or the dry run. `None` for a query.
     pub(crate) fn replay_state(&self) -> Option<&ReplayState> {
         match &self.purpose {
             RunMode::Query => None,
@@ -254,17 +254,16 @@ impl Invocation {
         }
     }
 
-    /// Whether it is a dry run.
     pub(crate) fn is_dry_run(&self) -> bool {
         matches!(self.purpose, RunMode::Plan(_))
     }
 
-    /// What a dry run would do.
+    /// Takes the plan of a dry run. Empty otherwise.
     pub(crate) fn take_effects(&mut self) -> Vec<Effect> {
         self.dry_run_state().map(|dry_run_state| std::mem::take(&mut dry_run_state.effects)).unwrap_or_default()
     }
 
-    /// The job that it runs for; none for a query and a dry run.
+    /// The job that the guest runs for. `None` for a query and a dry run.
     pub(crate) fn job(&self) -> Option<&Arc<Job>> {
         match &self.purpose {
             RunMode::Query | RunMode::Plan(_) => None,
@@ -280,34 +279,33 @@ impl Invocation {
         }
     }
 
-    /// Whether all that the guest did so far was answered from the journal, and more of it is there.
+    /// The call that the journal contains next. `None` if the replay is finished, and for a query.
     pub(crate) fn replays(&self) -> Option<String> {
         let replay = self.replay_state().filter(|replay| !replay.replay.is_over())?;
         replay.replay.expected()
     }
 
-    /// Counts the calls of this run, this one included; the same one each time it runs.
+    /// The number of the current call within this run, from 1. It is the same on every replay.
     pub(crate) fn call_number(&self) -> u32 {
         self.meter.calls()
     }
 
-    /// The idempotency key of the effect that is being done: the same after a crash, and that of no other effect.
+    /// The idempotency key of the current effect. It is unique to this effect and stays the same after a crash.
     pub fn key(&self) -> String {
         crate::model::RunKey::new(self.job_id(), self.intent).as_str().to_owned()
     }
 
-    /// Who typed the command.
+    /// The person who typed the command.
     pub fn caller(&self) -> &crate::model::Person {
         self.request.caller()
     }
 
-    /// The number of the intent that is being done.
     pub(crate) fn intent(&self) -> u32 {
         self.intent
     }
 
-    /// What lets the caller run this command now. A query is over before a right that was taken back would matter: it has
-    /// those with which it was begun.
+    /// The roles that allow the caller to run this command. A job reads them anew for each call, so that a revocation
+    /// takes effect at once. A query is too short for that and uses the roles from its start.
     pub(crate) fn rights(&self) -> Cow<'_, Rights> {
         if self.job().is_none() {
             return Cow::Borrowed(self.request.rights());
@@ -316,28 +314,28 @@ impl Invocation {
         Cow::Owned(self.context.access.rights(self.request.asker(), &spec.name, spec.target.clone()))
     }
 
-    /// The identity through which this was asked.
+    /// The name of the bot that received the command.
     pub(crate) fn bot(&self) -> &str {
         &self.request.message().bot
     }
 
-    /// Whether the caller may see what runs of an app in an environment.
+    /// Whether the caller may see an app's deployments in an environment.
     pub(crate) fn may_see(&self, app: &str, environment: &str) -> bool {
         self.context.access.bots.touches(self.bot(), environment)
             && self.rights().rule(Some(app), Some(environment)).is_some()
     }
 
-    /// Adds a change that must be on disk together with this call's answer.
+    /// Adds a write to the transaction that stores this call's answer.
     pub(crate) fn also_write(&mut self, write: Write) {
         self.writes.push(write);
     }
 
-    /// Keeps others from a job until this call's result is on disk.
+    /// Holds the claim on a job until this call's result is on disk.
     pub(crate) fn hold(&mut self, claim: Claim) {
         self.claims.push(claim);
     }
 
-    /// Ends the guest once what it waits for is on disk.
+    /// Asks the gate to store the wait and to end the guest.
     pub(crate) fn park(&mut self, parking: Parking) {
         if let Some(job_run) = self.job_run() {
             job_run.parking = Some(parking);
@@ -348,13 +346,13 @@ impl Invocation {
         self.job_run()?.parking.take()
     }
 
-    /// Counts something said; false where there was enough: a room is for people.
+    /// Counts a message. Returns false after [`MOST_SAYS`] messages, so that a plugin cannot flood a room.
     pub(crate) fn may_say(&mut self) -> bool {
         self.says += 1;
         self.says <= MOST_SAYS
     }
 
-    /// Words of a query, shown before its answer.
+    /// Adds a message that a query posts before its answer.
     pub(crate) fn say_with_answer(&mut self, text: Text) {
         self.said.push(text);
     }

@@ -1,7 +1,8 @@
-//! What a call leaves in the journal, and what it finds there when its plugin runs anew.
+//! Writes the calls of a guest to the journal, and answers calls from it on replay.
 //!
-//! Invariant: what the guest is given is on disk before it acts on it: an intent before the effect, an answer at the latest
-//! with the next intent, wait or end. What cannot be written ends the guest, who goes on from what was.
+//! Invariant: an intent is on disk before its effect begins, and an answer is on disk at the latest with the next
+//! intent, wait or end. No effect therefore depends on an answer that a crash could lose. A failed write ends the
+//! guest; the job continues later by replay of the entries that were written.
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -20,33 +21,39 @@ use crate::{
     store::{DeploymentLock, Entry, EntryKind, JobStatus, StoreError, Write},
 };
 
-/// A call's answer by the host's side.
 type Answered<C> = Result<<C as HostCall>::Answer, <C as HostCall>::Error>;
 
 impl Invocation {
-    /// The answer of a call that was made before.
+    /// The recorded answer of a call that the journal contains. `None` if the replay is finished: the call is new.
+    ///
+    /// # Errors
+    /// [`GuestStop::Diverged`] if the journal contains another call or cannot be decoded, [`GuestStop::Unkept`] if the
+    /// store is unavailable, and [`GuestStop::Stopping`] if the call is new and the host is shutting down.
     pub(crate) async fn answer_from_journal<C: HostCall>(
         &mut self,
         call: &C,
         row: &CallSpec,
         params: &C::Params,
     ) -> wasmtime::Result<Option<Answered<C>>> {
+        // 1. The next entry of the journal. It must be of the same call with the same arguments.
         let context = self.context().clone();
         let job = self.job().is_some();
         let Some(replay) = self.replay_state_mut() else { return Ok(None) };
         let found = replay.replay.next(&*context.store, row.name, params).await.map_err(|error| match error {
             NoReplay::Differs(why) => GuestStop::Diverged(why),
-            // What stood beside an entry is gone or was changed: the journal is broken there.
+            // The blob of an entry is missing or was changed: the journal is damaged there.
             NoReplay::Store(StoreError::Failed(why)) => GuestStop::Diverged(why),
             NoReplay::Store(error) => GuestStop::Unkept(error),
         })?;
         let Some(crate::job::ReplayStep { answer, begun }) = found else {
-            // What is beyond the journal waits for the next start.
+            // 2. The call is new. During a shutdown a job makes no new calls; they are made after the next start.
             return if job && context.stopping.is_cancelled() { Err(GuestStop::Stopping.into()) } else { Ok(None) };
         };
+        // 3. The recorded answer.
         let answer: Answered<C> = serde::Deserialize::deserialize(answer).map_err(|error| {
             GuestStop::Diverged(format!("the answer of entry {} cannot be read: {error}", begun.number))
         })?;
+        // 4. The counters and limits, as on the first run.
         if begun.kind == EntryKind::Denied {
             self.tally.refuse(row);
             if let Ok(denied) = serde_json::from_value::<Denied>(begun.body["denied"].clone()) {
@@ -61,11 +68,12 @@ impl Invocation {
                 self.meter.answer(&answer)?;
             }
         }
+        // 5. The state that later calls of this run need.
         call.replayed(self, params, &answer, &begun);
         Ok(Some(answer))
     }
 
-    /// What a refused guest is told.
+    /// The denial that the guest receives: the kind of the first reason, and all texts in one line.
     pub(crate) fn denial(reasons: &[Reason]) -> types::Denial {
         let texts: Vec<&str> = reasons.iter().map(|reason| reason.text.as_str()).collect();
         types::Denial {
@@ -74,7 +82,7 @@ impl Invocation {
         }
     }
 
-    /// Records a refused call, for journal, log and room.
+    /// Records a refused call in the journal, the log, the metrics and the job's summary.
     pub(crate) async fn deny<A: Serialize, E: Serialize>(
         &mut self,
         row: &CallSpec,
@@ -85,7 +93,7 @@ impl Invocation {
     ) -> wasmtime::Result<()> {
         self.freeze_guard = None;
         self.tally.refuse(row);
-        self.judged(row, Decision::Denied);
+        self.count_decision(row, Decision::Denied);
         let denied = Denied { call: row.name.to_owned(), about: about(attributes), reasons };
         let why = denied.texts();
         let add = denied.reasons.iter().find_map(|reason| reason.add.as_deref());
@@ -109,8 +117,9 @@ impl Invocation {
         Ok(())
     }
 
-    /// Records an effect that was not tried, because its place is another job's or its own job was called off.
-    pub(crate) async fn turn_away<A: Serialize, E: Serialize>(
+    /// Records an effect that was not performed because another job holds its lock or because its own job was
+    /// cancelled.
+    pub(crate) async fn record_not_tried<A: Serialize, E: Serialize>(
         &mut self,
         row: &CallSpec,
         attributes: &Attributes,
@@ -119,21 +128,21 @@ impl Invocation {
     ) -> wasmtime::Result<()> {
         self.freeze_guard = None;
         self.tally.refuse(row);
-        self.judged(row, Decision::TurnedAway);
+        self.count_decision(row, Decision::TurnedAway);
         let body = json!({ "arguments": params, "answer": answer });
         let entry = self.entry(EntryKind::Denied, row, "not tried", attributes, body);
         self.note(entry).await
     }
 
-    /// One command has only so many effects.
+    /// The refusal of an effect beyond the limit `acts`.
     pub(crate) fn too_many_effects(&self) -> Reason {
         let text = format!("one command has at most {} effects", self.meter.limits().acts);
         let add = Some(format!("[plugin.{}.limits] acts = ...", self.plugin()));
         Reason { kind: "limit".to_owned(), text, add }
     }
 
-    /// Why an effect is not tried, if its job was called off and the plugin does not know yet.
-    pub(crate) fn called_off(&mut self, row: &CallSpec) -> Option<NotTried> {
+    /// The error for the first effect after the job was cancelled. `None` afterwards, so that the plugin can clean up.
+    pub(crate) fn cancelled_error(&mut self, row: &CallSpec) -> Option<NotTried> {
         let job_run = self
             .job_run()
             .filter(|job_run| row.kind == CallKind::Acts && job_run.job.is_cancelled() && !job_run.told)?;
@@ -141,8 +150,11 @@ impl Invocation {
         Some(NotTried { code: "cancelled", message: "the job was cancelled".to_owned() })
     }
 
-    /// Why an effect is not tried now, if another job holds its place.
-    pub(crate) fn take_places(
+    /// Takes the deployment locks of an effect. If another job holds one, returns the error for the guest.
+    ///
+    /// # Errors
+    /// [`GuestStop::InLine`] if the command was typed with `--wait` and the job holds no other lock: it then queues.
+    pub(crate) fn take_locks(
         &mut self,
         row: &CallSpec,
         attributes: &Attributes,
@@ -159,7 +171,11 @@ impl Invocation {
         Ok(Ok(()))
     }
 
-    /// Keeps the intent of a call that acts, before it is done.
+    /// Stores the intent of an effect, with its deployment locks and its messages to other rooms, in one transaction.
+    /// For other calls it only counts the call.
+    ///
+    /// # Errors
+    /// [`GuestStop::Unkept`] if the store is unavailable. The effect must then not be performed.
     pub(crate) async fn begin(
         &mut self,
         row: &CallSpec,
@@ -172,7 +188,9 @@ impl Invocation {
             let entry = self.entry(EntryKind::Intent, row, &rule.text(), attributes, json!({ "arguments": params }));
             let context = self.context().clone();
             let mut told = self.shown(attributes).await;
-            told.extend(rule.tell.iter().enumerate().filter_map(|(nth, (room, words))| self.tells(nth, room, words)));
+            told.extend(
+                rule.tell.iter().enumerate().filter_map(|(nth, (room, words))| self.override_notice(nth, room, words)),
+            );
             let says = !told.is_empty();
             if let Some(JobRun { job, taken, .. }) = self.job_run() {
                 let takes = std::mem::take(taken);
@@ -188,20 +206,20 @@ impl Invocation {
             self.freeze_guard = None;
         }
         self.tally.allow(row);
-        self.judged(row, Decision::Allowed);
+        self.count_decision(row, Decision::Allowed);
         let attributes = if self.job().is_some() { attributes.clone() } else { Attributes::new() };
         Ok(CallInProgress { row: *row, number, rule, attributes })
     }
 
-    /// What a room of the configuration is told before an effect.
-    fn tells(&self, nth: usize, room: &RoomName, words: &str) -> Option<Write> {
+    /// The message about an overridden approval to a configured room. `None` if the bot cannot post there.
+    fn override_notice(&self, nth: usize, room: &RoomName, words: &str) -> Option<Write> {
         let (job, replay) = (self.job()?, self.replay_state()?);
         let destination = self.context().outbox.destination(&job.row().bot, room)?;
         let key = format!("{}/told-{}-{nth}-{}", job.row().id, replay.effects.len(), destination.room);
         Some(Write::Send(destination.say(key, Text::lines(words))))
     }
 
-    /// Keeps what came of a call, with everything that must be on disk together with it.
+    /// Stores the answer of a call and its pending writes in one transaction.
     pub(crate) async fn record<A: Serialize, E: Serialize>(
         &mut self,
         begun: CallInProgress,
@@ -209,6 +227,7 @@ impl Invocation {
         params: &impl Serialize,
         answer: &Result<A, E>,
     ) -> wasmtime::Result<()> {
+        // 1. A dry run keeps its values in memory, visible to this run only.
         if let Some(dry_run_state) = self.dry_run_state() {
             let mut kept = std::mem::take(&mut dry_run_state.kept);
             for write in std::mem::take(&mut self.writes) {
@@ -225,12 +244,15 @@ impl Invocation {
         if self.job().is_none() {
             return Ok(());
         }
+        // 2. The entry: a result for an effect, a call otherwise.
         let (entry_kind, body) = match kind {
             CallKind::Acts => (EntryKind::Result, json!({ "answer": answer })),
             _ => (EntryKind::Call, json!({ "arguments": params, "answer": answer })),
         };
         let mut entry = self.entry(entry_kind, &begun.row, &begun.rule.text(), &begun.attributes, body);
         entry.of = (kind == CallKind::Acts).then_some(begun.number);
+        // 3. The transaction. A call that changes nothing is only queued and is on disk with the next transaction. The
+        //    claims end after it.
         let _claims = std::mem::take(&mut self.claims);
         let writes = std::mem::take(&mut self.writes);
         if writes.is_empty() && !matches!(kind, CallKind::Acts | CallKind::Keeps) {
@@ -239,7 +261,7 @@ impl Invocation {
         self.commit(entry, writes).await
     }
 
-    /// Keeps what the guest waits for; it is ended after this.
+    /// Stores the wait and the job's status in one transaction. The gate ends the guest after this.
     pub(crate) async fn wait(
         &mut self,
         begun: CallInProgress,
@@ -257,7 +279,7 @@ impl Invocation {
                 .map_err(GuestStop::Unkept)?;
             self.context().outbox.wake();
         }
-        // It may be earlier than what is slept for.
+        // The job may wake earlier than the scheduler's current alarm.
         self.context().alarm.notify_one();
         Ok(())
     }
@@ -277,7 +299,7 @@ impl Invocation {
             self.context().outbox.wake();
         }
         if leaves {
-            // What was left for later may begin before what is slept for.
+            // A scheduled job may start earlier than the scheduler's current alarm.
             self.context().alarm.notify_one();
         }
         Ok(())
@@ -308,7 +330,7 @@ impl Invocation {
     }
 }
 
-/// Why an effect that the rules allow is not tried now.
+/// The error of an effect that the rules allow and that is not performed now.
 pub(crate) struct NotTried {
     code: &'static str,
     message: String,
@@ -320,7 +342,7 @@ impl NotTried {
     }
 }
 
-/// The places that an effect touches.
+/// The deployment locks of an effect: every combination of its apps and environments.
 fn locks(attributes: &Attributes) -> Vec<DeploymentLock> {
     let values = |attribute| attributes.get(&attribute).map(Vec::as_slice).unwrap_or_default();
     let environments = values(Attribute::Environment);
@@ -331,7 +353,7 @@ fn locks(attributes: &Attributes) -> Vec<DeploymentLock> {
     values(Attribute::App).iter().flat_map(of).collect()
 }
 
-/// What a call is about, for people: the target and what is done to it.
+/// A call's attributes in one line for people, such as `cms/production version 1.0.2`.
 fn about(attributes: &Attributes) -> String {
     let one = |attribute| attributes.get(&attribute).map(|values| values.join(", ")).filter(|text| !text.is_empty());
     let place = match (one(Attribute::App), one(Attribute::Environment)) {
@@ -345,7 +367,7 @@ fn about(attributes: &Attributes) -> String {
     [place, version, key, person, role].into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
-/// Where a job stands while its plugin works.
+/// The status of a job whose guest runs.
 pub(crate) fn working(now: jiff::Timestamp) -> JobStatus {
     JobStatus { phase: crate::store::JobPhase::Running, about: String::new(), since: now, wake: None }
 }

@@ -1,10 +1,12 @@
-//! Host calls: the gate that every call of every guest passes, the call table, and a folder for each interface of the contract.
+//! Host calls: the gate that every call of every guest passes, the call table, and a folder for each interface of the
+//! contract.
 //!
-//! Reading order: `host_call` (what a call is), `table` (all of them), `capability` (those of an embedder), `gate` (the one path),
-//! `authorize`, `deny_rules` and `approval_gate` (what may stop a call), `journaling` (what is written).
+//! Reading order: `host_call` (the trait of a call), `table` (all calls), `capability` (calls of an embedder), `gate`
+//! (the path of every call), `authorize`, `deny_rules` and `approval_gate` (the checks), `journaling` (the journal
+//! entries).
 //!
-//! To add a call: its function in `wit/`, a type that implements [`HostCall`] in the folder of its interface, and its row in that folder's
-//! `mod.rs`.
+//! To add a call: its function in `wit/`, a type that implements [`HostCall`] in the folder of its interface, and its
+//! row in that folder's `mod.rs`.
 //! A function of the contract without a row fails a test.
 
 mod access;
@@ -53,5 +55,5 @@ pub(crate) use tally::Tally;
 
 /// The plugins of this host.
 pub(crate) type Plugins = crate::plugin::Plugins<Invocation>;
-/// What loads the plugins of this host.
+/// The plugin loader of this host.
 pub(crate) type Loader = crate::plugin::Loader<Invocation>;

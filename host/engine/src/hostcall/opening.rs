@@ -1,4 +1,4 @@
-//! What is written when a job begins.
+//! Creates a job: its id, its row and its first journal entry.
 
 use serde_json::json;
 
@@ -11,8 +11,8 @@ use crate::{
     store::{Entry, EntryKind, JobRow, JobStatus},
 };
 
-/// A job's row and its first entry, in the name of the one who typed the message. `parent` is the job that leaves this
-/// one for later, `shown` the room that it is shown in beside its own.
+/// The row and the first entry (number 0) of a new job. The caller is the sender of the message. `parent` is the job
+/// that schedules this one; `shown` is a second room in which it is announced.
 pub(crate) fn opening(
     context: &Context,
     plugin: &Plugin,
@@ -24,6 +24,7 @@ pub(crate) fn opening(
 ) -> (JobRow, Entry) {
     let message = request.message();
     let command = request.command();
+    // 1. The row.
     let row = JobRow {
         id: draw_id(),
         inbox: message.key.clone(),
@@ -42,6 +43,7 @@ pub(crate) fn opening(
         status,
         end: None,
     };
+    // 2. The first entry, with everything that a replay of the guest needs.
     let begun = StartEntry {
         invocation: asked(request, &row.id),
         line: row.line.clone(),
@@ -56,7 +58,7 @@ pub(crate) fn opening(
     (row, entry)
 }
 
-/// What the guest is given.
+/// The invocation that the guest receives.
 pub(crate) fn asked(request: &Request, job: &str) -> GuestInvocation {
     let value = |value: &Value| match value {
         Value::Text(text) => GuestValue::Text(text.clone()),
@@ -74,20 +76,20 @@ pub(crate) fn asked(request: &Request, job: &str) -> GuestInvocation {
     }
 }
 
-/// The letters and digits of ids: those that are not mistaken for others when they are read aloud.
+/// The characters of job ids, without those that are easily confused: `0`, `1`, `i`, `l`, `o`.
 const SIGNS: &[u8; 31] = b"23456789abcdefghjkmnpqrstuvwxyz";
 const ID_LENGTH: usize = 5;
 
-/// Whether a word could be a job's id.
+/// Whether a word has the form of a job id. The job need not exist.
 pub(crate) fn is_job_id(word: &str) -> bool {
     word.len() == ID_LENGTH && word.bytes().all(|sign| SIGNS.contains(&sign))
 }
 
-/// A new job's id.
+/// A random job id. It may be in use already: the store then refuses the job's row, and the caller draws another id.
 pub(crate) fn draw_id() -> String {
     let mut random = [0_u8; ID_LENGTH];
     if getrandom::fill(&mut random).is_err() {
-        // Without a source of randomness the clock keeps ids apart; a taken one is drawn again.
+        // Without a source of randomness the id is derived from the clock.
         random.copy_from_slice(&jiff::Timestamp::now().as_nanosecond().to_le_bytes()[..ID_LENGTH]);
     }
     random.iter().map(|byte| char::from(SIGNS[usize::from(*byte) % SIGNS.len()])).collect()

@@ -24,7 +24,7 @@ pub(super) const fn own(name: &'static str, kind: CallKind, summary: &'static st
     CallSpec::new(CONTRACT, name, kind, summary)
 }
 
-/// A row of the call table: what is known of a call, and its implementation.
+/// A row of the call table: the specification of a call and its implementation.
 pub struct CallRow {
     spec: CallSpec,
     call: Arc<dyn AnyCall>,
@@ -122,13 +122,14 @@ impl HostCalls {
         row.call.register(row.spec, linker)
     }
 
-    /// Asks the system of a call in doubt whether it happened. `None` where this program has no call of that name.
+    /// Queries the external system whether an effect in doubt happened. `None` if this program has no call of that
+    /// name.
     pub(crate) async fn recover(&self, doubt: InDoubt<'_>) -> Option<Recovered<Value>> {
         let row = self.calls.get(doubt.intent.call.as_str())?;
         Some(row.call.recover(doubt).await)
     }
 
-    /// The answer of a call in doubt that a person confirms as done.
+    /// The journaled answer of an effect in doubt that a person confirms as done. `None` if no answer can be made up.
     pub(crate) fn assumed(&self, doubt: &InDoubt<'_>) -> Option<Value> {
         self.calls.get(doubt.intent.call.as_str())?.call.assumed(doubt)
     }

@@ -1,4 +1,4 @@
-//! What an invocation did, for its line, its closing words and the reviewer: counts, and each refusal.
+//! Counts the calls of an invocation and collects its refusals, for the log, the closing message and the access review.
 
 use std::collections::BTreeMap;
 
@@ -8,21 +8,21 @@ use crate::{
     store::CallCount,
 };
 
-/// What an invocation did.
+/// The calls of one invocation.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
-    // By the call's name: how often it was allowed, and how often refused.
+    // By the call's name: the number of allowed calls, and the number of refused ones.
     counts: BTreeMap<&'static str, (u64, u64)>,
     acted: bool,
-    /// Each refused call, in order; at most [`Tally::MOST_DENIED`] are kept, all are counted.
+    /// The first [`Tally::MOST_DENIED`] refused calls, in order. Further ones are only counted.
     pub denied: Vec<Denied>,
 }
 
 impl Tally {
-    /// A guest that asks again and again fills no memory.
+    /// Bounds the memory of a guest that repeats refused calls.
     pub(crate) const MOST_DENIED: usize = 20;
 
-    /// Keeps a refused call for the room.
+    /// Adds a refused call for the closing message.
     pub(crate) fn denied(&mut self, denied: Denied) {
         if self.denied.len() < Self::MOST_DENIED {
             self.denied.push(denied);
@@ -38,12 +38,11 @@ impl Tally {
         self.counts.entry(call.name).or_default().1 += 1;
     }
 
-    /// Whether a call that changes anything was allowed, whatever came of it.
+    /// Whether a call that changes something was allowed. It may have failed.
     pub(crate) fn acted(&self) -> bool {
         self.acted
     }
 
-    /// How often each call was made.
     pub(crate) fn counts(&self) -> Vec<CallCount> {
         let rows = self.counts.iter().map(|(call, (allowed, refused))| CallCount {
             call: (*call).to_owned(),

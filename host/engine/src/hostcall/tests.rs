@@ -1,4 +1,4 @@
-//! The call table against the contract in `wit/`, and what a refused call is told.
+//! Tests of the call table against the contract in `wit/`, and of the denials that guests receive.
 //!
 //! Invariant: a function of the contract without a row, a row without a function, and a row that cannot be
 //! linked are failures.
@@ -61,7 +61,7 @@ fn only_acts_touch_and_every_act_says_where() {
     let table = calls().table().clone();
     for row in table.iter() {
         match row.kind {
-            // Without the host's knowledge of the target no rule could hold an act.
+            // An effect needs a target from the host, else no rule could limit it.
             CallKind::Acts => {
                 assert!(row.kind.needs_rule() && !row.kind.in_query(), "{}", row.name);
                 assert!(row.environment != EnvironmentFrom::Nothing || row.attributes.is_empty(), "{}", row.name);
@@ -94,7 +94,7 @@ fn every_row_registers_its_own_function_and_no_other() {
     let mut all = Linker::new(&engine);
     for name in &names {
         calls.register(name, &mut all).unwrap();
-        // A second definition of the same name is refused: what a row registers is exactly its own.
+        // The linker refuses a second definition of the same name. So a row registers its own function and no other.
         let mut one = Linker::new(&engine);
         calls.register(name, &mut one).unwrap();
         assert!(calls.register(name, &mut one).is_err(), "{name}");
@@ -104,7 +104,7 @@ fn every_row_registers_its_own_function_and_no_other() {
     }
 }
 
-/// A guest that makes one call, which is refused, and says what it was told.
+/// A guest that makes one call and returns the error that it receives.
 const ASKER: &str = r#"
 (module
   (import "wardroom:plugin/pipelines@0.1.0" "trigger" (func $trigger (param i32 i32 i32 i32 i32)))
@@ -149,7 +149,7 @@ struct Asked {
     runs: usize,
 }
 
-/// Types `ask ENVIRONMENT` as somebody, where the plugin has this rule.
+/// Runs the typed line as `person`. `rule` extends the plugin's `allow` rule.
 async fn ask(person: &str, typed: &str, rule: &str) -> Asked {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("asker.wasm"), asker()).unwrap();
@@ -200,7 +200,7 @@ allow  = [{{ call = "pipelines.trigger"{rule} }}]
         deduplication_key: None,
         unproven: None,
     };
-    // Before anybody serves: it waits in the store and in the channel, and is handled once.
+    // The message arrives before the engine runs. It is in the store and in the channel, and must be handled once.
     engine.inbox("marvin", MemoryChat::NETWORK).unwrap().receive("room", vec![message], None).await.unwrap();
     let running = tokio::spawn({
         let (engine, stop) = (engine.clone(), stop.clone());
@@ -218,7 +218,7 @@ async fn each_rule_that_stands_in_the_way_is_named() {
     let beyond = r#", beyond = ["app", "version"]"#;
     let everything = r#", beyond = ["app", "environment", "version"]"#;
     let cases = [
-        // Who asks, what is typed, the plugin's rule, what is said.
+        // The person, the typed line, the plugin's rule, and a part of the answer.
         (
             "alice",
             "ask production",

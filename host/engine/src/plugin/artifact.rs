@@ -1,6 +1,6 @@
-//! A plugin's bytes: their digest, the component in or around them, and every function it can call.
+//! A plugin's file: its digest, its component and every function that it imports.
 //!
-//! Nothing here runs or compiles anything.
+//! This module neither compiles nor runs code.
 
 use sha2::{Digest, Sha256};
 use wit_component::{ComponentEncoder, DecodedWasm};
@@ -8,46 +8,46 @@ use wit_parser::{InterfaceId, Resolve, WorldId, WorldItem, WorldKey};
 
 use crate::model::{CONTRACT, CallSpec, CallTable};
 
-/// Larger files are not looked at.
+/// The largest file, in bytes: 16 MiB. Larger ones are refused unread.
 pub(super) const LARGEST: u64 = 16 << 20;
 
-/// A plugin's bytes as a component of the contract.
+/// A plugin's file as a component, checked against the contract and the call table.
 #[derive(Debug, Clone)]
 pub(crate) struct Artifact {
-    /// The digest of the file, `sha256:...`.
+    /// The SHA-256 digest of the file, with the prefix `sha256:`.
     pub digest: String,
-    /// The component: the file itself, or made of its core module.
+    /// The component: the file itself, or built from its core module.
     pub component: Vec<u8>,
-    /// The contract's version that it was built for.
+    /// The contract that it was built for, with its version, such as `wardroom:plugin@0.1.0`.
     pub contract: String,
-    /// Every function it can call, in the table's order.
+    /// Every host call that it imports.
     pub calls: Vec<CallSpec>,
 }
 
-/// Why bytes are no plugin.
+/// Why a file is not a plugin.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ArtifactError {
-    /// They are no WebAssembly, or broken.
+    /// The file is not WebAssembly, or it is invalid.
     #[error("not a WebAssembly module or component: {0}")]
     NotWasm(String),
-    /// A core module that was not built for the contract.
+    /// The file is a core module that was not built for the contract.
     #[error("a core module that is no plugin: {0}")]
     NotEncodable(String),
-    /// It imports things that are in no package of this host.
+    /// It imports functions that no package of this host contains. At most 20 of them are named.
     #[error("it imports what no plugin can have: {}", .0.join(", "))]
     Imports(Vec<String>),
     /// It was built for another version of the contract or of a capability.
     #[error("it is built for {found}, and this host has {ours}")]
     Version {
-        /// What it names.
+        /// The package and version that it imports or exports.
         found: String,
-        /// What this host has.
+        /// The package and version of this host.
         ours: &'static str,
     },
-    /// It does not export what a plugin gives.
+    /// It does not export the interface `commands`.
     #[error("it does not export wardroom:plugin/commands")]
     NoCommands,
-    /// The file is too large.
+    /// The file has more than [`LARGEST`] bytes.
     #[error("it has {0} bytes, and at most {LARGEST} are taken")]
     TooLarge(u64),
     /// The file cannot be read.
@@ -55,13 +55,13 @@ pub(crate) enum ArtifactError {
     Unreadable(String),
 }
 
-/// The digest of bytes, as it is written everywhere.
+/// The SHA-256 digest of bytes, with the prefix `sha256:`.
 pub(super) fn digest(bytes: &[u8]) -> String {
     format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
 }
 
 impl Artifact {
-    /// Reads a file.
+    /// Reads and checks a file.
     ///
     /// # Errors
     /// [`ArtifactError`].
@@ -69,7 +69,7 @@ impl Artifact {
         Self::from_bytes(&read_file(path)?, table)
     }
 
-    /// Looks at bytes: a finished component, or a core module with the contract's types inside.
+    /// Checks bytes: a component, or a core module with the contract's types in a custom section.
     ///
     /// # Errors
     /// [`ArtifactError`].
@@ -88,7 +88,7 @@ impl Artifact {
     }
 }
 
-/// Reads a file that may hold a plugin.
+/// Reads a file of at most [`LARGEST`] bytes.
 ///
 /// # Errors
 /// [`ArtifactError::Unreadable`] or [`ArtifactError::TooLarge`].
@@ -102,9 +102,10 @@ pub(super) fn read_file(path: &std::path::Path) -> Result<Vec<u8>, ArtifactError
     std::fs::read(path).map_err(unreadable)
 }
 
+/// The validated component: the bytes themselves, or built from a core module.
 fn component(bytes: &[u8], table: &CallTable) -> Result<Vec<u8>, ArtifactError> {
     if wasmparser::Parser::is_component(bytes) {
-        // Broken bytes are found here, with a message, and not in the middle of compiling.
+        // Validation gives a clearer message than a failed compilation would.
         let mut validator = wasmparser::Validator::new_with_features(wasmparser::WasmFeatures::default());
         validator.validate_all(bytes).map_err(|error| ArtifactError::NotWasm(shown(&error.to_string())))?;
         return Ok(bytes.to_vec());
@@ -121,7 +122,7 @@ fn component(bytes: &[u8], table: &CallTable) -> Result<Vec<u8>, ArtifactError> 
     encode().map_err(|error| ArtifactError::NotEncodable(chain(&error)))
 }
 
-/// What a core module imports from elsewhere than the contract: WASI, or a JavaScript host.
+/// The imports of a core module from unknown packages, such as WASI or a JavaScript host.
 fn outside(bytes: &[u8], table: &CallTable) -> Vec<String> {
     let mut outside = Vec::new();
     for payload in wasmparser::Parser::new(0).parse_all(bytes).flatten() {
@@ -136,12 +137,12 @@ fn outside(bytes: &[u8], table: &CallTable) -> Vec<String> {
     outside
 }
 
-/// An error with its causes, in one line. It may quote what stands in the bytes.
+/// An error with its causes, in one line. It is cleaned, because it may quote text from the file.
 fn chain(error: &anyhow::Error) -> String {
     shown(&format!("{error:#}").replace('\n', " "))
 }
 
-/// A name out of the bytes, as it can be shown to a reviewer: on one line, without signs that paint over it, and cut.
+/// A text from the file in a form that is safe to display: one line, without control characters, at most 300 bytes.
 fn shown(name: &str) -> String {
     const LONGEST: usize = 300;
     let mut name = crate::base::clean(name);
@@ -149,7 +150,7 @@ fn shown(name: &str) -> String {
     name
 }
 
-/// Every function that a component can call, and the contract's version where it imports the contract.
+/// Every host call that a component imports, and the contract's version if it imports the contract.
 fn imports(
     resolve: &Resolve,
     world: WorldId,
@@ -157,6 +158,7 @@ fn imports(
 ) -> Result<(Vec<CallSpec>, Option<String>), ArtifactError> {
     let (mut calls, mut outside, mut version) = (Vec::new(), Vec::new(), None);
     for (key, item) in &resolve.worlds[world].imports {
+        // 1. The import must be an interface with a package.
         let import = resolve.name_world_key(key);
         let WorldItem::Interface { id, .. } = item else {
             outside.push(shown(&import));
@@ -166,7 +168,8 @@ fn imports(
             outside.push(shown(&import));
             continue;
         };
-        // An interface of types alone has no functions, and so no rows.
+        // 2. The package must be known, with the same version. The contract counts as known even without rows, because
+        //    an interface that has only types has none.
         let known = |package: &str| package == CONTRACT || table.iter().any(|row| row.package == package);
         if !known(&package) {
             let ours = table.iter().map(|row| row.package).find(|ours| name(ours) == name(&package));
@@ -176,6 +179,7 @@ fn imports(
             }
             continue;
         }
+        // 3. Every function must have a row in the call table.
         for function in resolve.interfaces[*id].functions.keys() {
             match table.get(&format!("{interface}.{function}")).filter(|row| row.package == package) {
                 Some(row) => calls.push(*row),
@@ -186,11 +190,12 @@ fn imports(
             version = Some(package);
         }
     }
-    // A list of a thousand names helps nobody.
+    // 4. Unknown imports are an error. The message names at most 20.
     outside.truncate(20);
     if outside.is_empty() { Ok((calls, version)) } else { Err(ArtifactError::Imports(outside)) }
 }
 
+/// Checks that the component exports `commands` of this contract. Returns the contract's version.
 fn exports(resolve: &Resolve, world: WorldId, contract: Option<String>) -> Result<String, ArtifactError> {
     for (key, item) in &resolve.worlds[world].exports {
         let (WorldKey::Interface(_), WorldItem::Interface { id, .. }) = (key, item) else { continue };
@@ -207,7 +212,7 @@ fn exports(resolve: &Resolve, world: WorldId, contract: Option<String>) -> Resul
     Err(ArtifactError::NoCommands)
 }
 
-/// The interface's name and its package with the version.
+/// The name of an interface, and its package with the version. `None` for an interface without a package.
 fn named(resolve: &Resolve, id: InterfaceId) -> Option<(String, String)> {
     let interface = &resolve.interfaces[id];
     let package = &resolve.packages[interface.package?].name;

@@ -1,5 +1,5 @@
-//! The contract's types, made from `wit/`. Functions are not registered here: each row of the call
-//! table registers its own.
+//! The contract's types, generated from `wit/`. Functions are not registered here: each row of the call table registers
+//! its own function.
 
 #![allow(missing_docs, unreachable_pub, reason = "made by a macro; the contract in `wit/` documents every line")]
 

@@ -1,7 +1,7 @@
-//! Compiled code on disk, in a folder that only the host can write.
+//! The cache of compiled plugins: a folder that only the host's user can write.
 //!
-//! Architecture Invariant: an artifact is found by the digest of the plugin's bytes and by the
-//! engine's own compatibility hash; nothing that came from outside is ever deserialized.
+//! Invariant: a file's name is a hash of the plugin's digest and of the engine's compatibility hash. Only files that
+//! this module wrote are deserialized.
 
 use std::{
     fs,
@@ -15,26 +15,27 @@ use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 use wasmtime::{Engine, component::Component};
 
-/// The folder with compiled code. Without a folder everything is compiled anew.
+/// The cache. Without a folder every plugin is compiled at each start.
 #[derive(Debug, Clone)]
 pub(crate) struct Cache {
     folder: Option<PathBuf>,
 }
 
 impl Cache {
-    /// A cache in a folder, made with mode 0700. One that others can write is not used, and that is said.
+    /// Opens the cache and creates its folder with mode 0700. A folder that other users own or can write is not used; a
+    /// warning is logged.
     pub(crate) fn new(folder: Option<PathBuf>) -> Self {
         let usable = folder.filter(|folder| match prepare(folder) {
             Ok(()) => true,
             Err(reason) => {
-                tracing::warn!(folder = %folder.display(), reason, "compiled code is not kept");
+                tracing::warn!(folder = %folder.display(), reason, "the cache folder is not usable; plugins are compiled at every start");
                 false
             }
         });
         Self { folder: usable }
     }
 
-    /// A file for an engine and the digest of a plugin's bytes.
+    /// The path of the file for an engine and a plugin's digest. `None` without a folder.
     fn file(&self, engine: &Engine, digest: &str, ending: &str) -> Option<PathBuf> {
         let mut hasher = Sha256::new();
         let mut compatibility = HashBytes(Vec::new());
@@ -44,20 +45,20 @@ impl Cache {
         Some(self.folder.as_ref()?.join(format!("{}.{ending}", hex::encode(hasher.finalize()))))
     }
 
-    /// The compiled component of a plugin's bytes, if it was kept and is still good.
+    /// The cached compiled component of a plugin. A file that cannot be loaded is deleted.
     pub(crate) fn compiled(&self, engine: &Engine, digest: &str) -> Option<Component> {
         let file = self.file(engine, digest, CODE).filter(|file| file.is_file())?;
         match load(engine, &file) {
             Ok(component) => Some(component),
             Err(error) => {
-                tracing::warn!(file = %file.display(), error = format!("{error:#}"), "compiled code is not usable; compiling again");
+                tracing::warn!(file = %file.display(), error = format!("{error:#}"), "a cached compiled plugin cannot be loaded; compiling it again");
                 let _ = fs::remove_file(&file);
                 None
             }
         }
     }
 
-    /// Compiles a component and keeps the code.
+    /// Compiles a component and caches the code.
     pub(crate) fn compile(&self, engine: &Engine, digest: &str, component: &[u8]) -> wasmtime::Result<Component> {
         let compiled = Component::new(engine, component)?;
         if let Some(file) = self.file(engine, digest, CODE) {
@@ -66,12 +67,12 @@ impl Cache {
         Ok(compiled)
     }
 
-    /// What was kept beside the compiled code under a name.
+    /// The cached JSON file with this ending that belongs to the compiled code. `None` if it is missing or invalid.
     pub(crate) fn note<T: DeserializeOwned>(&self, engine: &Engine, digest: &str, ending: &str) -> Option<T> {
         serde_json::from_slice(&fs::read(self.file(engine, digest, ending)?).ok()?).ok()
     }
 
-    /// Keeps something beside the compiled code.
+    /// Caches a JSON file that belongs to the compiled code.
     pub(crate) fn keep_note(&self, engine: &Engine, digest: &str, ending: &str, note: &impl Serialize) {
         if let (Some(file), Ok(bytes)) = (self.file(engine, digest, ending), serde_json::to_vec(note)) {
             keep(&file, &bytes);
@@ -97,27 +98,28 @@ impl Hasher for HashBytes {
     reason = "compiled code is trusted: this process's user alone can write the folder, and only this module does"
 )]
 fn load(engine: &Engine, file: &Path) -> wasmtime::Result<Component> {
-    // SAFETY: `Cache::new` took a folder that belongs to this user and that nobody else can write, and
-    // every file in it was written by `keep` from what wasmtime itself serialized.
+    // SAFETY: `Cache::new` accepts only a folder that belongs to this user and that no other user can write. Every file
+    // in it was written by `keep` with bytes that wasmtime serialized.
     unsafe { Component::deserialize_file(engine, file) }
 }
 
-/// Under a passing name first, so that a reader never sees half a file.
+/// Writes a temporary file and renames it, so that a reader never sees a partial file. A failure is only logged.
 fn keep(file: &Path, bytes: &[u8]) {
     let passing = file.with_extension(format!("{}.tmp", std::process::id()));
     let write = || {
         let mut out = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&passing)?;
         out.write_all(bytes)?;
-        // Renamed before it is on disk, a power cut could leave half of it under its good name.
+        // Sync before the rename: otherwise a power failure could leave a partial file under the final name.
         out.sync_all()?;
         fs::rename(&passing, file)
     };
     if let Err(error) = write() {
         let _ = fs::remove_file(&passing);
-        tracing::warn!(file = %file.display(), %error, "compiled code could not be kept");
+        tracing::warn!(file = %file.display(), %error, "a compiled plugin cannot be cached");
     }
 }
 
+/// Creates the folder and checks that it belongs to this user and that no other user can write it.
 fn prepare(folder: &Path) -> Result<(), String> {
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
     made.map_err(|error| error.to_string())?;

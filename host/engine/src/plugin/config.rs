@@ -1,4 +1,4 @@
-//! One `[plugin.NAME]`, as it was read.
+//! The configuration of one plugin.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -8,21 +8,21 @@ use crate::{
     policy::Grants,
 };
 
-/// One `[plugin.NAME]`.
+/// One table `[plugin.NAME]` of `plugins.toml`.
 #[derive(Debug)]
 pub(crate) struct PluginConfig {
-    /// Its name.
+    /// The plugin's name: the `NAME` of the table.
     pub name: String,
-    /// Where it stands.
+    /// The table's file and line, for messages.
     pub at: At,
-    /// The file with its bytes.
+    /// The path of its WebAssembly file.
     pub module: PathBuf,
-    /// What it is granted.
+    /// Its `allow` rules.
     pub grants: Arc<Grants>,
-    /// What one invocation of it may use.
+    /// The limits of one invocation.
     pub limits: Limits,
-    /// Its settings as they were written, each with its values.
+    /// The names of its settings and their values, not yet checked against the plugin's description.
     pub settings: Vec<(Located<String>, Vec<Located<String>>)>,
-    /// Where the settings stand.
+    /// The file and line of the settings, for messages about a missing one.
     pub settings_at: At,
 }

@@ -1,4 +1,4 @@
-//! Asks a plugin what it has, once per digest, with every import closed; and checks what it says.
+//! Runs a plugin's `describe`, once per digest and with every import as a trap, and checks the description.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -16,39 +16,40 @@ use crate::{
     plugin::bindings::{Plugin, commands},
 };
 
-/// What a plugin says of itself.
+/// A plugin's checked description.
 #[derive(Debug, Clone)]
 pub(crate) struct Description {
-    /// Its commands.
+    /// The commands, at least one.
     pub commands: Vec<Arc<Spec>>,
-    /// Its settings.
+    /// The settings that an operator can configure.
     pub settings: Vec<Setting>,
 }
 
-/// A setting that a plugin takes.
+/// A setting that a plugin describes.
 #[derive(Debug, Clone)]
 pub(crate) struct Setting {
-    /// Its name.
+    /// The key in `plugins.toml`.
     pub name: String,
-    /// One line for the operator.
+    /// A description in one line, for the operator.
     pub summary: String,
-    /// Whether the plugin cannot do without it.
+    /// Whether the plugin does not load without it.
     pub required: bool,
-    /// What a value must match; `None` for any.
+    /// The pattern of its values. `None` allows any value.
     pub pattern: Option<ValuePattern>,
-    /// Whether it can have several values.
+    /// Whether it allows several values.
     pub many: bool,
 }
 
-/// More commands than this no plugin has.
+/// The most commands of one plugin.
 const MOST_COMMANDS: usize = 64;
-/// More settings than this no plugin has.
+/// The most settings of one plugin.
 const MOST_SETTINGS: usize = 64;
-/// Asks a plugin what it has.
-pub(crate) async fn ask(runtime: &Runtime, component: &Component) -> Result<commands::Description, String> {
+
+/// Runs `describe` in its own sandbox, with the limits [`Limits::DESCRIBE`]. The error is one line.
+pub(crate) async fn call_describe(runtime: &Runtime, component: &Component) -> Result<commands::Description, String> {
     let limits = Limits::DESCRIBE;
     let mut linker: Linker<Meter> = Linker::new(runtime.engine());
-    // Nothing is asked of the host while describing: whoever tries does not describe.
+    // A host call during `describe` traps, and the description fails.
     linker.define_unknown_imports_as_traps(component).map_err(|error| format!("{error:#}"))?;
     let mut store = Store::new(runtime.engine(), Meter::new(limits));
     store.limiter(|meter| meter);
@@ -66,20 +67,20 @@ pub(crate) async fn ask(runtime: &Runtime, component: &Component) -> Result<comm
     }
 }
 
-/// What the plugin in a file says of itself, for a look at it outside of any configuration.
+/// The description of a file's plugin, without a configuration. The review of a file uses it.
 ///
 /// # Errors
-/// Why it cannot be asked, one line.
+/// One line: it cannot be compiled, `describe` fails, or the description is invalid.
 pub(crate) async fn describe_file(
     runtime: &Runtime,
     artifact: &super::artifact::Artifact,
 ) -> Result<Description, String> {
     let component = Component::new(runtime.engine(), &artifact.component)
         .map_err(|error| format!("it cannot be compiled: {error:#}"))?;
-    check(&"plugin".into(), ask(runtime, &component).await?)
+    check(&"plugin".into(), call_describe(runtime, &component).await?)
 }
 
-/// Checks a description and turns it into commands and settings of the host.
+/// Checks a description and converts it into the host's types. The error is one line.
 pub(crate) fn check(plugin: &Arc<str>, description: commands::Description) -> Result<Description, String> {
     if description.commands.is_empty() {
         return Err("it has no command".to_owned());
@@ -98,7 +99,8 @@ pub(crate) fn check(plugin: &Arc<str>, description: commands::Description) -> Re
         }
         specs.push(Arc::new(spec));
     }
-    // Nobody takes a word behind a command of somebody else's.
+    // A command of two words needs the first one as a command or alias of the same plugin. So no plugin can add a
+    // subcommand to another plugin's command.
     let foreign = |word: &&String| word.split_once(' ').is_some_and(|(first, _)| !words.contains(first));
     if let Some(word) = words.iter().find(foreign) {
         return Err(format!("it describes `{word}`, and no command `{}`", word.split(' ').next().unwrap_or_default()));

@@ -1,4 +1,5 @@
-//! What the layers above give to a plugin's sandbox: the functions that it can import, and the data of its store.
+//! The interface between the sandbox and the layers above: the functions that plugins can import, and the data of a
+//! guest's wasmtime store.
 
 use std::sync::Arc;
 
@@ -7,16 +8,16 @@ use wasmtime::component::Linker;
 use super::limits::Meter;
 use crate::model::CallTable;
 
-/// The data of a guest's store.
+/// The data of a guest's wasmtime store.
 pub(crate) trait GuestData: Sized + Send + 'static {
-    /// Why the host ends a guest that did nothing wrong.
+    /// Why the host ends a guest that made no error. A host call returns it as its error.
     type GuestStop: std::error::Error + Clone + Send + Sync + 'static;
 
-    /// Counts what the guest uses.
+    /// The counters and limits of the guest.
     fn meter(&mut self) -> &mut Meter;
 }
 
-/// Defines the function of one call, by its name, and no other.
+/// Defines the function of one call in a linker, by the call's name, and no other function.
 type Register<D> = dyn Fn(&str, &mut Linker<D>) -> wasmtime::Result<()> + Send + Sync;
 
 /// The functions that plugins can import.
@@ -40,7 +41,6 @@ impl<D> HostFunctions<D> {
         Self { table, register: Arc::new(register) }
     }
 
-    /// What is known of each.
     pub(crate) fn table(&self) -> &CallTable {
         &self.table
     }

@@ -1,4 +1,4 @@
-//! What one invocation may use, and the meter that counts it.
+//! The limits of one invocation, and the meter that enforces them.
 
 use std::time::Duration;
 
@@ -7,33 +7,33 @@ use wasmtime::ResourceLimiter;
 
 use crate::{base::size, model::Limits};
 
-/// A limit that an invocation reached. It ends there.
+/// The limit that ended an invocation. Each variant holds the limit's value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum LimitReached {
-    /// Memory.
+    /// The sum of all linear memories, in MiB, or the size of a table.
     #[error("it used more than {0} MiB of memory")]
     Memory(usize),
-    /// Processor time.
+    /// Processor time, counted in ticks of 10 ms.
     #[error("it used more than {} ms of processor time", .0.as_millis())]
     Cpu(Duration),
-    /// Wall time.
+    /// Wall time from the start of the guest to its end.
     #[error("it did not end within {} s", .0.as_secs())]
     Wall(Duration),
-    /// Host calls.
+    /// The number of host calls.
     #[error("it made more than {0} calls")]
     Calls(u32),
-    /// Bytes handed to the host.
+    /// Bytes that the guest passed to the host, in arguments and its reply.
     #[error("it handed over more than {0} bytes")]
     BytesOut(usize),
-    /// Bytes handed to it.
+    /// Bytes that the guest received in answers.
     #[error("it asked for more than {0} bytes")]
     BytesIn(usize),
-    /// The depth of its own calls.
+    /// The guest's stack. The depth of its calls is limited by the stack's size.
     #[error("it called itself too deeply")]
     Stack,
 }
 
-/// Counts what one invocation uses.
+/// Counts the resources that one invocation uses, and ends it at a limit.
 #[derive(Debug)]
 pub(crate) struct Meter {
     limits: Limits,
@@ -45,22 +45,23 @@ pub(crate) struct Meter {
 }
 
 impl Meter {
-    /// A meter at zero.
     pub(crate) fn new(limits: Limits) -> Self {
         Self { limits, memory: 0, calls: 0, bytes_out: 0, bytes_in: 0, acts: 0 }
     }
 
-    /// The limits.
     pub(crate) fn limits(&self) -> &Limits {
         &self.limits
     }
 
-    /// How many calls were made.
+    /// The number of host calls so far, the current one included.
     pub(crate) fn calls(&self) -> u32 {
         self.calls
     }
 
-    /// Counts one call and the bytes of its arguments.
+    /// Counts one host call and the bytes of its arguments.
+    ///
+    /// # Errors
+    /// [`LimitReached::Calls`] or [`LimitReached::BytesOut`].
     pub(crate) fn call(&mut self, params: &impl Serialize) -> wasmtime::Result<()> {
         self.calls += 1;
         if self.calls > self.limits.calls {
@@ -69,14 +70,17 @@ impl Meter {
         self.bytes(size(params))
     }
 
-    /// Counts an effect; false where there were enough.
+    /// Counts an effect. Returns false if the limit `acts` is reached; the guest is not ended.
     pub(crate) fn act(&mut self) -> bool {
         let allowed = self.acts < self.limits.acts;
         self.acts += u32::from(allowed);
         allowed
     }
 
-    /// Counts an answer that the guest is given.
+    /// Counts the bytes of an answer.
+    ///
+    /// # Errors
+    /// [`LimitReached::BytesIn`].
     pub(crate) fn answer(&mut self, answer: &impl Serialize) -> wasmtime::Result<()> {
         self.bytes_in = self.bytes_in.saturating_add(size(answer));
         if self.bytes_in > self.limits.bytes_in {
@@ -85,7 +89,10 @@ impl Meter {
         Ok(())
     }
 
-    /// Counts bytes that the guest handed over.
+    /// Counts bytes that the guest passed to the host.
+    ///
+    /// # Errors
+    /// [`LimitReached::BytesOut`].
     pub(crate) fn bytes(&mut self, bytes: usize) -> wasmtime::Result<()> {
         self.bytes_out = self.bytes_out.saturating_add(bytes);
         if self.bytes_out > self.limits.bytes_out {
@@ -97,7 +104,7 @@ impl Meter {
 
 impl ResourceLimiter for Meter {
     fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        // Wasmtime asks for each memory by itself: the sum is what a plugin is allowed.
+        // Wasmtime calls this for each memory separately. The limit is for their sum.
         let sum = self.memory.saturating_add(desired.saturating_sub(current));
         if sum > self.limits.memory {
             return Err(LimitReached::Memory(self.limits.memory >> 20).into());

@@ -1,4 +1,4 @@
-//! Loads plugins: look, compile, describe, link. One that does not load takes out nobody but itself.
+//! Loads plugins: checks, compiles, describes and links them. A plugin that fails to load does not affect the others.
 
 use std::{
     path::PathBuf,
@@ -26,30 +26,30 @@ use crate::{
     policy::Grants,
 };
 
-/// A plugin that can run.
+/// A plugin that is ready to run.
 pub(crate) struct LoadedPlugin<D: GuestData> {
     /// Its name in the configuration.
     pub name: Arc<str>,
-    /// The digest of its bytes.
+    /// The digest of its file, `sha256:...`.
     pub digest: String,
-    /// The contract's version.
+    /// The contract that it was built for, with its version.
     pub contract: String,
-    /// Every function it can call.
+    /// Every host call that it imports.
     pub calls: Vec<CallSpec>,
     /// Its commands and settings.
     pub description: Description,
-    /// What it is granted.
+    /// Its `allow` rules.
     pub grants: Arc<Grants>,
-    /// What one invocation may use.
+    /// The limits of one invocation.
     pub limits: Limits,
-    /// Its settings.
+    /// Names and values of its settings, in the order of its description. A name with several values is repeated.
     pub settings: Arc<[(String, String)]>,
     pub(crate) pre: PluginPre<D>,
-    /// How often it made which call.
+    /// The metric that counts its calls and their decisions.
     pub(crate) counted: Calls,
-    // Until they are in the store, where open jobs find them again.
+    // The file's bytes, until they are copied to the store for open jobs.
     pub(crate) bytes: Mutex<Option<Vec<u8>>>,
-    // Its clock ticks for as long as something holds the runtime; without it no limit on processor time bites.
+    // Keeps the clock thread alive. Without its ticks the limit on processor time has no effect.
     pub(crate) _runtime: Runtime,
 }
 
@@ -58,21 +58,21 @@ pub(crate) struct LoadedPlugin<D: GuestData> {
 pub(crate) struct NotLoaded {
     /// Its name in the configuration.
     pub name: String,
-    /// Where it stands there.
+    /// The file and line of its table.
     pub at: At,
-    /// Why.
+    /// The reason.
     pub error: LoadError,
-    /// Its commands, as far as they are known: from what it describes, or from the lock.
+    /// Its commands, from its description or else from the lock. Empty if neither is available.
     pub commands: Vec<String>,
 }
 
 /// Why a plugin does not load.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LoadError {
-    /// Its bytes are no plugin.
+    /// Its file is not a plugin.
     #[error("{0}")]
     Artifact(#[from] ArtifactError),
-    /// The lock names other bytes.
+    /// The lock contains another digest.
     #[error(
         "its bytes are not those that plugins.lock names ({found}, locked {locked}); if the change was reviewed: wardroom plugin lock"
     )]
@@ -88,32 +88,32 @@ pub(crate) enum LoadError {
     /// It cannot be compiled or linked.
     #[error("it cannot be compiled: {0}")]
     Compile(String),
-    /// It does not describe itself well.
+    /// `describe` failed, or its description is invalid.
     #[error("{0}")]
     Describe(String),
-    /// It asks for calls that no rule names.
+    /// It imports calls that no rule names.
     #[error("it can call {}, and no rule names that", .calls.join(", "))]
     NotGranted {
-        /// The calls.
+        /// The names of the calls.
         calls: Vec<String>,
-        /// The rule to add.
+        /// The `allow` rules to add, as TOML.
         add: String,
     },
-    /// Its settings are wrong.
+    /// Its settings do not match its description. Each problem has its position in the file.
     #[error("{}", .0.iter().map(|(at, message)| format!("{at}: {message}")).collect::<Vec<_>>().join("; "))]
     Settings(Vec<(At, String)>),
     /// Another plugin has one of its commands.
     #[error("it has the command `{word}`, which {owner} has already")]
     CommandTaken {
-        /// The word.
+        /// The command or alias.
         word: String,
-        /// Who has it.
+        /// The plugin or host that has it, for the message.
         owner: String,
     },
 }
 
 impl LoadError {
-    /// The line to write, where one would help.
+    /// The configuration lines that fix the error, if any do.
     pub(crate) fn fix(&self) -> Option<String> {
         match self {
             Self::NotGranted { add, .. } => Some(add.clone()),
@@ -122,7 +122,8 @@ impl LoadError {
     }
 }
 
-/// What is kept beside the compiled code, so that a known plugin is loaded without looking into it again.
+/// A file in the cache with the facts about a compiled plugin. With it, the plugin loads without parsing and
+/// `describe`.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Note {
     format: u32,
@@ -131,8 +132,9 @@ pub(crate) struct Note {
     pub(crate) description: commands::Description,
 }
 
+/// The ending of the note's file name.
 const NOTE: &str = "plugin.json";
-// Changes whenever an older host's note would be read wrongly.
+/// The format of the note. Increase it with every incompatible change of [`Note`].
 const NOTE_FORMAT: u32 = 1;
 
 /// Loads plugins.
@@ -149,12 +151,12 @@ impl<D: GuestData> Clone for Loader<D> {
 }
 
 impl<D: GuestData> Loader<D> {
-    /// A loader that keeps compiled code in a folder, or nowhere.
+    /// `cache` is the folder for compiled code. With `None` nothing is cached.
     pub(crate) fn new(runtime: Runtime, cache: Option<PathBuf>, functions: HostFunctions<D>) -> Self {
         Self { runtime, cache: Cache::new(cache), functions }
     }
 
-    /// The engine that the plugins run in.
+    /// The wasmtime engine that runs the plugins, and its clock.
     pub(crate) fn runtime(&self) -> &Runtime {
         &self.runtime
     }
@@ -162,7 +164,7 @@ impl<D: GuestData> Loader<D> {
     /// Loads one plugin and adds its commands to the table.
     ///
     /// # Errors
-    /// Why it does not load; nothing is added then.
+    /// The plugin does not load. The command table is then unchanged.
     pub(crate) async fn load(
         &self,
         config: &PluginConfig,
@@ -192,12 +194,15 @@ impl<D: GuestData> Loader<D> {
         }
     }
 
+    /// Loads one plugin without its commands. Sets `commands` as soon as the description is known, for messages about a
+    /// plugin that does not load.
     async fn prepare(
         &self,
         config: &PluginConfig,
         lock: Option<&Lock>,
         commands: &mut Vec<String>,
     ) -> Result<LoadedPlugin<D>, LoadError> {
+        // 1. The file's digest must be the one in the lock, if there is a lock.
         let bytes = read_file(&config.module)?;
         let digest = digest(&bytes);
         if let Some(lock) = lock {
@@ -209,12 +214,15 @@ impl<D: GuestData> Loader<D> {
                 Some(_) => {}
             }
         }
-        let (component, note, calls) = self.look(&bytes, &digest).await?;
+        // 2. Compile it, and check its description.
+        let (component, note, calls) = self.compile_or_cached(&bytes, &digest).await?;
         let name: Arc<str> = config.name.as_str().into();
         let description = describe::check(&name, note.description).map_err(LoadError::Describe)?;
         *commands = description.commands.iter().map(|spec| spec.name.clone()).collect();
+        // 3. Every import that needs a rule must have one, and the settings must match the description.
         granted(&config.name, &config.grants, &calls)?;
         let settings = settings(config, &description)?;
+        // 4. Link the imported functions and no others.
         let compile = |error: wasmtime::Error| LoadError::Compile(format!("{error:#}").replace('\n', " "));
         let mut linker = Linker::new(self.runtime.engine());
         for row in &calls {
@@ -237,8 +245,13 @@ impl<D: GuestData> Loader<D> {
         })
     }
 
-    /// The compiled component and what is known of it: from an earlier load of the same bytes, or found out now.
-    pub(crate) async fn look(&self, bytes: &[u8], digest: &str) -> Result<(Component, Note, Vec<CallSpec>), LoadError> {
+    /// The compiled component, its note and its imports: from the cache if it contains them, else from a new
+    /// compilation.
+    pub(crate) async fn compile_or_cached(
+        &self,
+        bytes: &[u8],
+        digest: &str,
+    ) -> Result<(Component, Note, Vec<CallSpec>), LoadError> {
         let engine = self.runtime.engine();
         if let Some(note) = self.cache.note::<Note>(engine, digest, NOTE)
             && note.format == NOTE_FORMAT
@@ -250,7 +263,7 @@ impl<D: GuestData> Loader<D> {
         }
         let (bytes, cache, runtime, name) =
             (bytes.to_vec(), self.cache.clone(), self.runtime.clone(), digest.to_owned());
-        // Compiling takes long and would hold up every guest of this thread.
+        // Compilation runs on its own thread, because it would block the guests of this one.
         let table = self.functions.table().clone();
         let compiled = tokio::task::spawn_blocking(move || {
             let artifact = Artifact::from_bytes(&bytes, &table)?;
@@ -260,7 +273,7 @@ impl<D: GuestData> Loader<D> {
             Ok::<_, LoadError>((artifact, component))
         });
         let (artifact, component) = compiled.await.map_err(|error| LoadError::Compile(error.to_string()))??;
-        let description = describe::ask(&self.runtime, &component).await.map_err(LoadError::Describe)?;
+        let description = describe::call_describe(&self.runtime, &component).await.map_err(LoadError::Describe)?;
         let calls = artifact.calls.iter().map(|row| row.name.to_owned()).collect();
         let note = Note { format: NOTE_FORMAT, contract: artifact.contract, calls, description };
         self.cache.keep_note(engine, digest, NOTE, &note);
@@ -269,12 +282,12 @@ impl<D: GuestData> Loader<D> {
 }
 
 impl<D: GuestData> LoadedPlugin<D> {
-    /// Its bytes, once.
+    /// Takes the file's bytes. `None` after the first call.
     pub(crate) fn take_bytes(&self) -> Option<Vec<u8>> {
         self.bytes.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// What the lock says of it.
+    /// Its entry for `plugins.lock`.
     pub(crate) fn locked(&self) -> Locked {
         let mut commands: Vec<String> = self.description.commands.iter().map(|spec| spec.name.clone()).collect();
         let mut calls: Vec<String> = self.calls.iter().map(|row| row.name.to_owned()).collect();
@@ -284,7 +297,10 @@ impl<D: GuestData> LoadedPlugin<D> {
     }
 }
 
-/// Every call that needs a rule is named by one.
+/// Checks that every imported call that needs a rule is named by one.
+///
+/// # Errors
+/// [`LoadError::NotGranted`], with the rules to add.
 fn granted(plugin: &str, grants: &Grants, calls: &[CallSpec]) -> Result<(), LoadError> {
     let unnamed = |row: &&CallSpec| row.kind.needs_rule() && grants.naming(row.name).next().is_none();
     let missing: Vec<&CallSpec> = calls.iter().filter(unnamed).collect();
@@ -295,13 +311,14 @@ fn granted(plugin: &str, grants: &Grants, calls: &[CallSpec]) -> Result<(), Load
         let names: Vec<String> = rows.iter().map(|row| format!("\"{}\"", row.name)).collect();
         format!("[[plugin.{plugin}.allow]]\ncall = [{}]{limit}", names.join(", "))
     };
-    // An effect is granted with a limit: a rule without one is a rule for everything there will ever be.
+    // The suggested rule for an effect has a limit. Without one it would also allow every future target.
     let (acts, others): (Vec<_>, Vec<_>) = missing.iter().partition(|row| row.kind == CallKind::Acts);
     let mut rules = Vec::new();
     if !others.is_empty() {
         rules.push(rule(&others, ""));
     }
-    // Where an environment need not be typed, a rule that names one would refuse what is typed without.
+    // If the attributes come from the command, the environment is optional. A limit on it would refuse commands without
+    // one, so the rule is limited by role.
     let (placed, typed): (Vec<_>, Vec<_>) =
         acts.into_iter().partition(|row| row.environment == crate::model::EnvironmentFrom::Target);
     if !placed.is_empty() {
@@ -313,8 +330,12 @@ fn granted(plugin: &str, grants: &Grants, calls: &[CallSpec]) -> Result<(), Load
     Err(LoadError::NotGranted { calls: missing.iter().map(|row| row.name.to_owned()).collect(), add: rules.join("\n") })
 }
 
-/// The settings as the guest sees them, in the order of its description.
+/// The settings as the guest receives them, in the order of its description.
+///
+/// # Errors
+/// [`LoadError::Settings`], with all problems.
 fn settings(config: &PluginConfig, description: &Description) -> Result<Arc<[(String, String)]>, LoadError> {
+    // 1. Unknown settings.
     let mut wrong = Vec::new();
     for (name, _) in &config.settings {
         if !description.settings.iter().any(|setting| setting.name == name.value) {
@@ -323,6 +344,7 @@ fn settings(config: &PluginConfig, description: &Description) -> Result<Arc<[(St
             wrong.push((name.at.clone(), format!("the plugin has no setting `{}`{meant}", name.value)));
         }
     }
+    // 2. Missing settings, too many values, and values that do not match the pattern.
     let mut settings = Vec::new();
     for setting in &description.settings {
         let Some((name, values)) = config.settings.iter().find(|(name, _)| name.value == setting.name) else {

@@ -1,4 +1,5 @@
-//! `plugins.lock`: what each plugin was when somebody reviewed it, as a file whose changes read like a review.
+//! `plugins.lock`: the digest, commands and calls of each plugin at its last review. The file is committed, and its
+//! diff shows a reviewer what changed.
 
 use std::{
     collections::BTreeMap,
@@ -9,10 +10,10 @@ use std::{
 
 use crate::base::{Key, Problem, Problems, Table, TableKeys, parse};
 
-/// The file's name, beside `plugins.toml`.
+/// The file's name. It is in the folder of `plugins.toml`.
 pub(super) const FILE: &str = "plugins.lock";
 
-/// The file itself.
+/// The keys at the top level of the file.
 static LOCK_KEYS: TableKeys =
     TableKeys { path: "", about: "The lock.", keys: &[Key::tables("plugin", &LOCKED_KEYS, "The plugins.")] };
 
@@ -27,37 +28,37 @@ static LOCKED_KEYS: TableKeys = TableKeys {
     ],
 };
 
-/// One plugin in the lock.
+/// The entry of one plugin.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Locked {
-    /// The digest of its bytes.
+    /// The digest of its file, `sha256:...`. A plugin with another digest does not load.
     pub digest: String,
-    /// The contract's version.
+    /// The contract that it was built for, with its version.
     pub contract: String,
     /// Its commands, sorted.
     pub commands: Vec<String>,
-    /// Every function it can call, sorted.
+    /// Every host call that it imports, sorted.
     pub calls: Vec<String>,
 }
 
-/// All locked plugins, by name.
+/// The contents of `plugins.lock`: an entry for each plugin, by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Lock(pub BTreeMap<String, Locked>);
 
 impl Lock {
-    /// The warning about a host without a lock file.
+    /// The warning for a host without a lock file.
     pub const MISSING: &str =
         "there is no plugins.lock, so changed plugin files are not detected; write one with `wardroom plugin lock`";
 
-    /// The path of the lock of a configuration file.
+    /// The path of the lock file that belongs to a configuration file.
     pub fn path(config: &Path) -> PathBuf {
         config.with_file_name(FILE)
     }
 
-    /// Reads a lock; `None` where there is none.
+    /// Reads a lock file. `None` if it does not exist.
     ///
     /// # Errors
-    /// Everything that is wrong with the file.
+    /// All problems of the file.
     pub fn read(path: &Path) -> Result<Option<Self>, Vec<Problem>> {
         let problems = Problems::default();
         let text = match std::fs::read_to_string(path) {
@@ -96,7 +97,7 @@ impl Lock {
         if problems.count() == 0 { Ok(Some(lock)) } else { Err(problems.sorted()) }
     }
 
-    /// The file's text: one line a command and a call, so that a change is a line in a review.
+    /// The file's text. Each command and each call has its own line, so that a diff shows each change as one line.
     pub fn text(&self) -> String {
         let mut text =
             String::from("# Written by `wardroom plugin lock`; commit it. Other bytes than these are refused.\n");
@@ -113,7 +114,7 @@ impl Lock {
         text
     }
 
-    /// What changes from this lock to another, one line a change: `deploy: + pipelines.trigger`.
+    /// The changes from this lock to `to`, one line each, such as `deploy: + call pipelines.trigger`.
     pub fn changes(&self, to: &Self) -> Vec<String> {
         let mut changes = Vec::new();
         let nothing = Locked::default();

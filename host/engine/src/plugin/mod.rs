@@ -1,6 +1,6 @@
-//! Plugins: from a file's bytes to a linked component, and one fresh sandbox for each invocation.
+//! Plugins: loads a file, checks, compiles and links its component, and runs each invocation in a new sandbox.
 //!
-//! Invariant: one function configures wasmtime. While a plugin describes itself every import traps.
+//! Invariant: one function configures wasmtime. During `describe` every import traps.
 //! Not here: what a host call does ([`crate::hostcall`]); the sandbox is generic over that.
 
 mod artifact;

@@ -1,7 +1,8 @@
-//! Loads a plugin again for a job that began with bytes which the file no longer holds, or that is no longer configured.
+//! Loads an earlier version of a plugin for an open job, when its file was changed or the plugin is no longer
+//! configured.
 //!
-//! Invariant: a job keeps its bytes, and nothing else: what it is granted is what the operator grants its plugin now.
-//! So all that it imports is linked here, and each call is judged when it is made.
+//! Invariant: a job keeps the plugin's bytes from its start, but not the grants. The grants are the plugin's current
+//! ones. So all imports are linked, also those without a grant, and the gate checks each call.
 
 use std::sync::Arc;
 
@@ -15,10 +16,10 @@ use super::{
 use crate::{model::Limits, plugin::bindings::PluginPre, policy::Grants};
 
 impl<D: GuestData> Loader<D> {
-    /// Loads bytes that were kept, under the name and with the grants that its plugin has now.
+    /// Loads a plugin from stored bytes. `grants` are its current grants; `limits` are those from the job's start.
     ///
     /// # Errors
-    /// Why they do not load.
+    /// [`LoadError`], for example if this version of the host cannot compile or link it.
     pub(crate) async fn revive(
         &self,
         name: &str,
@@ -27,7 +28,7 @@ impl<D: GuestData> Loader<D> {
         limits: Limits,
     ) -> Result<LoadedPlugin<D>, LoadError> {
         let digest = artifact::digest(bytes);
-        let (component, note, calls) = self.look(bytes, &digest).await?;
+        let (component, note, calls) = self.compile_or_cached(bytes, &digest).await?;
         let name: Arc<str> = name.into();
         let description = describe::check(&name, note.description).map_err(LoadError::Describe)?;
         let compile = |error: wasmtime::Error| LoadError::Compile(format!("{error:#}").replace('\n', " "));

@@ -1,4 +1,4 @@
-//! Runs one invocation: a fresh store with its own limits, one call, and everything dropped.
+//! Runs one invocation: a new wasmtime store with its own limits, one call of `run`, and the end of the guest.
 
 use std::time::Duration;
 
@@ -15,27 +15,27 @@ use crate::{
 /// How a guest ended.
 #[derive(Debug)]
 pub(crate) enum GuestEnd<S> {
-    /// It did its work.
+    /// The guest returned its reply.
     Reply(commands::Reply),
-    /// It says that it did not.
+    /// The guest returned a failure.
     Failure(commands::Failure),
-    /// It reached a limit and was ended.
+    /// The guest reached a limit.
     Limit(LimitReached),
-    /// It broke.
+    /// The guest trapped, or a host function failed. Holds the reason in one line.
     Trap(String),
-    /// The host ended it, and runs it anew when it can go on.
+    /// The host ended the guest without an error of the guest.
     Stopped(S),
 }
 
-/// A guest that ended, and what it did.
+/// The outcome of a guest run.
 pub(crate) struct GuestRun<D: GuestData> {
-    /// How it ended.
+    /// How the guest ended.
     pub(crate) end: GuestEnd<D::GuestStop>,
-    /// The host's side of it.
+    /// The store's data, with the counters and pending writes.
     pub(crate) invocation: D,
 }
 
-/// Runs one invocation to its end. Safe to drop: the guest is then gone, and what it began stands in the journal.
+/// Runs one invocation to its end. The future is safe to drop: that ends the guest, and its intents are in the journal.
 pub(crate) async fn run<D: GuestData>(
     plugin: &LoadedPlugin<D>,
     mut invocation: D,
@@ -50,10 +50,10 @@ pub(crate) async fn run<D: GuestData>(
     let ended = tokio::time::timeout(limits.wall, call(&plugin.pre, &mut store, asked)).await;
     let end = match ended {
         Err(_) => GuestEnd::Limit(LimitReached::Wall(limits.wall)),
-        Ok(Err(error)) => broken::<D::GuestStop>(&error, limits.bytes_out),
-        // What a guest answers is its words too.
+        Ok(Err(error)) => guest_end::<D::GuestStop>(&error, limits.bytes_out),
+        // The reply counts against the limit on bytes too.
         Ok(Ok(answer)) => match (store.data_mut().meter().bytes(size(&answer)), answer) {
-            (Err(error), _) => broken::<D::GuestStop>(&error, limits.bytes_out),
+            (Err(error), _) => guest_end::<D::GuestStop>(&error, limits.bytes_out),
             (Ok(()), Ok(reply)) => GuestEnd::Reply(reply),
             (Ok(()), Err(failure)) => GuestEnd::Failure(failure),
         },
@@ -70,7 +70,8 @@ async fn call<D: GuestData>(
     plugin.wardroom_plugin_commands().call_run(store, asked).await
 }
 
-/// Yields at every tick, so that one guest never holds a thread, and traps when the budget is used up.
+/// Limits processor time. The guest yields at every [`TICK`], so that it cannot block a thread, and traps when its time
+/// is used up. The time is rounded up to whole ticks.
 pub(crate) fn limit_cpu<T: 'static>(store: &mut Store<T>, cpu: Duration) {
     let ticks = u64::try_from(cpu.as_micros().div_ceil(TICK.as_micros())).unwrap_or(u64::MAX).max(1);
     let mut left = ticks;
@@ -84,14 +85,15 @@ pub(crate) fn limit_cpu<T: 'static>(store: &mut Store<T>, cpu: Duration) {
     });
 }
 
-/// Limits what the host copies out of a guest at one time, before anything is counted: a list of a thousand
-/// strings can point to the same megabytes a thousand times.
+/// Limits the bytes that the host copies from a guest in one call. The meter counts only after the copy, and a list of
+/// a thousand strings can point to the same megabytes a thousand times.
 pub(crate) fn limit_copies<T: 'static>(store: &mut Store<T>, limits: &Limits) {
-    // What is counted is the written form, which is never shorter than a fraction of what is copied.
+    // The meter counts the serialized form, which can be smaller than the copy. The factor 4 leaves room for that.
     store.set_hostcall_fuel(limits.bytes_out.saturating_mul(4));
 }
 
-fn broken<S: std::error::Error + Clone + Send + Sync + 'static>(
+/// The end that a guest's error stands for: a stop by the host, a limit or a trap.
+fn guest_end<S: std::error::Error + Clone + Send + Sync + 'static>(
     error: &wasmtime::Error,
     bytes_out: usize,
 ) -> GuestEnd<S> {
@@ -108,9 +110,10 @@ fn broken<S: std::error::Error + Clone + Send + Sync + 'static>(
     }
 }
 
-/// Why a guest broke, one line: its own words are hostile, and a backtrace is for the log.
+/// The reason of a trap in one line. It is cleaned, because the text may be hostile. The log gets the full error with
+/// its backtrace, at level debug.
 pub(crate) fn why(error: &wasmtime::Error) -> String {
-    tracing::debug!(error = format!("{error:?}"), "a guest broke");
+    tracing::debug!(error = format!("{error:?}"), "a guest failed");
     if let Some(limit) = error.downcast_ref::<LimitReached>() {
         return limit.to_string();
     }
@@ -121,13 +124,13 @@ pub(crate) fn why(error: &wasmtime::Error) -> String {
     }
 }
 
-/// Wasmtime has no type for it that can be named outside.
+/// Whether the limit of [`limit_copies`] was reached. Wasmtime exports no type for this error, so its text is compared.
 fn is_too_much_at_once(error: &wasmtime::Error) -> bool {
     error.root_cause().to_string().contains("fuel allocated for hostcalls")
 }
 
 impl GuestInvocation {
-    /// In the contract's own types.
+    /// Converts it to the contract's types.
     fn to_contract(&self) -> commands::Invocation {
         let value = |value: &GuestValue| match value {
             GuestValue::Text(text) => commands::Value::Text(text.clone()),

@@ -1,4 +1,4 @@
-//! The one place that makes a wasmtime `Config`, the engine made of it, and its clock.
+//! The wasmtime configuration, the engine and its clock. No other module creates a wasmtime `Config`.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,26 +9,28 @@ use wasmtime::{
 use super::limits::{MOST_INSTANCES, MOST_MEMORIES, MOST_TABLES, TABLE_ELEMENTS};
 use crate::model::Limits;
 
-/// How often a running guest is looked at.
+/// The interval of the engine's clock. A running guest yields and its processor time is checked at every tick.
 pub(super) const TICK: Duration = Duration::from_millis(10);
 
-/// Guests at one time, queries and jobs together. More wait for their turn before they are instantiated.
+/// The most guests at one time, for queries and jobs together. Further ones wait before they are instantiated.
 pub(crate) const MOST_GUESTS: u32 = 256;
 
-/// The depth of a guest's own calls, in bytes of stack.
+/// The stack of a guest, in bytes. It limits the depth of its calls.
 const GUEST_STACK: usize = 512 << 10;
 
-/// How guests get their memory.
+/// How memory for guests is allocated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Memory {
-    /// Slots that are reserved once and used again and again: fast, and takes much address space.
+    /// Slots that are reserved once and reused. Fast, but needs a large address space.
     Pool,
-    /// Mapped for each guest.
+    /// Memory that is mapped anew for each guest.
     OnDemand,
 }
 
-/// The configuration of every engine of this crate. One function, so that compiled code of one process fits the next.
+/// The configuration of every engine of this crate. There is only one, so that cached compiled code is valid in the
+/// next process.
 pub(crate) fn config(memory: Memory) -> Config {
+    // 1. Interruption, the stack, deterministic results and the allowed WebAssembly features.
     let mut config = Config::new();
     config
         .epoch_interruption(true)
@@ -44,11 +46,12 @@ pub(crate) fn config(memory: Memory) -> Config {
         .wasm_memory64(false)
         .wasm_wide_arithmetic(false)
         .concurrency_support(false);
+    // 2. Memory.
     match memory {
         Memory::OnDemand => config.allocation_strategy(InstanceAllocationStrategy::OnDemand),
         Memory::Pool => {
             let mut pool = PoolingAllocationConfig::new();
-            // As many of everything as all guests at once can have: none can use up what is another's.
+            // The pool holds the maximum of all guests together, so that no guest can exhaust the share of another.
             pool.total_component_instances(MOST_GUESTS)
                 .total_core_instances(MOST_GUESTS * MOST_INSTANCES as u32)
                 .total_memories(MOST_GUESTS * MOST_MEMORIES as u32)
@@ -59,10 +62,11 @@ pub(crate) fn config(memory: Memory) -> Config {
                 .max_tables_per_component(MOST_TABLES as u32)
                 .max_memory_size(Limits::MOST_MEMORY_MIB << 20)
                 .table_elements(TABLE_ELEMENTS)
-                // What a guest touched is kept for the next one, cleared by hand: cheaper than asking the kernel.
+                // Up to 64 KiB of a slot stay mapped and are zeroed by wasmtime. That is cheaper than a system call.
                 .linear_memory_keep_resident(64 << 10)
-                // What it touched lies anywhere (a Rust guest's stack ends, and its data begins, at 1 MiB): where the
-                // kernel can tell (Linux 6.7), only that is cleared, and no pages are given back. A third off a query.
+                // The touched pages are scattered: a Rust guest's stack ends, and its data begins, at 1 MiB. A kernel
+                // from Linux 6.7 reports them, so that only they are zeroed and no pages are unmapped. This saves a
+                // third of the time of a query.
                 .pagemap_scan(Enabled::Auto)
                 .async_stack_keep_resident(64 << 10)
                 .table_keep_resident(16 << 10)
@@ -73,36 +77,36 @@ pub(crate) fn config(memory: Memory) -> Config {
     config
 }
 
-/// The engine that runs all plugins of a host, and the thread that is its clock.
+/// The engine that runs all plugins of a host, and its clock thread. The thread ends with the last clone.
 #[derive(Clone)]
 pub(crate) struct Runtime {
     engine: Engine,
-    // Dropping the last of these ends the clock's thread.
+    // Dropping the last clone closes the channel, and that ends the clock thread.
     _clock: Arc<std::sync::mpsc::SyncSender<()>>,
 }
 
 impl Runtime {
-    /// Makes an engine with a pool, or without one where the address space is too small for it.
+    /// Creates an engine with pooled memory, or with memory on demand if the address space is too small for the pool.
     ///
     /// # Errors
-    /// What wasmtime says.
+    /// Wasmtime cannot create the engine, or the clock thread cannot start.
     pub(crate) fn new() -> wasmtime::Result<Self> {
         match Self::with_memory(Memory::Pool) {
             Ok(runtime) => Ok(runtime),
             Err(error) => {
                 tracing::warn!(
                     error = format!("{error:#}"),
-                    "no pool for guests' memory (a small address space?); guests start slower"
+                    "the memory pool for guests cannot be reserved (is the address space limited?); guests start slower"
                 );
                 Self::with_memory(Memory::OnDemand)
             }
         }
     }
 
-    /// Makes an engine of one kind.
+    /// Creates an engine and starts its clock thread.
     ///
     /// # Errors
-    /// What wasmtime says, for example that the pool's address space cannot be had.
+    /// Wasmtime cannot create the engine, for example because the pool's address space cannot be reserved.
     pub(crate) fn with_memory(memory: Memory) -> wasmtime::Result<Self> {
         let engine = Engine::new(&config(memory))?;
         let (clock, ended) = std::sync::mpsc::sync_channel::<()>(0);
@@ -122,7 +126,6 @@ impl Runtime {
         Ok(Self { engine, _clock: Arc::new(clock) })
     }
 
-    /// The engine.
     pub(crate) fn engine(&self) -> &Engine {
         &self.engine
     }
@@ -140,7 +143,8 @@ mod tests {
         for memory in [Memory::Pool, Memory::OnDemand] {
             let engine = Engine::new(&config(memory)).unwrap();
             let module = Module::new(&engine, &bytes).unwrap();
-            // A little is cleared by hand, much is given back to the kernel: each must be as new for the next one.
+            // Wasmtime zeroes a few touched pages itself and unmaps many. The next guest must see fresh memory in both
+            // cases.
             for dirty in [3_usize, 1 << 10, 1 << 20, usize::MAX, 0] {
                 let mut store = Store::new(&engine, ());
                 store.set_epoch_deadline(1);

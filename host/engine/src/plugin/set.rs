@@ -1,4 +1,4 @@
-//! The plugins of a host: those that run, those that did not load, and the commands of all.
+//! The plugins of a host: those that are loaded, those that failed to load, and the command table.
 
 use std::{
     collections::HashMap,
@@ -20,7 +20,7 @@ use crate::{
 
 type NameAndDigest = (String, String);
 
-/// The plugins of a host.
+/// All configured plugins, and the earlier versions that open jobs need.
 pub(crate) struct Plugins<D: GuestData> {
     loaded: Vec<Arc<LoadedPlugin<D>>>,
     by_name: HashMap<Arc<str>, usize>,
@@ -28,14 +28,15 @@ pub(crate) struct Plugins<D: GuestData> {
     table: CommandTable,
     locked: bool,
     loader: Loader<D>,
-    /// What each plugin of the configuration is granted, loaded or not.
+    /// The grants of each configured plugin by name, also of those that failed to load.
     grants: HashMap<String, Arc<Grants>>,
-    /// Plugins of open jobs that are not those that are loaded now, by name and digest.
+    /// Plugins that were loaded from stored bytes for open jobs, by name and digest.
     revived: Mutex<HashMap<NameAndDigest, Arc<LoadedPlugin<D>>>>,
 }
 
 impl<D: GuestData> Plugins<D> {
-    /// Loads all plugins of a configuration, in the order of the file.
+    /// Loads all configured plugins, in the order of the file. A plugin that fails is logged and listed in
+    /// [`Self::not_loaded`].
     pub(crate) async fn load(configured: &[PluginConfig], loader: &Loader<D>, lock: Option<&Lock>) -> Self {
         let mut plugins = Self {
             loaded: Vec::new(),
@@ -64,35 +65,36 @@ impl<D: GuestData> Plugins<D> {
         plugins
     }
 
-    /// Those that run, in the order of the file.
+    /// The loaded plugins, in the order of the file.
     pub(crate) fn loaded(&self) -> &[Arc<LoadedPlugin<D>>] {
         &self.loaded
     }
 
-    /// Those that do not.
+    /// The plugins that failed to load, in the order of the file.
     pub(crate) fn not_loaded(&self) -> &[NotLoaded] {
         &self.not_loaded
     }
 
-    /// The commands of all that run, and of the host.
+    /// The commands of the host and of all loaded plugins.
     pub(crate) fn table(&self) -> &CommandTable {
         &self.table
     }
 
-    /// Whether a lock holds their bytes.
+    /// Whether the host has a `plugins.lock`.
     pub(crate) fn locked(&self) -> bool {
         self.locked
     }
 
-    /// One that runs.
+    /// A loaded plugin by its name in the configuration.
     pub(crate) fn get(&self, name: &str) -> Option<&Arc<LoadedPlugin<D>>> {
         self.by_name.get(name).map(|index| &self.loaded[*index])
     }
 
-    /// Keeps the bytes of all that run in the store, where open jobs find them again when the files hold others.
+    /// Copies the files of all loaded plugins to the store, so that open jobs can continue with them after a file was
+    /// changed.
     ///
     /// # Errors
-    /// The store's.
+    /// The store is unavailable.
     pub(crate) async fn keep(&self, store: &dyn Store) -> Result<(), StoreError> {
         for plugin in &self.loaded {
             let Some(bytes) = plugin.take_bytes() else { continue };
@@ -103,13 +105,16 @@ impl<D: GuestData> Plugins<D> {
         Ok(())
     }
 
-    /// The digests of all that run.
+    /// The digests of all loaded plugins.
     pub(crate) fn digests(&self) -> Vec<String> {
         self.loaded.iter().map(|plugin| plugin.digest.clone()).collect()
     }
 
-    /// The plugin of a job: the one that runs, if it has the same bytes; else those that were kept, with what their
-    /// plugin is granted now, which is nothing where it is no longer configured.
+    /// The plugin of a job: the loaded one if its digest is the job's, else one that is loaded from the stored bytes.
+    /// It has the plugin's current grants, which are none if the plugin is no longer configured.
+    ///
+    /// # Errors
+    /// The store is unavailable, or the stored bytes are missing, damaged or cannot be loaded.
     pub(crate) async fn of_job(
         &self,
         row: &JobRow,
@@ -137,13 +142,13 @@ impl<D: GuestData> Plugins<D> {
             job = row.id,
             plugin = row.plugin,
             digest = row.digest,
-            "a job goes on with the bytes that it began with"
+            "a job continues with the plugin version that it started with"
         );
         self.revived.lock().unwrap_or_else(PoisonError::into_inner).insert(name, plugin.clone());
         Ok(plugin)
     }
 
-    /// The plugin that has a command and did not load.
+    /// The plugin that failed to load and has this command. Used to explain an unknown command.
     pub(crate) fn missing(&self, command: &str) -> Option<&NotLoaded> {
         self.not_loaded.iter().find(|plugin| plugin.commands.iter().any(|known| known.eq_ignore_ascii_case(command)))
     }

@@ -1,6 +1,6 @@
-//! What a plugin may say of itself, which bytes are one, and that each limit of an invocation bites.
+//! Tests of descriptions, of files that are not plugins, and of the limits of an invocation.
 //!
-//! Not here: hostile guests in a whole host (the `tests` package).
+//! Not here: hostile guests in a complete host (the `tests` package).
 
 use std::time::Duration;
 
@@ -156,7 +156,7 @@ async fn the_clock_ticks_for_as_long_as_somebody_holds_the_runtime() {
     drop(runtime);
     let mut store = wasmtime::Store::new(&engine, ());
     run::limit_cpu(&mut store, Duration::from_millis(50));
-    // The engine of a host takes components; a module is enough to loop.
+    // A host runs components, but a core module is enough for an endless loop.
     let bytes = wat::parse_str(r#"(module (func (export "run") (loop (br 0))))"#).unwrap();
     let module = wasmtime::Module::new(&engine, bytes).unwrap();
     let instance = wasmtime::Instance::new_async(&mut store, &module, &[]).await.unwrap();

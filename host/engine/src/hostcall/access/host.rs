@@ -1,4 +1,4 @@
-//! The contract's side of `access`.
+//! The host calls `access.grant`, `access.revoke` and `access.list`.
 
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ impl HostCall for Grant {
         let name = format!("{}/{}", invocation.job_id(), invocation.intent());
         let (answer, grant) = granted(invocation, &name)?;
         if answer.added {
-            // What ended by itself, and what this one takes the place of.
+            // Delete expired grants, and those that the new one replaces.
             for old in superseded(invocation, &grant) {
                 invocation.also_write(Write::Revoke(old));
             }
@@ -52,12 +52,12 @@ impl HostCall for Grant {
     }
 
     async fn recover(&self, _: &InDoubt<'_>) -> Recovered<Self::Answer> {
-        // The effect is a write in the transaction of its result.
+        // The effect is a write in the transaction of its result. Without a result it did not happen.
         Recovered::Not
     }
 }
 
-/// What would be granted under a name, and how that is shown; nothing is changed.
+/// The grant that the command asks for, with `name` as its id, and the answer for the guest. Changes nothing.
 fn granted(invocation: &Invocation, name: &str) -> Result<(Shown, crate::store::Grant), types::Error> {
     let (context, asked) = (invocation.context(), GrantRequest::of(invocation));
     let access = &context.access;
@@ -88,7 +88,7 @@ fn granted(invocation: &Invocation, name: &str) -> Result<(Shown, crate::store::
     Ok((shown(invocation, Some(role.as_ref()), known.as_deref().unwrap_or(&grant), added), grant))
 }
 
-/// What somebody has already that gives them all that a grant would, for at least as long.
+/// A role that the person already holds, that covers the grant's app and environments and lasts at least as long.
 fn already(invocation: &Invocation, grant: &crate::store::Grant) -> Option<HeldRole> {
     let access = &invocation.context().access;
     let places = match &grant.environment {
@@ -109,7 +109,7 @@ fn already(invocation: &Invocation, grant: &crate::store::Grant) -> Option<HeldR
     all.find(gives)
 }
 
-/// The ids of those grants of the same person that are over, or that a new one says again and better.
+/// The ids of the person's grants that expired, or that a new grant includes and outlasts.
 fn superseded(invocation: &Invocation, new: &crate::store::Grant) -> Vec<String> {
     let access = &invocation.context().access;
     let now = access.now();
@@ -134,7 +134,7 @@ impl HostCall for Revoke {
     async fn attributes(&self, invocation: &Invocation, (): &()) -> Attributes {
         let (access, asked) = (&invocation.context().access, GrantRequest::of(invocation));
         let mut attributes = asked.attributes(access);
-        // The roles that it would take back, which may be several where none was typed.
+        // If no role was typed, the attributes contain all roles that would be revoked.
         let granted = asked.person.as_ref().map(|person| access.all_grants_of(person)).unwrap_or_default();
         let of_app = granted.iter().filter(|grant| asked.app.as_ref() == Some(&grant.app));
         let mut roles: Vec<String> = of_app.map(|grant| grant.role.clone()).collect();
@@ -166,13 +166,14 @@ impl HostCall for Revoke {
     }
 
     async fn recover(&self, _: &InDoubt<'_>) -> Recovered<Self::Answer> {
-        // The effect is a write in the transaction of its result.
+        // The effect is a write in the transaction of its result. Without a result it did not happen.
         Recovered::Not
     }
 }
 
-/// What would be taken back, and how that is written; nothing is changed.
+/// The grants that the command revokes, as the guest receives them, and the writes for it. Changes nothing.
 fn taken(invocation: &Invocation, name: &str) -> Result<(Vec<Shown>, Vec<Write>), types::Error> {
+    // 1. Admins have their rights from the configuration.
     let (access, asked) = (&invocation.context().access, GrantRequest::of(invocation));
     let (person, app) = asked.target()?;
     if access.is_admin(person) {
@@ -182,6 +183,8 @@ fn taken(invocation: &Invocation, name: &str) -> Result<(Vec<Shown>, Vec<Write>)
     }
     let (mut answer, mut writes) = (Vec::new(), Vec::new());
     for grant in access.all_grants_of(person) {
+        // 2. Does the grant match the app, the role and the environment? `narrowed`: only one of its environments is
+        //    revoked.
         let fits = grant.app == app && asked.role.as_ref().is_none_or(|role| *role == grant.role);
         let narrowed = match (&asked.environment, &grant.environment) {
             (Some(asked), Some(known)) if asked != known => continue,
@@ -189,7 +192,8 @@ fn taken(invocation: &Invocation, name: &str) -> Result<(Vec<Shown>, Vec<Write>)
             _ => None,
         };
         let Some(role) = access.role(&grant.role).filter(|_| fits) else {
-            // A role that is gone could come back, and with it what was granted.
+            // 3. The configuration no longer contains the role. Revoke the grant anyway: it would be valid again if the
+            //    role returned.
             if fits {
                 writes.push(Write::Revoke(grant.id.clone()));
                 answer.push(shown(invocation, None, &grant, false));
@@ -199,10 +203,11 @@ fn taken(invocation: &Invocation, name: &str) -> Result<(Vec<Shown>, Vec<Write>)
         if narrowed.is_some_and(|environment| !role.covers(None, Some(environment))) {
             continue;
         }
+        // 4. Revoke the grant.
         writes.push(Write::Revoke(grant.id.clone()));
         match narrowed {
             None => answer.push(shown(invocation, Some(role.as_ref()), &grant, false)),
-            // It was for all environments: the others stay, each by itself, as they were granted.
+            // The grant was for all environments. Each of the others gets a grant of its own with the same terms.
             Some(environment) => {
                 let one = crate::store::Grant { environment: Some(environment.clone()), ..(*grant).clone() };
                 answer.push(shown(invocation, Some(role.as_ref()), &one, false));
@@ -225,7 +230,7 @@ fn taken(invocation: &Invocation, name: &str) -> Result<(Vec<Shown>, Vec<Write>)
     Ok((answer, writes))
 }
 
-/// Why there is nothing to take back, and what they have all the same.
+/// The message that there is nothing to revoke, with the roles that the person has by the configuration.
 fn nothing(invocation: &Invocation, person: &str, app: &str) -> String {
     let held = invocation.context().access.roles_of(person, false).into_iter();
     let by_file: Vec<String> = held
@@ -273,7 +278,7 @@ impl HostCall for List {
     }
 }
 
-/// Posts a change of rights to the room that is told of them, in the transaction that makes the change.
+/// Adds the announcement of a change of rights to the transaction that makes the change.
 fn tell(invocation: &mut Invocation, name: &str, what: &str) {
     let context = invocation.context().clone();
     let by = &invocation.request().caller().id;
@@ -285,13 +290,13 @@ fn tell(invocation: &mut Invocation, name: &str, what: &str) {
     let Some(room) = &context.access.tell else { return };
     let bot = &invocation.request().message().bot;
     let Some(destination) = context.outbox.destination(bot, room) else {
-        tracing::error!(%room, "a change of rights is told nobody: the bot is in no such network");
+        tracing::error!(%room, "a change of rights is not announced: the bot has no account on the room's network");
         return;
     };
     invocation.also_write(Write::Send(destination.say(format!("{name}/rights"), Text::lines(summary))));
 }
 
-/// A grant in words: `@bob:example.org, role deployer on cms in staging, production, until 2026-11-21 14:00 UTC`.
+/// A grant as text: `@bob:example.org, role deployer on cms in staging, production, until 2026-11-21 14:00 UTC`.
 fn words(grant: &Shown) -> String {
     let until = grant.until.and_then(|until| i64::try_from(until.unix_ms).ok());
     let until = until.and_then(|at| jiff::Timestamp::from_millisecond(at).ok());

@@ -1,7 +1,8 @@
 //! `access`: grants and revocations of roles in chat.
 //!
-//! Invariant: person, app, environment, role and duration come from the command that the host parsed, never from the guest. A role is
-//! granted only if the file allows that (`grant_in_chat`), and only by an admin or an owner of the app.
+//! Invariant: person, app, environment, role and duration come from the command that the host parsed, never from the
+//! guest. A role is granted only if the file allows that (`grant_in_chat`), and only by an admin or an owner of the
+//! app.
 
 mod host;
 mod target;

@@ -1,6 +1,6 @@
-//! What was typed about somebody's rights, and what the file lets be done with it.
+//! The target of a grant or revocation: person, app, environment, role and duration, and the checks on them.
 //!
-//! Invariant: everything here is read from the parsed command and the configuration; a guest has no say in it.
+//! Invariant: all values come from the parsed command and the configuration, and none from the guest.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,9 +13,9 @@ use crate::{
     policy::{Access, Role},
 };
 
-/// What was typed.
+/// The typed arguments of a grant or revocation.
 pub(crate) struct GrantRequest {
-    /// The identity through which it was asked.
+    /// The bot that received the command.
     pub(crate) bot: String,
     pub(crate) person: Option<String>,
     pub(crate) app: Option<String>,
@@ -44,7 +44,8 @@ impl GrantRequest {
         }
     }
 
-    /// What rules see: all that was typed, and the role that is meant where none was.
+    /// The attributes that rules are matched against: the typed arguments. If no role was typed, the role that
+    /// [`Self::pick`] returns.
     pub(crate) fn attributes(&self, access: &Access) -> Attributes {
         let role = self.role.clone().or_else(|| self.pick(access).ok().map(|role| role.name.clone()));
         let values = [
@@ -56,7 +57,7 @@ impl GrantRequest {
         values.into_iter().filter_map(|(attribute, value)| Some((attribute, vec![value?]))).collect()
     }
 
-    /// Person and app, without which nothing can be given or taken.
+    /// The person and the app. Every grant and revocation needs both.
     pub(crate) fn target(&self) -> Result<(&str, &str), types::Error> {
         match (&self.person, &self.app) {
             (Some(person), Some(app)) => Ok((person, app)),
@@ -64,7 +65,10 @@ impl GrantRequest {
         }
     }
 
-    /// The role that is meant: the one that was typed, or the only one that people can be added to there.
+    /// The typed role, or the only role with `grant_in_chat` that covers the app and the environment.
+    ///
+    /// # Errors
+    /// `refused` if no such role covers them, `invalid` if several do and none was typed.
     pub(crate) fn pick<'a>(&self, access: &'a Access) -> Result<&'a Arc<Role>, types::Error> {
         let app = self.app.as_deref();
         let fits = |role: &&Arc<Role>| {
@@ -95,13 +99,14 @@ impl GrantRequest {
     }
 }
 
-/// The environments that a role covers and an identity may touch, in the identity's order.
+/// The environments of a bot that a role covers, in the bot's order.
 pub(crate) fn environments(access: &Access, bot: &str, role: &Role) -> Vec<String> {
     let all = access.bots.environments(bot).iter().filter(|name| role.covers(None, Some(name)));
     all.cloned().collect()
 }
 
-/// Why nothing is given or taken: nobody was typed, or it is not this person's to give.
+/// The reasons to refuse a grant or revocation: person or app is missing, or the caller is neither an admin nor an
+/// owner of the app, or an owner's own rights do not cover every environment.
 pub(crate) fn objections(invocation: &Invocation) -> Vec<Reason> {
     let access = &invocation.context().access;
     let (asker, asked) = (invocation.request().asker(), GrantRequest::of(invocation));
@@ -130,7 +135,8 @@ pub(crate) fn objections(invocation: &Invocation) -> Vec<Reason> {
     vec![Reason { kind: "owner".to_owned(), text, add }]
 }
 
-/// The environments that are meant where none was typed, and that the asker's own right to this command does not cover.
+/// A reason for each environment that the caller's own rights to this command do not cover. Only if no environment was
+/// typed, because the grant is then for all environments of the role.
 fn beyond_reach(invocation: &Invocation, asked: &GrantRequest) -> Vec<Reason> {
     let access = &invocation.context().access;
     let (None, Ok(role)) = (&asked.environment, asked.pick(access)) else { return Vec::new() };
@@ -144,7 +150,7 @@ fn beyond_reach(invocation: &Invocation, asked: &GrantRequest) -> Vec<Reason> {
     beyond.map(reason).collect()
 }
 
-/// A grant as guests see it. `role` is absent where the file has it no more.
+/// A grant as guests receive it. `role` is `None` if the configuration no longer contains it.
 pub(crate) fn shown(invocation: &Invocation, role: Option<&Role>, grant: &crate::store::Grant, added: bool) -> Granted {
     let context = invocation.context();
     let title = context.catalog.app(&grant.app).map_or_else(|| grant.app.clone(), |app| app.title.clone());
@@ -166,12 +172,12 @@ pub(crate) fn shown(invocation: &Invocation, role: Option<&Role>, grant: &crate:
     }
 }
 
-/// Somebody by the part of their id that people know: what they call themselves now says nothing about rights.
+/// A person whose name is the handle in the id. Display names are not used, because anyone can change their own.
 fn person(id: &str) -> types::Person {
     types::Person { id: id.to_owned(), name: handle_of(id).to_owned() }
 }
 
-/// The same for the store.
+/// The same as [`person`], in the store's type.
 pub(crate) fn kept(id: &str) -> Person {
     Person { id: id.to_owned(), name: handle_of(id).to_owned() }
 }

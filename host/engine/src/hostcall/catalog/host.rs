@@ -1,4 +1,4 @@
-//! The contract's side of `catalog`.
+//! The host calls `catalog.apps` and `catalog.releases`.
 
 use crate::{
     hostcall::{
@@ -13,7 +13,7 @@ use crate::{
     },
 };
 
-/// The most releases of one answer.
+/// The most releases in one answer.
 const MOST_RELEASES: u32 = 200;
 
 /// `catalog.apps`
@@ -35,7 +35,7 @@ impl HostCall for Apps {
     }
 }
 
-/// An app with those of its deployments that the caller may see; none of it where there are none.
+/// An app with the deployments that the caller may see. `None` if the caller may see none of them.
 fn visible(invocation: &Invocation, app: &ConfiguredApp) -> Option<App> {
     let catalog = &invocation.context().catalog;
     let deployments: Vec<Deployment> = app

@@ -1,6 +1,7 @@
 //! `catalog`: the configured apps, how each is deployed, and the releases.
 //!
-//! Invariant: apps and environments that the caller may not see are left out. Only the host records releases, when a pipeline ends.
+//! Invariant: apps and environments that the caller may not see are left out. Only the host records releases, when a
+//! pipeline ends.
 
 mod host;
 

@@ -1,4 +1,4 @@
-//! The contract's side of `chat`.
+//! The host calls `chat.say` and `chat.stage`.
 
 use crate::{
     base::{Text, clean},
@@ -12,7 +12,7 @@ use crate::{
     store::{Entry, Write},
 };
 
-/// A stage is cut here, in bytes.
+/// The longest stage, in bytes. The rest is cut off.
 const LONGEST_STAGE: usize = 80;
 
 /// `chat.say`
@@ -37,7 +37,7 @@ impl HostCall for Say {
                 let row = thread_message(job.row(), &format!("say-{number}"), text);
                 invocation.also_write(Write::Send(row));
             }
-            // A query has no thread of its own: its words go before its answer.
+            // A query has no thread of its own: its messages are posted before its answer.
             None => invocation.say_with_answer(text),
         }
         Ok(())
@@ -62,7 +62,7 @@ impl HostCall for Stage {
     }
 
     fn replayed(&self, invocation: &mut Invocation, (message,): &(Message,), _: &Result<(), types::Error>, _: &Entry) {
-        // The card of a job that goes on begins empty.
+        // After a restart the status card is empty, so a replay sets the stage again.
         show(invocation, message);
     }
 }

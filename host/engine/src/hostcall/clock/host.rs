@@ -1,4 +1,4 @@
-//! The contract's side of `clock`.
+//! The host calls `clock.now` and `clock.after`.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::{
     store::Entry,
 };
 
-/// The longest time that can be waited for or left for later.
+/// The longest timer, and the longest delay of a scheduled job: 400 days.
 pub(crate) const LONGEST_SPAN: Duration = Duration::from_secs(400 * 24 * 3600);
 
 /// `clock.now`
@@ -72,7 +72,10 @@ impl HostCall for After {
     }
 }
 
-/// The moment so many milliseconds after another.
+/// `from` plus a number of milliseconds.
+///
+/// # Errors
+/// `invalid` if it is more than [`LONGEST_SPAN`] ahead.
 pub(crate) fn later(from: jiff::Timestamp, milliseconds: u64) -> Result<jiff::Timestamp, types::Error> {
     if u128::from(milliseconds) > LONGEST_SPAN.as_millis() {
         return Err(problem("invalid", "that is too far away: at most 400 days"));
@@ -81,7 +84,7 @@ pub(crate) fn later(from: jiff::Timestamp, milliseconds: u64) -> Result<jiff::Ti
     from.checked_add(span).map_err(|_| problem("invalid", "that is beyond the end of time"))
 }
 
-/// A moment as the contract writes it.
+/// A timestamp in the contract's type, in milliseconds since 1970. `None` before 1970.
 pub(crate) fn instant(at: jiff::Timestamp) -> Option<types::Instant> {
     u64::try_from(at.as_millisecond()).ok().map(|unix_ms| types::Instant { unix_ms })
 }

@@ -1,4 +1,4 @@
-//! The contract's side of `jobs`.
+//! The host calls `jobs.later`, `jobs.list` and `jobs.cancel`.
 
 use crate::{
     base::moment,
@@ -20,12 +20,13 @@ use crate::{
     store::{JobPhase, JobQuery, JobRow, JobStatus, Write},
 };
 
-/// The most jobs that one listing gives, and that are looked through for it.
+/// The most jobs that `jobs.list` returns.
 const MOST_LEFT: usize = 1_000;
+/// The most scheduled jobs that it reads from the store.
 const MOST_READ: u32 = 20_000;
-/// The most work that a plugin leaves for later in one person's name.
+/// The most scheduled jobs of one plugin and one person.
 const MOST_OPEN: u32 = 100;
-/// The least time after which work begins that was left by work that was left for later.
+/// The shortest delay of a job that a scheduled job schedules.
 const LEAST_AGAIN: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// `jobs.later`
@@ -55,7 +56,7 @@ impl HostCall for Later {
                     attributes.insert(Attribute::Parameter, others);
                 }
             }
-            // What cannot be read is said when it is tried; until then all of it counts as not typed.
+            // `perform` reports arguments that cannot be parsed. Until then all of them count as not typed.
             Err(_) => {
                 let values = request.arguments.iter().map(|argument| argument.value.clone()).collect();
                 attributes.insert(Attribute::Parameter, values);
@@ -67,7 +68,7 @@ impl HostCall for Later {
     fn objections(&self, invocation: &Invocation, (request,): &(LaterRequest,)) -> Vec<Reason> {
         let access = &invocation.context().access;
         let (asker, person) = (invocation.request().asker(), &invocation.request().caller().id);
-        // What is no command of this plugin is said when it is tried.
+        // `perform` reports a command that is not an action of this plugin.
         let Ok(command) = command(invocation, request) else { return Vec::new() };
         let name = &command.spec().name;
         let mut reasons = Vec::new();
@@ -75,7 +76,8 @@ impl HostCall for Later {
             let text = format!("no role lets {person} run `{name}`: {}", access.help());
             reasons.push(Reason { kind: "role".to_owned(), text, add: None });
         }
-        // What is left for later is done as if it had been typed: no rule lets a plugin name people or roles in it.
+        // The scheduled command runs as if it had been typed, so the plugin must not add a person or a role. No grant
+        // permits that.
         let typed = invocation.request().command();
         for attribute in [Attribute::Person, Attribute::Role] {
             for value in command.typed(attribute).filter(|value| !typed.has_typed(attribute, value)) {
@@ -87,15 +89,16 @@ impl HostCall for Later {
     }
 
     async fn perform(&self, invocation: &mut Invocation, (request,): &(LaterRequest,)) -> Result<Left, types::Error> {
+        // 1. The command, its start time and the limits on scheduled jobs.
         let command = command(invocation, request).map_err(|message| problem::<types::Error>("invalid", message))?;
         let context = invocation.context().clone();
         let begins = clock_later(context.monotonic.now(), request.milliseconds)?;
-        enough(invocation, request).await?;
+        check_limits(invocation, request).await?;
         let about = format!("begins at {}", moment(begins));
         let status = JobStatus { phase: JobPhase::Scheduled, about, since: context.clock.now(), wake: Some(begins) };
         let request = context.access.resume(command, invocation.request().message().clone());
         let Some(parent) = invocation.job().cloned() else { return Err(problem("invalid", "only a job leaves work")) };
-        // Its own, also where the plugin's file holds other bytes by now.
+        // 2. The new job gets the settings and limits of this job, even if the plugin was changed since.
         let given = (invocation.settings().to_vec(), *invocation.meter.limits());
         let shown = shown_in(&context, &request).await;
         let parent = Some(parent.row());
@@ -105,6 +108,7 @@ impl HostCall for Later {
             line: row.line.clone(),
             at: clock_instant(begins).ok_or_else(|| problem::<types::Error>("invalid", "that is before 1970"))?,
         };
+        // 3. Its row, first entry, status card and announcement are in the transaction of this call's result.
         invocation.also_write(Write::Send(first_card(&row)));
         if let Some(shown) = shown {
             invocation.also_write(shown.opened(&row));
@@ -131,13 +135,17 @@ impl HostCall for Later {
     }
 
     async fn recover(&self, _: &InDoubt<'_>) -> Recovered<Self::Answer> {
-        // The effect is a write in the transaction of its result.
+        // The effect is a write in the transaction of its result. Without a result it did not happen.
         Recovered::Not
     }
 }
 
-/// Work left for later can leave work for later, and must not become ever more of it.
-async fn enough(invocation: &Invocation, request: &LaterRequest) -> Result<(), types::Error> {
+/// Limits scheduled jobs. A scheduled job can schedule jobs itself, so without limits their number could grow forever.
+///
+/// # Errors
+/// `limit` if a scheduled job schedules another in less than [`LEAST_AGAIN`], or if the person has [`MOST_OPEN`]
+/// already.
+async fn check_limits(invocation: &Invocation, request: &LaterRequest) -> Result<(), types::Error> {
     let again = invocation.job().is_some_and(|job| job.row().parent.is_some());
     if again && u128::from(request.milliseconds) < LEAST_AGAIN.as_millis() {
         let least = LEAST_AGAIN.as_secs();
@@ -159,14 +167,14 @@ async fn enough(invocation: &Invocation, request: &LaterRequest) -> Result<(), t
     Ok(())
 }
 
-/// The command that a guest leaves for later, read as if it had been typed.
+/// The command that a guest schedules, parsed as if it had been typed. The error is one line for people.
 fn command(invocation: &Invocation, request: &LaterRequest) -> Result<Command, String> {
     let own = &invocation.loaded().description.commands;
     let action = own.iter().find(|spec| spec.name == request.command && spec.kind == CommandKind::Action);
     let Some(spec) = action else {
         return Err(format!("`{}` is no action of this plugin", crate::base::clean(&request.command)));
     };
-    // The flags of the host itself are for people.
+    // Only the command's own parameters are allowed. The host's flags, such as `--override`, are reserved for people.
     if let Some(unknown) =
         request.arguments.iter().find(|given| spec.parameters.iter().all(|known| known.name != given.name))
     {
@@ -213,7 +221,7 @@ fn may_see(invocation: &Invocation, job: &JobRow) -> bool {
     let own = job.caller.id == invocation.request().caller().id;
     own || match (&job.app, &job.environment) {
         (Some(app), Some(environment)) => invocation.may_see(app, environment),
-        // What touches no place is its caller's own.
+        // A job without an app and environment is visible only to its caller and to admins.
         _ => matches!(*invocation.rights(), Rights::Admin),
     }
 }
@@ -228,8 +236,8 @@ impl HostCall for Cancel {
 
     async fn attributes(&self, invocation: &Invocation, (which,): &(Which,)) -> Attributes {
         let mut attributes = Attributes::new();
-        // What cannot be read now is said when it is tried.
-        // Of another plugin's jobs nothing is told.
+        // A job of another plugin gives no attributes, so that nothing about it is revealed. `perform` reports a job
+        // that cannot be read.
         let own = |job: &JobRow| job.plugin == invocation.plugin();
         if let Some(job) = invocation.context().store.job(&which.id).await.ok().flatten().filter(own) {
             attributes.extend(job.app.map(|app| (Attribute::App, vec![app])));
@@ -247,7 +255,8 @@ impl HostCall for Cancel {
         if !job.as_ref().is_some_and(own) {
             return Err(problem("not-found", "this plugin left no such job, or it has begun"));
         }
-        // Nobody begins it from here on.
+        // The claim keeps the scheduler from starting the job. It is read again because it may have started before the
+        // claim.
         let Some(claim) = context.claims.claim(&which.id) else {
             return Err(problem("not-found", "this plugin left no such job, or it has begun"));
         };
@@ -268,13 +277,14 @@ impl HostCall for Cancel {
         Ok(())
     }
 
-    /// What is called off is not looked at: what was left by then may be another one.
+    /// Always succeeds. The job is not looked up, because the scheduled jobs may have changed by the time of
+    /// the real run.
     fn dry_run(&self, _: &mut Invocation, _: &(Which,), _: &str) -> Option<Result<(), types::Error>> {
         Some(Ok(()))
     }
 
     async fn recover(&self, _: &InDoubt<'_>) -> Recovered<Self::Answer> {
-        // The effect is a write in the transaction of its result.
+        // The effect is a write in the transaction of its result. Without a result it did not happen.
         Recovered::Not
     }
 }

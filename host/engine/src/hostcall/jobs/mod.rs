@@ -1,7 +1,7 @@
 //! `jobs`: actions of a plugin that start at a later time, as jobs of their own.
 //!
-//! Invariant: a guest schedules only actions of its own plugin, for the person who typed the command, with arguments that were typed
-//! or that its grant lists in `beyond`. It lists and cancels only jobs that it scheduled.
+//! Invariant: a guest schedules only actions of its own plugin, for the person who typed the command, with arguments
+//! that were typed or that its grant lists in `beyond`. It lists and cancels only jobs that it scheduled.
 
 mod host;
 

@@ -1,4 +1,4 @@
-//! The contract's side of `log`.
+//! The host call `log.write`.
 
 use crate::{
     base::clean,
@@ -9,7 +9,7 @@ use crate::{
     },
 };
 
-/// A line of the log is cut here.
+/// The longest log line, in bytes. The rest is cut off.
 const LONGEST: usize = 2_000;
 
 /// `log.write`

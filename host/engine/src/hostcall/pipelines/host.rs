@@ -1,4 +1,4 @@
-//! The contract's side of `pipelines.trigger`.
+//! The host call `pipelines.trigger`.
 
 use std::collections::BTreeMap;
 
@@ -18,9 +18,9 @@ use crate::{
     store::Entry,
 };
 
-/// The parameter that is a deployment's version.
+/// The name of the parameter that holds a deployment's version.
 const VERSION: &str = "version";
-/// The code of an error after which nobody knows whether there is a run.
+/// The code of an error after which the run may or may not exist.
 const UNKNOWN: &str = "unknown";
 
 /// `pipelines.trigger`
@@ -42,7 +42,7 @@ impl HostCall for Trigger {
         if !versions.is_empty() {
             attributes.insert(Attribute::Version, versions);
         }
-        // A parameter that repeats what the host knows of the target says nothing new.
+        // A parameter that repeats the configured app or environment needs no rule of its own.
         let known = |entry: &&types::Entry| match entry.name.as_str() {
             VERSION => true,
             "app" => attributes.get(&Attribute::App).is_some_and(|apps| apps.contains(&entry.value)),
@@ -66,7 +66,12 @@ impl HostCall for Trigger {
         let key = RunKey::new(&job.row().id, invocation.intent());
         let run = run(&key, deployment, &parameters);
         let url = start(&context.backends, deployment, &key, &parameters).await.map_err(types::Error::Other)?;
-        tracing::info!(job = job.row().id, run = key.as_str(), pipeline = deployment.pipeline, "started a run");
+        tracing::info!(
+            job = job.row().id,
+            run = key.as_str(),
+            pipeline = deployment.pipeline,
+            "started a pipeline run"
+        );
         let answer = Run { id: key.as_str().to_owned(), url };
         show(invocation, &answer, &deployment.pipeline);
         if let Some(replay) = invocation.replay_state_mut() {
@@ -126,7 +131,6 @@ impl HostCall for Trigger {
     }
 }
 
-/// A run of a deployment under a key.
 fn run(key: &RunKey, deployment: &Deployment, parameters: &BTreeMap<String, String>) -> PipelineRun {
     PipelineRun {
         key: key.clone(),
@@ -138,7 +142,7 @@ fn run(key: &RunKey, deployment: &Deployment, parameters: &BTreeMap<String, Stri
     }
 }
 
-/// What is started, and with what.
+/// The configured deployment of a pipeline and its checked parameters.
 fn checked<'a>(
     context: &'a Context,
     request: &Request,
@@ -150,7 +154,7 @@ fn checked<'a>(
     Ok((deployment, parameters(deployment, &request.parameters)?))
 }
 
-/// Puts a run on the job's card.
+/// Adds a run to the job's status card.
 fn show(invocation: &Invocation, run: &Run, pipeline: &str) {
     let Some(job) = invocation.job() else { return };
     let pipeline = crate::base::clean(pipeline);
@@ -160,7 +164,10 @@ fn show(invocation: &Invocation, run: &Run, pipeline: &str) {
     });
 }
 
-/// Starts a run. The code of an error is [`UNKNOWN`] where it may have been started all the same; the host then follows it.
+/// Starts a run. Returns its URL, if the backend gives one.
+///
+/// # Errors
+/// `refused` or `unavailable` if no run was started. [`UNKNOWN`] if it may have been started; the host then follows it.
 async fn start(
     backends: &Backends,
     deployment: &Deployment,
@@ -172,7 +179,7 @@ async fn start(
     match system.start(key, &deployment.pipeline, parameters).await {
         Ok(url) => Ok(url),
         Err(PipelineError::Refused { message }) => problem("refused", message),
-        // The answer was lost, and perhaps not the run: the system itself is asked before anybody is told.
+        // The answer was lost, but the run may exist: query the backend before reporting an error.
         Err(PipelineError::Unavailable { message }) => match system.state(key, &deployment.pipeline).await {
             Ok(RunState::Running | RunState::Ended(_)) => Ok(None),
             Ok(RunState::Absent) => problem("unavailable", format!("nothing was started: {message}")),
@@ -184,7 +191,7 @@ async fn start(
     }
 }
 
-/// The parameters as the pipeline takes them: exactly those that it has, each fitting its pattern.
+/// Checks the parameters: each configured one exactly once, no others, and each value matches its pattern.
 fn parameters(deployment: &Deployment, given: &[types::Entry]) -> Result<BTreeMap<String, String>, types::Error> {
     let mut parameters = BTreeMap::new();
     for entry in given {

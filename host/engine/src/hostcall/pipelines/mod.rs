@@ -1,7 +1,7 @@
 //! `pipelines`: starts the configured pipelines and waits for their runs.
 //!
-//! Invariant: app and environment of a pipeline come from the configuration, not from the guest. A guest waits only for runs of its own
-//! job and receives no credential. When the run of a deployment ends, the host records the release.
+//! Invariant: app and environment of a pipeline come from the configuration, not from the guest. A guest waits only for
+//! runs of its own job and receives no credential. When the run of a deployment ends, the host records the release.
 
 mod host;
 mod wait;

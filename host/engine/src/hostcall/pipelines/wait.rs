@@ -1,6 +1,6 @@
-//! The contract's side of `pipelines.wait`, the one waiting call: what can be waited for, and what its answers look like.
+//! The host call `pipelines.wait`, the only call that waits: its arguments and its answers.
 //!
-//! Not here: the waiting itself, which is the job's (`job::wait`) while no guest is there.
+//! Not here: the waiting itself. The job does that while no guest runs (`job::wait`).
 
 use std::collections::BTreeMap;
 
@@ -20,21 +20,24 @@ use crate::{
 
 pub(crate) use crate::plugin::bindings::pipelines::{Ready, WaitError, Waitable};
 
-/// The kinds of waitables there are.
+/// The kind of a waitable that is a pipeline run.
 pub(crate) const RUN: &str = "run";
+/// The kind of a waitable that is a timer.
 pub(crate) const TIMER: &str = "timer";
-/// More things than this cannot be waited for at once.
+/// The most waitables of one call.
 const MOST_ITEMS: usize = 64;
-/// How much of a failed run's output the room sees, in bytes and lines.
+/// The most bytes of a failed run's output that are read for the room.
 const TAIL_BYTES: usize = 4_000;
+/// The most lines of it that are posted.
 const TAIL_LINES: usize = 20;
-/// How long they are waited for.
-const ANSWER: std::time::Duration = std::time::Duration::from_secs(10);
+/// The timeout for reading a failed run's output.
+const OUTPUT_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// `pipelines.wait`
 pub(crate) struct Wait;
 
-/// What a waiting call leaves in its entry, beside its arguments: what each timer among them is.
+/// The timers of a waiting call by id. The call's entry stores them in addition to its arguments, which contain only
+/// the ids.
 pub(crate) type Timers = BTreeMap<String, Timer>;
 
 impl HostCall for Wait {
@@ -57,11 +60,11 @@ impl HostCall for Wait {
     async fn perform(&self, invocation: &mut Invocation, (items,): &(Vec<Waitable>,)) -> Result<Ready, WaitError> {
         let parking = parking(invocation, items)?;
         invocation.park(parking);
-        // Nobody sees this: the guest is ended once the wait is on disk.
+        // No guest receives this error: the gate ends the guest once the wait is on disk.
         Err(problem("parked", "it waits"))
     }
 
-    /// The first run succeeds at once; where there is none, the earliest time comes.
+    /// In a dry run the first pipeline run succeeds at once. Without a run, the earliest timer is reached.
     fn dry_run(
         &self,
         invocation: &mut Invocation,
@@ -86,7 +89,7 @@ impl HostCall for Wait {
                     };
                     return Some(ready(&run.key, end));
                 }
-                // How it ended nobody can say.
+                // The pipeline is no longer configured, so no answer can be assumed.
                 Some(Item::Run(None)) => return None,
                 Some(Item::Timer(timer)) => timers.push((item.id.as_str(), timer)),
                 None => {}
@@ -97,9 +100,9 @@ impl HostCall for Wait {
     }
 }
 
-/// What is waited for.
+/// One waitable of a call.
 enum Item {
-    /// A run; `None` where its pipeline is no longer configured.
+    /// A pipeline run. `None` if its pipeline is no longer configured.
     Run(Option<PipelineRun>),
     Timer(Timer),
 }
@@ -113,7 +116,10 @@ fn known(invocation: &Invocation, item: &Waitable) -> Option<Item> {
     }
 }
 
-/// Where a job stands that waits for these.
+/// The wait entry and the job's status for these waitables.
+///
+/// # Errors
+/// `invalid` for a wrong number or kind of waitables, `not-found` for one that is not this job's.
 fn parking(invocation: &Invocation, items: &[Waitable]) -> Result<Parking, WaitError> {
     if items.is_empty() || items.len() > MOST_ITEMS {
         return Err(problem("invalid", format!("1 to {MOST_ITEMS} things can be waited for, and not {}", items.len())));
@@ -129,7 +135,7 @@ fn parking(invocation: &Invocation, items: &[Waitable]) -> Result<Parking, WaitE
             Some(Item::Timer(timer)) => {
                 timers.insert(item.id.clone(), timer);
             }
-            // Whether another job has such a one is nobody's business here.
+            // The message does not reveal whether another job has it.
             None => return Err(problem("not-found", format!("this job has no such {}", item.kind))),
         }
     }
@@ -144,12 +150,13 @@ fn parking(invocation: &Invocation, items: &[Waitable]) -> Result<Parking, WaitE
     Ok(Parking { body: serde_json::Map::from_iter([("timers".to_owned(), serde_json::json!(timers))]), status })
 }
 
-/// Where a job stands that waits for a time.
+/// The status of a job that waits until a point in time.
 pub(crate) fn until(at: jiff::Timestamp, now: jiff::Timestamp) -> JobStatus {
     JobStatus { phase: JobPhase::Time, about: format!("waits until {}", moment(at)), since: now, wake: Some(at) }
 }
 
-/// What must be on disk together with a run's end: the release, and for a failed run the tail of its output.
+/// The writes that belong into one transaction with a run's end: the release, and for a failed run the end of its
+/// output.
 pub(crate) async fn ending(backends: &Backends, job: &JobRow, run: &PipelineRun, end: &RunEnd) -> Vec<Write> {
     let mut writes = Vec::new();
     if let Some(version) = &run.version {
@@ -167,9 +174,10 @@ pub(crate) async fn ending(backends: &Backends, job: &JobRow, run: &PipelineRun,
         }));
     }
     if end.outcome != Outcome::Succeeded {
-        // The end of a run is worth more than its words.
+        // A failed or slow read of the output must not delay the end of the run, so it is left out.
         let tail =
-            tokio::time::timeout(ANSWER, backends.get(run.backend).output(&run.key, &run.pipeline, TAIL_BYTES)).await;
+            tokio::time::timeout(OUTPUT_TIMEOUT, backends.get(run.backend).output(&run.key, &run.pipeline, TAIL_BYTES))
+                .await;
         let tail = tail.map(Result::unwrap_or_default).unwrap_or_default();
         let lines: Vec<&str> = tail.lines().collect();
         let lines = &lines[lines.len().saturating_sub(TAIL_LINES)..];
@@ -185,7 +193,7 @@ pub(crate) async fn ending(backends: &Backends, job: &JobRow, run: &PipelineRun,
     writes
 }
 
-/// The answer of a wait for a run that ended.
+/// The answer of a wait when a run has ended.
 pub(crate) fn ready(key: &RunKey, end: RunEnd) -> Result<Ready, WaitError> {
     let (Some(started), Some(ended)) = (clock_instant(end.started), clock_instant(end.ended)) else {
         return Err(problem("invalid", "the run's times stand before 1970"));
@@ -201,7 +209,7 @@ pub(crate) fn ready(key: &RunKey, end: RunEnd) -> Result<Ready, WaitError> {
     })
 }
 
-/// The answer of a wait for a timer that was reached.
+/// The answer of a wait when a timer was reached.
 pub(crate) fn reached(id: &str, timer: Timer) -> Result<Ready, WaitError> {
     let (Some(started), Some(ended)) = (clock_instant(timer.set), clock_instant(timer.at)) else {
         return Err(problem("invalid", "the timer stands before 1970"));

@@ -1,4 +1,4 @@
-//! The contract's side of `settings`.
+//! The host call `settings.all`.
 
 use crate::{
     hostcall::{host_call::HostCall, invocation::Invocation},

@@ -1,4 +1,4 @@
-//! The contract's side of `store`.
+//! The host calls `store.get`, `store.list`, `store.set` and `store.delete`.
 
 use crate::{
     hostcall::{
@@ -17,9 +17,9 @@ use crate::{
 const LONGEST_KEY: usize = 512;
 /// The largest value, in bytes.
 const LARGEST_VALUE: usize = 64 * 1024;
-/// The most bytes of one listing.
+/// The most bytes of keys and values in one answer of `store.list`.
 const LARGEST_LIST: usize = 1 << 20;
-/// The most items of one listing.
+/// The most items in one answer of `store.list`.
 const MOST_ITEMS: u32 = 1000;
 
 fn checked(name: &str) -> Result<(), types::Error> {
