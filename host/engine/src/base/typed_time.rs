@@ -186,9 +186,9 @@ mod tests {
         );
         for word in ["25:00", "14:60", "2pm", "14:0", "2026-13-01", "tomorrow", "1:2:3", "-1:00", "+1:00"] {
             let said = why(&format!("until {word}"));
-            assert_eq!(said, format!("`{word}` is no moment such as 14:00 or 2026-12-01T08:00."));
+            assert_eq!(said, format!("`{word}` is not a time. Write for example 14:00 or 2026-12-01T08:00."));
         }
-        assert!(why("until").contains("needs a moment"));
+        assert!(why("until").contains("needs a time"));
         assert_eq!(why("until 2026-11-21T11:59"), "2026-11-21 11:59 UTC is in the past.");
         assert!(why("for 2 h").contains("no span of time") && why("for").contains("no span of time"));
         assert!(why("for 0s").contains("no end") && why("for 1000000w").contains("no end"));

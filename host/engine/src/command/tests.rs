@@ -198,11 +198,11 @@ fn invalid_lines_give_an_error_and_a_suggestion() {
         ("where ''", "Unknown app ``. Known: Shop, cms, shop. Try: where [APP]"),
         (
             "scale cms many",
-            "TO is a whole number, and `many` is not. Try: scale APP TO [COLOUR] [--force] [--reason REASON]",
+            "TO must be an integer, but is `many`. Try: scale APP TO [COLOUR] [--force] [--reason REASON]",
         ),
         (
             "scale cms 99999999999999999999",
-            "TO is a whole number, and `99999999999999999999` is not. Try: scale APP TO [COLOUR] [--force] [--reason REASON]",
+            "TO must be an integer, but is `99999999999999999999`. Try: scale APP TO [COLOUR] [--force] [--reason REASON]",
         ),
         (
             "scale cms 3 rde",
@@ -210,9 +210,9 @@ fn invalid_lines_give_an_error_and_a_suggestion() {
         ),
         (
             "scale cms 3 --force=maybe",
-            "FORCE is true or false, and `maybe` is not. Try: scale APP TO [COLOUR] [--force] [--reason REASON]",
+            "FORCE must be true or false, but is `maybe`. Try: scale APP TO [COLOUR] [--force] [--reason REASON]",
         ),
-        ("remind 5 x", "IN is a span of time such as 90s, 2h or 1d12h, and `5` is not. Try: remind IN WHAT..."),
+        ("remind 5 x", "IN must be a duration, for example 90s, 2h or 1d12h, but is `5`. Try: remind IN WHAT..."),
         ("remind 5m", "`remind` needs WHAT. Try: remind IN WHAT..."),
     ];
     for (typed, said) in cases {
@@ -271,22 +271,22 @@ fn invalid_descriptions_are_rejected() {
         "rm\n",
     ] {
         let error = described(name, &[], vec![]).unwrap_err();
-        assert!(error.message.contains("is no name"), "{error}");
+        assert!(error.message.contains("is not a valid name"), "{error}");
         assert!(described("good", &[name], vec![]).is_err(), "{name}");
     }
     let wrong = [
         (vec![parameter("app", Is::App), parameter("app", Is::Text)], "it has two parameters `app`"),
-        (vec![parameter("App", Is::App)], "`App` is no name for a parameter"),
-        (vec![named("help", Is::Boolean)], "`help` is no name for a parameter"),
-        (vec![named("no-force", Is::Boolean)], "`no-force` is no name for a parameter"),
+        (vec![parameter("App", Is::App)], "`App` is not a valid name of a parameter"),
+        (vec![named("help", Is::Boolean)], "`help` is not a valid name of a parameter"),
+        (vec![named("no-force", Is::Boolean)], "`no-force` is not a valid name of a parameter"),
         (
             vec![parameter("rest", Is::Rest), parameter("app", Is::App)],
-            "`rest` takes the rest of the line, and is not the last",
+            "`rest` takes the rest of the line, so it must be the last parameter",
         ),
-        (vec![named("rest", Is::Rest)], "`rest` takes the rest of the line, and is not the last"),
+        (vec![named("rest", Is::Rest)], "`rest` takes the rest of the line, so it must be the last parameter"),
         (
             vec![optional("app", Is::App), parameter("version", Is::Version)],
-            "`version` is required and stands behind one that is not",
+            "`version` is required, but follows an optional parameter",
         ),
         (
             (0..33).map(|number| named(&format!("p{number}"), Is::Text)).collect(),

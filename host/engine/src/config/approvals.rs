@@ -1,4 +1,4 @@
-//! `approval` of `[environment.*]`, and `[[approval]]`: which effects need other people's word.
+//! `approval` of `[environment.*]`, and `[[approval]]`: the rules that hold effects until other people approve them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    people::{known, patterns},
+    people::{check_names, patterns},
     rules::{self, ATTRIBUTES},
 };
 use crate::{
@@ -37,7 +37,7 @@ const BREAK_GLASS: Key = Key::table(
     "The role that can go without approval by `--override REASON`. Without the table nobody can.",
 );
 
-/// `approval` of `[environment.NAME]`.
+/// The keys of `approval` of `[environment.NAME]`.
 pub(crate) static TERMS_KEYS: TableKeys = TableKeys {
     path: "environment.NAME.approval",
     about: "The approval that every effect in the environment needs. Without the table an effect there needs one only if an \
@@ -45,7 +45,7 @@ pub(crate) static TERMS_KEYS: TableKeys = TableKeys {
     keys: &[COUNT, FROM, WITHIN, UNLESS, BREAK_GLASS],
 };
 
-/// `break_glass` of an approval rule.
+/// The keys of `break_glass` of an approval rule.
 static GLASS_KEYS: TableKeys = TableKeys {
     path: "environment.NAME.approval.break_glass",
     about: "Who can go without approval. `[[approval]]` has the same table.",
@@ -55,7 +55,7 @@ static GLASS_KEYS: TableKeys = TableKeys {
     ],
 };
 
-/// `[[approval]]`.
+/// The keys of `[[approval]]`.
 pub(crate) static APPROVAL_KEYS: TableKeys = TableKeys {
     path: "approval",
     about: "A rule that holds effects until other people approve them. It matches an effect if a value of each attribute that it \
@@ -78,7 +78,8 @@ pub(crate) static APPROVAL_KEYS: TableKeys = TableKeys {
     ],
 };
 
-/// Who has to approve, as it stands in the file: whether there are such roles is not known yet.
+/// The terms of an approval, as they are in the file. The roles are checked later, because they are read after the
+/// environments.
 #[derive(Debug, Clone)]
 pub(crate) struct Terms {
     at: At,
@@ -90,7 +91,7 @@ pub(crate) struct Terms {
 }
 
 impl Terms {
-    /// Reads the keys that say who, how many and how long.
+    /// Reads the approving roles, the number of approvals, the deadline and the exceptions.
     pub(crate) fn read(table: &mut Table, networks: &[&str]) -> Self {
         let at = table.at().clone();
         let count = table.integer_or_default("count");
@@ -146,7 +147,7 @@ impl Terms {
     }
 }
 
-/// Whoever approves must be somebody: a role that is there, and that names people.
+/// Reports a role that does not exist, or whose members cannot approve.
 fn check_role(table: &Table, role: &Located<String>, roles: &[Arc<Role>]) {
     let Some(found) = roles.iter().find(|known| known.name == role.value) else {
         let fix = match nearest(&role.value, roles.iter().map(|role| role.name.as_str())) {
@@ -162,7 +163,7 @@ fn check_role(table: &Table, role: &Located<String>, roles: &[Arc<Role>]) {
     }
 }
 
-/// Reads all rules: those of the environments, then `[[approval]]`.
+/// Reads all approval rules: first those of the environments, then each `[[approval]]`.
 pub(crate) fn read(
     root: &mut Table,
     calls: &CallTable,
@@ -175,7 +176,7 @@ pub(crate) fn read(
     for environment in catalog.environments() {
         if let Some(terms) = environments.get(environment) {
             let mut limits = Scope::default();
-            // A name of an environment has no sign that a pattern would read.
+            // The name of an environment contains no pattern characters, so it matches only itself.
             limits.set(Attribute::Environment, crate::policy::Pattern::new(environment).into_iter().collect());
             let what = format!("environment {environment}");
             approvals.push(terms.approval(root, roles, (Vec::new(), limits), &what));
@@ -191,7 +192,7 @@ pub(crate) fn read(
     approvals
 }
 
-/// Which effects a rule is about.
+/// Reads the calls and attributes that a rule matches.
 fn matched(table: &mut Table, all: &CallTable, catalog: &Catalog) -> (Vec<crate::policy::Pattern>, Scope) {
     let acts = || all.iter().filter(|row| row.kind == CallKind::Acts);
     let texts = table.strings("call").map(|calls| calls.value).unwrap_or_default();
@@ -215,8 +216,8 @@ fn matched(table: &mut Table, all: &CallTable, catalog: &Catalog) -> (Vec<crate:
             table.problem(&key.at, message, None);
         }
         match attribute {
-            Attribute::App => known(table, "app", &values.value, catalog.apps().map(|app| app.name.as_str())),
-            Attribute::Environment => known(table, "environment", &values.value, catalog.environments()),
+            Attribute::App => check_names(table, "app", &values.value, catalog.apps().map(|app| app.name.as_str())),
+            Attribute::Environment => check_names(table, "environment", &values.value, catalog.environments()),
             _ => {}
         }
         limits.set(attribute, patterns(table, &values.value));

@@ -1,4 +1,5 @@
-//! Apps, environments, and how each app reaches each environment: `[environment.*]`, `[app.*]`, `[app.*.deploy.*]`.
+//! Reads the environments, the apps and their pipelines: `[environment.*]`, `[app.*]`, `[app.*.deploy.*]`,
+//! `[pipelines.*]`.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -12,7 +13,7 @@ use crate::{
     model::{App, BackendId, Catalog, Deployment, Environment, RoomName, ValuePattern},
 };
 
-/// `[environment.NAME]`.
+/// The keys of `[environment.NAME]`.
 pub(crate) static ENVIRONMENT_KEYS: TableKeys = TableKeys {
     path: "environment.NAME",
     about: "An environment. The order of the tables is the order in which `where` lists them. A name has up to 64 letters, digits, \
@@ -27,7 +28,7 @@ pub(crate) static ENVIRONMENT_KEYS: TableKeys = TableKeys {
     ],
 };
 
-/// `[app.NAME]`.
+/// The keys of `[app.NAME]`.
 pub(crate) static APP_KEYS: TableKeys = TableKeys {
     path: "app.NAME",
     about: "An app. A name has up to 64 letters, digits, dots, dashes and underscores.",
@@ -52,7 +53,7 @@ pub(crate) static APP_KEYS: TableKeys = TableKeys {
     ],
 };
 
-/// `[app.NAME.deploy.ENVIRONMENT]`, without the keys of its kind of pipelines.
+/// The keys of `[app.NAME.deploy.ENVIRONMENT]`, without those of the pipeline system's kind.
 pub(crate) static DEPLOY_KEYS: TableKeys = TableKeys {
     path: "app.NAME.deploy.ENVIRONMENT",
     about: "The pipeline of an app in an environment. Its name in rules and in the journal is `NAME/ENVIRONMENT`. The other keys \
@@ -82,24 +83,25 @@ static PARAMETER_KEYS: TableKeys = TableKeys {
     )],
 };
 
-/// `[pipelines.NAME]`, without the keys of its kind.
+/// The keys of `[pipelines.NAME]`, without those of its kind.
 pub(crate) static PIPELINES_KEYS: TableKeys = TableKeys {
     path: "pipelines.NAME",
     about: "A pipeline system. The other keys are those of its kind. Local commands (`exec`) need no such table.",
     keys: &[Key::string("kind", "The kind of the system: one that this build has.").required()],
 };
 
-/// The systems of `[pipelines.*]` and the one that inline pipelines of a kind share, while they are being filled.
+/// The pipeline systems while they are read: those of `[pipelines.*]`, and one per kind for pipelines that are written
+/// inline in their deployment.
 pub(crate) struct Systems<'r> {
     factories: &'r [Arc<dyn PipelinesFactory>],
-    // `None` where the system's own table had problems: what refers to it is not blamed again.
+    // The builder is `None` if the system's table had problems; its pipelines are then not reported again.
     named: BTreeMap<String, NamedSystem>,
     inline: BTreeMap<&'static str, Option<Box<dyn PipelinesBuilder>>>,
 }
 
 struct NamedSystem {
     builder: Option<Box<dyn PipelinesBuilder>>,
-    /// The keys of its pipelines.
+    /// The keys that a deployment takes for a pipeline of this system.
     keys: &'static TableKeys,
 }
 
@@ -116,18 +118,19 @@ enum SystemName {
     Inline(&'static str),
 }
 
-/// What these tables say.
+/// The apps, environments and pipeline systems of a configuration.
 pub(crate) struct Apps {
     pub(crate) catalog: Catalog,
     pub(crate) backends: Backends,
-    /// `approval` of an environment, by the environment's name.
+    /// The `approval` of each environment that has one, by name.
     pub(crate) terms: BTreeMap<String, Terms>,
 }
 
-/// Reads the environments, the pipelines systems and the apps.
+/// Reads the environments, the pipeline systems and the apps.
 pub(crate) fn read(root: &mut Table, factories: &[Arc<dyn PipelinesFactory>], networks: &[&str]) -> Apps {
     let mut catalog = Catalog::default();
     let mut terms = BTreeMap::new();
+    // 1. Read the environments, and check their promotion order.
     for (name, mut table) in root.tables("environment") {
         if !is_name(&name.value) {
             table.problem(&name.at, format!("`{}` is no name for an environment", name.value), NAME_RULE.to_owned());
@@ -141,6 +144,7 @@ pub(crate) fn read(root: &mut Table, factories: &[Arc<dyn PipelinesFactory>], ne
         catalog.environments.push(Environment { name: name.value, after });
     }
     order::check(root, &mut catalog.environments);
+    // 2. Read the pipeline systems, then the apps with their deployments.
     let mut systems = Systems::read(root, factories);
     let mut drafts = Vec::new();
     for (name, mut table) in root.tables("app") {
@@ -167,6 +171,8 @@ pub(crate) fn read(root: &mut Table, factories: &[Arc<dyn PipelinesFactory>], ne
             .apps
             .insert(name.value.clone(), App { name: name.value, title, room, owners, direct, deployments: Vec::new() });
     }
+    // 3. Build the pipeline backends, and add the deployments to their apps. A deployment whose system has problems is
+    // left out.
     let mut backends = Backends::default();
     let built = systems.build(&mut backends);
     for draft in drafts {
@@ -184,7 +190,7 @@ pub(crate) fn read(root: &mut Table, factories: &[Arc<dyn PipelinesFactory>], ne
     Apps { catalog, backends, terms }
 }
 
-/// What a name of an app or environment looks like.
+/// The rule for names of apps and environments, as a hint in problems.
 const NAME_RULE: &str = "letters, digits, dots, dashes and underscores, beginning with a letter or digit";
 
 fn is_name(name: &str) -> bool {
@@ -224,6 +230,7 @@ impl<'r> Systems<'r> {
 
     fn deployment(&mut self, app: &str, environment: &str, mut table: Table) -> Option<Draft> {
         let at = table.at().clone();
+        // 1. Read the patterns of the parameters.
         let mut parameters = BTreeMap::new();
         if let Some(mut patterns) = table.table("parameters") {
             for key in patterns.keys() {
@@ -240,6 +247,7 @@ impl<'r> Systems<'r> {
             }
             patterns.finish();
         }
+        // 2. Find the pipeline system: by `pipeline`, or by the key of a kind that can be written inline.
         let names: Vec<String> = parameters.keys().cloned().collect();
         let name = format!("{app}/{environment}");
         let pipeline = table.string("pipeline");
@@ -260,6 +268,7 @@ impl<'r> Systems<'r> {
                     table.problem(&pipeline.at, format!("there is no [pipelines.{system}]"), fix);
                     return None;
                 };
+                // 3. Pass the pipeline to its system. Problems of a system are reported with its own table.
                 table.add_keys(found.keys.keys);
                 found.builder.as_mut()?.pipeline(&name, Some(path), &names, &mut table);
                 SystemName::Named(system.to_owned())

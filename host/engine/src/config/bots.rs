@@ -1,6 +1,6 @@
-//! `[bot.*]`: the identities of a host, each with its own accounts, rooms, environments and prefix.
+//! `[bot.*]`: the bots of a host, each with its own accounts, rooms, environments and prefix.
 //!
-//! Invariant: no two of them answer the same line in a room that both name.
+//! Invariant: no two bots answer the same line in a room that both name.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,7 +16,7 @@ use crate::{
     model::{BotIdentity, Catalog, RoomName},
 };
 
-/// `[bot.NAME]`, without the tables of its networks.
+/// The keys of `[bot.NAME]`, without the tables of its networks.
 pub(crate) static BOT_KEYS: TableKeys = TableKeys {
     path: "bot.NAME",
     about: "An identity: one account per network, with a name, a prefix, rooms and environments. At least one bot is required, \
@@ -43,39 +43,39 @@ pub(crate) static BOT_KEYS: TableKeys = TableKeys {
     ],
 };
 
-/// The keys of the networks of a build.
+/// The keys for the account tables, one per chat network of the build.
 pub(crate) fn network_keys(registry: &Registry) -> Vec<Key> {
     let about = "The account on this network.";
     registry.chats.iter().map(|factory| Key::table(factory.network(), factory.keys(), about)).collect()
 }
 
-/// One `[bot.NAME]`.
+/// A bot: one `[bot.NAME]`.
 pub(crate) struct BotConfig {
-    /// Its name and prefix.
+    /// The name and the prefix.
     pub identity: BotIdentity,
-    /// The environments that may be touched through it.
+    /// The environments in which commands through this bot may act.
     pub environments: Vec<String>,
-    /// Whether the file names them; otherwise they are all that there are.
+    /// Whether the file lists `environments`. Without the key, the bot has all environments.
     pub environments_named: bool,
-    /// Its accounts.
+    /// The accounts, one per network.
     pub chats: Vec<Arc<dyn Chat>>,
-    /// The oldest message that is still handled when it comes late, because the bot was away.
+    /// The maximum age of a command after downtime. Older commands are refused.
     pub max_age: Duration,
-    /// The time zone of moments that are typed to it, and of those that it says.
+    /// The time zone of typed and shown times.
     pub time_zone: TimeZone,
-    /// Where it stands.
+    /// The position of its table.
     pub at: At,
 }
 
 impl BotConfig {
-    /// Whether the table of one of its accounts names a room.
+    /// Whether the table of one of the bot's accounts names a room.
     pub(crate) fn names(&self, room: &RoomName) -> bool {
         let fits = |chat: &&Arc<dyn Chat>| room.network.as_deref().is_none_or(|network| chat.network() == network);
         self.chats.iter().filter(fits).any(|chat| chat.rooms().contains(&room.name))
     }
 }
 
-/// Reads all identities, in the order of the file.
+/// Reads all bots, in the order of the file.
 pub(crate) fn read(root: &mut Table, registry: &Registry, catalog: &Catalog) -> Vec<BotConfig> {
     let at = root.at().clone();
     let tables = root.tables("bot");
@@ -103,7 +103,7 @@ pub(crate) fn read(root: &mut Table, registry: &Registry, catalog: &Catalog) -> 
     bots
 }
 
-/// A room that both name on one network.
+/// A room that the accounts of both bots on one network name.
 fn shared_room(one: &BotConfig, two: &BotConfig) -> Option<String> {
     one.chats.iter().find_map(|chat| {
         let others = two.chats.iter().filter(|other| other.network() == chat.network());
@@ -123,7 +123,7 @@ fn bot(name: Located<String>, mut table: Table, registry: &Registry, catalog: &C
     let environments_named = table.has("environments");
     let environments = match table.strings("environments") {
         Some(names) => {
-            people::known(&table, "environment", &names.value, catalog.environments());
+            people::check_names(&table, "environment", &names.value, catalog.environments());
             names.value.into_iter().map(|name| name.value).collect()
         }
         None => catalog.environments().map(str::to_owned).collect(),
@@ -136,7 +136,7 @@ fn bot(name: Located<String>, mut table: Table, registry: &Registry, catalog: &C
     BotConfig { identity, environments, environments_named, chats, max_age, time_zone, at }
 }
 
-/// Reads the tables of its networks.
+/// Reads the account tables of a bot.
 fn chats(identity: &BotIdentity, table: &mut Table, registry: &Registry) -> Vec<Arc<dyn Chat>> {
     let before = table.problems().count();
     let mut chats = Vec::new();

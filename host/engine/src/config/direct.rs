@@ -1,10 +1,10 @@
-//! `[app.NAME] direct`: what becomes of actions from a direct message.
+//! `[app.NAME] direct`: the policy for actions that are typed in a direct message.
 //!
-//! Not here: where they are shown (`job::shown`).
+//! Not here: showing such an action in the app's room (`job::shown`).
 
 use crate::{base::Table, model::DirectPolicy};
 
-/// Reads the key; another word is a problem.
+/// Reads the key. An unknown choice is reported.
 pub(crate) fn read(table: &mut Table) -> DirectPolicy {
     match table.choice("direct").map(|word| word.value) {
         Some("refuse") => DirectPolicy::Refuse,

@@ -1,6 +1,6 @@
-//! `[[expect]]`: what somebody must or must not be able to do, as a test of the rules above it.
+//! `[[expect]]`: tests of the access rules. Each one states whether a person may run a command.
 //!
-//! Not here: the answer, which needs the plugins' commands.
+//! Not here: the evaluation, which needs the plugins' commands.
 
 use super::members::Members;
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
     policy::Member,
 };
 
-/// `[[expect]]`.
+/// The keys of `[[expect]]`.
 pub(crate) static EXPECT_KEYS: TableKeys = TableKeys {
     path: "expect",
     about: "A test of the rules, which `wardroom check` runs: whether somebody can run a command.",
@@ -24,22 +24,22 @@ pub(crate) static EXPECT_KEYS: TableKeys = TableKeys {
     ],
 };
 
-/// One `[[expect]]`.
+/// One test: a `[[expect]]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Expect {
-    /// Where it stands.
+    /// The position of its table.
     pub at: At,
-    /// Who types, by id; somebody whom nothing names stands for everybody in the room.
+    /// The id of the person. An id that no rule names has the rights of everybody in the room.
     pub who: String,
-    /// What.
+    /// The command, without the prefix.
     pub command: String,
-    /// Where, if that counts.
+    /// The room of the command; `None` for no particular room.
     pub room: Option<RoomName>,
-    /// Whether they may.
+    /// Whether the person must be allowed to run it.
     pub answer: bool,
 }
 
-/// Reads them, in the order of the file.
+/// Reads all tests, in the order of the file.
 pub(crate) fn read(root: &mut Table, members: &Members<'_>) -> Vec<Expect> {
     let mut all = Vec::new();
     for mut table in root.array("expect") {

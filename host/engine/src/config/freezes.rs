@@ -1,21 +1,21 @@
-//! `[[freeze]]`: windows in which nothing begins in some environments.
+//! `[[freeze]]`: recurring windows in which no effect begins in some environments.
 
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
-use super::people::{known, patterns};
+use super::people::{check_names, patterns};
 use crate::{
     base::{Cron, Key, Located, Table, TableKeys, zone},
     model::Catalog,
     policy::{Window, WindowEnd},
 };
 
-/// An example of a begin, and of an end by the clock.
+/// Examples of `from` and `until`, for hints in problems.
 const FROM: &str = "\"0 17 * * FRI\"";
 const UNTIL: &str = "\"0 8 * * MON\"";
 
-/// `[[freeze]]`.
+/// The keys of `[[freeze]]`.
 pub(crate) static FREEZE_KEYS: TableKeys = TableKeys {
     path: "freeze",
     about: "A recurring window in which no effect begins in some environments. Exactly one of `lasts` and `until` is needed.",
@@ -32,7 +32,7 @@ pub(crate) static FREEZE_KEYS: TableKeys = TableKeys {
     ],
 };
 
-/// Reads all windows, in the order of the file. `here` is the zone of the bot.
+/// Reads all freeze windows, in the order of the file. `here` is the default time zone.
 pub(crate) fn read(root: &mut Table, catalog: &Catalog, here: &TimeZone) -> Vec<Window> {
     root.array("freeze").into_iter().filter_map(|table| window(table, catalog, here)).collect()
 }
@@ -43,7 +43,7 @@ fn window(mut table: Table, catalog: &Catalog, here: &TimeZone) -> Option<Window
         table.missing("environments", "[\"production\"]");
     }
     let names = table.strings("environments").map(|names| names.value).unwrap_or_default();
-    known(&table, "environment", &names, catalog.environments());
+    check_names(&table, "environment", &names, catalog.environments());
     let environments = patterns(&table, &names);
     let zone = match table.has("time_zone") {
         true => time_zone(&mut table),
@@ -74,7 +74,8 @@ fn window(mut table: Table, catalog: &Catalog, here: &TimeZone) -> Option<Window
     Some(Window { at, environments, from: from?, ends: ends?, reason })
 }
 
-/// A line of cron; what is none is a problem. A zone that is none was said already.
+/// Parses a cron line. An invalid line is reported. Without a valid `zone` the line is only checked: the zone has been
+/// reported already.
 fn cron(table: &Table, key: &str, text: Located<String>, zone: Option<&TimeZone>, example: &str) -> Option<Cron> {
     match Cron::new(&text.value, zone.unwrap_or(&TimeZone::UTC)) {
         Ok(cron) => zone.is_some().then_some(cron),
@@ -85,7 +86,7 @@ fn cron(table: &Table, key: &str, text: Located<String>, zone: Option<&TimeZone>
     }
 }
 
-/// Reads `time_zone`; a name that is none is a problem.
+/// Reads `time_zone`. An unknown name is reported.
 pub(crate) fn time_zone(table: &mut Table) -> Option<TimeZone> {
     let name = table.string("time_zone")?;
     match zone(&name.value) {

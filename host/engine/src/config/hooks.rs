@@ -1,21 +1,21 @@
-//! `[[hook]]`: what a delivery is made of, and how its sender proves itself.
+//! `[[hook]]`: the authentication, the conditions and the captured values of webhook deliveries.
 
 use std::collections::BTreeMap;
 
 use super::{
     bots::BotConfig,
     members::Members,
-    triggers::{AS, BOT, ROOM, check_placeholders, name, place, template},
+    triggers::{AS, BOT, ROOM, check_placeholders, machine_room_and_bot, name, template},
 };
 use crate::{
     base::{Key, KeyKind, Table, TableKeys},
     trigger::{Hook, HookAuth},
 };
 
-/// The header that names a delivery if nothing is said.
+/// The default of `delivery`: the header with the idempotency key.
 const DELIVERY: &str = "Idempotency-Key";
 
-/// `[[hook]]`.
+/// The keys of `[[hook]]`.
 pub(crate) static HOOK_KEYS: TableKeys = TableKeys {
     path: "hook",
     about: "A webhook: `POST /hooks/NAME` starts a command. It needs `[http]`, and exactly one of `token` and `secret`.",
@@ -85,7 +85,7 @@ static WHEN_KEYS: TableKeys = TableKeys {
     )],
 };
 
-/// Reads one; `others` stand before it.
+/// Reads one hook. `others` are the hooks before it, whose names are taken.
 pub(crate) fn read(mut table: Table, members: &Members<'_>, bots: &[BotConfig], others: &[Hook]) -> Option<Hook> {
     let at = table.at().clone();
     let name = name(&mut table, "build", others.iter().map(|other| other.name.as_str()));
@@ -96,11 +96,11 @@ pub(crate) fn read(mut table: Table, members: &Members<'_>, bots: &[BotConfig], 
     if let Some(command) = &command {
         check_placeholders(&table, command, capture.keys().map(String::as_str));
     }
-    let when = wanted(&mut table);
+    let when = conditions(&mut table);
     let auth = auth(&mut table);
     let most_bytes = table.integer_or_default("max_bytes");
     let most_a_minute = table.integer_or_default("max_per_minute");
-    let (machine, room, bot) = place(&mut table, members, bots);
+    let (machine, room, bot) = machine_room_and_bot(&mut table, members, bots);
     table.finish();
     Some(Hook {
         name: name?,
@@ -117,10 +117,11 @@ pub(crate) fn read(mut table: Table, members: &Members<'_>, bots: &[BotConfig], 
     })
 }
 
-/// How a hook's sender proves itself.
+/// Reads the authentication of a hook: `token` or `secret`, and the keys that go with it.
 fn auth(table: &mut Table) -> Option<HookAuth> {
     const BOTH: &str = "token = { env = \"HOOK_TOKEN\" }   or   secret = { env = \"HOOK_SECRET\" }";
     let at = table.at().clone();
+    // 1. Read all keys, so that each problem is reported.
     let ways = (table.has("token"), table.has("secret"));
     let (token, secret) = (table.secret("token"), table.secret("secret"));
     let places: Vec<_> =
@@ -129,6 +130,7 @@ fn auth(table: &mut Table) -> Option<HookAuth> {
     let sign = table.has("sign");
     let signs = table.choice("sign").map(|sign| sign.value);
     let tolerance = table.duration_or_default("tolerance");
+    // 2. Exactly one of `token` and `secret` must be set. Keys that belong to the other one are reported.
     let other = |keys: &[&str], wanted: &str| {
         for (key, at, _) in places.iter().filter(|(key, _, there)| *there && keys.contains(key)) {
             table.problem(at, format!("`{key}` is for a hook with a `{wanted}`"), "leave out this line".to_owned());
@@ -164,7 +166,7 @@ fn auth(table: &mut Table) -> Option<HookAuth> {
     }
 }
 
-/// The name of a header.
+/// Reads the name of an HTTP header.
 fn header(table: &mut Table, key: &str) -> Option<String> {
     let text = table.string(key)?;
     let known = |letter: u8| letter.is_ascii_alphanumeric() || letter == b'-' || letter == b'_';
@@ -175,7 +177,7 @@ fn header(table: &mut Table, key: &str) -> Option<String> {
     Some(text.value)
 }
 
-/// A table of JSON pointers by name.
+/// Reads a table of JSON pointers by name.
 fn pointers(table: &mut Table, key: &str) -> BTreeMap<String, Vec<String>> {
     let mut all = BTreeMap::new();
     let Some(mut part) = table.table(key) else { return all };
@@ -193,8 +195,8 @@ fn pointers(table: &mut Table, key: &str) -> BTreeMap<String, Vec<String>> {
     all
 }
 
-/// `when`: what the body must have, by JSON pointers.
-fn wanted(table: &mut Table) -> BTreeMap<String, Vec<String>> {
+/// Reads `when`: the values that the body must have, by JSON pointer.
+fn conditions(table: &mut Table) -> BTreeMap<String, Vec<String>> {
     let mut all = BTreeMap::new();
     let Some(mut part) = table.table("when") else { return all };
     for pointer in part.keys() {

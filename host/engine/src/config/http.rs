@@ -1,4 +1,4 @@
-//! `[http]`: the listener for other machines.
+//! `[http]`: the HTTP listener for webhooks, health and metrics.
 
 use std::net::SocketAddr;
 
@@ -7,16 +7,16 @@ use crate::{
     trigger::Triggers,
 };
 
-/// Where other machines reach the host.
+/// The settings of the HTTP listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpConfig {
     /// The address and port.
     pub listen: SocketAddr,
-    /// Where it stands.
+    /// The position of the table.
     pub at: At,
 }
 
-/// `[http]`.
+/// The keys of `[http]`.
 pub(crate) static HTTP_KEYS: TableKeys = TableKeys {
     path: "http",
     about: "The listener for webhooks, health and metrics. Without the table the host opens no port. It needs a build with `http`.",
@@ -25,7 +25,8 @@ pub(crate) static HTTP_KEYS: TableKeys = TableKeys {
 
 const LISTEN: &str = "\"127.0.0.1:8788\"";
 
-/// Reads it. Hooks need it. `left_out`: this build cannot do it.
+/// Reads `[http]`. Hooks without the table are reported. `left_out` means that this build has no listener, which is
+/// reported too.
 pub(crate) fn read(root: &mut Table, triggers: &Triggers, left_out: bool) -> Option<HttpConfig> {
     let Some(mut table) = root.table("http") else {
         if let Some(hook) = triggers.hooks.first() {

@@ -1,4 +1,4 @@
-//! Reads the files: `plugins.toml` and what it includes become one tree.
+//! Reads `plugins.toml` and the files that it includes into one tree.
 
 use std::path::{Path, PathBuf};
 
@@ -6,13 +6,13 @@ use globset::GlobBuilder;
 
 use crate::base::{At, Field, Node, Problems, Value, parse};
 
-/// The whole tree, or `None` where the main file cannot be read.
+/// Reads the tree from the main file. An unreadable main file is reported, and gives `None`.
 pub(crate) fn load(path: &Path, problems: &Problems) -> Option<Node> {
     let text = read(path, &At { file: path.display().to_string().into(), line: 1 }, problems)?;
     Some(parse_main(&text, path, problems))
 }
 
-/// The whole tree, from the text of the main file.
+/// Reads the tree from the text of the main file at `path`.
 pub(crate) fn parse_main(text: &str, path: &Path, problems: &Problems) -> Node {
     let mut root = parse(path, text, problems);
     for (pattern, at) in includes(&mut root, problems) {
@@ -24,7 +24,7 @@ pub(crate) fn parse_main(text: &str, path: &Path, problems: &Problems) -> Node {
         for file in files {
             let Some(text) = read(&file, &at, problems) else { continue };
             let mut part = parse(&file, &text, problems);
-            main_only(&mut part, path, problems);
+            reject_main_only_tables(&mut part, path, problems);
             for (_, at) in includes(&mut part, problems) {
                 problems.add(&at, "an included file cannot include others", None);
             }
@@ -52,8 +52,9 @@ fn read(path: &Path, at: &At, problems: &Problems) -> Option<String> {
     }
 }
 
-/// Who may do everything is said in one place, and a reviewer looks there.
-fn main_only(part: &mut Node, main: &Path, problems: &Problems) {
+/// Reports and removes tables that only the main file may have. A reviewer must find the admins and the database in one
+/// place.
+fn reject_main_only_tables(part: &mut Node, main: &Path, problems: &Problems) {
     let Value::Table(fields) = &mut part.value else { return };
     for name in ["people", "store"] {
         if let Some(field) = fields.remove(name) {
@@ -62,7 +63,7 @@ fn main_only(part: &mut Node, main: &Path, problems: &Problems) {
     }
 }
 
-/// Takes `include` out of a file's tree.
+/// Removes `include` from a file's tree, and returns its patterns.
 fn includes(root: &mut Node, problems: &Problems) -> Vec<(String, At)> {
     let Value::Table(fields) = &mut root.value else { return Vec::new() };
     let Some(field) = fields.remove("include") else { return Vec::new() };
@@ -84,7 +85,7 @@ fn includes(root: &mut Node, problems: &Problems) -> Vec<(String, At)> {
     patterns
 }
 
-/// The files below a folder that a pattern names, by name. A pattern's folder part is taken as it stands.
+/// The files that a pattern matches below a folder, sorted by path. The folder part of a pattern has no wildcards.
 fn matching(folder: &Path, pattern: &str) -> Vec<PathBuf> {
     let (inside, name) = pattern.rsplit_once('/').unwrap_or(("", pattern));
     let folder = folder.join(inside);
@@ -98,8 +99,8 @@ fn matching(folder: &Path, pattern: &str) -> Vec<PathBuf> {
     files
 }
 
-/// Puts one file's tree into another's: what has a name of its own is added, and anything that both write is a
-/// problem. So an included file brings apps, roles and plugins, and no rule to one that stands elsewhere.
+/// Merges an included tree into the main one. A named table, such as an app, a role or a plugin, is added as a whole. A
+/// key or a name that both trees have is a problem, so an included file cannot extend a table of another file.
 fn merge(into: &mut Node, part: Node, problems: &Problems) {
     let (Value::Table(fields), Value::Table(more)) = (&mut into.value, part.value) else { return };
     for (key, field) in more {
@@ -112,7 +113,7 @@ fn merge(into: &mut Node, part: Node, problems: &Problems) {
     }
 }
 
-/// Joins two tables of named things, such as `[app.*]`.
+/// Merges two tables of named tables, such as `[app.*]`.
 fn join(known: &mut Field, field: Field, problems: &Problems) {
     let again =
         |field: &Field, known: &At| problems.add(&field.at, format!("this is written in {known} already"), None);

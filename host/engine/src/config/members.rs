@@ -1,6 +1,6 @@
-//! `[person.*]`, `[machine.*]` and `[group.*]`: whom a list of members can name.
+//! `[person.*]`, `[machine.*]` and `[group.*]`: the members that rules can name.
 //!
-//! Invariant: an id is of one person at most, and a group that is named is one that is configured.
+//! Invariant: an id belongs to one person at most, and a group that a rule names is configured.
 
 use std::collections::BTreeMap;
 
@@ -11,14 +11,14 @@ use crate::{
     policy::{Machines, Member, NamedPerson, People},
 };
 
-/// `[person.NAME]`.
+/// The keys of `[person.NAME]`.
 pub(crate) static PERSON_KEYS: TableKeys = TableKeys {
     path: "person.NAME",
     about: "A person with several ids, which count as one. Rules can use the name in place of an id.",
     keys: &[Key::strings("ids", "The person's ids on all networks. An id belongs to one person or machine.").required()],
 };
 
-/// `[machine.NAME]`.
+/// The keys of `[machine.NAME]`.
 pub(crate) static MACHINE_KEYS: TableKeys = TableKeys {
     path: "machine.NAME",
     about: "A member without a person, for schedules and webhooks. It has the roles that name it, never those of `everyone`, and \
@@ -29,7 +29,7 @@ pub(crate) static MACHINE_KEYS: TableKeys = TableKeys {
     )],
 };
 
-/// `[group.NAME]`.
+/// The keys of `[group.NAME]`.
 pub(crate) static GROUP_KEYS: TableKeys = TableKeys {
     path: "group.NAME",
     about: "A group whose members something else maintains. Rules use it as `group:NAME`.",
@@ -46,7 +46,7 @@ pub(crate) static GROUP_KEYS: TableKeys = TableKeys {
     ],
 };
 
-/// Whom a list of members can name.
+/// The configured members, for resolving the lists of members in rules.
 pub(crate) struct Members<'n> {
     people: People,
     machines: Machines,
@@ -55,7 +55,7 @@ pub(crate) struct Members<'n> {
 }
 
 impl<'n> Members<'n> {
-    /// Reads people and groups. `networks` are those that exist.
+    /// Reads people, machines and groups. `networks` are the chat networks of the build.
     pub(crate) fn read(root: &mut Table, networks: &'n [&'n str]) -> Self {
         let mut named = people(root);
         let machines = machines(root, &mut named);
@@ -73,12 +73,12 @@ impl<'n> Members<'n> {
         Self { people, machines, groups, networks }
     }
 
-    /// The networks that exist.
+    /// The chat networks of the build.
     pub(crate) fn networks(&self) -> &'n [&'n str] {
         self.networks
     }
 
-    /// Whom one text of a list names; none where that is a problem.
+    /// Resolves one text of a list of members. An invalid text is reported, and gives `None`.
     pub(crate) fn member(&self, table: &Table, text: &Located<String>) -> Option<Member> {
         let word = text.value.as_str();
         if word == "everyone" {
@@ -110,7 +110,7 @@ impl<'n> Members<'n> {
         Some(Member::Person(word.to_owned()))
     }
 
-    /// The room that one text of a list names.
+    /// Parses one text of a list of rooms. An empty text is reported, and gives `None`.
     pub(crate) fn room(&self, table: &Table, text: &Located<String>) -> Option<RoomName> {
         if text.value.trim().is_empty() {
             table.problem(&text.at, "that names no room", "\"#ops:example.org\"".to_owned());
@@ -119,12 +119,11 @@ impl<'n> Members<'n> {
         Some(RoomName::parse(&text.value, self.networks))
     }
 
-    /// The machines, for good.
     pub(crate) fn machines(&self) -> Machines {
         self.machines.clone()
     }
 
-    /// The machine that a key names.
+    /// Reads a required key that names a machine. A missing or unknown name is reported, and gives `None`.
     pub(crate) fn machine(&self, table: &mut Table, key: &str) -> Option<Person> {
         let text = table.required_string(key, "\"ci\"")?;
         let name = text.value.as_str();
@@ -139,12 +138,11 @@ impl<'n> Members<'n> {
         None
     }
 
-    /// The groups, for their directory.
+    /// Moves the groups out, for their directory.
     pub(crate) fn take_groups(&mut self) -> GroupFiles {
         GroupFiles::new(std::mem::take(&mut self.groups))
     }
 
-    /// The people, for good.
     pub(crate) fn into_people(self) -> People {
         self.people
     }
@@ -181,7 +179,8 @@ fn people(root: &mut Table) -> Vec<NamedPerson> {
     people
 }
 
-/// Reads `[machine.*]`: each is one of the people too, by an id of its own and those that it has in chats.
+/// Reads `[machine.*]`. Each machine is also added to the people, with its own id and the ids that it has in chat
+/// networks.
 fn machines(root: &mut Table, people: &mut Vec<NamedPerson>) -> Machines {
     let mut machines = Machines::default();
     for (name, mut table) in root.tables("machine") {

@@ -1,6 +1,7 @@
-//! `plugins.toml` to plain data: read into a tree with positions, table by table, every problem reported at once.
+//! Reads `plugins.toml` into plain data: first into a tree with positions, then table by table. All problems are
+//! reported at once.
 //!
-//! Invariant: nothing here connects, and no secret is resolved.
+//! Invariant: this module opens no connection and resolves no secret.
 
 mod approvals;
 mod apps;

@@ -1,8 +1,8 @@
-//! `[[notify]]`: which rooms are told of what.
+//! `[[notify]]`: notifications of job results, approval requests and changes of rights.
 
 use super::{
     members::Members,
-    people::{known, patterns},
+    people::{check_names, patterns},
 };
 use crate::{
     base::{Key, Located, Table, TableKeys, Template, nearest},
@@ -11,7 +11,7 @@ use crate::{
     policy::Pattern,
 };
 
-/// `[[notify]]`.
+/// The keys of `[[notify]]`.
 pub(crate) static NOTIFY_KEYS: TableKeys = TableKeys {
     path: "notify",
     about: "A notice: a room is told when something happens.",
@@ -31,7 +31,7 @@ pub(crate) static NOTIFY_KEYS: TableKeys = TableKeys {
     ],
 };
 
-/// Reads them, in the order of the file.
+/// Reads all notices, in the order of the file.
 pub(crate) fn read(root: &mut Table, catalog: &Catalog, members: &Members<'_>) -> Notices {
     Notices::new(root.array("notify").into_iter().filter_map(|table| notice(table, catalog, members)).collect())
 }
@@ -74,7 +74,7 @@ fn notice(mut table: Table, catalog: &Catalog, members: &Members<'_>) -> Option<
     Some(Notice { at, on, apps, environments, commands, room: room?, text: text? })
 }
 
-/// Parses a text; every placeholder must be among [`PLACEHOLDERS`].
+/// Parses the text of a notice. A placeholder outside [`PLACEHOLDERS`] is reported.
 fn template(table: &Table, text: &Located<String>) -> Option<Template> {
     let template = match Template::parse(&text.value) {
         Ok(template) => template,
@@ -97,11 +97,12 @@ fn template(table: &Table, text: &Located<String>) -> Option<Template> {
     known.then_some(template)
 }
 
-/// A list of patterns that limits what is told. `exist` are the names that there are, where that is known by now.
+/// Reads a list of patterns that limits a notice. `exist` are the existing names, or `None` while they are unknown:
+/// names of commands are checked when the plugins are loaded.
 fn limit(table: &mut Table, key: &str, what: &str, exist: Option<Vec<String>>) -> Option<Vec<Pattern>> {
     let names = table.strings(key)?.value;
     if let Some(exist) = exist {
-        known(table, what, &names, exist.iter().map(String::as_str));
+        check_names(table, what, &names, exist.iter().map(String::as_str));
     }
     Some(patterns(table, &names))
 }

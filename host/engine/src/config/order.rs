@@ -1,6 +1,6 @@
-//! `[environment.NAME] after`: the order in which versions come to environments.
+//! `[environment.NAME] after`: the promotion order of the environments.
 //!
-//! Invariant: behind this check every `after` names an environment, and following them ends.
+//! Invariant: after this check every `after` names an environment, and the order has no cycle.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use crate::{
     model::Environment,
 };
 
-/// Reports names that are none, and circles. What was wrong is taken out.
+/// Reports unknown names and cycles, and removes each invalid `after`.
 pub(crate) fn check(root: &Table, environments: &mut [Environment]) {
     let names: Vec<String> = environments.iter().map(|environment| environment.name.clone()).collect();
     for environment in environments.iter_mut() {
@@ -27,7 +27,7 @@ pub(crate) fn check(root: &Table, environments: &mut [Environment]) {
         .filter_map(|environment| Some((environment.name.clone(), environment.after.as_ref()?.value.clone())))
         .collect();
     for environment in environments.iter_mut() {
-        if !in_circle(&environment.name, &next) {
+        if !is_in_cycle(&environment.name, &next) {
             continue;
         }
         let Some(after) = environment.after.take() else { continue };
@@ -39,8 +39,8 @@ pub(crate) fn check(root: &Table, environments: &mut [Environment]) {
     }
 }
 
-/// Whether following the order from an environment leads back to it.
-fn in_circle(name: &str, next: &HashMap<String, String>) -> bool {
+/// Whether an environment is part of a cycle.
+fn is_in_cycle(name: &str, next: &HashMap<String, String>) -> bool {
     let mut at = next.get(name);
     for _ in 0..next.len() {
         match at {

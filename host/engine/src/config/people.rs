@@ -1,6 +1,6 @@
-//! `[people]` and `[role.*]`, and who owns an app.
+//! `[people]`, `[role.*]`, and the owners of apps.
 //!
-//! Not here: who somebody is and who is in a group (`members`).
+//! Not here: people, machines and groups (`members`).
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -11,7 +11,7 @@ use crate::{
     policy::{Member, Pattern, Role},
 };
 
-/// `[people]`.
+/// The keys of `[people]`.
 pub(crate) static PEOPLE_KEYS: TableKeys = TableKeys {
     path: "people",
     about: "The admins, and the room that is told of changes of rights. It stands in the main file only.",
@@ -28,7 +28,7 @@ pub(crate) static PEOPLE_KEYS: TableKeys = TableKeys {
     ],
 };
 
-/// `[role.NAME]`.
+/// The keys of `[role.NAME]`.
 pub(crate) static ROLE_KEYS: TableKeys = TableKeys {
     path: "role.NAME",
     about: "A role: which people can run which commands, on which apps, in which environments. In the lists of patterns `*` \
@@ -48,7 +48,7 @@ pub(crate) static ROLE_KEYS: TableKeys = TableKeys {
     ],
 };
 
-/// Reads the admins, and the room that is told of changes of rights.
+/// Reads the admins, and the room that receives reports of changes of rights.
 pub(crate) fn people(root: &mut Table, members: &Members) -> (Vec<String>, Option<RoomName>) {
     let Some(mut people) = root.table("people") else { return (Vec::new(), None) };
     let listed = people.strings("admins").map(|admins| admins.value).unwrap_or_default();
@@ -56,7 +56,7 @@ pub(crate) fn people(root: &mut Table, members: &Members) -> (Vec<String>, Optio
     for admin in listed {
         match members.member(&people, &admin) {
             Some(Member::Person(id)) => admins.push(id),
-            // Who can do everything is not for others to fill up.
+            // `everyone`, a group or a room cannot be admin: only the file may determine the admins.
             Some(_) => people.problem(
                 &admin.at,
                 format!("`{}` cannot be admin", admin.value),
@@ -70,7 +70,7 @@ pub(crate) fn people(root: &mut Table, members: &Members) -> (Vec<String>, Optio
     (admins, tell)
 }
 
-/// Reads who owns which app.
+/// Reads the owners of the apps, by app. Apps without owners are left out.
 pub(crate) fn owners(root: &Table, catalog: &Catalog, members: &Members) -> BTreeMap<String, Vec<Member>> {
     let mut all = BTreeMap::new();
     for app in catalog.apps() {
@@ -97,7 +97,7 @@ pub(crate) fn roles(root: &mut Table, catalog: &Catalog, members: &Members) -> V
     for (name, mut table) in root.tables("role") {
         let at = table.at().clone();
         let grant_in_chat = table.boolean_or_default("grant_in_chat");
-        // A role that people are added to in chat may have nobody in the file.
+        // A role that is granted in chat can have no members in the file.
         let listed = match grant_in_chat && !table.has("members") {
             true => Vec::new(),
             false => required(&mut table, "members", "[\"@bob:example.org\"]"),
@@ -105,8 +105,8 @@ pub(crate) fn roles(root: &mut Table, catalog: &Catalog, members: &Members) -> V
         let commands = required(&mut table, "commands", "[\"where\"]");
         let apps = required(&mut table, "apps", "[\"*\"]");
         let environments = required(&mut table, "environments", "[\"staging\"]");
-        known(&table, "app", &apps, catalog.apps().map(|app| app.name.as_str()));
-        known(&table, "environment", &environments, catalog.environments());
+        check_names(&table, "app", &apps, catalog.apps().map(|app| app.name.as_str()));
+        check_names(&table, "environment", &environments, catalog.environments());
         let listed = listed.iter().filter_map(|member| members.member(&table, member)).collect();
         let rooms = table.strings("rooms").map(|rooms| {
             let room = |room: &Located<String>| members.room(&table, room);
@@ -135,7 +135,7 @@ fn required(table: &mut Table, key: &str, example: &str) -> Vec<Located<String>>
     table.strings(key).map(|list| list.value).unwrap_or_default()
 }
 
-/// Texts as patterns; those that are none are problems.
+/// Parses patterns. Invalid ones are reported and left out.
 pub(crate) fn patterns(table: &Table, texts: &[Located<String>]) -> Vec<Pattern> {
     let mut patterns = Vec::new();
     for text in texts {
@@ -147,8 +147,8 @@ pub(crate) fn patterns(table: &Table, texts: &[Located<String>]) -> Vec<Pattern>
     patterns
 }
 
-/// Reports names without a star that do not exist: such a rule can never match.
-pub(crate) fn known<'a>(
+/// Reports names without `*` that do not exist: a rule with such a name can never match.
+pub(crate) fn check_names<'a>(
     table: &Table,
     what: &str,
     names: &[Located<String>],

@@ -1,4 +1,4 @@
-//! `[plugin.*]`: which files are loaded, what each may do, its limits and its settings.
+//! `[plugin.*]`: the files, grants, limits and settings of the plugins.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,7 +10,7 @@ use crate::{
     policy::Grants,
 };
 
-/// `[plugin.NAME]`.
+/// The keys of `[plugin.NAME]`.
 pub(crate) static PLUGIN_KEYS: TableKeys = TableKeys {
     path: "plugin.NAME",
     about: "A plugin, what it is granted, its limits and its settings. A name has up to 32 lower-case letters, digits and dashes.",
@@ -26,7 +26,7 @@ pub(crate) static PLUGIN_KEYS: TableKeys = TableKeys {
     ],
 };
 
-/// `[plugin.NAME.limits]`.
+/// The keys of `[plugin.NAME.limits]`.
 static LIMIT_KEYS: TableKeys = TableKeys {
     path: "plugin.NAME.limits",
     about: "The limits of one run of a plugin: of a command, or of a part of one that a wait ends. A run that reaches one is \
@@ -48,7 +48,7 @@ static LIMIT_KEYS: TableKeys = TableKeys {
     ],
 };
 
-/// `[plugin.NAME.config]`.
+/// The keys of `[plugin.NAME.config]`.
 static SETTING_KEYS: TableKeys = TableKeys {
     path: "plugin.NAME.config",
     about: "The settings of a plugin. The plugin describes which ones it takes; they are checked when it is loaded.",

@@ -1,4 +1,4 @@
-//! Reads the whole configuration, in the order in which its tables lean on each other.
+//! Reads the whole configuration. A table is read after the tables whose names it refers to.
 
 use std::{
     collections::BTreeSet,
@@ -31,7 +31,7 @@ use crate::{
     trigger::Triggers,
 };
 
-/// The file itself.
+/// The top-level keys.
 pub(crate) static FILE_KEYS: TableKeys = TableKeys {
     path: "",
     about: "The keys of the file itself. What has a name is a table with that name; rules without a name are lists of tables.",
@@ -65,7 +65,7 @@ pub(crate) static FILE_KEYS: TableKeys = TableKeys {
     ],
 };
 
-/// `[store]`.
+/// The keys of `[store]`.
 static STORE_KEYS: TableKeys = TableKeys {
     path: "store",
     about: "The database. It stands in the main file only.",
@@ -81,26 +81,26 @@ static STORE_KEYS: TableKeys = TableKeys {
     ],
 };
 
-/// The kinds of adapters that a build has.
+/// The adapters and capabilities of a build.
 #[derive(Default)]
 pub(crate) struct Registry {
-    /// Chat networks, by the name of their table.
+    /// The chat networks. The name of each one is also the name of its account tables in `[bot.NAME]`.
     pub chats: Vec<Arc<dyn ChatFactory>>,
-    /// Chat networks that exist and that this build leaves out, for a better message.
+    /// The chat networks that exist but are not in this build, for a better problem text.
     pub left_out: Vec<&'static str>,
-    /// Whether this build leaves out the listener for other machines, though there is one.
+    /// Whether this build has no HTTP listener.
     pub no_http: bool,
-    /// Capabilities: host calls beside those of the contract.
+    /// The capabilities: host calls in addition to those of the contract.
     pub capabilities: Vec<Arc<dyn Capability>>,
-    /// Pipelines systems, by `kind`.
+    /// The kinds of pipeline systems.
     pub pipelines: Vec<Arc<dyn PipelinesFactory>>,
 }
 
 impl Registry {
-    /// The calls of the contract and of all capabilities.
+    /// The host calls of the contract and of all capabilities.
     ///
     /// # Errors
-    /// One line: two calls have one name, or a name is not `interface.function`.
+    /// One line: two calls have the same name, or a name is not `interface.function`.
     pub(crate) fn calls(&self) -> Result<HostCalls, String> {
         HostCalls::new(
             [&Contract as &dyn Capability].into_iter().chain(self.capabilities.iter().map(|capability| &**capability)),
@@ -108,7 +108,8 @@ impl Registry {
     }
 }
 
-/// A configuration without problems of its own, as plain data. Made by [`EngineBuilder::read`](crate::EngineBuilder::read).
+/// A configuration that was read without problems. It holds no connections. Returned by
+/// [`EngineBuilder::read`](crate::EngineBuilder::read).
 ///
 /// ```
 /// use std::path::Path;
@@ -121,13 +122,13 @@ impl Registry {
 /// ```
 pub struct Config {
     pub(crate) folder: PathBuf,
-    /// `[store] url`.
+    /// The value of `[store] url`.
     pub(crate) store: Located<String>,
     /// `[store] keep`: the retention period.
     pub(crate) keep: Duration,
-    /// The identities, in the order of the file; at least one.
+    /// The bots that run in this process, in the order of the file; at least one.
     pub(crate) bots: Vec<BotConfig>,
-    /// The accounts of identities that do not run here ([`Config::only`]).
+    /// The accounts of bots that do not run in this process ([`Config::only`]).
     pub(crate) absent: Vec<Arc<dyn Chat>>,
     pub(crate) catalog: Catalog,
     /// The pipeline backends, not yet connected.
@@ -152,27 +153,27 @@ impl Config {
         &self.folder
     }
 
-    /// `[store] url`, with its place in the file.
+    /// The value of `[store] url`, with its position in the file.
     pub fn store(&self) -> &Located<String> {
         &self.store
     }
 
-    /// `[http]`, if there is one.
+    /// The table `[http]`, if there is one.
     pub fn http(&self) -> Option<&HttpConfig> {
         self.http.as_ref()
     }
 
-    /// Restricts the engine to one identity. The names and environments of the others stay known. Returns the rooms that
-    /// receive messages and that only the accounts of the others name: messages to them will fail.
+    /// Restricts the engine to one bot. The names and environments of the other bots stay known. Returns the rooms to
+    /// which notices and reports go and which only accounts of other bots name. Messages to them will fail.
     ///
     /// # Errors
-    /// There is no identity of that name. The error is the nearest name, if one is near.
+    /// There is no bot of that name. The error is the nearest name, if one is similar.
     pub fn only(&mut self, bot: &str) -> Result<Vec<RoomName>, Option<String>> {
         if self.bots.iter().all(|known| known.identity.name != bot) {
             let names = self.bots.iter().map(|known| known.identity.name.as_str());
             return Err(nearest(bot, names).map(str::to_owned));
         }
-        // What another one would say is left to it.
+        // Schedules and hooks of the other bots run in the processes of those bots.
         let mut triggers = std::mem::take(&mut self.triggers);
         triggers.schedules.retain(|schedule| self.is_of(bot, schedule.bot.as_deref(), &schedule.room));
         triggers.hooks.retain(|hook| self.is_of(bot, hook.bot.as_deref(), &hook.room));
@@ -188,7 +189,7 @@ impl Config {
         Ok(rooms)
     }
 
-    /// The rooms in which something is said that was not asked for there, each once.
+    /// The rooms of apps, notices and reports, each once.
     fn rooms(&self) -> impl Iterator<Item = &RoomName> {
         let glass = self.approvals.iter().filter_map(|rule| rule.break_glass.as_ref()).map(|glass| &glass.tell);
         let notices = self.notices.iter().map(|notice| &notice.room);
@@ -196,13 +197,13 @@ impl Config {
         rooms.chain(&self.policy.tell).collect::<BTreeSet<_>>().into_iter()
     }
 
-    /// Whether what has this room and perhaps this identity is done by an identity.
+    /// Whether a bot runs a trigger with this room and this optional `bot` key.
     fn is_of(&self, bot: &str, named: Option<&str>, room: &RoomName) -> bool {
         let names = |known: &&BotConfig| known.names(room);
         match named {
             Some(named) => named == bot,
             None => {
-                // The same one that would speak there if all ran together.
+                // The bot that would run the trigger if all bots ran in one process.
                 let owner = self.bots.iter().find(names).or(self.bots.first());
                 owner.is_some_and(|known| known.identity.name == bot)
             }
@@ -210,19 +211,20 @@ impl Config {
     }
 }
 
-/// Where the database is kept if nothing is said.
+/// The default of `[store] url`.
 pub const DEFAULT_STORE: &str = "sqlite:state/wardroom.db";
 
-/// What must be known before adapters can be made: where state is kept, and which networks there are.
+/// The values that a program needs before it can create adapters. Returned by [`peek`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Peek {
-    /// `[store] url`.
+    /// The value of `[store] url`.
     pub store: String,
-    /// The tables of all `[bot.*]`.
+    /// The names of the tables in all `[bot.*]`: the chat networks in use.
     pub networks: Vec<String>,
 }
 
-/// Looks at a file before it is read. Problems are left for [`read`] to report.
+/// Reads the database URL and the chat networks of a file. Problems are ignored here; reading the configuration reports
+/// them.
 pub fn peek(path: &Path) -> Peek {
     let problems = Problems::default();
     let mut peek = Peek { store: DEFAULT_STORE.to_owned(), networks: Vec::new() };
@@ -240,7 +242,7 @@ pub fn peek(path: &Path) -> Peek {
 /// Reads a configuration file and the files that it includes.
 ///
 /// # Errors
-/// Every problem, by place.
+/// All problems, by file and line.
 pub(crate) fn read(path: &Path, registry: &Registry) -> Result<Config, Vec<Problem>> {
     let problems = Problems::default();
     match include::load(path, &problems) {
@@ -249,10 +251,10 @@ pub(crate) fn read(path: &Path, registry: &Registry) -> Result<Config, Vec<Probl
     }
 }
 
-/// Reads a configuration from the text of its file. `path` is where the file would be.
+/// Reads a configuration from the text of its file. `path` is the path that the file would have.
 ///
 /// # Errors
-/// As [`read`].
+/// Same as [`read`].
 pub(crate) fn read_text(text: &str, path: &Path, registry: &Registry) -> Result<Config, Vec<Problem>> {
     let problems = Problems::default();
     let tree = include::parse_main(text, path, &problems);
@@ -260,12 +262,15 @@ pub(crate) fn read_text(text: &str, path: &Path, registry: &Registry) -> Result<
 }
 
 fn read_tree(tree: Node, path: &Path, registry: &Registry, problems: Problems) -> Result<Config, Vec<Problem>> {
+    // 1. Make the folder of the file absolute: paths in the file are relative to it.
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
         _ => PathBuf::from("."),
     };
     let folder = std::path::absolute(&folder).unwrap_or(folder);
     let mut root = Table::new("", tree, &FILE_KEYS, &problems, Arc::new(folder.clone()));
+    // 2. Collect the host calls and the top-level keys of capabilities. A clash is a mistake in the program, so nothing
+    // else is read.
     let calls = match registry.calls() {
         Ok(calls) => Arc::new(calls),
         Err(why) => {
@@ -285,6 +290,7 @@ fn read_tree(tree: Node, path: &Path, registry: &Registry, problems: Problems) -
         part.finish();
         root.add_keys(keys);
     }
+    // 3. Read the tables, each one after the tables that it refers to.
     let (store, keep) = store(&mut root);
     let networks: Vec<&str> = registry.chats.iter().map(|factory| factory.network()).collect();
     let Apps { catalog, backends, terms } = apps::read(&mut root, &registry.pipelines, &networks);
@@ -302,11 +308,13 @@ fn read_tree(tree: Node, path: &Path, registry: &Registry, problems: Problems) -
     let notices = notices::read(&mut root, &catalog, &members);
     let triggers = triggers::read(&mut root, &members, &bots, &zone);
     let http = http::read(&mut root, &triggers, registry.no_http);
+    // 4. Report unknown keys. Any problem of any table makes the whole read fail.
     let groups = members.take_groups();
     root.finish();
     if problems.count() > 0 {
         return Err(problems.sorted());
     }
+    // 5. Assemble the policy and the configuration.
     let known = |bot: &BotConfig| Bot { name: bot.identity.name.clone(), environments: bot.environments.clone() };
     let first = bots.iter().flat_map(|bot| &bot.chats).next();
     let policy = Policy {
@@ -341,7 +349,8 @@ fn read_tree(tree: Node, path: &Path, registry: &Registry, problems: Problems) -
     })
 }
 
-/// The shortest time for which it can be kept: a message that is still handled must be known.
+/// The shortest retention period. It must exceed the age up to which a message is still handled, because the stored
+/// message deduplicates redeliveries.
 pub(crate) const SHORTEST_KEEP: Duration = Duration::from_secs(24 * 3600);
 
 fn store(root: &mut Table) -> (Located<String>, Duration) {

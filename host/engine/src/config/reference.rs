@@ -1,6 +1,6 @@
-//! Every key of `plugins.toml` with the adapters of a build, and the reference page made of them.
+//! Every key of `plugins.toml` with the adapters of a build, and the reference page generated from them.
 //!
-//! Not here: the keys themselves, which stand above the function that reads them.
+//! Not here: the keys. Each table's keys are a constant above the function that reads it.
 
 use std::fmt::Write as _;
 
@@ -11,37 +11,37 @@ use super::{
 };
 use crate::base::{Key, KeyKind, Presence, TableKeys, find_key};
 
-/// One table of the page.
+/// The section of one table.
 #[derive(Debug, Clone)]
 pub struct Section {
-    /// The path of its [`TableKeys`].
+    /// The path in the table's [`TableKeys`].
     pub path: &'static str,
     /// The heading: `[bot.NAME.matrix]` in backquotes.
     pub heading: String,
-    /// What the table is.
+    /// The description of the table.
     pub about: &'static str,
-    /// Its keys.
+    /// The keys of the table.
     pub keys: Vec<Key>,
 }
 
 /// The keys that adapters and capabilities add.
 struct Added<'r> {
     registry: &'r Registry,
-    /// Attributes of calls outside the contract.
+    /// The attributes of host calls outside the contract.
     attributes: Vec<Key>,
 }
 
-/// Every key of `plugins.toml`. Made by [`EngineBuilder::reference`](crate::EngineBuilder::reference).
+/// Every key of `plugins.toml`. Returned by [`EngineBuilder::reference`](crate::EngineBuilder::reference).
 #[derive(Debug, Clone)]
 pub struct Reference {
     sections: Vec<Section>,
 }
 
 impl Reference {
-    /// The keys with these adapters and capabilities.
+    /// Collects the keys with these adapters and capabilities.
     ///
     /// # Errors
-    /// As [`Registry::calls`].
+    /// Same as [`Registry::calls`].
     pub(crate) fn new(registry: &Registry) -> Result<Self, String> {
         let attributes = rules::named_attributes(registry.calls()?.table());
         let mut reference = Self { sections: Vec::new() };
@@ -54,14 +54,15 @@ impl Reference {
         &self.sections
     }
 
-    /// The key that a table has under a name. `path` is that of the table's [`TableKeys`].
+    /// Finds a key by name. `path` is the one in the table's [`TableKeys`].
     pub fn find(&self, path: &str, name: &str) -> Option<Key> {
-        // A deployment has the keys of its kind in a section of their own.
+        // Several sections can have the same path: the keys of a deployment are split by the kind of its pipeline
+        // system.
         let sections = self.sections.iter().filter(|section| section.path == path);
         find_key(sections.flat_map(|section| &section.keys), name)
     }
 
-    /// Adds a table and those below it, each once.
+    /// Adds the section of a table and the sections of its subtables. A section that exists is not added again.
     fn add(&mut self, heading: String, table: &TableKeys, added: &Added<'_>) {
         if self.sections.iter().any(|section| section.heading == heading) {
             return;
@@ -83,7 +84,7 @@ impl Reference {
                 _ => continue,
             };
             if !own.keys.is_empty() {
-                // A section of its own, because only tables of this kind have these keys.
+                // These keys have their own section, because only tables of this kind have them.
                 let heading = format!("`[{}]` of the kind `{}`", table.path, factory.kind());
                 let keys = own.keys.to_vec();
                 self.sections.push(Section { path: table.path, heading, about: own.about, keys });
@@ -130,11 +131,11 @@ fn name(key: &Key) -> String {
     if key.any_name { format!("*{}* (any name)", key.name) } else { format!("`{}`", key.name) }
 }
 
-/// The type, with a link to the table below.
+/// The type of a key, with a link to the section of its subtable.
 fn kind(key: &Key) -> String {
     let described = key.kind.describe();
     let Some(below) = key.kind.below() else { return described };
-    // As the book makes the anchor of a heading.
+    // mdBook derives the anchor of a heading in the same way.
     let anchor: String = below.path.chars().filter(|letter| letter.is_alphanumeric() || *letter == '_').collect();
     format!("[{described}](#{})", anchor.to_lowercase())
 }

@@ -1,15 +1,15 @@
-//! `[[plugin.NAME.allow]]`: what one plugin is granted.
+//! `[[plugin.NAME.allow]]`: the grants of one plugin.
 
 use std::collections::BTreeSet;
 
-use super::people::{known, patterns};
+use super::people::{check_names, patterns};
 use crate::{
     base::{Key, Located, Table, TableKeys, nearest},
     model::{Attribute, CallKind, CallSpec, CallTable, Catalog},
     policy::{Allow, Scope},
 };
 
-/// The attributes of the contract's calls, in rules.
+/// The keys for the attributes of the contract's host calls.
 pub(crate) const ATTRIBUTES: [Key; 8] = [
     Key::strings("app", "Patterns for the app. Without it, any app."),
     Key::strings("environment", "Patterns for the environment. Without it, any environment."),
@@ -24,7 +24,7 @@ pub(crate) const ATTRIBUTES: [Key; 8] = [
     Key::strings("role", "Patterns for the role that the call is about. Without it, any role."),
 ];
 
-/// `[[plugin.NAME.allow]]`.
+/// The keys of `[[plugin.NAME.allow]]`.
 pub(crate) static ALLOW_KEYS: TableKeys = TableKeys {
     path: "plugin.NAME.allow",
     about: "A grant: the plugin can make these host calls if all values of each attribute that the rule names match. A named \
@@ -48,14 +48,14 @@ pub(crate) static ALLOW_KEYS: TableKeys = TableKeys {
     ],
 };
 
-/// The keys of the attributes that calls outside the contract have.
+/// The keys for the attributes of host calls outside the contract.
 pub(crate) fn named_attributes(calls: &CallTable) -> Vec<Key> {
     let named = calls.attributes().into_iter().filter(|attribute| matches!(attribute, Attribute::Named(_)));
     let about = "Patterns for this attribute of calls outside the contract. Without it, any value.";
     named.map(|attribute| Key::strings(attribute.as_str(), about)).collect()
 }
 
-/// Reads one rule.
+/// Reads one grant. A grant without a valid call gives `None`.
 pub(crate) fn allow(
     mut table: Table,
     plugin: &str,
@@ -88,7 +88,7 @@ pub(crate) fn allow(
     (!calls.is_empty()).then_some(Allow { at, calls, commands, limits, beyond, text })
 }
 
-/// The rows that a rule's calls name; a call that names none is a problem.
+/// The rows of the call table that a grant's `call` matches. A text without a match is reported.
 fn named_rows<'c>(table: &Table, all: &'c CallTable, texts: &[Located<String>]) -> Vec<&'c CallSpec> {
     let mut rows: Vec<&'c CallSpec> = Vec::new();
     for text in texts {
@@ -113,7 +113,7 @@ fn limit(
     let name = attribute.as_str();
     let at = table.at_key(name);
     let Some(values) = table.strings(name) else { return };
-    // A rule for several calls may name what only some have: the others it then never permits, and that is said.
+    // A rule never permits a call that lacks one of its attributes, so such a call is reported.
     for row in rows {
         if !row.attributes.contains(&attribute) {
             let has: Vec<&str> = row.attributes.iter().map(|attribute| attribute.as_str()).collect();
@@ -124,17 +124,17 @@ fn limit(
         }
     }
     match attribute {
-        Attribute::App => known(table, "app", &values.value, catalog.apps().map(|app| app.name.as_str())),
-        Attribute::Environment => known(table, "environment", &values.value, catalog.environments()),
+        Attribute::App => check_names(table, "app", &values.value, catalog.apps().map(|app| app.name.as_str())),
+        Attribute::Environment => check_names(table, "environment", &values.value, catalog.environments()),
         Attribute::Pipeline => {
             let names: Vec<&str> = catalog
                 .apps()
                 .flat_map(|app| &app.deployments)
                 .map(|deployment| deployment.pipeline.as_str())
                 .collect();
-            known(table, "pipeline", &values.value, names.into_iter());
+            check_names(table, "pipeline", &values.value, names.into_iter());
         }
-        Attribute::Role => known(table, "role", &values.value, roles.iter().copied()),
+        Attribute::Role => check_names(table, "role", &values.value, roles.iter().copied()),
         Attribute::Version | Attribute::Parameter | Attribute::Key | Attribute::Person | Attribute::Named(_) => {}
     }
     limits.set(attribute, patterns(table, &values.value));

@@ -1,6 +1,7 @@
-//! `[[alias]]`, `[[say]]`, `[[listen]]`, `[[schedule]]` and `[[hook]]`: what sets commands off besides typing them.
+//! `[[alias]]`, `[[say]]`, `[[listen]]`, `[[schedule]]` and `[[hook]]`: the triggers of commands.
 //!
-//! Not here: how a hook's sender proves itself and what is taken of its body (`hooks`); whether there are such commands, which only plugins know ([`crate::engine::Plugins::problems`]).
+//! Not here: the authentication of hooks and the values that they capture (`hooks`). Whether the commands exist is
+//! checked when the plugins are loaded ([`crate::engine::Review::problems`]).
 
 use jiff::tz::TimeZone;
 use regex::RegexBuilder;
@@ -13,18 +14,18 @@ use crate::{
     trigger::{Alias, CommandTemplate, FixedAnswer, Listen, MissedPolicy, Schedule, Triggers, is_placeholder},
 };
 
-/// `as`: the machine of a schedule or a hook.
+/// The key `as` of schedules and hooks.
 pub(crate) const AS: Key = Key::string("as", "The `[machine.NAME]` with whose rights the command runs.").required();
-/// `room`: where a schedule or a hook acts.
+/// The key `room` of schedules and hooks.
 pub(crate) const ROOM: Key = Key::string("room", "The room where the command and its answer appear.").required();
-/// `bot`: the identity that acts.
+/// The key `bot` of schedules and hooks.
 pub(crate) const BOT: Key = Key::string(
     "bot",
     "The bot that runs the command. Without it, the one whose table names the room; it is needed only if there are several bots \
      and none names it.",
 );
 
-/// `[[alias]]`.
+/// The keys of `[[alias]]`.
 pub(crate) static ALIAS_KEYS: TableKeys = TableKeys {
     path: "alias",
     about: "A short form of a command. It runs with the rights of the person who types it.",
@@ -39,7 +40,7 @@ pub(crate) static ALIAS_KEYS: TableKeys = TableKeys {
     ],
 };
 
-/// `[[say]]`.
+/// The keys of `[[say]]`.
 pub(crate) static SAY_KEYS: TableKeys = TableKeys {
     path: "say",
     about: "A fixed answer to a line that a person types.",
@@ -49,7 +50,7 @@ pub(crate) static SAY_KEYS: TableKeys = TableKeys {
     ],
 };
 
-/// `[[listen]]`.
+/// The keys of `[[listen]]`.
 pub(crate) static LISTEN_KEYS: TableKeys = TableKeys {
     path: "listen",
     about: "A pattern in what people say to each other that starts a query, with the rights of the person who said it.",
@@ -64,7 +65,7 @@ pub(crate) static LISTEN_KEYS: TableKeys = TableKeys {
     ],
 };
 
-/// `[[schedule]]`.
+/// The keys of `[[schedule]]`.
 pub(crate) static SCHEDULE_KEYS: TableKeys = TableKeys {
     path: "schedule",
     about: "A command that the clock starts, with the rights of a machine. Each time fires once, also over restarts.",
@@ -86,11 +87,11 @@ pub(crate) static SCHEDULE_KEYS: TableKeys = TableKeys {
     ],
 };
 
-/// Reads them all. `zone` is the time zone where nothing is said.
+/// Reads all triggers. `zone` is the default time zone.
 pub(crate) fn read(root: &mut Table, members: &Members<'_>, bots: &[BotConfig], zone: &TimeZone) -> Triggers {
     let mut triggers = Triggers {
         aliases: root.array("alias").into_iter().filter_map(alias).collect(),
-        said: root.array("say").into_iter().filter_map(said).collect(),
+        said: root.array("say").into_iter().filter_map(fixed_answer).collect(),
         listens: root.array("listen").into_iter().filter_map(|table| listen(table, members)).collect(),
         ..Triggers::default()
     };
@@ -100,17 +101,17 @@ pub(crate) fn read(root: &mut Table, members: &Members<'_>, bots: &[BotConfig], 
     for table in root.array("hook") {
         triggers.hooks.extend(hooks::read(table, members, bots, &triggers.hooks));
     }
-    doubled(root, &triggers);
+    check_duplicates(root, &triggers);
     triggers
 }
 
-/// Reports short forms and fixed answers that are typed alike.
-fn doubled(root: &Table, triggers: &Triggers) {
+/// Reports aliases and fixed answers that are typed in the same way.
+fn check_duplicates(root: &Table, triggers: &Triggers) {
     let aliases = triggers.aliases.iter().map(|alias| (&alias.typed, &alias.at));
     let said = triggers.said.iter().map(|said| (&said.typed, &said.at));
     let all: Vec<_> = aliases.chain(said).collect();
     for (index, (typed, at)) in all.iter().enumerate() {
-        // A placeholder is like any word.
+        // A placeholder matches any word, so all placeholders are equal here.
         let form = |typed: &[String]| {
             typed
                 .iter()
@@ -143,7 +144,7 @@ fn alias(mut table: Table) -> Option<Alias> {
     Some(Alias { at, typed: typed?, command: command? })
 }
 
-fn said(mut table: Table) -> Option<FixedAnswer> {
+fn fixed_answer(mut table: Table) -> Option<FixedAnswer> {
     let at = table.at().clone();
     let text = table.required_string("typed", "\"oncall\"");
     let answer = table.required_string("text", "\"Call 123.\"");
@@ -152,7 +153,7 @@ fn said(mut table: Table) -> Option<FixedAnswer> {
     Some(FixedAnswer { at, typed: typed?, text: answer?.value })
 }
 
-/// The words of a line that people type.
+/// Splits the `typed` line of an alias or fixed answer into words. A line that begins with a placeholder is reported.
 fn typed(table: &Table, text: &Located<String>) -> Option<Vec<String>> {
     match words(&text.value).filter(|words| words.first().is_some_and(|first| !is_placeholder(first))) {
         Some(words) => Some(words),
@@ -216,7 +217,7 @@ fn schedule(
         Some("last") => MissedPolicy::RunLatest,
         _ => MissedPolicy::SkipOld,
     };
-    let (machine, room, bot) = place(&mut table, members, bots);
+    let (machine, room, bot) = machine_room_and_bot(&mut table, members, bots);
     table.finish();
     Some(Schedule {
         name: name?,
@@ -230,8 +231,8 @@ fn schedule(
     })
 }
 
-/// `as`, `room` and `bot`.
-pub(crate) fn place(
+/// Reads `as`, `room` and `bot`. The bot is `Some(None)` if the key is left out, and `None` if it is invalid.
+pub(crate) fn machine_room_and_bot(
     table: &mut Table,
     members: &Members<'_>,
     bots: &[BotConfig],
@@ -264,7 +265,7 @@ pub(crate) fn place(
     (machine, room, bot)
 }
 
-/// A name that is part of a path and of keys.
+/// Reads a required `name`, which becomes part of a path and of event ids. A name in `others` is taken.
 pub(crate) fn name<'a>(table: &mut Table, example: &str, mut others: impl Iterator<Item = &'a str>) -> Option<String> {
     let text = table.required_string("name", &format!("\"{example}\""))?;
     let known = |letter: u8| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == b'-' || letter == b'_';
@@ -292,7 +293,7 @@ pub(crate) fn template(table: &mut Table, example: &str) -> Option<CommandTempla
     }
 }
 
-/// Reports placeholders without a value. `values` are the names that have one.
+/// Reports placeholders of a command that have no value. `values` are the names of the values.
 pub(crate) fn check_placeholders<'a>(table: &Table, command: &CommandTemplate, values: impl Iterator<Item = &'a str>) {
     let values: Vec<&str> = values.collect();
     for name in command.placeholders().filter(|name| !values.contains(name)) {

@@ -1,4 +1,4 @@
-//! An action of a plugin: its message becomes a job.
+//! Opens a job for an action of a plugin.
 
 use std::sync::Arc;
 
@@ -11,11 +11,11 @@ use crate::{
     store::{JobPhase, JobStatus, StoreError, Write},
 };
 
-/// How often a job's id is drawn again when it is taken.
-const DRAWS: u32 = 8;
+/// How many times a new random job id is tried after a failed write. A write fails if the id is already in use.
+const MAX_ID_DRAWS: u32 = 8;
 
 impl Host {
-    /// Opens a job in the transaction that marks its message as dealt with, and has it taken up.
+    /// Opens a job and dispatches it. The same transaction marks the message as handled.
     pub(crate) async fn action(
         self: &Arc<Self>,
         plugin: Arc<Plugin>,
@@ -44,7 +44,7 @@ impl Host {
                     self.jobs.dispatch(row);
                     return Ok(());
                 }
-                Err(StoreError::Failed(_)) if draws < DRAWS => draws += 1,
+                Err(StoreError::Failed(_)) if draws < MAX_ID_DRAWS => draws += 1,
                 Err(error) => return Err(error),
             }
         }

@@ -1,7 +1,8 @@
-//! Commands that nobody typed: they come into the inbox like messages, and their room sees first what is asked and by whom.
+//! Triggered commands of schedules and hooks. They enter the inbox like messages, and the room first gets a message
+//! that names the command and its trigger.
 //!
-//! Invariant: the row, the words that announce it and what remembers that it came are one transaction, and a row's event comes
-//! once, so neither a crash nor a second delivery sets anything off twice.
+//! Invariant: one transaction stores the inbox row, its announcement and its deduplication key, and the inbox takes an
+//! event only once. So neither a crash nor a redelivery starts a command twice.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,14 +16,14 @@ use crate::{
     store::{InboxKey, InboxRow, OutboxRow, StoreError, TriggerSource, Write, is_announced},
 };
 
-/// So long is the message waited for that a command's answers hang on: without it they stand in the room by themselves.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// How often it is looked for.
-const LOOK: Duration = Duration::from_millis(50);
-/// So long is a network asked which room a name is.
-const ASKED: Duration = Duration::from_secs(5);
+/// The timeout for the announcement to be sent. After it, the answers go to the room without a thread.
+const ANNOUNCEMENT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The interval at which the store is polled for the announcement's event id.
+const ANNOUNCEMENT_POLL: Duration = Duration::from_millis(50);
+/// The timeout for resolving a room name with the network.
+const ROOM_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Where commands that nobody typed are seen.
+/// The room in which a triggered command is announced and answered, with the inbox of its account.
 #[derive(Clone)]
 pub(crate) struct TriggerRoom {
     inbox: Arc<AccountInbox>,
@@ -30,43 +31,44 @@ pub(crate) struct TriggerRoom {
 }
 
 impl TriggerRoom {
-    /// The identity that acts there.
+    /// The name of the bot that runs the command.
     pub(crate) fn bot(&self) -> &str {
         &self.inbox.bot
     }
 
-    /// A message to its room.
-    fn say(&self, key: String, text: Text) -> OutboxRow {
+    fn message(&self, key: String, text: Text) -> OutboxRow {
         let (bot, network) = (self.inbox.bot.clone(), self.inbox.network.to_owned());
         Destination { bot, network, room: self.room.clone() }.say(key, text)
     }
 }
 
-/// One command that nobody typed.
+/// A command that a schedule or a hook starts.
 pub(crate) struct TriggeredCommand {
-    /// The event's name.
+    /// The event id of its inbox row. It is not an id of the network.
     pub(crate) event: String,
-    /// The name under which it comes once, where its room may be another one the next time.
+    /// The key by which redeliveries are deduplicated if the room of the trigger can change between them; `None` if the
+    /// event id is enough.
     pub(crate) deduplication_key: Option<String>,
-    /// In whose name.
+    /// The machine account with whose rights the command runs.
     pub(crate) machine: Person,
-    /// What.
+    /// The trigger, with the words of the command.
     pub(crate) started: TriggerSource,
-    /// When.
+    /// The time of the inbox row. A command's age is counted from it.
     pub(crate) at: Timestamp,
-    /// What else the room is told with it.
+    /// An extra line for the announcement.
     pub(crate) note: Option<String>,
 }
 
 impl Host {
-    /// The room that a schedule or a hook names. `None` where the bot is not in it, or where that cannot be told now.
-    pub(crate) async fn venue(&self, bot: Option<&str>, room: &RoomName) -> Option<TriggerRoom> {
+    /// Resolves the room of a schedule or hook. Returns `None` if the bot is not in the room, or if the network does
+    /// not answer within [`ROOM_TIMEOUT`].
+    pub(crate) async fn trigger_room(&self, bot: Option<&str>, room: &RoomName) -> Option<TriggerRoom> {
         let destination = self.context.outbox.destination(bot.unwrap_or_default(), room)?;
-        // An identity that was named is the one that acts, also where another one's table has the room.
+        // A configured `bot` takes precedence over the bot whose table names the room.
         let name = bot.unwrap_or(&destination.bot);
         let inbox = self.inbox_of(name, &destination.network)?;
         let chat = self.context.outbox.chat(name, &destination.network)?;
-        match tokio::time::timeout(ASKED, chat.room(&destination.room)).await {
+        match tokio::time::timeout(ROOM_TIMEOUT, chat.room(&destination.room)).await {
             Ok(Ok(room)) => Some(TriggerRoom { inbox, room: room? }),
             Ok(Err(_)) | Err(_) => None,
         }
@@ -76,24 +78,25 @@ impl Host {
         self.inboxes.iter().find(|inbox| inbox.bot == bot && inbox.network == network).cloned()
     }
 
-    /// Brings a command to the inbox, with changes of the same transaction; gives whether it was new.
-    pub(crate) async fn cue(
+    /// Stores a triggered command in the inbox. `more` is written in the same transaction. Returns `false` if the
+    /// command was a duplicate.
+    pub(crate) async fn start_triggered(
         &self,
-        venue: &TriggerRoom,
-        cue: TriggeredCommand,
+        trigger_room: &TriggerRoom,
+        command: TriggeredCommand,
         more: Vec<Write>,
     ) -> Result<bool, StoreError> {
-        let TriggeredCommand { event, deduplication_key, machine, started, at, note } = cue;
+        let TriggeredCommand { event, deduplication_key, machine, started, at, note } = command;
         let text = started.line();
-        let mut words = Text::lines(format!("{} ({}): {}", clean(&machine.name), started.by, text));
+        let mut announcement_text = Text::lines(format!("{} ({}): {}", clean(&machine.name), started.by, text));
         if let Some(note) = note {
-            words.push_lines(note);
+            announcement_text.push_lines(note);
         }
-        let key = InboxKey { network: venue.inbox.network.to_owned(), room: venue.room.clone(), event };
-        let words = vec![venue.say(announcement(&key), words)];
+        let key = InboxKey { network: trigger_room.inbox.network.to_owned(), room: trigger_room.room.clone(), event };
+        let announcements = vec![trigger_room.message(announcement(&key), announcement_text)];
         let row = InboxRow {
             key,
-            bot: venue.inbox.bot.clone(),
+            bot: trigger_room.inbox.bot.clone(),
             thread: None,
             sender: machine,
             text,
@@ -104,39 +107,40 @@ impl Host {
             started: Some(started),
         };
         let new =
-            venue.inbox.take(vec![Arrival { row, late: false, deduplication_key, announcements: words }], more).await?;
+            trigger_room.inbox.take(vec![Arrival { row, late: false, deduplication_key, announcements }], more).await?;
         self.context.outbox.wake();
         Ok(new > 0)
     }
 
-    /// Says something in the room of a venue, once.
-    pub(crate) async fn tell(
+    /// Queues a message to a trigger's room, once per `key`. `more` is written in the same transaction.
+    pub(crate) async fn send_once(
         &self,
-        venue: &TriggerRoom,
+        trigger_room: &TriggerRoom,
         key: String,
         text: Text,
         mut more: Vec<Write>,
     ) -> Result<(), StoreError> {
-        more.push(Write::Send(venue.say(key, text)));
+        more.push(Write::Send(trigger_room.message(key, text)));
         self.context.store.commit(more).await?;
         self.context.outbox.wake();
         Ok(())
     }
 
-    /// A row with the thread that its answers hang on: of a command that nobody typed the message that announced it, once
-    /// that is sent. Where there are no threads its answers come behind it.
-    pub(crate) async fn rooted(&self, row: InboxRow) -> InboxRow {
+    /// Sets the thread of a triggered command to its announcement, so that the answers appear below it. Waits up to
+    /// [`ANNOUNCEMENT_TIMEOUT`] until the announcement is sent. On a network without threads, the row is unchanged but
+    /// the wait still keeps the answers behind the announcement.
+    pub(crate) async fn with_thread(&self, row: InboxRow) -> InboxRow {
         if !is_announced(&row.key.event) || row.thread.is_some() {
             return row;
         }
         let chat = self.context.outbox.chat(&row.bot, &row.key.network);
         let threads = chat.is_some_and(|chat| chat.features().threads);
         let key = announcement(&row.key);
-        let until = tokio::time::Instant::now() + PATIENCE;
+        let until = tokio::time::Instant::now() + ANNOUNCEMENT_TIMEOUT;
         while tokio::time::Instant::now() < until {
             match self.context.store.event_of_key(&key).await {
                 Ok(Some(event)) => return InboxRow { thread: threads.then_some(event), ..row },
-                Ok(None) => tokio::time::sleep(LOOK).await,
+                Ok(None) => tokio::time::sleep(ANNOUNCEMENT_POLL).await,
                 Err(_) => break,
             }
         }
@@ -144,7 +148,7 @@ impl Host {
     }
 }
 
-/// The key of the message that announces a command.
+/// The outbox key of a command's announcement.
 fn announcement(key: &InboxKey) -> String {
     format!("{}/{}/announced", key.room, key.event)
 }

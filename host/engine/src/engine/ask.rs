@@ -1,7 +1,7 @@
-//! Answers without a chat network: for programs that ask the engine themselves.
+//! Answers without a chat network, for programs that embed the engine.
 //!
-//! Invariant: what is asked here takes the way of every message, and leaves the same line.
-//! Not here: actions. A job speaks to a room, so its message comes through [`Engine::inbox`].
+//! Invariant: a question here passes the same checks as a message from a room, and leaves the same audit record.
+//! Not here: actions. A job posts to a room, so its command must come through [`Engine::inbox`].
 
 use super::{
     serve::Engine,
@@ -12,29 +12,30 @@ use crate::{
     store::{InboxRow, Write},
 };
 
-/// Why [`Engine::ask`] has no answer. Nothing was done.
+/// The reason why [`Engine::ask`] has no answer. Nothing was done.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoAnswer {
-    /// It is no command, or not for this person, or not now; one line for them.
+    /// The line is not a valid command, or is not permitted, or cannot run now. The text is one line for the person.
     #[error("{0}")]
     Refused(String),
-    /// It is an action, by its name.
+    /// The command is an action; the text is its name.
     #[error("`{0}` is an action, and only queries are answered here")]
     Action(String),
 }
 
 impl Engine {
-    /// Answers a query of a plugin or a command of the host, as if the message had come from a chat: the same
-    /// parser, rights and limits, and the same line in the store with its next group. The message is not kept in
-    /// the inbox, and nothing is sent. An order to the host (`cancel`, `job ID again`, `release record`) is carried out.
+    /// Answers a query of a plugin or a command of the host, as if the message came from a chat network. Parser, rights
+    /// and limits are the same. The audit record is queued, and is stored with the store's next group commit. The
+    /// message is not stored in the inbox, and nothing is sent. Host commands that change something (`cancel`,
+    /// `job ID again`, `release record`) are carried out.
     ///
     /// # Errors
     /// [`NoAnswer`].
     pub async fn ask(&self, message: InboxRow) -> Result<Text, NoAnswer> {
         let verdict = self.host.decide(&message).await;
-        // An action is not begun here.
+        // An action is not started here, so it is not counted.
         if !matches!(verdict, Verdict::Action(..)) {
-            self.host.commands.count(verdict.became());
+            self.host.commands.count(verdict.outcome());
         }
         let (answer, line) = match verdict {
             Verdict::Answered(text, line) => (Ok(text), *line),
@@ -94,7 +95,7 @@ mod tests {
         let builder = Engine::builder().chat(ReadyChat(chat.clone())).pipelines(pipelines);
         let config = builder.read(&file).unwrap();
         let engine = builder.build(config, Arc::new(MemoryStore::new())).await.unwrap();
-        // Somebody who calls herself as the admin is called, by id and by handle.
+        // A person whose display name is the admin's id or handle.
         let imitates = |name: &str| Person { id: "@eve:example.org".into(), name: name.into() };
         chat.set_members(MemoryChat::NETWORK, vec![imitates("alice")]);
         let say = |name: &str, text: &str| InboxRow {
@@ -114,7 +115,7 @@ mod tests {
             panic!("a name is taken for a handle")
         };
         assert_eq!(why, "Which alice? @alice:example.org, @eve:example.org (alice)");
-        // An app that she may not see is none, also where she asks about somebody else.
+        // An app that the person may not see is reported as unknown, even in a question about another person.
         let Err(NoAnswer::Refused(why)) =
             engine.ask(say("x", "can @alice:example.org release record cms staging 1")).await
         else {

@@ -1,4 +1,4 @@
-//! Puts an engine together: reads the configuration with the adapters and capabilities of a program, and makes live things from it.
+//! Builds an engine from a configuration, with the adapters and capabilities of a program.
 
 use std::{
     collections::HashMap,
@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     builtin::ReactionQueue,
-    health::Gone,
+    health::EndedAdapters,
     host::{BotSettings, Host},
     review::{InspectedPlugin, Review},
     serve::{Arrival, Engine},
@@ -84,7 +84,7 @@ impl std::fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// Why an engine cannot be made.
+/// The reason why an engine cannot be built.
 #[non_exhaustive]
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
@@ -96,16 +96,15 @@ pub enum BuildError {
     Store(#[from] StoreError),
 }
 
-/// The parts.
 impl EngineBuilder {
-    /// Adds a chat network, whose accounts stand in `[bot.NAME.NETWORK]`.
+    /// Adds a chat network. Its accounts are configured in `[bot.NAME.NETWORK]`.
     #[must_use]
     pub fn chat(mut self, factory: impl ChatFactory) -> Self {
         self.registry.chats.push(Arc::new(factory));
         self
     }
 
-    /// Adds a kind of pipeline systems, whose systems stand in `[pipelines.NAME]`.
+    /// Adds a kind of pipeline systems. Its systems are configured in `[pipelines.NAME]`.
     #[must_use]
     pub fn pipelines(mut self, factory: impl PipelinesFactory) -> Self {
         self.registry.pipelines.push(Arc::new(factory));
@@ -119,28 +118,30 @@ impl EngineBuilder {
         self
     }
 
-    /// Replaces every chat network that was added so far by what `wrap` makes of it.
+    /// Replaces every chat network that was added so far with the result of `wrap`.
     #[must_use]
     pub fn map_chats(mut self, wrap: impl Fn(Arc<dyn ChatFactory>) -> Arc<dyn ChatFactory>) -> Self {
         self.registry.chats = self.registry.chats.into_iter().map(wrap).collect();
         self
     }
 
-    /// Replaces every kind of pipeline systems that was added so far by what `wrap` makes of it.
+    /// Replaces every kind of pipeline systems that was added so far with the result of `wrap`.
     #[must_use]
     pub fn map_pipelines(mut self, wrap: impl Fn(Arc<dyn PipelinesFactory>) -> Arc<dyn PipelinesFactory>) -> Self {
         self.registry.pipelines = self.registry.pipelines.into_iter().map(wrap).collect();
         self
     }
 
-    /// Names a chat network that exists and that this build leaves out. A table of it is a problem that names the cargo feature.
+    /// Declares a chat network that is not in this build. A table of it is a problem whose text names the cargo
+    /// feature.
     #[must_use]
     pub fn left_out(mut self, network: &'static str) -> Self {
         self.registry.left_out.push(network);
         self
     }
 
-    /// Says that this build has no HTTP listener. An `[http]` table is a problem that names the cargo feature.
+    /// Declares that this build has no HTTP listener. An `[http]` table is a problem whose text names the cargo
+    /// feature.
     #[must_use]
     pub fn without_http(mut self) -> Self {
         self.registry.no_http = true;
@@ -173,7 +174,6 @@ impl EngineBuilder {
     }
 }
 
-/// The configuration.
 impl EngineBuilder {
     /// Reads `plugins.toml` and the files that it includes. Connects to nothing and resolves no secret.
     ///
@@ -209,7 +209,6 @@ impl EngineBuilder {
     }
 }
 
-/// The reference of the configuration.
 impl EngineBuilder {
     /// Every key of `plugins.toml` with these adapters and capabilities.
     ///
@@ -220,9 +219,8 @@ impl EngineBuilder {
     }
 }
 
-/// The engine, and reports without one.
 impl EngineBuilder {
-    /// Loads the plugins and makes the engine. Connects to nothing.
+    /// Loads the plugins and builds the engine. Opens no connection.
     ///
     /// # Errors
     /// [`BuildError`]. A plugin that does not load is no error; [`Engine::not_loaded`] lists it.
@@ -247,7 +245,7 @@ impl EngineBuilder {
         // 3. The metrics that have one row for each schedule and hook.
         let schedules = config.triggers.schedules.iter().map(|schedule| schedule.name.as_str());
         crate::metrics::begin(schedules, config.triggers.hooks.iter().map(|hook| hook.name.as_str()));
-        // 4. The accounts, their inboxes and the outbox that they share.
+        // 4. The accounts, their inboxes and the shared outbox.
         let activity = Activity::default();
         let (send, rows) = mpsc::unbounded_channel();
         let inboxes = Inboxes { bots: &config.bots, send };
@@ -274,7 +272,7 @@ impl EngineBuilder {
             activity: activity.clone(),
             rows,
         });
-        // 5. What every job and query shares.
+        // 5. The context that all jobs and queries share.
         let context = Arc::new(Context {
             monotonic,
             approvals: Arc::new(config.approvals),
@@ -307,7 +305,7 @@ impl EngineBuilder {
             reply_limiter: ReplyLimiter::default(),
             votes: ReactionQueue::default(),
             commands: Commands::default(),
-            gone: Gone::default(),
+            ended_adapters: EndedAdapters::default(),
             query_turns: Semaphore::new(half),
         });
         Ok(Engine { host, rows: Mutex::new(Some(rows)), accounts, retention: config.keep })
@@ -347,7 +345,7 @@ fn bot_settings(bot: BotConfig) -> (String, BotSettings) {
     (bot.identity.name, BotSettings { prefix: bot.identity.prefix, max_age: bot.max_age })
 }
 
-/// The inboxes of all accounts, which send what arrives to one channel.
+/// The inboxes of all accounts. All of them send their messages to one channel.
 struct Inboxes<'a> {
     bots: &'a [BotConfig],
     send: mpsc::UnboundedSender<Arrival>,
@@ -362,8 +360,8 @@ impl Inboxes<'_> {
         self.bots.iter().flat_map(of)
     }
 
-    /// Makes an inbox for each account from its prefix, the addresses of the other identities, and whether it is the first
-    /// account of its network.
+    /// Creates an inbox for each account. It recognizes its messages by the bot's prefix and the addresses of the other
+    /// bots, and by whether the account is the first one of its network.
     fn open(
         &self,
         make: impl Fn(&Account, String, Vec<Addressing>, bool, mpsc::UnboundedSender<Arrival>) -> AccountInbox,

@@ -1,4 +1,4 @@
-//! The one function that joins the stages, from a row of the inbox to an answer.
+//! Handles a row of the inbox: parse, authorize, run, answer.
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -17,11 +17,12 @@ use crate::{
     store::{AuditRecord, GivenArgument, InboxRow, JobQuery, StoreError, Write, is_announced},
 };
 
-/// An answer that takes longer is announced by a sign that somebody types.
-const MOMENT: Duration = Duration::from_millis(300);
+/// The delay after which the room gets a typing notification.
+const TYPING_DELAY: Duration = Duration::from_millis(300);
 
-/// Why a command that acts is not taken as it came, if it is not.
-fn not_from_there(row: &InboxRow) -> Option<String> {
+/// The reason why a message cannot start a command that acts: a listen rule started it, or its sending device is not
+/// verified. `None` if it can.
+fn untrusted_source(row: &InboxRow) -> Option<String> {
     if Host::is_overheard(row) {
         return Some("what is only heard sets off no command that acts".to_owned());
     }
@@ -29,31 +30,31 @@ fn not_from_there(row: &InboxRow) -> Option<String> {
     Some(format!("a command that acts is not taken from there: {}", crate::base::clean(why)))
 }
 
-/// The first and the longest wait before a message that could not be handled is handled again.
-const FIRST_WAIT: Duration = Duration::from_millis(500);
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// The first and the longest delay before a retry of a message whose handling failed.
+const FIRST_RETRY_DELAY: Duration = Duration::from_millis(500);
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(30);
 
 impl Host {
-    /// Handles a message in a task of its own. `late`: it was taken by an earlier process.
+    /// Handles a message in its own task, with retries. `late` means that an earlier process received the message.
     pub(crate) fn spawn(self: Arc<Self>, row: InboxRow, guard: ActivityGuard, late: bool) {
         let (stop, stopping) = (self.context.stop.clone(), self.context.stopping.clone());
         if stopping.is_cancelled() {
-            // It is on disk, and handled at the next start.
+            // The message is stored, and is handled after the next start.
             return;
         }
-        let turn = self.turn(&row);
+        let turn = self.vote_turn(&row);
         let work = async move {
             let mut turn = turn;
             if let Some(turn) = &mut turn {
-                turn.comes().await;
+                turn.wait().await;
             }
             let old = late.then(|| self.too_old(&row)).flatten();
             let mut late = late;
-            let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
-            // A failed write leaves the message where it is, with nothing done: it is handled again.
+            let mut backoff = Backoff::new(FIRST_RETRY_DELAY, MAX_RETRY_DELAY);
+            // A failed write leaves the message unhandled and without effect, so it is retried.
             while let Err(error) = self.handle_or_abandon(&row, late, old.as_deref()).await {
-                tracing::error!(room = row.key.room, event = row.key.event, %error, "a message could not be handled; it is kept");
-                // Others need not wait for one that does not get on.
+                tracing::error!(room = row.key.room, event = row.key.event, %error, "a message could not be handled; it stays in the inbox");
+                // A retry must not delay the votes behind this one.
                 drop(turn.take());
                 if backoff.retries() == 0 && row.reaction.is_none() {
                     self.report_store_outage(&row, &error).await;
@@ -72,28 +73,29 @@ impl Host {
         tokio::spawn(async move { stop.run_until_cancelled(work).await });
     }
 
-    /// Why a message that came late is too old to be done now, if it is.
+    /// The refusal of a late message that is older than the bot's `max_age`; `None` if it is young enough.
     fn too_old(&self, row: &InboxRow) -> Option<String> {
-        // How long others have is said by what they are asked, and how old a command may be that nobody typed was judged
-        // when it was taken.
+        // The deadline of a reaction is that of the approval request. The age of a triggered command was checked when
+        // it was accepted.
         if row.reaction.is_some() || is_announced(&row.key.event) {
             return None;
         }
         let now = self.context.clock.now();
         let age: Duration = now.duration_since(row.at).try_into().ok()?;
-        (age > self.voice(&row.bot).max_age).then(|| {
+        (age > self.settings_of_bot(&row.bot).max_age).then(|| {
             let age = crate::base::took(row.at, now);
             format!("I was away when this was said, {age} ago, so it is not done now. Say it again if it still holds.")
         })
     }
 
-    /// How the identity of a message is spoken to.
-    pub(crate) fn voice(&self, bot: &str) -> BotSettings {
+    /// The settings of a bot; the defaults if it is unknown.
+    pub(crate) fn settings_of_bot(&self, bot: &str) -> BotSettings {
         let name = self.context.access.bots.get(bot).map_or(bot, |bot| bot.name.as_str());
         self.bot_settings.get(name).cloned().unwrap_or_default()
     }
 
-    /// Handles a message; a mistake of our own ends that message, not the bot's word that every command is answered.
+    /// Handles a message, or refuses it if it is too old. A panic ends only this message: if it has opened a job, the
+    /// job is dispatched; otherwise the sender gets a refusal, because every command is answered.
     async fn handle_or_abandon(
         self: &Arc<Self>,
         row: &InboxRow,
@@ -118,7 +120,8 @@ impl Host {
         }
     }
 
-    /// Tells the room why nothing happens. The store cannot keep these words, so they are sent as they are.
+    /// Reports an outage of the store to the room. The message is sent directly, because the outbox is part of the
+    /// store.
     async fn report_store_outage(&self, row: &InboxRow, error: &StoreError) {
         let Some(chat) = self.context.outbox.chat(&row.bot, &row.key.network).cloned() else { return };
         let text = match error {
@@ -135,29 +138,29 @@ impl Host {
         self.context.outbox.send(&chat, &message, false).await;
     }
 
-    /// A message, what it comes to, what the room is told.
+    /// Decides a message once, and writes or sends the result.
     async fn handle(self: &Arc<Self>, row: InboxRow, late: bool) -> Result<(), StoreError> {
         if let Some(reaction) = &row.reaction {
-            return self.reacted(&row, reaction).await;
+            return self.handle_reaction(&row, reaction).await;
         }
-        let row = self.rooted(row).await;
-        let verdict = self.decide_aloud(&row).await;
-        let became = verdict.became();
+        let row = self.with_thread(row).await;
+        let verdict = self.decide_with_typing(&row).await;
+        let outcome = verdict.outcome();
         match verdict {
             Verdict::Answered(text, line) => self.answer(&row, text, *line, late).await?,
             Verdict::CarriedOut(_) => self.context.outbox.wake(),
             Verdict::Action(plugin, authorized) => self.action(plugin, authorized).await?,
             Verdict::Refused(refusal) => return self.refuse(row, refusal).await,
         }
-        self.commands.count(became);
+        self.commands.count(outcome);
         Ok(())
     }
 
-    /// Decides, and shows in the room that it does where that takes a moment.
-    async fn decide_aloud(&self, row: &InboxRow) -> Verdict {
+    /// Decides a message, with a typing notification if that takes longer than [`TYPING_DELAY`].
+    async fn decide_with_typing(&self, row: &InboxRow) -> Verdict {
         let mut decided = std::pin::pin!(self.decide(row));
         let typing = async {
-            tokio::time::sleep(MOMENT).await;
+            tokio::time::sleep(TYPING_DELAY).await;
             if let Some(chat) =
                 self.context.outbox.chat(&row.bot, &row.key.network).filter(|_| !Self::is_overheard(row))
             {
@@ -172,17 +175,20 @@ impl Host {
         decided.await
     }
 
-    /// A message, a command, what its caller may do, and what it does where it is a query. Nothing is written yet, except
-    /// where it is an order to the host itself.
+    /// Decides a message: finds its command, checks the rights of its sender, and runs it if it is a query or a host
+    /// command. Writes nothing itself. A host command that changes something writes its change and the handled mark in
+    /// one transaction.
     pub(crate) async fn decide(&self, row: &InboxRow) -> Verdict {
         let asker = Asker::from(row);
-        // Who is in the rooms that rules name is asked before anything is judged.
+        // 1. Refresh the members of the rooms that rules name, before any check uses them.
         self.context.access.refresh(&*self.context.outbox).await;
+        // 2. Return the fixed answer of a `[[say]]`. It needs no right.
         if row.started.is_none()
             && let Some(answer) = self.triggers.said(&row.text)
         {
-            return self.said(row, answer);
+            return self.answered(row, answer);
         }
+        // 3. Find the command: of a trigger, of an alias, or as typed.
         let words = match self.words_of(row) {
             Ok(words) => words,
             Err(usage) => return Verdict::Refused(Refusal::Malformed(usage)),
@@ -192,12 +198,14 @@ impl Host {
             Some(words) => table.command_of_words(words),
             None => table.command_of(&row.text),
         };
-        // Before the arguments are looked at: hints on them name apps and environments.
+        // 4. Check the right to the command before its arguments, because hints on arguments name apps and
+        // environments.
         if let Some(spec) = spec
             && !self.context.access.may_run(asker, &spec.name, spec.target.clone())
         {
             return Verdict::Refused(Refusal::Denied(self.context.access.missing(&spec.name, None, None)));
         }
+        // 5. Parse the arguments. Hints name only apps and environments that the sender may see.
         let vocabulary = Vocabulary::of(&self.context.catalog, &*self.context.access, asker);
         let parsed = match &words {
             Some(words) => table.parse_words(words, &vocabulary),
@@ -205,9 +213,9 @@ impl Host {
         };
         let command = match parsed {
             Ok(Parsed::Command(command)) => command,
-            Ok(Parsed::Help(spec)) => return self.said(row, Text::lines(self.explain(asker, &spec))),
+            Ok(Parsed::Help(spec)) => return self.answered(row, Text::lines(self.explain(asker, &spec))),
             Err(misparse) => {
-                // A command that somebody has is theirs, whoever else claims it.
+                // A command of a loaded plugin takes precedence over the same command of a plugin that is not loaded.
                 let missing = spec.is_none().then(|| self.not_loaded(&row.text)).flatten();
                 return Verdict::Refused(match missing {
                     Some(message) => Refusal::Denied(message),
@@ -215,22 +223,26 @@ impl Host {
                 });
             }
         };
+        // 6. Resolve people to ids.
         let command = match self.with_people(command, row).await {
             Ok(command) => command,
             Err(refusal) => return Verdict::Refused(refusal),
         };
+        // 7. Refuse a command that acts if a listen rule started it or the sending device is not verified.
         if command.acts()
-            && let Some(why) = not_from_there(row)
+            && let Some(why) = untrusted_source(row)
         {
             return Verdict::Refused(Refusal::Denied(why));
         }
+        // 8. Check the right on the app and environment in the arguments.
         let authorized = match self.context.access.authorize(command, row.clone()) {
             Ok(authorized) => authorized,
             Err(refused) => return Verdict::Refused(Refusal::Denied(refused.message)),
         };
+        // 9. Run a host command, a query or a dry run. An action is only returned; the caller opens its job.
         let spec = authorized.command().spec();
         match (&spec.target, spec.kind) {
-            (Target::Host(builtin @ Builtin::Release), _) => match self.not_from_here(&authorized).await {
+            (Target::Host(builtin @ Builtin::Release), _) => match self.direct_message_refusal(&authorized).await {
                 Some(refused) => Verdict::Refused(Refusal::Denied(refused)),
                 None => self.host(*builtin, &authorized).await,
             },
@@ -244,7 +256,7 @@ impl Host {
                     let (text, line) = self.dry_run(plugin, &authorized).await;
                     Verdict::Answered(text, Box::new(line))
                 }
-                (Some(plugin), CommandKind::Action) => match self.not_from_here(&authorized).await {
+                (Some(plugin), CommandKind::Action) => match self.direct_message_refusal(&authorized).await {
                     Some(refused) => Verdict::Refused(Refusal::Denied(refused)),
                     None => Verdict::Action(plugin.clone(), authorized),
                 },
@@ -253,10 +265,10 @@ impl Host {
         }
     }
 
-    /// The words of a command of which some were given by somebody else; `None` for one that was typed as a whole.
+    /// The words of a command from a trigger or an alias; `None` for a command that was typed in full.
     ///
     /// # Errors
-    /// It begins as a short form and is typed otherwise; how it is.
+    /// The line begins like an alias and does not match it. The text is the alias's usage.
     fn words_of(&self, row: &InboxRow) -> Result<Option<Vec<GivenArgument>>, String> {
         match &row.started {
             Some(started) => Ok(Some(started.words.clone())),
@@ -267,7 +279,7 @@ impl Host {
         }
     }
 
-    /// What a message begins with, whatever follows.
+    /// The command that a message begins with. Its arguments are not checked.
     pub(crate) fn spec_of(&self, row: &InboxRow) -> Option<Arc<Spec>> {
         let table = self.plugins.table();
         let spec = match self.words_of(row).ok()? {
@@ -277,17 +289,17 @@ impl Host {
         spec.cloned()
     }
 
-    /// Why an action is not taken from where it was typed, if it is not.
-    async fn not_from_here(&self, authorized: &Authorized) -> Option<String> {
+    /// The refusal of an action that was typed in a direct message, if its app's `direct` forbids that.
+    async fn direct_message_refusal(&self, authorized: &Authorized) -> Option<String> {
         refuses(&self.context, authorized.message(), authorized.command().app()?).await
     }
 
-    /// The host's own words, with their line.
-    pub(crate) fn said(&self, row: &InboxRow, text: Text) -> Verdict {
+    /// A host answer, with its audit record.
+    pub(crate) fn answered(&self, row: &InboxRow, text: Text) -> Verdict {
         Verdict::Answered(text, Box::new(self.line(row, None, Vec::new(), Vec::new())))
     }
 
-    /// Why a command that nobody has is one all the same: its plugin did not load.
+    /// The refusal of a command whose plugin is not loaded; `None` if no such plugin has it.
     fn not_loaded(&self, text: &str) -> Option<String> {
         let word = text.split_whitespace().next()?;
         let plugin = self.plugins.missing(word)?;
@@ -298,19 +310,19 @@ impl Host {
         ))
     }
 
-    /// Whether nobody asked us anything: it was heard in what people say to each other.
+    /// Whether a listen rule started the command from a message that does not address the bot.
     fn is_overheard(row: &InboxRow) -> bool {
         row.started.is_some() && !is_announced(&row.key.event)
     }
 
-    /// Says no, once, in the transaction that marks the message as dealt with.
+    /// Refuses a message. One transaction writes the answer, the audit record and the handled mark.
     async fn refuse(&self, row: InboxRow, refusal: Refusal) -> Result<(), StoreError> {
-        let became = refusal.became();
+        let outcome = refusal.outcome();
         let (emoji, message, counted) = match refusal {
             Refusal::Malformed(message) => ("❓", message, true),
             Refusal::Denied(message) => ("⛔", message, true),
             Refusal::Late(message) => ("⌛", message, true),
-            // Whoever said something right is always answered.
+            // A valid command is always answered, so it does not count for the reply limit.
             Refusal::Unable(message) => ("⚠️", message, false),
         };
         let now = self.context.clock.now();
@@ -336,14 +348,15 @@ impl Host {
             self.context.outbox.waiting.forget(&row.key);
         }
         self.context.store.commit(writes).await?;
-        self.commands.count(became);
+        self.commands.count(outcome);
         self.context.outbox.wake();
         Ok(())
     }
 
-    /// Answers a query: the words first, then its line and the mark that it is done.
+    /// Sends the answer of a query directly, then queues its audit record and handled mark. After a crash between the
+    /// two, the query runs again.
     async fn answer(&self, row: &InboxRow, text: Text, line: AuditRecord, late: bool) -> Result<(), StoreError> {
-        // Whoever only talks to others did not ask, and is answered with measure.
+        // Answers to listen rules are rate-limited, because nobody asked the bot.
         let now = self.context.clock.now();
         let wanted = !Self::is_overheard(row) || self.reply_limiter.answer("overheard", &row.key.room, now).is_some();
         if wanted && let Some(chat) = self.context.outbox.chat(&row.bot, &row.key.network).cloned() {

@@ -1,6 +1,6 @@
-//! How the host stands: whether its accounts hear and speak, what is late, how much is open.
+//! The health of the host: connections of the accounts, open jobs, overdue jobs and plugins.
 //!
-//! Not here: how it is shown to machines (the listener) and in a room (`status`).
+//! Not here: its presentation to machines (the HTTP listener) and in a room (`status`).
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -17,39 +17,39 @@ use crate::{
     store::{JobPhase, JobRow, StoreError},
 };
 
-/// No more late jobs than this are looked through for one that is ours.
-const MOST_LATE: u32 = 256;
+/// The most overdue jobs that are read to find one that runs on this host.
+const MAX_OVERDUE_READ: u32 = 256;
 
-/// How a host stands.
+/// The health of a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Health {
-    /// Its accounts, in the order of the file.
+    /// The accounts, in the order of the file.
     pub accounts: Vec<AccountHealth>,
-    /// How many open jobs stand where; what is left out is none.
+    /// The number of open jobs by phase. A phase without jobs can be missing.
     pub jobs: Vec<(JobPhase, u64)>,
-    /// The job that should have been looked at longest ago and was not, if there is one.
+    /// The open job with the earliest missed wake time, if one is overdue.
     pub overdue: Option<Overdue>,
-    /// How many plugins are loaded.
+    /// The number of loaded plugins.
     pub loaded: usize,
-    /// How many are not.
+    /// The number of configured plugins that failed to load.
     pub not_loaded: usize,
 }
 
-/// How one account stands.
+/// The health of one account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccountHealth {
-    /// The identity's name.
+    /// The bot's name.
     pub bot: String,
-    /// Its network.
+    /// The account's network.
     pub network: &'static str,
-    /// Whether messages flow; `None` for a network on which they always do.
+    /// The state of the connection; `None` for a network that does not report one and counts as up.
     pub link: Option<LinkState>,
-    /// How often messages flowed again after they had not.
+    /// How often the connection was restored after an outage.
     pub reconnects: u64,
 }
 
 impl Health {
-    /// Sets the gauges and counters of the metrics to these values.
+    /// Sets the host's metrics to these values.
     pub fn record(&self) {
         for phase in JobPhase::ALL {
             let count = self.jobs.iter().find(|(known, _)| *known == phase).map_or(0, |(_, count)| *count);
@@ -66,49 +66,49 @@ impl AccountHealth {
         metrics::account(&self.bot, self.network, self.is_up(), self.reconnects);
     }
 
-    /// Whether messages flow.
+    /// Whether the connection is up. An account without a reported state counts as up.
     pub fn is_up(&self) -> bool {
         self.link.as_ref().is_none_or(LinkState::is_up)
     }
 }
 
-/// A job that is late.
+/// A job whose wake time has passed and that does not run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Overdue {
-    /// The job.
+    /// The job's row.
     pub job: JobRow,
-    /// By how much.
+    /// The time since its wake time.
     pub late: Duration,
 }
 
-/// The accounts whose adapters have ended for good, since when, and why.
+/// The accounts whose adapters ended with an error that a retry cannot fix: bot, network, time of the end and reason.
 #[derive(Debug, Default)]
-pub(crate) struct Gone(Mutex<Vec<(String, &'static str, Timestamp, String)>>);
+pub(crate) struct EndedAdapters(Mutex<Vec<(String, &'static str, Timestamp, String)>>);
 
-impl Gone {
-    /// An adapter can never go on.
+impl EndedAdapters {
+    /// Records that an account's adapter has ended.
     pub(crate) fn add(&self, account: &Account, reason: String) {
-        let gone = (account.bot.clone(), account.chat.network(), Timestamp::now(), reason);
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(gone);
+        let ended_adapters = (account.bot.clone(), account.chat.network(), Timestamp::now(), reason);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(ended_adapters);
     }
 
     fn of(&self, account: &Account) -> Option<LinkState> {
-        let gone = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let ended_adapters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let fits = |(bot, network, _, _): &&(String, &'static str, Timestamp, String)| {
             *bot == account.bot && *network == account.chat.network()
         };
-        let (_, _, since, reason) = gone.iter().find(fits)?;
+        let (_, _, since, reason) = ended_adapters.iter().find(fits)?;
         Some(LinkState::Down { since: *since, reason: reason.clone() })
     }
 }
 
 impl Engine {
-    /// Whether each account hears and speaks. At once, and from memory.
+    /// The health of each account. It is read from memory, without waiting.
     pub fn accounts(&self) -> Vec<AccountHealth> {
         self.host.accounts()
     }
 
-    /// How the host stands. It reads the store.
+    /// The health of the host. Reads the job table of the store.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -130,18 +130,18 @@ impl Host {
         let health = |account: &Account| AccountHealth {
             bot: account.bot.clone(),
             network: account.chat.network(),
-            link: self.gone.of(account).or_else(|| Some(account.chat.link()?.state())),
+            link: self.ended_adapters.of(account).or_else(|| Some(account.chat.link()?.state())),
             reconnects: account.chat.link().map_or(0, crate::adapter::Link::reconnects),
         };
         accounts.map(health).collect()
     }
 
-    /// The job of this host that should have been looked at longest ago, of those that fit.
+    /// The job of this host with the earliest missed wake time, among the jobs that `fits` accepts.
     pub(crate) async fn overdue(&self, fits: impl Fn(&JobRow) -> bool) -> Result<Option<Overdue>, StoreError> {
         let context = &self.context;
         let now = context.monotonic.now();
         let ours = |job: &JobRow| context.outbox.runs(&job.bot) && self.jobs.running(&job.id).is_none() && fits(job);
-        let late = context.store.due(now, MOST_LATE).await?.into_iter().find(ours);
+        let late = context.store.due(now, MAX_OVERDUE_READ).await?.into_iter().find(ours);
         Ok(late.and_then(|job| {
             let late = now.duration_since(job.status.wake?).try_into().unwrap_or_default();
             Some(Overdue { job, late })

@@ -1,6 +1,6 @@
-//! What other machines announce: a delivery becomes a command, once.
+//! Webhook deliveries: each one becomes a command, once.
 //!
-//! Not here: who may deliver, and how often; the listener checks that before it asks.
+//! Not here: authentication and rate limits of the sender. The HTTP listener checks them before it calls this module.
 
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -11,45 +11,44 @@ use crate::{
     trigger::{Hook, HookRejection},
 };
 
-/// What becomes of a delivery.
+/// The result of an accepted delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Delivered {
-    /// Its command is on disk, and is handled.
+    /// The command is stored and will be handled.
     Taken,
-    /// It was delivered before.
+    /// A duplicate of an earlier delivery. Nothing was done.
     Again,
-    /// It is none that the hook is for; why.
+    /// The body does not match the hook's `when`; the text is the reason. Nothing was done.
     Left(String),
 }
 
-/// Why a delivery is not taken.
+/// The reason for a rejected delivery.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Undelivered {
-    /// What it says is wrong: the same again would be too.
+    /// The body is invalid. A retry with the same body fails too.
     #[error("{0}")]
     Wrong(String),
-    /// Not now: the same may be delivered again.
+    /// The room or the store is unavailable. The sender should retry.
     #[error("{0}")]
     Later(String),
 }
 
 impl Engine {
-    /// A hook by its name, of those whose identity runs here.
+    /// Finds a hook by name among the hooks whose bot runs in this process.
     pub fn hook(&self, name: &str) -> Option<&Hook> {
         self.host.triggers.hooks.iter().find(|hook| hook.name == name)
     }
 
-    /// The hooks whose identity runs here.
+    /// The hooks whose bot runs in this process.
     pub fn hooks(&self) -> &[Hook] {
         &self.host.triggers.hooks
     }
 
-    /// Takes what was delivered to a hook. `delivery` names it: the same name is taken once, whatever the
-    /// hook's room is by then.
-    /// When this gives [`Delivered::Taken`] the command is on disk.
+    /// Accepts a delivery to a hook. `delivery` is the idempotency key: each key is accepted once per hook, even if the
+    /// hook's room changes in between. The command is stored when this returns [`Delivered::Taken`].
     ///
     /// # Errors
-    /// [`Undelivered`]; nothing was taken.
+    /// [`Undelivered`]; nothing was stored.
     pub async fn deliver(&self, hook: &Hook, delivery: &str, body: &Value) -> Result<Delivered, Undelivered> {
         let values = match hook.values(body) {
             Ok(values) => values,
@@ -57,11 +56,11 @@ impl Engine {
             Err(HookRejection::Invalid(why)) => return Err(Undelivered::Wrong(why)),
         };
         let host = &self.host;
-        let venue = host.venue(hook.bot.as_deref(), &hook.room).await;
-        let venue =
-            venue.ok_or_else(|| Undelivered::Later("the room of this hook cannot be reached now".to_owned()))?;
+        let trigger_room = host.trigger_room(hook.bot.as_deref(), &hook.room).await;
+        let trigger_room =
+            trigger_room.ok_or_else(|| Undelivered::Later("the room of this hook cannot be reached now".to_owned()))?;
         let name = hex::encode(Sha256::digest(delivery.as_bytes()));
-        let cue = TriggeredCommand {
+        let command = TriggeredCommand {
             event: format!("hook/{}/{}", hook.name, &name[..32]),
             deduplication_key: Some(format!("hook/{}/{name}", hook.name)),
             machine: hook.machine.clone(),
@@ -69,7 +68,7 @@ impl Engine {
             at: host.context.clock.now(),
             note: None,
         };
-        match host.cue(&venue, cue, Vec::new()).await {
+        match host.start_triggered(&trigger_room, command, Vec::new()).await {
             Ok(true) => Ok(Delivered::Taken),
             Ok(false) => Ok(Delivered::Again),
             Err(StoreError::Unavailable(_) | StoreError::Failed(_)) => {

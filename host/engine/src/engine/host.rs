@@ -1,10 +1,10 @@
-//! What handling a message needs: the shared state of the engine's last layer.
+//! The state that all messages of an engine share.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::sync::Semaphore;
 
-use super::{builtin::ReactionQueue, health::Gone};
+use super::{builtin::ReactionQueue, health::EndedAdapters};
 use crate::{
     base::Activity,
     hostcall::{Context, Plugins},
@@ -14,7 +14,7 @@ use crate::{
     trigger::Triggers,
 };
 
-/// What handling a message needs.
+/// The shared state of an engine.
 pub(crate) struct Host {
     pub(crate) context: Arc<Context>,
     pub(crate) plugins: Arc<Plugins>,
@@ -26,12 +26,12 @@ pub(crate) struct Host {
     pub(crate) reply_limiter: ReplyLimiter,
     pub(crate) votes: ReactionQueue,
     pub(crate) commands: Commands,
-    pub(crate) gone: Gone,
-    // Half of the pool; the other half is for jobs, so that neither keeps the other from its turn.
+    pub(crate) ended_adapters: EndedAdapters,
+    // Queries use at most half of the guest pool and jobs the other half, so that neither waits for the other.
     pub(crate) query_turns: Semaphore,
 }
 
-/// How one identity is spoken to.
+/// The settings of one bot that message handling uses.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct BotSettings {
     pub(crate) prefix: String,

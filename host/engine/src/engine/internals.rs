@@ -1,4 +1,4 @@
-//! Parts that this repository's benches measure on their own, behind the feature `internals`.
+//! Internal parts of the engine that the benchmarks of this repository measure, behind the feature `internals`.
 
 use std::path::Path;
 
@@ -18,11 +18,11 @@ use crate::{
     store::Grant,
 };
 
-/// The rights of a configuration.
+/// The roles of a configuration and the grants made in chat.
 pub struct Rights(Access);
 
 impl Rights {
-    /// With these grants made in chat.
+    /// Creates the rights from a configuration and grants made in chat.
     ///
     /// # Errors
     /// One line: a grant has no effect.
@@ -42,7 +42,7 @@ impl Rights {
     }
 }
 
-/// Limits one invocation.
+/// The memory limiter of one invocation.
 pub type Limiter = Box<dyn ResourceLimiter + Send>;
 
 /// The sandbox of the engine, without the engine: its wasmtime configuration, its clock and its limits.
@@ -55,7 +55,7 @@ impl Sandbox {
         Ok(Self(Runtime::with_memory(Memory::Pool)?))
     }
 
-    /// The wasmtime engine. It is interrupted for as long as this value lives.
+    /// The wasmtime engine. Its epoch advances only as long as this value exists.
     pub fn engine(&self) -> &wasmtime::Engine {
         self.0.engine()
     }

@@ -1,4 +1,4 @@
-//! The engine: its builder, the one function that joins the stages (`handle`), and the host's own commands (`builtin`).
+//! The engine: its builder, the handling of messages (`handle`), and the host's own commands (`builtin`).
 
 mod action;
 mod announce;

@@ -1,4 +1,4 @@
-//! A query of a plugin, and a dry run of an action: run at once, never replayed, one line in the journal.
+//! Queries of plugins, and dry runs of actions. Both run at once, are never replayed, and leave one audit record.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::{
 };
 
 impl Host {
-    /// Tells what an action would do, and does nothing of it.
+    /// Runs an action without its effects. Returns the plan as text, and the audit record.
     pub(crate) async fn dry_run(&self, plugin: &Arc<Plugin>, authorized: &Authorized) -> (Text, AuditRecord) {
         let Ok(_turn) = self.query_turns.acquire().await else { unreachable!("the semaphore is never closed") };
         let replay = ReplayState::new(Replay::default(), plugin.settings.to_vec());
@@ -48,7 +48,7 @@ impl Host {
         (text, self.line_of(plugin, authorized, &invocation.tally))
     }
 
-    /// Runs a query; gives its words and its line.
+    /// Runs a query. Returns its answer and the audit record.
     pub(crate) async fn query(&self, plugin: &Arc<Plugin>, authorized: &Authorized) -> (Text, AuditRecord) {
         let Ok(_turn) = self.query_turns.acquire().await else { unreachable!("the semaphore is never closed") };
         let invocation = Invocation::new(
@@ -64,7 +64,7 @@ impl Host {
         for said in ran.invocation.take_said() {
             text.append(said);
         }
-        // What it says last must not be cut off by what it said before.
+        // Only the messages before the reply are truncated, so that the reply itself is always shown.
         let message = authorized.message();
         let most = self.context.outbox.longest_plugin_text(&message.bot, &message.key.network);
         let mut text = text.clamped(most);
@@ -79,7 +79,7 @@ impl Host {
         (text, self.line_of(plugin, authorized, &ran.invocation.tally))
     }
 
-    /// The line that a plugin's calls leave.
+    /// The audit record of a plugin's run, with its calls and denials.
     fn line_of(&self, plugin: &Plugin, authorized: &Authorized, tally: &Tally) -> AuditRecord {
         let denied = tally.denied.iter();
         let denials = denied.map(|denied| format!("{} {}: {}", denied.call, denied.about, denied.texts())).collect();

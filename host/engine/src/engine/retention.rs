@@ -5,9 +5,9 @@ use std::{sync::Arc, time::Duration};
 use super::host::Host;
 use crate::store::StoreError;
 
-/// The time between two rounds.
+/// The time between two removals.
 const INTERVAL: Duration = Duration::from_secs(3600);
-/// The time between two batches of a round, so that other writes do not wait.
+/// The time between two batches of one removal, so that other writes do not wait.
 const PAUSE: Duration = Duration::from_millis(200);
 
 impl Host {

@@ -1,4 +1,4 @@
-//! The rows that a message leaves: its line in the journal, an emoji on it, an answer to it.
+//! The rows that handling a message writes: its audit record, reactions and answers.
 
 use super::host::Host;
 use crate::{
@@ -6,16 +6,16 @@ use crate::{
     store::{AuditRecord, CallCount, InboxRow, OutboxKind, OutboxRow},
 };
 
-/// A typed line is kept up to here in journal and log, in bytes.
+/// The maximum length of a command in an audit record, in bytes. Longer commands are truncated.
 const LONGEST_COMMAND: usize = 500;
 
 impl Host {
-    /// The line that a refused command leaves.
+    /// The audit record of a refused command. `why` becomes its denial.
     pub(crate) fn refusal_line(&self, row: &InboxRow, why: String) -> AuditRecord {
         AuditRecord { refused: true, ..self.line(row, None, Vec::new(), vec![why]) }
     }
 
-    /// The line that a query leaves.
+    /// The audit record of a message that was not refused.
     pub(crate) fn line(
         &self,
         row: &InboxRow,
@@ -37,7 +37,7 @@ impl Host {
         }
     }
 
-    /// An emoji on a message.
+    /// A reaction of the bot on a message.
     pub(crate) fn react(&self, row: &InboxRow, emoji: &str) -> OutboxRow {
         OutboxRow {
             key: format!("{}/{}/{emoji}", row.key.room, row.key.event),
@@ -50,7 +50,8 @@ impl Host {
         }
     }
 
-    /// An answer to a message that is kept until it is sent.
+    /// An answer to a message. The outbox stores it until it is sent. `purpose` is part of its key, so a message gets
+    /// one answer per purpose.
     pub(crate) fn say(&self, row: &InboxRow, purpose: &str, text: Text) -> OutboxRow {
         OutboxRow {
             key: format!("{}/{}/{purpose}", row.key.room, row.key.event),

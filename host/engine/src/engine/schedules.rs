@@ -1,7 +1,8 @@
-//! Sets schedules off: each time once, also over a restart and under a clock that is set.
+//! Starts scheduled commands: each due time once, even over restarts and changes of the clock.
 //!
-//! Invariant: the last time is kept as a mark, which moves in the transaction that takes up the command. A time that came is
-//! an event of its room, and the inbox takes an event once.
+//! Invariant: the store holds a cursor with the last due time of each schedule. The cursor moves in the transaction
+//! that stores the command in the inbox. The event id of the command contains the due time, and the inbox takes an
+//! event once.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,89 +19,91 @@ use crate::{
     trigger::{MissedPolicy, Schedule},
 };
 
-/// What a mark of a schedule has for its network.
+/// The network in a schedule's cursor row. It is no chat network.
 const NETWORK: &str = "schedule";
-/// The clock is looked at as often, so that one that is set is seen.
-const LOOK: Duration = Duration::from_secs(1);
-/// How long a store that is not there is left alone, and at first a room.
-const AGAIN: Duration = Duration::from_secs(2);
-/// How long a room at most, that is not there again and again.
-const AGAIN_AT_MOST: Duration = Duration::from_secs(60);
-/// No more times than this are counted.
-const MOST_COUNTED: usize = 1_000;
+/// The interval at which the clock is read, so that a change of the clock takes effect.
+const CLOCK_POLL: Duration = Duration::from_secs(1);
+/// The delay before a retry after a store error, and the first delay while the room is unreachable.
+const RETRY_DELAY: Duration = Duration::from_secs(2);
+/// The longest delay before a retry while the room is unreachable.
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(60);
+/// The most missed times that are counted.
+const MAX_COUNTED: usize = 1_000;
 
-/// What a look at a schedule came to.
-enum Look {
-    /// The next one is after so long.
+/// The next step of a schedule's loop.
+enum NextStep {
+    /// Check the schedule again after this time.
     After(Duration),
-    /// Its time has come, and its room cannot be reached.
+    /// The schedule is due and its room cannot be reached: retry with backoff.
     NoRoom,
 }
 
 impl Host {
-    /// Sets a schedule off at its times until the host stops.
-    pub(crate) async fn keep(self: Arc<Self>, schedule: Schedule) {
-        let mut without_room = Backoff::new(AGAIN, AGAIN_AT_MOST);
+    /// Starts a schedule's command at its due times until the host stops.
+    pub(crate) async fn run_schedule(self: Arc<Self>, schedule: Schedule) {
+        let mut without_room = Backoff::new(RETRY_DELAY, MAX_RETRY_DELAY);
         loop {
             let pause = match self.step(&schedule).await {
-                Ok(Look::After(pause)) => {
+                Ok(NextStep::After(pause)) => {
                     without_room.reset();
                     pause
                 }
-                Ok(Look::NoRoom) => {
+                Ok(NextStep::NoRoom) => {
                     if without_room.retries() == 0 {
                         tracing::warn!(
                             schedule = schedule.name, room = %schedule.room,
-                            "the room of a schedule cannot be reached, trying again; hint: is the bot in it?"
+                            "the room of a schedule cannot be reached; retrying; check that the bot is in it"
                         );
                     }
                     without_room.next_delay()
                 }
                 Err(error) => {
-                    tracing::error!(schedule = schedule.name, %error, "a schedule cannot be kept now; trying again");
-                    AGAIN
+                    tracing::error!(schedule = schedule.name, %error, "the store failed for a schedule; retrying");
+                    RETRY_DELAY
                 }
             };
             tokio::time::sleep(pause).await;
         }
     }
 
-    /// Sets it off if its time has come.
-    async fn step(&self, schedule: &Schedule) -> Result<Look, StoreError> {
+    /// Starts the schedule's command if it is due.
+    async fn step(&self, schedule: &Schedule) -> Result<NextStep, StoreError> {
         let store = &self.context.store;
         let now = self.context.clock.now();
         let Some(cursor) = store.cursor("", NETWORK, &schedule.name).await? else {
-            // It is new: no time before this moment was ever its.
-            store.commit(vec![at(schedule, now)]).await?;
-            return Ok(Look::After(Duration::ZERO));
+            // The schedule is new. It starts now, and no earlier time is due.
+            store.commit(vec![cursor_at(schedule, now)]).await?;
+            return Ok(NextStep::After(Duration::ZERO));
         };
         if cursor.event.as_deref() != Some(schedule.cron.described().as_str()) {
-            // It has other times from now on, and none of them before this moment was ever its.
-            store.commit(vec![at(schedule, now.max(cursor.at))]).await?;
-            return Ok(Look::After(Duration::ZERO));
+            // The cron line or its time zone has changed. The schedule starts anew, and no earlier time is due.
+            store.commit(vec![cursor_at(schedule, now.max(cursor.at))]).await?;
+            return Ok(NextStep::After(Duration::ZERO));
         }
-        let Some(next) = schedule.cron.next(cursor.at) else { return Ok(Look::After(LOOK)) };
+        let Some(next) = schedule.cron.next(cursor.at) else { return Ok(NextStep::After(CLOCK_POLL)) };
         if next > now {
-            let until: Duration = next.duration_since(now).try_into().unwrap_or(LOOK);
-            return Ok(Look::After(until.min(LOOK)));
+            let until: Duration = next.duration_since(now).try_into().unwrap_or(CLOCK_POLL);
+            return Ok(NextStep::After(until.min(CLOCK_POLL)));
         }
-        let Some(venue) = self.venue(schedule.bot.as_deref(), &schedule.room).await else { return Ok(Look::NoRoom) };
+        let Some(trigger_room) = self.trigger_room(schedule.bot.as_deref(), &schedule.room).await else {
+            return Ok(NextStep::NoRoom);
+        };
         let (due, before) = newest(schedule, next, now);
         let age: Duration = now.duration_since(due).try_into().unwrap_or_default();
-        let most = self.voice(venue.bot()).max_age;
+        let most = self.settings_of_bot(trigger_room.bot()).max_age;
         match schedule.missed {
-            MissedPolicy::SkipOld if age > most => self.skip(schedule, &venue, due, before + 1).await?,
+            MissedPolicy::SkipOld if age > most => self.skip(schedule, &trigger_room, due, before + 1).await?,
             MissedPolicy::SkipOld | MissedPolicy::RunLatest => {
-                self.fire(schedule, &venue, due, before, age > most).await?
+                self.fire(schedule, &trigger_room, due, before, age > most).await?
             }
         }
-        Ok(Look::After(Duration::ZERO))
+        Ok(NextStep::After(Duration::ZERO))
     }
 
     async fn fire(
         &self,
         schedule: &Schedule,
-        venue: &TriggerRoom,
+        trigger_room: &TriggerRoom,
         due: Timestamp,
         before: usize,
         late: bool,
@@ -115,7 +118,7 @@ impl Host {
                 counted(before)
             ));
         }
-        let cue = TriggeredCommand {
+        let command = TriggeredCommand {
             event: format!("schedule/{}/{}", schedule.name, due.as_second()),
             deduplication_key: None,
             machine: schedule.machine.clone(),
@@ -123,11 +126,11 @@ impl Host {
                 by: format!("schedule {}", schedule.name),
                 words: schedule.command.fill(&Default::default()),
             },
-            // Not its time: how old it may be was judged here.
+            // The current time and not the due time: the age of the due time is already checked here against `max_age`.
             at: self.context.clock.now(),
             note: (!notes.is_empty()).then(|| notes.join(" ")),
         };
-        if self.cue(venue, cue, vec![at(schedule, due)]).await? {
+        if self.start_triggered(trigger_room, command, vec![cursor_at(schedule, due)]).await? {
             scheduled(&schedule.name, ScheduleOutcome::Fired, 1);
         }
         if before > 0 {
@@ -139,7 +142,7 @@ impl Host {
     async fn skip(
         &self,
         schedule: &Schedule,
-        venue: &TriggerRoom,
+        trigger_room: &TriggerRoom,
         due: Timestamp,
         times: usize,
     ) -> Result<(), StoreError> {
@@ -149,21 +152,23 @@ impl Host {
             counted(times),
             moment(due)
         );
-        tracing::warn!(schedule = schedule.name, times, "times of a schedule are skipped");
+        tracing::warn!(schedule = schedule.name, times, "skipped missed times of a schedule");
         let key = format!("schedule/{}/{}/skipped", schedule.name, due.as_second());
-        self.tell(venue, key, Text::lines(text), vec![at(schedule, due)]).await?;
+        self.send_once(trigger_room, key, Text::lines(text), vec![cursor_at(schedule, due)]).await?;
         scheduled(&schedule.name, ScheduleOutcome::Skipped, times);
         Ok(())
     }
 }
 
-/// The newest time up to now, and how many came before it since the last one.
+/// The latest due time up to `now`, and the number of due times from `first` to it, without itself. Counts up to
+/// [`MAX_COUNTED`].
 fn newest(schedule: &Schedule, first: Timestamp, now: Timestamp) -> (Timestamp, usize) {
     let (mut due, mut before) = (first, 0);
     while let Some(next) = schedule.cron.next(due).filter(|next| *next <= now) {
         (due, before) = (next, before + 1);
-        if before == MOST_COUNTED {
-            // Of a schedule that comes every minute and a host that was away for a month.
+        if before == MAX_COUNTED {
+            // A schedule for every minute after an outage of a month: find the latest time without counting all of
+            // them.
             let within: Duration = now.duration_since(due).try_into().unwrap_or_default();
             return (schedule.cron.last(now, within + Duration::from_secs(1)).unwrap_or(due), before);
         }
@@ -172,16 +177,16 @@ fn newest(schedule: &Schedule, first: Timestamp, now: Timestamp) -> (Timestamp, 
 }
 
 fn counted(times: usize) -> String {
-    if times >= MOST_COUNTED { format!("more than {MOST_COUNTED}") } else { times.to_string() }
+    if times >= MAX_COUNTED { format!("more than {MAX_COUNTED}") } else { times.to_string() }
 }
 
-/// That a schedule was set off up to a moment.
-fn at(schedule: &Schedule, moment: Timestamp) -> Write {
+/// The write that moves a schedule's cursor to a time.
+fn cursor_at(schedule: &Schedule, moment: Timestamp) -> Write {
     Write::SetCursor(RoomCursor {
         bot: String::new(),
         network: NETWORK.to_owned(),
         room: schedule.name.clone(),
-        // The times that it has: with others it begins anew.
+        // The cron line with its time zone: a change of either resets the cursor.
         event: Some(schedule.cron.described()),
         at: moment,
     })

@@ -43,19 +43,19 @@ pub struct Engine {
     pub(super) retention: Duration,
 }
 
-/// Why an engine ended by itself.
+/// The reason why an engine ended without being stopped.
 #[non_exhaustive]
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// The store failed at the start.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A chat adapter failed for good.
+    /// A chat adapter failed with an error that a retry cannot fix.
     #[error("{network} cannot continue: {reason}")]
     Chat {
         /// The network.
         network: &'static str,
-        /// Why.
+        /// The reason.
         reason: String,
     },
     /// The engine was run before.
@@ -75,7 +75,8 @@ impl Engine {
         failed.map(|plugin| (plugin.name.clone(), plugin.error.to_string())).collect()
     }
 
-    /// The inbox of an account, for a program that delivers messages itself. `None` where the configuration has no such account.
+    /// The inbox of an account, for a program that delivers messages itself. `None` if the configuration has no such
+    /// account.
     pub fn inbox(&self, bot: &str, network: &str) -> Option<Arc<dyn Inbox>> {
         let fits = |account: &Account| account.bot == bot && account.chat.network() == network;
         let (_, inbox) = self.accounts.iter().find(|(account, _)| fits(account))?;
@@ -114,7 +115,7 @@ impl Engine {
         }
         // 3. Schedules, new messages and the chats.
         for schedule in &self.host.triggers.schedules {
-            tasks.spawn(self.host.clone().keep(schedule.clone()));
+            tasks.spawn(self.host.clone().run_schedule(schedule.clone()));
         }
         let host = self.host.clone();
         let handling = tasks.spawn(async move {
@@ -137,7 +138,7 @@ impl Engine {
         served
     }
 
-    /// Logs an error where the clock is behind the newest journal entry: it was set back, so timers fire late.
+    /// Logs an error if the clock is behind the newest journal entry. The clock was then set back, so timers fire late.
     async fn check_clock(&self) -> Result<(), StoreError> {
         let context = &self.host.context;
         let now = context.clock.now();
@@ -160,7 +161,7 @@ impl Engine {
                 let ended = account.chat.serve(inbox, stop).await;
                 ended.map_err(|error| {
                     let (network, reason) = (account.chat.network(), format!("{error:#}"));
-                    host.gone.add(&account, reason.clone());
+                    host.ended_adapters.add(&account, reason.clone());
                     RunError::Chat { network, reason }
                 })
             });

@@ -1,49 +1,49 @@
-//! What a message comes to, as a value.
+//! The result of deciding a message, before it is written or sent.
 
 use std::sync::Arc;
 
 use crate::{base::Text, hostcall::Plugin, metrics::CommandOutcome, policy::Authorized, store::AuditRecord};
 
-/// What a message comes to.
+/// The result of deciding a message.
 pub(crate) enum Verdict {
-    /// A query that was run, or a command of the host: its words, and the line that it leaves.
+    /// The answer of a query or of a host command that changes nothing, with its audit record.
     Answered(Text, Box<AuditRecord>),
-    /// An order to the host, which was carried out: its words. They are on disk with what it changed, as are its line and
-    /// the mark that the message is dealt with.
+    /// The answer of a host command that changed something. The answer, the audit record and the mark that the message
+    /// is handled are already stored, in the transaction of the change.
     CarriedOut(Text),
     /// An action that its caller may run.
     Action(Arc<Plugin>, Authorized),
-    /// Nothing.
+    /// A refusal. Nothing was done.
     Refused(Refusal),
 }
 
-/// Why a message is answered with a refusal.
+/// The reason for a refusal, as text for the sender.
 pub(crate) enum Refusal {
-    /// It is no command.
+    /// The line is not a valid command.
     Malformed(String),
-    /// It is one, and not for this person or not now.
+    /// The command is valid and not permitted: to this person, in this room or at this time.
     Denied(String),
-    /// It came too late.
+    /// The message was older than the bot's `max_age` when it was handled.
     Late(String),
-    /// It is a good command that cannot be done now.
+    /// The command is valid and permitted, but cannot run now, for example because the store is unavailable.
     Unable(String),
 }
 
 impl Verdict {
-    /// The same as a word.
-    pub(crate) fn became(&self) -> CommandOutcome {
+    /// The outcome for the metrics.
+    pub(crate) fn outcome(&self) -> CommandOutcome {
         match self {
             Self::Answered(..) => CommandOutcome::Answered,
             Self::CarriedOut(_) => CommandOutcome::CarriedOut,
             Self::Action(..) => CommandOutcome::Started,
-            Self::Refused(refusal) => refusal.became(),
+            Self::Refused(refusal) => refusal.outcome(),
         }
     }
 }
 
 impl Refusal {
-    /// The same as a word.
-    pub(crate) fn became(&self) -> CommandOutcome {
+    /// The outcome for the metrics.
+    pub(crate) fn outcome(&self) -> CommandOutcome {
         match self {
             Self::Malformed(_) => CommandOutcome::Malformed,
             Self::Denied(_) => CommandOutcome::Denied,

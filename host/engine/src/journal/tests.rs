@@ -278,7 +278,7 @@ fn a_journal_is_shown_with_one_line_per_entry() {
     let long = format!("   9  00:00:00.001  plugin ended: reply: {}", "x".repeat(999));
     let expected = [
         "job 7f3a: deploy cms staging 1.0.2",
-        "asked by Bob (@bob:example.org) at 2026-06-01 12:00:00 UTC, plugin deploy sha256:00",
+        "started by Bob (@bob:example.org) at 2026-06-01 12:00:00 UTC, plugin deploy sha256:00",
         "   0  2026-06-01 12:00:00.000  invocation deploy {app: cms, version: 1.0.2} by @bob:example.org",
         "   1  12:00:01.000  catalog.releases: 20031 bytes, stored as a blob",
         "   2  12:00:02.000  pipelines.trigger {pipeline: cms/staging, version: 1.0.2} allowed by plugin.deploy line 61, \

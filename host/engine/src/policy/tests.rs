@@ -206,7 +206,7 @@ fn the_configuration_limits_grants() {
         other(grant("e/1", who, "deployer", "cms", None)),
     ]);
     assert_eq!(warnings.len(), 5, "{warnings:#?}");
-    assert!(warnings[0].ends_with("role fixed has no `grant_in_chat = true`"), "{}", warnings[0]);
+    assert!(warnings[0].ends_with("role `fixed` has no `grant_in_chat = true`"), "{}", warnings[0]);
     assert!(scene.access.rights(who, "deploy", plugin()).rule(None, None).is_none());
     assert!(scene.rule(who, "scale", "cms", "staging").is_none() && scene.access.grants().is_empty());
     assert!(scene.access.restore(vec![grant("f/1", who, "deployer", "cms", None)]).is_empty());

@@ -224,8 +224,8 @@ async fn an_authenticated_client_learns_what_is_wrong_with_its_delivery() {
         (r#"{"topic": null}"#, 400, "the body has no text or number at /topic"),
         (r#"{"topic": ["whoami"]}"#, 400, "the body has no text or number at /topic"),
         (r#"{"topic": {"a": 1}}"#, 400, "the body has no text or number at /topic"),
-        (r#"{"topic": "who\nami"}"#, 400, "what the body has at /topic is empty"),
-        (r#"{"topic": ""}"#, 400, "what the body has at /topic is empty"),
+        (r#"{"topic": "who\nami"}"#, 400, "the value at /topic in the body is empty"),
+        (r#"{"topic": ""}"#, 400, "the value at /topic in the body is empty"),
     ] {
         let response = server.deliver_with_token("build", "wrong", body).await;
         assert_eq!(response.status, status, "{body:.40}: {response:?}");

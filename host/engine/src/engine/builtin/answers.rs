@@ -1,4 +1,6 @@
-//! What the host's own commands answer. Each shows only what the asker may see.
+//! Dispatches the host's own commands, and answers `help`, `whoami` and `plugins`.
+//!
+//! Invariant: each answer shows only what the person may see.
 
 use std::fmt::Write as _;
 
@@ -12,7 +14,7 @@ use crate::{
 };
 
 impl Host {
-    /// One of the host's own commands.
+    /// Runs a host command.
     pub(crate) async fn host(&self, builtin: Builtin, authorized: &Authorized) -> Verdict {
         let (person, message, asker) = (authorized.caller(), authorized.message(), authorized.asker());
         let words = match builtin {
@@ -36,12 +38,12 @@ impl Host {
             Builtin::Unfreeze => return self.unfreeze(authorized).await.unwrap_or_else(Verdict::Refused),
         };
         match words {
-            Ok(words) => self.said(message, Text::lines(words)),
+            Ok(words) => self.answered(message, Text::lines(words)),
             Err(refused) => Verdict::Refused(refused),
         }
     }
 
-    /// The commands that a person may run somewhere.
+    /// The commands that a person may run for at least one app or environment.
     fn visible<'a>(&'a self, asker: Asker<'a>) -> impl Iterator<Item = &'a Spec> {
         let may = move |spec: &&Spec| self.context.access.may_run(asker, &spec.name, spec.target.clone());
         self.plugins.table().specs().iter().map(AsRef::as_ref).filter(may)
@@ -57,7 +59,7 @@ impl Host {
         for (typed, means) in short {
             let _ = writeln!(text, "  {typed:width$}  {means}");
         }
-        text.push_str(&help_all(self.visible(asker), &self.voice(bot).prefix));
+        text.push_str(&help_all(self.visible(asker), &self.settings_of_bot(bot).prefix));
         text
     }
 
@@ -72,7 +74,7 @@ impl Host {
         }
     }
 
-    /// All there is to say about a command, and whether this person may run it.
+    /// The help of a command, with the rule by which this person may run it.
     pub(crate) fn explain(&self, asker: Asker<'_>, spec: &Spec) -> String {
         let below = self.plugins.table().below(spec);
         let below: Vec<String> = below.map(|spec| format!("\nSee also: {}", spec.usage())).collect();
@@ -136,7 +138,7 @@ impl Host {
             let _ = writeln!(text, "{}: {} ({short})", plugin.name, commands.join(", "));
         }
         for plugin in self.plugins.not_loaded() {
-            // Why may name files and rules: that is for those who can mend it.
+            // The reason can name files and rules, so only admins see it.
             let why =
                 if self.context.access.is_admin(asker.id) { format!(": {}", plugin.error) } else { String::new() };
             let _ = writeln!(text, "{}: not loaded{why}", plugin.name);
@@ -148,7 +150,7 @@ impl Host {
     }
 }
 
-/// What a role that somebody has covers, for people.
+/// The apps, environments and end of a held role, as text.
 fn reach(held: &HeldRole) -> String {
     let list = |patterns: &[crate::policy::Pattern]| {
         patterns.iter().map(crate::policy::Pattern::as_str).collect::<Vec<_>>().join(", ")

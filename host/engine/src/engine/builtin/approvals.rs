@@ -1,13 +1,13 @@
-//! What people say of a job that asks: `approve`, `deny`, and reactions on the message that asks.
+//! Votes on approval requests: `approve`, `deny`, and reactions on the approval message.
 //!
-//! Invariant: a reaction is worth what the command is worth, and is judged by the same function. One on any other message is
-//! no business of the bot's.
+//! Invariant: a reaction has the effect of the command and is checked by the same function. Reactions on other messages
+//! are ignored.
 
 use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::oneshot;
 
-use super::jobs::{carried_out, malformed, text, unread};
+use super::jobs::{carried_out, malformed, read_failed, text};
 use crate::{
     base::Text,
     command::{Asker, Builtin, Target},
@@ -23,21 +23,21 @@ use crate::{
     store::{InboxKey, InboxRow, JobPhase, JobQuery, JobRow, Reaction, StoreError, Write},
 };
 
-/// The line of those messages that say something of a job that asks: they are handled one after the other, in the order in
-/// which they came, so that nobody's word overtakes another of theirs.
+/// The queue of votes. They are handled one after the other in the order of arrival, so that a person's later vote
+/// cannot overtake an earlier one.
 #[derive(Debug, Default)]
 pub(crate) struct ReactionQueue(Mutex<Option<oneshot::Receiver<()>>>);
 
-/// A place in the line.
+/// A position in the queue of votes.
 #[derive(Debug)]
 pub(crate) struct Turn {
     before: Option<oneshot::Receiver<()>>,
-    // Dropped when it is done, which is what the next one waits for.
+    // Dropped with the turn, which ends the wait of the next one.
     _done: oneshot::Sender<()>,
 }
 
 impl ReactionQueue {
-    /// Takes the next place.
+    /// Returns the next position.
     pub(crate) fn enqueue(&self) -> Turn {
         let (done, next) = oneshot::channel();
         let before = self.0.lock().unwrap_or_else(PoisonError::into_inner).replace(next);
@@ -46,8 +46,8 @@ impl ReactionQueue {
 }
 
 impl Turn {
-    /// Waits until all that came before are done.
-    pub(crate) async fn comes(&mut self) {
+    /// Waits until all earlier turns are dropped.
+    pub(crate) async fn wait(&mut self) {
         if let Some(before) = self.before.take() {
             let _ = before.await;
         }
@@ -65,8 +65,8 @@ impl From<VoteError> for Refusal {
 }
 
 impl Host {
-    /// The place in line of a message that says something of a job that asks; none for any other.
-    pub(crate) fn turn(&self, row: &InboxRow) -> Option<Turn> {
+    /// The queue position of a message that is a vote; `None` for any other message.
+    pub(crate) fn vote_turn(&self, row: &InboxRow) -> Option<Turn> {
         let command = || self.spec_of(row);
         let answers = |builtin: &Builtin| matches!(builtin, Builtin::Approve | Builtin::Deny);
         let is_vote = row.reaction.is_some()
@@ -74,45 +74,45 @@ impl Host {
         is_vote.then(|| self.votes.enqueue())
     }
 
-    /// `approve [ID]`
+    /// Runs `approve [ID]`.
     pub(crate) async fn approve(&self, authorized: &Authorized) -> Result<Verdict, Refusal> {
-        self.say_of_job(authorized, text(authorized, "id"), Vote::Approve(None)).await
+        self.vote_on_job(authorized, text(authorized, "id"), Vote::Approve(None)).await
     }
 
-    /// `deny [ID] [REASON...]`
+    /// Runs `deny [ID] [REASON...]`.
     pub(crate) async fn deny(&self, authorized: &Authorized) -> Result<Verdict, Refusal> {
         let (mut id, reason) = (text(authorized, "id"), text(authorized, "reason"));
         let mut words: Vec<&str> = reason.into_iter().collect();
-        // Where the id is left out the reason begins where it would stand.
+        // Without an id, the first word belongs to the reason.
         if let Some(word) = id
             && !is_job_id(approval_text::parse_argument(&word.to_lowercase()).0)
         {
             words.insert(0, word);
             id = None;
         }
-        self.say_of_job(authorized, id, Vote::Deny(words.join(" "))).await
+        self.vote_on_job(authorized, id, Vote::Deny(words.join(" "))).await
     }
 
-    async fn say_of_job(&self, authorized: &Authorized, id: Option<&str>, vote: Vote) -> Result<Verdict, Refusal> {
+    async fn vote_on_job(&self, authorized: &Authorized, id: Option<&str>, vote: Vote) -> Result<Verdict, Refusal> {
         let message = authorized.message();
         if id.is_none() && !self.context.outbox.trusts_thread(message) {
             let why = "In this room it cannot be proven which thread a message stands in. Put the job's id behind the command.";
             return Err(malformed(why));
         }
-        let (row, number) = match (id, self.asked_in(message).await.map_err(|error| unread(&error))?) {
+        let (row, number) = match (id, self.job_of_thread(message).await.map_err(|error| read_failed(&error))?) {
             (None, Some((row, number))) => (row, Some(number)),
             (Some(word), _) => {
                 let (id, number) = approval_text::parse_argument(word);
-                (self.asking(message, id).await?, number)
+                (self.votable_job(message, id).await?, number)
             }
-            (None, None) => (self.only_asking(message).await?, None),
+            (None, None) => (self.only_votable_job(message).await?, None),
         };
         let told = self.jobs.vote(row, number, message, vote, &|told| self.extra_writes(message, told)).await;
         carried_out(told.map_err(Refusal::from))
     }
 
-    /// The job whose asking message a thread hangs on.
-    async fn asked_in(&self, message: &InboxRow) -> Result<Option<(JobRow, u32)>, StoreError> {
+    /// The job and request number of the approval message that is the root of a message's thread.
+    async fn job_of_thread(&self, message: &InboxRow) -> Result<Option<(JobRow, u32)>, StoreError> {
         let Some(root) = &message.thread else { return Ok(None) };
         let Some(key) = self.context.store.key_of_event(&message.key.network, root).await? else { return Ok(None) };
         match approval_text::parse_key(&key) {
@@ -121,9 +121,10 @@ impl Host {
         }
     }
 
-    /// The job of an id, for whoever may answer it, whatever else they may see.
-    async fn asking(&self, message: &InboxRow, id: &str) -> Result<JobRow, Refusal> {
-        let job = self.context.store.job(&id.to_lowercase()).await.map_err(|error| unread(&error))?;
+    /// The job with an id, if the person may vote on it, even if they may not see it otherwise. For other people,
+    /// [`Host::pick`] decides what is shown.
+    async fn votable_job(&self, message: &InboxRow, id: &str) -> Result<JobRow, Refusal> {
+        let job = self.context.store.job(&id.to_lowercase()).await.map_err(|error| read_failed(&error))?;
         if let Some(job) = job
             && self.jobs.may_vote(&job, Asker::from(message)).await
         {
@@ -132,10 +133,11 @@ impl Host {
         self.pick(message, &message.sender, Some(id), |_| true).await
     }
 
-    /// The only job that asks and that a person may answer; where there is none, the only one that asks.
-    async fn only_asking(&self, message: &InboxRow) -> Result<JobRow, Refusal> {
+    /// The only waiting job that the person may vote on. If there is none, the only job that waits for approval, so
+    /// that the vote on it is refused with its reason.
+    async fn only_votable_job(&self, message: &InboxRow) -> Result<JobRow, Refusal> {
         let asking = JobQuery { open: Some(true), phases: Some(vec![JobPhase::Approval]), ..JobQuery::default() };
-        let rows = self.context.store.jobs(&asking).await.map_err(|error| unread(&error))?;
+        let rows = self.context.store.jobs(&asking).await.map_err(|error| read_failed(&error))?;
         let mut may = Vec::new();
         for row in rows {
             if self.jobs.may_vote(&row, Asker::from(message)).await {
@@ -144,7 +146,7 @@ impl Host {
         }
         match may.len() {
             1 => may.pop().ok_or_else(|| malformed("There is no such job.")),
-            // Whoever may not answer the only one there is, is told why.
+            // The refusal of the vote then states the missing right.
             0 => self.pick(message, &message.sender, None, |job| job.status.phase == JobPhase::Approval).await,
             _ => {
                 let ids: Vec<&str> = may.iter().take(5).map(|job| job.id.as_str()).collect();
@@ -157,20 +159,22 @@ impl Host {
         }
     }
 
-    /// A reaction, from the inbox to what it changes. It is dealt with in the transaction that holds this, or without a word
-    /// where it says nothing to us.
+    /// Handles a reaction. The handled mark is written in the transaction of the vote. A reaction that is no vote is
+    /// only marked as handled.
     ///
     /// # Errors
-    /// The store's; the reaction is kept and handled again.
-    pub(crate) async fn reacted(&self, row: &InboxRow, reaction: &Reaction) -> Result<(), StoreError> {
+    /// The store's. The reaction stays unhandled and is retried.
+    pub(crate) async fn handle_reaction(&self, row: &InboxRow, reaction: &Reaction) -> Result<(), StoreError> {
         let store = &self.context.store;
+        // 1. Determine the job, the approval request and the vote.
         let meant = match reaction {
-            // As if it had not been given.
+            // The target of the reaction is not verified, so the reaction is ignored.
             Reaction::Given { .. } if !self.context.outbox.trusts_thread(row) => None,
             Reaction::Given { on, emoji } => {
                 let key = store.key_of_event(&row.key.network, on).await?;
                 if key.is_none() && may_have_unsent_request(&**store, &row.key.network).await? {
-                    // It may be on a message of which it is not known yet that it was sent.
+                    // The event id of an approval message that is being sent is not stored yet. The reaction can be on
+                    // it, so it is retried.
                     return Err(StoreError::Unavailable("a message that asks is just being sent".to_owned()));
                 }
                 let asked = key.as_deref().and_then(approval_text::parse_key);
@@ -186,22 +190,24 @@ impl Host {
                 }
             }
             Reaction::Withdrawn { given } => {
-                if let Some(job) = self.asked_by(row, given).await? {
-                    return self.taken_back(row, job).await;
+                if let Some(job) = self.job_of_message(row, given).await? {
+                    return self.retract(row, job).await;
                 }
                 let vote = Vote::Withdraw(given.clone());
-                self.given_by(given).await?.map(|job| (job, None, vote, None))
+                self.job_of_reaction(given).await?.map(|job| (job, None, vote, None))
             }
         };
+        // 2. Mark a reaction that is no vote as handled.
         let Some((job, ask, vote, thread)) = meant else {
             store.commit(vec![Write::Handled(row.key.clone())]).await?;
             return Ok(());
         };
+        // 3. Vote. A counted vote has no answer of its own; a refused one does.
         let silent = |_: &str| vec![Write::Handled(row.key.clone())];
         match self.jobs.vote(job, ask, row, vote, &silent).await {
             Ok(_) => Ok(()),
             Err(VoteError::Unavailable(why)) => Err(StoreError::Unavailable(why)),
-            // Said below the message that asks: a reaction has no thread of its own.
+            // A reaction has no thread, so the refusal goes into the thread of the approval message.
             Err(VoteError::Denied(why) | VoteError::NotOpen(why)) => {
                 let said = InboxRow { thread, ..row.clone() };
                 let mut writes =
@@ -216,8 +222,8 @@ impl Host {
         }
     }
 
-    /// The job that asks, where it was caused by this message and who takes the message back is who wrote it.
-    async fn asked_by(&self, row: &InboxRow, event: &str) -> Result<Option<JobRow>, StoreError> {
+    /// The waiting job that a deleted message opened, if the same person sent and deleted the message.
+    async fn job_of_message(&self, row: &InboxRow, event: &str) -> Result<Option<JobRow>, StoreError> {
         let cause = InboxKey { event: event.to_owned(), ..row.key.clone() };
         let phases = Some(vec![JobPhase::Approval]);
         let query = JobQuery { open: Some(true), phases, inbox: Some(cause), ..JobQuery::default() };
@@ -225,8 +231,8 @@ impl Host {
         Ok(jobs.into_iter().find(|job| self.context.access.same_person(&job.caller.id, &row.sender.id)))
     }
 
-    /// Whoever takes their command back before anybody approved of it calls it off.
-    async fn taken_back(&self, row: &InboxRow, job: JobRow) -> Result<(), StoreError> {
+    /// Cancels a job whose command was deleted while it waits for approval.
+    async fn retract(&self, row: &InboxRow, job: JobRow) -> Result<(), StoreError> {
         let done = |_: &str| vec![Write::Handled(row.key.clone())];
         match self.jobs.cancel(job, &row.sender, &done).await {
             Ok(_) => Ok(()),
@@ -234,14 +240,14 @@ impl Host {
         }
     }
 
-    /// The job of which something was said by a reaction.
-    async fn given_by(&self, reaction: &str) -> Result<Option<JobRow>, StoreError> {
+    /// The waiting job with an approval from a reaction. `reaction` is the reaction's event id.
+    async fn job_of_reaction(&self, reaction: &str) -> Result<Option<JobRow>, StoreError> {
         let asking = JobQuery { open: Some(true), phases: Some(vec![JobPhase::Approval]), ..JobQuery::default() };
         for row in self.context.store.jobs(&asking).await? {
             let history = match JobHistory::read(&*self.context.store, &row.id).await {
                 Ok(history) => history,
                 Err(HistoryError::Store(error)) => return Err(error),
-                // It is held when it is taken up.
+                // A job with an unreadable journal is put on hold when it next runs.
                 Err(_) => continue,
             };
             let gave = |ask: crate::job::ApprovalRequest| {

@@ -7,7 +7,7 @@ use crate::{
 };
 
 impl Host {
-    /// `can USER COMMAND...`
+    /// Runs `can USER COMMAND...`.
     pub(crate) fn can(&self, authorized: &Authorized) -> Result<String, Refusal> {
         let text = |name: &str| {
             authorized.command().arguments().find_map(|(parameter, value)| match value {
@@ -23,7 +23,7 @@ impl Host {
             plugins: &self.plugins,
             approvals: &self.context.approvals,
         };
-        // Only the apps that the asker may see are known.
+        // An app that the person may not see is reported as unknown.
         let vocabulary = Vocabulary::of(&self.context.catalog, access, asker);
         let explained = explainer.line(asker.named(who), line, &vocabulary);
         explained.map(|explained| explained.to_string()).map_err(Refusal::Malformed)

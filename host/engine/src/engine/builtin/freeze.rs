@@ -1,7 +1,8 @@
 //! The host's own commands `freeze` and `unfreeze`.
 //!
-//! Invariant: everybody may see what is frozen; it is changed by admins, and by those whose role names the command and that
-//! environment. What is written and what calls are judged by change together.
+//! Invariant: everybody may list the freezes. Admins may change them, and people whose role names the command and the
+//! environment. The stored freezes and the cached ones that host calls are checked against change under one exclusive
+//! lock.
 
 use super::jobs::{carried_out, text};
 use crate::{
@@ -16,20 +17,22 @@ use crate::{
     store::{Freeze, StoreError, Write},
 };
 
-/// A reason is cut here, in bytes.
-const LONGEST_REASON: usize = 300;
-/// How many jobs that go on are named.
-const MOST_NAMED: usize = 10;
+/// The maximum length of a reason, in bytes. Longer reasons are truncated.
+const MAX_REASON: usize = 300;
+/// The most running jobs that an answer names.
+const MAX_NAMED: usize = 10;
 
 impl Host {
-    /// `freeze [ENVIRONMENT] [until MOMENT | for SPAN] [reason WORDS]`
+    /// Runs `freeze [ENVIRONMENT] [until MOMENT | for SPAN] [reason WORDS]`.
     pub(crate) async fn freeze(&self, authorized: &Authorized) -> Result<Verdict, Refusal> {
         let (person, message) = (authorized.caller(), authorized.message());
         let freezes = &self.context.freezes;
         let now = self.context.monotonic.now();
+        // 1. Without an environment, list the freezes.
         let Some(environment) = authorized.command().environment() else {
-            return Ok(self.said(message, Text::lines(freezes.listing(now))));
+            return Ok(self.answered(message, Text::lines(freezes.listing(now))));
         };
+        // 2. Check the right, and parse the end and the reason.
         self.may_freeze(authorized, "freeze", environment)?;
         let typed = crate::base::parse_end(text(authorized, "how").unwrap_or_default(), now, freezes.zone());
         let typed = typed.map_err(|error| {
@@ -37,7 +40,7 @@ impl Host {
             Refusal::Malformed(format!("{error} Try: {line}"))
         })?;
         let mut reason = clean(&typed.reason);
-        reason.truncate(reason.floor_char_boundary(LONGEST_REASON));
+        reason.truncate(reason.floor_char_boundary(MAX_REASON));
         let freeze = Freeze {
             environment: environment.to_owned(),
             until: typed.until,
@@ -45,9 +48,9 @@ impl Host {
             by: person.clone(),
             at: self.context.clock.now(),
         };
-        // From here on no job begins to act until the freeze holds.
+        // 3. Take the exclusive lock: no job begins an effect until the freeze is stored and applied.
         let _exclusive = freezes.exclusive().await;
-        // Whoever ends another's freeze sooner lifts it.
+        // 4. To shorten another person's freeze takes the right to lift it.
         let sooner = |before: &Freeze| match (before.until, freeze.until) {
             (None, Some(_)) => true,
             (Some(before), Some(until)) => until < before,
@@ -57,14 +60,15 @@ impl Host {
         if freezes.by_command(environment, now).is_some_and(|before| sooner(&before) && others(&before)) {
             self.may_freeze(authorized, "unfreeze", environment)?;
         }
-        let told = self.frozen(&freeze, freezes.by_command(environment, now).as_ref()).await;
+        // 5. Store the freeze and the answer in one transaction, then apply the freeze to the checks of host calls.
+        let told = self.freeze_answer(&freeze, freezes.by_command(environment, now).as_ref()).await;
         let writes = std::iter::once(Write::Freeze(freeze.clone())).chain(self.extra_writes(message, &told));
-        self.context.store.commit(writes.collect()).await.map_err(|error| unkept(&error))?;
+        self.context.store.commit(writes.collect()).await.map_err(|error| write_failed(&error))?;
         freezes.apply_freeze(freeze);
         carried_out(Ok(told))
     }
 
-    /// `unfreeze ENVIRONMENT`
+    /// Runs `unfreeze ENVIRONMENT`.
     pub(crate) async fn unfreeze(&self, authorized: &Authorized) -> Result<Verdict, Refusal> {
         let message = authorized.message();
         let environment = authorized.command().environment().unwrap_or_default();
@@ -87,13 +91,13 @@ impl Host {
             }
         };
         let writes = std::iter::once(Write::Unfreeze(environment.to_owned())).chain(self.extra_writes(message, &told));
-        self.context.store.commit(writes.collect()).await.map_err(|error| unkept(&error))?;
+        self.context.store.commit(writes.collect()).await.map_err(|error| write_failed(&error))?;
         freezes.apply_unfreeze(environment);
         carried_out(Ok(told))
     }
 
-    /// A change takes the right that a command of a plugin would, on every app that is deployed there: whoever may only look is
-    /// refused here.
+    /// Checks the right to change a freeze. It is needed without an app and for every app that is deployed in the
+    /// environment, as for a plugin's command. A role that only permits to look is refused here.
     fn may_freeze(&self, authorized: &Authorized, name: &str, environment: &str) -> Result<(), Refusal> {
         let access = &self.context.access;
         let rights = access.rights(authorized.asker(), name, Target::Plugin(name.into()));
@@ -105,8 +109,8 @@ impl Host {
         }
     }
 
-    /// What an environment's freeze means, for the room.
-    async fn frozen(&self, freeze: &Freeze, before: Option<&Freeze>) -> String {
+    /// The answer to `freeze`: the new freeze, the replaced one, and the running jobs that it does not stop.
+    async fn freeze_answer(&self, freeze: &Freeze, before: Option<&Freeze>) -> String {
         let freezes = &self.context.freezes;
         let environment = &freeze.environment;
         let mut lines = vec![format!("{}.", freezes.line(&freeze.into()))];
@@ -114,9 +118,9 @@ impl Host {
         let acting = self.context.locks.holders_in(environment);
         let mut named = Vec::new();
         for (id, line) in &acting {
-            // A job that somebody may not see is one of those that go on, and no more.
+            // A job that the person may not see is counted without its name.
             let job = self.context.store.job(id).await.ok().flatten();
-            if named.len() < MOST_NAMED && job.is_some_and(|job| self.may_see(&freeze.by, &job)) {
+            if named.len() < MAX_NAMED && job.is_some_and(|job| self.may_see(&freeze.by, &job)) {
                 named.push(format!("{id} goes on to its end: {line}"));
             }
         }
@@ -130,6 +134,6 @@ impl Host {
     }
 }
 
-fn unkept(error: &StoreError) -> Refusal {
+fn write_failed(error: &StoreError) -> Refusal {
     Refusal::Unable(format!("nothing was changed: {error}"))
 }

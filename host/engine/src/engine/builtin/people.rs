@@ -1,6 +1,7 @@
-//! Whom somebody means: what was typed for a person becomes the id of one.
+//! Resolves the text that was typed for a person to an id.
 //!
-//! Invariant: nobody is guessed. What several people could be is asked back, and rights hang on the id that was found.
+//! Invariant: there are no guesses. A text that can mean several people is refused with the candidates, and rights
+//! depend on the resolved id only.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -13,13 +14,13 @@ use crate::{
     store::InboxRow,
 };
 
-/// So long is a network asked who is in the room.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// So many are named where several fit.
-const MOST_NAMED: usize = 5;
+/// The timeout for reading the members of a room from the network.
+const MEMBERS_TIMEOUT: Duration = Duration::from_secs(2);
+/// The most candidates that a refusal names.
+const MAX_CANDIDATES: usize = 5;
 
 impl Host {
-    /// A command with the ids of the people that were typed in it.
+    /// Replaces the people in a command's arguments with their ids. `me` is the sender.
     pub(crate) async fn with_people(&self, mut command: Command, row: &InboxRow) -> Result<Command, Refusal> {
         let typed: Vec<(usize, String)> = command.people().map(|(place, text)| (place, text.to_owned())).collect();
         if typed.is_empty() {
@@ -32,7 +33,7 @@ impl Host {
                 text => {
                     let access = &self.context.access;
                     let id = find_person(access, &here, text).map_err(|NotFound(why)| Refusal::Malformed(why))?;
-                    // Somebody else in the room may be called the same.
+                    // The member list is incomplete, so another member can have the same name.
                     if !all && id != text {
                         let text = clean(text);
                         return Err(Refusal::Unable(format!(
@@ -47,32 +48,32 @@ impl Host {
         Ok(command)
     }
 
-    /// Who is in the room of a message now, and whether these are all; whoever wrote it always is.
+    /// The members of a message's room, with its sender, and whether the list is complete.
     async fn people_of(&self, row: &InboxRow) -> (Vec<Person>, bool) {
         let mut here = vec![row.sender.clone()];
         let Some(chat) = self.context.outbox.chat(&row.bot, &row.key.network) else { return (here, true) };
-        match tokio::time::timeout(PATIENCE, chat.members(&row.key.room)).await {
+        match tokio::time::timeout(MEMBERS_TIMEOUT, chat.members(&row.key.room)).await {
             Ok(Ok(members)) => {
                 here.extend(members.into_iter().filter(|member| member.id != row.sender.id));
                 return (here, true);
             }
-            Ok(Err(error)) => tracing::warn!(%error, "who is in a room is not known"),
-            Err(_) => tracing::warn!(room = row.key.room, "who is in a room was not told in time"),
+            Ok(Err(error)) => tracing::warn!(%error, "the members of a room cannot be read"),
+            Err(_) => tracing::warn!(room = row.key.room, "reading the members of a room timed out"),
         }
         (here, false)
     }
 }
 
-/// Why a text means nobody, for whoever typed it.
+/// The reason why a text resolves to no single person, as text for the sender.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct NotFound(pub String);
 
-/// The id of the person that a text means: an id that is known, a name of the configuration, or the handle or display name
-/// of one person only, among those who are here and those who are known by id.
+/// Resolves a text to the id of a person: a known id, a name in the configuration, or a handle or display name. A
+/// handle or display name must be unique among `here` and the people that the configuration names by id.
 ///
 /// # Errors
-/// [`NotFound`]: nobody, or several.
+/// [`NotFound`]: no match, or several.
 pub(crate) fn find_person(access: &Access, here: &[Person], text: &str) -> Result<String, NotFound> {
     let known = access.known_people();
     if known.iter().any(|id| id == text) || here.iter().any(|person| person.id == text) {
@@ -82,12 +83,12 @@ pub(crate) fn find_person(access: &Access, here: &[Person], text: &str) -> Resul
         let text = clean(text);
         NotFound(format!("Nobody here is called `{text}`: write the id, the handle, or the name as it is shown."))
     };
-    // What is a full id is nobody's name, whoever calls themselves so.
+    // A text in the form of a full id never matches a display name, so nobody can imitate an id.
     if text.starts_with('@') && text.contains(':') {
         return Err(nobody());
     }
     let word = text.strip_prefix('@').unwrap_or(text);
-    // Of one person with several ids the one that is here is meant.
+    // Matches are counted by person. Of a person's several ids, one in the room takes precedence.
     let mut fits: BTreeMap<&str, &Person> = BTreeMap::new();
     let configured: Vec<Person> = known.into_iter().map(Person::named_by_id).collect();
     for person in here.iter().chain(&configured) {
@@ -102,13 +103,13 @@ pub(crate) fn find_person(access: &Access, here: &[Person], text: &str) -> Resul
         (Some(only), None) => Ok(access.persons.canonical_id(&only.id).to_owned()),
         (None, _) => Err(nobody()),
         (Some(first), Some(second)) => {
-            let all: Vec<String> = [first, second].into_iter().chain(fits).take(MOST_NAMED).map(shown).collect();
+            let all: Vec<String> = [first, second].into_iter().chain(fits).take(MAX_CANDIDATES).map(shown).collect();
             Err(NotFound(format!("Which {}? {}", clean(word), all.join(", "))))
         }
     }
 }
 
-/// Somebody with what they call themselves.
+/// A person's id, with the display name if it differs.
 fn shown(person: &Person) -> String {
     match clean(&person.name) {
         name if name == person.id => clean(&person.id),
@@ -144,7 +145,7 @@ mod tests {
         for text in ["bob", "@bob", "Robert Smith"] {
             assert_eq!(find_person(&access(), &here, text).as_deref(), Ok("@bob:a.org"), "{text}");
         }
-        // Where ids are numbers, the name is the handle.
+        // On a network whose ids are numbers, the name is the handle.
         assert_eq!(find_person(&access(), &[person("u7", "frank")], "@frank").as_deref(), Ok("u7"));
         assert!(find_person(&access(), &here, "robert smith").is_err() && find_person(&access(), &here, "").is_err());
     }

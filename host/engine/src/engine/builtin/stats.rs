@@ -1,13 +1,14 @@
-//! `stats`: what was deployed lately, by app and environment.
+//! `stats`: the deployments of a period, by app and environment.
 //!
-//! Invariant: counted from the releases, which the host alone writes; of apps and environments that the asker may see.
-//! What was recorded for others is no deployment, and still what ran there before one.
+//! Invariant: the counts come from the releases, which only the host writes, and cover only apps and environments that
+//! the person may see. A release from `release record` is not counted as a deployment, but counts as the earlier
+//! version when rollbacks are detected.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::jobs::unread;
+use super::jobs::read_failed;
 use crate::{
     base::{clean, moment, took},
     command::Value,
@@ -17,10 +18,10 @@ use crate::{
     store::{DeploymentLock, Release, ReleaseQuery},
 };
 
-/// How far back is counted if nothing is said.
-const SINCE: Duration = Duration::from_secs(7 * 24 * 3600);
+/// The default period.
+const DEFAULT_PERIOD: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// What there is to say of one place.
+/// The counts of one app and environment.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Counts {
     deployments: usize,
@@ -28,22 +29,23 @@ struct Counts {
     cancelled: usize,
     unknown: usize,
     rollbacks: usize,
-    // Of those that succeeded.
+    // The durations of the successful deployments.
     took: Vec<SignedDuration>,
 }
 
 impl Host {
-    /// `stats [APP] [--since 7d]`
+    /// Runs `stats [APP] [--since 7d]`.
     pub(crate) async fn stats(&self, authorized: &Authorized) -> Result<String, Refusal> {
         let app = authorized.command().typed(Attribute::App).next().map(str::to_owned);
         let since = authorized.command().arguments().find_map(|(parameter, value)| match value {
             Value::Integer(milliseconds) if parameter.name == "since" => u64::try_from(*milliseconds).ok(),
             _ => None,
         });
-        let since = SignedDuration::try_from(since.map_or(SINCE, Duration::from_millis)).unwrap_or(SignedDuration::MAX);
+        let since = SignedDuration::try_from(since.map_or(DEFAULT_PERIOD, Duration::from_millis))
+            .unwrap_or(SignedDuration::MAX);
         let from = self.context.clock.now().checked_sub(since).unwrap_or(Timestamp::MIN);
         let query = ReleaseQuery { app: app.clone(), ..ReleaseQuery::default() };
-        let mut releases = self.context.store.releases(&query).await.map_err(|error| unread(&error))?;
+        let mut releases = self.context.store.releases(&query).await.map_err(|error| read_failed(&error))?;
         let asker = authorized.asker();
         let mut seen: BTreeMap<DeploymentLock, bool> = BTreeMap::new();
         releases.retain(|release| {
@@ -57,16 +59,17 @@ impl Host {
             let of = app.map_or_else(String::new, |app| format!(" of {app}"));
             return Ok(format!("Nothing{of} was deployed since {}.", moment(from)));
         }
-        let lines = counts.iter().map(|(place, counts)| format!("  {}: {}", clean(&place.to_string()), said(counts)));
+        let lines =
+            counts.iter().map(|(place, counts)| format!("  {}: {}", clean(&place.to_string()), counts_text(counts)));
         Ok(std::iter::once(format!("Since {}:", moment(from))).chain(lines).collect::<Vec<_>>().join("\n"))
     }
 }
 
-/// Counts releases, which come in any order.
+/// Counts the releases that ended at `from` or later. They can be in any order.
 fn count(mut releases: Vec<Release>, from: Timestamp) -> BTreeMap<DeploymentLock, Counts> {
     releases.sort_by_key(|release| release.ended);
     let mut counts: BTreeMap<DeploymentLock, Counts> = BTreeMap::new();
-    // The versions that succeeded at each place up to then, the newest last.
+    // The successful versions of each app and environment so far, the newest last.
     let mut good: BTreeMap<DeploymentLock, Vec<String>> = BTreeMap::new();
     for release in releases {
         let place = DeploymentLock { app: release.app, environment: release.environment };
@@ -77,7 +80,7 @@ fn count(mut releases: Vec<Release>, from: Timestamp) -> BTreeMap<DeploymentLock
             counts.deployments += 1;
             match release.outcome {
                 Outcome::Succeeded => {
-                    // It ran there before, and something else did since.
+                    // A rollback: the version ran there before, and is not the current one.
                     let back = before.contains(&release.version) && before.last() != Some(&release.version);
                     counts.rollbacks += usize::from(back);
                     counts.took.push(release.ended.duration_since(release.started));
@@ -95,7 +98,7 @@ fn count(mut releases: Vec<Release>, from: Timestamp) -> BTreeMap<DeploymentLock
     counts
 }
 
-fn said(counts: &Counts) -> String {
+fn counts_text(counts: &Counts) -> String {
     let many = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
     let mut words = vec![many(counts.deployments, "deployment"), format!("{} failed", counts.failed)];
     if counts.cancelled > 0 {
@@ -112,7 +115,7 @@ fn said(counts: &Counts) -> String {
     words.join(", ")
 }
 
-/// The one in the middle; of two the mean.
+/// The median; for an even number, the mean of the two values in the middle.
 fn median(spans: &[SignedDuration]) -> Option<SignedDuration> {
     let mut spans = spans.to_vec();
     spans.sort();
@@ -157,17 +160,17 @@ mod tests {
             (100, "1", Succeeded, true),
             (200, "2", Succeeded, false),
             (300, "3", Failed, false),
-            // Nothing else succeeded since: the same again.
+            // The same version as the last successful one: no rollback.
             (400, "2", Succeeded, false),
             (500, "1", Succeeded, false),
             (600, "2", Succeeded, false),
         ];
         let counts = counted(&all, 0).unwrap();
         assert_eq!((counts.deployments, counts.failed, counts.rollbacks, counts.took.len()), (5, 1, 2, 4));
-        // What came before is known, and not counted.
+        // Releases before `from` are not counted, but are used to detect rollbacks.
         let counts = counted(&all, 450).unwrap();
         assert_eq!((counts.deployments, counts.failed, counts.rollbacks), (2, 0, 2));
-        assert_eq!(said(&counts), "2 deployments, 0 failed, 2 rollbacks, median 10 s");
+        assert_eq!(counts_text(&counts), "2 deployments, 0 failed, 2 rollbacks, median 10 s");
         assert_eq!(counted(&all, 700), None);
     }
 

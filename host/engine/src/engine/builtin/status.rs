@@ -1,9 +1,9 @@
-//! `status`: whether the host hears and speaks, what it asks of others, what is late.
+//! `status`: connection health of accounts and pipeline systems, open jobs and overdue jobs.
 //!
-//! Invariant: of accounts and systems only those are named that the asker has to do with, and why one is away is told to
-//! admins alone: reasons may name machines.
+//! Invariant: a person sees only the accounts of the bot that they address and the pipeline systems of their apps. The
+//! reason of an outage can name machines, so only admins see it.
 
-use super::jobs::unread;
+use super::jobs::read_failed;
 use crate::{
     adapter::{BackendHealth, LinkState},
     base::{clean, moment, took},
@@ -14,21 +14,21 @@ use crate::{
 };
 
 impl Host {
-    /// `status`
+    /// Runs `status`.
     pub(crate) async fn status(&self, person: &Person, asker: Asker<'_>) -> Result<String, Refusal> {
         let admin = self.context.access.is_admin(asker.id);
         let mut lines: Vec<String> = self
             .accounts()
             .iter()
             .filter(|account| admin || self.is_theirs(asker, account))
-            .map(|a| link(a, admin))
+            .map(|a| account_text(a, admin))
             .collect();
         for (id, backend) in self.context.backends.iter() {
             let pipelines = self.context.catalog.apps().flat_map(|app| &app.deployments);
             let mut own = pipelines.filter(|deployment| deployment.backend == id);
             let sees = |app: &str, environment: &str| self.context.access.sees(asker, Some(app), Some(environment));
             if admin || own.any(|deployment| sees(&deployment.app, &deployment.environment)) {
-                lines.push(format!("pipelines of {}: {}", backend.name(), answered(&backend.health(), admin)));
+                lines.push(format!("pipelines of {}: {}", backend.name(), backend_text(&backend.health(), admin)));
             }
         }
         let jobs = self.open_jobs(person).await?;
@@ -37,13 +37,13 @@ impl Host {
             .into_iter()
             .map(count)
             .filter(|(_, count)| *count > 0)
-            .map(|(phase, count)| format!("{count} {}", stands(phase, count)))
+            .map(|(phase, count)| format!("{count} {}", phase_text(phase, count)))
             .collect();
         lines.push(match counts.as_slice() {
             [] => "No job is open.".to_owned(),
             counts => format!("Open jobs: {}.", counts.join(", ")),
         });
-        let late = self.overdue(|job| self.may_see(person, job)).await.map_err(|error| unread(&error))?;
+        let late = self.overdue(|job| self.may_see(person, job)).await.map_err(|error| read_failed(&error))?;
         lines.push(match late.and_then(|late| Some((late.job.status.wake?, late.job))) {
             None => "Nothing is overdue.".to_owned(),
             Some((wake, job)) => {
@@ -54,15 +54,15 @@ impl Host {
         Ok(lines.join("\n"))
     }
 
-    /// Whether somebody speaks to this account's identity.
+    /// Whether the message came through a bot with this account.
     fn is_theirs(&self, asker: Asker<'_>, account: &AccountHealth) -> bool {
         let bot = asker.bot.and_then(|bot| self.context.access.bots.get(bot));
-        // Without a name there is one identity only, or nobody knows which.
+        // Without a bot in the message, no account matches.
         bot.is_some_and(|bot| bot.name == account.bot)
     }
 }
 
-fn link(account: &AccountHealth, admin: bool) -> String {
+fn account_text(account: &AccountHealth, admin: bool) -> String {
     let stands = match &account.link {
         None => "there".to_owned(),
         Some(LinkState::Up { since }) => format!("up since {}", moment(*since)),
@@ -74,7 +74,7 @@ fn link(account: &AccountHealth, admin: bool) -> String {
     format!("{} on {}: {stands}", account.bot, account.network)
 }
 
-fn answered(health: &BackendHealth, admin: bool) -> String {
+fn backend_text(health: &BackendHealth, admin: bool) -> String {
     match health {
         BackendHealth { answered: None, unavailable: None } => "no request since the start of the host".to_owned(),
         BackendHealth { answered: Some(at), unavailable: None } => format!("answered at {}", moment(*at)),
@@ -86,8 +86,8 @@ fn answered(health: &BackendHealth, admin: bool) -> String {
     }
 }
 
-/// Where some jobs stand, behind their number.
-fn stands(phase: JobPhase, count: usize) -> &'static str {
+/// The text after the number of jobs in a phase.
+fn phase_text(phase: JobPhase, count: usize) -> &'static str {
     let one = count == 1;
     match phase {
         JobPhase::Running => "running",
@@ -120,10 +120,13 @@ mod tests {
             link: Some(LinkState::Down { since: at, reason: "no route to 10.0.0.1".into() }),
             reconnects: 0,
         };
-        assert_eq!(link(&account, true), "marvin on matrix: down since 2023-11-14 22:13:20 UTC: no route to 10.0.0.1");
-        assert_eq!(link(&account, false), "marvin on matrix: down since 2023-11-14 22:13:20 UTC");
+        assert_eq!(
+            account_text(&account, true),
+            "marvin on matrix: down since 2023-11-14 22:13:20 UTC: no route to 10.0.0.1"
+        );
+        assert_eq!(account_text(&account, false), "marvin on matrix: down since 2023-11-14 22:13:20 UTC");
         let health = BackendHealth { answered: Some(at), unavailable: Some((at, "no route to 10.0.0.1".into())) };
-        assert!(answered(&health, true).contains("10.0.0.1"));
-        assert!(!answered(&health, false).contains("10.0.0.1"));
+        assert!(backend_text(&health, true).contains("10.0.0.1"));
+        assert!(!backend_text(&health, false).contains("10.0.0.1"));
     }
 }

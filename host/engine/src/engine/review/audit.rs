@@ -1,4 +1,5 @@
-//! The audit report: per plugin and host call, what the plugin can do, may do and did.
+//! The audit report: for each plugin and host call, whether the plugin can make it, the rules that permit it, and how
+//! often it was used.
 
 use std::fmt;
 
@@ -10,14 +11,14 @@ use crate::store::{JobQuery, JobRow, Store, StoreError, Usage};
 /// The most overridden jobs in a report, newest first.
 const MAX_OVERRIDES: u32 = 200;
 
-/// What each plugin can do, may do and did. Its JSON form is that of `wardroom audit --format json`; its text form is that of
-/// `wardroom audit`.
+/// The audit report. Its JSON form is that of `wardroom audit --format json`; its text form is that of `wardroom
+/// audit`.
 #[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct AuditReport {
-    /// The plugins that load.
+    /// The loaded plugins.
     pub plugins: Vec<findings::PluginFindings>,
-    /// The plugins that do not.
+    /// The plugins that failed to load.
     pub not_loaded: Vec<NotLoadedRow>,
     /// Calls that were made and that no loaded plugin imports any more.
     pub past: Vec<findings::PastUse>,
@@ -33,7 +34,7 @@ pub struct AuditReport {
     pub triggers: Vec<trigger_rows::TriggerRow>,
 }
 
-/// A plugin that does not load.
+/// A plugin that failed to load.
 #[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct NotLoadedRow {

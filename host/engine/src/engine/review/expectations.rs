@@ -1,6 +1,7 @@
-//! `[[expect]]` against the rules, and roles without members.
+//! Checks the `[[expect]]` tables against the rules, and finds roles without members.
 //!
-//! Invariant: only the file counts. Grants made in chat change no expectation, and no network is asked for the members of a room.
+//! Invariant: the result depends only on the file. Grants made in chat are ignored, and no network is queried for the
+//! members of a room.
 
 use super::reviewed::Reviewed;
 use crate::{

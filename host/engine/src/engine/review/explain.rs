@@ -1,6 +1,7 @@
-//! Whether a person may run a command, and the rule that decides it: for `can` in the room, `wardroom can` and `[[expect]]`.
+//! Explains whether a person may run a command, with the rule that decides it. Used by `can` in the room, by
+//! `wardroom can` and by `[[expect]]`.
 //!
-//! Invariant: the decision is made by the same functions as for a typed command, and has no effect.
+//! Invariant: the decision is made by the functions that also decide a typed command, and has no effect.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -16,7 +17,7 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Explained {
-    /// Whether the person may.
+    /// Whether the person may run the command.
     pub yes: bool,
     /// The rule that permits it, or the one that is missing, in one line.
     pub because: String,
@@ -31,7 +32,7 @@ impl std::fmt::Display for Explained {
     }
 }
 
-/// The rules and plugins that decide a question about rights.
+/// The rules and plugins from which rights are explained.
 #[derive(Clone, Copy)]
 pub(crate) struct Explainer<'a> {
     pub(crate) access: &'a Access,
@@ -41,10 +42,10 @@ pub(crate) struct Explainer<'a> {
 }
 
 impl Explainer<'_> {
-    /// Whether somebody may run what they would type.
+    /// Explains whether a person may run a typed line.
     ///
     /// # Errors
-    /// What is wrong with the line, for people.
+    /// The problem with the line, as text for people.
     pub(crate) fn line(&self, who: Asker<'_>, line: &str, vocabulary: &Vocabulary<'_>) -> Result<Explained, String> {
         match self.plugins.table().parse(line, vocabulary) {
             Ok(Parsed::Command(command)) => Ok(self.command(who, &command)),
@@ -53,14 +54,14 @@ impl Explainer<'_> {
         }
     }
 
-    /// Whether somebody may run a command.
+    /// Explains whether a person may run a parsed command.
     pub(crate) fn command(&self, who: Asker<'_>, command: &Command) -> Explained {
         let access = self.access;
         let (app, environment) = (command.app(), command.environment());
         let (spec, id) = (command.spec(), clean(who.id));
         let no = |because: String| Explained { yes: false, because, notes: Vec::new() };
         if let Some(environment) = environment
-            && !self.touched(who, environment)
+            && !self.serves(who, environment)
         {
             return no(match who.bot {
                 Some(bot) => access.not_through(bot, environment),
@@ -74,28 +75,28 @@ impl Explainer<'_> {
             Rights::Roles(_) => match rights.role_for(app, environment) {
                 None => {
                     let missing = access.missing(&spec.name, app, environment).replacen("you ", "", 1);
-                    return Explained { notes: self.closed(command), ..no(format!("{id} {missing}")) };
+                    return Explained { notes: self.unavailable_groups(command), ..no(format!("{id} {missing}")) };
                 }
                 Some(held) if held.grant.is_some() => format!("{id} has the role {}", held.rule()),
                 Some(held) => format!("{id} has the role {} ({})", held.role.name, held.role.at),
             },
         };
-        match self.plugin(command) {
+        match self.plugin_grants(command) {
             Err(because) => no(because),
             Ok(notes) => Explained { yes: true, because, notes },
         }
     }
 
-    /// Whether an environment may be touched through the identity that somebody asks, or through any.
-    fn touched(&self, who: Asker<'_>, environment: &str) -> bool {
+    /// Whether the bot of the question serves an environment. Without a bot, whether any bot does.
+    fn serves(&self, who: Asker<'_>, environment: &str) -> bool {
         match who.bot {
             Some(bot) => self.access.bots.touches(bot, environment),
             None => self.access.bots.touching(environment).next().is_some(),
         }
     }
 
-    /// The groups that would give the right and that nobody is in now, each one line.
-    fn closed(&self, command: &Command) -> Vec<String> {
+    /// The unavailable groups whose members would have the right, one line each. An unavailable group counts as empty.
+    fn unavailable_groups(&self, command: &Command) -> Vec<String> {
         let (access, name) = (self.access, &command.spec().name);
         let fits = |role: &&Arc<Role>| role.runs(name) && role.covers(command.app(), command.environment());
         let members = access.roles.iter().filter(fits).flat_map(|role| &role.members);
@@ -108,8 +109,12 @@ impl Explainer<'_> {
         closed.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
-    /// What the plugin of a command is granted for it, in principle: each thing that it could do, one line.
-    fn plugin(&self, command: &Command) -> Result<Vec<String>, String> {
+    /// The plugin's grants for a command, one line for each call that can have effects. The arguments of a call are
+    /// known only when it runs, so only the typed values are checked.
+    ///
+    /// # Errors
+    /// The plugin is not loaded, or no grant permits any of its effects.
+    fn plugin_grants(&self, command: &Command) -> Result<Vec<String>, String> {
         let Target::Plugin(name) = &command.spec().target else { return Ok(Vec::new()) };
         let Some(plugin) = self.plugins.get(name) else { return Err(format!("plugin {name} is not loaded")) };
         if command.spec().kind == crate::command::CommandKind::Query {
@@ -120,19 +125,19 @@ impl Explainer<'_> {
         for row in acts {
             let rules: Vec<&Allow> =
                 plugin.grants.naming(row.name).filter(|rule| rule.is_for(&command.spec().name)).collect();
-            match rules.iter().find(|rule| misses(rule, command).is_none()) {
+            match rules.iter().find(|rule| first_mismatch(rule, command).is_none()) {
                 Some(rule) => {
                     notes.push(format!("plugin {name} may call {}: {}", row.name, rule.at));
-                    notes.extend(self.held_by(row, command));
+                    notes.extend(self.required_approvals(row, command));
                 }
                 None => {
-                    let why = rules.first().and_then(|rule| Some((rule, misses(rule, command)?)));
+                    let why = rules.first().and_then(|rule| Some((rule, first_mismatch(rule, command)?)));
                     let why = why.map_or_else(String::new, |(rule, why)| format!(": {} allows {why}", rule.at));
                     refused.push(format!("plugin {name} may not call {} there{why}", row.name));
                 }
             }
         }
-        // A plugin that may do one of the things that it can do is of use; what it may not is said all the same.
+        // One permitted effect is enough for a yes; the calls that are not permitted are listed too.
         if notes.is_empty() && !refused.is_empty() {
             return Err(refused.join("; "));
         }
@@ -142,8 +147,8 @@ impl Explainer<'_> {
 }
 
 impl Explainer<'_> {
-    /// What a call that a command makes there needs of other people, one line a rule.
-    fn held_by(&self, row: &CallSpec, command: &Command) -> Vec<String> {
+    /// The approvals that a call needs if the command makes it with the typed values, one line per rule.
+    fn required_approvals(&self, row: &CallSpec, command: &Command) -> Vec<String> {
         let typed = |attribute| -> Vec<String> { command.typed(attribute).map(str::to_owned).collect() };
         let attributes: Attributes = [Attribute::App, Attribute::Environment, Attribute::Version]
             .into_iter()
@@ -165,14 +170,14 @@ impl Explainer<'_> {
     }
 }
 
-/// What a rule allows in which it does not take what was typed, if there is such a thing.
-fn misses(rule: &Allow, command: &Command) -> Option<String> {
+/// The first limit of a rule that the typed values do not match, as it is written in the file.
+fn first_mismatch(rule: &Allow, command: &Command) -> Option<String> {
     rule.limits.iter().find_map(|(attribute, patterns)| {
         let judged = matches!(
             attribute,
             Attribute::App | Attribute::Environment | Attribute::Version | Attribute::Person | Attribute::Role
         );
-        // In what was typed an effect may differ only where the rule says so.
+        // An attribute in `beyond` may differ from the typed value, so the typed value is not checked.
         let fits = rule.beyond.contains(&attribute)
             || command.typed(attribute).all(|value| patterns.iter().any(|pattern| pattern.matches(value)));
         (judged && !fits).then(|| {

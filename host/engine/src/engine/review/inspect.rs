@@ -1,4 +1,4 @@
-//! The description of a plugin file, without running a command of it.
+//! Describes a plugin file without running a command of it.
 
 use std::{fmt, path::Path};
 
@@ -10,7 +10,7 @@ use crate::{
     plugin::{Artifact, Runtime, describe_file},
 };
 
-/// What a plugin file says of itself. Its JSON form is that of `wardroom plugin inspect --format json`.
+/// The description of a plugin file. Its JSON form is that of `wardroom plugin inspect --format json`.
 #[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct InspectedPlugin {
@@ -34,9 +34,9 @@ pub struct InspectedCommand {
     pub name: String,
     /// Its other names.
     pub aliases: Vec<String>,
-    /// How it is typed.
+    /// Its usage line.
     pub usage: String,
-    /// What it does, in one line.
+    /// Its description, in one line.
     pub summary: String,
     /// `query` or `action`.
     pub kind: &'static str,
@@ -48,7 +48,7 @@ pub struct InspectedCommand {
 pub struct InspectedSetting {
     /// Its key.
     pub name: String,
-    /// What it sets, in one line.
+    /// The effect of the setting, in one line.
     pub summary: String,
     /// Whether the plugin does not load without it.
     pub required: bool,
@@ -62,7 +62,7 @@ pub struct InspectedCall {
     pub call: &'static str,
     /// Its kind.
     pub kind: &'static str,
-    /// What it does, in one line.
+    /// Its description, in one line.
     pub summary: &'static str,
 }
 

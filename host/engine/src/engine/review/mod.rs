@@ -1,6 +1,7 @@
-//! What a reviewer asks of a configuration and its plugins: problems, warnings, rights, and the audit report.
+//! Reports on a configuration and its plugins for a reviewer: problems, warnings, rights, and the audit report.
 //!
-//! Invariant: nothing here connects, runs a command or writes to the store; [`Review::probe`] alone logs in to the chat networks.
+//! Invariant: nothing here opens a connection, runs a command or writes to the store, except that [`Review::probe`]
+//! logs in to the chat networks.
 //! Not here: how a report is printed (the command line).
 
 mod approval_rules;
@@ -40,15 +41,16 @@ use crate::{
     store::{Store, StoreError},
 };
 
-/// A configuration with its plugins, as a reviewer sees them. Made by [`EngineBuilder::review`](super::EngineBuilder::review).
+/// A configuration with its loaded plugins, for reports. Returned by
+/// [`EngineBuilder::review`](super::EngineBuilder::review).
 pub struct Review(Reviewed);
 
 /// The answers of the chat networks to a test login, one line each.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Probe {
-    /// Logins, rooms and people that were found.
+    /// The logins, rooms and people that were found.
     pub found: Vec<String>,
-    /// Logins, rooms and people that were not.
+    /// The logins that failed, and the rooms and people that were not found.
     pub failed: Vec<String>,
 }
 
@@ -117,8 +119,8 @@ impl Review {
         self.0.explainer().people(&roles.into_iter().collect::<Vec<_>>())
     }
 
-    /// Every problem that shows only once the plugins are loaded: plugins that do not load, rules and triggers that name unknown
-    /// commands, and expectations that the rules do not meet.
+    /// The problems that can be found only after the plugins are loaded: plugins that do not load, rules and triggers
+    /// that name unknown commands, and expectations that the rules do not meet.
     pub fn problems(&self) -> Vec<Problem> {
         problems::problems(&self.0)
     }
@@ -143,7 +145,7 @@ impl Review {
         probe
     }
 
-    /// The audit report. `store` holds what the plugins did; without one they did nothing yet.
+    /// The audit report. `store` provides the use of host calls; without a store, all counts are 0.
     ///
     /// # Errors
     /// The store's.

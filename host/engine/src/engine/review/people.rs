@@ -1,7 +1,8 @@
-//! The table of people: who may run which command where, by which line of the file or which job.
+//! The table of rights: the commands of each person by app and environment, each with the line of the file or the job
+//! that grants it.
 //!
-//! Invariant: the table is made with the same functions that decide a typed command. Only a network knows the members of a room, so
-//! a room is a row of its own; the rights of `everyone` are one row too.
+//! Invariant: the table is made by the functions that also decide a typed command. Only a network has the member list
+//! of a room, so a room has its own rows. The rights of `everyone` are in their own rows too.
 
 use std::collections::BTreeSet;
 
@@ -44,7 +45,7 @@ pub struct MayRun {
 }
 
 impl Explainer<'_> {
-    /// The table, by person, app and environment. `approving` are the roles that approval rules name.
+    /// The table, by person, app and environment. `approving` are the roles that the approval rules name.
     pub(crate) fn people(&self, approving: &[&str]) -> Vec<MayRow> {
         let access = self.access;
         let ones: BTreeSet<String> =
@@ -55,7 +56,7 @@ impl Explainer<'_> {
             if access.is_admin(id) {
                 rows.push(admin(id, name.clone()));
             }
-            // A role that counts only in some rooms is listed as if its member were there.
+            // A role that is limited to rooms is listed as if its member typed in one of them.
             let held = self.held_somewhere(id);
             // A machine cannot approve.
             let approving = if access.machines.has(id) { &[] } else { approving };
@@ -76,7 +77,7 @@ impl Explainer<'_> {
         rows
     }
 
-    /// The roles that somebody has in some room, without those of everyone.
+    /// The roles that a person has in at least one room, without those of `everyone`.
     fn held_somewhere(&self, id: &str) -> Vec<HeldRole> {
         let mut held = self.access.roles_of(Asker::from(id), false);
         for room in self.access.roles.iter().filter_map(|role| role.rooms.as_ref()).flatten() {
@@ -114,7 +115,7 @@ impl Explainer<'_> {
         rows
     }
 
-    /// What may be touched through any identity, in the order of the file.
+    /// The environments that at least one bot serves, in the order of the file.
     fn environments(&self) -> Vec<String> {
         let mut all: Vec<String> = Vec::new();
         for environment in self.access.bots.iter().flat_map(|bot| &bot.environments) {
@@ -125,7 +126,7 @@ impl Explainer<'_> {
         all
     }
 
-    /// The commands that there are and that a role names.
+    /// The existing plugin commands that a role permits; `None` if there are none.
     fn run(&self, held: &HeldRole) -> Option<MayRun> {
         let specs = self.plugins.table().specs().iter();
         let named = specs.filter(|spec| matches!(spec.target, Target::Plugin(_)) && held.role.runs(&spec.name));
@@ -156,7 +157,7 @@ fn admin(id: &str, name: Option<String>) -> MayRow {
             role: "admin".to_owned(),
             from: "[people] admins".to_owned(),
         }],
-        // An admin approves in the name of a role, like anybody.
+        // Being an admin is not enough to approve. An admin needs one of the rule's roles, like other people.
         approves: Vec::new(),
     }
 }

@@ -1,4 +1,4 @@
-//! The problems of a configuration that show only once its plugins are loaded.
+//! The problems of a configuration that can be found only after its plugins are loaded.
 
 use super::{expectations, reviewed::Reviewed};
 use crate::{
@@ -9,6 +9,7 @@ use crate::{
 
 pub(super) fn problems(reviewed: &Reviewed) -> Vec<Problem> {
     let Reviewed { config, access, plugins } = reviewed;
+    // 1. Report plugins that do not load.
     let mut problems: Vec<Problem> = plugins
         .not_loaded()
         .iter()
@@ -18,11 +19,12 @@ pub(super) fn problems(reviewed: &Reviewed) -> Vec<Problem> {
             fix: plugin.error.fix(),
         })
         .collect();
-    // The commands of a plugin that describes nothing are unknown, so a role may rightly name one of them.
+    // 2. Stop if a plugin has no readable description: a role may name one of its commands.
     let unknown = plugins.not_loaded().iter().any(|plugin| plugin.commands.is_empty());
     if unknown {
         return problems;
     }
+    // 3. Report commands that no plugin has: in grants of plugins, in roles and in `[[notify]]`.
     let missing = plugins.not_loaded().iter().flat_map(|plugin| plugin.commands.iter().map(String::as_str));
     problems.extend(config.plugins.iter().flat_map(|plugin| unknown_commands(plugins, plugin)));
     let names: Vec<&str> = plugins.table().specs().iter().map(|spec| spec.name.as_str()).chain(missing).collect();
@@ -52,13 +54,14 @@ pub(super) fn problems(reviewed: &Reviewed) -> Vec<Problem> {
             }
         }
     }
+    // 4. Report problems of triggers, and expectations that are not met.
     problems.extend(reviewed.trigger_problems());
     problems.extend(expectations::unmet(reviewed));
     problems.sort();
     problems
 }
 
-/// The rules of a plugin for commands that it does not have.
+/// Reports grants of a plugin for commands that it does not have.
 fn unknown_commands(plugins: &Plugins, plugin: &PluginConfig) -> Vec<Problem> {
     let Some(loaded) = plugins.get(&plugin.name) else { return Vec::new() };
     let names: Vec<&str> = loaded.description.commands.iter().map(|spec| spec.name.as_str()).collect();

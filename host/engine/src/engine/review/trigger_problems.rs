@@ -16,32 +16,32 @@ impl Reviewed {
         let triggers = &self.config.triggers;
         let mut problems = Vec::new();
         for alias in &triggers.aliases {
-            self.look(&alias.at, &alias.command, &mut problems);
-            self.hidden(&alias.at, &alias.typed, &mut problems);
+            self.check_command(&alias.at, &alias.command, &mut problems);
+            self.check_not_hidden(&alias.at, &alias.typed, &mut problems);
         }
         for said in &triggers.said {
-            self.hidden(&said.at, &said.typed, &mut problems);
+            self.check_not_hidden(&said.at, &said.typed, &mut problems);
         }
         for listen in &triggers.listens {
-            let Some(spec) = self.look(&listen.at, &listen.command, &mut problems) else { continue };
+            let Some(spec) = self.check_command(&listen.at, &listen.command, &mut problems) else { continue };
             if !only_answers(&spec) {
                 let message = format!("`{}` acts, and what is only heard sets off queries alone", spec.name);
                 problems.push(Problem { at: listen.at.clone(), message, fix: Some("[[alias]]".to_owned()) });
             }
         }
         for schedule in &triggers.schedules {
-            let spec = self.look(&schedule.at, &schedule.command, &mut problems);
-            self.powerless(&schedule.at, spec, &schedule.machine, &schedule.room, &mut problems);
+            let spec = self.check_command(&schedule.at, &schedule.command, &mut problems);
+            self.check_machine(&schedule.at, spec, &schedule.machine, &schedule.room, &mut problems);
         }
         for hook in &triggers.hooks {
-            let spec = self.look(&hook.at, &hook.command, &mut problems);
-            self.powerless(&hook.at, spec, &hook.machine, &hook.room, &mut problems);
+            let spec = self.check_command(&hook.at, &hook.command, &mut problems);
+            self.check_machine(&hook.at, spec, &hook.machine, &hook.room, &mut problems);
         }
         problems
     }
 
-    /// The command of a trigger; what is wrong with it goes to the problems.
-    fn look(&self, at: &At, command: &CommandTemplate, problems: &mut Vec<Problem>) -> Option<Arc<Spec>> {
+    /// Resolves the command of a trigger. A command that does not parse is reported, and gives `None`.
+    fn check_command(&self, at: &At, command: &CommandTemplate, problems: &mut Vec<Problem>) -> Option<Arc<Spec>> {
         let vocabulary = self.vocabulary();
         let named = command.placeholders().map(|name| (name.to_owned(), format!("{{{name}}}"))).collect();
         match self.plugins.table().check_words(&command.fill(&named), &vocabulary) {
@@ -54,8 +54,8 @@ impl Reviewed {
         }
     }
 
-    /// Reports words that are a command already: nobody could type it any more.
-    fn hidden(&self, at: &At, typed: &[String], problems: &mut Vec<Problem>) {
+    /// Reports a short form or fixed answer with the words of a command: it would hide the command.
+    fn check_not_hidden(&self, at: &At, typed: &[String], problems: &mut Vec<Problem>) {
         let two = typed.get(1).map(|second| format!("{} {second}", typed[0]));
         let known = two
             .as_deref()
@@ -67,8 +67,8 @@ impl Reviewed {
         }
     }
 
-    /// Reports a machine that may not run what it is to run, wherever.
-    fn powerless(
+    /// Reports a machine that may not run its command on any app.
+    fn check_machine(
         &self,
         at: &At,
         spec: Option<Arc<Spec>>,
@@ -86,7 +86,7 @@ impl Reviewed {
     }
 }
 
-/// Whether a command changes nothing, whatever is typed behind it.
+/// Whether a command changes nothing with any arguments.
 fn only_answers(spec: &Spec) -> bool {
     match &spec.target {
         Target::Plugin(_) => spec.kind == CommandKind::Query,

@@ -19,7 +19,7 @@ pub(super) fn warnings(plugins: &Plugins, bots: &[BotConfig]) -> Vec<String> {
     }
     for plugin in plugins.loaded() {
         for rule in plugin.grants.rules() {
-            of_rule(plugin, rule, &mut warnings);
+            rule_warnings(plugin, rule, &mut warnings);
         }
     }
     for bot in bots.iter().filter(|bot| !bot.environments_named) {
@@ -34,7 +34,7 @@ pub(super) fn warnings(plugins: &Plugins, bots: &[BotConfig]) -> Vec<String> {
 }
 
 /// The warnings for one rule of a plugin.
-fn of_rule(plugin: &Plugin, rule: &Allow, warnings: &mut Vec<String>) {
+fn rule_warnings(plugin: &Plugin, rule: &Allow, warnings: &mut Vec<String>) {
     let (name, at) = (&plugin.name, &rule.at);
     let granted = || plugin.calls.iter().filter(|row| rule.calls.iter().any(|call| call.matches(row.name)));
     if granted().next().is_none() {

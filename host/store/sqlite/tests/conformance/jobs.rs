@@ -85,7 +85,7 @@ pub(crate) async fn a_parked_job_is_due_at_its_wake_time(store: &dyn Store) {
     assert_eq!(store.next_wake().await.expect("a time"), Some(at(10)));
     let mut open = store.open_jobs().await.expect("counts");
     open.sort_by_key(|(phase, _)| phase.as_str());
-    assert_eq!(open, [(JobPhase::InDoubt, 1), (JobPhase::Scheduled, 1), (JobPhase::Run, 1), (JobPhase::Time, 1)]);
+    assert_eq!(open, [(JobPhase::Scheduled, 1), (JobPhase::Run, 1), (JobPhase::Time, 1), (JobPhase::InDoubt, 1)]);
     assert_eq!(due(9, 9).await, "");
     assert_eq!(due(10, 9).await, "b");
     assert_eq!(due(99, 9).await, "bca");
