@@ -176,7 +176,7 @@ fn every_call_is_denied_after_the_role_is_removed_during_a_wait() -> Result<()> 
     let test_host = test_host()?;
     let mut host = RunningHost::start(&test_host)?;
     host.say("/as @erin:example.org")?;
-    host.wait_for("You now speak")?;
+    host.wait_for("You now type")?;
     // The calls before the sleep run with the right, the calls after it without.
     host.say(
         "script-app cms staging 1.0.2 set:kept:yes later:3600000:script:script=now after:2500 sleep \

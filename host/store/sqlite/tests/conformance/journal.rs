@@ -46,9 +46,9 @@ pub(crate) async fn an_entry_must_be_the_next_one_of_an_open_job(store: &dyn Sto
     assert_eq!(fails(store, vec![Write::Append(first.clone())]).await, "there is no job `7f`");
     commit(store, vec![Write::Open(job("7f")), Write::Append(first.clone())]).await;
     let other = Write::Append(entry("7f", 0, EntryKind::Call));
-    assert_eq!(fails(store, vec![other]).await, "entry 0 of job `7f` was written before");
+    assert_eq!(fails(store, vec![other]).await, "entry 0 of job `7f` already exists");
     let next = Write::Append(entry("7f", 1, EntryKind::Call));
-    assert_eq!(fails(store, vec![next.clone(), next.clone()]).await, "entry 1 of job `7f` was written before");
+    assert_eq!(fails(store, vec![next.clone(), next.clone()]).await, "entry 1 of job `7f` already exists");
     let far = Write::Append(entry("7f", 2, EntryKind::Call));
     assert_eq!(fails(store, vec![far.clone()]).await, "entry 2 of job `7f` is out of order: the next number is 1");
     assert_eq!(store.entries("7f").await.expect("entries").len(), 1);

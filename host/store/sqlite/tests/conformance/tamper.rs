@@ -241,7 +241,7 @@ async fn a_truncated_chain_is_found_with_a_head() {
     assert_eq!(fault, "the chain ends at link 8, before the given head, link 9: links were removed from its end");
     // The row of a job reveals that its links were removed.
     let fault = test.fault("delete from link where number > 5; delete from line").await;
-    assert_eq!(fault, "job 0b was added: no link opens it");
+    assert_eq!(fault, "job 0b was added: no link of the chain opens it");
     let fault = test
         .fault(
             "delete from link where number > 4; delete from line; delete from entry where job = '0b';
@@ -284,7 +284,7 @@ async fn a_deleted_or_added_job_is_named() {
                     line, opened, phase, about, since)
                     select 'bad', network, room, event, bot, caller_id, caller_name, plugin, digest, command, line,
                     opened, phase, about, since from job where id = '0b'";
-    assert_eq!(test.fault(invented).await, "job bad was added: no link opens it");
+    assert_eq!(test.fault(invented).await, "job bad was added: no link of the chain opens it");
 }
 
 #[tokio::test]
