@@ -128,7 +128,7 @@ fn cancelling_a_job_stops_its_run() -> Result<()> {
     host.say("job &")?;
     let line = host.wait_for("waits for cms/staging, since")?;
     host.wait_for("stage: cms/staging is running")?;
-    host.wait_for("holds cms/staging")?;
+    host.wait_for("holds the deployment lock of cms/staging")?;
     host.say("logs &")?;
     host.wait_for("cms/staging said last:")?;
     host.wait_for("step: install 1.0")?;

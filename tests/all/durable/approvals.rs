@@ -226,7 +226,7 @@ fn a_late_answer_to_a_running_job_is_refused_at_once() -> Result<()> {
     let typed = ["carol> 👍", "(400)", "dave> 👍", "dave> approve", "eve> 👎", "operator> whoami"];
     harness.run_for(&config, &typed, None, Duration::from_secs(3))?;
     let said = harness.chat.words();
-    let over = said.iter().filter(|text| text.contains("waits for no approval: it was approved"));
+    let over = said.iter().filter(|text| text.contains("does not wait for approval: it was approved"));
     ensure!(over.count() >= 2, "{said:?}");
     ensure!(!said.iter().any(|text| text.contains("cannot be written down")), "{said:?}");
     ensure!(harness.pipelines.runs().len() == 1);

@@ -62,7 +62,7 @@ fn an_app_that_was_not_typed_is_announced_at_its_first_effect() -> Result<()> {
     let said = said_in(&harness, "#ops:example.org");
     let job = &harness.jobs()[0];
     let touched =
-        format!("In a direct message: `{}` (job {}, asked by operator), which now touches cms", job.line, job.id);
+        format!("In a direct message: `{}` (job {}, asked by operator), which now changes cms", job.line, job.id);
     let ends = job.end.as_ref().map(|end| end.summary.clone()).unwrap_or_default();
     ensure!(said == [touched, ends], "{said:?}");
     Ok(())

@@ -48,18 +48,18 @@ fn an_effect_in_doubt_can_be_assumed_done() -> Result<()> {
     ensure!(harness.run(&config, &[], None)?);
     let job = only(&harness)?;
     ensure!(job.status.phase == JobPhase::InDoubt, "{:?}", job.status);
-    let asked = format!("say `job {} assume done` if it did, or `job {} again` if it did not", job.id, job.id);
+    let asked = format!("run `job {} assume done` if it did, or `job {} again` if it did not", job.id, job.id);
     ensure!(said(&harness, &asked) && said(&harness, "happened: its log is gone"), "{:?}", harness.chat.words());
     // A restart does not ask again.
     ensure!(harness.run(&config, &["jobs", "bob> job", &format!("bob> job {} again", job.id)], None)?);
     ensure!(harness.chat.words().iter().filter(|text| text.contains(&asked)).count() == 1);
-    ensure!(said(&harness, "asks whether pipelines.trigger cms/staging 1.0 happened"), "{:?}", harness.chat.words());
+    ensure!(said(&harness, "waits for an answer: did pipelines.trigger cms/staging 1.0 happen?"), "{:?}", harness.chat.words());
     ensure!(only(&harness)?.status.phase == JobPhase::InDoubt, "bob may not answer");
     ensure!(harness.run(&config, &["job assume done"], None)?);
     let end = only(&harness)?.end.context("the job is finished")?;
     ensure!(end.outcome == JobOutcome::Succeeded && end.summary == "ok succeeded", "{end:?}");
     ensure!(harness.pipelines.runs().len() == 1);
-    ensure!(said(&harness, "is taken as done"));
+    ensure!(said(&harness, "is assumed to have happened"));
     harness.verify()
 }
 
@@ -164,7 +164,7 @@ fn a_message_older_than_max_age_is_refused() -> Result<()> {
     let harness = Harness::new(Some(Outcome::Succeeded))?;
     ensure!(harness.run(&config(ALL), &["late> script set:a:b", "script set:c:d"], None)?);
     ensure!(
-        said(&harness, "I was away when this was said, 1 h 0 min ago, so it is not done now."),
+        said(&harness, "I was away when this was said, 1 h ago, so it is not done now."),
         "{:?}",
         harness.chat.words()
     );

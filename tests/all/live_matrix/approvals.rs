@@ -64,7 +64,7 @@ async fn an_approval_by_reaction_during_downtime_counts() -> Result<()> {
 
     // The person who asked and a person without the right are refused with a reason.
     scene.alice.react(&scene.room, &asked, "👍").await?;
-    scene.answer(&asked, "You asked for job").await?;
+    scene.answer(&asked, "You started job").await?;
     let mallory = MatrixUser::new(&Synapse::shared().await?.url(), &fresh("mallory")).await?;
     mallory.join(&scene.room).await?;
     mallory.react(&scene.room, &asked, "👍").await?;
@@ -82,7 +82,7 @@ async fn an_approval_by_reaction_during_downtime_counts() -> Result<()> {
     changed(&scene, &asked, "was approved").await?;
     // After the deadline an answer changes nothing.
     people[0].react(&scene.room, &asked, "👎").await?;
-    scene.answer(&asked, "waits for no approval").await?;
+    scene.answer(&asked, "does not wait for approval").await?;
     assert_eq!(scene.host.runs(), ["1.0.2"]);
     assert_eq!(asking_messages(&scene).await?, 1);
     Ok(())
@@ -98,7 +98,7 @@ async fn a_denial_and_an_expiry_end_the_job() -> Result<()> {
     scene.barrier().await?;
     people[0].react(&scene.room, &first, "👎").await?;
     scene.answer(&command, "was not approved. Nothing was changed").await?;
-    changed(&scene, &first, "said no").await?;
+    changed(&scene, &first, "denied by").await?;
 
     // The thread of the request names the job, so no id is needed.
     let command = scene.alice.say(&scene.room, DEPLOY).await?;
@@ -113,7 +113,7 @@ async fn a_denial_and_an_expiry_end_the_job() -> Result<()> {
     let thread = json!({ "rel_type": "m.thread", "event_id": second });
     let words = json!({ "msgtype": "m.text", "body": "!deny not today, please", "m.relates_to": thread });
     people[0].send(&scene.room, "m.room.message", words).await?;
-    scene.answer(&command, "said no: not today, please").await?;
+    scene.answer(&command, ": not today, please").await?;
     assert!(scene.host.runs().is_empty());
     Ok(())
 }
@@ -153,7 +153,7 @@ async fn a_redacted_command_is_cancelled() -> Result<()> {
     scene.alice.redact(&scene.room, &command).await?;
     changed(&scene, &asked, "the job has ended").await?;
     people[0].react(&scene.room, &asked, "👍").await?;
-    scene.answer(&asked, "waits for no approval").await?;
+    scene.answer(&asked, "does not wait for approval").await?;
     assert!(scene.host.runs().is_empty());
     Ok(())
 }
@@ -163,8 +163,8 @@ async fn an_approval_that_expires_denies() -> Result<()> {
     let (scene, _) = scene_with("within = \"2s\"", &["carol"]).await?;
     let command = scene.alice.say(&scene.room, DEPLOY).await?;
     let asked = asked(&scene).await?;
-    scene.answer(&command, "there was no approval (deployer) in time").await?;
-    changed(&scene, &asked, "in time").await?;
+    scene.answer(&command, "the deadline passed without the approval of").await?;
+    changed(&scene, &asked, "the deadline passed").await?;
     assert!(scene.host.runs().is_empty());
     Ok(())
 }
