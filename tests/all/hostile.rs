@@ -430,7 +430,12 @@ allow  = [{ call = "pipelines.trigger", app = ["cms"], beyond = ["app", "environ
     fs::write(test_host.path("evil.wasm"), guest::build("elsewhere")?)?;
     let ran = test_host.wardroom(&["run"], "attack\nwhere cms\n")?;
     for environment in ["staging", "production"] {
-        ensure!(ran.out.contains(&format!("Its run of `cms/{environment}` succeeded after")), "{}\n{}", ran.out, ran.err);
+        ensure!(
+            ran.out.contains(&format!("Its run of `cms/{environment}` succeeded after")),
+            "{}\n{}",
+            ran.out,
+            ran.err
+        );
         ensure!(ran.out.contains(&format!("  {environment}: 1.0.")), "{}\n{}", ran.out, ran.err);
     }
     Ok(())

@@ -83,6 +83,7 @@ stories! {
     quoting
     remind
     reports
+    revocation_is_not_held
     role_of_a_room
     role_that_is_gone
     rollback

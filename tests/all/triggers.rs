@@ -147,7 +147,7 @@ async fn a_delivery_is_deduplicated_and_announced_in_its_room() -> Result<()> {
     let body = json!({ "version": "1.0.4 --wait" });
     assert_eq!(open.engine.deliver(hook, "three", &body).await, Ok(Delivered::Taken));
     open.settle().await?;
-    assert!(has(&workspace, "`1.0.4 --wait` is no version") || workspace.pipelines.runs().len() == 2);
+    assert!(has(&workspace, "`1.0.4 --wait` is not a valid version") || workspace.pipelines.runs().len() == 2);
     open.close().await?;
     // The delivery is deduplicated over a restart.
     let open = workspace.open(CONFIG, None).await?;

@@ -53,7 +53,11 @@ fn an_effect_in_doubt_can_be_assumed_done() -> Result<()> {
     // A restart does not ask again.
     ensure!(harness.run(&config, &["jobs", "bob> job", &format!("bob> job {} again", job.id)], None)?);
     ensure!(harness.chat.words().iter().filter(|text| text.contains(&asked)).count() == 1);
-    ensure!(said(&harness, "waits for an answer: did pipelines.trigger cms/staging 1.0 happen?"), "{:?}", harness.chat.words());
+    ensure!(
+        said(&harness, "waits for an answer: did pipelines.trigger cms/staging 1.0 happen?"),
+        "{:?}",
+        harness.chat.words()
+    );
     ensure!(only(&harness)?.status.phase == JobPhase::InDoubt, "bob may not answer");
     ensure!(harness.run(&config, &["job assume done"], None)?);
     let end = only(&harness)?.end.context("the job is finished")?;
