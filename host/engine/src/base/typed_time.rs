@@ -190,7 +190,7 @@ mod tests {
         }
         assert!(why("until").contains("needs a time"));
         assert_eq!(why("until 2026-11-21T11:59"), "2026-11-21 11:59 UTC is in the past.");
-        assert!(why("for 2 h").contains("no span of time") && why("for").contains("no span of time"));
-        assert!(why("for 0s").contains("no end") && why("for 1000000w").contains("no end"));
+        assert!(why("for 2 h").contains("is not a duration") && why("for").contains("is not a duration"));
+        assert!(why("for 0s").contains("zero or too long") && why("for 1000000w").contains("zero or too long"));
     }
 }

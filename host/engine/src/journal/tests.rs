@@ -284,9 +284,9 @@ fn a_journal_is_shown_with_one_line_per_entry() {
         "   2  12:00:02.000  pipelines.trigger {pipeline: cms/staging, version: 1.0.2} allowed by plugin.deploy line 61, \
          role deployer: intent, key 7f3a-2",
         "   3  12:00:02.171  result of 2: 7f3a-2",
-        "   4  12:00:04.000  pipelines.wait allowed by plugin.deploy line 61, role deployer: waits until \
+        "   4  12:00:04.000  pipelines.wait allowed by plugin.deploy line 61, role deployer: waiting until \
          2026-06-01T13:00:00Z",
-        "   5  12:00:05.000  pipelines.trigger {pipeline: shop/staging} refused: no rule allows it: failed, denied: no rule",
+        "   5  12:00:05.000  pipelines.trigger {pipeline: shop/staging} denied: no rule allows it: failed, denied: no rule",
         "   6  12:00:06.000  result of 4: {id: 7f3a-2}, settled: ok",
         "   7  12:00:07.000  result of 4: failed, other: a b",
         "   8  2026-06-02 12:00:00.000  cancel by @eve:x",

@@ -97,7 +97,7 @@ pub(crate) async fn a_parked_job_is_due_at_its_wake_time(store: &dyn Store) {
     assert_eq!(store.next_wake().await.expect("a time"), Some(at(40)));
     let mut open = store.open_jobs().await.expect("counts");
     open.sort_by_key(|(phase, _)| phase.as_str());
-    assert_eq!(open, [(JobPhase::InDoubt, 1), (JobPhase::Run, 1), (JobPhase::Running, 1)]);
+    assert_eq!(open, [(JobPhase::Running, 1), (JobPhase::Run, 1), (JobPhase::InDoubt, 1)]);
     let row = store.job("b").await.expect("a job").expect("it is there");
     assert_eq!(row.status, status(JobPhase::Run, Some(40)));
 }
