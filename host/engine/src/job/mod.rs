@@ -1,6 +1,6 @@
 //! A job as data: its journal read back, replay, entry bodies, deployment locks, status card.
 //!
-//! Not here: the decisions about a job's next step ([`crate::runner`]).
+//! Not here: the decisions about a job's next step (`runner`).
 
 mod approval_request;
 pub(crate) mod approval_text;

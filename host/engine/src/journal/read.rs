@@ -9,7 +9,7 @@ const READS: usize = 5;
 pub(crate) type Journal = (Vec<HashedEntry>, Option<(u32, String)>);
 
 /// Reads the entries of a job and their stored count. Entries that are appended between the two reads are included. If
-/// entries are still fewer than the count after [`READS`] reads, they are missing, and verification reports it.
+/// entries are still fewer than the count after `READS` reads, they are missing, and verification reports it.
 ///
 /// # Errors
 /// [`StoreError`].
