@@ -12,7 +12,7 @@ use crate::base::nearest;
 
 /// Words that people put between arguments and that can be ignored.
 const FILLERS: [&str; 4] = ["to", "in", "on", "at"];
-/// The maximum number of words that are tried in other orders.
+/// The longest line, in words, whose words are also tried in another order for a suggestion.
 const MOST_WORDS: usize = 5;
 
 pub(crate) fn unknown_command(word: &str, rest: &[String], table: &CommandTable) -> Misparse {

@@ -27,7 +27,7 @@ struct Waiting {
 }
 
 impl FirstAnswers {
-    /// Adds a command.
+    /// Records the arrival of a command. The time to its first response is measured from here.
     pub(crate) fn arrived(&self, key: &InboxKey) {
         let mut waiting = self.waiting();
         if waiting.len() >= MOST {

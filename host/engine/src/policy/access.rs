@@ -150,7 +150,7 @@ impl Access {
         Some(HeldRole { role: role.clone(), grant: Some(grant), reach: Some(reach) })
     }
 
-    /// Why a grant is not in force, if it is not. The configuration limits what can be granted in chat.
+    /// The reason for which a grant is not in force; `None` if it is. A grant is not in force if the configuration no longer allows it.
     fn fault(&self, grant: &Grant, role: &Role) -> Option<String> {
         if !role.grant_in_chat {
             Some(format!("role `{}` has no `grant_in_chat = true`", role.name))

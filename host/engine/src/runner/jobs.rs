@@ -20,7 +20,7 @@ use crate::{
     store::{DeploymentLock, JobPhase, JobQuery, JobRow, StoreError},
 };
 
-/// The pause before a job is dispatched again that another task has claimed.
+/// The pause before a job is dispatched again while another task has claimed it.
 const SOON: Duration = Duration::from_millis(50);
 /// The longest pause while the store cannot be read.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);

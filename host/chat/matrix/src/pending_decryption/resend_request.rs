@@ -19,7 +19,7 @@ pub(crate) struct ResendRequest {
     pub(crate) room: OwnedRoomId,
     /// The event that could not be decrypted.
     pub(crate) event: OwnedEventId,
-    /// The root of the thread in which the sender is asked.
+    /// The root event of the thread in which the sender is asked to send the message again.
     pub(crate) thread: OwnedEventId,
     pub(crate) text: Text,
 }

@@ -26,7 +26,7 @@ pub struct MayRow {
     pub environment: String,
     /// The permitted commands, by rule.
     pub runs: Vec<MayRun>,
-    /// The roles in which the person can approve there.
+    /// The roles through which the person can approve effects on the app in the environment.
     pub approves: Vec<String>,
 }
 

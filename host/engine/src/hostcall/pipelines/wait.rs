@@ -193,7 +193,7 @@ pub(crate) async fn ending(backends: &Backends, job: &JobRow, run: &PipelineRun,
     writes
 }
 
-/// The answer of a wait when a run has ended.
+/// The result of the call `wait` for a run that has ended.
 pub(crate) fn ready(key: &RunKey, end: RunEnd) -> Result<Ready, WaitError> {
     let (Some(started), Some(ended)) = (clock_instant(end.started), clock_instant(end.ended)) else {
         return Err(problem("invalid", "the run's times stand before 1970"));
