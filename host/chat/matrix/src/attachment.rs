@@ -38,7 +38,7 @@ pub(crate) async fn send(room: &Room, text: &Text, thread: Option<&EventId>, key
     };
     match sent {
         Err(SendError::Never { reason }) => {
-            tracing::warn!(room = %room.room_id(), size, error = reason, "the homeserver rejects a file; the message says so");
+            tracing::warn!(room = %room.room_id(), size, error = reason, "the homeserver rejected a file; a notice is sent in its place");
             excerpt.push_lines("(The homeserver did not accept the file.)");
         }
         sent => sent?,

@@ -133,7 +133,7 @@ impl<'a> Delivery<'a> {
                 done.insert(event.event.clone());
                 let Some(message) = converted.pop() else { continue };
                 if self.pending.was_sent_again(&event.event, &message.text) {
-                    tracing::info!(room = %id, event_id = %event.event, "the key of a message arrived late, and its sender has sent it again; skipped");
+                    tracing::info!(room = %id, event_id = %event.event, "skipped a message whose key arrived late: its sender has sent the message again");
                     continue;
                 }
                 // The older events are compared with the record in memory. The file is written again with the next record.

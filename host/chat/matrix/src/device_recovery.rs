@@ -128,12 +128,12 @@ pub(crate) async fn import_account_keys(config: &Config, client: &Client) -> Res
             Ok(Some((user, bundle))) if user == config.user => {
                 // Another client can have replaced these keys; `cross_signing` detects that.
                 if let Err(error) = client.encryption().import_secrets_bundle(&bundle).await {
-                    tracing::warn!(user = %config.user, error = error_chain(&error), "the account's keys cannot be imported from its last device; the recovery key is needed");
+                    tracing::warn!(user = %config.user, error = error_chain(&error), "the account's keys cannot be imported from its previous device; set `recovery_key`");
                 }
             }
             Ok(_) => {}
             Err(error) => {
-                tracing::info!(user = %config.user, error = error_chain(&error), "the store of the last device holds no keys of the account");
+                tracing::info!(user = %config.user, error = error_chain(&error), "the store of the previous device holds no cross-signing keys of the account");
             }
         }
     }

@@ -71,7 +71,7 @@ impl PendingDecryption {
     pub(crate) fn load(config: &Config) -> Self {
         let file = config.folder.join("undecrypted.json");
         let events = folder::read_json(&file).unwrap_or_else(|error| {
-            tracing::warn!(path = %file.display(), %error, "the messages that could not be decrypted cannot be read; they are not handled when their keys arrive");
+            tracing::warn!(path = %file.display(), %error, "the file of messages that wait for their keys cannot be read; these messages are not handled");
             None
         });
         Self { file, events: events.unwrap_or_default(), requests: HashMap::new() }

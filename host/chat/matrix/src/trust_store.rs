@@ -69,7 +69,7 @@ impl TrustStore {
         let (keys, is_unreadable) = match folder::read_json(&file) {
             Ok(keys) => (keys.unwrap_or_default(), false),
             Err(error) => {
-                tracing::error!(path = %file.display(), %error, "the master keys of people cannot be read; in encrypted rooms only people whom `identities` names can run commands that act, until the file is repaired or removed");
+                tracing::error!(path = %file.display(), %error, "the stored master keys of people cannot be read; until the file is repaired or removed, only people in `identities` can run actions in encrypted rooms");
                 (BTreeMap::new(), true)
             }
         };

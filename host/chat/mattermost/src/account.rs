@@ -104,7 +104,7 @@ impl MattermostAccount {
             self.link.down("the server does not know the token");
             match replacement(token.resolve(), &secret) {
                 Some(new) => {
-                    tracing::warn!(%token, error = %end, "the server no longer knows the token; continuing with its replacement");
+                    tracing::warn!(%token, error = %end, "the server rejected the access token; continuing with its replacement");
                     secret = new;
                 }
                 None => anyhow::bail!(

@@ -72,7 +72,7 @@ impl Session {
             Ok(length) => length.filter(|length| *length >= MIN_MAX_LENGTH).unwrap_or(FIXED_MAX_LENGTH),
             Err(end @ MattermostError::TokenRejected { .. }) => return Err(end),
             Err(error) => {
-                tracing::debug!(%error, default = DEFAULT_MAX_LENGTH, "the longest message cannot be looked up; using the default");
+                tracing::debug!(%error, default = DEFAULT_MAX_LENGTH, "the server's maximum message length cannot be read; using the default");
                 DEFAULT_MAX_LENGTH
             }
         };

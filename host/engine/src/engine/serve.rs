@@ -171,7 +171,7 @@ impl Engine {
             let ended =
                 ended.unwrap_or_else(|error| Err(RunError::Chat { network: "a chat", reason: error.to_string() }));
             if let Err(error) = ended {
-                tracing::error!(%error, "a chat has ended; the others continue");
+                tracing::error!(%error, "a chat adapter has stopped; the others continue");
                 failed = Some(error);
             }
         }

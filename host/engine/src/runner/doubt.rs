@@ -54,7 +54,7 @@ impl Jobs {
                     tracing::warn!(
                         job = job.row().id,
                         reason,
-                        "the backend cannot yet tell whether an effect happened; retrying"
+                        "the result of an effect is not yet known from the backend; retrying"
                     );
                     job.card().stage(format!("checking whether {} happened", intent.call));
                     tokio::select! {

@@ -251,7 +251,7 @@ impl<'t> Connection<'t> {
         if is_about_login {
             return self.send_challenge(client).await;
         }
-        tracing::debug!(error = failure, "the server rejects an action");
+        tracing::debug!(error = failure, "the server rejected a request on the WebSocket");
         Ok(())
     }
 
