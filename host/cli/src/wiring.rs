@@ -98,22 +98,18 @@ impl Wiring<'_> {
     )]
     fn builder(&self, peek: &Peek, state: &Path) -> EngineBuilder {
         let mut builder = Engine::builder();
-        let mut built: Vec<&str> = Vec::new();
         #[cfg(feature = "console")]
         {
             let alone = peek.networks.iter().all(|network| network == wardroom_console::NETWORK);
             builder = builder.chat(wardroom_console::ConsoleFactory::new(alone));
-            built.push(wardroom_console::NETWORK);
         }
         #[cfg(feature = "matrix")]
         {
             builder = builder.chat(wardroom_matrix::MatrixFactory::new(state.to_owned()));
-            built.push("matrix");
         }
         #[cfg(feature = "mattermost")]
         {
             builder = builder.chat(wardroom_mattermost::MattermostFactory::new(state.to_owned()));
-            built.push("mattermost");
         }
         #[cfg(feature = "exec")]
         {
@@ -121,7 +117,7 @@ impl Wiring<'_> {
             let supervisor = vec!["/proc/self/exe".to_owned(), crate::SUPERVISE.to_owned()];
             builder = builder.pipelines(wardroom_exec::ExecFactory::new(state.join("runs"), supervisor));
         }
-        for network in NETWORKS.into_iter().filter(|network| !built.contains(network)) {
+        for network in NETWORKS {
             builder = builder.left_out(network);
         }
         if cfg!(not(feature = "http")) {

@@ -132,11 +132,13 @@ impl EngineBuilder {
         self
     }
 
-    /// Declares a chat network that is not in this build. A table of it is a problem whose text names the cargo
-    /// feature.
+    /// Declares a chat network that exists. If this build does not have it, that is if [`EngineBuilder::chat`] has not
+    /// added it before, a table of it is a problem whose text names the cargo feature.
     #[must_use]
     pub fn left_out(mut self, network: &'static str) -> Self {
-        self.registry.left_out.push(network);
+        if self.registry.chats.iter().all(|chat| chat.network() != network) {
+            self.registry.left_out.push(network);
+        }
         self
     }
 

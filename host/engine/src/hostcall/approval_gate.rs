@@ -126,10 +126,9 @@ impl Invocation {
         }
     }
 
-    /// The approval rules that apply to an effect. None apply to a call that only revokes.
+    /// The approval rules that apply to an effect.
     fn approval_rules(&self, row: &CallSpec, attributes: &Attributes) -> impl Iterator<Item = &Approval> {
-        let rules = self.context().approvals.iter().filter(|_| !row.only_revokes);
-        rules.filter(|rule| rule.obliges(row.name, attributes))
+        self.context().approvals.iter().filter(|rule| rule.obliges(row, attributes))
     }
 
     /// The approvals that the rules require for an effect, and those that are waived.

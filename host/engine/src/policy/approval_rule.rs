@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::{pattern::Pattern, scope::Scope};
-use crate::model::{Attributes, RoomName};
+use crate::model::{Attributes, CallSpec, RoomName};
 
 /// A rule that requires approvals for effects.
 #[derive(Debug, Clone)]
@@ -43,10 +43,10 @@ pub(crate) struct BreakGlass {
 }
 
 impl Approval {
-    /// Whether an effect needs this approval.
-    pub(crate) fn obliges(&self, call: &str, attributes: &Attributes) -> bool {
-        let named = self.calls.is_empty() || self.calls.iter().any(|pattern| pattern.matches(call));
-        named && self.limits.oblige(attributes)
+    /// Whether an effect needs this approval. An effect that only revokes rights needs none.
+    pub(crate) fn obliges(&self, row: &CallSpec, attributes: &Attributes) -> bool {
+        let named = self.calls.is_empty() || self.calls.iter().any(|pattern| pattern.matches(row.name));
+        named && !row.only_revokes && self.limits.oblige(attributes)
     }
 }
 
@@ -101,7 +101,7 @@ impl Need {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Attribute;
+    use crate::model::{Attribute, CONTRACT, CallKind};
 
     fn rule(calls: &[&str], environment: Option<&str>) -> Approval {
         let mut limits = Scope::default();
@@ -126,12 +126,14 @@ mod tests {
         let production = |names: &[&str]| {
             Attributes::from([(Attribute::Environment, names.iter().map(|name| (*name).to_owned()).collect())])
         };
+        let act = |name| CallSpec::new(CONTRACT, name, CallKind::Acts, "acts");
         let rule_of = rule(&[], Some("production"));
-        assert!(rule_of.obliges("pipelines.trigger", &production(&["production"])));
-        assert!(rule_of.obliges("jobs.cancel", &production(&[])));
-        assert!(rule_of.obliges("jobs.cancel", &Attributes::new()));
-        assert!(!rule_of.obliges("pipelines.trigger", &production(&["staging"])));
-        assert!(!rule(&["jobs.*"], None).obliges("pipelines.trigger", &production(&["staging"])));
+        assert!(rule_of.obliges(&act("pipelines.trigger"), &production(&["production"])));
+        assert!(rule_of.obliges(&act("jobs.cancel"), &production(&[])));
+        assert!(rule_of.obliges(&act("jobs.cancel"), &Attributes::new()));
+        assert!(!rule_of.obliges(&act("pipelines.trigger"), &production(&["staging"])));
+        assert!(!rule_of.obliges(&act("access.revoke").only_revokes(), &production(&["production"])));
+        assert!(!rule(&["jobs.*"], None).obliges(&act("pipelines.trigger"), &production(&["staging"])));
     }
 
     fn need(rule: &str, count: u32, from: &[&str], environment: &str) -> Need {

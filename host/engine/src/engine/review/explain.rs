@@ -155,7 +155,7 @@ impl Explainer<'_> {
             .map(|attribute| (attribute, typed(attribute)))
             .filter(|(_, values)| !values.is_empty())
             .collect();
-        let rules = self.approvals.iter().filter(|rule| !row.only_revokes && rule.obliges(row.name, &attributes));
+        let rules = self.approvals.iter().filter(|rule| rule.obliges(row, &attributes));
         rules
             .map(|rule| {
                 format!(
